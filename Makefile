@@ -1,0 +1,73 @@
+# Every target builds what it needs from Python, make and the package registry alone.
+#
+#   PYTHON=/path/to/python3.12   the interpreter of the environment; default: python3 if it is
+#                                3.10 or newer, else the newest one on this machine
+#   PYTEST_FLAGS='-n 2 --dist loadfile'   e.g. two test processes; `-k NAME`, `-x`, …
+#   LOCK_FLAGS=--upgrade         newer development requirements
+
+PYTHON ?= $(shell python3 -c 'import ensurepip, sys; assert sys.version_info >= (3, 10)' \
+    2>/dev/null && echo python3 || .ci/pythons | sed -n '1s/^[^ ]* //p')
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/ready
+PYTEST_FLAGS ?=
+LOCK_FLAGS ?=
+
+.PHONY: help demo test check bench coverage test-all lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## */  make \1	/p' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## watch two sample stores come into sync
+	$(BIN)/smtd demo
+
+test: $(READY)  ## run the tests
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+check: $(READY)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_layers.py
+
+bench: $(READY)  ## measure, side by side with Sumatra's own sync
+	$(BIN)/python -m bench
+
+coverage: $(READY)  ## run the tests and show the lines and branches that none of them takes
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_FLAGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-all:  ## run the tests on every Python from 3.10 on that this machine has
+	@.ci/pythons | { passed=; failed=; \
+	    while read -r version python; do \
+	        echo "== Python $$version: $$python"; \
+	        $(MAKE) test VENV=".venv-$$version" PYTHON="$$python" </dev/null \
+	            && passed="$$passed $$version" || failed="$$failed $$version"; \
+	    done; \
+	    echo "== passed:$${passed:- none}; failed:$${failed:- none}"; \
+	    test -n "$$passed" -a -z "$$failed"; \
+	}
+
+lock:  ## remake requirements-dev.txt
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet uv
+	UV_PYTHON_DOWNLOADS=never .venv-lock/bin/uv pip compile pyproject.toml --group dev \
+	    --universal --python-version 3.10 --generate-hashes $(LOCK_FLAGS) \
+	    --no-annotate --custom-compile-command "make lock" --quiet -o requirements-dev.txt
+	rm -rf .venv-lock
+
+clean:  ## remove all that make and the tools have built here
+	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .*_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "smtd needs Python 3.10 or newer, with its venv module:" \
+	    "install one, or name it with make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m smtd` is the `smtd` command."""
+
+from smtd.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The command lines: the only places that print, exit, or read the environment."""

@@ -1,0 +1,67 @@
+"""`smtd list`: what a store holds."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from smtd.records.record import Key, Record
+from smtd.stores.base import Scan
+from smtd.stores.locations import find
+from smtd.stores.registry import open_store
+
+
+def run(name: str, projects: tuple[str, ...], *, as_json: bool) -> int:
+    """Print the records of a store, newest first, and return the exit code."""
+    location = find(name)
+    scan, records = anyio.run(partial(_read, name, projects))
+    if as_json:
+        click.echo(json.dumps({"location": str(location), "projects": _json(scan, records)}))
+    else:
+        _print(scan, records)
+    return 1 if scan.unreadable else 0
+
+
+async def _read(name: str, projects: tuple[str, ...]) -> tuple[Scan, dict[Key, Record]]:
+    async with open_store(find(name)) as store:
+        scan = await store.scan(frozenset(projects) or None)
+        return scan, await store.read(list(scan.digests))
+
+
+def _newest_first(records: dict[Key, Record]) -> list[tuple[Key, Record]]:
+    return sorted(records.items(), key=lambda item: (item[1].timestamp, item[0].label), reverse=True)
+
+
+def _json(scan: Scan, records: dict[Key, Record]) -> list[dict[str, Any]]:
+    listed: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    unreadable: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for key, record in _newest_first(records):
+        listed[key.project].append(
+            {
+                "label": key.label,
+                "timestamp": record.timestamp.isoformat(),
+                "reason": record.reason,
+                "outcome": record.outcome,
+                "tags": sorted(record.tags),
+                "digest": scan.digests[key].hex(),
+            }
+        )
+    for key, error in sorted(scan.unreadable.items()):
+        unreadable[key.project].append({"label": key.label, "error": error})
+    return [
+        {"project": project, "records": listed[project], "unreadable": unreadable[project]}
+        for project in sorted(listed.keys() | unreadable.keys())
+    ]
+
+
+def _print(scan: Scan, records: dict[Key, Record]) -> None:
+    for key, record in _newest_first(records):
+        tags = ", ".join(sorted(record.tags))
+        click.echo(f"{key}  {record.timestamp:%Y-%m-%d %H:%M:%S}  {tags}")
+    for key, error in sorted(scan.unreadable.items()):
+        click.echo(f"{key}  cannot be read: {error}", err=True)

@@ -1,0 +1,102 @@
+"""The `smtd` command. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from smtd import __version__
+from smtd.errors import SmtdError
+
+MODES = ("two-way", "left-to-right", "right-to-left")
+
+
+class _Command(click.Group):
+    """A group whose errors are one sentence on standard error and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SmtdError as exc:
+            click.echo(f"smtd: {exc}", err=True)
+            ctx.exit(exc.exit_code)
+        except KeyboardInterrupt:
+            click.echo("smtd: stopped; the next run goes on from here", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            # Whoever read our output has seen enough.
+            sys.stderr.close()
+            ctx.exit(0)
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="smtd")
+@click.option("-c", "--config", metavar="FILE", type=click.Path(path_type=Path), help="The configuration.")
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
+    """Keep Sumatra record stores in sync.
+
+    Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);
+    2 wrong usage or configuration; 4 a store cannot be reached or read.
+    """
+    ctx.obj = config
+
+
+@main.command()
+@click.argument("left")
+@click.argument("right", required=False)
+@click.option("--project", "projects", multiple=True, metavar="NAME", help="Only this project; repeatable.")
+@click.option(
+    "--mode", type=click.Choice(MODES), default="two-way", show_default=True, help="Which way changes travel."
+)
+@click.option(
+    "--deletes",
+    type=click.Choice(("propagate", "keep")),
+    default="propagate",
+    show_default=True,
+    help="Whether a record deleted on one side is deleted on the other.",
+)
+@click.option(
+    "--unfinished",
+    type=click.Choice(("hold", "mirror")),
+    default="hold",
+    show_default=True,
+    help="Whether a record waits until its run is over.",
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option("--state", metavar="DIR", type=click.Path(path_type=Path), help="Where the journal is kept.")
+@click.pass_obj
+def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **options: Any) -> None:
+    """Bring LEFT and RIGHT in sync, once.
+
+    LEFT and RIGHT are project directories, shelves or SQLite files. Without RIGHT: the store of
+    the current Sumatra project, and only that project. The pair is remembered, so that the next
+    call carries edits and deletions too.
+    """
+    from smtd.cli.sync import Request, run
+
+    request = Request(left=left, right=right, config=config, **options)
+    sys.exit(run(request, as_json=as_json))
+
+
+@main.command("list")
+@click.argument("location")
+@click.option("--project", "projects", multiple=True, metavar="NAME", help="Only this project; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def list_records(location: str, projects: tuple[str, ...], as_json: bool) -> None:
+    """List the records of the store at LOCATION."""
+    from smtd.cli.listing import run
+
+    sys.exit(run(location, projects, as_json=as_json))
+
+
+@main.command()
+def demo() -> None:
+    """Show smtd at work on sample stores in a temporary directory."""
+    from smtd.cli.demo import main as play
+
+    sys.exit(play())

@@ -1,0 +1,72 @@
+"""What a person reads: results on standard output, progress on a terminal's standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from smtd.engine.apply import Progress
+from smtd.engine.cycle import no_progress
+from smtd.engine.report import PairReport, SideReport
+
+#: How many of each kind of leftover are listed in full.
+MOST = 20
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Progress]:
+    """Give a callback that draws a bar on a terminal, and draws nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield no_progress
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scanning", total=None)
+        yield lambda phase, done, total: bar.update(
+            task, description=phase, completed=done, total=total or None
+        )
+
+
+def report(result: PairReport, seconds: float, *, dry_run: bool) -> None:
+    """Print what a cycle did, or would do, and what it left."""
+    for name, side in (("left", result.left), ("right", result.right)):
+        click.echo(f"{name:<6} {side.location}  {_counts(side, dry_run)}")
+    projects = ", ".join(result.projects) or "no project"
+    verb = "would be in sync" if dry_run else "in sync"
+    click.echo(f"{_plural(result.in_sync, 'record')} of {projects} {verb}  ({seconds:.2f} s)")
+    _list(
+        "conflict",
+        [
+            (
+                c.project,
+                c.label,
+                f"both sides changed {', '.join(c.fields)}",
+                "make the two records equal, or delete one of them",
+            )
+            for c in result.conflicts
+        ],
+    )
+    _list("held", [(h.project, h.label, h.reason, h.next) for h in result.held])
+    _list("failed", [(f.project, f.label, f.error, "") for f in result.failed])
+
+
+def _counts(side: SideReport, dry_run: bool) -> str:
+    counts = (("created", side.created), ("updated", side.updated), ("deleted", side.deleted))
+    done = [f"{count} {what}" for what, count in counts if count]
+    return ("would be: " if dry_run and done else "") + (", ".join(done) or "unchanged")
+
+
+def _list(kind: str, rows: list[tuple[str, str, str, str]]) -> None:
+    for project, label, what, then in rows[:MOST]:
+        click.echo(f"{kind}: {project}/{label}: {what}" + (f"; {then}" if then else ""))
+    if len(rows) > MOST:
+        click.echo(f"{kind}: and {len(rows) - MOST} more (--json lists all)")
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count:,} {word}" + ("" if count == 1 else "s")

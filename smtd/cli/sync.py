@@ -1,0 +1,109 @@
+"""`smtd sync`: one cycle of one pair, without a daemon."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+
+from smtd.cli import show
+from smtd.cli.state import configuration, state_directory
+from smtd.engine import cycle
+from smtd.engine.apply import Progress
+from smtd.engine.pair import Pair, Policy
+from smtd.engine.report import PairReport
+from smtd.engine.report import as_json as report_json
+from smtd.errors import UsageError
+from smtd.journal.journal import Journal, open_journal
+from smtd.merge.decide import Mode
+from smtd.merge.sides import Both
+from smtd.stores.locations import Location, current_project, find
+from smtd.stores.registry import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The words of the command line."""
+
+    left: str
+    right: str | None = None
+    projects: tuple[str, ...] = ()
+    mode: str = "two-way"
+    deletes: str = "propagate"
+    unfinished: str = "hold"
+    dry_run: bool = False
+    state: Path | None = None
+    config: Path | None = None
+
+
+def run(request: Request, *, as_json: bool) -> int:
+    """Sync, print the result, and return the exit code."""
+    began = time.monotonic()
+    with show.progress(quiet=as_json) as progress:
+        report = anyio.run(partial(sync, request, progress))
+    seconds = time.monotonic() - began
+    if as_json:
+        click.echo(json.dumps(report_json(seconds, [report])))
+    else:
+        show.report(report, seconds, dry_run=request.dry_run)
+    return 0 if report.ok else 1
+
+
+async def sync(request: Request, progress: Progress) -> PairReport:
+    """Run one cycle of the pair that *request* names."""
+    locations = _locations(request)
+    policy = Policy(
+        projects=_projects(request, locations),
+        mode=Mode(request.mode),
+        propagate_deletes=request.deletes == "propagate",
+        hold_unfinished=request.unfinished == "hold",
+    )
+    directory = state_directory(request.state, configuration(request.config))
+    async with open_journal(directory) as journal:
+        if await _known_the_other_way_round(journal, locations):
+            policy = Policy(
+                policy.projects, policy.mode.flipped, policy.propagate_deletes, policy.hold_unfinished
+            )
+            report = await _sync(journal, locations.swapped, policy, request, progress)
+            return report.swapped
+        return await _sync(journal, locations, policy, request, progress)
+
+
+async def _sync(
+    journal: Journal, locations: Both[Location], policy: Policy, request: Request, progress: Progress
+) -> PairReport:
+    async with (
+        journal.pair(locations.left.identity, locations.right.identity) as known,
+        open_store(locations.left) as left,
+        open_store(locations.right) as right,
+    ):
+        pair = Pair(f"{request.left} {request.right or '.'}", Both(left, right), known, policy)
+        return await cycle.run(pair, dry_run=request.dry_run, progress=progress)
+
+
+def _locations(request: Request) -> Both[Location]:
+    left = find(request.left)
+    named = request.right
+    right = current_project(Path.cwd()) if named is None else find(named, may_be_new=True)
+    if left.identity == right.identity:
+        raise UsageError(f"{request.left} and the other side are the same store; name two different ones")
+    return Both(left, right)
+
+
+def _projects(request: Request, locations: Both[Location]) -> frozenset[str] | None:
+    """Return the projects to sync (None: all of both stores)."""
+    if request.projects:
+        return frozenset(request.projects)
+    if request.right is None and locations.right.project is not None:
+        return frozenset({locations.right.project})
+    return None
+
+
+async def _known_the_other_way_round(journal: Journal, locations: Both[Location]) -> bool:
+    left, right = locations.left.identity, locations.right.identity
+    return not await journal.knows(left, right) and await journal.knows(right, left)

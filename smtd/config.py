@@ -1,0 +1,190 @@
+"""The configuration file: TOML, checked as a whole before any of it is used.
+
+Every key of the file is a field below, with its type and its default; config.example.toml shows
+them all. All problems are reported at once, each with its line and, where one is close, the likely
+spelling.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+import tomli
+
+from smtd.errors import UsageError
+
+#: Text such as "200ms", "30s", "5m", "1h", "90d".
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class ConfigError(UsageError):
+    """The configuration has mistakes; the message has one line for each."""
+
+
+class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What concerns smtd as a whole."""
+
+    state_dir: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One store: how to find it and how to be let in."""
+
+    location: str
+    username: str | None = None
+    password: str | None = None
+    password_command: list[str] | None = None
+    password_file: str | None = None
+    password_env: str | None = None
+    credential: str | None = None
+    poll_interval: str = "30s"
+
+    def __repr__(self) -> str:
+        return f"Store({self.location!r})"  # never a secret
+
+
+class MaxDeletes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Deletions above both are held."""
+
+    count: int = 20
+    share: str = "20%"
+
+
+class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two stores and how they are kept in sync."""
+
+    left: str
+    right: str
+    projects: list[str] | dict[str, str] | None = None
+    mode: Literal["two-way", "left-to-right", "right-to-left"] = "two-way"
+    deletes: Literal["propagate", "keep"] = "propagate"
+    conflicts: Literal["ask", "left", "right", "newest"] = "ask"
+    unfinished: Literal["hold", "mirror"] = "hold"
+    settle: str = "200ms"
+    max_deletes: MaxDeletes = MaxDeletes()
+
+
+class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to tell of conflicts, holds and halts."""
+
+    command: list[str] | None = None
+    webhook: str | None = None
+    heartbeat_url: str | None = None
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole configuration file."""
+
+    daemon: Daemon = Daemon()
+    stores: dict[str, Store] = {}
+    pairs: dict[str, Pair] = {}
+    notify: Notify = Notify()
+
+
+def load(path: Path) -> Config:
+    """Return the configuration in *path*. Raises ConfigError with every mistake in it."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"the configuration {path} cannot be read: {exc}") from exc
+    try:
+        document = tomli.loads(text)
+    except tomli.TOMLDecodeError as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+    problems = [*_problems(document, Config, ()), *_dangling(document), *_unmeasured(document)]
+    if problems:
+        lines = sorted((_line(text, where), ".".join(where), what) for where, what in problems)
+        raise ConfigError("\n".join(f"{path}:{line}: {where}: {what}" for line, where, what in lines))
+    return msgspec.convert(document, Config)
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a duration such as "30s". Raises ValueError for other text."""
+    found = _DURATION.match(text)
+    if found is None:
+        raise ValueError(text)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+_Where = tuple[str, ...]
+
+
+def _problems(value: Any, kind: Any, where: _Where) -> Iterator[tuple[_Where, str]]:
+    """Yield what is wrong with *value* as a *kind*, at any depth."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        for name, item in value.items():
+            if name in fields:
+                yield from _problems(item, fields[name].type, (*where, name))
+            else:
+                yield (*where, name), _unknown(name, list(fields))
+        for name, field in fields.items():
+            if field.required and name not in value:
+                yield where, f"it needs a {name}"
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        for name, item in value.items():
+            yield from _problems(item, get_args(kind)[1], (*where, name))
+    else:
+        try:
+            msgspec.convert(value, kind, strict=True)
+        except msgspec.ValidationError as exc:
+            yield where, str(exc)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"unknown key {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
+
+
+def _tables(document: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    found = document.get(name)
+    tables = found if isinstance(found, dict) else {}
+    return {key: value for key, value in tables.items() if isinstance(value, dict)}
+
+
+def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+    """Yield the sides that name a store that is not there."""
+    stores = list(_tables(document, "stores"))
+    for pair, table in _tables(document, "pairs").items():
+        for side in ("left", "right"):
+            name = table.get(side)
+            if isinstance(name, str) and name not in stores:
+                close = difflib.get_close_matches(name, stores, 1)
+                hint = f", did you mean {close[0]!r}?" if close else ""
+                yield ("pairs", pair, side), f"there is no store {name!r}{hint}"
+        if table.get("left") is not None and table.get("left") == table.get("right"):
+            yield ("pairs", pair, "right"), "both sides are the same store"
+
+
+def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+    """Yield the durations and shares that cannot be read."""
+    for section, name in (("stores", "poll_interval"), ("pairs", "settle")):
+        for key, table in _tables(document, section).items():
+            if isinstance(text := table.get(name), str) and not _DURATION.match(text):
+                yield (section, key, name), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
+    for pair, table in _tables(document, "pairs").items():
+        limit = table.get("max_deletes")
+        share = limit.get("share") if isinstance(limit, dict) else None
+        if isinstance(share, str) and not re.fullmatch(r"\d+(\.\d+)?%", share):
+            yield ("pairs", pair, "max_deletes", "share"), f"{share!r} is not a share such as '20%'"
+
+
+def _line(text: str, where: _Where) -> int:
+    """Return the first line with which *text* holds the key *where* (1 if none does)."""
+    lines = text.splitlines()
+    for count in range(1, len(lines) + 1):
+        try:
+            found: Any = tomli.loads("\n".join(lines[:count]))
+            for name in where:
+                found = found[name]
+        except (tomli.TOMLDecodeError, KeyError, TypeError):
+            continue
+        return count
+    return 1

@@ -1,0 +1,253 @@
+"""Carry out a plan: intent, write, read back, advance; a batch at a time.
+
+A crash at any point leaves intents behind, and the next cycle converges from them. One record that
+fails is reported and the rest goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from smtd.engine.pair import Pair
+from smtd.engine.plan import Action, Agree, Copy, Delete, Forget, Merge, Plan
+from smtd.engine.report import Failure, PairReport
+from smtd.errors import RecordUnusable
+from smtd.journal.pair import Agreement, Intent, Landed
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record, encode
+from smtd.stores.base import Change, Outcome, Result
+
+#: Called with a phase, how many records are done, and how many there are.
+Progress: TypeAlias = Callable[[str, int, int], None]
+T = TypeVar("T")
+
+#: Records that are read, and agreed on, at a time.
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One write that is about to happen, with the records that go with it."""
+
+    key: Key
+    side: Side
+    record: Record | None
+    digest: Digest | None
+    expect: Digest | None
+    before: Record | None
+    origin: Record | None = None
+
+
+class Executor:
+    """Carries out the plan of one cycle and writes down in *report* what became of it."""
+
+    def __init__(self, pair: Pair, cycle: int, report: PairReport, progress: Progress) -> None:
+        self._pair = pair
+        self._cycle = cycle
+        self._report = report
+        self._progress = progress
+        self._done = 0
+        self._total = 0
+        #: Keys that somebody changed since the scan: the caller scans again.
+        self.stale: set[Key] = set()
+
+    async def run(self, plan: Plan) -> None:
+        """Carry out every action of *plan*."""
+        actions = plan.actions
+        self._total = len(actions)
+        await self._forget([action for action in actions if isinstance(action, Forget)])
+        await self._agree([action for action in actions if isinstance(action, Agree)])
+        for side in SIDES:
+            await self._transfer(side, _towards(actions, side))
+        for batch in _batches([action for action in actions if isinstance(action, Merge)], BATCH):
+            await self._merge(batch)
+
+    async def _forget(self, forgets: Sequence[Forget]) -> None:
+        keys = [action.key for action in forgets]
+        await self._pair.journal.advance(self._cycle, forgotten=keys, ended=keys)
+        self._advance(len(keys))
+
+    async def _agree(self, agrees: Sequence[Agree]) -> None:
+        for batch in _batches(agrees, BATCH):
+            records = await self._pair.stores.left.read([action.key for action in batch])
+            agreements = []
+            for action in batch:
+                record = records.get(action.key)
+                if record is None or canonical.digest(record) != action.digest:
+                    self.stale.add(action.key)
+                    continue
+                digests = Both(action.digest, action.digest)
+                agreements.append(Agreement(action.key, digests, record))
+            await self._pair.journal.advance(
+                self._cycle, agreements=agreements, ended=[each.key for each in agreements]
+            )
+            self._report.in_sync += len(agreements)
+            self._advance(len(batch))
+
+    async def _transfer(self, side: Side, actions: Sequence[Copy | Delete]) -> None:
+        start = 0
+        while start < len(actions):
+            # Asked each time: a store that was just made takes more at a time than before.
+            size = self._pair.stores[side].capabilities.batch or len(actions)
+            batch = actions[start : start + size]
+            await self._write([await self._prepared(side, batch)])
+            start += len(batch)
+            self._advance(len(batch))
+
+    async def _prepared(self, side: Side, batch: Sequence[Copy | Delete]) -> list[_Write]:
+        """Read what is to be written and what is to be overwritten, as they are now."""
+        stores = self._pair.stores
+        copies = [action.key for action in batch if isinstance(action, Copy)]
+        sources = await stores[side.other].read(copies)
+        befores = await stores[side].read([action.key for action in batch if action.expect is not None])
+        writes = []
+        for action in batch:
+            record = sources.get(action.key) if isinstance(action, Copy) else None
+            digest = action.digest if isinstance(action, Copy) else None
+            before = befores.get(action.key)
+            if _digest(record) != digest or _digest(before) != action.expect:
+                self.stale.add(action.key)
+                continue
+            writes.append(_Write(action.key, side, record, digest, action.expect, before))
+        return writes
+
+    async def _merge(self, batch: Sequence[Merge]) -> None:
+        writes: list[list[_Write]] = []
+        for side in SIDES:
+            writes.append(
+                [
+                    _Write(
+                        action.key,
+                        side,
+                        action.record,
+                        canonical.digest(action.record),
+                        action.expect[side],
+                        action.before[side],
+                        action.before[side.other],
+                    )
+                    for action in batch
+                    if canonical.digest(action.record) != action.expect[side]
+                ]
+            )
+        await self._write(writes)
+        self._advance(len(batch))
+
+    async def _write(self, sides: Sequence[list[_Write]]) -> None:
+        """Write to one side, or to both of them (a merge), and agree on what has arrived."""
+        writes = [write for side in sides for write in self._recordable(side)]
+        if not writes:
+            return
+        await self._pair.journal.intend(
+            self._cycle,
+            [Intent(write.key, write.side, write.digest, write.before, write.origin) for write in writes],
+        )
+        arrived: list[_Write] = []
+        unsure: set[Key] = set()
+        for side in SIDES:
+            mine = [write for write in writes if write.side is side and write.key not in unsure]
+            landed = await self._write_side(side, mine)
+            unsure |= {write.key for write in mine} - {write.key for write in landed}
+            arrived += landed
+        await self._settle(arrived, unsure, writes)
+
+    def _recordable(self, writes: list[_Write]) -> Iterator[_Write]:
+        """Give the writes whose records the journal can hold; the others fail here."""
+        for write in writes:
+            try:
+                for record in (write.record, write.before):
+                    if record is not None:
+                        encode(record)
+            except RecordUnusable as exc:
+                self._fail(write, str(exc))
+            else:
+                yield write
+
+    async def _write_side(self, side: Side, writes: Sequence[_Write]) -> list[_Write]:
+        """Write to one side and return the writes that can be read back from it as written."""
+        if not writes:
+            return []
+        store = self._pair.stores[side]
+        outcomes = await store.write([Change(write.key, write.record, write.expect) for write in writes])
+        done = [write for write, outcome in zip(writes, outcomes, strict=True) if self._judge(write, outcome)]
+        back = await store.read([write.key for write in done])
+        return [write for write in done if self._is_as_written(write, back.get(write.key))]
+
+    def _judge(self, write: _Write, outcome: Outcome) -> bool:
+        if outcome.result is Result.STALE:
+            self.stale.add(write.key)
+        elif outcome.result is Result.REFUSED:
+            self._fail(write, f"the {write.side.value} store cannot hold it: {outcome.reason}")
+        return outcome.result is Result.DONE
+
+    def _is_as_written(self, write: _Write, back: Record | None) -> bool:
+        if _digest(back) == write.digest:
+            return True
+        if back is None or write.record is None:
+            self.stale.add(write.key)
+        else:
+            fields = ", ".join(canonical.differences(write.record, back))
+            self._fail(write, f"the {write.side.value} store keeps it otherwise than written: {fields}")
+        return False
+
+    async def _settle(
+        self, arrived: Sequence[_Write], unsure: Collection[Key], writes: Sequence[_Write]
+    ) -> None:
+        """Advance the journal over what has arrived, and end the intents of all writes.
+
+        Where only one half of a merge arrived, both sides have in common what the other side
+        held before.
+        """
+        agreements: dict[Key, Agreement] = {}
+        for write in arrived:
+            self._count(write)
+            record, digest = write.record, write.digest
+            if write.key in unsure:
+                record, digest = write.origin, _digest(write.origin)
+            if record is not None and digest is not None:
+                agreements[write.key] = Agreement(write.key, Both(digest, digest), record)
+        await self._pair.journal.advance(
+            self._cycle,
+            agreements=list(agreements.values()),
+            forgotten=[write.key for write in arrived if write.record is None],
+            landed=[
+                Landed(write.key, write.side, write.expect, write.digest)
+                for write in arrived
+                if write.digest is not None
+                and not self._pair.stores[write.side].capabilities.exclusive_writes
+            ],
+            ended=[write.key for write in writes],
+        )
+        self._report.in_sync += len(agreements.keys() - set(unsure))
+
+    def _count(self, write: _Write) -> None:
+        side = self._report.side(write.side)
+        if write.record is None:
+            side.deleted += 1
+        elif write.before is None:
+            side.created += 1
+        else:
+            side.updated += 1
+
+    def _fail(self, write: _Write, error: str) -> None:
+        self._report.failed.append(Failure(write.key.project, write.key.label, write.side.value, error))
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+        self._progress("applying", self._done, self._total)
+
+
+def _digest(record: Record | None) -> Digest | None:
+    return None if record is None else canonical.digest(record)
+
+
+def _towards(actions: Sequence[Action], side: Side) -> list[Copy | Delete]:
+    return [action for action in actions if isinstance(action, (Copy, Delete)) and action.target is side]
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,193 @@
+"""One cycle: scan both sides, plan, apply, and remember how quiet it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import anyio
+import msgspec
+
+from smtd.engine import plan as planning
+from smtd.engine.apply import Executor, Progress
+from smtd.engine.pair import Pair
+from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
+from smtd.engine.report import Failure, PairReport, blank
+from smtd.errors import SmtdError
+from smtd.journal.pair import Agreement, recovered
+from smtd.merge import guards
+from smtd.merge.guards import Written
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key
+from smtd.stores.base import Scan, Token
+
+#: How often a cycle starts over because somebody changed a record between scan and write.
+ROUNDS = 3
+
+#: Records of keys to merge that are read at a time.
+BATCH = 500
+
+
+def no_progress(phase: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_progress) -> PairReport:
+    """Run one cycle of *pair* and return what it did and left.
+
+    With *dry_run* nothing is written anywhere, and the report tells what would be done.
+    Raises StoreError if a store cannot be read whole, JournalError if the journal fails.
+    """
+    if (remembered := await _quiet(pair)) is not None:
+        return remembered
+    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    if dry_run:
+        _tell(await _planned(pair, report, progress), report)
+        return report
+    cycle = await pair.journal.begin_cycle()
+    stale: set[Key] = set()
+    for _ in range(ROUNDS):
+        plan = await _planned(pair, report, progress)
+        _leave(plan, report)
+        executor = Executor(pair, cycle, report, progress)
+        await executor.run(plan)
+        if not (stale := executor.stale):
+            break
+    report.failed += [
+        Failure(key.project, key.label, "left", "it kept changing; the next cycle tries again")
+        for key in sorted(stale)
+    ]
+    if not stale:
+        await _remember(pair, report)
+    return report
+
+
+async def _planned(pair: Pair, report: PairReport, progress: Progress) -> Plan:
+    """Scan both sides and decide every key."""
+    progress("scanning", 0, 0)
+    scans = await _scanned(pair)
+    report.projects = sorted(
+        {key.project for side in SIDES for key in scans[side].digests}
+        if pair.policy.projects is None
+        else pair.policy.projects
+    )
+    now = scans.map(lambda scan: scan.digests)
+    agreed = await _recovered(pair, now)
+    lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
+    plan = planning.draft(Known(agreed, scans, lost), pair.policy)
+    await _decide_merges(pair, plan)
+    return plan
+
+
+async def _scanned(pair: Pair) -> Both[Scan]:
+    """Scan both sides at once."""
+    found: dict[Side, Scan] = {}
+
+    errors: list[SmtdError] = []
+
+    async def scan(side: Side) -> None:
+        try:
+            found[side] = await pair.stores[side].scan(pair.policy.projects)
+        except SmtdError as exc:  # one plain error for the caller, not a group of one
+            errors.append(exc)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for side in SIDES:
+            group.start_soon(scan, side)
+    if errors:
+        raise errors[0]
+    return Both(found[Side.LEFT], found[Side.RIGHT])
+
+
+async def _recovered(pair: Pair, now: Both[Mapping[Key, Digest]]) -> dict[Key, Both[Digest]]:
+    """Return what is agreed, after the writes that a crash left undecided are understood.
+
+    A begun write that is found in its store has landed: what the other side held when it
+    began, which that write contains, is what both sides have in common.
+    """
+    begun = await pair.journal.begun()
+    for key, write in recovered(begun, now).items():
+        ancestor = write.origin
+        if ancestor is None:
+            ancestor = (await pair.stores[write.side].read([key])).get(key)
+        if ancestor is not None:
+            digest = canonical.digest(ancestor)
+            agreement = Agreement(key, Both(digest, digest), ancestor)
+            await pair.journal.advance(0, agreements=[agreement])
+    if begun:
+        await pair.journal.advance(0, ended={write.key for write in begun})
+    return await pair.journal.agreed(pair.policy.projects)
+
+
+async def _lost(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> dict[Key, Written]:
+    if pair.stores[side].capabilities.exclusive_writes:
+        return {}
+    written = await pair.journal.written(side)
+    return {key: written[key] for key in guards.lost_updates(written, now)}
+
+
+async def _decide_merges(pair: Pair, plan: Plan) -> None:
+    for start in range(0, len(plan.merges), BATCH):
+        keys = plan.merges[start : start + BATCH]
+        left, right = [await pair.stores[side].read(keys) for side in SIDES]
+        for key in keys:
+            if key in left and key in right:
+                ancestor = await pair.journal.ancestor(key)
+                planning.merged(key, ancestor, Both(left[key], right[key]), pair.policy, plan)
+
+
+def _leave(plan: Plan, report: PairReport) -> None:
+    """Report what the plan leaves undone."""
+    report.in_sync = plan.in_sync
+    report.conflicts, report.held = plan.conflicts, plan.held
+    report.failed = list(plan.failed)
+
+
+def _tell(plan: Plan, report: PairReport) -> None:
+    """Report the plan as if it had been carried out."""
+    _leave(plan, report)
+    for action in plan.actions:
+        if isinstance(action, Copy):
+            side = report.side(action.target)
+            side.created += action.expect is None
+            side.updated += action.expect is not None
+        elif isinstance(action, Delete):
+            report.side(action.target).deleted += 1
+        elif isinstance(action, Merge):
+            for each in SIDES:
+                report.side(each).updated += 1
+        report.in_sync += isinstance(action, (Copy, Merge, Agree))
+
+
+async def _quiet(pair: Pair) -> PairReport | None:
+    """Return the last report, with nothing done, if neither store has changed since."""
+    found = await pair.journal.quiet(pair.policy.fingerprint)
+    if found is None:
+        return None
+    tokens, data = found
+    for side in SIDES:
+        if not await pair.stores[side].unchanged_since(tokens[side]):
+            return None
+    return msgspec.msgpack.decode(data, type=PairReport)
+
+
+async def _remember(pair: Pair, report: PairReport) -> None:
+    """Remember the end of a cycle, if nobody else has written to the stores meanwhile."""
+    tokens: list[Token] = []
+    for side in SIDES:
+        token = await pair.stores[side].token()
+        if token is None:
+            return
+        tokens.append(token)
+    idle = blank(report.pair, Both(report.left.location, report.right.location))
+    idle = msgspec.structs.replace(
+        idle,
+        projects=report.projects,
+        in_sync=report.in_sync,
+        conflicts=report.conflicts,
+        held=report.held,
+        failed=report.failed,
+    )
+    await pair.journal.set_quiet(Both(*tokens), pair.policy.fingerprint, msgspec.msgpack.encode(idle))

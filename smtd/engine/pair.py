@@ -1,0 +1,40 @@
+"""A pair: two stores, what is known of them, and how they are to be kept."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from smtd.journal.pair import PairJournal
+from smtd.merge.decide import Mode
+from smtd.merge.guards import DeletionLimit
+from smtd.merge.sides import Both
+from smtd.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a pair is to be kept; the defaults are those of the configuration."""
+
+    projects: frozenset[str] | None = None
+    mode: Mode = Mode.TWO_WAY
+    propagate_deletes: bool = True
+    hold_unfinished: bool = True
+    limit: DeletionLimit = field(default_factory=DeletionLimit)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells two policies apart; a cycle of another policy proves nothing for this one."""
+        projects = None if self.projects is None else sorted(self.projects)
+        text = repr((projects, self.mode, self.propagate_deletes, self.hold_unfinished, self.limit))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two stores and their journal, for the length of one or more cycles."""
+
+    name: str
+    stores: Both[Store]
+    journal: PairJournal
+    policy: Policy

@@ -1,0 +1,100 @@
+"""What a cycle did and what it left, in the shape that `--json` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from smtd.merge.sides import Both, Side
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Both sides changed a record, and no rule may decide."""
+
+    project: str
+    label: str
+    fields: tuple[str, ...]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """An action not taken yet; *next* says what would release it."""
+
+    project: str
+    label: str
+    reason: str
+    next: str
+    until: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A record that could not be read or written on one side."""
+
+    project: str
+    label: str
+    side: str
+    error: str
+
+
+class SideReport(msgspec.Struct):
+    """What was written to one side."""
+
+    location: str
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    @property
+    def written(self) -> int:
+        """How many records were written or deleted."""
+        return self.created + self.updated + self.deleted
+
+
+class PairReport(msgspec.Struct):
+    """The result of one cycle of one pair, or the plan of one that was not run."""
+
+    pair: str
+    left: SideReport
+    right: SideReport
+    projects: list[str] = []
+    in_sync: int = 0
+    conflicts: list[Conflict] = []
+    held: list[Held] = []
+    failed: list[Failure] = []
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is left for a person or for a later cycle."""
+        return not (self.conflicts or self.held or self.failed)
+
+    def side(self, side: Side) -> SideReport:
+        """Return the part of one side."""
+        return self.left if side is Side.LEFT else self.right
+
+    @property
+    def swapped(self) -> PairReport:
+        """The same report, with the sides named the other way round."""
+        failed = [
+            msgspec.structs.replace(failure, side=Side(failure.side).other.value) for failure in self.failed
+        ]
+        return msgspec.structs.replace(self, left=self.right, right=self.left, failed=failed)
+
+
+def blank(name: str, locations: Both[str]) -> PairReport:
+    """Return the report of a cycle that has not done anything yet."""
+    return PairReport(name, SideReport(locations.left), SideReport(locations.right))
+
+
+def as_json(seconds: float, pairs: list[PairReport]) -> dict[str, Any]:
+    """Return the object that `smtd sync --json` prints (docs/json.md)."""
+    return {
+        "ok": all(report.ok for report in pairs),
+        "seconds": round(seconds, 3),
+        "pairs": [_pair_json(report) for report in pairs],
+    }
+
+
+def _pair_json(report: PairReport) -> dict[str, Any]:
+    named: dict[str, Any] = msgspec.to_builtins(report)
+    order = ("projects", "in_sync", "left", "right", "conflicts", "held", "failed")
+    return {"pair": report.pair, "ok": report.ok} | {name: named[name] for name in order}

@@ -1,0 +1,43 @@
+"""Errors that say whose turn it is.
+
+Each message is one sentence for a person: what, where, what to do next. The class tells the
+program what to do; `exit_code` tells the shell.
+"""
+
+from __future__ import annotations
+
+
+class SmtdError(Exception):
+    """Something that smtd can name; never raised itself."""
+
+    exit_code = 1
+
+
+class UsageError(SmtdError):
+    """The words of a command or a configuration are wrong: the person's turn."""
+
+    exit_code = 2
+
+
+class StoreError(SmtdError):
+    """A store, or one of its records, could not be used."""
+
+    exit_code = 4
+
+
+class StoreUnreachable(StoreError):
+    """The store cannot be reached or read now; a later try may succeed."""
+
+
+class StoreRefused(StoreError):
+    """The store can be reached but not used as it is: a person must change something."""
+
+
+class RecordUnusable(StoreError):
+    """One record cannot be read, or cannot be held by a store; the others go on."""
+
+
+class JournalError(SmtdError):
+    """smtd's own journal cannot be used."""
+
+    exit_code = 4

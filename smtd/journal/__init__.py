@@ -1,0 +1,1 @@
+"""smtd's own SQLite file: what was agreed, what is under way, what was overwritten."""

@@ -1,0 +1,116 @@
+"""The journal file: opened, checked, and split into one part for each pair.
+
+A lost journal costs no record: the pairs are adopted anew (their union, nothing deleted).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+from anyio import CancelScope, to_thread
+
+from smtd.errors import JournalError
+from smtd.journal.pair import PairJournal
+from smtd.records import canonical
+from smtd.sqlite import Connection, connect
+
+#: Raise this with any change of schema.sql, and add a migration.
+VERSION = 1
+
+
+class Journal:
+    """The journal in one state directory; see `open_journal`."""
+
+    def __init__(self, db: Connection, directory: Path) -> None:
+        self._db = db
+        self._directory = directory
+
+    async def knows(self, left: str, right: str) -> bool:
+        """Say whether the pair of these locations, in this order, has been synced before."""
+        found = await self._db.value(
+            "SELECT 1 FROM pair WHERE left_location = ? AND right_location = ?", (left, right)
+        )
+        return found is not None
+
+    @asynccontextmanager
+    async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
+        """Give the part of the pair of two locations, and keep other processes off it.
+
+        Digests of another version of the canonical form are forgotten: the pair is then
+        adopted anew. Raises JournalError if another process has the pair.
+        """
+        async with self._db.transaction():
+            await self._db.run(
+                "INSERT OR IGNORE INTO pair (left_location, right_location, canonical_version)"
+                " VALUES (?, ?, ?)",
+                (left, right, canonical.VERSION),
+            )
+            ((number, version),) = await self._db.fetch(
+                "SELECT id, canonical_version FROM pair WHERE left_location = ? AND right_location = ?",
+                (left, right),
+            )
+        with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
+            journal = PairJournal(self._db, number)
+            if version != canonical.VERSION:
+                await journal.forget_all(canonical.VERSION)
+            yield journal
+
+
+@asynccontextmanager
+async def open_journal(directory: Path) -> AsyncIterator[Journal]:
+    """Open the journal in the state directory, making both if they are not there.
+
+    Raises JournalError if the file is damaged or was made by a newer smtd.
+    """
+    path = directory / "journal.sqlite"
+    try:
+        await to_thread.run_sync(partial(directory.mkdir, mode=0o700, parents=True, exist_ok=True))
+        async with connect(str(path)) as db:
+            await _prepare(db, path)
+            yield Journal(db, directory)
+    except sqlite3.Error as exc:
+        raise JournalError(
+            f"the journal {path} cannot be used: {exc}; if it stays so, move it away"
+            " (smtd then adopts the stores anew and deletes nothing)"
+        ) from exc
+    except OSError as exc:
+        raise JournalError(f"the state directory {directory} cannot be used: {exc.strerror}") from exc
+
+
+async def _prepare(db: Connection, path: Path) -> None:
+    await db.run("PRAGMA journal_mode = WAL")
+    await db.run("PRAGMA synchronous = FULL")
+    version = await db.value("PRAGMA user_version")
+    if version == VERSION:
+        return
+    if version:
+        raise JournalError(f"the journal {path} was made by a newer smtd (version {version}); use that one")
+    text = files(__package__).joinpath("schema.sql").read_text("utf-8")
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    with CancelScope(shield=True):
+        async with db.transaction():
+            if await db.value("PRAGMA user_version") == 0:
+                await db.run_script(part for part in lines.split(";\n") if part.strip())
+                await db.run(f"PRAGMA user_version = {VERSION}")
+    os.chmod(path, 0o600)
+
+
+@contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock that the kernel releases with the process."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalError(f"another smtd is syncing {what}; wait until it is done") from None
+        yield
+    finally:
+        os.close(handle)

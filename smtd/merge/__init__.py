@@ -1,0 +1,1 @@
+"""What to do with each key: pure decisions, no I/O, no await."""

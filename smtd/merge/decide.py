@@ -1,0 +1,93 @@
+"""Say what one key needs, from what was agreed and what each side holds now.
+
+A side has *changed* when it differs from what that side held when last agreed. Two sides are
+*equal* when their digests are. The whole policy is `decide` and `allowed`; the truth table in
+tests/merge/test_decide.py has a row for every distinguishable situation.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from smtd.merge.sides import Both, Side
+from smtd.records.canonical import Digest
+
+
+class Verdict(Enum):
+    """What one key needs."""
+
+    NOTHING = "nothing"  # both sides are as they were when last agreed, or never had the key
+    AGREE = "agree"  # the sides are equal, and the journal does not know it yet
+    FORGET = "forget"  # both sides deleted it
+    TO_RIGHT = "to right"  # the left side's record, or its deletion, goes to the right
+    TO_LEFT = "to left"
+    MERGE = "merge"  # both sides changed it, differently
+
+
+class Mode(Enum):
+    """Which way changes travel."""
+
+    TWO_WAY = "two-way"
+    LEFT_TO_RIGHT = "left-to-right"
+    RIGHT_TO_LEFT = "right-to-left"
+
+    @property
+    def targets(self) -> frozenset[Side]:
+        """The sides that may be written to."""
+        return _TARGETS[self]
+
+    @property
+    def flipped(self) -> Mode:
+        """The same mode when the sides are named the other way round."""
+        return _FLIPPED[self]
+
+
+_TARGETS = {
+    Mode.TWO_WAY: frozenset(Side),
+    Mode.LEFT_TO_RIGHT: frozenset({Side.RIGHT}),
+    Mode.RIGHT_TO_LEFT: frozenset({Side.LEFT}),
+}
+_FLIPPED = {
+    Mode.TWO_WAY: Mode.TWO_WAY,
+    Mode.LEFT_TO_RIGHT: Mode.RIGHT_TO_LEFT,
+    Mode.RIGHT_TO_LEFT: Mode.LEFT_TO_RIGHT,
+}
+_TOWARDS = {Verdict.TO_LEFT: Side.LEFT, Verdict.TO_RIGHT: Side.RIGHT}
+
+
+def decide(agreed: Both[Digest] | None, now: Both[Digest | None]) -> Verdict:
+    """Say what a key needs, given its agreed and current digests (None: absent)."""
+    if now.left == now.right:
+        return _equal(agreed, now.left)
+    left_changed = now.left != (None if agreed is None else agreed.left)
+    right_changed = now.right != (None if agreed is None else agreed.right)
+    if left_changed and right_changed:
+        # A change wins over a deletion.
+        if now.left is None:
+            return Verdict.TO_LEFT
+        return Verdict.TO_RIGHT if now.right is None else Verdict.MERGE
+    if left_changed:
+        return Verdict.TO_RIGHT
+    return Verdict.TO_LEFT if right_changed else Verdict.NOTHING
+
+
+def _equal(agreed: Both[Digest] | None, digest: Digest | None) -> Verdict:
+    if digest is None:
+        return Verdict.NOTHING if agreed is None else Verdict.FORGET
+    return Verdict.NOTHING if agreed == Both(digest, digest) else Verdict.AGREE
+
+
+def allowed(verdict: Verdict, mode: Mode) -> bool:
+    """Say whether *mode* lets the verdict be carried out.
+
+    A merge writes both sides, so a one-way pair cannot: it remains a conflict.
+    """
+    if verdict is Verdict.MERGE:
+        return mode is Mode.TWO_WAY
+    side = _TOWARDS.get(verdict)
+    return side is None or side in mode.targets
+
+
+def target(verdict: Verdict) -> Side:
+    """Return the side that TO_LEFT or TO_RIGHT writes to."""
+    return _TOWARDS[verdict]

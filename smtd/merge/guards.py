@@ -1,0 +1,63 @@
+"""Is an absence a deletion? Pure rules that keep a broken store from deleting anything.
+
+Deletions travel only from a store that still holds what it held. A store that lost everything,
+or more than a person is likely to delete between two cycles, deletes nothing: those deletions are
+held. A store without a lock may lose what smtd wrote when a program that had read it earlier
+saves: that is no deletion either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from smtd.records.canonical import Digest
+from smtd.records.record import Key
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionLimit:
+    """More deletions than both *count* and *share* (of 1) of the agreed records are held."""
+
+    count: int = 20
+    share: float = 0.2
+
+
+def suspicion(agreed: int, missing: int, limit: DeletionLimit) -> str | None:
+    """Say why *missing* of *agreed* records are held rather than deleted, or None."""
+    if not missing:
+        return None
+    if missing == agreed:
+        return "the store no longer holds any record that it held before"
+    if missing > limit.count and missing > limit.share * agreed:
+        return f"{missing} of {agreed} records are gone at once"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What smtd wrote last under a key of a store without a lock.
+
+    *number* grows with every write; *restored* says how often it had to be written again.
+    """
+
+    number: int
+    before: Digest | None
+    after: Digest
+    restored: int = 0
+
+
+def lost_updates(written: Mapping[Key, Written], now: Mapping[Key, Digest]) -> Collection[Key]:
+    """Return the keys whose last write was undone by a program that had read the store before.
+
+    Such a program puts back everything as it was when it read it. So a key that is as before
+    smtd's write was lost, not edited, unless a write as late or later is still there: then
+    whoever changed the key had seen it.
+    """
+    surviving = [write.number for key, write in written.items() if now.get(key) == write.after]
+    latest = max(surviving, default=-1)
+    return {
+        key
+        for key, write in written.items()
+        if write.number > latest and now.get(key) == write.before and write.before != write.after
+    }

@@ -1,0 +1,180 @@
+"""The canonical form of a record: when two records say the same, and their digest.
+
+Stores lose detail, each in its own way. What any of them loses does not count here, so that no
+pair of stores sends a record to and fro for ever (measured losses: docs/design.md, "Equal").
+The form has a version: digests of different versions never compare equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import msgspec
+
+from smtd.errors import RecordUnusable
+from smtd.records import tags
+from smtd.records.parameters import content
+from smtd.records.record import (
+    FIELDS,
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Platform,
+    Record,
+    Repository,
+)
+
+Digest: TypeAlias = bytes
+
+#: Raise this with any change of the form; pairs are then adopted anew.
+VERSION = 1
+DIGEST_SIZE = 16
+
+_encoder = msgspec.msgpack.Encoder(order="sorted")
+
+
+def digest(record: Record) -> Digest:
+    """Return the digest of what *record* says, without its label.
+
+    Raises RecordUnusable for a record whose content cannot be read without running it.
+    """
+    return hashlib.blake2b(
+        _bytes([VERSION, *(_value(record, field) for field in FIELDS)]), digest_size=DIGEST_SIZE
+    ).digest()
+
+
+def differences(left: Record, right: Record) -> list[str]:
+    """Return the fields in which the records do not say the same, in Sumatra's order."""
+    return [field for field in FIELDS if not same(left, right, field)]
+
+
+def same(left: Record, right: Record, field: str) -> bool:
+    """Say whether *field* says the same in both records."""
+    return bool(_bytes(_value(left, field)) == _bytes(_value(right, field)))
+
+
+def _bytes(value: Any) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        # Text that is not Unicode (a lone surrogate) can live in a shelf only.
+        return _encoder.encode(_escaped(value))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            str(key).encode("utf-8", "backslashreplace").decode(): _escaped(item)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _value(record: Record, field: str) -> Any:
+    """Return the canonical value of one field, made of plain values only."""
+    pickled = record.opaque.get(field)
+    if pickled is not None and not pickled.expressed:
+        return ["\0opaque", pickled.digest]
+    value = getattr(record, field)
+    form = _FORMS.get(field)
+    try:
+        return (value or "") if form is None else form(value)
+    except RecordUnusable as exc:
+        raise RecordUnusable(f"{field}: {exc}") from exc
+
+
+def _second(moment: datetime | None) -> int | None:
+    """Sumatra's JSON and its server keep whole seconds."""
+    return None if moment is None else int(moment.timestamp() // 1)
+
+
+def _duration(seconds: float | None) -> Any:
+    """A relational store keeps not-a-number as null."""
+    return None if seconds is None or seconds != seconds else content.plain(float(seconds))
+
+
+def _executable(value: Executable | None) -> Any:
+    return value and [value.path or "", value.name or "", value.version or "", value.options or ""]
+
+
+def _repository(value: Repository | None) -> Any:
+    return value and [value.type, value.url or "", value.upstream or ""]
+
+
+def _component(value: Component) -> Any:
+    return [value.type, content.plain(value.parameters)]
+
+
+def _set_of(form: Callable[[Any], Any]) -> Callable[[Iterable[Any]], Any]:
+    """Lists whose order and repetitions a relational store loses are sets."""
+
+    def canonical(values: Iterable[Any]) -> Any:
+        forms = {_bytes(plain): plain for plain in map(form, values)}
+        return [forms[encoded] for encoded in sorted(forms)]
+
+    return canonical
+
+
+def _data_key(key: DataKey) -> Any:
+    return [key.path, key.digest, _second(key.creation), content.plain(key.metadata)]
+
+
+def _dependency(value: Dependency) -> Any:
+    return [
+        value.module,
+        value.name or "",
+        value.path or "",
+        value.version or "",
+        value.diff or "",
+        value.source or "",
+    ]
+
+
+def _platform(value: Platform) -> Any:
+    return [
+        value.architecture_bits or "",
+        value.architecture_linkage or "",
+        value.machine or "",
+        value.network_name or "",
+        _address(value.ip_addr or ""),
+        value.processor or "",
+        value.release or "",
+        value.system_name or "",
+        value.version or "",
+    ]
+
+
+@lru_cache(maxsize=256)
+def _address(text: str) -> str:
+    """IPv6 addresses come back from a relational store in their shortest form."""
+    try:
+        return ipaddress.ip_address(text).compressed
+    except ValueError:
+        return text
+
+
+_FORMS: dict[str, Callable[[Any], Any]] = {
+    "timestamp": _second,
+    "duration": _duration,
+    "executable": _executable,
+    "repository": _repository,
+    "parameters": content.meaning,
+    "input_data": _set_of(_data_key),
+    "output_data": _set_of(_data_key),
+    "launch_mode": _component,
+    "datastore": _component,
+    "input_datastore": _component,
+    "tags": lambda value: sorted(tags.settled(value)),
+    "dependencies": _set_of(_dependency),
+    "platforms": _set_of(_platform),
+}

@@ -1,0 +1,180 @@
+"""The text of a parameter set to its values and back, and what it means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from smtd.errors import RecordUnusable
+from smtd.records import literal
+from smtd.records.parameters import config, nested, simple
+from smtd.records.record import Parameters
+
+
+def read(parameters: Parameters) -> Any:
+    """Return the values that the text stands for; nothing in it is run.
+
+    Types that Sumatra does not know give their text. Raises RecordUnusable for text that is
+    not a set of its type, and for expressions that Sumatra would run.
+    """
+    reader = _READERS.get(parameters.type)
+    if reader is None:
+        return parameters.content
+    try:
+        return reader(parameters.content)
+    except RecordUnusable as exc:
+        raise RecordUnusable(f"its {parameters.type} cannot be read: {exc}") from exc
+
+
+def write(type_name: str, values: Any, comments: dict[str, str] | None = None) -> Parameters:
+    """Return the parameter set with *values*, as text that means exactly them.
+
+    *comments*, by name, are kept for a SimpleParameterSet. Raises RecordUnusable for values
+    that the type cannot express.
+    """
+    if type_name == "SimpleParameterSet":
+        content = simple.write(values, comments or {})
+    else:
+        content = _WRITERS[type_name](values)
+    written = Parameters(type_name, content)
+    if plain(nested.meaning(read(written))) != plain(nested.meaning(values)):
+        raise RecordUnusable(f"a {type_name} with these values has no exact text")
+    return written
+
+
+def meaning(parameters: Parameters) -> Any:
+    """Return what the set says, in a form that compares by `==` and can be encoded.
+
+    A dictionary that a relational store gave back as text is the dictionary again
+    (sumatra-formats 2.4). Raises RecordUnusable as `read` does.
+    """
+    return _meaning(parameters.type, parameters.content)
+
+
+@lru_cache(maxsize=1024)
+def _meaning(type_name: str, content: str) -> Any:
+    values = read(Parameters(type_name, content))
+    if type_name == "str":
+        values, type_name = _dictionary_in(content)
+    return [type_name, plain(nested.meaning(values))]
+
+
+def _dictionary_in(content: str) -> tuple[Any, str]:
+    if content.startswith("{"):
+        try:
+            return literal.read(content), "dict"
+        except literal.NotLiteral:
+            pass
+    return content, "str"
+
+
+def _read_json(content: str) -> Any:
+    try:
+        return json.loads(content) if content else {}
+    except (ValueError, RecursionError) as exc:
+        raise RecordUnusable(f"not JSON: {exc}") from exc
+
+
+def _write_json(values: Any) -> str:
+    try:
+        return json.dumps(values, sort_keys=True, indent=4)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise RecordUnusable(f"not JSON: {exc}") from exc
+
+
+def _read_yaml(content: str) -> Any:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(content, Loader=loader) if content else {}
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise RecordUnusable(f"not YAML: {' '.join(str(exc).split())}") from exc
+
+
+def _write_yaml(values: Any) -> str:
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    try:
+        return str(yaml.dump(values, Dumper=dumper, indent=4))
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise RecordUnusable(f"not YAML: {' '.join(str(exc).split())}") from exc
+
+
+def _read_none(content: str) -> None:
+    if content != "None":
+        raise RecordUnusable(f"{literal.shortened(content)} is not None")
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "SimpleParameterSet": simple.read,
+    "NTParameterSet": nested.read,
+    "ConfigParserParameterSet": config.read,
+    "JSONParameterSet": _read_json,
+    "YAMLParameterSet": _read_yaml,
+    "dict": literal.read,
+    "NoneType": _read_none,
+}
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "NTParameterSet": nested.write,
+    "ConfigParserParameterSet": config.write,
+    "JSONParameterSet": _write_json,
+    "YAMLParameterSet": _write_yaml,
+    "dict": literal.write,
+    "NoneType": lambda _: "None",
+    "str": str,
+}
+
+#: The parameter set types of Sumatra 0.8.1, and the two that stand for having none.
+TYPES = frozenset(_READERS)
+
+#: More values than this in one set is an attack (an alias bomb), not parameters.
+_MOST_VALUES = 1_000_000
+
+
+def plain(value: Any) -> Any:
+    """Return *value* made of text, integers, booleans, None, lists and sorted dictionaries.
+
+    Two values give the same exactly if they mean the same: a tuple is a list, a key is text,
+    a float is its bits (not a number equals itself). Raises RecordUnusable for other types.
+    """
+    try:
+        return _plain(value, [_MOST_VALUES])
+    except RecursionError as exc:
+        raise RecordUnusable("values are nested too deeply") from exc
+
+
+def _plain(value: Any, budget: list[int]) -> Any:
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise RecordUnusable(f"more than {_MOST_VALUES:,} values")
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else f"\0i{value}"
+    if isinstance(value, float):
+        return "\0f" + ("nan" if value != value else value.hex())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, budget) for item in value]
+    if isinstance(value, dict):
+        named = {_name(key): _plain(item, budget) for key, item in value.items()}
+        return {name: named[name] for name in sorted(named)}
+    if isinstance(value, (set, frozenset)):
+        return ["\0s", *sorted((_plain(item, budget) for item in value), key=repr)]
+    if hasattr(value, "isoformat"):
+        return "\0t" + value.isoformat()
+    if isinstance(value, bytes):
+        return "\0b" + value.hex()
+    raise RecordUnusable(f"a value of type {type(value).__name__} cannot be compared")
+
+
+def _name(key: Any) -> str:
+    """Return a key as JSON writes it."""
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, (bool, int, float)):
+        return json.dumps(key)
+    return str(key)

@@ -1,0 +1,88 @@
+"""SimpleParameterSet: lines of `name = value # comment` (sumatra/parameters.py)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from smtd.errors import RecordUnusable
+from smtd.records import literal
+
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})\Z")
+#: A string that can stand between double quotes as it is, as Sumatra writes it.
+_BARE = re.compile(r"[^\"\\#\x00-\x1f\x7f\u0085\u2028\u2029]*\Z")
+#: Parts of an expression that cannot do anything; a name that is not defined makes Sumatra
+#: take the whole text as a string.
+_HARMLESS = (
+    ast.Name,
+    ast.Constant,
+    ast.List,
+    ast.Tuple,
+    ast.UnaryOp,
+    ast.USub,
+    ast.UAdd,
+    ast.Load,
+)
+
+
+def read(content: str) -> dict[str, Any]:
+    """Return the values by name, in order. Raises RecordUnusable for text that is no set."""
+    values: dict[str, Any] = {}
+    for line in content.split("\n"):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RecordUnusable(f"{literal.shortened(text)} is not of the form name = value")
+        values[name.strip()] = _value(value)
+    return values
+
+
+def _value(text: str) -> Any:
+    stripped = text.strip()
+    if _INTEGER.match(stripped):
+        return int(stripped)
+    try:
+        return literal.read(stripped)
+    except literal.NotLiteral:
+        if _is_undefined_name(stripped):
+            return text.strip()
+        raise
+
+
+def _is_undefined_name(text: str) -> bool:
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    nodes = list(ast.walk(tree.body))
+    return all(isinstance(node, _HARMLESS) for node in nodes)
+
+
+def write(values: dict[str, Any], comments: dict[str, str]) -> str:
+    """Return the text of a set, readable by Sumatra whatever its strings hold.
+
+    Sumatra's own text breaks on quotes, backslashes, `#` and infinities; those values are
+    written as escaped literals. Raises RecordUnusable for a value that has no literal.
+    """
+    lines = []
+    for name, value in values.items():
+        if not isinstance(name, str) or not _is_name(name):
+            raise RecordUnusable(f"the parameter name {literal.shortened(str(name))} cannot be written")
+        line = f"{name} = {_text(value)}"
+        if comment := comments.get(name):
+            line += " #" + " ".join(comment.splitlines())
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and not name.startswith("#") and name == name.strip() and not set(name) & {"=", "\n"}
+
+
+def _text(value: Any) -> str:
+    if type(value) is str and _BARE.match(value):
+        return f'"{value}"'
+    return literal.write(value).replace("#", "\\x23")

@@ -1,0 +1,180 @@
+"""The record: Sumatra's JSON of version 4 as typed, frozen values.
+
+Field names and meanings are those of `record2dict` in Sumatra 0.8.1 (sumatra/formatting). Times
+keep microseconds where a store has them. `opaque` holds what this form cannot express.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from smtd.errors import RecordUnusable
+
+Metadata: TypeAlias = dict[str, Any]
+
+
+class Key(NamedTuple):
+    """What identifies a record inside a store."""
+
+    project: str
+    label: str
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.label}"
+
+
+class Executable(msgspec.Struct, frozen=True):
+    """The program that ran."""
+
+    path: str | None
+    name: str | None
+    version: str | None
+    options: str | None = ""
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """Where the code is; *type* is the name of Sumatra's class, such as GitRepository."""
+
+    type: str
+    url: str | None
+    upstream: str | None = None
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """A parameter set: *type* is the class name, *content* what `str()` of the set gives."""
+
+    type: str
+    content: str
+
+
+class Component(msgspec.Struct, frozen=True):
+    """A launch mode or a data store: class name and the state that Sumatra gives it."""
+
+    type: str
+    parameters: dict[str, Any]
+
+
+class DataKey(msgspec.Struct, frozen=True):
+    """One data file, by path and SHA-1; *creation* is aware, in UTC."""
+
+    path: str
+    digest: str
+    creation: datetime | None = None
+    metadata: Metadata = {}
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    """One module that the code used; *module* names the language, as in Sumatra."""
+
+    module: str
+    name: str | None
+    path: str | None
+    version: str | None
+    diff: str | None = ""
+    source: str | None = None
+
+
+class Platform(msgspec.Struct, frozen=True):
+    """A machine that took part in the run."""
+
+    architecture_bits: str | None = ""
+    architecture_linkage: str | None = ""
+    machine: str | None = ""
+    network_name: str | None = ""
+    ip_addr: str | None = ""
+    processor: str | None = ""
+    release: str | None = ""
+    system_name: str | None = ""
+    version: str | None = ""
+
+
+class Pickled(msgspec.Struct, frozen=True):
+    """A value that only a shelf can hold whole: its pickle, never loaded but inertly.
+
+    *digest* tells what the value says, however it was pickled. *expressed*: the modelled field
+    says all of it that any other store has room for.
+    """
+
+    digest: bytes
+    data: bytes
+    expressed: bool = False
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One captured run.
+
+    `timestamp` is aware, in UTC; `duration` is in seconds. `opaque` maps an attribute of the
+    pickled record to its value: either one of the fields below that this form cannot express
+    whole, or an attribute that only a shelf has, such as `on_changed`.
+    """
+
+    label: str
+    timestamp: datetime
+    reason: str | None = ""
+    duration: float | None = None
+    executable: Executable | None
+    repository: Repository | None
+    main_file: str | None = ""
+    version: str | None = ""
+    parameters: Parameters
+    input_data: tuple[DataKey, ...] = ()
+    script_arguments: str | None = ""
+    launch_mode: Component
+    datastore: Component
+    input_datastore: Component
+    outcome: str | None = ""
+    output_data: tuple[DataKey, ...] = ()
+    tags: frozenset[str] = frozenset()
+    diff: str | None = ""
+    user: str | None = ""
+    dependencies: tuple[Dependency, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    stdout_stderr: str | None = ""
+    repeats: str | None = None
+    opaque: dict[str, Pickled] = {}
+
+    @property
+    def beyond_words(self) -> list[str]:
+        """The modelled fields that only a shelf can hold; they have a placeholder here."""
+        return [name for name, value in self.opaque.items() if name in FIELDS and not value.expressed]
+
+
+#: The modelled fields, in Sumatra's order; the label is the record's name, not its content.
+FIELDS: tuple[str, ...] = tuple(
+    field for field in Record.__struct_fields__ if field not in ("label", "opaque")
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """Return *record* as bytes that `decode` reads back exactly.
+
+    Raises RecordUnusable for a value that no store but a shelf can hold, such as text that
+    is not Unicode.
+    """
+    try:
+        return _encoder.encode(record)
+    except (UnicodeEncodeError, OverflowError, TypeError, RecursionError) as exc:
+        raise RecordUnusable(f"a value cannot be written down: {exc}") from exc
+
+
+def decode(data: bytes) -> Record:
+    """Return the record that `encode` wrote. Raises RecordUnusable if the bytes are damaged."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise RecordUnusable(f"a stored record is damaged: {exc}") from exc
+
+
+def is_plain(value: object) -> bool:
+    """Say whether *value* can be part of an encoded record."""
+    try:
+        _encoder.encode(value)
+    except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Record stores: one contract (`base`), one module or package for each kind."""

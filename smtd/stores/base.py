@@ -1,0 +1,125 @@
+"""The contract that every store keeps, and that `tests/stores/contract.py` checks.
+
+A store maps keys to records. smtd never trusts a store to be alone: other programs write to it
+at any time, without asking. Therefore:
+
+- `scan` MUST report a key as absent only if the store was read whole and the key was not in
+  it. A store that cannot be read whole MUST raise StoreUnreachable or StoreRefused. A record
+  that cannot be read MUST be named in `Scan.unreadable`, and the others be reported.
+- `read` MUST return what the store holds at that moment, not what it held at a scan.
+- `write` MUST land a change only if the key still has the digest that the change expects,
+  decided and written without a gap in which another program could write unseen, as far as the
+  kind of store allows (`Capabilities.exclusive_writes`). It MUST NOT touch any other record.
+  It returns one result for each change; one change that fails MUST NOT keep the others back.
+- `token` MUST be equal between two calls only if nobody changed the store in between.
+- Nothing that a store holds is ever executed.
+- A cancelled call MUST leave no lock, transaction, thread or process behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+
+#: What tells that a store is as it was: opaque bytes.
+Token: TypeAlias = bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a kind of store can do; callers ask this, never for the kind."""
+
+    #: Nobody can write between the check of a digest and the write (a lock or a transaction).
+    #: False: another program may later write an older state over what smtd wrote.
+    exclusive_writes: bool
+    #: How many changes one call of `write` should get; None: as many as there are.
+    batch: int | None
+    #: What no relational store or server has room for (`Record.opaque`) is kept.
+    keeps_opaque: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a whole store held at one moment.
+
+    `digests` has every readable record of the projects asked for, `unfinished` those of them
+    whose run is not over; `unreadable` says for each other record what is wrong with it.
+    """
+
+    digests: Mapping[Key, Digest]
+    unfinished: Collection[Key] = frozenset()
+    unreadable: Mapping[Key, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Make *key* hold *record* (None: nothing), if it still has the digest *expect*.
+
+    `expect` is None for a key that must be absent.
+    """
+
+    key: Key
+    record: Record | None
+    expect: Digest | None
+
+
+class Result(Enum):
+    """What became of one change."""
+
+    DONE = "done"
+    STALE = "stale"  # the key no longer has the expected digest: scan again
+    REFUSED = "refused"  # this store cannot hold the record; see `Outcome.reason`
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one change, with the reason if it was refused."""
+
+    result: Result
+    reason: str = ""
+
+
+DONE = Outcome(Result.DONE)
+STALE = Outcome(Result.STALE)
+
+
+class Store(Protocol):
+    """A Sumatra record store; see the contract above."""
+
+    @property
+    def location(self) -> str:
+        """How a person names the store, without secrets."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of store in one word, for people: `shelf`, `sqlite`."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this store can do."""
+
+    async def projects(self) -> list[str]:
+        """Return the names of the projects in the store, sorted."""
+
+    async def scan(self, projects: Collection[str] | None = None) -> Scan:
+        """Return the digest of every record of *projects* (None: of all)."""
+
+    async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
+        """Return the records that are there now; absent and unreadable ones are left out."""
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Make the changes, each on its own condition; one outcome each, in order."""
+
+    async def token(self) -> Token | None:
+        """Return a token of what this object last scanned or wrote.
+
+        None if somebody else has written since, or if the store cannot tell.
+        """
+
+    async def unchanged_since(self, token: Token) -> bool:
+        """Say whether the store surely is as it was when *token* was given."""

@@ -1,0 +1,59 @@
+"""Find or make the rows that records share, as Django's `get_or_create` does, but for many.
+
+Two writers at once can leave two equal rows; the lowest id is then the one to use. Deciding and
+inserting happen inside the caller's transaction, so that smtd itself never makes the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from typing import Any
+
+from smtd.sqlite import Connection
+from smtd.stores.django import schema
+
+
+class SharedRows:
+    """The rows of one table by what they say; rows are never changed by Sumatra, only added."""
+
+    def __init__(self, table: str) -> None:
+        self._table = schema.PREFIX + table
+        self._columns = schema.SHARED[table]
+        self._ids: dict[bytes, int] = {}
+        self._last_id = 0
+
+    async def ids(self, db: Connection, rows: Collection[tuple[Any, ...]]) -> list[int]:
+        """Return an id for each of *rows*, inserting those that are not there.
+
+        Must be called inside a transaction that keeps other writers out.
+        """
+        if not rows:
+            return []
+        await self._refresh(db)
+        names = schema.names(self._columns)
+        missing = [row for row in dict.fromkeys(rows) if _hash(row) not in self._ids]
+        if missing:
+            await db.run_many(
+                f"INSERT INTO {self._table} ({names}) VALUES ({schema.marks(len(self._columns))})", missing
+            )
+            await self._refresh(db)
+        return [self._ids[_hash(row)] for row in rows]
+
+    async def _refresh(self, db: Connection) -> None:
+        """Learn the rows that were added since the last time."""
+        names = schema.names(self._columns)
+        for row_id, *values in await db.fetch(
+            f"SELECT id, {names} FROM {self._table} WHERE id > ? ORDER BY id", (self._last_id,)
+        ):
+            self._ids.setdefault(_hash(values), row_id)
+            self._last_id = row_id
+
+    def forget(self) -> None:
+        """Forget all rows: a transaction was rolled back, or rows were deleted."""
+        self._ids.clear()
+        self._last_id = 0
+
+
+def _hash(values: Collection[Any]) -> bytes:
+    return hashlib.blake2b(repr(tuple(values)).encode("utf-8", "backslashreplace"), digest_size=16).digest()

@@ -1,0 +1,128 @@
+"""Read records from the tables, a page at a time, each page as of one moment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any, NamedTuple
+
+from smtd.errors import RecordUnusable
+from smtd.records.record import Key, Record
+from smtd.sqlite import Connection, Row
+from smtd.stores.django import rows, schema
+from smtd.stores.django.rows import Parts
+
+#: Records a page; a page is one short read transaction.
+PAGE = 500
+
+
+class Found(NamedTuple):
+    """One row of the record table: its id, its key, and the record or why there is none."""
+
+    row_id: int
+    key: Key
+    record: Record | RecordUnusable
+
+
+class RowIds:
+    """The ids of the rows by key; labels have no index, and ids are never used again."""
+
+    def __init__(self) -> None:
+        self._ids: dict[Key, list[int]] = {}
+        self._last = 0
+
+    async def of(self, db: Connection, keys: Collection[Key]) -> list[int]:
+        """Return the ids of all rows that bear one of *keys*, and of some that once did."""
+        for row_id, project, label in await db.fetch(
+            "SELECT db_id, project_id, label FROM django_store_record"
+            " WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id",
+            (self._last,),
+        ):
+            self._ids.setdefault(Key(project, label), []).append(row_id)
+            self._last = row_id
+        return [row_id for key in keys for row_id in self._ids.get(key, ())]
+
+    def forget(self) -> None:
+        """Forget all ids: a transaction that had given some was rolled back."""
+        self._ids.clear()
+        self._last = 0
+
+
+async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterator[list[Found]]:
+    """Give all rows of *projects* (None: of all), in the order of their ids.
+
+    Between two pages no transaction is open and no cursor is held.
+    """
+    chosen = "" if projects is None else f"AND r.project_id IN ({schema.marks(len(projects))})"
+    last = 0
+    while True:
+        async with db.transaction("DEFERRED"):
+            page = await _assembled(
+                db,
+                await db.fetch(
+                    f"{schema.SELECT_RECORDS} WHERE r.db_id > ? AND r.project_id IS NOT NULL"
+                    f" {chosen} ORDER BY r.db_id LIMIT {PAGE}",
+                    (last, *(projects or ())),
+                ),
+            )
+        if not page:
+            return
+        yield page
+        last = page[-1].row_id
+
+
+async def by_id(db: Connection, ids: Sequence[int]) -> list[Found]:
+    """Return the rows of *ids* that are still there. Call it inside a transaction."""
+    found: list[Found] = []
+    for start in range(0, len(ids), PAGE):
+        chunk = ids[start : start + PAGE]
+        found += await _assembled(
+            db,
+            await db.fetch(f"{schema.SELECT_RECORDS} WHERE r.db_id IN ({schema.marks(len(chunk))})", chunk),
+        )
+    return found
+
+
+async def _assembled(db: Connection, found: list[Row]) -> list[Found]:
+    """Put the rows of the record table together with what other tables hold of them."""
+    ids = [row[0] for row in found]
+    tags, inputs, outputs, dependencies, platforms = [
+        await _parts(db, select, ids)
+        for select in (
+            schema.SELECT_TAGS,
+            schema.SELECT_INPUTS,
+            schema.SELECT_OUTPUTS,
+            schema.SELECT_DEPENDENCIES,
+            schema.SELECT_PLATFORMS,
+        )
+    ]
+    return [
+        _found(
+            row,
+            Parts(
+                [name for (name,) in tags[row[0]]],
+                inputs[row[0]],
+                outputs[row[0]],
+                dependencies[row[0]],
+                platforms[row[0]],
+            ),
+        )
+        for row in found
+    ]
+
+
+async def _parts(db: Connection, select: str, ids: list[Any]) -> dict[int, list[Row]]:
+    parts: dict[int, list[Row]] = defaultdict(list)
+    if ids:
+        for owner, *values in await db.fetch(select.format(ids=schema.marks(len(ids))), ids):
+            parts[owner].append(tuple(values))
+    return parts
+
+
+def _found(row: Row, parts: Parts) -> Found:
+    row_id, project, *values = row
+    key = Key(project, values[0])
+    try:
+        return Found(row_id, key, rows.record(values, parts))
+    except RecordUnusable as exc:
+        return Found(row_id, key, exc)

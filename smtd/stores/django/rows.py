@@ -1,0 +1,238 @@
+"""Rows of the Django schema as records, and records as rows; no I/O.
+
+The meaning of each column is that of `models.py` in sumatra/recordstore/django_store (0.8.1).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from smtd.errors import RecordUnusable
+from smtd.records import literal, vocabulary
+from smtd.records.parameters import content
+from smtd.records.record import (
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Parameters,
+    Platform,
+    Record,
+    Repository,
+    encode,
+)
+
+#: The columns of one record, as `schema.SELECT_RECORDS` gives them.
+RECORD_COLUMNS = (
+    "label",
+    "timestamp",
+    "reason",
+    "duration",
+    "main_file",
+    "version",
+    "outcome",
+    "script_arguments",
+    "diff",
+    "user",
+    "stdout_stderr",
+    "repeats",
+)
+DEPENDENCY_COLUMNS = ("module", "name", "path", "version", "diff", "source")
+PLATFORM_COLUMNS = Platform.__struct_fields__
+#: What Sumatra passes to DataKey beside the metadata; a metadata key of that name breaks it.
+_DATA_KEY_ARGUMENTS = frozenset(("self", "path", "digest", "creation"))
+
+
+class Parts(NamedTuple):
+    """What other tables hold of one record."""
+
+    tags: list[str]
+    input_data: list[tuple[Any, ...]]
+    output_data: list[tuple[Any, ...]]
+    dependencies: list[tuple[Any, ...]]
+    platforms: list[tuple[Any, ...]]
+
+
+def record(row: Sequence[Any], parts: Parts) -> Record:
+    """Return the record of one row and its parts.
+
+    Raises RecordUnusable for a value that cannot be read as data.
+    """
+    values = dict(zip(RECORD_COLUMNS, row, strict=False))
+    executable, repository = row[12:16], row[16:19]
+    values["timestamp"] = _moment(values["timestamp"])
+    return Record(
+        **values,
+        executable=None if executable[0] is None else _executable(*executable),
+        repository=None if repository[0] is None else Repository(*repository),
+        parameters=Parameters(row[19], row[20]),
+        launch_mode=_component("launch_mode", row[21], row[22]),
+        datastore=_component("datastore", row[23], row[24]),
+        input_datastore=_component("input_datastore", row[25], row[26]),
+        input_data=tuple(_data_key(*key) for key in parts.input_data),
+        output_data=tuple(_data_key(*key) for key in parts.output_data),
+        tags=frozenset(parts.tags),
+        dependencies=tuple(_dependency(*found) for found in parts.dependencies),
+        platforms=tuple(_platform(*found) for found in parts.platforms),
+    )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+    except (ValueError, TypeError) as exc:
+        raise RecordUnusable(f"{literal.shortened(str(text))} is not a time") from exc
+
+
+@lru_cache(maxsize=1024)
+def _executable(path: str, name: str, version: str, options: str) -> Executable:
+    return Executable(path, name, version, options)
+
+
+@lru_cache(maxsize=1024)
+def _component(field: str, kind: str, parameters: str) -> Component:
+    """Read a launch mode or data store; Sumatra would run the text, smtd reads it."""
+    try:
+        state = literal.read(parameters)
+    except literal.NotLiteral as exc:
+        raise RecordUnusable(f"{field}: {exc}, and Sumatra would run it") from exc
+    if not isinstance(state, dict):
+        raise RecordUnusable(f"{field}: {literal.shortened(parameters)} is no dictionary")
+    return Component(kind, state)
+
+
+def _data_key(path: str, digest: str, creation: str | None, metadata: str) -> DataKey:
+    return DataKey(path, digest, None if creation is None else _moment(creation), _metadata(metadata))
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = literal.read(text)  # Sumatra before 0.7 wrote the dictionary's repr
+    if not isinstance(found, dict):
+        raise RecordUnusable(f"metadata: {literal.shortened(text)} is no dictionary")
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _dependency(*columns: str | None) -> Dependency:
+    return Dependency(*columns)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1024)
+def _platform(*columns: str) -> Platform:
+    return Platform(*columns)
+
+
+class Columns(NamedTuple):
+    """A record as values for the tables, text as Django writes it."""
+
+    scalars: tuple[Any, ...]  # in the order of RECORD_COLUMNS
+    executable: tuple[Any, ...] | None
+    repository: tuple[Any, ...] | None
+    parameters: tuple[Any, ...]
+    launch_mode: tuple[Any, ...]
+    datastore: tuple[Any, ...]
+    input_datastore: tuple[Any, ...]
+    input_data: list[tuple[Any, ...]]
+    output_data: list[tuple[Any, ...]]
+    dependencies: list[tuple[Any, ...]]
+    platforms: list[tuple[Any, ...]]
+    tags: list[str]
+
+
+def columns(record: Record) -> Columns:
+    """Return *record* as values for the tables.
+
+    Raises RecordUnusable for a record that the schema has no room for, or that Sumatra could
+    not read from it (one such record keeps it from listing the whole project).
+    """
+    _check(record)
+    scalars = [getattr(record, name) or "" for name in RECORD_COLUMNS]
+    scalars[1] = moment(record.timestamp)
+    scalars[3] = record.duration
+    scalars[11] = record.repeats
+    executable, repository = record.executable, record.repository
+    return Columns(
+        scalars=tuple(scalars),
+        executable=None if executable is None else _executable_columns(executable),
+        repository=None
+        if repository is None
+        else (repository.type, repository.url or "", repository.upstream or None),
+        parameters=(record.parameters.type, record.parameters.content),
+        launch_mode=_component_columns(record.launch_mode),
+        datastore=_component_columns(record.datastore),
+        input_datastore=_component_columns(record.input_datastore),
+        input_data=_unique(map(_data_key_columns, record.input_data)),
+        output_data=_unique(map(_data_key_columns, record.output_data)),
+        dependencies=_unique(map(_dependency_columns, record.dependencies)),
+        platforms=_unique(
+            tuple(getattr(found, name) or "" for name in PLATFORM_COLUMNS) for found in record.platforms
+        ),
+        tags=sorted(tag for tag in record.tags if tag),
+    )
+
+
+def _check(record: Record) -> None:
+    if record.beyond_words:
+        raise RecordUnusable(
+            f"its {' and '.join(record.beyond_words)} can be held by a shelf only, since"
+            " no text says the same"
+        )
+    encode(record)
+    content.meaning(record.parameters)
+    _known("launch mode", record.launch_mode.type, vocabulary.LAUNCH_MODES)
+    _known("data store", record.datastore.type, vocabulary.DATA_STORES)
+    _known("data store", record.input_datastore.type, vocabulary.DATA_STORES)
+    if record.repository is not None:
+        _known("repository", record.repository.type, vocabulary.REPOSITORIES)
+    for dependency in record.dependencies:
+        _known("language", dependency.module, vocabulary.LANGUAGES)
+
+
+def _known(what: str, name: str, known: dict[str, str]) -> None:
+    if name not in known:
+        raise RecordUnusable(f"Sumatra 0.8.1 knows no {what} {name!r}")
+
+
+def moment(value: datetime) -> str:
+    """Return a time as Django writes it into SQLite: UTC, no fraction if it is zero."""
+    return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(" ")
+
+
+def _executable_columns(value: Executable) -> tuple[Any, ...]:
+    return (value.path or "", value.name or "", value.version or "", value.options or "")
+
+
+def _component_columns(value: Component) -> tuple[Any, ...]:
+    return (value.type, literal.write(value.parameters))
+
+
+def _data_key_columns(key: DataKey) -> tuple[Any, ...]:
+    if clash := _DATA_KEY_ARGUMENTS & key.metadata.keys():
+        raise RecordUnusable(f"Sumatra cannot read metadata called {min(clash)!r}")
+    try:
+        metadata = json.dumps(key.metadata, sort_keys=True)
+    except (TypeError, ValueError) as exc:
+        raise RecordUnusable(f"the metadata of {key.path!r} cannot be written: {exc}") from exc
+    return (key.path, key.digest, None if key.creation is None else moment(key.creation), metadata)
+
+
+def _dependency_columns(value: Dependency) -> tuple[Any, ...]:
+    return (
+        value.module,
+        value.name or "",
+        value.path or "",
+        value.version or "",
+        value.diff or "",
+        value.source,
+    )
+
+
+def _unique(values: Any) -> list[tuple[Any, ...]]:
+    return list(dict.fromkeys(values))

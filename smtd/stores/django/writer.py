@@ -1,0 +1,243 @@
+"""Write records into the tables: many new ones at once, changes column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from smtd.records.record import Key
+from smtd.sqlite import Connection
+from smtd.stores.django import schema
+from smtd.stores.django.helpers import SharedRows
+from smtd.stores.django.rows import RECORD_COLUMNS, Columns
+
+#: Values in one list of a statement; every SQLite takes that many.
+CHUNK = 500
+
+#: The tables that hold which rows a record shares: field, table of pairs, its column, table.
+MEMBERSHIPS = (
+    ("input_data", "record_input_data", "datakey_id", "datakey"),
+    ("dependencies", "record_dependencies", "dependency_id", "dependency"),
+    ("platforms", "record_platforms", "platforminformation_id", "platforminformation"),
+)
+#: The fields that are a reference to a shared row: field, column, table.
+REFERENCES = (
+    ("executable", "executable_id", "executable"),
+    ("repository", "repository_id", "repository"),
+    ("parameters", "parameters_id", "parameterset"),
+    ("launch_mode", "launch_mode_id", "launchmode"),
+    ("datastore", "datastore_id", "datastore"),
+    ("input_datastore", "input_datastore_id", "datastore"),
+)
+
+
+class Insert(NamedTuple):
+    """A new record."""
+
+    key: Key
+    columns: Columns
+
+
+class Update(NamedTuple):
+    """New values for the *fields* of the record in one row."""
+
+    row_id: int
+    columns: Columns
+    fields: Collection[str]
+
+
+class Writer:
+    """Writes inside the caller's transaction; `forget` it when that is rolled back."""
+
+    def __init__(self) -> None:
+        self._shared = {table: SharedRows(table) for table in schema.SHARED}
+        self._content_type: int | None = None
+
+    def forget(self) -> None:
+        """Forget everything learned about the tables."""
+        for shared in self._shared.values():
+            shared.forget()
+
+    async def insert(self, db: Connection, inserts: Sequence[Insert]) -> None:
+        """Write new records, a few statements for all of them."""
+        if not inserts:
+            return
+        await self._make_projects(db, {insert.key.project for insert in inserts})
+        everything = [insert.columns for insert in inserts]
+        references = [await self._references(db, table, field, everything) for field, _, table in REFERENCES]
+        last = await db.value("SELECT coalesce(max(db_id), 0) FROM django_store_record")
+        await db.run_many(
+            schema.INSERT_RECORD,
+            [
+                (*insert.columns.scalars, ",".join(insert.columns.tags), insert.key.project, *refs)
+                for insert, *refs in zip(inserts, *references, strict=True)
+            ],
+        )
+        ids = {
+            Key(project, label): row_id
+            for row_id, project, label in await db.fetch(
+                "SELECT db_id, project_id, label FROM django_store_record WHERE db_id > ?", (last,)
+            )
+        }
+        owners = [ids[insert.key] for insert in inserts]
+        await self._add_tags(db, zip(owners, (columns.tags for columns in everything), strict=True))
+        await self._add_outputs(
+            db,
+            [
+                (owner, key)
+                for owner, columns in zip(owners, everything, strict=True)
+                for key in columns.output_data
+            ],
+        )
+        for field, _, _, _ in MEMBERSHIPS:
+            members = [
+                (owner, getattr(columns, field)) for owner, columns in zip(owners, everything, strict=True)
+            ]
+            await self._add_members(db, field, members)
+
+    async def update(self, db: Connection, update: Update) -> None:
+        """Write the changed fields of one record, and nothing else."""
+        row_id, columns, fields = update
+        values = {
+            name: value for name, value in zip(RECORD_COLUMNS, columns.scalars, strict=True) if name in fields
+        }
+        for field, column, table in REFERENCES:
+            if field in fields:
+                (values[column],) = await self._references(db, table, field, [columns])
+        if "tags" in fields:
+            values["tags"] = ",".join(columns.tags)
+            await self._replace_tags(db, row_id, columns.tags)
+        if values:
+            assignments = ", ".join(f'"{name}" = ?' for name in values)
+            await db.run(
+                f"UPDATE django_store_record SET {assignments} WHERE db_id = ?", (*values.values(), row_id)
+            )
+        if "output_data" in fields:
+            await self._replace_outputs(db, row_id, columns.output_data)
+        for field, table, _, _ in MEMBERSHIPS:
+            if field in fields:
+                await db.run(f"DELETE FROM {schema.PREFIX}{table} WHERE record_id = ?", (row_id,))
+                await self._add_members(db, field, [(row_id, getattr(columns, field))])
+
+    async def delete(self, db: Connection, ids: Sequence[int]) -> None:
+        """Delete the records of *ids*; data that other records took as input stays theirs."""
+        if not ids:
+            return
+        which = schema.marks(len(ids))
+        await self._drop_outputs(db, f"output_from_record_id IN ({which})", ids)
+        for _, table, _, _ in MEMBERSHIPS:
+            await db.run(f"DELETE FROM {schema.PREFIX}{table} WHERE record_id IN ({which})", ids)
+        await db.run(
+            f"DELETE FROM django_store_taggeditem WHERE content_type_id = ? AND object_id IN ({which})",
+            (await self._record_type(db), *ids),
+        )
+        await db.run(f"DELETE FROM django_store_record WHERE db_id IN ({which})", ids)
+
+    async def _make_projects(self, db: Connection, names: Collection[str]) -> None:
+        there = {name for (name,) in await db.fetch("SELECT id FROM django_store_project")}
+        await db.run_many(
+            "INSERT INTO django_store_project (id, name, description) VALUES (?, '', '')",
+            [(name,) for name in sorted(set(names) - there)],
+        )
+
+    async def _references(
+        self, db: Connection, table: str, field: str, records: Sequence[Columns]
+    ) -> list[int | None]:
+        """Return the id of the shared row that each record refers to (None: it has none)."""
+        wanted = [row for columns in records if (row := getattr(columns, field)) is not None]
+        ids = iter(await self._shared[table].ids(db, wanted))
+        return [None if getattr(columns, field) is None else next(ids) for columns in records]
+
+    async def _record_type(self, db: Connection) -> int:
+        """Return Django's number for the record table, which differs from store to store."""
+        if self._content_type is None:
+            self._content_type = await db.value(
+                "SELECT id FROM django_content_type WHERE app_label = 'django_store' AND model = 'record'"
+            )
+        if self._content_type is None:
+            self._content_type = await db.run(
+                "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', 'record')"
+            )
+        return self._content_type
+
+    async def _add_tags(self, db: Connection, tagged: Any) -> None:
+        pairs = [(owner, (tag,)) for owner, tags in tagged for tag in tags]
+        ids = await self._shared["tag"].ids(db, [tag for _, tag in pairs])
+        kind = await self._record_type(db)
+        await db.run_many(
+            "INSERT INTO django_store_taggeditem (object_id, content_type_id, tag_id) VALUES (?, ?, ?)",
+            [(owner, kind, tag_id) for (owner, _), tag_id in zip(pairs, ids, strict=True)],
+        )
+
+    async def _replace_tags(self, db: Connection, row_id: int, tags: list[str]) -> None:
+        await db.run(
+            "DELETE FROM django_store_taggeditem WHERE content_type_id = ? AND object_id = ?",
+            (await self._record_type(db), row_id),
+        )
+        await self._add_tags(db, [(row_id, tags)])
+
+    async def _add_outputs(self, db: Connection, outputs: list[tuple[int, tuple[Any, ...]]]) -> None:
+        """Give records their outputs, taking over equal data that belongs to nobody.
+
+        Data that belongs to another record is never moved; an equal row is made instead.
+        """
+        names = schema.names(schema.DATA_KEY_COLUMNS)
+        free = await self._unowned(db, sorted({values[0] for _, values in outputs}))
+        taken, made = [], []
+        for owner, values in outputs:
+            if (key_id := free.pop(values, None)) is not None:
+                taken.append((owner, key_id))
+            else:
+                made.append((*values, owner))
+        await db.run_many("UPDATE django_store_datakey SET output_from_record_id = ? WHERE id = ?", taken)
+        await db.run_many(
+            f"INSERT INTO django_store_datakey ({names}, output_from_record_id) VALUES (?, ?, ?, ?, ?)", made
+        )
+
+    async def _unowned(self, db: Connection, paths: Sequence[str]) -> dict[tuple[Any, ...], int]:
+        """Return the lowest id of each data key with one of *paths* that is no record's output."""
+        names = schema.names(schema.DATA_KEY_COLUMNS)
+        found: dict[tuple[Any, ...], int] = {}
+        for start in range(0, len(paths), CHUNK):
+            chunk = paths[start : start + CHUNK]
+            for key_id, *values in await db.fetch(
+                f"SELECT id, {names} FROM django_store_datakey WHERE output_from_record_id IS NULL"
+                f" AND path IN ({schema.marks(len(chunk))}) ORDER BY id",
+                chunk,
+            ):
+                found.setdefault(tuple(values), key_id)
+        return found
+
+    async def _replace_outputs(self, db: Connection, row_id: int, outputs: list[tuple[Any, ...]]) -> None:
+        names = schema.names(schema.DATA_KEY_COLUMNS)
+        there = {
+            tuple(values): key_id
+            for key_id, *values in await db.fetch(
+                f"SELECT id, {names} FROM django_store_datakey WHERE output_from_record_id = ?", (row_id,)
+            )
+        }
+        gone = [key_id for values, key_id in there.items() if values not in set(outputs)]
+        await self._drop_outputs(db, f"id IN ({schema.marks(len(gone))})", gone)
+        await self._add_outputs(db, [(row_id, values) for values in outputs if values not in there])
+
+    async def _drop_outputs(self, db: Connection, which: str, parameters: Sequence[Any]) -> None:
+        """Delete data keys, but leave without an owner those that some record took as input.
+
+        Sumatra's own delete takes them away from those records (sumatra-formats 2.3).
+        """
+        used = "SELECT datakey_id FROM django_store_record_input_data"
+        await db.run(f"DELETE FROM django_store_datakey WHERE {which} AND id NOT IN ({used})", parameters)
+        await db.run(
+            f"UPDATE django_store_datakey SET output_from_record_id = NULL WHERE {which}", parameters
+        )
+
+    async def _add_members(
+        self, db: Connection, field: str, members: Sequence[tuple[int, list[tuple[Any, ...]]]]
+    ) -> None:
+        pairs, column, shared = next(names for first, *names in MEMBERSHIPS if first == field)
+        flat = [(owner, values) for owner, all_values in members for values in all_values]
+        ids = await self._shared[shared].ids(db, [values for _, values in flat])
+        await db.run_many(
+            f"INSERT INTO {schema.PREFIX}{pairs} (record_id, {column}) VALUES (?, ?)",
+            dict.fromkeys((owner, row_id) for (owner, _), row_id in zip(flat, ids, strict=True)),
+        )

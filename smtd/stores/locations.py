@@ -1,0 +1,171 @@
+"""What a person's name for a store stands for, told by content and not by name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from smtd.errors import StoreRefused, StoreUnreachable, UsageError
+
+
+class Kind(Enum):
+    """The kinds of store that smtd can open, by what their files hold."""
+
+    DUMB = "shelf (dbm.dumb)"
+    SQLITE3 = "shelf (dbm.sqlite3)"
+    DJANGO = "sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A store that was found, or the place of one that is to be made.
+
+    *path* is the SQLite file, or the path of a shelf as Sumatra names it: without the endings
+    that its backend adds. *project* is the Sumatra project that led here.
+    """
+
+    kind: Kind
+    path: Path
+    project: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The same for every name of the same files."""
+        return str(self.path.parent.resolve() / self.path.name)
+
+    def __str__(self) -> str:
+        return self.identity
+
+
+#: Names by which a store that is not there yet may be asked for.
+_NEW = {".sqlite": Kind.DJANGO, ".sqlite3": Kind.DJANGO, ".db": Kind.DJANGO, ".shelf": Kind.DUMB}
+_DUMB_ENDINGS = (".dat", ".dir", ".bak")
+_SQLITE = b"SQLite format 3\0"
+_GDBM = (
+    b"\xce\x9a\x57\x13",
+    b"\xcf\x9a\x57\x13",
+    b"\xcd\x9a\x57\x13",
+    b"\x13\x57\x9a\xce",
+    b"\x13\x57\x9a\xcf",
+)
+_BERKELEY = (b"\x61\x15\x06\x00", b"\x00\x06\x15\x61")
+
+
+def find(name: str, *, may_be_new: bool = False) -> Location:
+    """Return the location that *name* stands for. Blocks for a few reads of small files.
+
+    With *may_be_new* the store need not be there, if its name tells its kind. Raises
+    UsageError for a name that smtd does not understand, StoreUnreachable if there is no
+    store, StoreRefused for one that smtd cannot open.
+    """
+    scheme = urlparse(name).scheme
+    if "://" in name:
+        raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
+    path = Path(name).expanduser()
+    try:
+        if path.is_dir():
+            return _project(path)
+        found = _file(path)
+    except OSError as exc:
+        raise StoreUnreachable(f"{name} cannot be read: {exc.strerror}") from exc
+    if found is not None:
+        return found
+    if may_be_new and path.suffix in _NEW:
+        if path.parent.is_dir():
+            return Location(_NEW[path.suffix], path)
+        raise StoreUnreachable(f"there is no directory {path.parent} to make {path.name} in")
+    hint = f"; to make one, name it with one of the endings {', '.join(_NEW)}" if may_be_new else ""
+    raise StoreUnreachable(f"there is no record store at {name}{hint}")
+
+
+def current_project(directory: Path) -> Location:
+    """Return the store of the Sumatra project in *directory* or the nearest one above it."""
+    for candidate in (directory, *directory.parents):
+        if (candidate / ".smt").is_dir():
+            return find(str(candidate))
+    raise UsageError(f"there is no Sumatra project in {directory} or above it; name two locations")
+
+
+def _project(directory: Path) -> Location:
+    """Follow a project directory, or its `.smt`, to its store."""
+    home = directory / ".smt" if (directory / ".smt" / "project").exists() else directory
+    file = home / "project"
+    if not file.exists():
+        raise StoreUnreachable(f"{directory} is no Sumatra project: it has no .smt/project")
+    try:
+        project = json.loads(file.read_bytes())
+        name, store = project["name"], project["record_store"]
+        kind = store["type"].rpartition(".")[2]
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
+    return _project_store(home, str(name), kind, store)
+
+
+def _project_store(home: Path, name: str, kind: str, store: dict[str, Any]) -> Location:
+    keys = {"DjangoRecordStore": "db_file", "ShelveRecordStore": "shelf_name"}
+    if kind not in keys or "://" in str(store.get(keys[kind], "")):
+        raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
+    recorded = Path(str(store[keys[kind]])).expanduser()
+    path = _moved(home, recorded if recorded.is_absolute() else home.parent / recorded)
+    found = _file(path)
+    if found is None:
+        found = Location(Kind.DJANGO if kind == "DjangoRecordStore" else Kind.DUMB, path)
+    return Location(found.kind, found.path, name)
+
+
+def _moved(home: Path, recorded: Path) -> Path:
+    """Prefer the store inside a project directory that was moved, to the one at its old place."""
+    inside = home / recorded.name
+    if recorded.parent.name == ".smt" and recorded.parent.resolve() != home.resolve():
+        return inside if _file(inside) is not None else recorded
+    return recorded
+
+
+def _file(path: Path) -> Location | None:
+    """Tell what the file at *path* is, with or without the endings of its backend."""
+    if path.is_file() and path.suffix not in _DUMB_ENDINGS:
+        return Location(_sniff(path), path)
+    base = path.with_suffix("") if path.suffix in _DUMB_ENDINGS else path
+    if any(Path(f"{base}{ending}").is_file() for ending in _DUMB_ENDINGS):
+        return Location(Kind.DUMB, base)
+    database = Path(f"{path}.db")
+    if database.is_file():
+        return Location(_sniff(database), database)
+    return None
+
+
+def _sniff(path: Path) -> Kind:
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if not start:
+        return Kind.DJANGO  # an empty file is an empty database
+    if start == _SQLITE:
+        return _sniff_sqlite(path)
+    if start[:4] in _GDBM:
+        raise StoreRefused(f"{path} is a shelf of dbm.gnu, which smtd cannot open yet")
+    if start[12:16] in _BERKELEY:
+        raise StoreRefused(f"{path} is a shelf of dbm.ndbm (Berkeley DB), which smtd cannot open yet")
+    raise StoreRefused(f"{path} is no record store: neither a shelf nor an SQLite file")
+
+
+def _sniff_sqlite(path: Path) -> Kind:
+    """Tell a Django store from a dbm.sqlite3 shelf by its tables.
+
+    Sumatra on Python 3.13 takes the one for the other and leaves an empty table `Dict` in it.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as exc:
+        raise StoreUnreachable(f"{path} cannot be read: {exc}") from exc
+    if "django_store_record" in tables or not tables:
+        return Kind.DJANGO
+    if "Dict" in tables:
+        return Kind.SQLITE3
+    raise StoreRefused(f"{path} is an SQLite file, but no record store of Sumatra 0.8.1")

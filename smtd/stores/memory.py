@@ -1,0 +1,77 @@
+"""A store in memory: the reference for the contract, and a side for tests and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from smtd.records import canonical
+from smtd.records.life import is_final
+from smtd.records.record import Key, Record
+from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Scan, Token
+
+
+class MemoryStore:
+    """Keeps records in a dictionary; others may write to it with `put` and `remove`."""
+
+    kind = "memory"
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True)
+
+    def __init__(self, location: str = "memory", records: dict[Key, Record] | None = None) -> None:
+        self.location = location
+        self.records: dict[Key, Record] = dict(records or {})
+        self._version = 0
+        self._known: int | None = None  # the version that was scanned, and own writes since
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({self.location!r}, {len(self.records)} records)"
+
+    def put(self, project: str, record: Record) -> None:
+        """Store *record* as another program would: without asking."""
+        self.records[Key(project, record.label)] = record
+        self._version += 1
+
+    def remove(self, project: str, label: str) -> None:
+        """Remove a record as another program would: without asking."""
+        del self.records[Key(project, label)]
+        self._version += 1
+
+    async def projects(self) -> list[str]:
+        return sorted({key.project for key in self.records})
+
+    async def scan(self, projects: Collection[str] | None = None) -> Scan:
+        self._known = self._version
+        chosen = {
+            key: record for key, record in self.records.items() if projects is None or key.project in projects
+        }
+        return Scan(
+            {key: canonical.digest(record) for key, record in chosen.items()},
+            {key for key, record in chosen.items() if not is_final(record)},
+        )
+
+    async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
+        return {key: self.records[key] for key in keys if key in self.records}
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        return [self._write(change) for change in changes]
+
+    def _write(self, change: Change) -> Outcome:
+        held = self.records.get(change.key)
+        if (None if held is None else canonical.digest(held)) != change.expect:
+            return STALE
+        if change.record is None:
+            self.records.pop(change.key, None)
+        else:
+            self.records[change.key] = change.record
+        if self._known == self._version:
+            self._known += 1
+        self._version += 1
+        return DONE
+
+    async def token(self) -> Token | None:
+        return self._token() if self._known == self._version else None
+
+    async def unchanged_since(self, token: Token) -> bool:
+        return token == self._token()
+
+    def _token(self) -> Token:
+        return str(self._version).encode()

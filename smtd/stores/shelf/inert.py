@@ -1,0 +1,241 @@
+"""Pickles, loaded as data and written again as they were; nothing in them is imported or called.
+
+Every class or function that a pickle names becomes a stand-in class of its own. Its instances
+only record what the pickle says about them, so that `dump` can say the same again. The few
+constructors of plain values (dates, sets, bytes) give those values.
+
+The C pickler writes the stand-ins under random names, in text; one replacement then puts the
+real names in. Nothing called `sumatra` is ever in `sys.modules`.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import datetime
+import hashlib
+import io
+import pickle
+import re
+import secrets
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+from smtd.errors import RecordUnusable
+from smtd.records.parameters import content
+
+
+class Ref(NamedTuple):
+    """The module and the name by which a pickle calls a class or a function."""
+
+    module: str
+    name: str
+
+
+class _StandIn(type):
+    """The type of stand-in classes; calling one records the call."""
+
+    ref: Ref
+    plain: Callable[..., Any] | None
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.plain is not None:
+            try:
+                return cls.plain(*args, **kwargs)
+            except (TypeError, ValueError, OverflowError, AttributeError):
+                pass  # not the arguments of a plain value: record the call like any other
+        made: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
+        made.called = True
+        return made
+
+
+#: What tells the pickler to write `cls.__new__(cls, *args)`.
+_new_object = vars(copyreg)["__newobj__"]
+
+
+class Inert(metaclass=_StandIn):
+    """An object that a pickle describes: how it was made and what it was given since."""
+
+    __slots__ = ("args", "called", "elements", "kwargs", "pairs", "state")
+    ref: ClassVar[Ref] = Ref("builtins", "object")
+    plain: ClassVar[Callable[..., Any] | None] = None
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    called: bool
+    state: Any
+    pairs: dict[Any, Any] | None
+    elements: list[Any] | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
+        self = object.__new__(cls)
+        self.args = args
+        self.kwargs = kwargs
+        self.called = False
+        self.state = self.pairs = self.elements = None
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self.pairs is None:
+            self.pairs = {}
+        self.pairs[key] = value
+
+    def append(self, value: Any) -> None:
+        """Record an element, as the pickle asks of anything like a list."""
+        self.extend((value,))
+
+    def extend(self, values: Any) -> None:
+        """Record elements, as the pickle asks of anything like a list."""
+        if self.elements is None:
+            self.elements = []
+        self.elements.extend(values)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        cls = type(self)
+        if self.kwargs:
+            raise RecordUnusable(f"{'.'.join(cls.ref)} was made in a way that cannot be written")
+        made = (cls, self.args) if self.called else (_new_object, (cls, *self.args))
+        elements = None if self.elements is None else iter(self.elements)
+        pairs = None if self.pairs is None else iter(self.pairs.items())
+        return (*made, self.state, elements, pairs)
+
+    def __repr__(self) -> str:
+        return f"<{'.'.join(type(self).ref)}>"
+
+
+_TOKEN = "smtd" + secrets.token_hex(12)
+_module = types.ModuleType(_TOKEN)
+_classes: dict[tuple[Ref, type], type] = {}
+_names: dict[bytes, bytes] = {}
+_written = re.compile(rb"c" + _TOKEN.encode() + rb"\n(K[0-9]+)\n")
+
+
+def stand_in(ref: Ref, base: type = Inert) -> Any:
+    """Return the class, derived from *base*, that stands for *ref*."""
+    found = _classes.get((ref, base))
+    if found is None:
+        if "\n" in ref.module + ref.name:
+            raise pickle.UnpicklingError("a name with a line break")
+        name = f"K{len(_classes)}"
+        extra = {"ref": ref, "plain": _PLAIN.get(ref), "__slots__": ()} if base is Inert else {}
+        found = type(base)(name, (base,), {"__module__": _TOKEN, "__qualname__": name, **extra})
+        setattr(_module, name, found)
+        sys.modules[_TOKEN] = _module
+        _classes[ref, base] = found
+        _names[name.encode()] = f"c{ref.module}\n{ref.name}\n".encode()
+    return found
+
+
+def new(module: str, name: str, state: Any = None, pairs: dict[Any, Any] | None = None) -> Inert:
+    """Return an object of the class *module*.*name*, as a pickle would describe it."""
+    cls = stand_in(Ref(module, name))
+    made: Inert = cls.__new__(cls)
+    made.state = state
+    made.pairs = pairs
+    return made
+
+
+def _text_bytes(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ValueError(encoding)
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+#: Calls that make plain values; how pickles of protocols 0 to 5 write them.
+_PLAIN: dict[Ref, Callable[..., Any]] = {
+    Ref("datetime", "datetime"): datetime.datetime,
+    Ref("datetime", "date"): datetime.date,
+    Ref("datetime", "time"): datetime.time,
+    Ref("datetime", "timedelta"): datetime.timedelta,
+    Ref("datetime", "timezone"): datetime.timezone,
+    Ref("builtins", "set"): set,
+    Ref("__builtin__", "set"): set,
+    Ref("builtins", "frozenset"): frozenset,
+    Ref("__builtin__", "frozenset"): frozenset,
+    Ref("_codecs", "encode"): _text_bytes,
+    Ref("builtins", "bytes"): _no_bytes,
+    Ref("__builtin__", "bytes"): _no_bytes,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return stand_in(Ref(module, name))
+
+
+def load(data: bytes) -> Any:
+    """Return what the pickle *data* describes, as plain values and Inert objects.
+
+    Bytes behind the end of the pickle are ignored. Raises RecordUnusable for bytes that are
+    no pickle. Memory and time must be limited by the process.
+    """
+    reader = _Unpickler(io.BytesIO(data), encoding="utf-8", errors="surrogateescape", fix_imports=False)
+    try:
+        return reader.load()
+    except MemoryError as exc:
+        raise RecordUnusable("it asks for more memory than its size allows") from exc
+    except Exception as exc:  # a broken pickle raises almost anything
+        raise RecordUnusable(f"it is no whole pickle ({type(exc).__name__}: {exc})") from exc
+
+
+def dump(value: Any) -> bytes:
+    """Return a pickle of *value*, of protocol 2, in which Inert objects have their real names.
+
+    Raises RecordUnusable for a class inside a class, which protocol 2 cannot name.
+    """
+    data = pickle.dumps(value, protocol=2, fix_imports=False)
+    return _written.sub(lambda found: _real_name(found.group(1)), data)
+
+
+def _real_name(name: bytes) -> bytes:
+    real = _names[name]
+    if b"." in real.split(b"\n")[1]:
+        raise RecordUnusable(f"the class {real[1:-1].decode()!r} cannot be written")
+    return real
+
+
+def digest(value: Any) -> bytes:
+    """Return a digest of what *value* says, whatever the order of its sets and its memo."""
+    return _digest(value, {})
+
+
+def _digest(value: Any, seen: dict[int, bytes]) -> bytes:
+    if not isinstance(value, (Inert, list, dict, tuple)):
+        return _hashed(_parts(value, seen))
+    if (known := seen.get(id(value))) is None:
+        seen[id(value)] = b"itself"  # what a part sees that holds the whole
+        known = seen[id(value)] = _hashed(_parts(value, seen))
+    return known
+
+
+def _hashed(parts: list[bytes]) -> bytes:
+    return hashlib.blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=16).digest()
+
+
+def _parts(value: Any, seen: dict[int, bytes]) -> list[bytes]:
+    """Return what distinguishes *value*: its type, then the digests of what it holds."""
+    kind = type(value).__name__.encode()
+    if isinstance(value, _StandIn):
+        return [b"class", *(part.encode() for part in value.ref)]
+    if isinstance(value, Inert):
+        held = (value.called, value.args, value.kwargs, value.state, value.elements, value.pairs)
+        return [*(part.encode() for part in type(value).ref), *(_digest(part, seen) for part in held)]
+    if isinstance(value, (list, tuple)):
+        return [kind, *(_digest(item, seen) for item in value)]
+    if isinstance(value, dict):
+        return [kind, *(_digest(part, seen) for pair in value.items() for part in pair)]
+    if isinstance(value, (set, frozenset)):
+        return [kind, *sorted(_digest(item, seen) for item in value)]
+    try:
+        said = content.plain(value)
+    except RecordUnusable:
+        said = value
+    return [kind, repr(said).encode("utf-8", "backslashreplace")]

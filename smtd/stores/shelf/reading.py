@@ -1,0 +1,378 @@
+"""A pickled record, loaded inertly, as a Record.
+
+What Sumatra 0.8.1 pickles is listed in docs/formats.md ("Shelves"); whatever else is found is
+kept whole in `Record.opaque`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+from smtd.errors import RecordUnusable
+from smtd.records.literal import Call
+from smtd.records.parameters import content
+from smtd.records.record import (
+    FIELDS,
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Parameters,
+    Pickled,
+    Platform,
+    Record,
+    Repository,
+    is_plain,
+)
+from smtd.stores.shelf import inert
+from smtd.stores.shelf.inert import Inert, Ref
+
+UTC = datetime.timezone.utc
+
+
+class Beyond(Exception):
+    """A value that the modelled field cannot express."""
+
+
+class _Partly(Exception):
+    """A value that the modelled field expresses but for what only a shelf can hold."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def attributes(pickled: Any) -> dict[str, Any]:
+    """Return the attributes of a pickled record. Raises RecordUnusable if it is none."""
+    if not isinstance(pickled, Inert) or not isinstance(pickled.state, dict):
+        raise RecordUnusable("it is not a pickled record")
+    if type(pickled).ref != Ref("sumatra.records", "Record"):
+        raise RecordUnusable(f"it is a {'.'.join(type(pickled).ref)}, not a record of Sumatra 0.8")
+    return pickled.state
+
+
+def record(label: str, pickled: Any) -> Record:
+    """Return the record that *pickled* describes. Raises RecordUnusable if it is none."""
+    state = attributes(pickled)
+    values: dict[str, Any] = {}
+    opaque: dict[str, Pickled] = {}
+    for name, value in state.items():
+        if name == "label":
+            continue
+        if name not in FIELDS:
+            opaque[name] = _pickled(value)
+            continue
+        try:
+            values[name] = _FIELDS[name](value)
+        except _Partly as exc:
+            values[name] = exc.value
+            opaque[name] = _pickled(value, expressed=True)
+        except Beyond:
+            values[name] = _placeholder(name, value)
+            opaque[name] = _pickled(value)
+    missing = [name for name in _NEEDED if name not in values]
+    if missing:
+        raise RecordUnusable(f"it lacks {', '.join(missing)}")
+    return Record(label=label, opaque=opaque, **values)
+
+
+_NEEDED = (
+    "timestamp",
+    "executable",
+    "repository",
+    "parameters",
+    "launch_mode",
+    "datastore",
+    "input_datastore",
+)
+
+
+def _pickled(value: Any, *, expressed: bool = False) -> Pickled:
+    return Pickled(inert.digest(value), inert.dump(value), expressed)
+
+
+def _placeholder(name: str, value: Any) -> Any:
+    kind = _class_name(value) if isinstance(value, Inert) else type(value).__name__
+    if name == "parameters":
+        return Parameters(kind, "")
+    if name in ("launch_mode", "datastore", "input_datastore"):
+        return Component(kind, {})
+    if name in ("input_data", "output_data", "dependencies", "platforms"):
+        return ()
+    if name == "tags":
+        return frozenset()
+    return None
+
+
+def _class_name(value: Inert) -> str:
+    return type(value).ref.name
+
+
+def _state(value: Any, known: frozenset[str]) -> tuple[dict[str, Any], bool]:
+    """Return the attributes of an object, and whether there are more than *known*."""
+    if not isinstance(value, Inert) or not isinstance(value.state, dict) or value.args or value.pairs:
+        raise Beyond
+    return value.state, not known.issuperset(value.state)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and is_plain(value)):
+        return value
+    raise Beyond
+
+
+def _timestamp(value: Any) -> datetime.datetime:
+    if not isinstance(value, datetime.datetime):
+        raise RecordUnusable("its timestamp is not a time")
+    if value.tzinfo is None:
+        raise RecordUnusable(
+            "its timestamp has no time zone, so a Sumatra before 0.8 wrote it; smtd reads shelves of 0.8.1"
+        )
+    return value.astimezone(UTC)
+
+
+def _creation(value: Any) -> datetime.datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime.datetime):
+        raise Beyond
+    # Every part of Sumatra 0.8 that is given a time without a zone takes it as UTC.
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _duration(value: Any) -> float | None:
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return None if value is None else float(value)
+    raise Beyond
+
+
+def _tags(value: Any) -> frozenset[str]:
+    if not isinstance(value, (set, frozenset, list, tuple)) or not all(isinstance(tag, str) for tag in value):
+        raise Beyond
+    tags = frozenset(value)
+    if not is_plain(tags):
+        raise Beyond
+    return tags
+
+
+def _flat(kind: Callable[..., Any], names: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a reader of objects whose attributes *names* are all texts."""
+    known = frozenset(names)
+
+    def read(value: Any) -> Any:
+        state, more = _state(value, known)
+        found = kind(**{name: _text(state[name]) for name in names if name in state})
+        if more:
+            raise _Partly(found)
+        return found
+
+    return read
+
+
+_executable = _flat(Executable, ("path", "name", "version", "options"))
+_platform = _flat(Platform, Platform.__struct_fields__)
+
+
+def _repository(value: Any) -> Repository:
+    state, more = _state(value, frozenset(("url", "upstream")))
+    found = Repository(_class_name(value), _text(state.get("url")), _text(state.get("upstream")))
+    if more:
+        raise _Partly(found)
+    return found
+
+
+def _component(value: Any) -> Component:
+    if not isinstance(value, Inert) or not isinstance(value.state, dict) or value.args:
+        raise Beyond
+    parameters = _plain(value.state)
+    if not is_plain(parameters):
+        raise Beyond
+    return Component(_class_name(value), parameters)
+
+
+_DEPENDENCY = ("name", "path", "version", "diff", "source")
+
+
+def _dependency(value: Any) -> Dependency:
+    state, more = _state(value, frozenset(_DEPENDENCY))
+    package, _, language = type(value).ref.module.rpartition(".")
+    if package != "sumatra.dependency_finder":
+        raise Beyond
+    texts = {name: _text(state.get(name)) for name in _DEPENDENCY}
+    found = Dependency(module=language, **texts)
+    if more:
+        raise _Partly(found)
+    return found
+
+
+def _data_key(value: Any) -> DataKey:
+    state, more = _state(value, frozenset(("path", "digest", "creation", "metadata")))
+    path, digest, metadata = state.get("path"), state.get("digest"), _plain(state.get("metadata"))
+    if not isinstance(path, str) or not isinstance(digest, str) or not isinstance(metadata, dict):
+        raise Beyond
+    found = DataKey(path, digest, _creation(state.get("creation")), metadata)
+    if not is_plain(found):
+        raise Beyond
+    if more:
+        raise _Partly(found)
+    return found
+
+
+def _list_of(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    def read_all(values: Any) -> tuple[Any, ...]:
+        if not isinstance(values, (list, tuple)):
+            raise Beyond
+        found, whole = [], True
+        for value in values:
+            try:
+                found.append(read(value))
+            except _Partly as exc:
+                found.append(exc.value)
+                whole = False
+        if not whole:
+            raise _Partly(tuple(found))
+        return tuple(found)
+
+    return read_all
+
+
+def _parameters(value: Any) -> Parameters:
+    if isinstance(value, Inert):
+        reader = _SETS.get(type(value).ref)
+        if reader is None:
+            raise Beyond
+        values, comments, more = reader(value)
+        name = _class_name(value)
+    else:
+        values, comments, more, name = _plain(value), {}, False, type(value).__name__
+        if name not in ("dict", "NoneType", "str"):
+            raise Beyond
+    try:
+        found = content.write(name, values, comments)
+    except RecordUnusable as exc:
+        raise Beyond from exc
+    if not is_plain(found):
+        raise Beyond
+    if more:
+        raise _Partly(found)
+    return found
+
+
+def _simple(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    state, more = _state(value, frozenset(("_values", "types", "comments")))
+    comments = _plain(state.get("comments") or {})
+    return _plain(state.get("_values")), comments, more
+
+
+def _document(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    state, more = _state(value, frozenset(("_values",)))
+    if "_values" not in state:
+        raise Beyond
+    return _plain(state["_values"]), {}, more
+
+
+def _nested(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    return _nested_value(value), {}, False
+
+
+def _nested_value(value: Any) -> Any:
+    if isinstance(value, Inert):
+        ref = type(value).ref
+        if ref.name in ("NTParameterSet", "ParameterSet", "ParameterSpace"):
+            # The state is the set itself (parameters/__init__.py, __getstate__).
+            if value.state is not None and value.state is not value:
+                raise Beyond
+            return {name: _nested_value(item) for name, item in (value.pairs or {}).items()}
+        maker = _DISTRIBUTIONS.get(ref)
+        if maker is None or not isinstance(value.state, dict):
+            raise Beyond
+        return maker(value.state)
+    if isinstance(value, dict):
+        return {name: _nested_value(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_nested_value(item) for item in value)
+    return _plain(value)
+
+
+def _range(state: dict[str, Any]) -> Call:
+    units = state.get("units")
+    words = (("units", _plain(units)),) if units is not None else ()
+    if state.get("name"):
+        raise Beyond
+    return Call("ParameterRange", (_nested_value(state["_values"]),), words)
+
+
+def _reference(state: dict[str, Any]) -> Call:
+    if state.get("operations") or not isinstance(state.get("reference_path"), str):
+        raise Beyond
+    return Call("ref", (state["reference_path"],), ())
+
+
+def _distribution(name: str) -> Callable[[dict[str, Any]], Call]:
+    def read(state: dict[str, Any]) -> Call:
+        if state.get("return_type", _FLOAT) is not _FLOAT:
+            raise Beyond
+        return Call(name, (), tuple(_plain(state["params"]).items()))
+
+    return read
+
+
+_FLOAT = inert.stand_in(Ref("builtins", "float"))
+_DISTRIBUTIONS: dict[Ref, Callable[[dict[str, Any]], Call]] = {
+    Ref("parameters", "ParameterRange"): _range,
+    Ref("parameters", "ParameterReference"): _reference,
+    Ref("parameters.random", "GammaDist"): _distribution("GammaDist"),
+    Ref("parameters.random", "UniformDist"): _distribution("UniformDist"),
+    Ref("parameters.random", "NormalDist"): _distribution("NormalDist"),
+}
+
+
+def _config(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    if not isinstance(value.state, dict):
+        raise Beyond
+    defaults, sections = _plain(value.state.get("_defaults") or {}), _plain(value.state.get("_sections"))
+    if not isinstance(sections, dict) or not isinstance(defaults, dict):
+        raise Beyond
+    return ({"DEFAULT": defaults} if defaults else {}) | sections, {}, "source_file" in value.state
+
+
+_SETS: dict[Ref, Callable[[Inert], tuple[Any, dict[str, str], bool]]] = {
+    Ref("sumatra.parameters", "SimpleParameterSet"): _simple,
+    Ref("sumatra.parameters", "JSONParameterSet"): _document,
+    Ref("sumatra.parameters", "YAMLParameterSet"): _document,
+    Ref("sumatra.parameters", "NTParameterSet"): _nested,
+    Ref("sumatra.parameters", "ConfigParserParameterSet"): _config,
+}
+
+_ATOMS = (str, int, float, bool, type(None), bytes, datetime.date, datetime.time)
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* without Inert objects. Raises Beyond if one has no plain form."""
+    if isinstance(value, _ATOMS):
+        return value
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    if isinstance(value, Inert) and type(value).ref == Ref("collections", "OrderedDict"):
+        return _plain(value.pairs or {})
+    raise Beyond
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = dict.fromkeys(FIELDS, _text) | {
+    "timestamp": _timestamp,
+    "duration": _duration,
+    "executable": _executable,
+    "repository": _repository,
+    "parameters": _parameters,
+    "input_data": _list_of(_data_key),
+    "output_data": _list_of(_data_key),
+    "launch_mode": _component,
+    "datastore": _component,
+    "input_datastore": _component,
+    "tags": _tags,
+    "dependencies": _list_of(_dependency),
+    "platforms": _list_of(_platform),
+}

@@ -1,0 +1,225 @@
+"""The shelf as a store: read by its bytes, rewritten a project at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
+from smtd.records.record import Key, Record, decode, encode
+from smtd.signature import CLOCK_TICK, NotSettled, Signature, age, read_settled, signature
+from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
+from smtd.stores.shelf import worker
+
+#: How often a write is tried again because somebody else wrote at the same moment.
+ATTEMPTS = 5
+Answer = TypeVar("Answer", worker.Records, worker.Written)
+
+
+class DbmFile(Protocol):
+    """One dbm file of some backend; blocking, called in threads only."""
+
+    @property
+    def name(self) -> str:
+        """Python's name of the backend."""
+
+    @property
+    def exclusive_writes(self) -> bool:
+        """See Capabilities."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files that tell by their looks whether anybody has written."""
+
+    def read(self) -> dict[bytes, bytes]:
+        """Return every value by key. Raises NotSettled if it caught somebody writing."""
+
+    def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
+        """Store *new* if the value still is *old*, safely against crashes; say whether."""
+
+
+class ShelfStore:
+    """A shelf of Sumatra 0.8.1 in *file*; *location* is how the person named it."""
+
+    kind = "shelf"
+
+    def __init__(self, file: DbmFile, location: str) -> None:
+        self.location = location
+        self.capabilities = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True)
+        self._file = file
+        self._known: Signature | None = None
+        self._pickles: dict[str, bytes] = {}
+        self._held: dict[str, tuple[bytes, dict[str, worker.Held]]] = {}
+        self._one_at_a_time = anyio.Lock()
+
+    def __repr__(self) -> str:
+        return f"ShelfStore({self.location!r}, {self._file.name})"
+
+    async def projects(self) -> list[str]:
+        await self._refresh()
+        return sorted(self._pickles)
+
+    async def scan(self, projects: Collection[str] | None = None) -> Scan:
+        await self._refresh()
+        digests, unfinished, unreadable = {}, set(), {}
+        for project in self._pickles:
+            if projects is not None and project not in projects:
+                continue
+            for held in (await self._records(project)).values():
+                key = Key(project, held.label)
+                if held.problem:
+                    unreadable[key] = held.problem
+                    continue
+                digests[key] = held.digest
+                if not held.final:
+                    unfinished.add(key)
+        return Scan(digests, unfinished, unreadable)
+
+    async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
+        await self._refresh()
+        found = {}
+        for project in {key.project for key in keys} & self._pickles.keys():
+            records = await self._records(project)
+            for key in keys:
+                held = records.get(key.label) if key.project == project else None
+                if held is not None and not held.problem:
+                    found[key] = decode(held.record)
+        return found
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        outcomes: dict[Key, Outcome] = {}
+        async with self._one_at_a_time:
+            for project, group in groupby(sorted(changes, key=attrgetter("key")), lambda c: c.key.project):
+                outcomes.update(await self._write_project(project, list(group)))
+        return [outcomes[change.key] for change in changes]
+
+    async def token(self) -> Token | None:
+        if self._known is None:
+            return None
+        # A file stamped within the last tick of the clock may still change unseen.
+        await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(self._known))))
+        now = await to_thread.run_sync(signature, self._file.paths)
+        return _token(self._known) if now == self._known else None
+
+    async def unchanged_since(self, token: Token) -> bool:
+        return token == _token(await to_thread.run_sync(signature, self._file.paths))
+
+    async def _refresh(self) -> None:
+        """Read the file's bytes again if anybody may have written to it."""
+
+        def read() -> tuple[dict[bytes, bytes], Signature] | None:
+            if self._known is not None and signature(self._file.paths) == self._known:
+                return None
+            return read_settled(self._file.paths, self._file.read, what=f"the shelf {self.location}")
+
+        try:
+            found = await to_thread.run_sync(read)
+        except OSError as exc:
+            raise StoreUnreachable(f"the shelf {self.location} cannot be read: {exc.strerror}") from exc
+        if found is not None:
+            values, self._known = found
+            self._pickles = {key.decode("utf-8", "surrogateescape"): value for key, value in values.items()}
+
+    async def _records(self, project: str) -> Mapping[str, worker.Held]:
+        pickle = self._pickles[project]
+        cached = self._held.get(project)
+        if cached is None or cached[0] != pickle:
+            answer = await self._ask(project, worker.Read(pickle), worker.Records)
+            cached = self._held[project] = (pickle, {held.label: held for held in answer.held})
+        return cached[1]
+
+    async def _write_project(self, project: str, changes: list[Change]) -> dict[Key, Outcome]:
+        outcomes = {change.key: unfit for change in changes if (unfit := _unfit(change))}
+        wishes = {
+            change.key: worker.Wish(
+                change.key.label, None if change.record is None else encode(change.record), change.expect
+            )
+            for change in changes
+            if change.key not in outcomes
+        }
+        for _ in range(ATTEMPTS):
+            await self._refresh()
+            old = self._pickles.get(project)
+            answer = await self._ask(project, worker.Write(old, list(wishes.values())), worker.Written)
+            if answer.pickle is None or await self._replace(project, old, answer.pickle):
+                results = zip(wishes, answer.results, strict=True)
+                return outcomes | {key: _outcome(result) for key, result in results}
+        return outcomes | dict.fromkeys(wishes, STALE)
+
+    async def _replace(self, project: str, old: bytes | None, new: bytes) -> bool:
+        """Swap the pickle of one project and remember what the file looks like afterwards."""
+        key = project.encode("utf-8", "surrogateescape")
+
+        def swap() -> bool:
+            return self._file.replace(key, old, new)
+
+        with anyio.CancelScope(shield=True):
+            try:
+                done = await to_thread.run_sync(swap)
+            except NotSettled:
+                done = False
+            except OSError as exc:
+                raise StoreUnreachable(
+                    f"the shelf {self.location} cannot be written: {exc.strerror}"
+                ) from exc
+        self._known = None  # read it back from the file
+        return done
+
+    async def _ask(self, project: str, request: worker.Read | worker.Write, expected: type[Answer]) -> Answer:
+        """Let a child process answer *request* about the pickle of *project*."""
+        memory, seconds = worker.limits(len(request.pickle or b"") + _size(request))
+        path = [entry for entry in sys.path if entry]
+        start = f"import sys; sys.path[:] = {path!r}; from smtd.stores.shelf import worker; worker.main()"
+        process = await anyio.run_process(
+            [sys.executable, "-S", "-s", "-c", start, str(memory), str(seconds)],
+            input=msgspec.msgpack.encode(request),
+            check=False,
+            stderr=subprocess.PIPE,
+            # Nothing of the person's environment; a fixed hash seed makes its answers repeatable.
+            env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        where = f"the records of project {project!r} in the shelf {self.location}"
+        if process.returncode != 0:
+            raise StoreRefused(
+                f"{where} cannot be read within {memory >> 20} MiB and {seconds} s of processor time;"
+                " move the shelf aside if it was not written by Sumatra"
+            )
+        answer = msgspec.msgpack.decode(process.stdout, type=worker.Records | worker.Written | worker.Failed)
+        if isinstance(answer, worker.Failed):
+            raise StoreRefused(f"{where} cannot be read: {answer.problem}; restore it from a backup")
+        assert isinstance(answer, expected)
+        return answer
+
+
+def _token(seen: Signature) -> Token:
+    return repr(seen).encode()
+
+
+def _size(request: worker.Read | worker.Write) -> int:
+    if isinstance(request, worker.Read):
+        return 0
+    return sum(len(wish.record or b"") for wish in request.wishes)
+
+
+def _unfit(change: Change) -> Outcome | None:
+    try:
+        if change.record is not None:
+            encode(change.record)
+    except RecordUnusable as exc:
+        return Outcome(Result.REFUSED, str(exc))
+    return None
+
+
+def _outcome(result: str) -> Outcome:
+    if result == "":
+        return DONE
+    return STALE if result == "stale" else Outcome(Result.REFUSED, result)

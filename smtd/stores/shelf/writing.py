@@ -1,0 +1,229 @@
+"""A Record as the pickled record that Sumatra 0.8.1 loads."""
+
+from __future__ import annotations
+
+import configparser
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+from smtd.errors import RecordUnusable
+from smtd.records import canonical, vocabulary
+from smtd.records.literal import Call
+from smtd.records.parameters import content, nested
+from smtd.records.record import (
+    FIELDS,
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Parameters,
+    Platform,
+    Record,
+    Repository,
+)
+from smtd.stores.shelf import inert, reading
+from smtd.stores.shelf.inert import Inert, Ref
+
+
+def build(record: Record) -> Inert:
+    """Return a new pickled record. Raises RecordUnusable if Sumatra could not load it."""
+    state: dict[str, Any] = {"label": record.label, "on_changed": "error"}
+    state.update((field, _attribute(record, field)) for field in FIELDS)
+    state.update(_extras(record))
+    return inert.new("sumatra.records", "Record", state)
+
+
+def update(pickled: Inert, record: Record) -> None:
+    """Make *pickled* say what *record* says; what says the same already stays as it was."""
+    state = reading.attributes(pickled)
+    before = reading.record(record.label, pickled)
+    changed = [field for field in FIELDS if not canonical.same(before, record, field)]
+    made = {field: _attribute(record, field) for field in changed}
+    state.update(made)
+    state.update(_extras(record))
+
+
+def _extras(record: Record) -> dict[str, Any]:
+    """Return the attributes that only a shelf has."""
+    return {name: inert.load(pickled.data) for name, pickled in record.opaque.items() if name not in FIELDS}
+
+
+def _attribute(record: Record, field: str) -> Any:
+    if (pickled := record.opaque.get(field)) is not None:
+        return inert.load(pickled.data)
+    value = getattr(record, field)
+    make = _MAKERS.get(field)
+    return value if make is None or value is None else make(value)
+
+
+def _module(modules: dict[str, str], name: str, what: str) -> str:
+    try:
+        return modules[name]
+    except KeyError:
+        raise RecordUnusable(f"a shelf of Sumatra 0.8.1 knows no {what} {name!r}") from None
+
+
+def _executable(value: Executable) -> Inert:
+    state = {"path": value.path, "version": value.version, "options": value.options, "name": value.name}
+    return inert.new("sumatra.programs", vocabulary.EXECUTABLES.get(value.name or "", "Executable"), state)
+
+
+def _repository(value: Repository) -> Inert:
+    module = _module(vocabulary.REPOSITORIES, value.type, "repository")
+    return inert.new(module, value.type, {"url": value.url, "upstream": value.upstream})
+
+
+def _component(modules: dict[str, str], what: str) -> Callable[[Component], Inert]:
+    def make(value: Component) -> Inert:
+        return inert.new(_module(modules, value.type, what), value.type, dict(value.parameters))
+
+    return make
+
+
+def _data_key(value: DataKey) -> Inert:
+    state = {
+        "path": value.path,
+        "digest": value.digest,
+        "creation": value.creation,
+        "metadata": dict(value.metadata),
+    }
+    return inert.new("sumatra.datastore.base", "DataKey", state)
+
+
+def _dependency(value: Dependency) -> Inert:
+    names = ("name", "path", "version", "diff", "source")
+    state = {name: getattr(value, name) for name in names}
+    return inert.new(_module(vocabulary.LANGUAGES, value.module, "language"), "Dependency", state)
+
+
+def _platform(value: Platform) -> Inert:
+    state = {name: getattr(value, name) for name in Platform.__struct_fields__}
+    return inert.new("sumatra.launch", "PlatformInformation", state)
+
+
+def _all(make: Callable[[Any], Inert]) -> Callable[[tuple[Any, ...]], list[Inert]]:
+    return lambda values: [make(value) for value in values]
+
+
+def _parameters(value: Parameters) -> Any:
+    values = content.read(value)
+    if value.type in ("dict", "NoneType", "str"):
+        return values
+    if value.type not in content.TYPES:
+        raise RecordUnusable(f"a shelf of Sumatra 0.8.1 knows no parameters of type {value.type!r}")
+    return _SETS[value.type](value.type, values)
+
+
+def _simple(name: str, values: dict[str, Any]) -> Inert:
+    kinds = {word: _type(value) for word, value in values.items()}
+    return _set(name, {"_values": values, "types": kinds, "comments": {}})
+
+
+def _type(value: Any) -> Any:
+    if value is None:
+        return inert.stand_in(Ref("builtins", "type"))(None)
+    return inert.stand_in(Ref("builtins", type(value).__name__))
+
+
+def _document(name: str, values: Any) -> Inert:
+    return _set(name, {"_values": values})
+
+
+def _set(name: str, state: dict[str, Any]) -> Inert:
+    return inert.new("sumatra.parameters", name, state)
+
+
+def _nested(name: str, values: dict[str, Any]) -> Inert:
+    pairs = {word: _nested_value(value) for word, value in values.items()}
+    return inert.new("sumatra.parameters", name, pairs=pairs)
+
+
+def _nested_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        pairs = {name: _nested_value(item) for name, item in value.items()}
+        return inert.new("parameters", "ParameterSet", pairs=pairs)
+    if isinstance(value, Call):
+        return _CALLS[value.name](value)
+    return value
+
+
+def _range(call: Call) -> Inert:
+    words = dict(zip(("value", "units", "name"), call.arguments, strict=False)) | dict(call.keywords)
+    values = list(words["value"])
+    if not values:
+        raise RecordUnusable("a ParameterRange without values")
+    state = {
+        "name": words.get("name", ""),
+        "value": values[0],
+        "units": words.get("units"),
+        "type": _type(values[0]),
+        "_values": values,
+        "_iter_values": iter(values),
+    }
+    return inert.new("parameters", "ParameterRange", state)
+
+
+def _reference(call: Call) -> Inert:
+    (path,) = call.arguments
+    return inert.new("parameters", "ParameterReference", {"reference_path": path, "operations": []})
+
+
+def _gamma(call: Call) -> Inert:
+    a, b = nested.gamma(call)
+    state = {"repr_mode": "ms", "params": {"a": a, "b": b}, "dist_name": "GammaDist"}
+    return inert.new("parameters.random", "GammaDist", state)
+
+
+def _two(name: str, words: dict[str, float], extra: dict[str, Any]) -> Callable[[Call], Inert]:
+    def make(call: Call) -> Inert:
+        given = dict(zip(words, call.arguments, strict=False)) | dict(call.keywords)
+        state = {"params": words | given, "dist_name": name, **extra}
+        return inert.new("parameters.random", name, state)
+
+    return make
+
+
+_CALLS: dict[str, Callable[[Call], Inert]] = {
+    "ParameterRange": _range,
+    "ref": _reference,
+    "GammaDist": _gamma,
+    "NormalDist": _two("NormalDist", {"mean": 0.0, "std": 1.0}, {}),
+    "UniformDist": _two(
+        "UniformDist",
+        {"min": 0.0, "max": 1.0},
+        {"return_type": inert.stand_in(Ref("builtins", "float"))},
+    ),
+}
+
+
+def _config(name: str, sections: dict[str, dict[str, str]]) -> Any:
+    """Return a real ConfigParser under Sumatra's name: its insides differ between Pythons."""
+    cls = inert.stand_in(Ref("sumatra.parameters", name), configparser.ConfigParser)
+    parser = cls()
+    parser.read_dict(sections)
+    return inert.load(inert.dump(parser))
+
+
+_SETS: dict[str, Callable[[str, Any], Any]] = {
+    "SimpleParameterSet": _simple,
+    "JSONParameterSet": _document,
+    "YAMLParameterSet": _document,
+    "NTParameterSet": _nested,
+    "ConfigParserParameterSet": _config,
+}
+
+_MAKERS: dict[str, Callable[[Any], Any]] = {
+    "timestamp": lambda value: value.astimezone(datetime.timezone.utc),
+    "executable": _executable,
+    "repository": _repository,
+    "parameters": _parameters,
+    "input_data": _all(_data_key),
+    "output_data": _all(_data_key),
+    "launch_mode": _component(vocabulary.LAUNCH_MODES, "launch mode"),
+    "datastore": _component(vocabulary.DATA_STORES, "data store"),
+    "input_datastore": _component(vocabulary.DATA_STORES, "data store"),
+    "tags": set,
+    "dependencies": _all(_dependency),
+    "platforms": _all(_platform),
+}

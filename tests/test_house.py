@@ -1,0 +1,91 @@
+"""What a fresh clone must have, so that Python, make and a package registry are enough."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import tomli
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+LOCK = (ROOT / "requirements-dev.txt").read_text("utf-8")
+
+FILES = [
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"),
+    *("requirements-dev.txt", "config.example.toml", ".ci/run", ".gitignore"),
+    *("smtd", "tests", "bench", "systemd", "docs/design.md"),
+]
+TARGETS = ["demo", "test", "check", "bench", "coverage", "test-all", "lock", "clean"]
+LOCK_LINE = re.compile(
+    r"#.*|[a-z0-9-]+==[^ ]+( ; [^@\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", re.ASCII
+)
+
+
+def name_of(requirement: str) -> str:
+    """Return the normalized name of the package that *requirement* asks for."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_top_level_is_complete(path):
+    """What a visitor looks for is there."""
+    assert (ROOT / path).exists()
+
+
+def test_lock_pins_and_hashes_and_names_no_host():
+    """Every line is a pin, a hash or a comment: no address, no option of an index."""
+    strange = [line for line in LOCK.splitlines() if not LOCK_LINE.fullmatch(line)]
+
+    assert strange == []
+    assert "://" not in LOCK
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    PROJECT["build-system"]["requires"]
+    + PROJECT["project"]["dependencies"]
+    + PROJECT["dependency-groups"]["dev"],
+)
+def test_lock_covers_each_requirement(requirement):
+    """What pyproject.toml asks for, to build, run and develop, is pinned."""
+    assert re.search(rf"^{re.escape(name_of(requirement))}==", LOCK, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_has_target(target):
+    """Each documented target exists and says in a line what it does."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+
+    assert re.search(rf"^{target}:.*  ## \w", makefile, re.MULTILINE)
+    assert re.search(rf"^\.PHONY:.* {target}\b", makefile, re.MULTILINE)
+
+
+def test_ci_makes_check_and_test():
+    """`.ci/run` can be run, and runs what a person runs."""
+    script = ROOT / ".ci" / "run"
+
+    assert os.access(script, os.X_OK)
+    assert "for target in check test" in script.read_text("utf-8")
+
+
+def test_version_is_the_same_everywhere():
+    """The package and its description agree on the version."""
+    source = (ROOT / "smtd" / "__init__.py").read_text("utf-8")
+
+    assert f'__version__ = "{PROJECT["project"]["version"]}"' in source
+
+
+def test_interpreters_that_are_listed_run():
+    """Each line of `.ci/pythons` is a version and an interpreter that is of this version."""
+    listed = subprocess.run([ROOT / ".ci" / "pythons"], capture_output=True, text=True, check=True)
+    lines = [line.split(" ", 1) for line in listed.stdout.splitlines()]
+
+    for version, python in lines:
+        answer = subprocess.run([python, "--version"], capture_output=True, text=True, check=True)
+
+        assert answer.stdout.startswith(f"Python {version}.")
+    assert len({version for version, _ in lines}) == len(lines) > 0

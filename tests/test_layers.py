@@ -1,0 +1,270 @@
+"""The architecture, enforced: who may import whom, and what only the command lines may do."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: A module, or a package with all that is in it, imports only from lower ranks, never sideways.
+#: Inside a package anything goes but an import cycle.
+RANKS = [
+    {"smtd.errors", "smtd.notify"},
+    {"smtd.records", "smtd.sqlite", "smtd.signature"},
+    {"smtd.merge", "smtd.config", "smtd.status", "smtd.stores.base"},
+    {"smtd.journal", "smtd.control.protocol"}
+    | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django", "smtd.stores.http"}
+    | {"smtd.stores.locations"},
+    {"smtd.engine", "smtd.watch", "smtd.stores.registry"} | {"smtd.control.server", "smtd.control.client"},
+    {"smtd.daemon"},
+    {"smtd.cli"},
+    {"smtd.__main__"},  # starts smtd.cli, and is imported by nobody
+]
+RANK_OF = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
+COMMAND_LINES = RANK_OF["smtd.cli"]
+
+#: Packages whose parts have ranks of their own: their `__init__.py` imports nothing.
+SHELLS = {"smtd", "smtd.stores", "smtd.control"}
+
+NOT_IMPORTED = {"sumatra", "django"}
+NOT_IMPORTED_BELOW_COMMAND_LINES = {"click", "rich"}
+
+#: What would execute, or could be made to execute, what a store holds.
+NOT_USED = (
+    {"builtins.eval", "builtins.exec", "marshal.load", "marshal.loads"}
+    | {"pickle.load", "pickle.loads", "pickle.Unpickler", "pickle._Unpickler", "_pickle.Unpickler"}
+    | {"shelve.open", "shelve.Shelf", "shelve.DbfilenameShelf"}
+    | {"yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.full_load", "yaml.unsafe_load"}
+    | {"yaml.CLoader", "yaml.CFullLoader", "yaml.CUnsafeLoader"}
+)
+#: What prints, exits, reads the environment, or imports behind the back of this test.
+NOT_USED_BELOW_COMMAND_LINES = (
+    {"builtins.print", "sys.stdin", "sys.stdout"}
+    | {"builtins.exit", "builtins.quit", "builtins.SystemExit", "sys.exit", "os._exit"}
+    | {"os.environ", "os.environb", "os.getenv", "os.getenvb", "sys.argv"}
+    | {"builtins.__import__", "importlib.import_module"}
+)
+#: The child process that reads shelves talks to its parent through these.
+ALLOWED = {("smtd.stores.shelf.worker", f"sys.{name}") for name in ("argv", "stdin", "stdout")}
+#: The one module where a class may extend the unpickler, to make it inert.
+INERT = "smtd.stores.shelf.inert"
+
+
+@dataclass(frozen=True)
+class Module:
+    name: str
+    package: str
+    tree: ast.Module
+
+    @classmethod
+    def parse(cls, path: str, source: str) -> Module:
+        parts = path.removesuffix(".py").split("/")
+        package = ".".join(parts[:-1])
+        name = package if parts[-1] == "__init__" else ".".join(parts)
+        return cls(name, package, ast.parse(source, path))
+
+
+def unit(name: str) -> str | None:
+    """Return what *name* is ranked as: itself, or the nearest package around it."""
+    while name and name not in RANK_OF:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def imported(module: Module, known: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield the line and the full name of every module that *module* imports, at any depth."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            up = module.package.split(".")
+            above = up[: len(up) - node.level + 1] if node.level else []
+            source = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{source}.{alias.name}"
+                yield node.lineno, inner if inner in known else source
+
+
+def used(module: Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and the full name of what *module* uses of builtins and of its imports."""
+    meaning = {name: f"builtins.{name}" for name in dir(builtins)}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.partition(".")[0]
+                meaning[alias.asname or first] = alias.name if alias.asname else first
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            meaning |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+
+    def full(node: ast.AST) -> str | None:
+        if isinstance(node, ast.Name):
+            return meaning.get(node.id)
+        if isinstance(node, ast.Attribute) and (owner := full(node.value)):
+            return f"{owner}.{node.attr}"
+        return None
+
+    def extends_unpickler(node: ast.AST) -> bool:
+        return isinstance(node, ast.ClassDef) and "pickle.Unpickler" in map(full, node.bases)
+
+    def visit(node: ast.AST, inert: bool) -> Iterator[tuple[int, str]]:
+        inert = inert or (module.name == INERT and extends_unpickler(node))
+        name = full(node)
+        if isinstance(node, ast.expr) and name and not (inert and name.startswith("pickle.")):
+            yield node.lineno, name
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, inert)
+
+    return visit(module.tree, False)
+
+
+def may_import(own: str, other: str | None) -> bool:
+    return other is not None and (other == own or RANK_OF[other] < RANK_OF[own])
+
+
+def wrong_imports(module: Module, known: set[str]) -> Iterator[str]:
+    own = unit(module.name)
+    if own is None and module.name not in SHELLS:
+        yield f"{module.name} has no rank"
+        return
+    for line, target in imported(module, known):
+        where = f"{module.name}:{line} imports {target}"
+        top = target.partition(".")[0]
+        if own is None:
+            yield f"{where}: a shell imports nothing"
+        elif top in NOT_IMPORTED:
+            yield f"{where}: smtd runs without it"
+        elif top in NOT_IMPORTED_BELOW_COMMAND_LINES and RANK_OF[own] < COMMAND_LINES:
+            yield f"{where}: only command lines draw"
+        elif top == "smtd" and target not in SHELLS and not may_import(own, unit(target)):
+            yield f"{where}: not of a lower rank"
+
+
+def wrong_uses(module: Module) -> Iterator[str]:
+    below = RANK_OF.get(unit(module.name) or "", 0) < COMMAND_LINES
+    banned = NOT_USED | NOT_USED_BELOW_COMMAND_LINES if below else NOT_USED
+    for line, name in used(module):
+        if name in banned and (module.name, name) not in ALLOWED:
+            yield f"{module.name}:{line} uses {name}"
+
+
+def cycles(modules: list[Module], known: set[str]) -> Iterator[str]:
+    graph = {
+        module.name: {
+            target
+            for _, target in imported(module, known)
+            if target in known and unit(target) == unit(module.name) is not None
+        }
+        for module in modules
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as exc:
+        yield "import cycle: " + " ← ".join(exc.args[1])
+
+
+def problems(sources: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with *sources*, a program text for each path."""
+    modules = [Module.parse(path, source) for path, source in sources.items()]
+    known = {module.name for module in modules}
+    found = [problem for module in modules for problem in wrong_imports(module, known)]
+    found += [problem for module in modules for problem in wrong_uses(module)]
+    return found + list(cycles(modules, known))
+
+
+def test_smtd_keeps_its_layers():
+    """Every module of smtd has a rank and does only what its rank allows."""
+    paths = sorted((ROOT / "smtd").rglob("*.py"))
+    sources = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in paths}
+
+    assert "smtd/__init__.py" in sources
+    assert problems(sources) == []
+
+
+#: A program that keeps all the rules; each wrong one below replaces or adds a file.
+GOOD = {
+    "smtd/__init__.py": "__version__ = '0'",
+    "smtd/__main__.py": "from smtd.cli.main import main",
+    "smtd/errors.py": "import re, os\nre.compile('x')\nos.stat('x')",
+    "smtd/records/__init__.py": "from smtd.records.tags import x",
+    "smtd/records/tags.py": "from smtd import errors",
+    "smtd/records/record.py": "from . import tags\nfrom .. import errors, __version__",
+    "smtd/stores/__init__.py": "from __future__ import annotations",
+    "smtd/stores/django.py": "import pickle\nfrom smtd.records import record\npickle.dumps(1)",
+    "smtd/stores/shelf/inert.py": "import pickle\nclass I(pickle.Unpickler): x = pickle.Unpickler",
+    "smtd/stores/shelf/worker.py": "import sys\nfrom .inert import I\nsys.stdin.buffer.read()",
+    "smtd/stores/registry.py": "from smtd.stores import django\nfrom .shelf import inert",
+    "smtd/cli/main.py": "import click, os, sys\nprint(os.environ)\nsys.exit()",
+}
+
+WRONG = {
+    "upwards": ("smtd/records/tags.py", "import smtd.daemon"),
+    "sideways": ("smtd/stores/http.py", "import smtd.stores.django"),
+    "sideways, from the package": ("smtd/stores/http.py", "from smtd.stores import django"),
+    "sideways, relative": ("smtd/stores/http.py", "from . import django"),
+    "sideways, relative from inside": ("smtd/stores/shelf/x.py", "from ..django import y"),
+    "inside a function": ("smtd/errors.py", "def f():\n    from smtd.records import record"),
+    "for types only": ("smtd/errors.py", "if TYPE_CHECKING:\n    import smtd.records.tags"),
+    "of what has no rank": ("smtd/engine.py", "from smtd.nowhere import x"),
+    "dynamic": ("smtd/engine.py", "from importlib import import_module\nimport_module('x')"),
+    "a module without a rank": ("smtd/utils.py", ""),
+    "a store without a rank": ("smtd/stores/extra.py", ""),
+    "a shell that imports": ("smtd/stores/__init__.py", "from smtd.stores import django"),
+    "a cycle": ("smtd/records/tags.py", "from smtd.records.record import x"),
+    "a cycle through the package": ("smtd/records/tags.py", "from . import x"),
+    "a cycle of one": ("smtd/records/tags.py", "import smtd.records.tags"),
+    "sumatra": ("smtd/cli/main.py", "from sumatra.records import Record"),
+    "django": ("smtd/stores/django.py", "import django.db"),
+    "drawing": ("smtd/status.py", "def f():\n    import rich.table"),
+    "print": ("smtd/daemon.py", "print()"),
+    "print, handed on": ("smtd/daemon.py", "f(print)"),
+    "exit": ("smtd/daemon.py", "import sys\nsys.exit(1)"),
+    "exit, renamed": ("smtd/daemon.py", "from sys import exit as leave\nleave()"),
+    "exit, raised": ("smtd/daemon.py", "raise SystemExit"),
+    "environment": ("smtd/config.py", "import os\nos.environ['HOME']"),
+    "environment, by function": ("smtd/config.py", "from os import getenv\ngetenv('HOME')"),
+    "environment, renamed": ("smtd/config.py", "import os as o\no.environ.get('HOME')"),
+    "output of a module that is no worker": ("smtd/watch.py", "import sys\nsys.stdout.write('')"),
+    "worker that prints": ("smtd/stores/shelf/worker.py", "print()"),
+    "eval": ("smtd/cli/main.py", "eval('1')"),
+    "exec": ("smtd/merge.py", "import builtins\nbuiltins.exec('1')"),
+    "unpickling": ("smtd/stores/shelf/x.py", "import pickle\npickle.load(f)"),
+    "unpickling, renamed": ("smtd/stores/shelf/x.py", "from pickle import loads as l\nl(b)"),
+    "unpickler elsewhere": ("smtd/status.py", "import pickle\nclass I(pickle.Unpickler): ..."),
+    "bare unpickler": (
+        "smtd/stores/shelf/inert.py",
+        "import pickle\nclass I(pickle.Unpickler): ...\npickle.Unpickler(f)",
+    ),
+    "eval in the unpickler": (
+        "smtd/stores/shelf/inert.py",
+        "import pickle\nclass I(pickle.Unpickler): x = eval('1')",
+    ),
+    "unpickling beside the class": (
+        "smtd/stores/shelf/inert.py",
+        "import pickle\nclass I: x = pickle.loads(b)",
+    ),
+    "shelve": ("smtd/stores/shelf/x.py", "import shelve\nshelve.open('x')"),
+    "unsafe yaml": ("smtd/records/x.py", "import yaml\nyaml.load(s, Loader=yaml.Loader)"),
+}
+
+
+def test_checker_accepts_a_program_that_keeps_the_rules():
+    """Imports downwards, inside a package, and what is allowed where are no problem."""
+    assert problems(GOOD) == []
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_checker_names_the_one_thing_that_is_wrong(case):
+    """Each way to break the rules is one problem, told with the module that has it."""
+    path, source = WRONG[case]
+
+    found = problems(GOOD | {path: source})
+
+    assert len(found) == 1
+    assert Module.parse(path, "").name in found[0]
