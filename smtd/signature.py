@@ -21,6 +21,10 @@ CLOCK_TICK = 0.02
 #: read of a shelf was accepted in 173). Seconds.
 SETTLE = 0.05
 
+#: A store that does not fit together and that nobody has written to for this long is damaged.
+#: Seconds.
+LONG = 2.0
+
 
 class NotSettled(Exception):
     """What was read does not fit together: somebody is writing."""
@@ -68,6 +72,9 @@ def read_settled(
                 found = read()
             except (NotSettled, FileNotFoundError) as exc:
                 reason = str(exc)
+                # Nobody has been writing for long: it is damaged, not half written.
+                if age(before) > LONG and signature(files) == before:
+                    deadline = 0.0
             else:
                 if signature(files) == before:
                     return found, before

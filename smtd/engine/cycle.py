@@ -77,6 +77,7 @@ async def _planned(pair: Pair, report: PairReport, progress: Progress) -> Plan:
     lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
     plan = planning.draft(Known(agreed, scans, lost), pair.policy)
     await _decide_merges(pair, plan)
+    await _mend(pair, plan)
     return plan
 
 
@@ -136,6 +137,18 @@ async def _decide_merges(pair: Pair, plan: Plan) -> None:
             if key in left and key in right:
                 ancestor = await pair.journal.ancestor(key)
                 planning.merged(key, ancestor, Both(left[key], right[key]), pair.policy, plan)
+
+
+async def _mend(pair: Pair, plan: Plan) -> None:
+    """Look at the records of all updates for data that Sumatra took away."""
+    updates = [action for action in plan.actions if isinstance(action, Copy) and action.expect is not None]
+    for start in range(0, len(updates), BATCH):
+        batch = updates[start : start + BATCH]
+        held = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
+        for copy in batch:
+            source, before = held[copy.target.other].get(copy.key), held[copy.target].get(copy.key)
+            if source is not None and before is not None:
+                planning.mend(copy, source, before, pair.policy, plan)
 
 
 def _leave(plan: Plan, report: PairReport) -> None:

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict, Failure, Held
-from smtd.merge import guards
+from smtd.merge import fields, guards
 from smtd.merge.decide import Mode, Verdict, allowed, decide, target
-from smtd.merge.fields import Merged, merge
+from smtd.merge.fields import Merged
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
@@ -216,13 +216,33 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
     ]
 
 
+def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
+    """Replace *copy*, if it would carry the loss of data that Sumatra took away, by its mending."""
+    record = fields.mended(before, source)
+    if record is source:
+        return
+    plan.actions.remove(copy)
+    if policy.mode is not Mode.TWO_WAY:
+        plan.held.append(
+            Held(
+                copy.key.project,
+                copy.key.label,
+                "Sumatra took data away from it when another record was deleted or saved",
+                "sync both ways once, and it is given back",
+            )
+        )
+        return
+    sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
+    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest)))
+
+
 def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:
     """Decide a key that both sides changed, from its records."""
-    result = merge(ancestor, now.left, now.right)
+    result = fields.merge(ancestor, now.left, now.right)
     if not isinstance(result, Merged):
         plan.conflicts.append(Conflict(key.project, key.label, result.fields))
     elif policy.mode is not Mode.TWO_WAY:
-        fields = tuple(canonical.differences(now.left, now.right))
-        plan.conflicts.append(Conflict(key.project, key.label, fields))
+        changed = tuple(canonical.differences(now.left, now.right))
+        plan.conflicts.append(Conflict(key.project, key.label, changed))
     else:
         plan.actions.append(Merge(key, result.record, now, now.map(canonical.digest)))

@@ -37,6 +37,8 @@ class Conflict:
 
 def merge(ancestor: Record | None, left: Record, right: Record) -> Merged | Conflict:
     """Merge *left* and *right*, which both differ from *ancestor* (None: they never agreed)."""
+    if ancestor is not None:
+        left, right = mended(ancestor, left), mended(ancestor, right)
     base = _same_experiment(ancestor, left, right)
     if base is None:
         return Conflict(tuple(field for field in canonical.differences(left, right) if field in PROVENANCE))
@@ -51,6 +53,23 @@ def merge(ancestor: Record | None, left: Record, right: Record) -> Merged | Conf
     if conflicts:
         return Conflict(tuple(field for field in FIELDS if field in conflicts))
     return Merged(msgspec.structs.replace(base, **merged))
+
+
+def mended(before: Record, after: Record) -> Record:
+    """Return *after* with the data that Sumatra itself took away from it.
+
+    In a relational store, deleting a record takes its outputs away from those that used them
+    as input, and saving a record takes equal outputs away from others (docs/formats.md). No
+    person can edit the data of a record whose run is over, so what is missing was not meant.
+    """
+    if not is_final(before) or not is_final(after) or before.timestamp != after.timestamp:
+        return after
+    taken = {
+        field: getattr(before, field)
+        for field in ("input_data", "output_data")
+        if field not in before.opaque and canonical.lacks(after, before, field)
+    }
+    return msgspec.structs.replace(after, **taken) if taken else after
 
 
 class _Undecided(Exception):

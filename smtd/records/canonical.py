@@ -59,6 +59,12 @@ def same(left: Record, right: Record, field: str) -> bool:
     return bool(_bytes(_value(left, field)) == _bytes(_value(right, field)))
 
 
+def lacks(record: Record, other: Record, field: str) -> bool:
+    """Say whether the list *field* of *record* has less than that of *other*, and nothing else."""
+    held, wanted = ({_bytes(item) for item in _value(each, field)} for each in (record, other))
+    return held < wanted
+
+
 def _bytes(value: Any) -> bytes:
     try:
         return _encoder.encode(value)

@@ -129,15 +129,37 @@ def _moved(home: Path, recorded: Path) -> Path:
 
 def _file(path: Path) -> Location | None:
     """Tell what the file at *path* is, with or without the endings of its backend."""
-    if path.is_file() and path.suffix not in _DUMB_ENDINGS:
-        return Location(_sniff(path), path)
     base = path.with_suffix("") if path.suffix in _DUMB_ENDINGS else path
-    if any(Path(f"{base}{ending}").is_file() for ending in _DUMB_ENDINGS):
+    dumb = any(Path(f"{base}{ending}").is_file() for ending in _DUMB_ENDINGS)
+    if path.is_file() and path.suffix not in _DUMB_ENDINGS and not (dumb and _is_stray(path)):
+        return Location(_sniff(path), path)
+    if dumb:
         return Location(Kind.DUMB, base)
     database = Path(f"{path}.db")
     if database.is_file():
         return Location(_sniff(database), database)
     return None
+
+
+def _is_stray(path: Path) -> bool:
+    """Say whether *path*, which has a shelf beside it, is what `smt sync` leaves there.
+
+    It takes a dumb shelf for a database that is not there yet, and makes an empty one. Raises
+    UsageError if the database has records too.
+    """
+    if _sniff(path) is not Kind.DJANGO:
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as db:
+            empty = db.execute("SELECT 1 FROM django_store_record LIMIT 1").fetchone() is None
+    except sqlite3.OperationalError:
+        return True  # it has no tables yet
+    if not empty:
+        raise UsageError(
+            f"{path} is an SQLite store and a shelf at once ({path.name}.dat, {path.name}.dir), both with"
+            f" records; name the shelf {path.name}.dat, or move the files of one of them"
+        )
+    return True
 
 
 def _sniff(path: Path) -> Kind:

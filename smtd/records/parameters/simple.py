@@ -40,6 +40,17 @@ def read(content: str) -> dict[str, Any]:
     return values
 
 
+def comments(content: str) -> dict[str, str]:
+    """Return the comments by name: all that follows the first `#` of a line, as Sumatra reads it."""
+    found = {}
+    for line in content.split("\n"):
+        text = line.strip()
+        name, _, comment = text.partition("#")
+        if comment and "=" in name:
+            found[name.partition("=")[0].strip()] = comment
+    return found
+
+
 def _value(text: str) -> Any:
     stripped = text.strip()
     if _INTEGER.match(stripped):

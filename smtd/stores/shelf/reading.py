@@ -296,11 +296,9 @@ def _nested_value(value: Any) -> Any:
 
 
 def _range(state: dict[str, Any]) -> Call:
-    units = state.get("units")
-    words = (("units", _plain(units)),) if units is not None else ()
-    if state.get("name"):
-        raise Beyond
-    return Call("ParameterRange", (_nested_value(state["_values"]),), words)
+    words = {"units": _plain(state.get("units")), "name": _plain(state.get("name"))}
+    keywords = tuple((word, value) for word, value in words.items() if value)
+    return Call("ParameterRange", (_nested_value(state["_values"]),), keywords)
 
 
 def _reference(state: dict[str, Any]) -> Call:
@@ -313,7 +311,10 @@ def _distribution(name: str) -> Callable[[dict[str, Any]], Call]:
     def read(state: dict[str, Any]) -> Call:
         if state.get("return_type", _FLOAT) is not _FLOAT:
             raise Beyond
-        return Call(name, (), tuple(_plain(state["params"]).items()))
+        keywords = dict(_plain(state["params"]))
+        if state.get("repr_mode", "ms") != "ms":
+            keywords["repr_mode"] = _plain(state["repr_mode"])
+        return Call(name, (), tuple(keywords.items()))
 
     return read
 

@@ -10,7 +10,7 @@ from typing import Any
 from smtd.errors import RecordUnusable
 from smtd.records import canonical, vocabulary
 from smtd.records.literal import Call
-from smtd.records.parameters import content, nested
+from smtd.records.parameters import content, nested, simple
 from smtd.records.record import (
     FIELDS,
     Component,
@@ -112,12 +112,14 @@ def _parameters(value: Parameters) -> Any:
         return values
     if value.type not in content.TYPES:
         raise RecordUnusable(f"a shelf of Sumatra 0.8.1 knows no parameters of type {value.type!r}")
+    if value.type == "SimpleParameterSet":
+        return _simple(values, simple.comments(value.content))
     return _SETS[value.type](value.type, values)
 
 
-def _simple(name: str, values: dict[str, Any]) -> Inert:
-    kinds = {word: _type(value) for word, value in values.items()}
-    return _set(name, {"_values": values, "types": kinds, "comments": {}})
+def _simple(values: dict[str, Any], comments: dict[str, str]) -> Inert:
+    types = {word: _type(value) for word, value in values.items()}
+    return _set("SimpleParameterSet", {"_values": values, "types": types, "comments": comments})
 
 
 def _type(value: Any) -> Any:
@@ -154,7 +156,7 @@ def _range(call: Call) -> Inert:
     if not values:
         raise RecordUnusable("a ParameterRange without values")
     state = {
-        "name": words.get("name", ""),
+        "name": words.get("name") or "",
         "value": values[0],
         "units": words.get("units"),
         "type": _type(values[0]),
@@ -171,7 +173,8 @@ def _reference(call: Call) -> Inert:
 
 def _gamma(call: Call) -> Inert:
     a, b = nested.gamma(call)
-    state = {"repr_mode": "ms", "params": {"a": a, "b": b}, "dist_name": "GammaDist"}
+    mode = dict(call.keywords).get("repr_mode", "ms")
+    state = {"repr_mode": mode, "params": {"a": a, "b": b}, "dist_name": "GammaDist"}
     return inert.new("parameters.random", "GammaDist", state)
 
 
@@ -206,7 +209,6 @@ def _config(name: str, sections: dict[str, dict[str, str]]) -> Any:
 
 
 _SETS: dict[str, Callable[[str, Any], Any]] = {
-    "SimpleParameterSet": _simple,
     "JSONParameterSet": _document,
     "YAMLParameterSet": _document,
     "NTParameterSet": _nested,

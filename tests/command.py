@@ -1,0 +1,78 @@
+"""Run the real `smtd` command as a process, as a person or a script would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object that it printed."""
+        return json.loads(self.out)
+
+    @property
+    def pair(self) -> dict[str, Any]:
+        """The one pair of a sync's JSON."""
+        (pair,) = self.json["pairs"]
+        return dict(pair)
+
+
+class Smtd:
+    """`smtd` in *directory*, with a state and a configuration of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.home = directory / ".smtd-home"
+
+    def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
+        """Run `smtd` with *words* and return how it ended."""
+        done = subprocess.run(
+            [sys.executable, "-m", "smtd", *map(str, words)],
+            cwd=cwd or self.directory,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def sync(self, *words: str | Path, cwd: Path | None = None) -> dict[str, Any]:
+        """Run `smtd sync --json` and return what it says of the pair; fail on an error."""
+        answer = self("sync", "--json", *words, cwd=cwd)
+        assert answer.code in (0, 1), answer.err
+        assert answer.err == ""
+        assert answer.json["ok"] is (answer.code == 0)
+        return answer.pair
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment of the command: nothing of this machine's configuration."""
+        home = str(self.home)
+        repository = str(Path(__file__).parents[1])
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SMTD_")}
+        return {**kept, "XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "PYTHONPATH": repository}
+
+
+def written(pair: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
+    """Return how many records were created, updated and deleted on each side."""
+    return {
+        side: (pair[side]["created"], pair[side]["updated"], pair[side]["deleted"])
+        for side in ("left", "right")
+    }
+
+
+NOTHING = {"left": (0, 0, 0), "right": (0, 0, 0)}

@@ -1,0 +1,36 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.command import Smtd
+
+#: The same examples everywhere and every time: a test that fails here fails for everybody. More,
+#: and new ones, with `--hypothesis-profile explore`.
+settings.register_profile(
+    "steady", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False, max_examples=2000)
+settings.load_profile("steady")
+
+pytest_plugins = ["tests.peers.fixtures"]
+
+#: What only newer Pythons have is not collected on older ones, rather than skipped.
+collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.py"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """aiosqlite and aiohttp work on asyncio only."""
+    return "asyncio"
+
+
+@pytest.fixture
+def smtd(tmp_path: Path) -> Smtd:
+    """The command, with a state directory of this test's own."""
+    return Smtd(tmp_path)

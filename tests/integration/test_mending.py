@@ -1,0 +1,71 @@
+"""What Sumatra's own bugs take away from a record is given back, not carried to the other store."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.command import NOTHING, Smtd, written
+from tests.peers.environments import Environment
+from tests.peers.stores import PeerStore
+
+PROJECT = "MyProject"
+
+
+@pytest.fixture
+def stores(
+    rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
+) -> tuple[PeerStore, PeerStore]:
+    """The rich shelf and an SQLite store in sync with it."""
+    shelf = PeerStore(django_environment, "shelf", rich_shelf)
+    database = PeerStore(django_environment, "django", tmp_path / "lab.sqlite")
+    smtd.sync(shelf.path, database.path, "--unfinished", "mirror")
+    return shelf, database
+
+
+def test_input_data_that_smt_delete_took_away_is_given_back(stores: tuple[PeerStore, PeerStore], smtd: Smtd):
+    """Deleting the producer in SQLite empties its consumer there; smtd restores it, and deletes."""
+    shelf, database = stores
+    consumed = shelf.dump()[PROJECT]["data-consumed"]["input_data"]
+
+    database.delete(PROJECT, "data-produced")
+    emptied = database.dump()[PROJECT]["data-consumed"]["input_data"]
+    pair = smtd.sync(shelf.path, database.path, "--unfinished", "mirror")
+
+    assert len(emptied) < len(consumed)
+    assert pair["left"] == {"location": str(shelf.path), "created": 0, "updated": 0, "deleted": 1}
+    assert pair["right"]["updated"] == 1
+    for store in stores:
+        seen = store.dump()[PROJECT]
+        assert "data-produced" not in seen
+        assert _paths(seen["data-consumed"]["input_data"]) == _paths(consumed)
+
+
+def test_output_data_that_smt_moved_to_another_record_is_given_back(
+    stores: tuple[PeerStore, PeerStore], smtd: Smtd
+):
+    """A record whose output went to another one in SQLite, as smt's save moves it, has it again."""
+    shelf, database = stores
+    with closing(sqlite3.connect(database.path)) as db, db:
+        db.execute(
+            "UPDATE django_store_datakey SET output_from_record_id ="
+            " (SELECT db_id FROM django_store_record WHERE label = 'data-none')"
+            " WHERE output_from_record_id ="
+            " (SELECT db_id FROM django_store_record WHERE label = 'data-several')"
+        )
+    before = shelf.dump()[PROJECT]["data-several"]["output_data"]
+
+    pair = smtd.sync(shelf.path, database.path, "--unfinished", "mirror")
+
+    assert before
+    assert pair["ok"]
+    for store in stores:
+        assert _paths(store.dump()[PROJECT]["data-several"]["output_data"]) == _paths(before)
+    assert written(smtd.sync(shelf.path, database.path, "--unfinished", "mirror")) == NOTHING
+
+
+def _paths(keys: list[dict[str, str]]) -> list[str]:
+    return sorted(key["path"] for key in keys)

@@ -1,0 +1,178 @@
+"""A real project moves from a shelf to SQLite and back, as Sumatra's documentation tells."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.command import NOTHING, Smtd, written
+from tests.peers.environments import Environment
+from tests.peers.project import SumatraProject
+
+PARAMETERS = "seed = 42 # the answer\nname = \"a 'b' c\"\nweights = [1, 2.5]\n"
+
+
+@pytest.fixture(scope="module")
+def made(
+    plain_environment: Environment,
+    django_environment: Environment,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A project that ran twice on a shelf, now in .smt_orig, and was made anew on SQLite."""
+    directory = tmp_path_factory.mktemp("seed") / "project"
+    shelved = SumatraProject(directory, plain_environment)
+    shelved.create_code({"default.param": PARAMETERS})
+    shelved.init("MyProject")
+    shelved.run("default.param", label="20110309-141849", reason="a first look")
+    shelved.run("default.param", label="20110309-141853")
+    shelved.comment("20110309-141853", "converged")
+    shelved.tag("figure 2", "20110309-141853")
+    (directory / ".smt").rename(directory / ".smt_orig")
+    SumatraProject(directory, django_environment).init("MyProject")
+    return directory
+
+
+@pytest.fixture
+def moved(made: Path, django_environment: Environment, tmp_path: Path) -> SumatraProject:
+    """The same project, for one test: its project files name their new place."""
+    directory = tmp_path / "project"
+    shutil.copytree(made, directory)
+    for file in directory.glob(".smt*/project"):
+        file.write_text(file.read_text("utf-8").replace(str(made), str(directory)), "utf-8")
+    return SumatraProject(directory, django_environment)
+
+
+def test_records_arrive_in_the_store_that_smt_init_made(moved: SumatraProject, smtd: Smtd):
+    """After `smtd sync .smt_orig/records`, `smt list` lists the records of the old shelf, whole."""
+    answer = smtd("sync", ".smt_orig/records", cwd=moved.directory)
+
+    assert (answer.code, answer.err) == (0, "")
+    assert "2 created" in answer.out
+    assert moved.labels() == ["20110309-141853", "20110309-141849"]
+    last, first = (moved.records()[label] for label in moved.labels())
+    assert first["reason"] == "a first look"
+    assert first["stdout_stderr"].startswith("computed 20110309-141849")
+    assert [key["path"] for key in first["output_data"]] == ["result.txt"]
+    assert [found["name"] for found in first["dependencies"]] == ["model"]
+    assert last["outcome"] == "converged"
+    assert last["tags"] == ["_finished_", "figure 2"]
+    assert last["parameters"]["type"] == "SimpleParameterSet"
+    assert "seed = 42" in last["parameters"]["content"]
+
+
+def test_smt_goes_on_on_both_stores_and_edits_travel_both_ways(
+    moved: SumatraProject, plain_environment: Environment, smtd: Smtd
+):
+    """Runs, comments, tags and deletions made with real `smt` on either store reach the other."""
+    smtd.sync(".smt_orig/records", cwd=moved.directory)
+    old = SumatraProject(moved.directory, plain_environment)
+
+    moved.run("default.param", label="on-sqlite")
+    moved.comment("20110309-141849", "from sqlite")
+    moved.tag("sqlite", "20110309-141849")
+    _with_store(old, ".smt_orig", lambda: old.run("default.param", label="on-shelf"))
+    _with_store(old, ".smt_orig", lambda: old.tag("shelf", "20110309-141849"))
+    _with_store(old, ".smt_orig", lambda: old.delete("20110309-141853"))
+    pair = smtd.sync(".smt_orig/records", cwd=moved.directory)
+
+    assert pair["ok"]
+    assert sorted(moved.labels()) == ["20110309-141849", "on-shelf", "on-sqlite"]
+    edited = moved.records()["20110309-141849"]
+    assert edited["outcome"] == "from sqlite"
+    assert edited["tags"] == ["_finished_", "shelf", "sqlite"]
+    seen = _with_store(old, ".smt_orig", old.records)
+    assert sorted(seen) == ["20110309-141849", "on-shelf", "on-sqlite"]
+    assert seen["20110309-141849"]["tags"] == ["_finished_", "shelf", "sqlite"]
+    assert seen["on-sqlite"]["stdout_stderr"].startswith("computed on-sqlite")
+    assert "on-sqlite" in _with_store(old, ".smt_orig", lambda: old.list(long=True))
+    assert "shelve package" in _with_store(old, ".smt_orig", old.info)
+
+
+def test_a_second_sync_leaves_every_byte_as_it_was(moved: SumatraProject, smtd: Smtd):
+    """Nothing has changed, so nothing is written, to either store."""
+    smtd.sync(".smt_orig/records", cwd=moved.directory)
+    before = _bytes(moved.directory)
+
+    pair = smtd.sync(".smt_orig/records", cwd=moved.directory)
+
+    assert written(pair) == NOTHING
+    assert pair["in_sync"] == 2
+    assert _bytes(moved.directory) == before
+
+
+def test_a_scan_without_memory_leaves_every_byte_as_it_was(moved: SumatraProject, smtd: Smtd):
+    """With its journal lost, smtd adopts both stores as they are and writes to neither."""
+    smtd.sync(".smt_orig/records", cwd=moved.directory)
+    before = _bytes(moved.directory)
+    shutil.rmtree(smtd.home)
+
+    pair = smtd.sync(".smt_orig/records", cwd=moved.directory)
+
+    assert written(pair) == NOTHING
+    assert pair["in_sync"] == 2
+    assert _bytes(moved.directory) == before
+
+
+def test_records_go_back_into_a_new_shelf(moved: SumatraProject, plain_environment: Environment, smtd: Smtd):
+    """From SQLite back to a shelf: `smt` without Django lists, runs, comments and deletes on it."""
+    smtd.sync(".smt_orig/records", cwd=moved.directory)
+    shutil.rmtree(moved.directory / ".smt_orig")
+    (moved.directory / ".smt").rename(moved.directory / ".smt_sqlite")
+    back = SumatraProject(moved.directory, plain_environment)
+    back.init("MyProject")
+
+    pair = smtd.sync(".smt_sqlite/records", cwd=back.directory)
+    back.run("default.param", label="afterwards")
+    back.comment("20110309-141849", "still works")
+    back.delete("20110309-141853")
+
+    assert written(pair)["right"] == (2, 0, 0)
+    records = back.records()
+    assert sorted(records) == ["20110309-141849", "afterwards"]
+    assert records["20110309-141849"]["outcome"] == "still works"
+    assert records["20110309-141849"]["reason"] == "a first look"
+
+
+def test_a_project_directory_is_a_location(moved: SumatraProject, smtd: Smtd):
+    """The project and the directory that its old .smt was moved to name their own stores."""
+    pair = smtd.sync(".smt_orig", ".", cwd=moved.directory)
+
+    assert pair["left"]["location"].endswith(".smt_orig/records")
+    assert pair["right"]["location"].endswith(".smt/records")
+    assert moved.labels() == ["20110309-141853", "20110309-141849"]
+
+
+def test_a_run_that_goes_on_is_held_until_it_is_over(moved: SumatraProject, smtd: Smtd):
+    """An unfinished record stays where it is, is listed as held, and travels whole afterwards."""
+    with moved.running(label="long-run") as finish:
+        during = smtd.sync(".smt_orig/records", cwd=moved.directory)
+        finish()
+    after = smtd.sync(".smt_orig/records", cwd=moved.directory)
+
+    assert [(held["label"], held["reason"]) for held in during["held"]] == [("long-run", "running")]
+    assert during["left"]["created"] == 0
+    assert after["ok"]
+    assert after["left"]["created"] == 1
+
+
+def _with_store(project: SumatraProject, smt_directory: str, work):
+    """Let *work* happen while *smt_directory* is the project's .smt."""
+    current, aside = project.directory / ".smt", project.directory / ".smt_aside"
+    chosen = project.directory / smt_directory
+    current.rename(aside)
+    chosen.rename(current)
+    try:
+        return work()
+    finally:
+        current.rename(chosen)
+        aside.rename(current)
+
+
+def _bytes(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for store in (".smt", ".smt_orig")
+        for path in sorted((directory / store).iterdir())
+    }

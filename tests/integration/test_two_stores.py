@@ -1,0 +1,233 @@
+"""Two stores that people work on, in all combinations of shelf and SQLite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import NOTHING, Smtd, written
+from tests.peers.environments import Environment
+from tests.peers.stores import PeerStore, copy_store
+
+#: What a relational store has no room for, or gives back in another order (sumatra-formats 2.4).
+NOT_RELATIONAL = {"on_changed", "extra"}
+
+
+@pytest.fixture
+def sqlite_pair(django_environment: Environment, tmp_path: Path) -> tuple[PeerStore, PeerStore]:
+    """Two SQLite stores that Sumatra filled: a- and b-records, and one equal output in both."""
+    left = PeerStore(django_environment, "django", tmp_path / "a.db")
+    right = PeerStore(django_environment, "django", tmp_path / "b.db")
+    left.make_many("P", 4)
+    right.make_many("P", 4, first=100)
+    left.edit("P", "sweep-00000", tag="ta")
+    right.edit("P", "sweep-00100", tag="tb")
+    return left, right
+
+
+def test_two_sqlite_stores_become_equal_with_their_tags_and_outputs(
+    sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd
+):
+    """Real `smt sync` puts tags on the wrong records here and steals outputs; smtd does neither."""
+    left, right = sqlite_pair
+    before = {**left.dump()["P"], **right.dump()["P"]}
+
+    pair = smtd.sync("a.db", "b.db")
+
+    assert written(pair) == {"left": (4, 0, 0), "right": (4, 0, 0)}
+    assert _content(left.dump()["P"]) == _content(right.dump()["P"]) == _content(before)
+
+
+def test_edits_on_both_sides_of_two_sqlite_stores_are_merged(
+    sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd
+):
+    """Tags of both sides, and an outcome of each side, are in both stores afterwards."""
+    left, right = sqlite_pair
+    smtd.sync("a.db", "b.db")
+    left.edit("P", "sweep-00001", tag="left", outcome="fine")
+    right.edit("P", "sweep-00001", tag="right")
+    right.edit("P", "sweep-00002", outcome="odd")
+    left.delete("P", "sweep-00003")
+
+    pair = smtd.sync("a.db", "b.db")
+
+    assert pair["ok"]
+    assert pair["right"]["deleted"] == 1
+    for store in (left, right):
+        seen = store.dump()["P"]
+        assert {"left", "right"} <= set(seen["sweep-00001"]["tags"])
+        assert seen["sweep-00001"]["outcome"] == "fine"
+        assert seen["sweep-00002"]["outcome"] == "odd"
+        assert "sweep-00003" not in seen
+    assert written(smtd.sync("a.db", "b.db")) == NOTHING
+
+
+def test_an_output_that_two_records_share_stays_with_both(
+    rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
+):
+    """Two records with equal output data keep it in SQLite, where Sumatra would move it."""
+    smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
+
+    seen = PeerStore(django_environment, "django", tmp_path / "new.sqlite").dump()["MyProject"]
+    assert seen["data-same-output-1"]["output_data"]
+    assert seen["data-same-output-1"]["output_data"] == seen["data-same-output-2"]["output_data"]
+
+
+def test_a_pair_named_the_other_way_round_is_the_same_pair(
+    sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd
+):
+    """A deletion travels although the sides are named in another order than before."""
+    left, _ = sqlite_pair
+    smtd.sync("a.db", "b.db")
+    left.delete("P", "sweep-00003")
+
+    pair = smtd.sync("b.db", "a.db")
+
+    assert pair["left"]["location"].endswith("b.db")
+    assert written(pair) == {"left": (0, 0, 1), "right": (0, 0, 0)}
+
+
+def test_every_sort_of_record_travels_from_shelf_to_sqlite(
+    rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
+):
+    """Real Sumatra sees in SQLite what it sees in the shelf, but for what the schema cannot hold."""
+    source = PeerStore(django_environment, "shelf", rich_shelf).dump()
+
+    pair = smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
+    found = PeerStore(django_environment, "django", tmp_path / "new.sqlite").dump()
+
+    assert pair["ok"]
+    assert _relational(found) == _relational(source)
+
+
+def test_every_sort_of_record_travels_from_shelf_to_shelf(
+    rich_shelf: Path, plain_environment: Environment, tmp_path: Path, smtd: Smtd
+):
+    """Real Sumatra sees the same in both shelves, with what only a shelf can hold."""
+    source = PeerStore(plain_environment, "shelf", rich_shelf).dump()
+
+    pair = smtd.sync(rich_shelf, "new.shelf", "--unfinished", "mirror")
+    found = PeerStore(plain_environment, "shelf", tmp_path / "new.shelf").dump()
+
+    assert pair["ok"]
+    assert _in_utc(found) == _in_utc(source)
+
+
+def test_every_sort_of_record_comes_back_from_sqlite_as_its_class(
+    rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
+):
+    """Through SQLite into a new shelf: classes, parameter values and comments are those of the first."""
+    source = PeerStore(django_environment, "shelf", rich_shelf).dump()
+
+    smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
+    smtd.sync("new.sqlite", "new.shelf", "--unfinished", "mirror")
+    found = PeerStore(django_environment, "shelf", tmp_path / "new.shelf").dump()
+
+    assert _relational(found) == _relational(source)
+    for project, records in source.items():
+        for label, record in records.items():
+            came = found[project][label]
+            assert came["class"] == record["class"], label
+            assert came["parameters_as_dict"] == record["parameters_as_dict"], label
+            assert came["parameters_comments"] == record["parameters_comments"], label
+
+
+def test_a_tag_on_sqlite_leaves_the_rest_of_the_shelf_as_sumatra_pickled_it(
+    rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
+):
+    """An edit of a tag that comes from SQLite changes the tag in the shelf, and nothing else of it."""
+    smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
+    shelf = PeerStore(django_environment, "shelf", rich_shelf)
+    before = shelf.dump()
+    PeerStore(django_environment, "django", tmp_path / "new.sqlite").edit(
+        "MyProject", "parameters-nt-drawn", tag="seen"
+    )
+
+    smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
+    after = shelf.dump()
+
+    tags = after["MyProject"]["parameters-nt-drawn"].pop("tags")
+    assert "seen" in tags
+    before["MyProject"]["parameters-nt-drawn"].pop("tags")
+    assert after == before
+
+
+def test_what_a_holder_of_the_shelf_overwrote_is_written_again(
+    plain_environment: Environment, django_environment: Environment, tmp_path: Path, smtd: Smtd
+):
+    """A program that held a dumb shelf saves over smtd's records; they return, nothing is deleted."""
+    shelf = PeerStore(plain_environment, "shelf", tmp_path / "held.shelf")
+    database = PeerStore(django_environment, "django", tmp_path / "other.sqlite")
+    shelf.make_many("P", 2)
+    smtd.sync("held.shelf", "other.sqlite")
+    database.make_many("P", 3, first=10)
+    database.edit("P", "sweep-00000", outcome="edited on the other side")
+
+    with shelf.held("P", "holder") as release:
+        smtd.sync("held.shelf", "other.sqlite")
+        release()
+    lost = set(shelf.dump()["P"])
+    pair = smtd.sync("held.shelf", "other.sqlite")
+
+    assert lost == {"sweep-00000", "sweep-00001", "holder", "holder-2"}
+    assert pair["ok"]
+    assert pair["right"]["deleted"] == 0
+    assert _content(shelf.dump()["P"]) == _content(database.dump()["P"])
+    assert shelf.dump()["P"]["sweep-00000"]["outcome"] == "edited on the other side"
+    assert len(database.dump()["P"]) == 7
+
+
+def test_stores_that_real_smt_sync_left_are_adopted(made_rich_sqlite: Path, tmp_path: Path, smtd: Smtd):
+    """Two equal stores that smtd has never seen need no write."""
+    copy_store(made_rich_sqlite, tmp_path / "one.sqlite")
+    copy_store(made_rich_sqlite, tmp_path / "two.sqlite")
+
+    pair = smtd.sync("one.sqlite", "two.sqlite")
+
+    assert written(pair) == NOTHING
+    assert pair["ok"]
+    assert pair["in_sync"] > 50
+
+
+def _content(records: dict[str, Any]) -> dict[str, Any]:
+    """Return the records as a relational store can give them back."""
+    relational: dict[str, Any] = _relational({"": records})[""]
+    return relational
+
+
+def _relational(seen: dict[str, Any]) -> dict[str, Any]:
+    """Return what Sumatra sees, without order and without what the schema cannot hold."""
+    return {
+        project: {label: _record(record) for label, record in records.items()}
+        for project, records in _in_utc(seen).items()
+    }
+
+
+def _record(record: dict[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in record.items() if name not in NOT_RELATIONAL}
+    for name in ("reason", "main_file", "version"):
+        plain[name] = plain[name] or ""
+    for name in ("dependencies", "output_data", "input_data", "platforms"):
+        plain[name] = sorted(plain[name], key=repr)
+    for name in ("input_creations_us", "output_creations_us"):
+        plain[name] = sorted(plain[name], key=repr)
+    if plain["parameters"]["type"] in ("dict", "str"):  # a filled dictionary comes back as its text
+        plain["parameters"]["type"] = "dict"
+        for name in ("class", "parameters_as_dict"):
+            del plain[name]
+    else:
+        # A simple set is read back from its text: the same values, the same comments.
+        del plain["class"]
+    return plain
+
+
+def _in_utc(seen: dict[str, Any]) -> dict[str, Any]:
+    """Return what Sumatra sees, with the one time that has another zone told in UTC."""
+    for records in seen.values():
+        record = records.get("timestamp-offset")
+        if record is not None and record["timestamp"].endswith("+0200"):
+            record["timestamp"] = "2024-03-31 00:30:00+0000"
+            record["timestamp_us"] = "2024-03-31T00:30:00.123456+00:00"
+    return seen

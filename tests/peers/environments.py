@@ -1,0 +1,268 @@
+"""Virtual environments with real Sumatra, built once and kept outside the repository.
+
+They live in `$SMTD_PEERS`, else `$XDG_CACHE_HOME/smtd-peers`, else `~/.cache/smtd-peers`.
+`python -m tests.peers.environments` builds what is missing and says where it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+NAMES = ("django", "plain")
+HERE = Path(__file__).parent
+# Sumatra 0.8.1 was seen to work on these; in this order others are looked for.
+WORKING_PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 10))
+# `smt run` looks for the internet at a fixed address and NT parameter sets that look like a
+# URL are fetched; a proxy that refuses keeps both on this machine and costs no time.
+NO_NETWORK = {
+    "http_proxy": "http://127.0.0.1:9",
+    "https_proxy": "http://127.0.0.1:9",
+    "ftp_proxy": "http://127.0.0.1:9",
+    "no_proxy": "localhost,127.0.0.1,::1",
+}
+
+
+class PeerFailed(Exception):
+    """A peer could not be built, or a command in it failed; the message has its output."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment in which real Sumatra runs."""
+
+    name: str
+    directory: Path
+
+    @property
+    def bin(self) -> Path:
+        return self.directory / "bin"
+
+    @property
+    def python(self) -> Path:
+        return self.bin / "python"
+
+    @property
+    def smt(self) -> Path:
+        return self.bin / "smt"
+
+    def run(
+        self,
+        program: str | Path,
+        *args: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run *program* (`"smt"`, `"python"`, any path) in *cwd* and return how it ended.
+
+        *env* comes on top of `variables()`. Raises PeerFailed, with the command and all of
+        its output, if *check* and the exit code is not 0.
+        """
+        done = subprocess.run(
+            self.command(program, *args),
+            cwd=cwd,
+            env={**self.variables(), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+        )
+        if check and done.returncode:
+            raise PeerFailed(_account(done))
+        return done
+
+    def script(
+        self,
+        name: str,
+        *args: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of `tests/peers/scripts` in this environment, as `run` does."""
+        return self.run("python", HERE / "scripts" / name, *args, cwd=cwd, env=env, check=check)
+
+    def command(self, program: str | Path, *args: str | Path) -> list[str]:
+        """Return the command line of *program*, for a caller that starts it on its own."""
+        found = self.bin / program
+        return [str(found if found.exists() else program), *map(str, args)]
+
+    def variables(self) -> dict[str, str]:
+        """Return the process environment: this one's, without what could lead Sumatra astray."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "GIT_", "HG", "DJANGO_", "LC_", "COVERAGE_"))
+            and not name.lower().endswith("_proxy")
+        }
+        return {
+            **kept,
+            **NO_NETWORK,
+            "PATH": f"{self.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "VIRTUAL_ENV": str(self.directory),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "HGRCPATH": "",
+            "PYTHONUTF8": "1",  # hgapi sets LANG=en_US for Sumatra and all that it starts
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+
+@functools.cache
+def environment(name: str) -> Environment:
+    """Return the environment *name*, built first if this machine has none yet.
+
+    Any number of processes may ask at once: one builds, the others wait for it.
+    Raises PeerFailed, with the last lines of what pip said, if it cannot be built.
+    """
+    requirements = HERE / "requirements" / f"{name}.txt"
+    interpreter = _interpreter()
+    directory = _cache() / _directory_name(name, requirements, interpreter)
+    if not directory.exists():
+        with _only_one(directory.with_name(f"{directory.name}.lock")):
+            if not directory.exists():
+                _build(directory, requirements, interpreter)
+    return Environment(name, directory)
+
+
+def _cache() -> Path:
+    named = os.environ.get("SMTD_PEERS")
+    if named:
+        cache = Path(named)
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smtd-peers"
+    cache = cache.absolute()
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def _directory_name(name: str, requirements: Path, interpreter: Path) -> str:
+    version = _version(interpreter)
+    wanted = f"{version}\n{interpreter}\n".encode() + requirements.read_bytes()
+    return f"{name}-{version}-{hashlib.sha256(wanted).hexdigest()[:12]}"
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go by the kernel, however this process ends
+        yield
+
+
+def _build(directory: Path, requirements: Path, interpreter: Path) -> None:
+    unfinished = directory.with_name(f"{directory.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
+    try:
+        _must(interpreter, "-m", "venv", "--prompt", "smtd-peer", unfinished)
+        pip: list[str | Path] = [unfinished / "bin" / "python", "-m", "pip", "--no-input"]
+        quiet = ["--quiet", "--disable-pip-version-check", "--use-pep517"]
+        _must(*pip, "install", *quiet, "--require-hashes", "-r", requirements)
+        _relocate(unfinished / "bin", unfinished, directory)
+        unfinished.rename(directory)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _must(*command: str | Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        list(map(str, command)),
+        env=clean,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = "\n".join(done.stdout.strip().splitlines()[-15:])
+        raise PeerFailed(f"{' '.join(map(str, command))} failed ({done.returncode}):\n{last}")
+
+
+def _relocate(scripts: Path, old: Path, new: Path) -> None:
+    """Make scripts that name their environment's path name the one it will be renamed to."""
+    for script in scripts.iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        content = script.read_bytes()
+        if b"\0" not in content and bytes(old) in content:
+            script.write_bytes(content.replace(bytes(old), bytes(new)))
+
+
+def _interpreter() -> Path:
+    """Return the Python to build with: the one of the tests, if Sumatra works on it.
+
+    Raises PeerFailed if it does not and no other one is found.
+    """
+    for candidate in (*_own_interpreter(), *_other_interpreters()):
+        if _version(candidate):
+            return candidate
+    versions = ", ".join(f"{major}.{minor}" for major, minor in sorted(WORKING_PYTHONS))
+    raise PeerFailed(
+        f"Sumatra 0.8.1 is known to work on Python {versions}, of which none was found"
+        f" with the venv module (the tests run on {platform.python_version()})"
+    )
+
+
+def _own_interpreter() -> Iterator[Path]:
+    if sys.version_info[:2] in WORKING_PYTHONS and platform.python_implementation() == "CPython":
+        major, minor = sys.version_info[:2]
+        # The base installation's: an environment made from an environment dies with it.
+        yield Path(sys.base_prefix) / "bin" / f"python{major}.{minor}"
+        yield Path(sys.executable)
+
+
+def _other_interpreters() -> Iterator[Path]:
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for major, minor in WORKING_PYTHONS:
+        yield from sorted(pyenv.glob(f"versions/{major}.{minor}.*/bin/python"))
+        on_path = shutil.which(f"python{major}.{minor}")
+        if on_path:
+            yield Path(on_path)
+
+
+@functools.cache
+def _version(interpreter: Path) -> str:
+    """Return the interpreter's version; empty if it is of no use (a dangling shim, say)."""
+    code = "import ensurepip, platform, venv; print(platform.python_version(), end='')"
+    asked = [str(interpreter), "-c", code]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _account(done: subprocess.CompletedProcess[str]) -> str:
+    command = " ".join(map(str, done.args))
+    said = "".join(
+        f"\n--- {stream}:\n{text.rstrip()}"
+        for stream, text in (("stdout", done.stdout), ("stderr", done.stderr))
+        if text.strip()
+    )
+    return f"{command}\nexited with {done.returncode}{said}"
+
+
+def main() -> None:
+    """Build every environment that is missing, and print where each one is."""
+    for name in NAMES:
+        print(name, environment(name).directory, sep="\t")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Fixtures for `pytest_plugins = ["tests.peers.fixtures"]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.peers.environments import Environment, environment
+from tests.peers.project import SumatraProject
+from tests.peers.stores import PeerStore, as_sqlite3_shelf, copy_store
+
+# The project of the rich stores.
+RICH = "MyProject"
+
+
+@pytest.fixture(scope="session")
+def django_environment() -> Environment:
+    """Sumatra with everything: `smt init` makes an SQLite store."""
+    return environment("django")
+
+
+@pytest.fixture(scope="session")
+def plain_environment() -> Environment:
+    """Sumatra without Django: `smt init` makes a shelf."""
+    return environment("plain")
+
+
+@pytest.fixture(scope="session")
+def made_rich_shelf(plain_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dumb shelf of which tests take copies."""
+    shelf = tmp_path_factory.mktemp("rich-shelf") / "records"
+    PeerStore(plain_environment, "shelf", shelf).make_rich(RICH)
+    return shelf
+
+
+@pytest.fixture(scope="session")
+def made_rich_sqlite(django_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite store of which tests take copies."""
+    database = tmp_path_factory.mktemp("rich-sqlite") / "records"
+    PeerStore(django_environment, "django", database).make_rich(RICH)
+    return database
+
+
+@pytest.fixture
+def rich_shelf(made_rich_shelf: Path, tmp_path: Path) -> Path:
+    """The stem of a dumb shelf of this test's own, with every sort of record in `MyProject`."""
+    return copy_store(made_rich_shelf, tmp_path / "rich-shelf" / "records")
+
+
+@pytest.fixture
+def rich_sqlite3_shelf(made_rich_shelf: Path, tmp_path: Path) -> Path:
+    """The same as `rich_shelf`, in the file that Python 3.13 makes."""
+    directory = tmp_path / "rich-sqlite3-shelf"
+    directory.mkdir()
+    return as_sqlite3_shelf(made_rich_shelf, directory / "records")
+
+
+@pytest.fixture
+def rich_sqlite(made_rich_sqlite: Path, tmp_path: Path) -> Path:
+    """An SQLite store of this test's own, with every sort of record in `MyProject`."""
+    return copy_store(made_rich_sqlite, tmp_path / "rich-sqlite" / "records")
+
+
+@pytest.fixture
+def django_project(django_environment: Environment, tmp_path: Path) -> SumatraProject:
+    """A directory in which `init` makes a project with an SQLite store."""
+    return SumatraProject(tmp_path / "django-project", django_environment)
+
+
+@pytest.fixture
+def plain_project(plain_environment: Environment, tmp_path: Path) -> SumatraProject:
+    """A directory in which `init` makes a project with a shelf."""
+    return SumatraProject(tmp_path / "plain-project", plain_environment)

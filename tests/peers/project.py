@@ -1,0 +1,217 @@
+"""A Sumatra project that real `smt` made: a git repository, a program, a record store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.peers.environments import Environment, PeerFailed
+
+MAIN_PY = '''\
+"""Write what was asked for into Data: main.py [PARAMETER_FILE] [ARGUMENT...] [LABEL]"""
+import os
+import sys
+import time
+
+import model
+
+arguments = sys.argv[1:]
+label = arguments[-1] if arguments else "unlabelled"
+parameters = ""
+for path in filter(os.path.isfile, arguments):
+    with open(path, encoding="utf-8") as file:
+        parameters += file.read()
+os.makedirs(os.path.join("Data", label), exist_ok=True)
+with open(os.path.join("Data", label, "result.txt"), "w", encoding="utf-8") as file:
+    file.write(model.compute(label, parameters))
+print(f"computed {label} from {len(parameters)} characters of parameters")
+if "hold" in arguments:
+    message = os.path.join(os.environ["HOME"], label)
+    open(message + ".started", "w").close()
+    while not os.path.exists(message + ".go"):
+        time.sleep(0.01)
+if "fail" in arguments:
+    sys.exit("asked to fail")
+'''
+# A package, because Sumatra records only packages as dependencies, not modules.
+MODEL_PY = '''\
+"""What main.py depends on."""
+
+
+def compute(label, parameters):
+    return f"{label}\\n{parameters}"
+'''
+AUTHOR = {
+    "GIT_AUTHOR_NAME": "Ada Lovelace",
+    "GIT_AUTHOR_EMAIL": "ada@lab.example",
+    "GIT_AUTHOR_DATE": "2024-05-06T07:08:09+00:00",
+    "GIT_COMMITTER_NAME": "Ada Lovelace",
+    "GIT_COMMITTER_EMAIL": "ada@lab.example",
+    "GIT_COMMITTER_DATE": "2024-05-06T07:08:09+00:00",
+}
+
+Labels = list[str]
+
+
+class SumatraProject:
+    """The project in *directory*, worked on with the real `smt` of *environment*.
+
+    Every command returns what it printed to standard output and raises PeerFailed, with all
+    of its output, if it exits with anything but 0. `smt` itself is content with much that
+    failed (a label that does not exist, say): what matters is looked up afterwards.
+    """
+
+    def __init__(self, directory: Path, environment: Environment) -> None:
+        self.directory = directory
+        self.environment = environment
+
+    @property
+    def _home(self) -> Path:
+        return self.directory / ".home"
+
+    @property
+    def smt_directory(self) -> Path:
+        return self.directory / ".smt"
+
+    @property
+    def store_path(self) -> Path:
+        """The path that `smt init` gives its store: of the SQLite file, or a shelf's stem."""
+        return self.smt_directory / "records"
+
+    def variables(self) -> dict[str, str]:
+        """Return what the process environment of every command has on top of the peer's."""
+        return {**AUTHOR, "HOME": str(self._home)}
+
+    def create_code(self, files: Mapping[str, str] | None = None) -> str:
+        """Commit main.py, the package model and *files* to a new git repository.
+
+        Returns the commit; the same files always make the same one.
+        """
+        user = json.dumps({"username": "Ada Lovelace <ada@lab.example>"})
+        ignored = "/.home/\n/.smt*/\n/Data/\n__pycache__/\n"
+        code = {".gitignore": ignored, "main.py": MAIN_PY, "model/__init__.py": MODEL_PY}
+        for name, content in {".home/.smtrc": user, **code, **(files or {})}.items():
+            path = self.directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+        self.git("init", "--quiet", "--initial-branch=master")
+        return self.commit("First version")
+
+    def commit(self, message: str) -> str:
+        """Commit everything in the working copy, and return the commit."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        return self.git("rev-parse", "HEAD").strip()
+
+    def git(self, *args: str) -> str:
+        return self._run("git", *args).stdout
+
+    def smt(self, *args: str | Path) -> str:
+        """Run any `smt` command."""
+        return self._run("smt", *args).stdout
+
+    def init(self, name: str, *options: str | Path) -> str:
+        """Make the project *name*, and its code if there is none.
+
+        Without *options* as the documentation of Sumatra does: the label ends the command
+        line and names a directory in Data, so that no run can claim another's output.
+        """
+        if not (self.directory / ".git").exists():
+            self.create_code()
+        usual = ("--addlabel=cmdline", "--executable=python", "--on-changed=store-diff")
+        return self.smt("init", name, *(options or (*usual, "--main=main.py")))
+
+    def run(
+        self,
+        *args: str | Path,
+        label: str | None = None,
+        reason: str | None = None,
+        tag: str | None = None,
+    ) -> str:
+        """Compute once; *args* are parameter files, `name=value` and arguments of main.py.
+
+        Labels that Sumatra makes itself have one second: give *label* to runs in a row.
+        """
+        given = {"--label": label, "--reason": reason, "--tag": tag}
+        options = [f"{option}={value}" for option, value in given.items() if value is not None]
+        return self.smt("run", *options, *args)
+
+    @contextmanager
+    def running(self, *args: str | Path, label: str) -> Iterator[Callable[[], str]]:
+        """Have an `smt run` going on: its program works, its record is `_running_`.
+
+        Yields a function that lets the run finish and returns what it printed. Without it
+        the run is killed at the end, and what it saved so far stays. Nobody else sees that
+        in a dumb shelf, whose index Sumatra writes at the end. Needs the label on the
+        command line, where `init` without options puts it.
+        """
+        with self._start("smt", "run", f"--label={label}", *args, "hold") as run:
+
+            def finish() -> str:
+                (self._home / f"{label}.go").touch()
+                return run.communicate()[0]
+
+            try:
+                while not (self._home / f"{label}.started").exists():
+                    if run.poll() is not None:
+                        raise PeerFailed(f"smt run ended too early:\n{run.communicate()[0]}")
+                    time.sleep(0.01)
+                yield finish
+            finally:
+                if run.poll() is None:
+                    os.killpg(run.pid, signal.SIGKILL)
+
+    def comment(self, label: str, text: str, *, replace: bool = False) -> str:
+        """Say how *label* came out; added to what was said before, unless *replace*."""
+        return self.smt("comment", *(["--replace"] if replace else []), label, text)
+
+    def tag(self, tag: str, *labels: str, remove: bool = False) -> str:
+        return self.smt("tag", *(["--remove"] if remove else []), tag, *labels)
+
+    def delete(self, *labels: str, data: bool = False) -> str:
+        return self.smt("delete", *(["--data"] if data else []), *labels)
+
+    def list(self, *tags: str, long: bool = False) -> str:
+        return self.smt("list", *(["--long"] if long else []), *tags)
+
+    def labels(self, *tags: str) -> Labels:
+        """Return what `smt list` lists, newest first."""
+        return [label for label in self.list(*tags).splitlines() if label]
+
+    def info(self) -> str:
+        return self.smt("info")
+
+    def export(self) -> str:
+        """Return what `smt export` wrote: the project's records in Sumatra's JSON."""
+        self.smt("export")
+        return (self.smt_directory / "records_export.json").read_text(encoding="utf-8")
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Return the exported records by label."""
+        return {record["label"]: record for record in json.loads(self.export())}
+
+    def sync(self, *stores: str | Path) -> str:
+        """Run real `smt sync`, which has one store or two."""
+        return self.smt("sync", *stores)
+
+    def _run(self, program: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
+        return self.environment.run(program, *args, cwd=self.directory, env=self.variables())
+
+    def _start(self, program: str, *args: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.environment.command(program, *args),
+            cwd=self.directory,
+            env={**self.environment.variables(), **self.variables()},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            start_new_session=True,  # so that its program can be ended with it
+        )

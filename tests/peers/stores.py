@@ -1,0 +1,177 @@
+"""Record stores that real Sumatra fills, reads and edits; and what their files are."""
+
+from __future__ import annotations
+
+import dbm.dumb
+import json
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.peers.environments import HERE, Environment, PeerFailed
+
+Kind = Literal["shelf", "django"]
+Seen = dict[str, dict[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class PeerStore:
+    """The store at *path*, worked on by the real Sumatra of *environment*.
+
+    A shelf's path is its stem, as in `.smt/project`: the files' names may be longer. *dbm* is
+    what a shelf that is not there yet is made with, `dumb`, `gnu`, `ndbm` or `sqlite3`, so far
+    as the environment's Python has it. Every method raises PeerFailed, with all that Sumatra
+    said, where Sumatra fails.
+    """
+
+    environment: Environment
+    kind: Kind
+    path: Path
+    dbm: str = "dumb"
+
+    def make_rich(self, project: str, root: Path | None = None) -> int:
+        """Save a record of every sort that Sumatra has; return how many.
+
+        Their data and repositories are in *root*, else beside the store.
+        """
+        return self._make(project, "--kind=rich", *_root(root))
+
+    def make_many(self, project: str, count: int, *, first: int = 0, root: Path | None = None) -> int:
+        """Save *count* finished runs, `sweep-NNNNN`, from number *first* on; return how many.
+
+        They must be new. The same number makes the same record, in any store.
+        """
+        numbers = (f"--count={count}", f"--first={first}")
+        return self._make(project, "--kind=many", *numbers, *_root(root))
+
+    def dump(self) -> Seen:
+        """Return what Sumatra sees, by project and label; see scripts/dump_store.py."""
+        seen: Seen = json.loads(self._script("dump_store.py", self.path))
+        return seen
+
+    def edit(
+        self,
+        project: str,
+        label: str,
+        *,
+        tag: str | None = None,
+        untag: str | None = None,
+        outcome: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Change one record; None leaves what is."""
+        asked = {"--tag": tag, "--untag": untag, "--outcome": outcome, "--reason": reason}
+        edits = [f"{option}={value}" for option, value in asked.items() if value is not None]
+        self._script("edit_store.py", self.path, project, label, *edits)
+
+    def delete(self, project: str, label: str) -> None:
+        """Delete one record."""
+        self._script("edit_store.py", self.path, project, label, "--delete")
+
+    @contextmanager
+    def held(self, project: str, label: str) -> Iterator[Callable[[], None]]:
+        """Hold the shelf as a long `smt run` does, with *label* saved already.
+
+        Yields a function that lets the holder save `LABEL-2` from what it knew and close the
+        shelf, and returns when it has; it is called at the end if it was not before.
+        """
+        holder = self._start_holder(project, label)
+        try:
+            _expect(holder, "ready")
+
+            def release() -> None:
+                if holder.poll() is None:
+                    assert holder.stdin
+                    holder.stdin.write("\n")
+                    holder.stdin.flush()
+                    _expect(holder, "done")
+                    holder.wait()
+
+            yield release
+            release()
+        finally:
+            holder.kill()
+            holder.communicate()
+
+    def _make(self, project: str, *options: str) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        made_with = f"--dbm={self.dbm}"
+        return int(self._script("make_records.py", made_with, self.path, project, *options))
+
+    def _script(self, name: str, *args: str | Path) -> str:
+        kind = f"--{self.kind}"
+        return self.environment.script(name, kind, *args, cwd=self.path.parent).stdout
+
+    def _start_holder(self, project: str, label: str) -> subprocess.Popen[str]:
+        script = HERE / "scripts" / "hold_shelf.py"
+        return subprocess.Popen(
+            self.environment.command("python", script, self.path, project, label, f"--dbm={self.dbm}"),
+            cwd=self.path.parent,
+            env=self.environment.variables(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+
+def sync_with_sumatra(left: PeerStore, right: PeerStore, project: str) -> list[str]:
+    """Let Sumatra itself sync *project*, told what the stores are; return its conflicts.
+
+    `smt sync` has to guess, and takes a dumb shelf for an empty database.
+    """
+    locations = (f"{store.kind}:{store.path}" for store in (left, right))
+    script = (*locations, project)
+    done = left.environment.script("sync_stores.py", *script, cwd=left.path.parent)
+    return done.stdout.split("\n")[:-1] if done.stdout.strip() else []
+
+
+def dumb_files(shelf: Path) -> list[Path]:
+    """Return the three files of the dumb shelf at *shelf*."""
+    return [shelf.with_name(f"{shelf.name}.{suffix}") for suffix in ("dat", "dir", "bak")]
+
+
+def copy_store(source: Path, target: Path) -> Path:
+    """Copy the store at *source*, a file or a dumb shelf, to *target*, and return that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.exists():
+        shutil.copyfile(source, target)
+    else:
+        for old, new in zip(dumb_files(source), dumb_files(target), strict=True):
+            shutil.copyfile(old, new)
+    return target
+
+
+def as_sqlite3_shelf(shelf: Path, target: Path) -> Path:
+    """Write what the dumb shelf holds to *target* as Python 3.13 would, and return that.
+
+    The layout is that of CPython's dbm/sqlite3.py, write-ahead log and all.
+    """
+    with dbm.dumb.open(str(shelf), "r") as source:
+        items = [(key, source[key]) for key in source]
+    with closing(sqlite3.connect(target, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = wal")
+        database.execute(
+            "\n  CREATE TABLE IF NOT EXISTS Dict (\n    key BLOB UNIQUE NOT NULL,\n"
+            "    value BLOB NOT NULL\n  )\n"
+        )
+        store = "REPLACE INTO Dict (key, value) VALUES (CAST(? AS BLOB), CAST(? AS BLOB))"
+        database.executemany(store, items)
+    return target
+
+
+def _root(root: Path | None) -> list[str]:
+    return [] if root is None else [f"--root={root}"]
+
+
+def _expect(holder: subprocess.Popen[str], word: str) -> None:
+    assert holder.stdout
+    said = holder.stdout.readline().strip()
+    if said != word:
+        _, errors = holder.communicate()
+        raise PeerFailed(f"hold_shelf.py said {said!r}, not {word!r}\n{errors}")
