@@ -80,5 +80,7 @@ def read_settled(
                     return found, before
             wait = SETTLE
         if time.monotonic() > deadline:
-            raise StoreUnreachable(f"{what} could not be read: {reason}; try again later")
+            raise StoreUnreachable(
+                f"{what} cannot be read: {reason}; try again when nobody writes to it, or else restore it"
+            )
         time.sleep(wait)

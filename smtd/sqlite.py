@@ -17,8 +17,8 @@ PAGE = 1000
 class Connection:
     """An aiosqlite connection in autocommit mode, with whole statements only.
 
-    Every method awaits one statement to its end and holds no cursor afterwards, so that no
-    lock outlives it (an open cursor starves Sumatra: measured).
+    Every method awaits one statement to its end, cancelled or not, and holds no cursor
+    afterwards: a cursor that is left open starves Sumatra (measured). So keep them short.
     """
 
     def __init__(self, db: aiosqlite.Connection) -> None:
@@ -27,9 +27,10 @@ class Connection:
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""
         rows: list[Row] = []
-        async with self._db.execute(sql, parameters) as cursor:
-            while page := await cursor.fetchmany(PAGE):
-                rows.extend(tuple(row) for row in page)
+        with CancelScope(shield=True):
+            async with self._db.execute(sql, parameters) as cursor:
+                while page := await cursor.fetchmany(PAGE):
+                    rows.extend(tuple(row) for row in page)
         return rows
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
@@ -39,13 +40,16 @@ class Connection:
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement and return the id of the row it inserted last."""
-        async with self._db.execute(sql, parameters) as cursor:
-            return cursor.lastrowid or 0
+        with CancelScope(shield=True):
+            async with self._db.execute(sql, parameters) as cursor:
+                last = cursor.lastrowid
+        return last or 0
 
     async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for every one of *rows*, in one crossing to the thread."""
-        async with self._db.executemany(sql, rows):
-            pass
+        with CancelScope(shield=True):
+            async with self._db.executemany(sql, rows):
+                pass
 
     async def run_script(self, statements: Iterable[str]) -> None:
         """Run several statements without parameters, inside whatever transaction is open."""

@@ -18,7 +18,7 @@ from smtd.engine.apply import Progress
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.engine.report import as_json as report_json
-from smtd.errors import UsageError
+from smtd.errors import StoreUnreachable, UsageError
 from smtd.journal.journal import Journal, open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both
@@ -82,6 +82,12 @@ async def _sync(
         open_store(locations.left) as left,
         open_store(locations.right) as right,
     ):
+        for location in (locations.left, locations.right):
+            if location.is_missing and await known.has_agreed():
+                raise StoreUnreachable(
+                    f"{location} is missing, though it was synced before; bring it back, or sync"
+                    " with another --state to fill a new store"
+                )
         pair = Pair(f"{request.left} {request.right or '.'}", Both(left, right), known, policy)
         return await cycle.run(pair, dry_run=request.dry_run, progress=progress)
 
@@ -90,7 +96,7 @@ def _locations(request: Request) -> Both[Location]:
     left = find(request.left)
     named = request.right
     right = current_project(Path.cwd()) if named is None else find(named, may_be_new=True)
-    if left.identity == right.identity:
+    if str(left) == str(right):
         raise UsageError(f"{request.left} and the other side are the same store; name two different ones")
     return Both(left, right)
 

@@ -241,7 +241,10 @@ class Executor:
 
 
 def _digest(record: Record | None) -> Digest | None:
-    return None if record is None else canonical.digest(record)
+    try:
+        return None if record is None else canonical.digest(record)
+    except RecordUnusable:
+        return b"unreadable"  # the digest of no record
 
 
 def _towards(actions: Sequence[Action], side: Side) -> list[Copy | Delete]:

@@ -199,9 +199,11 @@ def _vanished(key: Key, side: Side, what: str) -> Held:
 
 def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan: Plan) -> None:
     """Let the deletions on *side* pass, or hold all of them."""
-    source = known.scans[side.other]
-    missing = sum(key not in source.digests and key not in source.unreadable for key in known.agreed)
-    reason = guards.suspicion(len(known.agreed), missing, policy.limit) if deletes else None
+    source, other = known.scans[side.other], known.scans[side]
+    missing = {key for key in known.agreed if key not in source.digests and key not in source.unreadable}
+    forgotten = {key for key in missing if key not in other.digests and key not in other.unreadable}
+    agreed = len(known.agreed) - len(forgotten)
+    reason = guards.suspicion(agreed, len(missing - forgotten), policy.limit) if deletes else None
     if reason is None:
         plan.actions += deletes
         return

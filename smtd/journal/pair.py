@@ -79,6 +79,11 @@ class PairJournal:
             if projects is None or project in projects
         }
 
+    async def has_agreed(self) -> bool:
+        """Say whether the sides have ever agreed on anything."""
+        found = await self._db.value("SELECT 1 FROM agreed WHERE pair = ? LIMIT 1", (self._pair,))
+        return found is not None
+
     async def ancestor(self, key: Key) -> Record | None:
         """Return the record that was agreed on, or None if there never was one."""
         found = await self._db.value(

@@ -8,12 +8,13 @@ differs there is a different experiment under one label, and no rule may decide.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgspec
 
 from smtd.records import canonical, tags
 from smtd.records.life import is_final
-from smtd.records.record import FIELDS, Record
+from smtd.records.record import FIELDS, Pickled, Record
 from smtd.records.tags import STATUS_TAGS
 
 ANNOTATIONS = ("reason", "outcome", "tags")
@@ -42,17 +43,37 @@ def merge(ancestor: Record | None, left: Record, right: Record) -> Merged | Conf
     base = _same_experiment(ancestor, left, right)
     if base is None:
         return Conflict(tuple(field for field in canonical.differences(left, right) if field in PROVENANCE))
-    merged, conflicts = {}, []
+    other = right if base is left else left
+    taken: dict[str, _Taken] = {}
+    conflicts = []
     for field in WHEREABOUTS + ANNOTATIONS:
         if canonical.same(left, right, field):
             continue
         try:
-            merged[field] = _field(field, ancestor, left, right)
+            taken[field] = _field(field, ancestor, left, right)
         except _Undecided:
             conflicts.append(field)
     if conflicts:
         return Conflict(tuple(field for field in FIELDS if field in conflicts))
-    return Merged(msgspec.structs.replace(base, **merged))
+    return Merged(_assembled(base, other, taken))
+
+
+class _Taken(NamedTuple):
+    """The merged value of a field, and its pickle if only a shelf can hold it whole."""
+
+    value: Any
+    pickled: Pickled | None = None
+
+
+def _assembled(base: Record, other: Record, taken: dict[str, _Taken]) -> Record:
+    """Return *base* with the fields *taken*, and with all that only a shelf has of either."""
+    opaque = other.opaque | base.opaque
+    for field, found in taken.items():
+        opaque.pop(field, None)
+        if found.pickled is not None:
+            opaque[field] = found.pickled
+    values = {field: found.value for field, found in taken.items()}
+    return msgspec.structs.replace(base, opaque=opaque, **values)
 
 
 def mended(before: Record, after: Record) -> Record:
@@ -95,34 +116,44 @@ def _differ(one: Record, other: Record) -> bool:
     return any(not canonical.same(one, other, field) for field in PROVENANCE)
 
 
-def _field(field: str, ancestor: Record | None, left: Record, right: Record) -> object:
+def _field(field: str, ancestor: Record | None, left: Record, right: Record) -> _Taken:
     if ancestor is not None:
         if canonical.same(ancestor, left, field):
-            return getattr(right, field)
+            return _taken(field, right)
         if canonical.same(ancestor, right, field):
-            return getattr(left, field)
-    if field == "tags":
-        return _tags(frozenset() if ancestor is None else ancestor.tags, left.tags, right.tags)
-    if field in WHEREABOUTS:
+            return _taken(field, left)
+    if field in WHEREABOUTS or field in (*left.beyond_words, *right.beyond_words):
         raise _Undecided
+    if field == "tags":
+        return _Taken(_tags(frozenset() if ancestor is None else ancestor.tags, left.tags, right.tags))
     before = None if ancestor is None else getattr(ancestor, field) or ""
-    return _text(before, getattr(left, field) or "", getattr(right, field) or "")
+    return _Taken(_text(before, getattr(left, field) or "", getattr(right, field) or ""))
+
+
+def _taken(field: str, record: Record) -> _Taken:
+    return _Taken(getattr(record, field), record.opaque.get(field))
 
 
 def _text(before: str | None, left: str, right: str) -> str:
-    """Merge two texts that Sumatra's `comment` may have appended to."""
-    if left.startswith(right):
+    """Merge two texts that Sumatra's `comment` may have appended lines to."""
+    if _extends(left, right):
         return left
-    if right.startswith(left):
+    if _extends(right, left):
         return right
-    if before is None or not left.startswith(before) or not right.startswith(before):
+    if before is None or not (_extends(left, before) and _extends(right, before)):
         raise _Undecided
-    appended = right[len(before) :]
     # A first comment starts without the line break that sets apart the later ones.
-    return left + (appended if appended.startswith("\n") else "\n" + appended)
+    return left + "\n" + right[len(before) :].removeprefix("\n")
+
+
+def _extends(text: str, start: str) -> bool:
+    return text == start or not start or text.startswith(start + "\n")
 
 
 def _tags(before: frozenset[str], left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
+    if any(set(tag) & {",", '"'} or tag != tag.strip() for tag in before | left | right):
+        # A relational store takes such tags apart: compare what is left of them.
+        before, left, right = tags.settled(before), tags.settled(left), tags.settled(right)
     kept = (left & right) | (left - before) | (right - before)
     statuses = [_status(side) for side in (left, right)]
     return (kept - STATUS_TAGS) | _further(_status(before), *statuses)

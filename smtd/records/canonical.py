@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -99,9 +99,13 @@ def _value(record: Record, field: str) -> Any:
         raise RecordUnusable(f"{field}: {exc}") from exc
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_ONE_SECOND = timedelta(seconds=1)
+
+
 def _second(moment: datetime | None) -> int | None:
     """Sumatra's JSON and its server keep whole seconds."""
-    return None if moment is None else int(moment.timestamp() // 1)
+    return None if moment is None else (moment - _EPOCH) // _ONE_SECOND
 
 
 def _duration(seconds: float | None) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -46,7 +47,10 @@ def read(text: str, *, names: bool = False) -> Any:
     NotLiteral for anything else.
     """
     try:
-        return _Reader(names).value(ast.parse(text.strip(), mode="eval").body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about escapes that Python will drop one day
+            tree = ast.parse(text.strip(), mode="eval")
+        return _Reader(names).value(tree.body)
     except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError) as exc:
         raise NotLiteral(f"{shortened(text)} is not a literal value") from exc
 
@@ -129,9 +133,16 @@ def write(value: Any) -> str:
     Raises RecordUnusable for a value that has no literal. A `file://` inside a string is
     written with an escape, since Sumatra would open the file that it names.
     """
-    if type(value) is str:
+    try:
+        return _write(value)
+    except (ValueError, RecursionError) as exc:
+        raise RecordUnusable(f"a value has no literal form: {exc}") from exc
+
+
+def _write(value: Any) -> str:
+    if type(value) in (str, bytes):
         return repr(value).replace("file://", "file:\\x2f/")
-    if value is None or type(value) in (bool, int, bytes):
+    if value is None or type(value) in (bool, int):
         return repr(value)
     writer = _WRITERS.get(type(value))
     if writer is None:
@@ -148,19 +159,19 @@ def _write_float(value: float) -> str:
 
 
 def _write_tuple(value: tuple[Any, ...]) -> str:
-    return "(" + ", ".join(map(write, value)) + ("," if len(value) == 1 else "") + ")"
+    return "(" + ", ".join(map(_write, value)) + ("," if len(value) == 1 else "") + ")"
 
 
 def _write_call(value: Call) -> str:
-    words = [write(item) for item in value.arguments]
-    words += [f"{word}={write(item)}" for word, item in value.keywords]
+    words = [_write(item) for item in value.arguments]
+    words += [f"{word}={_write(item)}" for word, item in value.keywords]
     return f"{value.name}({', '.join(words)})"
 
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
     float: _write_float,
-    list: lambda value: "[" + ", ".join(map(write, value)) + "]",
+    list: lambda value: "[" + ", ".join(map(_write, value)) + "]",
     tuple: _write_tuple,
-    dict: lambda value: "{" + ", ".join(f"{write(k)}: {write(v)}" for k, v in value.items()) + "}",
+    dict: lambda value: "{" + ", ".join(f"{_write(k)}: {_write(v)}" for k, v in value.items()) + "}",
     Call: _write_call,
 }

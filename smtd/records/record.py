@@ -157,6 +157,10 @@ def encode(record: Record) -> bytes:
     Raises RecordUnusable for a value that no store but a shelf can hold, such as text that
     is not Unicode.
     """
+    free = [key.metadata for key in (*record.input_data, *record.output_data)]
+    free += [each.parameters for each in (record.launch_mode, record.datastore, record.input_datastore)]
+    if not all(map(is_plain, free)):
+        raise RecordUnusable("a value cannot be written down: only a shelf can hold it")
     try:
         return _encoder.encode(record)
     except (UnicodeEncodeError, OverflowError, TypeError, RecursionError) as exc:
@@ -172,9 +176,30 @@ def decode(data: bytes) -> Record:
 
 
 def is_plain(value: object) -> bool:
-    """Say whether *value* can be part of an encoded record."""
+    """Say whether *value* comes out of an encoded record as it went in."""
     try:
-        _encoder.encode(value)
-    except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
+        return _is_plain(value)
+    except RecursionError:
+        return False
+
+
+def _is_plain(value: object) -> bool:
+    if value is None or isinstance(value, (bool, float, bytes)):
+        return True
+    if isinstance(value, str):
+        return value.isascii() or _is_unicode(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**64
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(key) and _is_plain(item) for key, item in value.items())
+    return isinstance(value, datetime) and value.tzinfo is not None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         return False
     return True

@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlparse
 
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 
@@ -36,11 +34,19 @@ class Location:
 
     @property
     def identity(self) -> str:
-        """The same for every name of the same files."""
-        return str(self.path.parent.resolve() / self.path.name)
+        """The same for every name of the same files, and another if they become another kind."""
+        return f"{self.kind.name.lower()}:{self}"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether none of its files is there."""
+        endings = _DUMB_ENDINGS if self.kind is Kind.DUMB else ("",)
+        return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
 
     def __str__(self) -> str:
-        return self.identity
+        if self.kind is Kind.DUMB:
+            return str(Path(f"{self.path}.dat").resolve().with_suffix(""))
+        return str(self.path.resolve())
 
 
 #: Names by which a store that is not there yet may be asked for.
@@ -64,10 +70,13 @@ def find(name: str, *, may_be_new: bool = False) -> Location:
     UsageError for a name that smtd does not understand, StoreUnreachable if there is no
     store, StoreRefused for one that smtd cannot open.
     """
-    scheme = urlparse(name).scheme
-    if "://" in name:
+    scheme, separator, _ = name.partition("://")
+    if separator:
         raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as exc:
+        raise UsageError(f"{name} names a home directory that is not known") from exc
     try:
         if path.is_dir():
             return _project(path)
@@ -102,16 +111,21 @@ def _project(directory: Path) -> Location:
         project = json.loads(file.read_bytes())
         name, store = project["name"], project["record_store"]
         kind = store["type"].rpartition(".")[2]
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        recorded = store[_STORE_PATHS[kind]] if kind in _STORE_PATHS else ""
+        if not isinstance(name, str) or not isinstance(recorded, str):
+            raise TypeError("text expected")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
-    return _project_store(home, str(name), kind, store)
-
-
-def _project_store(home: Path, name: str, kind: str, store: dict[str, Any]) -> Location:
-    keys = {"DjangoRecordStore": "db_file", "ShelveRecordStore": "shelf_name"}
-    if kind not in keys or "://" in str(store.get(keys[kind], "")):
+    if kind not in _STORE_PATHS or "://" in recorded:
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
-    recorded = Path(str(store[keys[kind]])).expanduser()
+    return _project_store(home, name, kind, Path(recorded).expanduser())
+
+
+#: Where a project file keeps the path of its store, by the class of the store.
+_STORE_PATHS = {"DjangoRecordStore": "db_file", "ShelveRecordStore": "shelf_name"}
+
+
+def _project_store(home: Path, name: str, kind: str, recorded: Path) -> Location:
     path = _moved(home, recorded if recorded.is_absolute() else home.parent / recorded)
     found = _file(path)
     if found is None:
@@ -129,6 +143,8 @@ def _moved(home: Path, recorded: Path) -> Path:
 
 def _file(path: Path) -> Location | None:
     """Tell what the file at *path* is, with or without the endings of its backend."""
+    if path.suffix in _DUMB_ENDINGS and path.is_file() and _starts(path) == _SQLITE:
+        return Location(_sniff(path), path)
     base = path.with_suffix("") if path.suffix in _DUMB_ENDINGS else path
     dumb = any(Path(f"{base}{ending}").is_file() for ending in _DUMB_ENDINGS)
     if path.is_file() and path.suffix not in _DUMB_ENDINGS and not (dumb and _is_stray(path)):
@@ -162,9 +178,13 @@ def _is_stray(path: Path) -> bool:
     return True
 
 
-def _sniff(path: Path) -> Kind:
+def _starts(path: Path) -> bytes:
     with open(path, "rb") as file:
-        start = file.read(16)
+        return file.read(16)
+
+
+def _sniff(path: Path) -> Kind:
+    start = _starts(path)
     if not start:
         return Kind.DJANGO  # an empty file is an empty database
     if start == _SQLITE:

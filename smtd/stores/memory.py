@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
@@ -40,23 +41,32 @@ class MemoryStore:
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         self._known = self._version
-        chosen = {
-            key: record for key, record in self.records.items() if projects is None or key.project in projects
-        }
-        return Scan(
-            {key: canonical.digest(record) for key, record in chosen.items()},
-            {key for key, record in chosen.items() if not is_final(record)},
-        )
+        digests, unfinished, unreadable = {}, set(), {}
+        for key, record in self.records.items():
+            if projects is not None and key.project not in projects:
+                continue
+            try:
+                digests[key] = canonical.digest(record)
+            except RecordUnusable as exc:
+                unreadable[key] = str(exc)
+                continue
+            if not is_final(record):
+                unfinished.add(key)
+        return Scan(digests, unfinished, unreadable)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        return {key: self.records[key] for key in keys if key in self.records}
+        held = {key: self.records[key] for key in keys if key in self.records}
+        return {key: record for key, record in held.items() if _is_readable(record)}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return [self._write(change) for change in changes]
 
     def _write(self, change: Change) -> Outcome:
         held = self.records.get(change.key)
-        if (None if held is None else canonical.digest(held)) != change.expect:
+        try:
+            if (None if held is None else canonical.digest(held)) != change.expect:
+                return STALE
+        except RecordUnusable:
             return STALE
         if change.record is None:
             self.records.pop(change.key, None)
@@ -75,3 +85,11 @@ class MemoryStore:
 
     def _token(self) -> Token:
         return str(self._version).encode()
+
+
+def _is_readable(record: Record) -> bool:
+    try:
+        canonical.digest(record)
+    except RecordUnusable:
+        return False
+    return True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
@@ -39,7 +40,7 @@ def write(type_name: str, values: Any, comments: dict[str, str] | None = None) -
     else:
         content = _WRITERS[type_name](values)
     written = Parameters(type_name, content)
-    if plain(nested.meaning(read(written))) != plain(nested.meaning(values)):
+    if _said(type_name, read(written)) != _said(type_name, values):
         raise RecordUnusable(f"a {type_name} with these values has no exact text")
     return written
 
@@ -53,12 +54,16 @@ def meaning(parameters: Parameters) -> Any:
     return _meaning(parameters.type, parameters.content)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def _meaning(type_name: str, content: str) -> Any:
     values = read(Parameters(type_name, content))
     if type_name == "str":
         values, type_name = _dictionary_in(content)
-    return [type_name, plain(nested.meaning(values))]
+    return [type_name, _said(type_name, values)]
+
+
+def _said(type_name: str, values: Any) -> Any:
+    return plain(nested.meaning(values) if type_name == "NTParameterSet" else values)
 
 
 def _dictionary_in(content: str) -> tuple[Any, str]:
@@ -89,9 +94,22 @@ def _read_yaml(content: str) -> Any:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        _check_depth(yaml.parse(content, Loader=loader))
         return yaml.load(content, Loader=loader) if content else {}
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        raise RecordUnusable(f"not YAML: {' '.join(str(exc).split())}") from exc
+    except MemoryError:
+        raise RecordUnusable("not YAML: it is too large") from None
+    except Exception as exc:
+        raise RecordUnusable(f"not YAML: {' '.join(str(exc).split()) or type(exc).__name__}") from exc
+
+
+def _check_depth(events: Iterable[Any]) -> None:
+    """Refuse nesting that would exhaust the stack of the C loader, which does not count it."""
+    depth = 0
+    for event in events:
+        depth += type(event).__name__.endswith("StartEvent")
+        depth -= type(event).__name__.endswith("EndEvent")
+        if depth > _MOST_LEVELS:
+            raise RecordUnusable(f"more than {_MOST_LEVELS} levels")
 
 
 def _write_yaml(values: Any) -> str:
@@ -133,6 +151,9 @@ TYPES = frozenset(_READERS)
 
 #: More values than this in one set is an attack (an alias bomb), not parameters.
 _MOST_VALUES = 1_000_000
+_MOST_LEVELS = 200
+#: Python reads and writes integers of 4,300 digits at the most.
+_MOST_BITS = 14_000
 
 
 def plain(value: Any) -> Any:
@@ -148,22 +169,27 @@ def plain(value: Any) -> Any:
 
 
 def _plain(value: Any, budget: list[int]) -> Any:
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    budget[0] -= 1
+    budget[0] -= 1 + (len(value) // 100 if isinstance(value, str) else 0)
     if budget[0] < 0:
         raise RecordUnusable(f"more than {_MOST_VALUES:,} values")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        # No text may look like a value of another type.
+        return "\0u" + value if value.startswith("\0") else value
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else f"\0i{value}"
+        return value if -(2**63) <= value < 2**64 else _large(value)
     if isinstance(value, float):
         return "\0f" + ("nan" if value != value else value.hex())
     if isinstance(value, (list, tuple)):
         return [_plain(item, budget) for item in value]
     if isinstance(value, dict):
-        named = {_name(key): _plain(item, budget) for key, item in value.items()}
-        return {name: named[name] for name in sorted(named)}
+        named = {name(key): _plain(item, budget) for key, item in value.items()}
+        return {word: named[word] for word in sorted(named)}
     if isinstance(value, (set, frozenset)):
         return ["\0s", *sorted((_plain(item, budget) for item in value), key=repr)]
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(timezone.utc)
     if hasattr(value, "isoformat"):
         return "\0t" + value.isoformat()
     if isinstance(value, bytes):
@@ -171,7 +197,13 @@ def _plain(value: Any, budget: list[int]) -> Any:
     raise RecordUnusable(f"a value of type {type(value).__name__} cannot be compared")
 
 
-def _name(key: Any) -> str:
+def _large(number: int) -> str:
+    if number.bit_length() > _MOST_BITS:
+        raise RecordUnusable(f"an integer of {number.bit_length():,} bits")
+    return f"\0i{number:x}"
+
+
+def name(key: Any) -> str:
     """Return a key as JSON writes it."""
     if isinstance(key, str):
         return key

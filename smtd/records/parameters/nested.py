@@ -44,7 +44,10 @@ def meaning(value: Any) -> Any:
     them counts.
     """
     if isinstance(value, Call):
-        return _distribution(value)
+        try:
+            return _distribution(value)
+        except (TypeError, ValueError, ArithmeticError, KeyError) as exc:
+            raise RecordUnusable(f"{value.name} has no such arguments ({exc})") from exc
     if isinstance(value, dict):
         return {name: meaning(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -60,14 +63,14 @@ _ORDER: dict[str, dict[str, Any]] = {
 }
 
 
-def _distribution(call: Call) -> list[Any]:
+def _distribution(call: Call) -> dict[str, Any]:
     if call.name == "GammaDist":
         a, b = gamma(call)
-        return ["\0call", call.name, f"{a * b:f}", f"{b * math.sqrt(a):f}"]
+        return {"\0call": [call.name, f"{a * b:f}", f"{b * math.sqrt(a):f}"]}
     words = _ORDER[call.name] | dict(zip(_ORDER[call.name], call.arguments, strict=False))
     words |= dict(call.keywords)
     if call.name == "ParameterRange":
-        return ["\0call", call.name, meaning(words["value"]), words["units"]]
+        return {"\0call": [call.name, meaning(words["value"]), words["units"]]}
     if call.name == "ref":
-        return ["\0call", call.name, words["reference"]]
-    return ["\0call", call.name, *(float(words[word]) for word in _ORDER[call.name])]
+        return {"\0call": [call.name, words["reference"]]}
+    return {"\0call": [call.name, *(float(words[word]) for word in _ORDER[call.name])]}

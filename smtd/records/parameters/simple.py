@@ -59,7 +59,7 @@ def _value(text: str) -> Any:
         return literal.read(stripped)
     except literal.NotLiteral:
         if _is_undefined_name(stripped):
-            return text.strip()
+            return text
         raise
 
 

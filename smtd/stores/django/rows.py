@@ -65,11 +65,16 @@ def record(row: Sequence[Any], parts: Parts) -> Record:
     values = dict(zip(RECORD_COLUMNS, row, strict=False))
     executable, repository = row[12:16], row[16:19]
     values["timestamp"] = _moment(values["timestamp"])
+    parameters = Parameters(row[19], row[20])
+    try:
+        content.meaning(parameters)
+    except RecordUnusable as exc:
+        raise RecordUnusable(f"parameters: {exc}") from exc
     return Record(
         **values,
         executable=None if executable[0] is None else _executable(*executable),
         repository=None if repository[0] is None else Repository(*repository),
-        parameters=Parameters(row[19], row[20]),
+        parameters=parameters,
         launch_mode=_component("launch_mode", row[21], row[22]),
         datastore=_component("datastore", row[23], row[24]),
         input_datastore=_component("input_datastore", row[25], row[26]),

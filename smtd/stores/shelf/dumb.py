@@ -9,6 +9,7 @@ end of its last block, and its pickle knows where it ends.
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -43,7 +44,9 @@ class DumbFile:
                 if start + length > size:
                     raise NotSettled("its index points behind the end of its data")
                 data.seek(start)
-                values[key] = data.read(-(-length // BLOCK) * BLOCK)
+                # The last value in the file has no padding yet; the next one will bring it.
+                whole = -(-length // BLOCK) * BLOCK
+                values[key] = data.read(whole).ljust(whole, b"\0")
         return values
 
     def _index(self) -> Index:
@@ -68,17 +71,20 @@ class DumbFile:
         """Store *new* under *key* if the value still is *old*; say whether it was stored.
 
         The new value is appended and only then named in a new index, so that neither a crash
-        nor a process that holds the old index ever sees less than a whole value.
+        nor a process that holds the old index ever sees less than a whole value. A lock keeps
+        other smtd processes away; Sumatra knows of none.
         """
         if not self._dat.exists() and not self._dir.exists():
             self._dir.touch()  # an empty index first: data without one is a damaged shelf
-        index = self._index()
-        if self.read().get(key) != old:
-            return False
-        index[key] = (self._append(new), len(new))
-        if self.read().get(key) != old:
-            return False
-        self._write_index(index)
+        with open(self._dat, "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            index = self._index()
+            if self.read().get(key) != old:
+                return False
+            index[key] = (self._append(new), len(new))
+            if self.read().get(key) != old:
+                return False
+            self._write_index(index)
         return True
 
     def _append(self, value: bytes) -> int:

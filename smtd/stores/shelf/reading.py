@@ -64,7 +64,7 @@ def record(label: str, pickled: Any) -> Record:
             opaque[name] = _pickled(value)
             continue
         try:
-            values[name] = _FIELDS[name](value)
+            values[name] = None if value is None and name in _MAY_BE_NONE else _FIELDS[name](value)
         except _Partly as exc:
             values[name] = exc.value
             opaque[name] = _pickled(value, expressed=True)
@@ -86,6 +86,9 @@ _NEEDED = (
     "datastore",
     "input_datastore",
 )
+
+
+_MAY_BE_NONE = frozenset(("executable", "repository"))
 
 
 def _pickled(value: Any, *, expressed: bool = False) -> Pickled:
@@ -150,10 +153,9 @@ def _duration(value: Any) -> float | None:
 def _tags(value: Any) -> frozenset[str]:
     if not isinstance(value, (set, frozenset, list, tuple)) or not all(isinstance(tag, str) for tag in value):
         raise Beyond
-    tags = frozenset(value)
-    if not is_plain(tags):
+    if not is_plain(list(value)):
         raise Beyond
-    return tags
+    return frozenset(value)
 
 
 def _flat(kind: Callable[..., Any], names: tuple[str, ...]) -> Callable[[Any], Any]:
@@ -211,10 +213,11 @@ def _data_key(value: Any) -> DataKey:
     path, digest, metadata = state.get("path"), state.get("digest"), _plain(state.get("metadata"))
     if not isinstance(path, str) or not isinstance(digest, str) or not isinstance(metadata, dict):
         raise Beyond
-    found = DataKey(path, digest, _creation(state.get("creation")), metadata)
-    if not is_plain(found):
+    named = {content.name(key): item for key, item in metadata.items()}
+    if not is_plain([path, digest, named]):
         raise Beyond
-    if more:
+    found = DataKey(path, digest, _creation(state.get("creation")), named)
+    if more or named.keys() != metadata.keys():
         raise _Partly(found)
     return found
 
@@ -252,7 +255,7 @@ def _parameters(value: Any) -> Parameters:
         found = content.write(name, values, comments)
     except RecordUnusable as exc:
         raise Beyond from exc
-    if not is_plain(found):
+    if not is_plain(found.content):
         raise Beyond
     if more:
         raise _Partly(found)
@@ -273,32 +276,13 @@ def _document(value: Inert) -> tuple[Any, dict[str, str], bool]:
 
 
 def _nested(value: Inert) -> tuple[Any, dict[str, str], bool]:
-    return _nested_value(value), {}, False
-
-
-def _nested_value(value: Any) -> Any:
-    if isinstance(value, Inert):
-        ref = type(value).ref
-        if ref.name in ("NTParameterSet", "ParameterSet", "ParameterSpace"):
-            # The state is the set itself (parameters/__init__.py, __getstate__).
-            if value.state is not None and value.state is not value:
-                raise Beyond
-            return {name: _nested_value(item) for name, item in (value.pairs or {}).items()}
-        maker = _DISTRIBUTIONS.get(ref)
-        if maker is None or not isinstance(value.state, dict):
-            raise Beyond
-        return maker(value.state)
-    if isinstance(value, dict):
-        return {name: _nested_value(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_nested_value(item) for item in value)
-    return _plain(value)
+    return _plain(value), {}, False
 
 
 def _range(state: dict[str, Any]) -> Call:
     words = {"units": _plain(state.get("units")), "name": _plain(state.get("name"))}
     keywords = tuple((word, value) for word, value in words.items() if value)
-    return Call("ParameterRange", (_nested_value(state["_values"]),), keywords)
+    return Call("ParameterRange", (_plain(state["_values"]),), keywords)
 
 
 def _reference(state: dict[str, Any]) -> Call:
@@ -347,19 +331,45 @@ _SETS: dict[Ref, Callable[[Inert], tuple[Any, dict[str, str], bool]]] = {
 }
 
 _ATOMS = (str, int, float, bool, type(None), bytes, datetime.date, datetime.time)
+_NESTED = frozenset(("NTParameterSet", "ParameterSet", "ParameterSpace"))
+#: More values than this in one attribute are an attack (a pickle can share a list a million times).
+_MOST_VALUES = 200_000
 
 
 def _plain(value: Any) -> Any:
-    """Return *value* without Inert objects. Raises Beyond if one has no plain form."""
+    """Return *value* without Inert objects. Raises Beyond if it has no plain form."""
+    return _walk(value, [_MOST_VALUES])
+
+
+def _walk(value: Any, budget: list[int]) -> Any:
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise Beyond
     if isinstance(value, _ATOMS):
         return value
     if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {_walk(key, budget): _walk(item, budget) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    if isinstance(value, Inert) and type(value).ref == Ref("collections", "OrderedDict"):
-        return _plain(value.pairs or {})
+        return type(value)(_walk(item, budget) for item in value)
+    if isinstance(value, Inert):
+        return _walk_object(value, budget)
     raise Beyond
+
+
+def _walk_object(value: Inert, budget: list[int]) -> Any:
+    """Return an ordered dictionary, or a part of an NTParameterSet, as plain values."""
+    ref = type(value).ref
+    if ref == Ref("collections", "OrderedDict"):
+        return _walk(value.pairs or {}, budget)
+    if ref.name in _NESTED and ref.module in ("sumatra.parameters", "parameters"):
+        # The state is the set itself (parameters/__init__.py, __getstate__).
+        if value.state is not None and value.state is not value:
+            raise Beyond
+        return _walk(value.pairs or {}, budget)
+    maker = _DISTRIBUTIONS.get(ref)
+    if maker is None or not isinstance(value.state, dict):
+        raise Beyond
+    return maker(value.state)
 
 
 _FIELDS: dict[str, Callable[[Any], Any]] = dict.fromkeys(FIELDS, _text) | {

@@ -56,7 +56,8 @@ class ShelfStore:
         self.location = location
         self.capabilities = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True)
         self._file = file
-        self._known: Signature | None = None
+        self._known: Signature | None = None  # what the files looked like when they were read
+        self._traced: Signature | None = None  # the same, if only smtd has written since the scan
         self._pickles: dict[str, bytes] = {}
         self._held: dict[str, tuple[bytes, dict[str, worker.Held]]] = {}
         self._one_at_a_time = anyio.Lock()
@@ -70,6 +71,7 @@ class ShelfStore:
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         await self._refresh()
+        self._traced = self._known
         digests, unfinished, unreadable = {}, set(), {}
         for project in self._pickles:
             if projects is not None and project not in projects:
@@ -103,12 +105,12 @@ class ShelfStore:
         return [outcomes[change.key] for change in changes]
 
     async def token(self) -> Token | None:
-        if self._known is None:
+        if self._traced is None:
             return None
         # A file stamped within the last tick of the clock may still change unseen.
-        await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(self._known))))
+        await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(self._traced))))
         now = await to_thread.run_sync(signature, self._file.paths)
-        return _token(self._known) if now == self._known else None
+        return _token(self._traced) if now == self._traced else None
 
     async def unchanged_since(self, token: Token) -> bool:
         return token == _token(await to_thread.run_sync(signature, self._file.paths))
@@ -148,6 +150,8 @@ class ShelfStore:
         }
         for _ in range(ATTEMPTS):
             await self._refresh()
+            if self._known != self._traced:
+                self._traced = None  # somebody else wrote since the scan
             old = self._pickles.get(project)
             answer = await self._ask(project, worker.Write(old, list(wishes.values())), worker.Written)
             if answer.pickle is None or await self._replace(project, old, answer.pickle):
@@ -171,8 +175,20 @@ class ShelfStore:
                 raise StoreUnreachable(
                     f"the shelf {self.location} cannot be written: {exc.strerror}"
                 ) from exc
-        self._known = None  # read it back from the file
+        if done:
+            await self._trace(project, new)
         return done
+
+    async def _trace(self, project: str, new: bytes) -> None:
+        """Go on tracing if the files differ from what was known by *new* alone."""
+        expected = self._pickles | {project: new}
+        was_traced, self._known = self._traced is not None, None
+        await self._refresh()
+        found = dict(self._pickles)
+        # A backend may give a value with what follows it in its last block.
+        if project in found and found[project].startswith(new):
+            found[project] = new
+        self._traced = self._known if was_traced and found == expected else None
 
     async def _ask(self, project: str, request: worker.Read | worker.Write, expected: type[Answer]) -> Answer:
         """Let a child process answer *request* about the pickle of *project*."""
