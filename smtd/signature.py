@@ -72,6 +72,8 @@ def read_settled(
                 found = read()
             except (NotSettled, FileNotFoundError) as exc:
                 reason = str(exc)
+                if isinstance(exc, FileNotFoundError):
+                    reason = f"its file {Path(exc.filename).name} is missing"
                 # Nobody has been writing for long: it is damaged, not half written.
                 if age(before) > LONG and signature(files) == before:
                     deadline = 0.0

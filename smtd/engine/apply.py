@@ -6,7 +6,7 @@ fails is reported and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -15,6 +15,7 @@ from smtd.engine.plan import Action, Agree, Copy, Delete, Forget, Merge, Plan
 from smtd.engine.report import Failure, PairReport
 from smtd.errors import RecordUnusable
 from smtd.journal.pair import Agreement, Intent, Landed
+from smtd.merge.fields import PROVENANCE
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -29,7 +30,7 @@ T = TypeVar("T")
 BATCH = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Write:
     """One write that is about to happen, with the records that go with it."""
 
@@ -68,7 +69,7 @@ class Executor:
 
     async def _forget(self, forgets: Sequence[Forget]) -> None:
         keys = [action.key for action in forgets]
-        await self._pair.journal.advance(self._cycle, forgotten=keys, ended=keys)
+        await self._pair.journal.advance(forgotten=keys, ended=keys)
         self._advance(len(keys))
 
     async def _agree(self, agrees: Sequence[Agree]) -> None:
@@ -82,9 +83,7 @@ class Executor:
                     continue
                 digests = Both(action.digest, action.digest)
                 agreements.append(Agreement(action.key, digests, record))
-            await self._pair.journal.advance(
-                self._cycle, agreements=agreements, ended=[each.key for each in agreements]
-            )
+            await self._pair.journal.advance(agreements=agreements, ended=[each.key for each in agreements])
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
 
@@ -143,15 +142,18 @@ class Executor:
             return
         await self._pair.journal.intend(
             self._cycle,
-            [Intent(write.key, write.side, write.digest, write.before, write.origin) for write in writes],
+            [
+                Intent(write.key, write.side, write.expect, write.digest, write.before, write.origin)
+                for write in writes
+            ],
         )
-        arrived: list[_Write] = []
+        arrived: dict[_Write, Digest | None] = {}
         unsure: set[Key] = set()
         for side in SIDES:
             mine = [write for write in writes if write.side is side and write.key not in unsure]
             landed = await self._write_side(side, mine)
-            unsure |= {write.key for write in mine} - {write.key for write in landed}
-            arrived += landed
+            unsure |= {write.key for write in mine if write not in landed}
+            arrived |= landed
         await self._settle(arrived, unsure, writes)
 
     def _recordable(self, writes: list[_Write]) -> Iterator[_Write]:
@@ -166,15 +168,22 @@ class Executor:
             else:
                 yield write
 
-    async def _write_side(self, side: Side, writes: Sequence[_Write]) -> list[_Write]:
-        """Write to one side and return the writes that can be read back from it as written."""
+    async def _write_side(self, side: Side, writes: Sequence[_Write]) -> dict[_Write, Digest | None]:
+        """Write to one side; return the writes that arrived, with the digests read back."""
         if not writes:
-            return []
+            return {}
         store = self._pair.stores[side]
         outcomes = await store.write([Change(write.key, write.record, write.expect) for write in writes])
         done = [write for write, outcome in zip(writes, outcomes, strict=True) if self._judge(write, outcome)]
         back = await store.read([write.key for write in done])
-        return [write for write in done if self._is_as_written(write, back.get(write.key))]
+        arrived = {}
+        for write in done:
+            found = back.get(write.key)
+            if (found is None) == (write.record is None):
+                arrived[write] = self._compared(write, found)
+            else:
+                self.stale.add(write.key)
+        return arrived
 
     def _judge(self, write: _Write, outcome: Outcome) -> bool:
         if outcome.result is Result.STALE:
@@ -183,34 +192,44 @@ class Executor:
             self._fail(write, f"the {write.side.value} store cannot hold it: {outcome.reason}")
         return outcome.result is Result.DONE
 
-    def _is_as_written(self, write: _Write, back: Record | None) -> bool:
-        if _digest(back) == write.digest:
-            return True
-        if back is None or write.record is None:
+    def _compared(self, write: _Write, back: Record | None) -> Digest | None:
+        """Return the digest that the side is taken to hold after *write*, given what was read back.
+
+        A store holds exactly what it was given, or refuses it. So another annotation is the
+        edit of a person who was quicker than the reading; it is carried by the next look.
+        Other provenance is nobody's edit: then the store altered it, and that is reported.
+        """
+        digest = _digest(back)
+        if digest == write.digest or write.record is None or back is None:
+            return digest
+        changed = canonical.differences(write.record, back)
+        if not set(changed) & set(PROVENANCE):
             self.stale.add(write.key)
-        else:
-            fields = ", ".join(canonical.differences(write.record, back))
-            self._fail(write, f"the {write.side.value} store keeps it otherwise than written: {fields}")
-        return False
+            return write.digest
+        self._fail(
+            write, f"the {write.side.value} store keeps it otherwise than written: {', '.join(changed)}"
+        )
+        return digest
 
     async def _settle(
-        self, arrived: Sequence[_Write], unsure: Collection[Key], writes: Sequence[_Write]
+        self, arrived: Mapping[_Write, Digest | None], unsure: Collection[Key], writes: Sequence[_Write]
     ) -> None:
         """Advance the journal over what has arrived, and end the intents of all writes.
 
-        Where only one half of a merge arrived, both sides have in common what the other side
-        held before.
+        Each side's digest is what that side really holds. Where only one half of a merge
+        arrived, both sides have in common what the other side held before.
         """
+        held = {(write.key, write.side): digest for write, digest in arrived.items()}
         agreements: dict[Key, Agreement] = {}
         for write in arrived:
             self._count(write)
-            record, digest = write.record, write.digest
-            if write.key in unsure:
-                record, digest = write.origin, _digest(write.origin)
-            if record is not None and digest is not None:
-                agreements[write.key] = Agreement(write.key, Both(digest, digest), record)
+            if write.key in unsure and write.origin is not None:
+                digest = canonical.digest(write.origin)
+                agreements[write.key] = Agreement(write.key, Both(digest, digest), write.origin)
+            elif write.record is not None and write.digest is not None:
+                left, right = (held.get((write.key, side)) or write.digest for side in SIDES)
+                agreements[write.key] = Agreement(write.key, Both(left, right), write.record)
         await self._pair.journal.advance(
-            self._cycle,
             agreements=list(agreements.values()),
             forgotten=[write.key for write in arrived if write.record is None],
             landed=[
@@ -221,7 +240,9 @@ class Executor:
             ],
             ended=[write.key for write in writes],
         )
-        self._report.in_sync += len(agreements.keys() - set(unsure))
+        self._report.in_sync += sum(
+            each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()
+        )
 
     def _count(self, write: _Write) -> None:
         side = self._report.side(write.side)

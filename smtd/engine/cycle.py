@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import anyio
 import msgspec
@@ -13,13 +14,13 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
 from smtd.engine.report import Failure, PairReport, blank
 from smtd.errors import SmtdError
-from smtd.journal.pair import Agreement, recovered
+from smtd.journal.pair import Agreement, Begun, Landed, recovered
 from smtd.merge import guards
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key
+from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Token
 
 #: How often a cycle starts over because somebody changed a record between scan and write.
@@ -43,16 +44,20 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     if dry_run:
-        _tell(await _planned(pair, report, progress), report)
+        _tell(await _planned(pair, report, progress, dry_run=True), report)
         return report
     cycle = await pair.journal.begin_cycle()
     stale: set[Key] = set()
     for _ in range(ROUNDS):
-        plan = await _planned(pair, report, progress)
+        try:
+            plan = await _planned(pair, report, progress, dry_run=False)
+        except _Moved as moved:
+            stale = {moved.key}
+            continue
         _leave(plan, report)
         executor = Executor(pair, cycle, report, progress)
         await executor.run(plan)
-        if not (stale := executor.stale):
+        if not (stale := executor.stale | plan.moved):
             break
     report.failed += [
         Failure(key.project, key.label, "left", "it kept changing; the next cycle tries again")
@@ -63,7 +68,22 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     return report
 
 
-async def _planned(pair: Pair, report: PairReport, progress: Progress) -> Plan:
+class _Moved(Exception):
+    """A record changed between the scan and a look at it: scan again."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(str(key))
+        self.key = key
+
+
+class Agreed(NamedTuple):
+    """What is agreed, and the common ancestors that the journal does not have yet."""
+
+    digests: Mapping[Key, Both[Digest]]
+    ancestors: Mapping[Key, Record]
+
+
+async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_run: bool) -> Plan:
     """Scan both sides and decide every key."""
     progress("scanning", 0, 0)
     scans = await _scanned(pair)
@@ -73,10 +93,10 @@ async def _planned(pair: Pair, report: PairReport, progress: Progress) -> Plan:
         else pair.policy.projects
     )
     now = scans.map(lambda scan: scan.digests)
-    agreed = await _recovered(pair, now)
+    agreed = await _recovered(pair, now, dry_run)
     lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
-    plan = planning.draft(Known(agreed, scans, lost), pair.policy)
-    await _decide_merges(pair, plan)
+    plan = planning.draft(Known(agreed.digests, scans, lost), pair.policy)
+    await _decide_merges(pair, plan, agreed.ancestors)
     await _mend(pair, plan)
     return plan
 
@@ -102,40 +122,60 @@ async def _scanned(pair: Pair) -> Both[Scan]:
     return Both(found[Side.LEFT], found[Side.RIGHT])
 
 
-async def _recovered(pair: Pair, now: Both[Mapping[Key, Digest]]) -> dict[Key, Both[Digest]]:
+async def _recovered(pair: Pair, now: Both[Mapping[Key, Digest]], dry_run: bool) -> Agreed:
     """Return what is agreed, after the writes that a crash left undecided are understood.
 
     A begun write that is found in its store has landed: what the other side held when it
     began, which that write contains, is what both sides have in common.
     """
-    begun = await pair.journal.begun()
-    for key, write in recovered(begun, now).items():
-        ancestor = write.origin
-        if ancestor is None:
-            ancestor = (await pair.stores[write.side].read([key])).get(key)
-        if ancestor is not None:
-            digest = canonical.digest(ancestor)
-            agreement = Agreement(key, Both(digest, digest), ancestor)
-            await pair.journal.advance(0, agreements=[agreement])
-    if begun:
-        await pair.journal.advance(0, ended={write.key for write in begun})
-    return await pair.journal.agreed(pair.policy.projects)
+    begun = [each for each in await pair.journal.begun() if pair.policy.covers(each.key)]
+    agreements = [await _common(pair, write) for write in recovered(begun, now).values()]
+    if begun and not dry_run:
+        await pair.journal.advance(
+            agreements=agreements,
+            landed=[
+                Landed(write.key, write.side, write.expect, write.result)
+                for write in begun
+                if write.result is not None
+                and now[write.side].get(write.key) == write.result
+                and not pair.stores[write.side].capabilities.exclusive_writes
+            ],
+            ended={write.key for write in begun},
+        )
+    agreed = await pair.journal.agreed(pair.policy.projects)
+    found = {each.key: each for each in agreements}
+    return Agreed(
+        agreed | {key: each.digests for key, each in found.items()},
+        {key: each.record for key, each in found.items()},
+    )
+
+
+async def _common(pair: Pair, write: Begun) -> Agreement:
+    """Return what both sides have in common after *write* has landed."""
+    ancestor = write.origin
+    if ancestor is None:
+        ancestor = (await pair.stores[write.side].read([write.key])).get(write.key)
+        if ancestor is None or canonical.digest(ancestor) != write.result:
+            raise _Moved(write.key)
+    digest = canonical.digest(ancestor)
+    return Agreement(write.key, Both(digest, digest), ancestor)
 
 
 async def _lost(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> dict[Key, Written]:
     if pair.stores[side].capabilities.exclusive_writes:
         return {}
-    written = await pair.journal.written(side)
-    return {key: written[key] for key in guards.lost_updates(written, now)}
+    return guards.lost_updates(await pair.journal.written(side), now)
 
 
-async def _decide_merges(pair: Pair, plan: Plan) -> None:
+async def _decide_merges(pair: Pair, plan: Plan, ancestors: Mapping[Key, Record]) -> None:
     for start in range(0, len(plan.merges), BATCH):
         keys = plan.merges[start : start + BATCH]
         left, right = [await pair.stores[side].read(keys) for side in SIDES]
         for key in keys:
-            if key in left and key in right:
-                ancestor = await pair.journal.ancestor(key)
+            if key not in left or key not in right:
+                plan.moved.add(key)
+            else:
+                ancestor = ancestors.get(key) or await pair.journal.ancestor(key)
                 planning.merged(key, ancestor, Both(left[key], right[key]), pair.policy, plan)
 
 
@@ -170,7 +210,7 @@ def _tell(plan: Plan, report: PairReport) -> None:
             report.side(action.target).deleted += 1
         elif isinstance(action, Merge):
             for each in SIDES:
-                report.side(each).updated += 1
+                report.side(each).updated += action.expect[each] != canonical.digest(action.record)
         report.in_sync += isinstance(action, (Copy, Merge, Agree))
 
 

@@ -9,6 +9,7 @@ from smtd.journal.pair import PairJournal
 from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import Both
+from smtd.records.record import Key
 from smtd.stores.base import Store
 
 
@@ -21,6 +22,10 @@ class Policy:
     propagate_deletes: bool = True
     hold_unfinished: bool = True
     limit: DeletionLimit = field(default_factory=DeletionLimit)
+
+    def covers(self, key: Key) -> bool:
+        """Say whether *key* is of a project that is kept."""
+        return self.projects is None or key.project in self.projects
 
     @property
     def fingerprint(self) -> str:

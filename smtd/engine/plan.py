@@ -81,6 +81,8 @@ class Plan:
     in_sync: int = 0
     #: Keys that both sides changed; decided by `merged` when their records are known.
     merges: list[Key] = field(default_factory=list)
+    #: Keys that changed while they were decided: scan again.
+    moved: set[Key] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,15 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
     now = Both(known.scans.left.digests.get(key), known.scans.right.digests.get(key))
     lost = next((side for side in SIDES if key in known.lost[side]), None)
     if lost is not None and agreed is not None and now.left != now.right:
-        _restore(key, lost, agreed, now, known, plan)
+        if lost in policy.mode.targets:
+            _restore(key, lost, agreed, now, known, plan)
         return
     verdict = decide(agreed, now)
     if verdict is Verdict.NOTHING:
         plan.in_sync += now.left is not None and now.left == now.right
+        if agreed == now and now.left != now.right:
+            error = "it is kept otherwise than on the other side since it was written; see what differs"
+            plan.failed.append(Failure(key.project, key.label, Side.RIGHT.value, error))
     elif verdict is Verdict.FORGET:
         plan.actions.append(Forget(key))
     elif verdict is Verdict.AGREE:

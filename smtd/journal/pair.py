@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,13 +15,18 @@ from smtd.records.record import Key, Record, decode, encode
 from smtd.sqlite import Connection
 from smtd.stores.base import Token
 
+#: A program that read a shelf before more writes of one key than this is not recognised.
+_WRITES_KEPT = 50
+
 #: Level 1 halves the time of level 6 for a tenth more bytes (measured on real records).
 _COMPRESSION = 1
+_LARGE = 4096  # bytes; below it, time is worth more than room
+_ZLIB = b"\x78"
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A write of *side* that is about to begin; *result* is the digest to come (None: none).
+    """A write of *side* that is about to begin: the digests before and after it (None: absent).
 
     *before* is the record that it overwrites or deletes. *origin* is the record of the other
     side, if that is not the result itself (a merge).
@@ -28,6 +34,7 @@ class Intent:
 
     key: Key
     side: Side
+    expect: Digest | None
     result: Digest | None
     before: Record | None
     origin: Record | None = None
@@ -39,6 +46,7 @@ class Begun:
 
     key: Key
     side: Side
+    expect: Digest | None
     result: Digest | None
     origin: Record | None
 
@@ -105,19 +113,20 @@ class PairJournal:
                 "INSERT INTO history (cycle, at, side, project, label, action, record)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (cycle, now, intent.side.value, *intent.key, _action(intent), _pack(intent.before))
+                    (cycle, now, intent.side.value, *intent.key, _action(intent), _archived(intent.before))
                     for intent in intents
                     if intent.before is not None
                 ],
             )
             await self._db.run_many(
-                "INSERT OR REPLACE INTO intent (pair, project, label, side, result, origin)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO intent (pair, project, label, side, expect, result, origin)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         self._pair,
                         *intent.key,
                         intent.side.value,
+                        intent.expect,
                         intent.result,
                         None if intent.origin is None else _pack(intent.origin),
                     )
@@ -127,7 +136,6 @@ class PairJournal:
 
     async def advance(
         self,
-        cycle: int,
         *,
         agreements: Sequence[Agreement] = (),
         forgotten: Iterable[Key] = (),
@@ -142,20 +150,30 @@ class PairJournal:
                 await self._db.run_many(
                     f"DELETE FROM {table} WHERE pair = ? AND project = ? AND label = ?", gone
                 )
-            await self._db.run_many(
-                "INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
-                " cycle = excluded.cycle, before_digest = excluded.before_digest,"
-                " after_digest = excluded.after_digest,"
-                " restored = (after_digest = excluded.after_digest) * (restored + 1)",
-                [
-                    (self._pair, write.side.value, *write.key, cycle, write.before, write.after)
-                    for write in landed
-                ],
-            )
+            await self._land(landed)
             await self._db.run_many(
                 "DELETE FROM intent WHERE pair = ? AND project = ? AND label = ?",
                 [(self._pair, *key) for key in ended],
             )
+
+    async def _land(self, landed: Sequence[Landed]) -> None:
+        """Remember writes to stores without a lock, as one batch; only the last of each key."""
+        if not landed:
+            return
+        number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
+        keys = [(self._pair, write.side.value, *write.key) for write in landed]
+        same_key = "pair = ?1 AND side = ?2 AND project = ?3 AND label = ?4"
+        await self._db.run_many(
+            "INSERT INTO written VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce((SELECT restored + 1"
+            f" FROM written WHERE {same_key} AND after_digest = ?7 AND number ="
+            f" (SELECT max(number) FROM written WHERE {same_key})), 0))",
+            [(*key, number, write.before, write.after) for key, write in zip(keys, landed, strict=True)],
+        )
+        await self._db.run_many(
+            f"DELETE FROM written WHERE {same_key} AND number NOT IN"
+            f" (SELECT number FROM written WHERE {same_key} ORDER BY number DESC LIMIT {_WRITES_KEPT})",
+            keys,
+        )
 
     async def _agree(self, agreements: Sequence[Agreement]) -> None:
         await self._db.run_many(
@@ -170,22 +188,25 @@ class PairJournal:
     async def begun(self) -> list[Begun]:
         """Return the intents that a crash left behind."""
         return [
-            Begun(Key(project, label), Side(side), result, None if origin is None else _unpack(origin))
-            for project, label, side, result, origin in await self._db.fetch(
-                "SELECT project, label, side, result, origin FROM intent WHERE pair = ?", (self._pair,)
+            Begun(
+                Key(project, label), Side(side), expect, result, None if origin is None else _unpack(origin)
+            )
+            for project, label, side, expect, result, origin in await self._db.fetch(
+                "SELECT project, label, side, expect, result, origin FROM intent WHERE pair = ?",
+                (self._pair,),
             )
         ]
 
-    async def written(self, side: Side) -> dict[Key, Written]:
-        """Return the last write under each key of *side*, if that store has no lock."""
-        return {
-            Key(project, label): Written(cycle, before, after, restored)
-            for project, label, cycle, before, after, restored in await self._db.fetch(
-                "SELECT project, label, cycle, before_digest, after_digest, restored"
-                " FROM written WHERE pair = ? AND side = ?",
-                (self._pair, side.value),
-            )
-        }
+    async def written(self, side: Side) -> dict[Key, list[Written]]:
+        """Return the last writes under each key of *side*, in order, if that store has no lock."""
+        writes: dict[Key, list[Written]] = defaultdict(list)
+        for project, label, number, before, after, restored in await self._db.fetch(
+            "SELECT project, label, number, before_digest, after_digest, restored"
+            " FROM written WHERE pair = ? AND side = ? ORDER BY number",
+            (self._pair, side.value),
+        ):
+            writes[Key(project, label)].append(Written(number, before, after, restored))
+        return writes
 
     async def quiet(self, policy: str) -> tuple[Both[Token], bytes] | None:
         """Return the tokens and the report of the last cycle, if it ran under *policy*."""
@@ -233,9 +254,18 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
+def _archived(record: Record) -> bytes:
+    return zlib.compress(encode(record))
+
+
 def _pack(record: Record) -> bytes:
-    return zlib.compress(encode(record), _COMPRESSION)
+    """Return *record* encoded, and compressed if it is large.
+
+    An encoded record is a list; no compressed data begins like one.
+    """
+    data = encode(record)
+    return data if len(data) < _LARGE else zlib.compress(data, _COMPRESSION)
 
 
 def _unpack(data: bytes) -> Record:
-    return decode(zlib.decompress(data))
+    return decode(zlib.decompress(data) if data[:1] == _ZLIB else data)

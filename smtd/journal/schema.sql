@@ -1,5 +1,5 @@
 -- Version 1. Digests are of the canonical form whose version the pair names; records are encoded
--- (records/record.py) and compressed with zlib. Times are ISO 8601 in UTC.
+-- (records/record.py), and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
 CREATE TABLE pair (
     id INTEGER PRIMARY KEY,
     left_location TEXT NOT NULL,
@@ -24,13 +24,14 @@ CREATE TABLE ancestor (
     record BLOB NOT NULL,
     PRIMARY KEY (pair, project, label)
 );
--- Writes that have begun and are not known to have ended. A result of NULL is a deletion; `origin`
--- is what the other side held, where that is not the result itself.
+-- Writes that have begun and are not known to have ended: the digest that the key had and that it is
+-- to have (NULL: none). `origin` is what the other side held, where that is not the result itself.
 CREATE TABLE intent (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
     side TEXT NOT NULL,
+    expect BLOB,
     result BLOB,
     origin BLOB,
     PRIMARY KEY (pair, project, label, side)
@@ -51,17 +52,17 @@ CREATE TABLE history (
     action TEXT NOT NULL,
     record BLOB NOT NULL
 );
--- The last write under each key of a store without a lock, to know a lost update when it is seen.
+-- The last writes under each key of a store without a lock, to know a lost update when it is seen.
 CREATE TABLE written (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
-    cycle INTEGER NOT NULL,
+    number INTEGER NOT NULL,
     before_digest BLOB,
     after_digest BLOB NOT NULL,
     restored INTEGER NOT NULL,
-    PRIMARY KEY (pair, side, project, label)
+    PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 -- The end of the last cycle, if it left both stores as their tokens say.
 CREATE TABLE quiet (

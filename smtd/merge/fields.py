@@ -67,7 +67,12 @@ class _Taken(NamedTuple):
 
 def _assembled(base: Record, other: Record, taken: dict[str, _Taken]) -> Record:
     """Return *base* with the fields *taken*, and with all that only a shelf has of either."""
-    opaque = other.opaque | base.opaque
+    opaque = base.opaque | {
+        name: pickled
+        for name, pickled in other.opaque.items()
+        if name not in base.opaque
+        and (name not in FIELDS or (pickled.expressed and canonical.same(base, other, name)))
+    }
     for field, found in taken.items():
         opaque.pop(field, None)
         if found.pickled is not None:
@@ -135,19 +140,46 @@ def _taken(field: str, record: Record) -> _Taken:
 
 
 def _text(before: str | None, left: str, right: str) -> str:
-    """Merge two texts that Sumatra's `comment` may have appended lines to."""
-    if _extends(left, right):
-        return left
-    if _extends(right, left):
-        return right
-    if before is None or not (_extends(left, before) and _extends(right, before)):
+    """Merge two texts that Sumatra's `comment` may have appended lines to.
+
+    A text that holds all lines of the other, in order, is the merged one; so a merge that was
+    cut short half way can be made again.
+    """
+    if not left or not right:
+        return left or right  # a change wins over a deletion
+    if before is not None and not (_holds(left, before) and _holds(right, before)):
         raise _Undecided
-    # A first comment starts without the line break that sets apart the later ones.
-    return left + "\n" + right[len(before) :].removeprefix("\n")
+    if _holds(left, right):
+        return left
+    if _holds(right, left):
+        return right
+    if before is None:
+        raise _Undecided
+    ours, theirs = _added(left, before), _added(right, before)
+    while ours and theirs and ours[0] == theirs[0]:  # both had that already
+        del ours[0], theirs[0]
+    return "\n".join([*_lines(left), *theirs])
 
 
-def _extends(text: str, start: str) -> bool:
-    return text == start or not start or text.startswith(start + "\n")
+def _lines(text: str) -> list[str]:
+    return text.split("\n") if text else []
+
+
+def _holds(text: str, part: str) -> bool:
+    rest = iter(_lines(text))
+    return all(line in rest for line in _lines(part))
+
+
+def _added(text: str, before: str) -> list[str]:
+    """Return the lines of *text* that are not those of *before*."""
+    old = _lines(before)
+    added = []
+    for line in _lines(text):
+        if old and line == old[0]:
+            del old[0]
+        else:
+            added.append(line)
+    return added
 
 
 def _tags(before: frozenset[str], left: frozenset[str], right: frozenset[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ saves: that is no deletion either.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smtd.records.canonical import Digest
@@ -36,9 +36,10 @@ def suspicion(agreed: int, missing: int, limit: DeletionLimit) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What smtd wrote last under a key of a store without a lock.
+    """One write of smtd under a key of a store without a lock.
 
-    *number* grows with every write; *restored* says how often it had to be written again.
+    *number* grows with every batch of writes; *restored* says how often in a row the same had
+    to be written again.
     """
 
     number: int
@@ -47,17 +48,19 @@ class Written:
     restored: int = 0
 
 
-def lost_updates(written: Mapping[Key, Written], now: Mapping[Key, Digest]) -> Collection[Key]:
-    """Return the keys whose last write was undone by a program that had read the store before.
+def lost_updates(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> dict[Key, Written]:
+    """Return the keys whose last writes were undone by a program that had read the store before.
 
+    *written* has the writes under each key, in order; the last of those undone is returned.
     Such a program puts back everything as it was when it read it. So a key that is as before
-    smtd's write was lost, not edited, unless a write as late or later is still there: then
-    whoever changed the key had seen it.
+    one of smtd's writes was lost, not edited, unless a write as late or later is still there:
+    then whoever changed the key had seen it.
     """
-    surviving = [write.number for key, write in written.items() if now.get(key) == write.after]
-    latest = max(surviving, default=-1)
+    last = {key: writes[-1] for key, writes in written.items() if writes}
+    latest = max((write.number for key, write in last.items() if now.get(key) == write.after), default=-1)
     return {
-        key
-        for key, write in written.items()
-        if write.number > latest and now.get(key) == write.before and write.before != write.after
+        key: last[key]
+        for key, writes in written.items()
+        if writes and now.get(key) != last[key].after
+        if any(write.number > latest and now.get(key) == write.before for write in writes)
     }

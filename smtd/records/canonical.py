@@ -42,11 +42,20 @@ _encoder = msgspec.msgpack.Encoder(order="sorted")
 def digest(record: Record) -> Digest:
     """Return the digest of what *record* says, without its label.
 
-    Raises RecordUnusable for a record whose content cannot be read without running it.
+    It is computed once for each object: records are not changed. Raises RecordUnusable for a
+    record whose content cannot be read without running it.
     """
-    return hashlib.blake2b(
-        _bytes([VERSION, *(_value(record, field) for field in FIELDS)]), digest_size=DIGEST_SIZE
-    ).digest()
+    known: Digest | None = record.__dict__.get("digest")
+    if known is None:
+        form = [VERSION, *(_value(record, field) for field in FIELDS)]
+        known = hashlib.blake2b(_bytes(form), digest_size=DIGEST_SIZE).digest()
+        set_digest(record, known)
+    return known
+
+
+def set_digest(record: Record, known: Digest) -> None:
+    """Let *record* have the digest that another process has computed for it."""
+    record.__dict__["digest"] = known
 
 
 def differences(left: Record, right: Record) -> list[str]:

@@ -26,7 +26,7 @@ class Key(NamedTuple):
         return f"{self.project}/{self.label}"
 
 
-class Executable(msgspec.Struct, frozen=True):
+class Executable(msgspec.Struct, frozen=True, array_like=True):
     """The program that ran."""
 
     path: str | None
@@ -35,7 +35,7 @@ class Executable(msgspec.Struct, frozen=True):
     options: str | None = ""
 
 
-class Repository(msgspec.Struct, frozen=True):
+class Repository(msgspec.Struct, frozen=True, array_like=True):
     """Where the code is; *type* is the name of Sumatra's class, such as GitRepository."""
 
     type: str
@@ -43,21 +43,21 @@ class Repository(msgspec.Struct, frozen=True):
     upstream: str | None = None
 
 
-class Parameters(msgspec.Struct, frozen=True):
+class Parameters(msgspec.Struct, frozen=True, array_like=True):
     """A parameter set: *type* is the class name, *content* what `str()` of the set gives."""
 
     type: str
     content: str
 
 
-class Component(msgspec.Struct, frozen=True):
+class Component(msgspec.Struct, frozen=True, array_like=True):
     """A launch mode or a data store: class name and the state that Sumatra gives it."""
 
     type: str
     parameters: dict[str, Any]
 
 
-class DataKey(msgspec.Struct, frozen=True):
+class DataKey(msgspec.Struct, frozen=True, array_like=True):
     """One data file, by path and SHA-1; *creation* is aware, in UTC."""
 
     path: str
@@ -66,7 +66,7 @@ class DataKey(msgspec.Struct, frozen=True):
     metadata: Metadata = {}
 
 
-class Dependency(msgspec.Struct, frozen=True):
+class Dependency(msgspec.Struct, frozen=True, array_like=True):
     """One module that the code used; *module* names the language, as in Sumatra."""
 
     module: str
@@ -77,7 +77,7 @@ class Dependency(msgspec.Struct, frozen=True):
     source: str | None = None
 
 
-class Platform(msgspec.Struct, frozen=True):
+class Platform(msgspec.Struct, frozen=True, array_like=True):
     """A machine that took part in the run."""
 
     architecture_bits: str | None = ""
@@ -91,7 +91,7 @@ class Platform(msgspec.Struct, frozen=True):
     version: str | None = ""
 
 
-class Pickled(msgspec.Struct, frozen=True):
+class Pickled(msgspec.Struct, frozen=True, array_like=True):
     """A value that only a shelf can hold whole: its pickle, never loaded but inertly.
 
     *digest* tells what the value says, however it was pickled. *expressed*: the modelled field
@@ -103,7 +103,7 @@ class Pickled(msgspec.Struct, frozen=True):
     expressed: bool = False
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, dict=True):
     """One captured run.
 
     `timestamp` is aware, in UTC; `duration` is in seconds. `opaque` maps an attribute of the

@@ -31,6 +31,21 @@ DATA_STORES = {
     "MirroredFileSystemDataStore": "sumatra.datastore.mirroredfs",
     "DavFsDataStore": "sumatra.datastore.davfs",
 }
+#: The arguments that Sumatra's constructors take: those that must be there, those that may.
+ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "SerialLaunchMode": (frozenset(), frozenset({"working_directory", "options"})),
+    "SerialTqdmLaunchMode": (frozenset(), frozenset({"working_directory", "options"})),
+    "DistributedLaunchMode": (
+        frozenset(),
+        frozenset({"n", "mpirun", "hosts", "options", "pfi_path", "working_directory"}),
+    ),
+    "SlurmMPILaunchMode": (frozenset(), frozenset({"n", "mpirun", "working_directory", "options"})),
+    "FileSystemDataStore": (frozenset({"root"}), frozenset()),
+    "ArchivingFileSystemDataStore": (frozenset({"root"}), frozenset({"archive"})),
+    "MirroredFileSystemDataStore": (frozenset({"root", "mirror_base_url"}), frozenset()),
+    "DavFsDataStore": (frozenset({"root", "dav_url"}), frozenset({"dav_user", "dav_pw"})),
+}
+
 LANGUAGES = {
     name: f"sumatra.dependency_finder.{name}" for name in ("python", "neuron", "matlab", "r", "genesis")
 }

@@ -9,7 +9,8 @@ at any time, without asking. Therefore:
 - `read` MUST return what the store holds at that moment, not what it held at a scan.
 - `write` MUST land a change only if the key still has the digest that the change expects,
   decided and written without a gap in which another program could write unseen, as far as the
-  kind of store allows (`Capabilities.exclusive_writes`). It MUST NOT touch any other record.
+  kind of store allows (`Capabilities.exclusive_writes`). It MUST store exactly what the record
+  says, or refuse the change. It MUST NOT touch any other record.
   It returns one result for each change; one change that fails MUST NOT keep the others back.
 - `token` MUST be equal between two calls only if nobody changed the store in between.
 - Nothing that a store holds is ever executed.

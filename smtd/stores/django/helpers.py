@@ -31,14 +31,19 @@ class SharedRows:
         if not rows:
             return []
         await self._refresh(db)
-        names = schema.names(self._columns)
-        missing = [row for row in dict.fromkeys(rows) if _hash(row) not in self._ids]
+        hashes = [_hash(row) for row in rows]
+        missing = {each: row for each, row in zip(hashes, rows, strict=True) if each not in self._ids}
         if missing:
-            await db.run_many(
-                f"INSERT INTO {self._table} ({names}) VALUES ({schema.marks(len(self._columns))})", missing
-            )
-            await self._refresh(db)
-        return [self._ids[_hash(row)] for row in rows]
+            await self._insert(db, missing)
+        return [self._ids[each] for each in hashes]
+
+    async def _insert(self, db: Connection, rows: dict[bytes, tuple[Any, ...]]) -> None:
+        names, marks = schema.names(self._columns), schema.marks(len(self._columns))
+        await db.run_many(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", list(rows.values()))
+        # Nobody else can insert meanwhile, so the new ids are those of the rows, in their order.
+        made = await db.fetch(f"SELECT id FROM {self._table} WHERE id > ? ORDER BY id", (self._last_id,))
+        self._ids.update(zip(rows, (row_id for (row_id,) in made), strict=True))
+        self._last_id = made[-1][0]
 
     async def _refresh(self, db: Connection) -> None:
         """Learn the rows that were added since the last time."""

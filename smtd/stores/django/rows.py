@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
-from smtd.records import literal, vocabulary
+from smtd.records import literal
 from smtd.records.parameters import content
 from smtd.records.record import (
     Component,
@@ -23,8 +23,8 @@ from smtd.records.record import (
     Platform,
     Record,
     Repository,
-    encode,
 )
+from smtd.stores.django import fitness
 
 #: The columns of one record, as `schema.SELECT_RECORDS` gives them.
 RECORD_COLUMNS = (
@@ -157,7 +157,7 @@ def columns(record: Record) -> Columns:
     Raises RecordUnusable for a record that the schema has no room for, or that Sumatra could
     not read from it (one such record keeps it from listing the whole project).
     """
-    _check(record)
+    fitness.check(record)
     scalars = [getattr(record, name) or "" for name in RECORD_COLUMNS]
     scalars[1] = moment(record.timestamp)
     scalars[3] = record.duration
@@ -181,28 +181,6 @@ def columns(record: Record) -> Columns:
         ),
         tags=sorted(tag for tag in record.tags if tag),
     )
-
-
-def _check(record: Record) -> None:
-    if record.beyond_words:
-        raise RecordUnusable(
-            f"its {' and '.join(record.beyond_words)} can be held by a shelf only, since"
-            " no text says the same"
-        )
-    encode(record)
-    content.meaning(record.parameters)
-    _known("launch mode", record.launch_mode.type, vocabulary.LAUNCH_MODES)
-    _known("data store", record.datastore.type, vocabulary.DATA_STORES)
-    _known("data store", record.input_datastore.type, vocabulary.DATA_STORES)
-    if record.repository is not None:
-        _known("repository", record.repository.type, vocabulary.REPOSITORIES)
-    for dependency in record.dependencies:
-        _known("language", dependency.module, vocabulary.LANGUAGES)
-
-
-def _known(what: str, name: str, known: dict[str, str]) -> None:
-    if name not in known:
-        raise RecordUnusable(f"Sumatra 0.8.1 knows no {what} {name!r}")
 
 
 def moment(value: datetime) -> str:

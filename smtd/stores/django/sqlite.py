@@ -32,7 +32,7 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.is_new = False
+        self.is_new = not _has_content(path)
         self._files = (path, Path(f"{path}-wal"))
         self._open = AsyncExitStack()
         self._db: Connection | None = None
@@ -56,7 +56,7 @@ class SqliteFile:
             if not await db.value("SELECT count(*) FROM sqlite_master"):
                 return None
             await _check(db, self.path)
-            self._db = db
+            self._db, self.is_new = db, False
         return self._db
 
     async def _connect(self) -> Connection:

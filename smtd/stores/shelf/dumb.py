@@ -14,78 +14,100 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
-from smtd.signature import NotSettled
+from smtd.signature import NotSettled, read_settled, signature
+from smtd.stores.base import Token
 
 BLOCK = 512
-Index: TypeAlias = dict[bytes, tuple[int, int]]
+#: Offset and length of a value in `.dat`.
+Place: TypeAlias = tuple[int, int]
+Index: TypeAlias = dict[bytes, Place]
 
 
 class DumbFile:
     """The three files of one dumb shelf."""
 
     name = "dbm.dumb"
-    exclusive_writes = False
+    exclusive_writes = False  # there is no lock that Sumatra would respect
 
     def __init__(self, base: Path) -> None:
+        self._base = base
         self._dat, self._dir, self._bak = (Path(f"{base}{end}") for end in (".dat", ".dir", ".bak"))
-        self.paths = (self._dat, self._dir, self._bak)
+        self._files = (self._dat, self._dir, self._bak)
+        self._was_there = False
 
-    def read(self) -> dict[bytes, bytes]:
+    def mark(self) -> Token:
+        """Return what the files look like from outside."""
+        return repr(signature(self._files)).encode()
+
+    def read(self) -> tuple[dict[bytes, bytes], Token]:
+        """Return every value by key, as of one moment, and the mark of that moment."""
+        values, seen = read_settled(self._files, self._values, what=f"the shelf {self._base}")
+        self._was_there = self._was_there or bool(values)
+        return values, repr(seen).encode()
+
+    def _values(self) -> dict[bytes, bytes]:
         """Return every value by key. Raises NotSettled for files that do not fit together."""
         index = self._index()
-        if not index:
+        if not self._dat.exists() and not index:
             return {}
         with open(self._dat, "rb") as data:
             size = os.fstat(data.fileno()).st_size
-            values = {}
-            for key, (start, length) in index.items():
-                if start + length > size:
-                    raise NotSettled("its index points behind the end of its data")
-                data.seek(start)
-                # The last value in the file has no padding yet; the next one will bring it.
-                whole = -(-length // BLOCK) * BLOCK
-                values[key] = data.read(whole).ljust(whole, b"\0")
-        return values
+            if size and not index:
+                raise NotSettled(f"its index {self._dir.name} is empty, but its data is not")
+            return {key: _value(data, place, size) for key, place in index.items()}
 
     def _index(self) -> Index:
-        index: Index = {}
         try:
             lines = self._dir.read_text("latin-1").splitlines()
         except FileNotFoundError:
-            if self._dat.exists():
+            if self._dat.exists() or self._bak.exists() or self._was_there:
                 raise NotSettled(
                     f"its index {self._dir.name} is missing (if it stays so, copy {self._bak.name} to it)"
                 ) from None
             return {}
-        for line in lines:
-            try:
-                key, (start, length) = ast.literal_eval(line)
-                index[key.encode("latin-1")] = (start + 0, length + 0)
-            except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError) as exc:
-                raise NotSettled(f"its index {self._dir.name} is damaged") from exc
-        return index
+        return dict(self._entry(line) for line in lines)
+
+    def _entry(self, line: str) -> tuple[bytes, Place]:
+        try:
+            key, (start, length) = ast.literal_eval(line)
+            name = key.encode("latin-1")
+        except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as exc:
+            raise NotSettled(f"its index {self._dir.name} is damaged") from exc
+        if not (type(start) is type(length) is int and start >= 0 and length >= 0):
+            raise NotSettled(f"its index {self._dir.name} is damaged")
+        return name, (start, length)
 
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         """Store *new* under *key* if the value still is *old*; say whether it was stored.
 
         The new value is appended and only then named in a new index, so that neither a crash
         nor a process that holds the old index ever sees less than a whole value. A lock keeps
-        other smtd processes away; Sumatra knows of none.
+        other smtd processes away; Sumatra knows of none. What Sumatra adds to the index in the
+        meantime is kept.
         """
-        if not self._dat.exists() and not self._dir.exists():
+        if not any(path.exists() for path in self._files):
             self._dir.touch()  # an empty index first: data without one is a damaged shelf
+        before = self._values()
+        if before.get(key) != old:
+            return False
         with open(self._dat, "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            place = self._index().get(key)
+            start = self._append(new)
             index = self._index()
-            if self.read().get(key) != old:
+            if index.get(key) != place or self._held(place) != old:
                 return False
-            index[key] = (self._append(new), len(new))
-            if self.read().get(key) != old:
-                return False
+            index[key] = (start, len(new))
             self._write_index(index)
         return True
+
+    def _held(self, place: Place | None) -> bytes | None:
+        if place is None:
+            return None
+        with open(self._dat, "rb") as data:
+            return _value(data, place, os.fstat(data.fileno()).st_size)
 
     def _append(self, value: bytes) -> int:
         """Append *value* at the start of a block and return its offset."""
@@ -106,6 +128,17 @@ class DumbFile:
         if self._dir.exists():
             _swap_in(self._bak, lambda path: shutil.copy2(self._dir, path))
         _swap_in(self._dir, lambda path: _copy_mode(self._dat, path.write_bytes(text), path))
+
+
+def _value(data: BinaryIO, place: Place, size: int) -> bytes:
+    """Read a value to the end of its last block, where it may have grown in place."""
+    start, length = place
+    if start + length > size:
+        raise NotSettled("its index points behind the end of its data")
+    data.seek(start)
+    # The last value in the file has no padding yet; the next one will bring it.
+    whole = -(-length // BLOCK) * BLOCK
+    return data.read(whole).ljust(whole, b"\0")
 
 
 def _copy_mode(source: Path, _written: int, path: Path) -> None:

@@ -17,6 +17,7 @@ import io
 import pickle
 import re
 import secrets
+import struct
 import sys
 import types
 from collections.abc import Callable
@@ -126,8 +127,21 @@ def stand_in(ref: Ref, base: type = Inert) -> Any:
         setattr(_module, name, found)
         sys.modules[_TOKEN] = _module
         _classes[ref, base] = found
-        _names[name.encode()] = f"c{ref.module}\n{ref.name}\n".encode()
+        _names[name.encode()] = _opcodes(ref)
     return found
+
+
+def _opcodes(ref: Ref) -> bytes:
+    """Return what brings the class *ref* onto the stack in protocol 2, without touching the memo.
+
+    A class inside a class is an attribute of that class, as Python itself writes it.
+    """
+    outer, dot, inner = ref.name.rpartition(".")
+    if not dot:
+        return f"c{ref.module}\n{ref.name}\n".encode()
+    name = inner.encode("utf-8", "surrogatepass")
+    owner = _opcodes(Ref(ref.module, outer))
+    return b"cbuiltins\ngetattr\n" + owner + b"X" + struct.pack("<I", len(name)) + name + b"\x86R"
 
 
 def new(module: str, name: str, state: Any = None, pairs: dict[Any, Any] | None = None) -> Inert:
@@ -143,6 +157,12 @@ def _text_bytes(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
         raise ValueError(encoding)
     return text.encode("latin1")
+
+
+def _inner_class(owner: Any, name: Any) -> Any:
+    if not isinstance(owner, _StandIn) or type(name) is not str:
+        raise TypeError("not a class inside a class")
+    return stand_in(Ref(owner.ref.module, f"{owner.ref.name}.{name}"))
 
 
 def _no_bytes() -> bytes:
@@ -161,6 +181,8 @@ _PLAIN: dict[Ref, Callable[..., Any]] = {
     Ref("builtins", "frozenset"): frozenset,
     Ref("__builtin__", "frozenset"): frozenset,
     Ref("_codecs", "encode"): _text_bytes,
+    Ref("builtins", "getattr"): _inner_class,
+    Ref("__builtin__", "getattr"): _inner_class,
     Ref("builtins", "bytes"): _no_bytes,
     Ref("__builtin__", "bytes"): _no_bytes,
 }
@@ -183,23 +205,14 @@ def load(data: bytes) -> Any:
     except MemoryError as exc:
         raise RecordUnusable("it asks for more memory than its size allows") from exc
     except Exception as exc:  # a broken pickle raises almost anything
-        raise RecordUnusable(f"it is no whole pickle ({type(exc).__name__}: {exc})") from exc
+        why = " ".join(str(exc).split())
+        raise RecordUnusable(f"it is no whole pickle ({type(exc).__name__}: {why})") from exc
 
 
 def dump(value: Any) -> bytes:
-    """Return a pickle of *value*, of protocol 2, in which Inert objects have their real names.
-
-    Raises RecordUnusable for a class inside a class, which protocol 2 cannot name.
-    """
+    """Return a pickle of *value*, of protocol 2, in which Inert objects have their real names."""
     data = pickle.dumps(value, protocol=2, fix_imports=False)
-    return _written.sub(lambda found: _real_name(found.group(1)), data)
-
-
-def _real_name(name: bytes) -> bytes:
-    real = _names[name]
-    if b"." in real.split(b"\n")[1]:
-        raise RecordUnusable(f"the class {real[1:-1].decode()!r} cannot be written")
-    return real
+    return _written.sub(lambda found: _names[found.group(1)], data)
 
 
 def digest(value: Any) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from smtd.errors import RecordUnusable
@@ -92,7 +93,14 @@ _MAY_BE_NONE = frozenset(("executable", "repository"))
 
 
 def _pickled(value: Any, *, expressed: bool = False) -> Pickled:
+    if isinstance(value, str):
+        return _pickled_text(value)
     return Pickled(inert.digest(value), inert.dump(value), expressed)
+
+
+@lru_cache(maxsize=256)
+def _pickled_text(text: str) -> Pickled:
+    return Pickled(inert.digest(text), inert.dump(text))
 
 
 def _placeholder(name: str, value: Any) -> Any:
@@ -120,7 +128,7 @@ def _state(value: Any, known: frozenset[str]) -> tuple[dict[str, Any], bool]:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or (isinstance(value, str) and is_plain(value)):
+    if value is None or (isinstance(value, str) and (value.isascii() or is_plain(value))):
         return value
     raise Beyond
 

@@ -5,12 +5,14 @@ The format is that of CPython's dbm/sqlite3.py; any Python reads it with its own
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from smtd.signature import NotSettled
+from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.stores.base import Token
 
 #: Seconds to wait for another process's lock.
 TIMEOUT = 10.0
@@ -23,24 +25,36 @@ class Sqlite3File:
     #: `smt` reads the whole value and writes it back in two steps, without a transaction.
     exclusive_writes = False
 
-    def __init__(self, base: Path) -> None:
-        self._path = base
-        self.paths = (base, Path(f"{base}-wal"))
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._was_there = False
 
-    def read(self) -> dict[bytes, bytes]:
-        """Return every value by key. Raises NotSettled while another process locks the file."""
-        if not self._path.exists():
-            return {}
+    def mark(self) -> Token:
+        """Return a digest of all that the file holds.
+
+        Its looks would not do: in WAL mode a mere reader changes the files.
+        """
+        return self.read()[1]
+
+    def read(self) -> tuple[dict[bytes, bytes], Token]:
+        """Return every value by key, and their mark."""
+        if not self._was_there and not self._path.exists():
+            return {}, b"absent"
         with self._open() as db:
-            return {bytes(key): bytes(value) for key, value in db.execute("SELECT key, value FROM Dict")}
+            rows = db.execute("SELECT key, value FROM Dict ORDER BY key").fetchall()
+        self._was_there = True
+        values = {_bytes(key): _bytes(value) for key, value in rows}
+        mark = hashlib.blake2b(digest_size=16)
+        for part in (part for item in values.items() for part in item):
+            mark.update(b"%d:%b" % (len(part), part))
+        return values, mark.digest()
 
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         """Store *new* under *key* if the value still is *old*; say whether it was stored."""
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
             row = db.execute("SELECT value FROM Dict WHERE key = CAST(? AS BLOB)", (key,)).fetchone()
-            if (None if row is None else bytes(row[0])) != old:
-                db.execute("ROLLBACK")
+            if (None if row is None else _bytes(row[0])) != old:
                 return False
             db.execute("REPLACE INTO Dict (key, value) VALUES (CAST(? AS BLOB), CAST(? AS BLOB))", (key, new))
             db.execute("COMMIT")
@@ -48,10 +62,20 @@ class Sqlite3File:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        """Connect to the file, which must be there; what is not committed is undone."""
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
         try:
             with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT, isolation_level=None)) as db:
                 db.execute("PRAGMA synchronous = FULL")
                 yield db
         except sqlite3.OperationalError as exc:
-            raise NotSettled(str(exc)) from exc
+            raise StoreUnreachable(f"the shelf {self._path} cannot be used: {exc}; try again later") from exc
+        except sqlite3.Error as exc:
+            raise StoreRefused(
+                f"the shelf {self._path} is damaged ({exc}); restore it from a backup"
+            ) from exc
+
+
+def _bytes(value: bytes | str) -> bytes:
+    """dbm writes bytes only; another program may have written text."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import anyio
@@ -15,18 +15,25 @@ import msgspec
 from anyio import to_thread
 
 from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
+from smtd.records import canonical
 from smtd.records.record import Key, Record, decode, encode
-from smtd.signature import CLOCK_TICK, NotSettled, Signature, age, read_settled, signature
+from smtd.signature import NotSettled
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.shelf import worker
 
 #: How often a write is tried again because somebody else wrote at the same moment.
 ATTEMPTS = 5
+#: Up to so many records are asked for by their labels; the whole project is not looked at then.
+FEW = 100
 Answer = TypeVar("Answer", worker.Records, worker.Written)
 
 
 class DbmFile(Protocol):
-    """One dbm file of some backend; blocking, called in threads only."""
+    """One dbm file of some backend; blocking, called in threads only.
+
+    Every method raises StoreUnreachable or StoreRefused, with the path, for a file that cannot
+    be used.
+    """
 
     @property
     def name(self) -> str:
@@ -36,15 +43,17 @@ class DbmFile(Protocol):
     def exclusive_writes(self) -> bool:
         """See Capabilities."""
 
-    @property
-    def paths(self) -> Sequence[Path]:
-        """The files that tell by their looks whether anybody has written."""
+    def mark(self) -> Token:
+        """Return what tells that the file is as it was; cheap."""
 
-    def read(self) -> dict[bytes, bytes]:
-        """Return every value by key. Raises NotSettled if it caught somebody writing."""
+    def read(self) -> tuple[dict[bytes, bytes], Token]:
+        """Return every value by key, as of one moment, and the mark of that moment."""
 
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
-        """Store *new* if the value still is *old*, safely against crashes; say whether."""
+        """Store *new* if the value still is *old*, safely against crashes; say whether.
+
+        Raises NotSettled if somebody else wrote at the same moment.
+        """
 
 
 class ShelfStore:
@@ -56,8 +65,8 @@ class ShelfStore:
         self.location = location
         self.capabilities = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True)
         self._file = file
-        self._known: Signature | None = None  # what the files looked like when they were read
-        self._traced: Signature | None = None  # the same, if only smtd has written since the scan
+        self._known: Token | None = None  # the mark of the file when it was read
+        self._traced: Token | None = None  # the same, if only smtd has written since the scan
         self._pickles: dict[str, bytes] = {}
         self._held: dict[str, tuple[bytes, dict[str, worker.Held]]] = {}
         self._one_at_a_time = anyio.Lock()
@@ -90,11 +99,13 @@ class ShelfStore:
         await self._refresh()
         found = {}
         for project in {key.project for key in keys} & self._pickles.keys():
-            records = await self._records(project)
-            for key in keys:
-                held = records.get(key.label) if key.project == project else None
+            labels = {key.label for key in keys if key.project == project}
+            records = await self._records(project, labels)
+            for label in labels:
+                key, held = Key(project, label), records.get(label)
                 if held is not None and not held.problem:
                     found[key] = decode(held.record)
+                    canonical.set_digest(found[key], held.digest)
         return found
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -107,37 +118,49 @@ class ShelfStore:
     async def token(self) -> Token | None:
         if self._traced is None:
             return None
-        # A file stamped within the last tick of the clock may still change unseen.
-        await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(self._traced))))
-        now = await to_thread.run_sync(signature, self._file.paths)
-        return _token(self._traced) if now == self._traced else None
+        return self._traced if await to_thread.run_sync(self._mark) == self._traced else None
 
     async def unchanged_since(self, token: Token) -> bool:
-        return token == _token(await to_thread.run_sync(signature, self._file.paths))
+        return token == await to_thread.run_sync(self._mark)
+
+    def _mark(self) -> Token:
+        with self._translating("read"):
+            return self._file.mark()
+
+    @contextmanager
+    def _translating(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise StoreUnreachable(f"the shelf {self.location} cannot be {what}: {exc.strerror}") from exc
 
     async def _refresh(self) -> None:
-        """Read the file's bytes again if anybody may have written to it."""
+        """Read the file again if anybody may have written to it."""
 
-        def read() -> tuple[dict[bytes, bytes], Signature] | None:
-            if self._known is not None and signature(self._file.paths) == self._known:
-                return None
-            return read_settled(self._file.paths, self._file.read, what=f"the shelf {self.location}")
+        def read() -> tuple[dict[bytes, bytes], Token] | None:
+            with self._translating("read"):
+                if self._known is not None and self._file.mark() == self._known:
+                    return None
+                return self._file.read()
 
-        try:
-            found = await to_thread.run_sync(read)
-        except OSError as exc:
-            raise StoreUnreachable(f"the shelf {self.location} cannot be read: {exc.strerror}") from exc
-        if found is not None:
+        if (found := await to_thread.run_sync(read)) is not None:
             values, self._known = found
             self._pickles = {key.decode("utf-8", "surrogateescape"): value for key, value in values.items()}
 
-    async def _records(self, project: str) -> Mapping[str, worker.Held]:
+    async def _records(
+        self, project: str, labels: Collection[str] | None = None
+    ) -> Mapping[str, worker.Held]:
+        """Return all records of a project, or at least those of *labels*."""
         pickle = self._pickles[project]
         cached = self._held.get(project)
-        if cached is None or cached[0] != pickle:
-            answer = await self._ask(project, worker.Read(pickle), worker.Records)
-            cached = self._held[project] = (pickle, {held.label: held for held in answer.held})
-        return cached[1]
+        if cached is not None and cached[0] == pickle:
+            return cached[1]
+        few = None if labels is None or len(labels) > FEW else list(labels)
+        answer = await self._ask(project, worker.Read(pickle, few), worker.Records)
+        found = {held.label: held for held in answer.held}
+        if few is None:
+            self._held[project] = (pickle, found)
+        return found
 
     async def _write_project(self, project: str, changes: list[Change]) -> dict[Key, Outcome]:
         outcomes = {change.key: unfit for change in changes if (unfit := _unfit(change))}
@@ -164,17 +187,14 @@ class ShelfStore:
         key = project.encode("utf-8", "surrogateescape")
 
         def swap() -> bool:
-            return self._file.replace(key, old, new)
+            try:
+                with self._translating("written"):
+                    return self._file.replace(key, old, new)
+            except NotSettled:
+                return False
 
         with anyio.CancelScope(shield=True):
-            try:
-                done = await to_thread.run_sync(swap)
-            except NotSettled:
-                done = False
-            except OSError as exc:
-                raise StoreUnreachable(
-                    f"the shelf {self.location} cannot be written: {exc.strerror}"
-                ) from exc
+            done = await to_thread.run_sync(swap)
         if done:
             await self._trace(project, new)
         return done
@@ -214,10 +234,6 @@ class ShelfStore:
             raise StoreRefused(f"{where} cannot be read: {answer.problem}; restore it from a backup")
         assert isinstance(answer, expected)
         return answer
-
-
-def _token(seen: Signature) -> Token:
-    return repr(seen).encode()
 
 
 def _size(request: worker.Read | worker.Write) -> int:

@@ -6,6 +6,8 @@ ever holds an object of a pickle: only canonical records, encoded.
 
 from __future__ import annotations
 
+import gc
+import os
 import resource
 import sys
 from typing import Any
@@ -20,9 +22,10 @@ from smtd.stores.shelf import inert, reading, writing
 
 
 class Read(msgspec.Struct, tag=True):
-    """Ask for the records in the pickle of one project."""
+    """Ask for the records in the pickle of one project, or only those of *labels*."""
 
     pickle: bytes
+    labels: list[str] | None = None
 
 
 class Wish(msgspec.Struct):
@@ -83,8 +86,12 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # One request and then the end: collecting garbage, and freeing it, is time for nothing.
+    gc.disable()
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Read | Write)
     sys.stdout.buffer.write(msgspec.msgpack.encode(answer(request)))
+    sys.stdout.buffer.flush()
+    os._exit(0)
 
 
 def answer(request: Read | Write) -> Records | Written | Failed:
@@ -92,12 +99,13 @@ def answer(request: Read | Write) -> Records | Written | Failed:
     try:
         project = {} if request.pickle is None else _project(request.pickle)
         if isinstance(request, Read):
-            return Records([_held(label, pickled) for label, pickled in project.items()])
+            wanted = project if request.labels is None else project.keys() & set(request.labels)
+            return Records([_held(label, project[label]) for label in wanted])
         results = [_fulfil(project, wish) for wish in request.wishes]
         changed = "" in results
         return Written(inert.dump(project) if changed else None, results)
     except (RecordUnusable, RecursionError, MemoryError) as exc:
-        return Failed(str(exc) or type(exc).__name__)
+        return Failed(_showable(str(exc)) or type(exc).__name__)
 
 
 def _project(pickle: bytes) -> dict[str, Any]:
@@ -111,19 +119,22 @@ def _held(label: str, pickled: Any) -> Held:
     try:
         record = reading.record(label, pickled)
         return Held(label, canonical.digest(record), encode(record), is_final(record))
-    except (RecordUnusable, RecursionError) as exc:
-        return Held(_showable(label), problem=str(exc))
+    except RecordUnusable as exc:
+        return Held(_showable(label), problem=_showable(str(exc)))
+    except Exception as exc:  # noqa: BLE001 - it is made of whatever somebody pickled
+        return Held(_showable(label), problem=_showable(f"{type(exc).__name__}: {exc}"))
 
 
-def _showable(label: str) -> str:
-    return label.encode("utf-8", "backslashreplace").decode()
+def _showable(text: str) -> str:
+    """Return *text* on one line and in Unicode."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
 def _fulfil(project: dict[str, Any], wish: Wish) -> str:
     pickled = project.get(wish.label)
     try:
         held = None if pickled is None else canonical.digest(reading.record(wish.label, pickled))
-    except RecordUnusable:
+    except Exception:  # noqa: BLE001 - as above: it cannot be read, so it is not what was expected
         return "stale"
     if held != wish.expect:
         return "stale"

@@ -1,0 +1,78 @@
+"""Could Sumatra read a record back from the tables? One that it cannot keeps it from listing any.
+
+Sumatra calls constructors with what the tables hold; each rule here is one of their ways to fail
+(seen with Sumatra 0.8.1, tests/stores/test_django_sumatra.py).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from smtd.errors import RecordUnusable
+from smtd.records import vocabulary
+from smtd.records.parameters import content
+from smtd.records.record import Component, Parameters, Record
+
+#: What `records.Record` wants of a label.
+_LABEL = re.compile(r"\w")
+#: Names that the package `parameters` keeps for itself.
+_RESERVED = frozenset(("parameters", "names"))
+
+
+def check(record: Record) -> None:
+    """Raise RecordUnusable, with the reason, for a record that Sumatra could not read back."""
+    if record.beyond_words:
+        raise RecordUnusable(
+            f"its {' and '.join(record.beyond_words)} can be held by a shelf only: no text says the same"
+        )
+    if not _LABEL.match(record.label):
+        raise RecordUnusable("Sumatra cannot read a label that does not begin with a letter or digit")
+    if record.executable is None or not record.executable.path or record.repository is None:
+        raise RecordUnusable("Sumatra cannot read a record without an executable or a repository")
+    _check_parameters(record.parameters)
+    _known("repository", record.repository.type, vocabulary.REPOSITORIES)
+    _check_component("launch mode", record.launch_mode, vocabulary.LAUNCH_MODES)
+    _check_component("data store", record.datastore, vocabulary.DATA_STORES)
+    _check_component("data store", record.input_datastore, vocabulary.DATA_STORES)
+    for dependency in record.dependencies:
+        _known("language", dependency.module, vocabulary.LANGUAGES)
+
+
+def _known(what: str, name: str, known: dict[str, str]) -> None:
+    if name not in known:
+        raise RecordUnusable(f"Sumatra 0.8.1 knows no {what} {name!r}")
+
+
+def _check_component(what: str, value: Component, known: dict[str, str]) -> None:
+    _known(what, value.type, known)
+    needed, possible = vocabulary.ARGUMENTS[value.type]
+    names = value.parameters.keys()
+    if not needed <= names <= needed | possible:
+        raise RecordUnusable(
+            f"Sumatra 0.8.1 makes no {value.type} of {', '.join(sorted(names)) or 'nothing'}"
+        )
+
+
+def _check_parameters(parameters: Parameters) -> None:
+    if parameters.type not in content.TYPES and parameters.type != "str":
+        raise RecordUnusable(f"Sumatra 0.8.1 knows no parameters of type {parameters.type!r}")
+    if parameters.type == "NTParameterSet":
+        _check_nested(content.read(parameters), parameters.content)
+    if parameters.type == "YAMLParameterSet" and not isinstance(content.read(parameters), dict):
+        raise RecordUnusable("Sumatra cannot read a YAMLParameterSet that is not a dictionary")
+
+
+def _check_nested(values: Any, text: str) -> None:
+    if not values:
+        raise RecordUnusable("Sumatra cannot read an empty NTParameterSet from a database")
+    if re.search(r"\b(nan|inf)\b", text):
+        raise RecordUnusable("Sumatra cannot read nan or inf in an NTParameterSet")
+    if _RESERVED & set(_names(values)):
+        raise RecordUnusable("Sumatra allows no parameter called 'parameters' or 'names'")
+
+
+def _names(values: Any) -> list[Any]:
+    if not isinstance(values, dict):
+        return []
+    return [*values, *(name for value in values.values() for name in _names(value))]
