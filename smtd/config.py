@@ -47,7 +47,8 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     poll_interval: str = "30s"
 
     def __repr__(self) -> str:
-        return f"Store({self.location!r})"  # never a secret
+        location = re.sub(r"//[^@/]*@", "//", self.location)
+        return f"Store({location!r})"  # never a secret
 
 
 class MaxDeletes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

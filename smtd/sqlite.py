@@ -24,13 +24,29 @@ class Connection:
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
 
+    @property
+    def raw(self) -> aiosqlite.Connection:
+        """The connection beneath."""
+        return self._db
+
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""
-        rows: list[Row] = []
         with CancelScope(shield=True):
-            async with self._db.execute(sql, parameters) as cursor:
-                while page := await cursor.fetchmany(PAGE):
-                    rows.extend(tuple(row) for row in page)
+            try:
+                rows = await self._fetch(sql, parameters)
+            except sqlite3.OperationalError as exc:
+                if "decode" not in str(exc):
+                    raise
+                # One text that is not Unicode must not keep all others back.
+                self._db.text_factory = _lenient
+                rows = await self._fetch(sql, parameters)
+        return rows
+
+    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        rows: list[Row] = []
+        async with self._db.execute(sql, parameters) as cursor:
+            while page := await cursor.fetchmany(PAGE):
+                rows.extend(tuple(row) for row in page)
         return rows
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
@@ -96,6 +112,10 @@ async def connect(path: str, *, patience: float = 10.0) -> AsyncIterator[Connect
             if db.in_transaction:
                 await db.rollback()
             await db.close()
+
+
+def _lenient(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 def is_busy(exc: sqlite3.Error) -> bool:

@@ -7,7 +7,7 @@ fails is reported and the rest goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from smtd.engine.pair import Pair
@@ -41,6 +41,7 @@ class _Write:
     expect: Digest | None
     before: Record | None
     origin: Record | None = None
+    encoded: bytes | None = None  # the record, as the journal will keep it
 
 
 class Executor:
@@ -82,7 +83,11 @@ class Executor:
                     self.stale.add(action.key)
                     continue
                 digests = Both(action.digest, action.digest)
-                agreements.append(Agreement(action.key, digests, record))
+                try:
+                    agreements.append(Agreement(action.key, digests, record, encode(record)))
+                except RecordUnusable as exc:
+                    failure = Failure(action.key.project, action.key.label, Side.LEFT.value, str(exc))
+                    self._report.failed.append(failure)
             await self._pair.journal.advance(agreements=agreements, ended=[each.key for each in agreements])
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
@@ -137,13 +142,21 @@ class Executor:
 
     async def _write(self, sides: Sequence[list[_Write]]) -> None:
         """Write to one side, or to both of them (a merge), and agree on what has arrived."""
-        writes = [write for side in sides for write in self._recordable(side)]
+        writes = self._recordable([write for side in sides for write in side])
         if not writes:
             return
         await self._pair.journal.intend(
             self._cycle,
             [
-                Intent(write.key, write.side, write.expect, write.digest, write.before, write.origin)
+                Intent(
+                    write.key,
+                    write.side,
+                    write.expect,
+                    write.digest,
+                    write.before,
+                    write.origin,
+                    None if write.before is None else write.record,
+                )
                 for write in writes
             ],
         )
@@ -156,17 +169,20 @@ class Executor:
             arrived |= landed
         await self._settle(arrived, unsure, writes)
 
-    def _recordable(self, writes: list[_Write]) -> Iterator[_Write]:
-        """Give the writes whose records the journal can hold; the others fail here."""
+    def _recordable(self, writes: Sequence[_Write]) -> list[_Write]:
+        """Return the writes whose records the journal can hold; the others fail, in both halves."""
+        ready, failed = [], set()
         for write in writes:
             try:
-                for record in (write.record, write.before):
-                    if record is not None:
-                        encode(record)
+                if write.before is not None:
+                    encode(write.before)
+                encoded = None if write.record is None else encode(write.record)
             except RecordUnusable as exc:
                 self._fail(write, str(exc))
+                failed.add(write.key)
             else:
-                yield write
+                ready.append(replace(write, encoded=encoded))
+        return [write for write in ready if write.key not in failed]
 
     async def _write_side(self, side: Side, writes: Sequence[_Write]) -> dict[_Write, Digest | None]:
         """Write to one side; return the writes that arrived, with the digests read back."""
@@ -228,7 +244,7 @@ class Executor:
                 agreements[write.key] = Agreement(write.key, Both(digest, digest), write.origin)
             elif write.record is not None and write.digest is not None:
                 left, right = (held.get((write.key, side)) or write.digest for side in SIDES)
-                agreements[write.key] = Agreement(write.key, Both(left, right), write.record)
+                agreements[write.key] = Agreement(write.key, Both(left, right), write.record, write.encoded)
         await self._pair.journal.advance(
             agreements=list(agreements.values()),
             forgotten=[write.key for write in arrived if write.record is None],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import anyio
 import msgspec
@@ -12,9 +11,9 @@ from smtd.engine import plan as planning
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
+from smtd.engine.recover import Moved, recover
 from smtd.engine.report import Failure, PairReport, blank
-from smtd.errors import SmtdError
-from smtd.journal.pair import Agreement, Begun, Landed, recovered
+from smtd.errors import SmtdError, StoreUnreachable
 from smtd.merge import guards
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
@@ -44,14 +43,14 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     if dry_run:
-        _tell(await _planned(pair, report, progress, dry_run=True), report)
+        _tell(await _foreseen(pair, report, progress), report)
         return report
     cycle = await pair.journal.begin_cycle()
     stale: set[Key] = set()
     for _ in range(ROUNDS):
         try:
             plan = await _planned(pair, report, progress, dry_run=False)
-        except _Moved as moved:
+        except Moved as moved:
             stale = {moved.key}
             continue
         _leave(plan, report)
@@ -68,19 +67,14 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     return report
 
 
-class _Moved(Exception):
-    """A record changed between the scan and a look at it: scan again."""
-
-    def __init__(self, key: Key) -> None:
-        super().__init__(str(key))
-        self.key = key
-
-
-class Agreed(NamedTuple):
-    """What is agreed, and the common ancestors that the journal does not have yet."""
-
-    digests: Mapping[Key, Both[Digest]]
-    ancestors: Mapping[Key, Record]
+async def _foreseen(pair: Pair, report: PairReport, progress: Progress) -> Plan:
+    """Return the plan that a cycle would carry out."""
+    for _ in range(ROUNDS):
+        try:
+            return await _planned(pair, report, progress, dry_run=True)
+        except Moved:
+            continue
+    raise StoreUnreachable("the records change faster than they can be looked at; try again later")
 
 
 async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_run: bool) -> Plan:
@@ -93,7 +87,7 @@ async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_ru
         else pair.policy.projects
     )
     now = scans.map(lambda scan: scan.digests)
-    agreed = await _recovered(pair, now, dry_run)
+    agreed = await recover(pair, now, dry_run=dry_run)
     lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
     plan = planning.draft(Known(agreed.digests, scans, lost), pair.policy)
     await _decide_merges(pair, plan, agreed.ancestors)
@@ -120,45 +114,6 @@ async def _scanned(pair: Pair) -> Both[Scan]:
     if errors:
         raise errors[0]
     return Both(found[Side.LEFT], found[Side.RIGHT])
-
-
-async def _recovered(pair: Pair, now: Both[Mapping[Key, Digest]], dry_run: bool) -> Agreed:
-    """Return what is agreed, after the writes that a crash left undecided are understood.
-
-    A begun write that is found in its store has landed: what the other side held when it
-    began, which that write contains, is what both sides have in common.
-    """
-    begun = [each for each in await pair.journal.begun() if pair.policy.covers(each.key)]
-    agreements = [await _common(pair, write) for write in recovered(begun, now).values()]
-    if begun and not dry_run:
-        await pair.journal.advance(
-            agreements=agreements,
-            landed=[
-                Landed(write.key, write.side, write.expect, write.result)
-                for write in begun
-                if write.result is not None
-                and now[write.side].get(write.key) == write.result
-                and not pair.stores[write.side].capabilities.exclusive_writes
-            ],
-            ended={write.key for write in begun},
-        )
-    agreed = await pair.journal.agreed(pair.policy.projects)
-    found = {each.key: each for each in agreements}
-    return Agreed(
-        agreed | {key: each.digests for key, each in found.items()},
-        {key: each.record for key, each in found.items()},
-    )
-
-
-async def _common(pair: Pair, write: Begun) -> Agreement:
-    """Return what both sides have in common after *write* has landed."""
-    ancestor = write.origin
-    if ancestor is None:
-        ancestor = (await pair.stores[write.side].read([write.key])).get(write.key)
-        if ancestor is None or canonical.digest(ancestor) != write.result:
-            raise _Moved(write.key)
-    digest = canonical.digest(ancestor)
-    return Agreement(write.key, Both(digest, digest), ancestor)
 
 
 async def _lost(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> dict[Key, Written]:

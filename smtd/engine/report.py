@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -75,9 +76,19 @@ class PairReport(msgspec.Struct):
     def swapped(self) -> PairReport:
         """The same report, with the sides named the other way round."""
         failed = [
-            msgspec.structs.replace(failure, side=Side(failure.side).other.value) for failure in self.failed
+            msgspec.structs.replace(each, side=Side(each.side).other.value, error=_swapped(each.error))
+            for each in self.failed
         ]
-        return msgspec.structs.replace(self, left=self.right, right=self.left, failed=failed)
+        held = [
+            msgspec.structs.replace(each, reason=_swapped(each.reason), next=_swapped(each.next))
+            for each in self.held
+        ]
+        return msgspec.structs.replace(self, left=self.right, right=self.left, failed=failed, held=held)
+
+
+def _swapped(text: str) -> str:
+    """Return a sentence of ours with the sides named the other way round."""
+    return re.sub(r"\b(left|right)(?= store)", lambda found: Side(found[1]).other.value, text)
 
 
 def blank(name: str, locations: Both[str]) -> PairReport:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from anyio import CancelScope, to_thread
 
 from smtd.errors import JournalError
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
-from smtd.sqlite import Connection, connect
+from smtd.sqlite import Connection, Row, connect
 
 #: Raise this with any change of schema.sql, and add a migration.
 VERSION = 1
@@ -63,6 +64,37 @@ class Journal:
             yield journal
 
 
+class _JournalConnection(Connection):
+    """A connection whose errors are the journal's, so that none is taken for a store's."""
+
+    def __init__(self, db: Connection, path: Path) -> None:
+        super().__init__(db.raw)
+        self._path = path
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        with _translating(self._path):
+            return await super().fetch(sql, parameters)
+
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        with _translating(self._path):
+            return await super().run(sql, parameters)
+
+    async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        with _translating(self._path):
+            await super().run_many(sql, rows)
+
+
+@contextmanager
+def _translating(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise JournalError(
+            f"the journal {path} cannot be used: {exc}; if it stays so, move it away"
+            " (smtd then adopts the stores anew and deletes nothing)"
+        ) from exc
+
+
 @asynccontextmanager
 async def open_journal(directory: Path) -> AsyncIterator[Journal]:
     """Open the journal in the state directory, making both if they are not there.
@@ -72,16 +104,14 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
     path = directory / "journal.sqlite"
     try:
         await to_thread.run_sync(partial(directory.mkdir, mode=0o700, parents=True, exist_ok=True))
-        async with connect(str(path)) as db:
-            await _prepare(db, path)
-            yield Journal(db, directory)
-    except sqlite3.Error as exc:
-        raise JournalError(
-            f"the journal {path} cannot be used: {exc}; if it stays so, move it away"
-            " (smtd then adopts the stores anew and deletes nothing)"
-        ) from exc
     except OSError as exc:
         raise JournalError(f"the state directory {directory} cannot be used: {exc.strerror}") from exc
+    async with AsyncExitStack() as stack:
+        with _translating(path):
+            raw = await stack.enter_async_context(connect(str(path)))
+        db = _JournalConnection(raw, path)
+        await _prepare(db, path)
+        yield Journal(db, directory)
 
 
 async def _prepare(db: Connection, path: Path) -> None:

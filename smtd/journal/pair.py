@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from smtd.errors import JournalError, RecordUnusable
 from smtd.merge.guards import Written
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, decode, encode
 from smtd.sqlite import Connection
@@ -28,8 +29,8 @@ _ZLIB = b"\x78"
 class Intent:
     """A write of *side* that is about to begin: the digests before and after it (None: absent).
 
-    *before* is the record that it overwrites or deletes. *origin* is the record of the other
-    side, if that is not the result itself (a merge).
+    *before* is the record that it overwrites or deletes, *wanted* the one that it overwrites it
+    with. *origin* is the record of the other side, if that is not the wanted one (a merge).
     """
 
     key: Key
@@ -38,6 +39,7 @@ class Intent:
     result: Digest | None
     before: Record | None
     origin: Record | None = None
+    wanted: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,19 @@ class Begun:
     side: Side
     expect: Digest | None
     result: Digest | None
+    before: Record | None
+    wanted: Record | None
     origin: Record | None
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A key on which both sides agree: their digests and the record."""
+    """A key on which both sides agree: their digests and the record (and that encoded, if known)."""
 
     key: Key
     digests: Both[Digest]
     record: Record
+    encoded: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,9 @@ class PairJournal:
                 ],
             )
             await self._db.run_many(
-                "INSERT OR REPLACE INTO intent (pair, project, label, side, expect, result, origin)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO intent"
+                " (pair, project, label, side, expect, result, before, wanted, origin)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         self._pair,
@@ -128,7 +134,7 @@ class PairJournal:
                         intent.side.value,
                         intent.expect,
                         intent.result,
-                        None if intent.origin is None else _pack(intent.origin),
+                        *map(_pack_any, (intent.before, intent.wanted, intent.origin)),
                     )
                     for intent in intents
                 ],
@@ -182,17 +188,16 @@ class PairJournal:
         )
         await self._db.run_many(
             "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
-            [(self._pair, *each.key, _pack(each.record)) for each in agreements],
+            [(self._pair, *each.key, _pack(each.record, each.encoded)) for each in agreements],
         )
 
     async def begun(self) -> list[Begun]:
         """Return the intents that a crash left behind."""
         return [
-            Begun(
-                Key(project, label), Side(side), expect, result, None if origin is None else _unpack(origin)
-            )
-            for project, label, side, expect, result, origin in await self._db.fetch(
-                "SELECT project, label, side, expect, result, origin FROM intent WHERE pair = ?",
+            Begun(Key(project, label), Side(side), expect, result, *map(_unpack_any, records))
+            for project, label, side, expect, result, *records in await self._db.fetch(
+                "SELECT project, label, side, expect, result, before, wanted, origin FROM intent"
+                " WHERE pair = ?",
                 (self._pair,),
             )
         ]
@@ -233,19 +238,6 @@ class PairJournal:
             )
 
 
-def recovered(begun: Sequence[Begun], now: Both[Mapping[Key, Digest]]) -> dict[Key, Begun]:
-    """Return, by key, the begun write that is known to have landed, if its sides differ now.
-
-    What the other side held when that write began is then the common ancestor of both.
-    """
-    found = {}
-    for each in begun:
-        landed = each.result is not None and now[each.side].get(each.key) == each.result
-        if landed and any(now[side].get(each.key) != each.result for side in SIDES):
-            found[each.key] = each
-    return found
-
-
 def _action(intent: Intent) -> str:
     return "delete" if intent.result is None else "update"
 
@@ -258,14 +250,28 @@ def _archived(record: Record) -> bytes:
     return zlib.compress(encode(record))
 
 
-def _pack(record: Record) -> bytes:
+def _pack(record: Record, encoded: bytes | None = None) -> bytes:
     """Return *record* encoded, and compressed if it is large.
 
     An encoded record is a list; no compressed data begins like one.
     """
-    data = encode(record)
+    data = encode(record) if encoded is None else encoded
     return data if len(data) < _LARGE else zlib.compress(data, _COMPRESSION)
 
 
 def _unpack(data: bytes) -> Record:
-    return decode(zlib.decompress(data) if data[:1] == _ZLIB else data)
+    try:
+        return decode(zlib.decompress(data) if data[:1] == _ZLIB else data)
+    except (RecordUnusable, zlib.error, TypeError) as exc:
+        raise JournalError(
+            f"a record in the journal is damaged ({exc}); move the journal away"
+            " (smtd then adopts the stores anew and deletes nothing)"
+        ) from exc
+
+
+def _pack_any(record: Record | None) -> bytes | None:
+    return None if record is None else _pack(record)
+
+
+def _unpack_any(data: bytes | None) -> Record | None:
+    return None if data is None else _unpack(data)

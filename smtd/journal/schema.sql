@@ -25,7 +25,8 @@ CREATE TABLE ancestor (
     PRIMARY KEY (pair, project, label)
 );
 -- Writes that have begun and are not known to have ended: the digest that the key had and that it is
--- to have (NULL: none). `origin` is what the other side held, where that is not the result itself.
+-- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
+-- `origin` is what the other side held, where that is not the result itself.
 CREATE TABLE intent (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -33,6 +34,8 @@ CREATE TABLE intent (
     side TEXT NOT NULL,
     expect BLOB,
     result BLOB,
+    before BLOB,
+    wanted BLOB,
     origin BLOB,
     PRIMARY KEY (pair, project, label, side)
 ) WITHOUT ROWID;

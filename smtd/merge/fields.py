@@ -98,6 +98,26 @@ def mended(before: Record, after: Record) -> Record:
     return msgspec.structs.replace(after, **taken) if taken else after
 
 
+def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
+    """Say whether *now* is an edit of *wanted*, rather than of *before* (None: there was none).
+
+    It is if it has any of what made *wanted* out of *before*.
+    """
+    if before is None:
+        return not _differ(now, wanted)
+    for field in canonical.differences(before, wanted):
+        if field == "tags":
+            if now.tags & (wanted.tags - before.tags) or (before.tags - wanted.tags) - now.tags:
+                return True
+        elif canonical.same(now, wanted, field):
+            return True
+        elif field in ("reason", "outcome"):
+            added = _added(getattr(wanted, field) or "", getattr(before, field) or "")
+            if set(added) & set(_lines(getattr(now, field) or "")):
+                return True
+    return False
+
+
 class _Undecided(Exception):
     """Both sides changed a field, and differently."""
 
@@ -147,8 +167,12 @@ def _text(before: str | None, left: str, right: str) -> str:
     """
     if not left or not right:
         return left or right  # a change wins over a deletion
-    if before is not None and not (_holds(left, before) and _holds(right, before)):
-        raise _Undecided
+    if before is not None:
+        for longer, shorter in ((left, right), (right, left)):
+            if _holds(longer, before) and _holds(before, shorter):  # one added lines, one removed some
+                return "\n".join(_added(longer, "\n".join(_added(before, shorter))))
+        if not (_holds(left, before) and _holds(right, before)):
+            raise _Undecided
     if _holds(left, right):
         return left
     if _holds(right, left):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -65,7 +66,8 @@ def _meaning(type_name: str, content: str) -> Any:
 
 
 def _said(type_name: str, values: Any) -> Any:
-    return plain(nested.meaning(values) if type_name == "NTParameterSet" else values)
+    # Not `plain`: aliases of YAML would be written out in full before anybody counts them.
+    return _bounded(nested.meaning(values) if type_name == "NTParameterSet" else values)
 
 
 def _dictionary_in(content: str) -> tuple[Any, str]:
@@ -171,6 +173,27 @@ def plain(value: Any) -> Any:
     Two values give the same exactly if they mean the same: a tuple is a list, a key is text,
     a float is its bits (not a number equals itself). Raises RecordUnusable for other types.
     """
+    try:
+        written = marshal.dumps(value, 2)
+    except ValueError:
+        return _bounded(value)
+    if len(written) > _SMALL:
+        return _bounded(value)
+    known = _known.get(written)
+    if known is None:
+        if len(_known) > _MOST_KNOWN:
+            _known.clear()
+        known = _known[written] = _bounded(value)
+    return known
+
+
+#: The same small values (a data store, the metadata of a file) come with one record after another.
+#: Their marshalled bytes tell types and order exactly.
+_known: dict[bytes, Any] = {}
+_SMALL, _MOST_KNOWN = 400, 2000
+
+
+def _bounded(value: Any) -> Any:
     try:
         return _plain(value, [_MOST_VALUES])
     except RecursionError as exc:

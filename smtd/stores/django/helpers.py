@@ -31,11 +31,11 @@ class SharedRows:
         if not rows:
             return []
         await self._refresh(db)
-        hashes = [_hash(row) for row in rows]
-        missing = {each: row for each, row in zip(hashes, rows, strict=True) if each not in self._ids}
+        hashes = {row: _hash(row) for row in dict.fromkeys(rows)}
+        missing = {each: row for row, each in hashes.items() if each not in self._ids}
         if missing:
             await self._insert(db, missing)
-        return [self._ids[each] for each in hashes]
+        return [self._ids[hashes[row]] for row in rows]
 
     async def _insert(self, db: Connection, rows: dict[bytes, tuple[Any, ...]]) -> None:
         names, marks = schema.names(self._columns), schema.marks(len(self._columns))

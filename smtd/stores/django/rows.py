@@ -23,6 +23,7 @@ from smtd.records.record import (
     Platform,
     Record,
     Repository,
+    is_plain,
 )
 from smtd.stores.django import fitness
 
@@ -64,6 +65,7 @@ def record(row: Sequence[Any], parts: Parts) -> Record:
     """
     values = dict(zip(RECORD_COLUMNS, row, strict=False))
     executable, repository = row[12:16], row[16:19]
+    _check_types(row, parts)
     values["timestamp"] = _moment(values["timestamp"])
     parameters = Parameters(row[19], row[20])
     try:
@@ -84,6 +86,35 @@ def record(row: Sequence[Any], parts: Parts) -> Record:
         dependencies=tuple(_dependency(*found) for found in parts.dependencies),
         platforms=tuple(_platform(*found) for found in parts.platforms),
     )
+
+
+_DURATION = RECORD_COLUMNS.index("duration")
+
+
+def _check_types(row: Sequence[Any], parts: Parts) -> None:
+    """Refuse what SQLite stores but no column is for: it keeps any value in any column."""
+    for part in (
+        row[13:],
+        parts.tags,
+        *parts.input_data,
+        *parts.output_data,
+        *parts.dependencies,
+        *parts.platforms,
+    ):
+        if not all(value is None or _is_text(value) for value in part):
+            raise RecordUnusable("it has a value that is not text where only text may be")
+    for place, value in enumerate(row[:13]):
+        if place == _DURATION:
+            if not (value is None or isinstance(value, (int, float))):
+                raise RecordUnusable(f"its duration {literal.shortened(str(value))} is no number")
+        elif not (value is None or _is_text(value)):
+            raise RecordUnusable("it has a value that is not text where only text may be")
+    if any(value is None for value in (row[12], row[16], *row[19:])):
+        raise RecordUnusable("a row that it refers to is gone, or was never there")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and (value.isascii() or is_plain(value))
 
 
 def _moment(text: str) -> datetime:

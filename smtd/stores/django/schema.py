@@ -76,10 +76,10 @@ SELECT r.db_id, r.project_id, {names(RECORD_COLUMNS, 'r."{}"')},
 FROM django_store_record r
 LEFT JOIN django_store_executable e ON e.id = r.executable_id
 LEFT JOIN django_store_repository v ON v.id = r.repository_id
-JOIN django_store_parameterset p ON p.id = r.parameters_id
-JOIN django_store_launchmode l ON l.id = r.launch_mode_id
-JOIN django_store_datastore d ON d.id = r.datastore_id
-JOIN django_store_datastore i ON i.id = r.input_datastore_id
+LEFT JOIN django_store_parameterset p ON p.id = r.parameters_id
+LEFT JOIN django_store_launchmode l ON l.id = r.launch_mode_id
+LEFT JOIN django_store_datastore d ON d.id = r.datastore_id
+LEFT JOIN django_store_datastore i ON i.id = r.input_datastore_id
 """
 
 SELECT_TAGS = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import AsyncExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import TracebackType
 import anyio
 from anyio import to_thread
 
-from smtd.errors import StoreRefused
+from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, signature
 from smtd.sqlite import Connection, connect
 from smtd.stores.base import Token
@@ -33,8 +32,12 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_new = not _has_content(path)
+        #: Grows whenever another file is found at the path: what was learned of the old one is void.
+        self.generation = 0
         self._files = (path, Path(f"{path}-wal"))
         self._open = AsyncExitStack()
+        self._raw: Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._db: Connection | None = None
         self._version: int | None = None
 
@@ -44,23 +47,39 @@ class SqliteFile:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._open.__aexit__(kind, exc, trace)
+        await self._open.aclose()
 
     async def connection(self) -> Connection | None:
-        """Return the connection, or None while the file has no tables.
+        """Return the connection to the file that is there now, or None while it has no tables.
 
-        Raises StoreRefused for a schema that is not that of Sumatra 0.8.1.
+        Raises StoreRefused for a schema that is not that of Sumatra 0.8.1, StoreUnreachable for
+        a file that is gone.
         """
+        identity = await to_thread.run_sync(_identity, self.path)
+        if self._identity not in (None, identity):
+            await self._forget()
+        if identity is None:
+            if self.generation:
+                raise StoreUnreachable(f"{self.path} is gone; bring it back")
+            return None
         if self._db is None and await to_thread.run_sync(_has_content, self.path):
             db = await self._connect()
-            if not await db.value("SELECT count(*) FROM sqlite_master"):
-                return None
-            await _check(db, self.path)
-            self._db, self.is_new = db, False
+            if not await _is_empty(db):
+                await _check(db, self.path)
+                self._db, self.is_new = db, False
         return self._db
 
     async def _connect(self) -> Connection:
-        return await self._open.enter_async_context(connect(str(self.path)))
+        if self._raw is None:
+            self._raw = await self._open.enter_async_context(connect(str(self.path)))
+            self._identity = await to_thread.run_sync(_identity, self.path)
+        return self._raw
+
+    async def _forget(self) -> None:
+        """Close the connection to a file that is no longer at the path."""
+        self.generation += 1
+        self._raw = self._db = self._identity = self._version = None
+        await self._open.aclose()
 
     async def create(self) -> None:
         """Make the file and its tables, as Sumatra's first command would, if there are none."""
@@ -69,19 +88,25 @@ class SqliteFile:
         db = await self._connect()
         now = rows.moment(datetime.now(timezone.utc))
         async with db.transaction():
-            if await db.value("SELECT count(*) FROM sqlite_master"):
-                raise StoreRefused(f"{self.path} was made by another program just now; try again")
-            await db.run_script(schema.statements(self.dialect))
-            await db.run_many(
-                "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, ?)",
-                [(app, name, now) for app, name in schema.MIGRATIONS],
-            )
-            await db.run_many(
-                "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)",
-                [(model,) for model in schema.MODELS],
-            )
+            made = await _is_empty(db)
+            if made:
+                await self._create_tables(db, now)
+        if not made:  # another smtd was quicker
+            await self.connection()
+            return
         self._db, self.is_new = db, True
         self._version = await self._data_version()
+
+    async def _create_tables(self, db: Connection, now: str) -> None:
+        await db.run_script(schema.statements(self.dialect))
+        await db.run_many(
+            "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, ?)",
+            [(app, name, now) for app, name in schema.MIGRATIONS],
+        )
+        await db.run_many(
+            "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)",
+            [(model,) for model in schema.MODELS],
+        )
 
     async def settle(self) -> None:
         """Wait until nobody has written for a moment, but not for long; start a new token."""
@@ -119,15 +144,30 @@ def _token(seen: Signature) -> Token:
 
 
 def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # whatever it is, opening it will tell
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+async def _is_empty(db: Connection) -> bool:
+    return not await db.value("SELECT count(*) FROM sqlite_master")
 
 
 async def _check(db: Connection, path: Path) -> None:
     """Refuse a schema that smtd would misread."""
-    try:
-        done = set(await db.fetch("SELECT app, name FROM django_migrations"))
-    except sqlite3.OperationalError:
-        done = set()
+    known = await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'django_migrations'")
+    done = set(await db.fetch("SELECT app, name FROM django_migrations")) if known else set()
     if ("django_store", "0002_tag_taggeditem") not in done:
         raise StoreRefused(
             f"{path} is not a record store of Sumatra 0.8.1: its schema is older or another one;"

@@ -39,6 +39,7 @@ class DjangoStore:
         self._database = database
         self._ids = RowIds()
         self._writer = Writer()
+        self._generation = 0
 
     def __repr__(self) -> str:
         return f"DjangoStore({self.location!r})"
@@ -50,7 +51,7 @@ class DjangoStore:
 
     async def projects(self) -> list[str]:
         with self._translating():
-            db = await self._database.connection()
+            db = await self._connection()
             found = await db.fetch("SELECT id FROM django_store_project") if db else []
         return sorted(name for (name,) in found)
 
@@ -60,7 +61,7 @@ class DjangoStore:
         unfinished: set[Key] = set()
         with self._translating():
             await self._database.settle()
-            db = await self._database.connection()
+            db = await self._connection()
             if db is None:
                 return Scan({})
             async for page in reader.pages(db, projects):
@@ -76,16 +77,17 @@ class DjangoStore:
                         unfinished.add(found.key)
         for key in unreadable:
             digests.pop(key, None)
+            unfinished.discard(key)
         return Scan(digests, unfinished, unreadable)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         with self._translating():
-            db = await self._database.connection()
+            db = await self._connection()
             if db is None or not keys:
                 return {}
             async with db.transaction("DEFERRED"):
                 found = await reader.by_id(db, await self._ids.of(db, keys))
-        return {row.key: row.record for row in found if isinstance(row.record, Record)}
+        return _unambiguous(found)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -105,7 +107,17 @@ class DjangoStore:
             return await self._database.token()
 
     async def unchanged_since(self, token: Token) -> bool:
-        return await self._database.unchanged_since(token)
+        with self._translating():
+            return await self._database.unchanged_since(token)
+
+    async def _connection(self) -> Connection | None:
+        """Return the connection (None: there are no tables yet); forget what an older file held."""
+        db = await self._database.connection()
+        if self._database.generation != self._generation:
+            self._generation = self._database.generation
+            self._ids.forget()
+            self._writer.forget()
+        return db
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
@@ -139,7 +151,7 @@ class DjangoStore:
 
     async def _transact(self, changes: Sequence[Change]) -> list[Outcome]:
         prepared = [_prepared(change) for change in changes]
-        db = await self._database.connection()
+        db = await self._connection()
         assert db is not None, "made by create()"
         try:
             async with db.transaction():
@@ -182,6 +194,18 @@ class DjangoStore:
                 await self._writer.update(db, Update(found.row_id, _fit(columns), _changed(found, change)))
         await self._writer.delete(db, deletes)
         await self._writer.insert(db, inserts)
+
+
+def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
+    """Return the readable records but those of keys under which rows say different things."""
+    records: dict[Key, Record] = {}
+    ambiguous = {row.key for row in found if isinstance(row.record, RecordUnusable)}
+    for row in found:
+        if isinstance(row.record, Record):
+            first = records.setdefault(row.key, row.record)
+            if canonical.digest(first) != canonical.digest(row.record):
+                ambiguous.add(row.key)
+    return {key: record for key, record in records.items() if key not in ambiguous}
 
 
 def _digest(found: Found) -> Digest:

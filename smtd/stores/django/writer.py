@@ -210,15 +210,16 @@ class Writer:
 
     async def _replace_outputs(self, db: Connection, row_id: int, outputs: list[tuple[Any, ...]]) -> None:
         names = schema.names(schema.DATA_KEY_COLUMNS)
-        there = {
-            tuple(values): key_id
+        there = [
+            (key_id, tuple(values))
             for key_id, *values in await db.fetch(
                 f"SELECT id, {names} FROM django_store_datakey WHERE output_from_record_id = ?", (row_id,)
             )
-        }
-        gone = [key_id for values, key_id in there.items() if values not in set(outputs)]
+        ]
+        gone = [key_id for key_id, values in there if values not in set(outputs)]
+        kept = {values for _, values in there}
         await self._drop_outputs(db, f"id IN ({schema.marks(len(gone))})", gone)
-        await self._add_outputs(db, [(row_id, values) for values in outputs if values not in there])
+        await self._add_outputs(db, [(row_id, values) for values in outputs if values not in kept])
 
     async def _drop_outputs(self, db: Connection, which: str, parameters: Sequence[Any]) -> None:
         """Delete data keys, but leave without an owner those that some record took as input.

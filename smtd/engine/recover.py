@@ -1,0 +1,115 @@
+"""Understand the writes that a crash left undecided: which of them landed, and what that means.
+
+A write that landed contains what the other side held when it began; so that is what both sides
+have in common, and the ancestor of whatever people did since.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from smtd.engine.pair import Pair
+from smtd.journal.pair import Agreement, Begun, Landed
+from smtd.merge.fields import is_built_on
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+
+
+class Moved(Exception):
+    """A record changed between the scan and a look at it: scan again."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(str(key))
+        self.key = key
+
+
+class Agreed(NamedTuple):
+    """What is agreed, and the common ancestors that the journal may not have yet."""
+
+    digests: Mapping[Key, Both[Digest]]
+    ancestors: Mapping[Key, Record]
+
+
+async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool) -> Agreed:
+    """Return what is agreed, with the help of what a crash left; end those intents.
+
+    With *dry_run* the journal is left as it is. Raises Moved for a record that changes
+    meanwhile.
+    """
+    begun: dict[Key, list[Begun]] = defaultdict(list)
+    for write in await pair.journal.begun():
+        if pair.policy.covers(write.key):
+            begun[write.key].append(write)
+    agreements: list[Agreement] = []
+    landed: list[Begun] = []
+    for key, writes in begun.items():
+        done = [write for write in writes if await _has_landed(pair, write, now)]
+        landed += done
+        differ = now.left.get(key) != now.right.get(key)
+        if differ and (common := await _common(pair, done, now)) is not None:
+            digest = canonical.digest(common)
+            agreements.append(Agreement(key, Both(digest, digest), common))
+    # Who was deleted and is there again is new.
+    forgotten = [write.key for write in landed if write.result is None]
+    if begun and not dry_run:
+        await pair.journal.advance(
+            agreements=agreements,
+            forgotten=forgotten,
+            landed=_lockless(pair, landed),
+            ended=list(begun),
+        )
+    agreed = await pair.journal.agreed(pair.policy.projects)
+    agreed |= {each.key: each.digests for each in agreements}
+    for key in forgotten:
+        agreed.pop(key, None)
+    return Agreed(agreed, {each.key: each.record for each in agreements})
+
+
+async def _has_landed(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]]) -> bool:
+    """Say whether *write* reached its store, though somebody may have edited the record since."""
+    held = now[write.side].get(write.key)
+    if held == write.result:
+        return True
+    if held is None or write.result is None or held == write.expect:
+        return False
+    wanted = write.wanted
+    if wanted is None and now[write.side.other].get(write.key) == write.result:
+        wanted = await _read(pair, write.side.other, write.key, write.result)
+    if wanted is None:
+        return False
+    return is_built_on(await _read(pair, write.side, write.key, held), wanted, write.before)
+
+
+async def _common(pair: Pair, landed: Sequence[Begun], now: Both[Mapping[Key, Digest]]) -> Record | None:
+    """Return what both sides have in common after the writes of one key that landed, if any."""
+    for write in sorted(landed, key=lambda each: each.side is Side.LEFT):  # right was written to last
+        if write.result is None:
+            continue
+        if write.origin is not None and write.side is Side.LEFT:
+            return write.origin  # the right side was not written to yet
+        if write.wanted is not None:
+            return write.wanted
+        holders = [side for side in SIDES if now[side].get(write.key) == write.result]
+        return await _read(pair, holders[0], write.key, write.result) if holders else None
+    return None
+
+
+async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
+    """Return the record with *digest*. Raises Moved if it is no longer there."""
+    record = (await pair.stores[side].read([key])).get(key)
+    if record is None or canonical.digest(record) != digest:
+        raise Moved(key)
+    return record
+
+
+def _lockless(pair: Pair, landed: Sequence[Begun]) -> list[Landed]:
+    """Return the writes to stores without a lock, as the journal remembers them."""
+    return [
+        Landed(write.key, write.side, write.expect, write.result)
+        for write in landed
+        if write.result is not None and not pair.stores[write.side].capabilities.exclusive_writes
+    ]
