@@ -11,9 +11,9 @@ from smtd.engine import plan as planning
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
-from smtd.engine.recover import Moved, recover
+from smtd.engine.recover import recover
 from smtd.engine.report import Failure, PairReport, blank
-from smtd.errors import SmtdError, StoreUnreachable
+from smtd.errors import SmtdError
 from smtd.merge import guards
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
@@ -43,16 +43,16 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     if dry_run:
-        _tell(await _foreseen(pair, report, progress), report)
+        for _ in range(ROUNDS):
+            plan = await _planned(pair, report, progress, dry_run=True)
+            if not plan.moved:
+                break
+        _tell(plan, report)
         return report
     cycle = await pair.journal.begin_cycle()
     stale: set[Key] = set()
     for _ in range(ROUNDS):
-        try:
-            plan = await _planned(pair, report, progress, dry_run=False)
-        except Moved as moved:
-            stale = {moved.key}
-            continue
+        plan = await _planned(pair, report, progress, dry_run=False)
         _leave(plan, report)
         executor = Executor(pair, cycle, report, progress)
         await executor.run(plan)
@@ -67,16 +67,6 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     return report
 
 
-async def _foreseen(pair: Pair, report: PairReport, progress: Progress) -> Plan:
-    """Return the plan that a cycle would carry out."""
-    for _ in range(ROUNDS):
-        try:
-            return await _planned(pair, report, progress, dry_run=True)
-        except Moved:
-            continue
-    raise StoreUnreachable("the records change faster than they can be looked at; try again later")
-
-
 async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_run: bool) -> Plan:
     """Scan both sides and decide every key."""
     progress("scanning", 0, 0)
@@ -89,7 +79,7 @@ async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_ru
     now = scans.map(lambda scan: scan.digests)
     agreed = await recover(pair, now, dry_run=dry_run)
     lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
-    plan = planning.draft(Known(agreed.digests, scans, lost), pair.policy)
+    plan = planning.draft(Known(agreed.digests, scans, lost, agreed.moved), pair.policy)
     await _decide_merges(pair, plan, agreed.ancestors)
     await _mend(pair, plan)
     return plan

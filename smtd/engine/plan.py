@@ -95,17 +95,19 @@ class Known:
     agreed: Mapping[Key, Both[Digest]]
     scans: Both[Scan]
     lost: Both[Mapping[Key, Written]]
+    #: Keys that changed since the scan: not decided now.
+    moved: Collection[Key] = ()
 
 
 def draft(known: Known, policy: Policy) -> Plan:
     """Decide every key from its digests."""
-    plan = Plan()
+    plan = Plan(moved=set(known.moved))
     deletes: dict[Side, list[Delete]] = {side: [] for side in SIDES}
     unreadable = _unreadable(known.scans, plan)
     for key in sorted(
         known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
     ):
-        if key not in unreadable:
+        if key not in unreadable and key not in plan.moved:
             _draft_key(key, known, policy, plan, deletes)
     for side in SIDES:
         _guard(side, deletes[side], known, policy, plan)

@@ -7,7 +7,7 @@ have in common, and the ancestor of whatever people did since.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from smtd.engine.pair import Pair
@@ -19,38 +19,43 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
 
-class Moved(Exception):
-    """A record changed between the scan and a look at it: scan again."""
-
-    def __init__(self, key: Key) -> None:
-        super().__init__(str(key))
-        self.key = key
+class _Moved(Exception):
+    """A record changed between the scan and a look at it."""
 
 
 class Agreed(NamedTuple):
-    """What is agreed, and the common ancestors that the journal may not have yet."""
+    """What is agreed, and the common ancestors that the journal may not have yet.
+
+    *moved* are the keys that changed while they were looked at: scan again.
+    """
 
     digests: Mapping[Key, Both[Digest]]
     ancestors: Mapping[Key, Record]
+    moved: Collection[Key]
 
 
 async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool) -> Agreed:
     """Return what is agreed, with the help of what a crash left; end those intents.
 
-    With *dry_run* the journal is left as it is. Raises Moved for a record that changes
-    meanwhile.
+    With *dry_run* the journal is left as it is.
     """
     begun: dict[Key, list[Begun]] = defaultdict(list)
     for write in await pair.journal.begun():
         if pair.policy.covers(write.key):
             begun[write.key].append(write)
-    agreements: list[Agreement] = []
     landed: list[Begun] = []
+    agreements: list[Agreement] = []
+    moved: set[Key] = set()
     for key, writes in begun.items():
-        done = [write for write in writes if await _has_landed(pair, write, now)]
+        try:
+            done = [write for write in writes if await _has_landed(pair, write, now)]
+            differ = now.left.get(key) != now.right.get(key)
+            common = await _common(pair, done, now) if differ else None
+        except _Moved:
+            moved.add(key)
+            continue
         landed += done
-        differ = now.left.get(key) != now.right.get(key)
-        if differ and (common := await _common(pair, done, now)) is not None:
+        if common is not None:
             digest = canonical.digest(common)
             agreements.append(Agreement(key, Both(digest, digest), common))
     # Who was deleted and is there again is new.
@@ -60,13 +65,13 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
             agreements=agreements,
             forgotten=forgotten,
             landed=_lockless(pair, landed),
-            ended=list(begun),
+            ended=begun.keys() - moved,
         )
     agreed = await pair.journal.agreed(pair.policy.projects)
     agreed |= {each.key: each.digests for each in agreements}
     for key in forgotten:
         agreed.pop(key, None)
-    return Agreed(agreed, {each.key: each.record for each in agreements})
+    return Agreed(agreed, {each.key: each.record for each in agreements}, moved)
 
 
 async def _has_landed(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]]) -> bool:
@@ -99,10 +104,10 @@ async def _common(pair: Pair, landed: Sequence[Begun], now: Both[Mapping[Key, Di
 
 
 async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
-    """Return the record with *digest*. Raises Moved if it is no longer there."""
+    """Return the record with *digest*. Raises _Moved if it is no longer there."""
     record = (await pair.stores[side].read([key])).get(key)
     if record is None or canonical.digest(record) != digest:
-        raise Moved(key)
+        raise _Moved(key)
     return record
 
 

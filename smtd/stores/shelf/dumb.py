@@ -54,7 +54,9 @@ class DumbFile:
             return {}
         with open(self._dat, "rb") as data:
             size = os.fstat(data.fileno()).st_size
-            if size and not index:
+            # If no index ever named anything, a first save is under way, or was cut off.
+            named_before = self._was_there or (self._bak.exists() and self._bak.stat().st_size > 0)
+            if size and not index and named_before:
                 raise NotSettled(f"its index {self._dir.name} is empty, but its data is not")
             return {key: _value(data, place, size) for key, place in index.items()}
 

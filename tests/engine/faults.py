@@ -1,0 +1,142 @@
+"""Cycles that end at any step, before its effect, in the middle of it, or just after it.
+
+A step is one call of a store or of the journal. What a crash leaves is all that the next start
+finds: the files of the journal and what the stores hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint
+
+from smtd.engine import cycle
+from smtd.engine.pair import Pair, Policy
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.stores.base import Change, Outcome, Store
+from tests.engine.world import TestStore, World
+
+T = TypeVar("T")
+Effect = Callable[[], Awaitable[T]]
+
+
+#: The steps that change a store or the journal.
+CHANGING = {"write", "begin_cycle", "intend", "advance", "set_quiet"}
+
+
+class Crashed(Exception):
+    """The cycle ended here."""
+
+
+@dataclass
+class Faults:
+    """Lets step number *at* fail, once: *when* is `before`, `during` or `after` its effect.
+
+    *how*: an `error` that the cycle sees, a `cancel` of the cycle, or a `kill`, after which
+    nothing of the cycle runs any more. A kill sees no difference between steps that only read.
+    """
+
+    at: int
+    when: str
+    how: str
+    world: World
+    scratch: Path
+    steps: list[str] = field(default_factory=list)
+    scope: CancelScope = field(default_factory=CancelScope)
+    #: What the crash left; None: no step was reached.
+    left: World | None = None
+
+    async def step(self, where: str, name: str, effect: Effect[T], half: Effect[Any] | None = None) -> T:
+        """Do *effect*, or fail; *half* is a part of it."""
+        if (self.when == "during" and half is None) or (self.how == "kill" and name not in CHANGING):
+            return await effect()
+        mine = len(self.steps) == self.at
+        self.steps.append(f"{where}.{name}")
+        if mine and self.when == "during" and half is not None:
+            await half()
+        if mine and self.when != "after":
+            await self.fail()
+        result = await effect()
+        if mine:
+            await self.fail()
+        return result
+
+    async def fail(self) -> None:
+        """End the cycle."""
+        self.left = self.world
+        if self.how == "kill":
+            self.left = self.world.fork(self.scratch)
+        if self.how == "cancel":
+            self.scope.cancel()
+            await checkpoint()
+        raise Crashed
+
+
+class FaultyStore:
+    """A store each call of which is a step."""
+
+    def __init__(self, store: TestStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name in ("location", "kind", "capabilities"):
+            return found
+        return lambda *words: self._faults.step(self._store.location, name, lambda: found(*words))
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        some = changes[: len(changes) // 2]
+        return await self._faults.step(
+            self._store.location,
+            "write",
+            lambda: self._store.write(changes),
+            (lambda: self._store.write(some)) if some else None,
+        )
+
+
+class FaultyJournal:
+    """The journal of a pair each call of which is a step."""
+
+    def __init__(self, journal: Any, faults: Faults) -> None:
+        self._journal = journal
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._journal, name)
+        return lambda *words, **more: self._faults.step("journal", name, lambda: found(*words, **more))
+
+
+async def run_into(faults: Faults, **policy: Any) -> None:
+    """Run one cycle of the world of *faults* until it ends or fails."""
+    world = faults.world
+    stores: Both[Store] = Both(FaultyStore(world.left, faults), FaultyStore(world.right, faults))
+    with faults.scope:
+        try:
+            async with (
+                open_journal(world.directory) as journal,
+                journal.pair(world.left.location, world.right.location) as known,
+            ):
+                faulty: Any = FaultyJournal(known, faults)
+                await cycle.run(Pair("pair", stores, faulty, Policy(**policy)))
+        except Exception:
+            if faults.left is None:
+                raise
+
+
+async def crashes(world: World, when: str, how: str, **policy: Any) -> AsyncIterator[tuple[str, World]]:
+    """Give *world* as every crash of its next cycle leaves it, with the name of the step."""
+    for at in count():
+        place = world.directory.with_name(f"{world.directory.name}-{how}-{when}-{at}")
+        scratch = place.with_name(f"{place.name}-left")
+        faults = Faults(at, when, how, world.fork(place), scratch)
+        await run_into(faults, **policy)
+        if faults.left is None:
+            return
+        yield f"{when} step {at}, {faults.steps[-1]}", faults.left

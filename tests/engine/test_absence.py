@@ -1,0 +1,243 @@
+"""Absence is evidence of deletion only in a store that still is the one it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.merge.decide import Mode
+from smtd.merge.guards import DeletionLimit
+from smtd.merge.sides import SIDES, Both, Side
+from tests.build import PROJECT, key, record, tagged
+from tests.engine.world import World, counts, holding, second_cycle_does_nothing, written
+
+MANY = [record(f"run-{number:03}") for number in range(30)]
+LABELS = [each.label for each in MANY]
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+@pytest.fixture
+async def world(tmp_path):
+    """Two stores in sync that hold thirty records."""
+    return await World(tmp_path).synced(*MANY)
+
+
+def remove(store, labels):
+    """Delete records as a person would."""
+    for label in labels:
+        store.remove(PROJECT, label)
+
+
+@both_sides
+async def test_emptied_store_deletes_nothing(world, side):
+    """A store that lost all it held is no evidence: every deletion is held, with the way out."""
+    remove(world[side], LABELS)
+    other = side.other.value
+
+    report = await world.cycle()
+
+    assert (counts(report), len(report.held), report.ok) == (written(), 30, False)
+    assert report.held[0].reason == (
+        f"deletion held: in the {side.value} store the store no longer holds any record that it held before"
+    )
+    assert (
+        report.held[0].next == f"bring the {side.value} store back, or delete it from the {other} store too"
+    )
+    assert world.contents[side.other] == holding(*MANY)
+
+
+@both_sides
+async def test_store_that_was_replaced_deletes_nothing(world, side):
+    """Another store at the same place: its records travel, and none is deleted for their sake."""
+    remove(world[side], LABELS)
+    world[side].put(PROJECT, record("other"))
+
+    report = await world.cycle()
+
+    assert sum(each.deleted for each in (report.left, report.right)) == 0
+    assert len(report.held) == 30
+    assert world.contents[side.other] == holding(*MANY, record("other"))
+
+
+@both_sides
+async def test_emptied_store_that_comes_back_goes_on(world, side):
+    """Held deletions are forgotten when the records are there again."""
+    remove(world[side], LABELS)
+    await world.cycle()
+    for each in MANY:
+        world[side].put(PROJECT, each)
+
+    report = await world.cycle()
+
+    assert (report.ok, report.in_sync, counts(report)) == (True, 30, written())
+
+
+@both_sides
+async def test_held_deletions_go_when_the_other_side_deletes_too(world, side):
+    """A person who means it deletes on both sides."""
+    remove(world[side], LABELS)
+    await world.cycle()
+    remove(world[side.other], LABELS)
+
+    report = await world.cycle()
+
+    assert (report.ok, report.in_sync, counts(report)) == (True, 0, written())
+    assert world.journal("SELECT * FROM agreed") == []
+
+
+@both_sides
+async def test_emptied_store_still_gets_what_was_edited(world, side):
+    """A change wins over an absence, whatever made it."""
+    remove(world[side], LABELS)
+    world[side.other].put(PROJECT, tagged(MANY[0], "x"))
+
+    report = await world.cycle()
+
+    assert len(report.held) == 29
+    assert world.contents[side] == holding(tagged(MANY[0], "x"))
+
+
+@pytest.mark.parametrize(("gone", "held"), [(1, 0), (20, 0), (21, 21), (29, 29), (30, 30)])
+@both_sides
+async def test_deletions_above_the_limit_are_held(world, side, gone, held):
+    """Up to the limit deletions travel; above it all of them wait for a person."""
+    remove(world[side], LABELS[:gone])
+
+    report = await world.cycle()
+
+    assert len(report.held) == held
+    assert len(world[side.other].records) == 30 - (gone - held)
+
+
+@pytest.mark.parametrize(
+    ("limit", "gone", "held"),
+    [
+        (DeletionLimit(count=2, share=0.5), 15, 0),
+        (DeletionLimit(count=2, share=0.5), 16, 16),
+        (DeletionLimit(count=20, share=0.0), 20, 0),
+        (DeletionLimit(count=0, share=0.0), 1, 1),
+    ],
+)
+async def test_limit_of_deletions_is_that_of_the_policy(world, limit, gone, held):
+    """Both the count and the share have to be passed."""
+    remove(world.left, LABELS[:gone])
+
+    report = await world.cycle(limit=limit)
+
+    assert len(report.held) == held
+
+
+async def test_everything_else_goes_on_while_deletions_are_held(world):
+    """Held deletions keep neither creations nor edits nor the other side's deletions back."""
+    remove(world.left, LABELS[:25])
+    world.left.put(PROJECT, record("new"))
+    world.left.put(PROJECT, tagged(MANY[25], "x"))
+    remove(world.right, LABELS[26:27])
+
+    report = await world.cycle()
+
+    assert counts(report) == written(left=(0, 0, 1), right=(1, 1, 0))
+    assert len(report.held) == 25
+
+
+async def test_deletions_of_both_sides_are_judged_apart(world):
+    """A few deletions here do not make many there harmless, nor the other way round."""
+    remove(world.left, LABELS[:20])
+    remove(world.right, LABELS[20:29])
+
+    report = await world.cycle()
+
+    assert counts(report) == written(left=(0, 0, 9), right=(0, 0, 20))
+    assert world.contents == Both(holding(MANY[29]), holding(MANY[29]))
+
+
+async def test_last_record_is_not_deleted_by_its_absence(tmp_path):
+    """The only record is all records: its deletion is held."""
+    world = await World(tmp_path).synced(record("only"))
+    world.left.remove(PROJECT, "only")
+
+    report = await world.cycle()
+
+    assert (len(report.held), world.contents.right) == (1, holding(record("only")))
+
+
+async def test_deletion_after_the_others_were_deleted_on_both_sides(world):
+    """What both sides deleted is no part of what a store is measured by."""
+    remove(world.left, LABELS[:28])
+    remove(world.right, LABELS[:28])
+    world.left.remove(PROJECT, LABELS[28])
+
+    report = await world.cycle()
+
+    assert (report.ok, counts(report)) == (True, written(right=(0, 0, 1)))
+
+
+@both_sides
+async def test_unreadable_records_are_not_gone(world, side):
+    """Records that cannot be read are there: they neither are deleted nor count as missing."""
+    broken = set(LABELS[:29])
+    whole = world[side].scan
+
+    async def scan(projects):
+        found = await whole(projects)
+        digests = {name: each for name, each in found.digests.items() if name.label not in broken}
+        return type(found)(digests, frozenset(), {key(label): "torn" for label in sorted(broken)})
+
+    world[side].scan = scan
+    world[side].put(PROJECT, MANY[29])
+    before = world.contents[side.other]
+
+    report = await world.cycle()
+
+    assert (len(report.failed), report.held, counts(report)) == (29, [], written())
+    assert world.contents[side.other] == before
+
+
+async def test_deletions_on_the_target_of_a_one_way_pair_are_nobodys_business(world):
+    """An emptied target is neither filled nor a reason to hold anything."""
+    remove(world.right, LABELS)
+
+    report = await world.cycle(mode=Mode.LEFT_TO_RIGHT)
+
+    assert (counts(report), report.held) == (written(), [])
+
+
+async def test_emptied_source_of_a_one_way_pair_deletes_nothing(world):
+    """The guard holds in every mode."""
+    remove(world.left, LABELS)
+
+    report = await world.cycle(mode=Mode.LEFT_TO_RIGHT)
+
+    assert (counts(report), len(report.held)) == (written(), 30)
+
+
+async def test_held_deletions_are_reported_again_and_nothing_is_written(world):
+    """A hold stays in every report until it is released."""
+    remove(world.left, LABELS)
+    first = await world.cycle()
+
+    assert await second_cycle_does_nothing(world)
+    assert (await world.cycle()).held == first.held
+
+
+async def test_lost_journal_deletes_nothing(world):
+    """Without its journal smtd unites both sides, and deletes nothing."""
+    remove(world.left, LABELS[:3])
+    world.directory /= "elsewhere"
+
+    report = await world.cycle()
+
+    assert (report.ok, counts(report)) == (True, written(left=(3, 0, 0)))
+    assert world.contents == Both(holding(*MANY), holding(*MANY))
+
+
+@pytest.mark.parametrize("side", [Side.LEFT])
+async def test_deletion_in_another_project_does_not_count_in_this_one(tmp_path, side):
+    """Each cycle is measured by the projects that it looks at."""
+    world = World(tmp_path)
+    world[side].put("Small", record("only"))
+    await world.synced(*MANY)
+    world[side].remove("Small", "only")
+
+    report = await world.cycle(projects=frozenset({"Small"}))
+
+    assert (counts(report), len(report.held)) == (written(), 1)

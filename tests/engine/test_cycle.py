@@ -1,0 +1,218 @@
+"""What one cycle does with two stores: creations, edits, deletions, merges and conflicts."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.engine.report import Conflict
+from smtd.merge.sides import SIDES, Both
+from tests.build import PROJECT, change, commented, full, key, record, tagged
+from tests.engine.world import (
+    World,
+    counts,
+    holding,
+    on,
+    second_cycle_does_nothing,
+    written,
+)
+
+A, B, C = record("a"), record("b"), record("c")
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two empty stores that have never been synced."""
+    return World(tmp_path)
+
+
+@both_sides
+async def test_record_of_one_side_is_created_on_the_other(world, side):
+    """A new record travels, whichever side it is new on."""
+    world[side].put(PROJECT, full())
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side.other, created=1)
+    assert (report.ok, report.in_sync, report.projects) == (True, 1, [PROJECT])
+    assert world.contents == Both(holding(full()), holding(full()))
+
+
+async def test_records_of_both_sides_are_united(world):
+    """What each side has alone, the other gets; nothing is deleted."""
+    world.left.put(PROJECT, A)
+    world.left.put("Other", C)
+    world.right.put(PROJECT, B)
+
+    report = await world.cycle()
+
+    assert counts(report) == written(left=(1, 0, 0), right=(2, 0, 0))
+    assert (report.in_sync, report.projects) == (3, [PROJECT, "Other"])
+    assert world.contents.left == world.contents.right == holding(A, B) | holding(C, project="Other")
+
+
+async def test_equal_records_are_adopted_without_a_transfer(world):
+    """Two stores that hold the same already are in sync after their first cycle."""
+    world.left.put(PROJECT, full(tags=frozenset({"my tag"})))
+    world.right.put(PROJECT, full(tags=frozenset({"my", "tag"}), reason="a first look"))
+
+    report = await world.cycle()
+
+    assert (report.ok, report.in_sync, counts(report)) == (True, 1, written())
+    assert len(world.journal("SELECT * FROM agreed")) == 1
+
+
+@both_sides
+async def test_edit_travels(world, side):
+    """A record that was edited on one side is updated on the other."""
+    await world.synced(A, B)
+    world[side].put(PROJECT, tagged(A, "good"))
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side.other, updated=1)
+    assert (report.ok, report.in_sync) == (True, 2)
+    assert world.contents == Both(holding(tagged(A, "good"), B), holding(tagged(A, "good"), B))
+
+
+@both_sides
+async def test_deletion_travels(world, side):
+    """A record that was deleted on one side is deleted on the other."""
+    await world.synced(A, B)
+    world[side].remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side.other, deleted=1)
+    assert (report.ok, report.in_sync) == (True, 1)
+    assert world.contents == Both(holding(B), holding(B))
+    assert len(world.journal("SELECT * FROM agreed")) == 1
+
+
+@both_sides
+async def test_edit_wins_over_deletion(world, side):
+    """A record that was edited here and deleted there comes back there."""
+    await world.synced(A, B)
+    world[side].put(PROJECT, tagged(A, "good"))
+    world[side.other].remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side.other, created=1)
+    assert world.contents == Both(holding(tagged(A, "good"), B), holding(tagged(A, "good"), B))
+
+
+async def test_deletion_on_both_sides_is_forgotten(world):
+    """What both sides deleted is gone from the journal too, and may come again."""
+    await world.synced(A, B)
+    world.left.remove(PROJECT, "a")
+    world.right.remove(PROJECT, "a")
+
+    report = await world.cycle()
+    world.right.put(PROJECT, A)
+    again = await world.cycle()
+
+    assert (counts(report), report.in_sync) == (written(), 1)
+    assert counts(again) == written(left=(1, 0, 0))
+
+
+async def test_same_edit_on_both_sides_is_agreed_on(world):
+    """Two equal edits need no transfer."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(A, "good"))
+    world.right.put(PROJECT, tagged(A, "good"))
+
+    report = await world.cycle()
+
+    assert (report.ok, report.in_sync, counts(report)) == (True, 1, written())
+
+
+async def test_edits_of_both_sides_merge(world):
+    """Tags are united and both comments are kept, on both sides."""
+    await world.synced(full())
+    world.left.put(PROJECT, commented(tagged(full(), "left"), "from the left"))
+    world.right.put(PROJECT, commented(tagged(full(), "right"), "from the right"))
+    merged = commented(commented(tagged(full(), "left", "right"), "from the left"), "from the right")
+
+    report = await world.cycle()
+
+    assert counts(report) == written(left=(0, 1, 0), right=(0, 1, 0))
+    assert (report.ok, report.in_sync) == (True, 1)
+    assert world.contents == Both(holding(merged), holding(merged))
+
+
+@both_sides
+async def test_merge_into_what_one_side_has_is_written_to_the_other_only(world, side):
+    """A side that holds the merged record already is left alone."""
+    await world.synced(A)
+    world[side].put(PROJECT, tagged(A, "x", "y"))
+    world[side.other].put(PROJECT, tagged(A, "x"))
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side.other, updated=1)
+    assert world.contents == Both(holding(tagged(A, "x", "y")), holding(tagged(A, "x", "y")))
+    assert await second_cycle_does_nothing(world)
+
+
+async def test_conflict_touches_neither_side(world):
+    """Two experiments under one label are left as they are and named, and the rest goes on."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, change(A, version="beef"))
+    world.right.put(PROJECT, change(A, diff="- a\n"))
+    world.left.put(PROJECT, tagged(B, "good"))
+
+    report = await world.cycle()
+
+    assert report.conflicts == [Conflict(PROJECT, "a", ("version", "diff"))]
+    assert (report.ok, report.in_sync, counts(report)) == (False, 1, written(right=(0, 1, 0)))
+    assert world.contents.left == holding(change(A, version="beef"), tagged(B, "good"))
+    assert world.contents.right == holding(change(A, diff="- a\n"), tagged(B, "good"))
+
+
+async def test_conflict_is_named_again_until_it_is_gone(world):
+    """A conflict is in every report until a person has made the records equal."""
+    world.left.put(PROJECT, A)
+    world.right.put(PROJECT, change(A, version="beef"))
+
+    reports = [await world.cycle(), await world.cycle()]
+    world.left.put(PROJECT, change(A, version="beef"))
+    last = await world.cycle()
+
+    assert [report.conflicts for report in reports] == [[Conflict(PROJECT, "a", ("version",))]] * 2
+    assert (last.ok, last.in_sync, counts(last)) == (True, 1, written())
+
+
+@both_sides
+async def test_conflict_ends_when_one_of_the_two_is_deleted(world, side):
+    """Deleting one of two conflicting records lets the other one travel."""
+    await world.synced(A)
+    world.left.put(PROJECT, change(A, version="beef"))
+    world.right.put(PROJECT, change(A, version="cafe"))
+    await world.cycle()
+    kept = world[side.other].records[key("a")]
+    world[side].remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side, created=1)
+    assert world.contents == Both(holding(kept), holding(kept))
+
+
+async def test_progress_is_told_from_nothing_to_all(world):
+    """Whoever waits sees a scan, and then how many of the records are done."""
+    from smtd.engine import cycle
+    from smtd.engine.pair import Pair, Policy
+    from smtd.journal.journal import open_journal
+
+    world.left.put(PROJECT, A)
+    world.right.put(PROJECT, B)
+    told = []
+
+    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
+        pair = Pair("pair", Both(world.left, world.right), known, Policy())
+        await cycle.run(pair, progress=lambda *words: told.append(words))
+
+    assert told[0] == ("scanning", 0, 0)
+    assert told[-1] == ("applying", 2, 2)
+    assert all(done <= total for _, done, total in told)

@@ -1,0 +1,167 @@
+"""A dry run writes nothing at all, and says exactly what the real run then does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from smtd.errors import StoreUnreachable
+from smtd.merge.decide import Mode
+from smtd.merge.sides import Both
+from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
+from tests.engine.world import World, counts, written
+
+A, B, C, D = (record(label) for label in "abcd")
+E = full("e")
+
+
+@pytest.fixture
+async def world(tmp_path):
+    """Two stores in sync."""
+    return await World(tmp_path).synced(A, B, C, D, E)
+
+
+def nothing(world):
+    """Change nothing."""
+
+
+def creations(world):
+    """Create one record on each side, and the same one on both."""
+    world.left.put(PROJECT, record("new left"))
+    world.right.put("Other", record("new right"))
+    world.left.put(PROJECT, record("new"))
+    world.right.put(PROJECT, record("new"))
+
+
+def edits(world):
+    """Edit one record on each side, and one alike on both."""
+    world.left.put(PROJECT, tagged(A, "x"))
+    world.right.put(PROJECT, commented(B, "good"))
+    world.left.put(PROJECT, tagged(C, "x"))
+    world.right.put(PROJECT, tagged(C, "x"))
+
+
+def deletions(world):
+    """Delete one record on each side, and one on both."""
+    world.left.remove(PROJECT, "a")
+    world.right.remove(PROJECT, "b")
+    world.left.remove(PROJECT, "c")
+    world.right.remove(PROJECT, "c")
+
+
+def merges(world):
+    """Edit one record on both sides."""
+    world.left.put(PROJECT, commented(A, "left"))
+    world.right.put(PROJECT, commented(A, "right"))
+
+
+def merge_into_the_left(world):
+    """Edit one record on both sides so that the left one holds both edits."""
+    world.left.put(PROJECT, tagged(A, "x", "y"))
+    world.right.put(PROJECT, tagged(A, "x"))
+
+
+def merge_into_the_right(world):
+    """Edit one record on both sides so that the right one holds both edits."""
+    world.left.put(PROJECT, tagged(A, "x"))
+    world.right.put(PROJECT, tagged(A, "x", "y"))
+
+
+def robbery(world):
+    """Take an output away, as Sumatra does when it saves another record."""
+    world.left.put(PROJECT, tagged(change(E, output_data=()), "x"))
+
+
+def leftovers(world):
+    """Leave a conflict, a run that goes on, and an edit that wins over a deletion."""
+    world.left.put(PROJECT, change(A, version="beef"))
+    world.right.put(PROJECT, change(A, version="cafe"))
+    world.left.put(PROJECT, change(record("running"), tags=RUNNING))
+    world.left.put(PROJECT, tagged(B, "x"))
+    world.right.remove(PROJECT, "b")
+
+
+def emptied(world):
+    """Lose everything on one side, and add something on the other."""
+    world.left.records.clear()
+    world.left.put(PROJECT, record("new"))
+
+
+CHANGES = [
+    *(nothing, creations, edits, deletions, merges, merge_into_the_left, merge_into_the_right),
+    *(robbery, leftovers, emptied),
+]
+POLICIES: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "left to right": {"mode": Mode.LEFT_TO_RIGHT},
+    "right to left": {"mode": Mode.RIGHT_TO_LEFT},
+    "deletes kept": {"propagate_deletes": False},
+    "runs mirrored": {"hold_unfinished": False},
+    "one project": {"projects": frozenset({"Other"})},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_dry_run_says_what_the_real_run_does(world, changes, policy):
+    """The report of the dry run is that of the run which follows, to the last number."""
+    changes(world)
+
+    planned = await world.cycle(dry_run=True, **POLICIES[policy])
+    done = await world.cycle(**POLICIES[policy])
+
+    assert msgspec.to_builtins(planned) == msgspec.to_builtins(done)
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+async def test_dry_run_writes_nothing(world, changes):
+    """Neither store changes, and the journal knows what it knew."""
+    changes(world)
+    before = world.contents, world.knowledge()
+
+    await world.cycle(dry_run=True)
+
+    assert (world.contents, world.knowledge()) == before
+    assert world.writes == Both([], [])
+
+
+async def test_dry_run_of_a_new_pair_writes_nothing(tmp_path):
+    """A pair that was never synced agrees on nothing by a dry run."""
+    world = World(tmp_path)
+    world.left.put(PROJECT, A)
+    world.right.put(PROJECT, A)
+    world.right.put(PROJECT, B)
+
+    report = await world.cycle(dry_run=True)
+
+    assert (counts(report), report.in_sync) == (written(left=(1, 0, 0)), 2)
+    assert world.journal("SELECT * FROM agreed") == []
+    assert world.left.records.keys() == {key("a")}
+
+
+async def test_dry_run_after_a_crash_writes_nothing(world):
+    """A dry run understands what a crash left behind, and leaves it for the real run."""
+    world.left.put(PROJECT, tagged(A, "x"))
+
+    def crash():
+        raise StoreUnreachable("it is gone")
+
+    world.right.meanwhile["after write"] = crash
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+    world.left.put(PROJECT, tagged(A, "x", "y"))
+    before = world.knowledge()
+
+    planned = await world.cycle(dry_run=True)
+
+    assert world.knowledge() == before
+    assert counts(planned) == written(right=(0, 1, 0))
+
+
+async def test_dry_run_of_a_quiet_pair_says_that_all_is_in_sync(world):
+    """Where nothing has changed, nothing would be done."""
+    report = await world.cycle(dry_run=True)
+
+    assert (report.ok, report.in_sync, counts(report)) == (True, 5, written())

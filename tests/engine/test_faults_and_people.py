@@ -1,0 +1,244 @@
+"""A person edits, deletes or reverts records between a crash and the restart: it stays as they meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from smtd.merge.sides import SIDES, Side
+from smtd.records.canonical import digest
+from smtd.records.record import Key, Record
+from tests.build import FINISHED, PROJECT, change, commented, full, key, record, tagged
+from tests.engine.faults import crashes
+from tests.engine.world import TestStore, World, second_cycle_does_nothing
+
+BYSTANDERS = [record(f"bystander {number}") for number in range(6)]
+UPDATED, DELETED, MERGED, UNTOUCHED = (
+    tagged(full(label), "old") for label in ("updated", "deleted", "merged", "untouched")
+)
+CREATED = tagged(full("created"), "old")
+#: The records that the person works on, as they were when both sides last agreed.
+AGREED = {key(each.label): each for each in (UPDATED, DELETED, MERGED, UNTOUCHED)}
+ALL = {**AGREED, key("created"): CREATED}
+#: What only one side has changed; the person may do anything to it there.
+OF_ONE_SIDE = {key("created"), key("updated"), key("untouched")}
+
+
+async def prepared(world: World, source: Side) -> World:
+    """Return *world* in sync, and then changed, mostly on the side *source*."""
+    await world.synced(*BYSTANDERS, *AGREED.values())
+    here, there = world[source], world[source.other]
+    here.put(PROJECT, CREATED)
+    here.put(PROJECT, commented(tagged(UPDATED, "here"), "here"))
+    here.remove(PROJECT, "deleted")
+    here.put(PROJECT, commented(tagged(MERGED, "here"), "here"))
+    there.put(PROJECT, commented(tagged(MERGED, "there"), "there"))
+    return world
+
+
+def edit(store: TestStore, name: Key) -> None:
+    """Comment on a record and tag it, if it is there."""
+    if name in store.records:
+        store.put(PROJECT, commented(tagged(store.records[name], "person"), "by a person"))
+
+
+def rewrite(store: TestStore, name: Key) -> None:
+    """Replace the reason of a record, if it is there."""
+    if name in store.records:
+        store.put(PROJECT, change(store.records[name], reason="by a person"))
+
+
+def untag(store: TestStore, name: Key) -> None:
+    """Remove a tag from a record, if it is there."""
+    if name in store.records:
+        store.put(PROJECT, change(store.records[name], tags=store.records[name].tags - {"old"}))
+
+
+def untag_all(store: TestStore, name: Key) -> None:
+    """Remove all of a person's tags from a record, if it is there."""
+    if name in store.records:
+        store.put(PROJECT, change(store.records[name], tags=FINISHED))
+
+
+def delete(store: TestStore, name: Key) -> None:
+    """Delete a record, if it is there."""
+    if name in store.records:
+        store.remove(PROJECT, name.label)
+
+
+def revert(store: TestStore, name: Key) -> None:
+    """Make a record as it was when both sides last agreed."""
+    if name in AGREED:
+        store.put(PROJECT, AGREED[name])
+
+
+@dataclass(frozen=True)
+class Story:
+    """One record through a crash, what a person then did to it on *side*, and a restart."""
+
+    name: Key
+    side: Side
+    source: Side
+    #: Each side before the crash, at the restart, and after it.
+    crashed: dict[Side, Record | None]
+    met: dict[Side, Record | None]
+    after: dict[Side, Record | None]
+
+    @property
+    def acted(self) -> bool:
+        """The person found something to do."""
+        return self.crashed[self.side] != self.met[self.side]
+
+    @property
+    def result(self) -> Record | None:
+        """What both sides hold in the end."""
+        return self.after[Side.LEFT]
+
+
+async def stories(
+    world: World, source: Side, action: Callable[[TestStore, Key], None]
+) -> tuple[list[Story], list[object]]:
+    """Return every record of every crash of *world*, and all complaints of the restarts."""
+    told: list[Story] = []
+    complaints: list[object] = []
+    async for step, crashed in crashes(world, "after", "kill"):
+        for side in SIDES:
+            here = crashed.fork(crashed.directory.with_name(f"{crashed.directory.name}-{side.value}"))
+            before = states(here)
+            for name in ALL:
+                action(here[side], name)
+            met = states(here)
+            report = await here.cycle()
+            left_over = [*report.conflicts, *report.held, *report.failed]
+            complaints += [(step, side, each) for each in [*left_over, *lost(met, here), *unequal(here)]]
+            if not await second_cycle_does_nothing(here):
+                complaints.append((step, side, "a second cycle wrote"))
+            after = states(here)
+            told += [Story(name, side, source, before[name], met[name], after[name]) for name in ALL]
+    return told, complaints
+
+
+def states(world: World) -> dict[Key, dict[Side, Record | None]]:
+    """Return what each side holds of each record."""
+    return {name: {side: world[side].records.get(name) for side in SIDES} for name in ALL}
+
+
+def lost(met: dict[Key, dict[Side, Record | None]], world: World) -> Iterator[str]:
+    """Give the records that a side held, and that neither it nor the history holds now."""
+    kept = {each for *_, each in world.history()}
+    for name, sides in met.items():
+        for side, was in sides.items():
+            now = world[side].records.get(name)
+            if was is not None and digest(was) not in kept | ({digest(now)} if now else set()):
+                yield f"{name} of {side} is lost"
+
+
+def unequal(world: World) -> Iterator[str]:
+    """Give the records that the sides do not agree on."""
+    contents = world.contents
+    for name in contents.left.keys() | contents.right.keys():
+        if contents.left.get(name) != contents.right.get(name):
+            yield f"{name} is not in sync"
+
+
+def lines(made: Record | None) -> list[str]:
+    """Return the lines of the outcome, sorted."""
+    return [] if made is None else sorted((made.outcome or "").split("\n"))
+
+
+def tags(made: Record | None) -> frozenset[str]:
+    """Return the tags, none of what is not there."""
+    return frozenset() if made is None else made.tags
+
+
+def both(part: Callable[[Record | None], Iterable[str]], story: Story) -> set[str]:
+    """Return what the sides held at the restart, taken together."""
+    return {each for side in SIDES for each in part(story.met[side])}
+
+
+@pytest.fixture(params=SIDES, ids=["from the left", "from the right"])
+def source(request):
+    """The side that most changes come from."""
+    return request.param
+
+
+@pytest.fixture
+async def world(tmp_path, source):
+    """Two stores that are about to be synced."""
+    return await prepared(World(tmp_path / "world"), source)
+
+
+async def test_edit_after_a_crash_joins_what_the_sides_had(world, source):
+    """A comment and a tag that a person adds are kept, beside all others, each once."""
+    told, complaints = await stories(world, source, edit)
+    acted = [story for story in told if story.acted]
+
+    assert complaints == []
+    assert {story.name for story in acted} == ALL.keys()
+    assert [story for story in acted if lines(story.result) != sorted(both(lines, story))] == []
+    assert [story for story in acted if tags(story.result) != both(tags, story)] == []
+
+
+async def test_rewriting_after_a_crash_is_no_conflict(world, source):
+    """A reason that a person replaces is the reason, on both sides."""
+    told, complaints = await stories(world, source, rewrite)
+    acted = [story for story in told if story.acted]
+
+    assert complaints == []
+    assert {story.name for story in acted} == ALL.keys()
+    assert [story for story in acted if story.result is None or story.result.reason != "by a person"] == []
+    assert [story for story in acted if lines(story.result) != sorted(both(lines, story))] == []
+
+
+async def test_tag_that_is_removed_after_a_crash_stays_removed(world, source):
+    """A tag that both sides had and a person removed does not come back."""
+    told, complaints = await stories(world, source, untag)
+    acted = [story for story in told if story.acted]
+
+    assert complaints == []
+    assert {story.name for story in acted} == ALL.keys()
+    assert [story for story in acted if story.result is None or "old" in story.result.tags] == []
+
+
+async def test_tags_that_a_merge_brought_and_a_person_removed_stay_removed(world, source):
+    """The right side is written to last: if it has the merged record, so had the left one."""
+    told, complaints = await stories(world, source, untag_all)
+    merged = [
+        story
+        for story in told
+        if (story.name, story.side) == (key("merged"), Side.LEFT)
+        and story.crashed[Side.LEFT] == story.crashed[Side.RIGHT]
+    ]
+
+    assert complaints == []
+    assert len(merged) >= 2
+    assert [story for story in merged if tags(story.result) != FINISHED] == []
+
+
+async def test_deletion_after_a_crash_travels_or_gives_way_to_a_change(world, source):
+    """What a person deletes is gone, unless the other side has something that it never saw."""
+    told, complaints = await stories(world, source, delete)
+    acted = [story for story in told if story.acted]
+    at_the_source = [story for story in acted if story.side is source and story.name in OF_ONE_SIDE]
+
+    assert complaints == []
+    assert {story.name for story in acted} == ALL.keys()
+    assert [story for story in at_the_source if story.result is not None] == []
+    assert [
+        story for story in acted if story.result is not None and story.result != story.met[story.side.other]
+    ] == []
+
+
+async def test_revert_after_a_crash_is_no_conflict(world, source):
+    """What a person puts back is taken as it is, if only they have changed it."""
+    told, complaints = await stories(world, source, revert)
+    acted = [story for story in told if story.acted]
+    at_the_source = [
+        story for story in acted if story.side is source and story.name in {key("updated"), key("deleted")}
+    ]
+
+    assert complaints == []
+    assert {story.name for story in acted} >= {key("updated"), key("deleted"), key("merged")}
+    assert [story for story in at_the_source if story.result != AGREED[story.name]] == []

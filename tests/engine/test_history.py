@@ -1,0 +1,137 @@
+"""Before smtd overwrites or deletes a record, its full content is in the history."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.journal.pair import _unpack
+from smtd.merge.sides import SIDES
+from smtd.records.canonical import digest
+from smtd.records.record import Pickled
+from tests.build import PROJECT, commented, full, key, record, tagged
+from tests.engine.world import RefusingStore, World
+
+A, B = record("a"), record("b")
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two empty stores that have never been synced."""
+    return World(tmp_path)
+
+
+async def test_history_is_empty_while_nothing_is_overwritten(world):
+    """Creating and adopting records loses nothing."""
+    world.right.put(PROJECT, B)
+    await world.synced(A, B)
+
+    assert world.history() == []
+
+
+@both_sides
+async def test_history_holds_what_an_update_overwrote(world, side):
+    """The record that was overwritten is kept, with the side and the label."""
+    await world.synced(A)
+    world[side].put(PROJECT, tagged(A, "good"))
+
+    await world.cycle()
+
+    assert world.history() == [(side.other.value, "a", "update", digest(A))]
+
+
+@both_sides
+async def test_history_holds_what_a_deletion_removed(world, side):
+    """The record that was deleted is kept."""
+    await world.synced(A, B)
+    world[side].remove(PROJECT, "a")
+
+    await world.cycle()
+
+    assert world.history() == [(side.other.value, "a", "delete", digest(A))]
+
+
+async def test_history_holds_both_sides_of_a_merge(world):
+    """A merge overwrites two records, and both are kept."""
+    await world.synced(A)
+    left, right = commented(A, "left"), commented(A, "right")
+    world.left.put(PROJECT, left)
+    world.right.put(PROJECT, right)
+
+    await world.cycle()
+
+    assert world.history() == [
+        ("left", "a", "update", digest(left)),
+        ("right", "a", "update", digest(right)),
+    ]
+
+
+async def test_history_holds_the_record_whole(world):
+    """What only a shelf has is kept too: nothing of a before-image is missing."""
+    before = full(
+        opaque={"on_changed": Pickled(b"1", b"2"), "platforms": Pickled(b"3", b"4", expressed=True)}
+    )
+    await world.synced(before)
+    world.left.put(PROJECT, tagged(before, "good"))
+
+    await world.cycle()
+
+    ((data,),) = world.journal("SELECT record FROM history")
+    assert _unpack(data) == before
+
+
+async def test_history_is_written_before_the_store(world):
+    """At the moment of the write the before-image and the intent are in the file."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(A, "good"))
+    seen = []
+    world.right.meanwhile["before write"] = lambda: seen.extend(
+        [world.history(), world.journal("SELECT project, label, side, result FROM intent")]
+    )
+
+    await world.cycle()
+
+    assert seen == [
+        [("right", "a", "update", digest(A))],
+        [(PROJECT, "a", "right", digest(tagged(A, "good")))],
+    ]
+    assert world.journal("SELECT * FROM intent") == []
+
+
+async def test_history_knows_the_cycle_and_the_time(world):
+    """A before-image belongs to the cycle that wrote, of this pair."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(A, "good"))
+
+    await world.cycle()
+
+    ((cycle, at),) = world.journal("SELECT cycle, at FROM history")
+    assert world.journal("SELECT max(id) FROM cycle") == [(cycle,)]
+    assert at.endswith("+00:00")
+
+
+async def test_history_keeps_every_state_that_was_overwritten(world):
+    """Cycle after cycle adds its before-images."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    world.right.put(PROJECT, tagged(A, "x", "y"))
+    await world.cycle()
+
+    assert world.history() == [
+        ("right", "a", "update", digest(A)),
+        ("left", "a", "update", digest(tagged(A, "x"))),
+    ]
+
+
+async def test_history_of_a_refused_write_says_no_more_than_was_there(world):
+    """A before-image of a write that was refused is harmless: it is what is still there."""
+    world.right = RefusingStore("right")
+    await world.synced(A)
+    world.right.refused = frozenset({"a"})
+    world.left.put(PROJECT, tagged(A, "good"))
+
+    await world.cycle()
+
+    assert {each for *_, each in world.history()} <= {digest(A)}
+    assert digest(world.right.records[key("a")]) == digest(A)

@@ -1,0 +1,341 @@
+"""Stores without a lock: what another program puts back over smtd's writes is no edit of a person.
+
+A dumb shelf is read when a run starts and written when it ends: whatever smtd wrote in between
+is then as it was before.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.errors import StoreUnreachable
+from smtd.merge.decide import Mode
+from smtd.merge.sides import SIDES, Both
+from tests.build import PROJECT, commented, key, record, tagged
+from tests.engine.world import UnlockedStore, World, counts, holding, written
+
+A, B, C, D = (record(label) for label in "abcd")
+OWN = record("own")  # what the other program came to save
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two empty stores that other programs can write old states to."""
+    return World(tmp_path, UnlockedStore("left"), UnlockedStore("right"))
+
+
+@both_sides
+async def test_lost_creation_is_made_again(world, side):
+    """A record that vanished because another program had not seen it is no deletion."""
+    await world.synced(A)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, B)
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(holding(A, B, OWN), holding(A, B, OWN))
+
+
+@both_sides
+async def test_lost_edit_is_made_again(world, side):
+    """A record that is as it was before smtd's write was not reverted by a person."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(tagged(A, "x"), B, OWN)] * 2)
+
+
+@both_sides
+async def test_lost_half_of_a_merge_is_made_again(world, side):
+    """A comment that arrived by a merge does not vanish from either side."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "left"))
+    world.right.put(PROJECT, commented(A, "right"))
+    save = world[side].opened()
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert world.left.records[key("a")].outcome == "left\nright"
+
+
+@both_sides
+async def test_whole_batch_that_was_lost_is_made_again(world, side):
+    """Everything that smtd wrote at once is written again at once."""
+    await world.synced(A)
+    save = world[side].opened()
+    for each in (B, C, D):
+        world[side.other].put(PROJECT, each)
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(A, B, C, D, OWN)] * 2)
+
+
+@both_sides
+async def test_one_of_a_batch_that_is_gone_was_deleted(world, side):
+    """Where the rest of a batch is still there, whoever removed one had seen it."""
+    await world.synced(A)
+    for each in (B, C, D):
+        world[side.other].put(PROJECT, each)
+    await world.cycle()
+    world[side].remove(PROJECT, "c")
+
+    report = await world.cycle()
+
+    assert (report.ok, counts(report)) == (True, written(**{side.other.value: (0, 0, 1)}))
+    assert world.contents == Both(holding(A, B, D), holding(A, B, D))
+
+
+@both_sides
+async def test_earlier_write_that_is_gone_while_a_later_one_is_there_was_deleted(world, side):
+    """A program that saved after the later write had seen the earlier one."""
+    await world.synced(A)
+    world[side.other].put(PROJECT, B)
+    await world.cycle()
+    world[side.other].put(PROJECT, C)
+    await world.cycle()
+    world[side].remove(PROJECT, "b")
+
+    report = await world.cycle()
+
+    assert (report.ok, counts(report)) == (True, written(**{side.other.value: (0, 0, 1)}))
+
+
+@both_sides
+async def test_edit_that_a_person_reverted_travels_while_a_later_write_is_there(world, side):
+    """A revert is an edit, if it was made by somebody who had seen smtd's write."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    world[side.other].put(PROJECT, tagged(B, "x"))
+    await world.cycle()
+    world[side].put(PROJECT, A)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(A, tagged(B, "x"))] * 2)
+
+
+@both_sides
+async def test_all_writes_since_another_program_read_are_made_again(world, side):
+    """A run of days ends over many cycles of smtd."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, C)
+    await world.cycle()
+    world[side.other].put(PROJECT, tagged(B, "x"))
+    await world.cycle()
+    world[side.other].put(PROJECT, D)
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(A, tagged(B, "x"), C, D, OWN)] * 2)
+
+
+@both_sides
+async def test_record_that_was_created_and_edited_since_another_program_read_is_not_deleted(world, side):
+    """Two writes under one key are lost together, and neither is a deletion by a person."""
+    await world.synced(A)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, B)
+    await world.cycle()
+    world[side.other].put(PROJECT, tagged(B, "x"))
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(A, tagged(B, "x"), OWN)] * 2)
+
+
+@both_sides
+async def test_record_that_was_edited_twice_since_another_program_read_keeps_both_edits(world, side):
+    """What comes back is older than smtd's last write but one, and is no edit of a person."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    world[side.other].put(PROJECT, tagged(A, "x", "y"))
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(tagged(A, "x", "y"), B, OWN)] * 2)
+
+
+async def test_program_that_read_in_the_middle_of_a_cycle_deletes_nothing(world):
+    """One cycle writes more than once; what was written later can be lost alone."""
+    await world.synced(A, B)
+    saves = []
+    world.left.put(PROJECT, C)
+    world.left.put(PROJECT, commented(A, "left"))
+    world.right.put(PROJECT, commented(A, "right"))
+    world.right.meanwhile["after write"] = lambda: saves.append(world.right.opened())
+    await world.cycle()
+    (save,) = saves
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert world.left.records[key("a")].outcome == "left\nright"
+    assert world.right.records.keys() == {key(label) for label in ("a", "b", "c", "own")}
+
+
+async def test_program_that_read_between_two_rounds_of_a_cycle_deletes_nothing(world):
+    """A cycle that scans again writes again; what that wrote can be lost alone."""
+    await world.synced(A, B)
+    saves = []
+    world.left.put(PROJECT, tagged(A, "x"))
+    world.left.put(PROJECT, tagged(B, "x"))
+    world.left.meanwhile["after scan"] = lambda: world.left.put(PROJECT, tagged(B, "x", "y"))
+    world.right.meanwhile["after write"] = lambda: saves.append(world.right.opened())
+    await world.cycle()
+    (save,) = saves
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(tagged(A, "x"), tagged(B, "x", "y"), OWN)] * 2)
+
+
+@both_sides
+async def test_write_that_is_undone_again_is_asked_about(world, side):
+    """The second time it may have been a person: both states stay, and the report says how to go on."""
+    await world.synced(A)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, B)
+    await world.cycle()
+    save(OWN)
+    await world.cycle()
+    world[side].remove(PROJECT, "b")
+    world[side].remove(PROJECT, "own")
+
+    report = await world.cycle()
+
+    assert {held.label for held in report.held} >= {"b"}
+    assert "undone again" in report.held[0].reason
+    assert world[side.other].records[key("b")] == B
+
+
+@both_sides
+async def test_write_that_was_lost_here_and_deleted_there_is_asked_about(world, side):
+    """If the other side deleted the record meanwhile, there is nothing left to restore."""
+    await world.synced(A, C)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    save(OWN)
+    world[side.other].remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert [held.label for held in report.held] == ["a"]
+    assert world.contents[side][key("a")] == holding(A)[key("a")]
+
+
+@both_sides
+async def test_lost_update_is_made_again_with_later_edits_of_the_other_side(world, side):
+    """What is written again is what the other side holds now."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    save(OWN)
+    world[side.other].put(PROJECT, tagged(A, "x", "y"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(tagged(A, "x", "y"), B, OWN)] * 2)
+
+
+@both_sides
+async def test_lost_deletion_brings_the_record_back(world, side):
+    """A record that another program puts back is a record: nothing is lost by taking it so."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].remove(PROJECT, "a")
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(holding(A, B, OWN), holding(A, B, OWN))
+
+
+async def test_lost_update_is_not_restored_against_the_mode(world):
+    """A pair that became one-way writes nothing to its source, not even what was lost there."""
+    await world.synced(A, B)
+    save = world.left.opened()
+    world.right.put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    save(OWN)
+    world.left.changes.clear()
+
+    await world.cycle(mode=Mode.LEFT_TO_RIGHT)
+
+    assert world.writes.left == []
+    assert world.right.records[key("a")] == tagged(A, "x")
+
+
+async def test_lost_update_after_a_crash_is_no_deletion(world):
+    """What a crashed cycle wrote and the next one found may get lost too."""
+    await world.synced(A, B)
+    save = world.right.opened()
+    world.left.put(PROJECT, C)
+    world.left.put(PROJECT, tagged(A, "x"))
+
+    def crash():
+        raise StoreUnreachable("it is gone")
+
+    world.right.meanwhile["after write"] = crash
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(tagged(A, "x"), B, C, OWN)] * 2)
+
+
+async def test_stores_with_a_lock_lose_nothing(tmp_path):
+    """Where nobody can write an old state, a deletion is a deletion at once."""
+    world = await World(tmp_path).synced(A)
+    world.left.put(PROJECT, B)
+    await world.cycle()
+    world.right.remove(PROJECT, "b")
+
+    report = await world.cycle()
+
+    assert counts(report) == written(left=(0, 0, 1))
+    assert world.journal("SELECT * FROM written") == []

@@ -1,0 +1,207 @@
+"""How a pair is to be kept: one way, with deletions kept, with runs mirrored, some projects only."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.engine.report import Conflict
+from smtd.merge.decide import Mode
+from smtd.merge.sides import SIDES, Both, Side
+from tests.build import PROJECT, RUNNING, change, record, tagged
+from tests.engine.world import (
+    World,
+    counts,
+    holding,
+    on,
+    written,
+)
+
+A, B, C = record("a"), record("b"), record("c")
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two empty stores that have never been synced."""
+    return World(tmp_path)
+
+
+ONE_WAY = pytest.mark.parametrize(
+    ("mode", "source"),
+    [(Mode.LEFT_TO_RIGHT, Side.LEFT), (Mode.RIGHT_TO_LEFT, Side.RIGHT)],
+    ids=["left to right", "right to left"],
+)
+
+
+@ONE_WAY
+async def test_one_way_pair_carries_changes_of_its_source(world, mode, source):
+    """Creations, edits and deletions travel from the source."""
+    await world.synced(A, B)
+    world[source].put(PROJECT, tagged(A, "good"))
+    world[source].remove(PROJECT, "b")
+    world[source].put(PROJECT, C)
+
+    report = await world.cycle(mode=mode)
+
+    assert counts(report) == on(source.other, created=1, updated=1, deleted=1)
+    assert world.contents == Both(holding(tagged(A, "good"), C), holding(tagged(A, "good"), C))
+
+
+@ONE_WAY
+async def test_one_way_pair_never_writes_to_its_source(world, mode, source):
+    """What happens on the target alone stays there."""
+    await world.synced(A, B)
+    world[source.other].put(PROJECT, tagged(A, "good"))
+    world[source.other].remove(PROJECT, "b")
+    world[source.other].put(PROJECT, C)
+    before = world.contents
+
+    report = await world.cycle(mode=mode)
+
+    assert (counts(report), world.writes, world.contents) == (written(), Both([], []), before)
+
+
+@ONE_WAY
+async def test_one_way_pair_reports_edits_of_both_sides_as_a_conflict(world, mode, source):
+    """A merge would write to the source, so a person decides."""
+    await world.synced(A)
+    world[source].put(PROJECT, tagged(A, "x"))
+    world[source.other].put(PROJECT, change(tagged(A, "y"), reason="why"))
+    before = world.contents
+
+    report = await world.cycle(mode=mode)
+
+    assert report.conflicts == [Conflict(PROJECT, "a", ("reason", "tags"))]
+    assert (world.writes, world.contents) == (Both([], []), before)
+
+
+@both_sides
+async def test_deletion_stays_where_it_is_if_deletions_are_kept(world, side):
+    """With deletes=keep a record that was deleted here stays there, cycle after cycle."""
+    await world.synced(A, B)
+    world[side].remove(PROJECT, "a")
+    before = world.contents
+
+    reports = [await world.cycle(propagate_deletes=False), await world.cycle(propagate_deletes=False)]
+
+    assert [(report.ok, counts(report)) for report in reports] == [(True, written())] * 2
+    assert world.contents == before
+
+
+@both_sides
+async def test_kept_record_comes_back_when_it_is_edited(world, side):
+    """An edit of a record that was deleted elsewhere is a change, and travels."""
+    await world.synced(A, B)
+    world[side].remove(PROJECT, "a")
+    await world.cycle(propagate_deletes=False)
+    world[side.other].put(PROJECT, tagged(A, "good"))
+
+    report = await world.cycle(propagate_deletes=False)
+
+    assert counts(report) == on(side, created=1)
+
+
+@both_sides
+async def test_kept_deletion_travels_once_deletions_do(world, side):
+    """A deletion that was kept is carried when the policy says so."""
+    await world.synced(A, B)
+    world[side].remove(PROJECT, "a")
+    await world.cycle(propagate_deletes=False)
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side.other, deleted=1)
+
+
+@both_sides
+@pytest.mark.parametrize("status", ["_initialized_", "_pre_run_", "_running_", "_finished..._"])
+async def test_unfinished_record_is_held_until_its_run_is_over(world, side, status):
+    """A run that goes on is carried once, when it is over."""
+    world[side].put(PROJECT, change(A, tags=frozenset({status}), duration=None))
+    world[side].put(PROJECT, B)
+
+    report = await world.cycle()
+    world[side].put(PROJECT, A)
+    last = await world.cycle()
+
+    assert [(held.project, held.label, held.reason) for held in report.held] == [(PROJECT, "a", "running")]
+    assert (report.ok, report.in_sync, counts(report)) == (False, 1, on(side.other, created=1))
+    assert (last.ok, last.in_sync, counts(last)) == (True, 2, on(side.other, created=1))
+
+
+@both_sides
+async def test_unfinished_record_is_mirrored_if_asked_for(world, side):
+    """With unfinished=mirror a run is carried as it goes on."""
+    world[side].put(PROJECT, change(A, tags=RUNNING, duration=None))
+
+    report = await world.cycle(hold_unfinished=False)
+    world[side].put(PROJECT, A)
+    last = await world.cycle(hold_unfinished=False)
+
+    assert counts(report) == on(side.other, created=1)
+    assert counts(last) == on(side.other, updated=1)
+    assert world.contents == Both(holding(A), holding(A))
+
+
+async def test_unfinished_record_that_both_sides_edited_is_held(world):
+    """A merge waits too until the run is over."""
+    started = change(A, tags=RUNNING, duration=None)
+    world.left.put(PROJECT, started)
+    await world.cycle(hold_unfinished=False)
+    world.left.put(PROJECT, tagged(started, "x"))
+    world.right.put(PROJECT, tagged(started, "y"))
+
+    report = await world.cycle()
+
+    assert [held.label for held in report.held] == ["a"]
+    assert counts(report) == written()
+
+
+async def test_mirrored_run_that_is_over_merges_with_edits_of_its_mirror(world):
+    """The side that completed the run has it all; annotations of both sides stay."""
+    started = change(A, tags=RUNNING, duration=None, stdout_stderr="Not yet captured.")
+    world.left.put(PROJECT, started)
+    await world.cycle(hold_unfinished=False)
+    world.left.put(PROJECT, A)
+    world.right.put(PROJECT, tagged(started, "good"))
+
+    report = await world.cycle(hold_unfinished=False)
+
+    assert (report.ok, counts(report)) == (True, written(left=(0, 1, 0), right=(0, 1, 0)))
+    assert world.contents == Both(holding(tagged(A, "good")), holding(tagged(A, "good")))
+
+
+async def test_deletion_of_an_unfinished_record_travels(world):
+    """There is nothing to wait for if the record is gone."""
+    world.left.put(PROJECT, change(A, tags=RUNNING))
+    world.left.put(PROJECT, B)
+    await world.cycle(hold_unfinished=False)
+    world.left.remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert counts(report) == written(right=(0, 0, 1))
+
+
+async def test_other_projects_are_left_alone(world):
+    """A pair of one project neither reads nor writes another one."""
+    world.left.put(PROJECT, A)
+    world.left.put("Other", B)
+    world.right.put("Another", C)
+
+    report = await world.cycle(projects=frozenset({PROJECT}))
+
+    assert (counts(report), report.projects, report.in_sync) == (written(right=(1, 0, 0)), [PROJECT], 1)
+    assert world.contents.right == holding(A) | holding(C, project="Another")
+
+
+async def test_cycle_of_one_project_deletes_nothing_in_others(world):
+    """What a cycle does not look at is not gone."""
+    world.left.put("Other", B)
+    await world.synced(A, C)
+    world.left.remove(PROJECT, "a")
+
+    report = await world.cycle(projects=frozenset({PROJECT}))
+
+    assert counts(report) == written(right=(0, 0, 1))
+    assert world.contents.right == holding(C) | holding(B, project="Other")

@@ -1,0 +1,150 @@
+"""A second cycle with no outside change writes nothing, and costs next to nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.errors import StoreUnreachable
+from smtd.merge.decide import Mode
+from smtd.merge.guards import DeletionLimit
+from smtd.merge.sides import Both
+from tests.build import PROJECT, RUNNING, change, commented, full, record, tagged
+from tests.engine.world import TestStore, UnlockedStore, World, counts, second_cycle_does_nothing, written
+
+A, B = record("a"), record("b")
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two empty stores that have never been synced."""
+    return World(tmp_path)
+
+
+async def everything(world):
+    """Let a cycle create, update, delete, merge, hold and find a conflict."""
+    labels = ["create", "update", "delete", "merge", "conflict", "robbed", "quiet"]
+    await world.synced(*map(full, labels))
+    world.left.put(PROJECT, record("new"))
+    world.left.put(PROJECT, tagged(full("update"), "x"))
+    world.right.remove(PROJECT, "delete")
+    world.left.put(PROJECT, commented(full("merge"), "left"))
+    world.right.put(PROJECT, commented(full("merge"), "right"))
+    world.left.put(PROJECT, change(full("conflict"), version="beef"))
+    world.right.put(PROJECT, change(full("conflict"), version="cafe"))
+    world.right.put(PROJECT, tagged(change(full("robbed"), output_data=()), "x"))
+    world.right.put(PROJECT, change(record("running"), tags=RUNNING))
+    return await world.cycle()
+
+
+async def test_second_cycle_writes_nothing(world):
+    """Stores and journal stay as they are, whatever the first cycle did and left."""
+    report = await everything(world)
+
+    assert counts(report) == written(left=(0, 1, 1), right=(1, 3, 0)) or not report.ok
+    assert await second_cycle_does_nothing(world)
+
+
+async def test_second_cycle_reports_what_is_left(world):
+    """Conflicts and holds are still there, and nothing was done."""
+    first = await everything(world)
+    second = await world.cycle()
+
+    assert counts(second) == written()
+    assert (second.in_sync, second.projects) == (first.in_sync, first.projects)
+    assert (second.conflicts, second.held, second.failed) == (first.conflicts, first.held, first.failed)
+
+
+async def test_second_cycle_does_not_even_look(world):
+    """Where both stores are as they were, neither is scanned."""
+    await world.synced(A, B)
+    scans = world.left.scans, world.right.scans
+
+    await world.cycle()
+
+    assert (world.left.scans, world.right.scans) == scans
+
+
+@pytest.mark.parametrize("kind", [TestStore, UnlockedStore])
+async def test_second_cycle_writes_nothing_if_stores_cannot_tell(world, kind):
+    """Stores that do not know whether they changed are scanned, and left as they are."""
+    world.left, world.right = TimelessStore("left"), kind("right")
+
+    await everything(world)
+    before = world.contents
+    world.left.changes.clear()
+    world.right.changes.clear()
+    report = await world.cycle()
+
+    assert (counts(report), world.writes, world.contents) == (written(), Both([], []), before)
+
+
+async def test_cycle_of_stores_that_cannot_tell_is_not_remembered(world):
+    """Nothing is taken for unchanged because nobody knows."""
+    world.left = TimelessStore("left")
+
+    await world.synced(A, B)
+
+    assert world.journal("SELECT * FROM quiet") == []
+
+
+class TimelessStore(TestStore):
+    """A store that cannot tell whether anybody has written to it."""
+
+    async def token(self):
+        return None
+
+    async def unchanged_since(self, token):
+        return False
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"mode": Mode.LEFT_TO_RIGHT},
+        {"hold_unfinished": False},
+        {"propagate_deletes": False},
+        {"projects": frozenset({PROJECT})},
+        {"limit": DeletionLimit(1, 0.0)},
+    ],
+    ids=str,
+)
+async def test_cycle_under_another_policy_looks_again(world, policy):
+    """What a cycle found under one policy proves nothing for another one."""
+    await world.synced(A, B)
+    scans = world.left.scans
+
+    await world.cycle(**policy)
+
+    assert world.left.scans == scans + 1
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+async def test_change_of_either_store_ends_the_quiet(world, side):
+    """A store that changed is scanned, and so is the other one."""
+    await world.synced(A, B)
+    scans = world.left.scans, world.right.scans
+    getattr(world, side).put(PROJECT, tagged(A, "x"))
+
+    report = await world.cycle()
+
+    assert (world.left.scans, world.right.scans) == (scans[0] + 1, scans[1] + 1)
+    assert sum(sum(each) for each in counts(report).values()) == 1
+
+
+async def test_crashed_cycle_ends_the_quiet(world):
+    """After a cycle that did not end, both stores are looked at, changed or not."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "x"))
+
+    def crash():
+        world.left.put(PROJECT, A)
+        raise StoreUnreachable("it is gone")
+
+    world.left.meanwhile["after scan"] = crash
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+    scans = world.left.scans
+
+    await world.cycle()
+
+    assert world.left.scans == scans + 1

@@ -1,0 +1,299 @@
+"""What cannot be written, read or kept is named, left alone, and keeps nothing else back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from smtd.errors import StoreError, StoreRefused, StoreUnreachable
+from smtd.merge.sides import SIDES, Both
+from smtd.records.canonical import digest
+from smtd.records.record import DataKey
+from tests.build import FINISHED, PROJECT, change, commented, full, key, record, tagged
+from tests.engine.world import (
+    AlteringStore,
+    RefusingStore,
+    World,
+    counts,
+    holding,
+    second_cycle_does_nothing,
+    written,
+)
+
+A, B, C = record("a"), record("b"), record("c")
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two empty stores that have never been synced."""
+    return World(tmp_path)
+
+
+async def test_refused_record_fails_and_the_others_go_on(world):
+    """A record that a store cannot hold is named with its side and the reason."""
+    world.right = RefusingStore("right")
+    world.right.refused = frozenset({"a"})
+    world.left.put(PROJECT, A)
+    world.left.put(PROJECT, B)
+
+    report = await world.cycle()
+
+    (failure,) = report.failed
+    assert (failure.project, failure.label, failure.side) == (PROJECT, "a", "right")
+    assert failure.error == "the right store cannot hold it: its label is too long"
+    assert (report.ok, report.in_sync, counts(report)) == (False, 1, written(right=(1, 0, 0)))
+    assert world.contents.right == holding(B)
+    assert await second_cycle_does_nothing(world)
+
+
+async def test_refused_record_is_tried_again_when_something_changes(world):
+    """A failure stays in the report until it is gone."""
+    world.right = RefusingStore("right")
+    world.right.refused = frozenset({"a"})
+    world.left.put(PROJECT, A)
+    first = await world.cycle()
+    unchanged = await world.cycle()
+    world.right.refused = frozenset()
+    world.left.put(PROJECT, B)
+
+    last = await world.cycle()
+
+    assert first.failed == unchanged.failed != []
+    assert (last.ok, counts(last)) == (True, written(right=(2, 0, 0)))
+
+
+async def test_refused_deletion_leaves_the_record(world):
+    """A store that does not let a record go keeps it, and the pair knows."""
+    world.right = RefusingStore("right")
+    await world.synced(A, B)
+    world.right.refused = frozenset({"a"})
+    world.left.remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert [failure.label for failure in report.failed] == ["a"]
+    assert counts(report) == written()
+    assert world.contents.right == holding(A, B)
+
+
+@both_sides
+async def test_half_of_a_merge_that_a_store_refuses_loses_nothing(world, side):
+    """One side has the merged record, the other its own, and both go on from there."""
+    world.left, world.right = RefusingStore("left"), RefusingStore("right")
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "left"))
+    world.right.put(PROJECT, commented(A, "right"))
+    world[side].refused = frozenset({"a"})
+    merged = commented(commented(A, "left"), "right")
+
+    report = await world.cycle()
+    world[side].refused = frozenset()
+    world[side].put(PROJECT, commented(world[side].records[key("a")], "later"))
+    last = await world.cycle()
+
+    assert [(failure.label, failure.side) for failure in report.failed] == [("a", side.value)]
+    assert last.ok
+    assert lines(world.left) == lines(world.right) == {*lines_of(merged), "later"}
+    assert world.contents.left == world.contents.right
+
+
+async def test_merge_that_the_left_store_refuses_is_not_written_to_the_right_one(world):
+    """The right side gets a merged record only when the left one has it."""
+    world.left = RefusingStore("left")
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "left"))
+    world.right.put(PROJECT, commented(A, "right"))
+    world.left.refused = frozenset({"a"})
+
+    report = await world.cycle()
+
+    assert [(failure.label, failure.side) for failure in report.failed] == [("a", "left")]
+    assert world.writes.right == []
+
+
+def lines(store):
+    """Return the comments of record a. Fails if one is there twice."""
+    return lines_of(store.records[key("a")])
+
+
+def lines_of(made):
+    """Return the lines of the outcome. Fails if one is there twice."""
+    found = made.outcome.split("\n")
+    assert len(found) == len(set(found)), found
+    return set(found)
+
+
+async def test_record_that_a_store_keeps_otherwise_fails(world):
+    """What cannot be read back as written is not in sync, and is named with the fields."""
+    world.right = AlteringStore("right", lambda each: change(each, user="nobody"))
+    world.left.put(PROJECT, full())
+
+    report = await world.cycle()
+
+    (failure,) = report.failed
+    assert (failure.label, failure.side) == ("full", "right")
+    assert failure.error == "the right store keeps it otherwise than written: user"
+    assert (report.in_sync, world.contents.left) == (0, holding(full()))
+
+
+@pytest.mark.parametrize(
+    ("before", "edit", "alter"),
+    [
+        (A, full(), {"user": "nobody"}),
+        (A, full(), {"output_data": ()}),
+        (full(), tagged(full(), "good"), {"diff": ""}),
+        (full(), commented(full(), "good"), {"duration": None, "tags": FINISHED}),
+    ],
+    ids=["created", "created without data", "tagged", "commented"],
+)
+async def test_store_that_keeps_records_otherwise_is_not_written_to_for_ever(world, before, edit, alter):
+    """A store that alters what it gets neither gets it every cycle, nor alters the other side."""
+    altered = {digest(edit): change(edit, **alter)}
+    world.right = AlteringStore("right", lambda each: altered.get(digest(each), each))
+    await world.synced(before)
+    world.left.put(PROJECT, edit)
+
+    report = await world.cycle()
+    world.right.changes.clear()
+    world.left.put(PROJECT, B)
+    again = await world.cycle()
+
+    assert [failure.side for failure in report.failed] == ["right"]
+    assert [failure.label for failure in again.failed] == ["full"]
+    assert world.writes == Both([], ["b"])
+    assert world.contents.left == holding(before, B) | holding(edit)
+
+
+@pytest.mark.parametrize(
+    ("edit", "alter"),
+    [
+        (tagged(full(), "good"), {"tags": FINISHED | {"goo"}}),
+        (commented(full(), "good"), {"outcome": "converged\ngoo"}),
+        (change(full(), reason="why"), {"reason": "wh"}),
+    ],
+    ids=["tags", "outcome", "reason"],
+)
+async def test_annotation_that_is_read_back_otherwise_is_taken_for_an_edit(world, edit, alter):
+    """Somebody was quicker than the reading: their edit travels, once, and nothing is lost."""
+    altered = {digest(edit): change(edit, **alter)}
+    world.right = AlteringStore("right", lambda each: altered.get(digest(each), each))
+    await world.synced(full(), A)
+    world.left.put(PROJECT, edit)
+
+    await world.cycle()
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(holding(change(edit, **alter), A), holding(change(edit, **alter), A))
+    assert {each for *_, each in world.history()} >= {digest(full()), digest(edit)}
+    assert await second_cycle_does_nothing(world)
+
+
+@pytest.mark.parametrize("error", [StoreUnreachable, StoreRefused])
+@both_sides
+async def test_store_that_cannot_be_read_stops_the_cycle(world, side, error):
+    """A store that cannot be read whole is an error, and nothing is written or deleted."""
+    await world.synced(A, B)
+    world.left.remove(PROJECT, "a")
+    before = world.contents, world.knowledge()["agreed"]
+
+    async def scan(_projects):
+        raise error("it is locked")
+
+    world[side].scan = scan
+
+    with pytest.raises(error, match="it is locked"):
+        await world.cycle()
+    assert (world.contents, world.knowledge()["agreed"]) == before
+
+
+async def test_stores_that_both_cannot_be_read_raise_one_plain_error(world):
+    """The caller gets an error that it can show, not a group of them."""
+
+    async def scan(_projects):
+        raise StoreUnreachable("it is locked")
+
+    world.left.scan = world.right.scan = scan
+
+    with pytest.raises(StoreError, match="it is locked"):
+        await world.cycle()
+
+
+@both_sides
+async def test_unreadable_record_is_named_and_left_alone(world, side):
+    """What cannot be read on one side is not deleted, not overwritten and not copied."""
+    await world.synced(A, B)
+    unreadable(world[side], "a")
+    world.left.put(PROJECT, tagged(B, "good"))
+    before = world[side.other].records[key("a")]
+
+    report = await world.cycle()
+
+    (failure,) = report.failed
+    assert (failure.label, failure.side, failure.error) == ("a", side.value, "it cannot be read: torn")
+    assert (report.in_sync, counts(report)) == (1, written(right=(0, 1, 0)))
+    assert world[side.other].records[key("a")] is before
+
+
+def unreadable(store, label):
+    """Make a record of *store* one that cannot be read."""
+    whole = store.scan
+
+    async def scan(projects):
+        found = await whole(projects)
+        digests = {name: each for name, each in found.digests.items() if name.label != label}
+        return type(found)(digests, found.unfinished, {key(label): "torn"})
+
+    store.scan = scan
+
+
+async def test_record_that_cannot_be_written_down_fails(world):
+    """What the history could not hold is not overwritten."""
+    await world.synced(A, B)
+    world.right.put(PROJECT, change(A, outcome="\ud800"))
+    world.left.put(PROJECT, commented(A, "good"))
+    world.left.put(PROJECT, tagged(B, "good"))
+    before = world.right.records[key("a")]
+
+    report = await world.cycle()
+
+    assert {failure.label for failure in report.failed} | {found.label for found in report.conflicts} == {"a"}
+    assert world.right.records[key("a")] is before
+    assert world.contents.right[key("b")] == digest(tagged(B, "good"))
+
+
+#: Metadata that only a shelf can hold, and that means the same as {"1": 2}.
+BEYOND_WORDS: Any = {1: 2}
+
+
+async def test_equal_records_that_cannot_be_written_down_stop_nothing(world):
+    """What the journal cannot hold is named, and the others are agreed on."""
+    beyond = full(output_data=(DataKey("run/result.csv", "1" * 40, None, BEYOND_WORDS),))
+    for store in (world.left, world.right):
+        store.put(PROJECT, beyond)
+        store.put(PROJECT, A)
+
+    report = await world.cycle()
+
+    assert [failure.label for failure in report.failed] == ["full"]
+    assert (report.in_sync, counts(report)) == (1, written())
+
+
+@both_sides
+async def test_merge_one_half_of_which_cannot_be_written_down_loses_nothing(world, side):
+    """Where the history cannot hold what one side has, neither side's comment is overwritten."""
+    before = full(output_data=(DataKey("run/result.csv", "1" * 40, None, {"1": 2}),))
+    same_meaning = change(before, output_data=(DataKey("run/result.csv", "1" * 40, None, BEYOND_WORDS),))
+    await world.synced(before, A)
+    world[side].put(PROJECT, commented(same_meaning, "here"))
+    world[side.other].put(PROJECT, commented(before, "there"))
+
+    await world.cycle()
+    world.left.put(PROJECT, B)
+    report = await world.cycle()
+
+    assert "full" in {failure.label for failure in report.failed}
+    assert "here" in world[side].records[key("full")].outcome
+    assert "there" in world[side.other].records[key("full")].outcome

@@ -1,0 +1,235 @@
+"""Two stores and a journal file, over any number of cycles: each cycle is a fresh start."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from smtd.engine import cycle
+from smtd.engine.pair import Pair, Policy
+from smtd.engine.report import PairReport
+from smtd.errors import StoreUnreachable
+from smtd.journal.journal import open_journal
+from smtd.journal.pair import PairJournal, _unpack
+from smtd.merge.sides import Both, Side
+from smtd.records.canonical import Digest, digest
+from smtd.records.record import Key, Record
+from smtd.stores.base import Capabilities, Change, Outcome, Result
+from smtd.stores.memory import MemoryStore
+from tests.build import PROJECT, change, key
+
+
+class TestStore(MemoryStore):
+    """A memory store that counts what smtd writes, and that can be put upon."""
+
+    __test__ = False
+
+    def __init__(self, location: str = "memory", records: dict[Key, Record] | None = None) -> None:
+        super().__init__(location, records)
+        self.changes: list[Change] = []
+        self.scans = 0
+        #: What other programs do at the next moment of that name, once.
+        self.meanwhile: dict[str, Callable[[], Any]] = {}
+
+    def copy(self) -> TestStore:
+        """Return a store of the same kind with the same records and the same past."""
+        other = type(self)(self.location, self.records)
+        other._version = self._version
+        return other
+
+    def happen(self, moment: str) -> None:
+        """Let other programs do what they do at *moment*."""
+        self.meanwhile.pop(moment, lambda: None)()
+
+    async def scan(self, projects: Any = None) -> Any:
+        self.scans += 1
+        found = await super().scan(projects)
+        self.happen("after scan")
+        return found
+
+    async def read(self, keys: Any) -> Any:
+        found = await super().read(keys)
+        self.happen("after read")
+        return found
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        self.happen("before write")
+        self.changes += changes
+        outcomes = await super().write(changes)
+        self.happen("after write")
+        return outcomes
+
+
+class RefusingStore(TestStore):
+    """A store that cannot hold some records."""
+
+    refused: frozenset[str] = frozenset()
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        fit = [change for change in changes if change.key.label not in self.refused]
+        outcomes = dict(zip([change.key for change in fit], await super().write(fit), strict=True))
+        refusal = Outcome(Result.REFUSED, "its label is too long")
+        return [outcomes.get(change.key, refusal) for change in changes]
+
+
+class AlteringStore(TestStore):
+    """A store that keeps some records otherwise than they were written."""
+
+    def __init__(self, location: str, alter: Callable[[Record], Record]) -> None:
+        super().__init__(location)
+        self._alter = alter
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        return await super().write(
+            [
+                Change(each.key, None if each.record is None else self._alter(each.record), each.expect)
+                for each in changes
+            ]
+        )
+
+
+class UnlockedStore(TestStore):
+    """A store in which another program can put back what it read long ago, as in a dumb shelf."""
+
+    capabilities = Capabilities(exclusive_writes=False, batch=None, keeps_opaque=True)
+
+    def opened(self, project: str = PROJECT) -> Callable[..., None]:
+        """Open the store as another program; the result saves all that was there, and more."""
+        seen = {name: each for name, each in self.records.items() if name.project == project}
+
+        def save(*records: Record) -> None:
+            others = {name: each for name, each in self.records.items() if name.project != project}
+            self.records = others | seen | {Key(project, each.label): each for each in records}
+            self._version += 1
+
+        return save
+
+
+@dataclass
+class World:
+    """A pair: its two stores and the directory of its journal."""
+
+    directory: Path
+    left: TestStore = field(default_factory=lambda: TestStore("left"))
+    right: TestStore = field(default_factory=lambda: TestStore("right"))
+
+    def __getitem__(self, side: Side) -> TestStore:
+        return self.left if side is Side.LEFT else self.right
+
+    async def cycle(self, *, dry_run: bool = False, **policy: Any) -> PairReport:
+        """Start afresh and run one cycle."""
+        async with (
+            open_journal(self.directory) as journal,
+            journal.pair(self.left.location, self.right.location) as known,
+        ):
+            pair = self.pair(known, Policy(**policy))
+            return await cycle.run(pair, dry_run=dry_run)
+
+    def pair(self, known: PairJournal, policy: Policy) -> Pair:
+        """Return the pair of the two stores."""
+        return Pair("pair", Both(self.left, self.right), known, policy)
+
+    def fork(self, directory: Path) -> World:
+        """Return this world as it is now, whatever becomes of either of the two later."""
+        shutil.copytree(self.directory, directory)
+        return World(directory, self.left.copy(), self.right.copy())
+
+    async def synced(self, *records: Record, project: str = PROJECT) -> World:
+        """Put *records* into the left store and bring both sides in sync."""
+        for record in records:
+            self.left.put(project, record)
+        assert (await self.cycle()).ok
+        self.left.changes.clear()
+        self.right.changes.clear()
+        return self
+
+    @property
+    def contents(self) -> Both[dict[Key, Digest]]:
+        """What both stores hold, by digest."""
+        return Both(contents(self.left), contents(self.right))
+
+    @property
+    def writes(self) -> Both[list[str]]:
+        """The labels that smtd wrote to, on each side."""
+        return Both(
+            [change.key.label for change in self.left.changes],
+            [change.key.label for change in self.right.changes],
+        )
+
+    def history(self) -> list[tuple[str, str, str, Digest]]:
+        """Return side, label, action and digest of every before-image."""
+        rows = self.journal("SELECT side, label, action, record FROM history ORDER BY id")
+        return [(side, label, action, digest(_unpack(data))) for side, label, action, data in rows]
+
+    def journal(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of *query* from the journal file."""
+        with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db:
+            return db.execute(query).fetchall()
+
+    def knowledge(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return all that the journal knows."""
+        tables = ("pair", "agreed", "ancestor", "intent", "cycle", "history", "written", "quiet")
+        with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db:
+            return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+
+
+def contents(store: MemoryStore) -> dict[Key, Digest]:
+    """Return the digests of all that *store* holds."""
+    return {name: digest(record) for name, record in store.records.items()}
+
+
+def holding(*records: Record, project: str = PROJECT) -> dict[Key, Digest]:
+    """Return what a store holds that has exactly *records*."""
+    return {key(record.label, project): digest(record) for record in records}
+
+
+def counts(report: PairReport) -> dict[str, tuple[int, int, int]]:
+    """Return how many records were created, updated and deleted on each side."""
+    sides = {"left": report.left, "right": report.right}
+    return {name: (side.created, side.updated, side.deleted) for name, side in sides.items()}
+
+
+def written(*, left: tuple[int, int, int] = (0, 0, 0), right: tuple[int, int, int] = (0, 0, 0)) -> Any:
+    """Return the `counts` of a report."""
+    return {"left": left, "right": right}
+
+
+def on(side: Side, created: int = 0, updated: int = 0, deleted: int = 0) -> Any:
+    """Return the counts of a cycle that wrote to one side only."""
+    return written(**{side.value: (created, updated, deleted)})
+
+
+def keep_editing(store: TestStore, made: Record, moment: str = "before write") -> None:
+    """Let another program edit a record at every *moment* of that name."""
+
+    def edit() -> None:
+        numbers.append(len(numbers))
+        store.put(PROJECT, change(made, reason=f"edit {numbers[-1]}"))
+        store.meanwhile[moment] = edit
+
+    numbers: list[int] = []
+    store.meanwhile[moment] = edit
+
+
+def crash_after_write(store: TestStore) -> None:
+    """Let the process end right after the next write to *store*."""
+
+    def crash() -> None:
+        raise StoreUnreachable("it is gone")
+
+    store.meanwhile["after write"] = crash
+
+
+async def second_cycle_does_nothing(world: World) -> bool:
+    """Say whether another cycle writes to no store and changes no knowledge."""
+    before = world.contents, world.knowledge()
+    world.left.changes.clear()
+    world.right.changes.clear()
+    report = await world.cycle()
+    after = world.contents, world.knowledge()
+    return (counts(report), world.writes, after) == (written(), Both([], []), before)

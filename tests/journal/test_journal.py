@@ -1,0 +1,291 @@
+"""The journal file: reopened, checked, locked, and kept whole."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+
+import anyio
+import pytest
+
+from smtd.errors import JournalError
+from smtd.journal.journal import VERSION, open_journal
+from smtd.journal.pair import Agreement, Intent
+from smtd.merge.sides import Both, Side
+from smtd.records import canonical
+from smtd.records.canonical import digest
+from smtd.stores.base import Change
+from smtd.stores.memory import MemoryStore
+from tests.build import full, key, record, tagged
+
+A, B = record("a"), record("b")
+#: Opens the pair in another process, and says how that went.
+OTHER_PROCESS = """
+import sys
+from pathlib import Path
+import anyio
+from smtd.errors import JournalError
+from smtd.journal.journal import open_journal
+
+async def main(directory, left, right):
+    try:
+        async with open_journal(Path(directory)) as journal, journal.pair(left, right):
+            print("open")
+    except JournalError as exc:
+        print(exc)
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+def agreement(made):
+    """Return the agreement of both sides on a record."""
+    return Agreement(key(made.label), Both(digest(made), digest(made)), made)
+
+
+def elsewhere(directory, left, right):
+    """Open a pair in another process and return what it says."""
+    words = [sys.executable, "-c", OTHER_PROCESS, str(directory), left, right]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def file(directory):
+    """Return the journal file of a state directory."""
+    return directory / "journal.sqlite"
+
+
+def execute(directory, statement, *values):
+    """Change the journal file behind smtd's back."""
+    with closing(sqlite3.connect(file(directory))) as db:
+        db.execute(statement, values)
+        db.commit()
+
+
+async def test_journal_makes_its_directory_for_nobody_else(tmp_path):
+    """State is private: records may hold what only their owner may read."""
+    state = tmp_path / "state" / "smtd"
+
+    async with open_journal(state):
+        pass
+
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file(state).stat().st_mode) == 0o600
+
+
+async def test_journal_knows_again_what_it_knew(tmp_path):
+    """What was agreed is there after a restart, whole."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        await known.advance(agreements=[agreement(full()), agreement(A)])
+
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        agreed, ancestor = await known.agreed(None), await known.ancestor(key("full"))
+
+    assert agreed == {each.key: each.digests for each in (agreement(full()), agreement(A))}
+    assert ancestor == full()
+
+
+async def test_journal_keeps_pairs_apart(tmp_path):
+    """What one pair agreed on is nothing to another one, nor to the same one turned round."""
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right") as known:
+            await known.advance(agreements=[agreement(A)])
+        async with journal.pair("right", "left") as turned, journal.pair("left", "third") as other:
+            found = [await turned.agreed(None), await other.agreed(None), await other.ancestor(key("a"))]
+
+    assert found == [{}, {}, None]
+
+
+async def test_journal_knows_the_pairs_that_agreed(tmp_path):
+    """A pair is known by its two locations in their order, once it has agreed on something."""
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right") as known:
+            await known.advance(agreements=[agreement(A)])
+
+        assert await journal.knows("left", "right")
+        assert not await journal.knows("right", "left")
+        assert not await journal.knows("left", "left")
+
+
+async def test_journal_of_another_version_is_refused(tmp_path):
+    """A journal that a newer smtd made is not touched by an older one."""
+    async with open_journal(tmp_path):
+        pass
+    execute(tmp_path, f"PRAGMA user_version = {VERSION + 1}")
+
+    with pytest.raises(JournalError, match=rf"made by a newer smtd \(version {VERSION + 1}\)"):
+        async with open_journal(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all, but long enough" * 100, b"SQLite format 3\0" + b"x" * 5000]
+)
+async def test_damaged_journal_is_an_error_with_a_way_out(tmp_path, content):
+    """A file that is no journal is named, with what to do."""
+    file(tmp_path).write_bytes(content)
+
+    with pytest.raises(JournalError, match=r"journal\.sqlite cannot be used: .*move it away"):
+        async with open_journal(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE agreed",
+        "DROP TABLE history",
+        "UPDATE ancestor SET record = x'00'",
+        "UPDATE ancestor SET record = 'text'",
+        "UPDATE ancestor SET record = substr(record, 1, 20)",
+        "UPDATE ancestor SET record = x'789c010000ffff00000001'",
+    ],
+)
+async def test_journal_that_was_damaged_inside_is_an_error(tmp_path, damage):
+    """Whatever part cannot be read, the journal is named, and not the stores."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        await known.advance(agreements=[agreement(A)])
+
+    with pytest.raises(JournalError, match="journal"):
+        await damaged(tmp_path, damage)
+
+
+async def damaged(directory, damage):
+    """Damage the journal and use all of it."""
+    execute(directory, damage)
+    async with open_journal(directory) as journal, journal.pair("left", "right") as known:
+        await known.agreed(None)
+        await known.ancestor(key("a"))
+        await known.intend(await known.begin_cycle(), [intent(A)])
+
+
+def intent(before):
+    """Return the intent to update a record on the right side."""
+    after = digest(tagged(before, "x"))
+    return Intent(key(before.label), Side.RIGHT, digest(before), after, before)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "the disk is gone"), sqlite3.OperationalError("no such table")])
+async def test_error_of_a_store_is_not_blamed_on_the_journal(tmp_path, error):
+    """What goes wrong while the journal is open goes on as what it is."""
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        async with open_journal(tmp_path):
+            raise error
+
+
+async def test_directory_that_cannot_be_used_is_an_error(tmp_path):
+    """A state directory that is a file is named."""
+    (tmp_path / "state").write_text("a file")
+
+    with pytest.raises(JournalError, match=r"state directory .*state cannot be used"):
+        async with open_journal(tmp_path / "state"):
+            pass
+
+
+async def test_pair_is_locked_against_another_process(tmp_path):
+    """Two smtd never sync one pair at a time; the second one says so."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
+        answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "right")
+
+    assert answer == "another smtd is syncing the pair left and right; wait until it is done\n"
+
+
+async def test_other_pair_is_not_locked(tmp_path):
+    """Other pairs of the same journal go on in other processes."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
+        answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "third")
+
+    assert answer == "open\n"
+
+
+async def test_pair_is_free_again_after_use(tmp_path):
+    """A pair that is done with may be synced by the next process."""
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right"):
+            pass
+        answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "right")
+
+    assert answer == "open\n"
+
+
+async def test_pair_is_free_again_after_an_error(tmp_path):
+    """A use that fails locks nobody out."""
+    with pytest.raises(KeyError, match="the end"):
+        async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
+            raise KeyError("the end")
+
+    assert elsewhere(tmp_path, "left", "right") == "open\n"
+
+
+async def test_pair_is_locked_within_a_process_too(tmp_path):
+    """One process does not sync a pair twice at a time either."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
+        with pytest.raises(JournalError, match="another smtd is syncing"):
+            async with journal.pair("left", "right"):
+                pass
+
+
+async def test_other_canonical_version_forgets_agreement_and_keeps_history(tmp_path, monkeypatch):
+    """Digests of another form mean nothing: the pair is adopted anew, and can still be undone."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        cycle = await known.begin_cycle()
+        await known.intend(cycle, [intent(A)])
+        await known.advance(agreements=[agreement(B)])
+        await known.set_quiet(Both(b"1", b"2"), "policy", b"report")
+    monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
+
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        found = [
+            await known.agreed(None),
+            await known.ancestor(key("b")),
+            await known.begun(),
+            await known.quiet("policy"),
+        ]
+
+    assert found == [{}, None, [], None]
+    assert [row[0] for row in rows(tmp_path, "SELECT label FROM history")] == ["a"]
+
+
+async def test_other_canonical_version_is_forgotten_once(tmp_path, monkeypatch):
+    """What is agreed on under the new form stays."""
+    monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        await known.advance(agreements=[agreement(A)])
+
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        assert list(await known.agreed(None)) == [key("a")]
+
+
+async def test_other_canonical_version_of_one_pair_leaves_the_others(tmp_path):
+    """Each pair knows which form its digests are of."""
+    async with open_journal(tmp_path) as journal:
+        for left in ("old", "new"):
+            async with journal.pair(left, "right") as known:
+                await known.advance(agreements=[agreement(A)])
+    execute(tmp_path, "UPDATE pair SET canonical_version = 0 WHERE left_location = 'old'")
+
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("old", "right") as known:
+            forgotten = await known.agreed(None)
+        async with journal.pair("new", "right") as known:
+            kept = await known.agreed(None)
+
+    assert (forgotten, list(kept)) == ({}, [key("a")])
+
+
+def rows(directory, query):
+    """Return what the journal file holds."""
+    with closing(sqlite3.connect(file(directory))) as db:
+        return db.execute(query).fetchall()
+
+
+async def test_passwords_have_no_place_in_the_journal(tmp_path):
+    """The journal knows stores by the locations that it is given, and nothing else of them."""
+    store = MemoryStore("left")
+    await store.write([Change(key("a"), A, None)])
+    async with open_journal(tmp_path) as journal, journal.pair(store.location, "right"):
+        pass
+
+    assert rows(tmp_path, "SELECT left_location, right_location FROM pair") == [("left", "right")]

@@ -1,0 +1,384 @@
+"""Two versions of one record, field by field: what merges, what takes a side, what is a conflict."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from smtd.merge.fields import (
+    ANNOTATIONS,
+    PROVENANCE,
+    WHEREABOUTS,
+    Conflict,
+    Merged,
+    is_built_on,
+    mended,
+    merge,
+)
+from smtd.records.canonical import digest
+from smtd.records.record import (
+    FIELDS,
+    Component,
+    DataKey,
+    Executable,
+    Parameters,
+    Pickled,
+    Platform,
+    Repository,
+)
+from tests.build import FINISHED, MOMENT, NUMPY, OUTPUT, RUNNING, change, full, record, tagged
+from tests.records.strategies import versions
+
+ELSEWHERE = Component("FileSystemDataStore", {"root": "/elsewhere"})
+
+#: Another value for every field of `full()`.
+OTHER: dict[str, Any] = {
+    "timestamp": MOMENT + timedelta(hours=1),
+    "reason": "a second look",
+    "duration": 2.5,
+    "executable": Executable("/usr/bin/python3", "Python", "3.13.0", "-O"),
+    "repository": Repository("GitRepository", "/other"),
+    "main_file": "other.py",
+    "version": "beef",
+    "parameters": Parameters("SimpleParameterSet", "seed = 2"),
+    "input_data": (DataKey("input/other.csv", "2" * 40),),
+    "script_arguments": "<parameters> 8",
+    "launch_mode": Component("SerialTqdmLaunchMode", {"working_directory": "/code", "options": None}),
+    "datastore": ELSEWHERE,
+    "input_datastore": ELSEWHERE,
+    "outcome": "diverged",
+    "output_data": (DataKey("run/other.csv", "3" * 40),),
+    "tags": frozenset({"_finished_", "figure-3"}),
+    "diff": "",
+    "user": "bob",
+    "dependencies": (),
+    "platforms": (Platform(network_name="node-2"),),
+    "stdout_stderr": "other\n",
+    "repeats": None,
+}
+
+
+def record_of(result):
+    """Return the merged record. Fails if there is a conflict."""
+    assert isinstance(result, Merged), result
+    return result.record
+
+
+def test_fields_are_annotations_whereabouts_or_provenance():
+    """Every field is of one kind, and the tests below have another value for it."""
+    kinds = ANNOTATIONS + WHEREABOUTS + PROVENANCE
+
+    assert sorted(kinds) == sorted(FIELDS) == sorted(OTHER)
+
+
+@pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
+def test_field_that_one_side_changed_is_taken_from_it(field):
+    """An edit on one side joins an edit of another field on the other side."""
+    other_field = "reason" if field != "reason" else "outcome"
+    left, right = change(full(), **{field: OTHER[field]}), change(full(), **{other_field: "why not"})
+
+    for result in (merge(full(), left, right), merge(full(), right, left)):
+        assert digest(record_of(result)) == digest(
+            change(full(), **{field: OTHER[field], other_field: "why not"})
+        )
+
+
+@pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
+def test_field_that_both_sides_changed_alike_is_no_conflict(field):
+    """The same edit on both sides is one edit."""
+    left = tagged(change(full(), **{field: OTHER[field]}), "left")
+    right = tagged(change(full(), **{field: OTHER[field]}), "right")
+    expected = tagged(change(full(), **{field: OTHER[field]}), "left", "right")
+
+    assert digest(record_of(merge(full(), left, right))) == digest(expected)
+
+
+@pytest.mark.parametrize("field", PROVENANCE)
+@pytest.mark.parametrize("ancestor", [full(), None], ids=["agreed", "never agreed"])
+def test_provenance_that_differs_is_a_conflict(ancestor, field):
+    """Another provenance is another experiment: no rule decides, and the field is named."""
+    left, right = change(full(), **{field: OTHER[field]}), tagged(full(), "x")
+
+    assert merge(ancestor, left, right) == Conflict((field,))
+    assert merge(ancestor, right, left) == Conflict((field,))
+
+
+@pytest.mark.parametrize("field", PROVENANCE)
+def test_provenance_that_both_sides_changed_is_a_conflict(field):
+    """Two other provenances are two other experiments, also for a run that was not over."""
+    ancestor = full(tags=RUNNING, **{field: OTHER[field]})
+    left = full(tags=FINISHED)
+    right = full(tags=FINISHED, **{field: WRONG[field]})
+
+    assert merge(ancestor, left, right) == Conflict((field,))
+
+
+#: A third value for every field of the provenance.
+WRONG: dict[str, Any] = {field: getattr(record(), field) for field in PROVENANCE} | {
+    "timestamp": MOMENT + timedelta(hours=2),
+    "duration": 3.5,
+    "executable": None,
+    "repository": None,
+    "main_file": "third.py",
+    "version": "cafe",
+    "parameters": Parameters("SimpleParameterSet", "seed = 3"),
+    "launch_mode": Component("SlurmMPILaunchMode", {"n": 2}),
+    "diff": "- c\n",
+    "dependencies": (NUMPY, NUMPY.__class__("python", "scipy", "", "1")),
+    "stdout_stderr": "third\n",
+    "repeats": "third-run",
+}
+
+
+def test_conflict_names_all_fields_in_the_order_of_sumatra():
+    """A person sees at once all that differs."""
+    left = change(full(), diff="", duration=2.5, version="beef", reason="one")
+    right = change(full(), reason="another")
+
+    assert merge(full(), left, right) == Conflict(("duration", "version", "diff"))
+
+
+@pytest.mark.parametrize("field", ["reason", *WHEREABOUTS])
+def test_field_that_both_sides_replaced_is_a_conflict(field):
+    """Where both sides put something else in place of the old value, a person decides."""
+    third = {"reason": "third", "datastore": full().launch_mode, "input_datastore": full().launch_mode}
+    left, right = change(full(), **{field: OTHER[field]}), change(full(), **{field: third[field]})
+
+    assert merge(full(), left, right) == Conflict((field,))
+
+
+def test_fields_that_both_sides_replaced_are_all_named():
+    """All conflicting annotations and whereabouts are named at once."""
+    left = change(full(), reason="l", outcome="l", datastore=ELSEWHERE)
+    right = change(full(), reason="r", outcome="r", datastore=full().launch_mode)
+
+    assert merge(full(), left, right) == Conflict(("reason", "datastore", "outcome"))
+
+
+@pytest.mark.parametrize("field", WHEREABOUTS)
+def test_whereabouts_without_an_ancestor_are_a_conflict(field):
+    """If nobody knows where the data was, nobody knows which side moved it."""
+    assert merge(None, change(full(), **{field: ELSEWHERE}), full()) == Conflict((field,))
+
+
+COMPLETED = {
+    "duration": 12.5,
+    "output_data": (OUTPUT,),
+    "stdout_stderr": "done\n",
+    "repeats": "earlier-run",
+    "tags": FINISHED,
+}
+STARTED = {"duration": None, "output_data": (), "stdout_stderr": "Not yet captured.", "tags": RUNNING}
+
+
+def test_run_that_one_side_completed_is_complete_with_the_annotations_of_both():
+    """Provenance changes while a run goes on: the side that completed it has it all."""
+    ancestor = record(**STARTED)
+    left = change(ancestor, **COMPLETED, outcome="good")
+    right = tagged(change(ancestor, reason="why"), "figure-2")
+    expected = tagged(change(left, reason="why"), "figure-2")
+
+    assert digest(record_of(merge(ancestor, left, right))) == digest(expected)
+    assert digest(record_of(merge(ancestor, right, left))) == digest(expected)
+
+
+def test_run_that_both_sides_completed_alike_merges():
+    """Two copies of the same end of a run are one."""
+    ancestor = record(**STARTED)
+    left = tagged(change(ancestor, **COMPLETED), "left")
+    right = tagged(change(ancestor, **COMPLETED), "right")
+
+    assert digest(record_of(merge(ancestor, left, right))) == digest(tagged(left, "right"))
+
+
+def test_run_that_never_agreed_is_not_completed_by_guess():
+    """Without an ancestor nobody knows that the one is the start of the other."""
+    started = record(**STARTED)
+
+    assert merge(None, started, change(started, **COMPLETED)) == Conflict(
+        ("duration", "output_data", "stdout_stderr", "repeats")
+    )
+
+
+def test_merge_keeps_what_only_a_shelf_has():
+    """What smtd does not model is not lost by merging."""
+    opaque = {"on_changed": Pickled(b"1", b"1")}
+    left, right = tagged(full(), "left"), tagged(full(opaque=opaque), "right")
+
+    assert record_of(merge(full(), left, right)).opaque == opaque
+    assert record_of(merge(full(), right, left)).opaque == opaque
+
+
+@pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
+def test_field_that_only_a_shelf_can_hold_is_taken_with_its_pickle(field):
+    """A value beyond words moves with its field, not with the rest of the record."""
+    ancestor = full(opaque={field: Pickled(b"1", b"1")})
+    moved = {field: Pickled(b"2", b"2")}
+    edited = change(ancestor, **({"outcome": "good"} if field == "tags" else {"tags": FINISHED}))
+    expected = change(edited, opaque=moved)
+
+    assert digest(record_of(merge(ancestor, edited, change(ancestor, opaque=moved)))) == digest(expected)
+    assert digest(record_of(merge(ancestor, change(ancestor, opaque=moved), edited))) == digest(expected)
+
+
+@pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
+def test_field_that_only_a_shelf_can_hold_and_both_sides_changed_is_a_conflict(field):
+    """Nobody can merge what nobody can read."""
+    ancestor, left, right = (full(opaque={field: Pickled(each, each)}) for each in (b"0", b"1", b"2"))
+
+    assert merge(ancestor, left, right) == Conflict((field,))
+
+
+def test_completed_run_keeps_its_own_data_where_the_other_side_had_a_pickle():
+    """What only a shelf could hold of the unfinished run does not come back over its end."""
+    ancestor = record(**STARTED, opaque={"output_data": Pickled(b"1", b"1")})
+    left = change(ancestor, **COMPLETED, opaque={})
+    right = tagged(ancestor, "x")
+
+    for result in (merge(ancestor, left, right), merge(ancestor, right, left)):
+        assert digest(record_of(result)) == digest(tagged(left, "x"))
+
+
+BEFORE = full(outcome="old", reason="why", tags=frozenset({"_finished_", "a"}))
+WANTED = change(BEFORE, outcome="old\nnew", tags=frozenset({"_finished_", "b"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"reason": "because"}, True),
+        ({"outcome": "old\nnew\nby a person", "tags": FINISHED | {"a"}}, True),
+        ({"outcome": "by a person\nnew", "tags": FINISHED | {"a"}}, True),
+        ({"outcome": "old", "tags": frozenset({"b"})}, True),
+        ({"outcome": "old", "tags": FINISHED}, True),
+        ({"outcome": "old", "tags": FINISHED | {"a"}}, False),
+        ({"outcome": "old\nby a person", "tags": FINISHED | {"a"}}, False),
+        ({"outcome": "old", "tags": FINISHED | {"a", "c"}, "reason": "because"}, False),
+    ],
+)
+def test_edit_is_built_on_what_it_has_something_of(changes, expected):
+    """An edit that has any of what made the wanted record was made with it in sight."""
+    assert is_built_on(change(WANTED, **changes), WANTED, BEFORE) is expected
+
+
+@pytest.mark.parametrize("field", WHEREABOUTS)
+def test_edit_is_built_on_the_whereabouts_that_it_kept(field):
+    """Data that was moved by the wanted record, and still is there, tells too."""
+    wanted = change(BEFORE, **{field: ELSEWHERE})
+
+    assert is_built_on(tagged(wanted, "x"), wanted, BEFORE)
+    assert not is_built_on(tagged(BEFORE, "x"), wanted, BEFORE)
+
+
+def test_edit_of_a_new_record_is_built_on_it_if_it_is_the_same_experiment():
+    """Where nothing was before, the same provenance is no chance."""
+    assert is_built_on(change(full(), reason="because", tags=FINISHED), full(), None)
+    assert not is_built_on(change(full(), version="beef"), full(), None)
+
+
+SECOND = DataKey("run/second.csv", "2" * 40)
+
+
+@pytest.mark.parametrize("field", ["input_data", "output_data"])
+def test_data_that_sumatra_took_away_is_given_back(field):
+    """Deleting or saving another record can take data away, which no person meant."""
+    before = full(**{field: (OUTPUT, SECOND)})
+    robbed = tagged(change(before, **{field: (SECOND,)}), "x")
+
+    assert digest(mended(before, robbed)) == digest(tagged(before, "x"))
+    assert digest(record_of(merge(before, robbed, tagged(before, "y")))) == digest(tagged(before, "x", "y"))
+    assert digest(record_of(merge(before, tagged(before, "y"), robbed))) == digest(tagged(before, "x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"tags": FINISHED}),
+        ({}, {"output_data": (OUTPUT, SECOND)}),
+        ({}, {"output_data": (SECOND,)}),
+        ({"tags": RUNNING}, {"output_data": ()}),
+        ({}, {"output_data": (), "tags": RUNNING}),
+        ({}, {"output_data": (), "timestamp": MOMENT + timedelta(hours=1)}),
+        ({"opaque": {"output_data": Pickled(b"1", b"1")}}, {"output_data": ()}),
+        ({}, {"dependencies": ()}),
+    ],
+    ids=[
+        *("nothing is missing", "more than before", "something else", "the run was not over"),
+        *("the run is not over", "another run", "known to a shelf only", "not data"),
+    ],
+)
+def test_record_that_sumatra_took_nothing_from_stays_as_it_is(before, after):
+    """Only data that is missing from a finished run is given back."""
+    left = full(**after)
+
+    assert mended(full(**before), left) is left
+
+
+@given(versions, versions, versions)
+def test_merge_is_symmetric(ancestor, left, right):
+    """Neither side is preferred: only the order of appendages tells which was left."""
+    one, other = merge(ancestor, left, right), merge(ancestor, right, left)
+
+    assert unordered(one) == unordered(other)
+
+
+@given(versions, versions)
+def test_merge_without_an_ancestor_is_symmetric(left, right):
+    """Neither side is preferred when they meet for the first time."""
+    assert unordered(merge(None, left, right)) == unordered(merge(None, right, left))
+
+
+def unordered(result):
+    """Return the canonical part of a result, without the order of the lines of texts."""
+    if isinstance(result, Conflict):
+        return result
+    lines = {
+        field: sorted((getattr(result.record, field) or "").split("\n")) for field in ("reason", "outcome")
+    }
+    return lines, digest(change(result.record, reason="", outcome=""))
+
+
+@given(versions, versions)
+def test_merge_with_an_unchanged_side_is_the_other_side(ancestor, changed):
+    """A merge of an edit with no edit is the edit, if it is one that a person can make."""
+    edit = change(changed, diff=ancestor.diff)
+
+    assert digest(record_of(merge(ancestor, edit, ancestor))) == digest(edit)
+    assert digest(record_of(merge(ancestor, ancestor, edit))) == digest(edit)
+    assert digest(record_of(merge(ancestor, edit, edit))) == digest(edit)
+
+
+@given(versions, versions, versions)
+def test_merged_record_merges_into_itself(ancestor, left, right):
+    """Once one side has the merged record, merging it with what the other held gives it again."""
+    result = merge(ancestor, left, change(right, diff=left.diff))
+    merged = result.record if isinstance(result, Merged) else left
+
+    assert digest(record_of(merge(left, merged, left))) == digest(merged)
+    assert digest(
+        record_of(merge(change(right, diff=left.diff), merged, change(right, diff=left.diff)))
+    ) == digest(merged)
+
+
+@given(versions, versions, versions)
+def test_merge_loses_no_line_and_no_tag_that_a_side_added(ancestor, left, right):
+    """What a person added on either side is in the merged record."""
+    result = merge(ancestor, left, right)
+    merged = result.record if isinstance(result, Merged) else None
+
+    assert merged is None or added(ancestor, left) | added(ancestor, right) <= contents(merged)
+
+
+def contents(made):
+    """Return the lines of the outcome and the tags that are no status."""
+    return set((made.outcome or "").split("\n")) | {tag for tag in made.tags if "_" not in tag}
+
+
+def added(before, after):
+    """Return what *after* has and *before* had not, as far as the old outcome is still there."""
+    kept = (after.outcome or "").startswith(before.outcome or "")
+    return (contents(after) - contents(before)) if kept else set()

@@ -1,0 +1,478 @@
+"""When two records say the same: the golden vectors, each equality, and each inequality."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtd.errors import RecordUnusable
+from smtd.records import canonical
+from smtd.records.canonical import differences, digest, lacks
+from smtd.records.record import (
+    FIELDS,
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Parameters,
+    Pickled,
+    Platform,
+    Repository,
+)
+from tests.build import INPUT, MOMENT, NODE, NUMPY, OUTPUT, change, full, record
+from tests.records.strategies import records
+
+GOLDEN = {
+    "plain": (record(), "5136fedb1153039a870c5334a53f4d9e"),
+    "full": (full(), "f34c4dcaeb60b2e9025bec76448b6acf"),
+    "nothing": (
+        record(
+            reason=None,
+            duration=None,
+            executable=None,
+            repository=None,
+            main_file=None,
+            version=None,
+            parameters=Parameters("NoneType", "None"),
+            tags=frozenset(),
+            stdout_stderr=None,
+        ),
+        "e3cda015dce05ecf1f889ab72e3d283e",
+    ),
+    "simple parameters": (
+        record(parameters=Parameters("SimpleParameterSet", 'a = 1\nb = 2.5\nc = "x" # note\nd = [1, (2,)]')),
+        "c9f62e7495e834d5cf6d7d7f06cc17e8",
+    ),
+    "nested parameters": (
+        record(
+            parameters=Parameters(
+                "NTParameterSet",
+                "{'a': {'b': -1e999}, 'c': GammaDist(m=2.0, s=1.0), 'd': ParameterRange([1, 2]),"
+                " 'e': NormalDist(mean=0.0, std=1.0), 'f': UniformDist(0.0, 1.0), 'g': ref('a.b')}",
+            )
+        ),
+        "1e8e3fe984311d6847cb3e44f8bd8f6d",
+    ),
+    "yaml parameters": (
+        record(
+            parameters=Parameters("YAMLParameterSet", "a: 2024-02-29\nb: 2024-02-29T12:00:00Z\nc: .nan\n")
+        ),
+        "918d56f9a8333fe7cae395bfd1945daa",
+    ),
+    "config parameters": (
+        record(parameters=Parameters("ConfigParserParameterSet", "[DEFAULT]\nx = 1\n\n[a]\ny = 2\n\n")),
+        "5798e4456695d8dea5e4797eee85194d",
+    ),
+    "large integers": (
+        record(launch_mode=Component("SerialLaunchMode", {"a": 2**64, "b": -(2**63), "c": 2**64 - 1})),
+        "44f53a63a764f4800dc64e9e1cb070c0",
+    ),
+    "addresses": (
+        full(
+            platforms=(
+                Platform(ip_addr="2001:0db8:0000::0001"),
+                Platform(ip_addr="not known"),
+            )
+        ),
+        "6a0597f7eccf303cd414b1521e36a92e",
+    ),
+    "an IPv4 address as IPv6": (
+        full(platforms=(Platform(ip_addr="::ffff:192.0.2.17"),)),
+        "197b69043d7058a06b9a755b98b777d4",
+    ),
+    "not unicode": (
+        record(stdout_stderr="a\udcffb", tags=frozenset({"é\ud800"})),
+        "337aa245d83a2583eb42513671213361",
+    ),
+    "split tags": (
+        record(tags=frozenset({"my tag", "_finished_", 'a "b c" d', " x "})),
+        "3caa2d6fba8889662cb0674d082171b6",
+    ),
+    "opaque": (
+        full(opaque={"launch_mode": Pickled(b"\x01" * 16, b"..."), "on_changed": Pickled(b"\x02", b".")}),
+        "aee8235c2f1c8f8eccfb3e2abd0bae59",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_digest_is_that_of_the_golden_vector(name):
+    """A digest never changes by accident.
+
+    After a change of the canonical form on purpose: raise canonical.VERSION, so that pairs are
+    adopted anew, and take the new values from the failures of this test.
+    """
+    made, expected = GOLDEN[name]
+
+    assert digest(made).hex() == expected
+
+
+def test_digest_of_another_version_differs(monkeypatch):
+    """A record has another digest under another version of the form."""
+    before = digest(full())
+    monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
+
+    assert digest(full()) != before
+
+
+def test_digest_has_no_label():
+    """The label is a record's name, not what it says."""
+    assert digest(full("one")) == digest(full("other"))
+
+
+def keyed(**metadata):
+    """Return a change of the outputs to one with *metadata*."""
+    return {"output_data": (msgspec.structs.replace(OUTPUT, metadata=metadata),)}
+
+
+def placed(address):
+    """Return a change of the platforms to one with *address*."""
+    return {"platforms": (msgspec.structs.replace(NODE, ip_addr=address),)}
+
+
+def set_of(content, kind="SimpleParameterSet"):
+    """Return a change of the parameters."""
+    return {"parameters": Parameters(kind, content)}
+
+
+def moment(**changes):
+    """Return a change of the time of the run."""
+    return {"timestamp": MOMENT.replace(**changes)}
+
+
+SECOND_OUTPUT = DataKey("run/second.csv", "1" * 40)
+SECOND_DEPENDENCY = Dependency("python", "scipy", "/opt/lib/scipy", "1.13.0")
+SECOND_NODE = Platform(network_name="node-2")
+EARLY = timezone(timedelta(hours=5, minutes=30))
+
+EQUAL = {
+    "microseconds": (moment(microsecond=0), moment(microsecond=999999)),
+    "another time zone": (
+        {"timestamp": datetime(2024, 3, 31, 6, 0, 0, tzinfo=EARLY)},
+        {"timestamp": datetime(2024, 3, 31, 0, 30, 0, tzinfo=timezone.utc)},
+    ),
+    "a second long ago": (
+        {"timestamp": datetime(1969, 12, 31, 23, 59, 58, 1, tzinfo=timezone.utc)},
+        {"timestamp": datetime(1969, 12, 31, 23, 59, 58, 999999, tzinfo=timezone.utc)},
+    ),
+    "a second far ahead": (
+        {"timestamp": datetime(9999, 12, 30, 0, 0, 0, 0, tzinfo=timezone.utc)},
+        {"timestamp": datetime(9999, 12, 30, 0, 0, 0, 999999, tzinfo=timezone.utc)},
+    ),
+    "creation in microseconds": (
+        {"output_data": (msgspec.structs.replace(OUTPUT, creation=MOMENT.replace(microsecond=1)),)},
+        {"output_data": (msgspec.structs.replace(OUTPUT, creation=MOMENT.replace(microsecond=2)),)},
+    ),
+    "order of outputs": ({"output_data": (OUTPUT, SECOND_OUTPUT)}, {"output_data": (SECOND_OUTPUT, OUTPUT)}),
+    "order of inputs": ({"input_data": (INPUT, SECOND_OUTPUT)}, {"input_data": (SECOND_OUTPUT, INPUT)}),
+    "order of dependencies": (
+        {"dependencies": (NUMPY, SECOND_DEPENDENCY)},
+        {"dependencies": (SECOND_DEPENDENCY, NUMPY)},
+    ),
+    "order of platforms": ({"platforms": (NODE, SECOND_NODE)}, {"platforms": (SECOND_NODE, NODE)}),
+    "the same output twice": ({"output_data": (OUTPUT, OUTPUT)}, {"output_data": (OUTPUT,)}),
+    "the same input twice": ({"input_data": (INPUT, INPUT)}, {"input_data": (INPUT,)}),
+    "the same dependency twice": ({"dependencies": (NUMPY, NUMPY)}, {"dependencies": (NUMPY,)}),
+    "the same platform twice": ({"platforms": (NODE, NODE)}, {"platforms": (NODE,)}),
+    "no reason": ({"reason": None}, {"reason": ""}),
+    "no outcome": ({"outcome": None}, {"outcome": ""}),
+    "no main file": ({"main_file": None}, {"main_file": ""}),
+    "no version": ({"version": None}, {"version": ""}),
+    "no user": ({"user": None}, {"user": ""}),
+    "no arguments": ({"script_arguments": None}, {"script_arguments": ""}),
+    "no text of the run": ({"stdout_stderr": None}, {"stdout_stderr": ""}),
+    "no diff": ({"diff": None}, {"diff": ""}),
+    "no repeats": ({"repeats": None}, {"repeats": ""}),
+    "no upstream": (
+        {"repository": Repository("GitRepository", "/code", None)},
+        {"repository": Repository("GitRepository", "/code", "")},
+    ),
+    "no options": (
+        {"executable": Executable("/bin/sh", "sh", "5", None)},
+        {"executable": Executable("/bin/sh", "sh", "5", "")},
+    ),
+    "no version of the executable": (
+        {"executable": Executable("/bin/sh", "sh", None)},
+        {"executable": Executable("/bin/sh", "sh", "")},
+    ),
+    "a dependency without texts": (
+        {"dependencies": (Dependency("python", "x", None, None, None, None),)},
+        {"dependencies": (Dependency("python", "x", "", "", "", ""),)},
+    ),
+    "a platform without texts": (
+        {"platforms": (Platform(ip_addr=None, machine=None, processor=None),)},
+        {"platforms": (Platform(ip_addr="", machine="", processor=""),)},
+    ),
+    "duration not a number": ({"duration": float("nan")}, {"duration": None}),
+    "duration as an integer": ({"duration": 2}, {"duration": 2.0}),
+    "tags with a comma": ({"tags": frozenset({"a,b"})}, {"tags": frozenset({"a", "b"})}),
+    "one tag of two words": ({"tags": frozenset({"my tag"})}, {"tags": frozenset({"my", "tag"})}),
+    "a quoted tag": ({"tags": frozenset({'"my tag"'})}, {"tags": frozenset({"my", "tag"})}),
+    "a tag with a quote": ({"tags": frozenset({'a"b', "c"})}, {"tags": frozenset({"a", "b", "c"})}),
+    "a tag with blanks around it": ({"tags": frozenset({" a ", "b"})}, {"tags": frozenset({"a", "b"})}),
+    "an empty tag": ({"tags": frozenset({"", "a"})}, {"tags": frozenset({"a"})}),
+    "forms of an IPv6 address": (placed("2001:0DB8:0:0::0001"), placed("2001:db8::1")),
+    "a tuple in metadata": (keyed(shape=(2, 3)), keyed(shape=[2, 3])),
+    "integer keys in metadata": (keyed(sizes={1: 2}), keyed(sizes={"1": 2})),
+    "order of metadata": (keyed(a=1, b=2), keyed(b=2, a=1)),
+    "not a number in metadata": (keyed(mean=float("nan")), keyed(mean=-float("nan"))),
+    "order of a launch mode": (
+        {"launch_mode": Component("SerialLaunchMode", {"working_directory": "/code", "options": None})},
+        {"launch_mode": Component("SerialLaunchMode", {"options": None, "working_directory": "/code"})},
+    ),
+    "a tuple in a launch mode": (
+        {"launch_mode": Component("DistributedLaunchMode", {"hosts": ("a", "b")})},
+        {"launch_mode": Component("DistributedLaunchMode", {"hosts": ["a", "b"]})},
+    ),
+    "a dictionary given back as text": (set_of("{'a': 1}", "dict"), set_of("{'a': 1}", "str")),
+    "a dictionary with None given back as text": (
+        set_of("{'a': None}", "dict"),
+        set_of("{'a': None}", "str"),
+    ),
+    "blanks in a dictionary": (set_of("{'a': 1, 'b': [2]}", "dict"), set_of("{'b':[2],'a':1}", "dict")),
+    "blanks and comments in a simple set": (set_of("a=1 # one\n\n# two\nb  = 2"), set_of("b = 2\na = 1")),
+    "blanks in JSON": (
+        set_of('{"a": [1, 2]}', "JSONParameterSet"),
+        set_of('{\n    "a": [\n        1,\n        2\n    ]\n}', "JSONParameterSet"),
+    ),
+    "style of YAML": (
+        set_of("{a: [1, 2]}", "YAMLParameterSet"),
+        set_of("a:\n- 1\n- 2\n", "YAMLParameterSet"),
+    ),
+    "spelling of a distribution": (
+        set_of("{'a': GammaDist(m=2.0, s=1.0)}", "NTParameterSet"),
+        set_of("{'a': GammaDist(mean=2.0, std=1.0)}", "NTParameterSet"),
+    ),
+    "what only a shelf has": (
+        {"opaque": {"on_changed": Pickled(b"1", b"1"), "parameter_file": Pickled(b"2", b"2")}},
+        {"opaque": {}},
+    ),
+    "a field that the record expresses": (
+        {"opaque": {"platforms": Pickled(b"1", b"1", expressed=True)}},
+        {"opaque": {}},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EQUAL)
+def test_records_are_equal_despite(what):
+    """What a store loses is no difference, so no pair of stores sends it to and fro."""
+    one, other = (full(**changes) for changes in EQUAL[what])
+
+    assert digest(one) == digest(other)
+    assert differences(one, other) == []
+
+
+#: For each field, changes that are changes.
+UNEQUAL: dict[str, list[dict[str, Any]]] = {
+    "timestamp": [
+        {"timestamp": MOMENT + timedelta(seconds=1)},
+        {"timestamp": MOMENT.replace(tzinfo=timezone(timedelta(hours=1)))},
+    ],
+    "reason": [{"reason": ""}, {"reason": "a first look "}],
+    "duration": [{"duration": None}, {"duration": 1.5000000000000002}, {"duration": -1.5}],
+    "executable": [
+        {"executable": None},
+        {"executable": Executable("/usr/bin/python3", "Python", "3.12.2", "-O")},
+        {"executable": Executable("/usr/bin/python3", "python", "3.12.1", "-O")},
+        {"executable": Executable("/usr/bin/python", "Python", "3.12.1", "-O")},
+        {"executable": Executable("/usr/bin/python3", "Python", "3.12.1", "")},
+    ],
+    "repository": [
+        {"repository": None},
+        {"repository": Repository("GitRepository", "/code")},
+        {"repository": Repository("GitRepository", "/Code", "https://code.lab.example/ada/sweep.git")},
+        {"repository": Repository("Repository", "/code", "https://code.lab.example/ada/sweep.git")},
+    ],
+    "main_file": [{"main_file": "Main.py"}],
+    "version": [{"version": "2f1c0df"}],
+    "parameters": [
+        set_of("seed = 2"),
+        set_of("seed = 1.0"),
+        set_of("seed = True"),
+        set_of('seed = "1"'),
+        set_of("Seed = 1"),
+        set_of("seed = 1", "str"),
+        set_of('{"seed": 1}', "JSONParameterSet"),
+        set_of("{}", "dict"),
+        set_of("None", "NoneType"),
+        set_of(""),
+    ],
+    "input_data": [{"input_data": ()}, {"input_data": (OUTPUT,)}, {"input_data": (INPUT, OUTPUT)}],
+    "script_arguments": [{"script_arguments": "<parameters> 8"}],
+    "launch_mode": [
+        {"launch_mode": Component("SerialTqdmLaunchMode", full().launch_mode.parameters)},
+        {"launch_mode": Component("SerialLaunchMode", {"working_directory": "/code", "options": ""})},
+        {"launch_mode": Component("SerialLaunchMode", {"working_directory": "/code"})},
+    ],
+    "datastore": [{"datastore": Component("FileSystemDataStore", {"root": "/elsewhere"})}],
+    "input_datastore": [{"input_datastore": Component("FileSystemDataStore", {"root": "/data"})}],
+    "outcome": [{"outcome": "Converged"}, {"outcome": "converged\n"}, {"outcome": None}],
+    "output_data": [
+        {"output_data": ()},
+        {"output_data": (OUTPUT, SECOND_OUTPUT)},
+        {"output_data": (msgspec.structs.replace(OUTPUT, digest="7" + OUTPUT.digest[1:]),)},
+        {"output_data": (msgspec.structs.replace(OUTPUT, path="run/Result.csv"),)},
+        {"output_data": (msgspec.structs.replace(OUTPUT, creation=None),)},
+        {"output_data": (msgspec.structs.replace(OUTPUT, creation=MOMENT),)},
+        keyed(mimetype="text/csv", encoding="", size=4096),
+        keyed(mimetype="text/csv", encoding=None, size=4096.0),
+        keyed(mimetype="text/csv", encoding=None, size="4096"),
+        keyed(mimetype="text/csv", size=4096),
+    ],
+    "tags": [
+        {"tags": frozenset({"_finished_"})},
+        {"tags": frozenset({"_finished_", "figure-2", "x"})},
+        {"tags": frozenset({"_finished_", "Figure-2"})},
+        {"tags": frozenset({"_failed_", "figure-2"})},
+        {"tags": frozenset({"_finished_", "figure -2"})},
+    ],
+    "diff": [{"diff": "- dt = 0.1\n+ dt = 0.2"}],
+    "user": [{"user": "ada"}],
+    "dependencies": [
+        {"dependencies": ()},
+        {"dependencies": (NUMPY, SECOND_DEPENDENCY)},
+        {"dependencies": (msgspec.structs.replace(NUMPY, version="1.26.5"),)},
+        {"dependencies": (msgspec.structs.replace(NUMPY, module="r"),)},
+        {"dependencies": (msgspec.structs.replace(NUMPY, diff="-"),)},
+        {"dependencies": (msgspec.structs.replace(NUMPY, source=None),)},
+    ],
+    "platforms": [
+        {"platforms": ()},
+        {"platforms": (NODE, SECOND_NODE)},
+        placed("192.0.2.18"),
+        placed("192.0.2.017"),
+        {"platforms": (msgspec.structs.replace(NODE, machine="arm64"),)},
+    ],
+    "stdout_stderr": [{"stdout_stderr": "done"}],
+    "repeats": [{"repeats": "Earlier-run"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"), [(field, changes) for field, each in UNEQUAL.items() for changes in each]
+)
+def test_records_differ_in(field, changes):
+    """A change that no store makes by itself is a difference, and is named."""
+    changed = change(full(), **changes)
+
+    assert digest(full()) != digest(changed)
+    assert differences(full(), changed) == [field]
+
+
+def test_inequalities_are_shown_for_every_field():
+    """No field is left out of the digest."""
+    assert list(UNEQUAL) == list(FIELDS)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_field_that_only_a_shelf_can_hold_counts(field):
+    """Where the form has only a placeholder, what the pickle says is compared."""
+    one = full(opaque={field: Pickled(b"1", b"...")})
+    same_meaning = full(opaque={field: Pickled(b"1", b"otherwise pickled")})
+    other = full(opaque={field: Pickled(b"2", b"...")})
+
+    assert digest(one) == digest(same_meaning)
+    assert differences(one, other) == [field]
+    assert differences(one, full()) == [field]
+
+
+SCALARS = [None, "", "1", 1, 1.0, True, 0, 0.0, -0.0, False, float("inf"), -float("inf"), 2**70, 10**-9]
+TYPED = [*SCALARS, [], {}, [1], ["1"], {"a": 1}, {"a": True}, [[1]], b"1", {1}, float("nan"), "nan", "None"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(one, other) for at, one in enumerate(TYPED) for other in TYPED[at + 1 :]], ids=repr
+)
+def test_values_of_other_types_differ(one, other):
+    """1 is not 1.0, not True and not "1"; nothing is not empty."""
+    assert digest(full(**keyed(x=one))) != digest(full(**keyed(x=other)))
+
+
+@pytest.mark.parametrize(
+    ("value", "forged"),
+    [
+        (1.0, "\0f" + (1.0).hex()),
+        (2**70, f"\0i{2**70}"),
+        (b"x", "\0b78"),
+        ({"x"}, ["\0s", "x"]),
+        (MOMENT, "\0t" + MOMENT.isoformat()),
+    ],
+    ids=repr,
+)
+def test_text_cannot_pose_as_another_value(value, forged):
+    """No text has the canonical form of a value that is not text."""
+    assert digest(full(**keyed(x=value))) != digest(full(**keyed(x=forged)))
+
+
+@pytest.mark.parametrize("field", ["input_data", "output_data", "dependencies", "platforms"])
+def test_record_lacks_what_only_the_other_has(field):
+    """A list lacks something if the other list has all of it and more."""
+    more = full(
+        input_data=(INPUT, SECOND_OUTPUT),
+        output_data=(SECOND_OUTPUT, OUTPUT),
+        dependencies=(NUMPY, SECOND_DEPENDENCY),
+        platforms=(NODE, SECOND_NODE),
+    )
+
+    assert lacks(full(), more, field)
+    assert not lacks(more, full(), field)
+    assert not lacks(full(), full(), field)
+
+
+def test_record_lacks_nothing_if_it_has_something_else():
+    """A list with an element of its own is another list, not a shorter one."""
+    other = full(output_data=(SECOND_OUTPUT, DataKey("run/third.csv", "3" * 40)))
+
+    assert not lacks(full(), other, "output_data")
+
+
+@pytest.mark.parametrize("field", ["launch_mode", "datastore", "input_datastore", "parameters"])
+def test_digest_of_an_unusable_value_names_the_field(field):
+    """A value that cannot be compared is refused with the field that holds it."""
+    unusable = {"parameters": Parameters("dict", "1j")}
+    broken = full(**{field: unusable.get(field, Component("X", {"a": 1j}))})
+
+    with pytest.raises(RecordUnusable, match=f"^{field}: "):
+        digest(broken)
+
+
+def test_digest_refuses_nesting_without_end():
+    """State that is nested deeper than Python can follow is refused, not followed."""
+    state: dict[str, object] = {}
+    state["self"] = state
+
+    with pytest.raises(RecordUnusable, match="nested too deeply"):
+        digest(full(launch_mode=Component("SerialLaunchMode", state)))
+
+
+@given(records, st.randoms(use_true_random=False))
+def test_digest_does_not_see_order_or_repetition(made, random):
+    """However lists are ordered and whatever they repeat, the digest is the same."""
+    lists = ("input_data", "output_data", "dependencies", "platforms")
+    repeated = {field: list(getattr(made, field) * 2) for field in lists}
+    for values in repeated.values():
+        random.shuffle(values)
+
+    assert digest(change(made, **{field: tuple(values) for field, values in repeated.items()})) == digest(
+        made
+    )
+
+
+@given(records, records)
+def test_digests_are_equal_exactly_if_no_field_differs(one, other):
+    """The digest and the list of differences never disagree."""
+    assert (digest(one) == digest(other)) == (differences(one, other) == [])
+
+
+@given(records)
+def test_digest_is_that_of_what_is_left_in_seconds(made):
+    """A store that keeps whole seconds holds an equal record."""
+    cut = change(made, timestamp=made.timestamp.replace(microsecond=0))
+
+    assert digest(cut) == digest(made)

@@ -1,0 +1,230 @@
+"""What was made to run, to exhaust, or to crash its reader: refused, with the record it came in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from smtd.errors import RecordUnusable
+from smtd.records.canonical import digest
+from smtd.records.parameters import content
+from smtd.records.parameters.content import meaning
+from smtd.records.record import Parameters
+from tests.build import record
+
+RUN = "__import__('os').system('touch {0}')"
+
+#: Texts that would make a file, if Sumatra or a careless reader ran them.
+RUNNING = [
+    ("SimpleParameterSet", "a = " + RUN),
+    ("SimpleParameterSet", "a = [" + RUN + "]"),
+    ("SimpleParameterSet", "a = 'x' + open('{0}', 'w').name"),
+    ("SimpleParameterSet", "a = (lambda: open('{0}', 'w'))()"),
+    ("SimpleParameterSet", "a = [open('{0}', 'w') for x in [1]]"),
+    ("SimpleParameterSet", "a = f\"{{open('{0}', 'w')}}\""),
+    ("SimpleParameterSet", "a = ().__class__.__base__.__subclasses__()"),
+    ("NTParameterSet", "{{'a': " + RUN + "}}"),
+    ("NTParameterSet", "{{'a': GammaDist(m=" + RUN + ")}}"),
+    ("NTParameterSet", "{{'a': ref.__class__}}"),
+    ("NTParameterSet", "file://{0}"),
+    ("NTParameterSet", "http://127.0.0.1:9/{0}"),
+    ("NTParameterSet", "{{**open('{0}', 'w')}}"),
+    ("NTParameterSet", "[1, 2]"),
+    ("dict", RUN),
+    ("dict", "{{'a': " + RUN + "}}"),
+    ("dict", "{{'a': (x := " + RUN + ")}}"),
+    ("YAMLParameterSet", "!!python/object/apply:os.system ['touch {0}']"),
+    ("YAMLParameterSet", "a: !!python/object/new:open ['{0}', 'w']"),
+    ("YAMLParameterSet", "a: !!python/name:os.system"),
+    ("YAMLParameterSet", "a: !!python/module:os"),
+    ("YAMLParameterSet", "a: !other 1"),
+    ("JSONParameterSet", "{{'a': 1}}"),
+    ("JSONParameterSet", '{{"a": 1'),
+    ("NoneType", RUN),
+]
+
+#: Texts that readers do not expect: each must be refused as a record, not break the program.
+UNEXPECTED = [
+    ("SimpleParameterSet", "a = 0x" + "f" * 5000),
+    ("dict", "{'a': 0x" + "f" * 5000 + "}"),
+    ("NTParameterSet", "{'a': 0x" + "f" * 5000 + "}"),
+    ("YAMLParameterSet", "a: 0x" + "f" * 5000),
+    ("YAMLParameterSet", "a: " + "9" * 5000),
+    ("JSONParameterSet", '{"a": ' + "9" * 5000 + "}"),
+    ("YAMLParameterSet", "a: !!bool maybe"),
+    ("YAMLParameterSet", "a: !!int ''"),
+    ("YAMLParameterSet", "a: !!int x"),
+    ("YAMLParameterSet", "a: !!float ''"),
+    ("YAMLParameterSet", "a: !!timestamp never"),
+    ("YAMLParameterSet", "a: 2024-13-45"),
+    ("YAMLParameterSet", "a: 2001-01-01T00:00:00+99:00"),
+    ("YAMLParameterSet", "a: !!binary é"),
+    ("YAMLParameterSet", "a: !!map [1]"),
+    ("YAMLParameterSet", "a: !!omap {x: 1}"),
+    ("YAMLParameterSet", "a: 1\n---\nb: 2"),
+    ("YAMLParameterSet", "? [a]\n: 1"),
+    ("YAMLParameterSet", "a: \0"),
+    ("YAMLParameterSet", "a: \ud800"),
+    ("YAMLParameterSet", "a: *nowhere"),
+    ("YAMLParameterSet", "a: {<<: 3}"),
+    ("YAMLParameterSet", "a: &a [*a]"),
+    ("YAMLParameterSet", "a: &a {b: *a}"),
+    ("NTParameterSet", "{'a': NormalDist('x', 1)}"),
+    ("NTParameterSet", "{'a': NormalDist([], 1)}"),
+    ("NTParameterSet", "{'a': UniformDist(None)}"),
+    ("NTParameterSet", "{'a': NormalDist(1" + "0" * 400 + ")}"),
+    ("NTParameterSet", "{'a': GammaDist('x', 1)}"),
+    ("NTParameterSet", "{'a': GammaDist(1e200, 1)}"),
+    ("NTParameterSet", "{'a': GammaDist(1, 1e-200)}"),
+    ("NTParameterSet", "{'a': GammaDist(0, 0)}"),
+    ("NTParameterSet", "{'a': GammaDist(a=-1, b=1)}"),
+    ("NTParameterSet", "{'a': GammaDist(a='x')}"),
+    ("dict", "{'a': 1j}"),
+    ("ConfigParserParameterSet", "a = 1"),
+    ("ConfigParserParameterSet", "[a]\nb"),
+    ("ConfigParserParameterSet", "[a]\nb = 1\nb = 2"),
+    ("ConfigParserParameterSet", "[a]\n[a]"),
+]
+
+
+def nested(opening, depth, closing):
+    """Return brackets around nothing."""
+    return opening * depth + closing * depth
+
+
+def laughs(levels, width, leaf="lol"):
+    """Return YAML in which every line is *width* times the line before."""
+    lines = [f"a0: &a0 [{', '.join([leaf] * width)}]"]
+    lines += [f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * width)}]" for at in range(1, levels)]
+    return "\n".join(lines)
+
+
+#: Texts that are too deep for their reader.
+DEEP = {
+    "JSON": ("JSONParameterSet", nested("[", 100_000, "]")),
+    "unclosed JSON": ("JSONParameterSet", "[" * 1_000_000),
+    "simple set": ("SimpleParameterSet", "a = " + nested("[", 100_000, "]")),
+    "nested set": ("NTParameterSet", nested("{1: ", 100_000, "}")),
+    "calls": ("NTParameterSet", "{1: " + nested("ref(", 100_000, ")") + "}"),
+    "dictionary": ("dict", "{1: " + "-" * 100_000 + "1}"),
+}
+
+#: YAML that grows in the reader's hands. The C library behind it has no limits of its own.
+GROWING = {
+    "deep": "nested('[', 5_000, ']')",
+    "deeper": "nested('[', 100_000, ']')",
+    "deep mappings": "nested('{a: ', 100_000, '}')",
+    "deep blocks": "'- ' * 20_000",
+    "unclosed": "'[' * 100_000",
+    "billion laughs of words": "laughs(9, 10)",
+    "billion laughs of numbers": "laughs(9, 10, '1')",
+    "billion laughs of nothing": "laughs(9, 10, '~')",
+    "billion laughs of lists": "laughs(9, 10, '[]')",
+    "long lists again and again": "laughs(3, 900)",
+    "a long word again and again": "'w: &w ' + 'x' * 100_000 + '\\n' + laughs(2, 900, '*w')",
+}
+IN_A_CHILD = """
+import resource
+from smtd.errors import RecordUnusable
+from smtd.records.canonical import digest
+from smtd.records.record import Parameters
+from tests.build import record
+from tests.records.test_hostile import laughs, nested
+content = {content}
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
+try:
+    digest(record(parameters=Parameters("YAMLParameterSet", content)))
+except RecordUnusable:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize(("kind", "content"), RUNNING)
+def test_text_that_would_run_is_refused_and_not_run(kind, content, tmp_path):
+    """No parameter set runs anything, opens a file, or reaches an attribute."""
+    made = tmp_path / "made"
+
+    with pytest.raises(RecordUnusable, match=f"its {kind} cannot be read"):
+        meaning(Parameters(kind, content.format(made)))
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(("kind", "content"), RUNNING[:1] + RUNNING[7:8] + RUNNING[14:15])
+def test_text_that_would_run_is_text_where_sumatra_takes_it_as_text(kind, content, tmp_path):
+    """What a relational store gave back as text is compared as text, and not run either."""
+    made = tmp_path / "made"
+
+    assert meaning(Parameters("str", content.format(made)))[1] == content.format(made)
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(("kind", "content"), UNEXPECTED, ids=lambda text: ascii(text[:40]))
+def test_text_that_breaks_its_reader_is_refused(kind, content):
+    """One bad record is one unusable record, whichever way its text breaks a reader."""
+    with pytest.raises(RecordUnusable, match=r"^parameters: "):
+        digest(record(parameters=Parameters(kind, content)))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", DEEP)
+def test_text_that_is_too_deep_is_refused_at_once(name):
+    """Nesting that no person writes is refused, and not followed."""
+    with pytest.raises(RecordUnusable, match=r"^parameters: "):
+        digest(record(parameters=Parameters(*DEEP[name])))
+
+
+@pytest.mark.parametrize("depth", [200, 320, 400, 480, 700, 900, 990])
+@pytest.mark.parametrize("kind", ["JSONParameterSet", "YAMLParameterSet"])
+def test_text_near_the_limit_is_read_or_refused(kind, depth):
+    """Where one step of reading can follow and the next cannot, the record is unusable, no more."""
+    assert verdict(Parameters(kind, nested("[", depth, "]"))) in ("read", "refused")
+
+
+def verdict(parameters):
+    """Say whether *parameters* can be read; any other error than the expected one goes on."""
+    try:
+        digest(record(parameters=parameters))
+    except RecordUnusable:
+        return "refused"
+    return "read"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", GROWING)
+def test_yaml_that_grows_is_refused_at_once(name):
+    """Within a gigabyte and five seconds, however deep or large the values become."""
+    code = IN_A_CHILD.format(content=GROWING[name])
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-300:]
+
+
+@pytest.mark.parametrize("values", ["[0, 0, 0]", "[[], [], []]", '["a", "b", "c"]', "[null, null, null]"])
+def test_more_values_than_anybody_needs_are_refused(monkeypatch, values):
+    """Every value counts towards the limit, of whatever type it is."""
+    monkeypatch.setattr(content, "_MOST_VALUES", 3)
+
+    with pytest.raises(RecordUnusable, match="more than 3 values"):
+        digest(record(parameters=Parameters("JSONParameterSet", values)))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("JSONParameterSet", nested("[", 100, "]")),
+        ("YAMLParameterSet", nested("[", 50, "]")),
+        ("dict", nested("[", 50, "]")),
+        ("YAMLParameterSet", laughs(3, 10)),
+        ("JSONParameterSet", "[" + ", ".join(["[0.5, 1, true, null]"] * 50_000) + "]"),
+        ("SimpleParameterSet", "\n".join(f"name_{number} = {number}" for number in range(20_000))),
+    ],
+    ids=["JSON", "YAML", "dictionary", "aliases", "many lists", "many names"],
+)
+def test_large_sets_that_people_use_are_read(kind, content):
+    """The limits are far above what real parameters need."""
+    assert digest(record(parameters=Parameters(kind, content)))

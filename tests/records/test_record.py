@@ -1,0 +1,184 @@
+"""Records as bytes: what the journal keeps is what it was given."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from smtd.errors import RecordUnusable
+from smtd.records.canonical import digest
+from smtd.records.record import (
+    FIELDS,
+    Component,
+    DataKey,
+    Key,
+    Parameters,
+    Pickled,
+    Record,
+    decode,
+    encode,
+    is_plain,
+)
+from tests.build import MOMENT, full, record
+from tests.records.strategies import means_the_same, records
+
+OPAQUE = {"platforms": Pickled(b"1" * 16, b"\x80\x02.", expressed=True), "on_changed": Pickled(b"", b"\xff")}
+
+
+def as_values(made):
+    """Return a record as plain values, in which not a number can be found equal to itself."""
+    return [msgspec.structs.asdict(part) for part in (made, *made.input_data, *made.output_data)]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        record(),
+        full(),
+        full(opaque=OPAQUE),
+        record(reason=None, executable=None, repository=None, duration=None, repeats=None),
+        record(timestamp=datetime(1, 1, 1, tzinfo=timezone.utc)),
+        record(timestamp=datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)),
+        record(stdout_stderr="\0 \U0010ffff"),
+    ],
+    ids=["plain", "full", "opaque", "nothing", "first moment", "last moment", "text"],
+)
+def test_record_is_decoded_as_it_was_encoded(made):
+    """The bytes of a record give the very same record."""
+    assert decode(encode(made)) == made
+
+
+@given(records)
+def test_any_record_is_decoded_as_it_was_encoded(made):
+    """No field of any record changes on its way into the journal and back."""
+    back = decode(encode(made))
+
+    assert all(map(means_the_same, as_values(back), as_values(made)))
+    assert digest(back) == digest(made)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        (1, 2),
+        {1: 2},
+        {None: {True: 1.5}},
+        date(2024, 2, 29),
+        datetime(2024, 2, 29, 12),
+        datetime(2024, 2, 29, 12, tzinfo=timezone(timedelta(hours=2))),
+        b"bytes",
+        {"nested": [(1,), {2: 3}]},
+        float("inf"),
+        2**64 - 1,
+        -(2**63),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("where", ["metadata", "launch mode"])
+def test_value_that_a_shelf_can_hold_keeps_its_meaning_or_is_refused(where, value):
+    """A record that the journal takes comes out of it with the same digest, whatever it holds."""
+    state = {"x": value}
+    made = {
+        "metadata": full(output_data=(DataKey("path", "1" * 40, None, state),)),
+        "launch mode": full(launch_mode=Component("SerialLaunchMode", state)),
+    }[where]
+
+    assert digest(stored(made)) == digest(made)
+
+
+@pytest.mark.parametrize("key", [1, None, True, 1.5, b"x", (1, 2)], ids=str)
+@pytest.mark.parametrize("where", ["metadata", "launch mode"])
+def test_key_that_is_no_text_keeps_its_meaning_or_is_refused(where, key):
+    """Metadata of a shelf may have keys of any type; what can be written down can be read back."""
+    state = {key: "x"}
+    made = {
+        "metadata": full(output_data=(DataKey("path", "1" * 40, None, state),)),
+        "launch mode": full(launch_mode=Component("SerialLaunchMode", state)),
+    }[where]
+
+    assert digest(stored(made)) == digest(made)
+
+
+def stored(made):
+    """Return what the journal gives back for *made*, or *made* if it does not take it."""
+    try:
+        data = encode(made)
+    except RecordUnusable:
+        return made
+    return decode(data)
+
+
+def endless():
+    """Return a list that holds itself."""
+    value: list[object] = []
+    value.append(value)
+    return value
+
+
+UNWRITABLE = {
+    "not unicode": "\ud800",
+    "too large": 2**64,
+    "too small": -(2**63) - 1,
+    "an object": object(),
+    "complex": 1j,
+    "endless": endless(),
+}
+
+
+@pytest.mark.parametrize("what", UNWRITABLE)
+def test_record_that_no_bytes_can_hold_is_refused(what):
+    """A value that only a shelf can hold makes the record unusable for everything else."""
+    made = record(launch_mode=Component("SerialLaunchMode", {"x": UNWRITABLE[what]}))
+
+    with pytest.raises(RecordUnusable, match="a value cannot be written down"):
+        encode(made)
+    assert not is_plain(UNWRITABLE[what])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x80", b"not a record", encode(full())[:-1], encode(full()) + b"1"]
+)
+def test_damaged_bytes_are_no_record(data):
+    """Bytes that were not written as a record are refused."""
+    with pytest.raises(RecordUnusable, match="a stored record is damaged"):
+        decode(data)
+
+
+def test_plain_values_can_be_part_of_a_record():
+    """Text, numbers, lists and dictionaries of them can be written down."""
+    assert is_plain({"a": [1, 2.5, None, True, "é"], "b": MOMENT})
+
+
+def test_key_is_project_and_label():
+    """People read a key as project/label, and keys sort by project, then label."""
+    assert str(Key("MyProject", "run")) == "MyProject/run"
+    assert Key("A", "z") < Key("B", "a") < Key("B", "b")
+
+
+def test_fields_are_those_of_sumatra_but_the_label():
+    """What is modelled is what Sumatra exports, in its order."""
+    assert (
+        *("timestamp", "reason", "duration", "executable", "repository", "main_file", "version"),
+        *("parameters", "input_data", "script_arguments", "launch_mode", "datastore", "input_datastore"),
+        *("outcome", "output_data", "tags", "diff", "user", "dependencies", "platforms"),
+        *("stdout_stderr", "repeats"),
+    ) == FIELDS
+
+
+def test_fields_beyond_words_are_those_with_a_placeholder():
+    """A field that only a shelf can hold is named; what a shelf alone has is not."""
+    opaque = {**OPAQUE, "parameters": Pickled(b"1", b"1")}
+
+    assert record(parameters=Parameters("Other", ""), opaque=opaque).beyond_words == ["parameters"]
+    assert full(opaque=OPAQUE).beyond_words == []
+
+
+def test_record_cannot_be_changed():
+    """Records that go between layers are frozen."""
+    made: Record = record()
+
+    with pytest.raises(AttributeError, match="immutable"):
+        made.reason = "another"  # type: ignore[misc]

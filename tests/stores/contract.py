@@ -1,0 +1,636 @@
+"""The conformance suite: what `smtd/stores/base.py` promises, for every kind of store.
+
+A kind joins with a class of its own and one fixture:
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def place(self, tmp_path): return MyPlace(tmp_path / "records")
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+import anyio
+import pytest
+
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Pickled, Record
+from smtd.stores.base import DONE, STALE, Change, Result, Scan, Store
+from smtd.stores.shelf import inert
+from tests.build import RUNNING, change, commented, full, key, record, tagged
+from tests.stores.interrupting import interrupt, left_behind, running
+from tests.stores.places import Place
+from tests.stores.samples import ALL, FINAL, GROUPS, OTHER, UNFINISHED
+
+WRONG: Digest = canonical.digest(record(outcome="of nobody's"))
+
+
+def create(one: Record) -> Change:
+    return Change(key(one.label), one, None)
+
+
+def replace(old: Record, new: Record) -> Change:
+    return Change(key(old.label), new, canonical.digest(old))
+
+
+def delete(old: Record) -> Change:
+    return Change(key(old.label), None, canonical.digest(old))
+
+
+async def held(store: Store, *records: Record) -> dict[str, Record]:
+    """Return what *store* holds under the labels of *records*."""
+    found = await store.read([key(one.label) for one in records])
+    return {of.label: one for of, one in found.items()}
+
+
+def plain(records: dict[str, Record]) -> dict[str, Record]:
+    """Return *records* without what only shelves have."""
+    return {label: change(one, opaque={}) for label, one in records.items()}
+
+
+class StoreContract:
+    """What holds for every store."""
+
+    #: At which waits an operation is interrupted: at each, at every second, …
+    interrupted_at_every = 1
+
+    # Reading
+
+    async def test_empty_store(self, place: Place) -> None:
+        """A store that holds nothing says so."""
+        async with place.open() as store:
+            assert await store.projects() == []
+            assert await store.scan() == Scan({})
+            assert await store.read([key("run")]) == {}
+
+    async def test_looking_leaves_no_trace(self, place: Place) -> None:
+        """To look at a store, empty or not, leaves every byte of its files as it was."""
+        for records in ((), (record(), record("running", tags=RUNNING))):
+            await place.put(*records)
+            before = place.files()
+
+            async with place.open() as store:
+                await store.projects()
+                await store.scan()
+                await store.read([key("run")])
+                await store.token()
+
+            assert place.files() == before
+
+    @pytest.mark.parametrize("group", GROUPS)
+    async def test_records_are_kept_exactly(self, place: Place, group: str) -> None:
+        """What is read is what was written, to the letter."""
+        records = GROUPS[group]
+
+        async with place.open() as store:
+            outcomes = await store.write([create(one) for one in records])
+            found = await held(store, *records)
+
+        assert outcomes == [DONE] * len(records)
+        assert plain(found) == {one.label: place.kept(one) for one in records}
+
+    async def test_scan_tells_digests_of_what_is_read(self, place: Place) -> None:
+        """The digest that a scan tells is that of the record that is read, and was written."""
+        await place.put(*ALL)
+
+        async with place.open() as store:
+            scan = await store.scan()
+            found = await store.read(scan.digests)
+
+        written = {key(one.label): canonical.digest(one) for one in ALL}
+        assert scan.digests == written
+        assert {of: canonical.digest(one) for of, one in found.items()} == written
+        # Computed anew, of what was read: a store may know the digest of what it hands out.
+        assert {of: canonical.digest(change(one)) for of, one in found.items()} == written
+        assert scan.unreadable == {}
+
+    async def test_read_leaves_out_what_is_not_there(self, place: Place) -> None:
+        """Of the keys that are asked for, those that are there are returned."""
+        await place.put(record("here"))
+
+        async with place.open() as store:
+            found = await store.read([key("here"), key("there"), key("here", "Elsewhere")])
+
+        assert set(found) == {key("here")}
+
+    async def test_read_sees_what_others_write(self, place: Place) -> None:
+        """A read tells what is there now, not what was there at the scan."""
+        before, after = record(), commented(record(), "and more")
+        await place.put(before, record("gone"))
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(after, record("new"))
+            await place.remove("gone")
+            found = await store.read([key("run"), key("new"), key("gone")])
+
+        assert plain({of.label: one for of, one in found.items()}) == {
+            "run": place.kept(after),
+            "new": place.kept(record("new")),
+        }
+
+    async def test_scan_sees_what_others_write(self, place: Place) -> None:
+        """A second scan tells what other programs created, changed and deleted."""
+        after = tagged(record(), "good")
+        await place.put(record(), record("gone"))
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(after, record("new"))
+            await place.remove("gone")
+            scan = await store.scan()
+
+        assert scan.digests == {
+            key("run"): canonical.digest(after),
+            key("new"): canonical.digest(record("new")),
+        }
+
+    async def test_projects_are_apart(self, place: Place) -> None:
+        """The same label in two projects is two records."""
+        await place.put(record(), project="Zweites")
+        await place.put(record(outcome="another"), project="Erstes")
+
+        async with place.open() as store:
+            one, other = Key("Zweites", "run"), Key("Erstes", "run")
+            outcomes = await store.write([Change(one, None, canonical.digest(record()))])
+            projects, found = await store.projects(), await store.read([one, other])
+
+        assert outcomes == [DONE]
+        assert "Erstes" in projects
+        assert set(found) == {other}
+
+    async def test_projects_are_sorted(self, place: Place) -> None:
+        """Projects are told in order, whatever their names."""
+        names = ["b", "Été", "a", "日本", "A b"]
+        for name in names:
+            await place.put(record(), project=name)
+
+        async with place.open() as store:
+            assert await store.projects() == sorted(names)
+
+    @pytest.mark.parametrize(
+        ("chosen", "found"),
+        [
+            (None, {"one", "two"}),
+            (["one"], {"one"}),
+            (["two", "one"], {"one", "two"}),
+            (["two", "no such project"], {"two"}),
+            ([], set()),
+        ],
+        ids=["all", "one", "both", "one that is not there", "none"],
+    )
+    async def test_scan_of_chosen_projects(
+        self, place: Place, chosen: list[str] | None, found: set[str]
+    ) -> None:
+        """A scan tells the records of the chosen projects, and all of them."""
+        await place.put(record(), record("run 2"), project="one")
+        await place.put(record(), project="two")
+
+        async with place.open() as store:
+            scan = await store.scan(chosen)
+
+        assert sorted(scan.digests) == [
+            of for of in (Key("one", "run"), Key("one", "run 2"), Key("two", "run")) if of.project in found
+        ]
+
+    async def test_scan_flags_unfinished_runs(self, place: Place) -> None:
+        """Runs that are not over are told apart from those that are."""
+        unfinished = [record(label, **fields) for label, fields in UNFINISHED.items()]
+        final = [record(label, **fields) for label, fields in FINAL.items()]
+        await place.put(*unfinished, *final)
+
+        async with place.open() as store:
+            scan = await store.scan()
+
+        assert set(scan.unfinished) == {key(one.label) for one in unfinished}
+        assert len(scan.digests) == len(unfinished) + len(final)
+
+    async def test_scan_names_unreadable_records(self, place: Place) -> None:
+        """A record that cannot be read is named, with what is wrong, and the others are told."""
+        await place.put(record("good"), record("bad"))
+        await place.spoil("bad")
+
+        async with place.open() as store:
+            scan = await store.scan()
+            found = await store.read([key("good"), key("bad")])
+
+        assert set(scan.digests) == {key("good")}
+        assert set(scan.unreadable) == {key("bad")}
+        assert scan.unreadable[key("bad")]
+        assert set(found) == {key("good")}
+
+    # Writing
+
+    async def test_write_creates_changes_and_deletes(self, place: Place) -> None:
+        """Each of several changes is made, and the results are in their order."""
+        old, gone, new = record("old"), record("gone"), record("new")
+        after = commented(old, "it works")
+        await place.put(old, gone, record("other"))
+
+        async with place.open() as store:
+            outcomes = await store.write([delete(gone), create(new), replace(old, after)])
+            scan = await store.scan()
+
+        assert outcomes == [DONE, DONE, DONE]
+        assert scan.digests == {
+            key(one.label): canonical.digest(one) for one in (after, new, record("other"))
+        }
+
+    async def test_write_of_several_projects(self, place: Place) -> None:
+        """Results come in the order of the changes, whatever their projects."""
+        keys = [Key(project, label) for label in ("z", "a") for project in ("two", "one", "three")]
+        changes = [Change(of, record(of.label), WRONG if of.project == "one" else None) for of in keys]
+
+        async with place.open() as store:
+            outcomes = await store.write(changes)
+            scan = await store.scan()
+
+        assert outcomes == [STALE if of.project == "one" else DONE for of in keys]
+        assert set(scan.digests) == {of for of in keys if of.project != "one"}
+
+    async def test_write_to_every_field(self, place: Place) -> None:
+        """Whatever field is changed, the record afterwards is as it was meant to be."""
+        befores = [full(field) for field in OTHER]
+        afters = [change(one, **{one.label: OTHER[one.label]}) for one in befores]
+        await place.put(*befores)
+
+        async with place.open() as store:
+            outcomes = await store.write([replace(*pair) for pair in zip(befores, afters, strict=True)])
+            found = await held(store, *afters)
+
+        assert outcomes == [DONE] * len(OTHER)
+        assert plain(found) == {one.label: place.kept(one) for one in afters}
+
+    async def test_write_leaves_other_records_as_they_were(self, place: Place) -> None:
+        """What is not written to stays as it was, in the store's own form, down to row numbers."""
+        others = [full(f"other-{number}") for number in range(3)]
+        old, gone = full("old"), full("gone")
+        await place.put(others[0], old, others[1], gone, others[2])
+        before = place.forms()
+
+        async with place.open() as store:
+            changes = [create(full("new")), replace(old, tagged(old, "good")), delete(gone)]
+            assert await store.write(changes) == [DONE, DONE, DONE]
+
+        after = place.forms()
+        assert [after[key(one.label)] for one in others] == [before[key(one.label)] for one in others]
+
+    async def test_write_of_the_same_again(self, place: Place) -> None:
+        """A record that is written as it is stays as it is, in the store's own form."""
+        await place.put(*ALL)
+        before = place.forms()
+
+        async with place.open() as store:
+            found = await store.read([key(one.label) for one in ALL])
+            outcomes = await store.write(
+                [Change(of, one, canonical.digest(one)) for of, one in found.items()]
+            )
+
+        assert set(outcomes) == {DONE}
+        assert place.forms() == before
+
+    async def test_write_lands_only_on_what_it_expects(self, place: Place) -> None:
+        """A change lands if its key has the digest that it expects, and never otherwise."""
+        there, new = record(), commented(record(), "new")
+        right, nothing = canonical.digest(there), None
+        cases = {
+            "absent, as expected": (nothing, new, nothing, DONE, new),
+            "absent, as expected, and stays so": (nothing, None, nothing, DONE, nothing),
+            "gone": (nothing, new, right, STALE, nothing),
+            "gone already": (nothing, None, right, STALE, nothing),
+            "as expected": (there, new, right, DONE, new),
+            "as expected, to be deleted": (there, None, right, DONE, nothing),
+            "changed": (there, new, WRONG, STALE, there),
+            "changed, to be deleted": (there, None, WRONG, STALE, there),
+            "there already": (there, new, nothing, STALE, there),
+            "there, to be nothing": (there, None, nothing, STALE, there),
+        }
+        bearing = {label: change(case[0], label=label) for label, case in cases.items() if case[0]}
+        await place.put(*bearing.values())
+
+        async with place.open() as store:
+            outcomes = await store.write(
+                [
+                    Change(key(label), wanted and change(wanted, label=label), expected)
+                    for label, (_, wanted, expected, _, _) in cases.items()
+                ]
+            )
+            found = await store.read([key(label) for label in cases])
+
+        assert dict(zip(cases, outcomes, strict=True)) == {label: case[3] for label, case in cases.items()}
+        assert {of.label: canonical.digest(one) for of, one in found.items()} == {
+            label: canonical.digest(case[4]) for label, case in cases.items() if case[4]
+        }
+
+    async def test_write_to_what_another_program_changed(self, place: Place) -> None:
+        """A change that was decided on before another program wrote does not land."""
+        before, theirs = record(), commented(record(), "theirs")
+        await place.put(before)
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(theirs)
+            outcomes = await store.write([replace(before, commented(before, "ours"))])
+            found = await held(store, before)
+
+        assert outcomes == [STALE]
+        assert found["run"].outcome == "theirs"
+
+    async def test_write_that_is_refused_keeps_no_other_back(self, place: Place) -> None:
+        """A record that the store cannot hold is refused with a reason; the others land."""
+        unfit = [create(one) for one in place.unfit]
+
+        async with place.open() as store:
+            first, *refused, last = await store.write(
+                [create(record("first")), *unfit, create(record("last"))]
+            )
+            scan = await store.scan()
+
+        assert (first, last) == (DONE, DONE)
+        assert [(outcome.result, bool(outcome.reason)) for outcome in refused] == [
+            (Result.REFUSED, True) for _ in unfit
+        ]
+        assert set(scan.digests) == {key("first"), key("last")}
+
+    async def test_write_to_an_unreadable_record(self, place: Place) -> None:
+        """Nothing lands on a record that cannot be read; the others land."""
+        await place.put(record("good"), record("bad"), record("worse"))
+        await place.spoil("bad")
+        await place.spoil("worse")
+        before = place.forms()
+
+        async with place.open() as store:
+            bad, worse, good = await store.write(
+                [create(record("bad")), delete(record("worse")), delete(record("good"))]
+            )
+
+        assert good == DONE
+        assert DONE not in (bad, worse)
+        assert place.forms() == {of: form for of, form in before.items() if of != key("good")}
+
+    async def test_write_of_many(self, place: Place) -> None:
+        """However many changes there are, each of them is made."""
+        records = [record(f"run-{number}", outcome=str(number)) for number in range(230)]
+
+        async with place.open() as store:
+            created = await store.write([create(one) for one in records])
+            deleted = await store.write([delete(one) for one in records[:115]])
+            scan = await store.scan()
+
+        assert set(created) == set(deleted) == {DONE}
+        assert set(scan.digests) == {key(one.label) for one in records[115:]}
+
+    async def test_label_that_comes_back(self, place: Place) -> None:
+        """A label that was deleted can be used again."""
+        async with place.open() as store:
+            for number in range(2):
+                again = record(outcome=str(number))
+                assert await store.write([create(again)]) == [DONE]
+                assert (await held(store, again))["run"].outcome == str(number)
+                assert await store.write([delete(again)]) == [DONE]
+
+            assert await store.scan() == Scan({})
+
+    async def test_what_only_shelves_have(self, place: Place) -> None:
+        """What the model has no words for is kept by a store that says so, and no harm elsewhere."""
+        file = inert.load(inert.dump("run.json"))
+        opaque = {"parameter_file": Pickled(inert.digest(file), inert.dump(file))}
+        one = record(opaque=opaque)
+
+        async with place.open() as store:
+            assert await store.write([create(one)]) == [DONE]
+            found = (await held(store, one))["run"]
+
+        kept = found.opaque.get("parameter_file") == opaque["parameter_file"]
+        assert kept is store.capabilities.keeps_opaque
+        assert canonical.differences(found, one) == []
+
+    # Tokens
+
+    async def test_token_before_a_scan(self, place: Place) -> None:
+        """There is no token of what was never looked at."""
+        await place.put(record())
+
+        async with place.open() as store:
+            assert await store.token() is None
+
+    async def test_token_of_a_scan(self, place: Place) -> None:
+        """A store that was scanned and left alone is as it was."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            token = await store.token()
+            await store.scan()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+            assert await store.token() == token
+
+    async def test_token_after_own_writes(self, place: Place) -> None:
+        """What the store object itself wrote, and read back, does not make it look again."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            assert await store.write([create(record("new")), delete(record())]) == [DONE, DONE]
+            await store.read([key("new"), key("run")])
+            token = await store.token()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+
+    async def test_token_is_not_that_of_before_own_writes(self, place: Place) -> None:
+        """After a write the store is no longer as it was before."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            before = await store.token()
+            await store.write([create(record("new"))])
+
+            assert before is not None
+            assert not await store.unchanged_since(before)
+
+    @pytest.mark.parametrize("deed", ["create", "change", "delete"])
+    async def test_token_after_a_foreign_write(self, place: Place, deed: str) -> None:
+        """What another program did since the scan is noticed."""
+        await place.put(record(), record("other"))
+
+        async with place.open() as store:
+            await store.scan()
+            before = await store.token()
+            match deed:
+                case "create":
+                    await place.put(record("theirs"))
+                case "change":
+                    await place.put(tagged(record(), "theirs"))
+                case _:
+                    await place.remove("run")
+
+            assert before is not None
+            assert not await store.unchanged_since(before)
+            assert await store.token() is None
+
+    async def test_token_after_a_foreign_write_and_a_read(self, place: Place) -> None:
+        """To read some records is not to have seen what another program did to others."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            await store.read([key("run")])
+
+            assert await store.token() is None
+
+    async def test_token_after_a_foreign_write_and_own_ones(self, place: Place) -> None:
+        """Own writes do not hide that another program wrote between the scan and them."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            assert await store.write([create(record("ours"))]) == [DONE]
+            await store.read([key("ours")])
+
+            assert await store.token() is None
+
+    async def test_token_after_another_scan(self, place: Place) -> None:
+        """A scan that saw what another program did starts anew."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            await store.scan()
+            token = await store.token()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+
+    async def test_token_of_an_earlier_process(self, place: Place) -> None:
+        """A token holds for whoever opens the store later, until somebody writes."""
+        async with place.open() as store:
+            await store.write([create(record())])
+            await store.scan()
+            token = await store.token()
+        async with place.open() as store:
+            assert token is not None
+            unchanged = await store.unchanged_since(token)
+        await place.put(record("theirs"))
+        async with place.open() as store:
+            changed = not await store.unchanged_since(token)
+
+        assert unchanged
+        assert changed
+
+    # Several at once, and cancellation
+
+    async def test_two_writers_lose_nothing(self, place: Place) -> None:
+        """Two objects that write to one store at once land all of their changes."""
+
+        async def fill(name: str) -> None:
+            async with place.open() as store:
+                for number in range(4):
+                    todo = [create(record(f"{name}-{number}"))]
+                    while await store.write(todo) != [DONE]:
+                        pass
+
+        await place.put(record())
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                group.start_soon(fill, "one")
+                group.start_soon(fill, "other")
+
+        labels = {f"{name}-{number}" for name in ("one", "other") for number in range(4)}
+        assert {of.label for of in place.forms()} == labels | {"run"}
+
+    async def test_two_writers_of_one_key(self, place: Place) -> None:
+        """Of two objects that change the same record at once, one does; the other is told."""
+        results = {}
+
+        async def comment(name: str) -> None:
+            async with place.open() as store:
+                (outcome,) = await store.write([replace(record(), commented(record(), name))])
+            results[name] = outcome.result
+
+        await place.put(record())
+        async with anyio.create_task_group() as group:
+            group.start_soon(comment, "one")
+            group.start_soon(comment, "other")
+        async with place.open() as store:
+            outcome = (await held(store, record()))["run"].outcome
+
+        assert sorted(results.values(), key=str) == [Result.DONE, Result.STALE]
+        assert results[str(outcome)] is Result.DONE
+
+    async def test_nothing_is_left_open(self, place: Place) -> None:
+        """A store that is closed leaves no thread and no process behind."""
+        before = running()
+
+        async with place.open() as store:
+            await store.write([create(record())])
+            await store.scan()
+            await store.token()
+
+        assert left_behind(before) == set()
+
+    async def test_interrupted_scan(self, place: Place) -> None:
+        """A scan that is cancelled at whatever moment leaves the store free and of use."""
+        await place.put(record())
+        before = running()
+
+        for step in count(1, self.interrupted_at_every):
+            async with place.open() as store:
+                if not await interrupt(store.scan(), step):
+                    break
+                assert place.is_free()
+                found = await held(store, record())
+                assert plain(found) == {"run": place.kept(record())}
+            assert left_behind(before) == set()
+
+    async def test_interrupted_read(self, place: Place) -> None:
+        """A read that is cancelled at whatever moment leaves the store free and of use."""
+        await place.put(record())
+        before = running()
+
+        for step in count(1, self.interrupted_at_every):
+            async with place.open() as store:
+                if not await interrupt(store.read([key("run")]), step):
+                    break
+                assert place.is_free()
+                found = await held(store, record())
+                assert plain(found) == {"run": place.kept(record())}
+            assert left_behind(before) == set()
+
+    async def test_interrupted_write(self, place: Place) -> None:
+        """A write that is cancelled at whatever moment makes each change whole or not at all."""
+        old, gone, new = full("old"), full("gone"), full("new")
+        after = full("old", **{field: OTHER[field] for field in ("outcome", "tags", "output_data")})
+        before = running()
+
+        for step in count(1, self.interrupted_at_every):
+            project = f"step {step}"
+            await place.put(old, gone, project=project)
+            changes = [
+                Change(Key(project, one.label), wanted, expected)
+                for one, wanted, expected in (
+                    (old, after, canonical.digest(old)),
+                    (gone, None, canonical.digest(gone)),
+                    (new, new, None),
+                )
+            ]
+            async with place.open() as store:
+                if not await interrupt(store.write(changes), step):
+                    break
+                assert place.is_free()
+                found = await store.read([one.key for one in changes])
+                again = await store.write([Change(Key(project, "free"), record("free"), None)])
+            digests = {of.label: canonical.digest(one) for of, one in found.items()}
+            assert digests.get("old") in (canonical.digest(old), canonical.digest(after))
+            assert digests.get("gone") in (canonical.digest(gone), None)
+            assert digests.get("new") in (canonical.digest(new), None)
+            assert again == [DONE]
+            assert left_behind(before) == set()

@@ -1,0 +1,213 @@
+"""Records of every sort that all kinds of stores can hold, by what they have in common."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from smtd.records import canonical, vocabulary
+from smtd.records.literal import Call
+from smtd.records.parameters import content
+from smtd.records.record import (
+    FIELDS,
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Parameters,
+    Platform,
+    Record,
+    Repository,
+)
+from tests.build import MOMENT, NODE, RUNNING, UTC, change, full, record
+
+#: Where data is said to be; real Sumatra makes this directory when it reads such a record.
+ROOT = "/tmp"
+#: What loads without programs that few machines have.
+REPOSITORIES = ("GitRepository", "Repository")
+SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+NOTHING = dict.fromkeys(
+    ("reason", "main_file", "version", "outcome", "script_arguments", "diff", "user", "stdout_stderr")
+)
+NESTED = {
+    "seed": 1,
+    "cell": {"name": "Purkinje é", "tau": 2.5, "spikes": [1, (2, 3)], "on": None},
+    "range": Call("ParameterRange", ([1, 2, 3],), ()),
+    "gamma": Call("GammaDist", (), (("a", 4.0), ("b", 0.5))),
+    "uniform": Call("UniformDist", (), (("min", -1.0), ("max", 1.0))),
+    "normal": Call("NormalDist", (), (("mean", 0.5), ("std", 0.25))),
+}
+DOCUMENT = {"seed": 42, "name": "Zoë ☃", "nested": {"list": [1, 2.5, None, True, {}]}, "tiny": 1e-300}
+
+#: Values by type of parameter set, all that each of them can say.
+PARAMETERS: dict[str, list[Any]] = {
+    "SimpleParameterSet": [
+        {"tau": 20.0, "cells": 1000, "name": "Purkinje é", "on": True, "weights": [1, 2.5, "three"]},
+        {"shape": (2, 3), "nothing": None, "huge": 1e300, "endless": float("inf")},
+        {"quotes": "a \"b\" 'c' \\d", "hash": "a # b", "lines": "a\nb", "file": "file:///etc/passwd"},
+    ],
+    "JSONParameterSet": [DOCUMENT, {}, {"control": 'a\tb\nc"d\\e', "big": 2**70}],
+    "YAMLParameterSet": [
+        {**DOCUMENT, "day": datetime(2020, 1, 2).date(), "numbers": {1: "one", 2.5: "two"}, "text": "'1'"}
+    ],
+    "NTParameterSet": [NESTED],
+    "ConfigParserParameterSet": [
+        {"network": {"cells": "1000", "name": "é"}, "run": {"seed": "42"}},
+        {"DEFAULT": {"base": "1"}, "network": {"cells": "1000"}},
+    ],
+    "dict": [{}, {"a": 1, "b": {"c": "é", "d": [1.5, None]}}],
+    "NoneType": [None],
+    "str": ["whatever --it=is"],
+}
+
+TAGS = frozenset({"_finished_", "figure-3", "été", "日本", "Good", "good"})
+PEOPLE = "Ærøskøbing 日本語 \N{GRINNING FACE} e\N{COMBINING ACUTE ACCENT} \N{ARABIC LETTER ALEF}"
+
+
+def _named(kind: str, field: str, values: list[Any]) -> list[Record]:
+    return [record(f"{kind}-{number}", **{field: value}) for number, value in enumerate(values)]
+
+
+def _parameter_sets() -> list[Record]:
+    texts = [content.write(name, values) for name, sets in PARAMETERS.items() for values in sets]
+    commented = Parameters("SimpleParameterSet", "a = 1 # in ms\nb = 2")
+    return _named("parameters", "parameters", [*texts, commented])
+
+
+#: Launch modes and data stores as each class says of itself.
+LAUNCH_MODES: dict[str, dict[str, Any]] = {
+    "SerialLaunchMode": {"working_directory": "/code", "options": "--nice 'x y'"},
+    "SerialTqdmLaunchMode": {"working_directory": "/code é", "options": None},
+    "DistributedLaunchMode": {
+        "mpirun": "/bin/sh",
+        "n": 4,
+        "hosts": ["node-1", "node-2"],
+        "pfi_path": "/opt/pfi.py",
+        "options": "-x é",
+        "working_directory": "/code",
+    },
+    "SlurmMPILaunchMode": {"mpirun": "/bin/sh", "n": 16, "options": "", "working_directory": "/code"},
+}
+DATA_STORES: dict[str, dict[str, Any]] = {
+    "FileSystemDataStore": {"root": ROOT},
+    "ArchivingFileSystemDataStore": {"root": ROOT, "archive": f"{ROOT}/archive"},
+    "MirroredFileSystemDataStore": {"root": ROOT, "mirror_base_url": "https://data.lab.example/é/"},
+}
+
+
+def _vocabulary() -> list[Record]:
+    programs = [*vocabulary.EXECUTABLES, "my-simulator"]
+    launched = [Component(*launched) for launched in LAUNCH_MODES.items()]
+    places = [Component(*place) for place in DATA_STORES.items()]
+    spoken = tuple(Dependency(name, "x", "/opt/x", "1.0") for name in vocabulary.LANGUAGES)
+    return [
+        *_named("executable", "executable", [Executable("/opt/x", name, "1", "-v") for name in programs]),
+        *_named("repository", "repository", [Repository(name, "/é", None) for name in REPOSITORIES]),
+        *_named("launch", "launch_mode", launched),
+        *_named("datastore", "datastore", places),
+        *_named("input-datastore", "input_datastore", places),
+        *_named("dependencies", "dependencies", [spoken]),
+    ]
+
+
+def _many() -> Record:
+    keys = [
+        DataKey(f"run/{number:04d}.csv", f"{number:040x}", MOMENT, {"size": number}) for number in range(400)
+    ]
+    return full(
+        "many",
+        input_data=tuple(keys[:100]),
+        output_data=tuple(keys[100:]),
+        tags=frozenset(f"tag-{number}" for number in range(10)),
+        dependencies=tuple(
+            Dependency("python", f"package{number:03d}", "/opt", "1.0", "") for number in range(100)
+        ),
+        platforms=tuple(Platform(machine="x86_64", network_name=f"node-{n}") for n in range(30)),
+    )
+
+
+def _times() -> list[Record]:
+    moments = [
+        MOMENT.replace(microsecond=0),
+        datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+        datetime(2199, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+    ]
+    keys = [(DataKey("a", SHA1, moment, {}),) for moment in (*moments, None)]
+    return [*_named("time", "timestamp", moments), *_named("creation", "output_data", keys)]
+
+
+GROUPS: dict[str, list[Record]] = {
+    "something in every field": [full()],
+    "every type of parameters": _parameter_sets(),
+    "every class that Sumatra has": _vocabulary(),
+    "texts of all sorts": [
+        full("label with blanks/and:more|é", reason=PEOPLE, outcome=PEOPLE, user=PEOPLE, tags=TAGS),
+        full("control", stdout_stderr="\x1b[32mok\x1b[0m\r\n\ttab\0nul\x7f", diff="a\r\nb\n\n"),
+        full("日本 2", main_file="é.py", version="☃", script_arguments="--x='a \"b\"' %s {y}"),
+        full("metadata", output_data=(DataKey("é/ß.txt", SHA1, MOMENT, {"caption": PEOPLE, "n": [1]}),)),
+    ],
+    "empty texts": [record("empty", **dict.fromkeys(NOTHING, ""), tags=frozenset(), duration=0.0)],
+    "nothing where there need not be anything": [record("nothing", **NOTHING, duration=None, repeats=None)],
+    "many things": [_many()],
+    "much text": [full("much", stdout_stderr="spikes é\n" * 200_000, diff="-a\n+b\n" * 20_000)],
+    "times of all sorts": _times(),
+    "durations": _named("duration", "duration", [0.0, 1e-9, 1.5, 86400.0 * 365, float("inf")]),
+}
+ALL: list[Record] = [one for group in GROUPS.values() for one in group]
+
+#: By field, another value than that of `full`.
+OTHER: dict[str, Any] = {
+    "timestamp": MOMENT + timedelta(days=1),
+    "reason": "another look",
+    "duration": 2.5,
+    "executable": Executable("/usr/bin/Rscript", "R", "4.3"),
+    "repository": Repository("MercurialRepository", "/code/hg", None),
+    "main_file": "other.py",
+    "version": "0123abc",
+    "parameters": Parameters("JSONParameterSet", '{\n    "seed": 2\n}'),
+    "input_data": (DataKey("input/other.csv", SHA1, MOMENT, {"size": 1}),),
+    "script_arguments": "--other",
+    "launch_mode": Component("SerialLaunchMode", {"working_directory": "/other", "options": "-x"}),
+    "datastore": Component("FileSystemDataStore", {"root": "/tmp/other"}),
+    "input_datastore": Component("FileSystemDataStore", {"root": "/tmp/other/input"}),
+    "outcome": "it converged, after all",
+    "output_data": (DataKey("run/other.csv", SHA1, None, {"size": 2}),),
+    "tags": frozenset({"_finished_", "figure-9"}),
+    "diff": "",
+    "user": "Grace Hopper",
+    "dependencies": (Dependency("python", "scipy", "/opt/lib/scipy", "1.12"),),
+    "platforms": (Platform(machine="aarch64", network_name="arm"), NODE),
+    "stdout_stderr": "done at last\n",
+    "repeats": None,
+}
+assert set(OTHER) == set(FIELDS), "every field has another value"
+assert all(not canonical.same(full(), full(**{field: OTHER[field]}), field) for field in OTHER)
+
+UNFINISHED: dict[str, dict[str, Any]] = {
+    "initialized": {"tags": frozenset({"_initialized_"})},
+    "pre-run": {"tags": frozenset({"_pre_run_"})},
+    "running": {"tags": RUNNING},
+    "gathering": {"tags": frozenset({"_finished..._", "sweep"})},
+    "not launched": {"tags": frozenset(), "duration": None, "stdout_stderr": "Not launched."},
+}
+FINAL: dict[str, dict[str, Any]] = {
+    "finished": {},
+    "failed": {"tags": frozenset({"_failed_"})},
+    "killed": {"tags": frozenset({"_killed_", "sweep"})},
+    "old": {"tags": frozenset(), "duration": 1.0},
+}
+
+_AWAY = (full().datastore, full().input_datastore)
+
+
+def at_home(one: Record) -> Record:
+    """Return *one* with its data where real Sumatra may make directories, as it does when it reads."""
+    away = [name for name in ("datastore", "input_datastore") if getattr(one, name) in _AWAY]
+    return change(one, **dict.fromkeys(away, Component("FileSystemDataStore", {"root": ROOT})))
+
+
+#: Parameters of which Sumatra writes a text that says something else, as it sees the values.
+UNSPEAKABLE = {
+    "parameters-1": {"shape": "(2, 3)", "nothing": None, "huge": "1e+300", "endless": "inf"},
+    "parameters-2": PARAMETERS["SimpleParameterSet"][2],
+}

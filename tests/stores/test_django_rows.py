@@ -1,0 +1,885 @@
+"""What Sumatra, and other programs, may leave in the tables of a Django store."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import smtd.sqlite
+from smtd.errors import SmtdError, StoreRefused, StoreUnreachable
+from smtd.records import canonical
+from smtd.records.record import Parameters
+from smtd.stores.base import DONE, STALE, Change, Result, Store
+from smtd.stores.django import sqlite as dialect
+from tests.build import INPUT, OUTPUT, RUNNING, change, commented, full, key, record, tagged
+from tests.stores.interrupting import left_behind, running
+from tests.stores.places import DjangoPlace
+
+CORPUS = Path(__file__).parent / "corpus"
+NEW = Change(key("new"), record("new"), None)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> DjangoPlace:
+    directory = tmp_path / "store"
+    directory.mkdir()
+    return DjangoPlace(directory / "records")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the locks of others for a moment only."""
+    monkeypatch.setattr(dialect, "connect", partial(smtd.sqlite.connect, patience=0.1))
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Iterator[str]:
+    """Code that makes a file, which must not be there in the end."""
+    file = tmp_path / "trap"
+    yield f"open({str(file)!r}, 'w')"
+    assert not file.exists()
+
+
+def connect(place: DjangoPlace) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(place.path, isolation_level=None))
+
+
+def twin(place: DjangoPlace, label: str, **columns: Any) -> None:
+    """Add a second row of the record *label*, as a writer that did not see the first leaves it."""
+    rows = place.run("SELECT * FROM django_store_record WHERE label = ?", label)
+    names = [name for _, name, *_ in place.run("PRAGMA table_info(django_store_record)")]
+    values = {**dict(zip(names, rows[0], strict=True)), **columns, "db_id": None}
+    place.run(f"INSERT INTO django_store_record VALUES ({', '.join('?' * len(names))})", *values.values())
+    (old,), (new,) = place.run("SELECT db_id FROM django_store_record WHERE label = ? ORDER BY 1", label)[-2:]
+    place.run(
+        "INSERT INTO django_store_taggeditem (object_id, content_type_id, tag_id)"
+        " SELECT ?, content_type_id, tag_id FROM django_store_taggeditem WHERE object_id = ?",
+        *(new, old),
+    )
+
+
+# Rows that are there twice
+
+
+async def test_helper_rows_that_are_there_twice(place: DjangoPlace) -> None:
+    """Equal rows that writers left at the same time are read past, and the first one is used."""
+    await place.put(record())
+    for table in ("executable", "repository", "launchmode", "datastore", "parameterset"):
+        columns = ", ".join(name for _, name, *_ in place.run(f"PRAGMA table_info(django_store_{table})")[1:])
+        place.run(f"INSERT INTO django_store_{table} ({columns}) SELECT {columns} FROM django_store_{table}")
+    place.run(
+        "UPDATE django_store_record SET executable_id = (SELECT max(id) FROM django_store_executable),"
+        " launch_mode_id = (SELECT max(id) FROM django_store_launchmode)"
+    )
+
+    async with place.open() as store:
+        scan = await store.scan()
+        outcomes = await store.write([Change(key("new"), record("new"), None)])
+
+    references = "executable_id, repository_id, launch_mode_id, datastore_id, parameters_id"
+    assert scan.digests == {key("run"): canonical.digest(record())}
+    assert outcomes == [DONE]
+    assert place.run(f"SELECT {references} FROM django_store_record WHERE label = 'new'") == [(1, 1, 1, 1, 1)]
+
+
+async def test_equal_rows_of_one_record(place: DjangoPlace) -> None:
+    """Two rows that say the same are one record, which is changed and deleted as one."""
+    await place.put(full("twins"), record("other"))
+    twin(place, "twins")
+    before = full("twins", input_data=(), output_data=(), dependencies=(), platforms=())
+    place.run("DELETE FROM django_store_datakey WHERE output_from_record_id = 1")
+    for table in ("input_data", "dependencies", "platforms"):
+        place.run(f"DELETE FROM django_store_record_{table}")
+    after = commented(tagged(before, "good"), "and more")
+
+    async with place.open() as store:
+        first = await store.scan()
+        changed = await store.write([Change(key("twins"), after, canonical.digest(before))])
+        found = await store.read([key("twins")])
+        deleted = await store.write([Change(key("twins"), None, canonical.digest(after))])
+        last = await store.scan()
+
+    assert first.digests[key("twins")] == canonical.digest(before)
+    assert first.unreadable == {}
+    assert canonical.differences(found[key("twins")], after) == []
+    assert changed == deleted == [DONE]
+    assert set(last.digests) == {key("other")}
+    assert place.run("SELECT count(*) FROM django_store_record") == [(1,)]
+
+
+async def test_different_rows_of_one_record(place: DjangoPlace) -> None:
+    """Two records under one label are nobody's guess: the label is named, the others go on."""
+    await place.put(record("twins"), record("other"))
+    twin(place, "twins", outcome="another")
+    place.run("DELETE FROM django_store_taggeditem WHERE object_id = 3")
+    before = place.run("SELECT * FROM django_store_record WHERE label = 'twins'")
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("twins"), key("other")])
+        expected = canonical.digest(record("twins"))
+        outcomes = await store.write([Change(key("twins"), None, expected), NEW])
+
+    assert set(scan.unreadable) == {key("twins")}
+    assert set(scan.digests) == set(found) == {key("other")}
+    assert outcomes == [STALE, DONE]
+    assert place.run("SELECT * FROM django_store_record WHERE label = 'twins'") == before
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["first", "second"])
+async def test_rows_of_one_record_that_is_not_over(place: DjangoPlace, later: bool) -> None:
+    """A label that cannot be read is not told to be unfinished as well."""
+    states = [RUNNING, frozenset({"_finished_"})]
+    await place.put(record("twins", tags=states[later]))
+    twin(place, "twins", outcome="another")
+    tag = "UPDATE django_store_taggeditem SET tag_id = 2 WHERE object_id = 2"
+    place.run("INSERT INTO django_store_tag (name) VALUES (?)", *states[not later])
+    place.run(tag)
+
+    async with place.open() as store:
+        scan = await store.scan()
+
+    assert set(scan.unreadable) == {key("twins")}
+    assert set(scan.unfinished) == set()
+
+
+async def test_output_that_is_there_twice(place: DjangoPlace) -> None:
+    """An output of which a record has two equal rows is one output, and goes as one."""
+    await place.put(full())
+    place.run(
+        "INSERT INTO django_store_datakey (path, digest, creation, metadata, output_from_record_id)"
+        " SELECT path, digest, creation, metadata, output_from_record_id FROM django_store_datakey"
+        " WHERE output_from_record_id IS NOT NULL"
+    )
+    without = full(output_data=())
+
+    async with place.open() as store:
+        scan = await store.scan()
+        outcomes = await store.write([Change(key("full"), without, canonical.digest(full()))])
+        found = await store.read([key("full")])
+
+    assert scan.digests == {key("full"): canonical.digest(full())}
+    assert outcomes == [DONE]
+    assert canonical.differences(found[key("full")], without) == []
+
+
+# Data that records share
+
+OWNERS = "SELECT id, output_from_record_id FROM django_store_datakey WHERE path = ? ORDER BY id"
+
+
+async def test_output_of_another_record_stays_there(place: DjangoPlace) -> None:
+    """Two records with an equal output each have it; Sumatra would take it from the first."""
+    one, other = record("one", output_data=(OUTPUT,)), record("other", output_data=(OUTPUT,))
+    await place.put(one)
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(key("other"), other, None)])
+        scan = await store.scan()
+
+    assert outcomes == [DONE]
+    assert scan.digests == {key("one"): canonical.digest(one), key("other"): canonical.digest(other)}
+    assert place.run(OWNERS, OUTPUT.path) == [(1, 1), (2, 2)]
+
+
+async def test_output_that_is_added_and_is_of_another_record(place: DjangoPlace) -> None:
+    """A record that is given an output that another one has does not take it either."""
+    one, other = record("one", output_data=(OUTPUT,)), record("other")
+    await place.put(one, other)
+
+    async with place.open() as store:
+        wanted = change(other, output_data=(OUTPUT, INPUT))
+        outcomes = await store.write([Change(key("other"), wanted, canonical.digest(other))])
+        scan = await store.scan()
+
+    assert outcomes == [DONE]
+    assert scan.digests == {key("one"): canonical.digest(one), key("other"): canonical.digest(wanted)}
+
+
+async def test_output_that_nobody_owns_is_taken_over(place: DjangoPlace) -> None:
+    """What was an input before anybody had made it is one row for both records."""
+    consumer, producer = record("consumer", input_data=(OUTPUT,)), record("producer", output_data=(OUTPUT,))
+    await place.put(consumer)
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(key("producer"), producer, None)])
+        scan = await store.scan()
+
+    assert outcomes == [DONE]
+    assert scan.digests == {
+        key("consumer"): canonical.digest(consumer),
+        key("producer"): canonical.digest(producer),
+    }
+    assert place.run(OWNERS, OUTPUT.path) == [(1, 2)]
+
+
+@pytest.mark.parametrize("deed", ["delete", "change"])
+async def test_input_stays_when_its_producer_goes(place: DjangoPlace, deed: str) -> None:
+    """What a record took as input it keeps, whatever becomes of the record that had made it."""
+    producer = record("producer", output_data=(OUTPUT, INPUT))
+    consumer = record("consumer", input_data=(OUTPUT,))
+    await place.put(producer, consumer)
+    after = None if deed == "delete" else change(producer, output_data=(INPUT,))
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(key("producer"), after, canonical.digest(producer))])
+        scan = await store.scan()
+
+    assert outcomes == [DONE]
+    assert scan.digests[key("consumer")] == canonical.digest(consumer)
+    assert place.run(OWNERS, OUTPUT.path) == [(1, None)]
+    assert len(place.run(OWNERS, INPUT.path)) == (0 if deed == "delete" else 1)
+
+
+async def test_delete_leaves_no_rows_of_the_record(place: DjangoPlace) -> None:
+    """Nothing refers to a record that is gone."""
+    await place.put(full("gone"), full("other"))
+    other = place.forms()[key("other")]
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(key("gone"), None, canonical.digest(full("gone")))])
+
+    assert outcomes == [DONE]
+    assert place.forms() == {key("other"): other}
+    assert place.run("PRAGMA foreign_key_check") == []
+    for table, column in {
+        "taggeditem": "object_id",
+        "datakey": "output_from_record_id",
+        "record_input_data": "record_id",
+        "record_dependencies": "record_id",
+        "record_platforms": "record_id",
+    }.items():
+        assert place.run(f"SELECT * FROM django_store_{table} WHERE {column} = 1") == []
+
+
+# Tags
+
+TAGS = (
+    "SELECT r.tags, group_concat(t.name, ',') FROM django_store_record r"
+    " LEFT JOIN django_store_taggeditem i ON i.object_id = r.db_id AND i.content_type_id ="
+    " (SELECT id FROM django_content_type WHERE app_label = 'django_store' AND model = 'record')"
+    " LEFT JOIN django_store_tag t ON t.id = i.tag_id GROUP BY r.db_id"
+)
+
+
+@pytest.mark.parametrize("before", [{"_running_"}, set(), {"_finished_", "été"}], ids=len)
+async def test_tags_go_to_both_places(place: DjangoPlace, before: set[str]) -> None:
+    """Tags are where Sumatra looks for them and where it shows them, after every write."""
+    old, new = record(tags=frozenset(before)), record(tags=frozenset({"_finished_", "figure-2"}))
+
+    async with place.open() as store:
+        await store.write([Change(key("run"), old, None)])
+        created = place.run(TAGS)
+        await store.write([Change(key("run"), new, canonical.digest(old))])
+        changed = place.run(TAGS)
+
+    assert [set(filter(None, (text or "").split(","))) for text in created[0]] == [before, before]
+    assert [set(text.split(",")) for text in changed[0]] == [new.tags, new.tags]
+
+
+async def test_content_type_of_another_number(place: DjangoPlace) -> None:
+    """The number by which Django calls records is looked up; things of other numbers are not theirs."""
+    await place.put(full())
+    place.run("DELETE FROM django_store_taggeditem")
+    place.run("UPDATE django_content_type SET id = id + 100 WHERE model = 'record'")
+    place.run("INSERT INTO django_content_type (app_label, model) VALUES ('blog', 'record')")
+    place.run("INSERT INTO django_store_tag (id, name) VALUES (77, 'foreign')")
+    place.run(
+        "INSERT INTO django_store_taggeditem (object_id, content_type_id, tag_id)"
+        " SELECT 1, id, 77 FROM django_content_type WHERE app_label = 'blog'"
+    )
+
+    async with place.open() as store:
+        bare = full(tags=frozenset())
+        found = await store.read([key("full")])
+        outcomes = await store.write([Change(key("full"), full(), canonical.digest(bare))])
+        again = await store.read([key("full")])
+
+    assert found[key("full")].tags == frozenset()
+    assert outcomes == [DONE]
+    assert again[key("full")].tags == full().tags
+    assert ("full", 77) not in place.run("SELECT name, id FROM django_store_tag")
+    assert place.run("SELECT count(*) FROM django_store_taggeditem WHERE tag_id = 77") == [(1,)]
+
+
+async def test_content_type_that_is_missing(place: DjangoPlace) -> None:
+    """Where Django has no number for records yet, as in a store without any, one is made."""
+    await place.put(record())
+    place.run("DELETE FROM django_store_taggeditem")
+    place.run("DELETE FROM django_content_type")
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(key("full"), full(), None)])
+        found = await store.read([key("full")])
+
+    assert outcomes == [DONE]
+    assert found[key("full")].tags == full().tags
+
+
+# Values that are not what they should be
+
+
+def hostile(trap: str) -> dict[str, tuple[str, str, str]]:
+    """Return, by what it is, a table, a column, and a value that Sumatra would run or choke on."""
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
+        for old, new in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+    )
+    deep = "[" * 50_000 + "]" * 50_000
+    return {
+        "code in a launch mode": ("launchmode", "parameters", f"{{'working_directory': {trap}}}"),
+        "a call in a launch mode": ("launchmode", "parameters", trap),
+        "a comprehension": ("launchmode", "parameters", f"{{'a': [{trap} for x in (1,)]}}"),
+        "a format": ("launchmode", "parameters", f"{{'a': f'{{{trap}}}'}}"),
+        "a lambda": ("launchmode", "parameters", f"(lambda: {trap})()"),
+        "an attribute": ("launchmode", "parameters", "{'a': ().__class__}"),
+        "a large power": ("launchmode", "parameters", "{'n': 9**9**9}"),
+        "a large product": ("launchmode", "parameters", "{'n': 'x' * 10**12}"),
+        "a list in place of a launch mode": ("launchmode", "parameters", "[1]"),
+        "nothing in place of a launch mode": ("launchmode", "parameters", ""),
+        "a launch mode that is nested": ("launchmode", "parameters", deep),
+        "a launch mode that is signed": ("launchmode", "parameters", "-" * 50_000 + "1"),
+        "a launch mode with a zero": ("launchmode", "parameters", "{'a': '\0'}\0"),
+        "code in a data store": ("datastore", "parameters", f"{{'root': {trap}}}"),
+        "code in simple parameters": ("parameterset", "content", f"a = {trap}"),
+        "code in a comment's place": ("parameterset", "content", f"a = 1\nb = [{trap}]"),
+        "simple parameters that are nested": ("parameterset", "content", f"a = {deep}"),
+        "code in nested parameters": ("parameterset", "NTParameterSet", f"{{'a': {trap}}}"),
+        "a URL in nested parameters": ("parameterset", "NTParameterSet", "{'a': url('http://lab.example/')}"),
+        "a table in nested parameters": ("parameterset", "NTParameterSet", "{'a': ParameterTable('a b')}"),
+        "code in a dictionary": ("parameterset", "dict", f"{{'a': {trap}}}"),
+        "an object in YAML": ("parameterset", "YAMLParameterSet", f"!!python/object/apply:eval [{trap!r}]"),
+        "a bomb of YAML": ("parameterset", "YAMLParameterSet", bomb),
+        "YAML that is nested": ("parameterset", "YAMLParameterSet", "[" * 5_000 + "]" * 5_000),
+        "JSON that is nested": ("parameterset", "JSONParameterSet", deep),
+        "JSON that is none": ("parameterset", "JSONParameterSet", "{"),
+        "sections that are none": ("parameterset", "ConfigParserParameterSet", "a = 1"),
+        "nothing that is something": ("parameterset", "NoneType", trap),
+        "code in metadata": ("datakey", "metadata", f"{{'a': {trap}}}"),
+        "metadata that is a list": ("datakey", "metadata", "[1]"),
+        "metadata that is nested": ("datakey", "metadata", deep),
+    }
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", hostile(""))
+async def test_value_that_sumatra_would_run(place: DjangoPlace, trap: str, name: str) -> None:
+    """Text that is not data is not run: its record is named, is not read, and the others go on."""
+    table, column, value = hostile(trap)[name]
+    await place.put(full("bad"), record("good", parameters=full().parameters))
+    values = (
+        {"content": value, "type": column}
+        if table == "parameterset" and column != "content"
+        else {column: value}
+    )
+    give_own_row(place, "bad", table, **values)
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("bad"), key("good")])
+        outcomes = await store.write([NEW, Change(key("bad"), None, canonical.digest(full("bad")))])
+
+    assert set(scan.unreadable) == {key("bad")}
+    assert "\n" not in scan.unreadable[key("bad")]
+    assert len(scan.unreadable[key("bad")]) < 400
+    assert set(scan.digests) == set(found) == {key("good")}
+    assert outcomes == [DONE, STALE]
+
+
+def give_own_row(place: DjangoPlace, label: str, table: str, **values: str) -> None:
+    """Let the record *label* refer to a row of its own in *table*, with other *values* in it."""
+    if table == "datakey":
+        (assigned,) = values.items()
+        place.run(
+            f"UPDATE django_store_datakey SET {assigned[0]} = ? WHERE output_from_record_id = 1", assigned[1]
+        )
+        return
+    columns = [name for _, name, *_ in place.run(f"PRAGMA table_info(django_store_{table})")[1:]]
+    given = [values.get(name) for name in columns]
+    taken = ", ".join(f"coalesce(?, {name})" for name in columns)
+    place.run(
+        f"INSERT INTO django_store_{table} ({', '.join(columns)})"
+        f" SELECT {taken} FROM django_store_{table} LIMIT 1",
+        *given,
+    )
+    reference = {"parameterset": "parameters_id", "launchmode": "launch_mode_id"}.get(table, f"{table}_id")
+    place.run(
+        f"UPDATE django_store_record SET {reference} = (SELECT max(id) FROM django_store_{table})"
+        " WHERE label = ?",
+        label,
+    )
+
+
+WRONG = {
+    "a time that is none": "UPDATE django_store_record SET timestamp = 'yesterday' WHERE label = 'bad'",
+    "a time that is a number": "UPDATE django_store_record SET timestamp = 5 WHERE label = 'bad'",
+    "a duration that is none": "UPDATE django_store_record SET duration = 'long' WHERE label = 'bad'",
+    "a text that is no Unicode": (
+        "UPDATE django_store_record SET outcome = CAST(x'ff' AS TEXT) WHERE label = 'bad'"
+    ),
+    "a text that is bytes": "UPDATE django_store_record SET outcome = x'ff' WHERE label = 'bad'",
+    "a creation that is none": (
+        "UPDATE django_store_datakey SET creation = 'then' WHERE output_from_record_id = 1"
+    ),
+    "a path that is no Unicode": (
+        "UPDATE django_store_datakey SET path = CAST(x'ff' AS TEXT) WHERE output_from_record_id = 1"
+    ),
+    "a launch mode that is gone": "UPDATE django_store_record SET launch_mode_id = 99 WHERE label = 'bad'",
+    "parameters that are gone": "UPDATE django_store_record SET parameters_id = 99 WHERE label = 'bad'",
+    "a data store that is gone": "UPDATE django_store_record SET datastore_id = 99 WHERE label = 'bad'",
+    "an executable that is gone": "UPDATE django_store_record SET executable_id = 99 WHERE label = 'bad'",
+}
+
+
+@pytest.mark.parametrize("statement", WRONG.values(), ids=WRONG)
+async def test_value_that_is_wrong(place: DjangoPlace, statement: str) -> None:
+    """A record with a value that it cannot have is named, and is not taken for one that is gone."""
+    await place.put(full("bad"), record("good"))
+    place.run(statement)
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("bad"), key("good")])
+
+    assert set(scan.unreadable) == {key("bad")}
+    assert set(scan.digests) == set(found) == {key("good")}
+
+
+async def test_record_of_no_project(place: DjangoPlace) -> None:
+    """A row without a project is nobody's record, as for Sumatra."""
+    await place.put(record(), record("other"))
+    place.run("UPDATE django_store_record SET project_id = NULL WHERE label = 'other'")
+    before = place.run("SELECT * FROM django_store_record WHERE label = 'other'")
+
+    async with place.open() as store:
+        scan = await store.scan()
+        outcomes = await store.write([Change(key("other"), record("other"), None)])
+
+    assert set(scan.digests) == {key("run")}
+    assert outcomes == [DONE]
+    assert place.run("SELECT * FROM django_store_record WHERE project_id IS NULL") == before
+
+
+async def test_metadata_of_before(place: DjangoPlace) -> None:
+    """Metadata as Sumatra wrote it before 0.7, a dictionary of Python, is read."""
+    await place.put(full())
+    place.run(
+        "UPDATE django_store_datakey SET metadata = ? WHERE output_from_record_id = 1", repr(OUTPUT.metadata)
+    )
+
+    async with place.open() as store:
+        scan = await store.scan()
+
+    assert scan.digests == {key("full"): canonical.digest(full())}
+
+
+async def test_record_that_the_database_refuses(place: DjangoPlace) -> None:
+    """A record that the database itself does not take keeps no other one of its batch back."""
+    await place.put(record("old"))
+    place.run(
+        "CREATE TRIGGER refusal BEFORE INSERT ON django_store_record WHEN NEW.label = 'bad'"
+        " BEGIN SELECT RAISE(ABORT, 'it is full'); END"
+    )
+    labels = ["first", "bad", "last"]
+    # Helper rows that go with the refused batch must not be counted on afterwards.
+    records = [
+        full(label, user=label, parameters=Parameters("dict", repr({"of": label}))) for label in labels
+    ]
+
+    async with place.open() as store:
+        first, bad, last = await store.write([Change(key(one.label), one, None) for one in records])
+        scan = await store.scan()
+
+    assert (first, last) == (DONE, DONE)
+    assert bad.result is Result.REFUSED
+    assert "it is full" in bad.reason
+    assert scan.digests == {
+        key(one.label): canonical.digest(one) for one in (record("old"), records[0], records[2])
+    }
+
+
+async def test_update_touches_what_changed_alone(place: DjangoPlace) -> None:
+    """A change of tags and outcome is one of their columns and rows; every other stays."""
+    before = full()
+    await place.put(before)
+    rows = place.forms()[key("full")]
+    names = [name for _, name, *_ in place.run("PRAGMA table_info(django_store_record)")]
+
+    async with place.open() as store:
+        after = commented(tagged(before, "good"), "and more")
+        assert await store.write([Change(key("full"), after, canonical.digest(before))]) == [DONE]
+
+    now = place.forms()[key("full")]
+    changed = [name for name, old, new in zip(names, rows[0][0], now[0][0], strict=True) if old != new]
+    assert sorted(changed) == ["outcome", "tags"]
+    assert now[2:] == rows[2:]
+
+
+# The file
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+async def test_journal_mode_stays(place: DjangoPlace, mode: str) -> None:
+    """The file keeps the journal mode that it has."""
+    await place.put(record())
+    place.run(f"PRAGMA journal_mode = {mode}")
+
+    async with place.open() as store:
+        await store.scan()
+        assert await store.write([NEW]) == [DONE]
+        during = place.run("PRAGMA journal_mode")
+
+    assert during == place.run("PRAGMA journal_mode") == [(mode,)]
+
+
+async def test_new_file_has_the_usual_journal(place: DjangoPlace) -> None:
+    """A store that smtd makes is in the mode that Sumatra makes."""
+    await place.put(record())
+
+    assert place.run("PRAGMA journal_mode") == [("delete",)]
+    assert set(place.files()) == {"records"}
+
+
+@pytest.mark.parametrize("content", [None, "empty", "without tables"])
+async def test_file_without_records(place: DjangoPlace, content: str | None) -> None:
+    """A store that is not there, or was never used, is empty, and looking does not change that."""
+    if content is not None:
+        place.path.touch()
+    if content == "without tables":
+        place.run("PRAGMA user_version = 1")
+    before = place.files()
+
+    async with place.open() as store:
+        found = await store.projects(), (await store.scan()).digests, await store.read([key("run")])
+        token = await store.token()
+        looked = place.files()
+        outcomes = await store.write([NEW])
+
+    assert found == ([], {}, {})
+    assert token is None
+    assert looked == before
+    assert outcomes == [DONE]
+
+
+async def test_looking_again_and_again_opens_nothing_more(place: DjangoPlace) -> None:
+    """A store without tables costs no more threads the longer it is looked at."""
+    place.run("PRAGMA user_version = 1")
+
+    async with place.open() as store:
+        await store.scan()
+        before = running()
+        for _ in range(3):
+            await store.scan()
+            await store.projects()
+
+        assert left_behind(before) == set()
+
+
+@pytest.mark.parametrize("old", ["django074.sqlite", "no migrations", "another program"])
+async def test_schema_of_another_version(place: DjangoPlace, old: str) -> None:
+    """A schema that smtd would misread is refused in a sentence, however often, and left alone."""
+    if old.endswith(".sqlite"):
+        shutil.copyfile(CORPUS / old, place.path)
+    else:
+        await place.put(record())
+        place.run(
+            "DROP TABLE django_migrations" if old == "no migrations" else "DELETE FROM django_migrations"
+        )
+    before = place.files()
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused, match=r"not a record store of Sumatra 0\.8\.1") as told:
+            await store.scan()
+        threads = running()
+        for look in (store.projects(), store.read([key("run")]), store.write([NEW])):
+            with pytest.raises(StoreRefused):
+                await look
+        assert left_behind(threads) == set()
+
+    assert str(place.path) in str(told.value)
+    assert "\n" not in str(told.value)
+    assert place.files() == before
+
+
+async def test_file_that_is_replaced(place: DjangoPlace, tmp_path: Path) -> None:
+    """Where a file is put in place of the one that was opened, smtd does not go on with the old one."""
+    await place.put(record())
+    other = DjangoPlace(tmp_path / "other")
+    await other.put(record("restored"))
+
+    async with place.open() as store:
+        await store.scan()
+        put_in_place(other, place)
+        assert await keys_or_error(store) in ({key("restored")}, StoreUnreachable)
+        assert await store.read([key("run")]) == {}
+        assert await store.write([NEW]) == [DONE]
+
+    assert set(place.forms()) == {key("restored"), key("new")}
+
+
+def put_in_place(other: DjangoPlace, place: DjangoPlace) -> None:
+    other.path.rename(place.path)
+
+
+async def keys_or_error(store: Store) -> object:
+    try:
+        return set((await store.scan()).digests)
+    except SmtdError as exc:
+        return type(exc)
+
+
+async def test_file_that_is_gone(place: DjangoPlace) -> None:
+    """A file that was there and is not is no empty store, and nothing is written to nowhere."""
+    await place.put(record())
+
+    async with place.open() as store:
+        await store.scan()
+        place.path.unlink()
+        with pytest.raises(SmtdError):
+            await store.scan()
+        with pytest.raises(SmtdError):
+            await store.write([NEW])
+
+
+async def test_directory_that_became_a_file(place: DjangoPlace) -> None:
+    """A path that cannot be looked at any more is told, also to who only asks for changes."""
+    await place.put(record())
+
+    async with place.open() as store:
+        await store.scan()
+        token = await store.token()
+    shutil.rmtree(place.path.parent)
+    place.path.parent.touch()
+    async with place.open() as store:
+        assert token is not None
+        with pytest.raises(StoreUnreachable):
+            await store.scan()
+        with pytest.raises(StoreUnreachable):
+            await store.unchanged_since(token)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 100), (100, 4096), (4096, None)], ids=["head", "schema", "pages"]
+)
+async def test_damaged_file(place: DjangoPlace, first: int, last: int | None) -> None:
+    """A file that SQLite cannot make sense of is told in a sentence, and is no empty store."""
+    await place.put(record())
+    content = bytearray(place.path.read_bytes())
+    content[first:last] = b"\xff" * len(content[first:last])
+    place.path.write_bytes(content)
+
+    async with place.open() as store:
+        with pytest.raises(SmtdError, match="records") as told:
+            await store.scan()
+        with pytest.raises(SmtdError):
+            await store.write([NEW])
+
+    assert "\n" not in str(told.value)
+    assert place.path.read_bytes() == content
+
+
+async def test_two_that_make_a_store_at_once(place: DjangoPlace) -> None:
+    """Of two objects that find no store one makes it, and both land what they write."""
+    outcomes = []
+
+    async def create(label: str) -> None:
+        async with place.open() as store:
+            outcomes.extend(await store.write([Change(key(label), record(label), None)]))
+
+    async with anyio.create_task_group() as group:
+        for label in ("one", "other", "third"):
+            group.start_soon(create, label)
+
+    assert outcomes == [DONE, DONE, DONE]
+    assert set(place.forms()) == {key("one"), key("other"), key("third")}
+
+
+# Others at work
+
+
+async def test_file_that_others_keep_from_being_read(place: DjangoPlace, impatient: None) -> None:
+    """A file that is locked for readers is told so when patience ends, whatever is asked."""
+    await place.put(record())
+
+    with connect(place) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        for ask in (looked, listed, read, written):
+            async with place.open() as store:
+                with pytest.raises(StoreUnreachable, match="locked by another program"):
+                    await ask(store)
+
+
+async def looked(store: Store) -> object:
+    return await store.scan()
+
+
+async def listed(store: Store) -> object:
+    return await store.projects()
+
+
+async def read(store: Store) -> object:
+    return await store.read([key("run")])
+
+
+async def written(store: Store) -> object:
+    return await store.write([NEW])
+
+
+async def test_file_that_is_locked_while_its_schema_is_looked_at(
+    place: DjangoPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock at the wrong moment does not make a good store one of another version."""
+    await place.put(record())
+    fetch = smtd.sqlite.Connection.fetch
+
+    async def locked(self: smtd.sqlite.Connection, sql: str, parameters: Any = ()) -> Any:
+        if "django_migrations" in sql:
+            raise sqlite3.OperationalError("database is locked")
+        return await fetch(self, sql, parameters)
+
+    monkeypatch.setattr(smtd.sqlite.Connection, "fetch", locked)
+    async with place.open() as store:
+        with pytest.raises(StoreUnreachable, match="locked"):
+            await store.scan()
+
+
+async def test_write_while_another_program_writes(place: DjangoPlace, impatient: None) -> None:
+    """Readers go on while another program is about to write; a write waits, and is given up whole."""
+    await place.put(record())
+    before = place.forms()
+
+    with connect(place) as db:
+        db.execute("BEGIN IMMEDIATE")
+        async with place.open() as store:
+            scan = await store.scan()
+            with pytest.raises(StoreUnreachable, match="locked by another program"):
+                await store.write([NEW])
+            db.execute("ROLLBACK")
+            assert await store.write([NEW]) == [DONE]
+
+    assert set(scan.digests) == {key("run")}
+    assert place.forms() == {**before, key("new"): place.forms()[key("new")]}
+
+
+async def test_write_while_another_program_reads(place: DjangoPlace, impatient: None) -> None:
+    """A program that does not stop reading keeps a write from landing, whole, and is named."""
+    await place.put(record())
+    before = place.forms()
+
+    with connect(place) as db:
+        db.execute("BEGIN")
+        db.execute("SELECT * FROM django_store_record").fetchall()
+        async with place.open() as store:
+            with pytest.raises(StoreUnreachable, match="locked by another program"):
+                await store.write([NEW])
+
+    assert place.forms() == before
+
+
+@asynccontextmanager
+async def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give the lists of transactions and of pauses that there were."""
+    kinds: list[str] = []
+    pauses: list[float] = []
+    transaction, sleep = smtd.sqlite.Connection.transaction, anyio.sleep
+
+    def begin(self: smtd.sqlite.Connection, kind: str = "IMMEDIATE") -> Any:
+        kinds.append(kind)
+        return transaction(self, kind)
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(smtd.sqlite.Connection, "transaction", begin)
+        patch.setattr(anyio, "sleep", pause)
+        yield kinds, pauses
+
+
+async def test_transactions_are_short_where_others_may_work(
+    place: DjangoPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most a hundred records are written at a time, and then the lock is left to others."""
+    await place.put(record())
+    changes = [Change(key(f"run-{n}"), record(f"run-{n}"), None) for n in range(250)]
+
+    async with place.open() as store, counted(monkeypatch) as (kinds, pauses):
+        assert store.capabilities.batch == 100
+        outcomes = await store.write(changes)
+
+    assert set(outcomes) == {DONE}
+    assert kinds.count("IMMEDIATE") == 3
+    assert len([pause for pause in pauses if pause > 0]) == 3
+
+
+async def test_new_store_is_filled_in_one_go(place: DjangoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody else can be at work yet, there is no need to write little by little."""
+    changes = [Change(key(f"run-{n}"), record(f"run-{n}"), None) for n in range(250)]
+
+    async with place.open() as store, counted(monkeypatch) as (kinds, _):
+        outcomes = await store.write(changes)
+
+    assert set(outcomes) == {DONE}
+    assert kinds.count("IMMEDIATE") == 2  # the tables, the records
+
+
+SUMATRA_LIKE = """
+import sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1], timeout=5, isolation_level=None)
+columns = ", ".join(
+    row[1] for row in db.execute("PRAGMA table_info(django_store_record)") if row[1] not in ("db_id", "label")
+)
+print("ready", flush=True)
+for number in range(100000):
+    started = time.monotonic()
+    db.execute(
+        f"INSERT INTO django_store_record (label, {columns}) SELECT ?, {columns}"
+        " FROM django_store_record WHERE db_id = 1", (f"theirs-{number}",)
+    )
+    db.execute("UPDATE django_store_record SET outcome = 'saved' WHERE label = ?", (f"theirs-{number}",))
+    print(time.monotonic() - started, flush=True)
+    if sys.stdin.readable() and __import__("select").select([sys.stdin], [], [], 0.01)[0]:
+        break
+"""
+
+
+async def test_sumatra_saves_while_smtd_writes_thousands(place: DjangoPlace) -> None:
+    """A program that waits for locks as Sumatra does, five seconds, gets all of its saves through."""
+    await place.put(record())
+    changes = [Change(key(f"run-{n}"), full(f"run-{n}"), None) for n in range(2000)]
+    writer = start(SUMATRA_LIKE, place)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+
+    async with place.open() as store:
+        outcomes = await store.write(changes)
+    waits, errors = finished(writer)
+
+    assert set(outcomes) == {DONE}
+    assert errors == ""
+    assert len(waits) > 3
+    assert max(waits) < 4
+    saved = place.run("SELECT count(*) FROM django_store_record WHERE outcome = 'saved'")
+    assert saved == [(len(waits),)]
+
+
+def start(script: str, place: DjangoPlace) -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", script, str(place.path)], text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def finished(writer: subprocess.Popen[str]) -> tuple[list[float], str]:
+    """Let the writer end, and return how long each of its saves took, and what went wrong."""
+    told, errors = writer.communicate("\n", timeout=30)
+    return [float(line) for line in told.splitlines()], errors

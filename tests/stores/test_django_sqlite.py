@@ -1,0 +1,18 @@
+"""An SQLite file in Sumatra's Django schema keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.stores.contract import StoreContract
+from tests.stores.places import DjangoPlace, Place
+
+
+class TestDjangoInSqlite(StoreContract):
+    """The contract, kept by a database."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return DjangoPlace(tmp_path / "records")

@@ -1,0 +1,409 @@
+"""What a name stands for is told by what is there, not by how it is called."""
+
+from __future__ import annotations
+
+import dbm.dumb
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
+from smtd.stores.locations import Kind, Location, current_project, find
+from tests.stores.places import sqlite3_pickles
+
+CORPUS = Path(__file__).parent / "corpus"
+GDBM_MAGIC = b"\xcf\x9a\x57\x13"
+DJANGO = "sumatra.recordstore.django_store.DjangoRecordStore"
+SHELVE = "sumatra.recordstore.shelve_store.ShelveRecordStore"
+HTTP = "sumatra.recordstore.http_store.HttpRecordStore"
+
+
+def make_django(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE django_store_record (label text)")
+
+
+def make_dumb(path: Path) -> None:
+    with dbm.dumb.open(str(path), "c") as file:
+        file[b"MyProject"] = b"a pickle"
+
+
+def make_sqlite3(path: Path) -> None:
+    with sqlite3_pickles(path):
+        pass
+
+
+def make_project(directory: Path, kind: str, **store: Any) -> Path:
+    """Make a project in *directory* as `smt init` does, and return its `.smt`."""
+    home = directory / ".smt"
+    home.mkdir(parents=True)
+    project = {"name": "MyProject", "record_store": {"type": kind, **store}, "on_changed": "error"}
+    (home / "project").write_text(json.dumps(project), encoding="utf-8")
+    return home
+
+
+# By content, whatever the name
+
+MAKERS = {Kind.DJANGO: make_django, Kind.DUMB: make_dumb, Kind.SQLITE3: make_sqlite3}
+NAMES = ["records", "records.db", "records.shelf", "records.sqlite", "a b.tar.gz", "récords"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
+def test_kind_is_told_by_content(tmp_path: Path, kind: Kind, name: str) -> None:
+    """Every kind of store is found under every name, also under one that is usual for another."""
+    MAKERS[kind](tmp_path / name)
+
+    assert find(str(tmp_path / name)) == Location(kind, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["records.bak", "records.dat", "records.dir"])
+@pytest.mark.parametrize("kind", [Kind.DJANGO, Kind.SQLITE3], ids=lambda kind: kind.name)
+def test_database_that_is_called_like_a_dumb_shelf(tmp_path: Path, kind: Kind, name: str) -> None:
+    """A database is one also under a name that dumb shelves have, as a copy set aside may."""
+    MAKERS[kind](tmp_path / name)
+
+    assert find(str(tmp_path / name)) == Location(kind, tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["", ".dat", ".dir", ".bak"])
+def test_dumb_shelf_by_any_of_its_files(tmp_path: Path, ending: str) -> None:
+    """A dumb shelf is named as Sumatra names it, or by any of its files."""
+    for end in (".dat", ".dir", ".bak"):
+        shutil.copy(CORPUS / f"c081_dumb{end}", tmp_path / f"my.records{end}")
+
+    assert find(str(tmp_path / f"my.records{ending}")) == Location(Kind.DUMB, tmp_path / "my.records")
+
+
+def test_django_store_with_a_table_of_a_shelf(tmp_path: Path) -> None:
+    """The empty table that Sumatra on Python 3.13 leaves in a database does not make it a shelf."""
+    make_django(tmp_path / "records")
+    make_sqlite3(tmp_path / "records")
+
+    assert find(str(tmp_path / "records")).kind is Kind.DJANGO
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: sqlite3.connect(path).close()])
+def test_empty_file_is_an_empty_database(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """What SQLite leaves of a database without tables is a store without records."""
+    make(tmp_path / "records")
+    (tmp_path / "records").touch()
+
+    assert find(str(tmp_path / "records")).kind is Kind.DJANGO
+
+
+def test_database_of_an_old_sumatra_is_a_database(tmp_path: Path) -> None:
+    """An older schema is still that of a Django store; whether it can be read, the store says."""
+    shutil.copy(CORPUS / "django074.sqlite", tmp_path / "records")
+
+    assert find(str(tmp_path / "records")).kind is Kind.DJANGO
+
+
+@pytest.mark.parametrize("name", ["records", "records.db"])
+def test_berkeley_shelf_is_named_as_such(tmp_path: Path, name: str) -> None:
+    """A shelf of dbm.ndbm is known, with and without its ending, and refused by its name."""
+    shutil.copy(CORPUS / "c081_ndbm.db", tmp_path / "records.db")
+
+    with pytest.raises(StoreRefused, match=r"dbm\.ndbm"):
+        find(str(tmp_path / name))
+
+
+def test_gdbm_shelf_is_named_as_such(tmp_path: Path) -> None:
+    """A shelf of dbm.gnu is known, and refused by its name."""
+    (tmp_path / "records").write_bytes(GDBM_MAGIC + bytes(100))
+
+    with pytest.raises(StoreRefused, match=r"dbm\.gnu"):
+        find(str(tmp_path / "records"))
+
+
+# Projects
+
+
+@pytest.mark.parametrize("kind", [Kind.DJANGO, Kind.DUMB, Kind.SQLITE3], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("named", [".", ".smt"])
+def test_project_leads_to_its_store(tmp_path: Path, kind: Kind, named: str) -> None:
+    """A project directory, or its .smt, stands for the store that its project file names."""
+    path = tmp_path / "elsewhere"
+    store = {"db_file": str(path)} if kind is Kind.DJANGO else {"shelf_name": str(path)}
+    make_project(tmp_path / "project", DJANGO if kind is Kind.DJANGO else SHELVE, **store)
+    MAKERS[kind](path)
+
+    assert find(str(tmp_path / "project" / named)) == Location(kind, path, "MyProject")
+
+
+def test_project_whose_store_is_of_another_kind(tmp_path: Path) -> None:
+    """The store that is there counts, not what the project file takes it for."""
+    home = make_project(tmp_path, SHELVE, shelf_name=str(tmp_path / ".smt" / "records"))
+    make_django(home / "records")
+
+    assert find(str(tmp_path)).kind is Kind.DJANGO
+
+
+@pytest.mark.parametrize(
+    ("kind", "store", "found"),
+    [(DJANGO, "db_file", Kind.DJANGO), (SHELVE, "shelf_name", Kind.DUMB)],
+    ids=["django", "shelve"],
+)
+def test_project_without_a_store_yet(tmp_path: Path, kind: str, store: str, found: Kind) -> None:
+    """Where nothing was recorded yet, the project file tells what is to be made."""
+    home = make_project(tmp_path, kind, **{store: str(tmp_path / ".smt" / "records")})
+
+    assert find(str(tmp_path)) == Location(found, home / "records", "MyProject")
+
+
+def test_project_with_a_relative_store(tmp_path: Path) -> None:
+    """A path in the project file that is not absolute starts at the project directory."""
+    home = make_project(tmp_path / "project", DJANGO, db_file=".smt/records")
+    make_django(home / "records")
+
+    assert find(str(tmp_path / "project")).path == tmp_path / "project" / ".smt" / "records"
+
+
+def test_project_with_its_store_set_aside(tmp_path: Path) -> None:
+    """The .smt that was renamed .smt_orig stands for the store in it, not for the new one."""
+    home = make_project(tmp_path, SHELVE, shelf_name=str(tmp_path / ".smt" / "records"))
+    make_dumb(home / "records")
+    home.rename(tmp_path / ".smt_orig")
+    make_django(make_project(tmp_path, DJANGO, db_file=str(tmp_path / ".smt" / "records")) / "records")
+
+    old, new = find(str(tmp_path / ".smt_orig")), find(str(tmp_path))
+
+    assert old == Location(Kind.DUMB, tmp_path / ".smt_orig" / "records", "MyProject")
+    assert new == Location(Kind.DJANGO, tmp_path / ".smt" / "records", "MyProject")
+
+
+@pytest.mark.parametrize("still_there", [True, False], ids=["copied", "moved"])
+def test_project_that_was_moved(tmp_path: Path, still_there: bool) -> None:
+    """A project that is no longer where it was made has its store with it."""
+    home = make_project(tmp_path / "old", DJANGO, db_file=str(tmp_path / "old" / ".smt" / "records"))
+    make_django(home / "records")
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    if not still_there:
+        shutil.rmtree(tmp_path / "old")
+
+    assert find(str(tmp_path / "new")).path == tmp_path / "new" / ".smt" / "records"
+
+
+def test_project_that_shares_the_store_of_another(tmp_path: Path) -> None:
+    """A project without a store in its own .smt stands for the one that its file names."""
+    home = make_project(tmp_path / "one", DJANGO, db_file=str(tmp_path / "one" / ".smt" / "records"))
+    make_django(home / "records")
+    make_project(tmp_path / "other", DJANGO, db_file=str(home / "records"))
+
+    assert find(str(tmp_path / "other")).path == home / "records"
+
+
+def test_current_project_is_the_nearest_above(tmp_path: Path) -> None:
+    """Inside a project any directory stands for the project."""
+    make_django(make_project(tmp_path, DJANGO, db_file=str(tmp_path / ".smt" / "records")) / "records")
+    below = tmp_path / "code" / "model"
+    below.mkdir(parents=True)
+
+    assert current_project(below) == find(str(tmp_path))
+
+
+def test_current_project_outside_of_any(tmp_path: Path) -> None:
+    """Outside of projects the person is asked to name locations."""
+    with pytest.raises(UsageError, match="name two locations"):
+        current_project(tmp_path)
+
+
+# Stores that are not there yet
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("new.sqlite", Kind.DJANGO),
+        ("new.sqlite3", Kind.DJANGO),
+        ("new.db", Kind.DJANGO),
+        ("new.shelf", Kind.DUMB),
+    ],
+)
+def test_new_store_is_told_by_name(tmp_path: Path, name: str, kind: Kind) -> None:
+    """Where nothing is, the ending tells what to make, and nothing is made by looking."""
+    assert find(str(tmp_path / name), may_be_new=True) == Location(kind, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_store_must_be_asked_for(tmp_path: Path) -> None:
+    """A name with such an ending is no store where one must be there."""
+    with pytest.raises(StoreUnreachable, match="there is no record store"):
+        find(str(tmp_path / "new.sqlite"))
+
+
+def test_new_store_of_no_known_ending(tmp_path: Path) -> None:
+    """A name that tells no kind is no store, and the endings that do are told."""
+    with pytest.raises(StoreUnreachable, match=r"\.sqlite, \.sqlite3, \.db, \.shelf"):
+        find(str(tmp_path / "new"), may_be_new=True)
+
+
+def test_new_store_in_no_directory(tmp_path: Path) -> None:
+    """A store is not made where its directory is not there."""
+    with pytest.raises(StoreUnreachable, match="there is no directory"):
+        find(str(tmp_path / "gone" / "new.sqlite"), may_be_new=True)
+
+
+# Identity
+
+
+def test_identity_is_that_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Different ways to the same files have the same identity, and show as such."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").symlink_to("here")
+    make_django(tmp_path / "here" / "records")
+
+    ways = ["here/records", "there/records", "here/../here/records", str(tmp_path / "here" / "records")]
+
+    assert len({find(way).identity for way in ways}) == 1
+    assert {str(find(way)) for way in ways} == {str(tmp_path / "here" / "records")}
+
+
+@pytest.mark.parametrize("kind", [Kind.DJANGO, Kind.SQLITE3], ids=lambda kind: kind.name)
+def test_identity_of_a_link_to_the_file(tmp_path: Path, kind: Kind) -> None:
+    """A symbolic link to a store is that store: nobody syncs a store with itself."""
+    MAKERS[kind](tmp_path / "records")
+    (tmp_path / "link").symlink_to("records")
+
+    assert find(str(tmp_path / "link")).identity == find(str(tmp_path / "records")).identity
+
+
+# What is no store
+
+
+def nothing(_: Path) -> None:
+    """Make nothing at all."""
+
+
+def a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def a_text(path: Path) -> None:
+    path.write_text("notes to myself", encoding="utf-8")
+
+
+def half_a_database(path: Path) -> None:
+    path.write_bytes(b"SQLite form")
+
+
+def a_damaged_database(path: Path) -> None:
+    make_django(path)
+    path.write_bytes(path.read_bytes()[:100] + b"\xff" * 8000)
+
+
+def another_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE moz_bookmarks (id integer)")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (nothing, StoreUnreachable, "there is no record store at"),
+        (a_directory, StoreUnreachable, "is no Sumatra project"),
+        (a_text, StoreRefused, "is no record store"),
+        (half_a_database, StoreRefused, "is no record store"),
+        (a_damaged_database, StoreUnreachable, "cannot be read"),
+        (another_database, StoreRefused, "no record store of Sumatra"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_no_store(
+    tmp_path: Path, make: Callable[[Path], object], error: type[SmtdError], said: str
+) -> None:
+    """What is no store is told in one sentence, with its path."""
+    make(tmp_path / "records")
+
+    with pytest.raises(error, match=said) as told:
+        find(str(tmp_path / "records"))
+
+    assert str(tmp_path / "records") in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("content", ["notes", ""])
+def test_file_that_ends_like_a_shelf(tmp_path: Path, content: str) -> None:
+    """A lone file whose name ends like that of a dumb shelf, but which is none, is no store."""
+    (tmp_path / "notes.dat").write_text(content, encoding="utf-8")
+
+    with pytest.raises(SmtdError, match=r"notes"):
+        find(str(tmp_path / "notes.txt"))
+
+
+@pytest.mark.parametrize(
+    "name", ["https://lab.example/records/", "postgres://ada:secret@db/records", "http://[", "x://"]
+)
+def test_url_is_not_understood_yet(name: str) -> None:
+    """A URL is the person's turn, however broken, and no secret in it is repeated."""
+    with pytest.raises(UsageError, match="not supported") as told:
+        find(name)
+
+    assert "secret" not in str(told.value)
+
+
+def test_home_of_nobody() -> None:
+    """A home directory that does not exist is told as such, not by a traceback."""
+    with pytest.raises(SmtdError, match="no-such-person"):
+        find("~no-such-person/records")
+
+
+def test_path_that_cannot_be_read(tmp_path: Path) -> None:
+    """A path that the system does not let through is told, with the system's reason."""
+    with pytest.raises(StoreUnreachable, match="cannot be read: File name too long"):
+        find(str(tmp_path / ("x" * 300)))
+
+
+BROKEN = {
+    "nothing": b"",
+    "no JSON": b"(dp0\nS'name'\n.",
+    "no text": b"\xff\xfe\x00",
+    "a list": b"[]",
+    "no name": b'{"record_store": {"type": "a.ShelveRecordStore", "shelf_name": "x"}}',
+    "no store": b'{"name": "MyProject"}',
+    "no type": b'{"name": "MyProject", "record_store": {"shelf_name": "x"}}',
+    "a store that is a text": b'{"name": "MyProject", "record_store": "x"}',
+    "a type that is none": b'{"name": "MyProject", "record_store": {"type": null}}',
+    "no database": b'{"name": "MyProject", "record_store": {"type": "a.DjangoRecordStore"}}',
+    "no shelf": b'{"name": "MyProject", "record_store": {"type": "a.ShelveRecordStore"}}',
+    "a database that is none": b'{"name": "x", "record_store": {"type": "a.DjangoRecordStore",'
+    b' "db_file": null}}',
+    "nested too deeply": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_broken_project_file(tmp_path: Path, content: bytes) -> None:
+    """A project file that Sumatra could not use is refused by its path."""
+    file = make_project(tmp_path, DJANGO) / "project"
+    file.write_bytes(content)
+
+    with pytest.raises(StoreRefused, match="is not a project file") as told:
+        find(str(tmp_path))
+
+    assert str(file) in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "store"),
+    [
+        (HTTP, {"server_url": "https://lab.example/", "username": "ada", "password": "secret"}),
+        (DJANGO, {"db_file": "postgres://ada:secret@db/records"}),
+    ],
+    ids=["http", "postgres"],
+)
+def test_project_whose_store_cannot_be_opened_yet(tmp_path: Path, kind: str, store: dict[str, str]) -> None:
+    """A project in a kind of store that smtd does not know is refused without its password."""
+    make_project(tmp_path, kind, **store)
+
+    with pytest.raises(StoreRefused, match="MyProject") as told:
+        find(str(tmp_path))
+
+    assert "secret" not in str(told.value)

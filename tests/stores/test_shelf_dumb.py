@@ -1,0 +1,18 @@
+"""A shelf in the three files of dbm.dumb keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.stores.contract import StoreContract
+from tests.stores.places import Place, dumb_place
+
+
+class TestShelfOnDumb(StoreContract):
+    """The contract, kept by dbm.dumb."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return dumb_place(tmp_path / "records")

@@ -1,0 +1,477 @@
+"""Shelves that were made to harm, or that are damaged: nothing runs, and a sentence says so."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtd.errors import StoreRefused
+from smtd.records import canonical
+from smtd.stores.base import DONE, STALE, Change
+from smtd.stores.shelf import inert, worker, writing
+from tests.build import PROJECT, change, key, record
+from tests.stores.places import ShelfPlace, dumb_place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> ShelfPlace:
+    return dumb_place(tmp_path / "records")
+
+
+class Trap:
+    """A file that is there as soon as anything in a store was run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def sprung(self) -> bool:
+        return self.path.exists()
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Trap:
+    return Trap(tmp_path / "trap")
+
+
+def text(said: str) -> bytes:
+    """Return the opcode of a text."""
+    return b"X" + struct.pack("<I", len(said.encode())) + said.encode()
+
+
+def name(module: str, name: str) -> bytes:
+    """Return the opcode of a class or a function."""
+    return f"c{module}\n{name}\n".encode()
+
+
+def call(module: str, function: str, *args: str) -> bytes:
+    """Return the opcodes that call a function."""
+    return name(module, function) + b"(" + b"".join(map(text, args)) + b"tR"
+
+
+def calls(trap: Trap) -> dict[str, bytes]:
+    """Return opcodes that, loaded as usual, set off *trap*, or would do other harm."""
+    write, touch = f"open({str(trap.path)!r}, 'w')", f"touch {trap.path}"
+    return {
+        "system": call("os", "system", touch),
+        "posix": call("posix", "system", touch),
+        "eval": call("builtins", "eval", write),
+        "old eval": call("__builtin__", "eval", write),
+        "exec": call("builtins", "exec", write),
+        "open": call("builtins", "open", str(trap.path), "w"),
+        "command": call("subprocess", "getoutput", touch),
+        "import": call("builtins", "__import__", "antigravity"),
+        "through sumatra": call("sumatra.programs", "Popen", touch),
+        "instance": b"(S" + repr(touch).encode() + b"\nios\nsystem\n",
+        "object": b"(" + name("os", "system") + text(touch) + b"o",
+        "new object": name("os", "system") + text(touch) + b"\x85\x81",
+        "stack": text("os") + text("system") + b"\x93" + text(touch) + b"\x85R",
+        "state": name("pathlib", "Path") + b")\x81}" + text("touch") + call("os", "system", touch) + b"sb",
+    }
+
+
+def call_of_a_call(trap: Trap) -> bytes:
+    """Return opcodes that get a method, by a call, and call it."""
+    path = call("pathlib", "Path", str(trap.path))
+    return name("builtins", "getattr") + path + text("touch") + b"\x86R)R"
+
+
+def project(**held: bytes) -> bytes:
+    """Return the pickle of a project that holds these opcodes by label."""
+    return b"\x80\x04}(" + b"".join(text(label) + opcodes for label, opcodes in held.items()) + b"u."
+
+
+def put(place: ShelfPlace, value: bytes) -> None:
+    """Store the pickle of a project as it is."""
+    with place.pickles(place.location.path) as file:
+        file[PROJECT.encode()] = value
+
+
+def a_record() -> bytes:
+    """Return the opcodes of a record."""
+    return inert.dump(writing.build(record("good")))[2:-1]
+
+
+# What would run
+
+
+async def test_calls_are_not_made(place: ShelfPlace, trap: Trap) -> None:
+    """Records that would run something are named as unreadable; nothing runs, the others go on."""
+    put(place, project(**calls(trap), good=a_record()))
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([*scan.digests, *scan.unreadable])
+
+    assert set(scan.unreadable) == {key(name) for name in calls(trap)}
+    assert set(found) == {key("good")}
+    assert not trap.sprung
+
+
+async def test_calls_are_kept_as_they_were(place: ShelfPlace, trap: Trap) -> None:
+    """What smtd would never run it does not take away either, where it writes beside it."""
+    put(place, project(**calls(trap), good=a_record()))
+    before = place.forms()
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(key("new"), record("new"), None)])
+
+    assert outcomes == [DONE]
+    assert {of: form for of, form in place.forms().items() if of != key("new")} == before
+    assert not trap.sprung
+
+
+@pytest.mark.parametrize("name", ["system", "eval", "import", "instance", "new object", "state"])
+async def test_call_instead_of_a_project(place: ShelfPlace, trap: Trap, name: str) -> None:
+    """A call in place of all records is refused, and not made."""
+    put(place, b"\x80\x04" + calls(trap)[name] + b".")
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused) as told:
+            await store.scan()
+
+    assert_sentence(told.value, place)
+    assert not trap.sprung
+
+
+async def test_call_of_what_a_call_gave(place: ShelfPlace, trap: Trap) -> None:
+    """No class says of itself that it is made so: the pickle is refused, and nothing is called."""
+    put(place, project(odd=call_of_a_call(trap), good=a_record()))
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused) as told:
+            await store.scan()
+
+    assert_sentence(told.value, place)
+    assert not trap.sprung
+
+
+async def test_call_inside_a_record(place: ShelfPlace, trap: Trap) -> None:
+    """A call in an attribute that the model has no words for is carried along, and not made."""
+    note = inert.load(calls(trap)["system"] + b".")
+    await place.edit(lambda held: held.update(odd=odd(note=note, outcome=note)))
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("odd")])
+
+    assert scan.digests == {key("odd"): canonical.digest(change(found[key("odd")]))}
+    assert found[key("odd")].beyond_words == ["outcome"]
+    assert not trap.sprung
+
+
+# What cannot be loaded
+
+
+def deep(depth: int) -> bytes:
+    return b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b"."
+
+
+UNLOADABLE: dict[str, Callable[[], bytes]] = {
+    "nothing": lambda: b"",
+    "text": lambda: b"hello world",
+    "truncated": lambda: inert.dump({"a": odd()})[:-100],
+    "without an end": lambda: b"\x80\x02}",
+    "a list": lambda: pickle.dumps([1, 2]),
+    "a record": lambda: b"\x80\x02" + a_record() + b".",
+    "labels that are numbers": lambda: pickle.dumps({1: 2}),
+    "nothing but a stop": lambda: b".",
+    "64 GB of bytes": lambda: b"\x80\x04\x8e" + struct.pack("<Q", 64 << 30) + b".",
+    "64 GB of room": lambda: b"\x80\x05\x96" + struct.pack("<Q", 64 << 30) + b".",
+    "64 GB of text": lambda: b"\x80\x04\x8d" + struct.pack("<Q", 64 << 30) + b".",
+    "a memo of billions": lambda: b"\x80\x02]r\xff\xff\xff\x7f.",
+    "a million lists in each other": lambda: deep(1_000_000),
+    "a number of a million digits": lambda: b"I" + b"9" * 1_000_000 + b"\n.",
+    "an object from elsewhere": lambda: b"\x80\x02Psomewhere\n.",
+    "a registered extension": lambda: b"\x80\x02\x82\x01.",
+    "a buffer from elsewhere": lambda: b"\x80\x05\x97.",
+    "a name with a line break": lambda: b"\x80\x04}\x8c\x01a\x8c\x03a\nb\x8c\x01X\x93)\x81s.",
+    "a name that is no text": lambda: b"\x80\x04}\x8c\x01a\x8c\x03\xed\xa0\x80\x8c\x01X\x93)\x81s.",
+    "a call of a number": lambda: b"\x80\x02K\x01)R.",
+    "items of a number": lambda: b"\x80\x02K\x01K\x02K\x03s.",
+}
+
+
+@pytest.mark.parametrize("make", UNLOADABLE.values(), ids=UNLOADABLE)
+async def test_pickle_that_cannot_be_loaded(place: ShelfPlace, make: Callable[[], bytes]) -> None:
+    """Bytes that are no records are refused at once, in one sentence, and stay as they were."""
+    put(place, make())
+    before = place.values()
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused) as told:
+            await store.scan()
+        with pytest.raises(StoreRefused):
+            await store.write([Change(key("new"), record("new"), None)])
+
+    assert_sentence(told.value, place)
+    assert place.values() == before
+
+
+async def test_other_projects_go_on(place: ShelfPlace) -> None:
+    """A project that cannot be loaded does not keep another one from being worked on."""
+    put(place, b"hello world")
+    await place.put(record(), project="Other")
+
+    async with place.open() as store:
+        scan = await store.scan(["Other"])
+
+    assert [of.project for of in scan.digests] == ["Other"]
+
+
+def assert_sentence(error: Exception, place: ShelfPlace) -> None:
+    """Assert that *error* tells a person in one line what and where."""
+    said = str(error)
+    assert str(place.location.path) in said
+    assert PROJECT in said
+    assert "\n" not in said
+    assert "Traceback" not in said
+    assert len(said) < 500
+
+
+# What grows beyond all bounds
+
+
+def doubled(times: int) -> bytes:
+    """Return the opcodes of lists in each other, each twice in the next."""
+    return b"]q\x000" + b"](h\x00h\x00eq\x000" * times + b"h\x00"
+
+
+EXPLODING = {
+    "parameters": b"}" + text("a") + doubled(60) + b"s",
+    "launch_mode": name("sumatra.launch", "SerialLaunchMode") + b")\x81}" + text("a") + doubled(60) + b"sb",
+    "outcome": doubled(60),
+    "note": doubled(60),
+    "tags": name("builtins", "set") + doubled(60) + b"\x85R",
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("attribute", EXPLODING)
+async def test_value_that_explodes(place: ShelfPlace, attribute: str) -> None:
+    """A value of few bytes that would fill the memory, were it written out, keeps no record back."""
+    exploding = inert.load(b"\x80\x02" + EXPLODING[attribute] + b".")
+    await place.edit(
+        lambda held: held.update(odd=odd(**{attribute: exploding}), good=writing.build(record("good")))
+    )
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("good")])
+
+    assert key("good") in scan.digests
+    assert set(found) == {key("good")}
+
+
+@pytest.mark.timeout(30)
+async def test_pickle_that_takes_for_ever(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle that would keep the processor busy for ages is given up, with the limit told."""
+    monkeypatch.setattr(worker, "limits", lambda size: (512 << 20, 1))
+    # A key that holds itself twice, sixty times over: its hash is the work of 2 to the 60.
+    put(place, b"\x80\x02}(K\x01\x85" + b"2\x86" * 60 + b"K\x01u.")
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused, match="1 s of processor time") as told:
+            await store.scan()
+
+    assert_sentence(told.value, place)
+
+
+@pytest.mark.timeout(30)
+async def test_pickle_that_fills_the_memory(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle that takes more memory than it may is given up, and this process has none of it."""
+    monkeypatch.setattr(worker, "limits", lambda size: (256 << 20, 10))
+    put(place, b"\x80\x02" + b"(" * 40_000_000 + b".")
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused) as told:
+            await store.scan()
+
+    assert_sentence(told.value, place)
+
+
+# Records that are odd, each on its own
+
+
+def odd(**attributes: Any) -> Any:
+    """Return a pickled record with other values in some attributes."""
+    pickled = writing.build(record("odd"))
+    pickled.state.update(attributes)
+    return pickled
+
+
+def without(*names: str) -> Any:
+    """Return a pickled record that lacks some attributes."""
+    pickled = odd()
+    for name in names:
+        del pickled.state[name]
+    return pickled
+
+
+def thing(path: str, state: Any = None, **pairs: Any) -> Any:
+    """Return an object of the class at *path*."""
+    module, _, name = path.rpartition(".")
+    return inert.new(module, name, state, pairs or None)
+
+
+def nested(**pairs: Any) -> Any:
+    return thing("sumatra.parameters.NTParameterSet", **pairs)
+
+
+def data_key(**metadata: Any) -> Any:
+    state = {"path": "a", "digest": "0" * 40, "creation": None, "metadata": metadata}
+    return [thing("sumatra.datastore.base.DataKey", state)]
+
+
+AGES_AGO = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
+UNREADABLE: dict[str, Callable[[], Any]] = {
+    "a number": lambda: 5,
+    "nothing": lambda: None,
+    "another class": lambda: thing("sumatra.records.SimRecord", {}),
+    "a record without anything": lambda: thing("sumatra.records.Record"),
+    "a record of a list": lambda: thing("sumatra.records.Record", [1, 2]),
+    "no launch mode": lambda: without("launch_mode"),
+    "no time": lambda: without("timestamp"),
+    "a time that is none": lambda: odd(timestamp="yesterday"),
+    "a time without a zone": lambda: odd(timestamp=datetime(2020, 1, 1)),
+    "a time before all times": lambda: odd(timestamp=AGES_AGO),
+}
+
+
+@pytest.mark.parametrize("make", UNREADABLE.values(), ids=UNREADABLE)
+async def test_unreadable_record(place: ShelfPlace, make: Callable[[], Any]) -> None:
+    """What is no record is named, with what is wrong with it; the others go on."""
+    await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("odd"), key("good")])
+
+    assert set(scan.unreadable) == {key("odd")}
+    assert "\n" not in scan.unreadable[key("odd")] != ""
+    assert set(scan.digests) == set(found) == {key("good")}
+
+
+STRANGE: dict[str, Callable[[], Any]] = {
+    "an executable without a version": lambda: odd(
+        executable=thing("sumatra.programs.PythonExecutable", {"path": "/usr/bin/python3"})
+    ),
+    "an executable of no class": lambda: odd(executable="python"),
+    "no executable": lambda: odd(executable=None),
+    "no repository": lambda: odd(repository=None),
+    "a duration beyond all numbers": lambda: odd(duration=10**400),
+    "a launch mode with numbers for names": lambda: odd(
+        launch_mode=thing("sumatra.launch.SerialLaunchMode", {1: 2})
+    ),
+    "metadata with numbers for names": lambda: odd(
+        output_data=[
+            thing("sumatra.datastore.base.DataKey", {"path": "a", "digest": "0" * 40, "metadata": {1: 2}})
+        ]
+    ),
+    "metadata with times": lambda: odd(output_data=data_key(a=datetime(2020, 1, 1), b=date(2020, 1, 1))),
+    "metadata with bytes and tuples": lambda: odd(output_data=data_key(a=b"x", b=(1, (2, 3)))),
+    "metadata with a large number": lambda: odd(output_data=data_key(a=2**70)),
+    "metadata that is a loop": lambda: odd(output_data=data_key(a=LOOP)),
+    "a range without values": lambda: odd(parameters=nested(a=thing("parameters.ParameterRange", {}))),
+    "a distribution without parameters": lambda: odd(
+        parameters=nested(a=thing("parameters.random.GammaDist", {}))
+    ),
+    "a distribution of texts": lambda: odd(
+        parameters=nested(a=thing("parameters.random.GammaDist", {"params": {"a": "x", "b": []}}))
+    ),
+    "a distribution of a list": lambda: odd(
+        parameters=nested(a=thing("parameters.random.NormalDist", {"params": [1]}))
+    ),
+    "parameters that hold themselves": lambda: odd(parameters={"a": LOOP}),
+    "comments in a list": lambda: odd(
+        parameters=thing("sumatra.parameters.SimpleParameterSet", {"_values": {"a": 1}, "comments": [1]})
+    ),
+    "values in a list": lambda: odd(
+        parameters=thing("sumatra.parameters.SimpleParameterSet", {"_values": [1], "comments": {}})
+    ),
+    "values in a number": lambda: odd(
+        parameters=thing("sumatra.parameters.SimpleParameterSet", {"_values": 1})
+    ),
+    "values of a class": lambda: odd(
+        parameters=thing("sumatra.parameters.JSONParameterSet", {"_values": {"a": thing("some.Class")}})
+    ),
+    "sections of numbers": lambda: odd(
+        parameters=thing("sumatra.parameters.ConfigParserParameterSet", {"_sections": {"a": 5}})
+    ),
+    "parameters of a plugin": lambda: odd(parameters=thing("plugin.Parameters", {"a": 1})),
+    "tags that are numbers": lambda: odd(tags={1, 2}),
+    "tags in lists": lambda: odd(tags=[1, [2]]),
+    "a text that is no Unicode": lambda: odd(outcome="a\udcff"),
+    "a platform without anything": lambda: odd(platforms=[thing("sumatra.launch.PlatformInformation", {})]),
+    "a platform of a text": lambda: odd(platforms=["here"]),
+    "a dependency of a plugin": lambda: odd(dependencies=[thing("plugin.Dependency", {"name": "x"})]),
+    "inputs in a number": lambda: odd(input_data=5),
+    "hundreds of lists in each other": lambda: odd(note=inert.load(deep(200))),
+}
+
+
+@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
+async def test_strange_record(place: ShelfPlace, make: Callable[[], Any]) -> None:
+    """A record that Sumatra would not have made is read or named, always the same, and alone."""
+    await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("odd"), key("good")])
+
+    assert scan.digests.keys() | scan.unreadable.keys() == {key("odd"), key("good")}
+    assert key("good") in scan.digests
+    # Computed anew, of what was read: a store may know the digest of what it hands out.
+    assert {of: canonical.digest(change(one)) for of, one in found.items()} == scan.digests
+
+
+@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
+async def test_write_beside_a_strange_record(place: ShelfPlace, make: Callable[[], Any]) -> None:
+    """Whatever a record holds that smtd does not know, it holds after smtd wrote to another."""
+    await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
+    before = place.forms()
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(key("good"), None, canonical.digest(record("good")))])
+
+    assert outcomes == [DONE]
+    assert place.forms() == {key("odd"): before[key("odd")]}
+
+
+async def test_class_inside_a_class(place: ShelfPlace) -> None:
+    """A record with an object of a class inside a class is named; the others can be written to."""
+    dotted = text("plugin") + text("Outer.Inner") + b"\x93)\x81"
+    put(place, project(odd=dotted, good=a_record()))
+    before = place.forms()
+
+    async with place.open() as store:
+        scan = await store.scan()
+        outcomes = await store.write([Change(key("good"), None, canonical.digest(record("good")))])
+
+    assert set(scan.unreadable) == {key("odd")}
+    assert outcomes == [DONE]
+    assert place.forms() == {key("odd"): before[key("odd")]}
+
+
+async def test_write_to_a_record_of_another_class(place: ShelfPlace) -> None:
+    """Nothing is written over what is no record, whatever was expected there."""
+    await place.edit(lambda held: held.update(odd=5))
+    before = place.values()
+
+    async with place.open() as store:
+        outcomes = await store.write(
+            [Change(key("odd"), record("odd"), None), Change(key("odd"), None, b"x")]
+        )
+
+    assert DONE not in outcomes
+    assert STALE in outcomes
+    assert place.values() == before

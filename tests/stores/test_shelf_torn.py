@@ -1,0 +1,487 @@
+"""Files of a dumb shelf that others write to at the same time, or that a crash left half written."""
+
+from __future__ import annotations
+
+import dbm.dumb
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtd import signature
+from smtd.errors import StoreError, StoreUnreachable
+from smtd.records.record import Key
+from smtd.signature import NotSettled
+from smtd.stores.base import DONE, Change
+from smtd.stores.shelf import dumb, inert, writing
+from smtd.stores.shelf.dumb import DumbFile
+from tests.build import PROJECT, key, record
+from tests.stores.places import HastyTime, ShelfPlace, dumb_place
+
+PROJECTS = ("one", "two", "three")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> ShelfPlace:
+    directory = tmp_path / "shelf"
+    directory.mkdir()
+    return dumb_place(directory / "records")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a shelf up soon if there is no quiet moment."""
+    monkeypatch.setattr(signature, "time", HastyTime)
+
+
+def file(place: ShelfPlace, ending: str) -> Path:
+    return Path(f"{place.location.path}.{ending}")
+
+
+def remove(place: ShelfPlace, *endings: str) -> None:
+    for ending in endings:
+        file(place, ending).unlink()
+
+
+def pickled(*labels: str, text: str = "") -> bytes:
+    """Return the pickle of a project of finished runs."""
+    return inert.dump({label: writing.build(record(label, stdout_stderr=text)) for label in labels})
+
+
+# While others write
+
+WRITER = """
+import dbm.dumb, random, sys, time
+path, seconds, values = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+random.seed(42)
+pickles = [open(value, "rb").read() for value in values]
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    for _ in range(random.choice([1, 20])):
+        with dbm.dumb.open(path, "c") as shelf:
+            shelf[random.choice(["one", "two", "three"]).encode()] = random.choice(pickles)
+    time.sleep(random.choice([0, 0.02, 0.08, 0.15]))
+"""
+LABELS = [f"run-{number}" for number in range(3)]
+
+
+@pytest.fixture
+def busy(place: ShelfPlace, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that saves, project after project, in bursts, with pauses of all lengths."""
+    paths = [tmp_path / str(number) for number in range(4)]
+    # Some of a size, so that one is written over the other.
+    for path, text in zip(paths, ("x" * 10, "y" * 400_000, "z" * 20, "x" * 400_000), strict=True):
+        path.write_bytes(pickled(*LABELS, text=text))
+    with place.pickles(place.location.path) as shelf:
+        for project in PROJECTS:
+            shelf[project.encode()] = paths[0].read_bytes()
+    writer = start(WRITER, place.location.path, 1.5, *paths)
+    yield writer
+    assert writer.wait() == 0
+
+
+async def test_scans_while_a_program_saves(
+    place: ShelfPlace, busy: subprocess.Popen[bytes], impatient: None
+) -> None:
+    """Of a shelf that is rewritten all the time a scan tells every record, or that it cannot."""
+    whole = {Key(project, label) for project in PROJECTS for label in LABELS}
+
+    told = []
+    async with place.open() as shelf:
+        while busy.poll() is None:
+            try:
+                told.append(await shelf.scan())
+            except StoreUnreachable:
+                continue
+        told.append(await shelf.scan())
+
+    assert all(set(scan.digests) == whole and not scan.unreadable for scan in told)
+
+
+def test_reads_while_a_program_saves(
+    place: ShelfPlace, busy: subprocess.Popen[bytes], impatient: None
+) -> None:
+    """However often it is read, nothing torn is ever taken for what a shelf holds."""
+    file = DumbFile(place.location.path)
+
+    projects, pickles = set(), set()
+    while busy.poll() is None:
+        try:
+            held = file.read()[0]
+        except StoreUnreachable:
+            continue
+        projects.add(frozenset(held))
+        pickles |= set(held.values())
+
+    assert projects == {frozenset(project.encode() for project in PROJECTS)}
+    assert all(is_whole(inert.load(value)) for value in pickles)
+
+
+def is_whole(held: dict[str, inert.Inert]) -> bool:
+    """Say whether a project is as it was saved at one time: all records, all with the same letter."""
+    return (
+        list(held) == LABELS and len(set("".join(one.state["stdout_stderr"] for one in held.values()))) == 1
+    )
+
+
+def start(script: str, *args: Any) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen([sys.executable, "-c", script, *map(str, args)], env=environment)
+
+
+async def test_value_that_grew_under_an_old_index(place: ShelfPlace) -> None:
+    """A value that a program has overwritten in place, and is longer now, is read to its end."""
+    before, after = pickled("run", text="x" * 100), pickled("run", text="y" * 110)
+    assert len(before) < len(after) <= -(-len(before) // dumb.BLOCK) * dumb.BLOCK
+
+    with dbm.dumb.open(str(place.location.path), "c") as held:
+        held[PROJECT.encode()] = before
+        held.sync()
+        held[PROJECT.encode()] = after
+        async with place.open() as shelf:
+            found = await shelf.read([key("run")])
+
+    assert found[key("run")].stdout_stderr == "y" * 110
+
+
+#: What a save of dbm.dumb leaves between its steps.
+STEPS: dict[str, Callable[[ShelfPlace], object]] = {
+    "the old index is set aside": lambda place: file(place, "dir").rename(file(place, "bak")),
+    "the new index is empty": lambda place: file(place, "dir").write_bytes(b""),
+    "the new index is cut off": lambda place: os.truncate(file(place, "dir"), 30),
+    "the data is cut off": lambda place: os.truncate(file(place, "dat"), 700),
+    "the data is empty": lambda place: os.truncate(file(place, "dat"), 0),
+}
+DAMAGES: dict[str, Callable[[ShelfPlace], object]] = {
+    "no data": lambda place: file(place, "dat").unlink(),
+    "no data and no index": lambda place: remove(place, "dat", "dir"),
+    "text in the index": lambda place: file(place, "dir").write_text("notes to myself\n"),
+    "bytes in the index": lambda place: file(place, "dir").write_bytes(bytes(range(256))),
+    "code in the index": lambda place: file(place, "dir").write_text("__import__('os').abort(), (0, 10)\n"),
+    "a place that is none": lambda place: file(place, "dir").write_text("'MyProject', 5\n"),
+    "a place of fractions": lambda place: file(place, "dir").write_text("'MyProject', (0.5, 10)\n"),
+    "a place of lists": lambda place: file(place, "dir").write_text("'MyProject', ([], [])\n"),
+    "a place before the beginning": lambda place: file(place, "dir").write_text("'MyProject', (-5, 10)\n"),
+    "a place of less than nothing": lambda place: file(place, "dir").write_text("'MyProject', (0, -10)\n"),
+    "a place beyond the end": lambda place: file(place, "dir").write_text(f"'MyProject', (0, {10**15})\n"),
+    "a place beyond all numbers": lambda place: file(place, "dir").write_text(
+        f"'MyProject', ({10**30}, 1)\n"
+    ),
+    "a key that is none": lambda place: file(place, "dir").write_text("5, (0, 10)\n"),
+    "an index without an end": lambda place: file(place, "dir").write_text("-" * 100_000 + "1\n"),
+    "brackets without an end": lambda place: file(place, "dir").write_text("(" * 100_000 + "\n"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_save_that_stopped_half_way(
+    place: ShelfPlace, impatient: None, step: Callable[[ShelfPlace], object]
+) -> None:
+    """What a save leaves between its steps is no store without records, but one to try again."""
+    await place.put(record())
+    await place.put(record("new"))
+    step(place)
+
+    async with place.open() as shelf:
+        with pytest.raises(StoreUnreachable) as told:
+            await shelf.scan()
+
+    assert_sentence(told.value, place)
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_write_into_a_save_that_stopped_half_way(
+    place: ShelfPlace, impatient: None, step: Callable[[ShelfPlace], object]
+) -> None:
+    """Nothing is written into a shelf that may hold more than its index tells."""
+    await place.put(record())
+    await place.put(record("new"))
+    step(place)
+    before = place.files()
+
+    async with place.open() as shelf:
+        with pytest.raises(StoreUnreachable):
+            await shelf.write([Change(Key("Other", "run"), record(), None)])
+
+    assert place.files() == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_damaged_shelf(
+    place: ShelfPlace, impatient: None, damage: Callable[[ShelfPlace], object]
+) -> None:
+    """A shelf whose files do not fit together is told in a sentence, and nothing in it is run."""
+    await place.put(record())
+    await place.put(record("new"))
+    damage(place)
+
+    async with place.open() as shelf:
+        with pytest.raises(StoreError) as told:
+            await shelf.scan()
+
+    assert_sentence(told.value, place)
+
+
+async def test_shelf_without_its_index_says_what_to_do(place: ShelfPlace, impatient: None) -> None:
+    """Where only the index of before is left, the person is told of it."""
+    await place.put(record())
+    file(place, "dir").rename(file(place, "bak"))
+
+    async with place.open() as shelf:
+        with pytest.raises(StoreUnreachable, match=r"records\.dir is missing.*copy records\.bak"):
+            await shelf.scan()
+
+
+def assert_sentence(error: Exception, place: ShelfPlace) -> None:
+    """Assert that *error* tells a person in one line what and where."""
+    said = str(error)
+    assert str(place.location.path) in said
+    assert "\n" not in said
+    assert "Errno" not in said
+    assert len(said) < 500
+
+
+# While smtd writes
+
+
+def at_sync(monkeypatch: pytest.MonkeyPatch, number: int, deed: Callable[[], object]) -> None:
+    """Have *deed* done once, when smtd brings a file to the disk for the *number*th time."""
+    todo: list[Callable[[], object]] = [lambda: None] * (number - 1) + [deed]
+
+    def sync(handle: int) -> None:
+        if todo:
+            todo.pop(0)()
+        os_fsync(handle)
+
+    os_fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", sync)
+
+
+async def test_project_that_another_program_adds_meanwhile(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project that comes in while smtd writes to another one stays."""
+
+    def add() -> None:
+        with dbm.dumb.open(str(place.location.path), "c") as shelf:
+            shelf[b"Theirs"] = pickled("theirs")
+
+    await place.put(record())
+    at_sync(monkeypatch, 1, add)
+
+    async with place.open() as shelf:
+        outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
+        scan = await shelf.scan()
+
+    assert outcomes == [DONE]
+    assert set(scan.digests) == {key("run"), key("ours"), Key("Theirs", "theirs")}
+
+
+async def test_record_that_another_program_adds_meanwhile(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that comes in while smtd writes to the same project stays."""
+    await place.put(record())
+    at_sync(
+        monkeypatch, 1, lambda: place._edit(lambda held: held.update(theirs=held["run"]), PROJECT.encode())
+    )
+
+    async with place.open() as shelf:
+        outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
+        scan = await shelf.scan()
+
+    assert outcomes == [DONE]
+    assert set(scan.digests) == {key("run"), key("ours"), key("theirs")}
+
+
+async def test_place_that_another_program_takes_meanwhile(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another program puts where smtd has just written is not taken for smtd's own."""
+    await place.put(record())
+    end = file(place, "dat").stat().st_size
+    start = -(-end // dumb.BLOCK) * dumb.BLOCK
+
+    def overwrite() -> None:
+        with file(place, "dat").open("rb+") as data:
+            data.seek(start)
+            data.write(b"theirs" * 100)
+
+    at_sync(monkeypatch, 1, overwrite)
+    async with place.open() as shelf:
+        outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
+        scan = await shelf.scan()
+
+    assert outcomes == [DONE]
+    assert set(scan.digests) == {key("run"), key("ours")}
+
+
+CRASH = """
+import builtins, io, os, signal, sys
+from pathlib import Path
+from smtd.stores.shelf.dumb import DumbFile
+
+path, step, old, new = sys.argv[1], int(sys.argv[2]), *(Path(name).read_bytes() for name in sys.argv[3:])
+
+def crashing(function):
+    def call(*args, **kwargs):
+        global step
+        step -= 1
+        if not step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*args, **kwargs)
+        step -= 1
+        if not step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+
+for name in ("open", "fsync", "replace", "unlink"):
+    setattr(os, name, crashing(getattr(os, name)))
+builtins.open = io.open = crashing(open)
+assert DumbFile(Path(path)).replace(b"MyProject", old or None, new)
+"""
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["a shelf", "a new shelf"])
+def test_write_that_is_killed(place: ShelfPlace, tmp_path: Path, there: bool) -> None:
+    """Killed at whatever step, a write leaves the old value or the new one, and can be done again."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(b"")
+    new.write_bytes(pickled("run", "new", text="x" * 2000))
+    if there:
+        with dbm.dumb.open(str(place.location.path), "c") as shelf:
+            shelf[b"MyProject"], shelf[b"Other"] = pickled("run"), pickled("other")
+        old.write_bytes(values(place)[b"MyProject"])
+    original = tmp_path / "original"
+    shutil.copytree(place.location.path.parent, original)
+
+    for step in range(1, 200):
+        shutil.rmtree(place.location.path.parent)
+        shutil.copytree(original, place.location.path.parent)
+        killed = start(CRASH, place.location.path, step, old, new).wait()
+        found = values(place)
+        value = found.get(b"MyProject")
+        assert value == (old.read_bytes() or None) or (value or b"").startswith(new.read_bytes())
+        assert (b"Other" in found) is there
+        assert all(found[name].startswith(same) for name, same in real_values(place).items())
+        assert DumbFile(place.location.path).replace(b"MyProject", value, b"last")
+        assert real_values(place)[b"MyProject"] == b"last"
+        assert set(place.files()) <= {"records.dat", "records.dir", "records.bak"}
+        if killed != -signal.SIGKILL:
+            break
+
+    assert killed == 0
+    assert step > 10
+
+
+def values(place: ShelfPlace) -> dict[bytes, bytes]:
+    """Return what smtd reads: values that go on to the end of their last block."""
+    return DumbFile(place.location.path).read()[0]
+
+
+def real_values(place: ShelfPlace) -> dict[bytes, bytes]:
+    """Return what dbm.dumb itself reads; nothing if it finds no shelf yet."""
+    try:
+        with dbm.dumb.open(str(place.location.path), "r") as shelf:
+            return {key: shelf[key] for key in shelf}
+    except FileNotFoundError:
+        return {}
+
+
+def test_file_modes_stay(place: ShelfPlace) -> None:
+    """Those who could read and write the files of a shelf still can after a write."""
+    with dbm.dumb.open(str(place.location.path), "c", 0o664) as shelf:
+        shelf[b"MyProject"] = b"old"
+    for ending in ("dat", "dir"):
+        file(place, ending).chmod(0o660)
+
+    assert DumbFile(place.location.path).replace(b"MyProject", values(place)[b"MyProject"], b"new")
+
+    assert [file(place, ending).stat().st_mode & 0o777 for ending in ("dat", "dir")] == [0o660, 0o660]
+
+
+def test_value_that_is_not_as_expected(place: ShelfPlace) -> None:
+    """A value is swapped only for what it was read as."""
+    with dbm.dumb.open(str(place.location.path), "c") as shelf:
+        shelf[b"MyProject"] = b"old"
+    before = place.files()
+
+    assert not DumbFile(place.location.path).replace(b"MyProject", b"other", b"new")
+    assert not DumbFile(place.location.path).replace(b"MyProject", None, b"new")
+    assert place.files() == before
+
+
+def test_names_of_all_sorts(place: ShelfPlace) -> None:
+    """Projects of any name are found in the index, and are found by dbm.dumb where smtd wrote."""
+    names = ["a'b", 'a"b', "é", "日本", "a\nb", "a\\b", "a\x85b", "a\u2028b", "😀", " ", "a, (0, 1)"]
+    there = DumbFile(place.location.path)
+    with dbm.dumb.open(str(place.location.path), "c") as shelf:
+        for name in names[::2]:
+            shelf[name.encode()] = name.encode()
+
+    for name in names[1::2]:
+        assert there.replace(name.encode(), None, name.encode())
+
+    with dbm.dumb.open(str(place.location.path), "r") as shelf:
+        assert {key: shelf[key] for key in shelf} == {name.encode(): name.encode() for name in names}
+    assert {key: value.rstrip(b"\0") for key, value in values(place).items()} == {
+        name.encode(): name.encode() for name in names
+    }
+
+
+def test_files_that_change_while_they_are_read(tmp_path: Path) -> None:
+    """What was read while somebody wrote is read again."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    os.utime(path, (0, 0))
+
+    def read() -> str:
+        found = path.read_text()
+        if found == "old":
+            path.write_text("new")
+        return found
+
+    found, seen = signature.read_settled([path], read, what="it")
+
+    assert found == "new"
+    assert seen == signature.signature([path])
+
+
+def test_files_that_were_just_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written a moment ago is left alone until it has settled."""
+    path = tmp_path / "file"
+    path.touch()
+    written = max(path.stat().st_mtime, path.stat().st_ctime)
+    waited: list[float] = []
+
+    class Clock:
+        monotonic = time.monotonic
+        sleep = waited.append
+
+        @staticmethod
+        def time() -> float:
+            return written + 0.01 + sum(waited)
+
+    monkeypatch.setattr(signature, "time", Clock)
+    signature.read_settled([path], lambda: waited.append(0.0), what="it")
+
+    assert sum(waited) == pytest.approx(signature.SETTLE - 0.01, abs=1e-3)
+    assert waited[-1] == 0.0
+
+
+def test_files_that_never_settle() -> None:
+    """A shelf is given up after a while, with the reason of the last time."""
+
+    def read() -> None:
+        raise NotSettled("it is torn")
+
+    with pytest.raises(StoreUnreachable, match="the shelf X cannot be read: it is torn"):
+        signature.read_settled([], read, what="the shelf X", patience=0)

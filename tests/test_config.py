@@ -1,0 +1,301 @@
+"""The configuration file: the example loads, and every mistake is told at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+import tomli
+
+from smtd import config
+from smtd.config import Config, ConfigError, Daemon, MaxDeletes, Notify, Pair, Store, load, seconds
+
+EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "daemon": Daemon,
+    "stores": Store,
+    "pairs": Pair,
+    "notify": Notify,
+}
+
+
+def uncommented():
+    """Return the example with every key that is commented out put to use."""
+    text = EXAMPLE.read_text("utf-8")
+    return re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def mistakes(tmp_path):
+    """Load a text and return the mistakes in it, without the path."""
+
+    def found(text):
+        path = tmp_path / "config.toml"
+        path.write_text(text, "utf-8")
+        with pytest.raises(ConfigError) as told:
+            load(path)
+        return [line.removeprefix(f"{path}:") for line in str(told.value).split("\n")]
+
+    return found
+
+
+def test_example_loads():
+    """The example is a configuration as it stands."""
+    assert set(load(EXAMPLE).pairs) == {"myproject"}
+
+
+def test_example_loads_with_everything_put_to_use(tmp_path):
+    """What the example shows in comments is right too."""
+    path = tmp_path / "config.toml"
+    path.write_text(uncommented(), "utf-8")
+
+    loaded = load(path)
+
+    assert loaded.notify.command == ["notify-send", "smtd"]
+    assert loaded.stores["lab"].password_command == ["pass", "show", "lab"]
+    assert loaded.pairs["myproject"].max_deletes == MaxDeletes()
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_example_shows_every_key(section):
+    """A person finds each key of each section in the example; a password is not to be shown."""
+    fields = {field.name for field in msgspec.structs.fields(SECTIONS[section])} - {"password"}
+    table = tomli.loads(uncommented())[section]
+    tables = [table] if section in ("daemon", "notify") else list(table.values())
+    shown = {name for each in tables for name in each}
+    mentioned = {name for name in fields if re.search(rf"# .*\b{name} = ", EXAMPLE.read_text("utf-8"))}
+
+    assert fields - shown - mentioned == set()
+    assert shown - {"password"} <= fields
+
+
+def test_example_shows_the_defaults():
+    """The values that are commented out are those that hold without them."""
+    pair = tomli.loads(uncommented())["pairs"]["myproject"]
+    defaults = msgspec.to_builtins(Pair("", ""))
+    shown = {name: value for name, value in pair.items() if name not in ("left", "right", "projects")}
+
+    assert shown == {name: defaults[name] for name in shown}
+    assert uncommented().count(f'log_level = "{Daemon().log_level}"') == 1
+    assert uncommented().count(f'poll_interval = "{Store("").poll_interval}"') == 1
+
+
+def test_empty_configuration_is_one(tmp_path):
+    """Every key is optional."""
+    (tmp_path / "config.toml").touch()
+
+    assert load(tmp_path / "config.toml") == Config()
+
+
+def test_values_arrive_where_they_belong(tmp_path):
+    """What is written in a section is found in its value."""
+    path = tmp_path / "config.toml"
+    path.write_text(
+        """
+        [daemon]
+        state_dir = "/state"
+        [stores.a]
+        location = "/a"
+        [stores."b c"]
+        location = "https://records.lab.example/"
+        username = "ada"
+        [pairs.p]
+        left = "a"
+        right = "b c"
+        projects = { MyProject = "my-project" }
+        mode = "left-to-right"
+        max_deletes = { count = 3 }
+        """,
+        "utf-8",
+    )
+
+    loaded = load(path)
+
+    assert loaded.daemon.state_dir == "/state"
+    assert loaded.stores["b c"].username == "ada"
+    assert loaded.pairs["p"].projects == {"MyProject": "my-project"}
+    assert loaded.pairs["p"] == Pair(
+        "a", "b c", {"MyProject": "my-project"}, "left-to-right", max_deletes=MaxDeletes(3)
+    )
+
+
+EVERYTHING_WRONG = """\
+[daemon]
+log_level = "loud"
+statedir = "/state"
+
+[stores.laptop]
+location = "/a"
+pol_interval = "30s"
+
+[stores.lab]
+username = 7
+poll_interval = "soon"
+
+[pairs.one]
+left = "laptob"
+right = "laptop"
+mode = "both-ways"
+max_deletes = { count = "many", share = "20" }
+
+[pairs.two]
+left = "lab"
+right = "lab"
+settle = "200"
+projects = 3
+
+[pairs.three]
+right = "lab"
+
+[notifiy]
+command = "mail"
+"""
+
+
+def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
+    """One look at the message is enough to mend the whole file."""
+    assert mistakes(EVERYTHING_WRONG) == [
+        "2: daemon.log_level: Invalid enum value 'loud'",
+        "3: daemon.statedir: unknown key 'statedir', did you mean 'state_dir'?",
+        "7: stores.laptop.pol_interval: unknown key 'pol_interval', did you mean 'poll_interval'?",
+        "9: stores.lab: it needs a location",
+        "10: stores.lab.username: Expected `str | null`, got `int`",
+        "11: stores.lab.poll_interval: 'soon' is not a duration such as '200ms', '30s' or '5m'",
+        "14: pairs.one.left: there is no store 'laptob', did you mean 'laptop'?",
+        "16: pairs.one.mode: Invalid enum value 'both-ways'",
+        "17: pairs.one.max_deletes.count: Expected `int`, got `str`",
+        "17: pairs.one.max_deletes.share: '20' is not a share such as '20%'",
+        "21: pairs.two.right: both sides are the same store",
+        "22: pairs.two.settle: '200' is not a duration such as '200ms', '30s' or '5m'",
+        "23: pairs.two.projects: Expected `object | array | null`, got `int`",
+        "25: pairs.three: it needs a left",
+        "28: notifiy: unknown key 'notifiy', did you mean 'notify'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("daemon = 3", "1: daemon: Expected `object`, got `int`"),
+        ("stores = []", "1: stores: Expected `object`, got `array`"),
+        ("\n[stores]\na = 'path'", "3: stores.a: Expected `object`, got `str`"),
+        ("[stores.a]\nlocation = [\n  '/a',\n]", "4: stores.a.location: Expected `str`, got `array`"),
+        (
+            "[pairs.p]\nleft = 'a'\nright = 'zzz'\n[stores.a]\nlocation = ''",
+            "3: pairs.p.right: there is no store 'zzz'",
+        ),
+        ("xyzzy = 1", "1: xyzzy: unknown key 'xyzzy'"),
+        ("[stores.a]\nlocation = 'x'\npassword_command = 'pass'", "3: stores.a.password_command: Expected"),
+        (
+            "[pairs.p]\nleft = 'p'\nright = 'q'\nmax_deletes = 3",
+            "4: pairs.p.max_deletes: Expected `object`, got `int`",
+        ),
+    ],
+)
+def test_mistake_is_told_with_its_line(mistakes, text, mistake):
+    """The line is that on which the key stands, wherever it stands."""
+    assert [line for line in mistakes(text) if line.startswith(mistake)] != []
+
+
+def test_text_that_is_no_toml_is_told_with_its_place(mistakes):
+    """A slip of the pen is told with line and column."""
+    assert mistakes("[daemon]\nlog_level = \n") == [" Invalid value (at line 2, column 13)"]
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["absent", "not text"])
+def test_file_that_cannot_be_read_is_told(tmp_path, content):
+    """A file that is not there, or not text, is named."""
+    path = tmp_path / "config.toml"
+    _ = content is None or path.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=rf"the configuration {re.escape(str(path))} cannot be read: "):
+        load(path)
+
+
+def test_mistakes_are_the_users_turn(mistakes):
+    """The shell learns that the usage was wrong."""
+    assert mistakes("a = 1") != []
+    assert ConfigError.exit_code == 2
+
+
+SECRET = "correct-horse"
+SECRETIVE = [
+    {"location": "https://records.lab.example/", "username": "ada", "password": SECRET},
+    {"location": f"https://ada:{SECRET}@records.lab.example/"},
+    {"location": f"postgres://ada:{SECRET}@db.lab.example/records"},
+    {"location": "/a", "password_command": ["echo", SECRET]},
+]
+
+
+@pytest.mark.parametrize("store", SECRETIVE, ids=["password", "URL", "database", "command"])
+def test_password_is_never_shown(tmp_path, store):
+    """Neither a store nor what holds it shows a password, in a log line or a traceback."""
+    loaded = msgspec.convert({"stores": {"lab": store}}, Config)
+
+    assert SECRET not in repr(loaded.stores["lab"])
+    assert SECRET not in repr(loaded)
+    assert SECRET not in str(loaded)
+    assert SECRET not in f"{loaded.stores}"
+
+
+@pytest.mark.parametrize("store", SECRETIVE[:3], ids=["password", "URL", "database"])
+def test_password_is_not_shown_among_mistakes(mistakes, store):
+    """A mistake beside a password does not print it."""
+    lines = [f"{name} = {value!r}" for name, value in store.items()]
+
+    told = mistakes("\n".join(["[stores.lab]", *lines, "pasword = 1", "[pairs.p]", "left = 'lab'"]))
+
+    assert [line for line in told if SECRET in line] == []
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("200ms", 0.2),
+        ("30s", 30.0),
+        ("5m", 300.0),
+        ("1h", 3600.0),
+        ("90d", 7776000.0),
+        ("1.5s", 1.5),
+        ("0s", 0.0),
+    ],
+)
+def test_duration_is_in_seconds(text, expected):
+    """People write durations with a unit."""
+    assert seconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1 s", "1w", "1s2", "1,5s", "1s\n", "infs"])
+def test_text_that_is_no_duration_is_refused(text):
+    """A duration without a unit, or with another one, is a mistake and not a guess."""
+    with pytest.raises(ValueError, match=rf"^{re.escape(text)}$"):
+        seconds(text)
+
+
+def test_every_duration_of_the_example_is_one():
+    """What the checks let pass can be used."""
+    loaded = load(EXAMPLE)
+    durations = [store.poll_interval for store in loaded.stores.values()]
+    durations += [pair.settle for pair in loaded.pairs.values()]
+
+    assert [seconds(text) for text in durations] == [30.0, 30.0, 0.2]
+
+
+def test_every_struct_of_the_configuration_forbids_unknown_keys():
+    """No section swallows a misspelt key."""
+    structs = [
+        each for each in vars(config).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)
+    ]
+
+    assert {each.__name__ for each in structs} == {
+        "Config",
+        "Daemon",
+        "MaxDeletes",
+        "Notify",
+        "Pair",
+        "Store",
+    }
+    assert all(each.__struct_config__.forbid_unknown_fields for each in structs)
