@@ -175,11 +175,15 @@ def _platform(value: Platform) -> Any:
 
 @lru_cache(maxsize=256)
 def _address(text: str) -> str:
-    """IPv6 addresses come back from a relational store in their shortest form."""
+    """IPv6 addresses come back from a relational store in their shortest form.
+
+    Their bytes count, since Pythons differ in how they write them.
+    """
     try:
-        return ipaddress.ip_address(text).compressed
+        address = ipaddress.ip_address(text)
     except ValueError:
         return text
+    return address.packed.hex() if address.version == 6 else address.compressed
 
 
 _FORMS: dict[str, Callable[[Any], Any]] = {

@@ -11,7 +11,7 @@ from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
-from tests.engine.world import World, counts, written
+from tests.engine.world import World, counts, crash_after_write, written
 
 A, B, C, D = (record(label) for label in "abcd")
 E = full("e")
@@ -144,11 +144,7 @@ async def test_dry_run_of_a_new_pair_writes_nothing(tmp_path):
 async def test_dry_run_after_a_crash_writes_nothing(world):
     """A dry run understands what a crash left behind, and leaves it for the real run."""
     world.left.put(PROJECT, tagged(A, "x"))
-
-    def crash():
-        raise StoreUnreachable("it is gone")
-
-    world.right.meanwhile["after write"] = crash
+    crash_after_write(world.right)
     with pytest.raises(StoreUnreachable, match="it is gone"):
         await world.cycle()
     world.left.put(PROJECT, tagged(A, "x", "y"))
@@ -158,6 +154,19 @@ async def test_dry_run_after_a_crash_writes_nothing(world):
 
     assert world.knowledge() == before
     assert counts(planned) == written(right=(0, 1, 0))
+
+
+async def test_dry_run_after_a_crashed_deletion_says_that_the_record_comes_back(world):
+    """What a person put back after smtd had deleted it elsewhere is to be created there."""
+    world.left.remove(PROJECT, "a")
+    crash_after_write(world.right)
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+    world.left.put(PROJECT, A)
+
+    planned = await world.cycle(dry_run=True)
+
+    assert counts(planned) == written(right=(1, 0, 0))
 
 
 async def test_dry_run_of_a_quiet_pair_says_that_all_is_in_sync(world):

@@ -12,7 +12,7 @@ from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.world import UnlockedStore, World, counts, holding, written
+from tests.engine.world import UnlockedStore, World, counts, crash_after_write, holding, written
 
 A, B, C, D = (record(label) for label in "abcd")
 OWN = record("own")  # what the other program came to save
@@ -312,11 +312,7 @@ async def test_lost_update_after_a_crash_is_no_deletion(world):
     save = world.right.opened()
     world.left.put(PROJECT, C)
     world.left.put(PROJECT, tagged(A, "x"))
-
-    def crash():
-        raise StoreUnreachable("it is gone")
-
-    world.right.meanwhile["after write"] = crash
+    crash_after_write(world.right)
     with pytest.raises(StoreUnreachable, match="it is gone"):
         await world.cycle()
     await world.cycle()

@@ -225,6 +225,18 @@ def test_field_that_only_a_shelf_can_hold_is_taken_with_its_pickle(field):
 
 
 @pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
+def test_field_that_a_person_put_into_words_loses_its_pickle(field):
+    """A value that every store can hold takes the place of one that only a shelf could."""
+    ancestor = full(opaque={field: Pickled(b"1", b"1")})
+    worded = change(ancestor, opaque={}, **{field: OTHER[field]})
+    edited = change(ancestor, **({"outcome": "good"} if field == "tags" else {"tags": FINISHED}))
+    expected = change(edited, opaque={}, **{field: OTHER[field]})
+
+    assert digest(record_of(merge(ancestor, worded, edited))) == digest(expected)
+    assert digest(record_of(merge(ancestor, edited, worded))) == digest(expected)
+
+
+@pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
 def test_field_that_only_a_shelf_can_hold_and_both_sides_changed_is_a_conflict(field):
     """Nobody can merge what nobody can read."""
     ancestor, left, right = (full(opaque={field: Pickled(each, each)}) for each in (b"0", b"1", b"2"))

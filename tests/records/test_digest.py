@@ -79,11 +79,11 @@ GOLDEN = {
                 Platform(ip_addr="not known"),
             )
         ),
-        "6a0597f7eccf303cd414b1521e36a92e",
+        "58bc011f9d09d3d93c5b61e6a01a14fc",
     ),
     "an IPv4 address as IPv6": (
         full(platforms=(Platform(ip_addr="::ffff:192.0.2.17"),)),
-        "197b69043d7058a06b9a755b98b777d4",
+        "681d65b21927ae28836a59bdfd16da77",
     ),
     "not unicode": (
         record(stdout_stderr="a\udcffb", tags=frozenset({"é\ud800"})),
