@@ -157,6 +157,8 @@ def encode(record: Record) -> bytes:
     Raises RecordUnusable for a value that no store but a shelf can hold, such as text that
     is not Unicode.
     """
+    if "plain" in record.__dict__:
+        return _encoder.encode(record)
     free = [key.metadata for key in (*record.input_data, *record.output_data)]
     free += [each.parameters for each in (record.launch_mode, record.datastore, record.input_datastore)]
     if not all(map(is_plain, free)):
@@ -167,10 +169,16 @@ def encode(record: Record) -> bytes:
         raise RecordUnusable(f"a value cannot be written down: {exc}") from exc
 
 
+def mark_plain(record: Record) -> Record:
+    """Return *record*, every value of which was checked with `is_plain`, or came from bytes."""
+    record.__dict__["plain"] = True
+    return record
+
+
 def decode(data: bytes) -> Record:
     """Return the record that `encode` wrote. Raises RecordUnusable if the bytes are damaged."""
     try:
-        return _decoder.decode(data)
+        return mark_plain(_decoder.decode(data))
     except (msgspec.DecodeError, RecursionError) as exc:
         raise RecordUnusable(f"a stored record is damaged: {exc}") from exc
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import marshal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
@@ -221,7 +222,8 @@ def _plain(value: Any, budget: list[int]) -> Any:
     if isinstance(value, (set, frozenset)):
         return ["\0s", *sorted((_plain(item, budget) for item in value), key=repr)]
     if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(timezone.utc)
+        with suppress(OverflowError):  # at the ends of time there is no UTC
+            value = value.astimezone(timezone.utc)
     if hasattr(value, "isoformat"):
         return "\0t" + value.isoformat()
     if isinstance(value, bytes):

@@ -93,28 +93,21 @@ _DURATION = RECORD_COLUMNS.index("duration")
 
 def _check_types(row: Sequence[Any], parts: Parts) -> None:
     """Refuse what SQLite stores but no column is for: it keeps any value in any column."""
-    for part in (
-        row[13:],
-        parts.tags,
-        *parts.input_data,
-        *parts.output_data,
-        *parts.dependencies,
-        *parts.platforms,
-    ):
-        if not all(value is None or _is_text(value) for value in part):
-            raise RecordUnusable("it has a value that is not text where only text may be")
-    for place, value in enumerate(row[:13]):
-        if place == _DURATION:
-            if not (value is None or isinstance(value, (int, float))):
-                raise RecordUnusable(f"its duration {literal.shortened(str(value))} is no number")
-        elif not (value is None or _is_text(value)):
-            raise RecordUnusable("it has a value that is not text where only text may be")
+    duration = row[_DURATION]
+    if not (duration is None or isinstance(duration, (int, float))):
+        raise RecordUnusable(f"its duration {literal.shortened(str(duration))} is no number")
+    texts = [*row[:_DURATION], *row[_DURATION + 1 :], *parts.tags]
+    for others in parts[1:]:
+        for part in others:
+            texts += part
+    try:
+        text = "".join([value for value in texts if value is not None])
+    except TypeError as exc:
+        raise RecordUnusable("it has a value that is not text where only text may be") from exc
+    if not (text.isascii() or is_plain(text)):
+        raise RecordUnusable("it has a text that is not Unicode")
     if any(value is None for value in (row[12], row[16], *row[19:])):
         raise RecordUnusable("a row that it refers to is gone, or was never there")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and (value.isascii() or is_plain(value))
 
 
 def _moment(text: str) -> datetime:
@@ -223,8 +216,14 @@ def _executable_columns(value: Executable) -> tuple[Any, ...]:
     return (value.path or "", value.name or "", value.version or "", value.options or "")
 
 
+_SIMPLE = (str, int, type(None))
+
+
 def _component_columns(value: Component) -> tuple[Any, ...]:
-    return (value.type, literal.write(value.parameters))
+    text = repr(value.parameters)
+    if not all(type(each) in _SIMPLE for each in value.parameters.values()) or "file://" in text:
+        text = literal.write(value.parameters)
+    return (value.type, text)
 
 
 def _data_key_columns(key: DataKey) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from smtd.records.record import (
     Record,
     Repository,
     is_plain,
+    mark_plain,
 )
 from smtd.stores.shelf import inert
 from smtd.stores.shelf.inert import Inert, Ref
@@ -75,7 +76,8 @@ def record(label: str, pickled: Any) -> Record:
     missing = [name for name in _NEEDED if name not in values]
     if missing:
         raise RecordUnusable(f"it lacks {', '.join(missing)}")
-    return Record(label=label, opaque=opaque, **values)
+    made = Record(label=label, opaque=opaque, **values)
+    return mark_plain(made) if is_plain(label) else made
 
 
 _NEEDED = (
