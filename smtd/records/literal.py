@@ -47,12 +47,20 @@ def read(text: str, *, names: bool = False) -> Any:
     NotLiteral for anything else.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about escapes that Python will drop one day
-            tree = ast.parse(text.strip(), mode="eval")
-        return _Reader(names).value(tree.body)
+        return _Reader(names).value(_parsed(text).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError) as exc:
         raise NotLiteral(f"{shortened(text)} is not a literal value") from exc
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names that the readable expression *text* uses."""
+    return {node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)}
+
+
+def _parsed(text: str) -> ast.Expression:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes that Python will drop one day
+        return ast.parse(text.strip(), mode="eval")
 
 
 def shortened(text: str, width: int = 60) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from smtd.errors import RecordUnusable
-from smtd.records import vocabulary
+from smtd.records import literal, vocabulary
 from smtd.records.parameters import content
 from smtd.records.record import Component, Parameters, Record
 
@@ -67,7 +67,7 @@ def _check_parameters(parameters: Parameters) -> None:
 def _check_nested(values: Any, text: str) -> None:
     if not values:
         raise RecordUnusable("Sumatra cannot read an empty NTParameterSet from a database")
-    if re.search(r"\b(nan|inf)\b", text):
+    if literal.names_in(text) & {"nan", "inf"}:
         raise RecordUnusable("Sumatra cannot read nan or inf in an NTParameterSet")
     if _RESERVED & set(_names(values)):
         raise RecordUnusable("Sumatra allows no parameter called 'parameters' or 'names'")
