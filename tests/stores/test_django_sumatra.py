@@ -30,8 +30,8 @@ from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore, Seen
 from tests.stores import seen as sumatra
-from tests.stores.places import CODE, UNFIT_SETS, DjangoPlace, Place, dumb_place
-from tests.stores.samples import ALL, ROOT, SHA1, TYPED, UNSPEAKABLE, at_home
+from tests.stores.places import CODE, DjangoPlace, Place, dumb_place
+from tests.stores.samples import ALL, ROOT, SHA1, UNSPEAKABLE, at_home
 
 
 @pytest.fixture(scope="session")
@@ -282,7 +282,7 @@ for project in store.list_projects():
     try:
         store.list(project)
     except Exception as exc:
-        print(repr(project), "cannot be listed:", str(exc).splitlines()[-1])
+        print(project, "cannot be listed:", str(exc).splitlines()[-1])
 """
 #: Records that some other store may hold.
 ODD: dict[str, dict[str, Any]] = {
@@ -300,14 +300,6 @@ ODD: dict[str, dict[str, Any]] = {
         "parameters": Parameters("NTParameterSet", "{'a': 'nan or inf'}")
     },
     "nested parameters that refer": {"parameters": Parameters("NTParameterSet", "{'a': 1, 'b': ref('a')}")},
-    **{
-        f"nested parameters {text}": {"parameters": Parameters("NTParameterSet", text)} for text in UNFIT_SETS
-    },
-    **{
-        f"{name} parameters {text}": {"parameters": Parameters(name, text)}
-        for name, texts in TYPED.items()
-        for text in texts
-    },
     "parameters of a plugin": {"parameters": Parameters("PluginParameterSet", "a: 1")},
     "parameters of a class that is none": {"parameters": Parameters("build_parameters", "a = 1")},
     # Sumatra calls whatever has the name of the type, and this one runs its argument.
