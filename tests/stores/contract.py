@@ -16,13 +16,13 @@ import pytest
 
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Parameters, Pickled, Record
+from smtd.records.record import Key, Pickled, Record
 from smtd.stores.base import DONE, STALE, Change, Result, Scan, Store
 from smtd.stores.shelf import inert
 from tests.build import RUNNING, change, commented, full, key, record, tagged
 from tests.stores.interrupting import interrupt, left_behind, running
 from tests.stores.places import Place
-from tests.stores.samples import ALL, FINAL, GROUPS, OTHER, TYPED, UNFINISHED
+from tests.stores.samples import ALL, FINAL, GROUPS, OTHER, UNFINISHED
 
 WRONG: Digest = canonical.digest(record(outcome="of nobody's"))
 
@@ -90,23 +90,6 @@ class StoreContract:
 
         assert outcomes == [DONE] * len(records)
         assert plain(found) == {one.label: place.kept(one) for one in records}
-
-    @pytest.mark.parametrize("type_name", TYPED)
-    async def test_parameters_keep_their_meaning(self, place: Place, type_name: str) -> None:
-        """However its parameters are written, a record that is taken is told by the same digest."""
-        texts = [Parameters(type_name, text) for text in TYPED[type_name]]
-        records = [record(f"run-{n}", parameters=parameters) for n, parameters in enumerate(texts)]
-
-        async with place.open() as store:
-            outcomes = await store.write([create(one) for one in [*records, record("last")]])
-            scan = await store.scan()
-
-        taken = [
-            one for one, outcome in zip([*records, record("last")], outcomes, strict=True) if outcome == DONE
-        ]
-        assert record("last") in taken
-        assert all(outcome.result in (Result.DONE, Result.REFUSED) for outcome in outcomes)
-        assert scan.digests == {key(one.label): canonical.digest(one) for one in taken}
 
     async def test_scan_tells_digests_of_what_is_read(self, place: Place) -> None:
         """The digest that a scan tells is that of the record that is read, and was written."""

@@ -109,11 +109,7 @@ class MemoryPlace:
 class ShelfPlace:
     """A shelf; *pickles* opens its file as any program with that dbm would."""
 
-    unfit: tuple[Record, ...] = (
-        record("unfit repository", repository=Repository("CvsRepository", "/code")),
-        record("unfit range", parameters=Parameters("NTParameterSet", "{'a': ParameterRange(5)}")),
-        record("unfit reference", parameters=Parameters("NTParameterSet", "{'a': ref('b', 'c')}")),
-    )
+    unfit: tuple[Record, ...] = (record("unfit", repository=Repository("CvsRepository", "/code")),)
 
     def __init__(self, location: Location, pickles: Callable[[Path], Any]) -> None:
         self.location = location

@@ -54,7 +54,6 @@ PARAMETERS: dict[str, list[Any]] = {
     "ConfigParserParameterSet": [
         {"network": {"cells": "1000", "name": "é"}, "run": {"seed": "42"}},
         {"DEFAULT": {"base": "1"}, "network": {"cells": "1000"}},
-        {"run": {"share": "50%", "path": "%(home)s/data", "broken": "%(home"}},
     ],
     "dict": [{}, {"a": 1, "b": {"c": "é", "d": [1.5, None]}}],
     "NoneType": [None],
@@ -155,43 +154,6 @@ GROUPS: dict[str, list[Record]] = {
     "durations": _named("duration", "duration", [0.0, 1e-9, 1.5, 86400.0 * 365, float("inf")]),
 }
 ALL: list[Record] = [one for group in GROUPS.values() for one in group]
-
-#: Texts of parameters that are not as Sumatra writes them, but as a person may have.
-TYPED: dict[str, list[str]] = {
-    "SimpleParameterSet": [
-        "a=1\n  b = 2\n\n# a comment\nc = 'x' # 1 # 2",
-        'a = -1e-5\nb = (1,)\nc = []\nd = ""\ne = +3',
-        "a = True\nb = Purkinje\nc = None",
-        "",
-    ],
-    "JSONParameterSet": ['{"a": 1, "a": 2}', '{"a": NaN, "b": -Infinity, "c": 1e400}', "[1, 2]", "1", ""],
-    "YAMLParameterSet": [
-        "a: 2001-12-14t21:59:43.10-05:00\nb: 0001-01-01 00:00:00 +05:00\nc: 9999-12-31 23:59:59 -05:00",
-        "a: &x [1, 2]\nb: *x\nc: .nan\nd: 0o17\ne: 1_000\nf: 12:30:45\ng: ~",
-        "a: !!binary aGVsbG8=\nb: !!set {c, d}\ne: {1: 2, null: 3, 2.5: 4, true: 5}",
-        "",
-    ],
-    "NTParameterSet": [
-        "{'a': ParameterRange([1, 2], units='')}",
-        "{'a': ParameterRange((1, 2), 'mV', 'v')}",
-        "{'a': GammaDist(mean=2.0), 'b': NormalDist(1), 'c': UniformDist()}",
-        "{'a': GammaDist(a=1, b=2), 'b': {'c': [pi, true, false]}, 'd': ref('b.c')}",
-        "{'a': ref('b', 'c')}",
-        "{'a': ParameterRange(5)}",
-        "{'a': ParameterRange(units='mV')}",
-        "{'a': ParameterRange([])}",
-        "{'a': NormalDist('x', [])}",
-        "{1: 2, None: 3}",
-    ],
-    "ConfigParserParameterSet": [
-        "[a]\nb: 1\nC = two\n  lines\n; a comment\nd =\n[DEFAULT]\ne = %(b)s",
-        "[a]\nb = 50%\n[c]\n",
-        "",
-    ],
-    "dict": ["{1: (2, {3}), None: b'x'}", "{'a': {}}", "'x'", "[1]"],
-    "str": ["{'a': 1}", "{", ""],
-    "NoneType": ["None"],
-}
 
 #: By field, another value than that of `full`.
 OTHER: dict[str, Any] = {

@@ -241,26 +241,6 @@ async def test_input_stays_when_its_producer_goes(place: DjangoPlace, deed: str)
     assert len(place.run(OWNERS, INPUT.path)) == (0 if deed == "delete" else 1)
 
 
-async def test_input_whose_row_is_gone(place: DjangoPlace) -> None:
-    """Data that another program deleted since smtd last used its row is recorded anew."""
-    one, other = record("one", input_data=(OUTPUT,)), record("other", input_data=(OUTPUT,))
-
-    async with place.open() as store:
-        await store.write([Change(key("one"), one, None)])
-        # As Sumatra does when it deletes the record that the data was made by.
-        place.run("DELETE FROM django_store_record_input_data")
-        place.run("DELETE FROM django_store_datakey")
-        outcomes = await store.write([Change(key("other"), other, None)])
-        scan = await store.scan()
-
-    assert outcomes == [DONE]
-    assert scan.digests == {
-        key("one"): canonical.digest(change(one, input_data=())),
-        key("other"): canonical.digest(other),
-    }
-    assert place.run("PRAGMA foreign_key_check") == []
-
-
 async def test_delete_leaves_no_rows_of_the_record(place: DjangoPlace) -> None:
     """Nothing refers to a record that is gone."""
     await place.put(full("gone"), full("other"))
