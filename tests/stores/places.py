@@ -37,7 +37,7 @@ class HastyTime:
 
     @staticmethod
     def monotonic() -> float:
-        return time.monotonic() * 40
+        return time.monotonic() * 200
 
 
 class Place(Protocol):

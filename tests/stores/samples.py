@@ -155,6 +155,36 @@ GROUPS: dict[str, list[Record]] = {
 }
 ALL: list[Record] = [one for group in GROUPS.values() for one in group]
 
+#: Texts of parameters that are not as Sumatra writes them, but as a person may have.
+TYPED: dict[str, list[str]] = {
+    "SimpleParameterSet": [
+        "a=1\n  b = 2\n\n# a comment\nc = 'x' # 1 # 2",
+        'a = -1e-5\nb = (1,)\nc = []\nd = ""\ne = +3',
+        "a = True\nb = Purkinje\nc = None",
+        "",
+    ],
+    "JSONParameterSet": ['{"a": 1, "a": 2}', '{"a": NaN, "b": -Infinity, "c": 1e400}', "[1, 2]", "1", ""],
+    "YAMLParameterSet": [
+        "a: 2001-12-14t21:59:43.10-05:00\nb: 0001-01-01 00:00:00 +05:00\nc: 9999-12-31 23:59:59 -05:00",
+        "a: &x [1, 2]\nb: *x\nc: .nan\nd: 0o17\ne: 1_000\nf: 12:30:45\ng: ~",
+        "a: !!binary aGVsbG8=\ne: {1: 2, null: 3, 2.5: 4, true: 5}",
+        "",
+    ],
+    "NTParameterSet": [
+        "{'a': ParameterRange((1, 2), 'mV', 'v')}",
+        "{'a': GammaDist(mean=2.0), 'b': NormalDist(1), 'c': UniformDist()}",
+        "{'a': GammaDist(a=1, b=2), 'b': {'c': [pi, true, false]}, 'd': ref('b.c')}",
+    ],
+    "ConfigParserParameterSet": [
+        "[a]\nb: 1\nC = two\n  lines\n; a comment\nd =\n[DEFAULT]\ne = %(b)s",
+        "[a]\nb = 50%%\nc = %(home)s/data\n[e]\n",
+        "",
+    ],
+    "dict": ["{1: (2, 3), None: b'x'}", "{'a': {}}"],
+    "str": ["{'a': 1}", "{", ""],
+    "NoneType": ["None"],
+}
+
 #: By field, another value than that of `full`.
 OTHER: dict[str, Any] = {
     "timestamp": MOMENT + timedelta(days=1),

@@ -241,6 +241,26 @@ async def test_input_stays_when_its_producer_goes(place: DjangoPlace, deed: str)
     assert len(place.run(OWNERS, INPUT.path)) == (0 if deed == "delete" else 1)
 
 
+async def test_input_whose_row_is_gone(place: DjangoPlace) -> None:
+    """Data that another program deleted since smtd last used its row is recorded anew."""
+    one, other = record("one", input_data=(OUTPUT,)), record("other", input_data=(OUTPUT,))
+
+    async with place.open() as store:
+        await store.write([Change(key("one"), one, None)])
+        # As Sumatra does when it deletes the record that the data was made by.
+        place.run("DELETE FROM django_store_record_input_data")
+        place.run("DELETE FROM django_store_datakey")
+        outcomes = await store.write([Change(key("other"), other, None)])
+        scan = await store.scan()
+
+    assert outcomes == [DONE]
+    assert scan.digests == {
+        key("one"): canonical.digest(change(one, input_data=())),
+        key("other"): canonical.digest(other),
+    }
+    assert place.run("PRAGMA foreign_key_check") == []
+
+
 async def test_delete_leaves_no_rows_of_the_record(place: DjangoPlace) -> None:
     """Nothing refers to a record that is gone."""
     await place.put(full("gone"), full("other"))
@@ -618,10 +638,10 @@ async def test_file_that_is_replaced(place: DjangoPlace, tmp_path: Path) -> None
     await other.put(record("restored"))
 
     async with place.open() as store:
-        await store.scan()
+        assert await store.write([Change(key("older"), record("older"), None)]) == [DONE]
         put_in_place(other, place)
         assert await keys_or_error(store) in ({key("restored")}, StoreUnreachable)
-        assert await store.read([key("run")]) == {}
+        assert await store.read([key("run"), key("older")]) == {}
         assert await store.write([NEW]) == [DONE]
 
     assert set(place.forms()) == {key("restored"), key("new")}
@@ -705,6 +725,29 @@ async def test_two_that_make_a_store_at_once(place: DjangoPlace) -> None:
 
 
 # Others at work
+
+
+async def test_save_that_is_several_commits(place: DjangoPlace) -> None:
+    """A scan waits for the rest of a save that has just begun: Sumatra's are never one commit."""
+    await place.put(full())
+    tags = place.run("SELECT object_id, content_type_id, tag_id FROM django_store_taggeditem")
+    place.run("DELETE FROM django_store_taggeditem")
+    scans = []
+
+    async def scan() -> None:
+        async with place.open() as store:
+            scans.append(await store.scan())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(scan)
+        await anyio.wait_all_tasks_blocked()
+        for row in tags:
+            place.run(
+                "INSERT INTO django_store_taggeditem (object_id, content_type_id, tag_id) VALUES (?, ?, ?)",
+                *row,
+            )
+
+    assert scans[0].digests == {key("full"): canonical.digest(full())}
 
 
 async def test_file_that_others_keep_from_being_read(place: DjangoPlace, impatient: None) -> None:

@@ -13,6 +13,9 @@ from tests.stores.places import DjangoPlace, Place
 class TestDjangoInSqlite(StoreContract):
     """The contract, kept by a database."""
 
+    # There are 170 steps, most of them two waits for one statement.
+    write_interrupted_at_every = 3
+
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         return DjangoPlace(tmp_path / "records")

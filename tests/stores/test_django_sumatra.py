@@ -31,7 +31,7 @@ from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore, Seen
 from tests.stores import seen as sumatra
 from tests.stores.places import CODE, DjangoPlace, Place, dumb_place
-from tests.stores.samples import ALL, ROOT, SHA1, UNSPEAKABLE, at_home
+from tests.stores.samples import ALL, ROOT, SHA1, TYPED, UNSPEAKABLE, at_home
 
 
 @pytest.fixture(scope="session")
@@ -282,7 +282,7 @@ for project in store.list_projects():
     try:
         store.list(project)
     except Exception as exc:
-        print(project, "cannot be listed:", str(exc).splitlines()[-1])
+        print(repr(project), "cannot be listed:", str(exc).splitlines()[-1])
 """
 #: Records that some other store may hold.
 ODD: dict[str, dict[str, Any]] = {
@@ -296,7 +296,15 @@ ODD: dict[str, dict[str, Any]] = {
     "nested parameters with a name of theirs": {"parameters": Parameters("NTParameterSet", "{'names': 1}")},
     "nested parameters deep inside": {"parameters": Parameters("NTParameterSet", "{'a': {'b': {}}}")},
     "nested parameters that are no number": {"parameters": Parameters("NTParameterSet", "{'a': nan}")},
+    "nested parameters that speak of nan": {
+        "parameters": Parameters("NTParameterSet", "{'a': 'nan or inf'}")
+    },
     "nested parameters that refer": {"parameters": Parameters("NTParameterSet", "{'a': 1, 'b': ref('a')}")},
+    **{
+        f"{name} parameters {text}": {"parameters": Parameters(name, text)}
+        for name, texts in TYPED.items()
+        for text in texts
+    },
     "parameters of a plugin": {"parameters": Parameters("PluginParameterSet", "a: 1")},
     "parameters of a class that is none": {"parameters": Parameters("build_parameters", "a = 1")},
     # Sumatra calls whatever has the name of the type, and this one runs its argument.
@@ -342,4 +350,9 @@ async def test_whatever_smtd_writes_sumatra_lists(
 
     assert [line for line in listed.stdout.splitlines() if "cannot be listed" in line] == []
     assert all(outcome == DONE or outcome.reason for outcome in outcomes)
-    assert outcomes[list(ODD).index("sections with percent signs")] == DONE
+    landed = {name for name, outcome in zip(ODD, outcomes, strict=True) if outcome == DONE}
+    assert landed >= {
+        *("sections with percent signs", "nested parameters that speak of nan"),
+        *("nested parameters deep inside", "nested parameters that refer", "JSON of nothing"),
+        *("a platform with a name for an address", "an executable without a version"),
+    }

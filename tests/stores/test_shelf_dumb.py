@@ -13,6 +13,9 @@ from tests.stores.places import Place, dumb_place
 class TestShelfOnDumb(StoreContract):
     """The contract, kept by dbm.dumb."""
 
+    # Each of 30 steps starts processes.
+    write_interrupted_at_every = 2
+
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         return dumb_place(tmp_path / "records")

@@ -200,17 +200,25 @@ UNLOADABLE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("make", UNLOADABLE.values(), ids=UNLOADABLE)
 async def test_pickle_that_cannot_be_loaded(place: ShelfPlace, make: Callable[[], bytes]) -> None:
-    """Bytes that are no records are refused at once, in one sentence, and stay as they were."""
+    """Bytes that are no records are refused at once, and in one sentence."""
     put(place, make())
-    before = place.values()
 
     async with place.open() as store:
         with pytest.raises(StoreRefused) as told:
             await store.scan()
+
+    assert_sentence(told.value, place)
+
+
+async def test_write_to_what_cannot_be_loaded(place: ShelfPlace) -> None:
+    """Nothing is written where there may be records that cannot be seen."""
+    put(place, UNLOADABLE["truncated"]())
+    before = place.values()
+
+    async with place.open() as store:
         with pytest.raises(StoreRefused):
             await store.write([Change(key("new"), record("new"), None)])
 
-    assert_sentence(told.value, place)
     assert place.values() == before
 
 
@@ -434,17 +442,17 @@ async def test_strange_record(place: ShelfPlace, make: Callable[[], Any]) -> Non
     assert {of: canonical.digest(change(one)) for of, one in found.items()} == scan.digests
 
 
-@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
-async def test_write_beside_a_strange_record(place: ShelfPlace, make: Callable[[], Any]) -> None:
-    """Whatever a record holds that smtd does not know, it holds after smtd wrote to another."""
-    await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
+async def test_write_beside_strange_records(place: ShelfPlace) -> None:
+    """Whatever records hold that smtd does not know, they hold after smtd wrote to another."""
+    strange = {name: make() for name, make in {**UNREADABLE, **STRANGE}.items()}
+    await place.edit(lambda held: held.update(strange, good=writing.build(record("good"))))
     before = place.forms()
 
     async with place.open() as store:
         outcomes = await store.write([Change(key("good"), None, canonical.digest(record("good")))])
 
     assert outcomes == [DONE]
-    assert place.forms() == {key("odd"): before[key("odd")]}
+    assert place.forms() == {of: form for of, form in before.items() if of != key("good")}
 
 
 async def test_class_inside_a_class(place: ShelfPlace) -> None:

@@ -24,7 +24,7 @@ class TestShelfOnSqlite3(StoreContract):
     """The contract, kept by dbm.sqlite3."""
 
     # All but the last step is that of the shelf on dbm.dumb.
-    interrupted_at_every = 3
+    write_interrupted_at_every = 3
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:

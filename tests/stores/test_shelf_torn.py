@@ -330,22 +330,28 @@ from smtd.stores.shelf.dumb import DumbFile
 
 path, step, old, new = sys.argv[1], int(sys.argv[2]), *(Path(name).read_bytes() for name in sys.argv[3:])
 
-def crashing(function):
+def step_done():
+    global step
+    step -= 1
+    if not step:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def before(function):
     def call(*args, **kwargs):
-        global step
-        step -= 1
-        if not step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        step_done()
+        return function(*args, **kwargs)
+    return call
+
+def after(function):
+    def call(*args, **kwargs):
         result = function(*args, **kwargs)
-        step -= 1
-        if not step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        step_done()
         return result
     return call
 
-for name in ("open", "fsync", "replace", "unlink"):
-    setattr(os, name, crashing(getattr(os, name)))
-builtins.open = io.open = crashing(open)
+os.fsync, os.replace, os.unlink = before(os.fsync), before(os.replace), before(os.unlink)
+os.open = after(os.open)
+builtins.open = io.open = after(open)
 assert DumbFile(Path(path)).replace(b"MyProject", old or None, new)
 """
 
