@@ -130,8 +130,8 @@ class _Reader:
         if not self._names or name not in CONSTRUCTORS:
             raise ValueError("call")
         keywords = tuple((word.arg, self.value(word.value)) for word in node.keywords)
-        if any(word is None for word, _ in keywords):
-            raise ValueError("**")
+        if len({word for word, _ in keywords} - {None}) < len(keywords):
+            raise ValueError("** or a word said twice")
         return Call(name, tuple(self.value(item) for item in node.args), keywords)  # type: ignore[arg-type]
 
 

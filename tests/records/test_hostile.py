@@ -76,6 +76,10 @@ UNEXPECTED = [
     ("NTParameterSet", "{'a': UniformDist(None)}"),
     ("NTParameterSet", "{'a': NormalDist(1" + "0" * 400 + ")}"),
     ("NTParameterSet", "{'a': GammaDist('x', 1)}"),
+    ("NTParameterSet", "{'a': GammaDist(a=1, a=2)}"),
+    ("NTParameterSet", "{'a': ParameterRange([])}"),
+    ("NTParameterSet", "{'a': NormalDist(1, 2, 3)}"),
+    ("YAMLParameterSet", "1: a\n'1': b"),
     ("NTParameterSet", "{'a': GammaDist(1e200, 1)}"),
     ("NTParameterSet", "{'a': GammaDist(1, 1e-200)}"),
     ("NTParameterSet", "{'a': GammaDist(0, 0)}"),
@@ -203,13 +207,23 @@ def test_yaml_that_grows_is_refused_at_once(name):
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-300:]
 
 
-@pytest.mark.parametrize("values", ["[0, 0, 0]", "[[], [], []]", '["a", "b", "c"]', "[null, null, null]"])
-def test_more_values_than_anybody_needs_are_refused(monkeypatch, values):
-    """Every value counts towards the limit, of whatever type it is."""
+@pytest.mark.parametrize("value", ["0", "[]", "a", "null", "{a: 0}"])
+def test_more_values_than_anybody_needs_are_refused(monkeypatch, value):
+    """Every value that an alias repeats counts, of whatever type it is."""
+    monkeypatch.setattr(content, "_MOST_VALUES", 3)
+    text = f"a: &a [{value}, {value}]\nb: &b [{', '.join(['*a'] * 10)}]\nc: [{', '.join(['*b'] * 10)}]"
+
+    with pytest.raises(RecordUnusable, match="far more values than its text"):
+        content.meaning(Parameters("YAMLParameterSet", text))
+
+
+def test_as_many_values_as_the_text_has(monkeypatch):
+    """A large set without aliases is what it is."""
     monkeypatch.setattr(content, "_MOST_VALUES", 3)
 
-    with pytest.raises(RecordUnusable, match="more than 3 values"):
-        digest(record(parameters=Parameters("JSONParameterSet", values)))
+    parameters = Parameters("JSONParameterSet", "[1,2,3,4]")
+
+    assert content.meaning(parameters) == ["JSONParameterSet", [1, 2, 3, 4]]
 
 
 @pytest.mark.timeout(20)

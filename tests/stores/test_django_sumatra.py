@@ -284,6 +284,65 @@ for project in store.list_projects():
     except Exception as exc:
         print(repr(project), "cannot be listed:", str(exc).splitlines()[-1])
 """
+#: Nested parameters that some other store may hold.
+NESTED = [
+    *(
+        "{}",
+        "{} # a: b",
+        "{'names': 1}",
+        "{'a': {'b': {}}}",
+        "{'a': {'parameters': 1}}",
+        "{'a': [{'names': 1}]}",
+    ),
+    *("{'a': nan}", "{'a': -inf}", "{'a': 1e999}", "{'a': (1e999-1e999)}", "{'a': 'nan or inf'}"),
+    *("{'a': 1, 'b': ref('a')}", "{'a': ref()}", "{'a': ref(1)}", "{'a': ref(reference='b')}"),
+    *("{1: 2}", "{None: 2}", "{'': 2}", "{b'a': 2}", "{'a.b': 2}", "{'a': {'b.c': 2}}", "{'a': {1: 2}}"),
+    *(
+        "{'a/b': 1}",
+        "{'a': 1, 'b/c': 2}",
+        "{'a:b/c': 1}",
+        "{ # /\n'a': 1}",
+        "{'label': 1, 'flat': {'_url': 1}}",
+    ),
+    *(
+        f"{{'a': ParameterRange({words})}}"
+        for words in ("[]", "()", "{}", "'ab'", "1", "", "[1], 2, 3, 4, 5")
+    ),
+    *(
+        f"{{'a': ParameterRange({words})}}"
+        for words in ("{1, 2}", "{1: 2}", "[[]]", "(1,), 'mV'", "value=[1]")
+    ),
+    *(
+        f"{{'a': ParameterRange({words}, shuffle=True)}}"
+        for words in ("[1, 2]", "(1, 2)", "{1, 2}", "{1: 2}")
+    ),
+    *(f"{{'a': ParameterRange({words})}}" for words in ("GammaDist()", "ref('b')", "ParameterRange([1])")),
+    *(f"{{'a': ParameterRange([1], {words})}}" for words in ("unit='mV'", "value=[2]", "units={}", "name=2")),
+    *(
+        f"{{'a': GammaDist({words})}}"
+        for words in ("", "1", "1, 2", "1, 2, 'ab'", "1, 2, 3, 4", "0", "1, 0", "'1'")
+    ),
+    *(
+        f"{{'a': GammaDist({words})}}"
+        for words in ("a=-1", "a='1'", "c=1", "m=1, mean=2", "1, mean=1", "a=1, a=2")
+    ),
+    *(f"{{'a': GammaDist({words})}}" for words in ("None", "1e200", "1, 1e-200", "[1]", "True", "m={}")),
+    *(
+        f"{{'a': NormalDist({words})}}"
+        for words in ("", "1, 2", "1, 2, 3", "m=1", "'a'", "None", "[1]", "1, mean=1")
+    ),
+    *(
+        f"{{'a': UniformDist({words})}}"
+        for words in ("1", "1, 2, int", "1, 2, None", "low=1", "max=pi", "min=true")
+    ),
+    *(
+        "{'a': 'file:\\x2f/etc/passwd'}",
+        "{'a': 'http://localhost'}",
+        "{'a': '\\x00'}",
+        "{'a': {1, 2}}",
+        "{**{}}",
+    ),
+]
 #: Records that some other store may hold.
 ODD: dict[str, dict[str, Any]] = {
     "no executable": {"executable": None},
@@ -292,14 +351,7 @@ ODD: dict[str, dict[str, Any]] = {
     "a label that starts with a dash": {"label": "-o"},
     "a label without a letter": {"label": "\N{GRINNING FACE}"},
     "no label": {"label": ""},
-    "nested parameters without any": {"parameters": Parameters("NTParameterSet", "{}")},
-    "nested parameters with a name of theirs": {"parameters": Parameters("NTParameterSet", "{'names': 1}")},
-    "nested parameters deep inside": {"parameters": Parameters("NTParameterSet", "{'a': {'b': {}}}")},
-    "nested parameters that are no number": {"parameters": Parameters("NTParameterSet", "{'a': nan}")},
-    "nested parameters that speak of nan": {
-        "parameters": Parameters("NTParameterSet", "{'a': 'nan or inf'}")
-    },
-    "nested parameters that refer": {"parameters": Parameters("NTParameterSet", "{'a': 1, 'b': ref('a')}")},
+    **{f"nested parameters {text}": {"parameters": Parameters("NTParameterSet", text)} for text in NESTED},
     **{
         f"{name} parameters {text}": {"parameters": Parameters(name, text)}
         for name, texts in TYPED.items()
@@ -352,7 +404,11 @@ async def test_whatever_smtd_writes_sumatra_lists(
     assert all(outcome == DONE or outcome.reason for outcome in outcomes)
     landed = {name for name, outcome in zip(ODD, outcomes, strict=True) if outcome == DONE}
     assert landed >= {
-        *("sections with percent signs", "nested parameters that speak of nan"),
-        *("nested parameters deep inside", "nested parameters that refer", "JSON of nothing"),
+        *("sections with percent signs", "nested parameters {'a': 'nan or inf'}"),
+        *(
+            "nested parameters {'a': {'b': {}}}",
+            "nested parameters {'a': 1, 'b': ref('a')}",
+            "JSON of nothing",
+        ),
         *("a platform with a name for an address", "an executable without a version"),
     }

@@ -44,7 +44,7 @@ def write(type_name: str, values: Any, comments: dict[str, str] | None = None) -
     else:
         content = _WRITERS[type_name](values)
     written = Parameters(type_name, content)
-    if type_name not in _EXACT and _said(type_name, read(written)) != _said(type_name, values):
+    if type_name not in _EXACT and _said(written, read(written)) != _said(written, values):
         raise RecordUnusable(f"a {type_name} with these values has no exact text")
     return written
 
@@ -60,15 +60,18 @@ def meaning(parameters: Parameters) -> Any:
 
 @lru_cache(maxsize=2048)
 def _meaning(type_name: str, content: str) -> Any:
-    values = read(Parameters(type_name, content))
+    parameters = Parameters(type_name, content)
+    values = read(parameters)
     if type_name == "str":
         values, type_name = _dictionary_in(content)
-    return [type_name, _said(type_name, values)]
+    return [type_name, _said(parameters, values)]
 
 
-def _said(type_name: str, values: Any) -> Any:
+def _said(parameters: Parameters, values: Any) -> Any:
+    if parameters.type == "NTParameterSet":
+        values = nested.meaning(values)
     # Not `plain`: aliases of YAML would be written out in full before anybody counts them.
-    return _bounded(nested.meaning(values) if type_name == "NTParameterSet" else values)
+    return _bounded(values, max(_MOST_VALUES, len(parameters.content)))
 
 
 def _dictionary_in(content: str) -> tuple[Any, str]:
@@ -161,7 +164,7 @@ _EXACT = frozenset(("JSONParameterSet", "str"))
 #: The parameter set types of Sumatra 0.8.1, and the two that stand for having none.
 TYPES = frozenset(_READERS)
 
-#: More values than this in one set is an attack (an alias bomb), not parameters.
+#: More values than this in one set, and than its text has characters, is an alias bomb.
 _MOST_VALUES = 1_000_000
 _MOST_LEVELS = 200
 #: Python reads and writes integers of 4,300 digits at the most.
@@ -194,9 +197,9 @@ _known: dict[bytes, Any] = {}
 _SMALL, _MOST_KNOWN = 400, 2000
 
 
-def _bounded(value: Any) -> Any:
+def _bounded(value: Any, most: int = _MOST_VALUES) -> Any:
     try:
-        return _plain(value, [_MOST_VALUES])
+        return _plain(value, [most])
     except RecursionError as exc:
         raise RecordUnusable("values are nested too deeply") from exc
 
@@ -204,7 +207,7 @@ def _bounded(value: Any) -> Any:
 def _plain(value: Any, budget: list[int]) -> Any:
     budget[0] -= 1 + (len(value) // 100 if isinstance(value, str) else 0)
     if budget[0] < 0:
-        raise RecordUnusable(f"more than {_MOST_VALUES:,} values")
+        raise RecordUnusable("it has far more values than its text")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -218,6 +221,8 @@ def _plain(value: Any, budget: list[int]) -> Any:
         return [_plain(item, budget) for item in value]
     if isinstance(value, dict):
         named = {name(key): _plain(item, budget) for key, item in value.items()}
+        if len(named) < len(value):
+            raise RecordUnusable("two of its names are the same as text")
         return {word: named[word] for word in sorted(named)}
     if isinstance(value, (set, frozenset)):
         return ["\0s", *sorted((_plain(item, budget) for item in value), key=repr)]

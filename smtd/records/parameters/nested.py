@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from inspect import signature
 from typing import Any
 
 from smtd.errors import RecordUnusable
@@ -23,18 +24,57 @@ def write(values: dict[str, Any]) -> str:
     return literal.write(values)
 
 
+def arguments(call: Call) -> dict[str, Any]:
+    """Return the arguments by name, as the constructor of the package `parameters` 0.2.1 takes them.
+
+    Raises RecordUnusable for those that it would not take.
+    """
+    try:
+        bound = _SIGNATURES[call.name].bind(*call.arguments, **dict(call.keywords))
+    except TypeError as exc:
+        raise RecordUnusable(f"{literal.write(call)} cannot be made: {exc}") from exc
+    bound.apply_defaults()
+    words: dict[str, Any] = bound.arguments
+    words |= words.pop("others", {})
+    if call.name == "ParameterRange":
+        _check_range(call, words)
+    return words
+
+
+def _check_range(call: Call, words: dict[str, Any]) -> None:
+    """Refuse what cannot be gone through, or shuffled."""
+    kinds = (list,) if words["shuffle"] else (list, tuple, dict, set)
+    if not isinstance(words["value"], kinds) or isinstance(words["value"], Call) or not words["value"]:
+        raise RecordUnusable(f"{literal.write(call)} cannot be made: it has no values to go through")
+
+
+_SIGNATURES = {
+    "ParameterRange": signature(lambda value, units=None, name="", shuffle=False: None),
+    "ref": signature(lambda reference: None),
+    "NormalDist": signature(lambda mean=0.0, std=1.0: None),
+    "UniformDist": signature(lambda min=0.0, max=1.0: None),
+    "GammaDist": signature(lambda mean=None, std=None, repr_mode="ms", **others: None),
+}
+
+
 def gamma(call: Call) -> tuple[float, float]:
     """Return `a` and `b` of a GammaDist however it was written (parameters/random.py)."""
-    words = dict(zip(("mean", "std"), call.arguments, strict=False)) | dict(call.keywords)
-    mean = words.get("mean", words.get("m"))
-    std = words.get("std", words.get("s"))
+    words = arguments(call)
+    mean = words.get("m") if words["mean"] is None else words["mean"]
+    std = words.get("s") if words["std"] is None else words["std"]
     if mean is None and std is None:
-        return float(words.get("a", 1.0)), float(words.get("b", 1.0))
-    mean, std = float(mean or 0.0), float(1.0 if std is None else std)
+        return _number(words.get("a", 1.0)), _number(words.get("b", 1.0))
+    mean, std = _number(0.0 if mean is None else mean), _number(1.0 if std is None else std)
     if not mean or not std:
         raise RecordUnusable(f"{literal.write(call)} has no shape and scale")
     a = mean**2 / std**2
     return a, mean / a
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 def meaning(value: Any) -> Any:
@@ -45,8 +85,8 @@ def meaning(value: Any) -> Any:
     """
     if isinstance(value, Call):
         try:
-            return _distribution(value)
-        except (TypeError, ValueError, ArithmeticError, KeyError) as exc:
+            return {"\0call": [value.name, *_said(value)]}
+        except (TypeError, ValueError, ArithmeticError) as exc:
             raise RecordUnusable(f"{value.name} has no such arguments ({exc})") from exc
     if isinstance(value, dict):
         return {name: meaning(item) for name, item in value.items()}
@@ -55,22 +95,13 @@ def meaning(value: Any) -> Any:
     return value
 
 
-_ORDER: dict[str, dict[str, Any]] = {
-    "NormalDist": {"mean": 0.0, "std": 1.0},
-    "UniformDist": {"min": 0.0, "max": 1.0},
-    "ref": {"reference": None},
-    "ParameterRange": {"value": None, "units": None, "name": "", "shuffle": False},
-}
-
-
-def _distribution(call: Call) -> dict[str, Any]:
+def _said(call: Call) -> list[Any]:
     if call.name == "GammaDist":
         a, b = gamma(call)
-        return {"\0call": [call.name, f"{a * b:f}", f"{b * math.sqrt(a):f}"]}
-    words = _ORDER[call.name] | dict(zip(_ORDER[call.name], call.arguments, strict=False))
-    words |= dict(call.keywords)
+        return [f"{a * b:f}", f"{b * math.sqrt(a):f}"]
+    words = arguments(call)
     if call.name == "ParameterRange":
-        return {"\0call": [call.name, meaning(words["value"]), words["units"]]}
+        return [meaning(words["value"]), words["units"] or None]
     if call.name == "ref":
-        return {"\0call": [call.name, words["reference"]]}
-    return {"\0call": [call.name, *(float(words[word]) for word in _ORDER[call.name])]}
+        return [words["reference"]]
+    return [_number(value) for value in words.values()]

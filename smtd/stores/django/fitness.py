@@ -65,12 +65,30 @@ def _check_parameters(parameters: Parameters) -> None:
 
 
 def _check_nested(values: Any, text: str) -> None:
-    if not values:
-        raise RecordUnusable("Sumatra cannot read an empty NTParameterSet from a database")
+    if not _has_scheme(text):
+        raise RecordUnusable(
+            "Sumatra cannot read an NTParameterSet that is empty, or has a / or a # in its first name"
+        )
     if literal.names_in(text) & {"nan", "inf"}:
         raise RecordUnusable("Sumatra cannot read nan or inf in an NTParameterSet")
-    if _RESERVED & set(_names(values)):
+    names = _names(values)
+    if _RESERVED & set(names):
         raise RecordUnusable("Sumatra allows no parameter called 'parameters' or 'names'")
+    if not all(isinstance(name, str) and "." not in name for name in names):
+        raise RecordUnusable(
+            "Sumatra allows no parameter in an NTParameterSet whose name is no word or has a dot"
+        )
+
+
+def _has_scheme(text: str) -> bool:
+    """Would Python take *text* for an address of some sort?
+
+    The package `parameters` asks `urlopen` first, and goes on only if the answer is that nobody
+    opens addresses of this sort; that there is no sort is an error of another type.
+    """
+    address = text.rpartition("#")[0] or text
+    scheme, colon, _ = address.partition(":")
+    return bool(colon) and "/" not in scheme
 
 
 def _names(values: Any) -> list[Any]:

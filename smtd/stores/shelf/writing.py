@@ -151,14 +151,12 @@ def _nested_value(value: Any) -> Any:
 
 
 def _range(call: Call) -> Inert:
-    words = dict(zip(("value", "units", "name"), call.arguments, strict=False)) | dict(call.keywords)
+    words = nested.arguments(call)
     values = list(words["value"])
-    if not values:
-        raise RecordUnusable("a ParameterRange without values")
     state = {
-        "name": words.get("name") or "",
+        "name": words["name"] or "",
         "value": values[0],
-        "units": words.get("units"),
+        "units": words["units"],
         "type": _type(values[0]),
         "_values": values,
         "_iter_values": iter(values),
@@ -167,21 +165,23 @@ def _range(call: Call) -> Inert:
 
 
 def _reference(call: Call) -> Inert:
-    (path,) = call.arguments
+    path = nested.arguments(call)["reference"]
     return inert.new("parameters", "ParameterReference", {"reference_path": path, "operations": []})
 
 
 def _gamma(call: Call) -> Inert:
     a, b = nested.gamma(call)
-    mode = dict(call.keywords).get("repr_mode", "ms")
-    state = {"repr_mode": mode, "params": {"a": a, "b": b}, "dist_name": "GammaDist"}
+    state = {
+        "repr_mode": nested.arguments(call)["repr_mode"],
+        "params": {"a": a, "b": b},
+        "dist_name": "GammaDist",
+    }
     return inert.new("parameters.random", "GammaDist", state)
 
 
-def _two(name: str, words: dict[str, float], extra: dict[str, Any]) -> Callable[[Call], Inert]:
+def _two(name: str, **extra: Any) -> Callable[[Call], Inert]:
     def make(call: Call) -> Inert:
-        given = dict(zip(words, call.arguments, strict=False)) | dict(call.keywords)
-        state = {"params": words | given, "dist_name": name, **extra}
+        state = {"params": nested.arguments(call), "dist_name": name, **extra}
         return inert.new("parameters.random", name, state)
 
     return make
@@ -191,12 +191,8 @@ _CALLS: dict[str, Callable[[Call], Inert]] = {
     "ParameterRange": _range,
     "ref": _reference,
     "GammaDist": _gamma,
-    "NormalDist": _two("NormalDist", {"mean": 0.0, "std": 1.0}, {}),
-    "UniformDist": _two(
-        "UniformDist",
-        {"min": 0.0, "max": 1.0},
-        {"return_type": inert.stand_in(Ref("builtins", "float"))},
-    ),
+    "NormalDist": _two("NormalDist"),
+    "UniformDist": _two("UniformDist", return_type=inert.stand_in(Ref("builtins", "float"))),
 }
 
 
