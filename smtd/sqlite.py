@@ -114,6 +114,12 @@ async def connect(path: str, *, patience: float = 10.0) -> AsyncIterator[Connect
             await db.close()
 
 
+def script(text: str) -> list[str]:
+    """Return the statements of *text*, whose comments are whole lines."""
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    return [statement.strip() for statement in lines.split(";\n") if statement.strip()]
+
+
 def _lenient(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 

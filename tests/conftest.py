@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tests.command import Smtd
@@ -28,6 +30,17 @@ collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.p
 def anyio_backend() -> str:
     """aiosqlite and aiohttp work on asyncio only."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def loop_is_never_blocked() -> Iterator[None]:
+    """A call of smtd's that could hold the event loop up is an error."""
+    with blockbuster_ctx("smtd") as buster:
+        for function in buster.functions.values():
+            # Tests make locations wherever they like; smtd does so in threads, where it looks for them.
+            function.can_block_in("smtd/stores/locations.py", "__post_init__")
+            function.can_block_in("tests/engine/world.py", "journal")
+        yield
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import click
 
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan
-from smtd.stores.locations import find
+from smtd.stores.locations import Location, find
 from smtd.stores.registry import open_store
 
 
 def run(name: str, projects: tuple[str, ...], *, as_json: bool) -> int:
     """Print the records of a store, newest first, and return the exit code."""
     location = find(name)
-    scan, records = anyio.run(partial(_read, name, projects))
+    scan, records = anyio.run(partial(_read, location, projects))
     if as_json:
         click.echo(json.dumps({"location": str(location), "projects": _json(scan, records)}))
     else:
@@ -27,8 +27,8 @@ def run(name: str, projects: tuple[str, ...], *, as_json: bool) -> int:
     return 1 if scan.unreadable else 0
 
 
-async def _read(name: str, projects: tuple[str, ...]) -> tuple[Scan, dict[Key, Record]]:
-    async with open_store(find(name)) as store:
+async def _read(location: Location, projects: tuple[str, ...]) -> tuple[Scan, dict[Key, Record]]:
+    async with open_store(location) as store:
         scan = await store.scan(frozenset(projects) or None)
         return scan, await store.read(list(scan.digests))
 

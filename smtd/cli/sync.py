@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import click
+from anyio import to_thread
 
 from smtd.cli import show
 from smtd.cli.state import configuration, state_directory
@@ -60,14 +61,14 @@ def run(request: Request, *, as_json: bool) -> int:
 
 async def sync(request: Request, progress: Progress) -> PairReport:
     """Run one cycle of the pair that *request* names."""
-    locations = _locations(request)
+    locations = await to_thread.run_sync(_locations, request)
     policy = Policy(
         projects=_projects(request, locations),
         mode=Mode(request.mode),
         propagate_deletes=request.deletes == "propagate",
         hold_unfinished=request.unfinished == "hold",
     )
-    directory = state_directory(request.state, configuration(request.config))
+    directory = await to_thread.run_sync(_state_directory, request)
     async with open_journal(directory) as journal:
         if await _known_the_other_way_round(journal, locations):
             policy = Policy(
@@ -87,13 +88,17 @@ async def _sync(
         open_store(locations.right) as right,
     ):
         for location in (locations.left, locations.right):
-            if location.is_missing and await known.has_agreed():
+            if await known.has_agreed() and await to_thread.run_sync(location.is_missing):
                 raise StoreUnreachable(
                     f"{location} is missing, though it was synced before; bring it back, or sync"
                     " with another --state to fill a new store"
                 )
         pair = Pair(f"{request.left} {request.right or '.'}", Both(left, right), known, policy)
         return await cycle.run(pair, dry_run=request.dry_run, progress=progress)
+
+
+def _state_directory(request: Request) -> Path:
+    return state_directory(request.state, configuration(request.config))
 
 
 def _locations(request: Request) -> Both[Location]:

@@ -20,7 +20,7 @@ from anyio import CancelScope, to_thread
 from smtd.errors import JournalError
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
-from smtd.sqlite import Connection, Row, connect
+from smtd.sqlite import Connection, Row, connect, script
 
 #: Raise this with any change of schema.sql, and add a migration.
 VERSION = 1
@@ -122,14 +122,13 @@ async def _prepare(db: Connection, path: Path) -> None:
         return
     if version:
         raise JournalError(f"the journal {path} was made by a newer smtd (version {version}); use that one")
-    text = files(__package__).joinpath("schema.sql").read_text("utf-8")
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    text = await to_thread.run_sync(files(__package__).joinpath("schema.sql").read_text, "utf-8")
     with CancelScope(shield=True):
         async with db.transaction():
             if await db.value("PRAGMA user_version") == 0:
-                await db.run_script(part for part in lines.split(";\n") if part.strip())
+                await db.run_script(script(text))
                 await db.run(f"PRAGMA user_version = {VERSION}")
-    os.chmod(path, 0o600)
+    await to_thread.run_sync(os.chmod, path, 0o600)
 
 
 @contextmanager

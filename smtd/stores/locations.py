@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -25,28 +25,34 @@ class Location:
     """A store that was found, or the place of one that is to be made.
 
     *path* is the SQLite file, or the path of a shelf as Sumatra names it: without the endings
-    that its backend adds. *project* is the Sumatra project that led here.
+    that its backend adds. *project* is the Sumatra project that led here. *name* is the path
+    without symbolic links, as it was when the location was made, which blocks for a moment.
     """
 
     kind: Kind
     path: Path
     project: str | None = None
+    name: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.kind is Kind.DUMB:
+            name = Path(f"{self.path}.dat").resolve().with_suffix("")
+        else:
+            name = self.path.resolve()
+        object.__setattr__(self, "name", str(name))
 
     @property
     def identity(self) -> str:
         """The same for every name of the same files, and another if they become another kind."""
-        return f"{self.kind.name.lower()}:{self}"
+        return f"{self.kind.name.lower()}:{self.name}"
 
-    @property
     def is_missing(self) -> bool:
-        """Whether none of its files is there."""
+        """Say whether none of its files is there. Blocks."""
         endings = _DUMB_ENDINGS if self.kind is Kind.DUMB else ("",)
         return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
 
     def __str__(self) -> str:
-        if self.kind is Kind.DUMB:
-            return str(Path(f"{self.path}.dat").resolve().with_suffix(""))
-        return str(self.path.resolve())
+        return self.name
 
 
 #: Names by which a store that is not there yet may be asked for.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.resources import files
 
+from smtd.sqlite import script
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
 
 PREFIX = "django_store_"
@@ -117,7 +118,5 @@ INSERT_RECORD = (
 
 
 def statements(dialect: str) -> list[str]:
-    """Return the statements that make all tables and indexes in *dialect*."""
-    text = files(__package__).joinpath(f"{dialect}.sql").read_text("utf-8")
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
-    return [statement.strip() for statement in lines.split(";\n") if statement.strip()]
+    """Return the statements that make all tables and indexes in *dialect*. Blocks."""
+    return script(files(__package__).joinpath(f"{dialect}.sql").read_text("utf-8"))

@@ -31,7 +31,7 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.is_new = not _has_content(path)
+        self.is_new = False
         #: Grows whenever another file is found at the path: what was learned of the old one is void.
         self.generation = 0
         self._files = (path, Path(f"{path}-wal"))
@@ -42,6 +42,7 @@ class SqliteFile:
         self._version: int | None = None
 
     async def __aenter__(self) -> SqliteFile:
+        self.is_new = not await to_thread.run_sync(_has_content, self.path)
         return self
 
     async def __aexit__(
@@ -86,19 +87,20 @@ class SqliteFile:
         if await self.connection() is not None:
             return
         db = await self._connect()
-        now = rows.moment(datetime.now(timezone.utc))
+        statements = await to_thread.run_sync(schema.statements, self.dialect)
         async with db.transaction():
             made = await _is_empty(db)
             if made:
-                await self._create_tables(db, now)
+                await self._create_tables(db, statements)
         if not made:  # another smtd was quicker
             await self.connection()
             return
         self._db, self.is_new = db, True
         self._version = await self._data_version()
 
-    async def _create_tables(self, db: Connection, now: str) -> None:
-        await db.run_script(schema.statements(self.dialect))
+    async def _create_tables(self, db: Connection, statements: list[str]) -> None:
+        now = rows.moment(datetime.now(timezone.utc))
+        await db.run_script(statements)
         await db.run_many(
             "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, ?)",
             [(app, name, now) for app, name in schema.MIGRATIONS],
