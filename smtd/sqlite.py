@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import aiosqlite
+import anyio
 from anyio import CancelScope
 
 Row: TypeAlias = tuple[Any, ...]
-PAGE = 1000
 
 
 class Connection:
@@ -23,6 +23,7 @@ class Connection:
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
+        self._one_transaction = anyio.Lock()
 
     @property
     def raw(self) -> aiosqlite.Connection:
@@ -43,11 +44,8 @@ class Connection:
         return rows
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        rows: list[Row] = []
-        async with self._db.execute(sql, parameters) as cursor:
-            while page := await cursor.fetchmany(PAGE):
-                rows.extend(tuple(row) for row in page)
-        return rows
+        """One crossing to the thread and back, cursor and all."""
+        return list(await self._db.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the first column of the first row, or None if there is no row."""
@@ -76,18 +74,19 @@ class Connection:
     async def transaction(self, kind: str = "IMMEDIATE") -> AsyncIterator[None]:
         """Commit what is done inside as one, or nothing of it.
 
-        Shielded from cancellation: await nothing inside but this connection, and keep it
-        short.
+        Tasks that share the connection take turns. Shielded from cancellation once it has
+        begun: await nothing inside but this connection, and keep it short.
         """
-        with CancelScope(shield=True):
-            await self.run(f"BEGIN {kind}")
-            try:
-                yield
-                await self.run("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    await self.run("ROLLBACK")
-                raise
+        async with self._one_transaction:
+            with CancelScope(shield=True):
+                await self.run(f"BEGIN {kind}")
+                try:
+                    yield
+                    await self.run("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        await self.run("ROLLBACK")
+                    raise
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 #: Inside a package anything goes but an import cycle.
 RANKS = [
     {"smtd.errors", "smtd.notify"},
-    {"smtd.records", "smtd.sqlite", "smtd.signature"},
+    {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather"},
     {"smtd.merge", "smtd.config", "smtd.status", "smtd.stores.base"},
     {"smtd.journal", "smtd.control.protocol"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django", "smtd.stores.http"}

@@ -215,8 +215,10 @@ class Executor:
         edit of a person who was quicker than the reading; it is carried by the next look.
         Other provenance is nobody's edit: then the store altered it, and that is reported.
         """
-        digest = _digest(back)
-        if digest == write.digest or write.record is None or back is None:
+        if write.record is None or back is None:
+            return None
+        digest = write.digest if canonical.identical(write.record, back) else _digest(back)
+        if digest == write.digest:
             return digest
         changed = canonical.differences(write.record, back)
         if not set(changed) & set(PROVENANCE):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-import anyio
 import msgspec
 
 from smtd.engine import plan as planning
@@ -13,7 +13,7 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
 from smtd.engine.recover import recover
 from smtd.engine.report import Failure, PairReport, blank
-from smtd.errors import SmtdError
+from smtd.gather import gather
 from smtd.merge import guards
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
@@ -87,23 +87,8 @@ async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_ru
 
 async def _scanned(pair: Pair) -> Both[Scan]:
     """Scan both sides at once."""
-    found: dict[Side, Scan] = {}
-
-    errors: list[SmtdError] = []
-
-    async def scan(side: Side) -> None:
-        try:
-            found[side] = await pair.stores[side].scan(pair.policy.projects)
-        except SmtdError as exc:  # one plain error for the caller, not a group of one
-            errors.append(exc)
-            group.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as group:
-        for side in SIDES:
-            group.start_soon(scan, side)
-    if errors:
-        raise errors[0]
-    return Both(found[Side.LEFT], found[Side.RIGHT])
+    left, right = await gather([partial(pair.stores[side].scan, pair.policy.projects) for side in SIDES])
+    return Both(left, right)
 
 
 async def _lost(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> dict[Key, Written]:

@@ -58,6 +58,14 @@ def meaning(parameters: Parameters) -> Any:
     return _meaning(parameters.type, parameters.content)
 
 
+def check(parameters: Parameters) -> None:
+    """Raise RecordUnusable as `meaning` does; quicker for JSON, all of which has a meaning."""
+    if parameters.type == "JSONParameterSet":
+        read(parameters)
+    else:
+        meaning(parameters)
+
+
 @lru_cache(maxsize=2048)
 def _meaning(type_name: str, content: str) -> Any:
     parameters = Parameters(type_name, content)
@@ -168,7 +176,7 @@ TYPES = frozenset(_READERS)
 _MOST_VALUES = 1_000_000
 _MOST_LEVELS = 200
 #: Python reads and writes integers of 4,300 digits at the most.
-_MOST_BITS = 14_000
+_MOST_BITS = (10**4300).bit_length()
 
 
 def plain(value: Any) -> Any:

@@ -57,7 +57,7 @@ def _check_component(what: str, value: Component, known: dict[str, str]) -> None
 def _check_parameters(parameters: Parameters) -> None:
     if parameters.type not in content.TYPES and parameters.type != "str":
         raise RecordUnusable(f"Sumatra 0.8.1 knows no parameters of type {parameters.type!r}")
-    content.meaning(parameters)  # refuses what Sumatra would run
+    content.check(parameters)  # refuses what Sumatra would run
     if parameters.type == "NTParameterSet":
         _check_nested(content.read(parameters), parameters.content)
     if parameters.type == "YAMLParameterSet" and not isinstance(content.read(parameters), dict):

@@ -69,7 +69,7 @@ def record(row: Sequence[Any], parts: Parts) -> Record:
     values["timestamp"] = _moment(values["timestamp"])
     parameters = Parameters(row[19], row[20])
     try:
-        content.meaning(parameters)
+        content.check(parameters)
     except RecordUnusable as exc:
         raise RecordUnusable(f"parameters: {exc}") from exc
     return Record(
@@ -138,6 +138,7 @@ def _data_key(path: str, digest: str, creation: str | None, metadata: str) -> Da
     return DataKey(path, digest, None if creation is None else _moment(creation), _metadata(metadata))
 
 
+@lru_cache(maxsize=1024)
 def _metadata(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
@@ -209,7 +210,8 @@ def columns(record: Record) -> Columns:
 
 def moment(value: datetime) -> str:
     """Return a time as Django writes it into SQLite: UTC, no fraction if it is zero."""
-    return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(" ")
+    utc = value if value.tzinfo is timezone.utc else value.astimezone(timezone.utc)
+    return utc.isoformat(" ")[: -len("+00:00")]
 
 
 def _executable_columns(value: Executable) -> tuple[Any, ...]:

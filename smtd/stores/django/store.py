@@ -26,7 +26,7 @@ from smtd.stores.django.writer import Insert, Update, Writer
 #: Records a transaction where `smt` may be working (measured: it then waits 35 ms at most).
 SHARED_BATCH = 100
 #: Records a transaction in a store that smtd has just made.
-FRESH_BATCH = 2000
+FRESH_BATCH = 5000
 
 
 class DjangoStore:
@@ -203,7 +203,7 @@ def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
     for row in found:
         if isinstance(row.record, Record):
             first = records.setdefault(row.key, row.record)
-            if canonical.digest(first) != canonical.digest(row.record):
+            if first is not row.record and canonical.digest(first) != canonical.digest(row.record):
                 ambiguous.add(row.key)
     return {key: record for key, record in records.items() if key not in ambiguous}
 

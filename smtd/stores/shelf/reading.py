@@ -7,6 +7,7 @@ kept whole in `Record.opaque`.
 from __future__ import annotations
 
 import datetime
+import marshal
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -197,10 +198,7 @@ def _repository(value: Any) -> Repository:
 def _component(value: Any) -> Component:
     if not isinstance(value, Inert) or not isinstance(value.state, dict) or value.args:
         raise Beyond
-    parameters = _plain(value.state)
-    if not is_plain(parameters):
-        raise Beyond
-    return Component(_class_name(value), parameters)
+    return Component(_class_name(value), _writable(value.state))
 
 
 _DEPENDENCY = ("name", "path", "version", "diff", "source")
@@ -220,13 +218,14 @@ def _dependency(value: Any) -> Dependency:
 
 def _data_key(value: Any) -> DataKey:
     state, more = _state(value, frozenset(("path", "digest", "creation", "metadata")))
-    path, digest, metadata = state.get("path"), state.get("digest"), _plain(state.get("metadata"))
-    if not isinstance(path, str) or not isinstance(digest, str) or not isinstance(metadata, dict):
+    path, digest, metadata = state.get("path"), state.get("digest"), state.get("metadata")
+    if isinstance(metadata, Inert):
+        metadata = _plain(metadata)
+    path, digest = _text(path), _text(digest)
+    if path is None or digest is None or not isinstance(metadata, dict):
         raise Beyond
     named = {content.name(key): item for key, item in metadata.items()}
-    if not is_plain([path, digest, named]):
-        raise Beyond
-    found = DataKey(path, digest, _creation(state.get("creation")), named)
+    found = DataKey(path, digest, _creation(state.get("creation")), _writable(named))
     if more or named.keys() != metadata.keys():
         raise _Partly(found)
     return found
@@ -349,6 +348,41 @@ _MOST_VALUES = 200_000
 def _plain(value: Any) -> Any:
     """Return *value* without Inert objects. Raises Beyond if it has no plain form."""
     return _walk(value, [_MOST_VALUES])
+
+
+def _writable(value: Any) -> Any:
+    """Return *value* as `_plain` does. Raises Beyond also for what no text or number can say.
+
+    The same flat dictionaries (a data store, the metadata of a file) come with one record after
+    another: their marshalled bytes tell types and order exactly. What is not flat may be without
+    bounds when it is written out.
+    """
+    if type(value) is not dict or not _is_flat(value):
+        return _walked(value)
+    written = marshal.dumps(value, 2)
+    found = _known.get(written)
+    if found is None:
+        found = _walked(value)
+        if len(written) <= _SMALL and len(_known) < _MOST_KNOWN:
+            _known[written] = found
+    return found
+
+
+def _is_flat(value: dict[Any, Any]) -> bool:
+    return _NAME.issuperset(map(type, value)) and _FLAT.issuperset(map(type, value.values()))
+
+
+_known: dict[bytes, Any] = {}
+_SMALL, _MOST_KNOWN = 400, 2000
+_NAME = frozenset((str,))
+_FLAT = frozenset((str, int, float, bool, type(None)))
+
+
+def _walked(value: Any) -> Any:
+    found = _plain(value)
+    if not is_plain(found):
+        raise Beyond
+    return found
 
 
 def _walk(value: Any, budget: list[int]) -> Any:

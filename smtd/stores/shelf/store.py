@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Protocol, TypeVar
@@ -15,6 +17,7 @@ import msgspec
 from anyio import to_thread
 
 from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
+from smtd.gather import gather
 from smtd.records import canonical
 from smtd.records.record import Key, Record, decode, encode
 from smtd.signature import NotSettled
@@ -25,6 +28,8 @@ from smtd.stores.shelf import worker
 ATTEMPTS = 5
 #: Up to so many records are asked for by their labels; the whole project is not looked at then.
 FEW = 100
+#: Bytes of a pickle from which on it pays to load it in one more process.
+LARGE = 2_000_000
 Answer = TypeVar("Answer", worker.Records, worker.Written)
 
 
@@ -156,8 +161,10 @@ class ShelfStore:
         if cached is not None and cached[0] == pickle:
             return cached[1]
         few = None if labels is None or len(labels) > FEW else list(labels)
-        answer = await self._ask(project, worker.Read(pickle, few), worker.Records)
-        found = {held.label: held for held in answer.held}
+        shares = 1 if few is not None else _shares(pickle)
+        asked = [worker.Read(pickle, few, share, shares) for share in range(shares)]
+        answers = await gather([partial(self._ask, project, read, worker.Records) for read in asked])
+        found = {held.label: held for answer in answers for held in answer.held}
         if few is None:
             self._held[project] = (pickle, found)
         return found
@@ -234,6 +241,11 @@ class ShelfStore:
             raise StoreRefused(f"{where} cannot be read: {answer.problem}; restore it from a backup")
         assert isinstance(answer, expected)
         return answer
+
+
+def _shares(pickle: bytes) -> int:
+    """Return how many processes read the records of a pickle together, each of them a share."""
+    return max(1, min(len(pickle) // LARGE, os.cpu_count() or 1, 4))
 
 
 def _size(request: worker.Read | worker.Write) -> int:

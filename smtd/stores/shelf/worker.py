@@ -22,10 +22,15 @@ from smtd.stores.shelf import inert, reading, writing
 
 
 class Read(msgspec.Struct, tag=True):
-    """Ask for the records in the pickle of one project, or only those of *labels*."""
+    """Ask for the records in the pickle of one project, or only those of *labels*.
+
+    Of all those, only every *shares*-th, from number *share* on: the others are for other processes.
+    """
 
     pickle: bytes
     labels: list[str] | None = None
+    share: int = 0
+    shares: int = 1
 
 
 class Wish(msgspec.Struct):
@@ -100,7 +105,8 @@ def answer(request: Read | Write) -> Records | Written | Failed:
         project = {} if request.pickle is None else _project(request.pickle)
         if isinstance(request, Read):
             wanted = project if request.labels is None else project.keys() & set(request.labels)
-            return Records([_held(label, project[label]) for label in wanted])
+            mine = list(wanted)[request.share :: request.shares]
+            return Records([_held(label, project[label]) for label in mine])
         results = [_fulfil(project, wish) for wish in request.wishes]
         changed = "" in results
         return Written(inert.dump(project) if changed else None, results)

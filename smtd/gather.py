@@ -1,0 +1,38 @@
+"""Several calls at once, with one plain error."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import anyio
+
+from smtd.errors import SmtdError
+
+T = TypeVar("T")
+
+
+async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Return what *calls* return, in their order.
+
+    The first SmtdError of any of them cancels the others and is raised as it is, so that the
+    caller need not take a group of one apart.
+    """
+    if len(calls) == 1:
+        return [await calls[0]()]
+    results: dict[int, T] = {}
+    errors: list[SmtdError] = []
+
+    async def run(number: int) -> None:
+        try:
+            results[number] = await calls[number]()
+        except SmtdError as exc:
+            errors.append(exc)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for number in range(len(calls)):
+            group.start_soon(run, number)
+    if errors:
+        raise errors[0]
+    return [results[number] for number in range(len(calls))]
