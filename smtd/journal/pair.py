@@ -168,17 +168,20 @@ class PairJournal:
             return
         number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
         keys = [(self._pair, write.side.value, *write.key) for write in landed]
-        same_key = "pair = ?1 AND side = ?2 AND project = ?3 AND label = ?4"
+        same_key = "pair = ? AND side = ? AND project = ? AND label = ?"
         await self._db.run_many(
-            "INSERT INTO written VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce((SELECT restored + 1"
-            f" FROM written WHERE {same_key} AND after_digest = ?7 AND number ="
+            "INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT restored + 1"
+            f" FROM written WHERE {same_key} AND after_digest = ? AND number ="
             f" (SELECT max(number) FROM written WHERE {same_key})), 0))",
-            [(*key, number, write.before, write.after) for key, write in zip(keys, landed, strict=True)],
+            [
+                (*key, number, write.before, write.after, *key, write.after, *key)
+                for key, write in zip(keys, landed, strict=True)
+            ],
         )
         await self._db.run_many(
             f"DELETE FROM written WHERE {same_key} AND number NOT IN"
             f" (SELECT number FROM written WHERE {same_key} ORDER BY number DESC LIMIT {_WRITES_KEPT})",
-            keys,
+            [(*key, *key) for key in keys],
         )
 
     async def _agree(self, agreements: Sequence[Agreement]) -> None:
