@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import tomli
@@ -44,6 +45,11 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: str | None = None
     password_env: str | None = None
     credential: str | None = None
+    ca_file: str | None = None
+    verify_tls: bool = True
+    verify_interval: str = "1h"
+    timezone: str | None = None
+    python: str | None = None
     poll_interval: str = "30s"
 
     def __repr__(self) -> str:
@@ -106,6 +112,15 @@ def load(path: Path) -> Config:
     return msgspec.convert(document, Config)
 
 
+def is_timezone(name: str) -> bool:
+    """Say whether this machine knows a time zone called *name*."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 def seconds(text: str) -> float:
     """Return the seconds of a duration such as "30s". Raises ValueError for other text."""
     found = _DURATION.match(text)
@@ -165,11 +180,14 @@ def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
 
 
 def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
-    """Yield the durations and shares that cannot be read."""
-    for section, name in (("stores", "poll_interval"), ("pairs", "settle")):
+    """Yield the durations, shares and time zones that cannot be read."""
+    for section, name in (("stores", "poll_interval"), ("stores", "verify_interval"), ("pairs", "settle")):
         for key, table in _tables(document, section).items():
             if isinstance(text := table.get(name), str) and not _DURATION.match(text):
                 yield (section, key, name), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
+    for key, table in _tables(document, "stores").items():
+        if isinstance(zone := table.get("timezone"), str) and not is_timezone(zone):
+            yield ("stores", key, "timezone"), f"{zone!r} is not a time zone such as 'Europe/Paris'"
     for pair, table in _tables(document, "pairs").items():
         limit = table.get("max_deletes")
         share = limit.get("share") if isinstance(limit, dict) else None

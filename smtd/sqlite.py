@@ -11,6 +11,8 @@ import aiosqlite
 import anyio
 from anyio import CancelScope
 
+from smtd.errors import StoreError, StoreRefused, StoreUnreachable
+
 Row: TypeAlias = tuple[Any, ...]
 
 
@@ -39,7 +41,7 @@ class Connection:
                 if "decode" not in str(exc):
                     raise
                 # One text that is not Unicode must not keep all others back.
-                self._db.text_factory = _lenient
+                self._db.text_factory = lenient
                 rows = await self._fetch(sql, parameters)
         return rows
 
@@ -119,10 +121,20 @@ def script(text: str) -> list[str]:
     return [statement.strip() for statement in lines.split(";\n") if statement.strip()]
 
 
-def _lenient(text: bytes) -> str:
+def lenient(text: bytes) -> str:
+    """Decode a text of a database that may not be Unicode: what is not shows as lone surrogates."""
     return text.decode("utf-8", "surrogateescape")
 
 
 def is_busy(exc: sqlite3.Error) -> bool:
     """Say whether *exc* only means that another process holds the lock."""
     return isinstance(exc, sqlite3.OperationalError) and "locked" in str(exc)
+
+
+def translated(exc: sqlite3.Error, location: str) -> StoreError:
+    """Return what SQLite says of the store at *location* as an error that says whose turn it is."""
+    if is_busy(exc):
+        return StoreUnreachable(f"{location} is locked by another program; try again later")
+    if isinstance(exc, sqlite3.OperationalError):
+        return StoreUnreachable(f"{location} cannot be used: {exc}")
+    return StoreRefused(f"{location} is damaged ({exc}); restore it from a backup")

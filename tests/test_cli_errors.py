@@ -72,8 +72,8 @@ ERRORS = [
     (["sync", "a.sqlite", "./a.sqlite"], "are the same store; name two different ones", 2),
     (["sync", "a.sqlite"], "project", 2),
     (
-        ["sync", f"https://ada:{SECRET}@lab.example/", "b.sqlite"],
-        "https:// locations are not supported",
+        ["sync", f"https://ada:{SECRET}@lab.example/?page=2", "b.sqlite"],
+        "this is no address of a Sumatra Server; one looks like https://host/records/",
         2,
     ),
     (["list", f"postgres://ada:{SECRET}@db.example/x"], "postgres:// locations are not supported yet", 2),

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
+from smtd.cli.state import configuration
+from smtd.cli.stores import located
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan
-from smtd.stores.locations import Location, find
+from smtd.stores.locations import Location
 from smtd.stores.registry import open_store
 
 
-def run(name: str, projects: tuple[str, ...], *, as_json: bool) -> int:
+def run(
+    name: str, projects: tuple[str, ...], *, timezone: str | None, config: Path | None, as_json: bool
+) -> int:
     """Print the records of a store, newest first, and return the exit code."""
-    location = find(name)
+    location = located(name, configuration(config), timezone)
     scan, records = anyio.run(partial(_read, location, projects))
     if as_json:
         click.echo(json.dumps({"location": str(location), "projects": _json(scan, records)}))

@@ -11,6 +11,11 @@ import click
 from smtd import __version__
 from smtd.errors import SmtdError
 
+_TIMEZONE = click.option(
+    "--timezone",
+    metavar="ZONE",
+    help="Where the clocks of Sumatra before 0.8 stood, such as Europe/Paris. [default: as this machine's]",
+)
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
@@ -66,6 +71,12 @@ def main(ctx: click.Context, config: Path | None) -> None:
     show_default=True,
     help="Whether a record waits until its run is over.",
 )
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read every record of a server again, to see edits that were made there. [default: in turns]",
+)
+@_TIMEZONE
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--state", metavar="DIR", type=click.Path(path_type=Path), help="Where the journal is kept.")
@@ -73,8 +84,9 @@ def main(ctx: click.Context, config: Path | None) -> None:
 def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **options: Any) -> None:
     """Bring LEFT and RIGHT in sync, once.
 
-    LEFT and RIGHT are project directories, shelves or SQLite files. Without RIGHT: the store of
-    the current Sumatra project, and only that project. The pair is remembered, so that the next
+    LEFT and RIGHT are project directories, shelves, SQLite files, exports (.json), addresses of
+    Sumatra Servers (http://…, https://…), or names of configured stores. Without RIGHT: the store
+    of the current Sumatra project, and only that project. The pair is remembered, so that the next
     call carries edits and deletions too.
     """
     from smtd.cli.sync import Request, run
@@ -86,12 +98,16 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
 @main.command("list")
 @click.argument("location")
 @click.option("--project", "projects", multiple=True, metavar="NAME", help="Only this project; repeatable.")
+@_TIMEZONE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def list_records(location: str, projects: tuple[str, ...], as_json: bool) -> None:
+@click.pass_obj
+def list_records(
+    config: Path | None, /, location: str, projects: tuple[str, ...], timezone: str | None, as_json: bool
+) -> None:
     """List the records of the store at LOCATION."""
     from smtd.cli.listing import run
 
-    sys.exit(run(location, projects, as_json=as_json))
+    sys.exit(run(location, projects, timezone=timezone, config=config, as_json=as_json))
 
 
 @main.command()

@@ -58,7 +58,8 @@ def report(result: PairReport, seconds: float, *, dry_run: bool) -> None:
 def _counts(side: SideReport, dry_run: bool) -> str:
     counts = (("created", side.created), ("updated", side.updated), ("deleted", side.deleted))
     done = [f"{count} {what}" for what, count in counts if count]
-    return ("would be: " if dry_run and done else "") + (", ".join(done) or "unchanged")
+    unchanged = f"only read: {side.read_only}" if side.read_only else "unchanged"
+    return ("would be: " if dry_run and done else "") + (", ".join(done) or unchanged)
 
 
 def _list(kind: str, rows: list[tuple[str, str, str, str]]) -> None:

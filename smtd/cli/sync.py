@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from anyio import to_thread
 
 from smtd.cli import show
 from smtd.cli.state import configuration, state_directory
+from smtd.cli.stores import located
+from smtd.config import Config
 from smtd.engine import cycle
 from smtd.engine.apply import Progress
 from smtd.engine.pair import Pair, Policy
@@ -23,8 +25,8 @@ from smtd.engine.report import as_json as report_json
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.journal.journal import Journal, open_journal
 from smtd.merge.decide import Mode
-from smtd.merge.sides import Both
-from smtd.stores.locations import Location, current_project, find
+from smtd.merge.sides import SIDES, Both
+from smtd.stores.locations import Location
 from smtd.stores.registry import open_store
 
 
@@ -38,7 +40,9 @@ class Request:
     mode: str = "two-way"
     deletes: str = "propagate"
     unfinished: str = "hold"
+    verify: bool = False
     dry_run: bool = False
+    timezone: str | None = None
     state: Path | None = None
     config: Path | None = None
 
@@ -61,19 +65,19 @@ def run(request: Request, *, as_json: bool) -> int:
 
 async def sync(request: Request, progress: Progress) -> PairReport:
     """Run one cycle of the pair that *request* names."""
-    locations = await to_thread.run_sync(_locations, request)
+    config = await to_thread.run_sync(configuration, request.config)
+    locations = await to_thread.run_sync(_locations, request, config)
     policy = Policy(
         projects=_projects(request, locations),
         mode=Mode(request.mode),
         propagate_deletes=request.deletes == "propagate",
         hold_unfinished=request.unfinished == "hold",
+        verify_within=0.0 if request.verify else Policy().verify_within,
     )
-    directory = await to_thread.run_sync(_state_directory, request)
+    directory = state_directory(request.state, config)
     async with open_journal(directory) as journal:
         if await _known_the_other_way_round(journal, locations):
-            policy = Policy(
-                policy.projects, policy.mode.flipped, policy.propagate_deletes, policy.hold_unfinished
-            )
+            policy = replace(policy, mode=policy.mode.flipped)
             report = await _sync(journal, locations.swapped, policy, request, progress)
             return report.swapped
         return await _sync(journal, locations, policy, request, progress)
@@ -93,21 +97,23 @@ async def _sync(
                     f"{location} is missing, though it was synced before; bring it back, or sync"
                     " with another --state to fill a new store"
                 )
-        pair = Pair(f"{request.left} {request.right or '.'}", Both(left, right), known, policy)
+        pair = Pair(_name(request, locations), Both(left, right), known, policy)
         return await cycle.run(pair, dry_run=request.dry_run, progress=progress)
 
 
-def _state_directory(request: Request) -> Path:
-    return state_directory(request.state, configuration(request.config))
-
-
-def _locations(request: Request) -> Both[Location]:
-    left = find(request.left)
-    named = request.right
-    right = current_project(Path.cwd()) if named is None else find(named, may_be_new=True)
+def _locations(request: Request, config: Config) -> Both[Location]:
+    left = located(request.left, config, request.timezone)
+    right = located(request.right, config, request.timezone, may_be_new=request.right is not None)
     if str(left) == str(right):
         raise UsageError(f"{request.left} and the other side are the same store; name two different ones")
     return Both(left, right)
+
+
+def _name(request: Request, locations: Both[Location]) -> str:
+    """Return what the person called the two sides, without the secrets of an address."""
+    words = Both(request.left, request.right or ".")
+    shown = [str(locations[side]) if "://" in words[side] else words[side] for side in SIDES]
+    return " ".join(shown)
 
 
 def _projects(request: Request, locations: Both[Location]) -> frozenset[str] | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 
 import msgspec
 
 from smtd.engine import plan as planning
+from smtd.engine import verify
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
 from smtd.engine.recover import recover
 from smtd.engine.report import Failure, PairReport, blank
+from smtd.errors import StoreRefused
 from smtd.gather import gather
 from smtd.merge import guards
 from smtd.merge.guards import Written
@@ -42,17 +45,17 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     if (remembered := await _quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    stale: set[Key] = set()
     if dry_run:
         for _ in range(ROUNDS):
-            plan = await _planned(pair, report, progress, dry_run=True)
-            if not plan.moved:
+            plan = await _planned(pair, report, progress, stale, dry_run=True)
+            if not (stale := set(plan.moved)):
                 break
         _tell(plan, report)
         return report
     cycle = await pair.journal.begin_cycle()
-    stale: set[Key] = set()
     for _ in range(ROUNDS):
-        plan = await _planned(pair, report, progress, dry_run=False)
+        plan = await _planned(pair, report, progress, stale, dry_run=False)
         _leave(plan, report)
         executor = Executor(pair, cycle, report, progress)
         await executor.run(plan)
@@ -67,10 +70,13 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     return report
 
 
-async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_run: bool) -> Plan:
-    """Scan both sides and decide every key."""
+async def _planned(
+    pair: Pair, report: PairReport, progress: Progress, doubtful: Collection[Key] = (), *, dry_run: bool
+) -> Plan:
+    """Scan both sides and decide every key; those that are *doubtful* are looked at in any case."""
     progress("scanning", 0, 0)
-    scans = await _scanned(pair)
+    scans = await _scanned(pair, doubtful, dry_run=dry_run)
+    pair = _sparing_read_only(pair, report)
     report.projects = sorted(
         {key.project for side in SIDES for key in scans[side].digests}
         if pair.policy.projects is None
@@ -85,10 +91,28 @@ async def _planned(pair: Pair, report: PairReport, progress: Progress, *, dry_ru
     return plan
 
 
-async def _scanned(pair: Pair) -> Both[Scan]:
+async def _scanned(pair: Pair, doubtful: Collection[Key], *, dry_run: bool) -> Both[Scan]:
     """Scan both sides at once."""
-    left, right = await gather([partial(pair.stores[side].scan, pair.policy.projects) for side in SIDES])
+    left, right = await gather(
+        [partial(verify.scan, pair, side, doubtful, dry_run=dry_run) for side in SIDES]
+    )
     return Both(left, right)
+
+
+def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
+    """Let changes travel only to where they can be written; a scan tells whether they can.
+
+    Raises StoreRefused if that leaves nothing to do.
+    """
+    reasons = {side: pair.stores[side].capabilities.read_only for side in SIDES}
+    for side in SIDES:
+        report.side(side).read_only = reasons[side]
+    read_only = {side for side in SIDES if reasons[side]}
+    mode = pair.policy.mode.sparing(read_only)
+    if mode is None:
+        side = next(side for side in SIDES if side in read_only & pair.policy.mode.targets)
+        raise StoreRefused(f"{pair.stores[side].location} cannot be written: {reasons[side]}")
+    return replace(pair, policy=replace(pair.policy, mode=mode))
 
 
 async def _lost(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> dict[Key, Written]:
@@ -165,6 +189,8 @@ async def _remember(pair: Pair, report: PairReport) -> None:
             return
         tokens.append(token)
     idle = blank(report.pair, Both(report.left.location, report.right.location))
+    for side in SIDES:
+        idle.side(side).read_only = report.side(side).read_only
     idle = msgspec.structs.replace(
         idle,
         projects=report.projects,

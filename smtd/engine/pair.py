@@ -22,6 +22,8 @@ class Policy:
     propagate_deletes: bool = True
     hold_unfinished: bool = True
     limit: DeletionLimit = field(default_factory=DeletionLimit)
+    #: Seconds within which every record of a store that is dear to read is read again.
+    verify_within: float = 3600.0
 
     def covers(self, key: Key) -> bool:
         """Say whether *key* is of a project that is kept."""

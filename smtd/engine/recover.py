@@ -17,6 +17,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
+from smtd.stores.base import Change
 
 
 class _Moved(Exception):
@@ -47,6 +48,12 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
     agreements: list[Agreement] = []
     moved: set[Key] = set()
     for key, writes in begun.items():
+        if cut := [write for write in writes if _was_cut(pair, write, now)]:
+            # Not a deletion: the store makes a change in two steps, and the crash was between them.
+            if not dry_run:
+                await _put_back(pair, cut)
+            moved.add(key)
+            continue
         try:
             done = [write for write in writes if await _has_landed(pair, write, now)]
             differ = now.left.get(key) != now.right.get(key)
@@ -87,6 +94,22 @@ async def _has_landed(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]])
     if wanted is None:
         return False
     return is_built_on(await _read(pair, write.side, write.key, held), wanted, write.before)
+
+
+def _was_cut(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]]) -> bool:
+    """Say whether a change that is not one step in its store has left the record deleted."""
+    return (
+        not pair.stores[write.side].capabilities.atomic_updates
+        and write.before is not None
+        and write.result is not None
+        and write.key not in now[write.side]
+    )
+
+
+async def _put_back(pair: Pair, cut: Sequence[Begun]) -> None:
+    """Bring back what was there before; the next look decides as if the change had never begun."""
+    for write in cut:
+        await pair.stores[write.side].write([Change(write.key, write.before, None)])
 
 
 async def _common(pair: Pair, landed: Sequence[Begun], now: Both[Mapping[Key, Digest]]) -> Record | None:

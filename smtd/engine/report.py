@@ -38,12 +38,13 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class SideReport(msgspec.Struct):
-    """What was written to one side."""
+    """What was written to one side; *read_only* says why nothing can be, if so."""
 
     location: str
     created: int = 0
     updated: int = 0
     deleted: int = 0
+    read_only: str = ""
 
     @property
     def written(self) -> int:

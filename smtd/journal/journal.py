@@ -22,8 +22,9 @@ from smtd.journal.pair import PairJournal
 from smtd.records import canonical
 from smtd.sqlite import Connection, Row, connect, script
 
-#: Raise this with any change of schema.sql, and add a migration.
-VERSION = 1
+#: Raise this with any change of schema.sql. New tables are made in older journals, too; anything else
+#: needs a migration. Version 2 added `rotation`.
+VERSION = 2
 
 
 class Journal:
@@ -120,12 +121,12 @@ async def _prepare(db: Connection, path: Path) -> None:
     version = await db.value("PRAGMA user_version")
     if version == VERSION:
         return
-    if version:
+    if version > VERSION:
         raise JournalError(f"the journal {path} was made by a newer smtd (version {version}); use that one")
     text = await to_thread.run_sync(files(__package__).joinpath("schema.sql").read_text, "utf-8")
     with CancelScope(shield=True):
         async with db.transaction():
-            if await db.value("PRAGMA user_version") == 0:
+            if await db.value("PRAGMA user_version") < VERSION:
                 await db.run_script(script(text))
                 await db.run(f"PRAGMA user_version = {VERSION}")
     await to_thread.run_sync(os.chmod, path, 0o600)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 from smtd.errors import JournalError, RecordUnusable
 from smtd.merge.guards import Written
@@ -75,6 +76,13 @@ class Landed:
     after: Digest
 
 
+class Rotation(NamedTuple):
+    """How far verification has come: the last key that was read, and when (seconds since 1970)."""
+
+    after: Key | None
+    at: float
+
+
 class PairJournal:
     """What is known of one pair. Every method is one transaction, whole or not at all."""
 
@@ -103,6 +111,21 @@ class PairJournal:
             "SELECT record FROM ancestor WHERE pair = ? AND project = ? AND label = ?", (self._pair, *key)
         )
         return None if found is None else _unpack(found)
+
+    async def rotation(self, side: Side) -> Rotation | None:
+        """Return how far the verification of *side* has come, or None before it began."""
+        rows = await self._db.fetch(
+            "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?", (self._pair, side.value)
+        )
+        return next((Rotation(None if p is None else Key(p, label), at) for p, label, at in rows), None)
+
+    async def turn(self, side: Side, rotation: Rotation) -> None:
+        """Remember how far the verification of *side* has come."""
+        async with self._db.transaction():
+            await self._db.run(
+                "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
+                (self._pair, side.value, *(rotation.after or (None, None)), rotation.at),
+            )
 
     async def begin_cycle(self) -> int:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
@@ -234,7 +257,7 @@ class PairJournal:
     async def forget_all(self, canonical_version: int) -> None:
         """Forget what was agreed, not the history: the stores are then adopted anew."""
         async with self._db.transaction():
-            for table in ("agreed", "ancestor", "intent", "written", "quiet"):
+            for table in ("agreed", "ancestor", "intent", "written", "quiet", "rotation"):
                 await self._db.run(f"DELETE FROM {table} WHERE pair = ?", (self._pair,))
             await self._db.run(
                 "UPDATE pair SET canonical_version = ? WHERE id = ?", (canonical_version, self._pair)

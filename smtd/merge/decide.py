@@ -7,6 +7,7 @@ tests/merge/test_decide.py has a row for every distinguishable situation.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import Enum
 
 from smtd.merge.sides import Both, Side
@@ -35,6 +36,11 @@ class Mode(Enum):
     def targets(self) -> frozenset[Side]:
         """The sides that may be written to."""
         return _TARGETS[self]
+
+    def sparing(self, read_only: Collection[Side]) -> Mode | None:
+        """Return the mode that is left if nothing can be written to *read_only* (None: none is)."""
+        left = self.targets.difference(read_only)
+        return next((mode for mode in Mode if mode.targets == left), None)
 
     @property
     def flipped(self) -> Mode:

@@ -34,8 +34,10 @@ from smtd.records.record import (
 Digest: TypeAlias = bytes
 
 #: Raise this with any change of the form; pairs are then adopted anew.
-VERSION = 1
+VERSION = 2
 DIGEST_SIZE = 16
+#: What Sumatra itself notes where a program does not tell its version.
+NO_VERSION = "unknown"
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
 
@@ -150,7 +152,11 @@ def _duration(seconds: float | None) -> Any:
 
 
 def _executable(value: Executable | None) -> Any:
-    return value and [value.path or "", value.name or "", value.version or "", value.options or ""]
+    return value and [value.path or "", value.name or "", _version(value.version), value.options or ""]
+
+
+def _version(text: str | None) -> str:
+    return "" if text is None or text == NO_VERSION else text
 
 
 def _repository(value: Repository | None) -> Any:

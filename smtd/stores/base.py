@@ -31,6 +31,9 @@ from smtd.records.record import Key, Record
 Token: TypeAlias = bytes
 
 
+NOTHING_KNOWN: Mapping[Key, Digest] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a kind of store can do; callers ask this, never for the kind."""
@@ -42,6 +45,12 @@ class Capabilities:
     batch: int | None
     #: What no relational store or server has room for (`Record.opaque`) is kept.
     keeps_opaque: bool
+    #: Why nothing can be written to it, as a sentence for a person; empty: it can.
+    read_only: str = ""
+    #: A change is one step. False: a crash in the middle of a change may leave the record deleted.
+    atomic_updates: bool = True
+    #: Reading a record costs a request of its own: see DearStore.
+    dear_reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +133,12 @@ class Store(Protocol):
 
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the store surely is as it was when *token* was given."""
+
+
+class DearStore(Store, Protocol):
+    """A store whose capabilities say that its reads are dear."""
+
+    async def scan(
+        self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
+    ) -> Scan:
+        """Scan as `Store.scan`, but trust that what is there of *known* has the digests given."""

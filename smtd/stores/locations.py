@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 
@@ -17,24 +19,54 @@ class Kind(Enum):
 
     DUMB = "shelf (dbm.dumb)"
     SQLITE3 = "shelf (dbm.sqlite3)"
+    GNU = "shelf (dbm.gnu)"
+    NDBM = "shelf (dbm.ndbm)"
     DJANGO = "sqlite"
+    OLD_DJANGO = "sqlite (Sumatra before 0.8)"
+    EXPORT = "export"
+    HTTP = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a person says about a store beside where it is.
+
+    *timezone*: where the clocks of its records stood, if Sumatra before 0.8 wrote them, which
+    kept local times (empty: where this machine's stands). *python*: the interpreter whose Sumatra
+    uses the shelf, for writing a kind of dbm file that this Python cannot. *username* and *password*:
+    how to be let in by a server; *ca_file*: the authority that vouches for it, if this machine knows
+    of none (False for *verify_tls*: nobody needs to).
+    """
+
+    timezone: str = ""
+    python: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    verify_tls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
     """A store that was found, or the place of one that is to be made.
 
-    *path* is the SQLite file, or the path of a shelf as Sumatra names it: without the endings
-    that its backend adds. *project* is the Sumatra project that led here. *name* is the path
-    without symbolic links, as it was when the location was made, which blocks for a moment.
+    *url* is the address of a server, without a user. Else *path* is the file, or that of a dumb shelf as
+    Sumatra names it: without the endings that its backend adds. *project* is the Sumatra project that
+    led here. *name* is the path without symbolic links, as it was when the location was made, which
+    blocks for a moment.
     """
 
     kind: Kind
     path: Path
     project: str | None = None
+    access: Access = field(default=Access(), compare=False)
+    url: str = ""
     name: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.kind is Kind.HTTP:
+            object.__setattr__(self, "name", self.url)
+            return
         if self.kind is Kind.DUMB:
             name = Path(f"{self.path}.dat").resolve().with_suffix("")
         else:
@@ -44,10 +76,13 @@ class Location:
     @property
     def identity(self) -> str:
         """The same for every name of the same files, and another if they become another kind."""
-        return f"{self.kind.name.lower()}:{self.name}"
+        user = f"{self.access.username}@" if self.access.username else ""
+        return f"{self.kind.name.lower()}:{user}{self.name}"
 
     def is_missing(self) -> bool:
         """Say whether none of its files is there. Blocks."""
+        if self.kind is Kind.HTTP:
+            return False  # asked by opening it
         endings = _DUMB_ENDINGS if self.kind is Kind.DUMB else ("",)
         return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
 
@@ -59,23 +94,46 @@ class Location:
 _NEW = {".sqlite": Kind.DJANGO, ".sqlite3": Kind.DJANGO, ".db": Kind.DJANGO, ".shelf": Kind.DUMB}
 _DUMB_ENDINGS = (".dat", ".dir", ".bak")
 _SQLITE = b"SQLite format 3\0"
-_GDBM = (
-    b"\xce\x9a\x57\x13",
-    b"\xcf\x9a\x57\x13",
-    b"\xcd\x9a\x57\x13",
-    b"\x13\x57\x9a\xce",
-    b"\x13\x57\x9a\xcf",
-)
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
+#: See stores/shelf/gnu.py; of both byte orders.
+_GDBM = [number.to_bytes(4, order) for number in range(0x13579ACD, 0x13579AD2) for order in _ORDERS]
 _BERKELEY = (b"\x61\x15\x06\x00", b"\x00\x06\x15\x61")
 
 
-def find(name: str, *, may_be_new: bool = False) -> Location:
+def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> Location:
     """Return the location that *name* stands for. Blocks for a few reads of small files.
 
     With *may_be_new* the store need not be there, if its name tells its kind. Raises
     UsageError for a name that smtd does not understand, StoreUnreachable if there is no
     store, StoreRefused for one that smtd cannot open.
     """
+    if name.partition("://")[0].lower() in ("http", "https"):
+        return _server(name, access)
+    found = _found(name, may_be_new=may_be_new)
+    if found.access.username is not None and access.username is None:
+        access = replace(access, username=found.access.username, password=found.access.password)
+    return replace(found, access=access)
+
+
+def _server(address: str, access: Access) -> Location:
+    """Take the user out of an address, so that it is never shown. Nothing is asked of the server."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise UsageError(f"this is no address of a server: {exc}") from None
+    if not host or parts.query or parts.fragment:
+        raise UsageError("this is no address of a Sumatra Server; one looks like https://host/records/")
+    if parts.username:
+        password = None if parts.password is None else unquote(parts.password)
+        access = replace(access, username=unquote(parts.username), password=password or access.password)
+    place = f"[{host}]" if ":" in host else host
+    place += "" if port is None else f":{port}"
+    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    return Location(Kind.HTTP, Path(), None, access, f"{parts.scheme}://{place}{path}")
+
+
+def _found(name: str, *, may_be_new: bool) -> Location:
     scheme, separator, _ = name.partition("://")
     if separator:
         raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
@@ -99,11 +157,11 @@ def find(name: str, *, may_be_new: bool = False) -> Location:
     raise StoreUnreachable(f"there is no record store at {name}{hint}")
 
 
-def current_project(directory: Path) -> Location:
-    """Return the store of the Sumatra project in *directory* or the nearest one above it."""
+def current_project(directory: Path) -> Path:
+    """Return the directory of the Sumatra project in *directory* or the nearest one above it."""
     for candidate in (directory, *directory.parents):
         if (candidate / ".smt").is_dir():
-            return find(str(candidate))
+            return candidate
     raise UsageError(f"there is no Sumatra project in {directory} or above it; name two locations")
 
 
@@ -122,13 +180,20 @@ def _project(directory: Path) -> Location:
             raise TypeError("text expected")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
+    if kind == "HttpRecordStore":
+        access = Access(username=store.get("username"), password=store.get("password"))
+        return replace(_server(recorded, access), project=name)
     if kind not in _STORE_PATHS or "://" in recorded:
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
     return _project_store(home, name, kind, Path(recorded).expanduser())
 
 
 #: Where a project file keeps the path of its store, by the class of the store.
-_STORE_PATHS = {"DjangoRecordStore": "db_file", "ShelveRecordStore": "shelf_name"}
+_STORE_PATHS = {
+    "DjangoRecordStore": "db_file",
+    "ShelveRecordStore": "shelf_name",
+    "HttpRecordStore": "server_url",
+}
 
 
 def _project_store(home: Path, name: str, kind: str, recorded: Path) -> Location:
@@ -196,10 +261,12 @@ def _sniff(path: Path) -> Kind:
     if start == _SQLITE:
         return _sniff_sqlite(path)
     if start[:4] in _GDBM:
-        raise StoreRefused(f"{path} is a shelf of dbm.gnu, which smtd cannot open yet")
+        return Kind.GNU
     if start[12:16] in _BERKELEY:
-        raise StoreRefused(f"{path} is a shelf of dbm.ndbm (Berkeley DB), which smtd cannot open yet")
-    raise StoreRefused(f"{path} is no record store: neither a shelf nor an SQLite file")
+        return Kind.NDBM
+    if path.suffix == ".json" and start.lstrip()[:1] in (b"[", b"{"):
+        return Kind.EXPORT
+    raise StoreRefused(f"{path} is no record store: neither a shelf nor an SQLite file nor an export (.json)")
 
 
 def _sniff_sqlite(path: Path) -> Kind:
@@ -210,10 +277,19 @@ def _sniff_sqlite(path: Path) -> Kind:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            is_old = "django_store_record" in tables and not _is_migrated(db, tables)
     except sqlite3.Error as exc:
         raise StoreUnreachable(f"{path} cannot be read: {exc}") from exc
     if "django_store_record" in tables or not tables:
-        return Kind.DJANGO
+        return Kind.OLD_DJANGO if is_old else Kind.DJANGO
     if "Dict" in tables:
         return Kind.SQLITE3
-    raise StoreRefused(f"{path} is an SQLite file, but no record store of Sumatra 0.8.1")
+    raise StoreRefused(f"{path} is an SQLite file, but no record store of Sumatra")
+
+
+def _is_migrated(db: sqlite3.Connection, tables: set[str]) -> bool:
+    """Say whether the schema is that of Sumatra 0.8: its last migration was made."""
+    if "django_migrations" not in tables:
+        return False
+    last = "SELECT 1 FROM django_migrations WHERE app = 'django_store' AND name = '0002_tag_taggeditem'"
+    return db.execute(last).fetchone() is not None

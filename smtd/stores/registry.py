@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from smtd.stores import export
 from smtd.stores.base import Store
+from smtd.stores.django import old
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.locations import Kind, Location
 from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.gnu import GnuFile
+from smtd.stores.shelf.ndbm import NdbmFile
 from smtd.stores.shelf.sqlite3 import Sqlite3File
-from smtd.stores.shelf.store import ShelfStore
+from smtd.stores.shelf.store import DbmFile, ShelfStore
+from smtd.stores.snapshot import SnapshotStore
+
+_SOURCES = {Kind.OLD_DJANGO: old.SOURCE, Kind.EXPORT: export.SOURCE}
 
 
 @asynccontextmanager
@@ -20,10 +27,35 @@ async def open_store(location: Location) -> AsyncIterator[Store]:
 
     A store that is not there yet is made by its first write.
     """
-    name = str(location)
-    if location.kind is Kind.DJANGO:
+    name, timezone = str(location), location.access.timezone
+    if location.kind is Kind.HTTP:
+        async with _open_server(location) as store:
+            yield store
+    elif location.kind is Kind.DJANGO:
         async with SqliteFile(location.path) as database:
             yield DjangoStore(database, name)
+    elif location.kind in _SOURCES:
+        yield SnapshotStore(_SOURCES[location.kind], location.path, name, timezone)
     else:
-        file = DumbFile if location.kind is Kind.DUMB else Sqlite3File
-        yield ShelfStore(file(location.path), name)
+        yield ShelfStore(_dbm_file(location), name, timezone)
+
+
+def _dbm_file(location: Location) -> DbmFile:
+    path, python = location.path, location.access.python
+    if location.kind is Kind.GNU:
+        return GnuFile(path, python)
+    if location.kind is Kind.NDBM:
+        return NdbmFile(path, python)
+    return DumbFile(path) if location.kind is Kind.DUMB else Sqlite3File(path)
+
+
+@asynccontextmanager
+async def _open_server(location: Location) -> AsyncIterator[Store]:
+    # Here, since whoever syncs two files has no use for all that aiohttp brings.
+    from smtd.stores.http.session import Login, Trust, connect
+    from smtd.stores.http.store import HttpStore
+
+    access = location.access
+    login = None if access.username is None else Login(access.username, access.password or "")
+    async with connect(location.url, login, Trust(access.ca_file, access.verify_tls)) as session:
+        yield HttpStore(session, str(location))

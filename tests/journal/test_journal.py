@@ -13,7 +13,7 @@ import pytest
 
 from smtd.errors import JournalError
 from smtd.journal.journal import VERSION, open_journal
-from smtd.journal.pair import Agreement, Intent
+from smtd.journal.pair import Agreement, Intent, Rotation
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import digest
@@ -107,6 +107,19 @@ async def test_journal_knows_the_pairs_that_agreed(tmp_path):
         assert await journal.knows("left", "right")
         assert not await journal.knows("right", "left")
         assert not await journal.knows("left", "left")
+
+
+async def test_journal_of_an_older_version_is_brought_up_to_date(tmp_path):
+    """Tables that came later are made; what was known stays known."""
+    async with open_journal(tmp_path) as journal, journal.pair("a", "b"):
+        pass
+    execute(tmp_path, "DROP TABLE rotation")
+    execute(tmp_path, "PRAGMA user_version = 1")
+
+    async with open_journal(tmp_path) as journal, journal.pair("a", "b") as pair:
+        await pair.turn(Side.LEFT, Rotation(None, 5.0))
+        assert await pair.rotation(Side.LEFT) == Rotation(None, 5.0)
+        assert await journal.knows("a", "b")
 
 
 async def test_journal_of_another_version_is_refused(tmp_path):

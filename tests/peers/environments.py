@@ -19,7 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("django", "plain")
+from tests.peers import dbm_modules
+
+NAMES = ("django", "plain", "dbm", "server")
+#: Where the requirements are not of the environment's own name.
+SAME = {"dbm": "plain"}
 HERE = Path(__file__).parent
 # Sumatra 0.8.1 was seen to work on these; in this order others are looked for.
 WORKING_PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 10))
@@ -130,13 +134,13 @@ def environment(name: str) -> Environment:
     Any number of processes may ask at once: one builds, the others wait for it.
     Raises PeerFailed, with the last lines of what pip said, if it cannot be built.
     """
-    requirements = HERE / "requirements" / f"{name}.txt"
-    interpreter = _interpreter()
+    requirements = HERE / "requirements" / f"{SAME.get(name, name)}.txt"
+    interpreter = _interpreter(name)
     directory = _cache() / _directory_name(name, requirements, interpreter)
     if not directory.exists():
         with _only_one(directory.with_name(f"{directory.name}.lock")):
             if not directory.exists():
-                _build(directory, requirements, interpreter)
+                _build(directory, requirements, interpreter, gnu=name == "dbm")
     return Environment(name, directory)
 
 
@@ -164,7 +168,7 @@ def _only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-def _build(directory: Path, requirements: Path, interpreter: Path) -> None:
+def _build(directory: Path, requirements: Path, interpreter: Path, *, gnu: bool) -> None:
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
     try:
@@ -172,8 +176,12 @@ def _build(directory: Path, requirements: Path, interpreter: Path) -> None:
         pip: list[str | Path] = [unfinished / "bin" / "python", "-m", "pip", "--no-input"]
         quiet = ["--quiet", "--disable-pip-version-check", "--use-pep517"]
         _must(*pip, "install", *quiet, "--require-hashes", "-r", requirements)
+        if gnu:
+            dbm_modules.add_gnu(unfinished)
         _relocate(unfinished / "bin", unfinished, directory)
         unfinished.rename(directory)
+    except OSError as exc:
+        raise PeerFailed(str(exc)) from exc
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -204,11 +212,15 @@ def _relocate(scripts: Path, old: Path, new: Path) -> None:
             script.write_bytes(content.replace(bytes(old), bytes(new)))
 
 
-def _interpreter() -> Path:
+def _interpreter(name: str) -> Path:
     """Return the Python to build with: the one of the tests, if Sumatra works on it.
 
-    Raises PeerFailed if it does not and no other one is found.
+    For `dbm` it is one that has dbm.ndbm. Raises PeerFailed if none is found.
     """
+    if name == "dbm":
+        for candidate in dbm_modules.ndbm_pythons():
+            return candidate
+        raise PeerFailed("no Python here has the dbm.ndbm of Berkeley DB; install Debian's python3")
     for candidate in (*_own_interpreter(), *_other_interpreters()):
         if _version(candidate):
             return candidate

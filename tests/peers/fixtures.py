@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.peers.environments import Environment, environment
 from tests.peers.project import SumatraProject
+from tests.peers.server import SumatraServer, serving
 from tests.peers.stores import PeerStore, as_sqlite3_shelf, copy_store
 
 # The project of the rich stores.
@@ -24,6 +26,12 @@ def django_environment() -> Environment:
 def plain_environment() -> Environment:
     """Sumatra without Django: `smt init` makes a shelf."""
     return environment("plain")
+
+
+@pytest.fixture(scope="session")
+def dbm_environment() -> Environment:
+    """Sumatra without Django, on a Python that has dbm.gnu and dbm.ndbm."""
+    return environment("dbm")
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +80,17 @@ def django_project(django_environment: Environment, tmp_path: Path) -> SumatraPr
 def plain_project(plain_environment: Environment, tmp_path: Path) -> SumatraProject:
     """A directory in which `init` makes a project with a shelf."""
     return SumatraProject(tmp_path / "plain-project", plain_environment)
+
+
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SumatraServer]:
+    """A Sumatra Server that all tests share."""
+    with serving(environment("server"), tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: SumatraServer) -> SumatraServer:
+    """A Sumatra Server without any records."""
+    running_server.clear()
+    return running_server

@@ -28,8 +28,8 @@ from tests.build import INPUT, MOMENT, NODE, NUMPY, OUTPUT, change, full, record
 from tests.records.strategies import records
 
 GOLDEN = {
-    "plain": (record(), "5136fedb1153039a870c5334a53f4d9e"),
-    "full": (full(), "f34c4dcaeb60b2e9025bec76448b6acf"),
+    "plain": (record(), "57f01f7473f8bc815c267f88e7aa61d7"),
+    "full": (full(), "a28dd18023babb5c11c8a8b66041b0cd"),
     "nothing": (
         record(
             reason=None,
@@ -42,11 +42,11 @@ GOLDEN = {
             tags=frozenset(),
             stdout_stderr=None,
         ),
-        "e3cda015dce05ecf1f889ab72e3d283e",
+        "2f3cee0e06d1f26dc492aa92671dc50e",
     ),
     "simple parameters": (
         record(parameters=Parameters("SimpleParameterSet", 'a = 1\nb = 2.5\nc = "x" # note\nd = [1, (2,)]')),
-        "c9f62e7495e834d5cf6d7d7f06cc17e8",
+        "8933fad4e1e56be0b43a4154eb09be2c",
     ),
     "nested parameters": (
         record(
@@ -56,21 +56,21 @@ GOLDEN = {
                 " 'e': NormalDist(mean=0.0, std=1.0), 'f': UniformDist(0.0, 1.0), 'g': ref('a.b')}",
             )
         ),
-        "1e8e3fe984311d6847cb3e44f8bd8f6d",
+        "84579fd4dce32c2c703906a5bcb9ca17",
     ),
     "yaml parameters": (
         record(
             parameters=Parameters("YAMLParameterSet", "a: 2024-02-29\nb: 2024-02-29T12:00:00Z\nc: .nan\n")
         ),
-        "918d56f9a8333fe7cae395bfd1945daa",
+        "90a50b4fa3eddc46acc3d1592b5a0c6a",
     ),
     "config parameters": (
         record(parameters=Parameters("ConfigParserParameterSet", "[DEFAULT]\nx = 1\n\n[a]\ny = 2\n\n")),
-        "5798e4456695d8dea5e4797eee85194d",
+        "41eb14c2b11f4fcc67c6a5ddf9830b5c",
     ),
     "large integers": (
         record(launch_mode=Component("SerialLaunchMode", {"a": 2**64, "b": -(2**63), "c": 2**64 - 1})),
-        "44f53a63a764f4800dc64e9e1cb070c0",
+        "3722278dd575d30ece96c72d71360f6b",
     ),
     "addresses": (
         full(
@@ -79,23 +79,23 @@ GOLDEN = {
                 Platform(ip_addr="not known"),
             )
         ),
-        "58bc011f9d09d3d93c5b61e6a01a14fc",
+        "fa2e95f1117350884ed60f6cd929654c",
     ),
     "an IPv4 address as IPv6": (
         full(platforms=(Platform(ip_addr="::ffff:192.0.2.17"),)),
-        "681d65b21927ae28836a59bdfd16da77",
+        "3b9836b3cd3467954b966418affb60ea",
     ),
     "not unicode": (
         record(stdout_stderr="a\udcffb", tags=frozenset({"é\ud800"})),
-        "337aa245d83a2583eb42513671213361",
+        "11b02ef30114efb35a8a2c84e6e2a2dc",
     ),
     "split tags": (
         record(tags=frozenset({"my tag", "_finished_", 'a "b c" d', " x "})),
-        "3caa2d6fba8889662cb0674d082171b6",
+        "0e684b4ed43993e74841e3bb2fb90428",
     ),
     "opaque": (
         full(opaque={"launch_mode": Pickled(b"\x01" * 16, b"..."), "on_changed": Pickled(b"\x02", b".")}),
-        "aee8235c2f1c8f8eccfb3e2abd0bae59",
+        "a27c155d790872506a267e9ab6e0712b",
     ),
 }
 

@@ -1,6 +1,6 @@
 """The conformance suite: what `smtd/stores/base.py` promises, for every kind of store.
 
-A kind joins with a class of its own and one fixture:
+A kind joins with a class of its own and one fixture (of `ReadContract`, if it is only read):
 
     class TestMyStore(StoreContract):
         @pytest.fixture
@@ -50,11 +50,8 @@ def plain(records: dict[str, Record]) -> dict[str, Record]:
     return {label: change(one, opaque={}) for label, one in records.items()}
 
 
-class StoreContract:
-    """What holds for every store."""
-
-    #: At which waits a write is interrupted: at each, at every second, …
-    write_interrupted_at_every = 1
+class ReadContract:
+    """What holds for every store, even one that is only read."""
 
     # Reading
 
@@ -78,37 +75,6 @@ class StoreContract:
                 await store.token()
 
             assert place.files() == before
-
-    @pytest.mark.parametrize("group", GROUPS)
-    async def test_records_are_kept_exactly(self, place: Place, group: str) -> None:
-        """What is read is what was written, to the letter."""
-        records = GROUPS[group]
-
-        async with place.open() as store:
-            outcomes = await store.write([create(one) for one in records])
-            found = await held(store, *records)
-
-        assert outcomes == [DONE] * len(records)
-        assert plain(found) == {one.label: place.kept(one) for one in records}
-
-    @pytest.mark.parametrize("type_name", TYPED)
-    async def test_parameters_keep_their_meaning(self, place: Place, type_name: str) -> None:
-        """However its parameters are written, a record that is taken is told by the same digest."""
-        texts = [Parameters(type_name, text) for text in TYPED[type_name]]
-        records = [record(f"run-{n}", parameters=parameters) for n, parameters in enumerate(texts)]
-
-        async with place.open() as store:
-            outcomes = await store.write([create(one) for one in [*records, record("last")]])
-            scan = await store.scan()
-
-        taken = [
-            one for one, outcome in zip([*records, record("last")], outcomes, strict=True) if outcome == DONE
-        ]
-        assert record("last") in taken
-        assert all(outcome.result in (Result.DONE, Result.REFUSED) for outcome in outcomes)
-        assert set(scan.digests) == {key(one.label) for one in taken}
-        told = [one for one in taken if scan.digests[key(one.label)] != canonical.digest(one)]
-        assert [one.parameters.content for one in told] == []
 
     async def test_scan_tells_digests_of_what_is_read(self, place: Place) -> None:
         """The digest that a scan tells is that of the record that is read, and was written."""
@@ -165,20 +131,6 @@ class StoreContract:
             key("run"): canonical.digest(after),
             key("new"): canonical.digest(record("new")),
         }
-
-    async def test_projects_are_apart(self, place: Place) -> None:
-        """The same label in two projects is two records."""
-        await place.put(record(), project="Zweites")
-        await place.put(record(outcome="another"), project="Erstes")
-
-        async with place.open() as store:
-            one, other = Key("Zweites", "run"), Key("Erstes", "run")
-            outcomes = await store.write([Change(one, None, canonical.digest(record()))])
-            projects, found = await store.projects(), await store.read([one, other])
-
-        assert outcomes == [DONE]
-        assert "Erstes" in projects
-        assert set(found) == {other}
 
     async def test_projects_are_sorted(self, place: Place) -> None:
         """Projects are told in order, whatever their names."""
@@ -239,6 +191,156 @@ class StoreContract:
         assert set(scan.unreadable) == {key("bad")}
         assert scan.unreadable[key("bad")]
         assert set(found) == {key("good")}
+
+    # Tokens
+
+    async def test_token_before_a_scan(self, place: Place) -> None:
+        """There is no token of what was never looked at."""
+        await place.put(record())
+
+        async with place.open() as store:
+            assert await store.token() is None
+
+    async def test_token_of_a_scan(self, place: Place) -> None:
+        """A store that was scanned and left alone is as it was."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            token = await store.token()
+            await store.scan()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+            assert await store.token() == token
+
+    @pytest.mark.parametrize("deed", ["create", "change", "delete"])
+    async def test_token_after_a_foreign_write(self, place: Place, deed: str) -> None:
+        """What another program did since the scan is noticed."""
+        await place.put(record(), record("other"))
+
+        async with place.open() as store:
+            await store.scan()
+            before = await store.token()
+            match deed:
+                case "create":
+                    await place.put(record("theirs"))
+                case "change":
+                    await place.put(tagged(record(), "theirs"))
+                case _:
+                    await place.remove("run")
+
+            assert before is not None
+            assert not await store.unchanged_since(before)
+            assert await store.token() is None
+
+    async def test_token_after_a_foreign_write_and_a_read(self, place: Place) -> None:
+        """To read some records is not to have seen what another program did to others."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            await store.read([key("run")])
+
+            assert await store.token() is None
+
+    async def test_token_after_another_scan(self, place: Place) -> None:
+        """A scan that saw what another program did starts anew."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            await store.scan()
+            token = await store.token()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+
+    # Cancellation
+
+    async def test_interrupted_scan(self, place: Place) -> None:
+        """A scan that is cancelled at whatever moment leaves the store free and of use."""
+        await place.put(record())
+        before = running()
+
+        for step in count(1):
+            async with place.open() as store:
+                if not await interrupt(store.scan(), step):
+                    break
+                assert place.is_free()
+                found = await held(store, record())
+                assert plain(found) == {"run": place.kept(record())}
+            assert left_behind(before) == set()
+
+    async def test_interrupted_read(self, place: Place) -> None:
+        """A read that is cancelled at whatever moment leaves the store free and of use."""
+        await place.put(record())
+        before = running()
+
+        for step in count(1):
+            async with place.open() as store:
+                if not await interrupt(store.read([key("run")]), step):
+                    break
+                assert place.is_free()
+                found = await held(store, record())
+                assert plain(found) == {"run": place.kept(record())}
+            assert left_behind(before) == set()
+
+
+class StoreContract(ReadContract):
+    """What holds for every store that can be written."""
+
+    #: At which waits a write is interrupted: at each, at every second, …
+    write_interrupted_at_every = 1
+
+    # What comes back
+
+    @pytest.mark.parametrize("group", GROUPS)
+    async def test_records_are_kept_exactly(self, place: Place, group: str) -> None:
+        """What is read is what was written, to the letter."""
+        records = GROUPS[group]
+
+        async with place.open() as store:
+            outcomes = await store.write([create(one) for one in records])
+            found = await held(store, *records)
+
+        assert outcomes == [DONE] * len(records)
+        assert plain(found) == {one.label: place.kept(one) for one in records}
+
+    @pytest.mark.parametrize("type_name", TYPED)
+    async def test_parameters_keep_their_meaning(self, place: Place, type_name: str) -> None:
+        """However its parameters are written, a record that is taken is told by the same digest."""
+        texts = [Parameters(type_name, text) for text in TYPED[type_name]]
+        records = [record(f"run-{n}", parameters=parameters) for n, parameters in enumerate(texts)]
+
+        async with place.open() as store:
+            outcomes = await store.write([create(one) for one in [*records, record("last")]])
+            scan = await store.scan()
+
+        taken = [
+            one for one, outcome in zip([*records, record("last")], outcomes, strict=True) if outcome == DONE
+        ]
+        assert record("last") in taken
+        assert all(outcome.result in (Result.DONE, Result.REFUSED) for outcome in outcomes)
+        assert set(scan.digests) == {key(one.label) for one in taken}
+        told = [one for one in taken if scan.digests[key(one.label)] != canonical.digest(one)]
+        assert [one.parameters.content for one in told] == []
+
+    async def test_projects_are_apart(self, place: Place) -> None:
+        """The same label in two projects is two records."""
+        await place.put(record(), project="Zweites")
+        await place.put(record(outcome="another"), project="Erstes")
+
+        async with place.open() as store:
+            one, other = Key("Zweites", "run"), Key("Erstes", "run")
+            outcomes = await store.write([Change(one, None, canonical.digest(record()))])
+            projects, found = await store.projects(), await store.read([one, other])
+
+        assert outcomes == [DONE]
+        assert "Erstes" in projects
+        assert set(found) == {other}
 
     # Writing
 
@@ -429,26 +531,6 @@ class StoreContract:
 
     # Tokens
 
-    async def test_token_before_a_scan(self, place: Place) -> None:
-        """There is no token of what was never looked at."""
-        await place.put(record())
-
-        async with place.open() as store:
-            assert await store.token() is None
-
-    async def test_token_of_a_scan(self, place: Place) -> None:
-        """A store that was scanned and left alone is as it was."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            token = await store.token()
-            await store.scan()
-
-            assert token is not None
-            assert await store.unchanged_since(token)
-            assert await store.token() == token
-
     async def test_token_after_own_writes(self, place: Place) -> None:
         """What the store object itself wrote, and read back, does not make it look again."""
         await place.put(record())
@@ -474,37 +556,6 @@ class StoreContract:
             assert before is not None
             assert not await store.unchanged_since(before)
 
-    @pytest.mark.parametrize("deed", ["create", "change", "delete"])
-    async def test_token_after_a_foreign_write(self, place: Place, deed: str) -> None:
-        """What another program did since the scan is noticed."""
-        await place.put(record(), record("other"))
-
-        async with place.open() as store:
-            await store.scan()
-            before = await store.token()
-            match deed:
-                case "create":
-                    await place.put(record("theirs"))
-                case "change":
-                    await place.put(tagged(record(), "theirs"))
-                case _:
-                    await place.remove("run")
-
-            assert before is not None
-            assert not await store.unchanged_since(before)
-            assert await store.token() is None
-
-    async def test_token_after_a_foreign_write_and_a_read(self, place: Place) -> None:
-        """To read some records is not to have seen what another program did to others."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            await place.put(record("theirs"))
-            await store.read([key("run")])
-
-            assert await store.token() is None
-
     async def test_token_after_a_foreign_write_and_own_ones(self, place: Place) -> None:
         """Own writes do not hide that another program wrote between the scan and them."""
         await place.put(record())
@@ -516,19 +567,6 @@ class StoreContract:
             await store.read([key("ours")])
 
             assert await store.token() is None
-
-    async def test_token_after_another_scan(self, place: Place) -> None:
-        """A scan that saw what another program did starts anew."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            await place.put(record("theirs"))
-            await store.scan()
-            token = await store.token()
-
-            assert token is not None
-            assert await store.unchanged_since(token)
 
     async def test_token_of_an_earlier_process(self, place: Place) -> None:
         """A token holds for whoever opens the store later, until somebody writes."""
@@ -596,34 +634,6 @@ class StoreContract:
             await store.token()
 
         assert left_behind(before) == set()
-
-    async def test_interrupted_scan(self, place: Place) -> None:
-        """A scan that is cancelled at whatever moment leaves the store free and of use."""
-        await place.put(record())
-        before = running()
-
-        for step in count(1):
-            async with place.open() as store:
-                if not await interrupt(store.scan(), step):
-                    break
-                assert place.is_free()
-                found = await held(store, record())
-                assert plain(found) == {"run": place.kept(record())}
-            assert left_behind(before) == set()
-
-    async def test_interrupted_read(self, place: Place) -> None:
-        """A read that is cancelled at whatever moment leaves the store free and of use."""
-        await place.put(record())
-        before = running()
-
-        for step in count(1):
-            async with place.open() as store:
-                if not await interrupt(store.read([key("run")]), step):
-                    break
-                assert place.is_free()
-                found = await held(store, record())
-                assert plain(found) == {"run": place.kept(record())}
-            assert left_behind(before) == set()
 
     async def test_interrupted_write(self, place: Place) -> None:
         """A write that is cancelled at whatever moment makes each change whole or not at all."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import dbm.dumb
 import fcntl
+import pickle
 import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +23,7 @@ from anyio import to_thread
 from smtd.records import canonical
 from smtd.records.record import Key, Parameters, Record, Repository
 from smtd.stores.base import DONE, Change, Store
-from smtd.stores.locations import Kind, Location
+from smtd.stores.locations import Access, Kind, Location
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import inert, writing
@@ -156,7 +159,9 @@ class ShelfPlace:
 
     def is_free(self) -> bool:
         path = self.location.path
-        return is_unlocked(path) if self.location.kind is Kind.SQLITE3 else is_unclaimed(Path(f"{path}.dat"))
+        if self.location.kind is Kind.SQLITE3:
+            return is_unlocked(path)
+        return is_unclaimed(Path(f"{path}.dat") if self.location.kind is Kind.DUMB else path)
 
     def kept(self, record: Record) -> Record:
         return record
@@ -222,6 +227,65 @@ def sqlite3_pickles(path: Path) -> Iterator[Sqlite3Pickles]:
 def dumb_place(path: Path) -> ShelfPlace:
     """Return the place of a shelf of dbm.dumb that is not there yet."""
     return ShelfPlace(Location(Kind.DUMB, path), lambda path: dbm.dumb.open(str(path), "c"))
+
+
+#: Lists what a dbm file holds, after it was given what it shall; as any program with the module would.
+_MODULE = """
+import importlib, pickle, sys
+module, path = sys.argv[1:]
+file = importlib.import_module(module).open(path, "c")
+for key, value in pickle.load(sys.stdin.buffer).items():
+    file[key] = value
+pickle.dump({key: file[key] for key in file.keys()}, sys.stdout.buffer)
+file.close()
+"""
+
+
+def by_module(python: Path, module: str, path: Path, given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Store *given* in the dbm file at *path* as Python does that has the module; return all it holds."""
+    command = [str(python), "-c", _MODULE, module, str(path)]
+    done = subprocess.run(command, input=pickle.dumps(given), stdout=subprocess.PIPE, check=True)
+    found: dict[bytes, bytes] = pickle.loads(done.stdout)
+    return found
+
+
+def foreign_place(kind: Kind, path: Path, python: Path) -> ShelfPlace:
+    """Return the place of an empty shelf that *python* has the module for; smtd is told so."""
+    module, stem = {
+        Kind.GNU: ("dbm.gnu", path),
+        Kind.NDBM: ("dbm.ndbm", path.with_suffix("")),
+    }[kind]
+
+    @contextmanager
+    def pickles(_path: Path) -> Iterator[dict[bytes, bytes]]:
+        held = by_module(python, module, stem, {})
+        before = dict(held)
+        yield held
+        by_module(python, module, stem, {key: held[key] for key in held if held[key] != before.get(key)})
+
+    by_module(python, module, stem, {})
+    return ShelfPlace(Location(kind, path, access=Access(python=str(python))), pickles)
+
+
+_HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "rb")
+if sys.argv[2] == "True":
+    fcntl.flock(file, fcntl.LOCK_EX)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def opened_elsewhere(path: Path, *, locked: bool = False) -> Iterator[None]:
+    """Let another program have a file open, and lock it as gdbm does if it is to be *locked*."""
+    command = [sys.executable, "-c", _HOLD, str(path), str(locked)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        yield
+        other.kill()
 
 
 def sqlite3_place(path: Path) -> ShelfPlace:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
-from smtd.stores.locations import Kind, Location, current_project, find
+from smtd.stores.locations import Access, Kind, Location, current_project, find
 from tests.stores.places import sqlite3_pickles
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -24,9 +24,16 @@ SHELVE = "sumatra.recordstore.shelve_store.ShelveRecordStore"
 HTTP = "sumatra.recordstore.http_store.HttpRecordStore"
 
 
-def make_django(path: Path) -> None:
+def make_old_django(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE django_store_record (label text)")
+
+
+def make_django(path: Path) -> None:
+    make_old_django(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE django_migrations (app text, name text)")
+        db.execute("INSERT INTO django_migrations VALUES ('django_store', '0002_tag_taggeditem')")
 
 
 def make_dumb(path: Path) -> None:
@@ -50,7 +57,14 @@ def make_project(directory: Path, kind: str, **store: Any) -> Path:
 
 # By content, whatever the name
 
-MAKERS = {Kind.DJANGO: make_django, Kind.DUMB: make_dumb, Kind.SQLITE3: make_sqlite3}
+MAKERS = {
+    Kind.DJANGO: make_django,
+    Kind.OLD_DJANGO: make_old_django,
+    Kind.DUMB: make_dumb,
+    Kind.SQLITE3: make_sqlite3,
+    Kind.GNU: lambda path: path.write_bytes(GDBM_MAGIC + bytes(100)),
+    Kind.NDBM: lambda path: shutil.copy(CORPUS / "c081_ndbm.db", path),
+}
 NAMES = ["records", "records.db", "records.shelf", "records.sqlite", "a b.tar.gz", "récords"]
 
 
@@ -98,28 +112,38 @@ def test_empty_file_is_an_empty_database(tmp_path: Path, make: Callable[[Path], 
     assert find(str(tmp_path / "records")).kind is Kind.DJANGO
 
 
-def test_database_of_an_old_sumatra_is_a_database(tmp_path: Path) -> None:
-    """An older schema is still that of a Django store; whether it can be read, the store says."""
+def test_database_of_an_old_sumatra_is_told_apart(tmp_path: Path) -> None:
+    """An older schema is that of a store which is only read."""
     shutil.copy(CORPUS / "django074.sqlite", tmp_path / "records")
 
-    assert find(str(tmp_path / "records")).kind is Kind.DJANGO
+    assert find(str(tmp_path / "records")).kind is Kind.OLD_DJANGO
 
 
 @pytest.mark.parametrize("name", ["records", "records.db"])
-def test_berkeley_shelf_is_named_as_such(tmp_path: Path, name: str) -> None:
-    """A shelf of dbm.ndbm is known, with and without its ending, and refused by its name."""
+def test_berkeley_shelf_by_its_name_or_its_file(tmp_path: Path, name: str) -> None:
+    """A shelf of dbm.ndbm is named as Sumatra names it, or by its file."""
     shutil.copy(CORPUS / "c081_ndbm.db", tmp_path / "records.db")
 
-    with pytest.raises(StoreRefused, match=r"dbm\.ndbm"):
-        find(str(tmp_path / name))
+    assert find(str(tmp_path / name)) == Location(Kind.NDBM, tmp_path / "records.db")
 
 
-def test_gdbm_shelf_is_named_as_such(tmp_path: Path) -> None:
-    """A shelf of dbm.gnu is known, and refused by its name."""
-    (tmp_path / "records").write_bytes(GDBM_MAGIC + bytes(100))
+@pytest.mark.parametrize("text", ["[]", ' \n{"label": "one"}'])
+def test_export_is_told_by_its_ending_and_its_beginning(tmp_path: Path, text: str) -> None:
+    """A JSON file that may hold records is an export."""
+    (tmp_path / "records_export.json").write_text(text, encoding="utf-8")
 
-    with pytest.raises(StoreRefused, match=r"dbm\.gnu"):
-        find(str(tmp_path / "records"))
+    assert find(str(tmp_path / "records_export.json")).kind is Kind.EXPORT
+
+
+def test_access_goes_with_the_location(tmp_path: Path) -> None:
+    """What a person says of a store is found with it, and makes it no other store."""
+    make_dumb(tmp_path / "records")
+    access = Access("Europe/Paris", "/usr/bin/python3")
+
+    found = find(str(tmp_path / "records"), access)
+
+    assert found.access == access
+    assert found == find(str(tmp_path / "records"))
 
 
 # Projects
@@ -201,11 +225,11 @@ def test_project_that_shares_the_store_of_another(tmp_path: Path) -> None:
 
 def test_current_project_is_the_nearest_above(tmp_path: Path) -> None:
     """Inside a project any directory stands for the project."""
-    make_django(make_project(tmp_path, DJANGO, db_file=str(tmp_path / ".smt" / "records")) / "records")
+    make_project(tmp_path, DJANGO, db_file=str(tmp_path / ".smt" / "records"))
     below = tmp_path / "code" / "model"
     below.mkdir(parents=True)
 
-    assert current_project(below) == find(str(tmp_path))
+    assert current_project(below) == tmp_path
 
 
 def test_current_project_outside_of_any(tmp_path: Path) -> None:
@@ -338,15 +362,55 @@ def test_file_that_ends_like_a_shelf(tmp_path: Path, content: str) -> None:
         find(str(tmp_path / "notes.txt"))
 
 
-@pytest.mark.parametrize(
-    "name", ["https://lab.example/records/", "postgres://ada:secret@db/records", "http://[", "x://"]
-)
-def test_url_is_not_understood_yet(name: str) -> None:
-    """A URL is the person's turn, however broken, and no secret in it is repeated."""
+@pytest.mark.parametrize("name", ["postgres://ada:secret@db/records", "mysql://ada:secret@[", "x://"])
+def test_url_that_is_not_understood_yet(name: str) -> None:
+    """A URL of another kind is the person's turn, however broken, and no secret in it is repeated."""
     with pytest.raises(UsageError, match="not supported") as told:
         find(name)
 
     assert "secret" not in str(told.value)
+
+
+# Servers
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "user"),
+    [
+        ("https://lab.example/records/", "https://lab.example/records/", None),
+        ("HTTPS://Lab.Example/records", "https://lab.example/records/", None),
+        ("http://lab.example", "http://lab.example/", None),
+        ("http://ada:s%2Fecret@lab.example:8000/", "http://lab.example:8000/", ("ada", "s/ecret")),
+        ("http://ada@[::1]:8000/a%20b", "http://[::1]:8000/a%20b/", ("ada", None)),
+    ],
+)
+def test_server(address: str, url: str, user: tuple[str, str | None] | None) -> None:
+    """A server is named by its address; who asks goes with the location, and is shown nowhere."""
+    found = find(address)
+
+    assert (found.kind, found.url, str(found)) == (Kind.HTTP, url, url)
+    assert (found.access.username, found.access.password) == (user or (None, None))
+    assert "ecret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://[", "http://", "https://ada:secret@/records", "http://ada:secret@lab:port/", "http://h/?q"],
+)
+def test_address_of_no_server(address: str) -> None:
+    """A broken address is the person's turn, and no secret in it is repeated."""
+    with pytest.raises(UsageError, match="address of a") as told:
+        find(address)
+
+    assert "secret" not in str(told.value)
+
+
+def test_two_people_at_one_server() -> None:
+    """Who asks is part of which store it is: a server shows each person what is theirs."""
+    ada, bob = (find(f"http://{name}:pw@lab/") for name in ("ada", "bob"))
+
+    assert ada.identity != bob.identity
+    assert "pw" not in ada.identity
 
 
 def test_home_of_nobody() -> None:
@@ -391,19 +455,21 @@ def test_broken_project_file(tmp_path: Path, content: bytes) -> None:
     assert str(file) in str(told.value)
 
 
-@pytest.mark.parametrize(
-    ("kind", "store"),
-    [
-        (HTTP, {"server_url": "https://lab.example/", "username": "ada", "password": "secret"}),
-        (DJANGO, {"db_file": "postgres://ada:secret@db/records"}),
-    ],
-    ids=["http", "postgres"],
-)
-def test_project_whose_store_cannot_be_opened_yet(tmp_path: Path, kind: str, store: dict[str, str]) -> None:
+def test_project_whose_store_cannot_be_opened_yet(tmp_path: Path) -> None:
     """A project in a kind of store that smtd does not know is refused without its password."""
-    make_project(tmp_path, kind, **store)
+    make_project(tmp_path, DJANGO, db_file="postgres://ada:secret@db/records")
 
     with pytest.raises(StoreRefused, match="MyProject") as told:
         find(str(tmp_path))
 
     assert "secret" not in str(told.value)
+
+
+def test_project_on_a_server(tmp_path: Path) -> None:
+    """A project whose records are on a server leads there, with what it knows of how to be let in."""
+    make_project(tmp_path, HTTP, server_url="https://lab.example/", username="ada", password="secret")
+
+    found = find(str(tmp_path))
+
+    assert (found.kind, found.url, found.project) == (Kind.HTTP, "https://lab.example/", "MyProject")
+    assert (found.access.username, found.access.password) == ("ada", "secret")

@@ -280,12 +280,12 @@ async def test_value_that_explodes(place: ShelfPlace, attribute: str) -> None:
 @pytest.mark.timeout(30)
 async def test_pickle_that_takes_for_ever(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pickle that would keep the processor busy for ages is given up, with the limit told."""
-    monkeypatch.setattr(worker, "limits", lambda size: (512 << 20, 1))
+    monkeypatch.setattr(worker, "limits", lambda size: (512 << 20, 1.0))
     # A key that holds itself twice, sixty times over: its hash is the work of 2 to the 60.
     put(place, b"\x80\x02}(K\x01\x85" + b"2\x86" * 60 + b"K\x01u.")
 
     async with place.open() as store:
-        with pytest.raises(StoreRefused, match="1 s of processor time") as told:
+        with pytest.raises(StoreRefused, match=r"1\.0 s of processor time") as told:
             await store.scan()
 
     assert_sentence(told.value, place)
@@ -350,7 +350,6 @@ UNREADABLE: dict[str, Callable[[], Any]] = {
     "no launch mode": lambda: without("launch_mode"),
     "no time": lambda: without("timestamp"),
     "a time that is none": lambda: odd(timestamp="yesterday"),
-    "a time without a zone": lambda: odd(timestamp=datetime(2020, 1, 1)),
     "a time before all times": lambda: odd(timestamp=AGES_AGO),
 }
 

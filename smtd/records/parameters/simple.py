@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from typing import Any
 
@@ -23,6 +24,22 @@ _HARMLESS = (
     ast.USub,
     ast.UAdd,
     ast.Load,
+)
+#: Names that are defined where Sumatra evaluates a value (sumatra/parameters.py): builtin ones, those
+#: of newer Pythons and of interactive ones too, those of its module, and those of its function.
+_DEFINED = frozenset(
+    (
+        *dir(builtins),
+        *("aiter", "anext", "EncodingWarning", "BaseExceptionGroup", "ExceptionGroup"),
+        *("PythonFinalizationError", "_IncompleteInputError"),
+        *("exit", "quit", "copyright", "credits", "license"),
+        *("os", "shutil", "abc", "re", "filterfalse", "Path", "StringIO", "ConfigParser"),
+        *("MissingSectionHeaderError", "NoOptionError", "json", "yaml", "yaml_loaded", "parameters"),
+        *("component", "component_type", "get_registered_components", "conditional_component"),
+        *("POP_NONE", "ParameterSet", "_dict_diff", "YAMLParameterSet", "NTParameterSet"),
+        *("SimpleParameterSet", "ConfigParserParameterSet", "JSONParameterSet", "build_parameters"),
+        *("self", "line", "parts", "name", "value"),
+    )
 )
 
 
@@ -69,7 +86,11 @@ def _is_undefined_name(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     nodes = list(ast.walk(tree.body))
-    return all(isinstance(node, _HARMLESS) for node in nodes)
+    return all(isinstance(node, _HARMLESS) and not _is_defined(node) for node in nodes)
+
+
+def _is_defined(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and (node.id in _DEFINED or node.id.startswith("__"))
 
 
 def write(values: dict[str, Any], comments: dict[str, str]) -> str:

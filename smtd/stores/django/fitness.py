@@ -7,10 +7,11 @@ Sumatra calls constructors with what the tables hold; each rule here is one of t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from smtd.errors import RecordUnusable
-from smtd.records import literal, vocabulary
+from smtd.records import harm, literal, vocabulary
 from smtd.records.parameters import content
 from smtd.records.record import Component, Parameters, Record
 
@@ -20,8 +21,18 @@ _LABEL = re.compile(r"\w")
 _RESERVED = frozenset(("parameters", "names"))
 
 
-def check(record: Record) -> None:
-    """Raise RecordUnusable, with the reason, for a record that Sumatra could not read back."""
+def fit(record: Record) -> Record:
+    """Return *record* as Sumatra can read it back without doing anything else (`records/harm.py`).
+
+    Raises RecordUnusable, with the reason, if there is no such form that says the same.
+    """
+    _check(record)
+    harmless = harm.disarmed(record)
+    _check_parameters(harmless.parameters)
+    return harmless
+
+
+def _check(record: Record) -> None:
     if record.beyond_words:
         raise RecordUnusable(
             f"its {' and '.join(record.beyond_words)} can be held by a shelf only: no text says the same"
@@ -30,7 +41,6 @@ def check(record: Record) -> None:
         raise RecordUnusable("Sumatra cannot read a label that does not begin with a letter or digit")
     if record.executable is None or not record.executable.path or record.repository is None:
         raise RecordUnusable("Sumatra cannot read a record without an executable or a repository")
-    _check_parameters(record.parameters)
     _known("repository", record.repository.type, vocabulary.REPOSITORIES)
     _check_component("launch mode", record.launch_mode, vocabulary.LAUNCH_MODES)
     _check_component("data store", record.datastore, vocabulary.DATA_STORES)
@@ -52,6 +62,40 @@ def _check_component(what: str, value: Component, known: dict[str, str]) -> None
         raise RecordUnusable(
             f"Sumatra 0.8.1 makes no {value.type} of {', '.join(sorted(names)) or 'nothing'}"
         )
+    for name, given in value.parameters.items():
+        if not _ARGUMENTS.get(name, _anything)(value.type, given):
+            said = literal.shortened(given) if isinstance(given, str) else type(given).__name__
+            raise RecordUnusable(f"Sumatra 0.8.1 makes no {value.type} with {said} for its {name}")
+
+
+def _anything(_: str, value: Any) -> bool:
+    return True
+
+
+def _is_root(_: str, value: Any) -> bool:
+    return _is_text(_, value) and "\0" not in (value or "")
+
+
+def _is_text(_: str, value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_program(_: str, value: Any) -> bool:
+    """Where Sumatra finds no mpirun it notes None, which it cannot read back."""
+    return isinstance(value, str)
+
+
+def _is_count(kind: str, value: Any) -> bool:
+    return kind != "SlurmMPILaunchMode" or (isinstance(value, int) and value > 0)
+
+
+#: What the constructors want of arguments with these names.
+_ARGUMENTS: dict[str, Callable[[str, Any], bool]] = {
+    "root": _is_root,
+    "working_directory": _is_text,
+    "mpirun": _is_program,
+    "n": _is_count,
+}
 
 
 def _check_parameters(parameters: Parameters) -> None:

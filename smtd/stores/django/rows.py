@@ -182,7 +182,7 @@ def columns(record: Record) -> Columns:
     Raises RecordUnusable for a record that the schema has no room for, or that Sumatra could
     not read from it (one such record keeps it from listing the whole project).
     """
-    fitness.check(record)
+    record = fitness.fit(record)
     scalars = [getattr(record, name) or "" for name in RECORD_COLUMNS]
     scalars[1] = moment(record.timestamp)
     scalars[3] = record.duration

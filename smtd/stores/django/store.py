@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 import anyio
 
-from smtd.errors import RecordUnusable, StoreError, StoreRefused, StoreUnreachable
+from smtd.errors import RecordUnusable, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
-from smtd.sqlite import Connection, is_busy
+from smtd.sqlite import Connection, translated
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
 from smtd.stores.django.reader import Found, RowIds
@@ -125,16 +125,9 @@ class DjangoStore:
         try:
             yield
         except sqlite3.Error as exc:
-            raise self._translated(exc) from exc
+            raise translated(exc, self.location) from exc
         except OSError as exc:
             raise StoreUnreachable(f"{self.location} cannot be read: {exc.strerror}") from exc
-
-    def _translated(self, exc: sqlite3.Error) -> StoreError:
-        if is_busy(exc):
-            return StoreUnreachable(f"{self.location} is locked by another program; try again later")
-        if isinstance(exc, sqlite3.OperationalError):
-            return StoreUnreachable(f"{self.location} cannot be used: {exc}")
-        return StoreRefused(f"{self.location} is damaged ({exc}); restore it from a backup")
 
     async def _write_batch(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make *changes* in one transaction or, if that fails, each in one of its own."""

@@ -37,6 +37,10 @@ class DumbFile:
         self._files = (self._dat, self._dir, self._bak)
         self._was_there = False
 
+    def obstacle(self) -> str:
+        """Return nothing: every Python can write it."""
+        return ""
+
     def mark(self) -> Token:
         """Return what the files look like from outside."""
         return repr(signature(self._files)).encode()

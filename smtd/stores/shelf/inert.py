@@ -20,7 +20,7 @@ import secrets
 import struct
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from smtd.errors import RecordUnusable
@@ -34,7 +34,7 @@ class Ref(NamedTuple):
     name: str
 
 
-class _StandIn(type):
+class StandIn(type):
     """The type of stand-in classes; calling one records the call."""
 
     ref: Ref
@@ -55,7 +55,7 @@ class _StandIn(type):
 _new_object = vars(copyreg)["__newobj__"]
 
 
-class Inert(metaclass=_StandIn):
+class Inert(metaclass=StandIn):
     """An object that a pickle describes: how it was made and what it was given since."""
 
     __slots__ = ("args", "called", "elements", "kwargs", "pairs", "state")
@@ -160,7 +160,7 @@ def _text_bytes(text: str, encoding: str) -> bytes:
 
 
 def _inner_class(owner: Any, name: Any) -> Any:
-    if not isinstance(owner, _StandIn) or type(name) is not str:
+    if not isinstance(owner, StandIn) or type(name) is not str:
         raise TypeError("not a class inside a class")
     return stand_in(Ref(owner.ref.module, f"{owner.ref.name}.{name}"))
 
@@ -215,6 +215,26 @@ def dump(value: Any) -> bytes:
     return _written.sub(lambda found: _names[found.group(1)], data)
 
 
+def named(value: Any) -> Iterator[tuple[Ref, bool]]:
+    """Yield the classes and functions that *value* names, and whether it calls them; some more than once."""
+    return _named(value, set())
+
+
+def _named(value: Any, seen: set[int]) -> Iterator[tuple[Ref, bool]]:
+    if isinstance(value, StandIn):
+        yield value.ref, False
+    elif isinstance(value, (Inert, dict, list, tuple, set, frozenset)) and id(value) not in seen:
+        seen.add(id(value))
+        parts: Any = value
+        if isinstance(value, Inert):
+            yield type(value).ref, value.called
+            parts = (value.args, value.kwargs, value.state, value.pairs, value.elements)
+        elif isinstance(value, dict):
+            parts = (*value.keys(), *value.values())
+        for part in parts:
+            yield from _named(part, seen)
+
+
 def digest(value: Any) -> bytes:
     """Return a digest of what *value* says, whatever the order of its sets and its memo."""
     return _digest(value, {})
@@ -236,7 +256,7 @@ def _hashed(parts: list[bytes]) -> bytes:
 def _parts(value: Any, seen: dict[int, bytes]) -> list[bytes]:
     """Return what distinguishes *value*: its type, then the digests of what it holds."""
     kind = type(value).__name__.encode()
-    if isinstance(value, _StandIn):
+    if isinstance(value, StandIn):
         return [b"class", *(part.encode() for part in value.ref)]
     if isinstance(value, Inert):
         held = (value.called, value.args, value.kwargs, value.state, value.elements, value.pairs)

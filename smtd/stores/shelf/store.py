@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import anyio
-import msgspec
 from anyio import to_thread
 
 from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
@@ -22,7 +20,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record, decode, encode
 from smtd.signature import NotSettled
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
-from smtd.stores.shelf import worker
+from smtd.stores.shelf import child, worker
 
 #: How often a write is tried again because somebody else wrote at the same moment.
 ATTEMPTS = 5
@@ -30,7 +28,6 @@ ATTEMPTS = 5
 FEW = 100
 #: Bytes of a pickle from which on it pays to load it in one more process.
 LARGE = 2_000_000
-Answer = TypeVar("Answer", worker.Records, worker.Written)
 
 
 class DbmFile(Protocol):
@@ -48,6 +45,9 @@ class DbmFile(Protocol):
     def exclusive_writes(self) -> bool:
         """See Capabilities."""
 
+    def obstacle(self) -> str:
+        """Return why it cannot be written, as a sentence with the next step; empty: it can."""
+
     def mark(self) -> Token:
         """Return what tells that the file is as it was; cheap."""
 
@@ -62,22 +62,39 @@ class DbmFile(Protocol):
 
 
 class ShelfStore:
-    """A shelf of Sumatra 0.8.1 in *file*; *location* is how the person named it."""
+    """A shelf of Sumatra 0.2 to 0.8.1 in *file*; *location* is how the person named it.
+
+    Records of Sumatra before 0.8 have local times, in *timezone* (empty: in that of this machine).
+    A shelf with one of them is never written: that Sumatra could not load what smtd writes, nor
+    0.8.1 the rest.
+    """
 
     kind = "shelf"
 
-    def __init__(self, file: DbmFile, location: str) -> None:
+    def __init__(self, file: DbmFile, location: str, timezone: str = "") -> None:
         self.location = location
-        self.capabilities = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True)
+        self._timezone = timezone
+        self._writable = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True)
         self._file = file
+        self._obstacle = ""  # why the file cannot be written; known when it was read
         self._known: Token | None = None  # the mark of the file when it was read
         self._traced: Token | None = None  # the same, if only smtd has written since the scan
         self._pickles: dict[str, bytes] = {}
         self._held: dict[str, tuple[bytes, dict[str, worker.Held]]] = {}
+        self._old: dict[str, tuple[bytes, bool]] = {}  # whether Sumatra before 0.8 wrote to it
         self._one_at_a_time = anyio.Lock()
 
     def __repr__(self) -> str:
         return f"ShelfStore({self.location!r}, {self._file.name})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this store can do, so far as it has been read."""
+        if self._obstacle:
+            return replace(self._writable, read_only=self._obstacle)
+        if any(is_old for project, (_, is_old) in self._old.items() if project in self._pickles):
+            return replace(self._writable, read_only=worker.READ_ONLY)
+        return self._writable
 
     async def projects(self) -> list[str]:
         await self._refresh()
@@ -98,6 +115,7 @@ class ShelfStore:
                 digests[key] = held.digest
                 if not held.final:
                     unfinished.add(key)
+        await self._look_for_old()
         return Scan(digests, unfinished, unreadable)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
@@ -123,10 +141,14 @@ class ShelfStore:
     async def token(self) -> Token | None:
         if self._traced is None:
             return None
-        return self._traced if await to_thread.run_sync(self._mark) == self._traced else None
+        return self._token(self._traced) if await to_thread.run_sync(self._mark) == self._traced else None
 
     async def unchanged_since(self, token: Token) -> bool:
-        return token == await to_thread.run_sync(self._mark)
+        return token == self._token(await to_thread.run_sync(self._mark))
+
+    def _token(self, mark: Token) -> Token:
+        """Another time zone makes other records of the same file."""
+        return mark + self._timezone.encode()
 
     def _mark(self) -> Token:
         with self._translating("read"):
@@ -146,6 +168,7 @@ class ShelfStore:
             with self._translating("read"):
                 if self._known is not None and self._file.mark() == self._known:
                     return None
+                self._obstacle = self._file.obstacle()
                 return self._file.read()
 
         if (found := await to_thread.run_sync(read)) is not None:
@@ -162,12 +185,35 @@ class ShelfStore:
             return cached[1]
         few = None if labels is None or len(labels) > FEW else list(labels)
         shares = 1 if few is not None else _shares(pickle)
-        asked = [worker.Read(pickle, few, share, shares) for share in range(shares)]
-        answers = await gather([partial(self._ask, project, read, worker.Records) for read in asked])
+        asked = [worker.Read(pickle, few, share, shares, self._timezone) for share in range(shares)]
+        answers = await gather([partial(self._read, project, read) for read in asked])
         found = {held.label: held for answer in answers for held in answer.held}
         if few is None:
             self._held[project] = (pickle, found)
         return found
+
+    async def _read(self, project: str, request: worker.Read) -> worker.Records:
+        records = await child.ask(request, worker.Records, what=_named(project), shelf=self.location)
+        self._old[project] = (request.pickle, records.old != "")
+        return records
+
+    async def _look_for_old(self, but: str | None = None) -> None:
+        """Learn whether projects, as they are now, have old records; one that is broken has none."""
+        unknown = {
+            project: pickle
+            for project, pickle in self._pickles.items()
+            if project != but and self._old.get(project, (None,))[0] != pickle
+        }
+        if not unknown:
+            return
+        request = worker.Look(list(unknown.values()))
+        try:
+            found = await child.ask(request, worker.Looked, what="the records", shelf=self.location)
+            told = found.old
+        except StoreRefused:  # one of them asks for too much
+            told = [False] * len(unknown)
+        for (project, pickle), is_old in zip(unknown.items(), told, strict=True):
+            self._old[project] = (pickle, is_old)
 
     async def _write_project(self, project: str, changes: list[Change]) -> dict[Key, Outcome]:
         outcomes = {change.key: unfit for change in changes if (unfit := _unfit(change))}
@@ -182,8 +228,12 @@ class ShelfStore:
             await self._refresh()
             if self._known != self._traced:
                 self._traced = None  # somebody else wrote since the scan
+            await self._look_for_old(but=project)
+            if reason := self.capabilities.read_only:
+                return outcomes | dict.fromkeys(wishes, Outcome(Result.REFUSED, reason))
             old = self._pickles.get(project)
-            answer = await self._ask(project, worker.Write(old, list(wishes.values())), worker.Written)
+            request = worker.Write(old, list(wishes.values()))
+            answer = await child.ask(request, worker.Written, what=_named(project), shelf=self.location)
             if answer.pickle is None or await self._replace(project, old, answer.pickle):
                 results = zip(wishes, answer.results, strict=True)
                 return outcomes | {key: _outcome(result) for key, result in results}
@@ -214,44 +264,18 @@ class ShelfStore:
         found = dict(self._pickles)
         # A backend may give a value with what follows it in its last block.
         if project in found and found[project].startswith(new):
+            self._old[project] = (found[project], False)
             found[project] = new
         self._traced = self._known if was_traced and found == expected else None
 
-    async def _ask(self, project: str, request: worker.Read | worker.Write, expected: type[Answer]) -> Answer:
-        """Let a child process answer *request* about the pickle of *project*."""
-        memory, seconds = worker.limits(len(request.pickle or b"") + _size(request))
-        path = [entry for entry in sys.path if entry]
-        start = f"import sys; sys.path[:] = {path!r}; from smtd.stores.shelf import worker; worker.main()"
-        process = await anyio.run_process(
-            [sys.executable, "-S", "-s", "-c", start, str(memory), str(seconds)],
-            input=msgspec.msgpack.encode(request),
-            check=False,
-            stderr=subprocess.PIPE,
-            # Nothing of the person's environment; a fixed hash seed makes its answers repeatable.
-            env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        where = f"the records of project {project!r} in the shelf {self.location}"
-        if process.returncode != 0:
-            raise StoreRefused(
-                f"{where} cannot be read within {memory >> 20} MiB and {seconds} s of processor time;"
-                " move the shelf aside if it was not written by Sumatra"
-            )
-        answer = msgspec.msgpack.decode(process.stdout, type=worker.Records | worker.Written | worker.Failed)
-        if isinstance(answer, worker.Failed):
-            raise StoreRefused(f"{where} cannot be read: {answer.problem}; restore it from a backup")
-        assert isinstance(answer, expected)
-        return answer
+
+def _named(project: str) -> str:
+    return f"the records of project {project!r}"
 
 
 def _shares(pickle: bytes) -> int:
     """Return how many processes read the records of a pickle together, each of them a share."""
     return max(1, min(len(pickle) // LARGE, os.cpu_count() or 1, 4))
-
-
-def _size(request: worker.Read | worker.Write) -> int:
-    if isinstance(request, worker.Read):
-        return 0
-    return sum(len(wish.record or b"") for wish in request.wishes)
 
 
 def _unfit(change: Change) -> Outcome | None:

@@ -9,28 +9,33 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from smtd.errors import RecordUnusable
+from smtd.errors import RecordUnusable, StoreRefused
 from smtd.records import canonical
 from smtd.records.life import is_final
 from smtd.records.record import Record, decode, encode
-from smtd.stores.shelf import inert, reading, writing
+from smtd.stores.shelf import forms, inert, reading, writing
 
 
 class Read(msgspec.Struct, tag=True):
     """Ask for the records in the pickle of one project, or only those of *labels*.
 
     Of all those, only every *shares*-th, from number *share* on: the others are for other processes.
+    Times of Sumatra before 0.8 are local times in *timezone* (empty: in that of this process).
     """
 
     pickle: bytes
     labels: list[str] | None = None
     share: int = 0
     shares: int = 1
+    timezone: str = ""
 
 
 class Wish(msgspec.Struct):
@@ -48,6 +53,12 @@ class Write(msgspec.Struct, tag=True):
     wishes: list[Wish]
 
 
+class Look(msgspec.Struct, tag=True):
+    """Ask for each of these pickles whether Sumatra before 0.8 wrote into it."""
+
+    pickles: list[bytes]
+
+
 class Held(msgspec.Struct):
     """One record in the pickle, encoded; or what is wrong with it."""
 
@@ -59,9 +70,10 @@ class Held(msgspec.Struct):
 
 
 class Records(msgspec.Struct, tag=True):
-    """Answers Read."""
+    """Answers Read. *old*: the oldest Sumatra before 0.8 that wrote into the pickle (empty: none did)."""
 
     held: list[Held]
+    old: str = ""
 
 
 class Written(msgspec.Struct, tag=True):
@@ -71,59 +83,106 @@ class Written(msgspec.Struct, tag=True):
     results: list[str]
 
 
+class Looked(msgspec.Struct, tag=True):
+    """Answers Look; of a pickle that is broken nobody knows, which counts as no."""
+
+    old: list[bool]
+
+
 class Failed(msgspec.Struct, tag=True):
     """Answers a request whose pickle cannot be loaded."""
 
     problem: str
 
 
-def limits(pickle_size: int) -> tuple[int, int]:
-    """Return how many bytes of memory and seconds of processor a pickle may cost.
+class Refused(msgspec.Struct, tag=True):
+    """Answers a request for a shelf that cannot be read at all, but is whole."""
 
-    Real shelves need 15 to 25 times their size (measured on 10,000 records).
+    problem: str
+
+
+#: Why a record cannot be written where there is one of Sumatra before 0.8, which could not load it.
+READ_ONLY = (
+    "it was written by Sumatra 0.7 (or older); smtd reads it, but does not write it: sync it into a new store"
+)
+
+
+def limits(size: int) -> tuple[int, float]:
+    """Return how many bytes of memory and seconds of processor pickles of *size* bytes may cost.
+
+    Real shelves need 15 to 25 times their size, and a quarter of the time (measured on 10,000 records).
     """
-    return 512 * 2**20 + 48 * pickle_size, 10 + pickle_size // 200_000
+    return 440 * 2**20 + 48 * size, 0.7 + size / 500_000
 
 
 def main() -> None:
     """Answer the one request on standard input; the limits are the two arguments."""
-    memory, seconds = map(int, sys.argv[1:3])
+    memory, seconds = int(sys.argv[1]), float(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    # Time of the processor, so that a busy machine fails nobody; its signal ends the process.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # One request and then the end: collecting garbage, and freeing it, is time for nothing.
     gc.disable()
-    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Read | Write)
+    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Read | Write | Look)
     sys.stdout.buffer.write(msgspec.msgpack.encode(answer(request)))
     sys.stdout.buffer.flush()
     os._exit(0)
 
 
-def answer(request: Read | Write) -> Records | Written | Failed:
+def answer(request: Read | Write | Look) -> Records | Written | Looked | Failed | Refused:
     """Do what *request* asks; every failure is part of the answer."""
+    if isinstance(request, Look):
+        return Looked([_is_old(pickle) for pickle in request.pickles])
     try:
         project = {} if request.pickle is None else _project(request.pickle)
+        found = {label: forms.form(pickled) for label, pickled in project.items()}
+        old = forms.oldest(found.values())
         if isinstance(request, Read):
-            wanted = project if request.labels is None else project.keys() & set(request.labels)
-            mine = list(wanted)[request.share :: request.shares]
-            return Records([_held(label, project[label]) for label in mine])
+            return Records(_read(project, found, request), old)
+        if old:
+            return Written(None, [READ_ONLY] * len(request.wishes))
         results = [_fulfil(project, wish) for wish in request.wishes]
         changed = "" in results
         return Written(inert.dump(project) if changed else None, results)
+    except StoreRefused as exc:
+        return Refused(str(exc))
     except (RecordUnusable, RecursionError, MemoryError) as exc:
         return Failed(_showable(str(exc)) or type(exc).__name__)
 
 
+def _is_old(pickle: bytes) -> bool:
+    try:
+        return forms.oldest(map(forms.form, _project(pickle).values())) != ""
+    except (StoreRefused, RecordUnusable, RecursionError, MemoryError):
+        return False
+
+
 def _project(pickle: bytes) -> dict[str, Any]:
     project = inert.load(pickle)
+    if forms.form(project) == forms.WITHOUT_PROJECTS:
+        raise StoreRefused("Sumatra 0.1 wrote it, which had no projects; smtd reads shelves of 0.2 to 0.8")
     if type(project) is not dict or not all(isinstance(label, str) for label in project):
         raise RecordUnusable("it does not hold records by label")
     return project
 
 
-def _held(label: str, pickled: Any) -> Held:
+def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list[Held]:
+    wanted = project if request.labels is None else project.keys() & set(request.labels)
+    mine = list(wanted)[request.share :: request.shares]
+    if all(found[label] == forms.CURRENT for label in mine):
+        return [_held(label, project[label]) for label in mine]
+    # Only now, since what knows the time zones takes as long to load as a hundred records.
+    from smtd.stores import earlier
+    from smtd.stores.shelf import old
+
+    renew = partial(old.renewed, zone=earlier.zone(request.timezone))
+    return [_held(label, project[label], None if found[label] == forms.CURRENT else renew) for label in mine]
+
+
+def _held(label: str, pickled: Any, renew: Callable[[Any], Any] | None = None) -> Held:
     try:
-        record = reading.record(label, pickled)
+        record = reading.record(label, pickled if renew is None else renew(pickled))
         return Held(label, canonical.digest(record), encode(record), is_final(record))
     except RecordUnusable as exc:
         return Held(_showable(label), problem=_showable(str(exc)))

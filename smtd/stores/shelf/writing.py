@@ -22,7 +22,7 @@ from smtd.records.record import (
     Record,
     Repository,
 )
-from smtd.stores.shelf import inert, reading
+from smtd.stores.shelf import harm, inert, reading
 from smtd.stores.shelf.inert import Inert, Ref
 
 
@@ -46,12 +46,13 @@ def update(pickled: Inert, record: Record) -> None:
 
 def _extras(record: Record) -> dict[str, Any]:
     """Return the attributes that only a shelf has."""
-    return {name: inert.load(pickled.data) for name, pickled in record.opaque.items() if name not in FIELDS}
+    kept = {name: pickled for name, pickled in record.opaque.items() if name not in FIELDS}
+    return {name: harm.harmless(inert.load(pickled.data)) for name, pickled in kept.items()}
 
 
 def _attribute(record: Record, field: str) -> Any:
     if (pickled := record.opaque.get(field)) is not None:
-        return inert.load(pickled.data)
+        return harm.harmless(inert.load(pickled.data))
     value = getattr(record, field)
     make = _MAKERS.get(field)
     return value if make is None or value is None else make(value)
@@ -196,7 +197,7 @@ _CALLS: dict[str, Callable[[Call], Inert]] = {
 }
 
 
-def _config(name: str, sections: dict[str, dict[str, str]]) -> Any:
+def configuration(name: str, sections: dict[str, dict[str, str]]) -> Any:
     """Return a real ConfigParser under Sumatra's name: its insides differ between Pythons."""
     cls = inert.stand_in(Ref("sumatra.parameters", name), configparser.ConfigParser)
     parser = cls()
@@ -208,7 +209,7 @@ _SETS: dict[str, Callable[[str, Any], Any]] = {
     "JSONParameterSet": _document,
     "YAMLParameterSet": _document,
     "NTParameterSet": _nested,
-    "ConfigParserParameterSet": _config,
+    "ConfigParserParameterSet": configuration,
 }
 
 _MAKERS: dict[str, Callable[[Any], Any]] = {

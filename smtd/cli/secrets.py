@@ -1,0 +1,74 @@
+"""How to be let in by a store: the password, from wherever the configuration says it is.
+
+It is asked for when it is needed, and never stored, logged or shown.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from smtd.config import Store
+from smtd.errors import UsageError
+
+#: Seconds that a command may take to tell a password.
+PATIENCE = 10.0
+
+
+def password(name: str, store: Store) -> str | None:
+    """Return the password of the configured store *name*, or None if nothing is said of one. Blocks.
+
+    Raises UsageError, without any part of the password, where it cannot be had.
+    """
+    if store.password is not None:
+        return store.password
+    if store.password_command is not None:
+        return _told(name, store.password_command)
+    if store.password_file is not None:
+        return _first_line(name, Path(store.password_file).expanduser())
+    if store.credential is not None:
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise UsageError(f"store {name} wants the credential {store.credential!r}: start smtd by systemd")
+        return _first_line(name, Path(directory) / store.credential)
+    if store.password_env is not None:
+        found = os.environ.get(store.password_env)
+        if found is None:
+            raise UsageError(f"store {name} wants the environment variable {store.password_env}: set it")
+        return found
+    return None
+
+
+def from_netrc(address: str) -> tuple[str, str] | None:
+    """Return user and password that ~/.netrc has for the server at *address*, if any. Blocks."""
+    host = urlsplit(address).hostname
+    try:
+        found = netrc.netrc().authenticators(host) if host else None
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return (found[0], found[2]) if found and found[0] and found[2] else None
+
+
+def _told(name: str, command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
+        why = "it took too long" if isinstance(exc, subprocess.TimeoutExpired) else str(exc)
+        raise UsageError(f"the password command of store {name} cannot be used: {why}") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise UsageError(f"the password command of store {name} failed: {''.join(said) or done.returncode}")
+    return done.stdout.decode("utf-8", "replace").split("\n", 1)[0].rstrip("\r")
+
+
+def _first_line(name: str, path: Path) -> str:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"the password file of store {name} cannot be read: {exc}") from None
+    return text.split("\n", 1)[0].rstrip("\r")

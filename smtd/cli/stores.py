@@ -1,0 +1,59 @@
+"""The stores that the words of a command line stand for, with what the configuration says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from smtd.cli import secrets
+from smtd.config import Config, Store, is_timezone
+from smtd.errors import UsageError
+from smtd.stores.locations import Access, Location, current_project, find
+
+
+def located(name: str | None, config: Config, timezone: str | None, *, may_be_new: bool = False) -> Location:
+    """Return the location of the configured store *name*, else of the file, directory or address *name*.
+
+    None stands for the project of the current directory. *timezone* is what the command line says;
+    it counts for stores of which the configuration says nothing. Blocks. Raises as `find` does.
+    """
+    if timezone is not None and not is_timezone(timezone):
+        raise UsageError(f"{timezone!r} is not a time zone; name one such as Europe/Paris")
+    word = str(current_project(Path.cwd())) if name is None else name
+    configured = _configured(word, config)
+    access = Access()
+    if configured is not None:
+        access = _access(*configured)
+        word = configured[1].location
+    if timezone is not None and not access.timezone:
+        access = replace(access, timezone=timezone)
+    if access.username is None and (found := secrets.from_netrc(word)) is not None:
+        access = replace(access, username=found[0], password=found[1])
+    return find(word, access, may_be_new=may_be_new)
+
+
+def _configured(word: str, config: Config) -> tuple[str, Store] | None:
+    """Return the configured store that is called *word*, or that is at the place *word*."""
+    if word in config.stores:
+        return word, config.stores[word]
+    return next(((name, store) for name, store in config.stores.items() if _same(store.location, word)), None)
+
+
+def _access(name: str, store: Store) -> Access:
+    return Access(
+        timezone=store.timezone or "",
+        python=store.python,
+        username=store.username,
+        password=secrets.password(name, store),
+        ca_file=store.ca_file,
+        verify_tls=store.verify_tls,
+    )
+
+
+def _same(one: str, other: str) -> bool:
+    if "://" in one or "://" in other:
+        return one.rstrip("/") == other.rstrip("/")
+    try:
+        return Path(one).expanduser().absolute() == Path(other).expanduser().absolute()
+    except RuntimeError:  # a home directory that is not known
+        return False

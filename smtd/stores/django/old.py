@@ -1,0 +1,222 @@
+"""Relational stores of Sumatra before 0.8.1 in SQLite: read as a whole, never written.
+
+What Sumatra 0.8.1 makes of an export of them is what smtd makes of them, but for the times, which
+are local: Sumatra takes those of an export for UTC. Texts that Sumatra would run are read as data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from smtd.errors import RecordUnusable, StoreError, StoreRefused
+from smtd.records import python2, tags
+from smtd.records.record import Key, Record
+from smtd.sqlite import Row, lenient, translated
+from smtd.stores import earlier
+from smtd.stores.django import rows
+from smtd.stores.django.old_schema import OldSchema
+from smtd.stores.django.rows import RECORD_COLUMNS, Parts
+from smtd.stores.earlier import Snapshot, Source
+
+#: Seconds to wait for another program's lock.
+_PATIENCE = 10.0
+_TIMESTAMP = RECORD_COLUMNS.index("timestamp")
+#: Where a row has the type and text of the parameters, and the texts of dictionaries.
+_PARAMETERS, _DICTIONARIES = 19, (22, 24, 26)
+#: Columns of `rows.record`; after them come the tags and the lists of data that have no table.
+_WIDTH = 27
+
+
+class _Held(NamedTuple):
+    """All rows of a database: those of the records, and by record what other tables hold of it."""
+
+    version: str
+    records: list[Row]
+    tags: dict[Any, list[Row]]
+    inputs: dict[Any, list[Row]]
+    outputs: dict[Any, list[Row]]
+    dependencies: dict[Any, list[Row]]
+    platforms: dict[Any, list[Row]]
+
+
+def load(path: Path, timezone: str) -> Snapshot:
+    """Return what the database at *path* holds, whose local times are of the zone *timezone*.
+
+    Reads in one transaction and changes nothing. Blocks. Raises FileNotFoundError if there is no
+    file, StoreUnreachable if it is locked, StoreRefused if it is damaged or of no schema of
+    Sumatra's, or for a time zone that nobody knows (empty: that of this machine).
+    """
+    local = earlier.zone(timezone)
+    try:
+        with _opened(path) as db:
+            held = _held(db, path)
+    except sqlite3.Error as exc:
+        raise _translated(exc, path) from exc
+    return earlier.snapshot(_records(held, local), held.version)
+
+
+def _translated(exc: sqlite3.Error, path: Path) -> StoreError:
+    """Return what SQLite says of a file that is only read."""
+    if "readonly" in str(exc):
+        return StoreRefused(
+            f"{path} was left half written by a program that was killed; let its Sumatra list it once"
+        )
+    if "no such" in str(exc):
+        return StoreRefused(f"{path} is no record store of Sumatra: {exc}")
+    return translated(exc, str(path))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the file so that nothing is made beside it, even in write-ahead mode."""
+    with open(path, "rb") as file:
+        start = file.read(20)
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if start[18:20] != b"\2\2" or index.exists():
+        with _connected(path) as db:
+            yield db
+    elif not _has_content(log):
+        # SQLite would make a log even to read. Without one nobody has the file open.
+        with _connected(path, "&immutable=1") as db:
+            yield db
+    else:
+        # SQLite would make the index of a log that was copied, or that a killed program left.
+        with TemporaryDirectory() as directory:
+            copy = Path(directory, "records")
+            shutil.copyfile(path, copy)
+            shutil.copyfile(log, f"{copy}-wal")
+            with _connected(copy) as db:
+                yield db
+
+
+@contextmanager
+def _connected(path: Path, options: str = "") -> Iterator[sqlite3.Connection]:
+    address = f"{path.absolute().as_uri()}?mode=ro{options}"
+    with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)) as db:
+        db.text_factory = lenient
+        yield db
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return os.stat(path).st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _held(db: sqlite3.Connection, path: Path) -> _Held:
+    """Read all rows in one transaction, and nothing but rows: others may be waiting for the lock."""
+    db.execute("BEGIN")
+    tables: dict[str, set[str]] = defaultdict(set)
+    # Tables only: a view could be made of anything, without end.
+    for table, column in db.execute(
+        "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+    ):
+        tables[table].add(column)
+    made = db.execute("SELECT app, name FROM django_migrations") if "django_migrations" in tables else ()
+    schema = OldSchema(dict(tables), set(made), path)
+    parts = partial(_by_record, db)
+    return _Held(
+        schema.version,
+        db.execute(schema.records()).fetchall(),
+        *map(parts, (schema.tags(), schema.inputs(), schema.outputs())),
+        *map(parts, (schema.dependencies(), schema.platforms())),
+    )
+
+
+def _by_record(db: sqlite3.Connection, select: str | None) -> dict[Any, list[Row]]:
+    found: dict[Any, list[Row]] = defaultdict(list)
+    for owner, *values in db.execute(select) if select else ():
+        found[owner].append(tuple(values))
+    return found
+
+
+def _records(held: _Held, local: ZoneInfo | None) -> Iterator[tuple[Key, Record | RecordUnusable]]:
+    for row_id, project, *values in held.records:
+        key = Key(_shown(project), _shown(values[0]))
+        try:
+            if [*key] != [project, values[0]]:
+                raise RecordUnusable("its label or its project is no text")
+            row, parts = _as_of_today(values, held, row_id, local)
+            yield key, rows.record(row, parts)
+        except RecordUnusable as exc:
+            yield key, exc
+
+
+def _shown(name: object) -> str:
+    """Return *name* as text that can be printed and stored."""
+    return name.encode("utf-8", "backslashreplace").decode() if isinstance(name, str) else repr(name)
+
+
+def _as_of_today(
+    values: Sequence[Any], held: _Held, row_id: Any, local: ZoneInfo | None
+) -> tuple[list[Any], Parts]:
+    """Return a row and its parts as a database of Sumatra 0.8.1 would have them.
+
+    What is no text where text should be is left for `rows.record` to complain about.
+    """
+    row = list(values[:_WIDTH])
+    text, *lists = values[_WIDTH:]
+    row[_TIMESTAMP] = _moment(row[_TIMESTAMP], local)
+    if isinstance(row[_PARAMETERS], str) and isinstance(row[_PARAMETERS + 1], str):
+        row[_PARAMETERS + 1] = earlier.parameters(*row[_PARAMETERS : _PARAMETERS + 2]).content
+    for place in _DICTIONARIES:
+        row[place] = _of_python3(row[place])
+    inputs, outputs = (
+        [_data_key(key, local) for key in keys[row_id]] + _without_digests(paths)
+        for keys, paths in zip((held.inputs, held.outputs), lists, strict=True)
+    )
+    words = [name for (name,) in held.tags[row_id]]
+    # The text is what Sumatra was given, the table what it made of it; a store that another process
+    # of Sumatra's synced has only one of them right.
+    words += sorted(tags.split(text)) if isinstance(text, str) else []
+    return row, Parts(words, inputs, outputs, held.dependencies[row_id], held.platforms[row_id])
+
+
+def _moment(text: Any, local: ZoneInfo | None) -> Any:
+    return rows.moment(earlier.moment(text, local)) if isinstance(text, str) else text
+
+
+def _of_python3(text: Any) -> Any:
+    return _rewritten(text) if isinstance(text, str) else text
+
+
+@lru_cache(maxsize=1024)
+def _rewritten(text: str) -> str:
+    """Return the text of a dictionary as Python 3 writes it; JSON stays as it is."""
+    with suppress(ValueError, RecursionError):
+        json.loads(text)
+        return text
+    return python2.text(text)
+
+
+def _data_key(key: Row, local: ZoneInfo | None) -> Row:
+    path, digest, creation, metadata = key
+    return (path, digest, _moment(creation, local), _of_python3(metadata))
+
+
+def _without_digests(paths: Any) -> list[Row]:
+    """Return data keys for a list of paths in text: Sumatra before 0.4 kept nothing else of data."""
+    if not paths:
+        return []
+    if not isinstance(paths, str):
+        raise RecordUnusable("its list of data is no text")
+    return [(path, earlier.NO_DIGEST, None, "{}") for path in earlier.paths(paths)]
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    return (path, Path(f"{path}-wal"))
+
+
+SOURCE = Source("sqlite", "a store", _files, load)

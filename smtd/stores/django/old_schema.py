@@ -1,0 +1,151 @@
+"""The tables of the Django schemas before Sumatra 0.8.1, and statements that read them as its own.
+
+A row comes out as `rows.record` takes it: what a schema has no column for is said with the value
+that Sumatra itself takes for it. The schema is told by its tables and columns alone, since no
+database says which Sumatra made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from smtd.errors import StoreRefused
+from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
+from smtd.stores.django.schema import DATA_KEY_COLUMNS, PREFIX
+from smtd.stores.earlier import INPUT_DATASTORE
+
+#: What some schema has no column for, by table; elsewhere a missing column is another schema.
+_MISSING = {
+    "record": {"stdout_stderr": "''", "repeats": "NULL", "script_arguments": "''", "user": "''"},
+    "executable": {"options": "''"},
+    "repository": {"upstream": "NULL"},
+    "dependency": {"source": "NULL"},
+    "datakey": {"creation": "NULL"},
+}
+_ALWAYS = (
+    *("record", "project", "executable", "repository", "parameterset", "launchmode", "datastore"),
+    *("dependency", "platforminformation", "record_dependencies", "record_platforms"),
+)
+_TAGS = frozenset(("tagging_tag", "tagging_taggeditem", "django_content_type"))
+
+
+class OldSchema:
+    """The statements on a database with *tables* (columns by table) at *path*.
+
+    *migrations* are those that the database says were made. Raises StoreRefused for a schema that
+    is none of those that smtd knows.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, Collection[str]], migrations: Collection[tuple[str, str]], path: object
+    ) -> None:
+        self._tables = tables
+        self._path = path
+        if "django_store_simulationrecord" in tables:
+            raise StoreRefused(
+                f"{path} is a store of Sumatra 0.1, which smtd cannot read; export it with Sumatra's tools"
+            )
+        if missing := [name for name in _ALWAYS if PREFIX + name not in tables]:
+            raise StoreRefused(f"{path} is no record store of Sumatra: it has no table {PREFIX}{missing[0]}")
+        if ("django_store", "0002_tag_taggeditem") in migrations:
+            raise StoreRefused(f"{path} has become a store of Sumatra 0.8; run the command again")
+        self.version = self._version(migrations)
+
+    def _version(self, migrations: Collection[tuple[str, str]]) -> str:
+        """Return the first Sumatra that had this schema."""
+        if not self._has("record", "script_arguments"):
+            return "0.2"
+        if not self.has_data_keys:
+            return "0.3"
+        if PREFIX + "record_output_data" in self._tables:
+            if self._has("record", "repeats"):
+                return "0.6"
+            return "0.5" if self._has("dependency", "source") else "0.4"
+        if ("django_store", "0001_initial") in migrations:
+            return "0.8 (development)"
+        return "0.7"
+
+    @property
+    def has_data_keys(self) -> bool:
+        """Say whether data has tables of its own; before 0.4 a record has a list of paths."""
+        return PREFIX + "datakey" in self._tables
+
+    def _has(self, table: str, column: str) -> bool:
+        return column in self._tables[PREFIX + table]
+
+    def records(self) -> str:
+        """Select id, project, the columns of `rows.record`, tags, and lists of inputs and outputs."""
+        if self._has("record", "input_datastore_id"):
+            inputs = self._columns("datastore", "i", ("type", "parameters"))
+            join = "LEFT JOIN django_store_datastore i ON i.id = r.input_datastore_id"
+        else:
+            inputs, join = ", ".join("'{}'".format(text.replace("'", "''")) for text in INPUT_DATASTORE), ""
+        lists = [
+            f'r."{name}"' if self._has("record", name) else "NULL" for name in ("input_data", "data_key")
+        ]
+        return f"""
+            SELECT r.db_id, r.project_id, {self._columns("record", "r", RECORD_COLUMNS)},
+                {self._columns("executable", "e", ("path", "name", "version", "options"))},
+                {self._columns("repository", "v", ("type", "url", "upstream"))},
+                {self._columns("parameterset", "p", ("type", "content"))},
+                {self._columns("launchmode", "l", ("type", "parameters"))},
+                {self._columns("datastore", "d", ("type", "parameters"))},
+                {inputs}, {self._columns("record", "r", ("tags",))}, {", ".join(lists)}
+            FROM django_store_record r
+            LEFT JOIN django_store_executable e ON e.id = r.executable_id
+            LEFT JOIN django_store_repository v ON v.id = r.repository_id
+            LEFT JOIN django_store_parameterset p ON p.id = r.parameters_id
+            LEFT JOIN django_store_launchmode l ON l.id = r.launch_mode_id
+            LEFT JOIN django_store_datastore d ON d.id = r.datastore_id
+            {join}
+            WHERE r.project_id IS NOT NULL ORDER BY r.db_id"""
+
+    def tags(self) -> str | None:
+        """Select the id of a record and one tag of it (None: there are no such tables)."""
+        if not self._tables.keys() >= _TAGS:
+            return None
+        return """
+            SELECT t.object_id, n.name FROM tagging_taggeditem t
+            JOIN tagging_tag n ON n.id = t.tag_id
+            JOIN django_content_type c ON c.id = t.content_type_id
+                AND c.app_label = 'django_store' AND c.model = 'record'"""
+
+    def inputs(self) -> str | None:
+        """Select the id of a record and the columns of one data key that it used."""
+        return self._shared("input_data", "datakey", DATA_KEY_COLUMNS) if self.has_data_keys else None
+
+    def outputs(self) -> str | None:
+        """Select the id of a record and the columns of one data key that it made."""
+        if not self.has_data_keys:
+            return None
+        if PREFIX + "record_output_data" in self._tables:
+            return self._shared("output_data", "datakey", DATA_KEY_COLUMNS)
+        return f"""
+            SELECT k.output_from_record_id, {self._columns("datakey", "k", DATA_KEY_COLUMNS)}
+            FROM django_store_datakey k WHERE k.output_from_record_id IS NOT NULL ORDER BY k.id"""
+
+    def dependencies(self) -> str:
+        """Select the id of a record and the columns of one dependency."""
+        return self._shared("dependencies", "dependency", DEPENDENCY_COLUMNS)
+
+    def platforms(self) -> str:
+        """Select the id of a record and the columns of one platform."""
+        return self._shared("platforms", "platforminformation", PLATFORM_COLUMNS)
+
+    def _shared(self, relation: str, table: str, columns: Collection[str]) -> str:
+        return f"""
+            SELECT m.record_id, {self._columns(table, "x", columns)}
+            FROM {PREFIX}record_{relation} m JOIN {PREFIX}{table} x ON x.id = m.{table}_id ORDER BY m.id"""
+
+    def _columns(self, table: str, alias: str, columns: Collection[str]) -> str:
+        return ", ".join(self._column(table, alias, name) for name in columns)
+
+    def _column(self, table: str, alias: str, name: str) -> str:
+        if self._has(table, name):
+            return f'{alias}."{name}"'
+        if name in _MISSING.get(table, {}):
+            # NULL where the joined row is: what it has no column for is not there either.
+            return _MISSING[table][name]
+        raise StoreRefused(
+            f"{self._path} is no record store of Sumatra: its table {PREFIX}{table} has no column {name}"
+        )

@@ -1,0 +1,257 @@
+"""What `smt export` wrote: a list of records as JSON, of Sumatra 0.2 to 0.8; read, never written.
+
+The file is `.smt/records_export.json`. The records are those of the one project that is named in
+`project_export.json` beside it; without that file the project is named after the directory that
+holds `.smt`, or else after the one that holds the file.
+
+A record is what `build_record` in Sumatra 0.8.1 makes of it (sumatra/recordstore/serialization.py),
+but for times without an offset, which Sumatra before 0.8 wrote: they are local, and Sumatra takes
+them for UTC. Texts that Sumatra would run are read as data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from smtd.errors import RecordUnusable, StoreRefused
+from smtd.records import literal, python2, tags
+from smtd.records.record import (
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Key,
+    Platform,
+    Record,
+    Repository,
+    is_plain,
+)
+from smtd.stores import earlier
+from smtd.stores.earlier import Snapshot, Source
+
+_Text: TypeAlias = str | None
+
+
+class _Executable(msgspec.Struct):
+    path: _Text
+    version: _Text
+    name: _Text
+    options: _Text = ""
+
+
+class _Repository(msgspec.Struct):
+    type: str
+    url: _Text
+    upstream: _Text = None
+
+
+class _Parameters(msgspec.Struct):
+    type: str
+    content: str
+
+
+class _Component(msgspec.Struct, frozen=True):
+    type: str
+    parameters: dict[str, Any] | str
+
+
+class _DataKey(msgspec.Struct):
+    path: str
+    digest: str
+    metadata: dict[str, Any]
+    creation: _Text = None
+
+
+class _Dependency(msgspec.Struct):
+    module: str
+    name: _Text
+    path: _Text
+    version: _Text
+    diff: _Text = ""
+    source: _Text = None
+
+
+class _Platform(msgspec.Struct):
+    architecture_bits: _Text = ""
+    architecture_linkage: _Text = ""
+    machine: _Text = ""
+    network_name: _Text = ""
+    ip_addr: _Text = ""
+    processor: _Text = ""
+    release: _Text = ""
+    system_name: _Text = ""
+    version: _Text = ""
+
+
+_ROOT = _Component(earlier.INPUT_DATASTORE[0], earlier.INPUT_DATASTORE[1])
+
+
+class _Exported(msgspec.Struct):
+    """A record as it is written; what has a default here was not, by some Sumatra."""
+
+    label: str
+    timestamp: str
+    reason: _Text
+    duration: float | None
+    executable: _Executable
+    repository: _Repository
+    main_file: _Text
+    version: _Text
+    parameters: _Parameters
+    launch_mode: _Component
+    datastore: _Component
+    outcome: _Text
+    diff: _Text
+    tags: list[str] | str
+    dependencies: list[_Dependency]
+    platforms: list[_Platform]
+    input_data: list[_DataKey | str] | str = []
+    input_datastore: _Component = _ROOT
+    output_data: list[_DataKey] | None = None
+    data_key: str = "[]"
+    script_arguments: _Text = ""
+    user: _Text = ""
+    stdout_stderr: _Text = ""
+    repeats: _Text = None
+
+
+#: The fields that are here as they are there.
+_SAME = (
+    *("label", "reason", "duration", "main_file", "version", "script_arguments"),
+    *("outcome", "diff", "user", "stdout_stderr", "repeats"),
+)
+
+
+def load(path: Path, timezone: str) -> Snapshot:
+    """Return what the export at *path* holds, whose local times are of the zone *timezone*.
+
+    Blocks. Raises FileNotFoundError if there is no file, StoreRefused if it is no export, or for a
+    time zone that nobody knows (empty: that of this machine).
+    """
+    local = earlier.zone(timezone)
+    found = _json(path)
+    entries = [found] if isinstance(found, dict) and "label" in found else found
+    if not isinstance(entries, list):
+        raise StoreRefused(f"{path} is no export of Sumatra: it holds no list of records")
+    project = _project(path)
+    return earlier.snapshot(_records(project, entries, local), max(map(_version, entries), default=""))
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError, MemoryError) as exc:
+        raise StoreRefused(f"{path} is damaged, or no export of Sumatra: it is not JSON") from exc
+
+
+def _project(path: Path) -> str:
+    """Return the name of the project whose records the file at *path* holds."""
+    beside = path.with_name("project_export.json")
+    if not beside.exists():
+        home = path.absolute().parent
+        return (home.parent if home.name.startswith(".smt") else home).name
+    found = _json(beside)
+    name = found.get("name") if isinstance(found, dict) else None
+    if not (isinstance(name, str) and name and is_plain(name)):
+        raise StoreRefused(f"{beside} names no project; correct it, or remove it")
+    return name
+
+
+def _records(
+    project: str, entries: list[Any], local: ZoneInfo | None
+) -> Iterator[tuple[Key, Record | RecordUnusable]]:
+    for number, entry in enumerate(entries, start=1):
+        label = entry.get("label") if isinstance(entry, dict) else None
+        if not (isinstance(label, str) and is_plain(label)):
+            label = f"(number {number} of the export)"
+        try:
+            yield Key(project, label), _record(entry, local)
+        except RecordUnusable as exc:
+            yield Key(project, label), exc
+
+
+def _record(entry: Any, local: ZoneInfo | None) -> Record:
+    if not is_plain(entry):
+        raise RecordUnusable("it has a text that is not Unicode, or a number that is too large")
+    try:
+        read = msgspec.convert(entry, _Exported)
+    except msgspec.ValidationError as exc:
+        raise RecordUnusable(f"it is no record as Sumatra exports it: {exc}") from exc
+    return Record(
+        **{name: getattr(read, name) for name in _SAME},
+        timestamp=earlier.moment(read.timestamp, local),
+        executable=Executable(**_fields(read.executable)),
+        repository=Repository(**_fields(read.repository)),
+        parameters=earlier.parameters(read.parameters.type, read.parameters.content),
+        launch_mode=_component("launch_mode", read.launch_mode),
+        datastore=_component("datastore", read.datastore),
+        input_datastore=_component("input_datastore", read.input_datastore),
+        input_data=tuple(_data_key(key, local) for key in _listed(read.input_data)),
+        output_data=tuple(_data_key(key, local) for key in _outputs(read)),
+        tags=tags.split(read.tags) if isinstance(read.tags, str) else frozenset(read.tags),
+        dependencies=tuple(Dependency(**_fields(found)) for found in read.dependencies),
+        platforms=tuple(Platform(**_fields(found)) for found in read.platforms),
+    )
+
+
+def _fields(value: msgspec.Struct) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
+
+
+def _component(field: str, value: _Component) -> Component:
+    """Return a launch mode or a data store; before 0.4 their parameters are text."""
+    state: Any = value.parameters
+    if isinstance(state, str):
+        try:
+            state = literal.read(python2.text(state))
+        except literal.NotLiteral as exc:
+            raise RecordUnusable(f"{field}: {exc}, and Sumatra would run it") from exc
+    if not (isinstance(state, dict) and is_plain(state)):
+        raise RecordUnusable(f"{field}: {literal.shortened(str(state))} is no dictionary of named values")
+    return Component(value.type, state)
+
+
+def _outputs(read: _Exported) -> list[_DataKey | str]:
+    return _listed(read.data_key) if read.output_data is None else [*read.output_data]
+
+
+def _listed(keys: list[_DataKey | str] | str) -> list[_DataKey | str]:
+    """Return data keys, or paths: before 0.4 a list of paths, or that list as text."""
+    return [*earlier.paths(keys)] if isinstance(keys, str) else keys
+
+
+def _data_key(key: _DataKey | str, local: ZoneInfo | None) -> DataKey:
+    if isinstance(key, str):
+        return DataKey(key, earlier.NO_DIGEST)
+    creation = None if key.creation is None else earlier.moment(key.creation, local)
+    return DataKey(key.path, key.digest, creation, key.metadata)
+
+
+def _version(entry: Any) -> str:
+    """Return the first Sumatra that wrote records such as *entry*, as far as it tells."""
+    if not isinstance(entry, dict):
+        return ""
+    if "data_key" in entry:
+        return "0.3" if "script_arguments" in entry else "0.2"
+    if "repeats" not in entry:
+        repository = entry.get("repository")
+        return "0.5" if isinstance(repository, dict) and "upstream" in repository else "0.4"
+    timestamp = entry.get("timestamp")
+    if isinstance(timestamp, str) and len(timestamp) > len("YYYY-MM-DD HH:MM:SS"):  # it has an offset
+        return "0.8"
+    keys = [entry.get("input_data"), entry.get("output_data")]
+    data = [key for each in keys if isinstance(each, list) for key in each if isinstance(key, dict)]
+    return "0.6" if data and not any("creation" in key for key in data) else "0.7"
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    return (path, path.with_name("project_export.json"))
+
+
+SOURCE = Source("export", "an export", _files, load)

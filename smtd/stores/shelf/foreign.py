@@ -1,0 +1,213 @@
+"""Dbm files that this Python may have no module for: a changed copy is made and swapped in.
+
+The module of the backend never sees the file itself, only a copy, in a process of its own. So neither a
+crash of it nor one of smtd leaves less than a whole file, and nobody is locked out while it works.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.signature import NotSettled
+from smtd.stores.shelf import holders
+
+#: Seconds that the module may take for one value.
+TIMEOUT = 60.0
+#: Seconds to wait for those who opened the old file in the moment of the swap.
+PARTING = 2.0
+#: Copies older than this were left by an smtd that was killed. Seconds.
+LEFT_BEHIND = 600.0
+
+_NO_MODULE = 3
+#: Runs on Python 2.7 and 3, without anything of the person's environment.
+_WRITE = """
+import sys
+kind, path = sys.argv[1:3]
+try:
+    if kind == "dbm.gnu":
+        try:
+            import dbm.gnu as module
+        except ImportError:
+            import gdbm as module
+    elif sys.version_info[0] == 2:
+        import dbm as module
+    else:
+        import dbm.ndbm as module
+except ImportError:
+    sys.exit(3)
+if path:
+    stream = getattr(sys.stdin, "buffer", sys.stdin)
+    key = stream.read(int(stream.readline()))
+    if kind == "dbm.ndbm":
+        path = path[:-3]  # the module adds ".db"
+    file = module.open(path, "w")
+    file[key] = stream.read()
+    file.close()
+"""
+
+
+class ForeignFile:
+    """One file of a backend; *python* is the interpreter that has its module (None: this one)."""
+
+    name = ""
+    exclusive_writes = False
+
+    def __init__(self, path: Path, python: str | None) -> None:
+        self._path = path
+        self._python = sys.executable if python is None else python
+
+    def values(self, content: bytes) -> dict[bytes, bytes]:
+        """Return what a file with this content holds. Raises NotSettled if it does not fit together."""
+        raise NotImplementedError
+
+    def obstacle(self) -> str:
+        """Return why it cannot be written here, as a sentence with the next step; empty: it can."""
+        if not holders.can_tell():
+            return f"it is a {self.name}, and this machine does not tell who has it open"
+        return _obstacle(self.name, self._python)
+
+    def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
+        """Store *new* under *key* if the value still is *old*; say whether it was stored.
+
+        Raises StoreRefused if no interpreter can write it, StoreUnreachable while another program
+        has it open, NotSettled if one wrote at the same moment.
+        """
+        if reason := self.obstacle():
+            raise StoreRefused(f"the shelf {self._path} cannot be written: {reason}")
+        path = Path(os.path.realpath(self._path))
+        content = path.read_bytes()
+        values = self.values(content)
+        if values.get(key) != old:
+            return False
+        with _copy(path, content) as copy:
+            self._store(copy, key, new)
+            if self.values(copy.read_bytes()) != values | {key: new}:
+                raise StoreRefused(f"{self._python} did not write the shelf {path} as it was told to")
+            shutil.copymode(path, copy)
+            _sync(copy)
+            self._swap(path, content, copy)
+        return True
+
+    def _store(self, copy: Path, key: bytes, value: bytes) -> None:
+        done = _run(self._python, self.name, str(copy), b"%d\n%b%b" % (len(key), key, value))
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise StoreRefused(f"{self._python} cannot write the shelf {self._path}: {said}")
+
+    def _swap(self, path: Path, content: bytes, copy: Path) -> None:
+        """Put *copy* in the place of *path* if nobody has that open, and it still is as it was."""
+        with open(path, "rb") as file:
+            self._claim(file)
+            if not _is(file, path) or file.read() != content:
+                raise NotSettled("another program wrote at the same time")
+            before = copy.with_name(f"{copy.name}.before")
+            os.link(path, before)
+            try:
+                os.replace(copy, path)
+                if self.exclusive_writes:
+                    # Whoever opened the old file in this moment is not let in, and gives up.
+                    _wait_until_left(file)
+                elif not _is_as_left(file, content) and not holders.holds_another(path.stat()):
+                    os.replace(before, path)
+                    raise NotSettled("another program opened it at the same time")
+            finally:
+                before.unlink(missing_ok=True)
+            _sync(path.parent)
+
+    def _claim(self, file: BinaryIO) -> None:
+        """Lock *file*, as gdbm does too; raise StoreUnreachable if another program has it open."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except BlockingIOError:
+            locked = False
+        if locked and self.exclusive_writes:
+            return
+        if holders.holds_another(os.fstat(file.fileno())):
+            raise StoreUnreachable(
+                f"the shelf {self._path} is open in another program (smt run?);"
+                " what is to be written waits until that has ended"
+            )
+        if not locked:
+            raise NotSettled("another task of smtd is writing it")
+
+
+def _wait_until_left(file: BinaryIO) -> None:
+    """Wait until nobody else has *file* open, but not for long: a program may only be reading it."""
+    deadline = time.monotonic() + PARTING
+    while holders.holds_another(os.fstat(file.fileno())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _is_as_left(file: BinaryIO, content: bytes) -> bool:
+    """Say whether nobody has *file* open, nor has changed it."""
+    file.seek(0)
+    return not holders.holds_another(os.fstat(file.fileno())) and file.read() == content
+
+
+@contextmanager
+def _copy(path: Path, content: bytes) -> Iterator[Path]:
+    """Give a copy beside *path*, under a name that every module takes, and remove it at the end."""
+    ending = ".smtd.db"
+    for left in path.parent.glob(f".{path.name}.*{ending}*"):
+        if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+            left.unlink(missing_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=ending)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _is(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@functools.cache
+def _obstacle(name: str, python: str) -> str:
+    done = _run(python, name, "", b"")
+    if done.returncode == 0:
+        return ""
+    if done.returncode == _NO_MODULE:
+        lacks = f"it is a {name}, and {python} has no module {name}"
+    else:
+        lacks = f"it is a {name}, and {python} does not run"
+    return f'{lacks}; name the interpreter whose Sumatra uses it, as in python = "/usr/bin/python3"'
+
+
+def _run(python: str, name: str, path: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Let an interpreter write; nothing of the current directory is imported by it."""
+    command = [python, "-E", "-s", "-c", _WRITE, name, path]
+    try:
+        return subprocess.run(
+            command, input=given, capture_output=True, check=False, cwd="/", timeout=TIMEOUT, env={}
+        )
+    except OSError as exc:
+        return subprocess.CompletedProcess(command, 127, b"", (exc.strerror or str(exc)).encode())
+    except subprocess.TimeoutExpired:
+        raise StoreUnreachable(f"{python} has not answered within {TIMEOUT:.0f} s; try again") from None

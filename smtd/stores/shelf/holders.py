@@ -1,0 +1,35 @@
+"""Who has a file open, as Linux tells it in /proc: of the processes whose files this user may see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+PROCESSES = Path("/proc")
+
+
+def can_tell() -> bool:
+    """Say whether this machine tells who has a file open."""
+    return (PROCESSES / "self" / "fd").is_dir()
+
+
+def holds_another(file: os.stat_result) -> bool:
+    """Say whether another process has *file* open, under whatever name. Blocks for milliseconds."""
+    return any(os.path.samestat(found, file) for found in _open_elsewhere())
+
+
+def _open_elsewhere() -> Iterator[os.stat_result]:
+    """Give every open file of other processes; what ends meanwhile holds nothing any more."""
+    for process in PROCESSES.iterdir():
+        if not process.name.isdigit() or process.name == str(os.getpid()):
+            continue
+        try:
+            opened = list((process / "fd").iterdir())
+        except OSError:
+            continue
+        for each in opened:
+            try:
+                yield each.stat()
+            except OSError:
+                continue

@@ -1,0 +1,75 @@
+"""Pickled sets of parameters, as their text.
+
+The classes of Sumatra 0.8.1 are listed in docs/formats.md ("Shelves").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from smtd.errors import RecordUnusable
+from smtd.records.parameters import content
+from smtd.records.record import Parameters, is_plain
+from smtd.stores.shelf.inert import Inert, Ref
+from smtd.stores.shelf.values import Beyond, Partly, class_name, object_state, plain
+
+
+def parameters(value: Any) -> Parameters:
+    """Return the set that *value* is. Raises Beyond or Partly."""
+    if isinstance(value, Inert):
+        reader = _READERS.get(type(value).ref)
+        if reader is None:
+            raise Beyond
+        values, comments, more = reader(value)
+        name = class_name(value)
+    else:
+        values, comments, more, name = plain(value), {}, False, type(value).__name__
+        if name not in ("dict", "NoneType", "str"):
+            raise Beyond
+    try:
+        found = content.write(name, values, comments)
+    except RecordUnusable as exc:
+        raise Beyond from exc
+    if not is_plain(found.content):
+        raise Beyond
+    if more:
+        raise Partly(found)
+    return found
+
+
+def _simple(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    state, more = object_state(value, frozenset(("_values", "types", "comments")))
+    comments = plain(state.get("comments") or {})
+    return plain(state.get("_values")), comments, more
+
+
+def _document(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    state, more = object_state(value, frozenset(("_values",)))
+    if "_values" not in state:
+        raise Beyond
+    return plain(state["_values"]), {}, more
+
+
+def _nested(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    return plain(value), {}, False
+
+
+def _config(value: Inert) -> tuple[Any, dict[str, str], bool]:
+    if not isinstance(value.state, dict):
+        raise Beyond
+    defaults, sections = plain(value.state.get("_defaults") or {}), plain(value.state.get("_sections"))
+    if not isinstance(sections, dict) or not isinstance(defaults, dict):
+        raise Beyond
+    return ({"DEFAULT": defaults} if defaults else {}) | sections, {}, "source_file" in value.state
+
+
+_READERS: dict[Ref, Callable[[Inert], tuple[Any, dict[str, str], bool]]] = {
+    Ref("sumatra.parameters", "SimpleParameterSet"): _simple,
+    Ref("sumatra.parameters", "JSONParameterSet"): _document,
+    Ref("sumatra.parameters", "YAMLParameterSet"): _document,
+    Ref("sumatra.parameters", "NTParameterSet"): _nested,
+    Ref("sumatra.parameters", "ConfigParserParameterSet"): _config,
+}
+#: The classes of sets that Sumatra 0.8.1 has.
+CLASSES = frozenset(_READERS)

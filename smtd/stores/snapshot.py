@@ -1,0 +1,118 @@
+"""A source of records that smtd reads whole and never writes, as a store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from anyio import to_thread
+
+from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.records import canonical
+from smtd.records.life import is_final
+from smtd.records.record import Key, Record
+from smtd.signature import LONG, NotSettled, Signature, age, read_settled, signature
+from smtd.stores.base import Capabilities, Change, Outcome, Result, Scan, Token
+from smtd.stores.earlier import Snapshot, Source
+
+
+class _Loaded(NamedTuple):
+    """What the files held when they looked like that."""
+
+    snapshot: Snapshot
+    seen: Signature
+
+
+class SnapshotStore:
+    """The *source* at *path*; *location* is how a person named it.
+
+    It is read whole at first use, and again whenever its files look different. *timezone* names the
+    zone of times that do not say theirs (empty: that of this machine).
+    """
+
+    def __init__(self, source: Source, path: Path, location: str, timezone: str = "") -> None:
+        self.location = location
+        self.kind = source.kind
+        self._source = source
+        self._path = path
+        self._timezone = timezone
+        self._files = source.files(path)
+        self._loaded: _Loaded | None = None
+        self._scanned: Signature | None = None
+
+    def __repr__(self) -> str:
+        return f"SnapshotStore({self.location!r})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this store can do; which Sumatra it is of is known once it was read."""
+        return Capabilities(exclusive_writes=True, batch=None, keeps_opaque=False, read_only=self._refusal)
+
+    @property
+    def _refusal(self) -> str:
+        version = self._loaded.snapshot.version if self._loaded else ""
+        sumatra = f"Sumatra {version}" if version else "an older Sumatra"
+        return (
+            f"it is {self._source.what} of {sumatra}; smtd reads it, but does not write it:"
+            " sync it into a new store"
+        )
+
+    async def projects(self) -> list[str]:
+        found = (await self._current()).snapshot
+        return sorted({key.project for key in (*found.records, *found.unreadable)})
+
+    async def scan(self, projects: Collection[str] | None = None) -> Scan:
+        found, self._scanned = await self._current()
+        chosen = {of: one for of, one in found.records.items() if projects is None or of.project in projects}
+        return Scan(
+            digests={of: canonical.digest(one) for of, one in chosen.items()},
+            unfinished={of for of, one in chosen.items() if not is_final(one)},
+            unreadable={
+                of: reason
+                for of, reason in found.unreadable.items()
+                if projects is None or of.project in projects
+            },
+        )
+
+    async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
+        records = (await self._current()).snapshot.records
+        return {key: records[key] for key in keys if key in records}
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        return [Outcome(Result.REFUSED, self._refusal)] * len(changes)
+
+    async def token(self) -> Token | None:
+        seen = self._scanned
+        if seen is None or await to_thread.run_sync(signature, self._files) != seen:
+            return None
+        return self._token(seen)
+
+    async def unchanged_since(self, token: Token) -> bool:
+        return token == self._token(await to_thread.run_sync(signature, self._files))
+
+    def _token(self, seen: Signature) -> Token:
+        """Return a token of files that look like *seen*: in another zone they say something else."""
+        return repr((seen, self._timezone)).encode()
+
+    async def _current(self) -> _Loaded:
+        """Return what the source holds now, read anew if it is not what was read last."""
+        self._loaded = await to_thread.run_sync(self._load, self._loaded)
+        return self._loaded
+
+    def _load(self, before: _Loaded | None) -> _Loaded:
+        try:
+            if before is not None and signature(self._files) == before.seen:
+                return before
+            return _Loaded(*read_settled(self._files, self._read, what=self.location))
+        except OSError as exc:
+            raise StoreUnreachable(f"{self.location} cannot be read: {exc.strerror}") from exc
+
+    def _read(self) -> Snapshot:
+        try:
+            return self._source.load(self._path, self._timezone)
+        except StoreRefused as exc:
+            # What looks damaged may be half written by somebody who is at it.
+            if 0 <= age(signature(self._files)) < LONG:
+                raise NotSettled(str(exc)) from exc
+            raise

@@ -1,0 +1,111 @@
+"""Sumatra saves 200 records in a loop, holding its shelf, while smtd reads and writes that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from anyio import to_thread
+
+from smtd.engine import cycle
+from smtd.engine.pair import Pair, Policy
+from smtd.errors import StoreError, StoreUnreachable
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.stores.locations import Access, find
+from smtd.stores.memory import MemoryStore
+from smtd.stores.registry import open_store
+from tests.build import change
+from tests.peers.environments import HERE, Environment
+from tests.peers.stores import PeerStore
+
+PROJECT = "sweep"
+COUNT = 200
+BACKENDS = ["dumb", "gnu", "ndbm"]
+if sys.version_info >= (3, 13):
+    BACKENDS.append("sqlite3")
+
+
+@pytest.fixture(params=BACKENDS)
+def peer(request: pytest.FixtureRequest, tmp_path: Path) -> PeerStore:
+    """Sumatra at a shelf of each backend that its Python can have."""
+    name = "plain_environment" if request.param == "sqlite3" else "dbm_environment"
+    environment: Environment = request.getfixturevalue(name)
+    made = PeerStore(environment, "shelf", tmp_path / "shelf" / "records", request.param)
+    made.make_many(PROJECT, 10)
+    return made
+
+
+def saving(peer: PeerStore) -> subprocess.Popen[str]:
+    """Start the loop."""
+    script = HERE / "scripts" / "save_in_a_loop.py"
+    options = (f"--dbm={peer.dbm}", f"--count={COUNT}")
+    return subprocess.Popen(
+        peer.environment.command("python", script, peer.path, PROJECT, "held", *options),
+        cwd=peer.path.parent,
+        env=peer.environment.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+class Mirror:
+    """A store in memory that is kept in step with the shelf."""
+
+    def __init__(self, peer: PeerStore, state: Path) -> None:
+        self.local = MemoryStore()
+        self._peer, self._state = peer, state
+
+    async def cycle(self) -> bool:
+        """Run one cycle; say whether it came to an end, and the shelf to what the mirror has."""
+        location = await to_thread.run_sync(
+            find, str(self._peer.path), Access(python=str(self._peer.environment.python))
+        )
+        async with (
+            open_journal(self._state) as journal,
+            open_store(location) as shelf,
+            journal.pair(self.local.location, shelf.location) as known,
+        ):
+            try:
+                report = await cycle.run(Pair("mirror", Both(self.local, shelf), known, Policy()))
+            except StoreUnreachable:
+                return False
+            assert [held for held in report.held if "vanish" not in held.reason] == []
+            return report.ok and not report.right.written
+
+    def comment(self, label: str, outcome: str) -> None:
+        """Say something about a record on this side."""
+        key = next(key for key in self.local.records if key.label == label)
+        self.local.put(PROJECT, change(self.local.records[key], outcome=outcome))
+
+
+async def test_nothing_is_lost_and_no_save_fails(peer: PeerStore, tmp_path: Path) -> None:
+    """Every save succeeds, no cycle sees less than there was, and both sides agree in the end."""
+    mirror = Mirror(peer, tmp_path / "state")
+    await mirror.cycle()
+    rounds, seen = 0, set(mirror.local.records)
+    assert len(seen) == 10
+
+    with saving(peer) as loop:
+        while loop.poll() is None:
+            mirror.comment("sweep-00003", f"after {rounds} rounds")
+            try:
+                await mirror.cycle()
+            except StoreError as exc:
+                pytest.fail(f"a bad read: {exc}")
+            assert seen <= set(mirror.local.records)
+            seen, rounds = set(mirror.local.records), rounds + 1
+        said, errors = loop.communicate()
+    for _ in range(5):
+        if await mirror.cycle():
+            break
+
+    assert (loop.returncode, said.split()) == (0, ["ready", "done"]), errors
+    assert rounds >= 2
+    held = peer.dump()[PROJECT]
+    assert {key.label for key in mirror.local.records} == held.keys()
+    assert len(held) == COUNT + 10
+    assert held["sweep-00003"]["outcome"].startswith("after ")

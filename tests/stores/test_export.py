@@ -1,0 +1,287 @@
+"""Exports of Sumatra 0.2 to 0.8 are read as Sumatra reads them, but for their local times."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import to_thread
+
+from smtd.errors import StoreRefused
+from smtd.records import canonical
+from smtd.records.record import Component, DataKey, Dependency, Key, Parameters, Record
+from smtd.stores import export
+from smtd.stores.earlier import Snapshot
+from tests.build import UTC
+from tests.peers.fixtures import RICH
+from tests.peers.project import SumatraProject
+from tests.stores.old_exports import OLDEST, OUT, SHA1, SHAPES, V03, V04, V08
+from tests.stores.places import CODE, DjangoPlace, contents
+
+NO_DIGEST = "0000000000000000000000000000000000000000"
+RUN = Key("MyProject", "run")
+NOON = datetime(2012, 7, 1, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The place of an export in a project."""
+    file = tmp_path / "MyProject" / ".smt" / "records_export.json"
+    file.parent.mkdir(parents=True)
+    return file
+
+
+def exported(path: Path, *entries: Any, timezone: str = "Europe/Paris") -> Snapshot:
+    """Return what an export with *entries* holds."""
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return export.load(path, timezone)
+
+
+def only(found: Snapshot) -> Record:
+    assert found.unreadable == {}
+    return found.records[RUN]
+
+
+@pytest.mark.parametrize("version", SHAPES)
+def test_shape_of_each_version_is_read(path: Path, version: str) -> None:
+    """An export is of the version that its shape tells, and what all have is read from all."""
+    found = exported(path, SHAPES[version])
+
+    assert found.version == version
+    one = only(found)
+    assert (one.label, one.reason, one.duration, one.outcome) == ("run", "why", 2.5, "42")
+    assert one.timestamp == NOON
+    assert one.tags >= {"foo", "bar"}
+    assert one.parameters == Parameters("SimpleParameterSet", "seed = 1")
+    assert one.launch_mode == Component("SerialLaunchMode", {})
+    assert one.datastore == Component("FileSystemDataStore", {"root": "/data"})
+    assert [found.network_name for found in one.platforms] == ["node"]
+
+
+OUTPUT = {
+    **dict.fromkeys(("0.2", "0.3"), DataKey("out.csv", NO_DIGEST)),
+    **dict.fromkeys(("0.4", "0.5", "0.6"), DataKey("out.csv", SHA1, None, OUT["metadata"])),
+    **dict.fromkeys(("0.7", "0.8"), DataKey("out.csv", SHA1, NOON.replace(second=3), OUT["metadata"])),
+}
+
+
+@pytest.mark.parametrize("version", SHAPES)
+def test_outputs_of_each_version(path: Path, version: str) -> None:
+    """Data that were kept as paths have a digest of zeros, and older data no time."""
+    assert only(exported(path, SHAPES[version])).output_data == (OUTPUT[version],)
+
+
+def test_what_was_not_written_is_filled_in(path: Path) -> None:
+    """What a version did not write has the value that Sumatra gives it when it imports."""
+    one = only(exported(path, OLDEST))
+
+    assert one.executable
+    assert one.repository
+    assert (one.executable.options, one.script_arguments, one.user, one.stdout_stderr) == ("", "", "", "")
+    assert (one.repository.upstream, one.repeats) == (None, None)
+    assert one.input_data == ()
+    assert one.input_datastore == Component("FileSystemDataStore", {"root": "/"})
+    assert one.dependencies == (Dependency("python", "numpy", "/opt/numpy", "1.7", "", None),)
+
+
+def test_inputs_of_0_3_are_paths(path: Path) -> None:
+    """Inputs in a list as text, or in a list, have no digests."""
+    assert only(exported(path, V03)).input_data == (DataKey("in.csv", NO_DIGEST),)
+    assert only(exported(path, {**V04, "input_data": ["in.csv"]})).input_data == (
+        DataKey("in.csv", NO_DIGEST),
+    )
+
+
+TIMES = {
+    "2012-07-01 12:00:00": NOON,
+    "2012-07-01T12:00:00": NOON,
+    "2012-07-01 10:00:00+0000": NOON,
+    "2012-07-01T10:00:00+00:00": NOON,
+    "2012-07-01 10:00:00 00:00": NOON,
+    "2012-07-01T10:00:00Z": NOON,
+    "2012-07-01 15:30:00+0530": NOON,
+    "2012-07-01 05:00:00-05:00": NOON,
+    "2012-10-28 02:30:00": datetime(2012, 10, 28, 0, 30, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize("text", TIMES)
+def test_times_are_read_in_each_spelling(path: Path, text: str) -> None:
+    """A time that says its offset is in it, and any other is of the zone."""
+    assert only(exported(path, {**V08, "timestamp": text})).timestamp == TIMES[text]
+
+
+def test_empty_export_holds_nothing(path: Path) -> None:
+    """A project without records has an export without any."""
+    assert exported(path) == Snapshot({}, {}, "")
+
+
+# The name of the project
+
+
+def test_project_is_named_by_the_file_beside(path: Path) -> None:
+    """`smt export` leaves the project's name beside its records."""
+    beside = path.with_name("project_export.json")
+    beside.write_text('{"name": "Große Läufe", "plugins": []}', encoding="utf-8")
+
+    assert exported(path, V08).records.keys() == {Key("Große Läufe", "run")}
+
+
+@pytest.mark.parametrize("place", ["named/.smt", "named/.smt_backup_20240506-070809", "named"])
+def test_project_is_named_by_its_directory(tmp_path: Path, place: str) -> None:
+    """Without that file the directory that holds `.smt`, or the file, gives its name."""
+    file = tmp_path / place / "records_export.json"
+    file.parent.mkdir(parents=True)
+
+    assert exported(file, V08).records.keys() == {Key("named", "run")}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": ""}', '{"name": 1}', '{"name": "\\ud800"}'])
+def test_project_file_without_a_name_is_refused(path: Path, content: str) -> None:
+    """A project must not get another name because its file is damaged."""
+    path.with_name("project_export.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(StoreRefused, match=r"project_export\.json"):
+        exported(path, V08)
+
+
+# What nobody should find in an export
+
+HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
+    "code in a launch mode": (
+        {"launch_mode": {"type": "SerialLaunchMode", "parameters": CODE}},
+        "Sumatra would run it",
+    ),
+    "code in a data store": (
+        {"datastore": {"type": "FileSystemDataStore", "parameters": f"{{'root': {CODE}}}"}},
+        "Sumatra would run it",
+    ),
+    "code in inputs": ({"input_data": CODE}, "is not a literal value"),
+    "code in parameters": ({"parameters": {"type": "dict", "content": CODE}}, "parameters"),
+    "a set in a launch mode": (
+        {"launch_mode": {"type": "SerialLaunchMode", "parameters": "{'n': {1}}"}},
+        "is no dictionary of named values",
+    ),
+    "deep brackets": (
+        {"launch_mode": {"type": "SerialLaunchMode", "parameters": "[" * 100_000}},
+        "launch_mode",
+    ),
+    "an alias bomb": (
+        {
+            "parameters": {
+                "type": "YAMLParameterSet",
+                "content": "a: &a [x,x,x,x,x,x,x,x,x]\n"
+                + "".join(
+                    f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n"
+                    for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+                ),
+            }
+        },
+        "far more values than its text",
+    ),
+    "a time that is none": ({"timestamp": "yesterday"}, "is not a time"),
+    "an offset that is none": ({"timestamp": "2012-07-01 12:00:00+9999999"}, "is not a time"),
+    "a time before all": ({"timestamp": "0001-01-01 00:00:00+2300"}, "is not a time"),
+    "a creation that is none": ({"output_data": [{**OUT, "creation": "never"}]}, "is not a time"),
+    "a duration that is text": ({"duration": "long"}, "duration"),
+    "an executable that is none": ({"executable": None}, "executable"),
+    "a field of no type": ({"outcome": ["a"]}, "outcome"),
+    "text that is not Unicode": ({"outcome": "\udcff"}, "not Unicode"),
+    "a huge number": ({"duration": 10**400}, "too large"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_content_is_a_reason_for_its_record(path: Path, case: str) -> None:
+    """A record that cannot be read as data is named with its reason, runs nothing, and is alone."""
+    changes, reason = HOSTILE[case]
+
+    found = exported(path, {**V08, **changes}, {**V08, "label": "whole"})
+
+    assert found.records.keys() == {Key("MyProject", "whole")}
+    assert found.unreadable.keys() == {RUN}
+    assert reason in found.unreadable[RUN]
+
+
+@pytest.mark.parametrize("entry", [None, 1, "run", [], {}, {"label": 1}, {"label": "\udcff"}])
+def test_entry_without_a_label_is_named_by_its_number(path: Path, entry: Any) -> None:
+    """What has no label cannot be lost either."""
+    found = exported(path, V08, entry)
+
+    assert found.records.keys() == {RUN}
+    assert found.unreadable.keys() == {Key("MyProject", "(number 2 of the export)")}
+
+
+def test_labels_that_come_twice(path: Path) -> None:
+    """Of records with one label none is told, unless they say the same."""
+    found = exported(path, V08, {**V08, "outcome": "43"}, {**V08, "label": "same"}, {**V08, "label": "same"})
+
+    assert found.records.keys() == {Key("MyProject", "same")}
+    assert found.unreadable == {RUN: "two different records bear this label"}
+
+
+DAMAGED = {
+    "empty": b"",
+    "cut off": json.dumps([V08]).encode()[:-20],
+    "not Unicode": b'["\xff"]',
+    "no JSON": b"hello",
+    "deep": b"[" * 1_000_000,
+    "a huge number": b"[" + b"9" * 10_000 + b"]",
+    "another thing": b'{"name": "MyProject"}',
+    "a number": b"1",
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_file_that_is_no_export_is_refused(path: Path, case: str) -> None:
+    """What holds no list of records is refused in a sentence."""
+    path.write_bytes(DAMAGED[case])
+
+    with pytest.raises(StoreRefused, match=r"records_export\.json is (damaged|no export)"):
+        export.load(path, "")
+
+
+def test_one_record_alone_is_an_export_of_one(path: Path) -> None:
+    """Sumatra shows a single record without a list around it."""
+    path.write_text(json.dumps(V08), encoding="utf-8")
+
+    assert export.load(path, "").records.keys() == {RUN}
+
+
+# Real exports
+
+
+@pytest.fixture
+def rich_project(django_project: SumatraProject, rich_sqlite: Path) -> SumatraProject:
+    """A project with every sort of record, of real Sumatra's."""
+    django_project.init(RICH)
+    os.replace(rich_sqlite, django_project.store_path)
+    return django_project
+
+
+async def test_real_export_says_what_its_store_says(rich_project: SumatraProject) -> None:
+    """What real Sumatra 0.8.1 exports is what its store holds, record by record."""
+    await to_thread.run_sync(rich_project.export)
+    file = rich_project.smt_directory / "records_export.json"
+    before = contents(file.parent)
+
+    found = await to_thread.run_sync(export.load, file, "Asia/Kolkata")
+
+    async with DjangoPlace(rich_project.store_path).open() as store:
+        scan = await store.scan()
+        held = await store.read(scan.digests)
+    assert found.version == "0.8"
+    assert found.unreadable == scan.unreadable == {}
+    assert found.records.keys() == held.keys()
+    assert {key: differing for key in held if (differing := differences(found.records[key], held[key]))} == {}
+    assert contents(file.parent) == before
+
+
+def differences(one: Record, other: Record) -> list[str]:
+    """Return the fields that differ but for what Sumatra looks up on its machine when it exports."""
+    looked_up = {"executable", "repository"}
+    return [name for name in canonical.differences(one, other) if name not in looked_up]

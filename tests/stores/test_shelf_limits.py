@@ -1,0 +1,96 @@
+"""Small shelves that ask for much are refused, within a second of processor time and 512 MB."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smtd.stores.shelf import inert, writing
+from tests.build import PROJECT, record
+from tests.stores.places import dumb_place
+
+#: Scans a shelf in a process of its own; tells what came of it, and what the child processes took.
+SCAN = """
+import json, resource, sys
+from pathlib import Path
+import anyio
+from smtd.errors import StoreRefused
+from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.store import ShelfStore
+
+async def scan():
+    try:
+        found = await ShelfStore(DumbFile(Path(sys.argv[1])), sys.argv[1]).scan()
+    except StoreRefused as exc:
+        return str(exc)
+    return sorted(found.unreadable.values())
+
+said = anyio.run(scan)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([said, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
+"""
+
+
+def held(value: bytes) -> bytes:
+    """Return the pickle of a project whose one record says *value* of its outcome."""
+    marked = record("odd", outcome="~marked~")
+    whole = inert.dump({"odd": writing.build(marked)})
+    before, after = whole.split(b"X\x08\x00\x00\x00~marked~", 1)
+    return before + value + after
+
+
+def doubled(levels: int) -> bytes:
+    """Return opcodes of a list that holds a list twice, which holds one twice, and so on."""
+    return b"]q\xf0" + b"".join(b"0](h\xf0h\xf0eq\xf0" for _ in range(levels))
+
+
+HOSTILE = {
+    "call": b"\x80\x02}X\x03\0\0\0oddcos\nsystem\nX\x04\0\0\0true\x85Rs.",
+    "import": b"\x80\x02}X\x03\0\0\0oddcantigravity\nfly\ns.",
+    "bytes of 64 GB": b"\x80\x04\x8e" + struct.pack("<Q", 64 << 30) + b"abc.",
+    "text of 64 GB": b"\x80\x04\x8d" + struct.pack("<Q", 64 << 30) + b"abc.",
+    "array of 64 GB": b"\x80\x05\x96" + struct.pack("<Q", 64 << 30) + b"abc.",
+    "frame of 64 GB": b"\x80\x04\x95" + struct.pack("<Q", 64 << 30) + b"}.",
+    "number of 2 GB": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"abc.",
+    "memo of 16 GB": b"\x80\x02}r" + struct.pack("<I", 2**31 - 1) + b".",
+    "bytes by a call": b"\x80\x02}X\x03\0\0\0oddc__builtin__\nbytearray\n\x8a\x05\0\0\0\0\x10\x85Rs.",
+    "lists 100,000 deep": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
+    "value 100,000 deep": held(b"]" * 100_000 + b"a" * 99_999),
+    "tuples 100,000 deep": b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".",
+    "key that is hashed for ever": b"\x80\x02}(K\x01\x85" + b"2\x86" * 60 + b"K\x01u.",
+    "list that doubles": held(doubled(60)),
+    "list in itself": held(b"]q\xf0h\xf0a"),
+    "digits without end": b"\x80\x02I" + b"9" * 200_000 + b"\n.",
+    "marks without end": b"\x80\x02" + b"(" * 400_000 + b".",
+}
+
+
+#: What looks endless and is not, for whoever looks at no list twice.
+SOUND = {"list that doubles", "list in itself"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_small_shelf_that_asks_for_much(name: str, tmp_path: Path) -> None:
+    """It is refused, or the record is named, in a sentence; and it has cost little to know."""
+    place = dumb_place(tmp_path / "records")
+    with place.pickles(place.location.path) as file:
+        file[PROJECT.encode()] = HOSTILE[name]
+
+    done = subprocess.run(
+        [sys.executable, "-c", SCAN, place.location.path], capture_output=True, text=True, check=True
+    )
+
+    said, seconds, memory = json.loads(done.stdout)
+    assert (said == []) is (name in SOUND)
+    assert seconds < 1.0
+    assert memory < 512_000_000
+    if isinstance(said, str):
+        assert said.startswith(
+            f"the records of project {PROJECT!r} in the shelf {place.location.path} cannot"
+        )
+        assert "\n" not in said

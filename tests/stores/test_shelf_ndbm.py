@@ -1,0 +1,201 @@
+"""A shelf in a file of Berkeley DB keeps the contract, and is let alone while anybody has it open."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from anyio import to_thread
+
+from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.signature import NotSettled
+from smtd.stores.base import DONE, Change
+from smtd.stores.locations import Kind, find
+from smtd.stores.shelf import holders, ndbm
+from tests.build import key, record
+from tests.peers.environments import Environment
+from tests.stores.contract import StoreContract
+from tests.stores.places import (
+    HastyTime,
+    Place,
+    ShelfPlace,
+    by_module,
+    contents,
+    foreign_place,
+    opened_elsewhere,
+)
+
+CORPUS = Path(__file__).parent / "corpus"
+REAL = CORPUS / "c081_ndbm.db"
+NEW = [Change(key("new"), record("new"), None)]
+
+
+class TestShelfOnNdbm(StoreContract):
+    """The contract, kept by dbm.ndbm."""
+
+    # All but the last step is that of the shelf on dbm.dumb.
+    write_interrupted_at_every = 6
+
+    @pytest.fixture
+    def place(self, tmp_path: Path, dbm_environment: Environment) -> Place:
+        return foreign_place(Kind.NDBM, tmp_path / "records.db", dbm_environment.python)
+
+
+@pytest.fixture
+def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
+    return foreign_place(Kind.NDBM, tmp_path / "records.db", dbm_environment.python)
+
+
+# Reading
+
+
+def test_file_of_berkeley_db_is_read_by_its_bytes(dbm_environment: Environment, tmp_path: Path) -> None:
+    """What the real library wrote is read without it, and known by its content, whatever its name."""
+    (tmp_path / "shelf.old").write_bytes(REAL.read_bytes())
+    (tmp_path / "records.db").write_bytes(REAL.read_bytes())
+
+    found = ndbm.parse(REAL.read_bytes())
+
+    assert [find(str(tmp_path / name)).kind for name in ("shelf.old", "records.db", "records")] == [
+        Kind.NDBM
+    ] * 3
+    assert found == by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", {})
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, 3000])
+def test_every_value_is_found(count: int, tmp_path: Path, dbm_environment: Environment) -> None:
+    """Few keys or so many that there are many buckets, empty values and some of many pages."""
+    chance = random.Random(count)
+    lengths = [0, 1, 70, 300_000 if count < 100 else 5000]
+    given = {b"%d" % number: chance.randbytes(chance.choice(lengths)) for number in range(count)}
+
+    by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", given)
+
+    assert ndbm.parse((tmp_path / "records.db").read_bytes()) == given
+
+
+def test_damage_is_an_error_of_ours() -> None:
+    """Wherever a file is cut off or altered, the answer is what it holds, or that it is damaged."""
+    whole = REAL.read_bytes()
+    chance = random.Random(1)
+    cut = [whole[:length] for length in range(0, len(whole), 97)]
+    altered = []
+    for _ in range(3000):
+        content = bytearray(whole)
+        for _ in range(chance.choice((1, 1, 8))):
+            place = chance.randrange(5) * 4096 + chance.choice(
+                (chance.randrange(224), -chance.randrange(1, 80))
+            )
+            content[place % len(content)] = chance.randrange(256)
+        altered.append(bytes(content))
+
+    told = [_told(content) for content in (*cut, *altered)]
+
+    assert set(told) <= {"well", "damaged", "unknown", "other keys"}
+    assert set(told[: len(cut)]) == {"damaged"}
+    assert told.count("damaged") > len(cut) + 100
+
+
+def _told(content: bytes) -> str:
+    try:
+        return "well" if ndbm.parse(content).keys() == {b"corpus"} else "other keys"
+    except NotSettled:
+        return "damaged"
+    except ndbm.UnknownForm:
+        return "unknown"
+
+
+def test_chain_that_bites_its_tail() -> None:
+    """Overflow pages that lead back to one of them end the reading at once."""
+    content = bytearray(REAL.read_bytes())
+    pages = [start for start in range(4096, len(content), 4096) if content[start + 25] == 7]
+    for start in pages:
+        content[start + 16 : start + 20] = (pages[0] // 4096).to_bytes(4, "little")
+
+    with pytest.raises(NotSettled):
+        ndbm.parse(bytes(content))
+
+
+def test_tree_of_berkeley_db_is_no_shelf(tmp_path: Path) -> None:
+    """A hash table of a version that smtd does not know is told as such."""
+    content = bytearray(REAL.read_bytes())
+    content[16] = 4
+    path = tmp_path / "records.db"
+    path.write_bytes(content)
+
+    with pytest.raises(StoreRefused, match="it is no hash table of Berkeley DB 4 to 18"):
+        ndbm.NdbmFile(path, None).read()
+
+
+# Who has it open
+
+
+async def test_shelf_that_another_program_has_open(place: ShelfPlace) -> None:
+    """Berkeley DB has no lock: smtd reads what is there, and writes when nobody has the file open."""
+    await place.put(record())
+    before = place.files()
+
+    with opened_elsewhere(place.location.path):
+        async with place.open() as shelf:
+            scan = await shelf.scan()
+            with pytest.raises(StoreUnreachable, match=r"is open in another program \(smt run\?\)"):
+                await shelf.write(NEW)
+
+    assert set(scan.digests) == {key("run")}
+    assert place.files() == before
+    async with place.open() as shelf:
+        assert await shelf.write(NEW) == [DONE]
+
+
+async def test_large_shelf_that_another_program_has_open(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large file a part may have been written already: it is not read before it is closed."""
+    monkeypatch.setattr("smtd.signature.time", HastyTime)
+    await place.put(record(stdout_stderr="x" * ndbm.CACHE))
+
+    with opened_elsewhere(place.location.path):
+        async with place.open() as shelf:
+            with pytest.raises(StoreUnreachable, match="another program has it open, and keeps back a part"):
+                await shelf.scan()
+
+    async with place.open() as shelf:
+        assert set((await shelf.scan()).digests) == {key("run")}
+
+
+async def test_program_that_opens_it_in_the_moment_of_the_swap(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has the old file open would save into one that nobody sees: it is put back."""
+    await place.put(record())
+    inode = place.location.path.stat().st_ino
+    asked = iter([False, True, False])
+
+    def holds_another(_file: object) -> bool:
+        return next(asked, False)
+
+    monkeypatch.setattr(holders, "holds_another", holds_another)
+    file = ndbm.NdbmFile(place.location.path, place.location.access.python)
+    with pytest.raises(NotSettled, match="opened it at the same time"):
+        await to_thread.run_sync(file.replace, b"new", None, b"value")
+
+    assert place.location.path.stat().st_ino == inode
+    assert place.files().keys() == {"records.db"}
+    assert b"new" not in place.values()
+
+
+def test_machine_that_does_not_tell_who_has_a_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without that a shelf cannot be swapped safely: it is only read."""
+    monkeypatch.setattr(holders, "PROCESSES", tmp_path)
+    path = tmp_path / "records.db"
+    path.write_bytes(REAL.read_bytes())
+    file = ndbm.NdbmFile(path, None)
+
+    with pytest.raises(StoreRefused, match="this machine does not tell who has it open"):
+        file.replace(b"new", None, b"value")
+
+    assert file.read()[0].keys() == {b"corpus"}
+    assert contents(tmp_path) == {"records.db": REAL.read_bytes()}

@@ -1,0 +1,440 @@
+"""Shelves of Sumatra 0.2 to 0.7 are read whole, never written, and go into new stores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from smtd.errors import StoreRefused
+from smtd.records import canonical
+from smtd.records.parameters import content
+from smtd.records.record import FIELDS, Component, Key, Parameters, Record
+from smtd.stores.base import DONE, Change, Outcome, Result
+from smtd.stores.shelf import forms, inert, worker
+from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.inert import Inert, Ref
+from smtd.stores.shelf.store import ShelfStore
+from tests.build import change, record
+from tests.peers.environments import Environment
+from tests.peers.project import SumatraProject
+from tests.peers.stores import PeerStore, copy_store
+from tests.stores import oracle
+from tests.stores import seen as sumatra
+from tests.stores.places import DjangoPlace, contents, dumb_place
+from tests.stores.samples import ROOT
+
+CORPUS = Path(__file__).parent / "corpus"
+PROJECT = "corpus"
+PARIS = ZoneInfo("Europe/Paris")
+UTC = timezone.utc
+#: The shelves, and whose form the records in them have; 0.5 and 0.7 stand for all of their kind.
+SHELVES = {
+    "c021_py27": "0.2",
+    "c030_py27": "0.3",
+    "c040_py27": "0.4",
+    "c053_py27": "0.5",
+    "c060_py27": "0.6",
+    "c074_py27": "0.7",
+    "c074_py37": "0.7",
+}
+
+
+@pytest.fixture(params=SHELVES)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of each shelf."""
+    return copy_store(CORPUS / request.param, tmp_path / "old" / request.param)
+
+
+def opened(path: Path, zone: str = "Europe/Paris") -> ShelfStore:
+    return ShelfStore(DumbFile(path), str(path), zone)
+
+
+async def whole(store: ShelfStore) -> dict[Key, Record]:
+    """Return every record, none of which is unreadable."""
+    scan = await store.scan()
+    assert scan.unreadable == {}
+    return await store.read(scan.digests)
+
+
+def own(label: str) -> Key:
+    return Key(PROJECT, label)
+
+
+def asked(pickled: dict[str, Any], zone: str = "Europe/Paris") -> worker.Records:
+    """Return what the child says about records."""
+    answer = worker.answer(worker.Read(inert.dump(pickled), timezone=zone))
+    assert isinstance(answer, worker.Records)
+    return answer
+
+
+# Reading
+
+
+async def test_every_field_of_every_record(path: Path) -> None:
+    """All fields are what Sumatra 0.8.1 would understand, times apart, which it would not."""
+    expected = oracle.records(path)
+
+    found = await whole(opened(path))
+
+    assert set(found) == {own(label) for label in expected}
+    names = [name for name in FIELDS if name != "parameters"]
+    for label, held in expected.items():
+        one = found[own(label)]
+        seen = {name: _comparable(getattr(one, name)) for name in names}
+        assert seen == {name: _comparable(oracle.field(held, name, PARIS)) for name in names}
+        assert (one.parameters.type, content.read(one.parameters)) == oracle.parameters(held)
+        assert one.beyond_words == []
+
+
+def _comparable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+async def test_what_has_no_room_in_the_model_is_kept(tmp_path: Path) -> None:
+    """Nothing that older Sumatras said is lost, and all of it is of classes that 0.8.1 has."""
+    found = (await whole(opened(copy_store(CORPUS / "c021_py27", tmp_path / "old"))))[own("rec-01")]
+
+    kept = {name: inert.load(value.data) for name, value in found.opaque.items()}
+    assert kept.keys() == {"on_changed", "dependencies"}
+    assert kept["on_changed"] == "error"
+    assert [found.opaque["dependencies"].expressed, found.opaque["on_changed"].expressed] == [True, False]
+    assert kept["dependencies"][0].state == {
+        "name": "dep_python",
+        "path": "/tmp/nowhere/python",
+        "version": "1.0",
+        "diff": "",
+        "source": None,
+        "in_stdlib": False,
+    }
+    assert type(kept["dependencies"][0]).ref == Ref("sumatra.dependency_finder.python", "Dependency")
+
+
+@pytest.mark.parametrize("name", [*SHELVES, "c081_dumb"])
+def test_form_of_a_shelf(name: str) -> None:
+    """Whose form a record has is told from what it holds."""
+    pickle = DumbFile(CORPUS / name).read()[0][b"corpus"]
+
+    answer = worker.answer(worker.Read(pickle, [], timezone="Europe/Paris"))
+
+    assert answer == worker.Records([], SHELVES.get(name, ""))
+    assert {forms.form(one) for one in inert.load(pickle).values()} == {SHELVES.get(name, "0.8")}
+
+
+# Times
+
+
+def old(moment: datetime, **changes: Any) -> Inert:
+    """Return a record of 0.7 with these changes, run when the clock showed *moment*."""
+    pickled: dict[str, Inert] = inert.load(DumbFile(CORPUS / "c074_py37").read()[0][b"corpus"])
+    pickled["rec-00"].state.update(timestamp=moment, **changes)
+    return pickled["rec-00"]
+
+
+def times(moment: datetime, zone: str) -> list[datetime | None]:
+    """Return when a record says that it was run, and its data made, if the clock showed *moment*."""
+    state = {"path": "a", "digest": "0" * 40, "creation": moment, "metadata": {}}
+    key = inert.new("sumatra.datastore.base", "DataKey", state)
+    (held,) = asked({"one": old(moment, output_data=[key])}, zone).held
+    assert held.problem == ""
+    one = msgspec.msgpack.decode(held.record, type=Record)
+    return [one.timestamp, one.output_data[0].creation]
+
+
+@pytest.mark.parametrize(
+    ("local", "in_utc"),
+    [
+        (datetime(2020, 1, 1, 12, 30, 0, 5), datetime(2020, 1, 1, 11, 30, 0, 5, tzinfo=UTC)),
+        (datetime(2020, 7, 1, 12, 30), datetime(2020, 7, 1, 10, 30, tzinfo=UTC)),
+        # The clock shows 02:30 twice, then never.
+        (datetime(2020, 10, 25, 2, 30), datetime(2020, 10, 25, 0, 30, tzinfo=UTC)),
+        (datetime(2020, 3, 29, 2, 30), datetime(2020, 3, 29, 1, 30, tzinfo=UTC)),
+    ],
+    ids=["winter", "summer", "twice", "never"],
+)
+def test_local_times(local: datetime, in_utc: datetime) -> None:
+    """Local times of older Sumatras are told in UTC by the zone that the store is said to be in."""
+    assert times(local, "Europe/Paris") == [in_utc, in_utc]
+
+
+@pytest.fixture
+def machine_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Lets TZ say where this machine's clock stands."""
+    yield monkeypatch
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("Asia/Tokyo", 3), ("WST+5WDT,M3.2.0,M11.1.0", 17)])
+async def test_zone_of_the_machine(
+    zone: str, hour: int, tmp_path: Path, machine_in: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is said, local times are in the zone of this machine, in the child as well."""
+    machine_in.setenv("TZ", zone)
+    place = dumb_place(tmp_path / "old")
+    await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1, 12))), PROJECT)
+
+    found = await whole(opened(place.location.path, ""))
+
+    expected = datetime(2020, 1, 1, 12, tzinfo=ZoneInfo("Asia/Tokyo")) if hour == 3 else None
+    assert found[own("one")].timestamp == (expected or datetime(2020, 1, 1, 17, tzinfo=UTC))
+
+
+async def test_zone_that_nobody_knows(path: Path) -> None:
+    """A zone that is not known is named, and nothing is read by another one."""
+    with pytest.raises(StoreRefused, match=r"the shelf .* cannot be read: .*'Europe/Pariss'"):
+        await opened(path, "Europe/Pariss").scan()
+
+
+async def test_zone_that_changes(path: Path) -> None:
+    """With another zone the same file holds other records: nobody takes it for unchanged."""
+    one, same, other = opened(path), opened(path), opened(path, "Asia/Tokyo")
+    await one.scan()
+
+    token = await one.token()
+
+    assert token is not None
+    assert [await store.unchanged_since(token) for store in (same, other)] == [True, False]
+
+
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max])
+def test_time_at_the_ends_of_time(moment: datetime) -> None:
+    """A time that is none in UTC makes its own record unreadable, and no other."""
+    records = {"one": old(moment), "two": old(datetime(2020, 1, 1))}
+
+    problems = {
+        held.label: held.problem
+        for held in asked(records, "Asia/Tokyo" if moment.year == 1 else "America/New_York").held
+    }
+
+    assert problems == {"one": f"its time {moment} cannot be told in UTC", "two": ""}
+
+
+# Writing
+
+
+async def test_old_shelf_is_not_written(path: Path) -> None:
+    """Every write is refused with one sentence, before a scan and after, and no byte changes."""
+    before = contents(path.parent)
+    refused = Outcome(Result.REFUSED, worker.READ_ONLY)
+    changes = [Change(own("new"), record("new"), None), Change(Key("Other", "new"), record("new"), None)]
+
+    unscanned = opened(path)
+    first = await unscanned.write(changes)
+    store = opened(path)
+    scan = await store.scan()
+    removal = Change(own("rec-00"), None, scan.digests[own("rec-00")])
+    second = await store.write([*changes, removal])
+
+    assert first == [refused] * 2
+    assert second == [refused] * 3
+    assert store.capabilities.read_only == unscanned.capabilities.read_only == worker.READ_ONLY
+    assert contents(path.parent) == before
+
+
+async def test_shelf_of_two_times(tmp_path: Path) -> None:
+    """One old record, in any project, is enough: what is new beside it is read, and not written."""
+    place = dumb_place(tmp_path / "both")
+    await place.put(record("new"))
+    await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1))), "aged")
+    before = contents(tmp_path)
+
+    store = opened(place.location.path)
+    scan = await store.scan(["MyProject"])
+    outcome = await store.write([Change(Key("MyProject", "newer"), record("newer"), None)])
+
+    assert list(scan.digests) == [Key("MyProject", "new")]
+    assert outcome == [Outcome(Result.REFUSED, worker.READ_ONLY)]
+    assert contents(tmp_path) == before
+
+
+async def test_shelf_whose_old_records_are_gone(tmp_path: Path) -> None:
+    """When the last old record was removed, by Sumatra itself, the shelf is written again."""
+    place = dumb_place(tmp_path / "both")
+    await place.put(record("new"))
+    await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1))))
+    store = opened(place.location.path)
+    await store.scan()
+    during = store.capabilities.read_only
+    await place.remove("one")
+
+    await store.scan()
+
+    assert (during, store.capabilities.read_only) == (worker.READ_ONLY, "")
+    assert await store.write([Change(Key("MyProject", "newer"), record("newer"), None)]) == [DONE]
+
+
+# What cannot be read
+
+
+async def test_shelf_of_sumatra_01(tmp_path: Path) -> None:
+    """A shelf without projects is refused in one sentence, whatever it is asked for."""
+    simulation = inert.new("sumatra.records", "SimRecord", {"group": "default"})
+    place = dumb_place(tmp_path / "simulation_records")
+    with place.pickles(place.location.path) as file:
+        file[b"default_20090101-000000"] = inert.dump(simulation)
+
+    with pytest.raises(StoreRefused) as refusal:
+        await opened(place.location.path).scan()
+
+    assert str(refusal.value) == (
+        f"the shelf {place.location.path} cannot be read: Sumatra 0.1 wrote it, which had no projects;"
+        " smtd reads shelves of 0.2 to 0.8"
+    )
+
+
+def test_class_that_sumatra_does_not_have_any_more() -> None:
+    """A record that no 0.8.1 could load is named, and not carried anywhere."""
+    gone = inert.new("sumatra.external.NeuroTools.stgen", "StGen", {})
+
+    (held,) = asked({"one": old(datetime(2020, 1, 1), note=gone)}).held
+
+    assert held.problem == (
+        "it holds a sumatra.external.NeuroTools.stgen.StGen, which Sumatra 0.8.1 does not have"
+    )
+
+
+# The forms of parts
+
+
+def part(name: str, value: Any, **changes: Any) -> Record:
+    """Return the record of 0.7 with one part as an older Sumatra would have made it."""
+    (held,) = asked({"one": old(datetime(2020, 1, 1), **{name: value}, **changes)}).held
+    assert held.problem == ""
+    return msgspec.msgpack.decode(held.record, type=Record)
+
+
+def subversion(path: str | None) -> Inert:
+    """Return a repository of 0.2 and its working copy."""
+    module = "sumatra.versioncontrol._subversion"
+    repository = inert.new(module, "SubversionRepository", {"url": "svn://lab/code"})
+    copy = inert.new(module, "SubversionWorkingCopy", {"path": path, "repository": repository})
+    repository.state["wc"] = copy
+    return repository
+
+
+def test_working_copy_elsewhere() -> None:
+    """A working copy that is not where the repository is, is kept; one that is says nothing."""
+    elsewhere, here = (part("repository", subversion(path)) for path in ("/home/ada", "svn://lab/code"))
+
+    assert elsewhere.repository == here.repository
+    assert "repository" not in here.opaque
+    kept = inert.load(elsewhere.opaque["repository"].data).state
+    assert (kept["upstream"], kept["wc"].state["path"]) == (None, "/home/ada")
+
+
+def test_mpi_info() -> None:
+    """What launch modes of 0.2 knew beyond their arguments is kept, beside them."""
+    state = {"n": 2, "mpirun": "mpiexec", "hosts": [], "mpi_info": {"version": "1"}}
+
+    found = part("launch_mode", inert.new("sumatra.launch", "DistributedLaunchMode", state))
+
+    assert "mpi_info" not in found.launch_mode.parameters
+    assert inert.load(found.opaque["mpi_info"].data) == {"version": "1"}
+
+
+def test_parameters_from_a_file() -> None:
+    """The file that parameters came from is kept, in a set that 0.8.1 can load."""
+    state = {"_sections": {"s": {"__name__": "s", "a": "1"}}, "_defaults": {"b": "2"}, "source_file": "x.ini"}
+
+    found = part("parameters", inert.new("sumatra.parameters", "ConfigParserParameterSet", state))
+
+    assert found.parameters == Parameters("ConfigParserParameterSet", "[DEFAULT]\nb = 2\n\n[s]\na = 1\n\n")
+    kept = inert.load(found.opaque["parameters"].data).state
+    assert kept["source_file"] == "x.ini"
+    assert "_proxies" in kept
+
+
+@pytest.mark.parametrize("data_key", ["[u'a', 'b']", ["a", "b"]])
+def test_data_without_digests(data_key: Any) -> None:
+    """Data of which 0.3 kept only the paths have the digest that Sumatra compares with none."""
+    pickled = old(datetime(2020, 1, 1), data_key=data_key, input_data=["c"])
+    del pickled.state["output_data"]
+
+    (held,) = asked({"one": pickled}).held
+
+    found = msgspec.msgpack.decode(held.record, type=Record)
+    assert [(key.path, key.digest) for key in found.output_data] == [("a", "0" * 40), ("b", "0" * 40)]
+    assert [(key.path, key.digest) for key in found.input_data] == [("c", "0" * 40)]
+    assert "data_key" not in found.opaque
+
+
+# Into new stores
+
+
+def at_home(one: Record) -> Record:
+    """Return *one* with its data where real Sumatra may make directories, as it does when it reads."""
+
+    def moved(store: Component) -> Component:
+        return Component(store.type, {**store.parameters, "root": ROOT})
+
+    return change(one, datastore=moved(one.datastore), input_datastore=moved(one.input_datastore))
+
+
+def difference(one: Record, other: Record) -> list[str]:
+    """Return the fields in which Sumatra sees something else, but for what it makes up where it is.
+
+    Of a reference between parameters it writes a text that says nothing.
+    """
+
+    refers = "ref('" in other.parameters.content
+
+    def given(record: Record) -> Record:
+        assert record.executable
+        assert record.repository
+        return change(
+            record,
+            executable=msgspec.structs.replace(record.executable, path=""),
+            repository=msgspec.structs.replace(record.repository, upstream=None),
+            launch_mode=Component(record.launch_mode.type, {}),
+            parameters=Parameters("NTParameterSet", "{}") if refers else record.parameters,
+        )
+
+    return canonical.differences(given(one), given(other))
+
+
+async def test_old_shelf_into_a_new_database(
+    path: Path, tmp_path: Path, django_environment: Environment, django_project: SumatraProject
+) -> None:
+    """Real Sumatra 0.8.1 lists, shows and exports a new store into which an old shelf was copied."""
+    found = {of: at_home(one) for of, one in (await whole(opened(path))).items()}
+    place = DjangoPlace(tmp_path / "new" / "records")
+    place.path.parent.mkdir()
+
+    async with place.open() as store:
+        assert set(await store.write([Change(of, one, None) for of, one in found.items()])) == {DONE}
+
+    seen = sumatra.records(PeerStore(django_environment, "django", place.path).dump())
+    assert seen.keys() == found.keys()
+    assert {of: differing for of in seen if (differing := difference(seen[of], found[of]))} == {}
+
+    django_project.init(PROJECT)
+    copy_store(place.path, django_project.store_path)
+    labels = {of.label for of in seen}
+    assert set(django_project.labels()) == labels
+    assert all(label in django_project.list(long=True) for label in labels)
+    assert "rec-01" in django_project.smt("view", "rec-01")
+    assert django_project.records().keys() == labels
+
+
+async def test_old_shelf_into_a_new_shelf(path: Path, tmp_path: Path, plain_environment: Environment) -> None:
+    """Real Sumatra 0.8.1 loads, sees and saves what was copied from an old shelf into a new one."""
+    found = {of: at_home(one) for of, one in (await whole(opened(path))).items()}
+    place = dumb_place(tmp_path / "new" / "records")
+    place.location.path.parent.mkdir()
+
+    async with place.open() as store:
+        assert set(await store.write([Change(of, one, None) for of, one in found.items()])) == {DONE}
+
+    peer = PeerStore(plain_environment, "shelf", place.location.path)
+    seen = sumatra.records(peer.dump())
+    assert seen.keys() == found.keys()
+    assert {of: differing for of in seen if (differing := difference(seen[of], found[of]))} == {}
+    peer.edit(PROJECT, "rec-00", tag="theirs")
+    assert "theirs" in peer.dump()[PROJECT]["rec-00"]["tags"]

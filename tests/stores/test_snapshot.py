@@ -1,0 +1,257 @@
+"""A source that is only read is a store like any other, which refuses every write."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import to_thread
+
+from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.records.record import Key, Record
+from smtd.stores import earlier, export, snapshot
+from smtd.stores.base import Change, Result, Store
+from smtd.stores.django import old
+from smtd.stores.earlier import Snapshot, Source
+from smtd.stores.snapshot import SnapshotStore
+from tests.build import PROJECT, record
+from tests.stores import old_databases
+from tests.stores.contract import ReadContract
+from tests.stores.old_databases import HAGGLING
+from tests.stores.places import DjangoPlace, Place, contents, is_unlocked
+
+
+class OldPlace:
+    """An SQLite file in the schema of 0.7, made of one of 0.8.1 whenever somebody has written."""
+
+    unfit: tuple[Record, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir()
+        self._new = DjangoPlace(path.with_name("beside") / "records")
+        self._new.path.parent.mkdir()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Store]:
+        if not self.path.exists():
+            await self.put()
+        yield SnapshotStore(old.SOURCE, self.path, str(self.path), "UTC")
+
+    async def put(self, *records: Record, project: str = PROJECT) -> None:
+        async with self._new.open() as store:
+            await store.write([])
+        await self._new.put(*records, project=project)
+        await to_thread.run_sync(self._publish)
+
+    async def remove(self, label: str, project: str = PROJECT) -> None:
+        await self._new.remove(label, project)
+        await to_thread.run_sync(self._publish)
+
+    async def spoil(self, label: str, project: str = PROJECT) -> None:
+        await self._new.spoil(label, project)
+        await to_thread.run_sync(self._publish)
+
+    def _publish(self) -> None:
+        made = self._new.path.with_name("made")
+        shutil.copyfile(self._new.path, made)
+        with closing(sqlite3.connect(made)) as db, db:
+            db.executescript("""
+                ALTER TABLE django_store_tag RENAME TO tagging_tag;
+                ALTER TABLE django_store_taggeditem RENAME TO tagging_taggeditem;
+                DELETE FROM django_migrations WHERE app = 'django_store';""")
+        os.replace(made, self.path)
+
+    def forms(self) -> dict[Key, Any]:
+        return self._new.forms()
+
+    def files(self) -> dict[str, bytes]:
+        return contents(self.path.parent)
+
+    def is_free(self) -> bool:
+        return is_unlocked(self.path)
+
+    def kept(self, record: Record) -> Record:
+        return self._new.kept(record)
+
+
+class TestOldDatabase(ReadContract):
+    """What the contract promises of reading."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return OldPlace(tmp_path / "old" / "records")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database of 0.7, alone in its directory."""
+    directory = tmp_path / "old"
+    directory.mkdir()
+    return old_databases.make(directory / "records", "0.7")
+
+
+def opened(path: Path, timezone: str = "Europe/Paris", source: Source = old.SOURCE) -> SnapshotStore:
+    return SnapshotStore(source, path, str(path), timezone)
+
+
+async def test_writes_are_refused_and_touch_nothing(path: Path) -> None:
+    """Each change is refused with a sentence that says what to do instead."""
+    before = contents(path.parent), os.stat(path).st_mtime_ns
+    store = opened(path)
+    await store.scan()
+
+    outcomes = await store.write(
+        [
+            Change(HAGGLING, None, None),
+            Change(HAGGLING, record(), None),
+            Change(Key("new", "run"), record(), None),
+        ]
+    )
+
+    assert [outcome.result for outcome in outcomes] == [Result.REFUSED] * 3
+    assert {outcome.reason for outcome in outcomes} == {
+        "it is a store of Sumatra 0.7; smtd reads it, but does not write it: sync it into a new store"
+    }
+    assert (contents(path.parent), os.stat(path).st_mtime_ns) == before
+
+
+async def test_store_says_why_it_is_only_read(path: Path) -> None:
+    """It never says that it can be written, and once it was read it says of which Sumatra it is."""
+    store = opened(path)
+
+    assert "an older Sumatra" in store.capabilities.read_only
+    await store.projects()
+    assert "a store of Sumatra 0.7" in store.capabilities.read_only
+    assert store.kind == "sqlite"
+    assert repr(store) == f"SnapshotStore('{path}')"
+
+
+async def test_export_says_what_it_is(tmp_path: Path) -> None:
+    """An export is no store, and says so."""
+    file = tmp_path / "records_export.json"
+    file.write_text("[]", encoding="utf-8")
+    store = opened(file, source=export.SOURCE)
+
+    assert await store.projects() == []
+    assert store.capabilities.read_only.startswith("it is an export of an older Sumatra;")
+    assert store.kind == "export"
+
+
+async def test_project_file_counts_as_part_of_an_export(tmp_path: Path) -> None:
+    """The file that names the project is read anew like the records."""
+    file = tmp_path / "records_export.json"
+    file.write_text(json.dumps([{"label": "run"}]), encoding="utf-8")
+    store = opened(file, source=export.SOURCE)
+    await store.scan()
+    (tmp_path / "project_export.json").write_text('{"name": "other"}', encoding="utf-8")
+
+    assert await store.token() is None
+    assert await store.projects() == ["other"]
+
+
+async def test_token_is_of_a_zone(path: Path) -> None:
+    """In another zone the times are others, though the file is the same."""
+    store = opened(path, "Europe/Paris")
+    await store.scan()
+    token = await store.token()
+
+    assert token is not None
+    assert await opened(path, "Europe/Paris").unchanged_since(token)
+    assert not await opened(path, "Asia/Kolkata").unchanged_since(token)
+
+
+async def test_source_is_read_once_while_it_stays_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cost follows change: what did not change is not read again."""
+    loads = []
+
+    def load(path: Path, timezone: str) -> Snapshot:
+        loads.append(path)
+        return old.load(path, timezone)
+
+    store = opened(path, source=Source("sqlite", "a store", old.SOURCE.files, load))
+    await store.scan()
+    await store.read([HAGGLING])
+    await store.projects()
+    assert len(loads) == 1
+
+    await to_thread.run_sync(old_databases.tag, path, "good")
+    assert (await store.read([HAGGLING]))[HAGGLING].tags == {"foo", "good"}
+    assert len(loads) == 2
+
+
+async def test_unreadable_records_are_named_by_project(path: Path) -> None:
+    """A scan of chosen projects names those that it cannot read of these."""
+    await to_thread.run_sync(lambda: old_databases.add(path, "0.7", label="broken", timestamp="never"))
+    store = opened(path)
+
+    assert (await store.scan(["oldproj"])).unreadable.keys() == {Key("oldproj", "broken")}
+    assert (await store.scan(["another"])).unreadable == {}
+    assert await store.read([Key("oldproj", "broken")]) == {}
+
+
+async def test_file_that_is_gone_is_out_of_reach(path: Path) -> None:
+    """A file that somebody took away is to be brought back; nothing was deleted."""
+    store = opened(path)
+    await store.scan()
+    os.unlink(path)
+
+    with pytest.raises(StoreUnreachable, match="records is missing"):
+        await store.scan()
+    assert await store.token() is None
+
+
+async def test_file_that_cannot_be_opened_is_out_of_reach(tmp_path: Path) -> None:
+    """What the system says is passed on."""
+    with pytest.raises(StoreUnreachable, match="cannot be read: Is a directory"):
+        await opened(tmp_path, source=export.SOURCE).scan()
+
+
+async def test_file_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
+    """What somebody is writing at is not called damaged."""
+    file = tmp_path / "records_export.json"
+    file.write_text('[{"label":', encoding="utf-8")
+    calls = []
+
+    def load(path: Path, timezone: str) -> Snapshot:
+        calls.append(path)
+        if len(calls) == 2:
+            path.write_text("[]", encoding="utf-8")
+        return export.load(path, timezone)
+
+    store = opened(file, source=Source("export", "an export", lambda path: (path,), load))
+
+    assert (await store.scan()).digests == {}
+    assert len(calls) >= 3
+
+
+async def test_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has written to for a while stays as damaged as it is."""
+    file = tmp_path / "records_export.json"
+    file.write_text('[{"label":', encoding="utf-8")
+    monkeypatch.setattr(snapshot, "LONG", 0.0)
+
+    with pytest.raises(StoreRefused, match="damaged"):
+        await opened(file, source=export.SOURCE).scan()
+
+
+async def test_zone_that_nobody_knows_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose times cannot be told is not read at all."""
+    monkeypatch.setattr(snapshot, "LONG", 0.0)
+
+    with pytest.raises(StoreRefused, match="there is no time zone 'Mars/Olympus'"):
+        await opened(path, "Mars/Olympus").scan()
+
+
+def test_zone_of_this_machine_has_no_name() -> None:
+    """An empty name stands for it."""
+    assert earlier.zone("") is None

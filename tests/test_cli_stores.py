@@ -1,0 +1,57 @@
+"""What a word of the command line stands for, with and without a configuration."""
+
+from __future__ import annotations
+
+import dbm.dumb
+from pathlib import Path
+
+import pytest
+
+from smtd.cli.stores import located
+from smtd.config import Config, Store
+from smtd.errors import UsageError
+from smtd.stores.locations import Access
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """A shelf that is there."""
+    with dbm.dumb.open(str(tmp_path / "records"), "c"):
+        return tmp_path / "records"
+
+
+def test_word_is_a_path(shelf: Path) -> None:
+    """Without a configuration a word is the place of a store."""
+    assert located(str(shelf), Config(), None).path == shelf
+
+
+def test_word_is_the_name_of_a_configured_store(shelf: Path) -> None:
+    """A configured store is known by its name, with all that is said of it."""
+    config = Config(stores={"lab": Store(str(shelf), timezone="Europe/Paris", python="/usr/bin/python3")})
+
+    found = located("lab", config, None)
+
+    assert (found.path, found.access) == (shelf, Access("Europe/Paris", "/usr/bin/python3"))
+
+
+def test_word_is_the_place_of_a_configured_store(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names the place of a configured store means that store."""
+    monkeypatch.chdir(shelf.parent)
+    config = Config(stores={"lab": Store(str(shelf), timezone="Europe/Paris")})
+
+    assert located("records", config, None).access.timezone == "Europe/Paris"
+
+
+def test_timezone_of_the_command_line_is_for_stores_that_have_none(shelf: Path) -> None:
+    """What is said of one store in particular counts more than what is said of both."""
+    config = Config(stores={"lab": Store(str(shelf), timezone="Europe/Paris")})
+
+    assert located("lab", config, "Asia/Tokyo").access.timezone == "Europe/Paris"
+    assert located(str(shelf), Config(), "Asia/Tokyo").access.timezone == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Pariss", "", "../etc/passwd", "/etc/localtime", "a\0b"])
+def test_timezone_that_nobody_knows_is_refused(shelf: Path, zone: str) -> None:
+    """A zone with a slip in its name must not become this machine's."""
+    with pytest.raises(UsageError, match="is not a time zone"):
+        located(str(shelf), Config(), zone)
