@@ -1,0 +1,218 @@
+"""A record as the JSON of version 4 that a Sumatra Server takes and gives.
+
+The server puts what it is sent into the columns of Sumatra's Django schema as it is, so a body has
+what those columns hold: parameters of launch modes and metadata as text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+from smtd.errors import RecordUnusable
+from smtd.records import literal
+from smtd.records.parameters import content
+from smtd.records.record import (
+    Component,
+    DataKey,
+    Dependency,
+    Executable,
+    Parameters,
+    Platform,
+    Record,
+    Repository,
+    is_plain,
+    mark_plain,
+)
+from smtd.stores.django import rows
+
+#: The labels that the server has an address for.
+_LABEL = re.compile(r"\w+[\w|\-.]*\Z")
+#: Fields that a PUT on an existing record changes.
+CHANGEABLE = ("reason", "outcome", "tags")
+
+
+def check(record: Record) -> None:
+    """Raise RecordUnusable, with the reason and the next step, for what the server cannot keep.
+
+    Sumatra's own client must be able to read it, too: one record that it cannot keeps it from
+    listing the whole project.
+    """
+    if not _LABEL.match(record.label) or record.label == "permissions":
+        raise RecordUnusable(
+            "a Sumatra Server has no address for this label (letters, digits and _ - . | only); sync it"
+            " with a file or a database"
+        )
+    if not all(platform.ip_addr for platform in record.platforms):
+        raise RecordUnusable(
+            "a Sumatra Server wants an address of every machine that took part, and one has none"
+        )
+    kind, text = record.parameters.type, record.parameters.content
+    if kind in ("NoneType", "str") or (kind == "dict" and text.strip() != "{}"):
+        raise RecordUnusable(
+            f"Sumatra cannot read parameters of type {kind} from a server; sync it with a file or a database"
+        )
+
+
+def body(record: Record) -> bytes:
+    """Return the body of a PUT that makes *record*. Raises RecordUnusable for what it cannot be."""
+    check(record)
+    columns = rows.columns(record)
+    scalars = dict(zip(rows.RECORD_COLUMNS, columns.scalars, strict=True))
+    if record.duration is not None and not math.isfinite(record.duration):
+        if not math.isnan(record.duration):
+            raise RecordUnusable("JSON has no infinite duration; sync it with a file or a database")
+        scalars["duration"] = None  # as a database keeps what is not a number
+    document = scalars | {
+        "timestamp": _zoned(scalars["timestamp"]),
+        "executable": _named(("path", "name", "version", "options"), columns.executable),
+        "repository": _named(("type", "url", "upstream"), columns.repository),
+        "parameters": _named(("type", "content"), columns.parameters),
+        "launch_mode": _named(("type", "parameters"), columns.launch_mode),
+        "datastore": _named(("type", "parameters"), columns.datastore),
+        "input_datastore": _named(("type", "parameters"), columns.input_datastore),
+        "input_data": [_data_key(key) for key in columns.input_data],
+        "output_data": [_data_key(key) for key in columns.output_data],
+        "dependencies": [_named(rows.DEPENDENCY_COLUMNS, each) for each in columns.dependencies],
+        "platforms": [_named(rows.PLATFORM_COLUMNS, each) for each in columns.platforms],
+        "tags": columns.tags,
+    }
+    return json.dumps(document, allow_nan=False).encode()
+
+
+def shared(record: Record) -> frozenset[str]:
+    """Return what the server looks for, and makes if it is not there, in a table that records share."""
+    columns = rows.columns(record)
+    return frozenset(
+        f"{table} {values!r}"
+        for table, values in (
+            ("executable", columns.executable),
+            ("repository", columns.repository),
+            ("parameters", columns.parameters),
+            ("launch mode", columns.launch_mode),
+            ("data store", columns.datastore),
+            ("data store", columns.input_datastore),
+        )
+    )
+
+
+def changes(record: Record) -> bytes:
+    """Return the body of a PUT that brings the changeable fields of an existing record to *record*'s."""
+    document = {
+        "reason": record.reason or "",
+        "outcome": record.outcome or "",
+        "tags": sorted(tag for tag in record.tags if tag),
+    }
+    return json.dumps(document).encode()
+
+
+def _named(names: tuple[str, ...], values: tuple[Any, ...] | None) -> dict[str, Any]:
+    return dict(zip(names, values or (), strict=True))
+
+
+def _data_key(values: tuple[Any, ...]) -> dict[str, Any]:
+    path, digest, creation, metadata = values
+    return {
+        "path": path,
+        "digest": digest,
+        "creation": None if creation is None else _zoned(creation),
+        "metadata": metadata,
+    }
+
+
+def _zoned(moment: str) -> str:
+    return f"{moment}+0000"
+
+
+def read(data: bytes) -> Record:
+    """Return the record that the server gave. Raises RecordUnusable for what is no record."""
+    try:
+        document = json.loads(data)
+        record = _record(document)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        why = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
+        raise RecordUnusable(f"the server's answer is no record: {why}") from exc
+    return mark_plain(record)
+
+
+def _record(document: dict[str, Any]) -> Record:
+    executable, repository = document["executable"], document["repository"]
+    made = Record(
+        label=_text(document["label"]) or "",
+        timestamp=_moment(document["timestamp"]),
+        reason=_text(document["reason"]),
+        duration=_number(document["duration"]),
+        executable=Executable(*(_text(executable[name]) for name in ("path", "name", "version", "options"))),
+        repository=Repository(
+            _text(repository["type"]) or "", _text(repository["url"]), _text(repository["upstream"])
+        ),
+        main_file=_text(document["main_file"]),
+        version=_text(document["version"]),
+        parameters=Parameters(
+            _text(document["parameters"]["type"]) or "", _text(document["parameters"]["content"]) or ""
+        ),
+        input_data=tuple(_read_key(key) for key in document["input_data"]),
+        script_arguments=_text(document["script_arguments"]),
+        launch_mode=_component(document["launch_mode"]),
+        datastore=_component(document["datastore"]),
+        input_datastore=_component(document["input_datastore"]),
+        outcome=_text(document["outcome"]),
+        output_data=tuple(_read_key(key) for key in document["output_data"]),
+        tags=frozenset(_text(tag) or "" for tag in document["tags"]),
+        diff=_text(document["diff"]),
+        user=_text(document["user"]),
+        dependencies=tuple(
+            Dependency(*(_text(each[name]) for name in rows.DEPENDENCY_COLUMNS))  # type: ignore[arg-type]
+            for each in document["dependencies"]
+        ),
+        platforms=tuple(
+            Platform(*(_text(each[name]) for name in rows.PLATFORM_COLUMNS)) for each in document["platforms"]
+        ),
+        stdout_stderr=_text(document["stdout_stderr"]),
+        repeats=_text(document["repeats"]),
+    )
+    content.check(made.parameters)
+    return made
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and is_plain(value)):
+        raise TypeError(f"{literal.shortened(str(value))} is no text")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{literal.shortened(str(value))} is no number")
+    return float(value)
+
+
+def _moment(text: Any) -> datetime:
+    for form in ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%z"):
+        try:
+            return datetime.strptime(text, form).astimezone(timezone.utc)
+        except ValueError:
+            continue
+    raise ValueError(f"{literal.shortened(str(text))} is no time")
+
+
+def _component(value: dict[str, Any]) -> Component:
+    state = value["parameters"]
+    if isinstance(state, str):
+        state = literal.read(state)
+    if not isinstance(state, dict) or not is_plain(state):
+        raise TypeError("the parameters of a launch mode or data store are no dictionary")
+    return Component(_text(value["type"]) or "", state)
+
+
+def _read_key(value: dict[str, Any]) -> DataKey:
+    metadata, creation = value["metadata"], value["creation"]
+    if not isinstance(metadata, dict) or not is_plain(metadata):
+        raise TypeError("the metadata of a file is no dictionary")
+    path, digest = _text(value["path"]), _text(value["digest"])
+    return DataKey(path or "", digest or "", None if creation is None else _moment(creation), metadata)

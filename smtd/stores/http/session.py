@@ -1,0 +1,230 @@
+"""Requests to one server: who we are, how long we wait, and what is tried again.
+
+Credentials go with every request, at once, and only to the server of the location: a redirect is
+never followed. Nothing that is sent or answered is ever shown but the address, the status and the
+reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import random
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from smtd.errors import StoreRefused, StoreUnreachable
+
+#: Requests at once; a server that is slow or busy gets half of them.
+AT_ONCE, AT_ONCE_IF_SLOW = 8, 4
+#: Seconds: to connect, of silence, for an answer after which a server counts as slow.
+CONNECT, SILENCE, SLOW = 10.0, 60.0, 5.0
+#: How often what is safe to repeat is tried, and the seconds of the first and the longest pause.
+ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
+#: Bytes of an answer that are read at the most: nothing a server holds is larger.
+LARGEST = 256 * 2**20
+
+_BUSY = frozenset((429, 502, 503, 504))
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to be let in; never shown."""
+
+    username: str
+    password: str = field(repr=False)
+
+    @property
+    def header(self) -> dict[str, str]:
+        """The header of Basic authentication."""
+        words = f"{self.username}:{self.password}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(words).decode()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to believe to be the server: the authorities of this machine, those of *ca_file*, or anybody."""
+
+    ca_file: str | None = None
+    verify: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """Return the settings of TLS. Blocks. Raises StoreRefused for a *ca_file* that is none."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as exc:
+            raise StoreRefused(f"the certificates in {self.ca_file} cannot be used: {exc}") from exc
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    body: bytes
+
+
+class Session:
+    """Sends requests to the server at *base*, a few at a time."""
+
+    def __init__(self, base: URL, session: aiohttp.ClientSession) -> None:
+        self._base = base
+        self._session = session
+        self._room = anyio.CapacityLimiter(AT_ONCE)
+
+    async def get(self, *path: str) -> Answer:
+        """Return the answer to a GET, tried again while the server is busy or cannot be reached."""
+        pause = FIRST_PAUSE
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._send("GET", path, None)
+            except _Busy as exc:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                pause = min(LONGEST_PAUSE, random.uniform(FIRST_PAUSE, pause * 3))
+                await anyio.sleep(pause if exc.retry_after is None else min(exc.retry_after, LONGEST_PAUSE))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def put(self, body: bytes, *path: str) -> Answer:
+        """Return the answer to a PUT, which is sent once: what came of a lost one must be looked at."""
+        return await self._send("PUT", path, body)
+
+    async def delete(self, *path: str) -> Answer:
+        """Return the answer to a DELETE, which is sent once."""
+        return await self._send("DELETE", path, None)
+
+    async def _send(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
+        url = self._url(path)
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        async with self._room:
+            began = anyio.current_time()
+            try:
+                async with self._session.request(
+                    method,
+                    url,
+                    data=None if body is None else io.BytesIO(body),
+                    headers=headers,
+                    allow_redirects=False,
+                ) as response:
+                    answer = Answer(response.status, await _body(response))
+                    retry_after = response.headers.get("Retry-After")
+                    place = response.headers.get("Location")
+            except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
+                self._slow_down()
+                raise _unreachable(self._base, exc) from exc
+            if anyio.current_time() - began > SLOW:
+                self._slow_down()
+        if answer.status in _BUSY:
+            self._slow_down()
+            raise _Busy(f"{self._base} is busy ({_reason(answer.status)})", _seconds(retry_after))
+        self._check(answer.status, place)
+        return answer
+
+    def _url(self, path: tuple[str, ...]) -> URL:
+        """Return the address of *path*, each part of it quoted, with the slash that the server wants."""
+        url = self._base
+        for part in path:
+            url = url / part
+        return url if str(url).endswith("/") else URL(f"{url}/", encoded=True)
+
+    def _slow_down(self) -> None:
+        self._room.total_tokens = AT_ONCE_IF_SLOW
+
+    def _check(self, status: int, place: str | None) -> None:
+        if status == HTTPStatus.UNAUTHORIZED:
+            raise StoreRefused(
+                f"{self._base} asks for another name or password; set them in the configuration"
+            )
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            raise StoreRefused(
+                f"{self._base} sends us elsewhere ({place or status}); name that location instead"
+            )
+
+
+class _Busy(StoreUnreachable):
+    """The server could not answer now; *retry_after* says in how many seconds it may."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{message}; it is tried again later")
+        self.retry_after = retry_after
+
+
+@asynccontextmanager
+async def connect(base: str, login: Login | None, trust: Trust) -> AsyncIterator[Session]:
+    """Open a session with the server at *base* for the length of a `with` block."""
+    url = URL(base if base.endswith("/") else f"{base}/")
+    context = await anyio.to_thread.run_sync(trust.context)
+    timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT, sock_read=SILENCE)
+    async with aiohttp.ClientSession(
+        headers={} if login is None else login.header,
+        timeout=timeout,
+        connector=aiohttp.TCPConnector(ssl=context, limit=AT_ONCE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield Session(url, session)
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    parts, size = [], 0
+    async for part in response.content.iter_chunked(2**16):
+        size += len(part)
+        if size > LARGEST:
+            raise aiohttp.ClientPayloadError(f"the answer is larger than {LARGEST >> 20} MiB")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _unreachable(base: URL, exc: BaseException) -> StoreUnreachable | StoreRefused:
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        why = " ".join(str(exc.certificate_error).split())
+        return StoreRefused(
+            f"{base} does not prove who it is ({why}); if its certificate is your lab's own, name the"
+            " authority in ca_file"
+        )
+    if isinstance(exc, asyncio.TimeoutError):
+        return _Busy(f"{base} does not answer")
+    return _Busy(f"{base} cannot be reached ({_why(exc)})")
+
+
+def _why(exc: BaseException) -> str:
+    inner: Any = getattr(exc, "os_error", None) or exc
+    return " ".join(str(inner).split()) or type(exc).__name__
+
+
+def _reason(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Read a Retry-After: seconds, or a date."""
+    if retry_after is None:
+        return None
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        pass
+    try:
+        from datetime import datetime, timezone
+
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError):
+        return None
