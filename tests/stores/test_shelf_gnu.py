@@ -208,7 +208,8 @@ async def test_python_without_the_module(place: ShelfPlace, without_gnu: str) ->
     assert outcome.reason == reason
     assert reason == (
         f"it is a dbm.gnu, and {without_gnu} has no module dbm.gnu;"
-        ' name the interpreter whose Sumatra uses it, as in python = "/usr/bin/python3"'
+        " name the interpreter whose Sumatra uses it in the store's section of the configuration:"
+        ' python = "/usr/bin/python3"'
     )
     assert contents(place.location.path.parent) == before
 

@@ -197,7 +197,10 @@ def _obstacle(name: str, python: str) -> str:
         lacks = f"it is a {name}, and {python} has no module {name}"
     else:
         lacks = f"it is a {name}, and {python} does not run"
-    return f'{lacks}; name the interpreter whose Sumatra uses it, as in python = "/usr/bin/python3"'
+    return (
+        f"{lacks}; name the interpreter whose Sumatra uses it in the store's section of the"
+        ' configuration: python = "/usr/bin/python3"'
+    )
 
 
 def _run(python: str, name: str, path: str, given: bytes) -> subprocess.CompletedProcess[bytes]:

@@ -1,0 +1,65 @@
+"""`smtd sync OLD NEW --timezone ZONE`, as docs/upgrading.md has it, with stores that real Sumatra made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.command import NOTHING, Smtd, written
+from tests.peers.stores import copy_store
+from tests.stores.old_exports import V07
+from tests.stores.places import contents
+
+CORPUS = Path(__file__).parents[1] / "stores" / "corpus"
+#: What each has: how many records.
+OLD = {"c021_py27": 4, "c074_py37": 7, "django074.sqlite": 2, "django_0.4.0.sqlite": 2}
+
+
+@pytest.fixture
+def smtd(tmp_path: Path) -> Smtd:
+    """The command, in a directory of its own."""
+    (tmp_path / "work").mkdir()
+    return Smtd(tmp_path / "work")
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_old_store_becomes_a_new_one_in_one_command(name: str, smtd: Smtd) -> None:
+    """Every record arrives, the old store is left as it was, and a second time there is nothing to do."""
+    copy_store(CORPUS / name, smtd.directory / name)
+    before = contents(smtd.directory)
+
+    first = smtd.sync(name, "new.sqlite", "--timezone", "Europe/Paris")
+    second = smtd.sync(name, "new.sqlite", "--timezone", "Europe/Paris")
+
+    assert first["ok"]
+    assert written(first) == {"left": (0, 0, 0), "right": (OLD[name], 0, 0)}
+    assert first["left"]["read_only"].endswith("does not write it: sync it into a new store")
+    assert written(second) == NOTHING
+    assert {file: held for file, held in contents(smtd.directory).items() if file in before} == before
+
+
+def test_times_are_told_by_the_zone(smtd: Smtd) -> None:
+    """Noon on a summer's day in Paris is ten o'clock in UTC."""
+    (smtd.directory / "records_export.json").write_text(json.dumps([V07]), encoding="utf-8")
+
+    smtd.sync("records_export.json", "new.sqlite", "--timezone", "Europe/Paris")
+
+    ((project,),) = (smtd("list", "new.sqlite", "--json").json["projects"],)
+    assert [one["timestamp"] for one in project["records"]] == ["2012-07-01T10:00:00+00:00"]
+
+
+@pytest.mark.parametrize("name", ["c053_py27", "django074.sqlite"])
+def test_old_store_is_no_target(name: str, smtd: Smtd) -> None:
+    """Nothing is written to it, with a sentence that tells the next step and exit code 4."""
+    copy_store(CORPUS / name, smtd.directory / name)
+    copy_store(CORPUS / "c081_dumb", smtd.directory / "new")
+    before = contents(smtd.directory)
+
+    answer = smtd("sync", "new", name, "--mode", "left-to-right")
+
+    assert answer.code == 4
+    assert "cannot be written: it" in answer.err
+    assert "sync it into a new store" in answer.err
+    assert contents(smtd.directory) == before
