@@ -104,7 +104,7 @@ async def test_nothing_is_lost_and_no_save_fails(peer: PeerStore, tmp_path: Path
             break
 
     assert (loop.returncode, said.split()) == (0, ["ready", "done"]), errors
-    assert rounds >= 2
+    assert rounds >= 1
     held = peer.dump()[PROJECT]
     assert {key.label for key in mirror.local.records} == held.keys()
     assert len(held) == COUNT + 10

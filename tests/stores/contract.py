@@ -50,8 +50,8 @@ def plain(records: dict[str, Record]) -> dict[str, Record]:
     return {label: change(one, opaque={}) for label, one in records.items()}
 
 
-class ReadContract:
-    """What holds for every store, even one that is only read."""
+class SilentReadContract:
+    """What holds for every store, even one that is only read and cannot tell whether it changed."""
 
     # Reading
 
@@ -192,72 +192,6 @@ class ReadContract:
         assert scan.unreadable[key("bad")]
         assert set(found) == {key("good")}
 
-    # Tokens
-
-    async def test_token_before_a_scan(self, place: Place) -> None:
-        """There is no token of what was never looked at."""
-        await place.put(record())
-
-        async with place.open() as store:
-            assert await store.token() is None
-
-    async def test_token_of_a_scan(self, place: Place) -> None:
-        """A store that was scanned and left alone is as it was."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            token = await store.token()
-            await store.scan()
-
-            assert token is not None
-            assert await store.unchanged_since(token)
-            assert await store.token() == token
-
-    @pytest.mark.parametrize("deed", ["create", "change", "delete"])
-    async def test_token_after_a_foreign_write(self, place: Place, deed: str) -> None:
-        """What another program did since the scan is noticed."""
-        await place.put(record(), record("other"))
-
-        async with place.open() as store:
-            await store.scan()
-            before = await store.token()
-            match deed:
-                case "create":
-                    await place.put(record("theirs"))
-                case "change":
-                    await place.put(tagged(record(), "theirs"))
-                case _:
-                    await place.remove("run")
-
-            assert before is not None
-            assert not await store.unchanged_since(before)
-            assert await store.token() is None
-
-    async def test_token_after_a_foreign_write_and_a_read(self, place: Place) -> None:
-        """To read some records is not to have seen what another program did to others."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            await place.put(record("theirs"))
-            await store.read([key("run")])
-
-            assert await store.token() is None
-
-    async def test_token_after_another_scan(self, place: Place) -> None:
-        """A scan that saw what another program did starts anew."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            await place.put(record("theirs"))
-            await store.scan()
-            token = await store.token()
-
-            assert token is not None
-            assert await store.unchanged_since(token)
-
     # Cancellation
 
     async def test_interrupted_scan(self, place: Place) -> None:
@@ -289,7 +223,7 @@ class ReadContract:
             assert left_behind(before) == set()
 
 
-class StoreContract(ReadContract):
+class SilentContract(SilentReadContract):
     """What holds for every store that can be written."""
 
     #: At which waits a write is interrupted: at each, at every second, …
@@ -529,61 +463,6 @@ class StoreContract(ReadContract):
         assert kept is store.capabilities.keeps_opaque
         assert canonical.differences(found, one) == []
 
-    # Tokens
-
-    async def test_token_after_own_writes(self, place: Place) -> None:
-        """What the store object itself wrote, and read back, does not make it look again."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            assert await store.write([create(record("new")), delete(record())]) == [DONE, DONE]
-            await store.read([key("new"), key("run")])
-            token = await store.token()
-
-            assert token is not None
-            assert await store.unchanged_since(token)
-
-    async def test_token_is_not_that_of_before_own_writes(self, place: Place) -> None:
-        """After a write the store is no longer as it was before."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            before = await store.token()
-            await store.write([create(record("new"))])
-
-            assert before is not None
-            assert not await store.unchanged_since(before)
-
-    async def test_token_after_a_foreign_write_and_own_ones(self, place: Place) -> None:
-        """Own writes do not hide that another program wrote between the scan and them."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            await place.put(record("theirs"))
-            assert await store.write([create(record("ours"))]) == [DONE]
-            await store.read([key("ours")])
-
-            assert await store.token() is None
-
-    async def test_token_of_an_earlier_process(self, place: Place) -> None:
-        """A token holds for whoever opens the store later, until somebody writes."""
-        async with place.open() as store:
-            await store.write([create(record())])
-            await store.scan()
-            token = await store.token()
-        async with place.open() as store:
-            assert token is not None
-            unchanged = await store.unchanged_since(token)
-        await place.put(record("theirs"))
-        async with place.open() as store:
-            changed = not await store.unchanged_since(token)
-
-        assert unchanged
-        assert changed
-
     # Several at once, and cancellation
 
     async def test_two_writers_lose_nothing(self, place: Place) -> None:
@@ -664,3 +543,128 @@ class StoreContract(ReadContract):
             assert digests.get("new") in (canonical.digest(new), None)
             assert again == [DONE]
             assert left_behind(before) == set()
+
+
+class ReadContract(SilentReadContract):
+    """What holds for every store that tells whether it changed, even if it is only read."""
+
+    async def test_token_before_a_scan(self, place: Place) -> None:
+        """There is no token of what was never looked at."""
+        await place.put(record())
+
+        async with place.open() as store:
+            assert await store.token() is None
+
+    async def test_token_of_a_scan(self, place: Place) -> None:
+        """A store that was scanned and left alone is as it was."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            token = await store.token()
+            await store.scan()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+            assert await store.token() == token
+
+    @pytest.mark.parametrize("deed", ["create", "change", "delete"])
+    async def test_token_after_a_foreign_write(self, place: Place, deed: str) -> None:
+        """What another program did since the scan is noticed."""
+        await place.put(record(), record("other"))
+
+        async with place.open() as store:
+            await store.scan()
+            before = await store.token()
+            match deed:
+                case "create":
+                    await place.put(record("theirs"))
+                case "change":
+                    await place.put(tagged(record(), "theirs"))
+                case _:
+                    await place.remove("run")
+
+            assert before is not None
+            assert not await store.unchanged_since(before)
+            assert await store.token() is None
+
+    async def test_token_after_a_foreign_write_and_a_read(self, place: Place) -> None:
+        """To read some records is not to have seen what another program did to others."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            await store.read([key("run")])
+
+            assert await store.token() is None
+
+    async def test_token_after_another_scan(self, place: Place) -> None:
+        """A scan that saw what another program did starts anew."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            await store.scan()
+            token = await store.token()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+
+
+class StoreContract(SilentContract, ReadContract):
+    """All that a store promises that is written, and tells whether it changed."""
+
+    async def test_token_after_own_writes(self, place: Place) -> None:
+        """What the store object itself wrote, and read back, does not make it look again."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            assert await store.write([create(record("new")), delete(record())]) == [DONE, DONE]
+            await store.read([key("new"), key("run")])
+            token = await store.token()
+
+            assert token is not None
+            assert await store.unchanged_since(token)
+
+    async def test_token_is_not_that_of_before_own_writes(self, place: Place) -> None:
+        """After a write the store is no longer as it was before."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            before = await store.token()
+            await store.write([create(record("new"))])
+
+            assert before is not None
+            assert not await store.unchanged_since(before)
+
+    async def test_token_after_a_foreign_write_and_own_ones(self, place: Place) -> None:
+        """Own writes do not hide that another program wrote between the scan and them."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+            await place.put(record("theirs"))
+            assert await store.write([create(record("ours"))]) == [DONE]
+            await store.read([key("ours")])
+
+            assert await store.token() is None
+
+    async def test_token_of_an_earlier_process(self, place: Place) -> None:
+        """A token holds for whoever opens the store later, until somebody writes."""
+        async with place.open() as store:
+            await store.write([create(record())])
+            await store.scan()
+            token = await store.token()
+        async with place.open() as store:
+            assert token is not None
+            unchanged = await store.unchanged_since(token)
+        await place.put(record("theirs"))
+        async with place.open() as store:
+            changed = not await store.unchanged_since(token)
+
+        assert unchanged
+        assert changed

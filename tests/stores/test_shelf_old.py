@@ -399,11 +399,15 @@ def difference(one: Record, other: Record) -> list[str]:
     return canonical.differences(given(one), given(other))
 
 
-async def test_old_shelf_into_a_new_database(
-    path: Path, tmp_path: Path, django_environment: Environment, django_project: SumatraProject
+async def test_old_shelves_into_a_new_database(
+    tmp_path: Path, django_environment: Environment, django_project: SumatraProject
 ) -> None:
-    """Real Sumatra 0.8.1 lists, shows and exports a new store into which an old shelf was copied."""
-    found = {of: at_home(one) for of, one in (await whole(opened(path))).items()}
+    """Real Sumatra 0.8.1 lists, shows and exports a new store into which all old shelves were copied."""
+    found = {}
+    for name in SHELVES:
+        held = await whole(opened(copy_store(CORPUS / name, tmp_path / "old" / name)))
+        found |= {own(f"{name}-{of.label}"): at_home(one) for of, one in held.items()}
+    found = {of: change(one, label=of.label) for of, one in found.items()}
     place = DjangoPlace(tmp_path / "new" / "records")
     place.path.parent.mkdir()
 
@@ -418,8 +422,9 @@ async def test_old_shelf_into_a_new_database(
     copy_store(place.path, django_project.store_path)
     labels = {of.label for of in seen}
     assert set(django_project.labels()) == labels
-    assert all(label in django_project.list(long=True) for label in labels)
-    assert "rec-01" in django_project.smt("view", "rec-01")
+    long = django_project.list(long=True)
+    assert all(label in long for label in labels)
+    assert all(f"{name}-rec-01" in django_project.smt("view", f"{name}-rec-01") for name in SHELVES)
     assert django_project.records().keys() == labels
 
 
