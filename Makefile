@@ -31,8 +31,8 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_layers.py
 
-soak: $(READY)  ## try 10,000 altered shelves (3 minutes on two cores)
-	SMTD_FUZZ=10000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
+soak: $(READY)  ## try 100,000 altered shelves (a minute or two)
+	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
 
 bench: $(READY)  ## measure, side by side with Sumatra's own sync
 	$(BIN)/python -m bench

@@ -1,6 +1,6 @@
 """Real shelves, altered at random: the answer is what they hold or an error of ours, and nothing runs.
 
-`make soak` tries 10,000 of them, `make test` a few hundred; the same numbers make the same shelves.
+`make soak` tries 100,000 of them, `make test` 2,000; the same numbers make the same shelves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHELVES = [
     *("c021_py27", "c030_py27", "c040_py27", "c053_py27", "c060_py27", "c074_py27", "c074_py37"),
     "c081_dumb",
 ]
-COUNT = int(os.environ.get("SMTD_FUZZ", "320"))
+COUNT = int(os.environ.get("SMTD_FUZZ", "2000"))
 SHARES = 4
 #: Opcodes that build, call or remember; a mutation puts them where they do not belong.
 OPCODES = (

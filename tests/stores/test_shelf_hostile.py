@@ -337,7 +337,15 @@ def data_key(**metadata: Any) -> Any:
     return [thing("sumatra.datastore.base.DataKey", state)]
 
 
+def odd_attribute(name: Any) -> Any:
+    """Return a pickled record with an attribute of this name, as no Python makes it."""
+    made = odd()
+    made.state[name] = 1
+    return made
+
+
 AGES_AGO = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+WEST = timezone(-timedelta(hours=5))
 LOOP: list[Any] = []
 LOOP.append(LOOP)
 
@@ -351,6 +359,8 @@ UNREADABLE: dict[str, Callable[[], Any]] = {
     "no time": lambda: without("timestamp"),
     "a time that is none": lambda: odd(timestamp="yesterday"),
     "a time before all times": lambda: odd(timestamp=AGES_AGO),
+    "a time that is none in UTC": lambda: odd(timestamp=datetime.max.replace(tzinfo=WEST)),
+    "an attribute that is a number": lambda: odd_attribute(2.5),
 }
 
 

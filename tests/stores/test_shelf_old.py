@@ -403,7 +403,7 @@ async def test_old_shelves_into_a_new_database(
     tmp_path: Path, django_environment: Environment, django_project: SumatraProject
 ) -> None:
     """Real Sumatra 0.8.1 lists, shows and exports a new store into which all old shelves were copied."""
-    found = {}
+    found: dict[Key, Record] = {}
     for name in SHELVES:
         held = await whole(opened(copy_store(CORPUS / name, tmp_path / "old" / name)))
         found |= {own(f"{name}-{of.label}"): at_home(one) for of, one in held.items()}

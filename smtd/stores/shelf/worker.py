@@ -183,7 +183,9 @@ def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list
 def _held(label: str, pickled: Any, renew: Callable[[Any], Any] | None = None) -> Held:
     try:
         record = reading.record(label, pickled if renew is None else renew(pickled))
-        return Held(label, canonical.digest(record), encode(record), is_final(record))
+        encoded = encode(record)
+        decode(encoded)  # raises here, for this record alone, and not where all are read
+        return Held(label, canonical.digest(record), encoded, is_final(record))
     except RecordUnusable as exc:
         return Held(_showable(label), problem=_showable(str(exc)))
     except Exception as exc:  # noqa: BLE001 - it is made of whatever somebody pickled
