@@ -9,6 +9,7 @@ A kind joins with a class of its own and one fixture (of `ReadContract`, if it i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 import anyio
@@ -50,6 +51,13 @@ def plain(records: dict[str, Record]) -> dict[str, Record]:
     return {label: change(one, opaque={}) for label, one in records.items()}
 
 
+def fitting(place: Place, records: Sequence[Record]) -> list[Record]:
+    """Return those of *records* that stores of this kind can hold: most of them."""
+    found = [one for one in records if place.fits(one)]
+    assert len(found) >= len(records) / 2
+    return found
+
+
 class SilentReadContract:
     """What holds for every store, even one that is only read and cannot tell whether it changed."""
 
@@ -78,13 +86,13 @@ class SilentReadContract:
 
     async def test_scan_tells_digests_of_what_is_read(self, place: Place) -> None:
         """The digest that a scan tells is that of the record that is read, and was written."""
-        await place.put(*ALL)
+        await place.put(*fitting(place, ALL))
 
         async with place.open() as store:
             scan = await store.scan()
             found = await store.read(scan.digests)
 
-        written = {key(one.label): canonical.digest(one) for one in ALL}
+        written = {key(one.label): canonical.digest(one) for one in fitting(place, ALL)}
         assert scan.digests == written
         assert {of: canonical.digest(one) for of, one in found.items()} == written
         # Computed anew, of what was read: a store may know the digest of what it hands out.
@@ -156,14 +164,14 @@ class SilentReadContract:
         self, place: Place, chosen: list[str] | None, found: set[str]
     ) -> None:
         """A scan tells the records of the chosen projects, and all of them."""
-        await place.put(record(), record("run 2"), project="one")
+        await place.put(record(), record("run-2"), project="one")
         await place.put(record(), project="two")
 
         async with place.open() as store:
             scan = await store.scan(chosen)
 
         assert sorted(scan.digests) == [
-            of for of in (Key("one", "run"), Key("one", "run 2"), Key("two", "run")) if of.project in found
+            of for of in (Key("one", "run"), Key("one", "run-2"), Key("two", "run")) if of.project in found
         ]
 
     async def test_scan_flags_unfinished_runs(self, place: Place) -> None:
@@ -234,7 +242,7 @@ class SilentContract(SilentReadContract):
     @pytest.mark.parametrize("group", GROUPS)
     async def test_records_are_kept_exactly(self, place: Place, group: str) -> None:
         """What is read is what was written, to the letter."""
-        records = GROUPS[group]
+        records = fitting(place, GROUPS[group])
 
         async with place.open() as store:
             outcomes = await store.write([create(one) for one in records])
@@ -269,11 +277,12 @@ class SilentContract(SilentReadContract):
 
         async with place.open() as store:
             one, other = Key("Zweites", "run"), Key("Erstes", "run")
+            projects = await store.projects()
             outcomes = await store.write([Change(one, None, canonical.digest(record()))])
-            projects, found = await store.projects(), await store.read([one, other])
+            found = await store.read([one, other])
 
         assert outcomes == [DONE]
-        assert "Erstes" in projects
+        assert {"Erstes", "Zweites"} <= set(projects)
         assert set(found) == {other}
 
     # Writing
@@ -307,15 +316,16 @@ class SilentContract(SilentReadContract):
 
     async def test_write_to_every_field(self, place: Place) -> None:
         """Whatever field is changed, the record afterwards is as it was meant to be."""
-        befores = [full(field) for field in OTHER]
-        afters = [change(one, **{one.label: OTHER[one.label]}) for one in befores]
+        changed = [change(full(field), **{field: value}) for field, value in OTHER.items()]
+        afters = fitting(place, changed)
+        befores = [full(one.label) for one in afters]
         await place.put(*befores)
 
         async with place.open() as store:
             outcomes = await store.write([replace(*pair) for pair in zip(befores, afters, strict=True)])
             found = await held(store, *afters)
 
-        assert outcomes == [DONE] * len(OTHER)
+        assert outcomes == [DONE] * len(afters)
         assert plain(found) == {one.label: place.kept(one) for one in afters}
 
     async def test_write_leaves_other_records_as_they_were(self, place: Place) -> None:
@@ -334,11 +344,11 @@ class SilentContract(SilentReadContract):
 
     async def test_write_of_the_same_again(self, place: Place) -> None:
         """A record that is written as it is stays as it is, in the store's own form."""
-        await place.put(*ALL)
+        await place.put(*fitting(place, ALL))
         before = place.forms()
 
         async with place.open() as store:
-            found = await store.read([key(one.label) for one in ALL])
+            found = await store.read([key(one.label) for one in fitting(place, ALL)])
             outcomes = await store.write(
                 [Change(of, one, canonical.digest(one)) for of, one in found.items()]
             )
@@ -351,16 +361,16 @@ class SilentContract(SilentReadContract):
         there, new = record(), commented(record(), "new")
         right, nothing = canonical.digest(there), None
         cases = {
-            "absent, as expected": (nothing, new, nothing, DONE, new),
-            "absent, as expected, and stays so": (nothing, None, nothing, DONE, nothing),
+            "absent-as-expected": (nothing, new, nothing, DONE, new),
+            "absent-as-expected-and-stays-so": (nothing, None, nothing, DONE, nothing),
             "gone": (nothing, new, right, STALE, nothing),
-            "gone already": (nothing, None, right, STALE, nothing),
-            "as expected": (there, new, right, DONE, new),
-            "as expected, to be deleted": (there, None, right, DONE, nothing),
+            "gone-already": (nothing, None, right, STALE, nothing),
+            "as-expected": (there, new, right, DONE, new),
+            "as-expected-to-be-deleted": (there, None, right, DONE, nothing),
             "changed": (there, new, WRONG, STALE, there),
-            "changed, to be deleted": (there, None, WRONG, STALE, there),
-            "there already": (there, new, nothing, STALE, there),
-            "there, to be nothing": (there, None, nothing, STALE, there),
+            "changed-to-be-deleted": (there, None, WRONG, STALE, there),
+            "there-already": (there, new, nothing, STALE, there),
+            "there-to-be-nothing": (there, None, nothing, STALE, there),
         }
         bearing = {label: change(case[0], label=label) for label, case in cases.items() if case[0]}
         await place.put(*bearing.values())

@@ -73,6 +73,9 @@ class Place(Protocol):
     def kept(self, record: Record) -> Record:
         """Return what this kind of store has room for of *record*."""
 
+    def fits(self, record: Record) -> bool:
+        """Say whether stores of this kind can hold *record*; most hold all that Sumatra makes."""
+
 
 class MemoryPlace:
     """The one store in memory."""
@@ -101,6 +104,9 @@ class MemoryPlace:
 
     def files(self) -> dict[str, bytes]:
         return {}
+
+    def fits(self, record: Record) -> bool:
+        return True
 
     def is_free(self) -> bool:
         return True
@@ -156,6 +162,9 @@ class ShelfPlace:
 
     def files(self) -> dict[str, bytes]:
         return contents(self.location.path.parent)
+
+    def fits(self, record: Record) -> bool:
+        return True
 
     def is_free(self) -> bool:
         path = self.location.path
@@ -367,6 +376,9 @@ class DjangoPlace:
 
     def files(self) -> dict[str, bytes]:
         return contents(self.path.parent)
+
+    def fits(self, record: Record) -> bool:
+        return True
 
     def is_free(self) -> bool:
         return is_unlocked(self.path)

@@ -122,7 +122,9 @@ def _many() -> Record:
         dependencies=tuple(
             Dependency("python", f"package{number:03d}", "/opt", "1.0", "") for number in range(100)
         ),
-        platforms=tuple(Platform(machine="x86_64", network_name=f"node-{n}") for n in range(30)),
+        platforms=tuple(
+            Platform(machine="x86_64", network_name=f"node-{n}", ip_addr=f"192.0.2.{n}") for n in range(30)
+        ),
     )
 
 
@@ -149,7 +151,7 @@ GROUPS: dict[str, list[Record]] = {
     "empty texts": [record("empty", **dict.fromkeys(NOTHING, ""), tags=frozenset(), duration=0.0)],
     "nothing where there need not be anything": [record("nothing", **NOTHING, duration=None, repeats=None)],
     "many things": [_many()],
-    "much text": [full("much", stdout_stderr="spikes é\n" * 200_000, diff="-a\n+b\n" * 20_000)],
+    "much text": [full("much", stdout_stderr="spikes é\n" * 150_000, diff="-a\n+b\n" * 20_000)],
     "times of all sorts": _times(),
     "durations": _named("duration", "duration", [0.0, 1e-9, 1.5, 86400.0 * 365, float("inf")]),
 }
@@ -218,7 +220,7 @@ UNFINISHED: dict[str, dict[str, Any]] = {
     "pre-run": {"tags": frozenset({"_pre_run_"})},
     "running": {"tags": RUNNING},
     "gathering": {"tags": frozenset({"_finished..._", "sweep"})},
-    "not launched": {"tags": frozenset(), "duration": None, "stdout_stderr": "Not launched."},
+    "not-launched": {"tags": frozenset(), "duration": None, "stdout_stderr": "Not launched."},
 }
 FINAL: dict[str, dict[str, Any]] = {
     "finished": {},

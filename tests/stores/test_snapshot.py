@@ -75,6 +75,9 @@ class OldPlace:
     def files(self) -> dict[str, bytes]:
         return contents(self.path.parent)
 
+    def fits(self, record: Record) -> bool:
+        return True
+
     def is_free(self) -> bool:
         return is_unlocked(self.path)
 

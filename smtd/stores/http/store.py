@@ -22,7 +22,7 @@ from smtd.gather import gather
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.life import is_final
-from smtd.records.record import Key, Record
+from smtd.records.record import FIELDS, Key, Record
 from smtd.stores.base import (
     DONE,
     NOTHING_KNOWN,
@@ -110,7 +110,9 @@ class HttpStore:
             # The server makes two records of one label, and then serves neither, if it is asked twice
             # at once: so nobody else in this process may write to the project now.
             async with _lock(f"{self.location}{project}"):
-                there = await self._keys(project, make=any(change.record is not None for change in mine))
+                # An empty project keeps this server from listing any: only make one to be filled.
+                new = any(change.record is not None and change.expect is None for change in mine)
+                there = await self._keys(project, make=new)
                 done = await gather([partial(self._write, change, there) for change in mine])
             outcomes |= zip([change.key for change in mine], done, strict=True)
         return [outcomes[change.key] for change in changes]
@@ -187,10 +189,20 @@ class HttpStore:
         if answer.status == HTTPStatus.OK:
             return STALE  # somebody else made a record of this label meanwhile
         found = await self._get(key)
+        altered: set[str] = set()
         if answer.status == HTTPStatus.CREATED and isinstance(found, Record):
-            return self._done(key, found)
+            altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
+            if not altered:
+                return self._done(key, found)
         if found is not None:
-            await self._delete(key)  # a stump, or a record that the server could never show again
+            await self._delete(key)  # a stump, or what the server could never show as it was written
+        if altered:
+            what = ", ".join(sorted(altered))
+            return Outcome(
+                Result.REFUSED,
+                f"the server keeps its {what} otherwise than written, so it was removed again;"
+                " sync it with a file or a database",
+            )
         if answer.status == HTTPStatus.CREATED:
             return Outcome(
                 Result.REFUSED, "the server took it but could not show it, so it was removed again"

@@ -1,0 +1,51 @@
+"""The store behind a real Sumatra Server."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.stores.base import DONE, Change, Result
+from tests.build import PROJECT, key, record
+from tests.peers.server import SumatraServer
+from tests.stores.contract import SilentContract
+from tests.stores.places import Place
+from tests.stores.samples import ALL
+from tests.stores.server_place import ServerPlace
+
+
+class TestServer(SilentContract):
+    """The contract, kept by a server, which has no sign of a change."""
+
+    write_interrupted_at_every = 3
+
+    @pytest.fixture
+    def place(self, server: SumatraServer) -> Place:
+        return ServerPlace(server)
+
+    async def test_no_token(self, place: Place) -> None:
+        """Whoever wants to know whether a server changed must look at it again."""
+        await place.put(record())
+
+        async with place.open() as store:
+            await store.scan()
+
+            assert await store.token() is None
+            assert not await store.unchanged_since(b"")
+
+    async def test_what_the_server_cannot_hold_is_refused_alone(self, place: Place) -> None:
+        """Each such record is refused with a reason, nothing of it stays there, and the rest arrives."""
+        there = [record(one.label, parameters=one.parameters) for one in ALL if one.parameters.type == "str"]
+        odd = [*place.unfit, *there, *(one for one in ALL if not place.fits(one))]
+        good = record("good")
+
+        async with place.open() as store:
+            outcomes = await store.write([Change(key(one.label), one, None) for one in (*odd, good)])
+            scan = await store.scan([PROJECT])
+
+        told = dict(zip([one.label for one in (*odd, good)], outcomes, strict=True))
+        refused = {label: each for label, each in told.items() if each != DONE}
+        assert told["good"] == DONE
+        assert len(refused) > len(told) * 0.8
+        assert all(each.result is Result.REFUSED and each.reason for each in refused.values())
+        assert {of.label for of in scan.digests} == told.keys() - refused.keys()
+        assert scan.unreadable == {}
