@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from smtd.records.record import FIELDS, Component, Key, Parameters, Record
 from smtd.stores.base import DONE, Change, Outcome, Result
 from smtd.stores.shelf import forms, inert, worker
 from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.inert import Inert, Ref
-from smtd.stores.shelf.store import ShelfStore
+from smtd.stores.shelf.ndbm import NdbmFile
+from smtd.stores.shelf.store import DbmFile, ShelfStore
 from tests.build import change, record
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject
@@ -44,6 +46,14 @@ SHELVES = {
     "c074_py27": "0.7",
     "c074_py37": "0.7",
 }
+
+
+#: And those of 0.8.1, by what reads them if that is not dbm.dumb.
+BACKENDS: dict[str, Callable[[Path], DbmFile]] = {
+    "c081_gnu": lambda path: GnuFile(path, None),
+    "c081_ndbm.db": lambda path: NdbmFile(path, None),
+}
+EVERY = [*SHELVES, "c081_dumb", *BACKENDS]
 
 
 @pytest.fixture(params=SHELVES)
@@ -402,10 +412,11 @@ def difference(one: Record, other: Record) -> list[str]:
 async def test_old_shelves_into_a_new_database(
     tmp_path: Path, django_environment: Environment, django_project: SumatraProject
 ) -> None:
-    """Real Sumatra 0.8.1 lists, shows and exports a new store into which all old shelves were copied."""
+    """Real Sumatra 0.8.1 lists, shows and exports a new store into which all shelves were copied."""
     found: dict[Key, Record] = {}
-    for name in SHELVES:
-        held = await whole(opened(copy_store(CORPUS / name, tmp_path / "old" / name)))
+    for name in EVERY:
+        source = ShelfStore(BACKENDS.get(name, DumbFile)(CORPUS / name), name, "Europe/Paris")
+        held = await whole(source)
         found |= {own(f"{name}-{of.label}"): at_home(one) for of, one in held.items()}
     found = {of: change(one, label=of.label) for of, one in found.items()}
     place = DjangoPlace(tmp_path / "new" / "records")
@@ -424,7 +435,7 @@ async def test_old_shelves_into_a_new_database(
     assert set(django_project.labels()) == labels
     long = django_project.list(long=True)
     assert all(label in long for label in labels)
-    assert all(f"{name}-rec-01" in django_project.smt("view", f"{name}-rec-01") for name in SHELVES)
+    assert all(f"{name}-rec-01" in django_project.smt("view", f"{name}-rec-01") for name in EVERY)
     assert django_project.records().keys() == labels
 
 
