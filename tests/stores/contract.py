@@ -234,6 +234,8 @@ class SilentReadContract:
 class SilentContract(SilentReadContract):
     """What holds for every store that can be written."""
 
+    #: More changes than a store makes at once.
+    many = 230
     #: At which waits a write is interrupted: at each, at every second, …
     write_interrupted_at_every = 1
 
@@ -438,15 +440,15 @@ class SilentContract(SilentReadContract):
 
     async def test_write_of_many(self, place: Place) -> None:
         """However many changes there are, each of them is made."""
-        records = [record(f"run-{number}", outcome=str(number)) for number in range(230)]
+        records = [record(f"run-{number}", outcome=str(number)) for number in range(self.many)]
 
         async with place.open() as store:
             created = await store.write([create(one) for one in records])
-            deleted = await store.write([delete(one) for one in records[:115]])
+            deleted = await store.write([delete(one) for one in records[: self.many // 2]])
             scan = await store.scan()
 
         assert set(created) == set(deleted) == {DONE}
-        assert set(scan.digests) == {key(one.label) for one in records[115:]}
+        assert set(scan.digests) == {key(one.label) for one in records[self.many // 2 :]}
 
     async def test_label_that_comes_back(self, place: Place) -> None:
         """A label that was deleted can be used again."""

@@ -17,6 +17,7 @@ class TestServer(SilentContract):
     """The contract, kept by a server, which has no sign of a change."""
 
     write_interrupted_at_every = 3
+    many = 70  # each costs requests of its own
 
     @pytest.fixture
     def place(self, server: SumatraServer) -> Place:
