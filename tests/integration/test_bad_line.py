@@ -1,0 +1,127 @@
+"""Whatever goes wrong between smtd and a Sumatra Server: nothing is lost, and nothing doubled.
+
+`make soak` lets every request of the cycle go wrong, `make test` two of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from smtd.engine import cycle
+from smtd.engine.pair import Pair, Policy
+from smtd.engine.report import PairReport
+from smtd.errors import StoreError
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.records import canonical
+from smtd.records.record import Key, Record
+from smtd.stores.http import session
+from smtd.stores.locations import Location
+from smtd.stores.memory import MemoryStore
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, change, full, key
+from tests.peers import line as faults
+from tests.peers.line import Fault, Line, line_to
+from tests.peers.server import SumatraServer
+from tests.stores.server_place import ServerPlace
+
+#: Which request of the cycle it befalls; the first is the listing, the next ones are mixed.
+NUMBERS = range(1, 15) if os.environ.get("SMTD_SOAK") else (3, 6)
+FAULTS: dict[str, Fault] = {
+    "latency": faults.late,
+    "cut at once": faults.cut(0),
+    "cut in the middle": faults.cut(40),
+    "reset": faults.reset,
+    "answer lost": faults.lost,
+    "stall": faults.stall,
+    "401": faults.status(401),
+    "403": faults.status(403),
+    "409": faults.status(409),
+    "429": faults.status(429, Retry_After="0"),
+    "500": faults.status(500),
+    "500 after it was done": faults.status_after(500),
+    "502 after it was done": faults.status_after(502),
+    "503": faults.status(503, Retry_After="0"),
+    "truncated": faults.altered(lambda body: body[: len(body) // 2]),
+    "no JSON": faults.altered(lambda body: b"<html>maintenance</html>"),
+    "other JSON": faults.altered(lambda body: b'[{"records": 5}]'),
+    "nothing": faults.altered(lambda body: b""),
+}
+
+
+class Mirror:
+    """A store in memory, mirrored to a server by a line."""
+
+    def __init__(self, place: ServerPlace, line: Line, state: Path) -> None:
+        self.place, self.line = place, line
+        self.local = MemoryStore()
+        self._state = state
+
+    async def cycle(self, location: Location, verify_within: float = 0.0) -> PairReport:
+        async with (
+            open_journal(self._state) as journal,
+            open_store(location) as server,
+            journal.pair(self.local.location, "server") as known,
+        ):
+            policy = Policy(projects=frozenset({PROJECT}), verify_within=verify_within)
+            return await cycle.run(Pair("mirror", Both(self.local, server), known, policy))
+
+    async def try_by_the_line(self) -> None:
+        """Run a cycle on the bad line, which may end in an error of ours."""
+        try:
+            await self.cycle(replace(self.place.location, url=f"{self.line.url}/records/"), 3600.0)
+        except StoreError as exc:
+            assert "\n" not in str(exc)  # noqa: PT017 - it need not be raised
+
+    async def seen(self) -> dict[Key, Record]:
+        async with open_store(self.place.location) as store:
+            return await store.read((await store.scan([PROJECT])).digests)
+
+    def doubled(self) -> list[tuple[str, int]]:
+        """Return the labels that the server has twice."""
+        return self.place.run(
+            "SELECT label, count(*) FROM django_store_record GROUP BY project_id, label HAVING count(*) > 1"
+        )
+
+
+@pytest.fixture
+async def mirror(
+    server: SumatraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Mirror]:
+    """A mirror of four records, in step, with patience for a test."""
+    for name, seconds in (("FIRST_PAUSE", 0.001), ("LONGEST_PAUSE", 0.01), ("SILENCE", 1.0)):
+        monkeypatch.setattr(session, name, seconds)
+    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        made = Mirror(ServerPlace(server), line, tmp_path / "state")
+        for label in ("edited", "replaced", "deleted", "other", "another"):
+            made.local.put(PROJECT, full(label))
+        assert (await made.cycle(made.place.location)).ok
+        yield made
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("number", NUMBERS)
+async def test_after_any_fault_both_sides_are_as_meant(mirror: Mirror, fault: Fault, number: int) -> None:
+    """A request goes wrong in a cycle of news, edits and a deletion; a later cycle mends all."""
+    local = mirror.local
+    local.put(PROJECT, change(full("edited"), outcome="as expected"))
+    local.put(PROJECT, change(full("replaced"), stdout_stderr="all of it"))
+    local.put(PROJECT, full("new"))
+    local.remove(PROJECT, "deleted")
+    meant = {of: canonical.digest(one) for of, one in local.records.items()}
+    mirror.line.break_at(number, fault)
+
+    await mirror.try_by_the_line()
+    for _ in range(3):
+        report = await mirror.cycle(mirror.place.location)
+
+    assert (report.failed, report.conflicts, report.held) == ([], [], [])
+    assert {of: canonical.digest(one) for of, one in local.records.items()} == meant
+    assert {of: canonical.digest(one) for of, one in (await mirror.seen()).items()} == meant
+    assert key("deleted") not in meant
+    assert mirror.doubled() == []

@@ -1,0 +1,140 @@
+"""A line to a real Sumatra Server on which things go wrong, request by request, as a test has it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import anyio
+from aiohttp import web
+
+#: What becomes of one request; it may pass it on to the server.
+Fault = Callable[["Line", web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Line:
+    """A proxy at *url*; *faults* befall the requests of these numbers, from 1 on; others pass."""
+
+    server: str
+    client: aiohttp.ClientSession
+    url: str = ""
+    faults: dict[int, Fault] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    def break_at(self, number: int, fault: Fault) -> None:
+        """Let *fault* befall the *number*th request from now on, and no other."""
+        self.faults = {len(self.requests) + number: fault}
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests.append(f"{request.method} {request.path}")
+        self.headers.append(dict(request.headers))
+        return await self.faults.get(len(self.requests), passed)(self, request)
+
+    async def ask(self, request: web.BaseRequest) -> tuple[int, bytes]:
+        """Pass a request on; return status and body of the answer."""
+        headers = {name: value for name, value in request.headers.items() if name in _PASSED}
+        body = await request.read()
+        where = f"{self.server}{request.raw_path}"
+        async with self.client.request(
+            request.method, where, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            return response.status, await response.read()
+
+
+_PASSED = ("Authorization", "Accept", "Content-Type")
+
+
+@asynccontextmanager
+async def line_to(server: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
+    """Open a line to the server at the root *server*, with TLS if asked for."""
+    async with aiohttp.ClientSession() as client:
+        line = Line(server, client)
+        runner = web.ServerRunner(web.Server(line.answer), shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        line.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield line
+        finally:
+            await runner.cleanup()
+
+
+async def passed(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+    status, body = await line.ask(request)
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def status(code: int, **headers: str) -> Fault:
+    """Answer with a status in place of the server."""
+
+    async def fault(_line: Line, _request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(
+            status=code, headers={name.replace("_", "-"): text for name, text in headers.items()}
+        )
+
+    return fault
+
+
+def status_after(code: int) -> Fault:
+    """Let the server do it, and answer with another status."""
+
+    async def fault(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        await line.ask(request)
+        return web.Response(status=code)
+
+    return fault
+
+
+async def reset(_line: Line, request: web.BaseRequest) -> web.StreamResponse:
+    """End the connection before the server has heard anything."""
+    assert request.transport
+    request.transport.abort()
+    return web.Response()
+
+
+async def lost(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+    """Let the server do it, and end the connection before it answers."""
+    await line.ask(request)
+    return await reset(line, request)
+
+
+async def stall(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+    """Let the server do it, and say nothing until the other end has enough."""
+    await line.ask(request)
+    await anyio.sleep(30)
+    return web.Response()
+
+
+async def late(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+    """Answer, but not at once."""
+    await anyio.sleep(0.1)
+    return await passed(line, request)
+
+
+def cut(length: int) -> Fault:
+    """End the connection after so many bytes of the answer, which says that it is longer."""
+
+    async def fault(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        code, body = await line.ask(request)
+        response = web.StreamResponse(status=code, headers={"Content-Length": str(len(body) + 1000)})
+        await response.prepare(request)
+        await response.write(body[:length])
+        return await reset(line, request)
+
+    return fault
+
+
+def altered(alter: Callable[[bytes], bytes]) -> Fault:
+    """Answer with another body, whole by its length."""
+
+    async def fault(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        code, body = await line.ask(request)
+        return web.Response(status=code, body=alter(body), content_type="application/json")
+
+    return fault

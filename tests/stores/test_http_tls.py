@@ -1,0 +1,92 @@
+"""A server must prove who it is; and a password goes to it alone."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from smtd.errors import StoreRefused
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, key, record
+from tests.peers.line import Line, line_to, status
+from tests.peers.server import PASSWORD, SumatraServer
+from tests.stores.server_place import ADA, ServerPlace
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    """An authority of the lab's own, in a file."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return made
+
+
+def context(authority: trustme.CA, host: str) -> ssl.SSLContext:
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(host).configure_cert(made)
+    return made
+
+
+@pytest.fixture
+async def line(server: SumatraServer, authority: trustme.CA) -> AsyncIterator[Line]:
+    """A line with TLS to a server with one record."""
+    await ServerPlace(server).put(record())
+    async with line_to(f"http://127.0.0.1:{server.port}", context(authority, "127.0.0.1")) as made:
+        yield made
+
+
+def location(line: Line, **access: object) -> Location:
+    return Location(Kind.HTTP, Path(), None, replace(ADA, **access), f"{line.url}/records/")  # type: ignore[arg-type]
+
+
+async def test_server_that_the_authority_vouches_for(line: Line, tmp_path: Path) -> None:
+    """With the authority's file the records are read."""
+    async with open_store(location(line, ca_file=str(tmp_path / "ca.pem"))) as store:
+        assert set((await store.scan([PROJECT])).digests) == {key("run")}
+
+
+async def test_server_that_nobody_vouches_for(line: Line) -> None:
+    """Without it nothing is sent, and the sentence says what to do."""
+    async with open_store(location(line)) as store:
+        with pytest.raises(StoreRefused, match=r"does not prove .*name the authority in ca_file") as told:
+            await store.scan([PROJECT])
+
+    assert line.requests == []
+    assert PASSWORD not in str(told.value)
+
+
+async def test_server_by_another_name(server: SumatraServer, authority: trustme.CA, tmp_path: Path) -> None:
+    """A certificate for another host is none."""
+    ca_file = str(tmp_path / "ca.pem")
+    async with (
+        line_to(f"http://127.0.0.1:{server.port}", context(authority, "lab.example")) as line,
+        open_store(location(line, ca_file=ca_file)) as store,
+    ):
+        with pytest.raises(StoreRefused, match="does not prove who it is"):
+            await store.scan([PROJECT])
+
+    assert line.requests == []
+
+
+async def test_server_that_need_not_prove_anything(line: Line) -> None:
+    """Only who says so believes anybody."""
+    async with open_store(location(line, verify_tls=False)) as store:
+        assert set((await store.scan([PROJECT])).digests) == {key("run")}
+
+
+async def test_password_goes_nowhere_else(line: Line, server: SumatraServer, tmp_path: Path) -> None:
+    """A redirect is not followed, be it to another server or another port: it is told."""
+    async with line_to(f"http://127.0.0.1:{server.port}") as elsewhere:
+        line.break_at(1, status(302, Location=f"{elsewhere.url}/records/{PROJECT}/"))
+        async with open_store(location(line, ca_file=str(tmp_path / "ca.pem"))) as store:
+            with pytest.raises(StoreRefused, match=r"sends us elsewhere .*; name that location instead"):
+                await store.scan([PROJECT])
+
+        assert elsewhere.requests == []
+    assert line.headers[0]["Authorization"].startswith("Basic ")
