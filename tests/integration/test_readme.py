@@ -57,7 +57,9 @@ def test_the_transcript_in_the_readme_is_what_happens(
         else:
             output = project.smt(*words[1:])
         played.append(words[0])
-        assert as_promised(output.replace(str(project.directory), HOME), promised), (command, output)
+        # A Python whose dbm is Berkeley's names the file of the shelf with an ending.
+        shown = output.replace(str(project.directory), HOME).replace("/records.db ", "/records ")
+        assert as_promised(shown, promised), (command, output)
 
     assert played.count("smtd") == 5
     assert played.count("smt") == 7

@@ -139,7 +139,8 @@ def test_a_project_directory_is_a_location(moved: SumatraProject, smtd: Smtd):
     """The project and the directory that its old .smt was moved to name their own stores."""
     pair = smtd.sync(".smt_orig", ".", cwd=moved.directory)
 
-    assert pair["left"]["location"].endswith(".smt_orig/records")
+    # A Python whose dbm is Berkeley's names the file of the shelf with an ending.
+    assert pair["left"]["location"].removesuffix(".db").endswith(".smt_orig/records")
     assert pair["right"]["location"].endswith(".smt/records")
     assert moved.labels() == ["20110309-141853", "20110309-141849"]
 
