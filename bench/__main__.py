@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def main() -> None:
     names = [name for name in ROWS if name in arguments.rows or not arguments.rows]
     title = provenance()
     lines = []
-    with tempfile.TemporaryDirectory(prefix="smtd-bench-") as directory:
-        work = Workplace(Path(directory))
+    with tempfile.TemporaryDirectory(prefix="smtd-bench-") as directory, ExitStack() as stack:
+        work = stack.enter_context(Workplace(Path(directory)))
         # Untimed, so that no timed run has to compile smtd's modules.
         Pair(work, "warm-up", 1).sync(created=1)
         for name in names:

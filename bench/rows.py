@@ -15,9 +15,10 @@ from pathlib import Path
 from bench import measure
 from bench.measure import Command, Run
 from bench.workplace import PROJECT, Pair, Workplace, count_records, differing_tables, expect
+from tests.peers.server import PASSWORD, USERS
 from tests.peers.stores import PeerStore, copy_store
 
-FEW, MANY = 300, 10_000
+FEW, MANY, ON_SERVER = 300, 10_000, 100
 FLOOR = Path(__file__).with_name("floor.py")
 
 
@@ -69,6 +70,47 @@ def beside_sumatra(work: Workplace, rounds: int) -> list[Line]:
             f"real `smt sync`: {_seconds(runs['smt'])}, {times:.0f} times as long",
             "≥ 50 times",
             times >= 50,
+        )
+    ]
+
+
+def to_a_server(work: Workplace, rounds: int) -> list[Line]:
+    """A shelf and a real Sumatra Server, by smtd and by `smt sync`, and how often each asks."""
+    server, shelf = work.server, work.shelf(ON_SERVER)
+    address = server.url.replace("://", f"://{USERS[0]}:{PASSWORD}@")
+    asked: dict[str, list[int]] = {}
+
+    def counted(name: str, command: Command) -> Run:
+        before = len(server.requests())
+        done = measure.run(command)
+        asked.setdefault(name, []).append(len(server.requests()) - before)
+        expect(count_records(server.database), ON_SERVER, "records on the server")
+        return done
+
+    runs: dict[str, list[Run]] = {}
+    for _ in range(rounds):
+        state = work.empty("state")
+        env = {**work.sumatra.variables(), "http_proxy": ""}
+        commands = {
+            "smtd": work.smtd("sync", "--state", state, shelf, address),
+            "smt": Command(work.sumatra.command("smt", "sync", shelf, address), work.empty("cwd"), env),
+        }
+        for name, command in commands.items():
+            server.clear()
+            server.make_project(PROJECT)  # `smt sync` wants it to be there
+            for when in ("first", "again"):
+                runs.setdefault(f"{name} {when}", []).append(counted(f"{name} {when}", command))
+    return [
+        Line(
+            f"`smtd sync`, {ON_SERVER} records, shelf → Sumatra Server, {what}",
+            f"{_seconds(runs[f'smtd {when}'])}, {max(asked[f'smtd {when}'])} requests",
+            f"real `smt sync`: {_seconds(runs[f'smt {when}'])}, {max(asked[f'smt {when}'])} requests",
+            f"≤ {limit} requests",
+            max(asked[f"smtd {when}"]) <= limit,
+        )
+        for when, what, limit in (
+            ("first", "the first time", 2 * ON_SERVER + 3),
+            ("again", "nothing to do", 3),
         )
     ]
 
@@ -201,6 +243,7 @@ def _peak(runs: Sequence[Run]) -> str:
 
 ROWS = {
     "sumatra": Row(beside_sumatra, 2),
+    "server": Row(to_a_server, 1),
     "first-sync": Row(first_sync, 5),
     "idle": Row(idle, 3),
     "one-change": Row(one_change, 3),

@@ -9,13 +9,14 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from bench.measure import Command, CommandFailed, Run, run
 from tests.peers.environments import Environment, environment
 from tests.peers.project import SumatraProject
+from tests.peers.server import SumatraServer, serving
 from tests.peers.stores import PeerStore, copy_store
 
 PROJECT = "sweep"
@@ -28,6 +29,13 @@ class Workplace:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._shelves: dict[int, Path] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Workplace:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stack.close()
 
     @functools.cached_property
     def sumatra(self) -> Environment:
@@ -45,6 +53,11 @@ class Workplace:
     def empty_store(self) -> Path:
         """The SQLite store of a project without records."""
         return copy_store(self.project.store_path, self._directory / "empty.sqlite")
+
+    @functools.cached_property
+    def server(self) -> SumatraServer:
+        """The real Sumatra Server, until the workplace is closed."""
+        return self._stack.enter_context(serving(environment("server"), self.empty("server")))
 
     def shelf(self, count: int) -> Path:
         """A shelf of *count* records, of 1 kB each, that Sumatra has pickled; do not change it.

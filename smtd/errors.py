@@ -29,6 +29,14 @@ class StoreUnreachable(StoreError):
     """The store cannot be reached or read now; a later try may succeed."""
 
 
+class StoreBusy(StoreUnreachable):
+    """The store may do it in a moment: *retry_after* seconds from now, if it said so."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class StoreRefused(StoreError):
     """The store can be reached but not used as it is: a person must change something."""
 

@@ -68,8 +68,8 @@ ERRORS = [
     (["sync", "a.sqlite", "b.sqlite", "--unfinished", "no"], "'no' is not one of", 2),
     (["sync", "a.sqlite", "b.sqlite", "--what"], "No such option", 2),
     (["synch"], "No such command", 2),
-    (["sync", "a.sqlite", "a.sqlite"], "are the same store; name two different ones", 2),
-    (["sync", "a.sqlite", "./a.sqlite"], "are the same store; name two different ones", 2),
+    (["sync", "a.sqlite", "a.sqlite"], "is the store on both sides; name two different ones", 2),
+    (["sync", "a.sqlite", "./a.sqlite"], "is the store on both sides; name two different ones", 2),
     (["sync", "a.sqlite"], "project", 2),
     (
         ["sync", f"https://ada:{SECRET}@lab.example/?page=2", "b.sqlite"],

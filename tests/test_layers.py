@@ -17,11 +17,13 @@ ROOT = Path(__file__).parents[1]
 #: Inside a package anything goes but an import cycle.
 RANKS = [
     {"smtd.errors", "smtd.notify"},
-    {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather"},
+    {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"},
     {"smtd.merge", "smtd.config", "smtd.status", "smtd.stores.base", "smtd.stores.earlier"},
+    {"smtd.stores.wrapped"},
     {"smtd.journal", "smtd.control.protocol"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
-    | {"smtd.stores.locations", "smtd.stores.export", "smtd.stores.snapshot"},
+    | {"smtd.stores.locations", "smtd.stores.export", "smtd.stores.snapshot"}
+    | {"smtd.stores.retrying", "smtd.stores.limited"},
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
     {"smtd.stores.http"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry"} | {"smtd.control.server", "smtd.control.client"},

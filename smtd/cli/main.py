@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
     Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);
     2 wrong usage or configuration; 4 a store cannot be reached or read.
     """
+    logging.basicConfig(format="smtd: %(message)s", level=logging.WARNING)
     ctx.obj = config
 
 

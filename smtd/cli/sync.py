@@ -105,7 +105,7 @@ def _locations(request: Request, config: Config) -> Both[Location]:
     left = located(request.left, config, request.timezone)
     right = located(request.right, config, request.timezone, may_be_new=request.right is not None)
     if str(left) == str(right):
-        raise UsageError(f"{request.left} and the other side are the same store; name two different ones")
+        raise UsageError(f"{left} is the store on both sides; name two different ones")
     return Both(left, right)
 
 

@@ -14,7 +14,7 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Action, Agree, Copy, Delete, Forget, Merge, Plan
 from smtd.engine.report import Failure, PairReport
 from smtd.errors import RecordUnusable
-from smtd.journal.pair import Agreement, Intent, Landed
+from smtd.journal.pair import Agreement, Intent, Landed, Refusal
 from smtd.merge.fields import PROVENANCE
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
@@ -56,6 +56,8 @@ class Executor:
         self._total = 0
         #: Keys that somebody changed since the scan: the caller scans again.
         self.stale: set[Key] = set()
+        #: What the stores refused.
+        self.refused: list[Refusal] = []
 
     async def run(self, plan: Plan) -> None:
         """Carry out every action of *plan*."""
@@ -205,7 +207,10 @@ class Executor:
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:
-            self._fail(write, f"the {write.side.value} store cannot hold it: {outcome.reason}")
+            reason = f"the {write.side.value} store cannot hold it: {outcome.reason}"
+            self._fail(write, reason)
+            if write.digest is not None:
+                self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, reason))
         return outcome.result is Result.DONE
 
     def _compared(self, write: _Write, back: Record | None) -> Digest | None:

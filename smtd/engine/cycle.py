@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
 import msgspec
 
+from smtd.engine import patience, verify
 from smtd.engine import plan as planning
-from smtd.engine import verify
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
@@ -56,9 +57,14 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     cycle = await pair.journal.begin_cycle()
     for _ in range(ROUNDS):
         plan = await _planned(pair, report, progress, stale, dry_run=False)
+        refused = await pair.journal.refused()
+        spared = [] if pair.policy.insist else patience.spare(plan, refused, time.time())
         _leave(plan, report)
         executor = Executor(pair, cycle, report, progress)
         await executor.run(plan)
+        if refused or executor.refused:
+            refusals = patience.again(executor.refused, refused, time.time())
+            await pair.journal.set_refused([*spared, *refusals])
         if not (stale := executor.stale | plan.moved):
             break
     report.failed += [

@@ -24,6 +24,8 @@ class Policy:
     limit: DeletionLimit = field(default_factory=DeletionLimit)
     #: Seconds within which every record of a store that is dear to read is read again.
     verify_within: float = 3600.0
+    #: Offer what a store refused in every cycle; else ever more rarely.
+    insist: bool = True
 
     def covers(self, key: Key) -> bool:
         """Say whether *key* is of a project that is kept."""

@@ -83,6 +83,18 @@ class Rotation(NamedTuple):
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record with *digest* that *side* refused *attempts* times, and is offered again at *until*."""
+
+    key: Key
+    side: Side
+    digest: Digest
+    attempts: int
+    until: float  # seconds since 1970
+    reason: str
+
+
 class PairJournal:
     """What is known of one pair. Every method is one transaction, whole or not at all."""
 
@@ -125,6 +137,37 @@ class PairJournal:
             await self._db.run(
                 "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
                 (self._pair, side.value, *(rotation.after or (None, None)), rotation.at),
+            )
+
+    async def refused(self) -> dict[tuple[Key, Side], Refusal]:
+        """Return what the sides refused, and have not taken since."""
+        return {
+            (Key(project, label), Side(side)): Refusal(Key(project, label), Side(side), *rest)
+            for side, project, label, *rest in await self._db.fetch(
+                "SELECT side, project, label, digest, attempts, until, reason FROM refused WHERE pair = ?",
+                (self._pair,),
+            )
+        }
+
+    async def set_refused(self, refusals: Iterable[Refusal]) -> None:
+        """Remember *refusals*, and forget all others."""
+        async with self._db.transaction():
+            await self._db.run("DELETE FROM refused WHERE pair = ?", (self._pair,))
+            await self._db.run_many(
+                "INSERT INTO refused (pair, side, project, label, digest, attempts, until, reason)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        self._pair,
+                        each.side.value,
+                        *each.key,
+                        each.digest,
+                        each.attempts,
+                        each.until,
+                        each.reason,
+                    )
+                    for each in refusals
+                ],
             )
 
     async def begin_cycle(self) -> int:
@@ -257,7 +300,7 @@ class PairJournal:
     async def forget_all(self, canonical_version: int) -> None:
         """Forget what was agreed, not the history: the stores are then adopted anew."""
         async with self._db.transaction():
-            for table in ("agreed", "ancestor", "intent", "written", "quiet", "rotation"):
+            for table in ("agreed", "ancestor", "intent", "written", "quiet", "rotation", "refused"):
                 await self._db.run(f"DELETE FROM {table} WHERE pair = ?", (self._pair,))
             await self._db.run(
                 "UPDATE pair SET canonical_version = ? WHERE id = ?", (canonical_version, self._pair)

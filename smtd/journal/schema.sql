@@ -85,3 +85,15 @@ CREATE TABLE IF NOT EXISTS rotation (
     at REAL NOT NULL,
     PRIMARY KEY (pair, side)
 ) WITHOUT ROWID;
+-- Records that a side refused, until when they are not offered again (seconds since 1970), and why.
+CREATE TABLE IF NOT EXISTS refused (
+    pair INTEGER NOT NULL REFERENCES pair,
+    side TEXT NOT NULL,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    attempts INTEGER NOT NULL,
+    until REAL NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (pair, side, project, label)
+) WITHOUT ROWID;

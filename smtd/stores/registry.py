@@ -10,7 +10,9 @@ from smtd.stores.base import Store
 from smtd.stores.django import old
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
+from smtd.stores.limited import LimitedStore, room
 from smtd.stores.locations import Kind, Location
+from smtd.stores.retrying import RetryingStore
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
@@ -18,6 +20,8 @@ from smtd.stores.shelf.sqlite3 import Sqlite3File
 from smtd.stores.shelf.store import DbmFile, ShelfStore
 from smtd.stores.snapshot import SnapshotStore
 
+#: Calls at once to one server from all pairs of this process.
+_CALLS = 4
 _SOURCES = {Kind.OLD_DJANGO: old.SOURCE, Kind.EXPORT: export.SOURCE}
 
 
@@ -58,4 +62,5 @@ async def _open_server(location: Location) -> AsyncIterator[Store]:
     access = location.access
     login = None if access.username is None else Login(access.username, access.password or "")
     async with connect(location.url, login, Trust(access.ca_file, access.verify_tls)) as session:
-        yield HttpStore(session, str(location))
+        store = HttpStore(session, str(location))
+        yield RetryingStore(LimitedStore(store, room(location.url, _CALLS)))

@@ -18,7 +18,9 @@ from smtd.records import canonical
 from smtd.records.record import DataKey, Key, Parameters, Record, encode
 from smtd.stores.base import Change
 from tests.build import FINISHED, PROJECT, UTC, change, full, record
+from tests.peers.server import SumatraServer
 from tests.stores.places import DjangoPlace, Place, ShelfPlace, dumb_place, sqlite3_place
+from tests.stores.server_place import ServerPlace
 
 KINDS: dict[str, Callable[[Path], Place]] = {
     "dumb": lambda directory: dumb_place(directory / "dumb"),
@@ -129,6 +131,19 @@ async def assert_exact_or_named(left: Place, right: Place, state: Path) -> int:
     assert (second.left.written, second.right.written) == (0, 0)
     assert {(each.project, each.label) for each in second.failed} == named
     return len(carried)
+
+
+@pytest.mark.parametrize("kind", ["sqlite3", "django"])
+async def test_odd_record_comes_whole_to_a_server_and_back_or_is_named(
+    kind: str, server: SumatraServer, tmp_path: Path
+) -> None:
+    """A server takes less than a file, and says so; what it took comes back as it was."""
+    (tmp_path / "other").mkdir()
+    place, other = KINDS[kind](tmp_path), KINDS[kind](tmp_path / "other")
+    await fill(place, odd())
+
+    assert await assert_exact_or_named(place, ServerPlace(server), tmp_path / "there") > len(odd()) * 0.4
+    assert await assert_exact_or_named(ServerPlace(server), other, tmp_path / "back") > len(odd()) * 0.4
 
 
 @pytest.mark.parametrize(("source", "target"), list(permutations(KINDS, 2)))

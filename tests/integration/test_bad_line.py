@@ -20,6 +20,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key, Record
+from smtd.stores import retrying
 from smtd.stores.http import session
 from smtd.stores.locations import Location
 from smtd.stores.memory import MemoryStore
@@ -94,8 +95,10 @@ async def mirror(
     server: SumatraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Mirror]:
     """A mirror of four records, in step, with patience for a test."""
-    for name, seconds in (("FIRST_PAUSE", 0.001), ("LONGEST_PAUSE", 0.01), ("SILENCE", 1.0)):
+    for name, seconds in (("FIRST_PAUSE", 0.001), ("LONGEST_PAUSE", 0.01)):
         monkeypatch.setattr(session, name, seconds)
+        monkeypatch.setattr(retrying, name, seconds)
+    monkeypatch.setattr(session, "SILENCE", 1.0)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         made = Mirror(ServerPlace(server), line, tmp_path / "state")
         for label in ("edited", "replaced", "deleted", "other", "another"):

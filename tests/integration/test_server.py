@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
+from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records import canonical
@@ -17,11 +21,13 @@ from smtd.stores.http.store import HttpStore
 from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, RUNNING, change, full, key, record, tagged
 from tests.command import Smtd
+from tests.peers import line as faults
 from tests.peers.environments import Environment
+from tests.peers.line import Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.server_place import ServerPlace
 
-N = 20
+N = 70
 
 
 class Crash(BaseException):
@@ -41,7 +47,7 @@ class Mirror:
         async with (
             open_journal(self._directory) as journal,
             self.place.open() as server,
-            journal.pair(self.local.location, server.location) as known,
+            journal.pair(self.local.location, "server") as known,
         ):
             made = Policy(projects=frozenset({PROJECT}), **policy)  # type: ignore[arg-type]
             return await cycle.run(Pair("mirror", Both(self.local, server), known, made))
@@ -125,8 +131,9 @@ async def test_change_that_the_server_does_not_take_is_a_new_record(mirror: Mirr
     assert (await mirror.seen())[key("run")].stdout_stderr == "all of it"
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "the edit is taken back"])
 async def test_record_that_a_crash_left_deleted_is_put_back(
-    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+    meanwhile: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the deletion and the new record smtd died: nobody deleted anything."""
     mirror.local.put(PROJECT, full("run"))
@@ -141,10 +148,38 @@ async def test_record_that_a_crash_left_deleted_is_put_back(
         with pytest.raises(Crash):
             await mirror.cycle()
     assert await mirror.seen() == {}
+    if meanwhile == "the edit is taken back":
+        mirror.local.put(PROJECT, full("run"))
+    meant = mirror.local.records[key("run")].stdout_stderr
 
     report = await mirror.cycle()
 
     assert report.ok
+    assert (await mirror.seen())[key("run")].stdout_stderr == meant
+    assert mirror.local.records[key("run")].stdout_stderr == meant
+
+
+async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(mirror: Mirror) -> None:
+    """The record is deleted, to be made anew, when the line breaks: it comes back, on both sides."""
+    mirror.local.put(PROJECT, full("run"))
+    await mirror.cycle()
+    mirror.local.put(PROJECT, full("run", stdout_stderr="all of it"))
+
+    async def lost(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        return await (faults.lost if request.method == "DELETE" else faults.passed)(line, request)
+
+    async with line_to(f"http://127.0.0.1:{mirror.place.server.port}") as line:
+        line.faults = dict.fromkeys(range(1, 100), lost)
+        direct, mirror.place.location = (
+            mirror.place.location,
+            replace(mirror.place.location, url=f"{line.url}/records/"),
+        )
+        with pytest.raises(StoreUnreachable):
+            await mirror.cycle()
+    mirror.place.location = direct
+    assert await mirror.seen() == {}
+
+    assert (await mirror.cycle()).ok
     assert (await mirror.seen())[key("run")].stdout_stderr == "all of it"
     assert mirror.local.records[key("run")].stdout_stderr == "all of it"
 
@@ -206,3 +241,55 @@ def test_wrong_password_is_told_and_deletes_nothing(
     assert answer.code == 4
     assert "asks for another name or password" in answer.err
     assert "mistaken" not in answer.out + answer.err
+
+
+async def test_record_that_the_server_refused_is_offered_again_ever_more_rarely(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays listed as failed without a request; the rest goes on; one day it is taken."""
+    clock = 1_000_000.0
+    monkeypatch.setattr(time, "time", lambda: clock)
+    large = full("large", stdout_stderr="all work and no play\n" * 150_000)
+    mirror.local.put(PROJECT, large)
+    offered = []
+    for minutes in (0, 0.5, 1.1, 2.0, 3.2, 4.0):
+        clock = 1_000_000.0 + 60 * minutes
+        mirror.local.put(PROJECT, full(f"run-{minutes}"))
+        before = len(mirror.place.server.requests())
+        report = await mirror.cycle(insist=False)
+        offered.append(
+            any(
+                line.startswith("PUT /records/MyProject/large")
+                for line in mirror.place.server.requests()[before:]
+            )
+        )
+        (failed,) = report.failed
+        assert (failed.label, report.right.created) == ("large", 1)
+        assert "MiB at once" in failed.error
+    assert offered == [True, False, True, False, True, False]
+
+    before = len(mirror.place.server.requests())
+    assert (await mirror.cycle()).failed
+    assert len(mirror.place.server.requests()) > before + 3  # who asks for it gets it tried
+    mirror.local.put(PROJECT, full("large", stdout_stderr="short"))
+
+    assert (await mirror.cycle(insist=False)).ok
+
+
+async def test_projects_that_are_named_are_reached_though_the_server_cannot_list_them(
+    mirror: Mirror,
+) -> None:
+    """An empty project, beside others, keeps Sumatra Server from listing any."""
+    mirror.local.put(PROJECT, full("run"))
+    mirror.place.run("INSERT INTO django_store_project (id, name, description) VALUES ('Empty', '', '')")
+    mirror.place.run(
+        "INSERT INTO sumatra_server_projectpermission (user_id, project_id)"
+        " SELECT id, 'Empty' FROM auth_user WHERE username = 'ada'"
+    )
+    assert (await mirror.cycle()).right.created == 1
+
+    async with mirror.place.open() as store:
+        with pytest.raises(StoreRefused, match=r"cannot list its projects; name them \(--project\)"):
+            await store.projects()
+
+    assert (await mirror.cycle()).in_sync == 1

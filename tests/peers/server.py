@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
 
 from tests.peers.environments import HERE, Environment, PeerFailed
 
@@ -39,6 +41,15 @@ class SumatraServer:
         """Run one statement on its database, as its administrator could, and return the rows."""
         with closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as db:
             return db.execute(statement, values).fetchall()
+
+    def make_project(self, name: str) -> None:
+        """Make an empty project of the first user, as Sumatra's own client does."""
+        request = Request(f"{self.url}{name}/", b"{}", method="PUT")
+        login = b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()
+        request.add_header("Authorization", f"Basic {login}")
+        request.add_header("Content-Type", "application/json")
+        with build_opener(ProxyHandler({})).open(request, timeout=30):
+            pass
 
     def clear(self) -> None:
         """Delete every record and project."""

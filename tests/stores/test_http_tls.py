@@ -90,3 +90,16 @@ async def test_password_goes_nowhere_else(line: Line, server: SumatraServer, tmp
 
         assert elsewhere.requests == []
     assert line.headers[0]["Authorization"].startswith("Basic ")
+
+
+async def test_who_believes_anybody_is_warned(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    """To verify nothing is a choice of which every opening reminds; without it nothing is said."""
+    async with open_store(location(line, verify_tls=False)) as store:
+        await store.scan([PROJECT])
+
+    (said,) = caplog.messages
+    assert "need not prove who it is (verify_tls = false)" in said
+    assert PASSWORD not in said
+    caplog.clear()
+    async with open_store(location(line)):
+        assert caplog.messages == []

@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
-from weakref import WeakValueDictionary
 
 import anyio
 
@@ -39,12 +38,26 @@ from smtd.stores.http.session import Answer, Session
 
 #: Changes that a call of `write` should get: enough to keep all connections busy.
 BATCH = 64
+#: Seconds in which a server makes a record, so that what it shows of one is not half of it.
+STUMP = 1.0
+#: Seconds for which a listing is good, in a row of writes. A record that somebody else makes meanwhile,
+#: under a label that is about to be sent, would get our annotations.
+FRESH = 60.0
 #: Bytes of a body that Django takes, unless its administrator says otherwise.
 USUAL_LIMIT = 2_621_440
 
 
+class _Listing(NamedTuple):
+    at: float
+    keys: set[Key]
+
+
 class HttpStore:
-    """The records that one user sees on the server of *session*."""
+    """The records that one user sees on the server of *session*.
+
+    Asked twice at once, the server makes two records of one label, and then serves neither: so one
+    call of `write` at a time may be made to a server (see `stores/limited.py`).
+    """
 
     kind = "http"
     capabilities = Capabilities(
@@ -56,6 +69,8 @@ class HttpStore:
         self._session = session
         #: What was read back after a write, for the next `read`, which asks for just that.
         self._back: dict[Key, Record] = {}
+        #: What the projects hold, as listed by the first of a row of writes.
+        self._listed: dict[str, _Listing] = {}
         #: Shared rows that the server has by now, and those that it is about to make.
         self._made: set[str] = set()
         self._making: set[str] = set()
@@ -74,6 +89,7 @@ class HttpStore:
     async def scan(
         self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
     ) -> Scan:
+        self._listed.clear()
         if projects is None:
             # A project that is no longer listed may only be hidden from us: ask for it.
             projects = {*await self.projects(), *(key.project for key in known)}
@@ -107,13 +123,11 @@ class HttpStore:
         outcomes: dict[Key, Outcome] = {}
         for project in sorted({change.key.project for change in changes}):
             mine = [change for change in changes if change.key.project == project]
-            # The server makes two records of one label, and then serves neither, if it is asked twice
-            # at once: so nobody else in this process may write to the project now.
-            async with _lock(f"{self.location}{project}"):
-                # An empty project keeps this server from listing any: only make one to be filled.
-                new = any(change.record is not None and change.expect is None for change in mine)
-                there = await self._keys(project, make=new)
-                done = await gather([partial(self._write, change, there) for change in mine])
+            # An empty project keeps this server from listing any: only make one to be filled.
+            new = any(change.record is not None and change.expect is None for change in mine)
+            listing = await self._listing(project, make=new)
+            done = await gather([partial(self._write, change, listing.keys) for change in mine])
+            self._listed[project] = listing._replace(keys=_after(listing.keys, mine, done))
             outcomes |= zip([change.key for change in mine], done, strict=True)
         return [outcomes[change.key] for change in changes]
 
@@ -122,6 +136,14 @@ class HttpStore:
 
     async def unchanged_since(self, token: Token) -> bool:
         return False
+
+    async def _listing(self, project: str, *, make: bool) -> _Listing:
+        """Return what *project* holds, as of this row of writes; none of that is made."""
+        found = self._listed.pop(project, None)  # a write that fails leaves it unknown
+        now = anyio.current_time()
+        if found is None or now - found.at > FRESH or (make and not found.keys):
+            found = _Listing(now, await self._keys(project, make=make))
+        return found
 
     async def _keys(self, project: str, *, make: bool = False) -> set[Key]:
         """Return the keys in *project*; with *make* it is made if it is not there."""
@@ -185,6 +207,8 @@ class HttpStore:
             found = await self._get(key)
             if isinstance(found, Record) and _same(found, record):
                 return self._done(key, found)
+            if isinstance(found, RecordUnusable):
+                await self._remove_stump(key)
             raise
         if answer.status == HTTPStatus.OK:
             return STALE  # somebody else made a record of this label meanwhile
@@ -208,6 +232,12 @@ class HttpStore:
                 Result.REFUSED, "the server took it but could not show it, so it was removed again"
             )
         return Outcome(Result.REFUSED, _refusal(answer, len(body)))
+
+    async def _remove_stump(self, key: Key) -> None:
+        """Remove what a PUT that broke off left, unless the server is only not done with it."""
+        await anyio.sleep(STUMP)
+        if isinstance(await self._get(key), RecordUnusable):
+            await self._delete(key)
 
     @asynccontextmanager
     async def _making_rows(self, rows: frozenset[str]) -> AsyncIterator[None]:
@@ -282,12 +312,14 @@ class HttpStore:
             )
 
 
-_locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
-
-
-def _lock(name: str) -> anyio.Lock:
-    """Return the one lock of this process for *name*, for as long as anybody has it."""
-    return _locks.setdefault(name, anyio.Lock())
+def _after(there: set[Key], changes: Sequence[Change], outcomes: Sequence[Outcome]) -> set[Key]:
+    """Return the keys that are there after *changes*; of what failed nothing is known, so it is not made."""
+    gone = {
+        change.key
+        for change, outcome in zip(changes, outcomes, strict=True)
+        if change.record is None and outcome == DONE
+    }
+    return (there | {change.key for change in changes if change.record is not None}) - gone
 
 
 def _field(document: Any, name: str, kind: type = str) -> Any:

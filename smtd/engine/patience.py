@@ -1,0 +1,62 @@
+"""Offer a record that a store refused again, but ever more rarely.
+
+The reason may go away: an administrator raises a limit, a program is repaired. Until then the record
+stays listed as failed, and costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from smtd.engine.plan import Copy, Merge, Plan
+from smtd.engine.report import Failure
+from smtd.journal.pair import Refusal
+from smtd.merge.sides import SIDES, Side
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key
+
+#: Seconds until a refused record is offered again for the first time, and at the most.
+FIRST, LONGEST = 60.0, 86_400.0
+
+Refusals = Mapping[tuple[Key, Side], Refusal]
+
+
+def spare(plan: Plan, refused: Refusals, now: float) -> list[Refusal]:
+    """Take out of *plan* what would be refused again, report it as failed, and return the refusals."""
+    spared: list[Refusal] = []
+    for action in list(plan.actions):
+        waiting = [
+            refusal
+            for side, digest in _writes(action)
+            if (refusal := refused.get((action.key, side)))
+            and refusal.digest == digest
+            and refusal.until > now
+        ]
+        if waiting:
+            plan.actions.remove(action)
+            plan.failed += [_failure(each) for each in waiting]
+            spared += waiting
+    return spared
+
+
+def again(refusals: Iterable[Refusal], refused: Refusals, now: float) -> list[Refusal]:
+    """Return *refusals* of this cycle with the time at which each is offered again."""
+    return [_put_off(each, refused.get((each.key, each.side)), now) for each in refusals]
+
+
+def _put_off(refusal: Refusal, before: Refusal | None, now: float) -> Refusal:
+    attempts = 1 + (before.attempts if before is not None and before.digest == refusal.digest else 0)
+    pause = min(LONGEST, FIRST * 2.0 ** min(attempts - 1, 20))
+    return Refusal(refusal.key, refusal.side, refusal.digest, attempts, now + pause, refusal.reason)
+
+
+def _writes(action: object) -> Iterator[tuple[Side, Digest]]:
+    if isinstance(action, Copy):
+        yield action.target, action.digest
+    elif isinstance(action, Merge):
+        yield from ((side, canonical.digest(action.record)) for side in SIDES)
+
+
+def _failure(refusal: Refusal) -> Failure:
+    return Failure(refusal.key.project, refusal.key.label, refusal.side.value, refusal.reason)

@@ -1,0 +1,72 @@
+"""Try again what a store may do in a moment, as far as that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import islice
+from typing import TypeVar
+
+import anyio
+
+from smtd.backoff import pauses
+from smtd.errors import StoreBusy
+from smtd.records import canonical
+from smtd.records.record import Key, Record
+from smtd.stores.base import DONE, Change, Outcome
+from smtd.stores.wrapped import WrappedStore
+
+T = TypeVar("T")
+
+#: How often a call is made at the most, and the seconds of the first and of the longest pause.
+ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
+
+
+class RetryingStore(WrappedStore):
+    """Repeats calls of *store* that end in StoreBusy; the last such error is raised.
+
+    What came of a write is looked at before it is repeated.
+    """
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        outcomes: dict[Key, Outcome] = {}
+        left = list(changes)
+        for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
+            try:
+                outcomes |= await self._written(left)
+                break
+            except StoreBusy as exc:
+                await _rest(exc, pause)
+                arrived = await self._arrived(left)
+                outcomes |= dict.fromkeys(arrived, DONE)
+                left = [change for change in left if change.key not in arrived]
+                if not self.capabilities.atomic_updates and any(change.expect for change in left):
+                    raise  # it may be half done, which only a journal can tell from a deletion
+        else:
+            outcomes |= await self._written(left)
+        return [outcomes[change.key] for change in changes]
+
+    async def _written(self, changes: Sequence[Change]) -> dict[Key, Outcome]:
+        outcomes = await self._store.write(changes) if changes else []
+        return {change.key: outcome for change, outcome in zip(changes, outcomes, strict=True)}
+
+    async def _arrived(self, changes: Sequence[Change]) -> Collection[Key]:
+        """Return the keys that hold what they were to hold."""
+        wanted = {change.key: change.record for change in changes if change.record is not None}
+        found = await self.read(list(wanted))
+        return {key for key, record in found.items() if _same(record, wanted[key])}
+
+    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+        for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
+            try:
+                return await call()
+            except StoreBusy as exc:
+                await _rest(exc, pause)
+        return await call()
+
+
+async def _rest(exc: StoreBusy, pause: float) -> None:
+    await anyio.sleep(pause if exc.retry_after is None else min(exc.retry_after, LONGEST_PAUSE))
+
+
+def _same(one: Record, other: Record) -> bool:
+    return canonical.digest(one) == canonical.digest(other)

@@ -1,0 +1,69 @@
+"""A store around a store: retrying, limiting and the like keep the contract of what they wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import TypeVar, cast
+
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+from smtd.stores.base import (
+    NOTHING_KNOWN,
+    Capabilities,
+    Change,
+    DearStore,
+    Outcome,
+    Scan,
+    Store,
+    Token,
+)
+
+T = TypeVar("T")
+
+
+class WrappedStore:
+    """Hands every call on to *store*: those that look go by `_look`, which a kind of wrapper overrides."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._store!r})"
+
+    @property
+    def location(self) -> str:
+        return self._store.location
+
+    @property
+    def kind(self) -> str:
+        return self._store.kind
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._store.capabilities
+
+    async def projects(self) -> list[str]:
+        return await self._look(self._store.projects)
+
+    async def scan(
+        self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
+    ) -> Scan:
+        if not self.capabilities.dear_reads:
+            return await self._look(partial(self._store.scan, projects))
+        return await self._look(partial(cast(DearStore, self._store).scan, projects, known=known))
+
+    async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
+        return await self._look(partial(self._store.read, keys))
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        return await self._store.write(changes)
+
+    async def token(self) -> Token | None:
+        return await self._look(self._store.token)
+
+    async def unchanged_since(self, token: Token) -> bool:
+        return await self._look(partial(self._store.unchanged_since, token))
+
+    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await call()

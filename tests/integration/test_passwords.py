@@ -1,0 +1,92 @@
+"""A password is nowhere but in the request: not in outputs, logs, errors, files or representations."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from smtd.config import load
+from smtd.stores.http.session import Login
+from smtd.stores.locations import find
+from smtd.stores.registry import open_store
+from tests.command import Smtd
+from tests.peers.line import line_to, status
+from tests.peers.server import PASSWORD, SumatraServer
+
+WRONG = "wr0ng p@ss/wörd"
+
+
+def traces(password: str) -> list[bytes]:
+    """Return the forms in which a password may be found."""
+    basic = base64.b64encode(f"ada:{password}".encode())
+    return [password.encode(), quote(password, safe="").encode(), repr(password)[1:-1].encode(), basic]
+
+
+def assert_untold(said: bytes, password: str) -> None:
+    assert [trace for trace in traces(password) if trace in said] == []
+
+
+@pytest.mark.parametrize("password", [PASSWORD, WRONG])
+@pytest.mark.parametrize("by", ["address", "configuration"])
+def test_no_command_tells_or_keeps_a_password(
+    by: str, password: str, rich_shelf: Path, server: SumatraServer, smtd: Smtd
+) -> None:
+    """Whether it is right or wrong, in the address or in the configuration."""
+    address = server.url.replace("://", f"://ada:{quote(password, safe='')}@")
+    if by == "configuration":
+        secret = smtd.directory / "secret"
+        secret.write_text(f"{password}\n", "utf-8")
+        config = smtd.home / "smtd" / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(
+            f'[stores.lab]\nlocation = "{server.url}"\nusername = "ada"\npassword_file = "{secret}"\n',
+            "utf-8",
+        )
+        address = "lab"
+
+    answers = [
+        smtd("sync", rich_shelf, address, "--project", "MyProject"),
+        smtd("sync", rich_shelf, address, "--project", "MyProject", "--json"),
+        smtd("list", address),
+        smtd("sync", "no-such-store", address),
+        smtd("sync", address, address),
+    ]
+
+    assert (answers[0].code == 1) is (password == PASSWORD)
+    for answer in answers:
+        assert_untold(f"{answer.out}{answer.err}".encode(), password)
+    kept = [file for file in smtd.home.rglob("*") if file.is_file() and file.name != "config.toml"]
+    assert kept
+    for file in kept:
+        assert_untold(file.read_bytes(), password)
+
+
+async def test_no_representation_and_no_error_tells_a_password() -> None:
+    """Of whatever has it, and of whatever goes wrong with it."""
+    async with line_to("http://nowhere") as line:
+        line.faults = {1: status(302, Location="http://elsewhere/"), 2: status(401)}
+        address = line.url.replace("://", f"://ada:{PASSWORD}@")
+        location = find(f"{address}/records/")
+        shown = [repr(location), str(location), location.identity, repr(location.access)]
+        shown.append(repr(Login("ada", PASSWORD)))
+        async with open_store(location) as store:
+            shown.append(repr(store))
+            for _ in range(2):
+                with pytest.raises(Exception, match="name") as told:
+                    await store.projects()
+                shown += [str(told.value), repr(told.value), repr(told.value.__cause__)]
+
+    for text in shown:
+        assert_untold(text.encode(), PASSWORD)
+
+
+def test_no_representation_of_a_configuration_tells_a_password(tmp_path: Path) -> None:
+    """Though the address in it has one."""
+    file = tmp_path / "config.toml"
+    file.write_text(f'[stores.lab]\nlocation = "http://ada:{PASSWORD}@lab.example/records/"\n', "utf-8")
+
+    assert_untold(repr(load(file)).encode(), PASSWORD)
+    assert "lab.example" in repr(load(file))

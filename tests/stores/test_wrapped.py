@@ -1,0 +1,212 @@
+"""Stores around stores keep the contract of what they wrap, and each adds one thing to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+import pytest
+
+from smtd.errors import StoreBusy, StoreUnreachable
+from smtd.records import canonical
+from smtd.stores import retrying
+from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Store
+from smtd.stores.limited import LimitedStore, Room, room
+from smtd.stores.memory import MemoryStore
+from smtd.stores.retrying import RetryingStore
+from smtd.stores.wrapped import WrappedStore
+from tests.build import PROJECT, change, key, record
+from tests.stores.contract import StoreContract
+from tests.stores.places import MemoryPlace, Place
+
+T = TypeVar("T")
+
+
+class MoodyStore(WrappedStore):
+    """A store that fails *failing* times before it does what it is asked, for writes and looks apart."""
+
+    def __init__(self, store: Store, failing: int = 2) -> None:
+        super().__init__(store)
+        self.calls = {"look": 0, "write": 0}
+        self._failing = failing
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        self._count("write")
+        return await self._store.write(changes)
+
+    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+        self._count("look")
+        return await call()
+
+    def _count(self, kind: str) -> None:
+        self.calls[kind] += 1
+        if self.calls[kind] % (self._failing + 1):
+            raise StoreBusy("not now", retry_after=0.0)
+
+
+class ForgetfulStore(MemoryStore):
+    """A store whose first answer to a write is lost."""
+
+    answers = False
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        done = await super().write(changes)
+        if not self.answers:
+            self.answers = True
+            raise StoreBusy("the answer is lost")
+        return done
+
+
+class WrappedPlace(MemoryPlace):
+    """A place whose stores are wrapped as they are opened."""
+
+    def __init__(self, wrap: Callable[[Store], Store]) -> None:
+        super().__init__()
+        self._wrap = wrap
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Store]:
+        async with super().open() as store:
+            yield self._wrap(store)
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(retrying, name, 0.0)
+
+
+class TestRetryingStore(StoreContract):
+    """The contract, kept around a store that fails two of three calls."""
+
+    @pytest.fixture
+    def place(self) -> Place:
+        return WrappedPlace(lambda store: RetryingStore(MoodyStore(store)))
+
+
+class TestLimitedStore(StoreContract):
+    """The contract, kept by stores that share room for one call."""
+
+    @pytest.fixture
+    def place(self) -> Place:
+        shared = Room(1)
+        return WrappedPlace(lambda store: LimitedStore(store, shared))
+
+
+async def test_store_that_stays_busy_is_given_up() -> None:
+    """After some attempts the error is told."""
+    moody = MoodyStore(MemoryStore(), failing=1000)
+
+    with pytest.raises(StoreBusy):
+        await RetryingStore(moody).projects()
+    assert moody.calls["look"] == retrying.ATTEMPTS
+    with pytest.raises(StoreBusy):
+        await RetryingStore(moody).write([Change(key("run"), record(), None)])
+
+
+async def test_write_whose_answer_is_lost_is_done_once() -> None:
+    """It is looked for before it is sent again; who deleted the record cannot be told any more."""
+    held, gone = record("held"), record("gone")
+    store = ForgetfulStore(records={key("held"): held, key("gone"): gone})
+    edited = change(held, outcome="new")
+
+    outcomes = await RetryingStore(store).write(
+        [
+            Change(key("new"), record("new"), None),
+            Change(key("held"), edited, canonical.digest(held)),
+            Change(key("gone"), None, canonical.digest(gone)),
+        ]
+    )
+
+    assert outcomes == [DONE, DONE, STALE]
+    assert store.records == {key("new"): record("new"), key("held"): edited}
+
+
+async def test_store_that_asks_for_a_pause_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store says of a pause counts, up to a limit."""
+    naps: list[float] = []
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+
+    monkeypatch.setattr(anyio, "sleep", nap)
+    monkeypatch.setattr(retrying, "LONGEST_PAUSE", 5.0)
+    waits = iter((2.0, 1000.0))
+
+    class Asking(MemoryStore):
+        async def projects(self) -> list[str]:
+            if (seconds := next(waits, None)) is not None:
+                raise StoreBusy("busy", retry_after=seconds)
+            return await super().projects()
+
+    assert await RetryingStore(Asking()).projects() == []
+    assert naps == [2.0, 5.0]
+
+
+async def test_other_error_is_not_tried_again() -> None:
+    """Only what may be over in a moment is."""
+    calls = []
+
+    class Gone(MemoryStore):
+        async def projects(self) -> list[str]:
+            calls.append("projects")
+            raise StoreUnreachable("gone")
+
+    with pytest.raises(StoreUnreachable):
+        await RetryingStore(Gone()).projects()
+    assert calls == ["projects"]
+
+
+async def test_change_in_two_steps_is_not_tried_again() -> None:
+    """What may be half done is left to the journal, which can tell it from a deletion."""
+
+    class TwoSteps(MemoryStore):
+        capabilities = Capabilities(
+            exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False
+        )
+
+        async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+            for each in changes:
+                self.records.pop(each.key, None)
+            raise StoreBusy("between the steps")
+
+    store = TwoSteps(records={key("run"): record()})
+    update = Change(key("run"), change(record(), outcome="new"), canonical.digest(record()))
+
+    with pytest.raises(StoreBusy):
+        await RetryingStore(store).write([update])
+
+
+async def test_writes_to_one_place_take_turns() -> None:
+    """Whoever wraps the same place, and however often: one writes at a time, and a few look."""
+    at_once = {"write": 0, "scan": 0}
+    most = dict(at_once)
+
+    class Counting(MemoryStore):
+        async def _counted(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+            at_once[name] += 1
+            most[name] = max(most[name], at_once[name])
+            await anyio.lowlevel.checkpoint()
+            done = await call()
+            at_once[name] -= 1
+            return done
+
+        async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+            return await self._counted("write", lambda: super(Counting, self).write(changes))
+
+        async def projects(self) -> list[str]:
+            return await self._counted("scan", super().projects)
+
+    shared = Counting()
+    stores = [LimitedStore(shared, room("here", 2)) for _ in range(6)]
+    async with anyio.create_task_group() as group:
+        for number, store in enumerate(stores):
+            group.start_soon(store.write, [Change(key(f"run-{number}"), record(f"run-{number}"), None)])
+            group.start_soon(store.projects)
+
+    assert most == {"write": 1, "scan": 2}
+    assert len(shared.records) == len(stores)
+    assert await stores[0].write([Change(key("last"), record("last"), None)]) == [DONE]
+    assert await stores[0].projects() == [PROJECT]
