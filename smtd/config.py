@@ -74,6 +74,7 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deletes: Literal["propagate", "keep"] = "propagate"
     conflicts: Literal["ask", "left", "right", "newest"] = "ask"
     unfinished: Literal["hold", "mirror"] = "hold"
+    stale_after: str = "7d"
     settle: str = "200ms"
     max_deletes: MaxDeletes = MaxDeletes()
 
@@ -181,7 +182,8 @@ def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
 
 def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
     """Yield the durations, shares and time zones that cannot be read."""
-    for section, name in (("stores", "poll_interval"), ("stores", "verify_interval"), ("pairs", "settle")):
+    stores, pairs = ("poll_interval", "verify_interval"), ("settle", "stale_after")
+    for section, name in [("stores", name) for name in stores] + [("pairs", name) for name in pairs]:
         for key, table in _tables(document, section).items():
             if isinstance(text := table.get(name), str) and not _DURATION.match(text):
                 yield (section, key, name), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"

@@ -49,3 +49,13 @@ class JournalError(SmtdError):
     """smtd's own journal cannot be used."""
 
     exit_code = 4
+
+
+class NoDaemon(SmtdError):
+    """No daemon answers at the control socket."""
+
+    exit_code = 3
+
+
+class DaemonRuns(UsageError):
+    """Another daemon has what this one wants: its socket or its state directory."""

@@ -27,6 +27,7 @@ RANKS = [
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
     {"smtd.stores.http"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry"} | {"smtd.control.server", "smtd.control.client"},
+    {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},
     {"smtd.__main__"},  # starts smtd.cli, and is imported by nobody

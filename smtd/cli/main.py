@@ -113,6 +113,28 @@ def list_records(
 
 
 @main.command()
+@click.option("--socket", metavar="FILE", type=click.Path(path_type=Path), help="The control socket.")
+@click.pass_obj
+def run(config: Path | None, /, socket: Path | None) -> None:
+    """Run the daemon in the foreground, as systemd does.
+
+    It keeps the pairs of the configuration in step until it is stopped (smtd-ctl stop, or SIGTERM).
+    """
+    from smtd.cli.run import main as serve
+
+    sys.exit(serve(config, socket))
+
+
+@main.command()
+@click.pass_obj
+def check(config: Path | None, /) -> None:
+    """Check the configuration, and reach every store in it."""
+    from smtd.cli.check import run as inspect
+
+    sys.exit(inspect(config))
+
+
+@main.command()
 def demo() -> None:
     """Show smtd at work on sample stores in a temporary directory."""
     from smtd.cli.demo import main as play

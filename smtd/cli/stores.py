@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,31 @@ from smtd.errors import UsageError
 from smtd.stores.locations import Access, Location, current_project, find
 
 
-def located(name: str | None, config: Config, timezone: str | None, *, may_be_new: bool = False) -> Location:
+class Passwords:
+    """Passwords of configured stores, asked for once; `forget` them when one may be another."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, Store], str | None] = {}
+
+    def __call__(self, name: str, store: Store) -> str | None:
+        """Return the password of the store *name*. Blocks the first time."""
+        if (name, store) not in self._known:
+            self._known[name, store] = secrets.password(name, store)
+        return self._known[name, store]
+
+    def forget(self) -> None:
+        """Ask for all again."""
+        self._known.clear()
+
+
+def located(
+    name: str | None,
+    config: Config,
+    timezone: str | None,
+    *,
+    may_be_new: bool = False,
+    passwords: Callable[[str, Store], str | None] = secrets.password,
+) -> Location:
     """Return the location of the configured store *name*, else of the file, directory or address *name*.
 
     None stands for the project of the current directory. *timezone* is what the command line says;
@@ -23,7 +48,7 @@ def located(name: str | None, config: Config, timezone: str | None, *, may_be_ne
     configured = _configured(word, config)
     access = Access()
     if configured is not None:
-        access = _access(*configured)
+        access = _access(*configured, passwords)
         word = configured[1].location
     if timezone is not None and not access.timezone:
         access = replace(access, timezone=timezone)
@@ -39,12 +64,12 @@ def _configured(word: str, config: Config) -> tuple[str, Store] | None:
     return next(((name, store) for name, store in config.stores.items() if _same(store.location, word)), None)
 
 
-def _access(name: str, store: Store) -> Access:
+def _access(name: str, store: Store, passwords: Callable[[str, Store], str | None]) -> Access:
     return Access(
         timezone=store.timezone or "",
         python=store.python,
         username=store.username,
-        password=secrets.password(name, store),
+        password=passwords(name, store),
         ca_file=store.ca_file,
         verify_tls=store.verify_tls,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,21 +13,20 @@ import anyio
 import click
 from anyio import to_thread
 
+from smtd import pairing
 from smtd.cli import show
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import Config
-from smtd.engine import cycle
 from smtd.engine.apply import Progress
-from smtd.engine.pair import Pair, Policy
+from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.engine.report import as_json as report_json
-from smtd.errors import StoreUnreachable, UsageError
-from smtd.journal.journal import Journal, open_journal
+from smtd.errors import UsageError
+from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.locations import Location
-from smtd.stores.registry import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +75,14 @@ async def sync(request: Request, progress: Progress) -> PairReport:
     )
     directory = state_directory(request.state, config)
     async with open_journal(directory) as journal:
-        if await _known_the_other_way_round(journal, locations):
-            policy = replace(policy, mode=policy.mode.flipped)
-            report = await _sync(journal, locations.swapped, policy, request, progress)
-            return report.swapped
-        return await _sync(journal, locations, policy, request, progress)
-
-
-async def _sync(
-    journal: Journal, locations: Both[Location], policy: Policy, request: Request, progress: Progress
-) -> PairReport:
-    async with (
-        journal.pair(locations.left.identity, locations.right.identity) as known,
-        open_store(locations.left) as left,
-        open_store(locations.right) as right,
-    ):
-        for location in (locations.left, locations.right):
-            if await known.has_agreed() and await to_thread.run_sync(location.is_missing):
-                raise StoreUnreachable(
-                    f"{location} is missing, though it was synced before; bring it back, or sync"
-                    " with another --state to fill a new store"
-                )
-        pair = Pair(_name(request, locations), Both(left, right), known, policy)
-        return await cycle.run(pair, dry_run=request.dry_run, progress=progress)
+        return await pairing.sync(
+            journal,
+            _name(request, locations),
+            locations,
+            policy,
+            dry_run=request.dry_run,
+            progress=progress,
+        )
 
 
 def _locations(request: Request, config: Config) -> Both[Location]:
@@ -123,8 +107,3 @@ def _projects(request: Request, locations: Both[Location]) -> frozenset[str] | N
     if request.right is None and locations.right.project is not None:
         return frozenset({locations.right.project})
     return None
-
-
-async def _known_the_other_way_round(journal: Journal, locations: Both[Location]) -> bool:
-    left, right = locations.left.identity, locations.right.identity
-    return not await journal.knows(left, right) and await journal.knows(right, left)

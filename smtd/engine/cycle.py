@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 import msgspec
@@ -43,7 +44,7 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     With *dry_run* nothing is written anywhere, and the report tells what would be done.
     Raises StoreError if a store cannot be read whole, JournalError if the journal fails.
     """
-    if (remembered := await _quiet(pair)) is not None:
+    if (remembered := await quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     stale: set[Key] = set()
@@ -57,6 +58,11 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     cycle = await pair.journal.begin_cycle()
     for _ in range(ROUNDS):
         plan = await _planned(pair, report, progress, stale, dry_run=False)
+        if plan.suspects & pair.replaced:
+            # Not the store that we knew: the pair is adopted anew, and nothing is deleted.
+            await pair.journal.forget_all(canonical.VERSION)
+            pair = replace(pair, replaced=frozenset())
+            plan = await _planned(pair, report, progress, stale, dry_run=False)
         refused = await pair.journal.refused()
         spared = [] if pair.policy.insist else patience.spare(plan, refused, time.time())
         _leave(plan, report)
@@ -82,6 +88,10 @@ async def _planned(
     """Scan both sides and decide every key; those that are *doubtful* are looked at in any case."""
     progress("scanning", 0, 0)
     scans = await _scanned(pair, doubtful, dry_run=dry_run)
+    for side in SIDES:
+        report.side(side).records = len(scans[side].digests) + len(scans[side].unreadable)
+    if pair.policy.hold_unfinished and pair.policy.stale_after is not None:
+        scans = Both(*[await _without_stale(pair, side, scans[side]) for side in SIDES])
     pair = _sparing_read_only(pair, report)
     report.projects = sorted(
         {key.project for side in SIDES for key in scans[side].digests}
@@ -103,6 +113,16 @@ async def _scanned(pair: Pair, doubtful: Collection[Key], *, dry_run: bool) -> B
         [partial(verify.scan, pair, side, doubtful, dry_run=dry_run) for side in SIDES]
     )
     return Both(left, right)
+
+
+async def _without_stale(pair: Pair, side: Side, scan: Scan) -> Scan:
+    """Take the runs that began too long ago for ended: whoever ran them was killed."""
+    if not scan.unfinished or pair.policy.stale_after is None:
+        return scan
+    limit = datetime.now(timezone.utc) - timedelta(seconds=pair.policy.stale_after)
+    records = await pair.stores[side].read(scan.unfinished)
+    stale = {key for key, record in records.items() if record.timestamp < limit}
+    return replace(scan, unfinished=set(scan.unfinished) - stale)
 
 
 def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
@@ -174,7 +194,7 @@ def _tell(plan: Plan, report: PairReport) -> None:
         report.in_sync += isinstance(action, (Copy, Merge, Agree))
 
 
-async def _quiet(pair: Pair) -> PairReport | None:
+async def quiet(pair: Pair) -> PairReport | None:
     """Return the last report, with nothing done, if neither store has changed since."""
     found = await pair.journal.quiet(pair.policy.fingerprint)
     if found is None:
@@ -184,6 +204,14 @@ async def _quiet(pair: Pair) -> PairReport | None:
         if not await pair.stores[side].unchanged_since(tokens[side]):
             return None
     return msgspec.msgpack.decode(data, type=PairReport)
+
+
+async def is_settled(pair: Pair) -> bool:
+    """Say whether nobody wrote to a store of *pair* since it was scanned, as far as stores can tell."""
+    if await quiet(pair) is not None:
+        return True
+    stores = [pair.stores[side] for side in SIDES]
+    return all([store.capabilities.dear_reads or await store.token() is not None for store in stores])
 
 
 async def _remember(pair: Pair, report: PairReport) -> None:
@@ -197,6 +225,7 @@ async def _remember(pair: Pair, report: PairReport) -> None:
     idle = blank(report.pair, Both(report.left.location, report.right.location))
     for side in SIDES:
         idle.side(side).read_only = report.side(side).read_only
+        idle.side(side).records = report.side(side).records + report.side(side).grown
     idle = msgspec.structs.replace(
         idle,
         projects=report.projects,

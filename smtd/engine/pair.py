@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from smtd.journal.pair import PairJournal
 from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
-from smtd.merge.sides import Both
+from smtd.merge.sides import Both, Side
 from smtd.records.record import Key
 from smtd.stores.base import Store
 
@@ -26,6 +26,8 @@ class Policy:
     verify_within: float = 3600.0
     #: Offer what a store refused in every cycle; else ever more rarely.
     insist: bool = True
+    #: Seconds for which a run may go on; then it is taken to have been killed (None: for ever).
+    stale_after: float | None = None
 
     def covers(self, key: Key) -> bool:
         """Say whether *key* is of a project that is kept."""
@@ -35,7 +37,8 @@ class Policy:
     def fingerprint(self) -> str:
         """What tells two policies apart; a cycle of another policy proves nothing for this one."""
         projects = None if self.projects is None else sorted(self.projects)
-        text = repr((projects, self.mode, self.propagate_deletes, self.hold_unfinished, self.limit))
+        held = (self.hold_unfinished, self.stale_after)
+        text = repr((projects, self.mode, self.propagate_deletes, held, self.limit))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -47,3 +50,5 @@ class Pair:
     stores: Both[Store]
     journal: PairJournal
     policy: Policy
+    #: The sides whose files are others than at the end of the last cycle.
+    replaced: frozenset[Side] = frozenset()

@@ -83,6 +83,8 @@ class Plan:
     merges: list[Key] = field(default_factory=list)
     #: Keys that changed while they were decided: scan again.
     moved: set[Key] = field(default_factory=set)
+    #: The stores that lost more than a person is likely to delete.
+    suspects: set[Side] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
     if reason is None:
         plan.actions += deletes
         return
+    plan.suspects.add(side.other)
     plan.held += [
         Held(
             delete.key.project,

@@ -38,13 +38,22 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class SideReport(msgspec.Struct):
-    """What was written to one side; *read_only* says why nothing can be, if so."""
+    """What was written to one side; *read_only* says why nothing can be, if so.
+
+    *records* is how many it held when it was looked at, before that.
+    """
 
     location: str
     created: int = 0
     updated: int = 0
     deleted: int = 0
     read_only: str = ""
+    records: int = 0
+
+    @property
+    def grown(self) -> int:
+        """By how many records it grew."""
+        return self.created - self.deleted
 
     @property
     def written(self) -> int:

@@ -23,8 +23,9 @@ from smtd.records import canonical
 from smtd.sqlite import Connection, Row, connect, script
 
 #: Raise this with any change of schema.sql. New tables are made in older journals, too; anything else
-#: needs a migration. Version 2 added `rotation`, version 3 `refused`.
-VERSION = 3
+#: needs a migration. Version 2 added `rotation`, version 3 `refused`, version 4
+#: `files`.
+VERSION = 4
 
 
 class Journal:

@@ -170,6 +170,18 @@ class PairJournal:
                 ],
             )
 
+    async def files(self) -> Both[str]:
+        """Return what told the files of the stores at the end of the last cycle (empty: nothing did)."""
+        rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
+        return Both(*rows[0]) if rows else Both("", "")
+
+    async def set_files(self, files: Both[str]) -> None:
+        """Remember what tells the files of the stores."""
+        if files != await self.files():
+            await self._db.run(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (self._pair, files.left, files.right)
+            )
+
     async def begin_cycle(self) -> int:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
         async with self._db.transaction():

@@ -97,3 +97,9 @@ CREATE TABLE IF NOT EXISTS refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
+-- Which files the stores of a pair were in at the end of its last cycle.
+CREATE TABLE IF NOT EXISTS files (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    left_file TEXT NOT NULL,
+    right_file TEXT NOT NULL
+);

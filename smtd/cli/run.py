@@ -1,0 +1,66 @@
+"""`smtd run`: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from smtd.cli.socket import socket_path
+from smtd.cli.state import configuration, state_directory
+from smtd.cli.stores import Passwords, located
+from smtd.config import Config
+from smtd.daemon.daemon import Surroundings
+from smtd.daemon.service import run
+from smtd.notify import Notifier
+from smtd.stores.locations import Location
+
+#: What systemd reads at the start of a line as its priority (sd-daemon(3)).
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+
+
+class _SystemdFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_PRIORITIES.get(record.levelno, 2)}>{super().format(record)}"
+
+
+def main(config: Path | None, socket: Path | None) -> int:
+    """Run the daemon until it is stopped, and return the exit code."""
+    found = configuration(config)
+    _log(found)
+    passwords = Passwords()
+
+    def load() -> Config:
+        passwords.forget()
+        return configuration(config)
+
+    def locate(word: str, config: Config) -> Location:
+        return located(word, config, None, may_be_new=True, passwords=passwords)
+
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    surroundings = Surroundings(
+        state_directory(None, found),
+        socket_path(socket),
+        load,
+        locate,
+        Notifier(os.environ.get("NOTIFY_SOCKET")),
+        int(microseconds) / 1e6 if microseconds.isdigit() else None,
+    )
+    anyio.run(partial(run, surroundings))
+    return 0
+
+
+def _log(config: Config) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _SystemdFormatter("%(message)s")
+        if os.environ.get("JOURNAL_STREAM")
+        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    )
+    logging.root.handlers[:] = [handler]
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("smtd").setLevel(config.daemon.log_level.upper())

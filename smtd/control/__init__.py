@@ -1,0 +1,1 @@
+"""The control socket: what travels on it, who serves it, and who asks."""

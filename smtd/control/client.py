@@ -1,0 +1,34 @@
+"""Ask the daemon. No asyncio: a plain answer must be quick."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from smtd.errors import NoDaemon
+
+
+def ask(path: Path, request: dict[str, Any], timeout: float | None = None) -> Iterator[dict[str, Any]]:
+    """Send *request* to the daemon at the socket *path*, and yield its answers.
+
+    *timeout*: seconds to wait for each (None: for ever). Raises NoDaemon if none answers.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                for line in answers:
+                    yield json.loads(line)
+        except TimeoutError:
+            raise NoDaemon(f"the daemon at {path} does not answer in time; see its log") from None
+        except (OSError, ValueError) as exc:
+            raise NoDaemon(f"no daemon answers at {path}; start it with smtd run ({_why(exc)})") from None
+
+
+def _why(exc: Exception) -> str:
+    return exc.strerror or str(exc) if isinstance(exc, OSError) else "its answer cannot be read"

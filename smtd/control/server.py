@@ -1,0 +1,125 @@
+"""The control socket: for its user and root alone, one request a connection, many clients at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import anyio
+from anyio import to_thread
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup
+
+from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, PATIENCE
+from smtd.errors import DaemonRuns, SmtdError, UsageError
+
+#: Takes a request and yields the answers to it. May raise SmtdError.
+Handler: TypeAlias = Callable[[dict[str, Any]], AsyncIterator[dict[str, Any]]]
+
+
+@asynccontextmanager
+async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterator[None]:
+    """Answer at the socket *path* for the length of a `with` block; *group* owns the tasks.
+
+    A socket that nobody serves any more is replaced. Raises DaemonRuns if somebody does.
+    """
+    await to_thread.run_sync(_clear, path)
+    listener = await anyio.create_unix_listener(path, mode=0o600)
+    room = anyio.Semaphore(MOST_CLIENTS)
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream, room:
+            await _serve(stream, handler)
+
+    async def listen() -> None:
+        with scope:
+            await listener.serve(serve)
+
+    scope = anyio.CancelScope()
+    group.start_soon(listen)
+    try:
+        yield
+    finally:
+        scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await listener.aclose()
+            await to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+
+
+def _clear(path: Path) -> None:
+    """Make the directory of *path*, and remove a socket there that nobody serves. Blocks."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise UsageError(f"the control socket {path} cannot be made: {exc.strerror}") from exc
+    if not stat.S_ISSOCK(found.st_mode):
+        raise UsageError(f"{path} is no socket; name another place for the control socket (--socket)")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass  # it is there, and busy
+    raise DaemonRuns(f"another smtd answers at {path}; stop it first (smtd-ctl stop)")
+
+
+async def _serve(stream: SocketStream, handler: Handler) -> None:
+    try:
+        if not _is_welcome(stream):
+            await _send(stream, {"ok": False, "error": "this daemon is of another user", "code": 2})
+            return
+        async for answer in _answers(stream, handler):
+            await _send(stream, answer)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
+        return  # whoever asked has gone
+
+
+async def _answers(stream: SocketStream, handler: Handler) -> AsyncIterator[dict[str, Any]]:
+    try:
+        with anyio.fail_after(PATIENCE):
+            request = await _request(stream)
+        async for answer in handler(request):
+            yield {"ok": True, "result": answer}
+    except SmtdError as exc:
+        yield {"ok": False, "error": str(exc), "code": exc.exit_code}
+    except TimeoutError:
+        yield {"ok": False, "error": f"the request did not come within {PATIENCE:.0f} s", "code": 2}
+
+
+async def _request(stream: SocketStream) -> dict[str, Any]:
+    data = b""
+    while not data.endswith(b"\n"):
+        data += await stream.receive()
+        if len(data) > LARGEST_REQUEST:
+            raise UsageError(f"the request is larger than {LARGEST_REQUEST} bytes")
+    try:
+        request = json.loads(data)
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
+        raise UsageError('a request is one line of JSON, such as {"verb": "status"}')
+    return request
+
+
+async def _send(stream: SocketStream, answer: dict[str, Any]) -> None:
+    with anyio.move_on_after(PATIENCE):  # a client that does not read keeps nobody waiting
+        await stream.send(json.dumps(answer).encode() + b"\n")
+
+
+def _is_welcome(stream: SocketStream) -> bool:
+    """Say whether the other end is of the same user, or root's, by the word of the kernel."""
+    raw = stream.extra(SocketAttribute.raw_socket)
+    _, uid, _ = struct.unpack("3i", raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return uid in (0, os.getuid())

@@ -1,0 +1,244 @@
+"""The daemon: one long-lived group of tasks that owns every pair's keeper, the watch and the socket."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup, TaskStatus
+
+from smtd import pairing
+from smtd.config import Config, Pair
+from smtd.control.server import Handler, serving
+from smtd.daemon import settings
+from smtd.daemon.events import Events
+from smtd.daemon.keeper import Keeper
+from smtd.daemon.settings import PairSettings
+from smtd.engine.report import PairReport
+from smtd.errors import SmtdError, UsageError
+from smtd.journal.journal import Journal
+from smtd.merge.sides import Both
+from smtd.notify import Notifier
+from smtd.stores.locations import Location
+from smtd.watch import Watch
+
+log = logging.getLogger("smtd")
+
+#: Seconds between two looks of the daemon at itself, and for which a keeper need not turn: a cycle may
+#: wait for a slow server, and tells of its progress only between batches.
+BEAT, STUCK = 5.0, 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the daemon is started with.
+
+    *load* reads the configuration, *locate* tells where the store of a name or place is (both block, and
+    raise SmtdError); *watchdog* is in seconds, None: nobody watches.
+    """
+
+    state: Path
+    socket: Path
+    load: Callable[[], Config]
+    locate: Callable[[str, Config], Location]
+    notifier: Notifier
+    watchdog: float | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Kept:
+    keeper: Keeper
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    ended: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Daemon:
+    """Keeps all pairs in step until it is stopped; see `run`."""
+
+    def __init__(self, surroundings: Surroundings, journal: Journal, group: TaskGroup) -> None:
+        self.events = Events()
+        self.began = anyio.current_time()
+        self._surroundings = surroundings
+        self._journal = journal
+        self._group = group
+        self._watch = Watch()
+        self._stopped = anyio.Event()
+        self._changing = anyio.Lock()
+        self._config = Config()
+        self._added: dict[str, Pair] = {}
+        self._kept: dict[str, _Kept] = {}
+
+    @property
+    def keepers(self) -> list[Keeper]:
+        """The keepers of all pairs, by name."""
+        return [self._kept[name].keeper for name in sorted(self._kept)]
+
+    @property
+    def added(self) -> Mapping[str, Pair]:
+        """The pairs that were added while running."""
+        return self._added
+
+    async def serve(self, handler: Handler) -> None:
+        """Start everything, tell that it is ready, and go on until `stop`; *handler* answers the socket."""
+        notifier = self._surroundings.notifier
+        await self._group.start(self._heed_signals)
+        self._config = await to_thread.run_sync(self._surroundings.load)
+        self._added = await to_thread.run_sync(self._read_added)
+        await self._follow(settings.of(self._config, self._added))
+        self._group.start_soon(self._watch.run)
+        async with serving(self._surroundings.socket, handler, self._group):
+            self.events.add("started", pairs=len(self._kept))
+            notifier.ready()
+            self._group.start_soon(self._beat)
+            await self._stopped.wait()
+            notifier.stopping()
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """End in an orderly way: what a cycle has begun is finished by the next start."""
+        self._stopped.set()
+
+    async def reload(self) -> dict[str, list[str]]:
+        """Read the configuration again, and return which pairs began, ended and changed.
+
+        Pairs that are as they were are not disturbed. Raises ConfigError for one with mistakes, and leaves
+        all as it is then.
+        """
+        async with self._changing:
+            notifier = self._surroundings.notifier
+            notifier.reloading()
+            try:
+                config = await to_thread.run_sync(self._surroundings.load)
+                wanted = settings.of(config, self._added)
+                self._config = config
+                done = await self._follow(wanted)
+            finally:
+                notifier.ready()
+        self.events.add("reloaded", **done)
+        log.info("the configuration was read again")
+        return done
+
+    async def add(self, name: str, pair: Pair) -> None:
+        """Add a pair, and keep it in the state directory. Raises UsageError if it cannot be one."""
+        async with self._changing:
+            if name in self._kept:
+                raise UsageError(f"there is a pair {name} already; name another, or remove it first")
+            found = {**self._added, name: pair}
+            wanted = settings.of(self._config, found)
+            await to_thread.run_sync(self._located, wanted[name], self._config)
+            await self._remember(found)
+            await self._follow(wanted)
+
+    async def remove(self, name: str) -> None:
+        """Remove a pair that was added. Raises UsageError for any other."""
+        async with self._changing:
+            if name not in self._added:
+                if name in self._kept:
+                    raise UsageError(f"pair {name} is in the configuration: remove it there, and reload")
+                raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
+            await self._remember({key: pair for key, pair in self._added.items() if key != name})
+            await self._follow(settings.of(self._config, self._added))
+
+    async def plan(self, keeper: Keeper) -> PairReport:
+        """Return what the next cycle of a pair would do."""
+        locations = await to_thread.run_sync(self._located, keeper.settings, self._config)
+        policy = keeper.settings.policy
+        return await pairing.sync(self._journal, keeper.name, locations, policy, dry_run=True)
+
+    async def _follow(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
+        """Start, end and replace keepers until there is one for each of *wanted*."""
+        held = {name: kept.keeper.settings for name, kept in self._kept.items()}
+        ended = [name for name in held if wanted.get(name) != held[name]]
+        for name in ended:
+            self._kept[name].scope.cancel()
+        for name in ended:
+            await self._kept.pop(name).ended.wait()
+        for name, one in wanted.items():
+            if name not in self._kept:
+                locate = partial(self._located, one, self._config)
+                kept = _Kept(Keeper(one, locate, self._journal, self._watch, self.events))
+                self._kept[name] = kept
+                self._group.start_soon(self._keep, kept)
+        return {
+            "added": sorted(wanted.keys() - held.keys()),
+            "removed": sorted(held.keys() - wanted.keys()),
+            "changed": sorted(wanted.keys() & set(ended)),
+        }
+
+    async def _keep(self, kept: _Kept) -> None:
+        try:
+            with kept.scope:
+                await kept.keeper.run()
+        finally:
+            kept.ended.set()
+
+    def _located(self, one: PairSettings, config: Config) -> Both[Location]:
+        locations = one.words.map(lambda word: self._surroundings.locate(word, config))
+        if locations.left.identity == locations.right.identity:
+            raise UsageError(f"pair {one.name}: {locations.left} is the store on both sides; name two")
+        return locations
+
+    @property
+    def _file(self) -> Path:
+        return self._surroundings.state / "pairs.json"
+
+    def _read_added(self) -> dict[str, Pair]:
+        try:
+            return settings.decode(self._file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as exc:
+            raise UsageError(f"{self._file} cannot be read: {exc.strerror}") from exc
+
+    async def _remember(self, added: dict[str, Pair]) -> None:
+        def write() -> None:
+            new = self._file.with_suffix(".new")
+            new.write_bytes(settings.encode(added))
+            new.chmod(0o600)
+            new.replace(self._file)
+
+        try:
+            await to_thread.run_sync(write)
+        except OSError as exc:
+            raise UsageError(f"{self._file} cannot be written: {exc.strerror}") from exc
+        self._added = added
+
+    async def _heed_signals(self, *, task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                if number != signal.SIGHUP:
+                    self.stop()
+                    continue
+                try:
+                    await self.reload()
+                except SmtdError as exc:
+                    log.error("the configuration is used as it was: %s", exc)
+                    self.events.add("not reloaded", problem=str(exc))
+
+    async def _beat(self) -> None:
+        """Tell systemd how things are, and feed its watchdog as long as every keeper turns."""
+        notifier, watchdog = self._surroundings.notifier, self._surroundings.watchdog
+        while True:
+            notifier.status(_summary(self.keepers))
+            now = anyio.current_time()
+            stuck = [one.name for one in self.keepers if one.busy and now - one.turned > STUCK]
+            if stuck:
+                log.warning("pair %s has not moved for long", ", ".join(stuck))
+            elif watchdog is not None:
+                notifier.alive()
+            await anyio.sleep(BEAT if watchdog is None else min(BEAT, watchdog / 2))
+
+
+def _summary(keepers: Collection[Keeper]) -> str:
+    counts: dict[str, int] = {}
+    for keeper in keepers:
+        counts[keeper.status.state] = counts.get(keeper.status.state, 0) + 1
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    return f"{len(keepers)} pairs: {states}" if keepers else "no pairs"

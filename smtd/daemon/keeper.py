@@ -1,0 +1,294 @@
+"""Keeps one pair in step: waits for a reason, lets a burst settle, runs a cycle, and tells how it went."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+
+import anyio
+from anyio import to_thread
+
+from smtd import pairing
+from smtd.backoff import pauses
+from smtd.daemon.events import Events, now
+from smtd.daemon.settings import PairSettings
+from smtd.engine import cycle
+from smtd.engine.pair import Pair
+from smtd.engine.report import PairReport
+from smtd.errors import SmtdError, StoreUnreachable
+from smtd.journal.journal import Journal
+from smtd.merge.sides import SIDES, Both
+from smtd.signature import age
+from smtd.status import PairStatus, SideStatus, State
+from smtd.stores.locations import Location
+from smtd.watch import Watch
+
+log = logging.getLogger("smtd")
+
+#: Seconds: between two cycles of stores that tell of their changes, between two tries to reach a store
+#: (the first and the longest pause), and for how many times the settle time a burst may keep us waiting.
+SAFETY, FIRST_PAUSE, LONGEST_PAUSE, BURST = 300.0, 1.0, 300.0, 10
+#: How much a poll is slowed down when nothing changes, and sped up when something did.
+SLOWER, SLOWEST, FASTER = 1.5, 4.0, 0.25
+
+
+@dataclass(eq=False)
+class Request:
+    """Somebody waits for a cycle; *outcome* is its report or error when *done* is set."""
+
+    include_unfinished: bool = False
+    done: anyio.Event = field(default_factory=anyio.Event)
+    outcome: PairReport | SmtdError | None = None
+
+    async def result(self) -> PairReport:
+        """Wait for the report. Raises what the cycle raised."""
+        await self.done.wait()
+        if isinstance(self.outcome, PairReport):
+            return self.outcome
+        raise self.outcome or StoreUnreachable("the pair was stopped before its cycle; ask again")
+
+
+class Keeper:
+    """Keeps the pair of *settings* in step, once `run` is running."""
+
+    def __init__(
+        self,
+        settings: PairSettings,
+        locate: Callable[[], Both[Location]],
+        journal: Journal,
+        watch: Watch,
+        events: Events,
+    ) -> None:
+        self.settings = settings
+        self.paused = False
+        #: Moments of the loop's clock: when the pair last turned, for the watchdog.
+        self.turned = anyio.current_time()
+        self.busy = False
+        self._locate = locate
+        self._journal = journal
+        self._watch = watch
+        self._events = events
+        self._wake = anyio.Event()
+        self._requests: list[Request] = []
+        self._pauses: Iterator[float] = pauses(FIRST_PAUSE, LONGEST_PAUSE)
+        self._polled = 1.0  # by how much polls are slowed down
+        self._changed_at: float | None = None
+        self._due: float = anyio.current_time()
+        self._locations: Both[Location] | None = None
+        self._report: PairReport | None = None
+        sides = settings.words.map(lambda word: SideStatus("" if "://" in word else word))
+        self._ill = False
+        self._status = PairStatus(settings.name, "starting", sides.left, sides.right)
+
+    @property
+    def name(self) -> str:
+        """The name of the pair."""
+        return self.settings.name
+
+    @property
+    def report(self) -> PairReport | None:
+        """What the last good cycle did and left."""
+        return self._report
+
+    @property
+    def status(self) -> PairStatus:
+        """How the pair is now."""
+        status, clock = self._status, anyio.current_time()
+        status.lag_seconds = 0.0 if self._changed_at is None else round(clock - self._changed_at, 3)
+        status.next_cycle = None
+        if not self.busy and not self.paused:
+            until = timedelta(seconds=max(0.0, self._due - clock))
+            status.next_cycle = (datetime.now(timezone.utc) + until).isoformat(timespec="seconds")
+        return status
+
+    def changed(self) -> None:
+        """Note that a store looks otherwise; while a cycle runs it does so itself, and looks at its end."""
+        if self.busy:
+            return
+        if self._changed_at is None:
+            self._changed_at = anyio.current_time()
+        self._wake.set()
+
+    def request(self, request: Request) -> None:
+        """Have a cycle run for *request* as soon as possible, even while the pair is paused."""
+        self._requests.append(request)
+        self._wake.set()
+
+    def pause(self) -> None:
+        """Run no cycle but those that are asked for."""
+        self.paused = True
+        self._wake.set()
+
+    def resume(self) -> None:
+        """Go on after `pause`; what happened meanwhile is carried now."""
+        self.paused = False
+        self._due = anyio.current_time()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep the pair in step until cancelled."""
+        try:
+            while True:
+                requests = await self._reason()
+                if self.paused and not requests:
+                    self._enter("paused")
+                    continue
+                if not requests:
+                    await self._settled()
+                self.busy = True
+                try:
+                    await self._turn(requests)
+                finally:
+                    self.busy = False
+        finally:
+            self._watch.remove(self.name)
+            for request in self._requests:
+                request.done.set()
+
+    async def _reason(self) -> list[Request]:
+        """Wait until there is a reason for a cycle; return the requests that are one."""
+        while True:
+            self.turned = anyio.current_time()
+            wait = float("inf") if self.paused else max(0.0, self._due - self.turned)
+            with anyio.move_on_after(wait):
+                await self._wake.wait()
+            self._wake = anyio.Event()
+            requests, self._requests = self._requests, []
+            if requests or self.paused or self._changed_at is not None or anyio.current_time() >= self._due:
+                return requests
+
+    async def _settled(self) -> None:
+        """Wait until the files have been as they are for the settle time, or a burst has lasted too long."""
+        if self._changed_at is None or self._locations is None:
+            return
+        with anyio.move_on_after(self.settings.settle * BURST):
+            while True:
+                wait = self.settings.settle - age(await self._watch.look(self.name))
+                if not 0 < wait <= self.settings.settle:
+                    return
+                await anyio.sleep(wait)
+
+    async def _turn(self, requests: list[Request]) -> None:
+        """Run one cycle, and note how it ended."""
+        policy = self.settings.policy
+        if requests:
+            hold = policy.hold_unfinished and not any(each.include_unfinished for each in requests)
+            policy = replace(policy, insist=True, hold_unfinished=hold)
+        outcome: PairReport | SmtdError
+        changed, self._changed_at = self._changed_at, None
+        try:
+            outcome = await self._cycle(replace(self.settings, policy=policy))
+        except SmtdError as exc:
+            outcome = exc
+            self._changed_at = changed
+            self._failed(exc)
+        except Exception as exc:
+            # A defect of smtd's must not stop the other pairs; this one is tried again.
+            log.exception("pair %s: a defect in smtd", self.name)
+            outcome = SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
+            self._changed_at = changed
+            self._failed(outcome)
+        for request in requests:
+            request.outcome = outcome
+            request.done.set()
+
+    async def _cycle(self, settings: PairSettings) -> PairReport:
+        locations = await to_thread.run_sync(self._locate)
+        self._follow(locations)
+        report = await pairing.sync(
+            self._journal, self.name, locations, settings.policy, progress=self._progress, ended=self._ended
+        )
+        self._succeeded(report)
+        return report
+
+    def _follow(self, locations: Both[Location]) -> None:
+        """Watch the files of *locations*, which may be others than before."""
+        before = self._locations
+        if before is not None and before != locations:
+            for side in SIDES:
+                if before[side] != locations[side]:
+                    log.warning(
+                        "pair %s: its %s store is now %s (was %s)",
+                        *(self.name, side.value, locations[side], before[side]),
+                    )
+                    self._tell("store changed", side=side.value, location=str(locations[side]))
+        self._locations = locations
+        self._status.left.location, self._status.right.location = str(locations.left), str(locations.right)
+        files = [file for side in SIDES for file in (*locations[side].files, *locations[side].signposts)]
+        self._watch.put(self.name, files, self.changed)
+
+    async def _ended(self, pair: Pair) -> None:
+        """Take the files to be known as they are, unless somebody else wrote to them during the cycle."""
+        seen = await self._watch.look(self.name)
+        again = await to_thread.run_sync(self._locate)
+        self._watch.settle(self.name, seen)
+        if again != self._locations or not await cycle.is_settled(pair):
+            self._changed_at = anyio.current_time()
+
+    def _progress(self, phase: str, done: int, total: int) -> None:
+        self.turned = anyio.current_time()
+        self._enter("applying" if phase == "applying" else "scanning")
+        self._status.pending = total - done
+
+    def _succeeded(self, report: PairReport) -> None:
+        self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
+        self._report = report
+        status = self._status
+        moved = report.left.written + report.right.written
+        before = (status.conflicts, status.held, status.failed)
+        status.in_sync, status.pending, status.problem = report.in_sync, 0, None
+        status.conflicts, status.held = len(report.conflicts), len(report.held)
+        status.failed = len(report.failed)
+        for side, told in ((status.left, report.left), (status.right, report.right)):
+            side.records = told.records + told.grown
+        status.last_cycle = now()
+        if moved or before != (status.conflicts, status.held, status.failed):
+            left, right = (
+                {"created": side.created, "updated": side.updated, "deleted": side.deleted}
+                for side in (report.left, report.right)
+            )
+            self._tell(
+                "synced",
+                left=left,
+                right=right,
+                conflicts=status.conflicts,
+                held=status.held,
+                failed=status.failed,
+            )
+        self._polled = FASTER if moved else min(SLOWEST, max(1.0, self._polled * SLOWER))
+        self._due = anyio.current_time() + self._interval() * random.uniform(0.9, 1.1)
+        if self._changed_at is not None:
+            self._wake.set()
+        self._enter("paused" if self.paused else "idle")
+
+    def _interval(self) -> float:
+        """Return the seconds until the next cycle that nobody asked for."""
+        locations = self._locations
+        if locations is not None and all(locations[side].files for side in SIDES):
+            return max(SAFETY, self.settings.poll)
+        return self.settings.poll * self._polled
+
+    def _failed(self, exc: SmtdError) -> None:
+        self._status.problem = str(exc)
+        self._status.pending = 0
+        self._due = anyio.current_time() + next(self._pauses)
+        self._enter("offline" if isinstance(exc, StoreUnreachable) else "halted")
+
+    def _enter(self, state: State) -> None:
+        """Note the state; tell of it when a pair gets well or ill, and of nothing else."""
+        was, self._status.state = self._status.state, state
+        ill = ("offline", "halted")
+        if state in ill and was not in ill:
+            self._ill = True
+            log.warning("pair %s is %s: %s", self.name, state, self._status.problem)
+            self._tell(state, problem=self._status.problem)
+        elif state == "idle" and self._ill:
+            self._ill = False
+            log.info("pair %s is well again", self.name)
+            self._tell("recovered")
+
+    def _tell(self, what: str, **facts: object) -> None:
+        self._events.add(what, pair=self.name, **facts)

@@ -1,0 +1,50 @@
+"""One daemon a state directory, from its start to its end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+
+from smtd.daemon.daemon import Daemon, Surroundings
+from smtd.daemon.verbs import Verbs
+from smtd.errors import DaemonRuns, SmtdError
+from smtd.journal.journal import open_journal
+
+
+async def run(surroundings: Surroundings) -> None:
+    """Run the daemon until it is stopped by a signal or by the control socket.
+
+    Raises DaemonRuns if another one has the state directory or the socket, ConfigError for a
+    configuration with mistakes.
+    """
+    async with open_journal(surroundings.state) as journal:
+        with _alone(surroundings.state / "daemon.lock"):
+            errors: list[SmtdError] = []
+            async with anyio.create_task_group() as group:
+                daemon = Daemon(surroundings, journal, group)
+                try:
+                    await daemon.serve(Verbs(daemon))
+                except SmtdError as exc:
+                    errors.append(exc)  # the group would hand it on in a group of one
+                group.cancel_scope.cancel()
+            for error in errors:
+                raise error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of the state directory, which the kernel releases with the process."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DaemonRuns(f"another smtd runs in {path.parent}; stop it first") from None
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,81 @@
+"""What the configuration, and the pairs that were added while running, say of each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from smtd.config import Config, Pair, Store, seconds
+from smtd.engine.pair import Policy
+from smtd.errors import UsageError
+from smtd.merge.decide import Mode
+from smtd.merge.guards import DeletionLimit
+from smtd.merge.sides import Both
+
+
+@dataclass(frozen=True, slots=True)
+class PairSettings:
+    """One pair: the words for its stores, what the configuration says of them, and how it is kept.
+
+    *settle* and *poll* are seconds. Equal settings need no new start.
+    """
+
+    name: str
+    words: Both[str]
+    stores: Both[Store | None]
+    policy: Policy
+    settle: float
+    poll: float
+
+
+def of(config: Config, added: Mapping[str, Pair]) -> dict[str, PairSettings]:
+    """Return the settings of every pair, by name. Raises UsageError for what is not supported."""
+    doubled = sorted(config.pairs.keys() & added.keys())
+    if doubled:
+        raise UsageError(f"pair {doubled[0]} is in the configuration and was added, too: remove one of them")
+    return {name: _settings(name, pair, config) for name, pair in [*config.pairs.items(), *added.items()]}
+
+
+def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
+    if isinstance(pair.projects, dict):
+        raise UsageError(f"pair {name}: projects cannot be renamed yet; list their names")
+    if pair.conflicts != "ask":
+        raise UsageError(f"pair {name}: no rule can decide conflicts yet; leave out {pair.conflicts!r}")
+    words = Both(pair.left, pair.right)
+    stores = words.map(config.stores.get)
+    known = [store for store in (stores.left, stores.right) if store is not None]
+    default = Store(location="")
+    return PairSettings(
+        name,
+        words,
+        stores,
+        Policy(
+            projects=None if pair.projects is None else frozenset(pair.projects),
+            mode=Mode(pair.mode),
+            propagate_deletes=pair.deletes == "propagate",
+            hold_unfinished=pair.unfinished == "hold",
+            limit=DeletionLimit(pair.max_deletes.count, float(pair.max_deletes.share.rstrip("%")) / 100),
+            verify_within=min(seconds(store.verify_interval) for store in known or [default]),
+            insist=False,
+            stale_after=seconds(pair.stale_after),
+        ),
+        seconds(pair.settle),
+        min(seconds(store.poll_interval) for store in known or [default]),
+    )
+
+
+def encode(pairs: Mapping[str, Pair]) -> bytes:
+    """Return *pairs* as the file that keeps them."""
+    return msgspec.json.format(msgspec.json.encode(dict(pairs)), indent=2)
+
+
+def decode(data: bytes) -> dict[str, Pair]:
+    """Return the pairs in such a file. Raises UsageError if it is damaged."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, Pair])
+    except msgspec.MsgspecError as exc:
+        raise UsageError(
+            f"the file of added pairs is damaged ({exc}); remove it, and add them again"
+        ) from exc

@@ -1,0 +1,171 @@
+"""What the control socket can ask of the daemon; docs/control.md describes each verb."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any, TypeAlias
+
+import anyio
+import msgspec
+
+from smtd import __version__
+from smtd.config import Pair
+from smtd.daemon.daemon import Daemon
+from smtd.daemon.keeper import Keeper, Request
+from smtd.engine.report import PairReport, as_json
+from smtd.errors import SmtdError, UsageError
+from smtd.gather import gather
+
+Answers: TypeAlias = AsyncIterator[dict[str, Any]]
+Asked: TypeAlias = dict[str, Any]
+
+
+class Verbs:
+    """Answers requests to *daemon*."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._verbs: dict[str, Callable[[Asked], Answers]] = {
+            "status": self._status,
+            "sync now": self._sync_now,
+            "sync plan": self._sync_plan,
+            "pause": self._pause,
+            "resume": self._resume,
+            "pair add": self._pair_add,
+            "pair remove": self._pair_remove,
+            "pair list": self._pair_list,
+            "conflicts": partial(self._listed, "conflicts"),
+            "holds": partial(self._listed, "held"),
+            "events": self._events,
+            "reload": self._reload,
+            "stop": self._stop,
+        }
+
+    def __call__(self, asked: Asked) -> Answers:
+        verb = self._verbs.get(asked["verb"])
+        if verb is None:
+            raise UsageError(f"this daemon knows no verb {asked['verb']!r}; it is smtd {__version__}")
+        return verb(asked)
+
+    async def _status(self, asked: Asked) -> Answers:
+        yield {
+            "version": __version__,
+            "uptime_seconds": round(anyio.current_time() - self._daemon.began, 1),
+            "pairs": [msgspec.to_builtins(keeper.status) for keeper in self._chosen(asked)],
+        }
+
+    async def _sync_now(self, asked: Asked) -> Answers:
+        requests = []
+        for keeper in self._chosen(asked):
+            request = Request(include_unfinished=bool(asked.get("include_unfinished")))
+            keeper.request(request)
+            requests.append((keeper.name, request.result))
+        yield await _results(requests)
+
+    async def _sync_plan(self, asked: Asked) -> Answers:
+        yield await _results(
+            [(keeper.name, partial(self._daemon.plan, keeper)) for keeper in self._chosen(asked)]
+        )
+
+    async def _pause(self, asked: Asked) -> Answers:
+        for keeper in self._chosen(asked, must_name=True):
+            keeper.pause()
+        yield {}
+
+    async def _resume(self, asked: Asked) -> Answers:
+        for keeper in self._chosen(asked, must_name=True):
+            keeper.resume()
+        yield {}
+
+    async def _pair_add(self, asked: Asked) -> Answers:
+        name = asked.get("name")
+        try:
+            pair = msgspec.convert(asked.get("pair"), Pair)
+        except msgspec.ValidationError as exc:
+            raise UsageError(f"this is no pair: {exc}") from exc
+        if not isinstance(name, str) or not name:
+            raise UsageError("a pair needs a name")
+        for word in (pair.left, pair.right):
+            if "@" in word.partition("://")[2].partition("/")[0]:
+                raise UsageError("smtd keeps no passwords: put the store into the configuration, and name it")
+        await self._daemon.add(name, pair)
+        yield {}
+
+    async def _pair_remove(self, asked: Asked) -> Answers:
+        await self._daemon.remove(str(asked.get("name")))
+        yield {}
+
+    async def _pair_list(self, asked: Asked) -> Answers:
+        yield {
+            "pairs": [
+                {
+                    "pair": keeper.name,
+                    "left": keeper.status.left.location,
+                    "right": keeper.status.right.location,
+                    "mode": keeper.settings.policy.mode.value,
+                    "added": keeper.name in self._daemon.added,
+                }
+                for keeper in self._daemon.keepers
+            ]
+        }
+
+    async def _listed(self, what: str, asked: Asked) -> Answers:
+        found = [
+            {"pair": keeper.name, **msgspec.to_builtins(each)}
+            for keeper in self._chosen(asked)
+            if keeper.report is not None
+            for each in getattr(keeper.report, what)
+        ]
+        yield {"conflicts" if what == "conflicts" else "holds": found}
+
+    async def _events(self, asked: Asked) -> Answers:
+        since = asked.get("since", 0)
+        if not isinstance(since, int):
+            raise UsageError("the number of an event is a whole number")
+        async for event in self._daemon.events.since(since, follow=bool(asked.get("follow"))):
+            yield event
+
+    async def _reload(self, asked: Asked) -> Answers:
+        yield await self._daemon.reload()
+
+    async def _stop(self, asked: Asked) -> Answers:
+        yield {}
+        self._daemon.stop()
+
+    def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Keeper]:
+        """Return the keepers of the pairs that were named, or all; names may be globs."""
+        names = asked.get("pairs") or ([] if must_name else ["*"])
+        if not isinstance(names, list) or not names:
+            raise UsageError("name the pairs; '*' is all of them")
+        chosen: dict[str, Keeper] = {}
+        for name in map(str, names):
+            found = {one.name: one for one in self._daemon.keepers if fnmatchcase(one.name, name)}
+            if not found and name != "*":
+                raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
+            chosen |= found
+        return list(chosen.values())
+
+
+async def _results(calls: list[tuple[str, Callable[[], Any]]]) -> dict[str, Any]:
+    """Return the JSON of a sync, with the errors of the pairs that had no cycle."""
+    began = time.monotonic()
+
+    async def caught(call: Callable[[], Any]) -> PairReport | SmtdError:
+        try:
+            report: PairReport = await call()
+        except SmtdError as exc:
+            return exc
+        return report
+
+    found = await gather([partial(caught, call) for _, call in calls])
+    reports = [each for each in found if isinstance(each, PairReport)]
+    errors = [
+        {"pair": name, "error": str(each), "code": each.exit_code}
+        for (name, _), each in zip(calls, found, strict=True)
+        if isinstance(each, SmtdError)
+    ]
+    told = as_json(time.monotonic() - began, reports)
+    return {**told, "ok": told["ok"] and not errors, "errors": errors}

@@ -1,0 +1,44 @@
+"""Tell systemd how the service is (sd_notify(3)); without systemd nothing is told."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+
+class Notifier:
+    """Sends states to the datagram socket at *address* (None: nowhere)."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = None if not address else f"\0{address[1:]}" if address.startswith("@") else address
+
+    def tell(self, **states: str) -> None:
+        """Send *states*, such as READY="1"; a systemd that does not listen is no error."""
+        if self._address is None:
+            return
+        text = "\n".join(f"{name}={value}" for name, value in states.items())
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+            datagrams.setblocking(False)
+            datagrams.connect(self._address)
+            datagrams.send(text.encode())
+
+    def ready(self) -> None:
+        """All pairs are loaded and the control socket answers."""
+        self.tell(READY="1")
+
+    def reloading(self) -> None:
+        """The configuration is being read again; `ready` ends it."""
+        self.tell(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self.tell(STATUS=text)
+
+    def alive(self) -> None:
+        """Feed the watchdog."""
+        self.tell(WATCHDOG="1")
+
+    def stopping(self) -> None:
+        """The end has begun."""
+        self.tell(STOPPING="1")

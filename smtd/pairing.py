@@ -1,0 +1,89 @@
+"""Open the two stores of a pair for one cycle, and see whether they are the ones they were."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+from anyio import to_thread
+
+from smtd.engine import cycle
+from smtd.engine.apply import Progress
+from smtd.engine.pair import Pair, Policy
+from smtd.engine.report import PairReport
+from smtd.errors import StoreUnreachable
+from smtd.journal.journal import Journal
+from smtd.merge.sides import SIDES, Both
+from smtd.stores.locations import Location
+from smtd.stores.registry import open_store
+
+
+@asynccontextmanager
+async def open_pair(
+    journal: Journal, name: str, locations: Both[Location], policy: Policy
+) -> AsyncIterator[Pair]:
+    """Give the pair of the stores at *locations*, and keep other processes off it.
+
+    Raises StoreUnreachable if a store is missing that was synced before: what is not there deletes
+    nothing.
+    """
+    async with (
+        journal.pair(locations.left.identity, locations.right.identity) as known,
+        open_store(locations.left) as left,
+        open_store(locations.right) as right,
+    ):
+        if await known.has_agreed():
+            for side in SIDES:
+                if await to_thread.run_sync(locations[side].is_missing):
+                    raise StoreUnreachable(
+                        f"{locations[side]} is missing, though it was synced before; bring it back, or sync"
+                        " with another --state to fill a new store"
+                    )
+        before = await known.files()
+        now = await _files(locations)
+        replaced = frozenset(side for side in SIDES if before[side] and now[side] != before[side])
+        yield Pair(name, Both(left, right), known, policy, replaced)
+
+
+async def _nothing(pair: Pair) -> None:
+    """Do nothing more."""
+
+
+async def sync(
+    journal: Journal,
+    name: str,
+    locations: Both[Location],
+    policy: Policy,
+    *,
+    dry_run: bool = False,
+    progress: Progress = cycle.no_progress,
+    ended: Callable[[Pair], Awaitable[None]] = _nothing,
+) -> PairReport:
+    """Run one cycle of the pair of the stores at *locations*, known in this order or the other.
+
+    *ended* is called after it, with the pair still open. Raises as `cycle.run` and `open_pair` do.
+    """
+    left, right = locations.left.identity, locations.right.identity
+    if not await journal.knows(left, right) and await journal.knows(right, left):
+        flipped = replace(policy, mode=policy.mode.flipped)
+        report = await sync(
+            journal, name, locations.swapped, flipped, dry_run=dry_run, progress=progress, ended=ended
+        )
+        return report.swapped
+    async with open_pair(journal, name, locations, policy) as pair:
+        report = await cycle.run(pair, dry_run=dry_run, progress=progress)
+        if not dry_run:
+            await pair.journal.set_files(await _files(locations))
+        await ended(pair)
+        return report
+
+
+async def _files(locations: Both[Location]) -> Both[str]:
+    """Return what tells the file of each store from another of the same name (empty: nothing does)."""
+    return Both(*[await to_thread.run_sync(partial(_file, locations[side])) for side in SIDES])
+
+
+def _file(location: Location) -> str:
+    return location.file

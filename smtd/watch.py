@@ -1,0 +1,143 @@
+"""Notice that files changed: by the kernel's word where it gives one, else by looking.
+
+An event is a hint, and only makes us look; what counts is how the files look. Writes by memory map
+(gdbm) and those of other machines raise none: so everything is looked at every second, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+from watchfiles import awatch
+
+from smtd.signature import Signature, signature
+
+#: Seconds between two looks at all files.
+POLL = 1.0
+#: Milliseconds for which the kernel's events are gathered, and between two looks at them.
+_GATHERED, _STEP = 50, 20
+
+
+@dataclass(slots=True)
+class Watched:
+    """Files that belong together, how they looked when *changed* was last called or all was well."""
+
+    paths: tuple[Path, ...]
+    changed: Callable[[], None]
+    seen: Signature | None = None
+
+    def look(self) -> Signature:
+        """Return how the files look now. Blocks."""
+        return look(self.paths)
+
+
+def look(paths: Iterable[Path]) -> Signature:
+    """Return how files look; an empty one looks as if it were not there. Blocks.
+
+    SQLite makes an empty write-ahead log for whoever only reads.
+    """
+    return tuple(None if found is None or found[2] == 0 else found for found in signature(paths))
+
+
+class Watch:
+    """Calls whoever is concerned when watched files look otherwise than they were seen last."""
+
+    def __init__(self) -> None:
+        self._watched: dict[str, Watched] = {}
+        self._again = anyio.Event()
+
+    def put(self, name: str, paths: Iterable[Path], changed: Callable[[], None]) -> None:
+        """Watch *paths* under *name* from now on, in place of those that it had."""
+        files = tuple(paths)
+        held = self._watched.get(name)
+        if held is None or held.paths != files:
+            self._watched[name] = Watched(files, changed)
+            self._again.set()
+
+    def remove(self, name: str) -> None:
+        """Watch nothing under *name* any more."""
+        if self._watched.pop(name, None) is not None:
+            self._again.set()
+
+    async def look(self, name: str) -> Signature:
+        """Return how the files of *name* look now."""
+        return await to_thread.run_sync(self._watched[name].look)
+
+    def settle(self, name: str, seen: Signature) -> None:
+        """Take it that *seen* is known of *name*: it is called when its files look otherwise."""
+        self._watched[name].seen = seen
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._poll)
+            group.start_soon(self._listen)
+
+    async def _poll(self) -> None:
+        while True:
+            await self._compare()
+            await anyio.sleep(POLL)
+
+    async def _listen(self) -> None:
+        """Let the kernel tell of changes in the nearest directories that are there."""
+        while True:
+            self._again = anyio.Event()
+            directories = await to_thread.run_sync(self._directories)
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._until_other, directories, scope)
+                    if directories:
+                        await self._follow([path for path, *_ in directories])
+                    await anyio.sleep_forever()
+
+    async def _follow(self, directories: list[str]) -> None:
+        try:
+            async for _ in awatch(
+                *directories,
+                watch_filter=None,
+                debounce=_GATHERED,
+                step=_STEP,
+                rust_timeout=1000,
+                recursive=False,
+                ignore_permission_denied=True,
+            ):
+                await self._compare()
+        except (OSError, RuntimeError):
+            return  # a directory is gone, or there are more than the kernel watches: looking will do
+
+    async def _until_other(self, directories: list[tuple[str, int, int]], scope: anyio.CancelScope) -> None:
+        """End *scope* when there are other directories to follow."""
+        while True:
+            with anyio.move_on_after(POLL):
+                await self._again.wait()
+            if self._again.is_set() or await to_thread.run_sync(self._directories) != directories:
+                scope.cancel()
+                return
+
+    def _directories(self) -> list[tuple[str, int, int]]:
+        """Return the directories of all files, or of those that are missing the nearest above; each
+        with what tells it from another one of that name."""
+        found = {}
+        for watched in list(self._watched.values()):
+            for path in watched.paths:
+                for parent in path.parents:
+                    try:
+                        state = os.stat(parent)
+                    except OSError:
+                        continue
+                    found[str(parent)] = (state.st_dev, state.st_ino)
+                    break
+        return sorted((name, *state) for name, state in found.items())
+
+    async def _compare(self) -> None:
+        watched = list(self._watched.values())
+        looks = await to_thread.run_sync(lambda: [each.look() for each in watched])
+        for each, seen in zip(watched, looks, strict=True):
+            known, each.seen = each.seen, seen
+            if known is not None and known != seen:
+                each.changed()

@@ -1,0 +1,191 @@
+"""A real daemon process, and `smtd-ctl` as a person or a script would use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.command import Answer, Smtd
+
+Event = dict[str, Any]
+#: Seconds after which a test gives up waiting for what should take less than one.
+PATIENCE = 60.0
+
+
+class DaemonProcess:
+    """`smtd run` with the configuration *text*, and a state of its own."""
+
+    def __init__(self, directory: Path, text: str = "") -> None:
+        self.directory = directory
+        self.config = directory / "config.toml"
+        self.config.write_text(text, "utf-8")
+        self.log = directory / "daemon.log"
+        self._smtd = Smtd(directory)
+        # A socket's path must be short.
+        self._short = Path(f"/tmp/smtd-{os.getpid()}-{id(self):x}")
+        self._short.mkdir(mode=0o700)
+        self.socket = self._short / "control.sock"
+        self.told: list[str] = []
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(self._short / "notify"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def state(self) -> Path:
+        """Its state directory."""
+        return self._smtd.home / "smtd"
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """Return the environment of its commands."""
+        return {**self._smtd.variables(), "SMTD_SOCKET": str(self.socket), **more}
+
+    def start(self, *, ready: bool = True, **environment: str) -> None:
+        """Start it; with *ready* wait until it tells systemd that it is."""
+        notify = {"NOTIFY_SOCKET": str(self._short / "notify")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "smtd", "-c", str(self.config), "run"],
+                cwd=self.directory,
+                env=self.variables(**notify, **environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        if ready:
+            self.wait_told("READY=1")
+
+    def wait_told(self, line: str) -> None:
+        """Wait until it has told systemd *line* once more than before."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise AssertionError(f"it ended:\n{self.log.read_text('utf-8')}")
+            if select.select([self._notify], [], [], 0.1)[0]:
+                lines = self._notify.recv(4096).decode().splitlines()
+                self.told += lines
+                if line in lines:
+                    return
+        raise AssertionError(f"it never told {line}, but {self.told}:\n{self.log.read_text('utf-8')}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self, within: float = PATIENCE) -> int:
+        """Wait for its end; return the exit code."""
+        assert self._process is not None
+        return self._process.wait(within)
+
+    def ctl(self, *words: str | Path) -> Answer:
+        """Run `smtd-ctl` with *words*."""
+        done = subprocess.run(
+            [sys.executable, "-m", "smtd.cli.ctl", *map(str, words)],
+            cwd=self.directory,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def sync(self, *words: str | Path) -> dict[str, Any]:
+        """Run `smtd-ctl sync now --json`, and return what it says of one pair."""
+        return self.ctl("sync", "now", "--json", *words).pair
+
+    def status(self, name: str = "pair") -> dict[str, Any]:
+        """Return the status of a pair."""
+        (pair,) = self.ctl("status", "--json", name).json["pairs"]
+        return dict(pair)
+
+    def events(self, *words: str) -> list[Event]:
+        """Return what happened so far."""
+        return [json.loads(line) for line in self.ctl("events", *words).out.splitlines()]
+
+    def wait_event(self, fits: Callable[[Event], bool], after: int = 0) -> Event:
+        """Follow the events after number *after* until one fits, and return it."""
+        follower = subprocess.Popen(
+            [sys.executable, "-m", "smtd.cli.ctl", "events", "--follow", "--since", str(after)],
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # so that select sees every line
+        )
+        seen = []
+        deadline = time.monotonic() + PATIENCE
+        try:
+            assert follower.stdout
+            while select.select([follower.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                line = follower.stdout.readline()
+                if not line:
+                    break
+                seen.append(json.loads(line))
+                if fits(seen[-1]):
+                    return dict(seen[-1])
+        finally:
+            follower.kill()
+            follower.communicate()
+        raise AssertionError(f"no event fits: {seen}\n{self.log.read_text('utf-8')}")
+
+    def close(self) -> None:
+        """End it, however it is, and clean up."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._notify.close()
+        for file in self._short.iterdir():
+            file.unlink()
+        self._short.rmdir()
+
+    def mode(self) -> str:
+        """Return the mode of its socket, as ls shows it."""
+        return stat.filemode(self.socket.stat().st_mode)
+
+
+@contextmanager
+def daemon_process(directory: Path, text: str, *, start: bool = True) -> Iterator[DaemonProcess]:
+    """Give a daemon with the configuration *text*, started unless it is not to be."""
+    made = DaemonProcess(directory, text)
+    try:
+        if start:
+            made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def pair_of(left: str | Path, right: str | Path, **more: str) -> str:
+    """Return a configuration with one pair, called pair."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in more.items()]
+    return "\n".join(
+        [
+            "[stores.left]",
+            f"location = {json.dumps(str(left))}",
+            "[stores.right]",
+            f"location = {json.dumps(str(right))}",
+            "[pairs.pair]",
+            'left = "left"',
+            'right = "right"',
+            *lines,
+            "",
+        ]
+    )
+
+
+def synced(event: Event) -> bool:
+    """Say whether an event tells of a cycle that did something."""
+    return bool(event["event"] == "synced")

@@ -1,0 +1,367 @@
+"""A real daemon process: its start and end, its socket, and every verb of `smtd-ctl`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import anyio
+import pytest
+
+from smtd.records.record import Key, Record
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, RUNNING, full, record
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
+
+
+def put(path: Path, *records: Record) -> None:
+    """Write new records into the SQLite store at *path*, as another program would."""
+
+    async def write() -> None:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            await store.write([Change(Key(PROJECT, one.label), one, None) for one in records])
+
+    anyio.run(write)
+
+
+def labels(path: Path) -> set[str]:
+    """Return the labels in the SQLite store at *path*."""
+
+    async def read() -> set[str]:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            return {of.label for of in (await store.scan()).digests}
+
+    return anyio.run(read)
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    path = tmp_path / "left.sqlite"
+    put(path, full("run"))
+    return path
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Path:
+    return tmp_path / "right.sqlite"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, left: Path, right: Path) -> Iterator[DaemonProcess]:
+    with daemon_process(tmp_path, pair_of(left, right)) as made:
+        yield made
+
+
+def test_change_is_carried_when_it_happens(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """Nobody asks for anything, and each side gets what the other has."""
+    first = daemon.wait_event(synced)
+    assert first["right"]["created"] == 1
+    put(right, full("there"))
+
+    second = daemon.wait_event(synced, after=first["id"])
+
+    assert (second["left"]["created"], second["right"]["created"]) == (1, 0)
+    assert labels(left) == labels(right) == {"run", "there"}
+    assert [event["id"] for event in daemon.events()] == [1, 2, 3]
+
+
+def test_own_writes_wake_nobody(daemon: DaemonProcess, left: Path) -> None:
+    """After a cycle that wrote, the next one is for the next change, or for the time."""
+    first = daemon.wait_event(synced)
+    before = daemon.status()["last_cycle"]
+    put(left, full("more"))
+    daemon.wait_event(synced, after=first["id"])
+    during = daemon.status()
+
+    after = daemon.status()
+
+    assert during["last_cycle"] > before
+    assert during["last_cycle"] == after["last_cycle"]
+    assert (after["state"], after["in_sync"], after["lag_seconds"]) == ("idle", 2, 0.0)
+
+
+def test_socket_is_its_users_alone_and_goes_with_the_daemon(daemon: DaemonProcess) -> None:
+    """Nobody else may connect, and nothing is left at the end."""
+    assert daemon.mode() == "srw-------"
+    assert "READY=1" in daemon.told
+
+    daemon.signal(signal.SIGTERM)
+
+    assert daemon.ended(3.0) == 0
+    assert not daemon.socket.exists()
+
+
+def test_stop(daemon: DaemonProcess) -> None:
+    """`smtd-ctl stop` ends it; then no daemon answers."""
+    assert daemon.ctl("stop").code == 0
+
+    assert daemon.ended() == 0
+    answer = daemon.ctl("status")
+    assert (answer.code, answer.out) == (3, "")
+    assert "no daemon answers at" in answer.err
+    assert "start it with smtd run" in answer.err
+
+
+def test_status(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """A table for people, an object for scripts."""
+    daemon.wait_event(synced)
+
+    table = daemon.ctl("status")
+    found = daemon.ctl("status", "--json").json
+
+    heading, row = table.out.splitlines()
+    assert (table.code, table.err) == (0, "")
+    assert heading.split() == [
+        "pair",
+        "state",
+        "left",
+        "right",
+        "in",
+        "sync",
+        "pending",
+        "conflicts",
+        "held",
+        "failed",
+        "lag",
+    ]
+    assert row.split()[:2] == ["pair", "idle"]
+    assert f"{left} (1)" in row
+    assert found.keys() == {"version", "uptime_seconds", "pairs"}
+    (pair,) = found["pairs"]
+    assert pair["left"] == {"location": str(left), "records": 1}
+    assert pair["right"] == {"location": str(right), "records": 1}
+    assert pair.keys() == {
+        *("pair", "state", "left", "right", "in_sync", "pending", "conflicts", "held", "failed"),
+        *("lag_seconds", "last_cycle", "next_cycle", "problem"),
+    }
+
+
+def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> None:
+    """What it returns is what has been done."""
+    daemon.wait_event(synced)
+    put(left, full("more"))
+
+    pair = daemon.sync()
+
+    assert (pair["ok"], pair["in_sync"]) == (True, 2)
+    assert daemon.ctl("sync", "now", "pair").code == 0
+    answer = daemon.ctl("sync", "now", "nobody")
+    assert (answer.code, answer.err) == (
+        2,
+        "smtd-ctl: there is no pair nobody; smtd-ctl pair list names them\n",
+    )
+
+
+def test_plan_tells_and_does_nothing(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """What the next cycle of a paused pair would do."""
+    daemon.wait_event(synced)
+    assert daemon.ctl("pause", "pair").code == 0
+    put(left, full("more"))
+
+    answer = daemon.ctl("sync", "plan")
+    planned = daemon.ctl("sync", "plan", "--json").pair
+
+    assert f"pair: right {right}  would be: 1 created" in answer.out
+    assert planned["right"]["created"] == 1
+    assert labels(right) == {"run"}
+    assert daemon.status()["state"] == "paused"
+    assert daemon.ctl("resume", "pair").code == 0
+    daemon.wait_event(lambda event: synced(event) and event["id"] > 2)
+    assert labels(right) == {"run", "more"}
+
+
+def test_run_that_goes_on_is_held_until_somebody_asks(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """A record of a run that is not over waits, and says so."""
+    daemon.wait_event(synced)
+    put(left, record("running", tags=RUNNING, timestamp=datetime.now(timezone.utc)))
+
+    assert daemon.ctl("sync", "now").code == 1
+    holds = daemon.ctl("holds", "--json")
+    assert [(each["label"], each["reason"]) for each in holds.json["holds"]] == [("running", "running")]
+    assert holds.code == 1
+    assert "running: running; it is carried when its run is over" in daemon.ctl("holds").out
+    assert daemon.ctl("sync", "now", "--include-unfinished").code == 0
+
+    assert labels(right) == {"run", "running"}
+
+
+def test_killed_run_travels_after_a_while(tmp_path: Path, left: Path, right: Path) -> None:
+    """A run that began long ago and never ended is taken to have been killed."""
+    put(left, record("killed", tags=RUNNING))
+    with daemon_process(tmp_path, pair_of(left, right, stale_after="1d")) as daemon:
+        assert daemon.wait_event(synced)["right"]["created"] == 2
+
+    assert labels(right) == {"run", "killed"}
+
+
+def test_pairs_are_added_and_removed_while_it_runs(daemon: DaemonProcess, tmp_path: Path, left: Path) -> None:
+    """An added pair lives through a restart; those of the file are the file's."""
+    other = tmp_path / "other.sqlite"
+    assert daemon.ctl("pair", "add", "more", left, other).code == 0
+    daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
+    assert labels(other) == {"run"}
+    again = daemon.ctl("pair", "add", "more", left, other)
+    assert (again.code, "there is a pair more already" in again.err) == (2, True)
+    daemon.ctl("stop")
+    daemon.ended()
+    daemon.start()
+
+    listed = daemon.ctl("pair", "list", "--json").json["pairs"]
+
+    assert [(pair["pair"], pair["added"]) for pair in listed] == [("more", True), ("pair", False)]
+    assert "(added)" in daemon.ctl("pair", "list").out
+    assert daemon.ctl("pair", "remove", "more").code == 0
+    assert [pair["pair"] for pair in daemon.ctl("pair", "list", "--json").json["pairs"]] == ["pair"]
+    answer = daemon.ctl("pair", "remove", "pair")
+    assert (answer.code, "in the configuration: remove it there" in answer.err) == (2, True)
+    secret = daemon.ctl("pair", "add", "secret", left, "https://ada:s3cret@lab.example/records/")
+    assert (secret.code, "smtd keeps no passwords" in secret.err) == (2, True)
+
+
+def test_reload_disturbs_nothing_that_stayed(daemon: DaemonProcess, tmp_path: Path, left: Path) -> None:
+    """By SIGHUP or by `smtd-ctl reload`; a file with mistakes changes nothing."""
+    daemon.wait_event(synced)
+    before = daemon.status()["last_cycle"]
+    text = daemon.config.read_text("utf-8")
+    stores = f'[stores.more]\nlocation = "{tmp_path / "more.sqlite"}"\n'
+    more = f'{stores}[pairs.more]\nleft = "left"\nright = "more"\n'
+    daemon.config.write_text(text + more, "utf-8")
+
+    assert daemon.ctl("reload").out == "added: more\n"
+
+    daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
+    assert daemon.status()["last_cycle"] == before
+    daemon.config.write_text(text + more.replace("right", "rihgt"), "utf-8")
+    answer = daemon.ctl("reload")
+    assert (answer.code, "unknown key 'rihgt', did you mean 'right'?" in answer.err) == (2, True)
+    daemon.signal(signal.SIGHUP)
+    event = daemon.wait_event(lambda event: event["event"] == "not reloaded")
+    assert "rihgt" in event["problem"]
+    assert len(daemon.ctl("status", "--json").json["pairs"]) == 2
+    daemon.config.write_text(text, "utf-8")
+    daemon.signal(signal.SIGHUP)
+    event = daemon.wait_event(lambda event: event["event"] == "reloaded", after=event["id"])
+    assert event["removed"] == ["more"]
+    daemon.wait_told("RELOADING=1")
+
+
+def test_store_that_goes_and_comes_back(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """Offline is a state; the other pairs and the verbs go on, and nothing is deleted."""
+    first = daemon.wait_event(synced)
+    away = left.with_suffix(".away")
+    left.rename(away)
+    offline = daemon.wait_event(lambda event: event["event"] == "offline", after=first["id"])
+    assert "is missing, though it was synced before" in offline["problem"]
+    assert daemon.status()["state"] == "offline"
+    assert daemon.ctl("status").code == 1
+    assert daemon.ctl("sync", "now").code == 4
+    put(right, full("meanwhile"))
+
+    away.rename(left)
+
+    daemon.wait_event(lambda event: event["event"] == "recovered", after=offline["id"])
+    assert labels(left) == labels(right) == {"run", "meanwhile"}
+
+
+def test_broken_pair_stops_no_other(tmp_path: Path, left: Path, right: Path) -> None:
+    """What a person must mend is told, with the reason, and the others go on."""
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(b"no database at all, and no shelf either")
+    text = pair_of(left, right)
+    text += f'[stores.broken]\nlocation = "{broken}"\n[pairs.broken]\nleft = "left"\nright = "broken"\n'
+    with daemon_process(tmp_path, text) as daemon:
+        daemon.wait_event(lambda event: event["event"] == "halted" and event["pair"] == "broken")
+        daemon.wait_event(synced)
+
+        assert daemon.status("broken")["state"] == "halted"
+        assert "is no record store" in daemon.status("broken")["problem"]
+        assert daemon.status("pair")["state"] == "idle"
+    assert broken.read_bytes().startswith(b"no database")
+
+
+def test_second_daemon_says_so_and_ends(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """One state directory has one daemon; the one that is there goes on."""
+    answer = daemon._smtd("-c", daemon.config, "run")
+
+    assert answer.code == 2
+    assert "another smtd runs in" in answer.err
+    assert daemon.ctl("status").code == 0
+
+
+def test_socket_of_the_dead_is_replaced_and_that_of_the_living_respected(
+    daemon: DaemonProcess, tmp_path: Path, left: Path, right: Path
+) -> None:
+    """A socket file of a daemon that was killed is no obstacle."""
+    daemon.wait_event(synced)
+    daemon.signal(signal.SIGKILL)
+    assert daemon.ended() == -signal.SIGKILL
+    assert daemon.socket.exists()
+    put(left, full("meanwhile"))
+
+    daemon.start()
+
+    daemon.wait_event(synced)
+    assert labels(right) == {"run", "meanwhile"}
+    other = tmp_path / "other"
+    other.mkdir()
+    with daemon_process(other, "", start=False) as second:
+        answer = second._smtd("-c", second.config, "run", "--socket", daemon.socket)
+    assert answer.code == 2
+    assert f"another smtd answers at {daemon.socket}" in answer.err
+    assert daemon.ctl("status").code == 0
+
+
+def test_configuration_with_mistakes_starts_nothing(tmp_path: Path) -> None:
+    """All mistakes at once, and exit code 2."""
+    with daemon_process(
+        tmp_path, '[daemon]\nstat_dir = "x"\n[pairs.one]\nleft = "a"\n', start=False
+    ) as daemon:
+        answer = daemon._smtd("-c", daemon.config, "run")
+
+    assert answer.code == 2
+    assert "did you mean 'state_dir'?" in answer.err
+    assert "it needs a right" in answer.err
+
+
+def test_sigterm_in_the_middle_of_a_cycle(tmp_path: Path, left: Path, right: Path) -> None:
+    """It ends at once, and the next start finishes what was begun."""
+    put(left, *(full(f"run-{number}", stdout_stderr="x" * 20_000) for number in range(1000)))
+    with daemon_process(tmp_path, pair_of(left, right)) as daemon:
+        while daemon.status()["state"] == "starting":
+            pass
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended(3.0) == 0
+        daemon.start()
+        assert daemon.sync()["in_sync"] == 1001
+    assert labels(left) == labels(right)
+    assert len(labels(right)) == 1001
+
+
+def test_many_clients_at_once_and_bad_ones(daemon: DaemonProcess) -> None:
+    """Who sends nonsense, too much or nothing gets a sentence, and keeps nobody waiting."""
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+    for each in silent:
+        each.connect(str(daemon.socket))
+
+    def ask(request: bytes) -> dict[str, object]:
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.connect(str(daemon.socket))
+            asked.sendall(request)
+            with asked.makefile("rb") as answers:
+                found: dict[str, object] = json.loads(answers.readline())
+                return found
+
+    assert ask(b'{"verb": "status"}\n')["ok"] is True
+    for bad in (b"nonsense\n", b"[1]\n", b'{"verb": 5}\n', b'{"verb": "dance"}\n', b"{" * 10_000 + b"\n"):
+        answer = ask(bad)
+        assert (answer["ok"], answer["code"]) == (False, 2)
+    assert "larger than" in str(ask(b"x" * 70_000 + b"\n")["error"])
+    for each in silent:
+        each.close()
+    assert daemon.ctl("status").code == 0

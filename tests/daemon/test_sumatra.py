@@ -1,0 +1,161 @@
+"""Real `smt` works in a project while the daemon mirrors it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.process import DaemonProcess, Event, daemon_process, synced
+from tests.peers.environments import Environment
+from tests.peers.project import SumatraProject
+from tests.peers.server import PASSWORD, SumatraServer
+
+
+@pytest.fixture
+def project(django_environment: Environment, tmp_path: Path) -> SumatraProject:
+    """A project with an SQLite store, as smt init makes it."""
+    made = SumatraProject(tmp_path / "MyProject", django_environment)
+    made.init("MyProject")
+    return made
+
+
+def configuration(project: SumatraProject, tmp_path: Path, server: SumatraServer) -> str:
+    """Return a configuration that mirrors the project to a file and to a server."""
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD, "utf-8")
+    stores = {
+        "laptop": {"location": str(project.directory)},
+        "file": {"location": str(tmp_path / "mirror.sqlite")},
+        "lab": {
+            "location": server.url,
+            "username": "ada",
+            "password_file": str(secret),
+            "poll_interval": "200ms",
+            "verify_interval": "1s",
+        },
+    }
+    lines = []
+    for name, keys in stores.items():
+        lines += [f"[stores.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    for name in ("file", "lab"):
+        lines += [f"[pairs.{name}]", 'left = "laptop"', f'right = "{name}"', 'projects = ["MyProject"]']
+    return "\n".join(lines)
+
+
+def recovered(name: str, event: Event) -> bool:
+    """Say whether *event* tells that a pair is well again."""
+    return bool(event["event"] == "recovered" and event["pair"] == name)
+
+
+class Mirrors:
+    """What the daemon tells of the two mirrors of one project."""
+
+    def __init__(self, daemon: DaemonProcess) -> None:
+        self._daemon = daemon
+        self._last = dict.fromkeys(("file", "lab"), 0)
+
+    def wait(self, side: str, **counts: int) -> None:
+        """Wait until both mirrors have had cycles that did *counts* to *side*, all together."""
+        for name in self._last:
+            left = dict(counts)
+
+            def done(event: Event, name: str = name, left: dict[str, int] = left) -> bool:
+                if synced(event) and event["pair"] == name:
+                    for what in left:
+                        left[what] -= event[side][what]
+                return not any(left.values())
+
+            self._last[name] = self._daemon.wait_event(done, self._last[name])["id"]
+
+
+def test_a_working_day_is_mirrored_to_a_file_and_to_a_server(
+    project: SumatraProject, server: SumatraServer, tmp_path: Path
+) -> None:
+    """Runs arrive once and whole; comments, tags and deletions follow; edits there come back."""
+    with daemon_process(tmp_path, configuration(project, tmp_path, server)) as daemon:
+        mirrors = Mirrors(daemon)
+        for label in ("one", "two", "three"):
+            project.run(label=label)
+        mirrors.wait("right", created=3)
+        project.comment("one", "as expected")
+        project.tag("figure", "two")
+        mirrors.wait("right", updated=2)
+        project.delete("three")
+        mirrors.wait("right", deleted=1)
+        server.run("UPDATE django_store_record SET reason = 'asked by a reviewer' WHERE label = 'two'")
+        came_back = daemon.wait_event(
+            lambda event: synced(event) and event["pair"] == "lab" and event["left"]["updated"] == 1
+        )
+        daemon.wait_event(
+            lambda event: synced(event) and event["pair"] == "file" and event["right"]["updated"] == 1,
+            came_back["id"] - 1,
+        )
+        status = daemon.ctl("status", "--json").json
+
+    assert [pair["state"] for pair in status["pairs"]] == ["idle", "idle"]
+    records = project.records()
+    assert sorted(records) == ["one", "two"]
+    assert records["one"]["outcome"] == "as expected"
+    assert "figure" in records["two"]["tags"]
+    assert records["two"]["reason"] == "asked by a reviewer"
+    assert records["one"]["duration"] is not None
+    shown = server.run("SELECT label, outcome, reason, duration FROM django_store_record ORDER BY label")
+    assert [(label, outcome, reason) for label, outcome, reason, _ in shown] == [
+        ("one", "as expected", ""),
+        ("two", "", "asked by a reviewer"),
+    ]
+    assert all(duration for *_, duration in shown)
+
+
+def test_record_store_that_is_moved_away_and_made_anew(
+    project: SumatraProject, server: SumatraServer, tmp_path: Path
+) -> None:
+    """The mirror keeps all, and fills the new store."""
+    with daemon_process(tmp_path, configuration(project, tmp_path, server)) as daemon:
+        mirrors = Mirrors(daemon)
+        for label in ("one", "two", "three"):
+            project.run(label=label)
+        mirrors.wait("right", created=3)
+
+        project.smt_directory.rename(project.directory / ".smt_orig")
+        daemon.wait_event(lambda event: event["event"] == "offline" and event["pair"] == "file")
+        project.init("MyProject")
+        for name in ("file", "lab"):
+            daemon.wait_event(
+                lambda event, name=name: event["event"] == "recovered" and event["pair"] == name
+            )
+        for name in ("file", "lab"):
+            report = daemon.sync(name)
+            assert (report["ok"], report["in_sync"]) == (True, 3)
+
+    assert sorted(project.labels()) == ["one", "three", "two"]
+    assert len(server.run("SELECT label FROM django_store_record")) == 3
+
+
+def test_project_that_changes_its_store_is_followed(
+    project: SumatraProject, server: SumatraServer, tmp_path: Path
+) -> None:
+    """The pair goes on with the store that the project has now, and says so."""
+    with daemon_process(tmp_path, configuration(project, tmp_path, server)) as daemon:
+        project.run(label="one")
+        Mirrors(daemon).wait("right", created=1)
+        file = project.smt_directory / "project"
+        settings = json.loads(file.read_text("utf-8"))
+        other = project.smt_directory / "other"
+        project.store_path.rename(other)
+        settings["record_store"]["db_file"] = str(other)
+        file.write_text(json.dumps(settings), "utf-8")
+
+        event = daemon.wait_event(
+            lambda event: (
+                event["event"] == "store changed" and event["pair"] == "file" and event["side"] == "left"
+            )
+        )
+        assert event["location"] == str(other)
+        project.run(label="two")
+        report = daemon.sync("file")
+
+    assert (report["ok"], report["in_sync"]) == (True, 2)
+    assert "its left store is now" in daemon.log.read_text("utf-8")
