@@ -7,18 +7,23 @@ every command did what it was timed for.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import quantiles
 
 from bench import measure
+from bench.daemon import lags, running
 from bench.measure import Command, Run
 from bench.workplace import PROJECT, Pair, Workplace, count_records, differing_tables, expect
 from tests.peers.server import PASSWORD, USERS
 from tests.peers.stores import PeerStore, copy_store
 
 FEW, MANY, ON_SERVER = 300, 10_000, 100
+#: Of the daemon: records of a pair, changes of which the lag is taken, pairs at rest, and seconds of it.
+RECORDS, CHANGES, PAIRS, REST = 1000, 200, 20, 60
 FLOOR = Path(__file__).with_name("floor.py")
 
 
@@ -204,6 +209,49 @@ def memory(work: Workplace, rounds: int) -> list[Line]:
     ]
 
 
+def lag(work: Workplace, rounds: int) -> list[Line]:
+    """From a commit in one store to the commit in the other, with a daemon between them."""
+    pair = Pair(work, "lag-stores", RECORDS)
+    pair.sync(created=RECORDS)
+    left = copy_store(pair.database, pair.database.with_name("left.sqlite"))
+    with running(work, "lag", [(left, pair.database)]):
+        seconds = sorted(lags(left, pair.database, CHANGES * rounds))
+    p50, p99 = quantiles(seconds, n=100)[49], quantiles(seconds, n=100)[98]
+    return [
+        Line(
+            f"daemon: {len(seconds)} changes, one after the other, SQLite → SQLite, {RECORDS:,} records",
+            f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms",
+            "the settle time is 200 ms",
+            "p50 ≤ 0.3 s, p99 ≤ 1 s",
+            p50 <= 0.3 and p99 <= 1,
+        )
+    ]
+
+
+def at_rest(work: Workplace, rounds: int) -> list[Line]:
+    """What a daemon with many pairs costs while nothing happens."""
+    stores = []
+    for number in range(PAIRS):
+        pair = Pair(work, f"rest-{number}", RECORDS)
+        pair.sync(created=RECORDS)
+        stores.append((pair.shelf, pair.database))
+    with running(work, "rest", stores) as daemon:
+        time.sleep(5)
+        before, began = daemon.cpu_seconds(), time.monotonic()
+        time.sleep(REST)
+        share = (daemon.cpu_seconds() - before) / (time.monotonic() - began)
+        memory = daemon.memory()
+    return [
+        Line(
+            f"daemon at rest for {REST} s, {PAIRS} pairs of {RECORDS:,} records",
+            f"{share:.2%} of one core, {memory / 2**20:.0f} MiB",
+            "",
+            "≤ 0.5 % of one core",
+            share <= 0.005,
+        )
+    ]
+
+
 def start(work: Workplace, rounds: int) -> list[Line]:
     """How long a person waits for a command that does nothing."""
     runs = measure.interleaved(
@@ -248,5 +296,7 @@ ROWS = {
     "idle": Row(idle, 3),
     "one-change": Row(one_change, 3),
     "memory": Row(memory, 2),
+    "lag": Row(lag, 1),
+    "rest": Row(at_rest, 1),
     "start": Row(start, 15),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -123,9 +124,7 @@ def test_record_store_that_is_moved_away_and_made_anew(
         daemon.wait_event(lambda event: event["event"] == "offline" and event["pair"] == "file")
         project.init("MyProject")
         for name in ("file", "lab"):
-            daemon.wait_event(
-                lambda event, name=name: event["event"] == "recovered" and event["pair"] == name
-            )
+            daemon.wait_event(partial(recovered, name))
         for name in ("file", "lab"):
             report = daemon.sync(name)
             assert (report["ok"], report["in_sync"]) == (True, 3)

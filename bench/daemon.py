@@ -1,0 +1,107 @@
+"""A running daemon to measure: how far a mirror lags, and what it costs while nothing happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from bench.measure import CommandFailed
+from bench.workplace import Workplace, count_records
+
+#: Seconds after which a daemon that does not answer has failed.
+PATIENCE = 120.0
+ARRIVED = "SELECT 1 FROM django_store_record WHERE outcome = ?"
+
+
+class RunningDaemon:
+    """`smtd run` in *directory*, with *configuration*."""
+
+    def __init__(self, work: Workplace, directory: Path, configuration: str) -> None:
+        self._work = work
+        self._directory = directory
+        (directory / "config.toml").write_text(configuration, "utf-8")
+        self._env = {
+            "SMTD_SOCKET": str(directory / "control.sock"),
+            "SMTD_CONFIG": str(directory / "config.toml"),
+            "XDG_STATE_HOME": str(directory / "state"),
+        }
+        command = work.smtd("run")
+        self.process = subprocess.Popen(
+            list(map(str, command.argv)), cwd=directory, env={**command.env, **self._env}
+        )
+
+    def ctl(self, *words: str) -> str:
+        """Run `smtd-ctl`, and return what it printed. Raises CommandFailed if no daemon answers in time."""
+        command = self._work.smtd(*words)
+        argv = [str(Path(str(command.argv[0])).with_name("smtd-ctl")), *words]
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            done = subprocess.run(
+                argv, env={**command.env, **self._env}, capture_output=True, text=True, check=False
+            )
+            if done.returncode in (0, 1):
+                return done.stdout
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"smtd-ctl {' '.join(words)}: {done.stderr}")
+            time.sleep(0.1)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it and its children have used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Return its resident memory, in bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text("ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def running(work: Workplace, name: str, pairs: list[tuple[Path, Path]]) -> Iterator[RunningDaemon]:
+    """Give a daemon that keeps *pairs*, after the first cycle of each."""
+    lines = []
+    for number, (left, right) in enumerate(pairs):
+        for side, path in (("left", left), ("right", right)):
+            lines += [f"[stores.{side}-{number}]", f'location = "{path}"']
+        lines += [f"[pairs.pair-{number}]", f'left = "left-{number}"', f'right = "right-{number}"']
+    daemon = RunningDaemon(work, work.empty(name), "\n".join(lines))
+    try:
+        daemon.ctl("sync", "now")
+        yield daemon
+    finally:
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.process.wait(PATIENCE)
+
+
+def lags(left: Path, right: Path, changes: int) -> list[float]:
+    """Change one record in *left* after the other; return the seconds until each is so in *right*."""
+    found = []
+    labels = [f"{number}" for number in range(changes)]
+    with (
+        closing(sqlite3.connect(left, timeout=10)) as here,
+        closing(sqlite3.connect(right, timeout=10)) as there,
+    ):
+        ids = [number for (number,) in here.execute("SELECT rowid FROM django_store_record")]
+        for turn, label in enumerate(labels):
+            number = ids[turn % len(ids)]
+            here.execute("UPDATE django_store_record SET outcome = ? WHERE rowid = ?", (label, number))
+            here.commit()
+            began = time.perf_counter()
+            while not there.execute(
+                "SELECT 1 FROM django_store_record WHERE outcome = ?", (label,)
+            ).fetchone():
+                if time.perf_counter() - began > PATIENCE:
+                    raise CommandFailed(f"change {label} never arrived")
+                time.sleep(0.002)
+            found.append(time.perf_counter() - began)
+            # Out of step with the daemon, as people are.
+            time.sleep(0.05 + 0.13 * (turn % 7) / 7)
+    if count_records(left) != count_records(right):
+        raise CommandFailed("the stores hold different numbers of records")
+    return found
