@@ -110,6 +110,11 @@ class SqliteFile:
             [(model,) for model in schema.MODELS],
         )
 
+    @property
+    def version(self) -> int | None:
+        """SQLite's count of the commits of others when `settle` was called last."""
+        return self._version
+
     async def settle(self) -> None:
         """Wait until nobody has written for a moment, but not for long; start a new token."""
         for _ in range(int(PATIENCE / QUIET)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import anyio
 
@@ -18,7 +19,7 @@ from smtd.records.record import Key, Record
 from smtd.sqlite import Connection, translated
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
-from smtd.stores.django.reader import Found, RowIds
+from smtd.stores.django.reader import Found, Raw, RowIds
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.writer import Insert, Update, Writer
@@ -27,6 +28,14 @@ from smtd.stores.django.writer import Insert, Update, Writer
 SHARED_BATCH = 100
 #: Records a transaction in a store that smtd has just made.
 FRESH_BATCH = 5000
+
+
+class _Seen(NamedTuple):
+    mark: int
+    key: Key
+    digest: Digest
+    final: bool
+    problem: str = ""
 
 
 class DjangoStore:
@@ -40,6 +49,11 @@ class DjangoStore:
         self._ids = RowIds()
         self._writer = Writer()
         self._generation = 0
+        #: What the rows said at the last scan, by their ids.
+        self._seen: dict[int, _Seen] = {}
+        #: When that was, and of which projects; and the keys that were written to since.
+        self._scanned: tuple[int | None, frozenset[str] | None] | None = None
+        self._written: set[Key] = set()
 
     def __repr__(self) -> str:
         return f"DjangoStore({self.location!r})"
@@ -56,29 +70,41 @@ class DjangoStore:
         return sorted(name for (name,) in found)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        digests: dict[Key, Digest] = {}
-        unreadable: dict[Key, str] = {}
-        unfinished: set[Key] = set()
         with self._translating():
             await self._database.settle()
             db = await self._connection()
             if db is None:
                 return Scan({})
-            async for page in reader.pages(db, projects):
-                for found in page:
-                    try:
-                        digest = _digest(found)
-                    except RecordUnusable as exc:
-                        unreadable[found.key] = str(exc)
-                        continue
-                    if digests.setdefault(found.key, digest) != digest:
-                        unreadable[found.key] = "two different records bear this label"
-                    if not is_final(_record(found)):
-                        unfinished.add(found.key)
-        for key in unreadable:
-            digests.pop(key, None)
-            unfinished.discard(key)
-        return Scan(digests, unfinished, unreadable)
+            # Asked before the look: a commit of others during it makes the next look a whole one.
+            state = (self._database.version, None if projects is None else frozenset(projects))
+            if state == self._scanned:
+                await self._look_again(db)
+            else:
+                self._seen = await self._look(db, projects)
+            self._scanned = state
+            self._written.clear()
+        return _scan(self._seen.values())
+
+    async def _look(self, db: Connection, projects: Collection[str] | None) -> dict[int, _Seen]:
+        """Look at every row, and understand those that are not as they were at the last scan."""
+        seen: dict[int, _Seen] = {}
+        async for page in reader.pages(db, projects):
+            for raw in page:
+                mark = raw.mark
+                one = self._seen.get(raw.row_id)
+                seen[raw.row_id] = one if one is not None and one.mark == mark else _looked_at(raw)
+        return seen
+
+    async def _look_again(self, db: Connection) -> None:
+        """Look at what only this store has written to since the last scan."""
+        if not self._written:
+            return
+        ids = await self._ids.of(db, self._written)
+        async with db.transaction("DEFERRED"):
+            there = {raw.row_id: _looked_at(raw) for raw in await reader.by_id(db, ids)}
+        for row_id in ids:
+            self._seen.pop(row_id, None)
+        self._seen |= there
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         with self._translating():
@@ -86,11 +112,12 @@ class DjangoStore:
             if db is None or not keys:
                 return {}
             async with db.transaction("DEFERRED"):
-                found = await reader.by_id(db, await self._ids.of(db, keys))
+                found = [raw.found() for raw in await reader.by_id(db, await self._ids.of(db, keys))]
         return _unambiguous(found)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        self._written |= {change.key for change in changes}
         with self._translating():
             await self._database.create()
             size = self.capabilities.batch or len(changes)
@@ -117,6 +144,7 @@ class DjangoStore:
             self._generation = self._database.generation
             self._ids.forget()
             self._writer.forget()
+            self._scanned = None
         return db
 
     @contextmanager
@@ -170,7 +198,8 @@ class DjangoStore:
     async def _held(self, db: Connection, keys: Collection[Key]) -> dict[Key, list[Found]]:
         """Return the rows that bear one of *keys* at this moment of the transaction."""
         held: dict[Key, list[Found]] = defaultdict(list)
-        for found in await reader.by_id(db, await self._ids.of(db, keys)):
+        for raw in await reader.by_id(db, await self._ids.of(db, keys)):
+            found = raw.found()
             held[found.key].append(found)
         return held
 
@@ -199,6 +228,32 @@ def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
             if first is not row.record and canonical.digest(first) != canonical.digest(row.record):
                 ambiguous.add(row.key)
     return {key: record for key, record in records.items() if key not in ambiguous}
+
+
+def _looked_at(raw: Raw) -> _Seen:
+    found = raw.found()
+    try:
+        return _Seen(raw.mark, found.key, _digest(found), is_final(_record(found)))
+    except RecordUnusable as exc:
+        return _Seen(raw.mark, found.key, b"", True, str(exc))
+
+
+def _scan(seen: Iterable[_Seen]) -> Scan:
+    digests: dict[Key, Digest] = {}
+    unreadable: dict[Key, str] = {}
+    unfinished: set[Key] = set()
+    for one in seen:
+        if one.problem:
+            unreadable[one.key] = one.problem
+            continue
+        if digests.setdefault(one.key, one.digest) != one.digest:
+            unreadable[one.key] = "two different records bear this label"
+        if not one.final:
+            unfinished.add(one.key)
+    for key in unreadable:
+        digests.pop(key, None)
+        unfinished.discard(key)
+    return Scan(digests, unfinished, unreadable)
 
 
 def _digest(found: Found) -> Digest:
