@@ -1,4 +1,4 @@
-"""Open the two stores of a pair for one cycle, and see whether they are the ones they were."""
+"""Open the two stores of a pair, see whether they are the ones they were, and run a cycle of them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from smtd.engine.report import PairReport
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
+from smtd.stores.base import Store
 from smtd.stores.locations import Location
 from smtd.stores.registry import open_store
 
 
 @asynccontextmanager
-async def open_pair(
-    journal: Journal, name: str, locations: Both[Location], policy: Policy
+async def open_stores(locations: Both[Location]) -> AsyncIterator[Both[Store]]:
+    """Give the stores at *locations*; they hold no lock between two calls."""
+    async with open_store(locations.left) as left, open_store(locations.right) as right:
+        yield Both(left, right)
+
+
+@asynccontextmanager
+async def _known_pair(
+    journal: Journal, name: str, locations: Both[Location], stores: Both[Store], policy: Policy
 ) -> AsyncIterator[Pair]:
-    """Give the pair of the stores at *locations*, and keep other processes off it.
+    """Give the pair of *stores*, and keep other processes off it.
 
     Raises StoreUnreachable if a store is missing that was synced before: what is not there deletes
     nothing.
     """
-    async with (
-        journal.pair(locations.left.identity, locations.right.identity) as known,
-        open_store(locations.left) as left,
-        open_store(locations.right) as right,
-    ):
+    async with journal.pair(locations.left.identity, locations.right.identity) as known:
         if await known.has_agreed():
             for side in SIDES:
                 if await to_thread.run_sync(locations[side].is_missing):
@@ -44,7 +48,7 @@ async def open_pair(
         before = await known.files()
         now = await _files(locations)
         replaced = frozenset(side for side in SIDES if before[side] and now[side] != before[side])
-        yield Pair(name, Both(left, right), known, policy, replaced)
+        yield Pair(name, stores, known, policy, replaced)
 
 
 async def _nothing(pair: Pair) -> None:
@@ -55,24 +59,33 @@ async def sync(
     journal: Journal,
     name: str,
     locations: Both[Location],
+    stores: Both[Store],
     policy: Policy,
     *,
     dry_run: bool = False,
     progress: Progress = cycle.no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
 ) -> PairReport:
-    """Run one cycle of the pair of the stores at *locations*, known in this order or the other.
+    """Run one cycle of the pair of *stores*, at *locations*, known in this order or the other.
 
-    *ended* is called after it, with the pair still open. Raises as `cycle.run` and `open_pair` do.
+    *ended* is called after it, with the pair still locked. Raises StoreUnreachable if a store is missing
+    that was synced before, and what `cycle.run` raises.
     """
     left, right = locations.left.identity, locations.right.identity
     if not await journal.knows(left, right) and await journal.knows(right, left):
         flipped = replace(policy, mode=policy.mode.flipped)
         report = await sync(
-            journal, name, locations.swapped, flipped, dry_run=dry_run, progress=progress, ended=ended
+            journal,
+            name,
+            locations.swapped,
+            stores.swapped,
+            flipped,
+            dry_run=dry_run,
+            progress=progress,
+            ended=ended,
         )
         return report.swapped
-    async with open_pair(journal, name, locations, policy) as pair:
+    async with _known_pair(journal, name, locations, stores, policy) as pair:
         report = await cycle.run(pair, dry_run=dry_run, progress=progress)
         if not dry_run:
             await pair.journal.set_files(await _files(locations))

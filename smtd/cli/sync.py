@@ -74,11 +74,12 @@ async def sync(request: Request, progress: Progress) -> PairReport:
         verify_within=0.0 if request.verify else Policy().verify_within,
     )
     directory = state_directory(request.state, config)
-    async with open_journal(directory) as journal:
+    async with open_journal(directory) as journal, pairing.open_stores(locations) as stores:
         return await pairing.sync(
             journal,
             _name(request, locations),
             locations,
+            stores,
             policy,
             dry_run=request.dry_run,
             progress=progress,

@@ -13,14 +13,12 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from smtd import pairing
 from smtd.config import Config, Pair
 from smtd.control.server import Handler, serving
 from smtd.daemon import settings
 from smtd.daemon.events import Events
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.settings import PairSettings
-from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
@@ -144,12 +142,6 @@ class Daemon:
                 raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
             await self._follow(settings.of(self._config, self._added))
-
-    async def plan(self, keeper: Keeper) -> PairReport:
-        """Return what the next cycle of a pair would do."""
-        locations = await to_thread.run_sync(self._located, keeper.settings, self._config)
-        policy = keeper.settings.policy
-        return await pairing.sync(self._journal, keeper.name, locations, policy, dry_run=True)
 
     async def _follow(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
         """Start, end and replace keepers until there is one for each of *wanted*."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
@@ -16,13 +17,14 @@ from smtd.backoff import pauses
 from smtd.daemon.events import Events, now
 from smtd.daemon.settings import PairSettings
 from smtd.engine import cycle
-from smtd.engine.pair import Pair
+from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
 from smtd.signature import age
 from smtd.status import PairStatus, SideStatus, State
+from smtd.stores.base import Store
 from smtd.stores.locations import Location
 from smtd.watch import Watch
 
@@ -35,13 +37,26 @@ SAFETY, FIRST_PAUSE, LONGEST_PAUSE, BURST = 300.0, 1.0, 300.0, 10
 SLOWER, SLOWEST, FASTER = 1.5, 4.0, 0.25
 
 
+async def _nothing(pair: Pair) -> None:
+    """Note nothing: the cycle was only planned."""
+
+
 @dataclass(eq=False)
 class Request:
-    """Somebody waits for a cycle; *outcome* is its report or error when *done* is set."""
+    """Somebody waits for a cycle, or with *dry_run* for what it would do.
+
+    *outcome* is its report or error when *done* is set.
+    """
 
     include_unfinished: bool = False
+    dry_run: bool = False
     done: anyio.Event = field(default_factory=anyio.Event)
     outcome: PairReport | SmtdError | None = None
+
+    def answer(self, outcome: PairReport | SmtdError) -> None:
+        """Tell how it went."""
+        self.outcome = outcome
+        self.done.set()
 
     async def result(self) -> PairReport:
         """Wait for the report. Raises what the cycle raised."""
@@ -78,6 +93,8 @@ class Keeper:
         self._changed_at: float | None = None
         self._due: float = anyio.current_time()
         self._locations: Both[Location] | None = None
+        self._opened = AsyncExitStack()
+        self._stores: Both[Store] | None = None
         self._report: PairReport | None = None
         sides = settings.words.map(lambda word: SideStatus("" if "://" in word else word))
         self._ill = False
@@ -144,6 +161,8 @@ class Keeper:
                 finally:
                     self.busy = False
         finally:
+            with anyio.CancelScope(shield=True):
+                await self._close()
             self._watch.remove(self.name)
             for request in self._requests:
                 request.done.set()
@@ -172,37 +191,64 @@ class Keeper:
                 await anyio.sleep(wait)
 
     async def _turn(self, requests: list[Request]) -> None:
-        """Run one cycle, and note how it ended."""
+        """Run one cycle, and answer those who wait for it, or for a plan of it."""
+        plans = [request for request in requests if request.dry_run]
+        others = [request for request in requests if not request.dry_run]
+        for request in plans:
+            was, self._status.state = self._status.state, "scanning"
+            outcome = await self._tried(self.settings.policy, dry_run=True)
+            self._status.state, self._status.pending = was, 0
+            request.answer(outcome)
+        if plans and not others:
+            return
         policy = self.settings.policy
-        if requests:
-            hold = policy.hold_unfinished and not any(each.include_unfinished for each in requests)
+        if others:
+            hold = policy.hold_unfinished and not any(each.include_unfinished for each in others)
             policy = replace(policy, insist=True, hold_unfinished=hold)
-        outcome: PairReport | SmtdError
         changed, self._changed_at = self._changed_at, None
-        try:
-            outcome = await self._cycle(replace(self.settings, policy=policy))
-        except SmtdError as exc:
-            outcome = exc
+        outcome = await self._tried(policy, dry_run=False)
+        if isinstance(outcome, PairReport):
+            self._succeeded(outcome)
+        else:
             self._changed_at = changed
-            self._failed(exc)
+            self._failed(outcome)
+        for request in others:
+            request.answer(outcome)
+
+    async def _tried(self, policy: Policy, *, dry_run: bool) -> PairReport | SmtdError:
+        """Run one cycle, and return its report, or its error; the stores are closed after an error."""
+        try:
+            return await self._cycle(policy, dry_run=dry_run)
+        except SmtdError as exc:
+            error = exc
         except Exception as exc:
             # A defect of smtd's must not stop the other pairs; this one is tried again.
             log.exception("pair %s: a defect in smtd", self.name)
-            outcome = SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
-            self._changed_at = changed
-            self._failed(outcome)
-        for request in requests:
-            request.outcome = outcome
-            request.done.set()
+            error = SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
+        await self._close()
+        return error
 
-    async def _cycle(self, settings: PairSettings) -> PairReport:
+    async def _cycle(self, policy: Policy, *, dry_run: bool) -> PairReport:
         locations = await to_thread.run_sync(self._locate)
-        self._follow(locations)
-        report = await pairing.sync(
-            self._journal, self.name, locations, settings.policy, progress=self._progress, ended=self._ended
+        if self._stores is None or locations != self._locations:
+            await self._opened.aclose()
+            self._follow(locations)
+            self._stores = await self._opened.enter_async_context(pairing.open_stores(locations))
+        return await pairing.sync(
+            self._journal,
+            self.name,
+            locations,
+            self._stores,
+            policy,
+            dry_run=dry_run,
+            progress=self._progress,
+            ended=_nothing if dry_run else self._ended,
         )
-        self._succeeded(report)
-        return report
+
+    async def _close(self) -> None:
+        """Close the stores; the next cycle opens them anew."""
+        self._stores = None
+        await self._opened.aclose()
 
     def _follow(self, locations: Both[Location]) -> None:
         """Watch the files of *locations*, which may be others than before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, TypeAlias
@@ -15,9 +15,8 @@ from smtd import __version__
 from smtd.config import Pair
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.keeper import Keeper, Request
-from smtd.engine.report import PairReport, as_json
+from smtd.engine.report import as_json
 from smtd.errors import SmtdError, UsageError
-from smtd.gather import gather
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
@@ -58,17 +57,19 @@ class Verbs:
         }
 
     async def _sync_now(self, asked: Asked) -> Answers:
-        requests = []
-        for keeper in self._chosen(asked):
-            request = Request(include_unfinished=bool(asked.get("include_unfinished")))
-            keeper.request(request)
-            requests.append((keeper.name, request.result))
-        yield await _results(requests)
+        unfinished = bool(asked.get("include_unfinished"))
+        yield await self._synced(asked, lambda: Request(include_unfinished=unfinished))
 
     async def _sync_plan(self, asked: Asked) -> Answers:
-        yield await _results(
-            [(keeper.name, partial(self._daemon.plan, keeper)) for keeper in self._chosen(asked)]
-        )
+        yield await self._synced(asked, lambda: Request(dry_run=True))
+
+    async def _synced(self, asked: Asked, make: Callable[[], Request]) -> dict[str, Any]:
+        requests = []
+        for keeper in self._chosen(asked):
+            request = make()
+            keeper.request(request)
+            requests.append((keeper.name, request))
+        return await _results(requests)
 
     async def _pause(self, asked: Asked) -> Answers:
         for keeper in self._chosen(asked, must_name=True):
@@ -149,23 +150,14 @@ class Verbs:
         return list(chosen.values())
 
 
-async def _results(calls: list[tuple[str, Callable[[], Any]]]) -> dict[str, Any]:
+async def _results(requests: Sequence[tuple[str, Request]]) -> dict[str, Any]:
     """Return the JSON of a sync, with the errors of the pairs that had no cycle."""
     began = time.monotonic()
-
-    async def caught(call: Callable[[], Any]) -> PairReport | SmtdError:
+    reports, errors = [], []
+    for name, request in requests:
         try:
-            report: PairReport = await call()
+            reports.append(await request.result())
         except SmtdError as exc:
-            return exc
-        return report
-
-    found = await gather([partial(caught, call) for _, call in calls])
-    reports = [each for each in found if isinstance(each, PairReport)]
-    errors = [
-        {"pair": name, "error": str(each), "code": each.exit_code}
-        for (name, _), each in zip(calls, found, strict=True)
-        if isinstance(each, SmtdError)
-    ]
+            errors.append({"pair": name, "error": str(exc), "code": exc.exit_code})
     told = as_json(time.monotonic() - began, reports)
     return {**told, "ok": told["ok"] and not errors, "errors": errors}

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio import CancelScope, to_thread
 
 from smtd.errors import JournalError
@@ -26,6 +27,10 @@ from smtd.sqlite import Connection, Row, connect, script
 #: needs a migration. Version 2 added `rotation`, version 3 `refused`, version 4
 #: `files`.
 VERSION = 4
+
+
+#: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
+PATIENCE = 10.0
 
 
 class Journal:
@@ -59,7 +64,7 @@ class Journal:
                 "SELECT id, canonical_version FROM pair WHERE left_location = ? AND right_location = ?",
                 (left, right),
             )
-        with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
+        async with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
             journal = PairJournal(self._db, number)
             if version != canonical.VERSION:
                 await journal.forget_all(canonical.VERSION)
@@ -133,15 +138,20 @@ async def _prepare(db: Connection, path: Path) -> None:
     await to_thread.run_sync(os.chmod, path, 0o600)
 
 
-@contextmanager
-def _alone(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock that the kernel releases with the process."""
+@asynccontextmanager
+async def _alone(path: Path, what: str) -> AsyncIterator[None]:
+    """Hold a lock that the kernel releases with the process; wait a while for one who has it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JournalError(f"another smtd is syncing {what}; wait until it is done") from None
+        deadline = anyio.current_time() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if anyio.current_time() > deadline:
+                    raise JournalError(f"another smtd is syncing {what}; wait until it is done") from None
+            await anyio.sleep(0.05)
         yield
     finally:
         os.close(handle)

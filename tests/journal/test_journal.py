@@ -28,7 +28,10 @@ import sys
 from pathlib import Path
 import anyio
 from smtd.errors import JournalError
+from smtd.journal import journal as journals
 from smtd.journal.journal import open_journal
+
+journals.PATIENCE = 0.1
 
 async def main(directory, left, right):
     try:
@@ -232,8 +235,9 @@ async def test_pair_is_free_again_after_an_error(tmp_path):
     assert elsewhere(tmp_path, "left", "right") == "open\n"
 
 
-async def test_pair_is_locked_within_a_process_too(tmp_path):
+async def test_pair_is_locked_within_a_process_too(tmp_path, monkeypatch):
     """One process does not sync a pair twice at a time either."""
+    monkeypatch.setattr("smtd.journal.journal.PATIENCE", 0.1)
     async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
         with pytest.raises(JournalError, match="another smtd is syncing"):
             async with journal.pair("left", "right"):
