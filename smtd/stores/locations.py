@@ -116,7 +116,6 @@ class Location:
 #: Names by which a store that is not there yet may be asked for.
 _NEW = {".sqlite": Kind.DJANGO, ".sqlite3": Kind.DJANGO, ".db": Kind.DJANGO, ".shelf": Kind.DUMB}
 _DUMB_ENDINGS = (".dat", ".dir", ".bak")
-_SQLITE = b"SQLite format 3\0"
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 #: See stores/shelf/gnu.py; of both byte orders.
 _GDBM = [number.to_bytes(4, order) for number in range(0x13579ACD, 0x13579AD2) for order in _ORDERS]
@@ -237,7 +236,7 @@ def _moved(home: Path, recorded: Path) -> Path:
 
 def _file(path: Path) -> Location | None:
     """Tell what the file at *path* is, with or without the endings of its backend."""
-    if path.suffix in _DUMB_ENDINGS and path.is_file() and _starts(path) == _SQLITE:
+    if path.suffix in _DUMB_ENDINGS and path.is_file() and _sqlite_kind(path) is not None:
         return Location(_sniff(path), path)
     base = path.with_suffix("") if path.suffix in _DUMB_ENDINGS else path
     dumb = any(Path(f"{base}{ending}").is_file() for ending in _DUMB_ENDINGS)
@@ -272,17 +271,11 @@ def _is_stray(path: Path) -> bool:
     return True
 
 
-def _starts(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(16)
-
-
 def _sniff(path: Path) -> Kind:
-    start = _starts(path)
-    if not start:
-        return Kind.DJANGO  # an empty file is an empty database
-    if start == _SQLITE:
-        return _sniff_sqlite(path)
+    if (kind := _sqlite_kind(path)) is not None:
+        return kind
+    with open(path, "rb") as file:
+        start = file.read(16)
     if start[:4] in _GDBM:
         return Kind.GNU
     if start[12:16] in _BERKELEY:
@@ -292,19 +285,23 @@ def _sniff(path: Path) -> Kind:
     raise StoreRefused(f"{path} is no record store: neither a shelf nor an SQLite file nor an export (.json)")
 
 
-def _sniff_sqlite(path: Path) -> Kind:
-    """Tell a Django store from a dbm.sqlite3 shelf by its tables.
+def _sqlite_kind(path: Path) -> Kind | None:
+    """Tell what the SQLite file at *path* is, or None for any other file.
 
-    Sumatra on Python 3.13 takes the one for the other and leaves an empty table `Dict` in it.
+    SQLite itself is asked: whoever opens the file and closes it again takes away the locks that all
+    other connections of this process have on it (fcntl(2)), and with them what keeps a transaction whole.
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             is_old = "django_store_record" in tables and not _is_migrated(db, tables)
     except sqlite3.Error as exc:
+        if "not a database" in str(exc):
+            return None
         raise StoreUnreachable(f"{path} cannot be read: {exc}") from exc
     if "django_store_record" in tables or not tables:
-        return Kind.OLD_DJANGO if is_old else Kind.DJANGO
+        return Kind.OLD_DJANGO if is_old else Kind.DJANGO  # an empty file is an empty database
+    # Sumatra on Python 3.13 takes a Django store for a shelf, and leaves an empty table `Dict` in it.
     if "Dict" in tables:
         return Kind.SQLITE3
     raise StoreRefused(f"{path} is an SQLite file, but no record store of Sumatra")

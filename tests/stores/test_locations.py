@@ -6,6 +6,8 @@ import dbm.dumb
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -473,3 +475,29 @@ def test_project_on_a_server(tmp_path: Path) -> None:
 
     assert (found.kind, found.url, found.project) == (Kind.HTTP, "https://lab.example/", "MyProject")
     assert (found.access.username, found.access.password) == ("ada", "secret")
+
+
+WRITES = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+try:
+    db.execute("BEGIN IMMEDIATE")
+    print("let in")
+except sqlite3.OperationalError as exc:
+    print(exc)
+"""
+
+
+def test_look_at_a_database_leaves_the_locks_of_this_process_alone(tmp_path: Path) -> None:
+    """Another pair of the same daemon may be writing to it: its transaction must stay its own."""
+    path = tmp_path / "records"
+    make_django(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+
+        assert find(str(path)).kind is Kind.DJANGO
+
+        other = subprocess.run(
+            [sys.executable, "-c", WRITES, path], capture_output=True, text=True, check=True
+        )
+    assert other.stdout == "database is locked\n"

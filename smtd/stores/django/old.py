@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -31,6 +32,7 @@ from smtd.stores.earlier import Snapshot, Source
 
 #: Seconds to wait for another program's lock.
 _PATIENCE = 10.0
+_one_at_a_time = threading.Lock()
 _TIMESTAMP = RECORD_COLUMNS.index("timestamp")
 #: Where a row has the type and text of the parameters, and the texts of dictionaries.
 _PARAMETERS, _DICTIONARIES = 19, (22, 24, 26)
@@ -79,7 +81,16 @@ def _translated(exc: sqlite3.Error, path: Path) -> StoreError:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Connect to the file so that nothing is made beside it, even in write-ahead mode."""
+    """Connect to the file so that nothing is made beside it, even in write-ahead mode.
+
+    One at a time: to close the file takes away the locks of this process's other connections to it.
+    """
+    with _one_at_a_time, _connected_inertly(path) as db:
+        yield db
+
+
+@contextmanager
+def _connected_inertly(path: Path) -> Iterator[sqlite3.Connection]:
     with open(path, "rb") as file:
         start = file.read(20)
     log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
