@@ -23,7 +23,7 @@ RANKS = [
     {"smtd.journal", "smtd.control.protocol"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
     | {"smtd.stores.locations", "smtd.stores.export", "smtd.stores.snapshot"}
-    | {"smtd.stores.retrying", "smtd.stores.limited"},
+    | {"smtd.stores.retrying", "smtd.stores.limited", "smtd.stores.renamed"},
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
     {"smtd.stores.http"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry"} | {"smtd.control.server", "smtd.control.client"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -174,7 +174,7 @@ class Daemon:
         locations = one.words.map(lambda word: self._surroundings.locate(word, config))
         if locations.left.identity == locations.right.identity:
             raise UsageError(f"pair {one.name}: {locations.left} is the store on both sides; name two")
-        return locations
+        return Both(locations.left, replace(locations.right, renames=one.renames))
 
     @property
     def _file(self) -> Path:

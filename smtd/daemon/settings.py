@@ -19,7 +19,8 @@ from smtd.merge.sides import Both
 class PairSettings:
     """One pair: the words for its stores, what the configuration says of them, and how it is kept.
 
-    *settle* and *poll* are seconds. Equal settings need no new start.
+    *renames* has the projects whose names differ, left and right. *settle* and *poll* are seconds. Equal
+    settings need no new start.
     """
 
     name: str
@@ -28,6 +29,7 @@ class PairSettings:
     policy: Policy
     settle: float
     poll: float
+    renames: tuple[tuple[str, str], ...] = ()
 
 
 def of(config: Config, added: Mapping[str, Pair]) -> dict[str, PairSettings]:
@@ -39,8 +41,6 @@ def of(config: Config, added: Mapping[str, Pair]) -> dict[str, PairSettings]:
 
 
 def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
-    if isinstance(pair.projects, dict):
-        raise UsageError(f"pair {name}: projects cannot be renamed yet; list their names")
     if pair.conflicts != "ask":
         raise UsageError(f"pair {name}: no rule can decide conflicts yet; leave out {pair.conflicts!r}")
     words = Both(pair.left, pair.right)
@@ -63,6 +63,7 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
         ),
         seconds(pair.settle),
         min(seconds(store.poll_interval) for store in known or [default]),
+        tuple(pair.projects.items()) if isinstance(pair.projects, dict) else (),
     )
 
 

@@ -53,7 +53,8 @@ class Location:
 
     *url* is the address of a server, without a user. Else *path* is the file, or that of a dumb shelf as
     Sumatra names it: without the endings that its backend adds. *project* is the Sumatra project that
-    led here, by the files *signposts*. *name* is the path without symbolic links, as it was when the
+    led here, by the files *signposts*. *renames* has the projects that are kept, each with its name in the
+    store, if that is another one than here. *name* is the path without symbolic links, as it was when the
     location was made, which blocks for a moment.
     """
 
@@ -63,6 +64,7 @@ class Location:
     access: Access = field(default=Access(), compare=False)
     url: str = ""
     signposts: tuple[Path, ...] = field(default=(), compare=False)
+    renames: tuple[tuple[str, str], ...] = ()
     name: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -77,9 +79,13 @@ class Location:
 
     @property
     def identity(self) -> str:
-        """The same for every name of the same files, and another if they become another kind."""
+        """The same for every name of the same files, and another if they become another kind.
+
+        Projects of other names are other projects: what was agreed of them says nothing of these.
+        """
         user = f"{self.access.username}@" if self.access.username else ""
-        return f"{self.kind.name.lower()}:{user}{self.name}"
+        renames = f" {dict(self.renames)}" if self.renames else ""
+        return f"{self.kind.name.lower()}:{user}{self.name}{renames}"
 
     def is_missing(self) -> bool:
         """Say whether none of its files is there. Blocks."""

@@ -12,6 +12,7 @@ from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.limited import LimitedStore, room
 from smtd.stores.locations import Kind, Location
+from smtd.stores.renamed import RenamedStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
@@ -31,6 +32,12 @@ async def open_store(location: Location) -> AsyncIterator[Store]:
 
     A store that is not there yet is made by its first write.
     """
+    async with _opened(location) as store:
+        yield RenamedStore(store, dict(location.renames)) if location.renames else store
+
+
+@asynccontextmanager
+async def _opened(location: Location) -> AsyncIterator[Store]:
     name, timezone = str(location), location.access.timezone
     if location.kind is Kind.HTTP:
         async with _open_server(location) as store:

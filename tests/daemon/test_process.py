@@ -20,24 +20,29 @@ from tests.build import PROJECT, RUNNING, full, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
 
 
-def put(path: Path, *records: Record) -> None:
+def put(path: Path, *records: Record, project: str = PROJECT) -> None:
     """Write new records into the SQLite store at *path*, as another program would."""
 
     async def write() -> None:
         async with open_store(Location(Kind.DJANGO, path)) as store:
-            await store.write([Change(Key(PROJECT, one.label), one, None) for one in records])
+            await store.write([Change(Key(project, one.label), one, None) for one in records])
 
     anyio.run(write)
 
 
-def labels(path: Path) -> set[str]:
-    """Return the labels in the SQLite store at *path*."""
+def held(path: Path) -> set[tuple[str, str]]:
+    """Return the projects and labels in the SQLite store at *path*."""
 
-    async def read() -> set[str]:
+    async def read() -> set[tuple[str, str]]:
         async with open_store(Location(Kind.DJANGO, path)) as store:
-            return {of.label for of in (await store.scan()).digests}
+            return set((await store.scan()).digests)
 
     return anyio.run(read)
+
+
+def labels(path: Path) -> set[str]:
+    """Return the labels in the SQLite store at *path*."""
+    return {label for _, label in held(path)}
 
 
 @pytest.fixture
@@ -365,3 +370,16 @@ def test_many_clients_at_once_and_bad_ones(daemon: DaemonProcess) -> None:
     for each in silent:
         each.close()
     assert daemon.ctl("status").code == 0
+
+
+def test_project_bears_another_name_on_the_other_side(tmp_path: Path, left: Path, right: Path) -> None:
+    """Records of the one are those of the other; what is not renamed stays where it is."""
+    put(left, full("other"), project="Other")
+    text = pair_of(left, right) + f'projects = {{ {PROJECT} = "my-project" }}\n'
+    with daemon_process(tmp_path, text) as daemon:
+        first = daemon.wait_event(synced)
+        put(right, full("there"), project="my-project")
+        daemon.wait_event(synced, after=first["id"])
+
+    assert held(left) == {(PROJECT, "run"), (PROJECT, "there"), ("Other", "other")}
+    assert held(right) == {("my-project", "run"), ("my-project", "there")}
