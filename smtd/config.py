@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -21,6 +22,10 @@ from smtd.errors import UsageError
 
 #: Text such as "200ms", "30s", "5m", "1h", "90d".
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
+#: Seconds between two looks at a server, at the least.
+SHORTEST_POLL = 0.1
+#: An address with a password in it.
+_SECRET = re.compile(r"\w+://[^@/]*:[^@/]+@")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -100,13 +105,20 @@ def load(path: Path) -> Config:
     """Return the configuration in *path*. Raises ConfigError with every mistake in it."""
     try:
         text = path.read_text("utf-8")
+        open_to_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"the configuration {path} cannot be read: {exc}") from exc
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as exc:
         raise ConfigError(f"{path}: {exc}") from exc
-    problems = [*_problems(document, Config, ()), *_dangling(document), *_unmeasured(document)]
+    problems = [
+        *_problems(document, Config, ()),
+        *_dangling(document),
+        *_unmeasured(document),
+        *_doubled(document),
+        *(_shown_secrets(document) if open_to_others else ()),
+    ]
     if problems:
         lines = sorted((_line(text, where), ".".join(where), what) for where, what in problems)
         raise ConfigError("\n".join(f"{path}:{line}: {where}: {what}" for line, where, what in lines))
@@ -187,6 +199,8 @@ def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
         for key, table in _tables(document, section).items():
             if isinstance(text := table.get(name), str) and not _DURATION.match(text):
                 yield (section, key, name), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
+            elif isinstance(text, str) and name == "poll_interval" and seconds(text) < SHORTEST_POLL:
+                yield (section, key, name), f"{text!r} would keep the server busy: at least 100ms"
     for key, table in _tables(document, "stores").items():
         if isinstance(zone := table.get("timezone"), str) and not is_timezone(zone):
             yield ("stores", key, "timezone"), f"{zone!r} is not a time zone such as 'Europe/Paris'"
@@ -195,6 +209,28 @@ def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
         share = limit.get("share") if isinstance(limit, dict) else None
         if isinstance(share, str) and not re.fullmatch(r"\d+(\.\d+)?%", share):
             yield ("pairs", pair, "max_deletes", "share"), f"{share!r} is not a share such as '20%'"
+
+
+def _doubled(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+    """Yield the projects that would get the records of two."""
+    for pair, table in _tables(document, "pairs").items():
+        projects = table.get("projects")
+        names = list(projects.values()) if isinstance(projects, dict) else []
+        for name in sorted({str(name) for name in names if names.count(name) > 1}):
+            yield ("pairs", pair, "projects"), f"two projects cannot both be called {name!r} on the right"
+
+
+def _shown_secrets(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+    """Yield the passwords that others can read in the file."""
+    for key, table in _tables(document, "stores").items():
+        location = table.get("location")
+        for name, is_secret in (
+            ("password", "password" in table),
+            ("location", isinstance(location, str) and bool(_SECRET.match(location))),
+        ):
+            if is_secret:
+                what = "others can read this password: chmod 600 the file, or use password_command"
+                yield ("stores", key, name), what
 
 
 def _line(text: str, where: _Where) -> int:

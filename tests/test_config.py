@@ -33,6 +33,7 @@ def mistakes(tmp_path):
 
     def found(text):
         path = tmp_path / "config.toml"
+        path.touch(0o600)
         path.write_text(text, "utf-8")
         with pytest.raises(ConfigError) as told:
             load(path)
@@ -192,6 +193,14 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
             "[pairs.p]\nleft = 'p'\nright = 'q'\nmax_deletes = 3",
             "4: pairs.p.max_deletes: Expected `object`, got `int`",
         ),
+        (
+            "[pairs.p]\nleft = 'p'\nright = 'q'\nprojects = { A = 'x', B = 'x' }",
+            "4: pairs.p.projects: two projects cannot both be called 'x' on the right",
+        ),
+        (
+            "[stores.a]\nlocation = '/a'\npoll_interval = '0s'",
+            "3: stores.a.poll_interval: '0s' would keep the server busy: at least 100ms",
+        ),
     ],
 )
 def test_mistake_is_told_with_its_line(mistakes, text, mistake):
@@ -249,6 +258,24 @@ def test_password_is_not_shown_among_mistakes(mistakes, store):
 
     assert [line for line in told if SECRET in line] == []
     assert len(told) == 2
+
+
+@pytest.mark.parametrize("store", SECRETIVE[:3], ids=["password", "URL", "database"])
+def test_password_that_others_can_read_is_a_mistake(tmp_path, store):
+    """The file must be its user's alone to hold one; then it may."""
+    path = tmp_path / "config.toml"
+    lines = [f"{name} = {value!r}" for name, value in store.items()]
+    path.write_text("\n".join(["[stores.lab]", *lines]), "utf-8")
+    path.chmod(0o644)
+
+    with pytest.raises(
+        ConfigError, match=r"others can read this password: chmod 600 the file, or use"
+    ) as told:
+        load(path)
+
+    assert SECRET not in str(told.value)
+    path.chmod(0o600)
+    assert load(path).stores["lab"].location == store["location"]
 
 
 @pytest.mark.parametrize(
