@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -19,6 +19,7 @@ from smtd.engine.recover import recover
 from smtd.engine.report import Failure, PairReport, blank
 from smtd.errors import StoreRefused
 from smtd.gather import gather
+from smtd.journal.pair import Refusal
 from smtd.merge import guards
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
@@ -68,9 +69,10 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
         _leave(plan, report)
         executor = Executor(pair, cycle, report, progress)
         await executor.run(plan)
-        if refused or executor.refused:
-            refusals = patience.again(executor.refused, refused, time.time())
-            await pair.journal.set_refused([*spared, *refusals])
+        waiting = [*spared, *patience.again(executor.refused, refused, time.time())]
+        if refused or waiting:
+            await pair.journal.set_refused(waiting)
+        report.again = _again(report, waiting)
         if not (stale := executor.stale | plan.moved):
             break
     report.failed += [
@@ -90,8 +92,9 @@ async def _planned(
     scans = await _scanned(pair, doubtful, dry_run=dry_run)
     for side in SIDES:
         report.side(side).records = len(scans[side].digests) + len(scans[side].unreadable)
+    until: dict[Key, datetime] = {}
     if pair.policy.hold_unfinished and pair.policy.stale_after is not None:
-        scans = Both(*[await _without_stale(pair, side, scans[side]) for side in SIDES])
+        scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
     pair = _sparing_read_only(pair, report)
     report.projects = sorted(
         {key.project for side in SIDES for key in scans[side].digests}
@@ -101,7 +104,7 @@ async def _planned(
     now = scans.map(lambda scan: scan.digests)
     agreed = await recover(pair, now, dry_run=dry_run)
     lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
-    plan = planning.draft(Known(agreed.digests, scans, lost, agreed.moved), pair.policy)
+    plan = planning.draft(Known(agreed.digests, scans, lost, agreed.moved, until), pair.policy)
     await _decide_merges(pair, plan, agreed.ancestors)
     await _mend(pair, plan)
     return plan
@@ -115,13 +118,19 @@ async def _scanned(pair: Pair, doubtful: Collection[Key], *, dry_run: bool) -> B
     return Both(left, right)
 
 
-async def _without_stale(pair: Pair, side: Side, scan: Scan) -> Scan:
-    """Take the runs that began too long ago for ended: whoever ran them was killed."""
+async def _without_stale(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:
+    """Take the runs that began too long ago for ended: whoever ran them was killed.
+
+    Of the others *until* gets the time at which that will be so.
+    """
     if not scan.unfinished or pair.policy.stale_after is None:
         return scan
-    limit = datetime.now(timezone.utc) - timedelta(seconds=pair.policy.stale_after)
+    patience = timedelta(seconds=pair.policy.stale_after)
     records = await pair.stores[side].read(scan.unfinished)
-    stale = {key for key, record in records.items() if record.timestamp < limit}
+    ends = {key: record.timestamp + patience for key, record in records.items()}
+    now = datetime.now(timezone.utc)
+    stale = {key for key, end in ends.items() if end < now}
+    until |= {key: end for key, end in ends.items() if key not in stale}
     return replace(scan, unfinished=set(scan.unfinished) - stale)
 
 
@@ -178,6 +187,12 @@ def _leave(plan: Plan, report: PairReport) -> None:
     report.failed = list(plan.failed)
 
 
+def _again(report: PairReport, waiting: Sequence[Refusal]) -> float | None:
+    """Return when there is something to do by the mere course of time, in seconds since 1970."""
+    ends = [datetime.fromisoformat(held.until).timestamp() for held in report.held if held.until]
+    return min([*ends, *(refusal.until for refusal in waiting)], default=None)
+
+
 def _tell(plan: Plan, report: PairReport) -> None:
     """Report the plan as if it had been carried out."""
     _leave(plan, report)
@@ -200,10 +215,13 @@ async def quiet(pair: Pair) -> PairReport | None:
     if found is None:
         return None
     tokens, data = found
+    report = msgspec.msgpack.decode(data, type=PairReport)
+    if report.again is not None and report.again <= time.time():
+        return None
     for side in SIDES:
         if not await pair.stores[side].unchanged_since(tokens[side]):
             return None
-    return msgspec.msgpack.decode(data, type=PairReport)
+    return report
 
 
 async def is_settled(pair: Pair) -> bool:
@@ -233,5 +251,6 @@ async def _remember(pair: Pair, report: PairReport) -> None:
         conflicts=report.conflicts,
         held=report.held,
         failed=report.failed,
+        again=report.again,
     )
     await pair.journal.set_quiet(Both(*tokens), pair.policy.fingerprint, msgspec.msgpack.encode(idle))

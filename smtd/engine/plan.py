@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 
 from smtd.engine.pair import Policy
@@ -99,6 +100,8 @@ class Known:
     lost: Both[Mapping[Key, Written]]
     #: Keys that changed since the scan: not decided now.
     moved: Collection[Key] = ()
+    #: When runs that are not over will be taken to have been killed.
+    until: Mapping[Key, datetime] = field(default_factory=dict)
 
 
 def draft(known: Known, policy: Policy) -> Plan:
@@ -147,18 +150,21 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         if verdict is Verdict.MERGE:
             plan.merges.append(key)
     elif _is_held(key, verdict, known.scans, policy):
-        plan.held.append(
-            Held(
-                key.project,
-                key.label,
-                "running",
-                "it is carried when its run is over; --unfinished mirror carries it now",
-            )
-        )
+        plan.held.append(_running(key, known.until.get(key)))
     elif verdict is Verdict.MERGE:
         plan.merges.append(key)
     else:
         _transfer(key, target(verdict), now, policy, plan, deletes)
+
+
+def _running(key: Key, until: datetime | None) -> Held:
+    return Held(
+        key.project,
+        key.label,
+        "running",
+        "it is carried when its run is over; --unfinished mirror or --include-unfinished carries it now",
+        None if until is None else until.isoformat(timespec="seconds"),
+    )
 
 
 def _is_held(key: Key, verdict: Verdict, scans: Both[Scan], policy: Policy) -> bool:

@@ -62,7 +62,11 @@ class SideReport(msgspec.Struct):
 
 
 class PairReport(msgspec.Struct):
-    """The result of one cycle of one pair, or the plan of one that was not run."""
+    """The result of one cycle of one pair, or the plan of one that was not run.
+
+    *again* is when the next cycle has something to do though nobody changed anything, in seconds since
+    1970: a run counts as killed then, or what was refused is offered again.
+    """
 
     pair: str
     left: SideReport
@@ -72,6 +76,7 @@ class PairReport(msgspec.Struct):
     conflicts: list[Conflict] = []
     held: list[Held] = []
     failed: list[Failure] = []
+    again: float | None = None
 
     @property
     def ok(self) -> bool:

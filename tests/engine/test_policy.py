@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
+
 import pytest
 
 from smtd.engine.report import Conflict
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
-from tests.build import PROJECT, RUNNING, change, record, tagged
+from tests.build import MOMENT, PROJECT, RUNNING, change, record, tagged
 from tests.engine.world import (
     World,
     counts,
@@ -205,3 +208,18 @@ async def test_cycle_of_one_project_deletes_nothing_in_others(world):
 
     assert counts(report) == written(right=(0, 0, 1))
     assert world.contents.right == holding(C) | holding(B, project="Other")
+
+
+async def test_run_that_goes_on_counts_as_killed_after_a_while(world, monkeypatch):
+    """It is told when that will be, and is carried then, though nothing has changed."""
+    world.left.put(PROJECT, change(A, tags=RUNNING, duration=None, timestamp=MOMENT))
+    end = MOMENT + timedelta(days=36_500)
+
+    (held,) = (await world.cycle(stale_after=36_500 * 86_400.0)).held
+    later = await world.cycle(stale_after=36_500 * 86_400.0)
+    monkeypatch.setattr(time, "time", lambda: end.timestamp() + 1)
+    at_the_end = await world.cycle(stale_after=1.0)
+
+    assert held.until == end.isoformat(timespec="seconds")
+    assert (later.held, later.again) == ([held], end.replace(microsecond=0).timestamp())
+    assert counts(at_the_end) == on(Side.RIGHT, created=1)
