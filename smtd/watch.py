@@ -135,9 +135,12 @@ class Watch:
         return sorted((name, *state) for name, state in found.items())
 
     async def _compare(self) -> None:
-        watched = list(self._watched.values())
-        looks = await to_thread.run_sync(lambda: [each.look() for each in watched])
-        for each, seen in zip(watched, looks, strict=True):
-            known, each.seen = each.seen, seen
-            if known is not None and known != seen:
+        known = [(each, each.seen) for each in self._watched.values()]
+        looks = await to_thread.run_sync(lambda: [each.look() for each, _ in known])
+        for (each, before), seen in zip(known, looks, strict=True):
+            # Whoever looked or settled meanwhile has looked later.
+            if each.seen is not before or seen == before:
+                continue
+            each.seen = seen
+            if before is not None:
                 each.changed()

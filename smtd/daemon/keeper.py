@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import anyio
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.backoff import pauses
 from smtd.daemon.events import Events, now
+from smtd.daemon.request import Request
+from smtd.daemon.rhythm import Rhythm
 from smtd.daemon.settings import PairSettings
 from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
@@ -30,40 +31,12 @@ from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
 
-#: Seconds: between two cycles of stores that tell of their changes, between two tries to reach a store
-#: (the first and the longest pause), and for how many times the settle time a burst may keep us waiting.
-SAFETY, FIRST_PAUSE, LONGEST_PAUSE, BURST = 300.0, 1.0, 300.0, 10
-#: How much a poll is slowed down when nothing changes, and sped up when something did.
-SLOWER, SLOWEST, FASTER = 1.5, 4.0, 0.25
+#: For how many times the settle time a burst of changes may keep a cycle waiting.
+BURST = 10
 
 
 async def _nothing(pair: Pair) -> None:
     """Note nothing: the cycle was only planned."""
-
-
-@dataclass(eq=False)
-class Request:
-    """Somebody waits for a cycle, or with *dry_run* for what it would do.
-
-    *outcome* is its report or error when *done* is set.
-    """
-
-    include_unfinished: bool = False
-    dry_run: bool = False
-    done: anyio.Event = field(default_factory=anyio.Event)
-    outcome: PairReport | SmtdError | None = None
-
-    def answer(self, outcome: PairReport | SmtdError) -> None:
-        """Tell how it went."""
-        self.outcome = outcome
-        self.done.set()
-
-    async def result(self) -> PairReport:
-        """Wait for the report. Raises what the cycle raised."""
-        await self.done.wait()
-        if isinstance(self.outcome, PairReport):
-            return self.outcome
-        raise self.outcome or StoreUnreachable("the pair was stopped before its cycle; ask again")
 
 
 class Keeper:
@@ -88,10 +61,10 @@ class Keeper:
         self._events = events
         self._wake = anyio.Event()
         self._requests: list[Request] = []
-        self._pauses: Iterator[float] = pauses(FIRST_PAUSE, LONGEST_PAUSE)
-        self._polled = 1.0  # by how much polls are slowed down
+        self._answering: list[Request] = []
+        self._rhythm = Rhythm(settings.poll, anyio.current_time)
         self._changed_at: float | None = None
-        self._due: float = anyio.current_time()
+        self._touched = False  # files looked otherwise while a cycle ran
         self._locations: Both[Location] | None = None
         self._opened = AsyncExitStack()
         self._stores: Both[Store] | None = None
@@ -117,13 +90,14 @@ class Keeper:
         status.lag_seconds = 0.0 if self._changed_at is None else round(clock - self._changed_at, 3)
         status.next_cycle = None
         if not self.busy and not self.paused:
-            until = timedelta(seconds=max(0.0, self._due - clock))
+            until = timedelta(seconds=max(0.0, self._rhythm.due - clock))
             status.next_cycle = (datetime.now(timezone.utc) + until).isoformat(timespec="seconds")
         return status
 
     def changed(self) -> None:
-        """Note that a store looks otherwise; while a cycle runs it does so itself, and looks at its end."""
+        """Note that a store looks otherwise; while a cycle runs it may have been its own write."""
         if self.busy:
+            self._touched = True
             return
         if self._changed_at is None:
             self._changed_at = anyio.current_time()
@@ -142,41 +116,46 @@ class Keeper:
     def resume(self) -> None:
         """Go on after `pause`; what happened meanwhile is carried now."""
         self.paused = False
-        self._due = anyio.current_time()
+        self._rhythm.at_once()
         self._wake.set()
 
     async def run(self) -> None:
         """Keep the pair in step until cancelled."""
         try:
             while True:
-                requests = await self._reason()
-                if self.paused and not requests:
+                self._answering = await self._reason()
+                if self.paused and not self._answering:
                     self._enter("paused")
                     continue
-                if not requests:
+                if not self._answering:
                     await self._settled()
-                self.busy = True
+                self.busy, self._touched = True, False
                 try:
-                    await self._turn(requests)
+                    await self._turn(self._answering)
                 finally:
                     self.busy = False
         finally:
             with anyio.CancelScope(shield=True):
                 await self._close()
             self._watch.remove(self.name)
-            for request in self._requests:
-                request.done.set()
+            for request in (*self._answering, *self._requests):
+                request.give_up()
 
     async def _reason(self) -> list[Request]:
         """Wait until there is a reason for a cycle; return the requests that are one."""
         while True:
             self.turned = anyio.current_time()
-            wait = float("inf") if self.paused else max(0.0, self._due - self.turned)
+            wait = float("inf") if self.paused else max(0.0, self._rhythm.due - self.turned)
             with anyio.move_on_after(wait):
                 await self._wake.wait()
             self._wake = anyio.Event()
             requests, self._requests = self._requests, []
-            if requests or self.paused or self._changed_at is not None or anyio.current_time() >= self._due:
+            if (
+                requests
+                or self.paused
+                or self._changed_at is not None
+                or anyio.current_time() >= self._rhythm.due
+            ):
                 return requests
 
     async def _settled(self) -> None:
@@ -195,10 +174,7 @@ class Keeper:
         plans = [request for request in requests if request.dry_run]
         others = [request for request in requests if not request.dry_run]
         for request in plans:
-            was, self._status.state = self._status.state, "scanning"
-            outcome = await self._tried(self.settings.policy, dry_run=True)
-            self._status.state, self._status.pending = was, 0
-            request.answer(outcome)
+            await self._plan(request)
         if plans and not others:
             return
         policy = self.settings.policy
@@ -214,6 +190,17 @@ class Keeper:
             self._failed(outcome)
         for request in others:
             request.answer(outcome)
+
+    async def _plan(self, request: Request) -> None:
+        """Answer what the next cycle would do; what changes meanwhile is for the next cycle."""
+        was, self._status.state = self._status.state, "scanning"
+        outcome = await self._tried(self.settings.policy, dry_run=True)
+        self._status.state, self._status.pending = was, 0
+        if self._touched and self._changed_at is None:
+            self._changed_at = anyio.current_time()
+        if self._changed_at is not None:
+            self._wake.set()
+        request.answer(outcome)
 
     async def _tried(self, policy: Policy, *, dry_run: bool) -> PairReport | SmtdError:
         """Run one cycle, and return its report, or its error; the stores are closed after an error."""
@@ -280,7 +267,6 @@ class Keeper:
         self._status.pending = total - done
 
     def _succeeded(self, report: PairReport) -> None:
-        self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         self._report = report
         status = self._status
         moved = report.left.written + report.right.written
@@ -304,23 +290,18 @@ class Keeper:
                 held=status.held,
                 failed=status.failed,
             )
-        self._polled = FASTER if moved else min(SLOWEST, max(1.0, self._polled * SLOWER))
-        self._due = anyio.current_time() + self._interval() * random.uniform(0.9, 1.1)
+        locations = self._locations
+        watched = locations is not None and all(locations[side].files for side in SIDES)
+        again = None if report.again is None else report.again - time.time()
+        self._rhythm.succeeded(moved=bool(moved), watched=watched, again=again)
         if self._changed_at is not None:
             self._wake.set()
         self._enter("paused" if self.paused else "idle")
 
-    def _interval(self) -> float:
-        """Return the seconds until the next cycle that nobody asked for."""
-        locations = self._locations
-        if locations is not None and all(locations[side].files for side in SIDES):
-            return max(SAFETY, self.settings.poll)
-        return self.settings.poll * self._polled
-
     def _failed(self, exc: SmtdError) -> None:
         self._status.problem = str(exc)
         self._status.pending = 0
-        self._due = anyio.current_time() + next(self._pauses)
+        self._rhythm.failed(exc, touched=self._touched)
         self._enter("offline" if isinstance(exc, StoreUnreachable) else "halted")
 
     def _enter(self, state: State) -> None:

@@ -14,7 +14,8 @@ import msgspec
 from smtd import __version__
 from smtd.config import Pair
 from smtd.daemon.daemon import Daemon
-from smtd.daemon.keeper import Keeper, Request
+from smtd.daemon.keeper import Keeper
+from smtd.daemon.request import Request
 from smtd.engine.report import as_json
 from smtd.errors import SmtdError, UsageError
 

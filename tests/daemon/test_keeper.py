@@ -1,0 +1,106 @@
+"""One pair and its keeper, without a process around them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from smtd import pairing
+from smtd.daemon.events import Events
+from smtd.daemon.keeper import Keeper
+from smtd.daemon.request import Request
+from smtd.daemon.settings import PairSettings
+from smtd.engine.pair import Policy
+from smtd.errors import StoreUnreachable
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from smtd.watch import Watch
+from tests.build import PROJECT, full
+
+SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(insist=False), 0.0, 30.0)
+
+
+@pytest.fixture
+async def locations(tmp_path: Path) -> Both[Location]:
+    made = Both("left", "right").map(lambda name: Location(Kind.DJANGO, tmp_path / f"{name}.sqlite"))
+    async with open_store(made.left) as store:
+        await store.write([Change(Key(PROJECT, "run"), full("run"), None)])
+    return made
+
+
+@pytest.fixture
+async def keeper(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Keeper]:
+    """A keeper that has had its first cycle, and whose files nobody watches."""
+    async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
+        made = Keeper(SETTINGS, lambda: locations, journal, Watch(), Events())
+        first = Request()
+        made.request(first)
+        group.start_soon(made.run)
+        assert (await first.result()).in_sync == 1
+        yield made
+        group.cancel_scope.cancel()
+
+
+async def test_change_while_a_plan_is_made_is_for_the_next_cycle(
+    keeper: Keeper, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan only looks; what happens meanwhile is not lost with it."""
+    sync, cycles = pairing.sync, []
+    carried = anyio.Event()
+
+    async def watched(*args: Any, dry_run: bool, **options: Any) -> Any:
+        cycles.append(dry_run)
+        report = await sync(*args, dry_run=dry_run, **options)
+        if dry_run:
+            async with open_store(locations.left) as store:
+                await store.write([Change(Key(PROJECT, "more"), full("more"), None)])
+            keeper.changed()  # as the watch does
+        else:
+            carried.set()
+        return report
+
+    monkeypatch.setattr(pairing, "sync", watched)
+    plan = Request(dry_run=True)
+    keeper.request(plan)
+
+    assert (await plan.result()).right.created == 0
+    with anyio.fail_after(10):
+        await carried.wait()
+
+    assert cycles == [True, False]
+    assert keeper.status.in_sync == 2
+
+
+@pytest.mark.parametrize("when", ["before its cycle", "during its cycle"])
+async def test_who_waits_when_the_pair_is_stopped_is_told(
+    when: str, locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request is left without an answer."""
+    asked, begun = Request(), anyio.Event()
+
+    async def endless(*_args: Any, **_options: Any) -> Any:
+        begun.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(pairing, "sync", endless)
+    async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
+        keeper = Keeper(SETTINGS, lambda: locations, journal, Watch(), Events())
+        keeper.request(asked)
+        group.start_soon(keeper.run)
+        if when == "during its cycle":
+            await begun.wait()
+        group.cancel_scope.cancel()
+
+    with (
+        anyio.fail_after(1),
+        pytest.raises(StoreUnreachable, match="stopped before its cycle ended; ask again"),
+    ):
+        await asked.result()
