@@ -125,6 +125,19 @@ def load(path: Path) -> Config:
     return msgspec.convert(document, Config)
 
 
+def check_pair(name: str, table: object) -> Pair:
+    """Return the pair that *table* describes. Raises ConfigError with every mistake in it.
+
+    Its sides may be names of stores or locations.
+    """
+    document = {"pairs": {name: table}}
+    problems = [*_problems(document, Config, ()), *_unmeasured(document), *_doubled(document)]
+    if problems:
+        lines = [f"{'.'.join(where)}: {what}" for where, what in problems]
+        raise ConfigError("\n".join(lines))
+    return msgspec.convert(table, Pair)
+
+
 def is_timezone(name: str) -> bool:
     """Say whether this machine knows a time zone called *name*."""
     try:

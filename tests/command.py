@@ -37,6 +37,8 @@ class Smtd:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.home = directory / ".smtd-home"
+        #: What else its environment has.
+        self.more: dict[str, str] = {}
 
     def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
         """Run `smtd` with *words* and return how it ended."""
@@ -64,7 +66,13 @@ class Smtd:
         home = str(self.home)
         repository = str(Path(__file__).parents[1])
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SMTD_")}
-        return {**kept, "XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "PYTHONPATH": repository}
+        return {
+            **kept,
+            **self.more,
+            "XDG_STATE_HOME": home,
+            "XDG_CONFIG_HOME": home,
+            "PYTHONPATH": repository,
+        }
 
 
 def written(pair: dict[str, Any]) -> dict[str, tuple[int, int, int]]:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RANKS = [
     {"smtd.errors", "smtd.notify"},
     {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"},
-    {"smtd.merge", "smtd.config", "smtd.status", "smtd.stores.base", "smtd.stores.earlier"},
+    {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier"},
     {"smtd.stores.wrapped"},
     {"smtd.journal", "smtd.control.protocol"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
@@ -228,7 +228,7 @@ WRONG = {
     "a cycle of one": ("smtd/records/tags.py", "import smtd.records.tags"),
     "sumatra": ("smtd/cli/main.py", "from sumatra.records import Record"),
     "django": ("smtd/stores/django.py", "import django.db"),
-    "drawing": ("smtd/status.py", "def f():\n    import rich.table"),
+    "drawing": ("smtd/config.py", "def f():\n    import rich.table"),
     "print": ("smtd/daemon.py", "print()"),
     "print, handed on": ("smtd/daemon.py", "f(print)"),
     "exit": ("smtd/daemon.py", "import sys\nsys.exit(1)"),
@@ -243,7 +243,7 @@ WRONG = {
     "exec": ("smtd/merge.py", "import builtins\nbuiltins.exec('1')"),
     "unpickling": ("smtd/stores/shelf/x.py", "import pickle\npickle.load(f)"),
     "unpickling, renamed": ("smtd/stores/shelf/x.py", "from pickle import loads as l\nl(b)"),
-    "unpickler elsewhere": ("smtd/status.py", "import pickle\nclass I(pickle.Unpickler): ..."),
+    "unpickler elsewhere": ("smtd/config.py", "import pickle\nclass I(pickle.Unpickler): ..."),
     "bare unpickler": (
         "smtd/stores/shelf/inert.py",
         "import pickle\nclass I(pickle.Unpickler): ...\npickle.Unpickler(f)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,14 +13,14 @@ from typing import Any
 
 from smtd import __version__
 from smtd.cli.socket import socket_path
+from smtd.cli.table import progress, table
 from smtd.control.client import ask
 from smtd.errors import SmtdError
 
 #: Seconds that an answer may take which needs no store.
 PATIENCE = 10.0
-#: Colours of states on a terminal, as ANSI has them.
-COLOURS = {"idle": "32", "offline": "33", "paused": "33", "halted": "31"}
-COLUMNS = ("pair", "state", "left", "right", "in sync", "pending", "conflicts", "held", "failed", "lag")
+#: Endings by which a bare name is that of a file, though none is there yet.
+_STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
 
 Result = dict[str, Any]
 
@@ -64,7 +65,14 @@ def parser() -> argparse.ArgumentParser:
     now.add_argument(
         "--include-unfinished", action="store_true", help="carry records whose runs are not over, too"
     )
-    _add(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*", json=True)
+    plan = _add(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*", json=True)
+    for verb in (now, plan):
+        verb.add_argument(
+            "--timeout",
+            type=float,
+            metavar="SECONDS",
+            help="wait no longer; the cycle goes on [default: wait]",
+        )
     _add(verbs, "pause", _plain("pause"), "run no cycles of these pairs", pairs="+")
     _add(verbs, "resume", _plain("resume"), "go on with these pairs", pairs="+")
     _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
@@ -103,10 +111,24 @@ def _add_pair(pair: argparse.ArgumentParser) -> None:
     _add(verbs, "list", _pair_list, "the pairs and their stores", json=True)
 
 
-def _ask(arguments: Any, verb: str, timeout: float | None = PATIENCE, **more: Any) -> Result:
+def _ask(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:
     """Return the result of one request. Raises what the daemon answers as an error."""
-    answer = next(ask(socket_path(arguments.socket), {"verb": verb, **more}, timeout), None)
-    return _result(answer)
+    for answer in ask(socket_path(arguments.socket), {"verb": verb, **more}, patience):
+        found = _result(answer)
+        if "progress" not in found:
+            _show_progress([])
+            return found
+        _show_progress(found["progress"])
+    return _result(None)
+
+
+def _show_progress(pairs: list[Result]) -> None:
+    """Show on one line how the cycles go on, in place of what stood there; nothing for no pairs."""
+    if sys.stderr.isatty():
+        line = "  ".join(f"{pair['pair']}: {progress(pair)}" for pair in pairs)
+        print(
+            f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True
+        )
 
 
 def _result(answer: dict[str, Any] | None) -> Result:
@@ -134,46 +156,27 @@ def _status(arguments: Any) -> int:
         if arguments.json:
             print(json.dumps(found), flush=True)
         else:
-            if arguments.watch and sys.stdout.isatty():
+            terminal = sys.stdout.isatty()
+            if arguments.watch and terminal:
                 print("\033[H\033[2J", end="")
-            print(_table(found), flush=True)
+            print(table(found["pairs"], colour=terminal), flush=True)
         if not arguments.watch:
             left = any(pair["conflicts"] or pair["held"] or pair["failed"] for pair in found["pairs"])
             return int(left or any(pair["problem"] for pair in found["pairs"]))
         time.sleep(1)
 
 
-def _table(found: Result) -> str:
-    rows = [list(COLUMNS)] + [_row(pair) for pair in found["pairs"]]
-    widths = [max(len(row[number]) for row in rows) for number in range(len(COLUMNS))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    lines = ["  ".join(cells).rstrip() for cells in padded]
-    if sys.stdout.isatty():
-        lines[1:] = [_coloured(line, row[1]) for line, row in zip(lines[1:], rows[1:], strict=True)]
-    problems = [f"{pair['pair']}: {pair['problem']}" for pair in found["pairs"] if pair["problem"]]
-    return "\n".join(lines + problems)
-
-
-def _row(pair: Result) -> list[str]:
-    counts = [str(pair[name]) for name in ("in_sync", "pending", "conflicts", "held", "failed")]
-    sides = [_side(pair[side]) for side in ("left", "right")]
-    return [pair["pair"], pair["state"], *sides, *counts, f"{pair['lag_seconds']:.1f} s"]
-
-
-def _side(side: Result) -> str:
-    held = "" if side["records"] is None else f" ({side['records']})"
-    return f"{side['location']}{held}"
-
-
-def _coloured(line: str, state: str) -> str:
-    code = COLOURS.get(state)
-    return line if code is None else line.replace(state, f"\033[{code}m{state}\033[0m", 1)
-
-
 def _sync(verb: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
-        unfinished = getattr(arguments, "include_unfinished", False)
-        found = _ask(arguments, verb, None, pairs=arguments.pairs, include_unfinished=unfinished)
+        found = _ask(
+            arguments,
+            verb,
+            None,
+            pairs=arguments.pairs,
+            include_unfinished=getattr(arguments, "include_unfinished", False),
+            timeout=arguments.timeout,
+            progress=sys.stderr.isatty(),
+        )
         if arguments.json:
             print(json.dumps(found))
         else:
@@ -238,10 +241,16 @@ def _pair_add(arguments: Any) -> int:
     names = ("left", "right", "projects", "mode", "deletes", "unfinished")
     pair = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     for side in ("left", "right"):
-        if "://" not in pair[side] and Path(pair[side]).expanduser().exists():
+        if _is_path(pair[side]):
             pair[side] = str(Path(pair[side]).expanduser().absolute())
     _ask(arguments, "pair add", None, name=arguments.name, pair=pair)
     return 0
+
+
+def _is_path(word: str) -> bool:
+    """Say whether *word* means a file or directory as seen from here, rather than a configured store."""
+    path = Path(word).expanduser()
+    return "://" not in word and ("/" in word or path.suffix in _STORE_SUFFIXES or path.exists())
 
 
 def _pair_remove(arguments: Any) -> int:

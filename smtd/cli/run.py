@@ -43,7 +43,7 @@ def main(config: Path | None, socket: Path | None) -> int:
 
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     surroundings = Surroundings(
-        state_directory(None, found),
+        state_directory(None, found).absolute(),
         socket_path(socket),
         load,
         locate,

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import anyio
 import click
-from anyio import to_thread
 
 from smtd import pairing
-from smtd.cli import show
+from smtd.cli import held, show
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import Config
@@ -52,8 +51,16 @@ def run(request: Request, *, as_json: bool) -> int:
     # A short life with many records that all live to its end: look for garbage rarely.
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    config = configuration(request.config)
+    locations = _locations(request, config)
+    directory = state_directory(request.state, config)
     with show.progress(quiet=as_json) as progress:
-        report = anyio.run(partial(sync, request, progress))
+        report = _by_daemon(request, locations, directory, progress)
+        by_daemon = report is not None
+        if report is None:
+            report = anyio.run(partial(sync, request, locations, directory, progress))
+    if by_daemon and not as_json:
+        click.echo(f"smtd: the running daemon holds this pair ({report.pair}), and ran the cycle", err=True)
     seconds = time.monotonic() - began
     if as_json:
         click.echo(json.dumps(report_json(seconds, [report])))
@@ -62,10 +69,26 @@ def run(request: Request, *, as_json: bool) -> int:
     return 0 if report.ok else 1
 
 
-async def sync(request: Request, progress: Progress) -> PairReport:
-    """Run one cycle of the pair that *request* names."""
-    config = await to_thread.run_sync(configuration, request.config)
-    locations = await to_thread.run_sync(_locations, request, config)
+def _by_daemon(
+    request: Request, locations: Both[Location], directory: Path, progress: Progress
+) -> PairReport | None:
+    """Have a daemon that holds the pair run the cycle, unless more is asked for than it does by itself."""
+    if (request.mode, request.deletes, request.verify) != ("two-way", "propagate", False) or request.timezone:
+        return None
+    return held.sync(
+        locations,
+        directory,
+        _projects(request, locations),
+        dry_run=request.dry_run,
+        include_unfinished=request.unfinished == "mirror",
+        progress=progress,
+    )
+
+
+async def sync(
+    request: Request, locations: Both[Location], directory: Path, progress: Progress
+) -> PairReport:
+    """Run one cycle of the pair of the stores at *locations*, as *request* wants it."""
     policy = Policy(
         projects=_projects(request, locations),
         mode=Mode(request.mode),
@@ -73,7 +96,6 @@ async def sync(request: Request, progress: Progress) -> PairReport:
         hold_unfinished=request.unfinished == "hold",
         verify_within=0.0 if request.verify else Policy().verify_within,
     )
-    directory = state_directory(request.state, config)
     async with open_journal(directory) as journal, pairing.open_stores(locations) as stores:
         return await pairing.sync(
             journal,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import select
 import socket
 import stat
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +20,10 @@ from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 
 from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, PATIENCE
 from smtd.errors import DaemonRuns, SmtdError, UsageError
+
+log = logging.getLogger("smtd")
+
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 #: Takes a request and yields the answers to it. May raise SmtdError.
 Handler: TypeAlias = Callable[[dict[str, Any]], AsyncIterator[dict[str, Any]]]
@@ -31,11 +37,18 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
     """
     await to_thread.run_sync(_clear, path)
     listener = await anyio.create_unix_listener(path, mode=0o600)
-    room = anyio.Semaphore(MOST_CLIENTS)
+    room = anyio.CapacityLimiter(MOST_CLIENTS)
 
     async def serve(stream: SocketStream) -> None:
-        async with stream, room:
-            await _serve(stream, handler)
+        async with stream:
+            if room.available_tokens < 1:
+                what = f"{MOST_CLIENTS} clients are served already; end some, such as events --follow"
+                with suppress(*_GONE), anyio.move_on_after(1):
+                    await stream.receive()  # who has not been read from may not get to read
+                await _send(stream, {"ok": False, "error": what, "code": 3})
+                return
+            async with room:
+                await _serve(stream, handler)
 
     async def listen() -> None:
         with scope:
@@ -76,34 +89,62 @@ def _clear(path: Path) -> None:
 
 
 async def _serve(stream: SocketStream, handler: Handler) -> None:
+    if not _is_welcome(stream):
+        await _send(stream, {"ok": False, "error": "this daemon is of another user", "code": 2})
+        return
     try:
-        if not _is_welcome(stream):
-            await _send(stream, {"ok": False, "error": "this daemon is of another user", "code": 2})
-            return
-        async for answer in _answers(stream, handler):
-            await _send(stream, answer)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
-        return  # whoever asked has gone
+        request = await _request(stream)
+    except SmtdError as exc:
+        await _send(stream, {"ok": False, "error": str(exc), "code": exc.exit_code})
+        return
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_when_gone, stream, group.cancel_scope)
+        async for answer in _answers(request, handler):
+            if not await _send(stream, answer):
+                break
+        group.cancel_scope.cancel()
 
 
-async def _answers(stream: SocketStream, handler: Handler) -> AsyncIterator[dict[str, Any]]:
+async def _cancel_when_gone(stream: SocketStream, scope: anyio.CancelScope) -> None:
+    """End *scope* when the client has closed its end: who follows in quiet times must not stay for ever.
+
+    A client that has only ended its request, as `nc -N` does, still wants its answer.
+    """
+    with suppress(*_GONE):
+        while True:
+            await stream.receive()
+    poll = select.poll()
+    poll.register(stream.extra(SocketAttribute.raw_socket), 0)  # a hang-up is told in any case
+    while not poll.poll(0):  # noqa: ASYNC110 - nobody is woken for it
+        await anyio.sleep(1)
+    scope.cancel()
+
+
+async def _answers(request: dict[str, Any], handler: Handler) -> AsyncIterator[dict[str, Any]]:
     try:
-        with anyio.fail_after(PATIENCE):
-            request = await _request(stream)
         async for answer in handler(request):
             yield {"ok": True, "result": answer}
     except SmtdError as exc:
         yield {"ok": False, "error": str(exc), "code": exc.exit_code}
-    except TimeoutError:
-        yield {"ok": False, "error": f"the request did not come within {PATIENCE:.0f} s", "code": 2}
+    except Exception as exc:
+        # One request must not end the daemon.
+        log.exception("a request made smtd fail")
+        what = f"a defect in smtd ({type(exc).__name__}); see its log, and report it"
+        yield {"ok": False, "error": what, "code": 1}
 
 
 async def _request(stream: SocketStream) -> dict[str, Any]:
     data = b""
-    while not data.endswith(b"\n"):
-        data += await stream.receive()
-        if len(data) > LARGEST_REQUEST:
-            raise UsageError(f"the request is larger than {LARGEST_REQUEST} bytes")
+    try:
+        with anyio.fail_after(PATIENCE):
+            while not data.endswith(b"\n"):
+                data += await stream.receive()
+                if len(data) > LARGEST_REQUEST:
+                    raise UsageError(f"the request is larger than {LARGEST_REQUEST} bytes")
+    except _GONE:
+        raise UsageError("the request is not a whole line") from None
+    except TimeoutError:
+        raise UsageError(f"the request did not come within {PATIENCE:.0f} s") from None
     try:
         request = json.loads(data)
     except (ValueError, RecursionError):
@@ -113,9 +154,12 @@ async def _request(stream: SocketStream) -> dict[str, Any]:
     return request
 
 
-async def _send(stream: SocketStream, answer: dict[str, Any]) -> None:
-    with anyio.move_on_after(PATIENCE):  # a client that does not read keeps nobody waiting
+async def _send(stream: SocketStream, answer: dict[str, Any]) -> bool:
+    """Send one line; say whether the client took it. One that does not read keeps nobody waiting."""
+    with suppress(*_GONE), anyio.move_on_after(PATIENCE):
         await stream.send(json.dumps(answer).encode() + b"\n")
+        return True
+    return False
 
 
 def _is_welcome(stream: SocketStream) -> bool:

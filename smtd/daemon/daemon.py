@@ -19,7 +19,7 @@ from smtd.daemon import settings
 from smtd.daemon.events import Events
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.settings import PairSettings
-from smtd.errors import SmtdError, UsageError
+from smtd.errors import JournalError, SmtdError, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
 from smtd.notify import Notifier
@@ -60,7 +60,7 @@ class Daemon:
     """Keeps all pairs in step until it is stopped; see `run`."""
 
     def __init__(self, surroundings: Surroundings, journal: Journal, group: TaskGroup) -> None:
-        self.events = Events()
+        self.events = Events(journal.events)
         self.began = anyio.current_time()
         self._surroundings = surroundings
         self._journal = journal
@@ -78,6 +78,11 @@ class Daemon:
         return [self._kept[name].keeper for name in sorted(self._kept)]
 
     @property
+    def state(self) -> Path:
+        """The state directory, as a whole path."""
+        return self._surroundings.state
+
+    @property
     def added(self) -> Mapping[str, Pair]:
         """The pairs that were added while running."""
         return self._added
@@ -90,12 +95,18 @@ class Daemon:
         self._added = await to_thread.run_sync(self._read_added)
         await self._follow(settings.of(self._config, self._added))
         self._group.start_soon(self._watch.run)
+        self._group.start_soon(self.events.run)
         async with serving(self._surroundings.socket, handler, self._group):
             self.events.add("started", pairs=len(self._kept))
             notifier.ready()
             self._group.start_soon(self._beat)
             await self._stopped.wait()
             notifier.stopping()
+        self.events.add("stopped")
+        try:
+            await self.events.save()
+        except JournalError as exc:
+            log.error("the last events are not kept: %s", exc)
         log.info("stopped")
 
     def stop(self) -> None:
@@ -127,6 +138,9 @@ class Daemon:
         async with self._changing:
             if name in self._kept:
                 raise UsageError(f"there is a pair {name} already; name another, or remove it first")
+            for word in (pair.left, pair.right):
+                if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():
+                    raise UsageError(f"there is no store {word}; name a configured one, or a whole path")
             found = {**self._added, name: pair}
             wanted = settings.of(self._config, found)
             await to_thread.run_sync(self._located, wanted[name], self._config)

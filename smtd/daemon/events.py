@@ -1,43 +1,80 @@
-"""What happened lately, for whoever follows: numbered without a gap."""
+"""What happened, for whoever follows it over the control socket."""
 
 from __future__ import annotations
 
-from collections import deque
+import logging
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 from typing import Any
 
 import anyio
+import msgspec
 
-#: Events that are kept for those who come late.
-KEPT = 1000
+from smtd.errors import JournalError
+from smtd.journal.events import KEPT, EventLog
+
+log = logging.getLogger("smtd")
+
+#: Events that are read at a time, and the seconds until a journal that fails is tried again.
+_PAGE, _PAUSE = 100, 5.0
 
 
 class Events:
-    """The last events, and those to come."""
+    """Events are numbered when they are durable, and told only then: no number is ever used twice."""
 
-    def __init__(self) -> None:
-        self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
-        self._last = 0
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._new: list[str] = []
         self._news = anyio.Event()
+        self._saving = anyio.Lock()
 
     def add(self, what: str, **facts: Any) -> None:
-        """Tell of one event."""
-        self._last += 1
-        self._kept.append({"id": self._last, "at": now(), "event": what, **facts})
+        """Tell of one event; `run` makes it durable."""
+        self._new.append(msgspec.json.encode({"at": now(), "event": what, **facts}).decode())
         self._news.set()
         self._news = anyio.Event()
+
+    async def run(self) -> None:
+        """Make events durable as they come, until cancelled; those that cannot be now are kept."""
+        failing = False
+        while True:
+            news = self._news
+            try:
+                await self.save()
+            except JournalError as exc:
+                if not failing:
+                    log.error("events cannot be kept: %s", exc)
+                failing = True
+                await anyio.sleep(_PAUSE)
+                continue
+            failing = False
+            await news.wait()
+
+    async def save(self) -> None:
+        """Make durable what was told so far. Raises JournalError, and keeps it for the next time."""
+        async with self._saving:
+            texts, self._new = self._new, []
+            try:
+                if texts:
+                    await self._log.add(texts)
+            except JournalError:
+                self._new = [*texts, *self._new][-KEPT:]
+                raise
 
     async def since(self, last: int, *, follow: bool) -> AsyncIterator[dict[str, Any]]:
         """Yield the events after number *last*; with *follow* also those to come, for ever."""
         while True:
             news = self._news
-            for event in [event for event in self._kept if event["id"] > last]:
-                last = event["id"]
-                yield event
+            await self.save()
+            page = await self._log.after(last, _PAGE)
+            for number, text in page:
+                last = number
+                yield {"id": number, **msgspec.json.decode(text)}
+            if len(page) == _PAGE:
+                continue
             if not follow:
                 return
-            if news is self._news:
+            if not page:
                 await news.wait()
 
 

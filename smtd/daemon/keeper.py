@@ -17,6 +17,7 @@ from smtd.daemon.events import Events, now
 from smtd.daemon.request import Request
 from smtd.daemon.rhythm import Rhythm
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.status import PairStatus, SideStatus, State
 from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
@@ -24,13 +25,14 @@ from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
 from smtd.signature import age
-from smtd.status import PairStatus, SideStatus, State
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
 
+#: Failures that the status names.
+MOST_FAILURES = 20
 #: For how many times the settle time a burst of changes may keep a cycle waiting.
 BURST = 10
 
@@ -71,12 +73,19 @@ class Keeper:
         self._report: PairReport | None = None
         sides = settings.words.map(lambda word: SideStatus("" if "://" in word else word))
         self._ill = False
-        self._status = PairStatus(settings.name, "starting", sides.left, sides.right)
+        mode = settings.policy.mode.value
+        self._status = PairStatus(settings.name, "starting", sides.left, sides.right, mode)
 
     @property
     def name(self) -> str:
         """The name of the pair."""
         return self.settings.name
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """What tells the two stores from all others; none before the first cycle."""
+        locations = self._locations
+        return () if locations is None else (locations.left.identity, locations.right.identity)
 
     @property
     def report(self) -> PairReport | None:
@@ -264,7 +273,7 @@ class Keeper:
     def _progress(self, phase: str, done: int, total: int) -> None:
         self.turned = anyio.current_time()
         self._enter("applying" if phase == "applying" else "scanning")
-        self._status.pending = total - done
+        self._status.pending, self._status.total = total - done, total
 
     def _succeeded(self, report: PairReport) -> None:
         self._report = report
@@ -273,7 +282,7 @@ class Keeper:
         before = (status.conflicts, status.held, status.failed)
         status.in_sync, status.pending, status.problem = report.in_sync, 0, None
         status.conflicts, status.held = len(report.conflicts), len(report.held)
-        status.failed = len(report.failed)
+        status.failed, status.failures = len(report.failed), report.failed[:MOST_FAILURES]
         for side, told in ((status.left, report.left), (status.right, report.right)):
             side.records = told.records + told.grown
         status.last_cycle = now()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from smtd.config import Config, Pair, Store, seconds
+from smtd.config import Config, ConfigError, Pair, Store, check_pair, seconds
 from smtd.engine.pair import Policy
 from smtd.errors import UsageError
 from smtd.merge.decide import Mode
@@ -75,8 +75,9 @@ def encode(pairs: Mapping[str, Pair]) -> bytes:
 def decode(data: bytes) -> dict[str, Pair]:
     """Return the pairs in such a file. Raises UsageError if it is damaged."""
     try:
-        return msgspec.json.decode(data, type=dict[str, Pair])
-    except msgspec.MsgspecError as exc:
+        tables = msgspec.json.decode(data, type=dict[str, dict[str, object]])
+        return {name: check_pair(name, table) for name, table in tables.items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as exc:
         raise UsageError(
             f"the file of added pairs is damaged ({exc}); remove it, and add them again"
         ) from exc

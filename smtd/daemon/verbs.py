@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
@@ -12,15 +11,18 @@ import anyio
 import msgspec
 
 from smtd import __version__
-from smtd.config import Pair
+from smtd.config import check_pair
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.request import Request
 from smtd.engine.report import as_json
-from smtd.errors import SmtdError, UsageError
+from smtd.errors import SmtdError, StoreUnreachable, UsageError
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
+
+#: Seconds between two words of how a cycle goes on.
+PROGRESS = 0.5
 
 
 class Verbs:
@@ -32,6 +34,7 @@ class Verbs:
             "status": self._status,
             "sync now": self._sync_now,
             "sync plan": self._sync_plan,
+            "pair of": self._pair_of,
             "pause": self._pause,
             "resume": self._resume,
             "pair add": self._pair_add,
@@ -59,18 +62,50 @@ class Verbs:
 
     async def _sync_now(self, asked: Asked) -> Answers:
         unfinished = bool(asked.get("include_unfinished"))
-        yield await self._synced(asked, lambda: Request(include_unfinished=unfinished))
+        async for answer in self._synced(asked, lambda: Request(include_unfinished=unfinished)):
+            yield answer
 
     async def _sync_plan(self, asked: Asked) -> Answers:
-        yield await self._synced(asked, lambda: Request(dry_run=True))
+        async for answer in self._synced(asked, lambda: Request(dry_run=True)):
+            yield answer
 
-    async def _synced(self, asked: Asked, make: Callable[[], Request]) -> dict[str, Any]:
-        requests = []
+    async def _synced(self, asked: Asked, make: Callable[[], Request]) -> Answers:
+        """Ask for cycles, tell how they go on if that is wished for, and at last what came of them."""
+        timeout = asked.get("timeout")
+        if timeout is not None and not isinstance(timeout, (int, float)):
+            raise UsageError("a timeout is a number of seconds")
+        began = anyio.current_time()
+        end = began + (float("inf") if timeout is None else timeout)
+        waiting = []
         for keeper in self._chosen(asked):
             request = make()
             keeper.request(request)
-            requests.append((keeper.name, request))
-        return await _results(requests)
+            waiting.append((keeper, request))
+        step = PROGRESS if asked.get("progress") else float("inf")
+        while not all(request.done.is_set() for _, request in waiting) and anyio.current_time() < end:
+            with anyio.move_on_after(min(step, end - anyio.current_time())):
+                for _, request in waiting:
+                    await request.done.wait()
+            if asked.get("progress"):
+                yield {"progress": [msgspec.to_builtins(keeper.status) for keeper, _ in waiting]}
+        yield _results(anyio.current_time() - began, waiting)
+
+    async def _pair_of(self, asked: Asked) -> Answers:
+        """Tell which pair is the one of two stores, for a command that would sync them itself."""
+        stores = asked.get("stores")
+        if asked.get("state") not in (None, str(self._daemon.state)):
+            stores = None
+        for keeper in self._daemon.keepers:
+            known = list(keeper.identities)
+            if known and known in (stores, stores[::-1] if isinstance(stores, list) else None):
+                projects = keeper.settings.policy.projects
+                yield {
+                    "pair": keeper.name,
+                    "swapped": known != stores,
+                    "projects": None if projects is None else sorted(projects),
+                }
+                return
+        yield {"pair": None}
 
     async def _pause(self, asked: Asked) -> Answers:
         for keeper in self._chosen(asked, must_name=True):
@@ -84,12 +119,9 @@ class Verbs:
 
     async def _pair_add(self, asked: Asked) -> Answers:
         name = asked.get("name")
-        try:
-            pair = msgspec.convert(asked.get("pair"), Pair)
-        except msgspec.ValidationError as exc:
-            raise UsageError(f"this is no pair: {exc}") from exc
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise UsageError("a pair needs a name")
+        pair = check_pair(name, asked.get("pair"))
         for word in (pair.left, pair.right):
             if "@" in word.partition("://")[2].partition("/")[0]:
                 raise UsageError("smtd keeps no passwords: put the store into the configuration, and name it")
@@ -144,21 +176,26 @@ class Verbs:
             raise UsageError("name the pairs; '*' is all of them")
         chosen: dict[str, Keeper] = {}
         for name in map(str, names):
-            found = {one.name: one for one in self._daemon.keepers if fnmatchcase(one.name, name)}
+            keepers = self._daemon.keepers
+            found = {one.name: one for one in keepers if one.name == name} or {
+                one.name: one for one in keepers if fnmatchcase(one.name, name)
+            }
             if not found and name != "*":
                 raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
             chosen |= found
         return list(chosen.values())
 
 
-async def _results(requests: Sequence[tuple[str, Request]]) -> dict[str, Any]:
+def _results(seconds: float, waiting: Sequence[tuple[Keeper, Request]]) -> dict[str, Any]:
     """Return the JSON of a sync, with the errors of the pairs that had no cycle."""
-    began = time.monotonic()
     reports, errors = [], []
-    for name, request in requests:
-        try:
-            reports.append(await request.result())
-        except SmtdError as exc:
-            errors.append({"pair": name, "error": str(exc), "code": exc.exit_code})
-    told = as_json(time.monotonic() - began, reports)
+    for keeper, request in waiting:
+        outcome = request.outcome or StoreUnreachable(
+            f"there is no result within {seconds:.0f} s; the cycle goes on (smtd-ctl status)"
+        )
+        if isinstance(outcome, SmtdError):
+            errors.append({"pair": keeper.name, "error": str(outcome), "code": outcome.exit_code})
+        else:
+            reports.append(outcome)
+    told = as_json(seconds, reports)
     return {**told, "ok": told["ok"] and not errors, "errors": errors}

@@ -19,14 +19,14 @@ import anyio
 from anyio import CancelScope, to_thread
 
 from smtd.errors import JournalError
+from smtd.journal.events import EventLog
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
 from smtd.sqlite import Connection, Row, connect, script
 
 #: Raise this with any change of schema.sql. New tables are made in older journals, too; anything else
-#: needs a migration. Version 2 added `rotation`, version 3 `refused`, version 4
-#: `files`.
-VERSION = 4
+#: needs a migration. Version 2 added `rotation`, version 3 `refused`, version 4 `files`, version 5 `event`.
+VERSION = 5
 
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
@@ -39,6 +39,7 @@ class Journal:
     def __init__(self, db: Connection, directory: Path) -> None:
         self._db = db
         self._directory = directory
+        self.events = EventLog(db)
 
     async def knows(self, left: str, right: str) -> bool:
         """Say whether the pair of these locations, in this order, has been synced before."""

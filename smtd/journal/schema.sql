@@ -1,4 +1,4 @@
--- Version 2. Digests are of the canonical form whose version the pair names; records are encoded
+-- Digests are of the canonical form whose version the pair names; records are encoded
 -- (records/record.py), and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
 CREATE TABLE IF NOT EXISTS pair (
     id INTEGER PRIMARY KEY,
@@ -102,4 +102,9 @@ CREATE TABLE IF NOT EXISTS files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,
     right_file TEXT NOT NULL
+);
+-- What happened, as JSON; the numbers are never used again.
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    text TEXT NOT NULL
 );

@@ -31,11 +31,12 @@ class DaemonProcess:
         self.config = directory / "config.toml"
         self.config.write_text(text, "utf-8")
         self.log = directory / "daemon.log"
-        self._smtd = Smtd(directory)
+        self.smtd = Smtd(directory)
         # A socket's path must be short.
         self._short = Path(f"/tmp/smtd-{os.getpid()}-{id(self):x}")
         self._short.mkdir(mode=0o700)
         self.socket = self._short / "control.sock"
+        self.smtd.more["SMTD_SOCKET"] = str(self.socket)
         self.told: list[str] = []
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self._short / "notify"))
@@ -44,11 +45,11 @@ class DaemonProcess:
     @property
     def state(self) -> Path:
         """Its state directory."""
-        return self._smtd.home / "smtd"
+        return self.smtd.home / "smtd"
 
     def variables(self, **more: str) -> dict[str, str]:
         """Return the environment of its commands."""
-        return {**self._smtd.variables(), "SMTD_SOCKET": str(self.socket), **more}
+        return {**self.smtd.variables(), **more}
 
     def start(self, *, ready: bool = True, **environment: str) -> None:
         """Start it; with *ready* wait until it tells systemd that it is."""
@@ -89,6 +90,16 @@ class DaemonProcess:
         assert self._process is not None
         return self._process.wait(within)
 
+    def start_ctl(self, *words: str | Path) -> subprocess.Popen[bytes]:
+        """Start `smtd-ctl` with *words*; its standard output is a pipe, read line by line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "smtd.cli.ctl", *map(str, words)],
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # so that select sees every line
+        )
+
     def ctl(self, *words: str | Path) -> Answer:
         """Run `smtd-ctl` with *words*."""
         done = subprocess.run(
@@ -118,13 +129,7 @@ class DaemonProcess:
 
     def wait_event(self, fits: Callable[[Event], bool], after: int = 0) -> Event:
         """Follow the events after number *after* until one fits, and return it."""
-        follower = subprocess.Popen(
-            [sys.executable, "-m", "smtd.cli.ctl", "events", "--follow", "--since", str(after)],
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            bufsize=0,  # so that select sees every line
-        )
+        follower = self.start_ctl("events", "--follow", "--since", str(after))
         seen = []
         deadline = time.monotonic() + PATIENCE
         try:
@@ -184,6 +189,13 @@ def pair_of(left: str | Path, right: str | Path, **more: str) -> str:
             "",
         ]
     )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until *is_so*, asking again and again."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, "it never was so"
 
 
 def synced(event: Event) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+from smtd.control.protocol import MOST_CLIENTS
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
 from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, RUNNING, full, record
-from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced, wait_until
 
 
 def put(path: Path, *records: Record, project: str = PROJECT) -> None:
@@ -122,26 +124,16 @@ def test_status(daemon: DaemonProcess, left: Path, right: Path) -> None:
 
     heading, row = table.out.splitlines()
     assert (table.code, table.err) == (0, "")
-    assert heading.split() == [
-        "pair",
-        "state",
-        "left",
-        "right",
-        "in",
-        "sync",
-        "pending",
-        "conflicts",
-        "held",
-        "failed",
-        "lag",
+    assert re.split("  +", heading.strip()) == [
+        *("pair", "state", "in sync", "pending", "conflicts", "held", "failed", "lag", "last cycle", "stores")
     ]
-    assert row.split()[:2] == ["pair", "idle"]
-    assert f"{left} (1)" in row
+    assert row.split()[:9] == ["pair", "idle", "1", "0", "0", "0", "0", "0.0", "s"]
+    assert row.endswith(f"{left} (1) <-> {right} (1)")
     assert found.keys() == {"version", "uptime_seconds", "pairs"}
     (pair,) = found["pairs"]
     assert pair["left"] == {"location": str(left), "records": 1}
     assert pair["right"] == {"location": str(right), "records": 1}
-    assert pair.keys() == {
+    assert pair.keys() >= {
         *("pair", "state", "left", "right", "in_sync", "pending", "conflicts", "held", "failed"),
         *("lag_seconds", "last_cycle", "next_cycle", "problem"),
     }
@@ -292,7 +284,7 @@ def test_broken_pair_stops_no_other(tmp_path: Path, left: Path, right: Path) -> 
 
 def test_second_daemon_says_so_and_ends(daemon: DaemonProcess, tmp_path: Path) -> None:
     """One state directory has one daemon; the one that is there goes on."""
-    answer = daemon._smtd("-c", daemon.config, "run")
+    answer = daemon.smtd("-c", daemon.config, "run")
 
     assert answer.code == 2
     assert "another smtd runs in" in answer.err
@@ -303,7 +295,7 @@ def test_socket_of_the_dead_is_replaced_and_that_of_the_living_respected(
     daemon: DaemonProcess, tmp_path: Path, left: Path, right: Path
 ) -> None:
     """A socket file of a daemon that was killed is no obstacle."""
-    daemon.wait_event(synced)
+    last = daemon.wait_event(synced)["id"]
     daemon.signal(signal.SIGKILL)
     assert daemon.ended() == -signal.SIGKILL
     assert daemon.socket.exists()
@@ -311,12 +303,12 @@ def test_socket_of_the_dead_is_replaced_and_that_of_the_living_respected(
 
     daemon.start()
 
-    daemon.wait_event(synced)
+    daemon.wait_event(synced, after=last)
     assert labels(right) == {"run", "meanwhile"}
     other = tmp_path / "other"
     other.mkdir()
     with daemon_process(other, "", start=False) as second:
-        answer = second._smtd("-c", second.config, "run", "--socket", daemon.socket)
+        answer = second.smtd("-c", second.config, "run", "--socket", daemon.socket)
     assert answer.code == 2
     assert f"another smtd answers at {daemon.socket}" in answer.err
     assert daemon.ctl("status").code == 0
@@ -327,7 +319,7 @@ def test_configuration_with_mistakes_starts_nothing(tmp_path: Path) -> None:
     with daemon_process(
         tmp_path, '[daemon]\nstat_dir = "x"\n[pairs.one]\nleft = "a"\n', start=False
     ) as daemon:
-        answer = daemon._smtd("-c", daemon.config, "run")
+        answer = daemon.smtd("-c", daemon.config, "run")
 
     assert answer.code == 2
     assert "did you mean 'state_dir'?" in answer.err
@@ -383,3 +375,132 @@ def test_project_bears_another_name_on_the_other_side(tmp_path: Path, left: Path
 
     assert held(left) == {(PROJECT, "run"), (PROJECT, "there"), ("Other", "other")}
     assert held(right) == {("my-project", "run"), ("my-project", "there")}
+
+
+def test_sync_of_a_pair_that_the_daemon_holds_is_run_by_the_daemon(
+    daemon: DaemonProcess, left: Path, right: Path, tmp_path: Path
+) -> None:
+    """In either order, with the report of the cycle; what it would not do itself, the command does."""
+    first = daemon.wait_event(synced)
+    smtd = daemon.smtd
+    assert daemon.ctl("pause", "pair").code == 0
+    put(left, full("more"))
+
+    planned = smtd("sync", right, left, "--dry-run")
+    done = smtd("sync", right, left, "--json")
+    other = smtd("sync", left, right, "--mode", "left-to-right", "--json")
+    elsewhere = smtd("sync", left, right, "--state", tmp_path / "another")
+
+    assert "the running daemon holds this pair (pair), and ran the cycle" in planned.err
+    assert f"left   {right}  would be: 1 created" in planned.out
+    assert (done.code, done.err, done.pair["pair"]) == (0, "", "pair")
+    assert (done.pair["left"]["created"], done.pair["right"]["created"]) == (1, 0)
+    assert daemon.wait_event(synced, after=first["id"])["right"]["created"] == 1
+    assert (other.code, other.pair["pair"]) == (0, f"{left} {right}")
+    assert (elsewhere.code, elsewhere.err) == (0, "")
+
+
+def test_events_are_numbered_on_over_a_restart(daemon: DaemonProcess, left: Path) -> None:
+    """Whoever asks for what came after a number gets all of it, and nothing twice."""
+    last = daemon.wait_event(synced)["id"]
+    daemon.ctl("stop")
+    daemon.ended()
+    daemon.start()
+    put(left, full("more"))
+    daemon.wait_event(synced, after=last)
+
+    events = daemon.events()
+
+    assert [event["id"] for event in events] == [1, 2, 3, 4, 5]
+    assert [event["event"] for event in events] == ["started", "synced", "stopped", "started", "synced"]
+    assert daemon.events("--since", "3") == events[3:]
+
+
+def test_clients_that_went_away_leave_room_for_others(daemon: DaemonProcess) -> None:
+    """Two hundred followed and went in a quiet time; a hundred stay, and the next one is told."""
+
+    def follow() -> socket.socket:
+        made = socket.socket(socket.AF_UNIX)
+        made.connect(str(daemon.socket))
+        made.sendall(b'{"verb": "events", "follow": true}\n')
+        assert made.recv(10)
+        return made
+
+    for _ in range(3):
+        for one in [follow() for _ in range(MOST_CLIENTS)]:
+            one.close()
+        wait_until(lambda: daemon.ctl("status").code == 0)
+    stay = [follow() for _ in range(MOST_CLIENTS)]
+    answer = daemon.ctl("status")
+    for one in stay:
+        one.close()
+
+    assert (answer.code, answer.out) == (3, "")
+    assert "100 clients are served already; end some" in answer.err
+
+
+def test_client_that_has_ended_its_request_is_answered(daemon: DaemonProcess) -> None:
+    """As with `echo '{"verb": "status"}' | nc -N -U control.sock`."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(str(daemon.socket))
+        asked.sendall(b'{"verb": "sync now"}\n')
+        asked.shutdown(socket.SHUT_WR)
+        with asked.makefile("rb") as answers:
+            (line,) = answers.readlines()
+
+    assert json.loads(line)["result"]["pairs"][0]["in_sync"] == 1
+
+
+def test_pair_that_cannot_be_one_is_refused(daemon: DaemonProcess, left: Path) -> None:
+    """With the reason; the daemon goes on as before."""
+
+    def add(name: str, **pair: object) -> str:
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.connect(str(daemon.socket))
+            request = {"verb": "pair add", "name": name, "pair": {"left": str(left), **pair}}
+            asked.sendall(json.dumps(request).encode() + b"\n")
+            with asked.makefile("rb") as answers:
+                answer = json.loads(answers.readline())
+        assert (answer["ok"], answer["code"]) == (False, 2)
+        return str(answer["error"])
+
+    assert "it needs a right" in add("new")
+    assert "a pair needs a name" in add(" ", right="/tmp/x.sqlite")
+    assert "'soon' is not a duration" in add("new", right="/tmp/x.sqlite", settle="soon")
+    assert "unknown key 'mod', did you mean 'mode'?" in add("new", right="/tmp/x.sqlite", mod="two-way")
+    assert "there is no store lap; name a configured one, or a whole path" in add("new", right="lap")
+    assert "is the store on both sides" in add("new", right=str(left))
+    assert len(daemon.ctl("pair", "list").out.splitlines()) == 1
+
+
+def test_wait_for_a_cycle_ends_when_its_time_is_up(tmp_path: Path, left: Path) -> None:
+    """A server that takes the request and says nothing keeps no verb waiting, nor the daemon from its end."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/records/"
+        with daemon_process(tmp_path, pair_of(left, address)) as daemon:
+            answer = daemon.ctl("sync", "now", "--timeout", "0.5")
+            status = daemon.status()
+            added = daemon.ctl("pair", "add", "more", left, tmp_path / "more.sqlite")
+            removed = daemon.ctl("pair", "remove", "more")
+            daemon.signal(signal.SIGTERM)
+            assert daemon.ended(3.0) == 0
+
+    assert (answer.code, answer.out) == (4, "")
+    assert "there is no result within 1 s; the cycle goes on (smtd-ctl status)" in answer.err
+    assert status["state"] in ("starting", "scanning")
+    assert (added.code, removed.code) == (0, 0)
+
+
+def test_watched_status_is_shown_again_and_again(daemon: DaemonProcess) -> None:
+    """Until it is interrupted, and that is no error."""
+    daemon.wait_event(synced)
+    with daemon.start_ctl("status", "--watch", "--json") as watching:
+        assert watching.stdout is not None
+        shown = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        watching.send_signal(signal.SIGINT)
+
+        assert watching.wait(10) == 130
+    assert [each["pairs"][0]["in_sync"] for each in shown] == [1, 1]
+    assert shown[1]["uptime_seconds"] > shown[0]["uptime_seconds"]

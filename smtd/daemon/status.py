@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from smtd.engine.report import Failure
+
 State: TypeAlias = Literal["starting", "idle", "scanning", "applying", "paused", "offline", "halted"]
 
 
@@ -17,17 +19,24 @@ class SideStatus(msgspec.Struct):
 
 
 class PairStatus(msgspec.Struct):
-    """A pair: times are ISO 8601 in UTC; *problem* says what is wrong and what would mend it."""
+    """A pair: times are ISO 8601 in UTC; *problem* says what is wrong and what would mend it.
+
+    *pending* of *total* steps of the cycle that is running are still to be done. *failures* names some of
+    the *failed* records, with the reason.
+    """
 
     pair: str
     state: State
     left: SideStatus
     right: SideStatus
+    mode: str = "two-way"
     in_sync: int = 0
     pending: int = 0
+    total: int = 0
     conflicts: int = 0
     held: int = 0
     failed: int = 0
+    failures: list[Failure] = []
     lag_seconds: float = 0.0
     last_cycle: str | None = None
     next_cycle: str | None = None

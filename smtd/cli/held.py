@@ -1,0 +1,78 @@
+"""A pair that a running daemon holds is synced by the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from smtd.cli.socket import socket_path
+from smtd.control.client import ask
+from smtd.engine.apply import Progress
+from smtd.engine.report import PairReport
+from smtd.errors import NoDaemon, SmtdError
+from smtd.merge.sides import Both
+from smtd.stores.locations import Location
+
+#: Seconds in which a daemon tells whether it holds a pair.
+PATIENCE = 10.0
+
+
+def sync(
+    locations: Both[Location],
+    state: Path,
+    projects: Collection[str] | None,
+    *,
+    dry_run: bool,
+    include_unfinished: bool,
+    progress: Progress,
+) -> PairReport | None:
+    """Have the daemon run a cycle of its pair of the stores at *locations*; None if it holds no such pair.
+
+    The pair must keep just *projects*, if any are named. A daemon with another state directory than *state*
+    knows nothing of what was agreed here. Blocks. Raises what the cycle raised.
+    """
+    socket = socket_path(None)
+    words = [locations.left.identity, locations.right.identity]
+    try:
+        found = _asked(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
+    except NoDaemon:
+        return None
+    if found["pair"] is None or (projects is not None and sorted(projects) != found["projects"]):
+        return None
+    told = _asked(
+        socket,
+        None,
+        progress,
+        verb="sync plan" if dry_run else "sync now",
+        pairs=[found["pair"]],
+        include_unfinished=include_unfinished,
+        progress=True,
+    )
+    for error in told["errors"]:
+        raise _error(error)
+    report = msgspec.convert(told["pairs"][0], PairReport)
+    return report.swapped if found["swapped"] else report
+
+
+def _asked(
+    socket: Path, patience: float | None, show: Progress | None = None, **request: Any
+) -> dict[str, Any]:
+    for answer in ask(socket, request, patience):
+        if not answer.get("ok"):
+            raise _error(answer)
+        result: dict[str, Any] = answer["result"]
+        if "progress" not in result:
+            return result
+        for pair in result["progress"]:
+            if show is not None:
+                show(pair["state"], pair["total"] - pair["pending"], pair["total"])
+    raise NoDaemon("the daemon ended before the cycle did; sync again")
+
+
+def _error(answer: dict[str, Any]) -> SmtdError:
+    error = SmtdError(answer["error"])
+    error.exit_code = int(answer["code"])
+    return error
