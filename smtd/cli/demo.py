@@ -1,17 +1,26 @@
-"""`smtd demo`: the whole idea on sample stores, in a temporary directory."""
+"""`smtd demo`: the whole idea on sample stores and a daemon of their own, in a temporary directory."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import anyio
 import click
 import msgspec
 
-from smtd.cli.sync import Request, run
+from smtd.control.client import ask
+from smtd.errors import NoDaemon
 from smtd.records import canonical
 from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
 from smtd.stores.base import Change, Store
@@ -19,44 +28,101 @@ from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
 
 PROJECT = "Demo"
+#: Seconds after which something that takes a moment has failed.
+PATIENCE = 30.0
 
 
-def run_demo(directory: Path) -> int:
-    """Play the demo in *directory* and return the exit code."""
-    shelf, database = directory / "laptop.shelf", directory / "lab.sqlite"
-    request = Request(str(shelf), str(database), state=directory / "state")
+class Demo:
+    """Two stores in *directory*, and the daemon that keeps them in sync."""
 
-    _say("Three records in a shelf, as Sumatra pickles them; the SQLite store is not there yet.")
-    anyio.run(_write, Location(Kind.DUMB, shelf), [_record(number) for number in range(3)])
-    code = _sync(request)
-    _say("A tag is added in the shelf, an outcome in the database; both travel.")
-    anyio.run(_edit, Location(Kind.DUMB, shelf), "demo-0", {"tags": frozenset({"_finished_", "figure-2"})})
-    anyio.run(_edit, Location(Kind.DJANGO, database), "demo-1", {"outcome": "converged"})
-    code |= _sync(request)
-    _say("Both sides tag the same record; the tags are merged.")
-    anyio.run(_edit, Location(Kind.DUMB, shelf), "demo-2", {"tags": frozenset({"_finished_", "good"})})
-    anyio.run(_edit, Location(Kind.DJANGO, database), "demo-2", {"tags": frozenset({"_finished_", "paper"})})
-    code |= _sync(request)
-    _say("A record is deleted from the shelf; so it is from the database.")
-    anyio.run(_edit, Location(Kind.DUMB, shelf), "demo-0", None)
-    code |= _sync(request)
-    _say("Nothing has changed; nothing is done.")
-    return code | _sync(request)
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.shelf = Location(Kind.DUMB, directory / "laptop.shelf")
+        self.database = Location(Kind.DJANGO, directory / "lab.sqlite")
+        self._socket = directory / "control.sock"
+        self._seen = 0
+
+    def play(self) -> int:
+        """Tell the story and return the exit code."""
+        _say("Three records in a shelf, as Sumatra pickles them; the SQLite store is not there yet.")
+        anyio.run(_write, self.shelf, [_record(number) for number in range(3)])
+        with self._daemon():
+            self._wait("The daemon starts, and carries them over:")
+            _say("A tag is added in the shelf, and an outcome in the database; both travel by themselves.")
+            anyio.run(_edit, self.shelf, "demo-0", {"tags": frozenset({"_finished_", "figure-2"})})
+            self._wait()
+            anyio.run(_edit, self.database, "demo-1", {"outcome": "converged"})
+            self._wait()
+            _say("A record is deleted from the shelf; so it is from the database.")
+            anyio.run(_edit, self.shelf, "demo-2", None)
+            self._wait()
+            _say("Nothing has changed; nothing is done.")
+            code = self._ctl("sync", "now") | self._ctl("status")
+            self._ctl("stop")
+        return code
+
+    @contextmanager
+    def _daemon(self) -> Iterator[None]:
+        """Run a daemon that knows nothing of this user's configuration and state."""
+        config = self.directory / "config.toml"
+        stores = {"laptop": self.shelf, "lab": self.database}
+        lines = ['[daemon]\nlog_level = "warning"']
+        lines += [f"[stores.{name}]\nlocation = {json.dumps(str(at.path))}" for name, at in stores.items()]
+        config.write_text("\n".join([*lines, '[pairs.demo]\nleft = "laptop"\nright = "lab"\n']), "utf-8")
+        state = self.directory / "state"
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "smtd", "-c", str(config), "run", "--socket", str(self._socket)],
+            env={**os.environ, "STATE_DIRECTORY": str(state)},
+        )
+        try:
+            yield
+            daemon.wait(PATIENCE)
+        finally:
+            daemon.send_signal(signal.SIGKILL)
+            daemon.wait()
+
+    def _wait(self, text: str = "") -> None:
+        """Wait until a cycle has carried something, and say what."""
+        if text:
+            _say(text)
+        for event in self._events():
+            self._seen = event["id"]
+            if event["event"] == "synced":
+                click.echo(f"  {_told(event, 'left')}{_told(event, 'right')}".rstrip())
+                return
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                asked = {"verb": "events", "since": self._seen, "follow": True}
+                for answer in ask(self._socket, asked, PATIENCE):
+                    yield answer["result"]
+            except NoDaemon:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)  # it is about to start
+
+    def _ctl(self, *words: str) -> int:
+        click.echo(f"$ smtd-ctl {' '.join(words)}")
+        command = [sys.executable, "-m", "smtd.cli.ctl", "--socket", str(self._socket), *words]
+        return subprocess.run(command, check=False).returncode
 
 
 def main() -> int:
     """Play the demo and clean up."""
     with tempfile.TemporaryDirectory(prefix="smtd-demo-") as directory:
-        return run_demo(Path(directory))
+        return Demo(Path(directory)).play()
 
 
 def _say(text: str) -> None:
     click.echo(f"\n{text}")
 
 
-def _sync(request: Request) -> int:
-    click.echo(f"$ smtd sync {Path(request.left).name} {Path(request.right or '').name}")
-    return run(request, as_json=False)
+def _told(event: Mapping[str, Any], side: str) -> str:
+    """Return what a cycle did to one side, in words; nothing if it did nothing."""
+    done = [f"{count} {what}" for what, count in event[side].items() if count]
+    return f"{side}: {', '.join(done)}  " if done else ""
 
 
 def _record(number: int) -> Record:
