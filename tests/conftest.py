@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,16 @@ pytest_plugins = ["tests.peers.fixtures"]
 
 #: What only newer Pythons have is not collected on older ones, rather than skipped.
 collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.py"]
+
+#: So are modules whose programs a machine lacks; `.ci/run` installs these.
+PROGRAMS = {"systemd-analyze": "test_systemd.py"}
+LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
+collect_ignore += LACKING.values()
+
+
+def pytest_report_header() -> list[str]:
+    """Say at the top of the tests which of them are not run here."""
+    return [f"not run: tests/{module}, since {program} is not here" for program, module in LACKING.items()]
 
 
 @pytest.fixture

@@ -72,6 +72,13 @@ def test_ci_makes_check_and_test():
     assert "for target in check test" in script.read_text("utf-8")
 
 
+@pytest.mark.parametrize("program", ["systemd-analyze"])
+def test_ci_has_what_a_person_may_lack(program):
+    """A module of tests that is left out on a machine without some program is not left out in CI."""
+    assert f'"{program}": "test_' in (ROOT / "tests" / "conftest.py").read_text("utf-8")
+    assert f"[{program}]=" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
 def test_version_is_the_same_everywhere():
     """The package and its description agree on the version."""
     source = (ROOT / "smtd" / "__init__.py").read_text("utf-8")

@@ -1,0 +1,100 @@
+"""The units of systemd/, as systemd itself understands them. It need not run, only its tools be there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smtd.errors import DaemonRuns, JournalError, StoreUnreachable, UsageError
+
+UNITS = Path(__file__).parents[1] / "systemd"
+SYSTEM = ["smtd.service", "smtd@.service"]
+USER = ["user/smtd.service"]
+LARGEST_EXPOSURE = 2.0
+
+
+def analyze(*words: str | Path, runtime: Path) -> subprocess.CompletedProcess[str]:
+    """Run systemd-analyze; *runtime* is the runtime directory that --user wants."""
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *map(str, words)],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "XDG_RUNTIME_DIR": str(runtime), "HOME": str(runtime)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def installed(unit: str, directory: Path) -> Path:
+    """Return a copy of *unit* in *directory*, which names its programs by their paths in this environment.
+
+    systemd-analyze complains of a program that is not there, and looks for it in /usr alone, whatever
+    ExecSearchPath= says. All else is as it is.
+    """
+    programs = Path(sys.executable).parent
+    text = (UNITS / unit).read_text("utf-8")
+    copy = directory / Path(unit).name
+    copy.write_text(re.sub(r"^(Exec(?:Start|Reload)=)smtd", rf"\1{programs}/smtd", text, flags=re.MULTILINE))
+    return copy
+
+
+def settings(unit: str, name: str) -> list[str]:
+    """Return the values of the setting *name* in *unit*."""
+    return re.findall(rf"^{name}=(.*)$", (UNITS / unit).read_text("utf-8"), re.MULTILINE)
+
+
+def test_units_are_all_tested():
+    """No unit is left out here."""
+    found = {path.relative_to(UNITS).as_posix() for path in UNITS.rglob("*.*") if path.suffix != ".md"}
+
+    assert found == {*SYSTEM, *USER}
+
+
+@pytest.mark.parametrize("unit", SYSTEM + USER)
+def test_unit_is_understood(unit, tmp_path):
+    """systemd finds nothing to say; to unknown settings it says something, but returns 0 all the same."""
+    manager = "--user" if unit in USER else "--system"
+
+    checked = analyze("verify", manager, installed(unit, tmp_path), runtime=tmp_path)
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("unit", SYSTEM)
+def test_unit_of_the_system_is_closed(unit, tmp_path):
+    """A fault in smtd harms little: the exposure, from 0 to 10, is small."""
+    told = analyze("security", "--offline=true", installed(unit, tmp_path), runtime=tmp_path)
+
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told.stdout)
+    assert found is not None, told
+    assert float(found[1]) <= LARGEST_EXPOSURE
+
+
+@pytest.mark.parametrize("unit", SYSTEM + USER)
+def test_unit_is_ready_when_smtd_says_so(unit):
+    """`systemctl start` and `reload` return when it is done, and a daemon that hangs is started anew."""
+    assert settings(unit, "Type") == ["notify"]
+    assert settings(unit, "ExecReload") == ["smtd-ctl reload"]
+    assert settings(unit, "WatchdogSec") == ["1min"]
+    assert settings(unit, "Restart") == ["on-failure"]
+
+
+@pytest.mark.parametrize("unit", SYSTEM + USER)
+def test_unit_restarts_what_may_mend_itself(unit):
+    """What a person must mend is not tried again; a store or a disk that is away is."""
+    (prevented,) = settings(unit, "RestartPreventExitStatus")
+    codes = {int(code) for code in prevented.split()}
+
+    assert {UsageError.exit_code, DaemonRuns.exit_code} <= codes
+    assert codes.isdisjoint({1, StoreUnreachable.exit_code, JournalError.exit_code})
+
+
+@pytest.mark.parametrize("unit", SYSTEM + USER)
+def test_unit_sees_who_has_a_shelf_open(unit):
+    """Nothing puts smtd into a user namespace, from which /proc/PID/fd of others is closed to it."""
+    assert settings(unit, "PrivateUsers") == []
+    if unit in USER:  # systemd makes one for these in a user's manager
+        assert settings(unit, "(?:Protect|Private|Bind|ReadOnly|ReadWrite|Inaccessible)[A-Za-z]*") == []
