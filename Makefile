@@ -13,7 +13,7 @@ READY = $(VENV)/ready
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 LOCK_FLAGS ?=
 
-.PHONY: help demo test check soak bench coverage test-all lock clean
+.PHONY: help demo test check man soak bench coverage test-all lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,10 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_layers.py
+
+man: $(READY)  ## build man pages and shell completions, in build/share
+	rm -rf build/share
+	$(BIN)/python docs/manual.py build/share
 
 soak: $(READY)  ## try 100,000 altered shelves, and a bad line to a server at every request
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py

@@ -27,7 +27,7 @@ pytest_plugins = ["tests.peers.fixtures"]
 collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.py"]
 
 #: So are modules whose programs a machine lacks; `.ci/run` installs these.
-PROGRAMS = {"systemd-analyze": "test_systemd.py"}
+PROGRAMS = {"systemd-analyze": "test_systemd.py", "man": "test_manual_pages.py"}
 LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
 collect_ignore += LACKING.values()
 

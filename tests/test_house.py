@@ -17,9 +17,9 @@ LOCK = (ROOT / "requirements-dev.txt").read_text("utf-8")
 FILES = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"),
     *("requirements-dev.txt", "config.example.toml", ".ci/run", ".gitignore"),
-    *("smtd", "tests", "bench", "systemd", "docs/design.md"),
+    *("smtd", "tests", "bench", "systemd", "docs/design.md", "docs/manual.py", "hatch_build.py"),
 ]
-TARGETS = ["demo", "test", "check", "bench", "coverage", "test-all", "lock", "clean"]
+TARGETS = ["demo", "test", "check", "bench", "coverage", "man", "test-all", "lock", "clean"]
 LOCK_LINE = re.compile(
     r"#.*|[a-z0-9-]+==[^ ]+( ; [^@\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", re.ASCII
 )
@@ -72,7 +72,7 @@ def test_ci_makes_check_and_test():
     assert "for target in check test" in script.read_text("utf-8")
 
 
-@pytest.mark.parametrize("program", ["systemd-analyze"])
+@pytest.mark.parametrize("program", ["systemd-analyze", "man"])
 def test_ci_has_what_a_person_may_lack(program):
     """A module of tests that is left out on a machine without some program is not left out in CI."""
     assert f'"{program}": "test_' in (ROOT / "tests" / "conftest.py").read_text("utf-8")

@@ -1,0 +1,170 @@
+"""The man pages and completions that `make man` builds from the commands."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from docs import manual
+from smtd.cli import ctl, main
+
+CONTENTS = dict(manual.contents())
+PAGES = {place: text for place, text in CONTENTS.items() if place.startswith("man/")}
+COMPLETIONS = {place: text for place, text in CONTENTS.items() if place not in PAGES}
+SHELLS = {"bash-completion": "bash", "zsh": "zsh", "fish": "fish"}
+#: The scripts of those shells that this machine has; bash is on every one.
+READABLE = [place for place in COMPLETIONS if shutil.which(SHELLS[place.partition("/")[0]])]
+#: What bash does when the tabulator is pressed: it calls the function that `complete` has named.
+TAB = r"""
+    source "$1"; shift
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    function=$(complete -p "$1" | sed 's/.* -F \([^ ]*\).*/\1/')
+    "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Give *command* and all below it, each with the words that call it."""
+    yield name, command
+    for word, part in getattr(command, "commands", {}).items():
+        yield from commands(part, f"{name} {word}")
+
+
+def verbs(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Give *parser* and all below it; `prog` are the words that call it."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                yield from verbs(part)
+
+
+def plain(page: str) -> str:
+    """Return a man page without its marks."""
+    return re.sub(r"\\f.|\\[,/]", "", page.replace(r"\-", "-"))
+
+
+def section(page: str, verb: str) -> str:
+    """Return all that the page of smtd-ctl says of one of its verbs."""
+    parts = re.split(r"^\.SH ?\n?", page, flags=re.MULTILINE)
+    return "".join(part for part in parts if f"'{verb}'" in part.partition("\n")[0])
+
+
+def completed(*words: str, directory: Path) -> list[str]:
+    """Return what bash offers for the last of *words*; programs of *directory* come before all others."""
+    file = directory / "completion"
+    file.write_text(CONTENTS[f"bash-completion/completions/{words[0]}"], "utf-8")
+    answer = subprocess.run(
+        ["bash", "--norc", "--noprofile", "-c", TAB, "bash", file, *words],
+        env={"PATH": f"{directory}:{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return answer.stdout.split()
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(main.main, "smtd")))
+def test_command_of_smtd_has_a_page(name, command):
+    """It says what the command does and how it is called, and names all its options."""
+    page = plain(PAGES[f"man/man1/{name.replace(' ', '-')}.1"])
+    options = {option for each in command.params for option in each.opts if option.startswith("-")}
+
+    assert f"\n{name.replace(' ', '-')} - " in page
+    assert {option for option in options if not re.search(rf"(?<!\S){option}(?![\w-])", page)} == set()
+
+
+@pytest.mark.parametrize("verb", list(verbs(ctl.parser())), ids=lambda verb: verb.prog)
+def test_verb_of_smtd_ctl_is_in_its_page(verb):
+    """The page says how the verb is called, and names all its options; of help only the short one."""
+    page = plain(PAGES["man/man1/smtd-ctl.1"])
+    told = page if verb.prog == "smtd-ctl" else section(page, verb.prog)
+    options = {option for each in verb._actions for option in each.option_strings} - {"--help"}
+
+    assert re.search(rf"^(usage: |\.B ){verb.prog}\b", told, re.MULTILINE)
+    assert {option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", told)} == set()
+
+
+@pytest.mark.parametrize("place", PAGES)
+def test_page_is_one_that_apropos_finds(place):
+    """Each begins with a title and a name in one line, and no line is a macro by accident."""
+    title, heading, name, *rest = PAGES[place].splitlines()
+    macros = {line.split()[0] for line in rest if line.startswith((".", "'"))}
+
+    assert title.startswith(".TH ")
+    assert heading == ".SH NAME"
+    assert plain(name).startswith(f"{Path(place).stem} - ")
+    assert macros <= {".SH", ".PP", ".TP", ".B"}
+
+
+@pytest.mark.parametrize("place", READABLE)
+def test_completion_is_understood_by_its_shell(place, tmp_path):
+    """The shell reads its script without a complaint."""
+    file = tmp_path / "completion"
+    file.write_text(COMPLETIONS[place], "utf-8")
+    shell = SHELLS[place.partition("/")[0]]
+
+    read = subprocess.run([shell, "-n", file], capture_output=True, text=True, check=False)
+
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+def test_bash_completes_verbs(tmp_path):
+    """A verb that has been begun, and one below it."""
+    assert completed("smtd-ctl", "sy", directory=tmp_path) == ["sync"]
+    assert completed("smtd-ctl", "sync", "n", directory=tmp_path) == ["now"]
+
+
+def test_bash_completes_pairs(tmp_path):
+    """Where a verb takes pairs, those of the daemon are offered; here one is played."""
+    daemon = tmp_path / "smtd-ctl"
+    daemon.write_text(
+        "#!/bin/sh\necho 'lab: /a two-way /b'\necho 'laptop: /c two-way /d  (added)'\n", "utf-8"
+    )
+    daemon.chmod(0o755)
+
+    assert completed("smtd-ctl", "pause", "la", directory=tmp_path) == ["lab", "laptop"]
+    assert completed("smtd-ctl", "sync", "now", "--json", "lap", directory=tmp_path) == ["laptop"]
+
+
+def test_bash_completes_commands_of_smtd(tmp_path):
+    """`smtd` itself is asked, so that its completion is never older than it."""
+    assert completed("smtd", "sy", directory=tmp_path) == ["sync"]
+    assert completed("smtd", "sync", "--dry", directory=tmp_path) == ["--dry-run"]
+
+
+def test_make_man_writes_where_man_and_the_shells_look(tmp_path):
+    """Everything is below one directory, that can be copied to ~/.local/share or /usr/local/share."""
+    manual.write(tmp_path)
+
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == CONTENTS.keys()
+    assert {place.rpartition("/")[0] for place in found} == {
+        "man/man1",
+        "bash-completion/completions",
+        "zsh/site-functions",
+        "fish/vendor_completions.d",
+    }
+
+
+def test_wheel_brings_them(tmp_path):
+    """So `pip install` puts them where man and the shells look."""
+    root = Path(manual.__file__).parents[1]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    subprocess.run(build, cwd=root, capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+
+    with zipfile.ZipFile(wheel) as file:
+        found = {name.partition("/data/share/")[2] for name in file.namelist()}
+    assert found >= CONTENTS.keys()
