@@ -89,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
 def _add(
     verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = "", json: bool = False
 ) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
     verb.set_defaults(do=do)
     if pairs:
         verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help="a pair, or a glob; default: all")
