@@ -22,6 +22,8 @@ PATIENCE = 10.0
 #: Endings by which a bare name is that of a file, though none is there yet.
 _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
 
+_PAIR_HELP = {"*": "a pair, or a glob [default: all]", "+": "a pair, or a glob; '*' is all"}
+
 Result = dict[str, Any]
 
 
@@ -94,7 +96,7 @@ def _add(
     )
     verb.set_defaults(do=do)
     if pairs:
-        verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help="a pair, or a glob; default: all")
+        verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help=_PAIR_HELP[pairs])
     if json:
         verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     return verb

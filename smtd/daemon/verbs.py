@@ -47,6 +47,11 @@ class Verbs:
             "stop": self._stop,
         }
 
+    @property
+    def names(self) -> list[str]:
+        """The verbs, as requests name them."""
+        return list(self._verbs)
+
     def __call__(self, asked: Asked) -> Answers:
         verb = self._verbs.get(asked["verb"])
         if verb is None:
