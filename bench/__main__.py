@@ -16,8 +16,9 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 
+from bench.line import Line
 from bench.measure import CommandFailed
-from bench.rows import ROWS, Line
+from bench.rows import ROWS
 from bench.workplace import Pair, Workplace
 from tests.peers.environments import PeerFailed
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 import sqlite3
@@ -11,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from bench.measure import CommandFailed
-from bench.workplace import Workplace, count_records
+from bench.measure import Command, CommandFailed
+from bench.workplace import PROJECT, Workplace, count_records
+from tests.peers.environments import HERE
 
 #: Seconds after which a daemon that does not answer has failed.
 PATIENCE = 120.0
-ARRIVED = "SELECT 1 FROM django_store_record WHERE outcome = ?"
+SCRIPTS = HERE / "scripts"
 
 
 class RunningDaemon:
@@ -36,15 +39,20 @@ class RunningDaemon:
             list(map(str, command.argv)), cwd=directory, env={**command.env, **self._env}
         )
 
+    def command(self, *words: str) -> Command:
+        """Return a command of `smtd-ctl`."""
+        smtd = self._work.smtd()
+        return Command(
+            [Path(smtd.argv[0]).with_name("smtd-ctl"), *words], smtd.cwd, {**smtd.env, **self._env}
+        )
+
     def ctl(self, *words: str) -> str:
         """Run `smtd-ctl`, and return what it printed. Raises CommandFailed if no daemon answers in time."""
-        command = self._work.smtd(*words)
-        argv = [str(Path(str(command.argv[0])).with_name("smtd-ctl")), *words]
+        command = self.command(*words)
+        argv = list(map(str, command.argv))
         deadline = time.monotonic() + PATIENCE
         while True:
-            done = subprocess.run(
-                argv, env={**command.env, **self._env}, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(argv, env=command.env, capture_output=True, text=True, check=False)
             if done.returncode in (0, 1):
                 return done.stdout
             if time.monotonic() > deadline:
@@ -63,13 +71,15 @@ class RunningDaemon:
 
 
 @contextmanager
-def running(work: Workplace, name: str, pairs: list[tuple[Path, Path]]) -> Iterator[RunningDaemon]:
-    """Give a daemon that keeps *pairs*, after the first cycle of each."""
+def running(
+    work: Workplace, name: str, pairs: list[tuple[Path, Path]], *more: str
+) -> Iterator[RunningDaemon]:
+    """Give a daemon that keeps *pairs*, after the first cycle of each; *more* are lines for each pair."""
     lines = []
     for number, (left, right) in enumerate(pairs):
         for side, path in (("left", left), ("right", right)):
             lines += [f"[stores.{side}-{number}]", f'location = "{path}"']
-        lines += [f"[pairs.pair-{number}]", f'left = "left-{number}"', f'right = "right-{number}"']
+        lines += [f"[pairs.pair-{number}]", f'left = "left-{number}"', f'right = "right-{number}"', *more]
     daemon = RunningDaemon(work, work.empty(name), "\n".join(lines))
     try:
         daemon.ctl("sync", "now")
@@ -77,6 +87,38 @@ def running(work: Workplace, name: str, pairs: list[tuple[Path, Path]]) -> Itera
     finally:
         daemon.process.send_signal(signal.SIGTERM)
         daemon.process.wait(PATIENCE)
+
+
+def save_times(work: Workplace, store: Path, saves: int, restless: Path | None = None) -> list[float]:
+    """Let real Sumatra save into *store* again and again; return the seconds that each save took.
+
+    Meanwhile a record of *restless*, if there is one, is changed at every moment.
+    """
+    script = str(SCRIPTS / "time_saves.py")
+    argv = work.sumatra.command("python", script, "--django", store, PROJECT, "saved", f"--count={saves}")
+    with subprocess.Popen(
+        list(map(str, argv)), env=work.sumatra.variables(), stdout=subprocess.PIPE, text=True
+    ) as sumatra:
+        assert sumatra.stdout
+        sumatra.stdout.readline()
+        if restless is not None:
+            _edit_until_end(restless, sumatra)
+        found = sumatra.stdout.read()
+    if sumatra.returncode:
+        raise CommandFailed(f"a save by Sumatra failed: {found}")
+    return list(map(float, json.loads(found)))
+
+
+def _edit_until_end(store: Path, process: subprocess.Popen[str]) -> None:
+    """Change one record of *store* after the other, as fast as it lets us, until *process* ends."""
+    with closing(sqlite3.connect(store, timeout=30, isolation_level=None)) as db:
+        ids = [number for (number,) in db.execute("SELECT rowid FROM django_store_record")]
+        for turn in itertools.count():
+            values = (f"edit {turn}", ids[turn % len(ids)])
+            db.execute("UPDATE django_store_record SET outcome = ? WHERE rowid = ?", values)
+            time.sleep(0.005)
+            if process.poll() is not None:
+                return
 
 
 def lags(left: Path, right: Path, changes: int) -> list[float]:

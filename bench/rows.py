@@ -7,43 +7,18 @@ every command did what it was timed for.
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import quantiles
 
-from bench import measure
-from bench.daemon import lags, running
+from bench import daemon_rows, measure
+from bench.line import Line, Row, peak, seconds
 from bench.measure import Command, Run
 from bench.workplace import PROJECT, Pair, Workplace, count_records, differing_tables, expect
 from tests.peers.server import PASSWORD, USERS
 from tests.peers.stores import PeerStore, copy_store
 
 FEW, MANY, ON_SERVER = 300, 10_000, 100
-#: Of the daemon: records of a pair, changes of which the lag is taken, pairs at rest, and seconds of it.
-RECORDS, CHANGES, PAIRS, REST = 1000, 200, 20, 60
 FLOOR = Path(__file__).with_name("floor.py")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table; *met* is None where no goal is set."""
-
-    what: str
-    result: str
-    beside: str = ""
-    goal: str = ""
-    met: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A measurement that can be asked for, and how often it is repeated unless told otherwise."""
-
-    measure: Callable[[Workplace, int], list[Line]]
-    rounds: int
 
 
 def beside_sumatra(work: Workplace, rounds: int) -> list[Line]:
@@ -71,8 +46,8 @@ def beside_sumatra(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             f"`smtd sync`, {FEW} records, shelf → SQLite of a project",
-            _seconds(runs["smtd"]),
-            f"real `smt sync`: {_seconds(runs['smt'])}, {times:.0f} times as long",
+            seconds(runs["smtd"]),
+            f"real `smt sync`: {seconds(runs['smt'])}, {times:.0f} times as long",
             "≥ 50 times",
             times >= 50,
         )
@@ -108,8 +83,8 @@ def to_a_server(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             f"`smtd sync`, {ON_SERVER} records, shelf → Sumatra Server, {what}",
-            f"{_seconds(runs[f'smtd {when}'])}, {max(asked[f'smtd {when}'])} requests",
-            f"real `smt sync`: {_seconds(runs[f'smt {when}'])}, {max(asked[f'smt {when}'])} requests",
+            f"{seconds(runs[f'smtd {when}'])}, {max(asked[f'smtd {when}'])} requests",
+            f"real `smt sync`: {seconds(runs[f'smt {when}'])}, {max(asked[f'smt {when}'])} requests",
             f"≤ {limit} requests",
             max(asked[f"smtd {when}"]) <= limit,
         )
@@ -137,8 +112,8 @@ def first_sync(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             f"`smtd sync`, {MANY:,} records, shelf → new SQLite",
-            f"{_seconds(runs['smtd'])}, {times:.1f} times the floor",
-            f"floor, the same rows: {_seconds(runs['floor'])}",
+            f"{seconds(runs['smtd'])}, {times:.1f} times the floor",
+            f"floor, the same rows: {seconds(runs['floor'])}",
             "≤ 3 times",
             times <= 3,
         )
@@ -158,8 +133,8 @@ def idle(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             f"nothing to do, {MANY:,} records a side, {when}",
-            _seconds(runs),
-            f"`python -c pass`: {_seconds(bare)}",
+            seconds(runs),
+            f"`python -c pass`: {seconds(bare)}",
             "≤ 0.5 s",
             measure.seconds(runs) <= 0.5,
         )
@@ -189,8 +164,8 @@ def one_change(work: Workplace, rounds: int) -> list[Line]:
     to_database = [in_shelf() for _ in range(rounds)]
     to_shelf = [in_database(number) for number in range(rounds)]
     return [
-        Line(f"one of {MANY:,} records changed in the shelf", _seconds(to_database)),
-        Line(f"one of {MANY:,} records changed in the database", _seconds(to_shelf)),
+        Line(f"one of {MANY:,} records changed in the shelf", seconds(to_database)),
+        Line(f"one of {MANY:,} records changed in the database", seconds(to_shelf)),
     ]
 
 
@@ -204,51 +179,8 @@ def memory(work: Workplace, rounds: int) -> list[Line]:
         nothing.append(pair.sync(watch=True))
         floors.append(measure.run(floor, watch=True))
     return [
-        Line(f"memory, first sync of {MANY:,} records", _peak(first), f"floor: {_peak(floors)}"),
-        Line(f"memory, nothing to do, {MANY:,} records a side", _peak(nothing)),
-    ]
-
-
-def lag(work: Workplace, rounds: int) -> list[Line]:
-    """From a commit in one store to the commit in the other, with a daemon between them."""
-    pair = Pair(work, "lag-stores", RECORDS)
-    pair.sync(created=RECORDS)
-    left = copy_store(pair.database, pair.database.with_name("left.sqlite"))
-    with running(work, "lag", [(left, pair.database)]):
-        seconds = sorted(lags(left, pair.database, CHANGES * rounds))
-    p50, p99 = quantiles(seconds, n=100)[49], quantiles(seconds, n=100)[98]
-    return [
-        Line(
-            f"daemon: {len(seconds)} changes, one after the other, SQLite → SQLite, {RECORDS:,} records",
-            f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms",
-            "the settle time is 200 ms",
-            "p50 ≤ 0.3 s, p99 ≤ 1 s",
-            p50 <= 0.3 and p99 <= 1,
-        )
-    ]
-
-
-def at_rest(work: Workplace, rounds: int) -> list[Line]:
-    """What a daemon with many pairs costs while nothing happens."""
-    stores = []
-    for number in range(PAIRS):
-        pair = Pair(work, f"rest-{number}", RECORDS)
-        pair.sync(created=RECORDS)
-        stores.append((pair.shelf, pair.database))
-    with running(work, "rest", stores) as daemon:
-        time.sleep(5)
-        before, began = daemon.cpu_seconds(), time.monotonic()
-        time.sleep(REST)
-        share = (daemon.cpu_seconds() - before) / (time.monotonic() - began)
-        memory = daemon.memory()
-    return [
-        Line(
-            f"daemon at rest for {REST} s, {PAIRS} pairs of {RECORDS:,} records",
-            f"{share:.2%} of one core, {memory / 2**20:.0f} MiB",
-            "",
-            "≤ 0.5 % of one core",
-            share <= 0.005,
-        )
+        Line(f"memory, first sync of {MANY:,} records", peak(first), f"floor: {peak(floors)}"),
+        Line(f"memory, nothing to do, {MANY:,} records a side", peak(nothing)),
     ]
 
 
@@ -266,27 +198,11 @@ def start(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             f"`{name}`",
-            f"{_seconds(found)}, {measure.ratio(found, bare):.1f} times",
-            f"`python -c pass`: {_seconds(bare)}",
+            f"{seconds(found)}, {measure.ratio(found, bare):.1f} times",
+            f"`python -c pass`: {seconds(bare)}",
         )
         for name, found in runs.items()
     ]
-
-
-def _seconds(runs: Sequence[Run]) -> str:
-    """Write the median and, if there are several runs, the fastest and the slowest."""
-    times = sorted(run.seconds for run in runs)
-    middle = measure.seconds(runs)
-    scale, digits, unit = (1, 2, "s") if middle >= 1 else (1000, 0, "ms")
-    spread = f" ({times[0] * scale:.{digits}f} to {times[-1] * scale:.{digits}f})" if len(times) > 1 else ""
-    return f"{middle * scale:.{digits}f} {unit}{spread}"
-
-
-def _peak(runs: Sequence[Run]) -> str:
-    largest, together = (
-        max(peaks) / 2**20 for peaks in zip(*((r.largest, r.together) for r in runs), strict=True)
-    )
-    return f"{largest:.0f} MiB in the largest process, {together:.0f} MiB together"
 
 
 ROWS = {
@@ -296,7 +212,9 @@ ROWS = {
     "idle": Row(idle, 3),
     "one-change": Row(one_change, 3),
     "memory": Row(memory, 2),
-    "lag": Row(lag, 1),
-    "rest": Row(at_rest, 1),
+    "lag": Row(daemon_rows.lag, 1),
+    "rest": Row(daemon_rows.at_rest, 1),
+    "neighbour": Row(daemon_rows.neighbour, 1),
+    "status": Row(daemon_rows.status, 15),
     "start": Row(start, 15),
 }

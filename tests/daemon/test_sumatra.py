@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.daemon.process import DaemonProcess, Event, daemon_process, synced
-from tests.peers.environments import Environment
+from tests.daemon.process import DaemonProcess, Event, daemon_process, pair_of, synced
+from tests.peers.environments import HERE, Environment
 from tests.peers.project import SumatraProject
 from tests.peers.server import PASSWORD, SumatraServer
+from tests.peers.stores import PeerStore
 
 
 @pytest.fixture
@@ -158,3 +162,38 @@ def test_project_that_changes_its_store_is_followed(
 
     assert (report["ok"], report["in_sync"]) == (True, 2)
     assert "its left store is now" in daemon.log.read_text("utf-8")
+
+
+def test_sumatra_saves_while_the_daemon_writes_to_the_same_file(
+    project: SumatraProject, django_environment: Environment, tmp_path: Path
+) -> None:
+    """Neither ever finds the file locked for long: no save fails, and every record arrives."""
+    mirror = tmp_path / "mirror.sqlite"
+    PeerStore(django_environment, "django", project.store_path).make_many("MyProject", 50)
+    text = pair_of(project.directory, mirror) + 'settle = "0s"\n'
+    with daemon_process(tmp_path, text) as daemon:
+        daemon.wait_event(synced)
+        script = HERE / "scripts" / "time_saves.py"
+        words = ("--django", project.store_path, "MyProject", "saved", "--count=30")
+        with (
+            subprocess.Popen(
+                django_environment.command("python", script, *words),
+                env=django_environment.variables(),
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as saving,
+            closing(sqlite3.connect(mirror, timeout=30, isolation_level=None)) as db,
+        ):
+            edits = 0
+            while saving.poll() is None:
+                edits += 1
+                where = (f"edit {edits}", f"sweep-{edits % 50:05d}")
+                db.execute("UPDATE django_store_record SET outcome = ? WHERE label = ?", where)
+        report = daemon.sync()
+
+    assert saving.returncode == 0
+    assert edits > 100
+    assert (report["ok"], report["in_sync"]) == (True, 80)
+    outcomes = {label: record["outcome"] for label, record in project.records().items()}
+    assert f"edit {edits}" in outcomes.values()
+    assert len(outcomes) == 80

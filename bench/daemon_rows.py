@@ -1,0 +1,113 @@
+"""The rows of the table that measure a running daemon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from statistics import quantiles
+
+from bench import measure
+from bench.daemon import lags, running, save_times
+from bench.line import Line, seconds
+from bench.workplace import Pair, Workplace, count_records, expect
+from tests.peers.stores import copy_store
+
+#: Records of a pair, changes of which the lag is taken, pairs at rest and seconds of it, saves by Sumatra.
+RECORDS, CHANGES, PAIRS, REST, SAVES = 1000, 200, 20, 60, 200
+
+
+def lag(work: Workplace, rounds: int) -> list[Line]:
+    """From a commit in one store to the commit in the other, with a daemon between them."""
+    pair = Pair(work, "lag-stores", RECORDS)
+    pair.sync(created=RECORDS)
+    left = copy_store(pair.database, pair.database.with_name("left.sqlite"))
+    with running(work, "lag", [(left, pair.database)]):
+        taken = sorted(lags(left, pair.database, CHANGES * rounds))
+    p50, p99 = _percentiles(taken)
+    return [
+        Line(
+            f"daemon: {len(taken)} changes, one after the other, SQLite → SQLite, {RECORDS:,} records",
+            f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms",
+            "the settle time is 200 ms",
+            "p50 ≤ 0.3 s, p99 ≤ 1 s",
+            p50 <= 0.3 and p99 <= 1,
+        )
+    ]
+
+
+def at_rest(work: Workplace, rounds: int) -> list[Line]:
+    """What a daemon with many pairs costs while nothing happens."""
+    stores = []
+    for number in range(PAIRS):
+        pair = Pair(work, f"rest-{number}", RECORDS)
+        pair.sync(created=RECORDS)
+        stores.append((pair.shelf, pair.database))
+    with running(work, "rest", stores) as daemon:
+        time.sleep(5)
+        before, began = daemon.cpu_seconds(), time.monotonic()
+        time.sleep(REST)
+        share = (daemon.cpu_seconds() - before) / (time.monotonic() - began)
+        memory = daemon.memory()
+    return [
+        Line(
+            f"daemon at rest for {REST} s, {PAIRS} pairs of {RECORDS:,} records",
+            f"{share:.2%} of one core, {memory / 2**20:.0f} MiB",
+            "",
+            "≤ 0.5 % of one core",
+            share <= 0.005,
+        )
+    ]
+
+
+def neighbour(work: Workplace, rounds: int) -> list[Line]:
+    """What real Sumatra feels of a daemon that works hard on the same file: its saves one after the other."""
+    pair = Pair(work, "neighbour-stores", RECORDS)
+    pair.sync(created=RECORDS)
+    alone = sorted(
+        save_times(work, copy_store(pair.database, pair.database.with_name("alone.sqlite")), SAVES)
+    )
+    left = copy_store(pair.database, pair.database.with_name("left.sqlite"))
+    with running(work, "neighbour", [(left, pair.database)], 'settle = "0s"') as daemon:
+        beside = sorted(save_times(work, left, SAVES, restless=pair.database))
+        daemon.ctl("sync", "now")
+        expect(count_records(pair.database), RECORDS + SAVES, "records carried")
+    (p50, p99), (p50_alone, p99_alone) = _percentiles(beside), _percentiles(alone)
+    return [
+        Line(
+            f"{SAVES} saves by real Sumatra to an SQLite file that the daemon writes to all the time",
+            f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, none failed",
+            f"alone: p50 {p50_alone * 1000:.0f} ms, p99 {p99_alone * 1000:.0f} ms",
+            "p99 longer by ≤ 100 ms",
+            p99 - p99_alone <= 0.1,
+        )
+    ]
+
+
+def status(work: Workplace, rounds: int) -> list[Line]:
+    """How long a person waits for the status."""
+    pair = Pair(work, "status-stores", 1)
+    with running(work, "status", [(pair.shelf, pair.database)]) as daemon:
+        runs = measure.interleaved(
+            {
+                "bare": partial(measure.run, work.python("-c", "pass")),
+                "status": partial(measure.run, daemon.command("status")),
+            },
+            rounds,
+        )
+    times = measure.ratio(runs["status"], runs["bare"])
+    return [
+        Line(
+            "`smtd-ctl status`",
+            f"{seconds(runs['status'])}, {times:.1f} times",
+            f"`python -c pass`: {seconds(runs['bare'])}",
+            "≤ 4 times",
+            times <= 4,
+        )
+    ]
+
+
+def _percentiles(taken: Sequence[float]) -> tuple[float, float]:
+    """Return p50 and p99."""
+    cuts = quantiles(taken, n=100)
+    return cuts[49], cuts[98]

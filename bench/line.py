@@ -1,0 +1,45 @@
+"""What a measurement is to the table: its lines, and how often it is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench import measure
+from bench.measure import Run
+from bench.workplace import Workplace
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table; *met* is None where no goal is set."""
+
+    what: str
+    result: str
+    beside: str = ""
+    goal: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A measurement that can be asked for, and how often it is repeated unless told otherwise."""
+
+    measure: Callable[[Workplace, int], list[Line]]
+    rounds: int
+
+
+def seconds(runs: Sequence[Run]) -> str:
+    """Write the median and, if there are several runs, the fastest and the slowest."""
+    times = sorted(run.seconds for run in runs)
+    middle = measure.seconds(runs)
+    scale, digits, unit = (1, 2, "s") if middle >= 1 else (1000, 0, "ms")
+    spread = f" ({times[0] * scale:.{digits}f} to {times[-1] * scale:.{digits}f})" if len(times) > 1 else ""
+    return f"{middle * scale:.{digits}f} {unit}{spread}"
+
+
+def peak(runs: Sequence[Run]) -> str:
+    largest, together = (
+        max(peaks) / 2**20 for peaks in zip(*((r.largest, r.together) for r in runs), strict=True)
+    )
+    return f"{largest:.0f} MiB in the largest process, {together:.0f} MiB together"
