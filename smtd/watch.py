@@ -19,8 +19,9 @@ from smtd.signature import Signature, signature
 
 #: Seconds between two looks at all files.
 POLL = 1.0
-#: Milliseconds for which the kernel's events are gathered, and between two looks at them.
-_GATHERED, _STEP = 50, 20
+#: Milliseconds for which the kernel's events are gathered, and between two looks at them. A shorter step
+#: costs a daemon at rest more, and makes nothing sooner: files must settle for longer than that.
+_GATHERED, _STEP = 50, 50
 
 
 @dataclass(slots=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from smtd import __version__
@@ -57,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         " 2 wrong usage or configuration; 3 no daemon answers; 4 a store cannot be reached or read.",
     )
     top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
-    top.add_argument("--socket", metavar="FILE", type=Path, help="the control socket")
+    top.add_argument("--socket", metavar="FILE", help="the control socket")
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
     _add(verbs, "status", _status, "how every pair is", pairs="*", json=True).add_argument(
         "--watch", action="store_true", help="show it again every second"
@@ -129,6 +128,8 @@ def _ask(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: A
 def _show_progress(pairs: list[Result]) -> None:
     """Show on one line how the cycles go on, in place of what stood there; nothing for no pairs."""
     if sys.stderr.isatty():
+        import shutil  # a plain answer needs none of it
+
         line = "  ".join(f"{pair['pair']}: {progress(pair)}" for pair in pairs)
         print(
             f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True
@@ -246,15 +247,15 @@ def _pair_add(arguments: Any) -> int:
     pair = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     for side in ("left", "right"):
         if _is_path(pair[side]):
-            pair[side] = str(Path(pair[side]).expanduser().absolute())
+            pair[side] = os.path.abspath(os.path.expanduser(pair[side]))
     _ask(arguments, "pair add", None, name=arguments.name, pair=pair)
     return 0
 
 
 def _is_path(word: str) -> bool:
     """Say whether *word* means a file or directory as seen from here, rather than a configured store."""
-    path = Path(word).expanduser()
-    return "://" not in word and ("/" in word or path.suffix in _STORE_SUFFIXES or path.exists())
+    is_file = word.endswith(_STORE_SUFFIXES) or os.path.exists(os.path.expanduser(word))
+    return "://" not in word and ("/" in word or is_file)
 
 
 def _pair_remove(arguments: Any) -> int:

@@ -39,7 +39,7 @@ class Demo:
         self.directory = directory
         self.shelf = Location(Kind.DUMB, directory / "laptop.shelf")
         self.database = Location(Kind.DJANGO, directory / "lab.sqlite")
-        self._socket = directory / "control.sock"
+        self._socket = str(directory / "control.sock")
         self._seen = 0
 
     def play(self) -> int:
@@ -71,7 +71,7 @@ class Demo:
         config.write_text("\n".join([*lines, '[pairs.demo]\nleft = "laptop"\nright = "lab"\n']), "utf-8")
         state = self.directory / "state"
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "smtd", "-c", str(config), "run", "--socket", str(self._socket)],
+            [sys.executable, "-m", "smtd", "-c", str(config), "run", "--socket", self._socket],
             env={**os.environ, "STATE_DIRECTORY": str(state)},
         )
         try:
@@ -105,7 +105,7 @@ class Demo:
 
     def _ctl(self, *words: str) -> int:
         click.echo(f"$ smtd-ctl {' '.join(words)}")
-        command = [sys.executable, "-m", "smtd.cli.ctl", "--socket", str(self._socket), *words]
+        command = [sys.executable, "-m", "smtd.cli.ctl", "--socket", self._socket, *words]
         return subprocess.run(command, check=False).returncode
 
 

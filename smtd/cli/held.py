@@ -58,7 +58,7 @@ def sync(
 
 
 def _asked(
-    socket: Path, patience: float | None, show: Progress | None = None, **request: Any
+    socket: str, patience: float | None, show: Progress | None = None, **request: Any
 ) -> dict[str, Any]:
     for answer in ask(socket, request, patience):
         if not answer.get("ok"):

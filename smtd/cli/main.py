@@ -113,9 +113,9 @@ def list_records(
 
 
 @main.command()
-@click.option("--socket", metavar="FILE", type=click.Path(path_type=Path), help="The control socket.")
+@click.option("--socket", metavar="FILE", help="The control socket.")
 @click.pass_obj
-def run(config: Path | None, /, socket: Path | None) -> None:
+def run(config: Path | None, /, socket: str | None) -> None:
     """Run the daemon in the foreground, as systemd does.
 
     It keeps the pairs of the configuration in step until it is stopped (smtd-ctl stop, or SIGTERM).

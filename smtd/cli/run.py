@@ -28,7 +28,7 @@ class _SystemdFormatter(logging.Formatter):
         return f"<{_PRIORITIES.get(record.levelno, 2)}>{super().format(record)}"
 
 
-def main(config: Path | None, socket: Path | None) -> int:
+def main(config: Path | None, socket: str | None) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
     found = configuration(config)
     _log(found)
@@ -44,7 +44,7 @@ def main(config: Path | None, socket: Path | None) -> int:
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     surroundings = Surroundings(
         state_directory(None, found).absolute(),
-        socket_path(socket),
+        Path(socket_path(socket)),
         load,
         locate,
         Notifier(os.environ.get("NOTIFY_SOCKET")),

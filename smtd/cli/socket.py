@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 
-def socket_path(chosen: Path | None) -> Path:
+def socket_path(chosen: str | None) -> str:
     """Return *chosen*, else the control socket of SMTD_SOCKET, systemd or XDG."""
-    if chosen is not None:
-        return chosen.expanduser()
-    if given := os.environ.get("SMTD_SOCKET"):
-        return Path(given).expanduser()
+    if given := chosen or os.environ.get("SMTD_SOCKET"):
+        return os.path.expanduser(given)
     if given := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(given.split(":")[0]) / "control.sock"
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
+        return os.path.join(given.split(":")[0], "control.sock")
     # Without one, as in a plain shell of a server, a directory of the user's alone will do.
-    return (Path(runtime) if runtime else Path.home() / ".cache") / "smtd" / "control.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or os.path.expanduser("~/.cache")
+    return os.path.join(runtime, "smtd", "control.sock")

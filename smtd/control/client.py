@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from smtd.errors import NoDaemon
 
 
-def ask(path: Path, request: dict[str, Any], timeout: float | None = None) -> Iterator[dict[str, Any]]:
+def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Iterator[dict[str, Any]]:
     """Send *request* to the daemon at the socket *path*, and yield its answers.
 
     *timeout*: seconds to wait for each (None: for ever). Raises NoDaemon if none answers.
@@ -19,7 +18,7 @@ def ask(path: Path, request: dict[str, Any], timeout: float | None = None) -> It
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
-            connection.connect(str(path))
+            connection.connect(path)
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 for line in answers:

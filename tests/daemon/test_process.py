@@ -6,6 +6,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -504,3 +506,17 @@ def test_watched_status_is_shown_again_and_again(daemon: DaemonProcess) -> None:
         assert watching.wait(10) == 130
     assert [each["pairs"][0]["in_sync"] for each in shown] == [1, 1]
     assert shown[1]["uptime_seconds"] > shown[0]["uptime_seconds"]
+
+
+def test_plain_answer_imports_nothing_heavy(daemon: DaemonProcess) -> None:
+    """Whoever asks for the status in a loop pays for a socket and JSON, not for what the daemon needs."""
+    heavy = ("asyncio", "anyio", "aiohttp", "aiosqlite", "click", "msgspec", "pathlib", "rich", "watchfiles")
+    code = f"from smtd.cli import ctl; import sys; ctl.run(['status']); print(*(set({heavy}) & set(sys.modules)))"
+
+    asked = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=daemon.variables(), capture_output=True, text=True, check=True
+    )
+
+    table, _, imported = asked.stdout.rstrip("\n").rpartition("\n")
+    assert table.startswith("pair ")
+    assert imported == ""
