@@ -45,6 +45,10 @@ class RecordUnusable(StoreError):
     """One record cannot be read, or cannot be held by a store; the others go on."""
 
 
+class PlanMoved(SmtdError):
+    """A plan is no longer what the next cycle would do."""
+
+
 class JournalError(SmtdError):
     """smtd's own journal cannot be used."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 
 from anyio import to_thread
@@ -55,6 +54,23 @@ async def _nothing(pair: Pair) -> None:
     """Do nothing more."""
 
 
+@asynccontextmanager
+async def opened(
+    journal: Journal, name: str, locations: Both[Location], stores: Both[Store], policy: Policy
+) -> AsyncIterator[tuple[Pair, bool]]:
+    """Give the pair of *stores*, and whether the journal knows it the other way round.
+
+    If so the sides of the pair are named as the journal names them. Other processes are kept off it.
+    Raises StoreUnreachable if a store is missing that was synced before.
+    """
+    left, right = locations.left.identity, locations.right.identity
+    flipped = not await journal.knows(left, right) and await journal.knows(right, left)
+    if flipped:
+        locations, stores, policy = locations.swapped, stores.swapped, policy.flipped
+    async with _known_pair(journal, name, locations, stores, policy) as pair:
+        yield pair, flipped
+
+
 async def sync(
     journal: Journal,
     name: str,
@@ -63,6 +79,7 @@ async def sync(
     policy: Policy,
     *,
     dry_run: bool = False,
+    only: str | None = None,
     progress: Progress = cycle.no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
 ) -> PairReport:
@@ -71,26 +88,13 @@ async def sync(
     *ended* is called after it, with the pair still locked. Raises StoreUnreachable if a store is missing
     that was synced before, and what `cycle.run` raises.
     """
-    left, right = locations.left.identity, locations.right.identity
-    if not await journal.knows(left, right) and await journal.knows(right, left):
-        flipped = replace(policy, mode=policy.mode.flipped)
-        report = await sync(
-            journal,
-            name,
-            locations.swapped,
-            stores.swapped,
-            flipped,
-            dry_run=dry_run,
-            progress=progress,
-            ended=ended,
-        )
-        return report.swapped
-    async with _known_pair(journal, name, locations, stores, policy) as pair:
-        report = await cycle.run(pair, dry_run=dry_run, progress=progress)
+    async with opened(journal, name, locations, stores, policy) as (pair, flipped):
+        report = await cycle.run(pair, dry_run=dry_run, only=only, progress=progress)
         if not dry_run:
-            await pair.journal.set_files(await _files(locations))
+            files = await _files(locations)
+            await pair.journal.set_files(files.swapped if flipped else files)
         await ended(pair)
-        return report
+        return report.swapped if flipped else report
 
 
 async def _files(locations: Both[Location]) -> Both[str]:

@@ -20,6 +20,7 @@ from smtd.daemon.events import Events
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.settings import PairSettings
 from smtd.errors import JournalError, SmtdError, UsageError
+from smtd.journal.history import History
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
 from smtd.notify import Notifier
@@ -86,6 +87,15 @@ class Daemon:
     def added(self) -> Mapping[str, Pair]:
         """The pairs that were added while running."""
         return self._added
+
+    @property
+    def history(self) -> History:
+        """What smtd wrote, of all pairs."""
+        return self._journal.history
+
+    async def known_pairs(self) -> Mapping[int, tuple[str, str]]:
+        """Return the identities of the stores of every pair that the journal knows, by its number there."""
+        return await self._journal.pairs()
 
     async def serve(self, handler: Handler) -> None:
         """Start everything, tell that it is ready, and go on until `stop`; *handler* answers the socket."""

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import Any
 
 import anyio
 from anyio import to_thread
 
 from smtd import pairing
 from smtd.daemon.events import Events, now
-from smtd.daemon.request import Request
+from smtd.daemon.request import Request, Work
 from smtd.daemon.rhythm import Rhythm
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.status import PairStatus, SideStatus, State
 from smtd.engine import cycle
+from smtd.engine.choose import choose
 from smtd.engine.pair import Pair, Policy
-from smtd.engine.report import PairReport
-from smtd.errors import SmtdError, StoreUnreachable
+from smtd.engine.report import PairReport, turned
+from smtd.errors import PlanMoved, SmtdError, StoreUnreachable, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
 from smtd.signature import age
@@ -39,6 +42,12 @@ BURST = 10
 
 async def _nothing(pair: Pair) -> None:
     """Note nothing: the cycle was only planned."""
+
+
+async def _told(work: Work, pair: Pair, flipped: bool) -> Any:
+    """Return the result of *work*, with the sides named as the configuration names them."""
+    found = await work(pair)
+    return turned(found) if flipped else found
 
 
 class Keeper:
@@ -179,42 +188,69 @@ class Keeper:
                 await anyio.sleep(wait)
 
     async def _turn(self, requests: list[Request]) -> None:
-        """Run one cycle, and answer those who wait for it, or for a plan of it."""
-        plans = [request for request in requests if request.dry_run]
-        others = [request for request in requests if not request.dry_run]
-        for request in plans:
-            await self._plan(request)
-        if plans and not others:
+        """Answer plans and other work, and run one cycle if it is time for one or somebody asks."""
+        apart = [request for request in requests if request.dry_run or request.work]
+        others = [request for request in requests if request not in apart]
+        for request in apart:
+            await self._aside(request)
+        if apart and not others:
+            return
+        asked = [request for request in others if await self._wished(request)]
+        if others and not asked:
             return
         policy = self.settings.policy
-        if others:
-            hold = policy.hold_unfinished and not any(each.include_unfinished for each in others)
+        if asked:
+            hold = policy.hold_unfinished and not any(each.include_unfinished for each in asked)
             policy = replace(policy, insist=True, hold_unfinished=hold)
+        only = next((request.only for request in asked if request.only), None)
         changed, self._changed_at = self._changed_at, None
-        outcome = await self._tried(policy, dry_run=False)
+        outcome = await self._tried(partial(self._cycle, policy, only=only))
         if isinstance(outcome, PairReport):
             self._succeeded(outcome)
+        elif isinstance(outcome, PlanMoved):
+            self._changed_at = changed or anyio.current_time()
+            self._wake.set()
         else:
             self._changed_at = changed
             self._failed(outcome)
-        for request in others:
+        for request in asked:
             request.answer(outcome)
 
-    async def _plan(self, request: Request) -> None:
-        """Answer what the next cycle would do; what changes meanwhile is for the next cycle."""
+    async def _wished(self, request: Request) -> bool:
+        """Write down what *request* wishes, if anything; say whether its cycle may follow."""
+        if request.wish is None:
+            return True
+
+        async def write_down(pair: Pair, flipped: bool) -> None:
+            assert request.wish is not None
+            await choose(pair, request.wish.flipped if flipped else request.wish)
+
+        outcome = await self._tried(partial(self._worked, write_down))
+        if isinstance(outcome, SmtdError):
+            request.answer(outcome)
+            return False
+        return True
+
+    async def _aside(self, request: Request) -> None:
+        """Answer what needs no cycle; what changes meanwhile is for the next one."""
         was, self._status.state = self._status.state, "scanning"
-        outcome = await self._tried(self.settings.policy, dry_run=True)
+        if request.work is not None:
+            outcome = await self._tried(partial(self._worked, partial(_told, request.work)))
+        else:
+            outcome = await self._tried(partial(self._cycle, self.settings.policy, dry_run=True))
         self._status.state, self._status.pending = was, 0
-        if self._touched and self._changed_at is None:
+        if self._changed_at is None and (self._touched or request.work is not None):
             self._changed_at = anyio.current_time()
         if self._changed_at is not None:
             self._wake.set()
         request.answer(outcome)
 
-    async def _tried(self, policy: Policy, *, dry_run: bool) -> PairReport | SmtdError:
-        """Run one cycle, and return its report, or its error; the stores are closed after an error."""
+    async def _tried(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what *work* returns, or its error; the stores are closed after one of theirs."""
         try:
-            return await self._cycle(policy, dry_run=dry_run)
+            return await work()
+        except (UsageError, PlanMoved) as exc:
+            return exc
         except SmtdError as exc:
             error = exc
         except Exception as exc:
@@ -224,22 +260,34 @@ class Keeper:
         await self._close()
         return error
 
-    async def _cycle(self, policy: Policy, *, dry_run: bool) -> PairReport:
+    async def _ready(self) -> tuple[Both[Location], Both[Store]]:
+        """Return where the stores are now, and the stores, opened."""
         locations = await to_thread.run_sync(self._locate)
         if self._stores is None or locations != self._locations:
             await self._opened.aclose()
             self._follow(locations)
             self._stores = await self._opened.enter_async_context(pairing.open_stores(locations))
+        return locations, self._stores
+
+    async def _cycle(self, policy: Policy, *, dry_run: bool = False, only: str | None = None) -> PairReport:
+        locations, stores = await self._ready()
         return await pairing.sync(
             self._journal,
             self.name,
             locations,
-            self._stores,
+            stores,
             policy,
             dry_run=dry_run,
+            only=only,
             progress=self._progress,
             ended=_nothing if dry_run else self._ended,
         )
+
+    async def _worked(self, work: Callable[[Pair, bool], Awaitable[Any]]) -> Any:
+        locations, stores = await self._ready()
+        policy = self.settings.policy
+        async with pairing.opened(self._journal, self.name, locations, stores, policy) as (pair, flipped):
+            return await work(pair, flipped)
 
     async def _close(self) -> None:
         """Close the stores; the next cycle opens them anew."""
@@ -286,6 +334,11 @@ class Keeper:
         for side, told in ((status.left, report.left), (status.right, report.right)):
             side.records = told.records + told.grown
         status.last_cycle = now()
+        for which in report.adopted:
+            log.warning(
+                "pair %s: its %s store is another one than before; nothing is deleted", self.name, which
+            )
+            self._tell("store replaced", side=which)
         if moved or before != (status.conflicts, status.held, status.failed):
             left, right = (
                 {"created": side.created, "updated": side.updated, "deleted": side.deleted}

@@ -10,7 +10,7 @@ import msgspec
 from smtd.config import Config, ConfigError, Pair, Store, check_pair, seconds
 from smtd.engine.pair import Policy
 from smtd.errors import UsageError
-from smtd.merge.decide import Mode
+from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import Both
 
@@ -41,8 +41,6 @@ def of(config: Config, added: Mapping[str, Pair]) -> dict[str, PairSettings]:
 
 
 def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
-    if pair.conflicts != "ask":
-        raise UsageError(f"pair {name}: no rule can decide conflicts yet; leave out {pair.conflicts!r}")
     words = Both(pair.left, pair.right)
     stores = words.map(config.stores.get)
     known = [store for store in (stores.left, stores.right) if store is not None]
@@ -55,6 +53,7 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
             projects=None if pair.projects is None else frozenset(pair.projects),
             mode=Mode(pair.mode),
             propagate_deletes=pair.deletes == "propagate",
+            conflicts=Conflicts(pair.conflicts),
             hold_unfinished=pair.unfinished == "hold",
             limit=DeletionLimit(pair.max_deletes.count, float(pair.max_deletes.share.rstrip("%")) / 100),
             verify_within=min(seconds(store.verify_interval) for store in known or [default]),

@@ -12,6 +12,7 @@ import msgspec
 
 from smtd import __version__
 from smtd.config import check_pair
+from smtd.daemon.cases import Cases
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.request import Request
@@ -46,6 +47,7 @@ class Verbs:
             "reload": self._reload,
             "stop": self._stop,
         }
+        self._verbs |= Cases(daemon, self._pair_named).verbs
 
     @property
     def names(self) -> list[str]:
@@ -66,8 +68,14 @@ class Verbs:
         }
 
     async def _sync_now(self, asked: Asked) -> Answers:
-        unfinished = bool(asked.get("include_unfinished"))
-        async for answer in self._synced(asked, lambda: Request(include_unfinished=unfinished)):
+        unfinished, only = bool(asked.get("include_unfinished")), asked.get("plan")
+        if only is not None and len(self._chosen(asked)) > 1:
+            raise UsageError("a plan is of one pair: name it")
+
+        def made() -> Request:
+            return Request(include_unfinished=unfinished, only=None if only is None else str(only))
+
+        async for answer in self._synced(asked, made):
             yield answer
 
     async def _sync_plan(self, asked: Asked) -> Answers:
@@ -173,6 +181,14 @@ class Verbs:
     async def _stop(self, asked: Asked) -> Answers:
         yield {}
         self._daemon.stop()
+
+    def _pair_named(self, asked: Asked) -> Keeper:
+        """Return the keeper of the one pair that was named."""
+        name = asked.get("pair")
+        for keeper in self._daemon.keepers:
+            if keeper.name == name:
+                return keeper
+        raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
 
     def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Keeper]:
         """Return the keepers of the pairs that were named, or all; names may be globs."""

@@ -6,12 +6,14 @@ fails is reported and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
+import msgspec
+
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Action, Agree, Copy, Delete, Forget, Merge, Plan
+from smtd.engine.plan import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.report import Failure, PairReport
 from smtd.errors import RecordUnusable
 from smtd.journal.pair import Agreement, Intent, Landed, Refusal
@@ -31,8 +33,11 @@ BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Write:
-    """One write that is about to happen, with the records that go with it."""
+class Write:
+    """One write that is about to happen: *record* with *digest* in place of *before* with *expect*.
+
+    *origin* is what the other side holds, if that is not the record itself; *reason* is for a person.
+    """
 
     key: Key
     side: Side
@@ -40,6 +45,7 @@ class _Write:
     digest: Digest | None
     expect: Digest | None
     before: Record | None
+    reason: str
     origin: Record | None = None
     encoded: bytes | None = None  # the record, as the journal will keep it
 
@@ -69,6 +75,7 @@ class Executor:
             await self._transfer(side, _towards(actions, side))
         for batch in _batches([action for action in actions if isinstance(action, Merge)], BATCH):
             await self._merge(batch)
+        await self._split([action for action in actions if isinstance(action, Split)])
 
     async def _forget(self, forgets: Sequence[Forget]) -> None:
         keys = [action.key for action in forgets]
@@ -104,7 +111,7 @@ class Executor:
             start += len(batch)
             self._advance(len(batch))
 
-    async def _prepared(self, side: Side, batch: Sequence[Copy | Delete]) -> list[_Write]:
+    async def _prepared(self, side: Side, batch: Sequence[Copy | Delete]) -> list[Write]:
         """Read what is to be written and what is to be overwritten, as they are now."""
         stores = self._pair.stores
         copies = [action.key for action in batch if isinstance(action, Copy)]
@@ -118,21 +125,22 @@ class Executor:
             if _digest(record) != digest or _digest(before) != action.expect:
                 self.stale.add(action.key)
                 continue
-            writes.append(_Write(action.key, side, record, digest, action.expect, before))
+            writes.append(Write(action.key, side, record, digest, action.expect, before, action.reason))
         return writes
 
     async def _merge(self, batch: Sequence[Merge]) -> None:
-        writes: list[list[_Write]] = []
+        writes: list[list[Write]] = []
         for side in SIDES:
             writes.append(
                 [
-                    _Write(
+                    Write(
                         action.key,
                         side,
                         action.record,
                         canonical.digest(action.record),
                         action.expect[side],
                         action.before[side],
+                        action.reason,
                         action.before[side.other],
                     )
                     for action in batch
@@ -142,12 +150,50 @@ class Executor:
         await self._write(writes)
         self._advance(len(batch))
 
-    async def _write(self, sides: Sequence[list[_Write]]) -> None:
+    async def _split(self, splits: Sequence[Split]) -> None:
+        """Keep the right records under their aliases; the next look decides what becomes of the keys."""
+        merges = []
+        for split in splits:
+            record = (await self._pair.stores.right.read([split.key])).get(split.key)
+            self.stale.add(split.key)
+            if record is not None and canonical.digest(record) == split.expect.right:
+                kept = msgspec.structs.replace(record, label=split.alias)
+                nothing: Both[None] = Both(None, None)
+                reason = f"a person kept it beside {split.key.label}"
+                merges.append(Merge(Key(split.key.project, split.alias), kept, nothing, nothing, reason))
+        await self._merge(merges)
+
+    async def _write(self, sides: Sequence[list[Write]]) -> None:
         """Write to one side, or to both of them (a merge), and agree on what has arrived."""
         writes = self._recordable([write for side in sides for write in side])
-        if not writes:
+        if writes:
+            arrived, unsure, entries = await self._carry(writes)
+            await self._settle(arrived, unsure, writes, entries)
+
+    async def put_back(self, writes: Sequence[Write], digests: Both[Digest | None]) -> None:
+        """Write to one side of a key or to both, which hold *digests* afterwards and need not agree."""
+        ready = self._recordable(writes)
+        if not ready:
             return
-        await self._pair.journal.intend(
+        arrived, _, entries = await self._carry(ready)
+        for write in arrived:
+            self._count(write)
+        key, whole = ready[0].key, len(arrived) == len(writes)
+        record = next((write.record for write in ready if write.record is not None), None)
+        agreements = []
+        if whole and record is not None and digests.left is not None and digests.right is not None:
+            agreements.append(Agreement(key, Both(digests.left, digests.right), record))
+        await self._pair.journal.advance(
+            agreements=agreements,
+            forgotten=[key] if whole and not agreements else [],
+            landed=self._lockless(arrived),
+            ended=[key],
+            entries=entries,
+        )
+
+    async def _carry(self, writes: Sequence[Write]) -> tuple[dict[Write, Digest | None], set[Key], list[int]]:
+        """Write, and read back: return what arrived, the keys of which that is not sure, and the entries."""
+        first = await self._pair.journal.intend(
             self._cycle,
             [
                 Intent(
@@ -158,20 +204,21 @@ class Executor:
                     write.before,
                     write.origin,
                     None if write.before is None else write.record,
+                    write.reason,
                 )
                 for write in writes
             ],
         )
-        arrived: dict[_Write, Digest | None] = {}
+        arrived: dict[Write, Digest | None] = {}
         unsure: set[Key] = set()
         for side in SIDES:
             mine = [write for write in writes if write.side is side and write.key not in unsure]
             landed = await self._write_side(side, mine)
             unsure |= {write.key for write in mine if write not in landed}
             arrived |= landed
-        await self._settle(arrived, unsure, writes)
+        return arrived, unsure, [entry for entry, write in enumerate(writes, first) if write in arrived]
 
-    def _recordable(self, writes: Sequence[_Write]) -> list[_Write]:
+    def _recordable(self, writes: Sequence[Write]) -> list[Write]:
         """Return the writes whose records the journal can hold; the others fail, in both halves."""
         ready, failed = [], set()
         for write in writes:
@@ -186,7 +233,7 @@ class Executor:
                 ready.append(replace(write, encoded=encoded))
         return [write for write in ready if write.key not in failed]
 
-    async def _write_side(self, side: Side, writes: Sequence[_Write]) -> dict[_Write, Digest | None]:
+    async def _write_side(self, side: Side, writes: Sequence[Write]) -> dict[Write, Digest | None]:
         """Write to one side; return the writes that arrived, with the digests read back."""
         if not writes:
             return {}
@@ -203,7 +250,7 @@ class Executor:
                 self.stale.add(write.key)
         return arrived
 
-    def _judge(self, write: _Write, outcome: Outcome) -> bool:
+    def _judge(self, write: Write, outcome: Outcome) -> bool:
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:
@@ -213,7 +260,7 @@ class Executor:
                 self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, reason))
         return outcome.result is Result.DONE
 
-    def _compared(self, write: _Write, back: Record | None) -> Digest | None:
+    def _compared(self, write: Write, back: Record | None) -> Digest | None:
         """Return the digest that the side is taken to hold after *write*, given what was read back.
 
         A store holds exactly what it was given, or refuses it. So another annotation is the
@@ -235,9 +282,13 @@ class Executor:
         return digest
 
     async def _settle(
-        self, arrived: Mapping[_Write, Digest | None], unsure: Collection[Key], writes: Sequence[_Write]
+        self,
+        arrived: Mapping[Write, Digest | None],
+        unsure: Collection[Key],
+        writes: Sequence[Write],
+        entries: Sequence[int],
     ) -> None:
-        """Advance the journal over what has arrived, and end the intents of all writes.
+        """Advance the journal over what has arrived, with its *entries*, and end the intents of all writes.
 
         Each side's digest is what that side really holds. Where only one half of a merge
         arrived, both sides have in common what the other side held before.
@@ -255,19 +306,23 @@ class Executor:
         await self._pair.journal.advance(
             agreements=list(agreements.values()),
             forgotten=[write.key for write in arrived if write.record is None],
-            landed=[
-                Landed(write.key, write.side, write.expect, write.digest)
-                for write in arrived
-                if write.digest is not None
-                and not self._pair.stores[write.side].capabilities.exclusive_writes
-            ],
+            landed=self._lockless(arrived),
             ended=[write.key for write in writes],
+            entries=entries,
         )
         self._report.in_sync += sum(
             each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()
         )
 
-    def _count(self, write: _Write) -> None:
+    def _lockless(self, arrived: Iterable[Write]) -> list[Landed]:
+        """Return the writes to stores without a lock, which may get lost later."""
+        return [
+            Landed(write.key, write.side, write.expect, write.digest)
+            for write in arrived
+            if write.digest is not None and not self._pair.stores[write.side].capabilities.exclusive_writes
+        ]
+
+    def _count(self, write: Write) -> None:
         side = self._report.side(write.side)
         if write.record is None:
             side.deleted += 1
@@ -276,7 +331,7 @@ class Executor:
         else:
             side.updated += 1
 
-    def _fail(self, write: _Write, error: str) -> None:
+    def _fail(self, write: Write, error: str) -> None:
         self._report.failed.append(Failure(write.key.project, write.key.label, write.side.value, error))
 
     def _advance(self, count: int) -> None:

@@ -14,10 +14,10 @@ from smtd.engine import patience, verify
 from smtd.engine import plan as planning
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan
+from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan, Split
 from smtd.engine.recover import recover
-from smtd.engine.report import Failure, PairReport, blank
-from smtd.errors import StoreRefused
+from smtd.engine.report import Failure, PairReport, PlannedAction, blank
+from smtd.errors import PlanMoved, StoreRefused
 from smtd.gather import gather
 from smtd.journal.pair import Refusal
 from smtd.merge import guards
@@ -39,13 +39,16 @@ def no_progress(phase: str, done: int, total: int) -> None:
     """Show nothing."""
 
 
-async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_progress) -> PairReport:
+async def run(
+    pair: Pair, *, dry_run: bool = False, only: str | None = None, progress: Progress = no_progress
+) -> PairReport:
     """Run one cycle of *pair* and return what it did and left.
 
-    With *dry_run* nothing is written anywhere, and the report tells what would be done.
-    Raises StoreError if a store cannot be read whole, JournalError if the journal fails.
+    With *dry_run* nothing is written anywhere, and the report tells what would be done. With *only* the
+    plan must be the one of that identity. Raises StoreError if a store cannot be read whole, JournalError
+    if the journal fails, PlanMoved.
     """
-    if (remembered := await quiet(pair)) is not None:
+    if only is None and (remembered := await quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     stale: set[Key] = set()
@@ -59,11 +62,17 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     cycle = await pair.journal.begin_cycle()
     for _ in range(ROUNDS):
         plan = await _planned(pair, report, progress, stale, dry_run=False)
-        if plan.suspects & pair.replaced:
+        if only is not None and plan.identity != only:
+            raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
+        only = None
+        if plan.lossy & pair.replaced:
             # Not the store that we knew: the pair is adopted anew, and nothing is deleted.
             await pair.journal.forget_all(canonical.VERSION)
+            report.adopted = sorted(side.value for side in plan.lossy & pair.replaced)
             pair = replace(pair, replaced=frozenset())
             plan = await _planned(pair, report, progress, stale, dry_run=False)
+        if plan.asked or plan.void:
+            await pair.journal.decisions.put(plan.asked, plan.void)
         refused = await pair.journal.refused()
         spared = [] if pair.policy.insist else patience.spare(plan, refused, time.time())
         _leave(plan, report)
@@ -82,6 +91,12 @@ async def run(pair: Pair, *, dry_run: bool = False, progress: Progress = no_prog
     if not stale:
         await _remember(pair, report)
     return report
+
+
+async def look(pair: Pair) -> Plan:
+    """Return what a cycle would do now; nothing is written anywhere."""
+    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    return await _planned(pair, report, no_progress, dry_run=True)
 
 
 async def _planned(
@@ -104,7 +119,9 @@ async def _planned(
     now = scans.map(lambda scan: scan.digests)
     agreed = await recover(pair, now, dry_run=dry_run)
     lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
-    plan = planning.draft(Known(agreed.digests, scans, lost, agreed.moved, until), pair.policy)
+    decisions = await pair.journal.decisions.all()
+    known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions)
+    plan = planning.draft(known, pair.policy)
     await _decide_merges(pair, plan, agreed.ancestors)
     await _mend(pair, plan)
     return plan
@@ -170,7 +187,11 @@ async def _decide_merges(pair: Pair, plan: Plan, ancestors: Mapping[Key, Record]
 
 async def _mend(pair: Pair, plan: Plan) -> None:
     """Look at the records of all updates for data that Sumatra took away."""
-    updates = [action for action in plan.actions if isinstance(action, Copy) and action.expect is not None]
+    updates = [
+        action
+        for action in plan.actions
+        if isinstance(action, Copy) and action.expect is not None and not action.exact
+    ]
     for start in range(0, len(updates), BATCH):
         batch = updates[start : start + BATCH]
         held = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
@@ -196,6 +217,8 @@ def _again(report: PairReport, waiting: Sequence[Refusal]) -> float | None:
 def _tell(plan: Plan, report: PairReport) -> None:
     """Report the plan as if it had been carried out."""
     _leave(plan, report)
+    report.plan = plan.identity
+    report.actions = [_action(action) for action in plan.writes]
     for action in plan.actions:
         if isinstance(action, Copy):
             side = report.side(action.target)
@@ -206,7 +229,22 @@ def _tell(plan: Plan, report: PairReport) -> None:
         elif isinstance(action, Merge):
             for each in SIDES:
                 report.side(each).updated += action.expect[each] != canonical.digest(action.record)
+        elif isinstance(action, Split):
+            report.left.created += 1
+            report.right.created += 1
+            report.right.updated += 1
         report.in_sync += isinstance(action, (Copy, Merge, Agree))
+
+
+def _action(action: Copy | Delete | Merge | Split) -> PlannedAction:
+    key = action.key
+    if isinstance(action, Split):
+        what = f"keep both: the right one as {action.alias}"
+        return PlannedAction("split", key.project, key.label, "both", what)
+    if isinstance(action, Merge):
+        return PlannedAction("merge", key.project, key.label, "both", action.reason)
+    what = "delete" if isinstance(action, Delete) else "create" if action.expect is None else "update"
+    return PlannedAction(what, key.project, key.label, action.target.value, action.reason)
 
 
 async def quiet(pair: Pair) -> PairReport | None:

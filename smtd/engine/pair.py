@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from smtd.journal.pair import PairJournal
-from smtd.merge.decide import Mode
+from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import Both, Side
 from smtd.records.record import Key
@@ -20,6 +20,7 @@ class Policy:
     projects: frozenset[str] | None = None
     mode: Mode = Mode.TWO_WAY
     propagate_deletes: bool = True
+    conflicts: Conflicts = Conflicts.ASK
     hold_unfinished: bool = True
     limit: DeletionLimit = field(default_factory=DeletionLimit)
     #: Seconds within which every record of a store that is dear to read is read again.
@@ -34,11 +35,16 @@ class Policy:
         return self.projects is None or key.project in self.projects
 
     @property
+    def flipped(self) -> Policy:
+        """The same when the sides are named the other way round."""
+        return replace(self, mode=self.mode.flipped, conflicts=self.conflicts.flipped)
+
+    @property
     def fingerprint(self) -> str:
         """What tells two policies apart; a cycle of another policy proves nothing for this one."""
         projects = None if self.projects is None else sorted(self.projects)
         held = (self.hold_unfinished, self.stale_after)
-        text = repr((projects, self.mode, self.propagate_deletes, held, self.limit))
+        text = repr((projects, self.mode, self.propagate_deletes, self.conflicts, held, self.limit))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

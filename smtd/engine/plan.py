@@ -6,6 +6,7 @@ decided by `merged` once their records are read. A dry run prints the plan; the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,8 +14,9 @@ from typing import TypeAlias
 
 from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict, Failure, Held
+from smtd.journal.decisions import Choice, Decision
 from smtd.merge import fields, guards
-from smtd.merge.decide import Mode, Verdict, allowed, decide, target
+from smtd.merge.decide import Conflicts, Mode, Verdict, allowed, decide, target
 from smtd.merge.fields import Merged
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
@@ -32,6 +34,9 @@ class Copy:
     target: Side
     expect: Digest | None
     digest: Digest
+    reason: str = ""
+    #: A person chose this record: nothing of the one that it takes the place of is saved into it.
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +46,26 @@ class Delete:
     key: Key
     target: Side
     expect: Digest
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Bring *record* to both sides, which hold *before*."""
+    """Bring *record* to both sides, which hold *before* (None: nothing)."""
 
     key: Key
     record: Record
-    before: Both[Record]
+    before: Both[Record | None]
+    expect: Both[Digest | None]
+    reason: str = "both sides changed it: merged"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Keep the record of the right side under the label *alias* on both sides; then the key is free."""
+
+    key: Key
+    alias: str
     expect: Both[Digest]
 
 
@@ -68,7 +84,7 @@ class Forget:
     key: Key
 
 
-Action: TypeAlias = Copy | Delete | Merge | Agree | Forget
+Action: TypeAlias = Copy | Delete | Merge | Split | Agree | Forget
 
 
 @dataclass(slots=True)
@@ -84,8 +100,27 @@ class Plan:
     merges: list[Key] = field(default_factory=list)
     #: Keys that changed while they were decided: scan again.
     moved: set[Key] = field(default_factory=set)
-    #: The stores that lost more than a person is likely to delete.
+    #: The stores that lost more than a person is likely to delete, and those that lost anything.
     suspects: set[Side] = field(default_factory=set)
+    lossy: set[Side] = field(default_factory=set)
+    #: What the sides held when this was planned.
+    now: Both[Mapping[Key, Digest]] = field(default_factory=lambda: Both({}, {}))
+    #: Decisions that are void by now, and those that a person has to make.
+    void: set[Key] = field(default_factory=set)
+    asked: list[Decision] = field(default_factory=list)
+
+    @property
+    def identity(self) -> str:
+        """What tells this plan from any that would write something else, in a few letters."""
+        found = hashlib.blake2b(digest_size=6)
+        for line in sorted(repr((type(action).__name__, *_essence(action))) for action in self.writes):
+            found.update(line.encode())
+        return found.hexdigest()
+
+    @property
+    def writes(self) -> list[Copy | Delete | Merge | Split]:
+        """The actions that write to a store."""
+        return [action for action in self.actions if not isinstance(action, (Agree, Forget))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +137,23 @@ class Known:
     moved: Collection[Key] = ()
     #: When runs that are not over will be taken to have been killed.
     until: Mapping[Key, datetime] = field(default_factory=dict)
+    #: What a person decided.
+    decisions: Mapping[Key, Decision] = field(default_factory=dict)
+
+
+def _essence(action: Action) -> tuple[object, ...]:
+    if isinstance(action, Copy):
+        return (action.key, action.target.value, action.expect, action.digest)
+    if isinstance(action, Delete):
+        return (action.key, action.target.value, action.expect)
+    if isinstance(action, Merge):
+        return (action.key, action.expect.left, action.expect.right, canonical.digest(action.record))
+    return (action.key,)
 
 
 def draft(known: Known, policy: Policy) -> Plan:
     """Decide every key from its digests."""
-    plan = Plan(moved=set(known.moved))
+    plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
     deletes: dict[Side, list[Delete]] = {side: [] for side in SIDES}
     unreadable = _unreadable(known.scans, plan)
     for key in sorted(
@@ -130,6 +177,11 @@ def _unreadable(scans: Both[Scan], plan: Plan) -> Collection[Key]:
 def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict[Side, list[Delete]]) -> None:
     agreed = known.agreed.get(key)
     now = Both(known.scans.left.digests.get(key), known.scans.right.digests.get(key))
+    if (decision := known.decisions.get(key)) is not None:
+        if decision.digests == now:
+            _decided(decision, now, known, policy, plan)
+            return
+        plan.void.add(key)
     lost = next((side for side in SIDES if key in known.lost[side]), None)
     if lost is not None and agreed is not None and now.left != now.right:
         if lost in policy.mode.targets:
@@ -157,6 +209,84 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         _transfer(key, target(verdict), now, policy, plan, deletes)
 
 
+def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
+    """Do what a person decided of a key that still is as it was then."""
+    key, choice = decision.key, decision.choice
+    held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # of a deletion: by one only
+    if choice is Choice.HELD:
+        plan.held.append(_deletion(key, held, decision.why))
+    elif choice is Choice.REST:
+        plan.held.append(_undone(key, decision.why))
+    elif choice is Choice.BOTH:
+        _split(decision, now, known, policy, plan)
+    elif choice is Choice.APPROVE:
+        _impose(key, held, None, now, policy, plan)
+    elif choice is Choice.REJECT:
+        _impose(key, held.other, held, now, policy, plan)
+    else:
+        source = Side.LEFT if choice is Choice.LEFT else Side.RIGHT
+        _impose(key, source.other, source, now, policy, plan)
+
+
+def _impose(
+    key: Key, side: Side, source: Side | None, now: Both[Digest | None], policy: Policy, plan: Plan
+) -> None:
+    """Give *side* exactly what *source* has (None: nothing), because a person decided so."""
+    digest, expect = None if source is None else now[source], now[side]
+    if side not in policy.mode.targets:
+        plan.held.append(_closed(key, side))
+    elif digest is not None:
+        plan.actions.append(Copy(key, side, expect, digest, "a person decided", exact=True))
+    elif expect is not None:
+        plan.actions.append(Delete(key, side, expect, "a person decided"))
+
+
+def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
+    """Keep both records: first the right one under its alias on both sides, then the left one."""
+    key, alias = decision.key, Key(decision.key.project, decision.alias)
+    there = [known.scans[side].digests.get(alias) for side in SIDES]
+    if policy.mode is not Mode.TWO_WAY:
+        plan.held.append(_closed(key, next(side for side in SIDES if side not in policy.mode.targets)))
+    elif now.left is not None and now.right is not None and there == [None, None]:
+        plan.actions.append(Split(key, decision.alias, Both(now.left, now.right)))
+    elif there == [now.right, now.right]:
+        _impose(key, Side.RIGHT, Side.LEFT, now, policy, plan)
+    else:
+        plan.moved.add(key)  # a crash left it on one side; it is carried like any new record
+
+
+def _deletion(key: Key, side: Side, why: str) -> Held:
+    """Hold the deletion of a record that *side* still has."""
+    return Held(
+        key.project,
+        key.label,
+        f"deletion held: in the {side.other.value} store {why}",
+        f"bring the {side.other.value} store back, or delete it from the {side.value} store too; to a daemon"
+        " say smtd-ctl deletes approve, or reject",
+        kind="deletion",
+    )
+
+
+def _undone(key: Key, why: str) -> Held:
+    return Held(
+        key.project,
+        key.label,
+        why,
+        "edit the record, or let smtd-ctl resolve take one side",
+        kind="undone",
+    )
+
+
+def _closed(key: Key, side: Side) -> Held:
+    return Held(
+        key.project,
+        key.label,
+        f"what was decided would write to the {side.value} store, which is the source of a one-way pair",
+        f"change the record in the {side.value} store, or decide otherwise",
+        kind="decided",
+    )
+
+
 def _running(key: Key, until: datetime | None) -> Held:
     return Held(
         key.project,
@@ -164,6 +294,7 @@ def _running(key: Key, until: datetime | None) -> Held:
         "running",
         "it is carried when its run is over; --unfinished mirror or --include-unfinished carries it now",
         None if until is None else until.isoformat(timespec="seconds"),
+        kind="running",
     )
 
 
@@ -180,11 +311,12 @@ def _transfer(
     plan: Plan,
     deletes: dict[Side, list[Delete]],
 ) -> None:
-    digest, expect = now[side.other], now[side]
+    digest, expect, source = now[side.other], now[side], side.other.value
     if digest is not None:
-        plan.actions.append(Copy(key, side, expect, digest))
+        reason = f"new on the {source}" if expect is None else f"changed on the {source}"
+        plan.actions.append(Copy(key, side, expect, digest, reason))
     elif expect is not None and policy.propagate_deletes:
-        deletes[side].append(Delete(key, side, expect))
+        deletes[side].append(Delete(key, side, expect, f"deleted on the {source}"))
 
 
 def _restore(
@@ -201,7 +333,7 @@ def _restore(
     elif known.lost[side][key].restored and digest == agreed[side.other]:
         plan.held.append(_vanished(key, side, "undone again after smtd had written it a second time"))
     else:
-        plan.actions.append(Copy(key, side, now[side], digest))
+        plan.actions.append(Copy(key, side, now[side], digest, "another program undid smtd's last write"))
 
 
 def _vanished(key: Key, side: Side, what: str) -> Held:
@@ -210,6 +342,7 @@ def _vanished(key: Key, side: Side, what: str) -> Held:
         key.label,
         f"smtd's last write to the {side.value} store was {what}",
         "make the same change on the other side too, or add a record or comment there to bring it back",
+        kind="lost write",
     )
 
 
@@ -220,19 +353,16 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
     forgotten = {key for key in missing if key not in other.digests and key not in other.unreadable}
     agreed = len(known.agreed) - len(forgotten)
     reason = guards.suspicion(agreed, len(missing - forgotten), policy.limit) if deletes else None
+    if deletes:
+        plan.lossy.add(side.other)
     if reason is None:
         plan.actions += deletes
         return
     plan.suspects.add(side.other)
-    plan.held += [
-        Held(
-            delete.key.project,
-            delete.key.label,
-            f"deletion held: in the {side.other.value} store {reason}",
-            f"bring the {side.other.value} store back, or delete it from the {side.value} store too",
-        )
-        for delete in deletes
-    ]
+    for delete in deletes:
+        gone = Both(None, delete.expect) if side is Side.RIGHT else Both(delete.expect, None)
+        plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=reason))
+        plan.held.append(_deletion(delete.key, side, reason))
 
 
 def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
@@ -248,20 +378,40 @@ def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan)
                 copy.key.label,
                 "Sumatra took data away from it when another record was deleted or saved",
                 "sync both ways once, and it is given back",
+                kind="lost data",
             )
         )
         return
     sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
-    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest)))
+    reason = "Sumatra had taken data away from it: given back"
+    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), reason))
 
 
 def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:
     """Decide a key that both sides changed, from its records."""
     result = fields.merge(ancestor, now.left, now.right)
-    if not isinstance(result, Merged):
-        plan.conflicts.append(Conflict(key.project, key.label, result.fields))
-    elif policy.mode is not Mode.TWO_WAY:
-        changed = tuple(canonical.differences(now.left, now.right))
-        plan.conflicts.append(Conflict(key.project, key.label, changed))
-    else:
+    if isinstance(result, Merged) and policy.mode is Mode.TWO_WAY:
         plan.actions.append(Merge(key, result.record, now, now.map(canonical.digest)))
+        return
+    winner = _winner(policy.conflicts, now)
+    if winner is not None and winner.other in policy.mode.targets:
+        loser, reason = winner.other, f"conflict: the {winner.value} side wins ({policy.conflicts.value})"
+        digests = now.map(canonical.digest)
+        plan.actions.append(Copy(key, loser, digests[loser], digests[winner], reason, exact=True))
+        return
+    changed = tuple(canonical.differences(now.left, now.right))
+    plan.conflicts.append(
+        Conflict(key.project, key.label, changed if isinstance(result, Merged) else result.fields)
+    )
+
+
+def _winner(rule: Conflicts, now: Both[Record]) -> Side | None:
+    """Return the side that wins a conflict by *rule* (None: a person decides).
+
+    The newest run wins; of one run nobody knows which edit is newer.
+    """
+    if rule is Conflicts.NEWEST:
+        if now.left.timestamp == now.right.timestamp:
+            return None
+        return Side.LEFT if now.left.timestamp > now.right.timestamp else Side.RIGHT
+    return {Conflicts.LEFT: Side.LEFT, Conflicts.RIGHT: Side.RIGHT}.get(rule)

@@ -73,6 +73,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
             forgotten=forgotten,
             landed=_lockless(pair, landed),
             ended=begun.keys() - moved,
+            entries=[write.history for write in landed if write.history is not None],
         )
     agreed = await pair.journal.agreed(pair.policy.projects)
     agreed |= {each.key: each.digests for each in agreements}

@@ -19,13 +19,17 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """An action not taken yet; *next* says what would release it."""
+    """An action not taken yet; *next* says what would release it.
+
+    *kind*: "running", "deletion", "undone", "decided", "lost write" or "lost data".
+    """
 
     project: str
     label: str
     reason: str
     next: str
     until: str | None = None
+    kind: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -35,6 +39,16 @@ class Failure(msgspec.Struct, frozen=True):
     label: str
     side: str
     error: str
+
+
+class PlannedAction(msgspec.Struct, frozen=True):
+    """One action of a plan: *action* is create, update, delete, merge or split; *side* is where."""
+
+    action: str
+    project: str
+    label: str
+    side: str
+    reason: str
 
 
 class SideReport(msgspec.Struct):
@@ -65,7 +79,9 @@ class PairReport(msgspec.Struct):
     """The result of one cycle of one pair, or the plan of one that was not run.
 
     *again* is when the next cycle has something to do though nobody changed anything, in seconds since
-    1970: a run counts as killed then, or what was refused is offered again.
+    1970: a run counts as killed then, or what was refused is offered again. *adopted* are the sides
+    whose store is another one than before, so that the pair was adopted anew. *plan* is the identity of a
+    plan that was not run, and *actions* what it would write.
     """
 
     pair: str
@@ -77,6 +93,9 @@ class PairReport(msgspec.Struct):
     held: list[Held] = []
     failed: list[Failure] = []
     again: float | None = None
+    adopted: list[str] = []
+    plan: str = ""
+    actions: list[PlannedAction] = []
 
     @property
     def ok(self) -> bool:
@@ -98,12 +117,41 @@ class PairReport(msgspec.Struct):
             msgspec.structs.replace(each, reason=_swapped(each.reason), next=_swapped(each.next))
             for each in self.held
         ]
-        return msgspec.structs.replace(self, left=self.right, right=self.left, failed=failed, held=held)
+        actions = [
+            msgspec.structs.replace(each, side=_other(each.side), reason=_swapped(each.reason))
+            for each in self.actions
+        ]
+        return msgspec.structs.replace(
+            self,
+            left=self.right,
+            right=self.left,
+            failed=failed,
+            held=held,
+            actions=actions,
+            adopted=list(map(_other, self.adopted)),
+        )
 
 
 def _swapped(text: str) -> str:
     """Return a sentence of ours with the sides named the other way round."""
-    return re.sub(r"\b(left|right)(?= store)", lambda found: Side(found[1]).other.value, text)
+    return re.sub(r"(?<=\bthe )(left|right)\b", lambda found: _other(found[1]), text)
+
+
+def turned(found: Any) -> Any:
+    """Return what JSON can say of a pair with the sides named the other way round."""
+    if isinstance(found, dict):
+        return {_other(name): _turned_value(name, value) for name, value in found.items()}
+    return [turned(each) for each in found] if isinstance(found, list) else found
+
+
+def _turned_value(name: str, value: Any) -> Any:
+    if name == "side":
+        return _other(value)
+    return _swapped(value) if name in ("reason", "next", "rule", "error") else turned(value)
+
+
+def _other(word: str) -> str:
+    return Side(word).other.value if word in ("left", "right") else word
 
 
 def blank(name: str, locations: Both[str]) -> PairReport:
@@ -122,5 +170,6 @@ def as_json(seconds: float, pairs: list[PairReport]) -> dict[str, Any]:
 
 def _pair_json(report: PairReport) -> dict[str, Any]:
     named: dict[str, Any] = msgspec.to_builtins(report)
-    order = ("projects", "in_sync", "left", "right", "conflicts", "held", "failed")
+    order = ["projects", "in_sync", "left", "right", "conflicts", "held", "failed"]
+    order += ["plan", "actions"] if report.plan else []
     return {"pair": report.pair, "ok": report.ok} | {name: named[name] for name in order}

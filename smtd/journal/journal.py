@@ -20,14 +20,28 @@ from anyio import CancelScope, to_thread
 
 from smtd.errors import JournalError
 from smtd.journal.events import EventLog
+from smtd.journal.history import History, seal_all
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
 from smtd.sqlite import Connection, Row, connect, script
 
 #: Raise this with any change of schema.sql. New tables are made in older journals, too; anything else
 #: needs a migration. Version 2 added `rotation`, version 3 `refused`, version 4 `files`, version 5 `event`.
-VERSION = 5
+#: Version 6 seals the history, in which creations are, too.
+VERSION = 6
 
+
+#: What becomes of the history of versions before 6, before and after the new tables are made.
+_BEFORE_6 = (
+    "ALTER TABLE agreed ADD COLUMN cycle INTEGER",
+    "ALTER TABLE intent ADD COLUMN history INTEGER",
+    "ALTER TABLE history RENAME TO history_5",
+)
+_AFTER_6 = (
+    "INSERT INTO history (id, cycle, at, side, project, label, action, reason, record, landed)"
+    " SELECT id, cycle, at, side, project, label, action, '', record, 1 FROM history_5",
+    "DROP TABLE history_5",
+)
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
 PATIENCE = 10.0
@@ -40,6 +54,7 @@ class Journal:
         self._db = db
         self._directory = directory
         self.events = EventLog(db)
+        self.history = History(db)
 
     async def knows(self, left: str, right: str) -> bool:
         """Say whether the pair of these locations, in this order, has been synced before."""
@@ -47,6 +62,11 @@ class Journal:
             "SELECT 1 FROM pair WHERE left_location = ? AND right_location = ?", (left, right)
         )
         return found is not None
+
+    async def pairs(self) -> dict[int, tuple[str, str]]:
+        """Return the locations of both sides of every pair, by its number."""
+        rows = await self._db.fetch("SELECT id, left_location, right_location FROM pair")
+        return {number: (left, right) for number, left, right in rows}
 
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
@@ -133,8 +153,14 @@ async def _prepare(db: Connection, path: Path) -> None:
     text = await to_thread.run_sync(files(__package__).joinpath("schema.sql").read_text, "utf-8")
     with CancelScope(shield=True):
         async with db.transaction():
-            if await db.value("PRAGMA user_version") < VERSION:
+            version = await db.value("PRAGMA user_version")
+            if version < VERSION:
+                if 0 < version < 6:
+                    await db.run_script(_BEFORE_6)
                 await db.run_script(script(text))
+                if 0 < version < 6:
+                    await db.run_script(_AFTER_6)
+                    await seal_all(db)
                 await db.run(f"PRAGMA user_version = {VERSION}")
     await to_thread.run_sync(os.chmod, path, 0o600)
 

@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from smtd.errors import JournalError, RecordUnusable
+from smtd.journal.decisions import Decisions
+from smtd.journal.history import History, append
 from smtd.merge.guards import Written
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
@@ -31,7 +33,8 @@ class Intent:
     """A write of *side* that is about to begin: the digests before and after it (None: absent).
 
     *before* is the record that it overwrites or deletes, *wanted* the one that it overwrites it
-    with. *origin* is the record of the other side, if that is not the wanted one (a merge).
+    with. *origin* is the record of the other side, if that is not the wanted one (a merge). *reason*
+    is why, for a person.
     """
 
     key: Key
@@ -41,11 +44,12 @@ class Intent:
     before: Record | None
     origin: Record | None = None
     wanted: Record | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An intent of a cycle that never ended."""
+    """An intent of a cycle that never ended, and its entry in the history."""
 
     key: Key
     side: Side
@@ -54,6 +58,7 @@ class Begun:
     before: Record | None
     wanted: Record | None
     origin: Record | None
+    history: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,24 @@ class Refusal:
     reason: str
 
 
+#: What is forgotten of a pair that is adopted anew.
+_KNOWLEDGE = ("agreed", "ancestor", "intent", "written", "quiet", "rotation", "refused", "decision")
+
+
 class PairJournal:
     """What is known of one pair. Every method is one transaction, whole or not at all."""
 
     def __init__(self, db: Connection, number: int) -> None:
         self._db = db
         self._pair = number
+        self._cycle: int | None = None
+        self.decisions = Decisions(db, number)
+        self.history = History(db)
+
+    @property
+    def number(self) -> int:
+        """The number of the pair in the journal."""
+        return self._pair
 
     async def agreed(self, projects: Collection[str] | None) -> dict[Key, Both[Digest]]:
         """Return the digests that were agreed on, of *projects* (None: of all)."""
@@ -111,6 +128,15 @@ class PairJournal:
             )
             if projects is None or project in projects
         }
+
+    async def agreed_at(self, key: Key) -> str | None:
+        """Return when the sides last agreed on *key*, ISO 8601 in UTC, as far as that is known."""
+        found = await self._db.value(
+            "SELECT c.started FROM agreed a JOIN cycle c ON c.id = a.cycle"
+            " WHERE a.pair = ? AND a.project = ? AND a.label = ?",
+            (self._pair, *key),
+        )
+        return None if found is None else str(found)
 
     async def has_agreed(self) -> bool:
         """Say whether the sides have ever agreed on anything."""
@@ -186,25 +212,39 @@ class PairJournal:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
         async with self._db.transaction():
             await self._db.run("DELETE FROM quiet WHERE pair = ?", (self._pair,))
-            return await self._db.run("INSERT INTO cycle (pair, started) VALUES (?, ?)", (self._pair, _now()))
+            self._cycle = await self._db.run(
+                "INSERT INTO cycle (pair, started) VALUES (?, ?)", (self._pair, _now())
+            )
+        return self._cycle
 
-    async def intend(self, cycle: int, intents: Sequence[Intent]) -> None:
-        """Make durable what is about to be written, and all that it will overwrite."""
+    async def intend(self, cycle: int, intents: Sequence[Intent]) -> int:
+        """Make durable what is about to be written, and all that it will overwrite.
+
+        Returns the number of the first of their entries in the history; the others follow in order.
+        """
         now = _now()
         async with self._db.transaction():
-            await self._db.run_many(
-                "INSERT INTO history (cycle, at, side, project, label, action, record)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            first = await append(
+                self._db,
                 [
-                    (cycle, now, intent.side.value, *intent.key, _action(intent), _archived(intent.before))
+                    (
+                        cycle,
+                        now,
+                        intent.side.value,
+                        *intent.key,
+                        _action(intent),
+                        intent.reason,
+                        None if intent.before is None else _archived(intent.before),
+                        intent.expect,
+                        intent.result,
+                    )
                     for intent in intents
-                    if intent.before is not None
                 ],
             )
             await self._db.run_many(
                 "INSERT OR REPLACE INTO intent"
-                " (pair, project, label, side, expect, result, before, wanted, origin)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " (pair, project, label, side, expect, result, before, wanted, origin, history)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         self._pair,
@@ -213,10 +253,12 @@ class PairJournal:
                         intent.expect,
                         intent.result,
                         *map(_pack_any, (intent.before, intent.wanted, intent.origin)),
+                        entry,
                     )
-                    for intent in intents
+                    for entry, intent in enumerate(intents, first)
                 ],
             )
+        return first
 
     async def advance(
         self,
@@ -225,8 +267,12 @@ class PairJournal:
         forgotten: Iterable[Key] = (),
         landed: Sequence[Landed] = (),
         ended: Iterable[Key] = (),
+        entries: Iterable[int] = (),
     ) -> None:
-        """Record what became true, and that the intents of the keys *ended* are over."""
+        """Record what became true, and that the intents of the keys *ended* are over.
+
+        *entries* are those of the history whose writes have arrived.
+        """
         gone = [(self._pair, *key) for key in forgotten]
         async with self._db.transaction():
             await self._agree(agreements)
@@ -238,6 +284,9 @@ class PairJournal:
             await self._db.run_many(
                 "DELETE FROM intent WHERE pair = ? AND project = ? AND label = ?",
                 [(self._pair, *key) for key in ended],
+            )
+            await self._db.run_many(
+                "UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries]
             )
 
     async def _land(self, landed: Sequence[Landed]) -> None:
@@ -264,8 +313,11 @@ class PairJournal:
 
     async def _agree(self, agreements: Sequence[Agreement]) -> None:
         await self._db.run_many(
-            "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?)",
-            [(self._pair, *each.key, each.digests.left, each.digests.right) for each in agreements],
+            "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (self._pair, *each.key, each.digests.left, each.digests.right, self._cycle)
+                for each in agreements
+            ],
         )
         await self._db.run_many(
             "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
@@ -275,9 +327,16 @@ class PairJournal:
     async def begun(self) -> list[Begun]:
         """Return the intents that a crash left behind."""
         return [
-            Begun(Key(project, label), Side(side), expect, result, *map(_unpack_any, records))
-            for project, label, side, expect, result, *records in await self._db.fetch(
-                "SELECT project, label, side, expect, result, before, wanted, origin FROM intent"
+            Begun(
+                Key(project, label),
+                Side(side),
+                expect,
+                result,
+                *(_unpack_any(before), _unpack_any(wanted), _unpack_any(origin)),
+                history=entry,
+            )
+            for project, label, side, expect, result, before, wanted, origin, entry in await self._db.fetch(
+                "SELECT project, label, side, expect, result, before, wanted, origin, history FROM intent"
                 " WHERE pair = ?",
                 (self._pair,),
             )
@@ -312,7 +371,7 @@ class PairJournal:
     async def forget_all(self, canonical_version: int) -> None:
         """Forget what was agreed, not the history: the stores are then adopted anew."""
         async with self._db.transaction():
-            for table in ("agreed", "ancestor", "intent", "written", "quiet", "rotation", "refused"):
+            for table in _KNOWLEDGE:
                 await self._db.run(f"DELETE FROM {table} WHERE pair = ?", (self._pair,))
             await self._db.run(
                 "UPDATE pair SET canonical_version = ? WHERE id = ?", (canonical_version, self._pair)
@@ -320,7 +379,9 @@ class PairJournal:
 
 
 def _action(intent: Intent) -> str:
-    return "delete" if intent.result is None else "update"
+    if intent.result is None:
+        return "delete"
+    return "create" if intent.expect is None else "update"
 
 
 def _now() -> str:

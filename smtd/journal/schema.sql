@@ -7,13 +7,14 @@ CREATE TABLE IF NOT EXISTS pair (
     canonical_version INTEGER NOT NULL,
     UNIQUE (left_location, right_location)
 );
--- The digest that each side had when they last agreed on a key.
+-- The digest that each side had when they last agreed on a key, and the cycle in which they did.
 CREATE TABLE IF NOT EXISTS agreed (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
     left_digest BLOB NOT NULL,
     right_digest BLOB NOT NULL,
+    cycle INTEGER,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
 -- The record that they agreed on: the ancestor of a later merge.
@@ -26,7 +27,7 @@ CREATE TABLE IF NOT EXISTS ancestor (
 );
 -- Writes that have begun and are not known to have ended: the digest that the key had and that it is
 -- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
--- `origin` is what the other side held, where that is not the result itself.
+-- `origin` is what the other side held, where that is not the result itself; `history` is its entry there.
 CREATE TABLE IF NOT EXISTS intent (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -37,6 +38,7 @@ CREATE TABLE IF NOT EXISTS intent (
     before BLOB,
     wanted BLOB,
     origin BLOB,
+    history INTEGER,
     PRIMARY KEY (pair, project, label, side)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cycle (
@@ -44,7 +46,8 @@ CREATE TABLE IF NOT EXISTS cycle (
     pair INTEGER NOT NULL REFERENCES pair,
     started TEXT NOT NULL
 );
--- The before-image of everything that smtd overwrote or deleted.
+-- Everything that smtd wrote: what was there before (NULL: nothing), the digests before and after (NULL:
+-- absent), why, and whether it is known to have landed. All else is sealed.
 CREATE TABLE IF NOT EXISTS history (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     cycle INTEGER NOT NULL REFERENCES cycle,
@@ -53,8 +56,32 @@ CREATE TABLE IF NOT EXISTS history (
     project TEXT NOT NULL,
     label TEXT NOT NULL,
     action TEXT NOT NULL,
-    record BLOB NOT NULL
+    reason TEXT NOT NULL,
+    record BLOB,
+    before BLOB,
+    after BLOB,
+    landed INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX IF NOT EXISTS history_label ON history (label);
+CREATE INDEX IF NOT EXISTS history_cycle ON history (cycle);
+-- A hash over the entries after the seal before, up to the entry `last`; the first one is the anchor.
+CREATE TABLE IF NOT EXISTS seal (
+    last INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL
+);
+INSERT OR IGNORE INTO seal SELECT 0, x'' WHERE NOT EXISTS (SELECT 1 FROM seal);
+-- What a person decided of single records, and what waits for one: void once a side holds something else.
+CREATE TABLE IF NOT EXISTS decision (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    choice TEXT NOT NULL,
+    left_digest BLOB,
+    right_digest BLOB,
+    alias TEXT NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (pair, project, label)
+) WITHOUT ROWID;
 -- The last writes under each key of a store without a lock, to know a lost update when it is seen.
 CREATE TABLE IF NOT EXISTS written (
     pair INTEGER NOT NULL REFERENCES pair,

@@ -48,6 +48,20 @@ class Mode(Enum):
         return _FLIPPED[self]
 
 
+class Conflicts(Enum):
+    """Who decides what both sides changed and no rule can merge."""
+
+    ASK = "ask"  # a person
+    LEFT = "left"
+    RIGHT = "right"
+    NEWEST = "newest"  # the newest run
+
+    @property
+    def flipped(self) -> Conflicts:
+        """The same when the sides are named the other way round."""
+        return {Conflicts.LEFT: Conflicts.RIGHT, Conflicts.RIGHT: Conflicts.LEFT}.get(self, self)
+
+
 _TARGETS = {
     Mode.TWO_WAY: frozenset(Side),
     Mode.LEFT_TO_RIGHT: frozenset({Side.RIGHT}),

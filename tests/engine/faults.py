@@ -27,7 +27,7 @@ Effect = Callable[[], Awaitable[T]]
 
 
 #: The steps that change a store or the journal.
-CHANGING = {"write", "begin_cycle", "intend", "advance", "set_quiet"}
+CHANGING = {"write", "begin_cycle", "intend", "advance", "set_quiet", "put"}
 
 
 class Crashed(Exception):
@@ -110,6 +110,10 @@ class FaultyJournal:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._journal, name)
+        if name in ("history", "number"):
+            return found
+        if name == "decisions":
+            return FaultyJournal(found, self._faults)
         return lambda *words, **more: self._faults.step("journal", name, lambda: found(*words, **more))
 
 

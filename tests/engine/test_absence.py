@@ -39,8 +39,9 @@ async def test_emptied_store_deletes_nothing(world, side):
     assert report.held[0].reason == (
         f"deletion held: in the {side.value} store the store no longer holds any record that it held before"
     )
-    assert (
-        report.held[0].next == f"bring the {side.value} store back, or delete it from the {other} store too"
+    assert report.held[0].next == (
+        f"bring the {side.value} store back, or delete it from the {other} store too; to a daemon say"
+        " smtd-ctl deletes approve, or reject"
     )
     assert world.contents[side.other] == holding(*MANY)
 

@@ -99,7 +99,7 @@ async def test_json_has_the_shape_of_the_contract(report):
         "records": 0,
     }
     assert pair["conflicts"] == [{"project": PROJECT, "label": "conflict", "fields": ["version", "diff"]}]
-    assert [{*each} for each in pair["held"]] == [{"project", "label", "reason", "next", "until"}]
+    assert [{*each} for each in pair["held"]] == [{"project", "label", "reason", "next", "until", "kind"}]
     assert pair["failed"] == [
         {
             "project": PROJECT,

@@ -163,7 +163,9 @@ class World:
 
     def history(self) -> list[tuple[str, str, str, Digest]]:
         """Return side, label, action and digest of every before-image."""
-        rows = self.journal("SELECT side, label, action, record FROM history ORDER BY id")
+        rows = self.journal(
+            "SELECT side, label, action, record FROM history WHERE record IS NOT NULL ORDER BY id"
+        )
         return [(side, label, action, digest(_unpack(data))) for side, label, action, data in rows]
 
     def journal(self, query: str) -> list[tuple[Any, ...]]:
@@ -173,7 +175,7 @@ class World:
 
     def knowledge(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return all that the journal knows."""
-        tables = ("pair", "agreed", "ancestor", "intent", "cycle", "history", "written", "quiet")
+        tables = ("pair", "agreed", "ancestor", "intent", "cycle", "history", "written", "quiet", "decision")
         with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db:
             return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 

@@ -22,6 +22,12 @@ from smtd.stores.memory import MemoryStore
 from tests.build import full, key, record, tagged
 
 A, B = record("a"), record("b")
+#: The history before it was sealed.
+HISTORY_5 = """
+CREATE TABLE history (id INTEGER PRIMARY KEY AUTOINCREMENT, cycle INTEGER NOT NULL REFERENCES cycle,
+    at TEXT NOT NULL, side TEXT NOT NULL, project TEXT NOT NULL, label TEXT NOT NULL, action TEXT NOT NULL,
+    record BLOB NOT NULL)
+"""
 #: Opens the pair in another process, and says how that went.
 OTHER_PROCESS = """
 import sys
@@ -116,7 +122,11 @@ async def test_journal_of_an_older_version_is_brought_up_to_date(tmp_path):
     """Tables that came later are made; what was known stays known."""
     async with open_journal(tmp_path) as journal, journal.pair("a", "b"):
         pass
-    execute(tmp_path, "DROP TABLE rotation")
+    for table in ("rotation", "seal", "decision", "history"):
+        execute(tmp_path, f"DROP TABLE {table}")
+    execute(tmp_path, "ALTER TABLE agreed DROP COLUMN cycle")
+    execute(tmp_path, "ALTER TABLE intent DROP COLUMN history")
+    execute(tmp_path, HISTORY_5)
     execute(tmp_path, "PRAGMA user_version = 1")
 
     async with open_journal(tmp_path) as journal, journal.pair("a", "b") as pair:

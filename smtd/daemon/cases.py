@@ -1,0 +1,185 @@
+"""What the control socket can ask about single records and cycles; docs/control.md describes each verb."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any, TypeAlias
+
+import msgspec
+
+from smtd.daemon.daemon import Daemon
+from smtd.daemon.keeper import Keeper
+from smtd.daemon.request import Request, Work
+from smtd.engine.choose import OF_DELETIONS, Wish
+from smtd.engine.explain import explain, show
+from smtd.engine.pair import Pair
+from smtd.engine.report import as_json
+from smtd.engine.undo import restore, undo
+from smtd.errors import UsageError
+from smtd.journal.decisions import Choice
+from smtd.journal.history import Entry
+from smtd.records.record import Key
+
+Answers: TypeAlias = AsyncIterator[dict[str, Any]]
+Asked: TypeAlias = dict[str, Any]
+#: Entries of the history that are told unless more are asked for.
+LIMIT = 100
+
+
+class Cases:
+    """Answers requests about single records of *daemon*'s pairs, and about what was done to them."""
+
+    def __init__(self, daemon: Daemon, pair_named: Callable[[Asked], Keeper]) -> None:
+        self._daemon = daemon
+        self._pair_named = pair_named
+
+    @property
+    def verbs(self) -> dict[str, Callable[[Asked], Answers]]:
+        """The verbs, as requests name them."""
+        return {
+            "resolve": self._resolve,
+            "deletes approve": partial(self._deletes, Choice.APPROVE),
+            "deletes reject": partial(self._deletes, Choice.REJECT),
+            "explain": self._explain,
+            "show": self._show,
+            "history": self._history,
+            "history check": self._check,
+            "undo": self._undo,
+            "restore": self._restore,
+        }
+
+    async def _resolve(self, asked: Asked) -> Answers:
+        try:
+            choice = Choice(asked.get("take"))
+        except ValueError:
+            choice = Choice.HELD
+        if choice not in (Choice.LEFT, Choice.RIGHT, Choice.BOTH):
+            raise UsageError("say what to take: left, right or both")
+        if asked.get("all"):
+            wish = Wish(choice, str(asked.get("project") or "*"), (str(asked.get("label") or "*"),))
+        else:
+            key = _key(asked)
+            wish = Wish(choice, _literally(key.project), (_literally(key.label),))
+        yield await self._decided(asked, wish)
+
+    async def _deletes(self, choice: Choice, asked: Asked) -> Answers:
+        assert choice in OF_DELETIONS
+        labels = asked.get("labels") or ["*"]
+        if not isinstance(labels, list):
+            raise UsageError("labels are a list")
+        yield await self._decided(asked, Wish(choice, labels=tuple(map(str, labels))))
+
+    async def _decided(self, asked: Asked, wish: Wish) -> dict[str, Any]:
+        """Write down *wish*, run a cycle, and return its report."""
+        request = Request(wish=wish)
+        report = await self._done(self._pair_named(asked), request)
+        return as_json(0.0, [report])
+
+    async def _explain(self, asked: Asked) -> Answers:
+        key = _key(asked)
+        yield await self._worked(asked, lambda pair: explain(pair, key))
+
+    async def _show(self, asked: Asked) -> Answers:
+        key = _key(asked)
+        yield await self._worked(asked, lambda pair: show(pair, key))
+
+    async def _history(self, asked: Asked) -> Answers:
+        limit, cycle, label = asked.get("limit", LIMIT), asked.get("cycle"), asked.get("label")
+        if not isinstance(limit, int) or not isinstance(cycle, (int, type(None))):
+            raise UsageError("limit and cycle are whole numbers")
+        names = await self._names()
+        pair = None
+        if asked.get("pair") is not None:
+            keeper = self._pair_named(asked)
+            pair = next((number for number, (name, _) in names.items() if name == keeper.name), -1)
+        entries = await self._daemon.history.entries(
+            pair, cycle=cycle, label=None if label is None else str(label), limit=limit
+        )
+        yield {"history": [_told(entry, *names.get(entry.pair, ("", False))) for entry in entries]}
+
+    async def _check(self, asked: Asked) -> Answers:
+        seal = await self._daemon.history.check()
+        yield {"entries": seal.entries, "head": seal.head}
+
+    async def _undo(self, asked: Asked) -> Answers:
+        cycle = asked.get("cycle")
+        if not isinstance(cycle, int):
+            raise UsageError("name the cycle by its number; smtd-ctl history lists them")
+        names = await self._names()
+        found = await self._daemon.history.entries(cycle=cycle, limit=1)
+        name = names.get(found[0].pair, ("", False))[0] if found else ""
+        keeper = next((one for one in self._daemon.keepers if one.name == name), None)
+        if keeper is None:
+            raise UsageError(f"cycle {cycle} wrote nothing to any pair of this daemon; see smtd-ctl history")
+        dry_run = bool(asked.get("dry_run"))
+        result = await self._done(
+            keeper, Request(work=_built(lambda pair: undo(pair, cycle, dry_run=dry_run)))
+        )
+        yield {"pair": name, **result}
+
+    async def _restore(self, asked: Asked) -> Answers:
+        key = _key(asked)
+        try:
+            at = datetime.fromisoformat(str(asked.get("at")))
+        except ValueError as exc:
+            raise UsageError("a time is like 2026-11-25T13:00:00+00:00") from exc
+        at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+        yield await self._worked(asked, lambda pair: restore(pair, key, at))
+
+    async def _worked(self, asked: Asked, work: Work) -> dict[str, Any]:
+        return dict(await self._done(self._pair_named(asked), Request(work=_built(work))))
+
+    async def _done(self, keeper: Keeper, request: Request) -> Any:
+        keeper.request(request)
+        await request.done.wait()
+        if request.error is not None:
+            raise request.error
+        return request.outcome
+
+    async def _names(self) -> Mapping[int, tuple[str, bool]]:
+        """Return for each pair of the journal its name, and whether that names the sides the other way."""
+        known = {keeper.identities: keeper.name for keeper in self._daemon.keepers}
+        names = {}
+        for number, (left, right) in (await self._daemon.known_pairs()).items():
+            straight = known.get((left, right))
+            turned = known.get((right, left))
+            names[number] = (straight or turned or f"{left} {right}", straight is None and turned is not None)
+        return names
+
+
+def _built(work: Work) -> Work:
+    """Return *work* with its result as what JSON can say."""
+
+    async def built(pair: Pair) -> Any:
+        return msgspec.to_builtins(await work(pair))
+
+    return built
+
+
+def _key(asked: Asked) -> Key:
+    project, label = asked.get("project"), asked.get("label")
+    if not isinstance(project, str) or not isinstance(label, str):
+        raise UsageError("name a project and a label")
+    return Key(project, label)
+
+
+def _literally(name: str) -> str:
+    """Return a pattern that means *name* and nothing else."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _told(entry: Entry, name: str, turned: bool) -> dict[str, Any]:
+    side = entry.side.other if turned else entry.side
+    return {
+        "id": entry.id,
+        "cycle": entry.cycle,
+        "at": entry.at,
+        "pair": name,
+        "side": side.value,
+        "project": entry.key.project,
+        "label": entry.key.label,
+        "action": entry.action,
+        "reason": entry.reason,
+    }

@@ -1,0 +1,87 @@
+"""Write down what a person decides of conflicts and of held deletions; the next cycle does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from smtd.engine import cycle
+from smtd.engine.pair import Pair
+from smtd.engine.plan import Plan
+from smtd.errors import UsageError
+from smtd.journal.decisions import Choice, Decision
+from smtd.merge.aliases import alias
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+
+_FLIPPED = {Choice.LEFT: Choice.RIGHT, Choice.RIGHT: Choice.LEFT}
+#: What can be decided of deletions that are held; the rest of conflicts and of what was undone.
+OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """*choice* for every key that waits for one in *project* under one of *labels*; both may be globs."""
+
+    choice: Choice
+    project: str = "*"
+    labels: Sequence[str] = ("*",)
+
+    @property
+    def flipped(self) -> Wish:
+        """The same when the sides are named the other way round."""
+        return replace(self, choice=_FLIPPED.get(self.choice, self.choice))
+
+    def means(self, key: Key) -> bool:
+        """Say whether *key* is meant."""
+        return _fits(key.project, self.project) and any(_fits(key.label, label) for label in self.labels)
+
+
+async def choose(pair: Pair, wish: Wish) -> list[Key]:
+    """Remember *wish* for all keys that it means, and return them.
+
+    Raises UsageError if nothing that waits for it is meant.
+    """
+    plan = await cycle.look(pair)
+    keys = [key for key in _waiting(plan, wish.choice) if wish.means(key)]
+    if not keys:
+        what = "deletion is held" if wish.choice in OF_DELETIONS else "conflict waits"
+        listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
+        raise UsageError(f"no {what} there; smtd-ctl {listed} lists those that do")
+    await pair.journal.decisions.put(_decisions(plan, keys, wish.choice))
+    return keys
+
+
+def _waiting(plan: Plan, choice: Choice) -> list[Key]:
+    """Return the keys that wait for a choice of that kind."""
+    held = {Key(held.project, held.label): held.kind for held in plan.held}
+    if choice in OF_DELETIONS:
+        return [key for key, kind in held.items() if kind == "deletion"]
+    undone = [key for key, kind in held.items() if kind in ("undone", "decided")]
+    return [Key(each.project, each.label) for each in plan.conflicts] + undone
+
+
+def _decisions(plan: Plan, keys: Sequence[Key], choice: Choice) -> list[Decision]:
+    made, taken = [], _labels(plan)
+    for key in keys:
+        there = Both(plan.now.left.get(key), plan.now.right.get(key))
+        name = ""
+        if choice is Choice.BOTH:
+            if there.left is None or there.right is None:
+                raise UsageError(f"{key} is in one store only; take left or right")
+            name = alias(key.label, taken[key.project])
+            taken[key.project].add(name)
+        made.append(Decision(key, choice, there, name))
+    return made
+
+
+def _labels(plan: Plan) -> Mapping[str, set[str]]:
+    labels: dict[str, set[str]] = {}
+    for key in plan.now.left.keys() | plan.now.right.keys():
+        labels.setdefault(key.project, set()).add(key.label)
+    return labels
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)

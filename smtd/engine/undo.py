@@ -1,0 +1,169 @@
+"""Bring back what a cycle overwrote, deleted or created; and one record as it was at a time.
+
+What is brought back stays so: both sides rest as they are until a person edits the record or takes one
+side, since the next cycle would else do again what was undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from smtd.engine import cycle
+from smtd.engine.apply import Executor, Write
+from smtd.engine.pair import Pair
+from smtd.engine.plan import Merge, Plan
+from smtd.engine.report import Failure, PairReport, blank
+from smtd.errors import UsageError
+from smtd.journal.decisions import Choice, Decision
+from smtd.journal.history import Entry
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One record that is brought back: *action* is what happens to it on *side*."""
+
+    project: str
+    label: str
+    side: str
+    action: str
+
+
+class Undone(msgspec.Struct):
+    """What an undo did, or with a dry run would do; *refused* are the keys that moved on since, and why."""
+
+    cycle: int
+    done: list[Step]
+    refused: list[Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """What one side of a key is to hold again, and what it must hold now (None: nothing)."""
+
+    entry: Entry
+    before: Digest | None
+    after: Digest | None
+
+
+async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
+    """Bring both sides of *pair* back to where they were before the cycle *number*.
+
+    Keys that moved on since are refused, whole. Raises UsageError if that cycle wrote nothing, or wrote
+    what is no longer known.
+    """
+    entries = await pair.journal.history.entries(pair.journal.number, cycle=number, limit=10**9)
+    if not entries:
+        raise UsageError(f"cycle {number} of this pair wrote nothing; smtd-ctl history lists those that did")
+    backs = _backs(entries)
+    plan = await cycle.look(pair)
+    result = Undone(number, [], [])
+    wanted: dict[Key, dict[Side, _Back]] = {}
+    for key, sides in backs.items():
+        moved = [side for side, back in sides.items() if not _is_as_left(back, plan.now[side].get(key))]
+        if moved:
+            what = (
+                "it has changed since, or is not known well enough; smtd-ctl restore brings back one record"
+            )
+            result.refused += [Failure(key.project, key.label, side.value, what) for side in moved]
+            continue
+        wanted[key] = sides
+        result.done += [Step(*key, side.value, _action(back)) for side, back in sides.items()]
+    if wanted and not dry_run:
+        await _bring_back(pair, wanted, plan, number, result)
+    return result
+
+
+def _backs(entries: Sequence[Entry]) -> dict[Key, dict[Side, _Back]]:
+    """Return for each key and side what was there before the first of *entries* and after the last."""
+    backs: dict[Key, dict[Side, _Back]] = {}
+    for entry in sorted(entries, key=lambda each: each.id):
+        sides = backs.setdefault(entry.key, {})
+        first = sides.get(entry.side, _Back(entry, entry.before, entry.after))
+        sides[entry.side] = _Back(first.entry, first.before, entry.after)
+    return backs
+
+
+def _is_as_left(back: _Back, now: Digest | None) -> bool:
+    known = (back.before is not None) == (back.entry.action != "create")  # else it is of an older smtd
+    return known and now == back.after
+
+
+def _action(back: _Back) -> str:
+    if back.before is None:
+        return "delete"
+    return "create" if back.after is None else "update"
+
+
+async def _bring_back(
+    pair: Pair, wanted: Mapping[Key, Mapping[Side, _Back]], plan: Plan, number: int, result: Undone
+) -> None:
+    """Write what is *wanted*, and let the keys rest."""
+    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    made = await pair.journal.begin_cycle()
+    executor = Executor(pair, made, report, cycle.no_progress)
+    why = f"cycle {number} was undone"
+    for key, sides in wanted.items():
+        goal = {side: sides[side].before if side in sides else plan.now[side].get(key) for side in SIDES}
+        rest = Decision(key, Choice.REST, Both(goal[Side.LEFT], goal[Side.RIGHT]), why=why)
+        await pair.journal.decisions.put([rest] if rest.digests.left != rest.digests.right else [], [key])
+        writes = []
+        for side, back in sides.items():
+            record = await pair.journal.history.image(back.entry.id)
+            before = (await pair.stores[side].read([key])).get(key)
+            writes.append(Write(key, side, record, back.before, back.after, before, why))
+        await executor.put_back(writes, rest.digests)
+    result.refused += report.failed
+    failed = {(each.project, each.label) for each in report.failed} | {tuple(key) for key in executor.stale}
+    result.done = [step for step in result.done if (step.project, step.label) not in failed]
+    result.refused += [
+        Failure(key.project, key.label, "both", "it changed in this moment; undo the cycle again")
+        for key in sorted(executor.stale)
+    ]
+
+
+async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
+    """Bring the record *key* to both sides as it was at the time *at*; what is there now goes to the history.
+
+    Raises UsageError if there was none then, or if it is as it was.
+    """
+    record = await _as_of(pair, key, at)
+    now = {side: (await pair.stores[side].read([key])).get(key) for side in SIDES}
+    if record is None:
+        raise UsageError(f"smtd knows of no {key} at {at.isoformat()}")
+    held = Both(now[Side.LEFT], now[Side.RIGHT])
+    digests = held.map(lambda each: None if each is None else canonical.digest(each))
+    if digests == Both(canonical.digest(record), canonical.digest(record)):
+        raise UsageError(f"{key} is as it was at {at.isoformat()}")
+    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    executor = Executor(pair, await pair.journal.begin_cycle(), report, cycle.no_progress)
+    await pair.journal.decisions.put([], [key])
+    why = f"restored as of {at.isoformat(timespec='seconds')}"
+    await executor.run(Plan(actions=[Merge(key, record, held, digests, why)]))
+    report.failed += [
+        Failure(key.project, key.label, "both", "it changed in this moment; restore it again")
+        for key in executor.stale
+    ]
+    return report
+
+
+async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
+    """Return the record as the first write after *at* found it, else as it is now."""
+    later = [
+        entry
+        for entry in await pair.journal.history.entries(pair.journal.number, key=key, limit=10**9)
+        if datetime.fromisoformat(entry.at) > at
+    ]
+    if later:
+        first = min(later, key=lambda entry: entry.id)
+        return await pair.journal.history.image(first.id)
+    for side in SIDES:
+        if (found := (await pair.stores[side].read([key])).get(key)) is not None:
+            return found
+    return None

@@ -1,0 +1,188 @@
+"""Everything that smtd wrote to a store, with what was there before; sealed, so that a change shows.
+
+Rows are only ever added, batch by batch, and each batch is sealed by a hash over its rows and the seal
+before it. The oldest seal is an anchor, whose rows were removed when they were too old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from smtd.errors import JournalError
+from smtd.merge.sides import Side
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record, decode
+from smtd.sqlite import Connection, Row
+
+#: Columns that are sealed: all but whether the write landed, which is known later.
+_SEALED = "cycle, at, side, project, label, action, reason, record, before, after"
+_ENTRY = (
+    "h.id, c.pair, h.cycle, h.at, h.side, h.project, h.label, h.action, h.reason, h.before, h.after, h.landed"
+)
+#: Rows that are checked at a time.
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One write: *action* is create, update or delete; *before* and *after* are digests (None: absent).
+
+    It *landed* if it was seen in the store afterwards. Times are ISO 8601 in UTC.
+    """
+
+    id: int
+    pair: int
+    cycle: int
+    at: str
+    side: Side
+    key: Key
+    action: str
+    reason: str
+    before: Digest | None
+    after: Digest | None
+    landed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a check found: how many entries there are, and the last seal over them."""
+
+    entries: int
+    head: str
+
+
+class History:
+    """The history of all pairs in one journal."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    async def entries(
+        self,
+        pair: int | None = None,
+        *,
+        cycle: int | None = None,
+        key: Key | None = None,
+        label: str | None = None,
+        limit: int = 1000,
+    ) -> list[Entry]:
+        """Return the newest *limit* writes that landed, newest first, of a pair, cycle, key or label glob."""
+        wanted = {
+            "c.pair = ?": pair,
+            "h.cycle = ?": cycle,
+            "h.label GLOB ?": label,
+            "h.project = ?": None if key is None else key.project,
+            "h.label = ?": None if key is None else key.label,
+        }
+        chosen = {clause: value for clause, value in wanted.items() if value is not None}
+        where = " AND ".join(["h.landed", *chosen])
+        rows = await self._db.fetch(
+            f"SELECT {_ENTRY} FROM history h JOIN cycle c ON c.id = h.cycle WHERE {where}"
+            " ORDER BY h.id DESC LIMIT ?",
+            (*chosen.values(), limit),
+        )
+        return [_entry(row) for row in rows]
+
+    async def image(self, entry: int) -> Record | None:
+        """Return the record that was there before the write *entry* (None: there was none)."""
+        data = await self._db.value("SELECT record FROM history WHERE id = ?", (entry,))
+        if data is None:
+            return None
+        try:
+            return decode(zlib.decompress(data))
+        except (zlib.error, TypeError, ValueError) as exc:
+            raise JournalError(f"the record in entry {entry} of the history is damaged: {exc}") from exc
+
+    async def check(self) -> Seal:
+        """Compute every seal anew. Raises JournalError, naming the first entry that is not as it was."""
+        seals = await self._db.fetch("SELECT last, hash FROM seal ORDER BY last")
+        entries = 0
+        for (first, before), (last, expected) in pairwise(seals):
+            found, count = await self._sealed(first, last, before)
+            entries += count
+            if found != expected:
+                raise JournalError(
+                    f"the history is not as it was written: among its entries {first + 1} to {last}; what"
+                    " comes before them is whole"
+                )
+        end = seals[-1][0] if seals else 0
+        beyond = await self._db.value("SELECT min(id) FROM history WHERE id > ?", (end,))
+        if beyond is not None:
+            raise JournalError(f"the history is not as it was written: entry {beyond} was added to it")
+        return Seal(entries, seals[-1][1].hex() if seals else "")
+
+    async def _sealed(self, first: int, last: int, before: bytes) -> tuple[bytes, int]:
+        rows: list[Row] = []
+        while page := await self._db.fetch(
+            f"SELECT id, {_SEALED} FROM history WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+            (first, last, _PAGE),
+        ):
+            rows += [row[1:] for row in page]
+            first = page[-1][0]
+        return _hash(before, rows), len(rows)
+
+    async def prune(self, age: timedelta, size: int) -> int:
+        """Forget entries older than *age*, and the oldest ones while all take more than *size* bytes.
+
+        Whole batches go, and the seal of the last one stays as the anchor. Returns how many went.
+        """
+        oldest = (datetime.now(timezone.utc) - age).isoformat(timespec="milliseconds")
+        async with self._db.transaction():
+            end = await self._db.value("SELECT max(id) FROM history WHERE at < ?", (oldest,)) or 0
+            for last, rest in await self._db.fetch(
+                "SELECT s.last, (SELECT coalesce(sum(length(record)), 0) FROM history WHERE id > s.last)"
+                " FROM seal s ORDER BY s.last"
+            ):
+                if rest <= size:
+                    end = max(end, last)
+                    break
+            anchor = await self._db.value("SELECT max(last) FROM seal WHERE last <= ?", (end,))
+            if not anchor:
+                return 0
+            gone = int(await self._db.value("SELECT count(*) FROM history WHERE id <= ?", (anchor,)))
+            await self._db.run("DELETE FROM history WHERE id <= ?", (anchor,))
+            await self._db.run("DELETE FROM seal WHERE last < ?", (anchor,))
+        return gone
+
+
+async def append(db: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Add *rows* to the history, sealed, inside the transaction that is open; return the id of the first.
+
+    A row has the columns that are sealed, in their order.
+    """
+    if not rows:
+        return 0
+    await db.run_many(f"INSERT INTO history ({_SEALED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    last = int(await db.value("SELECT max(id) FROM history"))
+    before = await db.value("SELECT hash FROM seal ORDER BY last DESC LIMIT 1")
+    await db.run("INSERT INTO seal VALUES (?, ?)", (last, _hash(before or b"", rows)))
+    return last - len(rows) + 1
+
+
+async def seal_all(db: Connection) -> None:
+    """Seal what an earlier smtd had not sealed, inside the transaction that is open."""
+    rows = await db.fetch(f"SELECT {_SEALED} FROM history ORDER BY id")
+    if rows:
+        last = await db.value("SELECT max(id) FROM history")
+        await db.run("INSERT OR REPLACE INTO seal VALUES (?, ?)", (last, _hash(b"", rows)))
+
+
+def _hash(before: bytes, rows: Sequence[Row]) -> bytes:
+    found = hashlib.blake2b(before, digest_size=32)
+    for row in rows:
+        found.update(msgspec.msgpack.encode(row))
+    return found.digest()
+
+
+def _entry(row: Row) -> Entry:
+    number, pair, cycle, at, side, project, label, action, reason, before, after, landed = row
+    key = Key(project, label)
+    return Entry(number, pair, cycle, at, Side(side), key, action, reason, before, after, bool(landed))

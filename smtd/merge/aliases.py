@@ -1,0 +1,19 @@
+"""A label for the second of two records that bear the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from itertools import count
+
+#: Characters that a label may have in a relational store (docs/formats.md).
+LONGEST = 100
+
+
+def alias(label: str, taken: Container[str]) -> str:
+    """Return a label like *label* that is not *taken*, and that every kind of store takes as well as that."""
+    for number in count(2):
+        ending = f"-{number}"
+        found = label[: LONGEST - len(ending)] + ending
+        if found not in taken:
+            return found
+    raise AssertionError  # count() never ends
