@@ -17,25 +17,30 @@ from smtd.stores.wrapped import WrappedStore
 
 T = TypeVar("T")
 
-#: How often a call is made at the most, and the seconds of the first and of the longest pause.
+#: How often a call is made at the most, and the seconds of the first and of the longest pause. A store
+#: that asks for a longer one gets it from the caller, who has more to do than to wait.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
+#: Seconds after which no further try is begun: what fails after a minute of silence is tried once more.
+ENOUGH = 90.0
 
 
 class RetryingStore(WrappedStore):
     """Repeats calls of *store* that end in StoreBusy; the last such error is raised.
 
-    What came of a write is looked at before it is repeated.
+    It is raised at once if the store asks for more than the longest pause, or the calls have taken
+    long enough. What came of a write is looked at before it is repeated.
     """
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: dict[Key, Outcome] = {}
         left = list(changes)
+        began = anyio.current_time()
         for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
             try:
                 outcomes |= await self._written(left)
                 break
             except StoreBusy as exc:
-                await _rest(exc, pause)
+                await _rest(exc, pause, began)
                 arrived = await self._arrived(left)
                 outcomes |= dict.fromkeys(arrived, DONE)
                 left = [change for change in left if change.key not in arrived]
@@ -56,16 +61,21 @@ class RetryingStore(WrappedStore):
         return {key for key, record in found.items() if _same(record, wanted[key])}
 
     async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+        began = anyio.current_time()
         for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
             try:
                 return await call()
             except StoreBusy as exc:
-                await _rest(exc, pause)
+                await _rest(exc, pause, began)
         return await call()
 
 
-async def _rest(exc: StoreBusy, pause: float) -> None:
-    await anyio.sleep(pause if exc.retry_after is None else min(exc.retry_after, LONGEST_PAUSE))
+async def _rest(exc: StoreBusy, pause: float, began: float) -> None:
+    """Wait before the next of the tries that *began* then, as *exc* asks; raise it if that is too long."""
+    pause = max(pause, exc.retry_after or 0.0)
+    if pause > LONGEST_PAUSE or anyio.current_time() - began > ENOUGH:
+        raise exc
+    await anyio.sleep(pause)
 
 
 def _same(one: Record, other: Record) -> bool:

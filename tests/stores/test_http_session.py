@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from aiohttp import web
 
-from smtd.errors import StoreUnreachable
+from smtd.errors import StoreBusy, StoreUnreachable
+from smtd.stores import retrying
 from smtd.stores.base import DONE, Change
 from smtd.stores.http import session
 from smtd.stores.locations import Kind, Location
@@ -16,7 +23,7 @@ from smtd.stores.registry import open_store
 from tests.build import PROJECT, full, key
 from tests.peers import line as faults
 from tests.peers.line import Line, line_to
-from tests.peers.server import SumatraServer
+from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.server_place import ADA, ServerPlace
 
 
@@ -58,10 +65,8 @@ async def test_server_that_slows_down_is_spared(
     assert (swift, slow) == (8, 4)
 
 
-async def test_server_that_says_when_is_asked_then(
-    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Retry-After counts, as seconds and as a date; and after some attempts it is enough."""
+def napping(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let nobody sleep from now on; return for how long it was meant, but for random pauses."""
     naps: list[float] = []
     sleep = anyio.sleep
 
@@ -69,23 +74,179 @@ async def test_server_that_says_when_is_asked_then(
         naps.append(seconds)
         await sleep(0)
 
-    await ServerPlace(server).put(full("run"))
+    monkeypatch.setattr(anyio, "sleep", nap)
+    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
+    return naps
+
+
+@asynccontextmanager
+async def asked(line: Line) -> AsyncIterator[session.Session]:
+    """Open a session with the server of *line*."""
+    login = session.Login("ada", PASSWORD)
+    async with session.connect(f"{line.url}/records/", login, session.Trust()) as opened:
+        yield opened
+
+
+async def test_server_that_says_when_is_asked_then(
+    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retry-After counts, as seconds and as a date; and after some attempts it is enough."""
+    naps = napping(monkeypatch)
+    soon = datetime.now(timezone.utc) + timedelta(seconds=25)
+    async with line_to(f"http://127.0.0.1:{server.port}") as line, asked(line) as asking:
+        line.faults = {
+            1: faults.status(503, Retry_After="7"),
+            2: faults.status(429, Retry_After=format_datetime(soon.replace(microsecond=0), usegmt=True)),
+        }
+        assert (await asking.get()).status == 200
+        assert [round(nap, -1) for nap in naps if nap > 3] == [10, 20]
+
+        line.faults = dict.fromkeys(range(4, 100), faults.status(503))
+        with pytest.raises(StoreUnreachable, match=r"is busy .*it is tried again later") as told:
+            await asking.get()
+        assert not isinstance(told.value, StoreBusy)
+        assert len(line.requests) == 3 + session.ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "told", "meant"),
+    [
+        ("150", "3 minutes", 150),
+        ("31", "31 seconds", 31),
+        ("10000", "3 hours", 10_000),
+        ("1e300", "24 hours", 86_400),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", "24 hours", 86_400),
+    ],
+)
+async def test_server_that_asks_for_more_than_is_waited_here_is_left_alone(
+    retry_after: str, told: str, meant: float, server: SumatraServer
+) -> None:
+    """Nothing is asked of it again, neither for looking nor for writing; the caller is told until when."""
+    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        line.faults = {1: faults.status(503, Retry_After=retry_after)}
+        async with open_store(location) as store:
+            for call in (store.projects, store.projects, partial(store.read, [key("run")])):
+                with pytest.raises(StoreBusy, match=f"left alone for {told}; it is tried again then") as busy:
+                    await call()
+                assert busy.value.retry_after == pytest.approx(meant, abs=5)
+
+    assert len(line.requests) == 1
+
+
+async def test_write_to_a_server_that_asks_to_be_left_alone_is_given_up(server: SumatraServer) -> None:
+    """Whatever was still to be written is not sent, and what came of the rest is looked at another time."""
+    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        line.faults = {3: faults.status(503, Retry_After="120")}  # after the listing, and the new project
+        async with open_store(location) as store:
+            labels = [f"run-{number}" for number in range(20)]
+            with pytest.raises(StoreBusy) as busy:
+                await store.write([Change(key(label), full(label), None) for label in labels])
+
+    assert busy.value.retry_after == pytest.approx(120, abs=5)
+    sent = line.requests[2:]
+    assert 1 <= len(sent) <= session.AT_ONCE
+    assert not [request for request in sent if request.startswith("GET")]
+
+
+@pytest.mark.parametrize("text", ["soon", "nan", "inf", ""])
+async def test_retry_after_that_means_nothing(
+    text: str, server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as if it had not been said."""
+    naps = napping(monkeypatch)
+    async with line_to(f"http://127.0.0.1:{server.port}") as line, asked(line) as asking:
+        line.faults = {1: faults.status(503, Retry_After=text)}
+
+        assert (await asking.get()).status == 200
+
+    assert naps == [0.0]
+
+
+async def hangs(_line: Line, _request: web.BaseRequest) -> web.StreamResponse:
+    """Say nothing, and do nothing."""
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+async def test_silent_server_is_asked_once_more(
+    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two times of silence are enough, however many requests there are; one answer, and all is forgotten."""
+    monkeypatch.setattr(session, "SILENCE", 0.2)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
-            monkeypatch.setattr(anyio, "sleep", nap)
-            line.faults = {
-                1: faults.status(503, Retry_After="7"),
-                2: faults.status(429, Retry_After="Fri, 01 Jan 2100 00:00:00 GMT"),
-            }
-            assert set((await store.scan([PROJECT])).digests) == {key("run")}
-            assert naps == [7.0, session.LONGEST_PAUSE]
+            line.faults = {1: hangs}
+            assert await store.projects() == []
+            line.faults = dict.fromkeys(range(1, 1000), hangs)
 
-            asked = len(line.requests)
-            line.faults = dict.fromkeys(range(asked + 1, asked + 100), faults.status(503))
-            with pytest.raises(StoreUnreachable, match=r"is busy .*it is tried again later"):
-                await store.scan([PROJECT])
-            assert len(line.requests) - asked == session.ATTEMPTS
+            for call in (store.projects, partial(store.read, [key(f"run-{number}") for number in range(40)])):
+                asked_before = len(line.requests)
+                with pytest.raises(StoreUnreachable, match="does not answer; it is tried again later"):
+                    await call()
+                assert 2 <= len(line.requests) - asked_before <= 2 * session.AT_ONCE
+
+            line.faults = {}
+            assert await store.projects() == []
+
+
+async def test_silent_server_is_written_to_no_more(
+    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came of the writes on their way is looked at once; the others are not sent."""
+    monkeypatch.setattr(session, "SILENCE", 0.2)
+    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        line.faults = dict.fromkeys(range(3, 1000), hangs)  # after the listing, and the new project
+        async with open_store(location) as store:
+            labels = [f"run-{number}" for number in range(40)]
+            with pytest.raises(StoreUnreachable, match="does not answer"):
+                await store.write([Change(key(label), full(label), None) for label in labels])
+
+    assert len([request for request in line.requests if request.startswith("PUT")]) <= 1 + session.AT_ONCE
+    assert len(line.requests) <= 2 + 3 * session.AT_ONCE
+
+
+async def test_write_that_hangs_is_sent_twice_at_the_most(
+    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers whoever looks, and hangs at each write, gets one more try."""
+    monkeypatch.setattr(session, "SILENCE", 0.3)
+    monkeypatch.setattr(retrying, "ENOUGH", 0.45)
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retrying, "LONGEST_PAUSE", 0.0)
+
+    async def hang_at_records(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        is_write = request.method == "PUT" and request.path.endswith("/run/")
+        return await (hangs if is_write else faults.passed)(line, request)
+
+    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        line.faults = dict.fromkeys(range(1, 1000), hang_at_records)
+        async with open_store(location) as store:
+            with pytest.raises(StoreBusy, match="does not answer"):
+                await store.write([Change(key("run"), full("run"), None)])
+
+    assert len([request for request in line.requests if request.endswith("/run/") and "PUT" in request]) == 2
+
+
+async def test_host_that_cannot_be_connected_to_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever drops what we send costs two times of waiting, not four."""
+    naps = napping(monkeypatch)
+    monkeypatch.setattr(session, "CONNECT", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as crowd:
+        address = deaf.getsockname()
+        for _ in range(2):  # there is room for no more
+            waiting = crowd.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        async with session.connect(f"http://127.0.0.1:{address[1]}/", None, session.Trust()) as asking:
+            with pytest.raises(StoreUnreachable, match="does not answer"):
+                await asking.get()
+
+    assert len(naps) == 1
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -93,12 +254,14 @@ async def test_what_changes_something_is_sent_once(method: str, server: SumatraS
     """Whatever became of it: nobody but smtd, which looks first, may send it again."""
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         url = f"{line.url}/records/"
-        async with session.connect(url, None, session.Trust()) as asked:
-            await asked.get(PROJECT)  # so that there is a connection to use again
+        async with session.connect(url, None, session.Trust()) as asking:
+            await asking.get(PROJECT)  # so that there is a connection to use again
             line.faults = dict.fromkeys(range(2, 100), faults.lost)
 
             with pytest.raises(StoreUnreachable):
-                await (asked.put(b"{}", PROJECT, "run") if method == "PUT" else asked.delete(PROJECT, "run"))
+                await (
+                    asking.put(b"{}", PROJECT, "run") if method == "PUT" else asking.delete(PROJECT, "run")
+                )
 
     assert line.requests == [f"GET /records/{PROJECT}/", f"{method} /records/{PROJECT}/run/"]
 

@@ -124,25 +124,82 @@ async def test_write_whose_answer_is_lost_is_done_once() -> None:
     assert store.records == {key("new"): record("new"), key("held"): edited}
 
 
-async def test_store_that_asks_for_a_pause_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the store says of a pause counts, up to a limit."""
-    naps: list[float] = []
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that somebody wanted; nobody sleeps."""
+    wanted: list[float] = []
 
     async def nap(seconds: float) -> None:
-        naps.append(seconds)
+        wanted.append(seconds)
 
     monkeypatch.setattr(anyio, "sleep", nap)
     monkeypatch.setattr(retrying, "LONGEST_PAUSE", 5.0)
-    waits = iter((2.0, 1000.0))
+    return wanted
 
-    class Asking(MemoryStore):
-        async def projects(self) -> list[str]:
-            if (seconds := next(waits, None)) is not None:
-                raise StoreBusy("busy", retry_after=seconds)
-            return await super().projects()
 
-    assert await RetryingStore(Asking()).projects() == []
+class AskingStore(MemoryStore):
+    """A store that asks for a pause of each of *waits* before it does anything."""
+
+    def __init__(self, *waits: float) -> None:
+        super().__init__()
+        self._waits = iter(waits)
+        self.asked = 0
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if (seconds := next(self._waits, None)) is not None:
+            raise StoreBusy("busy", retry_after=seconds)
+
+    async def projects(self) -> list[str]:
+        self._ask()
+        return await super().projects()
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        self._ask()
+        return await super().write(changes)
+
+
+async def test_store_that_asks_for_a_pause_gets_it(naps: list[float]) -> None:
+    """What the store says of a pause counts."""
+    assert await RetryingStore(AskingStore(2.0, 5.0)).projects() == []
     assert naps == [2.0, 5.0]
+
+
+@pytest.mark.parametrize("what", ["look", "write"])
+async def test_store_that_asks_for_a_long_pause_is_left_to_the_caller(what: str, naps: list[float]) -> None:
+    """Who asks for more than is waited here is not asked again; the caller is told when it may be."""
+    store = AskingStore(2.0, 6.0)
+    wrapped = RetryingStore(store)
+
+    with pytest.raises(StoreBusy) as busy:
+        await (wrapped.projects() if what == "look" else wrapped.write([Change(key("run"), record(), None)]))
+
+    assert busy.value.retry_after == 6.0
+    assert naps == [2.0]
+    assert store.asked == 2
+
+
+@pytest.mark.parametrize("what", ["look", "write"])
+async def test_call_that_takes_long_to_fail_is_not_tried_for_ever(
+    what: str, naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is silent for a minute is asked once more, not three times more."""
+    clock = 0.0
+    monkeypatch.setattr(anyio, "current_time", lambda: clock)
+
+    class Silent(AskingStore):
+        def _ask(self) -> None:
+            nonlocal clock
+            clock += 60.0
+            super()._ask()
+
+    store = Silent(*[0.0] * 10)
+    wrapped = RetryingStore(store)
+
+    with pytest.raises(StoreBusy):
+        await (wrapped.projects() if what == "look" else wrapped.write([Change(key("run"), record(), None)]))
+
+    assert store.asked == 2
 
 
 async def test_other_error_is_not_tried_again() -> None:

@@ -2,7 +2,8 @@
 
 Credentials go with every request, at once, and only to the server of the location: a redirect is
 never followed. Nothing that is sent or answered is ever shown but the address, the status and the
-reason.
+reason. A server that says when to come back is left alone until then, by every request; a silent one
+is asked once more.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from itertools import islice
+from math import ceil, isfinite
 from typing import Any
 
 import aiohttp
@@ -31,14 +34,25 @@ log = logging.getLogger(__name__)
 
 #: Requests at once; a server that is slow or busy gets half of them.
 AT_ONCE, AT_ONCE_IF_SLOW = 8, 4
-#: Seconds: to connect, of silence, for an answer after which a server counts as slow.
+#: Seconds: to connect, of silence, for an answer after which a server counts as slow. Who asks a silent
+#: server again gives up when it is still silent: one lost packet costs no cycle, and a dead server two
+#: minutes, or 20 s if nothing connects to it.
 CONNECT, SILENCE, SLOW = 10.0, 60.0, 5.0
-#: How often what is safe to repeat is tried, and the seconds of the first and the longest pause.
+#: How often what is safe to repeat is tried, and the seconds of the first and the longest pause: enough
+#: for a server that restarts. Who asks for a longer pause gets it from the caller, who has more to do.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
+#: The longest Retry-After that is believed: more is a mistake, and would stop a daemon for good.
+LONGEST_ASKED = 86_400.0
 #: Bytes of an answer that are read at the most: nothing a server holds is larger.
 LARGEST = 256 * 2**20
 
+_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
+_CONTENT = {"Content-Type": "application/json"}
 _BUSY = frozenset((429, 502, 503, 504))
+
+
+class NotSent(StoreBusy):
+    """A change was not even sent: the server is silent, or asked to be left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,55 +103,93 @@ class Session:
         self._base = base
         self._session = session
         self._room = anyio.CapacityLimiter(AT_ONCE)
+        #: The last that was heard is that nothing was heard.
+        self._silent = False
+        #: When the server wants to be asked again.
+        self._resting_until = 0.0
 
     async def get(self, *path: str) -> Answer:
-        """Return the answer to a GET, tried again while the server is busy or cannot be reached."""
-        for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
+        """Return the answer to a GET, tried again while the server is busy or cannot be reached.
+
+        Raises StoreBusy for a server that asks for more than the longest pause, else StoreUnreachable.
+        """
+        async with self._room:  # between the tries too, so that nobody waits for all others at each
+            for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
+                try:
+                    return await self._rested_and_sent(path)
+                except StoreBusy as exc:
+                    if (exc.retry_after or 0.0) > LONGEST_PAUSE:
+                        raise
+                    await anyio.sleep(pause)
             try:
-                return await self._send("GET", path, None)
+                return await self._rested_and_sent(path)
             except StoreBusy as exc:
-                await anyio.sleep(pause if exc.retry_after is None else min(exc.retry_after, LONGEST_PAUSE))
-        try:
-            return await self._send("GET", path, None)
-        except StoreBusy as exc:
-            raise StoreUnreachable(str(exc)) from exc  # often enough for now
+                raise StoreUnreachable(str(exc)) from exc  # often enough for now
 
     async def put(self, body: bytes, *path: str) -> Answer:
-        """Return the answer to a PUT, which is sent once: what came of a lost one must be looked at."""
-        return await self._send("PUT", path, body)
+        """Return the answer to a PUT, which is sent once: what came of a lost one must be looked at.
+
+        Raises NotSent, at once, if the server is silent or asked to be left alone.
+        """
+        return await self._change("PUT", path, body)
 
     async def delete(self, *path: str) -> Answer:
-        """Return the answer to a DELETE, which is sent once."""
-        return await self._send("DELETE", path, None)
+        """Return the answer to a DELETE, which is sent once, or not, as a PUT."""
+        return await self._change("DELETE", path, None)
+
+    async def _change(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
+        async with self._room:
+            rest = self._resting_until - anyio.current_time()
+            if rest > 0:
+                raise NotSent(_when(f"{self._base} is busy", rest), rest)
+            if self._silent:
+                raise NotSent(_later(f"{self._base} does not answer"))
+            return await self._send(method, path, body)
+
+    async def _rested_and_sent(self, path: tuple[str, ...]) -> Answer:
+        """Send a GET when the server wants to be asked. Raises StoreBusy if that is too long to wait."""
+        rest = self._resting_until - anyio.current_time()
+        if rest > LONGEST_PAUSE:
+            raise StoreBusy(_when(f"{self._base} is busy", rest), rest)
+        if rest > 0:
+            await anyio.sleep(rest)
+        return await self._send("GET", path, None)
 
     async def _send(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
-        url = self._url(path)
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        async with self._room:
-            began = anyio.current_time()
-            try:
-                async with self._session.request(
-                    method,
-                    url,
-                    data=None if body is None else io.BytesIO(body),
-                    headers=headers,
-                    allow_redirects=False,
-                ) as response:
-                    answer = Answer(response.status, await _body(response))
-                    retry_after = response.headers.get("Retry-After")
-                    place = response.headers.get("Location")
-            except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
-                self._slow_down()
-                raise _unreachable(self._base, exc) from exc
-            if anyio.current_time() - began > SLOW:
-                self._slow_down()
+        """Send one request. Raises StoreBusy if another try may help."""
+        began, was_silent = anyio.current_time(), self._silent
+        try:
+            async with self._session.request(
+                method,
+                self._url(path),
+                data=None if body is None else io.BytesIO(body),
+                headers={"Accept": "application/json"} | ({} if body is None else _CONTENT),
+                allow_redirects=False,
+            ) as response:
+                answer = Answer(response.status, await _body(response))
+                retry_after = response.headers.get("Retry-After")
+                place = response.headers.get("Location")
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
+            self._slow_down()
+            self._silent = isinstance(exc, asyncio.TimeoutError)
+            if was_silent and self._silent:
+                raise StoreUnreachable(_later(f"{self._base} does not answer")) from exc
+            raise _unreachable(self._base, exc) from exc
+        self._silent = False
+        if anyio.current_time() - began > SLOW:
+            self._slow_down()
         if answer.status in _BUSY:
             self._slow_down()
-            raise _busy(f"{self._base} is busy ({_reason(answer.status)})", _seconds(retry_after))
+            raise self._busy(answer.status, _seconds(retry_after))
         self._check(answer.status, place)
         return answer
+
+    def _busy(self, status: int, retry_after: float | None) -> StoreBusy:
+        what = f"{self._base} is busy ({_reason(status)})"
+        if retry_after is None:
+            return StoreBusy(_later(what))
+        self._resting_until = max(self._resting_until, anyio.current_time() + retry_after)
+        return StoreBusy(_when(what, retry_after), retry_after)
 
     def _url(self, path: tuple[str, ...]) -> URL:
         """Return the address of *path*, each part of it quoted, with the slash that the server wants."""
@@ -160,8 +212,16 @@ class Session:
             )
 
 
-def _busy(message: str, retry_after: float | None = None) -> StoreBusy:
-    return StoreBusy(f"{message}; it is tried again later", retry_after)
+def _later(what: str) -> str:
+    return f"{what}; it is tried again later"
+
+
+def _when(what: str, seconds: float) -> str:
+    """Return the sentence on a server that wants to be left alone for so long."""
+    if seconds <= LONGEST_PAUSE:
+        return _later(what)
+    unit, length = next((unit, length) for unit, length in _UNITS if seconds >= 2 * length)
+    return f"{what} and asks to be left alone for {ceil(seconds / length)} {unit}; it is tried again then"
 
 
 @asynccontextmanager
@@ -202,8 +262,8 @@ def _unreachable(base: URL, exc: BaseException) -> StoreUnreachable | StoreRefus
             " authority in ca_file"
         )
     if isinstance(exc, asyncio.TimeoutError):
-        return _busy(f"{base} does not answer")
-    return _busy(f"{base} cannot be reached ({_why(exc)})")
+        return StoreBusy(_later(f"{base} does not answer"))
+    return StoreBusy(_later(f"{base} cannot be reached ({_why(exc)})"))
 
 
 def _why(exc: BaseException) -> str:
@@ -223,12 +283,11 @@ def _seconds(retry_after: str | None) -> float | None:
     if retry_after is None:
         return None
     try:
-        return max(0.0, float(retry_after))
+        seconds = float(retry_after)
     except ValueError:
-        pass
-    try:
-        from datetime import datetime, timezone
-
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds())
-    except (ValueError, TypeError):
-        return None
+        try:
+            moment = parsedate_to_datetime(retry_after)
+            seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return min(max(0.0, seconds), LONGEST_ASKED) if isfinite(seconds) else None
