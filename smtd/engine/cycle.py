@@ -25,7 +25,7 @@ from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record
+from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Scan, Token
 
 #: How often a cycle starts over because somebody changed a record between scan and write.
@@ -112,7 +112,7 @@ async def _planned(
         scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
     pair = _sparing_read_only(pair, report)
     report.projects = sorted(
-        {key.project for side in SIDES for key in scans[side].digests}
+        {key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)}
         if pair.policy.projects is None
         else pair.policy.projects
     )

@@ -22,7 +22,7 @@ from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record
+from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Scan
 
 
@@ -159,7 +159,12 @@ def draft(known: Known, policy: Policy) -> Plan:
     for key in sorted(
         known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
     ):
-        if key not in unreadable and key not in plan.moved:
+        if not is_plain([*key]):
+            side = Side.LEFT if key in known.scans.left.digests else Side.RIGHT
+            # Escaped, or nobody could be told.
+            project, label = (name.encode("utf-8", "backslashreplace").decode() for name in key)
+            plan.failed.append(Failure(project, label, side.value, "its name is no text; rename it there"))
+        elif key not in unreadable and key not in plan.moved:
             _draft_key(key, known, policy, plan, deletes)
     for side in SIDES:
         _guard(side, deletes[side], known, policy, plan)

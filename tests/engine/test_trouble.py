@@ -264,6 +264,21 @@ async def test_record_that_cannot_be_written_down_fails(world):
     assert world.contents.right[key("b")] == digest(tagged(B, "good"))
 
 
+@pytest.mark.parametrize("name", ["project", "label"])
+async def test_name_that_is_no_text_fails(world, name):
+    """What no journal can hold, and no report can say, is named as well as it can be; the others go on."""
+    project, label = ("lone\ud800", "a") if name == "project" else (PROJECT, "lone\ud800")
+    world.left.put(project, record(label))
+    world.left.put(PROJECT, B)
+
+    report = await world.cycle()
+
+    (failure,) = report.failed
+    assert "lone\\ud800" in (failure.project, failure.label)
+    assert failure.error == "its name is no text; rename it there"
+    assert set(world.right.records) == {key("b")}
+
+
 #: Metadata that only a shelf can hold, and that means the same as {"1": 2}.
 BEYOND_WORDS: Any = {1: 2}
 
