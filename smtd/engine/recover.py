@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import anyio
+
 from smtd.engine.pair import Pair
 from smtd.journal.pair import Agreement, Begun, Landed
 from smtd.merge.fields import is_built_on
@@ -17,7 +19,10 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.stores.base import Change
+from smtd.stores.base import DONE, Change
+
+#: Seconds after which a record that looks half written, as before, is one that nobody goes on with.
+SETTLED = 5.0
 
 
 class _Moved(Exception):
@@ -47,7 +52,13 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
     landed: list[Begun] = []
     agreements: list[Agreement] = []
     moved: set[Key] = set()
+    stumps = await _stumps(pair, [write for writes in begun.values() for write in writes], now)
+    if stumps and not dry_run:
+        await _remove(pair, stumps)
+    moved |= {write.key for write, _ in stumps}
     for key, writes in begun.items():
+        if key in moved:
+            continue
         if cut := [write for write in writes if _was_cut(pair, write, now)]:
             # Not a deletion: the store makes a change in two steps, and the crash was between them.
             if not dry_run:
@@ -80,6 +91,38 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
     for key in forgotten:
         agreed.pop(key, None)
     return Agreed(agreed, {each.key: each.record for each in agreements}, moved)
+
+
+async def _stumps(
+    pair: Pair, begun: Sequence[Begun], now: Both[Mapping[Key, Digest]]
+) -> list[tuple[Begun, Record]]:
+    """Return what writes that broke off have left of their records, where those are made bit by bit."""
+    found: list[tuple[Begun, Record]] = []
+    for write in begun:
+        held, other = now[write.side].get(write.key), write.side.other
+        if (
+            pair.stores[write.side].capabilities.atomic_updates
+            or write.result is None
+            or held in (None, write.result, write.expect)
+        ):
+            continue
+        wanted = write.wanted
+        if wanted is None and now[other].get(write.key) == write.result:
+            wanted = (await pair.stores[other].read([write.key])).get(write.key)
+        part = (await pair.stores[write.side].read([write.key])).get(write.key)
+        if wanted is not None and part is not None and canonical.is_part(part, wanted):
+            found.append((write, part))
+    return found
+
+
+async def _remove(pair: Pair, stumps: Sequence[tuple[Begun, Record]]) -> None:
+    """Take away what nobody goes on with, and bring back what was there before, if anything was."""
+    await anyio.sleep(SETTLED)
+    for write, part in stumps:
+        store = pair.stores[write.side]
+        (outcome,) = await store.write([Change(write.key, None, canonical.digest(part))])
+        if outcome == DONE and write.before is not None:
+            await _put_back(pair, [write])
 
 
 async def _has_landed(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]]) -> bool:

@@ -91,6 +91,25 @@ def lacks(record: Record, other: Record, field: str) -> bool:
     return held < wanted
 
 
+#: The fields that hold many things.
+_MANY = ("input_data", "output_data", "dependencies", "platforms")
+
+
+def is_part(record: Record, other: Record) -> bool:
+    """Say whether *record* lacks data, dependencies or platforms of *other*, and says nothing else.
+
+    A server that breaks off in the middle of a record leaves such a part; tags may be missing, too.
+    """
+    differing = differences(record, other)
+    lacking = [field for field in differing if field in _MANY]
+    return (
+        bool(lacking)
+        and {*lacking, "tags"}.issuperset(differing)
+        and record.tags <= other.tags
+        and all(lacks(record, other, field) for field in lacking)
+    )
+
+
 def _bytes(value: Any) -> bytes:
     try:
         return _encoder.encode(value)

@@ -47,7 +47,8 @@ class Capabilities:
     keeps_opaque: bool
     #: Why nothing can be written to it, as a sentence for a person; empty: it can.
     read_only: str = ""
-    #: A change is one step. False: a crash in the middle of a change may leave the record deleted.
+    #: A change is one step. False: a crash in the middle of a change may leave the record deleted, or
+    #: without some of its data, dependencies and platforms.
     atomic_updates: bool = True
     #: Reading a record costs a request of its own: see DearStore.
     dear_reads: bool = False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
+from smtd.engine import recover
 from smtd.errors import StoreUnreachable
 from smtd.merge.sides import SIDES, Both
-from tests.build import PROJECT, change, commented, key, record, tagged
+from smtd.stores.base import Capabilities
+from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import (
+    TestStore,
     World,
     counts,
     crash_after_write,
@@ -123,3 +127,73 @@ async def test_crash_is_recovered_from_project_by_project(world):
     assert report.ok
     assert world.contents.left == world.contents.right
     assert world.right.records[key("c", "Other")].reason == "after the crash"
+
+
+class StepwiseStore(TestStore):
+    """A store that makes a record bit by bit."""
+
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False)
+
+
+HALF = full("a", output_data=(), dependencies=())
+
+
+@pytest.fixture
+def stepwise(tmp_path):
+    """A pair whose right store dies in the middle of a new record."""
+    made = World(tmp_path, right=StepwiseStore("right"))
+    made.left.put(PROJECT, full("a"))
+
+    def die():
+        made.right.put(PROJECT, HALF)
+        raise StoreUnreachable("it is gone")
+
+    made.right.meanwhile["before write"] = die
+    return made
+
+
+async def test_half_a_record_is_made_whole(stepwise, monkeypatch):
+    """What a store left in the middle of a record is neither a conflict nor an edit."""
+    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await stepwise.cycle()
+    assert stepwise.right.records == {key("a"): HALF}
+
+    assert not (await stepwise.cycle(dry_run=True)).conflicts
+    assert stepwise.right.records == {key("a"): HALF}
+    report = await stepwise.cycle()
+
+    assert report.ok
+    assert stepwise.contents.left == stepwise.contents.right
+    assert stepwise.right.records[key("a")].output_data == full("a").output_data
+
+
+async def test_half_a_record_that_grows_is_left_alone(stepwise, monkeypatch):
+    """A store that is still at it is not disturbed."""
+
+    async def wait(seconds):
+        assert seconds == recover.SETTLED
+        stepwise.right.put(PROJECT, full("a"))
+
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await stepwise.cycle()
+    monkeypatch.setattr(anyio, "sleep", wait)
+
+    report = await stepwise.cycle()
+
+    assert report.ok
+    assert [each for each in stepwise.right.changes if each.record is not None] == []
+    assert stepwise.contents.left == stepwise.contents.right
+
+
+async def test_what_lacks_more_than_a_store_leaves_out_is_a_conflict(stepwise, monkeypatch):
+    """A record that says anything else is somebody's own."""
+    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await stepwise.cycle()
+    stepwise.right.put(PROJECT, change(HALF, stdout_stderr="another run"))
+
+    report = await stepwise.cycle()
+
+    assert [each.label for each in report.conflicts] == ["a"]
+    assert stepwise.right.records[key("a")].stdout_stderr == "another run"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from smtd.engine import cycle
+from smtd.engine import cycle, recover
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreRefused, StoreUnreachable
@@ -17,7 +17,9 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key, Record
-from smtd.stores.http.store import HttpStore
+from smtd.stores import retrying
+from smtd.stores.http import session
+from smtd.stores.http.writer import Writer
 from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, RUNNING, change, full, key, record, tagged
 from tests.command import Smtd
@@ -144,7 +146,7 @@ async def test_record_that_a_crash_left_deleted_is_put_back(
         raise Crash
 
     with monkeypatch.context() as patched:
-        patched.setattr(HttpStore, "_create", crash)
+        patched.setattr(Writer, "create", crash)
         with pytest.raises(Crash):
             await mirror.cycle()
     assert await mirror.seen() == {}
@@ -182,6 +184,45 @@ async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(mirror: Mirr
     assert (await mirror.cycle()).ok
     assert (await mirror.seen())[key("run")].stdout_stderr == "all of it"
     assert mirror.local.records[key("run")].stdout_stderr == "all of it"
+
+
+@pytest.mark.parametrize("what", ["new", "replaced"])
+async def test_half_a_record_that_a_dying_server_left_is_made_whole(
+    what: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends in the middle of a record and is back later: nothing is lost, and nobody is asked."""
+    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(session, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retrying, "LONGEST_PAUSE", 0.0)
+    mirror.local.put(PROJECT, full("other"))
+    if what == "replaced":
+        mirror.local.put(PROJECT, full("run"))
+    await mirror.cycle()
+    mirror.local.put(PROJECT, full("run", stdout_stderr="all of it"))
+
+    async def dying(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "PUT":
+            line.faults = dict.fromkeys(range(1, 1000), faults.reset)
+            return await faults.halved(line, request)
+        return await faults.passed(line, request)
+
+    async with line_to(f"http://127.0.0.1:{mirror.place.server.port}") as line:
+        line.faults = dict.fromkeys(range(1, 1000), dying)
+        mirror.place.location = replace(mirror.place.direct, url=f"{line.url}/records/")
+        with pytest.raises(StoreUnreachable):
+            await mirror.cycle()
+    mirror.place.location = mirror.place.direct
+    assert (await mirror.seen())[key("run")].output_data == ()
+
+    report = await mirror.cycle()
+
+    assert (report.conflicts, report.failed) == ([], [])
+    meant = canonical.digest(full("run", stdout_stderr="all of it"))
+    assert canonical.digest(change((await mirror.seen())[key("run")])) == meant
+    assert canonical.digest(change(mirror.local.records[key("run")])) == meant
+    assert (await mirror.cycle()).ok
 
 
 async def test_deletions_travel(mirror: Mirror) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -35,10 +36,12 @@ class Line:
         self.headers.append(dict(request.headers))
         return await self.faults.get(len(self.requests), passed)(self, request)
 
-    async def ask(self, request: web.BaseRequest) -> tuple[int, bytes]:
-        """Pass a request on; return status and body of the answer."""
+    async def ask(
+        self, request: web.BaseRequest, alter: Callable[[bytes], bytes] = bytes
+    ) -> tuple[int, bytes]:
+        """Pass a request on, with its body altered; return status and body of the answer."""
         headers = {name: value for name, value in request.headers.items() if name in _PASSED}
-        body = await request.read()
+        body = alter(await request.read())
         where = f"{self.server}{request.raw_path}"
         async with self.client.request(
             request.method, where, data=body, headers=headers, allow_redirects=False
@@ -102,6 +105,16 @@ async def lost(line: Line, request: web.BaseRequest) -> web.StreamResponse:
     """Let the server do it, and end the connection before it answers."""
     await line.ask(request)
     return await reset(line, request)
+
+
+async def halved(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+    """Let the server make half of a record, as if it were ended then, and the connection with it."""
+    await line.ask(request, _half)
+    return await reset(line, request)
+
+
+def _half(body: bytes) -> bytes:
+    return json.dumps({**json.loads(body), "output_data": [], "dependencies": [], "platforms": []}).encode()
 
 
 async def stall(line: Line, request: web.BaseRequest) -> web.StreamResponse:

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from smtd.errors import StoreBusy, StoreUnreachable
+from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.base import DONE, Change
 from smtd.stores.http import session
@@ -266,11 +267,12 @@ async def test_what_changes_something_is_sent_once(method: str, server: SumatraS
     assert line.requests == [f"GET /records/{PROJECT}/", f"{method} /records/{PROJECT}/run/"]
 
 
+@pytest.mark.parametrize("shown", ["never", "as if it were whole"])
 async def test_half_a_record_is_removed_and_the_record_sent_again(
-    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+    shown: str, server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that breaks off in the middle of a record shows it never again: smtd clears it away."""
-    monkeypatch.setattr("smtd.stores.http.store.STUMP", 0.0)
+    """What a server leaves that breaks off in the middle of a record, smtd clears away."""
+    monkeypatch.setattr("smtd.stores.http.writer.STUMP", 0.0)
 
     async def stump(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await line.ask(request)
@@ -284,11 +286,33 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
-            line.faults = {3: stump}  # after the listing, and the new project
+            line.faults = {3: stump if shown == "never" else faults.halved}  # after listing and project
 
             (outcome,) = await store.write([Change(key("run"), full("run"), None)])
 
             assert line.requests[2].startswith("PUT")
             assert line.requests.count(line.requests[2]) == 2
             assert outcome == DONE, line.requests
-            assert set((await store.scan([PROJECT])).digests) == {key("run")}
+            assert (await store.scan([PROJECT])).digests == {key("run"): canonical.digest(full())}
+
+
+async def test_half_a_record_that_grows_is_left_alone(
+    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is only slow is not disturbed: when it is done, the record is there."""
+
+    async def wait(_seconds: float) -> None:
+        await place.remove("run")
+        await place.put(full("run"))
+
+    place = ServerPlace(server)
+    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        async with open_store(location) as store:
+            line.faults = {3: faults.halved}
+            monkeypatch.setattr(anyio, "sleep", wait)
+
+            (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+
+    assert outcome == DONE
+    assert [request for request in line.requests if request.split()[0] == "DELETE"] == []

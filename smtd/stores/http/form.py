@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from datetime import datetime, timezone
+from hashlib import blake2b
 from typing import Any
 
 from smtd.errors import RecordUnusable
@@ -28,9 +28,8 @@ from smtd.records.record import (
     mark_plain,
 )
 from smtd.stores.django import rows
+from smtd.stores.http import address
 
-#: The labels that the server has an address for.
-_LABEL = re.compile(r"\w+[\w|\-.]*\Z")
 #: Fields that a PUT on an existing record changes.
 CHANGEABLE = ("reason", "outcome", "tags")
 
@@ -41,14 +40,11 @@ def check(record: Record) -> None:
     Sumatra's own client must be able to read it, too: one record that it cannot keeps it from
     listing the whole project.
     """
-    if not _LABEL.match(record.label) or record.label == "permissions":
-        raise RecordUnusable(
-            "a Sumatra Server has no address for this label (letters, digits and _ - . | only); sync it"
-            " with a file or a database"
-        )
+    address.check_label(record.label)
     if not all(platform.ip_addr for platform in record.platforms):
         raise RecordUnusable(
-            "a Sumatra Server wants an address of every machine that took part, and one has none"
+            "a Sumatra Server wants an address of every machine that took part, and one has none; sync it"
+            " with a file or a database"
         )
     kind, text = record.parameters.type, record.parameters.content
     if kind in ("NoneType", "str") or (kind == "dict" and text.strip() != "{}"):
@@ -80,14 +76,15 @@ def body(record: Record) -> bytes:
         "platforms": [_named(rows.PLATFORM_COLUMNS, each) for each in columns.platforms],
         "tags": columns.tags,
     }
-    return json.dumps(document, allow_nan=False).encode()
+    # As UTF-8: escaped, a text in other letters than ours is three times as large.
+    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
 
 
-def shared(record: Record) -> frozenset[str]:
-    """Return what the server looks for, and makes if it is not there, in a table that records share."""
+def shared(record: Record) -> frozenset[bytes]:
+    """Return digests of what the server looks for, and makes if need be, in a table that records share."""
     columns = rows.columns(record)
     return frozenset(
-        f"{table} {values!r}"
+        blake2b(f"{table} {values!r}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
         for table, values in (
             ("executable", columns.executable),
             ("repository", columns.repository),

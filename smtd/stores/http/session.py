@@ -29,6 +29,7 @@ from yarl import URL
 
 from smtd.backoff import pauses
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable
+from smtd.stores.http import address
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,10 @@ _BUSY = frozenset((429, 502, 503, 504))
 
 class NotSent(StoreBusy):
     """A change was not even sent: the server is silent, or asked to be left alone."""
+
+
+class Silence(StoreBusy):
+    """Nothing was heard: what was asked for may be done, or be done still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,10 @@ class Answer:
 
 
 class Session:
-    """Sends requests to the server at *base*, a few at a time."""
+    """Sends requests to the server at *base*, which ends in a slash, a few at a time."""
 
     def __init__(self, base: URL, session: aiohttp.ClientSession) -> None:
-        self._base = base
+        self.base = str(base)
         self._session = session
         self._room = anyio.CapacityLimiter(AT_ONCE)
         #: The last that was heard is that nothing was heard.
@@ -141,16 +146,16 @@ class Session:
         async with self._room:
             rest = self._resting_until - anyio.current_time()
             if rest > 0:
-                raise NotSent(_when(f"{self._base} is busy", rest), rest)
+                raise NotSent(_when(f"{self.base} is busy", rest), rest)
             if self._silent:
-                raise NotSent(_later(f"{self._base} does not answer"))
+                raise NotSent(_later(f"{self.base} does not answer"))
             return await self._send(method, path, body)
 
     async def _rested_and_sent(self, path: tuple[str, ...]) -> Answer:
         """Send a GET when the server wants to be asked. Raises StoreBusy if that is too long to wait."""
         rest = self._resting_until - anyio.current_time()
         if rest > LONGEST_PAUSE:
-            raise StoreBusy(_when(f"{self._base} is busy", rest), rest)
+            raise StoreBusy(_when(f"{self.base} is busy", rest), rest)
         if rest > 0:
             await anyio.sleep(rest)
         return await self._send("GET", path, None)
@@ -161,7 +166,7 @@ class Session:
         try:
             async with self._session.request(
                 method,
-                self._url(path),
+                URL(f"{self.base}{address.path(*path)}", encoded=True),
                 data=None if body is None else io.BytesIO(body),
                 headers={"Accept": "application/json"} | ({} if body is None else _CONTENT),
                 allow_redirects=False,
@@ -173,8 +178,8 @@ class Session:
             self._slow_down()
             self._silent = isinstance(exc, asyncio.TimeoutError)
             if was_silent and self._silent:
-                raise StoreUnreachable(_later(f"{self._base} does not answer")) from exc
-            raise _unreachable(self._base, exc) from exc
+                raise StoreUnreachable(_later(f"{self.base} does not answer")) from exc
+            raise _unreachable(self.base, exc) from exc
         self._silent = False
         if anyio.current_time() - began > SLOW:
             self._slow_down()
@@ -185,18 +190,11 @@ class Session:
         return answer
 
     def _busy(self, status: int, retry_after: float | None) -> StoreBusy:
-        what = f"{self._base} is busy ({_reason(status)})"
+        what = f"{self.base} is busy ({_reason(status)})"
         if retry_after is None:
             return StoreBusy(_later(what))
         self._resting_until = max(self._resting_until, anyio.current_time() + retry_after)
         return StoreBusy(_when(what, retry_after), retry_after)
-
-    def _url(self, path: tuple[str, ...]) -> URL:
-        """Return the address of *path*, each part of it quoted, with the slash that the server wants."""
-        url = self._base
-        for part in path:
-            url = url / part
-        return url if str(url).endswith("/") else URL(f"{url}/", encoded=True)
 
     def _slow_down(self) -> None:
         self._room.total_tokens = AT_ONCE_IF_SLOW
@@ -204,11 +202,11 @@ class Session:
     def _check(self, status: int, place: str | None) -> None:
         if status == HTTPStatus.UNAUTHORIZED:
             raise StoreRefused(
-                f"{self._base} asks for another name or password; set them in the configuration"
+                f"{self.base} asks for another name or password; set them in the configuration"
             )
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise StoreRefused(
-                f"{self._base} sends us elsewhere ({place or status}); name that location instead"
+                f"{self.base} sends us elsewhere ({place or status}); name that location instead"
             )
 
 
@@ -254,7 +252,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-def _unreachable(base: URL, exc: BaseException) -> StoreUnreachable | StoreRefused:
+def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefused:
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         why = " ".join(str(exc.certificate_error).split())
         return StoreRefused(
@@ -262,7 +260,7 @@ def _unreachable(base: URL, exc: BaseException) -> StoreUnreachable | StoreRefus
             " authority in ca_file"
         )
     if isinstance(exc, asyncio.TimeoutError):
-        return StoreBusy(_later(f"{base} does not answer"))
+        return Silence(_later(f"{base} does not answer"))
     return StoreBusy(_later(f"{base} cannot be reached ({_why(exc)})"))
 
 

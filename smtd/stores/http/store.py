@@ -1,18 +1,13 @@
-"""The store behind a Sumatra Server; the contract over its few and careless verbs.
-
-The server compares nothing, keeps nothing together and repeats nothing safely: whatever is written
-is looked at afterwards, and after an error before anything else.
-"""
+"""The store behind a Sumatra Server: the contract over its few and careless verbs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import anyio
 
@@ -21,7 +16,7 @@ from smtd.gather import gather
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.life import is_final
-from smtd.records.record import FIELDS, Key, Record
+from smtd.records.record import Key, Record
 from smtd.stores.base import (
     DONE,
     NOTHING_KNOWN,
@@ -33,23 +28,24 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.http import form
+from smtd.stores.http import address, form
 from smtd.stores.http.session import Answer, Session
+from smtd.stores.http.writer import Writer
 
 #: Changes that a call of `write` should get: enough to keep all connections busy.
 BATCH = 64
-#: Seconds in which a server makes a record, so that what it shows of one is not half of it.
-STUMP = 1.0
 #: Seconds for which a listing is good, in a row of writes. A record that somebody else makes meanwhile,
 #: under a label that is about to be sent, would get our annotations.
 FRESH = 60.0
-#: Bytes of a body that Django takes, unless its administrator says otherwise.
-USUAL_LIMIT = 2_621_440
 
 
 class _Listing(NamedTuple):
+    """What a project held at a moment: keys, and what is wrong with others."""
+
     at: float
     keys: set[Key]
+    unreadable: dict[Key, str]
+    exists: bool = True
 
 
 class HttpStore:
@@ -67,14 +63,10 @@ class HttpStore:
     def __init__(self, session: Session, location: str) -> None:
         self.location = location
         self._session = session
-        #: What was read back after a write, for the next `read`, which asks for just that.
-        self._back: dict[Key, Record] = {}
+        #: What it reads back after a write is for the next `read`, which asks for just that.
+        self._writer = Writer(session, location)
         #: What the projects hold, as listed by the first of a row of writes.
         self._listed: dict[str, _Listing] = {}
-        #: Shared rows that the server has by now, and those that it is about to make.
-        self._made: set[str] = set()
-        self._making: set[str] = set()
-        self._changed = anyio.Condition()
 
     def __repr__(self) -> str:
         return f"HttpStore({self.location!r})"
@@ -97,9 +89,10 @@ class HttpStore:
         unfinished: set[Key] = set()
         unreadable: dict[Key, str] = {}
         for project in projects:
-            keys = await self._keys(project)
-            digests |= {key: known[key] for key in keys if key in known}
-            for key, found in (await self._read_all(keys - known.keys())).items():
+            listing = await self._list(project)
+            unreadable |= listing.unreadable
+            digests |= {key: known[key] for key in listing.keys if key in known}
+            for key, found in (await self._read_all(listing.keys - known.keys())).items():
                 try:
                     record = _readable(found)
                     digests[key] = canonical.digest(record)
@@ -111,7 +104,8 @@ class HttpStore:
         return Scan(digests, unfinished, unreadable)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        back = {key: self._back.pop(key) for key in keys if key in self._back}
+        kept = self._writer.back
+        back = {key: kept.pop(key) for key in keys if key in kept}
         for key, found in (await self._read_all(set(keys) - back.keys())).items():
             with suppress(RecordUnusable):
                 canonical.digest(_readable(found))
@@ -119,15 +113,11 @@ class HttpStore:
         return back
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
-        self._back.clear()
+        self._writer.back.clear()
         outcomes: dict[Key, Outcome] = {}
         for project in sorted({change.key.project for change in changes}):
             mine = [change for change in changes if change.key.project == project]
-            # An empty project keeps this server from listing any: only make one to be filled.
-            new = any(change.record is not None and change.expect is None for change in mine)
-            listing = await self._listing(project, make=new)
-            done = await gather([partial(self._write, change, listing.keys) for change in mine])
-            self._listed[project] = listing._replace(keys=_after(listing.keys, mine, done))
+            done = await self._write_project(project, mine)
             outcomes |= zip([change.key for change in mine], done, strict=True)
         return [outcomes[change.key] for change in changes]
 
@@ -137,166 +127,94 @@ class HttpStore:
     async def unchanged_since(self, token: Token) -> bool:
         return False
 
-    async def _listing(self, project: str, *, make: bool) -> _Listing:
-        """Return what *project* holds, as of this row of writes; none of that is made."""
+    async def _write_project(self, project: str, changes: Sequence[Change]) -> list[Outcome]:
+        """Make the changes of one project; what is wrong with that is the business of its records alone."""
+        try:
+            listing = await self._listing(project, changes)
+        except RecordUnusable as exc:
+            return [_impossible(change, str(exc)) for change in changes]
+        there = listing.keys | listing.unreadable.keys()
+        done = await gather([partial(self._write, change, there) for change in changes])
+        self._listed[project] = listing._replace(keys=_after(listing.keys, changes, done))
+        return done
+
+    async def _listing(self, project: str, changes: Sequence[Change]) -> _Listing:
+        """Return what *project* holds, as of this row of writes; it is made if it is to be filled.
+
+        Raises RecordUnusable for a project that this server does not have for us.
+        """
         found = self._listed.pop(project, None)  # a write that fails leaves it unknown
         now = anyio.current_time()
-        if found is None or now - found.at > FRESH or (make and not found.keys):
-            found = _Listing(now, await self._keys(project, make=make))
+        if found is None or now - found.at > FRESH or not found.exists:
+            address.check_project(project)
+            answer = await self._session.get(project)
+            if answer.status == HTTPStatus.FORBIDDEN:
+                raise RecordUnusable(_forbidden(project))
+            found = self._understood(project, answer)
+            # An empty project keeps this server from listing any: only make one to be filled.
+            if not found.exists and any(map(_can_be_made, changes)):
+                await self._make(project)
+                found = found._replace(exists=True)
         return found
 
-    async def _keys(self, project: str, *, make: bool = False) -> set[Key]:
-        """Return the keys in *project*; with *make* it is made if it is not there."""
-        answer = await self._session.get(project)
-        if answer.status == HTTPStatus.NOT_FOUND:
-            if make:
-                # A body with a name or a description makes a project that nobody may use.
-                self._expect(await self._session.put(b"{}", project), HTTPStatus.CREATED, HTTPStatus.OK)
-            return set()
-        if answer.status == HTTPStatus.FORBIDDEN:
-            raise StoreRefused(
-                f"{self.location} does not let this user into project {project!r}; ask its owner for access"
+    async def _make(self, project: str) -> None:
+        # A body with a name or a description makes a project that nobody may use.
+        answer = await self._session.put(b"{}", project)
+        if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
+            raise RecordUnusable(
+                f"the server does not make project {project!r} (status {answer.status}); see its log"
             )
+
+    async def _list(self, project: str) -> _Listing:
+        """Return what *project* holds: nothing, if it is not there."""
+        try:
+            address.check_project(project)
+        except RecordUnusable:
+            return _Listing(anyio.current_time(), set(), {}, exists=False)
+        answer = await self._session.get(project)
+        if answer.status == HTTPStatus.FORBIDDEN:
+            raise StoreRefused(f"{self.location}: {_forbidden(project)}")
+        return self._understood(project, answer)
+
+    def _understood(self, project: str, answer: Answer) -> _Listing:
+        now = anyio.current_time()
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return _Listing(now, set(), {}, exists=False)
         addresses = _field(self._document(answer, dict), "records", list)
-        return {Key(project, unquote(str(address).rstrip("/").rpartition("/")[2])) for address in addresses}
+        labels, wrong = address.listed(self._session.base, project, addresses)
+        return _Listing(
+            now,
+            {Key(project, label) for label in labels},
+            {Key(project, label): why for label, why in wrong.items()},
+        )
 
     async def _read_all(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
         """Return what the server shows of *keys*, without those that are not there."""
         wanted = sorted(keys)
-        found = await gather([partial(self._get, key) for key in wanted])
+        found = await gather([partial(self._writer.get, key) for key in wanted])
         return {key: each for key, each in zip(wanted, found, strict=True) if each is not None}
-
-    async def _get(self, key: Key) -> Record | RecordUnusable | None:
-        answer = await self._session.get(key.project, key.label)
-        if answer.status == HTTPStatus.NOT_FOUND:
-            return None
-        if answer.status != HTTPStatus.OK:
-            return RecordUnusable(
-                f"the server cannot show it (status {answer.status}); delete it there and sync again"
-            )
-        try:
-            return form.read(answer.body)
-        except RecordUnusable as exc:
-            return exc
 
     async def _write(self, change: Change, there: Collection[Key]) -> Outcome:
         """Make one change, on its condition."""
+        key, record = change.key, change.record
         if change.expect is None:
-            if change.key in there:
-                return STALE
-            return DONE if change.record is None else await self._create(change.key, change.record)
-        held = await self._get(change.key)
+            if key not in there:
+                return DONE if record is None else await self._writer.create(key, record)
+            return STALE if record is None else await self._writer.finish(key, record)
+        held = await self._writer.get(key)
         if not isinstance(held, Record) or canonical.digest(held) != change.expect:
             return STALE
-        if change.record is None:
-            return DONE if await self._delete(change.key) else STALE
-        if set(canonical.differences(held, change.record)) <= set(form.CHANGEABLE):
-            return await self._annotate(change.key, change.record)
-        return await self._replace(change.key, held, change.record)
-
-    async def _create(self, key: Key, record: Record) -> Outcome:
-        try:
-            body = form.body(record)
-        except (RecordUnusable, ValueError) as exc:
-            return Outcome(Result.REFUSED, str(exc))
-        try:
-            async with self._making_rows(form.shared(record)):
-                answer = await self._session.put(body, key.project, key.label)
-        except StoreUnreachable:
-            # It may have arrived, it may arrive still: never send it again without a look.
-            found = await self._get(key)
-            if isinstance(found, Record) and _same(found, record):
-                return self._done(key, found)
-            if isinstance(found, RecordUnusable):
-                await self._remove_stump(key)
-            raise
-        if answer.status == HTTPStatus.OK:
-            return STALE  # somebody else made a record of this label meanwhile
-        found = await self._get(key)
-        altered: set[str] = set()
-        if answer.status == HTTPStatus.CREATED and isinstance(found, Record):
-            altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
-            if not altered:
-                return self._done(key, found)
-        if found is not None:
-            await self._delete(key)  # a stump, or what the server could never show as it was written
-        if altered:
-            what = ", ".join(sorted(altered))
-            return Outcome(
-                Result.REFUSED,
-                f"the server keeps its {what} otherwise than written, so it was removed again;"
-                " sync it with a file or a database",
-            )
-        if answer.status == HTTPStatus.CREATED:
-            return Outcome(
-                Result.REFUSED, "the server took it but could not show it, so it was removed again"
-            )
-        return Outcome(Result.REFUSED, _refusal(answer, len(body)))
-
-    async def _remove_stump(self, key: Key) -> None:
-        """Remove what a PUT that broke off left, unless the server is only not done with it."""
-        await anyio.sleep(STUMP)
-        if isinstance(await self._get(key), RecordUnusable):
-            await self._delete(key)
-
-    @asynccontextmanager
-    async def _making_rows(self, rows: frozenset[str]) -> AsyncIterator[None]:
-        """Let no two requests be on their way that make the server look for the same new row.
-
-        It would make it twice, and then refuse every record that shares it, for good.
-        """
-        async with self._changed:
-            while self._making & rows:
-                await self._changed.wait()
-            new = rows - self._made
-            self._making |= new
-        try:
-            yield
-            self._made |= new
-        finally:
-            self._making -= new
-            with anyio.CancelScope(shield=True):
-                async with self._changed:
-                    self._changed.notify_all()
-
-    async def _annotate(self, key: Key, record: Record) -> Outcome:
-        """Change what the server lets be changed: reason, outcome and tags."""
-        answer = await self._session.put(form.changes(record), key.project, key.label)
-        if answer.status != HTTPStatus.OK:
-            return Outcome(Result.REFUSED, _refusal(answer, 0))
-        found = await self._get(key)
-        return self._done(key, found) if isinstance(found, Record) else STALE
-
-    async def _replace(self, key: Key, held: Record, record: Record) -> Outcome:
-        """Delete the record and make it anew; the old one is put back if the new one is refused."""
-        try:
-            form.body(record)
-        except (RecordUnusable, ValueError) as exc:
-            return Outcome(Result.REFUSED, str(exc))
-        if not await self._delete(key):
-            return STALE
-        outcome = await self._create(key, record)
-        if outcome.result is Result.REFUSED:
-            back = await self._create(key, held)
-            self._back.pop(key, None)
-            if back.result is not Result.DONE:
-                raise StoreRefused(f"{self.location} lost {key} while it was changed: {back.reason}")
-        return outcome
-
-    async def _delete(self, key: Key) -> bool:
-        """Delete a record; say whether it was there."""
-        answer = await self._session.delete(key.project, key.label)
-        if answer.status == HTTPStatus.NOT_FOUND:
-            return False
-        self._expect(answer, HTTPStatus.NO_CONTENT)
-        return True
-
-    def _done(self, key: Key, found: Record) -> Outcome:
-        self._back[key] = found
-        return DONE
+        if record is None:
+            return await self._writer.delete(key)
+        if set(canonical.differences(held, record)) <= set(form.CHANGEABLE):
+            return await self._writer.annotate(key, record)
+        return await self._writer.replace(key, held, record)
 
     def _document(self, answer: Answer, kind: type) -> Any:
-        self._expect(answer, HTTPStatus.OK)
+        if answer.status != HTTPStatus.OK:
+            raise StoreUnreachable(
+                f"{self.location} answers with status {answer.status}; see the log of the server"
+            )
         try:
             document = json.loads(answer.body)
         except (ValueError, RecursionError):
@@ -305,11 +223,26 @@ class HttpStore:
             raise StoreRefused(f"{self.location} is no Sumatra Server: it answers with something else")
         return document
 
-    def _expect(self, answer: Answer, *statuses: int) -> None:
-        if answer.status not in statuses:
-            raise StoreUnreachable(
-                f"{self.location} answers with status {answer.status}; see the log of the server"
-            )
+
+def _can_be_made(change: Change) -> bool:
+    if change.record is None or change.expect is not None:
+        return False
+    try:
+        form.body(change.record)
+    except (RecordUnusable, ValueError):
+        return False
+    return True
+
+
+def _impossible(change: Change, reason: str) -> Outcome:
+    """Return what becomes of a change in a project that is not there for us."""
+    if change.expect is not None:
+        return STALE
+    return DONE if change.record is None else Outcome(Result.REFUSED, reason)
+
+
+def _forbidden(project: str) -> str:
+    return f"the server does not let this user into project {project!r}; ask its owner for access"
 
 
 def _after(there: set[Key], changes: Sequence[Change], outcomes: Sequence[Outcome]) -> set[Key]:
@@ -333,16 +266,3 @@ def _readable(found: Record | RecordUnusable) -> Record:
     if isinstance(found, RecordUnusable):
         raise found
     return found
-
-
-def _same(one: Record, other: Record) -> bool:
-    return canonical.digest(one) == canonical.digest(other)
-
-
-def _refusal(answer: Answer, size: int) -> str:
-    if size > USUAL_LIMIT:
-        return (
-            f"the server does not take {size / 2**20:.1f} MiB at once (status {answer.status}); raise"
-            " DATA_UPLOAD_MAX_MEMORY_SIZE there"
-        )
-    return f"the server does not take it (status {answer.status}); see the log of the server"

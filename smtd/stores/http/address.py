@@ -1,0 +1,70 @@
+"""What a Sumatra Server has an address for, and whose address it is.
+
+A name that is no part of an address of its own must never be sent: a path with it would lead to
+something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from urllib.parse import quote, unquote
+
+from smtd.errors import RecordUnusable
+from smtd.records.record import is_plain
+
+_LABEL = re.compile(r"\w+[\w|\-.]*\Z")
+#: What the server takes for something else than a label.
+_TAKEN = "permissions"
+
+
+def check_project(name: str) -> None:
+    """Raise RecordUnusable, with the next step, for a project that the server has no address for."""
+    if name in ("", ".", "..") or "/" in name or not is_plain(name):
+        raise RecordUnusable(
+            "a Sumatra Server has no address for a project of this name; sync it with a file or a database"
+        )
+
+
+def check_label(label: str) -> None:
+    """Raise RecordUnusable, with the next step, for a label that the server has no address for."""
+    if not _LABEL.match(label) or label == _TAKEN:
+        raise RecordUnusable(
+            "a Sumatra Server has no address for this label (letters, digits and _ - . | only); sync it"
+            " with a file or a database"
+        )
+
+
+def path(*parts: str) -> str:
+    """Return the path of a project or record, with the slash at the end that the server wants."""
+    return "".join(f"{quote(part, safe='')}/" for part in parts)
+
+
+def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str], dict[str, str]]:
+    """Return the labels at *addresses*, as a listing of *project* has them, and what is wrong with others.
+
+    The server does not quote labels, so one that was made behind its back may have a slash.
+    """
+    labels = Counter(_label(base, project, str(address)) for address in addresses)
+    wrong: dict[str, str] = {}
+    for label, count in labels.items():
+        try:
+            check_label(label)
+        except RecordUnusable:
+            wrong[label] = "the server lists it, but has no address for its label; relabel it in its database"
+        else:
+            if count > 1:
+                wrong[label] = (
+                    "the server has its label twice, and shows neither; have one deleted in its database"
+                )
+    return set(labels) - wrong.keys(), wrong
+
+
+def _label(base: str, project: str, address: str) -> str:
+    """Return what comes after the project in *address*; a proxy may have put another base before it."""
+    parts = address.removesuffix("/").split("/")
+    after = base.removesuffix("/").count("/") + 2
+    if len(parts) <= after or unquote(parts[after - 1]) != project:
+        after = len(parts) - 1
+    return unquote("/".join(parts[after:]))

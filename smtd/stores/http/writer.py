@@ -1,0 +1,209 @@
+"""Write single records to a Sumatra Server, and look at what came of it.
+
+The server compares nothing, keeps nothing together and repeats nothing safely: whatever is written
+is looked at afterwards, and after an error before anything else.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TypeAlias
+
+import anyio
+
+from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
+from smtd.records import canonical
+from smtd.records.record import FIELDS, Key, Record
+from smtd.stores.base import DONE, STALE, Outcome, Result
+from smtd.stores.http import address, form
+from smtd.stores.http.session import Answer, NotSent, Session, Silence
+from smtd.stores.http.shared import SharedRows
+
+#: Seconds in which a server goes on with a record that it makes, however slowly: what stays the same for
+#: as long is a stump that it left.
+STUMP = 2.0
+#: Bytes of a body that Django takes, unless its administrator says otherwise.
+USUAL_LIMIT = 2_621_440
+_ELSEWHERE = "sync it with a file or a database"
+
+#: What the server shows of a key.
+_Found: TypeAlias = Record | RecordUnusable | None
+
+
+class Writer:
+    """Writes records to the server of *session*, which people know as *location*.
+
+    `back` has what was read back of the records that were written.
+    """
+
+    def __init__(self, session: Session, location: str) -> None:
+        self.back: dict[Key, Record] = {}
+        self._session = session
+        self._location = location
+        self._rows = SharedRows()
+
+    async def get(self, key: Key) -> Record | RecordUnusable | None:
+        """Return what the server shows of *key*; None if it is not there."""
+        try:
+            address.check_project(key.project)
+            address.check_label(key.label)
+        except RecordUnusable:
+            return None
+        answer = await self._session.get(key.project, key.label)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        if answer.status != HTTPStatus.OK:
+            return RecordUnusable(
+                f"the server cannot show it (status {answer.status}); delete it there and sync again"
+            )
+        try:
+            return form.read(answer.body)
+        except RecordUnusable as exc:
+            return exc
+
+    async def create(self, key: Key, record: Record) -> Outcome:
+        """Make *record*, which is not there."""
+        try:
+            body = form.body(record)
+        except (RecordUnusable, ValueError) as exc:
+            return Outcome(Result.REFUSED, str(exc))
+        try:
+            async with self._rows.making(form.shared(record)):
+                answer = await self._session.put(body, key.project, key.label)
+        except NotSent:
+            raise
+        except StoreUnreachable as exc:
+            # It may have arrived, it may arrive still: never send it again without a look.
+            if await self._has_arrived(key, record, for_good=not isinstance(exc, Silence)):
+                return DONE
+            raise
+        if answer.status == HTTPStatus.OK:
+            return STALE  # somebody else made a record of this label meanwhile
+        found = await self.get(key)
+        if isinstance(found, Record) and _same(found, record):
+            return self._done(key, found)
+        if answer.status == HTTPStatus.CREATED:
+            return await self._created(key, record, found)
+        return await self._refused(key, record, found, answer, len(body))
+
+    async def finish(self, key: Key, record: Record) -> Outcome:
+        """Make *record* anew, if what is there already is a stump of it; else it is stale."""
+        found = await self.get(key)
+        if not isinstance(found, Record) or not await self._remove_stump(key, record, found):
+            return STALE
+        return await self.create(key, record)
+
+    async def annotate(self, key: Key, record: Record) -> Outcome:
+        """Change what the server lets be changed: reason, outcome and tags."""
+        answer = await self._session.put(form.changes(record), key.project, key.label)
+        if answer.status != HTTPStatus.OK:
+            return Outcome(Result.REFUSED, _refusal(answer, 0))
+        found = await self.get(key)
+        return self._done(key, found) if isinstance(found, Record) else STALE
+
+    async def replace(self, key: Key, held: Record, record: Record) -> Outcome:
+        """Delete *held* and make *record*; the old one is put back if the new one is refused."""
+        try:
+            form.body(record)
+        except (RecordUnusable, ValueError) as exc:
+            return Outcome(Result.REFUSED, str(exc))
+        deleted = await self.delete(key)
+        if deleted != DONE:
+            return deleted
+        outcome = await self.create(key, record)
+        if outcome.result is Result.REFUSED:
+            back = await self.create(key, held)
+            self.back.pop(key, None)
+            if back.result is not Result.DONE:
+                raise StoreRefused(f"{self._location} lost {key} while it was changed: {back.reason}")
+        return outcome
+
+    async def delete(self, key: Key) -> Outcome:
+        """Delete a record; it is stale if it was not there."""
+        answer = await self._session.delete(key.project, key.label)
+        if answer.status == HTTPStatus.NO_CONTENT:
+            return DONE
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return STALE
+        return Outcome(
+            Result.REFUSED,
+            f"the server does not delete it (status {answer.status}); see the log of the server",
+        )
+
+    async def _has_arrived(self, key: Key, record: Record, *, for_good: bool) -> bool:
+        """Say whether a PUT that broke off has made *record*; if it ended *for_good*, a stump is removed."""
+        found = await self.get(key)
+        if isinstance(found, Record) and _same(found, record):
+            self._done(key, found)
+            return True
+        if for_good:
+            await self._remove_stump(key, record, found)
+        return False
+
+    async def _remove_stump(self, key: Key, record: Record, found: _Found) -> bool:
+        """Remove *found*, if it is what a PUT of *record* left, unless the server goes on with it."""
+        if not _is_stump(found, record):
+            return False
+        await anyio.sleep(STUMP)
+        again = await self.get(key)
+        if not _is_stump(again, record) or not _alike(found, again):
+            return False
+        return await self.delete(key) == DONE
+
+    async def _created(self, key: Key, record: Record, found: _Found) -> Outcome:
+        """Judge what the server shows of a record that it says it has made: it must be the very same."""
+        if found is None:
+            return STALE  # and somebody deleted it at once
+        if isinstance(found, RecordUnusable):
+            return await self._removed(key, "the server took it but could not show it")
+        altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
+        if not altered:
+            return self._done(key, found)  # somebody annotated it at once
+        what = ", ".join(sorted(altered))
+        return await self._removed(key, f"the server keeps its {what} otherwise than written")
+
+    async def _refused(self, key: Key, record: Record, found: _Found, answer: Answer, size: int) -> Outcome:
+        """Remove what a PUT that failed left; what is no part of *record* is somebody else's."""
+        reason = _refusal(answer, size)
+        if found is None:
+            return Outcome(Result.REFUSED, reason)
+        if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or not _is_stump(found, record):
+            return STALE
+        deleted = await self.delete(key)
+        return deleted if deleted.result is Result.REFUSED else Outcome(Result.REFUSED, reason)
+
+    async def _removed(self, key: Key, reason: str) -> Outcome:
+        deleted = await self.delete(key)
+        if deleted.result is Result.REFUSED:
+            return Outcome(Result.REFUSED, f"{reason}; {deleted.reason}")
+        return Outcome(Result.REFUSED, f"{reason}, so it was removed again; {_ELSEWHERE}")
+
+    def _done(self, key: Key, found: Record) -> Outcome:
+        self.back[key] = found
+        return DONE
+
+
+def _is_stump(found: _Found, record: Record) -> bool:
+    """Say whether *found* is what a PUT of *record* leaves that fails in the middle."""
+    return isinstance(found, RecordUnusable) or (found is not None and canonical.is_part(found, record))
+
+
+def _alike(one: _Found, other: _Found) -> bool:
+    if isinstance(one, Record) and isinstance(other, Record):
+        return _same(one, other)
+    return type(one) is type(other)
+
+
+def _same(one: Record, other: Record) -> bool:
+    return canonical.digest(one) == canonical.digest(other)
+
+
+def _refusal(answer: Answer, size: int) -> str:
+    if answer.status == HTTPStatus.CONFLICT:
+        return "the server has its label twice; have one deleted in its database"
+    if size > USUAL_LIMIT:
+        return (
+            f"the server does not take {size / 2**20:.1f} MiB at once (status {answer.status}); raise"
+            " DATA_UPLOAD_MAX_MEMORY_SIZE there"
+        )
+    return f"the server does not take it (status {answer.status}); see the log of the server"

@@ -1,0 +1,255 @@
+"""Odd names on a real Sumatra Server: each is its own, or refused; none leads anywhere else."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+
+from smtd.records import canonical
+from smtd.records.record import Key
+from smtd.stores.base import DONE, STALE, Change, Outcome, Result, Scan
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, change, full, key, record
+from tests.peers import line as faults
+from tests.peers.line import Line, line_to
+from tests.peers.server import SumatraServer
+from tests.stores.server_place import ADA, ServerPlace
+
+PROJECTS = [
+    *("two words", " blank before", "blank after ", "tab\t", "two\nlines", "nul\0"),
+    *("what?", "a#b", "50%", "p%2Fq", "%", "%zz", "a+b", "a&b=c", "a;b", "a:b", "a\\b", "~a", "'", '"'),
+    *("été", "日本", "e\u0301", "\u00e9", "\u2028", "\N{GRINNING FACE}"),
+    *("...", "-", "permissions", "records", "A", "a", "x" * 100, "y" * 2000),
+]
+NO_PROJECTS = ["", ".", "..", "a/b", "/", "/a", "a/", "../a", "lone\ud800"]
+LABELS = ["été", "日本", "a|b", "a.b", "a..b", "a.", "a-", "a|", "_", "²", "٣", "A", "a", "last", "x" * 101]
+NO_LABELS = [
+    "",
+    ".",
+    "..",
+    "-a",
+    ".a",
+    "|a",
+    "a b",
+    "a\n",
+    "\na",
+    "a/b",
+    "a/",
+    "a%b",
+    "a+b",
+    "a:b",
+    "permissions",
+]
+
+
+@pytest.fixture
+def place(server: SumatraServer) -> ServerPlace:
+    """What ada sees of a server without any records."""
+    return ServerPlace(server)
+
+
+async def test_project_of_any_name_is_its_own(place: ServerPlace) -> None:
+    """What the server has an address for is written there and found there, to the letter."""
+    keys = [Key(project, "run") for project in PROJECTS]
+    records = {of: full("run", outcome=repr(of.project)) for of in keys}
+
+    async with place.open() as store:
+        outcomes = await store.write([Change(of, one, None) for of, one in records.items()])
+        scan = await store.scan()
+        found = await store.read(keys)
+
+        assert set(outcomes) == {DONE}
+        assert await store.projects() == sorted(PROJECTS)
+        assert set(scan.digests) == set(keys)
+        assert {of: one.outcome for of, one in found.items()} == {of: repr(of.project) for of in keys}
+        assert {project for (project,) in place.run("SELECT id FROM django_store_project")} == set(PROJECTS)
+
+
+async def test_project_without_an_address_is_no_other_address(place: ServerPlace) -> None:
+    """Nothing is asked or sent in its name; its records are refused, with a next step, and others land."""
+    keys = [Key(project, "run") for project in NO_PROJECTS]
+    before = len(place.server.requests())
+
+    async with place.open() as store:
+        assert await store.scan(NO_PROJECTS) == Scan({})
+        assert await store.read(keys) == {}
+        refused = await store.write([Change(of, full("run"), None) for of in keys])
+        assert await store.write([Change(of, None, None) for of in keys]) == [DONE] * len(keys)
+        some = canonical.digest(full("run"))
+        assert await store.write([Change(of, None, some) for of in keys]) == [STALE] * len(keys)
+        asked = place.server.requests()[before:]
+        outcomes = await store.write([Change(of, full("run"), None) for of in (*keys, Key("good", "run"))])
+
+    assert asked == []
+    assert {each.result for each in refused} == {Result.REFUSED}
+    assert all("no address" in each.reason and "; sync it with" in each.reason for each in refused)
+    assert sorted(map(repr, outcomes)) == sorted(map(repr, [*refused, DONE]))
+    assert place.run("SELECT id FROM django_store_project") == [("good",)]
+
+
+async def test_label_of_any_letters_is_its_own(place: ServerPlace) -> None:
+    """What the server has an address for is written there and found there, to the letter."""
+    async with place.open() as store:
+        outcomes = await store.write([Change(key(label), full(label), None) for label in LABELS])
+        scan = await store.scan([PROJECT])
+        found = await store.read([key(label) for label in LABELS])
+
+    assert set(outcomes) == {DONE}
+    assert set(scan.digests) == {key(label) for label in LABELS}
+    assert scan.unreadable == {}
+    assert {of: one.label for of, one in found.items()} == {key(label): label for label in LABELS}
+
+
+async def test_label_without_an_address_is_no_other_address(place: ServerPlace) -> None:
+    """It is refused, with a next step; to look for it asks for nothing; and no empty project is left."""
+    before = len(place.server.requests())
+
+    async with place.open() as store:
+        assert await store.read([key(label) for label in NO_LABELS]) == {}
+        asked = place.server.requests()[before:]
+        outcomes = await store.write([Change(key(label), full(label), None) for label in NO_LABELS])
+
+    assert asked == []
+    assert {each.result for each in outcomes} == {Result.REFUSED}
+    assert all("; sync it with" in each.reason for each in outcomes), outcomes
+    assert place.run("SELECT id FROM django_store_project") == []
+
+
+@pytest.mark.parametrize("label", ["a b", "a/run", "permissions", "-a"])
+async def test_label_that_only_the_database_knows_is_named(label: str, place: ServerPlace) -> None:
+    """A record that was made behind the server's back is neither absent nor mistaken for another."""
+    await place.put(record(), record("odd"))
+    place.run("UPDATE django_store_record SET label = ? WHERE label = 'odd'", label)
+
+    async with place.open() as store:
+        scan = await store.scan()
+        (outcome,) = await store.write([Change(key(label), None, None)])
+
+    assert set(scan.digests) == {key("run")}
+    assert set(scan.unreadable) == {key(label)}
+    assert "; relabel it" in scan.unreadable[key(label)]
+    assert outcome == STALE
+
+
+async def test_label_that_the_server_has_twice_is_named(place: ServerPlace) -> None:
+    """Neither is shown, whatever was known of it; nothing is written to it, and the others go on."""
+    await place.put(record(), record("twice"))
+    async with place.open() as store:
+        known = (await store.scan()).digests
+    place.double("twice")
+
+    async with place.open() as store:
+        scan = await store.scan(known=known)  # type: ignore[call-arg]
+        outcomes = await store.write(
+            [
+                Change(key("twice"), full("twice"), None),
+                Change(key("twice-changed"), full("twice-changed"), known[key("twice")]),
+                Change(key("new"), record("new"), None),
+            ]
+        )
+
+    assert set(scan.digests) == {key("run")}
+    assert "twice, and shows neither; have one deleted" in scan.unreadable[key("twice")]
+    assert outcomes == [STALE, STALE, DONE]
+
+
+async def test_label_that_somebody_makes_twice_meanwhile(place: ServerPlace) -> None:
+    """A server that then refuses it (409) does so for this record alone, and keeps what it has."""
+
+    async def double(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        await place.put(record("twice"))
+        place.double("twice")
+        return await faults.passed(line, request)
+
+    await place.put(record())
+    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
+        line.faults = {2: double}
+        async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
+            (outcome,) = await store.write([Change(key("twice"), full("twice"), None)])
+
+    assert outcome == STALE
+    assert place.run("SELECT count(*) FROM django_store_record WHERE label = 'twice'") == [(2,)]
+
+
+async def test_project_of_somebody_else_is_the_business_of_its_records(place: ServerPlace) -> None:
+    """One that nobody may use (403) is refused, with a next step; the records of others land."""
+    place.run("INSERT INTO django_store_project (id, name, description) VALUES ('Orphan', '', '')")
+
+    async with place.open() as store:
+        orphan, good = await store.write(
+            [Change(Key("Orphan", "run"), full("run"), None), Change(key("run"), full("run"), None)]
+        )
+        scan = await store.scan()
+
+    assert orphan.result is Result.REFUSED
+    assert "does not let this user into project 'Orphan'; ask its owner" in orphan.reason
+    assert good == DONE
+    assert set(scan.digests) == {key("run")}
+
+
+@pytest.mark.parametrize(
+    ("number", "fault", "reason"),
+    [
+        (2, faults.status(500), "does not make project"),
+        (3, faults.status(507), "does not take it"),
+        (3, faults.status(413), "does not take it"),
+    ],
+    ids=["project 500", "record 507", "record 413"],
+)
+async def test_what_the_server_does_not_make_is_refused(
+    number: int, fault: faults.Fault, reason: str, place: ServerPlace
+) -> None:
+    """It is told with the status, and where to look."""
+    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
+        line.faults = {number: fault}
+        async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
+            outcome, *_ = await store.write([Change(key("run"), full("run"), None)])
+
+    assert outcome.result is Result.REFUSED
+    assert reason in outcome.reason
+    assert "; see " in outcome.reason
+
+
+async def test_what_the_server_does_not_delete_keeps_no_other_back(place: ServerPlace) -> None:
+    """A deletion that fails on the server is refused, and the rest goes on."""
+
+    async def broken(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        fails = request.method == "DELETE" and "/bad/" in request.path
+        return await (faults.status(500) if fails else faults.passed)(line, request)
+
+    await place.put(record("bad"), record("good"), record("edited"))
+    digest = canonical.digest(record())
+    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
+        line.faults = dict.fromkeys(range(1, 100), broken)
+        async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
+            bad, good, edited = await store.write(
+                [
+                    Change(key("bad"), None, digest),
+                    Change(key("good"), None, digest),
+                    Change(key("edited"), change(record("edited"), outcome="fine"), digest),
+                ]
+            )
+
+    assert bad == Outcome(
+        Result.REFUSED, "the server does not delete it (status 500); see the log of the server"
+    )
+    assert (good, edited) == (DONE, DONE)
+
+
+async def test_record_that_somebody_else_made_is_not_removed(place: ServerPlace) -> None:
+    """A server that fails at our record (500) while another program makes one leaves us that one."""
+
+    async def theirs(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        await place.put(full("run", user="somebody else"))
+        return await faults.status(500)(line, request)
+
+    await place.put(record("other"))
+    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
+        line.faults = {2: theirs}
+        async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
+            (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+            found = await store.read([key("run")])
+
+    assert outcome == STALE
+    assert found[key("run")].user == "somebody else"
