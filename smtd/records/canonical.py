@@ -105,7 +105,7 @@ def is_part(record: Record, other: Record) -> bool:
     return (
         bool(lacking)
         and {*lacking, "tags"}.issuperset(differing)
-        and record.tags <= other.tags
+        and ("tags" not in differing or set(_value(record, "tags")) < set(_value(other, "tags")))
         and all(lacks(record, other, field) for field in lacking)
     )
 
