@@ -37,7 +37,7 @@ man: $(READY)  ## build man pages and shell completions, in build/share
 
 soak: $(READY)  ## try 100,000 altered shelves, and a bad line to a server at every request
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
-	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) tests/integration/test_bad_line.py
+	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) tests/integration/test_bad_line.py tests/stores/test_http_bad_line.py
 
 bench: $(READY)  ## measure, side by side with Sumatra's own sync
 	$(BIN)/python -m bench

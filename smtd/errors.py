@@ -6,6 +6,8 @@ program what to do; `exit_code` tells the shell.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SmtdError(Exception):
     """Something that smtd can name; never raised itself."""
@@ -30,11 +32,15 @@ class StoreUnreachable(StoreError):
 
 
 class StoreBusy(StoreUnreachable):
-    """The store may do it in a moment: *retry_after* seconds from now, if it said so."""
+    """The store may do it in a moment: *retry_after* seconds from now, if it said so.
+
+    `decided` has what is known of a write all the same: the outcomes of some of its changes, by key.
+    """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.decided: dict[Any, Any] = {}
 
 
 class StoreRefused(StoreError):

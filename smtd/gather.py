@@ -36,3 +36,34 @@ async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     if errors:
         raise errors[0]
     return [results[number] for number in range(len(calls))]
+
+
+async def gather_whole(
+    calls: Sequence[Callable[[], Awaitable[T]]], at_once: int, results: dict[int, T]
+) -> list[T]:
+    """Return what *calls* return, in their order, made a few *at_once*.
+
+    After the first SmtdError none is begun, but those that were begun are waited for: what they have
+    sent cannot be taken back. Then that error is raised; *results* has, by number, what was returned.
+    """
+    if len(calls) == 1:
+        results[0] = await calls[0]()
+        return [results[0]]
+    errors: list[SmtdError] = []
+    todo = iter(enumerate(calls))
+
+    async def work() -> None:
+        for number, call in todo:
+            if errors:
+                return
+            try:
+                results[number] = await call()
+            except SmtdError as exc:
+                errors.append(exc)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(min(at_once, len(calls))):
+            group.start_soon(work)
+    if errors:
+        raise errors[0]
+    return [results[number] for number in range(len(calls))]

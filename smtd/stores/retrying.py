@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -40,11 +40,14 @@ class RetryingStore(WrappedStore):
                 outcomes |= await self._written(left)
                 break
             except StoreBusy as exc:
+                outcomes |= exc.decided
+                left = [change for change in left if change.key not in outcomes]
                 await _rest(exc, pause, began)
-                arrived = await self._arrived(left)
-                outcomes |= dict.fromkeys(arrived, DONE)
-                left = [change for change in left if change.key not in arrived]
-                if not self.capabilities.atomic_updates and any(change.expect for change in left):
+                found = await self.read([change.key for change in left])
+                arrived = [change for change in left if _has_arrived(change, found)]
+                outcomes |= {change.key: DONE for change in arrived}
+                left = [change for change in left if change not in arrived]
+                if not self.capabilities.atomic_updates and any(_is_gone(change, found) for change in left):
                     raise  # it may be half done, which only a journal can tell from a deletion
         else:
             outcomes |= await self._written(left)
@@ -53,12 +56,6 @@ class RetryingStore(WrappedStore):
     async def _written(self, changes: Sequence[Change]) -> dict[Key, Outcome]:
         outcomes = await self._store.write(changes) if changes else []
         return {change.key: outcome for change, outcome in zip(changes, outcomes, strict=True)}
-
-    async def _arrived(self, changes: Sequence[Change]) -> Collection[Key]:
-        """Return the keys that hold what they were to hold."""
-        wanted = {change.key: change.record for change in changes if change.record is not None}
-        found = await self.read(list(wanted))
-        return {key for key, record in found.items() if _same(record, wanted[key])}
 
     async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
         began = anyio.current_time()
@@ -78,5 +75,14 @@ async def _rest(exc: StoreBusy, pause: float, began: float) -> None:
     await anyio.sleep(pause)
 
 
-def _same(one: Record, other: Record) -> bool:
-    return canonical.digest(one) == canonical.digest(other)
+def _has_arrived(change: Change, found: Mapping[Key, Record]) -> bool:
+    """Say whether the key holds the record that it was to hold."""
+    there = found.get(change.key)
+    if there is None or change.record is None:
+        return False
+    return canonical.digest(there) == canonical.digest(change.record)
+
+
+def _is_gone(change: Change, found: Mapping[Key, Record]) -> bool:
+    """Say whether a record that was to be changed is not there any more, or cannot be read."""
+    return change.expect is not None and change.record is not None and change.key not in found

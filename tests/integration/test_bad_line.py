@@ -21,7 +21,7 @@ from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores import retrying
-from smtd.stores.http import session
+from smtd.stores.http import session, writer
 from smtd.stores.locations import Location
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
@@ -99,6 +99,7 @@ async def mirror(
         monkeypatch.setattr(session, name, seconds)
         monkeypatch.setattr(retrying, name, seconds)
     monkeypatch.setattr(session, "SILENCE", 1.0)
+    monkeypatch.setattr(writer, "STUMP", 0.0)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         made = Mirror(ServerPlace(server), line, tmp_path / "state")
         for label in ("edited", "replaced", "deleted", "other", "another"):

@@ -173,7 +173,10 @@ async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(mirror: Mirr
     mirror.local.put(PROJECT, full("run", stdout_stderr="all of it"))
 
     async def lost(line: Line, request: web.BaseRequest) -> web.StreamResponse:
-        return await (faults.lost if request.method == "DELETE" else faults.passed)(line, request)
+        if request.method != "DELETE":
+            return await faults.passed(line, request)
+        line.faults = dict.fromkeys(range(1, 1000), faults.reset)
+        return await faults.lost(line, request)
 
     async with line_to(f"http://127.0.0.1:{mirror.place.server.port}") as line:
         line.faults = dict.fromkeys(range(1, 100), lost)

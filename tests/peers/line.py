@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,10 +42,10 @@ class Line:
     ) -> tuple[int, bytes]:
         """Pass a request on, with its body altered; return status and body of the answer."""
         headers = {name: value for name, value in request.headers.items() if name in _PASSED}
-        body = alter(await request.read())
+        body = alter(await request.content.read())  # however large
         where = f"{self.server}{request.raw_path}"
         async with self.client.request(
-            request.method, where, data=body, headers=headers, allow_redirects=False
+            request.method, where, data=io.BytesIO(body), headers=headers, allow_redirects=False
         ) as response:
             return response.status, await response.read()
 

@@ -18,10 +18,10 @@ from smtd.errors import StoreBusy, StoreUnreachable
 from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.base import DONE, Change
-from smtd.stores.http import session
+from smtd.stores.http import session, writer
 from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
-from tests.build import PROJECT, full, key
+from tests.build import PROJECT, full, key, record
 from tests.peers import line as faults
 from tests.peers.line import Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer
@@ -272,7 +272,7 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
     shown: str, server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a server leaves that breaks off in the middle of a record, smtd clears away."""
-    monkeypatch.setattr("smtd.stores.http.writer.STUMP", 0.0)
+    monkeypatch.setattr(writer, "STUMP", 0.0)
 
     async def stump(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await line.ask(request)
@@ -316,3 +316,33 @@ async def test_half_a_record_that_grows_is_left_alone(
 
     assert outcome == DONE
     assert [request for request in line.requests if request.split()[0] == "DELETE"] == []
+
+
+async def test_writes_under_way_are_waited_for_when_one_fails(
+    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server is still at is not looked for, missed, and sent a second time."""
+    monkeypatch.setattr(writer, "STUMP", 0.0)
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(retrying, name, 0.0)
+
+    async def one_fails(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "PUT" and line.requests.count(f"PUT {request.path}") == 1:
+            if request.path.endswith("/run-3/"):
+                return await faults.reset(line, request)
+            await anyio.sleep(0.3)
+        return await faults.passed(line, request)
+
+    labels = [f"run-{number}" for number in range(session.AT_ONCE_IF_SLOW)]
+    place = ServerPlace(server)
+    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        async with open_store(location) as store:
+            await store.write([Change(key("first"), record("first"), None)])  # makes what they share
+            line.faults = dict.fromkeys(range(1, 1000), one_fails)
+            outcomes = await store.write([Change(key(label), record(label), None) for label in labels])
+
+    assert outcomes == [DONE] * len(labels)
+    sent = [request for request in line.requests if request.startswith("PUT") and "/run-" in request]
+    assert sorted(sent) == sorted([f"PUT /records/{PROJECT}/{label}/" for label in (*labels, "run-3")])
+    assert place.run("SELECT count(*) FROM django_store_record") == [(1 + len(labels),)]

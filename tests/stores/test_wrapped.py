@@ -12,7 +12,7 @@ import pytest
 from smtd.errors import StoreBusy, StoreUnreachable
 from smtd.records import canonical
 from smtd.stores import retrying
-from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Store
+from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Store
 from smtd.stores.limited import LimitedStore, Room, room
 from smtd.stores.memory import MemoryStore
 from smtd.stores.retrying import RetryingStore
@@ -234,6 +234,52 @@ async def test_change_in_two_steps_is_not_tried_again() -> None:
 
     with pytest.raises(StoreBusy):
         await RetryingStore(store).write([update])
+
+
+async def test_change_in_two_steps_that_has_not_begun_is_tried_again() -> None:
+    """A record that is still there as it was has not been deleted by the first step."""
+
+    class TwoSteps(MemoryStore):
+        capabilities = Capabilities(
+            exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False
+        )
+
+    moody = MoodyStore(TwoSteps(records={key("run"): record()}), failing=1)
+    edited = change(record(), outcome="new")
+
+    (outcome,) = await RetryingStore(moody).write([Change(key("run"), edited, canonical.digest(record()))])
+
+    assert outcome == DONE
+    assert moody.calls["write"] == 2
+
+
+async def test_what_a_store_knows_of_a_write_that_failed_is_not_tried_again() -> None:
+    """A deletion that is done is not taken for that of somebody else; nor is a refusal offered twice."""
+    offered: list[list[str]] = []
+
+    class Halfway(MemoryStore):
+        async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+            offered.append([each.key.label for each in changes])
+            outcomes = await super().write([each for each in changes if each.key.label != "refused"])
+            if len(offered) > 1:
+                return outcomes
+            busy = StoreBusy("not now")
+            busy.decided = {key("gone"): DONE, key("refused"): Outcome(Result.REFUSED, "no")}
+            raise busy
+
+    gone, refused, new = record("gone"), record("refused"), record("new")
+    store = Halfway(records={key("gone"): gone})
+
+    outcomes = await RetryingStore(store).write(
+        [
+            Change(key("gone"), None, canonical.digest(gone)),
+            Change(key("refused"), refused, None),
+            Change(key("new"), new, None),
+        ]
+    )
+
+    assert outcomes == [DONE, Outcome(Result.REFUSED, "no"), DONE]
+    assert offered == [["gone", "refused", "new"]]
 
 
 async def test_writes_to_one_place_take_turns() -> None:

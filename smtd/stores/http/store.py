@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import anyio
 
-from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
-from smtd.gather import gather
+from smtd.errors import RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
+from smtd.gather import gather, gather_whole
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.life import is_final
@@ -29,7 +29,7 @@ from smtd.stores.base import (
     Token,
 )
 from smtd.stores.http import address, form
-from smtd.stores.http.session import Answer, Session
+from smtd.stores.http.session import AT_ONCE, Answer, Session
 from smtd.stores.http.writer import Writer
 
 #: Changes that a call of `write` should get: enough to keep all connections busy.
@@ -117,8 +117,11 @@ class HttpStore:
         outcomes: dict[Key, Outcome] = {}
         for project in sorted({change.key.project for change in changes}):
             mine = [change for change in changes if change.key.project == project]
-            done = await self._write_project(project, mine)
-            outcomes |= zip([change.key for change in mine], done, strict=True)
+            try:
+                await self._write_project(project, mine, outcomes)
+            except StoreBusy as exc:
+                exc.decided |= outcomes
+                raise
         return [outcomes[change.key] for change in changes]
 
     async def token(self) -> Token | None:
@@ -127,16 +130,27 @@ class HttpStore:
     async def unchanged_since(self, token: Token) -> bool:
         return False
 
-    async def _write_project(self, project: str, changes: Sequence[Change]) -> list[Outcome]:
-        """Make the changes of one project; what is wrong with that is the business of its records alone."""
+    async def _write_project(
+        self, project: str, changes: Sequence[Change], outcomes: dict[Key, Outcome]
+    ) -> None:
+        """Make the changes of one project, and add what became of them to *outcomes*.
+
+        What is wrong with a project is the business of its records alone.
+        """
         try:
             listing = await self._listing(project, changes)
         except RecordUnusable as exc:
-            return [_impossible(change, str(exc)) for change in changes]
+            outcomes |= {change.key: _impossible(change, str(exc)) for change in changes}
+            return
         there = listing.keys | listing.unreadable.keys()
-        done = await gather([partial(self._write, change, there) for change in changes])
+        calls = [partial(self._write, change, there) for change in changes]
+        found: dict[int, Outcome] = {}
+        try:
+            # Cancelled, a PUT may still be under way when the same record is looked for and sent again.
+            done = await gather_whole(calls, AT_ONCE, found)
+        finally:
+            outcomes |= {changes[number].key: outcome for number, outcome in found.items()}
         self._listed[project] = listing._replace(keys=_after(listing.keys, changes, done))
-        return done
 
     async def _listing(self, project: str, changes: Sequence[Change]) -> _Listing:
         """Return what *project* holds, as of this row of writes; it is made if it is to be filled.
@@ -205,7 +219,7 @@ class HttpStore:
         if not isinstance(held, Record) or canonical.digest(held) != change.expect:
             return STALE
         if record is None:
-            return await self._writer.delete(key)
+            return await self._writer.delete(key, held)
         if set(canonical.differences(held, record)) <= set(form.CHANGEABLE):
             return await self._writer.annotate(key, record)
         return await self._writer.replace(key, held, record)

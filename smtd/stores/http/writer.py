@@ -6,16 +6,20 @@ is looked at afterwards, and after an error before anything else.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
+from itertools import islice
 from typing import TypeAlias
 
 import anyio
 
-from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
+from smtd.backoff import pauses
+from smtd.errors import RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.record import FIELDS, Key, Record
 from smtd.stores.base import DONE, STALE, Outcome, Result
-from smtd.stores.http import address, form
+from smtd.stores.http import address, form, session
 from smtd.stores.http.session import Answer, NotSent, Session, Silence
 from smtd.stores.http.shared import SharedRows
 
@@ -31,14 +35,14 @@ _Found: TypeAlias = Record | RecordUnusable | None
 
 
 class Writer:
-    """Writes records to the server of *session*, which people know as *location*.
+    """Writes records to the server that is *asked*, which people know as *location*.
 
     `back` has what was read back of the records that were written.
     """
 
-    def __init__(self, session: Session, location: str) -> None:
+    def __init__(self, asked: Session, location: str) -> None:
         self.back: dict[Key, Record] = {}
-        self._session = session
+        self._session = asked
         self._location = location
         self._rows = SharedRows()
 
@@ -102,37 +106,52 @@ class Writer:
         return self._done(key, found) if isinstance(found, Record) else STALE
 
     async def replace(self, key: Key, held: Record, record: Record) -> Outcome:
-        """Delete *held* and make *record*; the old one is put back if the new one is refused."""
+        """Delete *held* and make *record*; the old one is put back if the new one is refused.
+
+        Between the two only a crash, or a server that is gone, leaves it deleted.
+        """
         try:
             form.body(record)
         except (RecordUnusable, ValueError) as exc:
             return Outcome(Result.REFUSED, str(exc))
-        deleted = await self.delete(key)
+        deleted = await self.delete(key, held)
         if deleted != DONE:
             return deleted
-        outcome = await self.create(key, record)
+        outcome = await _insist(partial(self.create, key, record))
         if outcome.result is Result.REFUSED:
-            back = await self.create(key, held)
+            back = await _insist(partial(self.create, key, held))
             self.back.pop(key, None)
             if back.result is not Result.DONE:
                 raise StoreRefused(f"{self._location} lost {key} while it was changed: {back.reason}")
         return outcome
 
-    async def delete(self, key: Key) -> Outcome:
-        """Delete a record; it is stale if it was not there."""
-        answer = await self._session.delete(key.project, key.label)
-        if answer.status == HTTPStatus.NO_CONTENT:
-            return DONE
-        if answer.status == HTTPStatus.NOT_FOUND:
-            return STALE
-        return Outcome(
-            Result.REFUSED,
-            f"the server does not delete it (status {answer.status}); see the log of the server",
-        )
+    async def delete(self, key: Key, held: Record | RecordUnusable) -> Outcome:
+        """Delete what is there, and is *held*; it is stale if that is no longer so."""
+
+        async def once() -> Outcome:
+            try:
+                answer = await self._session.delete(key.project, key.label)
+            except StoreBusy as exc:
+                if isinstance(exc, NotSent):
+                    raise
+                now = await self.get(key)
+                if now is None:
+                    return DONE  # only the answer was lost
+                if not _alike(held, now):
+                    return STALE
+                raise
+            return _deleted(answer)
+
+        return await _insist(once)
 
     async def _has_arrived(self, key: Key, record: Record, *, for_good: bool) -> bool:
         """Say whether a PUT that broke off has made *record*; if it ended *for_good*, a stump is removed."""
         found = await self.get(key)
+        if found is None and for_good:
+            await anyio.sleep(
+                STUMP
+            )  # whoever carried it may carry it still, and two at once make two records
+            found = await self.get(key)
         if isinstance(found, Record) and _same(found, record):
             self._done(key, found)
             return True
@@ -146,21 +165,21 @@ class Writer:
             return False
         await anyio.sleep(STUMP)
         again = await self.get(key)
-        if not _is_stump(again, record) or not _alike(found, again):
+        if again is None or not _is_stump(again, record) or not _alike(found, again):
             return False
-        return await self.delete(key) == DONE
+        return await self.delete(key, again) == DONE
 
     async def _created(self, key: Key, record: Record, found: _Found) -> Outcome:
         """Judge what the server shows of a record that it says it has made: it must be the very same."""
         if found is None:
             return STALE  # and somebody deleted it at once
         if isinstance(found, RecordUnusable):
-            return await self._removed(key, "the server took it but could not show it")
+            return await self._removed(key, found, "the server took it but could not show it")
         altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
         if not altered:
             return self._done(key, found)  # somebody annotated it at once
         what = ", ".join(sorted(altered))
-        return await self._removed(key, f"the server keeps its {what} otherwise than written")
+        return await self._removed(key, found, f"the server keeps its {what} otherwise than written")
 
     async def _refused(self, key: Key, record: Record, found: _Found, answer: Answer, size: int) -> Outcome:
         """Remove what a PUT that failed left; what is no part of *record* is somebody else's."""
@@ -169,11 +188,11 @@ class Writer:
             return Outcome(Result.REFUSED, reason)
         if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or not _is_stump(found, record):
             return STALE
-        deleted = await self.delete(key)
+        deleted = await self.delete(key, found)
         return deleted if deleted.result is Result.REFUSED else Outcome(Result.REFUSED, reason)
 
-    async def _removed(self, key: Key, reason: str) -> Outcome:
-        deleted = await self.delete(key)
+    async def _removed(self, key: Key, found: Record | RecordUnusable, reason: str) -> Outcome:
+        deleted = await self.delete(key, found)
         if deleted.result is Result.REFUSED:
             return Outcome(Result.REFUSED, f"{reason}; {deleted.reason}")
         return Outcome(Result.REFUSED, f"{reason}, so it was removed again; {_ELSEWHERE}")
@@ -181,6 +200,28 @@ class Writer:
     def _done(self, key: Key, found: Record) -> Outcome:
         self.back[key] = found
         return DONE
+
+
+async def _insist(once: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Return what becomes of a write that looks after itself, tried again as long as it is busy."""
+    for pause in islice(pauses(session.FIRST_PAUSE, session.LONGEST_PAUSE), session.ATTEMPTS - 1):
+        try:
+            return await once()
+        except StoreBusy as exc:
+            if isinstance(exc, Silence) or (exc.retry_after or 0.0) > session.LONGEST_PAUSE:
+                raise
+            await anyio.sleep(max(pause, exc.retry_after or 0.0))
+    return await once()
+
+
+def _deleted(answer: Answer) -> Outcome:
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return DONE
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return STALE
+    return Outcome(
+        Result.REFUSED, f"the server does not delete it (status {answer.status}); see the log of the server"
+    )
 
 
 def _is_stump(found: _Found, record: Record) -> bool:

@@ -1,0 +1,61 @@
+"""The contract, kept across a line to a real Sumatra Server on which things go wrong all the time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from itertools import cycle, islice
+
+import pytest
+
+from smtd.stores import retrying
+from smtd.stores.http import session, writer
+from tests.peers import line as faults
+from tests.peers.line import line_to
+from tests.peers.server import SumatraServer
+from tests.stores.contract import SilentContract
+from tests.stores.places import Place
+from tests.stores.server_place import ServerPlace
+
+#: `make soak` lets every third request go wrong, `make test` every seventh.
+OFTEN = 3 if os.environ.get("SMTD_SOAK") else 7
+#: What is over in a moment, before and after the server has done what it was asked for.
+PASSING = [
+    faults.status(503, Retry_After="0"),
+    faults.lost,
+    faults.reset,
+    faults.cut(40),
+    faults.status(429),
+    faults.status_after(502),
+    faults.late,
+    faults.cut(0),
+    faults.status(503),
+    faults.status_after(504),
+]
+
+
+class TestServerByABadLine(SilentContract):
+    """The contract, kept by the store that `registry.open_store` makes: what fails is tried again."""
+
+    write_interrupted_at_every = 12
+    many = 20
+
+    @pytest.fixture
+    async def place(self, server: SumatraServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+        for module in (session, retrying):
+            monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
+            monkeypatch.setattr(module, "LONGEST_PAUSE", 0.001)
+            # Many more things go wrong here in a call than on any line that deserves the name.
+            monkeypatch.setattr(module, "ATTEMPTS", 30)
+        monkeypatch.setattr(writer, "STUMP", 0.0)
+        async with line_to(f"http://127.0.0.1:{server.port}") as line:
+            numbers = range(OFTEN, 50_000, OFTEN)
+            line.faults = dict(zip(numbers, islice(cycle(PASSING), len(numbers)), strict=True))
+            place = ServerPlace(server, f"{line.url}/records/")
+            yield place
+            assert (
+                place.run(
+                    "SELECT label FROM django_store_record GROUP BY project_id, label HAVING count(*) > 1"
+                )
+                == []
+            )
