@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -30,7 +26,7 @@ from tests.command import Smtd
 from tests.peers import line as faults
 from tests.peers.environments import Environment
 from tests.peers.line import Line, line_to
-from tests.peers.server import PASSWORD, SumatraServer
+from tests.peers.server import PASSWORD, SumatraServer, at_the_resolution_of_a_server
 from tests.peers.stores import PeerStore
 from tests.stores.server_place import ServerPlace
 
@@ -247,18 +243,6 @@ async def test_deletions_travel(mirror: Mirror) -> None:
     assert set(await mirror.seen()) == set(mirror.local.records) == left
 
 
-#: What a server has no room for, and fields whose order it does not keep.
-NOT_ON_A_SERVER = {"on_changed", "extra"}
-UNORDERED = {
-    "dependencies",
-    "platforms",
-    "input_data",
-    "output_data",
-    "input_creations_us",
-    "output_creations_us",
-}
-#: How the server writes a distribution that it was given by other arguments.
-GAMMA = ("GammaDist(a=4.000000,b=0.500000)", "GammaDist(m=2.000000,s=1.000000)")
 UNSEEN = "the server took it but could not show it, so it was removed again; sync it with"
 #: Records of real Sumatra that a server cannot keep, and why; and those that wait for the end of their run.
 REFUSED = {
@@ -286,10 +270,7 @@ def test_client_of_sumatra_reads_what_smtd_wrote(
 
     assert PASSWORD not in answer.out + answer.err
     pair = answer.pair
-    words = (server.url, "ada", PASSWORD, "MyProject")
-    seen = json.loads(
-        django_environment.script("dump_server.py", *words, cwd=tmp_path, env={"http_proxy": ""}).stdout
-    )
+    seen = server.seen_by_sumatra("MyProject", django_environment, tmp_path)
     left_out = {each["label"] for each in (*pair["failed"], *pair["held"])}
     assert seen.keys() == source.keys() - left_out
     assert len(seen) == pair["right"]["created"] > 20
@@ -298,23 +279,6 @@ def test_client_of_sumatra_reads_what_smtd_wrote(
     assert {each["label"] for each in pair["held"]} == UNFINISHED
     assert {each["label"] for each in pair["failed"]} == set(REFUSED)
     assert all(REFUSED[each["label"]] in each["error"] for each in pair["failed"])
-
-
-def at_the_resolution_of_a_server(seen: dict[str, Any]) -> dict[str, Any]:
-    """Return what Sumatra sees of a record, as far as a server keeps it."""
-    moment = datetime.fromisoformat(seen["timestamp_us"])
-    document = json.dumps({name: value for name, value in seen.items() if name not in NOT_ON_A_SERVER})
-    kept: dict[str, Any] = json.loads(document.replace(*GAMMA))
-    kept |= {name: sorted(kept[name], key=repr) for name in UNORDERED}
-    kept |= {name: [_second(each) for each in kept[name]] for name in UNORDERED if name.endswith("_us")}
-    kept |= {name: kept[name] or "" for name in ("reason", "main_file")}
-    kept["timestamp"] = kept["timestamp_us"] = moment.astimezone(timezone.utc).replace(microsecond=0)
-    kept["tags"] = sorted({part for tag in kept["tags"] for part in tag.split(",")})
-    return kept
-
-
-def _second(moment: str | None) -> str | None:
-    return moment and re.sub(r"\.\d+", ".000000", moment)
 
 
 def test_wrong_password_is_told_and_deletes_nothing(

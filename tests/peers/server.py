@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -17,6 +20,20 @@ from tests.peers.environments import HERE, Environment, PeerFailed
 SITE = HERE / "server_site"
 USERS = ("ada", "bob", "anonymous")
 PASSWORD = "s3cret"
+
+
+#: What a server has no room for, and fields whose order it does not keep.
+NOT_ON_A_SERVER = {"on_changed", "extra"}
+UNORDERED = {
+    "dependencies",
+    "platforms",
+    "input_data",
+    "output_data",
+    "input_creations_us",
+    "output_creations_us",
+}
+#: How the server writes a distribution that it was given by other arguments.
+GAMMA = ("GammaDist(a=4.000000,b=0.500000)", "GammaDist(m=2.000000,s=1.000000)")
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,13 @@ class SumatraServer:
         """Run one statement on its database, as its administrator could, and return the rows."""
         with closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as db:
             return db.execute(statement, values).fetchall()
+
+    def seen_by_sumatra(self, project: str, environment: Environment, cwd: Path) -> dict[str, dict[str, Any]]:
+        """Return what Sumatra's own client of *environment* lists, by label; see scripts/dump_server.py."""
+        words = (self.url, USERS[0], PASSWORD, project)
+        done = environment.script("dump_server.py", *words, cwd=cwd, env={"http_proxy": ""})
+        seen: dict[str, dict[str, Any]] = json.loads(done.stdout)
+        return seen
 
     def make_project(self, name: str) -> None:
         """Make an empty project of the first user, as Sumatra's own client does."""
@@ -85,3 +109,20 @@ def serving(environment: Environment, directory: Path) -> Iterator[SumatraServer
     finally:
         process.kill()
         process.communicate()
+
+
+def at_the_resolution_of_a_server(seen: dict[str, Any]) -> dict[str, Any]:
+    """Return what Sumatra sees of a record, as far as a server keeps it."""
+    moment = datetime.fromisoformat(seen["timestamp_us"])
+    document = json.dumps({name: value for name, value in seen.items() if name not in NOT_ON_A_SERVER})
+    kept: dict[str, Any] = json.loads(document.replace(*GAMMA))
+    kept |= {name: sorted(kept[name], key=repr) for name in UNORDERED}
+    kept |= {name: [_second(each) for each in kept[name]] for name in UNORDERED if name.endswith("_us")}
+    kept |= {name: kept[name] or "" for name in ("reason", "main_file")}
+    kept["timestamp"] = kept["timestamp_us"] = moment.astimezone(timezone.utc).replace(microsecond=0)
+    kept["tags"] = sorted({part for tag in kept["tags"] for part in tag.split(",")})
+    return kept
+
+
+def _second(moment: str | None) -> str | None:
+    return moment and re.sub(r"\.\d+", ".000000", moment)
