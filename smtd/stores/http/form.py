@@ -77,7 +77,10 @@ def body(record: Record) -> bytes:
         "tags": columns.tags,
     }
     # As UTF-8: escaped, a text in other letters than ours is three times as large.
-    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    try:
+        return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError as exc:
+        raise RecordUnusable("a text in it is no Unicode; only a shelf can hold it") from exc
 
 
 def shared(record: Record) -> frozenset[bytes]:
