@@ -301,9 +301,11 @@ async def test_half_a_record_that_grows_is_left_alone(
 ) -> None:
     """A server that is only slow is not disturbed: when it is done, the record is there."""
 
+    stages = iter((full("run", dependencies=()), full("run")))
+
     async def wait(_seconds: float) -> None:
         await place.remove("run")
-        await place.put(full("run"))
+        await place.put(next(stages))
 
     place = ServerPlace(server)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:

@@ -53,7 +53,7 @@ _BUSY = frozenset((429, 502, 503, 504))
 
 
 class NotSent(StoreBusy):
-    """A change was not even sent: the server is silent, or asked to be left alone."""
+    """A change was not even sent: the server asked to be left alone."""
 
 
 class Silence(StoreBusy):
@@ -134,7 +134,7 @@ class Session:
     async def put(self, body: bytes, *path: str) -> Answer:
         """Return the answer to a PUT, which is sent once: what came of a lost one must be looked at.
 
-        Raises NotSent, at once, if the server is silent or asked to be left alone.
+        Raises NotSent, at once, if the server asked to be left alone.
         """
         return await self._change("PUT", path, body)
 
@@ -147,8 +147,6 @@ class Session:
             rest = self._resting_until - anyio.current_time()
             if rest > 0:
                 raise NotSent(_when(f"{self.base} is busy", rest), rest)
-            if self._silent:
-                raise NotSent(_later(f"{self.base} does not answer"))
             return await self._send(method, path, body)
 
     async def _rested_and_sent(self, path: tuple[str, ...]) -> Answer:
