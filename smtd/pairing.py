@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 from anyio import to_thread
 
@@ -15,6 +14,7 @@ from smtd.engine.report import PairReport
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
+from smtd.stores import marks
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
 from smtd.stores.registry import open_store
@@ -46,7 +46,7 @@ async def _known_pair(
                     )
         before = await known.files()
         now = await _files(locations)
-        replaced = frozenset(side for side in SIDES if before[side] and now[side] != before[side])
+        replaced = frozenset(side for side in SIDES if _is_another(before[side], now[side]))
         yield Pair(name, stores, known, policy, replaced)
 
 
@@ -98,9 +98,10 @@ async def sync(
 
 
 async def _files(locations: Both[Location]) -> Both[str]:
-    """Return what tells the file of each store from another of the same name (empty: nothing does)."""
-    return Both(*[await to_thread.run_sync(partial(_file, locations[side])) for side in SIDES])
+    """Return the marks of the files of both stores, as text (empty: there is none)."""
+    return Both(*[str(await to_thread.run_sync(marks.mark, locations[side]) or "") for side in SIDES])
 
 
-def _file(location: Location) -> str:
-    return location.file
+def _is_another(before: str, now: str) -> bool:
+    known, found = marks.read(before), marks.read(now)
+    return known is not None and (found is None or not known.is_followed_by(found))

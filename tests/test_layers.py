@@ -26,7 +26,8 @@ RANKS = [
     | {"smtd.stores.retrying", "smtd.stores.limited", "smtd.stores.renamed"},
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
     {"smtd.stores.http"},
-    {"smtd.engine", "smtd.watch", "smtd.stores.registry"} | {"smtd.control.server", "smtd.control.client"},
+    {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.stores.marks"}
+    | {"smtd.control.server", "smtd.control.client"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},

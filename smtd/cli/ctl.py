@@ -11,19 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from smtd import __version__
+from smtd.cli import cases
+from smtd.cli.asking import PATIENCE, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.socket import socket_path
-from smtd.cli.table import progress, table
+from smtd.cli.table import table
 from smtd.control.client import ask
 from smtd.errors import SmtdError
 
-#: Seconds that an answer may take which needs no store.
-PATIENCE = 10.0
 #: Endings by which a bare name is that of a file, though none is there yet.
 _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
-
-_PAIR_HELP = {"*": "a pair, or a glob [default: all]", "+": "a pair, or a glob; '*' is all"}
-
-Result = dict[str, Any]
 
 
 def main() -> None:
@@ -58,15 +54,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
     top.add_argument("--socket", metavar="FILE", help="the control socket")
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
-    _add(verbs, "status", _status, "how every pair is", pairs="*", json=True).add_argument(
+    add_verb(verbs, "status", _status, "how every pair is", pairs="*", json=True).add_argument(
         "--watch", action="store_true", help="show it again every second"
     )
     sync = verbs.add_parser("sync", help="run a cycle").add_subparsers(metavar="WHAT", required=True)
-    now = _add(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*", json=True)
+    now = add_verb(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*", json=True)
     now.add_argument(
         "--include-unfinished", action="store_true", help="carry records whose runs are not over, too"
     )
-    plan = _add(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*", json=True)
+    now.add_argument("--plan", metavar="ID", help="only if it does just what this plan says")
+    plan = add_verb(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*", json=True)
     for verb in (now, plan):
         verb.add_argument(
             "--timeout",
@@ -74,82 +71,36 @@ def parser() -> argparse.ArgumentParser:
             metavar="SECONDS",
             help="wait no longer; the cycle goes on [default: wait]",
         )
-    _add(verbs, "pause", _plain("pause"), "run no cycles of these pairs", pairs="+")
-    _add(verbs, "resume", _plain("resume"), "go on with these pairs", pairs="+")
+    add_verb(verbs, "pause", _plain("pause"), "run no cycles of these pairs", pairs="+")
+    add_verb(verbs, "resume", _plain("resume"), "go on with these pairs", pairs="+")
     _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
-    _add(verbs, "conflicts", _listed("conflicts"), "records that both sides changed", pairs="*", json=True)
-    _add(verbs, "holds", _listed("holds"), "what waits, and for what", pairs="*", json=True)
-    events = _add(verbs, "events", _events, "what happened, one JSON object a line")
+    cases.add_to(verbs)
+    events = add_verb(verbs, "events", _events, "what happened, one JSON object a line")
     events.add_argument("--since", metavar="ID", type=int, default=0, help="only later ones")
     events.add_argument("--follow", action="store_true", help="go on with those to come")
-    _add(verbs, "reload", _reload, "read the configuration again")
-    _add(verbs, "stop", _plain("stop"), "stop the daemon")
+    add_verb(verbs, "reload", _reload, "read the configuration again")
+    add_verb(verbs, "stop", _plain("stop"), "stop the daemon")
     return top
-
-
-def _add(
-    verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = "", json: bool = False
-) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}."
-    )
-    verb.set_defaults(do=do)
-    if pairs:
-        verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help=_PAIR_HELP[pairs])
-    if json:
-        verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    return verb
 
 
 def _add_pair(pair: argparse.ArgumentParser) -> None:
     verbs = pair.add_subparsers(metavar="WHAT", required=True)
-    add = _add(verbs, "add", _pair_add, "keep two stores in step from now on")
+    add = add_verb(verbs, "add", _pair_add, "keep two stores in step from now on")
     for name in ("name", "left", "right"):
         add.add_argument(name, metavar=name.upper())
     add.add_argument("--project", dest="projects", action="append", metavar="NAME", help="only this project")
     add.add_argument("--mode", choices=("two-way", "left-to-right", "right-to-left"), default="two-way")
     add.add_argument("--deletes", choices=("propagate", "keep"), default="propagate")
     add.add_argument("--unfinished", choices=("hold", "mirror"), default="hold")
-    _add(verbs, "remove", _pair_remove, "forget a pair that was added").add_argument("name", metavar="NAME")
-    _add(verbs, "list", _pair_list, "the pairs and their stores", json=True)
-
-
-def _ask(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:
-    """Return the result of one request. Raises what the daemon answers as an error."""
-    for answer in ask(socket_path(arguments.socket), {"verb": verb, **more}, patience):
-        found = _result(answer)
-        if "progress" not in found:
-            _show_progress([])
-            return found
-        _show_progress(found["progress"])
-    return _result(None)
-
-
-def _show_progress(pairs: list[Result]) -> None:
-    """Show on one line how the cycles go on, in place of what stood there; nothing for no pairs."""
-    if sys.stderr.isatty():
-        import shutil  # a plain answer needs none of it
-
-        line = "  ".join(f"{pair['pair']}: {progress(pair)}" for pair in pairs)
-        print(
-            f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True
-        )
-
-
-def _result(answer: dict[str, Any] | None) -> Result:
-    if answer is None:
-        answer = {"error": "the daemon ended without an answer", "code": 3}
-    if not answer.get("ok"):
-        error = SmtdError(answer.get("error", "the daemon gives no reason"))
-        error.exit_code = int(answer.get("code", 1))
-        raise error
-    found: Result = answer["result"]
-    return found
+    add_verb(verbs, "remove", _pair_remove, "forget a pair that was added").add_argument(
+        "name", metavar="NAME"
+    )
+    add_verb(verbs, "list", _pair_list, "the pairs and their stores", json=True)
 
 
 def _plain(verb: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
-        _ask(arguments, verb, pairs=getattr(arguments, "pairs", []))
+        ask_daemon(arguments, verb, pairs=getattr(arguments, "pairs", []))
         return 0
 
     return do
@@ -157,7 +108,7 @@ def _plain(verb: str) -> Callable[[Any], int]:
 
 def _status(arguments: Any) -> int:
     while True:
-        found = _ask(arguments, "status", pairs=arguments.pairs)
+        found = ask_daemon(arguments, "status", pairs=arguments.pairs)
         if arguments.json:
             print(json.dumps(found), flush=True)
         else:
@@ -173,56 +124,22 @@ def _status(arguments: Any) -> int:
 
 def _sync(verb: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
-        found = _ask(
+        found = ask_daemon(
             arguments,
             verb,
             None,
             pairs=arguments.pairs,
             include_unfinished=getattr(arguments, "include_unfinished", False),
+            plan=getattr(arguments, "plan", None),
             timeout=arguments.timeout,
             progress=sys.stderr.isatty(),
         )
         if arguments.json:
             print(json.dumps(found))
         else:
-            _show(found, planned=verb == "sync plan")
+            print_reports(found, planned=verb == "sync plan")
         codes = [int(error["code"]) for error in found["errors"]]
         return max(int(not found["ok"]), *codes, 0)
-
-    return do
-
-
-def _show(found: Result, *, planned: bool) -> None:
-    for pair in found["pairs"]:
-        for side in ("left", "right"):
-            told = pair[side]
-            counts = [f"{told[name]} {name}" for name in ("created", "updated", "deleted") if told[name]]
-            would = "would be: " if planned and counts else ""
-            print(f"{pair['pair']}: {side} {told['location']}  {would}{', '.join(counts) or 'unchanged'}")
-        for kind in ("conflict", "held", "failed"):
-            for each in pair["conflicts" if kind == "conflict" else kind]:
-                print(f"{kind}: {each['project']}/{each['label']}: {_told(each)}")
-    for error in found["errors"]:
-        print(f"smtd-ctl: pair {error['pair']}: {error['error']}", file=sys.stderr)
-
-
-def _told(each: Result) -> str:
-    """Return what is the matter with a record, and what would mend it."""
-    if "fields" in each:
-        fields = ", ".join(each["fields"])
-        return f"both sides changed {fields}; make the two records equal, or delete one of them"
-    return f"{each['reason']}; {each['next']}" if "reason" in each else str(each["error"])
-
-
-def _listed(what: str) -> Callable[[Any], int]:
-    def do(arguments: Any) -> int:
-        found = _ask(arguments, what, pairs=arguments.pairs)
-        if arguments.json:
-            print(json.dumps(found))
-        else:
-            for each in found[what]:
-                print(f"{each['pair']}: {each['project']}/{each['label']}: {_told(each)}")
-        return int(bool(found[what]))
 
     return do
 
@@ -230,12 +147,12 @@ def _listed(what: str) -> Callable[[Any], int]:
 def _events(arguments: Any) -> int:
     asked = {"verb": "events", "since": arguments.since, "follow": arguments.follow}
     for answer in ask(socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
-        print(json.dumps(_result(answer)), flush=True)
+        print(json.dumps(result_of(answer)), flush=True)
     return 0
 
 
 def _reload(arguments: Any) -> int:
-    found = _ask(arguments, "reload", None)
+    found = ask_daemon(arguments, "reload", None)
     for what, names in found.items():
         if names:
             print(f"{what}: {', '.join(names)}")
@@ -248,7 +165,7 @@ def _pair_add(arguments: Any) -> int:
     for side in ("left", "right"):
         if _is_path(pair[side]):
             pair[side] = os.path.abspath(os.path.expanduser(pair[side]))
-    _ask(arguments, "pair add", None, name=arguments.name, pair=pair)
+    ask_daemon(arguments, "pair add", None, name=arguments.name, pair=pair)
     return 0
 
 
@@ -259,12 +176,12 @@ def _is_path(word: str) -> bool:
 
 
 def _pair_remove(arguments: Any) -> int:
-    _ask(arguments, "pair remove", None, name=arguments.name)
+    ask_daemon(arguments, "pair remove", None, name=arguments.name)
     return 0
 
 
 def _pair_list(arguments: Any) -> int:
-    found = _ask(arguments, "pair list")
+    found = ask_daemon(arguments, "pair list")
     if arguments.json:
         print(json.dumps(found))
     else:

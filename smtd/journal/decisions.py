@@ -57,8 +57,12 @@ class Decisions:
         }
 
     async def put(self, decisions: Iterable[Decision], void: Iterable[Key] = ()) -> None:
-        """Remember *decisions*, each in place of an older one of its key, and forget those of *void*."""
+        """Remember *decisions*, each in place of an older one of its key, and forget those of *void*.
+
+        The next cycle has something to do then, though neither store has changed.
+        """
         async with self._db.transaction():
+            await self._db.run("DELETE FROM quiet WHERE pair = ?", (self._pair,))
             await self._db.run_many(
                 "DELETE FROM decision WHERE pair = ? AND project = ? AND label = ?",
                 [(self._pair, *key) for key in void],

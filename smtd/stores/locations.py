@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -103,17 +102,6 @@ class Location:
             endings = (".dat", ".dir") if self.kind is Kind.DUMB else ("", "-wal")
             return tuple(Path(f"{self.name}{ending}") for ending in endings)
         return (Path(self.name),)
-
-    @property
-    def file(self) -> str:
-        """What tells the file of the store from another one at its place (empty: nothing does). Blocks."""
-        if not self.files:
-            return ""
-        try:
-            found = os.stat(self.files[0])
-        except OSError:
-            return ""
-        return f"{found.st_dev}:{found.st_ino}"
 
     def __str__(self) -> str:
         return self.name

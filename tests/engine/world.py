@@ -173,6 +173,11 @@ class World:
         with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db:
             return db.execute(query).fetchall()
 
+    def change_journal(self, statement: str) -> int:
+        """Change the journal file behind smtd's back; return how many rows that changed."""
+        with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db, db:
+            return db.execute(statement).rowcount
+
     def knowledge(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return all that the journal knows."""
         tables = ("pair", "agreed", "ancestor", "intent", "cycle", "history", "written", "quiet", "decision")

@@ -1,0 +1,100 @@
+"""Ask the daemon for `smtd-ctl`, and print what it answers. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from smtd.cli.socket import socket_path
+from smtd.cli.table import progress
+from smtd.control.client import ask
+from smtd.errors import SmtdError
+
+#: Seconds that an answer may take which needs no store.
+PATIENCE = 10.0
+
+_PAIR_HELP = {"*": "a pair, or a glob [default: all]", "+": "a pair, or a glob; '*' is all", "1": "a pair"}
+
+Result = dict[str, Any]
+
+
+def add_verb(
+    verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = "", json: bool = False
+) -> argparse.ArgumentParser:
+    """Add the verb *name*, which *do* carries out, and return its parser; *pairs*: as nargs, or "1"."""
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
+    verb.set_defaults(do=do)
+    if pairs == "1":
+        verb.add_argument("pair", metavar="PAIR", help=_PAIR_HELP[pairs])
+    elif pairs:
+        verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help=_PAIR_HELP[pairs])
+    if json:
+        verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    return verb
+
+
+def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:
+    """Return the result of one request. Raises what the daemon answers as an error."""
+    for answer in ask(socket_path(arguments.socket), {"verb": verb, **more}, patience):
+        found = result_of(answer)
+        if "progress" not in found:
+            _show_progress([])
+            return found
+        _show_progress(found["progress"])
+    return result_of(None)
+
+
+def _show_progress(pairs: list[Result]) -> None:
+    """Show on one line how the cycles go on, in place of what stood there; nothing for no pairs."""
+    if sys.stderr.isatty():
+        import shutil  # a plain answer needs none of it
+
+        line = "  ".join(f"{pair['pair']}: {progress(pair)}" for pair in pairs)
+        print(
+            f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True
+        )
+
+
+def result_of(answer: dict[str, Any] | None) -> Result:
+    """Return the result in *answer*. Raises the error that it is instead."""
+    if answer is None:
+        answer = {"error": "the daemon ended without an answer", "code": 3}
+    if not answer.get("ok"):
+        error = SmtdError(answer.get("error", "the daemon gives no reason"))
+        error.exit_code = int(answer.get("code", 1))
+        raise error
+    found: Result = answer["result"]
+    return found
+
+
+def print_reports(found: Result, *, planned: bool = False) -> None:
+    """Print what cycles did, or with *planned* would do, and what they left."""
+    for pair in found["pairs"]:
+        for side in ("left", "right"):
+            one = pair[side]
+            counts = [f"{one[name]} {name}" for name in ("created", "updated", "deleted") if one[name]]
+            would = "would be: " if planned and counts else ""
+            print(f"{pair['pair']}: {side} {one['location']}  {would}{', '.join(counts) or 'unchanged'}")
+        for action in pair.get("actions", []) if planned else []:
+            where = "both sides" if action["side"] == "both" else f"the {action['side']}"
+            what = f"{action['action']} {action['project']}/{action['label']} on {where}"
+            print(f"  {what}: {action['reason']}")
+        if planned and pair.get("actions"):
+            print(f"  to run just this: smtd-ctl sync now {pair['pair']} --plan {pair['plan']}")
+        for kind in ("conflict", "held", "failed"):
+            for each in pair["conflicts" if kind == "conflict" else kind]:
+                print(f"{kind}: {each['project']}/{each['label']}: {told(each)}")
+    for error in found["errors"]:
+        print(f"smtd-ctl: pair {error['pair']}: {error['error']}", file=sys.stderr)
+
+
+def told(each: Result) -> str:
+    """Return what is the matter with a record, and what would mend it."""
+    if "fields" in each:
+        fields = ", ".join(each["fields"])
+        return f"both sides changed {fields}; smtd-ctl resolve takes left, right or both"
+    return f"{each['reason']}; {each['next']}" if "reason" in each else str(each["error"])

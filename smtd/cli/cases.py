@@ -1,0 +1,220 @@
+"""`smtd-ctl` about single records: what waits for a person, what was done, and how to decide and undo it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from smtd.cli.asking import Result, add_verb, ask_daemon, print_reports, told
+from smtd.errors import UsageError
+
+#: Lines of a value that are shown of a record, and letters of one line.
+_LINES, _WIDTH = 12, 160
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+
+
+def add_to(verbs: Any) -> None:
+    """Add the verbs about single records to the parser's *verbs*."""
+    add_verb(
+        verbs, "conflicts", _listed("conflicts"), "records that both sides changed", pairs="*", json=True
+    )
+    _add_resolve(verbs)
+    add_verb(verbs, "holds", _listed("holds"), "what waits, and for what", pairs="*", json=True)
+    deletes = verbs.add_parser("deletes", help="decide what becomes of held deletions")
+    what = deletes.add_subparsers(metavar="WHAT", required=True)
+    for name, text in (
+        ("approve", "let held deletions travel"),
+        ("reject", "bring the records back to where they were deleted"),
+    ):
+        verb = add_verb(what, name, _deletes(name), text, pairs="1", json=True)
+        verb.add_argument("labels", metavar="LABEL", nargs="*", help="a label, or a glob [default: all]")
+    _add_record(
+        add_verb(verbs, "explain", _explain, "why a record is as it is on both sides", pairs="1", json=True)
+    )
+    _add_record(add_verb(verbs, "show", _show, "a record field by field", pairs="1", json=True))
+    history = add_verb(verbs, "history", _history, "what smtd wrote", json=True)
+    history.add_argument("pair", metavar="PAIR", nargs="?", help="of this pair only")
+    history.add_argument("--label", metavar="LABEL", help="of this label, or glob, only")
+    history.add_argument("--cycle", metavar="N", type=int, help="of this cycle only")
+    history.add_argument("--limit", metavar="N", type=int, default=100, help="at most so many [default: 100]")
+    history.add_argument("--check", action="store_true", help="prove that the history is whole instead")
+    undo = add_verb(verbs, "undo", _undo, "bring both sides back to before a cycle", json=True)
+    undo.add_argument("cycle", metavar="CYCLE", type=int, help="its number, as smtd-ctl history lists it")
+    undo.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
+    restore = add_verb(verbs, "restore", _restore, "bring a record back as it was", pairs="1", json=True)
+    _add_record(restore)
+    restore.add_argument(
+        "--at", metavar="TIME", required=True, help="a time, such as 2026-11-25T13:00, or an age, such as 2h"
+    )
+
+
+def _add_record(verb: Any) -> None:
+    verb.add_argument("project", metavar="PROJECT")
+    verb.add_argument("label", metavar="LABEL")
+
+
+def _add_resolve(verbs: Any) -> None:
+    resolve = add_verb(verbs, "resolve", _resolve, "decide conflicts", pairs="1", json=True)
+    resolve.add_argument("project", metavar="PROJECT", nargs="?", help="with --all also a glob")
+    resolve.add_argument("label", metavar="LABEL", nargs="?", help="with --all also a glob")
+    resolve.add_argument(
+        "--take",
+        choices=("left", "right", "both"),
+        required=True,
+        help="the record of this side; or both, the right one under another label",
+    )
+    resolve.add_argument("--all", action="store_true", help="all conflicts that PROJECT and LABEL mean")
+
+
+def _listed(what: str) -> Callable[[Any], int]:
+    def do(arguments: Any) -> int:
+        found = ask_daemon(arguments, what, pairs=arguments.pairs)
+        if arguments.json:
+            print(json.dumps(found))
+        else:
+            for each in found[what]:
+                print(f"{each['pair']}: {each['project']}/{each['label']}: {told(each)}")
+        return int(bool(found[what]))
+
+    return do
+
+
+def _resolve(arguments: Any) -> int:
+    if not arguments.all and (arguments.project is None or arguments.label is None):
+        raise UsageError("name a project and a label, or say --all")
+    names = ("pair", "project", "label", "take", "all")
+    return _decided(arguments, "resolve", **{name: getattr(arguments, name) for name in names})
+
+
+def _deletes(what: str) -> Callable[[Any], int]:
+    def do(arguments: Any) -> int:
+        return _decided(arguments, f"deletes {what}", pair=arguments.pair, labels=arguments.labels)
+
+    return do
+
+
+def _decided(arguments: Any, verb: str, **asked: Any) -> int:
+    found = ask_daemon(arguments, verb, None, **asked)
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        print_reports({**found, "errors": []})
+    return 0 if found["ok"] else 1
+
+
+def _explain(arguments: Any) -> int:
+    found = _of_record(arguments, "explain")
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    for side in ("left", "right"):
+        print(f"{side:<7} {found[side] or 'nothing'}")
+    agreed = found["agreed"]
+    if agreed is None:
+        print("agreed  never, as far as smtd knows")
+    else:
+        same = agreed["left"] == agreed["right"]
+        what = agreed["left"] if same else f"{agreed['left']} on the left, {agreed['right']} on the right"
+        print(f"agreed  {what}, at {agreed['at'] or 'a time that is not known'}")
+    print(f"now     {found['rule']}\nnext    {found['next']}")
+    for past in found["history"]:
+        print(
+            f"cycle {past['cycle']}  {past['at']}  {past['action']} on the {past['side']}: {past['reason']}"
+        )
+    return 0
+
+
+def _show(arguments: Any) -> int:
+    found = _of_record(arguments, "show")
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    for field, values in found["fields"].items():
+        if field not in found["differing"] and len({json.dumps(value) for value in values.values()}) == 1:
+            _print_value(field, values["left"])
+            continue
+        for name, value in values.items():
+            _print_value(f"{field} ({name})", value)
+    if found["differing"]:
+        print(f"the sides differ in {', '.join(found['differing'])}")
+    return 0
+
+
+def _print_value(name: str, value: Any) -> None:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    lines = [line[:_WIDTH] for line in text.splitlines()] or [""]
+    shown = lines if len(lines) <= _LINES else [*lines[:_LINES], f"… {len(lines) - _LINES} lines more"]
+    print(f"{name}: " + "\n    ".join(shown))
+
+
+def _of_record(arguments: Any, verb: str, **more: Any) -> Result:
+    names = {name: getattr(arguments, name) for name in ("pair", "project", "label")}
+    return ask_daemon(arguments, verb, None, **names, **more)
+
+
+def _history(arguments: Any) -> int:
+    if arguments.check:
+        return _check(arguments)
+    names = ("pair", "label", "cycle", "limit")
+    found = ask_daemon(arguments, "history", **{name: getattr(arguments, name) for name in names})
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    for each in found["history"]:
+        what = f"{each['action']} {each['project']}/{each['label']} on the {each['side']}"
+        print(f"cycle {each['cycle']}  {each['at']}  {each['pair']}: {what}: {each['reason']}")
+    return 0
+
+
+def _check(arguments: Any) -> int:
+    found = ask_daemon(arguments, "history check", None)
+    if arguments.json:
+        print(json.dumps({"ok": True, **found}))
+    else:
+        print(f"{found['entries']:,} entries, whole; the last seal is {found['head'][:16]}")
+    return 0
+
+
+def _undo(arguments: Any) -> int:
+    found = ask_daemon(arguments, "undo", None, cycle=arguments.cycle, dry_run=arguments.dry_run)
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        would = "would " if arguments.dry_run else ""
+        for step in found["done"]:
+            what = f"{step['action']} {step['project']}/{step['label']} on the {step['side']}"
+            print(f"{found['pair']}: {would}{what}")
+        for each in found["refused"]:
+            what = f"{each['project']}/{each['label']} on the {each['side']}: {each['error']}"
+            print(f"smtd-ctl: not undone: {what}", file=sys.stderr)
+    return int(bool(found["refused"]))
+
+
+def _restore(arguments: Any) -> int:
+    found = _of_record(arguments, "restore", at=_moment(arguments.at))
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        for side in ("left", "right"):
+            done = [f"{found[side][name]} {name}" for name in ("created", "updated") if found[side][name]]
+            print(f"{side:<6} {found[side]['location']}  {', '.join(done) or 'unchanged'}")
+        for each in found["failed"]:
+            print(f"smtd-ctl: {each['project']}/{each['label']}: {each['error']}", file=sys.stderr)
+    return int(bool(found["failed"]))
+
+
+def _moment(text: str) -> str:
+    """Return a time in UTC, given one in the clock of this machine or an age such as 90m."""
+    from datetime import datetime, timezone
+
+    if age := re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|d)", text):
+        seconds = float(age[1]) * _UNITS[age[2]]
+        return datetime.fromtimestamp(time.time() - seconds, timezone.utc).isoformat()
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc).isoformat()
+    except ValueError as exc:
+        raise UsageError(f"{text} is no time such as 2026-11-25T13:00, and no age such as 2h") from exc

@@ -1,0 +1,221 @@
+"""What a person decides of conflicts and held deletions is done by the next cycle, once, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.engine.choose import Wish, choose
+from smtd.engine.pair import Policy
+from smtd.engine.report import PairReport
+from smtd.errors import UsageError
+from smtd.journal.decisions import Choice
+from smtd.journal.journal import open_journal
+from smtd.merge.decide import Conflicts, Mode
+from smtd.merge.sides import SIDES, Side
+from smtd.records.record import Key
+from tests.build import MOMENT, PROJECT, change, key, record, tagged
+from tests.engine.world import World, counts, holding, on, second_cycle_does_nothing, written
+
+A = record("a")
+#: Two experiments under one label.
+ONE, OTHER = change(A, version="1111"), change(A, version="2222")
+MANY = [record(f"run-{number:02}") for number in range(30)]
+GONE = [each.label for each in MANY[:25]]
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+async def decided(world: World, wish: Wish, **policy) -> list[Key]:
+    """Write down a decision, as the keeper does before a cycle."""
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        return await choose(world.pair(known, Policy(**policy)), wish)
+
+
+async def after(world: World, wish: Wish, **policy) -> PairReport:
+    """Decide, and run the cycle that does it."""
+    await decided(world, wish, **policy)
+    return await world.cycle(**policy)
+
+
+@pytest.fixture
+async def conflict(tmp_path) -> World:
+    """Two stores with different experiments under one label."""
+    world = World(tmp_path)
+    world.left.put(PROJECT, ONE)
+    world.right.put(PROJECT, OTHER)
+    assert len((await world.cycle()).conflicts) == 1
+    return world
+
+
+@pytest.fixture
+async def emptied(tmp_path) -> World:
+    """Two stores, of which the left one lost more than a person is likely to delete."""
+    world = await World(tmp_path).synced(*MANY)
+    for label in GONE:
+        world.left.remove(PROJECT, label)
+    assert len((await world.cycle()).held) == 25
+    return world
+
+
+@both_sides
+async def test_one_side_is_taken(conflict, side):
+    """Its record goes to the other side; the one that it takes the place of is in the history."""
+    chosen = {Side.LEFT: ONE, Side.RIGHT: OTHER}
+    choice = Choice.LEFT if side is Side.LEFT else Choice.RIGHT
+
+    report = await after(conflict, Wish(choice))
+
+    assert (report.ok, report.in_sync, counts(report)) == (True, 1, on(side.other, updated=1))
+    assert conflict.contents[Side.LEFT] == conflict.contents[Side.RIGHT] == holding(chosen[side])
+    assert [row[:3] for row in conflict.history()] == [(side.other.value, "a", "update")]
+    assert await second_cycle_does_nothing(conflict)
+
+
+async def test_both_are_kept_the_right_one_under_another_label(conflict):
+    """Each side has both then; the other label is free on both sides, and is remembered."""
+    conflict.left.put(PROJECT, record("a-2"))
+    conflict.right.put(PROJECT, record("a-2"))
+    await conflict.cycle()
+
+    report = await after(conflict, Wish(Choice.BOTH))
+
+    assert (report.ok, report.in_sync) == (True, 3)
+    expected = holding(ONE, record("a-2"), change(OTHER, label="a-3"))
+    assert conflict.contents[Side.LEFT] == conflict.contents[Side.RIGHT] == expected
+    assert conflict.left.records[key("a-3")].label == "a-3"
+    assert ("a person kept it beside a",) in conflict.journal("SELECT reason FROM history")
+    assert await second_cycle_does_nothing(conflict)
+
+
+async def test_decision_is_void_once_a_side_has_moved_on(conflict):
+    """A person decided of two records; of another one, nobody has decided."""
+    await decided(conflict, Wish(Choice.LEFT))
+    conflict.right.put(PROJECT, change(OTHER, version="3333"))
+
+    report = await conflict.cycle()
+
+    assert (len(report.conflicts), counts(report)) == (1, written())
+    assert conflict.journal("SELECT * FROM decision") == []
+
+
+async def test_only_what_is_meant_is_decided(tmp_path):
+    """By label, by glob, by project; what nobody waits for is an error that says where to look."""
+    world = World(tmp_path)
+    for label in ("a", "ab", "b"):
+        world.left.put(PROJECT, change(ONE, label=label))
+        world.right.put(PROJECT, change(OTHER, label=label))
+    await world.cycle()
+
+    assert await decided(world, Wish(Choice.LEFT, PROJECT, ("[a]",))) == [key("a")]
+    assert sorted(await decided(world, Wish(Choice.LEFT, labels=("a*",)))) == [key("ab")]
+    with pytest.raises(UsageError, match="no conflict waits there; smtd-ctl conflicts lists those that do"):
+        await decided(world, Wish(Choice.LEFT, "Other"))
+    with pytest.raises(UsageError, match="no deletion is held there; smtd-ctl holds lists"):
+        await decided(world, Wish(Choice.APPROVE))
+    report = await world.cycle()
+    assert [each.label for each in report.conflicts] == ["b"]
+    assert report.right.updated == 2
+
+
+async def test_wish_of_a_pair_that_is_known_the_other_way_round(conflict):
+    """Whoever says left means what they call left."""
+    assert Wish(Choice.LEFT).flipped == Wish(Choice.RIGHT)
+    assert Wish(Choice.BOTH, "p", ("l",)).flipped == Wish(Choice.BOTH, "p", ("l",))
+
+
+async def test_decision_does_not_write_to_the_source_of_a_one_way_pair(conflict):
+    """It waits, with the reason."""
+    report = await after(conflict, Wish(Choice.RIGHT), mode=Mode.LEFT_TO_RIGHT)
+
+    (held,) = report.held
+    assert (held.kind, counts(report)) == ("decided", written())
+    assert "would write to the left store, which is the source of a one-way pair" in held.reason
+    again = await after(conflict, Wish(Choice.LEFT), mode=Mode.LEFT_TO_RIGHT)
+    assert (again.ok, again.right.updated) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "winner"),
+    [(Conflicts.LEFT, ONE), (Conflicts.RIGHT, OTHER), (Conflicts.NEWEST, OTHER)],
+)
+async def test_rule_decides_alone_and_the_loser_is_in_the_history(tmp_path, rule, winner):
+    """Nobody is asked; what was overwritten can be brought back."""
+    later = change(OTHER, timestamp=MOMENT.replace(year=2025))
+    winner = later if winner is OTHER else winner
+    world = World(tmp_path)
+    world.left.put(PROJECT, ONE)
+    world.right.put(PROJECT, later)
+
+    report = await world.cycle(conflicts=rule)
+
+    assert (report.ok, report.in_sync) == (True, 1)
+    assert world.contents.left == world.contents.right == holding(winner)
+    assert len(world.history()) == 1
+
+
+async def test_newest_of_one_run_is_not_known(conflict):
+    """Sumatra notes no time of an edit: a person is asked."""
+    assert len((await conflict.cycle(conflicts=Conflicts.NEWEST)).conflicts) == 1
+
+
+async def test_rule_does_not_write_to_the_source_of_a_one_way_pair(conflict):
+    """A rule is no reason to."""
+    report = await conflict.cycle(conflicts=Conflicts.RIGHT, mode=Mode.LEFT_TO_RIGHT)
+
+    assert (len(report.conflicts), counts(report)) == (1, written())
+
+
+async def test_approved_deletions_travel(emptied):
+    """Those that were approved, and no other."""
+    report = await after(emptied, Wish(Choice.APPROVE, labels=("run-00", "run-01")))
+
+    assert (counts(report), len(report.held)) == (on(Side.RIGHT, deleted=2), 23)
+    assert len((await emptied.cycle()).held) == 23
+    report = await after(emptied, Wish(Choice.APPROVE))
+    assert (report.ok, counts(report)) == (True, on(Side.RIGHT, deleted=23))
+    assert len(emptied.right.records) == 5
+
+
+async def test_rejected_deletions_bring_the_records_back(emptied):
+    """To the side that lost them."""
+    report = await after(emptied, Wish(Choice.REJECT))
+
+    assert (report.ok, report.in_sync, counts(report)) == (True, 30, on(Side.LEFT, created=25))
+    assert emptied.contents.left == holding(*MANY)
+    assert await second_cycle_does_nothing(emptied)
+
+
+async def test_held_deletions_stay_held_however_the_store_grows(emptied):
+    """A share that shrinks because others work on is no approval."""
+    for number in range(300):
+        emptied.left.put(PROJECT, record(f"new-{number}"))
+
+    report = await emptied.cycle()
+
+    assert (len(report.held), report.right.created, report.right.deleted) == (25, 300, 0)
+    assert len(emptied.right.records) == 330
+
+
+async def test_held_deletion_of_a_record_that_is_edited_is_void(emptied):
+    """A change wins over an absence."""
+    emptied.right.put(PROJECT, tagged(MANY[0], "kept"))
+
+    report = await emptied.cycle()
+
+    assert (len(report.held), counts(report)) == (24, on(Side.LEFT, created=1))
+
+
+async def test_plan_is_run_only_as_it_was_looked_at(conflict):
+    """A plan has an identity, which another one has not."""
+    conflict.left.put(PROJECT, record("new"))
+    plan = await conflict.cycle(dry_run=True)
+    again = await conflict.cycle(dry_run=True)
+
+    assert plan.plan == again.plan
+    assert [(each.action, each.label, each.side, each.reason) for each in plan.actions] == [
+        ("create", "new", "right", "new on the left")
+    ]
+    conflict.left.put(PROJECT, record("newer"))
+    assert (await conflict.cycle(dry_run=True)).plan != plan.plan

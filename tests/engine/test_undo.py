@@ -1,0 +1,256 @@
+"""A cycle is undone on both sides, and one record brought back as it was, with every field."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from smtd.engine.explain import explain, show
+from smtd.engine.pair import Policy
+from smtd.engine.undo import restore, undo
+from smtd.errors import JournalError, UsageError
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both, Side
+from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
+from tests.engine.world import UnlockedStore, World, counts, holding, on, second_cycle_does_nothing, written
+
+A, B, C, D = (full(label) for label in "abcd")
+
+
+async def on_pair(world, work, *words, **more):
+    """Do *work* on the pair of *world*, as the keeper does."""
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        return await work(world.pair(known, Policy()), *words, **more)
+
+
+def last_cycle(world):
+    """Return the number of the last cycle that wrote."""
+    ((number,),) = world.journal("SELECT max(cycle) FROM history")
+    return number
+
+
+@pytest.fixture(params=["locked", "unlocked"])
+async def world(request, tmp_path):
+    """Two stores in sync; then a creation, an edit and a deletion on each side, and a merge."""
+    stores = {"unlocked": (UnlockedStore("left"), UnlockedStore("right")), "locked": ()}[request.param]
+    made = await World(tmp_path, *stores).synced(A, B, C, D, full("e"))
+    made.left.put(PROJECT, tagged(A, "edited"))
+    made.right.put(PROJECT, change(B, outcome="edited"))
+    made.left.remove(PROJECT, "c")
+    made.right.remove(PROJECT, "d")
+    made.left.put(PROJECT, commented(full("e"), "left"))
+    made.right.put(PROJECT, commented(full("e"), "right"))
+    made.left.put(PROJECT, full("new left"))
+    made.right.put(PROJECT, full("new right"))
+    return made
+
+
+async def test_cycle_is_undone_on_both_sides(world):
+    """Both stores hold what they held before it, whole; and it stays so."""
+    before = world.contents, dict(world.left.records), dict(world.right.records)
+    assert (await world.cycle()).ok
+    assert world.contents.left == world.contents.right
+
+    result = await on_pair(world, undo, last_cycle(world))
+
+    assert result.refused == []
+    assert sorted((step.label, step.side, step.action) for step in result.done) == [
+        ("a", "right", "update"),
+        ("b", "left", "update"),
+        ("c", "right", "create"),
+        ("d", "left", "create"),
+        ("e", "left", "update"),
+        ("e", "right", "update"),
+        ("new left", "right", "delete"),
+        ("new right", "left", "delete"),
+    ]
+    assert (world.contents, world.left.records, world.right.records) == before
+    report = await world.cycle()
+    assert (counts(report), {held.kind for held in report.held}, len(report.held)) == (
+        written(),
+        {"undone"},
+        7,
+    )
+    assert await second_cycle_does_nothing(world)
+
+
+async def test_undo_is_undone_like_any_cycle(world):
+    """What it overwrote is in the history, too."""
+    await world.cycle()
+    after = world.contents
+    await on_pair(world, undo, last_cycle(world))
+
+    result = await on_pair(world, undo, last_cycle(world))
+
+    assert result.refused == []
+    assert world.contents == after
+
+
+async def test_keys_that_moved_on_are_refused_whole_and_the_rest_is_undone(world):
+    """What a person wrote since is not overwritten."""
+    await world.cycle()
+    world.left.put(PROJECT, tagged(world.left.records[key("e")], "later"))
+    world.right.put(PROJECT, tagged(world.right.records[key("a")], "later"))
+    kept = {label: world.right.records[key(label)] for label in ("a", "e")}
+
+    result = await on_pair(world, undo, last_cycle(world))
+
+    assert [(each.label, each.side) for each in result.refused] == [("a", "right"), ("e", "left")]
+    assert "it has changed since" in result.refused[0].error
+    assert {label: world.right.records[key(label)] for label in ("a", "e")} == kept
+    assert key("new left") not in world.right.records
+
+
+async def test_dry_undo_tells_and_does_nothing(world):
+    """The same list, and not a byte."""
+    await world.cycle()
+    before = world.contents, world.knowledge()
+
+    told = await on_pair(world, undo, last_cycle(world), dry_run=True)
+
+    assert (world.contents, world.knowledge()) == before
+    done = await on_pair(world, undo, last_cycle(world))
+    assert told == done
+
+
+async def test_edit_of_an_undone_record_travels_again(world):
+    """What was undone rests until somebody touches it."""
+    await world.cycle()
+    await on_pair(world, undo, last_cycle(world))
+    world.left.put(PROJECT, tagged(A, "edited", "again"))
+
+    report = await world.cycle()
+
+    assert counts(report) == on(Side.RIGHT, updated=1)
+    assert world.right.records[key("a")].tags == tagged(A, "edited", "again").tags
+
+
+async def test_cycle_that_wrote_nothing_cannot_be_undone(world):
+    """Nor one of another pair, nor one that never was."""
+    with pytest.raises(UsageError, match="cycle 4711 of this pair wrote nothing; smtd-ctl history lists"):
+        await on_pair(world, undo, 4711)
+
+
+async def test_record_is_restored_as_it_was_at_a_time(tmp_path):
+    """Deleted or edited since, it comes back to both sides; and what was there is in the history."""
+    world = await World(tmp_path).synced(A, B)
+    then = datetime.now(timezone.utc)
+    world.left.put(PROJECT, change(A, outcome="spoilt"))
+    world.right.remove(PROJECT, "b")
+    await world.cycle()
+
+    for label in ("a", "b"):
+        report = await on_pair(world, restore, key(label), then)
+        assert report.failed == []
+
+    assert world.contents == Both(holding(A, B), holding(A, B))
+    assert counts(await world.cycle()) == written()
+    with pytest.raises(UsageError, match="MyProject/a is as it was at"):
+        await on_pair(world, restore, key("a"), then)
+    with pytest.raises(UsageError, match="smtd knows of no MyProject/a at"):
+        await on_pair(world, restore, key("a"), then - timedelta(days=1))
+
+
+async def test_history_is_proven_whole(world):
+    """A change of any sealed column, a row too many or too few: each shows."""
+    await world.cycle()
+
+    async def check(pair):
+        return await pair.journal.history.check()
+
+    seal = await on_pair(world, check)
+    assert seal.entries == len(world.journal("SELECT id FROM history"))
+    for number, tampering in enumerate(
+        (
+            "UPDATE history SET reason = 'another' WHERE id = 3",
+            "UPDATE history SET record = NULL WHERE action = 'update'",
+            "DELETE FROM history WHERE id = 4",
+            "INSERT INTO history SELECT id + 100, cycle, at, side, project, label, action, reason, record,"
+            " before, after, landed FROM history WHERE id = 1",
+            "UPDATE seal SET hash = x'00' WHERE last > 0",
+        )
+    ):
+        other = world.fork(world.directory / f"tampered {number}")
+        assert other.change_journal(tampering) > 0
+        with pytest.raises(JournalError, match="the history is not as it was written"):
+            await on_pair(other, check)
+
+
+async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
+    """By age or by size, whole batches go; the seal of the last one remains."""
+    await world.cycle()
+    world.change_journal("UPDATE history SET at = '2020-01-01' WHERE id <= 5")
+
+    async def prune(pair, **limits):
+        return await pair.journal.history.prune(**limits)
+
+    async def check(pair):
+        return await pair.journal.history.check()
+
+    assert await on_pair(world, prune, age=timedelta(days=365), size=10**9) == 5
+    assert (await on_pair(world, check)).entries == len(world.journal("SELECT id FROM history"))
+    assert await on_pair(world, prune, age=timedelta(days=365), size=0) > 0
+    assert world.journal("SELECT id FROM history WHERE record IS NOT NULL") == []
+    assert (await on_pair(world, check)).entries == len(world.journal("SELECT id FROM history"))
+
+
+@pytest.mark.parametrize(
+    ("label", "rule", "then"),
+    [
+        ("a", "changed on the left", "the next cycle brings it to the right"),
+        ("d", "deleted on the right", "the next cycle deletes it from the left"),
+        ("e", "a change on both sides", "the next cycle writes it to both sides"),
+        ("new right", "new on the right", "the next cycle brings it to the left"),
+        ("kept", "both sides hold the same record, as agreed", "nothing"),
+        ("running", "held: running", "it is carried when its run is over"),
+        ("conflict", "both sides changed version", "smtd-ctl resolve takes left, right or both"),
+    ],
+)
+async def test_explanation_says_which_rule_decides_and_what_follows(world, label, rule, then):
+    """For each state that a record can be in."""
+    world.left.put("Other", record("kept"))
+    await world.cycle(projects=frozenset({"Other"}))
+    world.left.put(PROJECT, record("running", tags=RUNNING, duration=None))
+    for store, version in ((world.left, "1"), (world.right, "2")):
+        store.put(PROJECT, record("conflict", version=version))
+
+    found = await on_pair(world, explain, key(label, "Other" if label == "kept" else PROJECT))
+
+    assert found.rule.startswith(rule)
+    assert found.next.startswith(then)
+
+
+async def test_explanation_tells_what_was_agreed_and_done(world):
+    """With the time, and the last writes of smtd."""
+    await world.cycle()
+
+    found = await on_pair(world, explain, key("a"))
+
+    assert found.left == found.right is not None
+    assert found.agreed is not None
+    assert found.agreed["left"] == found.left
+    assert datetime.fromisoformat(str(found.agreed["at"])).tzinfo is not None
+    assert [(each.side, each.action, each.reason) for each in found.history] == [
+        ("right", "update", "changed on the left"),
+        ("right", "create", "new on the left"),
+    ]
+    with pytest.raises(UsageError, match="neither side has MyProject/nobody, and nothing is known of it"):
+        await on_pair(world, explain, key("nobody"))
+
+
+async def test_record_is_shown_field_by_field(world):
+    """What each side has, what was agreed, and which fields differ."""
+    found = await on_pair(world, show, key("e"))
+
+    assert found.differing == ["outcome"]
+    assert found.fields["outcome"] == {
+        "left": "converged\nleft",
+        "right": "converged\nright",
+        "agreed": "converged",
+    }
+    with pytest.raises(UsageError, match="neither side has MyProject/nobody"):
+        await on_pair(world, show, key("nobody"))
