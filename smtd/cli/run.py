@@ -19,6 +19,8 @@ from smtd.daemon.service import run
 from smtd.notify import Notifier
 from smtd.stores.locations import Location
 
+log = logging.getLogger("smtd")
+
 #: What systemd reads at the start of a line as its priority (sd-daemon(3)).
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 
@@ -36,7 +38,11 @@ def main(config: Path | None, socket: str | None) -> int:
 
     def load() -> Config:
         passwords.forget()
-        return configuration(config)
+        fresh = configuration(config)
+        log.setLevel(fresh.daemon.log_level.upper())
+        if fresh.daemon.state_dir != found.daemon.state_dir:
+            log.warning("state_dir has changed, and is used after a restart")
+        return fresh
 
     def locate(word: str, config: Config) -> Location:
         return located(word, config, None, may_be_new=True, passwords=passwords)
@@ -63,4 +69,4 @@ def _log(config: Config) -> None:
     )
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
-    logging.getLogger("smtd").setLevel(config.daemon.log_level.upper())
+    log.setLevel(config.daemon.log_level.upper())
