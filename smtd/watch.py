@@ -38,11 +38,19 @@ class Watched:
 
 
 def look(paths: Iterable[Path]) -> Signature:
-    """Return how files look; an empty one looks as if it were not there. Blocks.
+    """Return how files look; one that is empty or out of reach looks as if it were not there. Blocks.
 
     SQLite makes an empty write-ahead log for whoever only reads.
     """
-    return tuple(None if found is None or found[2] == 0 else found for found in signature(paths))
+    return tuple(_look(path) for path in paths)
+
+
+def _look(path: Path) -> tuple[int, ...] | None:
+    try:
+        (found,) = signature([path])
+    except OSError:
+        return None  # its directory is locked, or is none any more: the next cycle says what is wrong
+    return None if found is None or found[2] == 0 else found
 
 
 class Watch:

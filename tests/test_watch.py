@@ -165,3 +165,13 @@ async def test_empty_log_of_a_reader_is_no_change(file: Path) -> None:
     await watch._compare()
 
     assert heard.times == 0
+
+
+def test_file_in_what_is_no_directory_looks_as_if_it_were_not_there(tmp_path: Path) -> None:
+    """A look never fails, whatever has become of the place."""
+    place = tmp_path / "place"
+    place.touch()
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+
+    assert watching.look([place / "records", loop, tmp_path / ("x" * 300)]) == (None, None, None)

@@ -268,6 +268,25 @@ def test_store_that_goes_and_comes_back(daemon: DaemonProcess, left: Path, right
     assert labels(left) == labels(right) == {"run", "meanwhile"}
 
 
+def test_directory_that_becomes_a_file_and_comes_back(tmp_path: Path, left: Path) -> None:
+    """A store that cannot even be looked at is offline, and ends nothing."""
+    place, away = tmp_path / "place", tmp_path / "away"
+    place.mkdir()
+    right = place / "right.sqlite"
+    with daemon_process(tmp_path, pair_of(left, right)) as daemon:
+        first = daemon.wait_event(synced)
+        place.rename(away)
+        place.touch()
+        ill = daemon.wait_event(lambda event: event["event"] in ("offline", "halted"), after=first["id"])
+        put(left, full("meanwhile"))
+        place.unlink()
+        away.rename(place)
+
+        daemon.wait_event(lambda event: event["event"] == "recovered", after=ill["id"])
+
+        assert labels(right) == {"run", "meanwhile"}
+
+
 def test_broken_pair_stops_no_other(tmp_path: Path, left: Path, right: Path) -> None:
     """What a person must mend is told, with the reason, and the others go on."""
     broken = tmp_path / "broken.sqlite"
