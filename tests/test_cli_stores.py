@@ -5,9 +5,10 @@ from __future__ import annotations
 import dbm.dumb
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from smtd.cli.stores import located
+from smtd.cli.stores import Passwords, located
 from smtd.config import Config, Store
 from smtd.errors import UsageError
 from smtd.stores.locations import Access
@@ -55,3 +56,20 @@ def test_timezone_that_nobody_knows_is_refused(shelf: Path, zone: str) -> None:
     """A zone with a slip in its name must not become this machine's."""
     with pytest.raises(UsageError, match="is not a time zone"):
         located(str(shelf), Config(), zone)
+
+
+def test_password_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> None:
+    """A daemon asks for the same password again and again; the command is not run each time."""
+    command = ["sh", "-c", f"echo asked >> {tmp_path / 'log'}; wc -l < {tmp_path / 'log'}"]
+    store = Store("https://lab.example/records/", username="ada", password_command=command)
+    config, passwords = Config(stores={"lab": store}), Passwords()
+
+    def password(config: Config) -> str:
+        told = located("lab", config, None, passwords=passwords).access.password
+        return str(told).strip()
+
+    assert [password(config), password(config)] == ["1", "1"]
+    passwords.forget()
+    assert password(config) == "2"
+    other = msgspec.structs.replace(store, password_command=["echo", "another"])
+    assert password(Config(stores={"lab": other})) == "another"

@@ -16,13 +16,14 @@ class Passwords:
     """Passwords of configured stores, asked for once; `forget` them when one may be another."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, Store], str | None] = {}
+        self._known: dict[str, tuple[Store, str | None]] = {}  # and what was said of the store then
 
     def __call__(self, name: str, store: Store) -> str | None:
         """Return the password of the store *name*. Blocks the first time."""
-        if (name, store) not in self._known:
-            self._known[name, store] = secrets.password(name, store)
-        return self._known[name, store]
+        known = self._known.get(name)
+        if known is None or known[0] != store:
+            known = self._known[name] = store, secrets.password(name, store)
+        return known[1]
 
     def forget(self) -> None:
         """Ask for all again."""
