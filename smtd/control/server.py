@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import anyio
 from anyio import to_thread
-from anyio.abc import SocketAttribute, SocketStream, TaskGroup
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, PATIENCE
 from smtd.errors import DaemonRuns, SmtdError, UsageError
@@ -37,9 +37,15 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
     """
     await to_thread.run_sync(_clear, path)
     listener = await anyio.create_unix_listener(path, mode=0o600)
-    room = anyio.CapacityLimiter(MOST_CLIENTS)
+    room, door = anyio.CapacityLimiter(MOST_CLIENTS), anyio.Semaphore(2 * MOST_CLIENTS)
 
     async def serve(stream: SocketStream) -> None:
+        try:
+            await answer(stream)
+        finally:
+            door.release()
+
+    async def answer(stream: SocketStream) -> None:
         async with stream:
             if room.available_tokens < 1:
                 what = f"{MOST_CLIENTS} clients are served already; end some, such as events --follow"
@@ -52,7 +58,10 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
 
     async def listen() -> None:
         with scope:
-            await listener.serve(serve)
+            async with anyio.create_task_group() as clients:
+                while True:
+                    await door.acquire()  # all others wait outside, where they cost nothing
+                    clients.start_soon(serve, await _accepted(listener))
 
     scope = anyio.CancelScope()
     group.start_soon(listen)
@@ -63,6 +72,16 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
         with anyio.CancelScope(shield=True):
             await listener.aclose()
             await to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+
+
+async def _accepted(listener: SocketListener) -> SocketStream:
+    """Return the next client; while this process has too many files open, wait until some are closed."""
+    while True:
+        try:
+            return await listener.accept()
+        except anyio.BrokenResourceError as exc:
+            log.warning("a client of the control socket has to wait: %s", exc.__cause__)
+            await anyio.sleep(1)
 
 
 def _clear(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -84,6 +85,13 @@ class DaemonProcess:
         """Send a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    def allow_files(self, more: int) -> None:
+        """Let it open only so many *more* files than it has open now."""
+        assert self._process is not None
+        pid = self._process.pid
+        limit = len(list(Path(f"/proc/{pid}/fd").iterdir())) + more
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
 
     def ended(self, within: float = PATIENCE) -> int:
         """Wait for its end; return the exit code."""

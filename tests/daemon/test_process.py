@@ -460,6 +460,23 @@ def test_clients_that_went_away_leave_room_for_others(daemon: DaemonProcess) -> 
     assert "100 clients are served already; end some" in answer.err
 
 
+def test_more_clients_than_it_may_open_files_wait(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """They have to wait; the daemon goes on, and takes others in when they are gone."""
+    first = daemon.wait_event(synced)
+    daemon.allow_files(20)
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+    for each in silent:
+        each.connect(str(daemon.socket))
+    wait_until(lambda: "has to wait" in daemon.log.read_text("utf-8"))
+    for each in silent:
+        each.close()
+
+    assert daemon.ctl("status").code == 0
+    put(left, full("more"))
+    daemon.wait_event(synced, after=first["id"])
+    assert labels(right) == {"run", "more"}
+
+
 def test_client_that_has_ended_its_request_is_answered(daemon: DaemonProcess) -> None:
     """As with `echo '{"verb": "status"}' | nc -N -U control.sock`."""
     with socket.socket(socket.AF_UNIX) as asked:
