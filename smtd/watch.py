@@ -7,7 +7,7 @@ An event is a hint, and only makes us look; what counts is how the files look. W
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +57,10 @@ class Watch:
     """Calls whoever is concerned when watched files look otherwise than they were seen last."""
 
     def __init__(self) -> None:
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[Hashable, Watched] = {}
         self._again = anyio.Event()
 
-    def put(self, name: str, paths: Iterable[Path], changed: Callable[[], None]) -> None:
+    def put(self, name: Hashable, paths: Iterable[Path], changed: Callable[[], None]) -> None:
         """Watch *paths* under *name* from now on, in place of those that it had."""
         files = tuple(paths)
         held = self._watched.get(name)
@@ -68,16 +68,16 @@ class Watch:
             self._watched[name] = Watched(files, changed)
             self._again.set()
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: Hashable) -> None:
         """Watch nothing under *name* any more."""
         if self._watched.pop(name, None) is not None:
             self._again.set()
 
-    async def look(self, name: str) -> Signature:
+    async def look(self, name: Hashable) -> Signature:
         """Return how the files of *name* look now."""
         return await to_thread.run_sync(self._watched[name].look)
 
-    def settle(self, name: str, seen: Signature) -> None:
+    def settle(self, name: Hashable, seen: Signature) -> None:
         """Take it that *seen* is known of *name*: it is called when its files look otherwise."""
         self._watched[name].seen = seen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,10 @@ log = logging.getLogger("smtd")
 
 #: What systemd reads at the start of a line as its priority (sd-daemon(3)).
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+
+
+#: Seconds that an orderly end may take.
+GRACE = 2.0
 
 
 class _SystemdFormatter(logging.Formatter):
@@ -55,9 +60,20 @@ def main(config: Path | None, socket: str | None) -> int:
         locate,
         Notifier(os.environ.get("NOTIFY_SOCKET")),
         int(microseconds) / 1e6 if microseconds.isdigit() else None,
+        _end_at_the_latest,
     )
     anyio.run(partial(run, surroundings))
     return 0
+
+
+def _end_at_the_latest() -> None:
+    """End the process soon, whatever a thread still waits for: a lock, a name server, a command.
+
+    Nothing is lost by that: what a cycle has begun is finished by the next start, as after a crash.
+    """
+    end = threading.Timer(GRACE, os._exit, (0,))
+    end.daemon = True
+    end.start()
 
 
 def _log(config: Config) -> None:

@@ -71,7 +71,8 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
         scope.cancel()
         with anyio.CancelScope(shield=True):
             await listener.aclose()
-            await to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+            limiter = anyio.CapacityLimiter(1)  # all other threads may be waiting for something
+            await to_thread.run_sync(lambda: path.unlink(missing_ok=True), limiter=limiter)
 
 
 async def _accepted(listener: SocketListener) -> SocketStream:

@@ -32,6 +32,8 @@ log = logging.getLogger("smtd")
 #: Seconds between two looks of the daemon at itself, and for which a keeper need not turn: a cycle may
 #: wait for a slow server, and tells of its progress only between batches.
 BEAT, STUCK = 5.0, 900.0
+#: Seconds to wait for a keeper that ends: a lock of another program may hold it up for longer.
+PARTING = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Surroundings:
     """What the daemon is started with.
 
     *load* reads the configuration, *locate* tells where the store of a name or place is (both block, and
-    raise SmtdError); *watchdog* is in seconds, None: nobody watches.
+    raise SmtdError); *watchdog* is in seconds, None: nobody watches. *ending* is called when the end has
+    begun.
     """
 
     state: Path
@@ -48,6 +51,7 @@ class Surroundings:
     locate: Callable[[str, Config], Location]
     notifier: Notifier
     watchdog: float | None = None
+    ending: Callable[[], None] = lambda: None
 
 
 @dataclass(eq=False, slots=True)
@@ -68,6 +72,7 @@ class Daemon:
         self._group = group
         self._watch = Watch()
         self._stopped = anyio.Event()
+        self._hangup = anyio.Event()
         self._changing = anyio.Lock()
         self._config = Config()
         self._added: dict[str, Pair] = {}
@@ -106,6 +111,7 @@ class Daemon:
         await self._follow(settings.of(self._config, self._added))
         self._group.start_soon(self._watch.run)
         self._group.start_soon(self.events.run)
+        self._group.start_soon(self._heed_hangups)
         async with serving(self._surroundings.socket, handler, self._group):
             self.events.add("started", pairs=len(self._kept))
             notifier.ready()
@@ -121,7 +127,9 @@ class Daemon:
 
     def stop(self) -> None:
         """End in an orderly way: what a cycle has begun is finished by the next start."""
-        self._stopped.set()
+        if not self._stopped.is_set():
+            self._stopped.set()
+            self._surroundings.ending()
 
     async def reload(self) -> dict[str, list[str]]:
         """Read the configuration again, and return which pairs began, ended and changed.
@@ -171,10 +179,12 @@ class Daemon:
         """Start, end and replace keepers until there is one for each of *wanted*."""
         held = {name: kept.keeper.settings for name, kept in self._kept.items()}
         ended = [name for name in held if wanted.get(name) != held[name]]
-        for name in ended:
-            self._kept[name].scope.cancel()
-        for name in ended:
-            await self._kept.pop(name).ended.wait()
+        ending = [self._kept.pop(name) for name in ended]  # nobody may ask them any more
+        for kept in ending:
+            kept.scope.cancel()
+        with anyio.move_on_after(PARTING, shield=True):  # shielded: who asked may go away meanwhile
+            for kept in ending:
+                await kept.ended.wait()
         for name, one in wanted.items():
             if name not in self._kept:
                 locate = partial(self._located, one, self._config)
@@ -229,14 +239,21 @@ class Daemon:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             task_status.started()
             async for number in signals:
-                if number != signal.SIGHUP:
+                if number == signal.SIGHUP:
+                    self._hangup.set()
+                else:
                     self.stop()
-                    continue
-                try:
-                    await self.reload()
-                except SmtdError as exc:
-                    log.error("the configuration is used as it was: %s", exc)
-                    self.events.add("not reloaded", problem=str(exc))
+
+    async def _heed_hangups(self) -> None:
+        """Reload when a signal asks for it; several that come meanwhile are one."""
+        while True:
+            await self._hangup.wait()
+            self._hangup = anyio.Event()
+            try:
+                await self.reload()
+            except SmtdError as exc:
+                log.error("the configuration is used as it was: %s", exc)
+                self.events.add("not reloaded", problem=str(exc))
 
     async def _beat(self) -> None:
         """Tell systemd how things are, and feed its watchdog as long as every keeper turns."""

@@ -155,7 +155,7 @@ class Keeper:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._close()
-            self._watch.remove(self.name)
+            self._watch.remove(self)
             for request in (*self._answering, *self._requests):
                 request.give_up()
 
@@ -182,7 +182,7 @@ class Keeper:
             return
         with anyio.move_on_after(self.settings.settle * BURST):
             while True:
-                wait = self.settings.settle - age(await self._watch.look(self.name))
+                wait = self.settings.settle - age(await self._watch.look(self))
                 if not 0 < wait <= self.settings.settle:
                     return
                 await anyio.sleep(wait)
@@ -308,13 +308,13 @@ class Keeper:
         self._locations = locations
         self._status.left.location, self._status.right.location = str(locations.left), str(locations.right)
         files = [file for side in SIDES for file in (*locations[side].files, *locations[side].signposts)]
-        self._watch.put(self.name, files, self.changed)
+        self._watch.put(self, files, self.changed)
 
     async def _ended(self, pair: Pair) -> None:
         """Take the files to be known as they are, unless somebody else wrote to them during the cycle."""
-        seen = await self._watch.look(self.name)
+        seen = await self._watch.look(self)
         again = await to_thread.run_sync(self._locate)
-        self._watch.settle(self.name, seen)
+        self._watch.settle(self, seen)
         if again != self._locations or not await cycle.is_settled(pair):
             self._changed_at = anyio.current_time()
 

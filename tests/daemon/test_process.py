@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -529,6 +533,66 @@ def test_wait_for_a_cycle_ends_when_its_time_is_up(tmp_path: Path, left: Path) -
     assert "there is no result within 1 s; the cycle goes on (smtd-ctl status)" in answer.err
     assert status["state"] in ("starting", "scanning")
     assert (added.code, removed.code) == (0, 0)
+
+
+@contextmanager
+def kept_waiting(daemon: DaemonProcess, path: Path) -> Iterator[None]:
+    """Lock the store at *path* as another program may for hours, with the pair in the middle of a cycle."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        os.utime(path)
+        wait_until(lambda: daemon.status()["next_cycle"] is None)
+        yield
+
+
+@pytest.mark.parametrize("reloading", [False, True])
+def test_lock_of_another_program_keeps_nobody_from_the_end(
+    reloading: bool, daemon: DaemonProcess, left: Path
+) -> None:
+    """Not even while a reload waits for the pair to end."""
+    daemon.wait_event(synced)
+    with kept_waiting(daemon, left):
+        if reloading:
+            daemon.config.write_text(daemon.config.read_text("utf-8") + 'settle = "1s"\n', "utf-8")
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_told("RELOADING=1")
+        daemon.signal(signal.SIGTERM)
+
+        assert daemon.ended(3.0) == 0
+        assert not daemon.socket.exists()
+
+
+def test_lock_of_another_program_holds_no_verb_up(daemon: DaemonProcess, left: Path, tmp_path: Path) -> None:
+    """A pair that has to wait is removed at once, and what it has begun comes to its end by itself."""
+    daemon.ctl("pair", "add", "more", left, tmp_path / "more.sqlite")
+    daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
+    with kept_waiting(daemon, left):
+        began = time.monotonic()
+
+        assert daemon.ctl("pair", "remove", "more").code == 0
+
+        assert time.monotonic() - began < 5
+        assert [pair["pair"] for pair in daemon.ctl("pair", "list", "--json").json["pairs"]] == ["pair"]
+
+
+def test_reload_goes_on_when_who_asked_for_it_went_away(
+    daemon: DaemonProcess, left: Path, right: Path
+) -> None:
+    """No pair is ended without the one that takes its place."""
+    first = daemon.wait_event(synced)
+    daemon.config.write_text(daemon.config.read_text("utf-8") + 'settle = "100ms"\n', "utf-8")
+    with kept_waiting(daemon, left):
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.connect(str(daemon.socket))
+            asked.sendall(b'{"verb": "reload"}\n')
+            wait_until(lambda: not daemon.ctl("status", "--json").json["pairs"])  # it is being ended
+        event = daemon.wait_event(lambda event: event["event"] == "reloaded", after=first["id"])
+    assert event["changed"] == ["pair"]
+    put(left, full("more"))
+
+    daemon.wait_event(synced, after=event["id"])
+
+    assert labels(right) == {"run", "more"}
 
 
 def test_watched_status_is_shown_again_and_again(daemon: DaemonProcess) -> None:
