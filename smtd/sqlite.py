@@ -110,9 +110,11 @@ async def connect(path: str, *, patience: float = 10.0) -> AsyncIterator[Connect
         raise
     finally:
         with CancelScope(shield=True):
-            if db.in_transaction:
-                await db.rollback()
-            await db.close()
+            try:
+                if db.in_transaction:
+                    await db.rollback()
+            finally:
+                await db.close()
 
 
 def script(text: str) -> list[str]:

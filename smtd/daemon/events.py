@@ -51,13 +51,16 @@ class Events:
             await news.wait()
 
     async def save(self) -> None:
-        """Make durable what was told so far. Raises JournalError, and keeps it for the next time."""
+        """Make durable what was told so far; what cannot be, or is cancelled, is kept for the next time.
+
+        Raises JournalError.
+        """
         async with self._saving:
             texts, self._new = self._new, []
             try:
                 if texts:
                     await self._log.add(texts)
-            except JournalError:
+            except BaseException:  # who asked may have gone away while others had the journal
                 self._new = [*texts, *self._new][-KEPT:]
                 raise
 

@@ -290,9 +290,12 @@ class Keeper:
             return await work(pair, flipped)
 
     async def _close(self) -> None:
-        """Close the stores; the next cycle opens them anew."""
+        """Close the stores; the next cycle opens them anew, even if these do not close as they should."""
         self._stores = None
-        await self._opened.aclose()
+        try:
+            await self._opened.aclose()
+        except Exception:
+            log.exception("pair %s: a store cannot be closed", self.name)
 
     def _follow(self, locations: Both[Location]) -> None:
         """Watch the files of *locations*, which may be others than before."""

@@ -168,7 +168,10 @@ async def _prepare(db: Connection, path: Path) -> None:
 @asynccontextmanager
 async def _alone(path: Path, what: str) -> AsyncIterator[None]:
     """Hold a lock that the kernel releases with the process; wait a while for one who has it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise JournalError(f"the state directory {path.parent} cannot be used: {exc.strerror}") from exc
     try:
         deadline = anyio.current_time() + PATIENCE
         while True:

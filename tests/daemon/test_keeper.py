@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,27 @@ async def test_who_waits_when_the_pair_is_stopped_is_told(
     assert asked.done.is_set()
     assert isinstance(asked.outcome, StoreUnreachable)
     assert "the pair was stopped before its cycle ended; ask again" in str(asked.outcome)
+
+
+async def test_store_that_cannot_be_closed_ends_nothing(
+    keeper: Keeper, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error the stores are closed; another error meanwhile is no reason to stop."""
+
+    async def fails(*_args: Any, **_options: Any) -> Any:
+        raise StoreUnreachable("gone")
+
+    def broken() -> Any:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    keeper._opened.callback(broken)
+    with monkeypatch.context() as patched:
+        patched.setattr(pairing, "sync", fails)
+        first = Request()
+        keeper.request(first)
+        await first.done.wait()
+    again = Request()
+    keeper.request(again)
+
+    assert str(first.outcome) == "gone"
+    assert (await report(again)).in_sync == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -316,3 +317,13 @@ async def test_passwords_have_no_place_in_the_journal(tmp_path):
         pass
 
     assert rows(tmp_path, "SELECT left_location, right_location FROM pair") == [("left", "right")]
+
+
+async def test_state_directory_that_is_gone_is_told(tmp_path):
+    """A pair whose lock cannot be made says which directory is the matter."""
+    directory = tmp_path / "state"
+    async with open_journal(directory) as journal:
+        shutil.rmtree(directory)
+        with pytest.raises(JournalError, match=r"state directory .* cannot be used: No such file"):
+            async with journal.pair("left", "right"):
+                pass

@@ -1,0 +1,25 @@
+"""Events, and who follows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+
+from smtd.daemon.events import Events
+from smtd.journal.journal import open_journal
+
+
+async def test_event_is_not_lost_with_the_client_that_would_have_kept_it(tmp_path: Path) -> None:
+    """Who asks for events makes the new ones durable; if it goes away first, others do."""
+    async with open_journal(tmp_path) as journal:
+        events = Events(journal.events)
+        events.add("started")
+        async with journal.events._db.transaction(), anyio.create_task_group() as group:
+            group.start_soon(events.save)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+
+        found = [event["event"] async for event in events.since(0, follow=False)]
+
+    assert found == ["started"]
