@@ -7,6 +7,7 @@ differs there is a different experiment under one label, and no rule may decide.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -164,6 +165,8 @@ def _text(before: str | None, left: str, right: str) -> str:
 
     A text that holds all lines of the other, in order, is the merged one; so a merge that was
     cut short half way can be made again.
+    Stores may be joined by more ways than one, over a third store or by two pairs: what comes to both
+    sides comes in any order, and must neither double a line nor end as a conflict, nor go to and fro.
     """
     if not left or not right:
         return left or right  # a change wins over a deletion
@@ -171,7 +174,7 @@ def _text(before: str | None, left: str, right: str) -> str:
         for longer, shorter in ((left, right), (right, left)):
             if _holds(longer, before) and _holds(before, shorter):  # one added lines, one removed some
                 return "\n".join(_added(longer, "\n".join(_added(before, shorter))))
-        if not (_holds(left, before) and _holds(right, before)):
+        if _without(_lines(before), _lines(left)) or _without(_lines(before), _lines(right)):
             raise _Undecided
     if _holds(left, right):
         return left
@@ -179,9 +182,10 @@ def _text(before: str | None, left: str, right: str) -> str:
         return right
     if before is None:
         raise _Undecided
-    ours, theirs = _added(left, before), _added(right, before)
-    while ours and theirs and ours[0] == theirs[0]:  # both had that already
-        del ours[0], theirs[0]
+    ours, theirs = (_without(_lines(side), _lines(before)) for side in (left, right))
+    more, theirs = _without(ours, theirs), _without(theirs, ours)  # what both have came another way
+    if not more and not theirs:
+        return min(left, right)  # only the order differs: all pairs of these stores choose the same
     return "\n".join([*_lines(left), *theirs])
 
 
@@ -192,6 +196,17 @@ def _lines(text: str) -> list[str]:
 def _holds(text: str, part: str) -> bool:
     rest = iter(_lines(text))
     return all(line in rest for line in _lines(part))
+
+
+def _without(lines: list[str], others: list[str]) -> list[str]:
+    """Return *lines* without those of *others*, each as often as it is there."""
+    counts, rest = Counter(others), []
+    for line in lines:
+        if counts[line]:
+            counts[line] -= 1
+        else:
+            rest.append(line)
+    return rest
 
 
 def _added(text: str, before: str) -> list[str]:

@@ -44,6 +44,11 @@ TEXTS = [
     ("a\nb", "a\nb\nl", "b", "b\nl"),
     ("a\na", "a", "a\na\nr", "a\nr"),
     ("a\nb", "a", "b", None),
+    # What came to both sides over other stores, in another order, is there once; all pairs choose one order.
+    ("old", "old\na\nb", "old\nb\na", "old\na\nb"),
+    ("old", "old\nb\na", "old\na\nb", "old\na\nb"),
+    ("old", "old\na\nl", "old\nr\na", "old\na\nl\nr"),
+    ("a\nb", "b\na\nl", "a\nb\nr", "b\na\nl\nr"),
     # What one side appended only begins like what the other did.
     ("", "run 1", "run 10", "run 1\nrun 10"),
     ("old", "old\nrun 1", "old\nrun 10", "old\nrun 1\nrun 10"),
