@@ -32,6 +32,8 @@ log = logging.getLogger("smtd")
 #: Seconds between two looks of the daemon at itself, and for which a keeper need not turn: a cycle may
 #: wait for a slow server, and tells of its progress only between batches.
 BEAT, STUCK = 5.0, 900.0
+#: Threads for all but the pairs, and for each pair: those that wait for a lock keep no others waiting.
+THREADS, THREADS_OF_PAIR = 40, 4
 #: Seconds to wait for a keeper that ends: a lock of another program may hold it up for longer.
 PARTING = 2.0
 
@@ -153,17 +155,22 @@ class Daemon:
 
     async def add(self, name: str, pair: Pair) -> None:
         """Add a pair, and keep it in the state directory. Raises UsageError if it cannot be one."""
+        self._refuse_known(name)
+        for word in (pair.left, pair.right):
+            if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():
+                raise UsageError(f"there is no store {word}; name a configured one, or a whole path")
+        one = settings.of(self._config, {name: pair})[name]
+        await to_thread.run_sync(self._located, one, self._config)  # may take a while: others may go first
         async with self._changing:
-            if name in self._kept:
-                raise UsageError(f"there is a pair {name} already; name another, or remove it first")
-            for word in (pair.left, pair.right):
-                if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():
-                    raise UsageError(f"there is no store {word}; name a configured one, or a whole path")
+            self._refuse_known(name)
             found = {**self._added, name: pair}
             wanted = settings.of(self._config, found)
-            await to_thread.run_sync(self._located, wanted[name], self._config)
             await self._remember(found)
             await self._follow(wanted)
+
+    def _refuse_known(self, name: str) -> None:
+        if name in self._kept:
+            raise UsageError(f"there is a pair {name} already; name another, or remove it first")
 
     async def remove(self, name: str) -> None:
         """Remove a pair that was added. Raises UsageError for any other."""
@@ -185,6 +192,7 @@ class Daemon:
         with anyio.move_on_after(PARTING, shield=True):  # shielded: who asked may go away meanwhile
             for kept in ending:
                 await kept.ended.wait()
+        to_thread.current_default_thread_limiter().total_tokens = THREADS + THREADS_OF_PAIR * len(wanted)
         for name, one in wanted.items():
             if name not in self._kept:
                 locate = partial(self._located, one, self._config)

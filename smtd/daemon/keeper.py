@@ -147,6 +147,9 @@ class Keeper:
                     continue
                 if not self._answering:
                     await self._settled()
+                    if self._requests or self.paused:
+                        self._wake.set()
+                        continue
                 self.busy, self._touched = True, False
                 try:
                     await self._turn(self._answering)
@@ -177,7 +180,10 @@ class Keeper:
                 return requests
 
     async def _settled(self) -> None:
-        """Wait until the files have been as they are for the settle time, or a burst has lasted too long."""
+        """Wait until the files have been as they are for the settle time, or a burst has lasted too long.
+
+        Whoever asks for a cycle, or for a pause, does not have to wait for that.
+        """
         if self._changed_at is None or self._locations is None:
             return
         with anyio.move_on_after(self.settings.settle * BURST):
@@ -185,7 +191,11 @@ class Keeper:
                 wait = self.settings.settle - age(await self._watch.look(self))
                 if not 0 < wait <= self.settings.settle:
                     return
-                await anyio.sleep(wait)
+                with anyio.move_on_after(wait):
+                    await self._wake.wait()
+                if self._requests or self.paused:
+                    return
+                self._wake = anyio.Event()
 
     async def _turn(self, requests: list[Request]) -> None:
         """Answer plans and other work, and run one cycle if it is time for one or somebody asks."""

@@ -575,6 +575,40 @@ def test_lock_of_another_program_holds_no_verb_up(daemon: DaemonProcess, left: P
         assert [pair["pair"] for pair in daemon.ctl("pair", "list", "--json").json["pairs"]] == ["pair"]
 
 
+def test_pairs_that_wait_for_a_lock_leave_threads_to_others(tmp_path: Path, left: Path) -> None:
+    """However many wait in threads, the daemon starts, and another pair is added and synced meanwhile."""
+    text = f'[stores.left]\nlocation = "{left}"\n'
+    for number in range(45):
+        text += f'[stores.s{number}]\nlocation = "{tmp_path / f"{number}.sqlite"}"\n'
+        text += f'[pairs.p{number}]\nleft = "left"\nright = "s{number}"\n'
+    put(tmp_path / "one.sqlite", full("one"))
+    with closing(sqlite3.connect(left, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        with daemon_process(tmp_path, text) as daemon:
+            daemon.ctl("pair", "add", "more", tmp_path / "one.sqlite", tmp_path / "two.sqlite")
+            daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
+
+            assert time.monotonic() - began < 8
+
+
+def test_who_asks_for_a_cycle_does_not_wait_for_a_burst_to_settle(tmp_path: Path, left: Path) -> None:
+    """Nor does a pause: the burst then waits, too."""
+    right = tmp_path / "right.sqlite"
+    with daemon_process(tmp_path, pair_of(left, right, settle="1h")) as daemon:
+        daemon.wait_event(synced)
+        put(left, full("more"))
+        wait_until(lambda: daemon.status()["lag_seconds"] > 0)
+
+        assert daemon.sync()["in_sync"] == 2
+
+        put(left, full("last"))
+        wait_until(lambda: daemon.status()["lag_seconds"] > 0)
+        assert daemon.ctl("pause", "pair").code == 0
+        wait_until(lambda: daemon.status()["state"] == "paused")
+        assert labels(right) == {"run", "more"}
+
+
 def test_reload_goes_on_when_who_asked_for_it_went_away(
     daemon: DaemonProcess, left: Path, right: Path
 ) -> None:
