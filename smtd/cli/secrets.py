@@ -44,10 +44,10 @@ def password(name: str, store: Store) -> str | None:
 
 def from_netrc(address: str) -> tuple[str, str] | None:
     """Return user and password that ~/.netrc has for the server at *address*, if any. Blocks."""
-    host = urlsplit(address).hostname
     try:
+        host = urlsplit(address).hostname
         found = netrc.netrc().authenticators(host) if host else None
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, ValueError, netrc.NetrcParseError):
         return None
     return (found[0], found[2]) if found and found[0] and found[2] else None
 

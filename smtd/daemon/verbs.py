@@ -170,7 +170,7 @@ class Verbs:
 
     async def _events(self, asked: Asked) -> Answers:
         since = asked.get("since", 0)
-        if not isinstance(since, int):
+        if not isinstance(since, int) or not 0 <= since < 2**63:
             raise UsageError("the number of an event is a whole number")
         async for event in self._daemon.events.since(since, follow=bool(asked.get("follow"))):
             yield event

@@ -136,8 +136,11 @@ def _server(address: str, access: Access) -> Location:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
-    except ValueError as exc:
-        raise UsageError(f"this is no address of a server: {exc}") from None
+    except ValueError:
+        # What Python says of it shows a part, which may be one of a password.
+        raise UsageError(
+            "this is no address of a Sumatra Server; in a password # is written %23, / %2F and @ %40"
+        ) from None
     if not host or parts.query or parts.fragment:
         raise UsageError("this is no address of a Sumatra Server; one looks like https://host/records/")
     if parts.username:
