@@ -58,6 +58,7 @@ def main(config: Path | None, socket: str | None) -> int:
         Path(socket_path(socket)),
         load,
         locate,
+        passwords.forget,
         Notifier(os.environ.get("NOTIFY_SOCKET")),
         int(microseconds) / 1e6 if microseconds.isdigit() else None,
         _end_at_the_latest,

@@ -42,7 +42,8 @@ PARTING = 2.0
 class Surroundings:
     """What the daemon is started with.
 
-    *load* reads the configuration, *locate* tells where the store of a name or place is (both block, and
+    *refused* is called when a store refused us, whose password may be another by now. *load* reads the
+    configuration, *locate* tells where the store of a name or place is (both block, and
     raise SmtdError); *watchdog* is in seconds, None: nobody watches. *ending* is called when the end has
     begun.
     """
@@ -51,6 +52,7 @@ class Surroundings:
     socket: Path
     load: Callable[[], Config]
     locate: Callable[[str, Config], Location]
+    refused: Callable[[], None]
     notifier: Notifier
     watchdog: float | None = None
     ending: Callable[[], None] = lambda: None
@@ -196,7 +198,8 @@ class Daemon:
         for name, one in wanted.items():
             if name not in self._kept:
                 locate = partial(self._located, one, self._config)
-                kept = _Kept(Keeper(one, locate, self._journal, self._watch, self.events))
+                refused = self._surroundings.refused
+                kept = _Kept(Keeper(one, locate, self._journal, self._watch, self.events, refused))
                 self._kept[name] = kept
                 self._group.start_soon(self._keep, kept)
         return {

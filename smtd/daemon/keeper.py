@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,7 +26,7 @@ from smtd.engine import cycle
 from smtd.engine.choose import choose
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, turned
-from smtd.errors import PlanMoved, SmtdError, StoreUnreachable, UsageError
+from smtd.errors import PlanMoved, SmtdError, StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
 from smtd.signature import age
@@ -60,6 +62,7 @@ class Keeper:
         journal: Journal,
         watch: Watch,
         events: Events,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.paused = False
@@ -67,6 +70,7 @@ class Keeper:
         self.turned = anyio.current_time()
         self.busy = False
         self._locate = locate
+        self._refused = refused
         self._journal = journal
         self._watch = watch
         self._events = events
@@ -81,7 +85,7 @@ class Keeper:
         self._stores: Both[Store] | None = None
         self._report: PairReport | None = None
         sides = settings.words.map(lambda word: SideStatus("" if "://" in word else word))
-        self._ill = False
+        self._ill: State | None = None
         mode = settings.policy.mode.value
         self._status = PairStatus(settings.name, "starting", sides.left, sides.right, mode)
 
@@ -376,21 +380,35 @@ class Keeper:
     def _failed(self, exc: SmtdError) -> None:
         self._status.problem = str(exc)
         self._status.pending = 0
+        if isinstance(exc, StoreRefused):
+            self._refused()
+        if self._locations is None:
+            self._watch.put(self, _places(self.settings), self.changed)
         self._rhythm.failed(exc, touched=self._touched)
         self._enter("offline" if isinstance(exc, StoreUnreachable) else "halted")
 
     def _enter(self, state: State) -> None:
-        """Note the state; tell of it when a pair gets well or ill, and of nothing else."""
-        was, self._status.state = self._status.state, state
-        ill = ("offline", "halted")
-        if state in ill and was not in ill:
-            self._ill = True
+        """Note the state; tell of it when a pair gets well or ill, and not again at each try."""
+        self._status.state = state
+        if state in ("offline", "halted") and state != self._ill:
+            self._ill = state
             log.warning("pair %s is %s: %s", self.name, state, self._status.problem)
             self._tell(state, problem=self._status.problem)
         elif state == "idle" and self._ill:
-            self._ill = False
+            self._ill = None
             log.info("pair %s is well again", self.name)
             self._tell("recovered")
 
     def _tell(self, what: str, **facts: object) -> None:
         self._events.add(what, pair=self.name, **facts)
+
+
+def _places(settings: PairSettings) -> Iterator[Path]:
+    """Yield where the stores of a pair may come to be, as far as words tell before anything is there."""
+    for side in SIDES:
+        store = settings.stores[side]
+        word = settings.words[side] if store is None else store.location
+        if "://" not in word:
+            path = Path(os.path.expanduser(word))
+            yield from (path, path / "project", path / ".smt" / "project")
+            yield from (path.with_name(f"{path.name}{ending}") for ending in (".dat", ".db"))

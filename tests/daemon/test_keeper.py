@@ -135,3 +135,33 @@ async def test_store_that_cannot_be_closed_ends_nothing(
 
     assert str(first.outcome) == "gone"
     assert (await report(again)).in_sync == 1
+
+
+async def test_illness_is_told_once_and_not_at_every_try(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is tried again meanwhile, and however far each try gets."""
+    sync, tries = pairing.sync, []
+    away = True
+
+    async def failing(*args: Any, progress: Any, **options: Any) -> Any:
+        tries.append(away)
+        progress("scanning", 0, 0)
+        if away:
+            raise StoreUnreachable("it is away")
+        return await sync(*args, progress=progress, **options)
+
+    monkeypatch.setattr(pairing, "sync", failing)
+    for _ in range(3):
+        asked = Request()
+        keeper.request(asked)
+        await asked.done.wait()
+        assert isinstance(asked.outcome, StoreUnreachable)
+    away = False
+    asked = Request()
+    keeper.request(asked)
+    await report(asked)
+
+    told = [event["event"] async for event in keeper._events.since(0, follow=False)]
+    assert tries[:3] == [True, True, True]
+    assert told.count("offline") == told.count("recovered") == 1

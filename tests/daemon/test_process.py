@@ -659,3 +659,20 @@ print(*sorted(set({heavy}) & set(sys.modules)))
     *table, imported = asked.stdout.split("\n")[:-1]
     assert table[0].startswith("pair ")
     assert imported == ""
+
+
+def test_store_that_is_not_there_at_the_start_is_noticed_when_it_comes(
+    tmp_path: Path, left: Path, right: Path
+) -> None:
+    """As with a disk that is mounted later: its place is watched before anything is there."""
+    away = tmp_path / "away"
+    left.rename(away)
+    with daemon_process(tmp_path, pair_of(tmp_path / "mnt" / "left.sqlite", right)) as daemon:
+        offline = daemon.wait_event(lambda event: event["event"] == "offline")
+        (tmp_path / "mnt").mkdir()
+        away.rename(tmp_path / "mnt" / "left.sqlite")
+        recovered = daemon.wait_event(lambda event: event["event"] == "recovered", after=offline["id"])
+
+    assert labels(right) == {"run"}
+    passed = datetime.fromisoformat(recovered["at"]) - datetime.fromisoformat(offline["at"])
+    assert passed.total_seconds() < 30

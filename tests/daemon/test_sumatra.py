@@ -99,7 +99,8 @@ def test_a_working_day_is_mirrored_to_a_file_and_to_a_server(
         )
         status = daemon.ctl("status", "--json").json
 
-    assert [pair["state"] for pair in status["pairs"]] == ["idle", "idle"]
+    # The one with the server is asking it again and again.
+    assert {pair["state"] for pair in status["pairs"]} <= {"idle", "scanning"}
     records = project.records()
     assert sorted(records) == ["one", "two"]
     assert records["one"]["outcome"] == "as expected"
@@ -197,3 +198,21 @@ def test_sumatra_saves_while_the_daemon_writes_to_the_same_file(
     outcomes = {label: record["outcome"] for label, record in project.records().items()}
     assert f"edit {edits}" in outcomes.values()
     assert len(outcomes) == 80
+
+
+def test_password_that_was_put_right_is_used_without_a_reload(
+    project: SumatraProject, server: SumatraServer, tmp_path: Path
+) -> None:
+    """A server that refused us may be asked with another one at the next try."""
+    server.make_project("MyProject")
+    text = configuration(project, tmp_path, server)
+    secret = tmp_path / "password"
+    secret.write_text("mistaken", "utf-8")
+    with daemon_process(tmp_path, text) as daemon:
+        halted = daemon.wait_event(lambda event: event["event"] == "halted" and event["pair"] == "lab")
+        assert "asks for another name or password" in halted["problem"]
+        secret.write_text(PASSWORD, "utf-8")
+
+        daemon.wait_event(partial(recovered, "lab"), after=halted["id"])
+
+        assert "mistaken" not in daemon.log.read_text("utf-8") + json.dumps(daemon.events())
