@@ -64,7 +64,7 @@ async def opened(
     Raises StoreUnreachable if a store is missing that was synced before.
     """
     left, right = locations.left.identity, locations.right.identity
-    flipped = not await journal.knows(left, right) and await journal.knows(right, left)
+    flipped = await journal.knows_turned(left, right)
     if flipped:
         locations, stores, policy = locations.swapped, stores.swapped, policy.flipped
     async with _known_pair(journal, name, locations, stores, policy) as pair:

@@ -57,11 +57,28 @@ class Journal:
         self.history = History(db)
 
     async def knows(self, left: str, right: str) -> bool:
-        """Say whether the pair of these locations, in this order, has been synced before."""
+        """Say whether the pair of these locations, in this order, is in the journal."""
         found = await self._db.value(
             "SELECT 1 FROM pair WHERE left_location = ? AND right_location = ?", (left, right)
         )
         return found is not None
+
+    async def knows_turned(self, left: str, right: str) -> bool:
+        """Say whether the pair of these locations is known in the other order; it is known afterwards.
+
+        Two who ask at once, each in an order of its own, agree on one.
+        """
+        async with self._db.transaction():
+            if await self.knows(left, right) or not await self.knows(right, left):
+                await self._add(left, right)
+                return False
+        return True
+
+    async def _add(self, left: str, right: str) -> None:
+        await self._db.run(
+            "INSERT OR IGNORE INTO pair (left_location, right_location, canonical_version) VALUES (?, ?, ?)",
+            (left, right, canonical.VERSION),
+        )
 
     async def pairs(self) -> dict[int, tuple[str, str]]:
         """Return the locations of both sides of every pair, by its number."""
@@ -76,11 +93,7 @@ class Journal:
         adopted anew. Raises JournalError if another process has the pair.
         """
         async with self._db.transaction():
-            await self._db.run(
-                "INSERT OR IGNORE INTO pair (left_location, right_location, canonical_version)"
-                " VALUES (?, ?, ?)",
-                (left, right, canonical.VERSION),
-            )
+            await self._add(left, right)
             ((number, version),) = await self._db.fetch(
                 "SELECT id, canonical_version FROM pair WHERE left_location = ? AND right_location = ?",
                 (left, right),

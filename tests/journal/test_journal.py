@@ -119,6 +119,26 @@ async def test_journal_knows_the_pairs_that_agreed(tmp_path):
         assert not await journal.knows("left", "left")
 
 
+async def test_two_who_name_a_pair_in_either_order_agree_on_one(tmp_path):
+    """Whoever comes first; both at once, too."""
+    found = {}
+
+    async def ask(journal, left, right):
+        found[left] = await journal.knows_turned(left, right)
+
+    async with open_journal(tmp_path) as journal, anyio.create_task_group() as group:
+        group.start_soon(ask, journal, "a", "b")
+        group.start_soon(ask, journal, "b", "a")
+
+    assert sorted(found.values()) == [False, True]
+    async with open_journal(tmp_path) as journal:
+        assert len(await journal.pairs()) == 1
+        assert [await journal.knows_turned("a", "b"), await journal.knows_turned("b", "a")] == [
+            found["a"],
+            found["b"],
+        ]
+
+
 async def test_journal_of_an_older_version_is_brought_up_to_date(tmp_path):
     """Tables that came later are made; what was known stays known."""
     async with open_journal(tmp_path) as journal, journal.pair("a", "b"):
