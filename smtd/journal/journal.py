@@ -20,28 +20,14 @@ from anyio import CancelScope, to_thread
 
 from smtd.errors import JournalError
 from smtd.journal.events import EventLog
-from smtd.journal.history import History, seal_all
+from smtd.journal.history import History
+from smtd.journal.migrations import migrate
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
 from smtd.sqlite import Connection, Row, connect, script
 
-#: Raise this with any change of schema.sql. New tables are made in older journals, too; anything else
-#: needs a migration. Version 2 added `rotation`, version 3 `refused`, version 4 `files`, version 5 `event`.
-#: Version 6 seals the history, in which creations are, too.
+#: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
 VERSION = 6
-
-
-#: What becomes of the history of versions before 6, before and after the new tables are made.
-_BEFORE_6 = (
-    "ALTER TABLE agreed ADD COLUMN cycle INTEGER",
-    "ALTER TABLE intent ADD COLUMN history INTEGER",
-    "ALTER TABLE history RENAME TO history_5",
-)
-_AFTER_6 = (
-    "INSERT INTO history (id, cycle, at, side, project, label, action, reason, record, landed)"
-    " SELECT id, cycle, at, side, project, label, action, '', record, 1 FROM history_5",
-    "DROP TABLE history_5",
-)
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
 PATIENCE = 10.0
@@ -161,20 +147,17 @@ async def _prepare(db: Connection, path: Path) -> None:
     version = await db.value("PRAGMA user_version")
     if version == VERSION:
         return
-    if version > VERSION:
+    if version not in (0, *MIGRATIONS):
         raise JournalError(f"the journal {path} was made by a newer smtd (version {version}); use that one")
     text = await to_thread.run_sync(files(__package__).joinpath("schema.sql").read_text, "utf-8")
     with CancelScope(shield=True):
         async with db.transaction():
             version = await db.value("PRAGMA user_version")
-            if version < VERSION:
-                if 0 < version < 6:
-                    await db.run_script(_BEFORE_6)
+            if version == 0:
                 await db.run_script(script(text))
-                if 0 < version < 6:
-                    await db.run_script(_AFTER_6)
-                    await seal_all(db)
                 await db.run(f"PRAGMA user_version = {VERSION}")
+            else:
+                await migrate(db, version)
     await to_thread.run_sync(os.chmod, path, 0o600)
 
 

@@ -1,6 +1,6 @@
 -- Digests are of the canonical form whose version the pair names; records are encoded
 -- (records/record.py), and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
-CREATE TABLE IF NOT EXISTS pair (
+CREATE TABLE pair (
     id INTEGER PRIMARY KEY,
     left_location TEXT NOT NULL,
     right_location TEXT NOT NULL,
@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS pair (
     UNIQUE (left_location, right_location)
 );
 -- The digest that each side had when they last agreed on a key, and the cycle in which they did.
-CREATE TABLE IF NOT EXISTS agreed (
+CREATE TABLE agreed (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS agreed (
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
 -- The record that they agreed on: the ancestor of a later merge.
-CREATE TABLE IF NOT EXISTS ancestor (
+CREATE TABLE ancestor (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS ancestor (
 -- Writes that have begun and are not known to have ended: the digest that the key had and that it is
 -- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
 -- `origin` is what the other side held, where that is not the result itself; `history` is its entry there.
-CREATE TABLE IF NOT EXISTS intent (
+CREATE TABLE intent (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
@@ -41,14 +41,14 @@ CREATE TABLE IF NOT EXISTS intent (
     history INTEGER,
     PRIMARY KEY (pair, project, label, side)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cycle (
+CREATE TABLE cycle (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     pair INTEGER NOT NULL REFERENCES pair,
     started TEXT NOT NULL
 );
 -- Everything that smtd wrote: what was there before (NULL: nothing), the digests before and after (NULL:
 -- absent), why, and whether it is known to have landed. All else is sealed.
-CREATE TABLE IF NOT EXISTS history (
+CREATE TABLE history (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     cycle INTEGER NOT NULL REFERENCES cycle,
     at TEXT NOT NULL,
@@ -62,16 +62,16 @@ CREATE TABLE IF NOT EXISTS history (
     after BLOB,
     landed INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS history_label ON history (label);
-CREATE INDEX IF NOT EXISTS history_cycle ON history (cycle);
+CREATE INDEX history_label ON history (label);
+CREATE INDEX history_cycle ON history (cycle);
 -- A hash over the entries after the seal before, up to the entry `last`; the first one is the anchor.
-CREATE TABLE IF NOT EXISTS seal (
+CREATE TABLE seal (
     last INTEGER PRIMARY KEY,
     hash BLOB NOT NULL
 );
-INSERT OR IGNORE INTO seal SELECT 0, x'' WHERE NOT EXISTS (SELECT 1 FROM seal);
+INSERT INTO seal VALUES (0, x'');
 -- What a person decided of single records, and what waits for one: void once a side holds something else.
-CREATE TABLE IF NOT EXISTS decision (
+CREATE TABLE decision (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS decision (
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
 -- The last writes under each key of a store without a lock, to know a lost update when it is seen.
-CREATE TABLE IF NOT EXISTS written (
+CREATE TABLE written (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
     project TEXT NOT NULL,
@@ -95,7 +95,7 @@ CREATE TABLE IF NOT EXISTS written (
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 -- The end of the last cycle, if it left both stores as their tokens say.
-CREATE TABLE IF NOT EXISTS quiet (
+CREATE TABLE quiet (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_token BLOB NOT NULL,
     right_token BLOB NOT NULL,
@@ -104,7 +104,7 @@ CREATE TABLE IF NOT EXISTS quiet (
 );
 -- How far the verification of a store that is dear to read has come: the last key that was read anew
 -- (NULL: none yet), and when, in seconds since 1970.
-CREATE TABLE IF NOT EXISTS rotation (
+CREATE TABLE rotation (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
     project TEXT,
@@ -113,7 +113,7 @@ CREATE TABLE IF NOT EXISTS rotation (
     PRIMARY KEY (pair, side)
 ) WITHOUT ROWID;
 -- Records that a side refused, until when they are not offered again (seconds since 1970), and why.
-CREATE TABLE IF NOT EXISTS refused (
+CREATE TABLE refused (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
     project TEXT NOT NULL,
@@ -125,13 +125,13 @@ CREATE TABLE IF NOT EXISTS refused (
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
 -- Which files the stores of a pair were in at the end of its last cycle.
-CREATE TABLE IF NOT EXISTS files (
+CREATE TABLE files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,
     right_file TEXT NOT NULL
 );
 -- What happened, as JSON; the numbers are never used again.
-CREATE TABLE IF NOT EXISTS event (
+CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     text TEXT NOT NULL
 );

@@ -1,0 +1,114 @@
+"""How a journal of each earlier version becomes one of the next; what it knows is kept.
+
+`MIGRATIONS[n]` makes version n + 1 of version n: statements, or a function for what statements cannot say.
+All that a journal needs run in one transaction. A migration never changes once it was released: it builds
+on the schema of its time, not on schema.sql, which is what a new journal begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from smtd.journal.history import seal_all
+from smtd.sqlite import Connection, script
+
+Migration: TypeAlias = str | Callable[[Connection], Awaitable[None]]
+
+_HISTORY = """
+ALTER TABLE agreed ADD COLUMN cycle INTEGER;
+ALTER TABLE intent ADD COLUMN history INTEGER;
+ALTER TABLE history RENAME TO history_5;
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    cycle INTEGER NOT NULL REFERENCES cycle,
+    at TEXT NOT NULL,
+    side TEXT NOT NULL,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    action TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    record BLOB,
+    before BLOB,
+    after BLOB,
+    landed INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX history_label ON history (label);
+CREATE INDEX history_cycle ON history (cycle);
+CREATE TABLE seal (
+    last INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL
+);
+INSERT INTO seal VALUES (0, x'');
+CREATE TABLE decision (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    choice TEXT NOT NULL,
+    left_digest BLOB,
+    right_digest BLOB,
+    alias TEXT NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (pair, project, label)
+) WITHOUT ROWID;
+INSERT INTO history (id, cycle, at, side, project, label, action, reason, record, landed)
+    SELECT id, cycle, at, side, project, label, action, '', record, 1 FROM history_5;
+DROP TABLE history_5;
+"""
+
+
+async def _sealed_history(db: Connection) -> None:
+    await db.run_script(script(_HISTORY))
+    await seal_all(db)
+
+
+MIGRATIONS: dict[int, Migration] = {
+    1: """
+CREATE TABLE rotation (
+    pair INTEGER NOT NULL REFERENCES pair,
+    side TEXT NOT NULL,
+    project TEXT,
+    label TEXT,
+    at REAL NOT NULL,
+    PRIMARY KEY (pair, side)
+) WITHOUT ROWID;
+""",
+    2: """
+CREATE TABLE refused (
+    pair INTEGER NOT NULL REFERENCES pair,
+    side TEXT NOT NULL,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    attempts INTEGER NOT NULL,
+    until REAL NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (pair, side, project, label)
+) WITHOUT ROWID;
+""",
+    3: """
+CREATE TABLE files (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    left_file TEXT NOT NULL,
+    right_file TEXT NOT NULL
+);
+""",
+    4: """
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    text TEXT NOT NULL
+);
+""",
+    5: _sealed_history,
+}
+
+
+async def migrate(db: Connection, version: int) -> None:
+    """Bring a journal of *version* up to date, inside the transaction that is open."""
+    while (migration := MIGRATIONS.get(version)) is not None:
+        if isinstance(migration, str):
+            await db.run_script(script(migration))
+        else:
+            await migration(db)
+        version += 1
+    await db.run(f"PRAGMA user_version = {version}")

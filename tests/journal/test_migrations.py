@@ -1,0 +1,124 @@
+"""A journal of every earlier version becomes one of this version, and knows what it knew."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from smtd.journal.journal import VERSION, open_journal
+from smtd.journal.migrations import MIGRATIONS
+from smtd.records import canonical
+from smtd.sqlite import script
+
+#: The schema of each version, as it was when that version was the newest.
+SCHEMAS = Path(__file__).parent / "schemas"
+
+
+def old_journal(directory, version):
+    """Make a journal as smtd made it at *version*, with two rows in every table; return those."""
+    made = {}
+    numbers = count(1)
+    with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
+        for statement in script((SCHEMAS / f"version{version}.sql").read_text("utf-8")):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {version}")
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            if not table.startswith("sqlite_"):
+                columns = [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info({table})")]
+                values = [[value(name, kind, next(numbers)) for name, kind in columns] for _ in range(2)]
+                db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", values)
+                made[table] = rows(db, table, [name for name, _ in columns])
+        db.commit()
+    return made
+
+
+def value(name, kind, number):
+    """Return a value for a column of *kind*, another one for each *number*."""
+    if name == "canonical_version":
+        return canonical.VERSION
+    kinds = {"INTEGER": number, "TEXT": f"text {number}", "REAL": number / 2, "BLOB": b"%d" % number}
+    return kinds[kind]
+
+
+def rows(db, table, columns):
+    """Return what these columns of a table hold, by the names of the columns, in some order."""
+    found = db.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
+    return sorted([dict(zip(columns, row, strict=True)) for row in found], key=repr)
+
+
+def schema(directory):
+    """Return all tables with their columns and keys, and all that is there besides."""
+    with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
+        others = db.execute("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name").fetchall()
+        tables = {
+            row[1]: (
+                row[2:],
+                db.execute(f"PRAGMA table_xinfo({row[1]})").fetchall(),
+                db.execute(f"PRAGMA foreign_key_list({row[1]})").fetchall(),
+            )
+            for row in db.execute("PRAGMA table_list").fetchall()
+        }
+        return tables, others, db.execute("PRAGMA user_version").fetchone()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_journal_of_an_earlier_version_becomes_as_a_new_one(tmp_path, version):
+    """Its schema is that of a journal which begins today."""
+    (tmp_path / "old").mkdir()
+    old_journal(tmp_path / "old", version)
+
+    for name in ("old", "new"):
+        async with open_journal(tmp_path / name):
+            pass
+
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_journal_of_an_earlier_version_knows_what_it_knew(tmp_path, version):
+    """Not a row is lost or another one."""
+    made = old_journal(tmp_path, version)
+
+    async with open_journal(tmp_path):
+        pass
+
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
+        kept = {table: rows(db, table, list(held[0])) for table, held in made.items()}
+    assert kept == made
+
+
+def test_there_is_a_migration_from_every_version():
+    """And a schema to test it with."""
+    assert sorted(MIGRATIONS) == list(range(1, VERSION))
+    assert {path.name for path in SCHEMAS.iterdir()} >= {f"version{n}.sql" for n in range(1, VERSION)}
+
+
+async def test_migration_that_fails_leaves_the_journal_as_it_was(tmp_path, monkeypatch):
+    """All of the steps are one: the next start begins with the first again."""
+    old_journal(tmp_path, 3)
+    before = schema(tmp_path)
+    monkeypatch.setitem(MIGRATIONS, 4, "CREATE TABLE event (id INTEGER);\nINSERT INTO nowhere VALUES (1);\n")
+
+    with pytest.raises(Exception, match="no such table: nowhere"):
+        async with open_journal(tmp_path):
+            pass
+
+    assert schema(tmp_path) == before
+
+
+async def test_migration_may_be_a_function(tmp_path, monkeypatch):
+    """For what statements cannot say."""
+
+    async def migration(db):
+        await db.run("CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL)")
+        await db.run("INSERT INTO event (text) SELECT upper('{}')")
+
+    old_journal(tmp_path, 4)
+    monkeypatch.setitem(MIGRATIONS, 4, migration)
+
+    async with open_journal(tmp_path) as journal:
+        assert await journal.events.after(0, 10) == [(1, "{}")]
