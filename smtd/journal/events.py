@@ -1,8 +1,15 @@
-"""What happened, for whoever follows: numbered without a gap, over every restart."""
+"""What happened, for whoever follows: numbered without a gap, over every restart.
+
+Where numbers may have been given that are not known any more, the next one is the seconds since 1970: the
+gap shows, and no number means two things.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Sequence
+from datetime import datetime, timezone
 
 from smtd.sqlite import Connection
 
@@ -20,7 +27,19 @@ class EventLog:
         """Make *texts* durable under the next numbers, and forget those that are too old."""
         async with self._db.transaction():
             await self._db.run_many("INSERT INTO event (text) VALUES (?)", [(text,) for text in texts])
-            await self._db.run("DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", (KEPT,))
+            await self._db.run(
+                "DELETE FROM event WHERE id <= (SELECT id FROM event ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (KEPT,),
+            )
+
+    async def begin_anew(self, what: str, **facts: str | None) -> None:
+        """Tell of the event *what*, under a number that was never given before."""
+        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        text = json.dumps({"at": at, "event": what, **facts})
+        await self._db.run(
+            "INSERT INTO event (id, text) VALUES (max(?, (SELECT 1 + coalesce(max(id), 0) FROM event)), ?)",
+            (int(time.time()), text),
+        )
 
     async def after(self, number: int, most: int) -> list[tuple[int, str]]:
         """Return up to *most* events after *number*, with their numbers."""

@@ -6,10 +6,12 @@ A lost journal costs no record: the pairs are adopted anew (their union, nothing
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -19,12 +21,18 @@ import anyio
 from anyio import CancelScope, to_thread
 
 from smtd.errors import JournalError
+from smtd.journal import copies
+from smtd.journal.damage import Loss, examine, is_damage
 from smtd.journal.events import EventLog
 from smtd.journal.history import History
-from smtd.journal.migrations import migrate
+from smtd.journal.migrations import MIGRATIONS, migrate
+from smtd.journal.note import Note, read_note, write_note
 from smtd.journal.pair import PairJournal
+from smtd.journal.use import Use, using
 from smtd.records import canonical
 from smtd.sqlite import Connection, Row, connect, script
+
+log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
 VERSION = 6
@@ -41,6 +49,19 @@ class Journal:
         self._directory = directory
         self.events = EventLog(db)
         self.history = History(db)
+
+    async def copy(self, target: Path) -> int:
+        """Copy the journal, as it is now, to the new file *target*, and return its size in bytes.
+
+        Raises UsageError if *target* exists or cannot be made, JournalError if the copy cannot be had.
+        """
+        given_up = threading.Event()
+        try:
+            return await to_thread.run_sync(
+                copies.copy, _file(self._directory), target, given_up, abandon_on_cancel=True
+            )
+        finally:
+            given_up.set()
 
     async def knows(self, left: str, right: str) -> bool:
         """Say whether the pair of these locations, in this order, is in the journal."""
@@ -92,23 +113,36 @@ class Journal:
 
 
 class _JournalConnection(Connection):
-    """A connection whose errors are the journal's, so that none is taken for a store's."""
+    """A connection whose errors are the journal's, so that none is taken for a store's.
+
+    *damaged*: SQLite found the file damaged; the next start looks at it.
+    """
 
     def __init__(self, db: Connection, path: Path) -> None:
         super().__init__(db.raw)
         self._path = path
+        self.damaged = False
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with _translating(self._path):
+        with self._translating():
             return await super().fetch(sql, parameters)
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        with _translating(self._path):
+        with self._translating():
             return await super().run(sql, parameters)
 
     async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        with _translating(self._path):
+        with self._translating():
             await super().run_many(sql, rows)
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            with _translating(self._path):
+                yield
+        except JournalError as exc:
+            self.damaged = self.damaged or is_damage(exc.__cause__)
+            raise
 
 
 @contextmanager
@@ -116,29 +150,57 @@ def _translating(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        raise JournalError(
-            f"the journal {path} cannot be used: {exc}; if it stays so, move it away"
-            " (smtd then adopts the stores anew and deletes nothing)"
-        ) from exc
+        raise JournalError(f"the journal {path} {_wrong(exc)}") from exc
+    except OSError as exc:
+        raise JournalError(f"the journal {path} cannot be used: {exc.strerror}; mend that first") from exc
+
+
+def _wrong(exc: sqlite3.Error) -> str:
+    """Return what is wrong with the journal, and what to do: only what cannot mend itself is given up."""
+    if is_damage(exc):
+        return (
+            f"is damaged ({exc}); stop every smtd and start it anew: it keeps the file, adopts the stores"
+            " anew and deletes nothing"
+        )
+    if "no such" in str(exc):
+        return f"lacks a part ({exc}); move it away (smtd then adopts the stores anew and deletes nothing)"
+    return f"cannot be used: {exc}; mend that, nothing is lost"
 
 
 @asynccontextmanager
 async def open_journal(directory: Path) -> AsyncIterator[Journal]:
     """Open the journal in the state directory, making both if they are not there.
 
-    Raises JournalError if the file is damaged or was made by a newer smtd.
+    A damaged journal is moved aside, and an older one that was put back is believed in its history only:
+    the pairs are then adopted anew, with a warning and an event. Raises JournalError if the file cannot be
+    used for another reason, or was made by a newer smtd.
     """
-    path = directory / "journal.sqlite"
+    path = _file(directory)
     try:
         await to_thread.run_sync(partial(directory.mkdir, mode=0o700, parents=True, exist_ok=True))
     except OSError as exc:
         raise JournalError(f"the state directory {directory} cannot be used: {exc.strerror}") from exc
     async with AsyncExitStack() as stack:
+        use = await stack.enter_async_context(using(directory))
+        note = await to_thread.run_sync(read_note, path)
         with _translating(path):
+            loss = await to_thread.run_sync(examine, path) if use.alone else None
+            if use.alone:  # until it is closed: should it be damaged, the next start looks at all of it
+                await to_thread.run_sync(write_note, path, Note(note.cycles if note else 0, well=False))
             raw = await stack.enter_async_context(connect(str(path)))
         db = _JournalConnection(raw, path)
         await _prepare(db, path)
-        yield Journal(db, directory)
+        journal = Journal(db, directory)
+        if use.alone:
+            await _begin(journal, db, path, loss, note)
+            await use.share()
+        elif await copies.is_copy(db):
+            raise JournalError(f"the journal {path} was put back while another smtd runs; stop that first")
+        try:
+            yield journal
+        finally:
+            with CancelScope(shield=True):
+                await _end(db, path, use)
 
 
 async def _prepare(db: Connection, path: Path) -> None:
@@ -159,6 +221,38 @@ async def _prepare(db: Connection, path: Path) -> None:
             else:
                 await migrate(db, version)
     await to_thread.run_sync(os.chmod, path, 0o600)
+
+
+async def _begin(journal: Journal, db: Connection, path: Path, loss: Loss | None, note: Note | None) -> None:
+    """Tell what was lost, and forget what is not to be believed."""
+    if loss is not None:
+        kept = "" if loss.kept is None else f"; it is kept as {loss.kept}"
+        log.warning(
+            "the journal %s is lost: %s%s; the stores are adopted anew, nothing is deleted",
+            *(path, loss.why, kept),
+        )
+        place = None if loss.kept is None else str(loss.kept)
+        await journal.events.begin_anew("journal lost", why=loss.why, kept=place)
+    elif await copies.is_older(db, note):
+        await copies.disown(db)
+        log.warning(
+            "the journal %s is an older one that was put back: its history is kept, the stores are"
+            " adopted anew, nothing is deleted",
+            path,
+        )
+        await journal.events.begin_anew("journal put back")
+    await to_thread.run_sync(write_note, path, Note(await copies.cycles(db), well=False))
+
+
+async def _end(db: _JournalConnection, path: Path, use: Use) -> None:
+    """Leave word that all was well, if this is the last use and it was."""
+    with suppress(JournalError):
+        if not db.damaged and use.is_last():
+            await to_thread.run_sync(write_note, path, Note(await copies.cycles(db), well=True))
+
+
+def _file(directory: Path) -> Path:
+    return directory / "journal.sqlite"
 
 
 @asynccontextmanager

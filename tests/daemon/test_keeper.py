@@ -165,3 +165,32 @@ async def test_illness_is_told_once_and_not_at_every_try(
     told = [event["event"] async for event in keeper._events.since(0, follow=False)]
     assert tries[:3] == [True, True, True]
     assert told.count("offline") == told.count("recovered") == 1
+async def test_pair_halts_when_the_journal_is_found_damaged(
+    locations: Both[Location], tmp_path: Path
+) -> None:
+    """It says what to do, and nothing is written to the stores any more."""
+    path = tmp_path / "state" / "journal.sqlite"
+    async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
+        keeper = Keeper(SETTINGS, lambda: locations, journal, Watch(), Events(journal.events))
+        first, second = Request(), Request()
+        keeper.request(first)
+        group.start_soon(keeper.run)
+        await report(first)
+        for pragma in ("wal_checkpoint(TRUNCATE)", "shrink_memory"):  # so that it reads from the disk
+            await journal._db.run(f"PRAGMA {pragma}")
+        data = path.read_bytes()
+        path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+        async with open_store(locations.left) as store:
+            await store.write([Change(Key(PROJECT, "more"), full("more"), None)])
+
+        keeper.request(second)
+        await second.done.wait()
+        group.cancel_scope.cancel()
+
+    assert keeper.status.state == "halted"
+    assert "is damaged" in str(keeper.status.problem)
+    assert "start it anew: it keeps the file, adopts the stores anew and deletes nothing" in str(
+        keeper.status.problem
+    )
+    async with open_store(locations.right) as store:
+        assert [key.label for key in (await store.scan()).digests] == ["run"]

@@ -1,0 +1,85 @@
+"""Copies of the journal: made while everything runs, and known again when one is put back.
+
+What an older journal says was agreed may since have been deleted, or made anew: taken for the truth, it
+would let smtd delete a record that nobody deleted. So whatever was put back is believed in its history and
+its events only, and the pairs are adopted anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+
+from smtd.errors import JournalError, UsageError
+from smtd.journal.note import Note
+from smtd.journal.pair import PairJournal
+from smtd.records import canonical
+from smtd.sqlite import Connection
+
+#: The application_id of a copy ("smtc"); that of the journal itself is 0.
+COPY = 0x736D7463
+#: Pages that are copied between two looks at whether it is still wanted: some milliseconds.
+_PAGES = 1000
+
+
+def copy(journal: Path, target: Path, given_up: Event) -> int:
+    """Copy *journal*, as it is now, to the new file *target*, and return its size in bytes. Blocks.
+
+    Writers go on meanwhile. *given_up* ends it early. Raises UsageError if *target* exists or cannot be made,
+    JournalError if the journal cannot be read; nothing is left at *target* then.
+    """
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        raise UsageError(f"{target} exists already; name a new file") from None
+    except OSError as exc:
+        raise UsageError(f"{target} cannot be made: {exc.strerror}") from exc
+    try:
+        _fill(journal, target, given_up)
+        return target.stat().st_size
+    except BaseException as exc:
+        target.unlink(missing_ok=True)
+        if isinstance(exc, sqlite3.Error):
+            raise JournalError(f"the journal cannot be copied to {target}: {exc}; nothing is kept") from exc
+        raise
+
+
+def _fill(journal: Path, target: Path, given_up: Event) -> None:
+    def look(*_left: int) -> None:
+        if given_up.is_set():
+            raise JournalError("smtd ended before the copy did; nothing is kept")
+
+    with (
+        closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)) as source,
+        closing(sqlite3.connect(target, isolation_level=None)) as db,
+    ):
+        source.execute("BEGIN")
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()  # from now on it is seen as it is
+        source.backup(db, pages=_PAGES, progress=look, sleep=0)
+        db.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself
+        db.execute(f"PRAGMA application_id = {COPY}")
+
+
+async def is_older(db: Connection, note: Note | None) -> bool:
+    """Say whether the journal is a copy, or behind what *note* says of the one that was here."""
+    return await is_copy(db) or (note is not None and await cycles(db) < note.cycles)
+
+
+async def is_copy(db: Connection) -> bool:
+    """Say whether `copy` made this journal, and `disown` has not been called since."""
+    return bool(await db.value("PRAGMA application_id") == COPY)
+
+
+async def cycles(db: Connection) -> int:
+    """Return how many cycles have begun."""
+    return int(await db.value("SELECT seq FROM sqlite_sequence WHERE name = 'cycle'") or 0)
+
+
+async def disown(db: Connection) -> None:
+    """Forget what was agreed by any pair; then the journal is as good as any."""
+    for (number,) in await db.fetch("SELECT id FROM pair"):
+        await PairJournal(db, number).forget_all(canonical.VERSION)
+    await db.run("PRAGMA application_id = 0")

@@ -1,0 +1,222 @@
+"""A copy of the journal: whole, private, and not believed in what was agreed when it is put back."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from threading import Event
+
+import anyio
+import anyio.lowlevel
+import msgspec
+import pytest
+
+from smtd.errors import JournalError, UsageError
+from smtd.journal import copies
+from smtd.journal.journal import open_journal
+from smtd.journal.pair import Agreement, Intent, Landed, Rotation
+from smtd.merge.sides import Both, Side
+from smtd.records.canonical import digest
+from tests.build import key, record, tagged
+
+A, B = record("a"), record("b")
+
+
+def agreement(made):
+    """Return the agreement of both sides on a record."""
+    return Agreement(key(made.label), Both(digest(made), digest(made)), made)
+
+
+async def cycle(directory, *agreed):
+    """Run a cycle of a pair that overwrites a record, and agrees on some."""
+    async with open_journal(directory) as journal, journal.pair("left", "right") as known:
+        number = await known.begin_cycle()
+        after = digest(tagged(B, "x"))
+        await known.intend(number, [Intent(key("b"), Side.RIGHT, digest(B), after, B)])
+        await known.advance(
+            agreements=[agreement(each) for each in agreed],
+            landed=[Landed(key("b"), Side.RIGHT, digest(B), after)],
+        )
+
+
+async def known(directory):
+    """Return all that a cycle would believe of the pair."""
+    async with open_journal(directory) as journal, journal.pair("left", "right") as pair:
+        return (
+            set(await pair.agreed(None)),
+            await pair.ancestor(key("a")),
+            await pair.begun(),
+            await pair.written(Side.RIGHT),
+            await pair.rotation(Side.LEFT),
+        )
+
+
+NOTHING: tuple[object, ...] = (set(), None, [], {}, None)
+
+
+async def events(directory):
+    """Return the numbers and names of all events."""
+    async with open_journal(directory) as journal:
+        return [(n, msgspec.json.decode(text)["event"]) for n, text in await journal.events.after(0, 100)]
+
+
+def history(path):
+    """Return the labels in the history of a journal file."""
+    with closing(sqlite3.connect(path)) as db:
+        return [label for (label,) in db.execute("SELECT label FROM history")]
+
+
+async def copied(directory, target):
+    """Copy the journal to *target*."""
+    async with open_journal(directory) as journal:
+        return await journal.copy(target)
+
+
+async def test_copy_is_one_whole_file_for_its_owner(tmp_path):
+    """With all that the journal knows, and nothing beside it."""
+    await cycle(tmp_path / "state", A)
+    target = tmp_path / "copies" / "copy"
+    target.parent.mkdir()
+
+    size = await copied(tmp_path / "state", target)
+
+    assert [path.name for path in target.parent.iterdir()] == ["copy"]
+    assert (target.stat().st_size, stat.S_IMODE(target.stat().st_mode)) == (size, 0o600)
+    with closing(sqlite3.connect(target)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert db.execute("SELECT label FROM agreed").fetchall() == [("a",)]
+
+
+class Gate(Event):
+    """Never given up; holds the copy after its first pages until it is opened."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.opened = Event(), Event()
+
+    def is_set(self):
+        self.reached.set()
+        return not self.opened.wait(30)
+
+
+async def test_copy_is_as_of_one_moment(tmp_path, monkeypatch):
+    """What is written while it is made goes on, and is not in it."""
+    await cycle(tmp_path / "state", *(record(f"run-{n}") for n in range(500)))
+    monkeypatch.setattr(copies, "_PAGES", 1)
+    journal, target, gate = tmp_path / "state" / "journal.sqlite", tmp_path / "copy", Gate()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, copies.copy, journal, target, gate)
+        await anyio.to_thread.run_sync(gate.reached.wait)
+        await cycle(tmp_path / "state", A)
+        gate.opened.set()
+
+    assert len((await known(tmp_path / "state"))[0]) == 501
+    with closing(sqlite3.connect(target)) as db:
+        assert db.execute("SELECT count(*), max(label) FROM agreed").fetchall() == [(500, "run-99")]
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to nowhere", "a directory"])
+async def test_copy_overwrites_nothing(tmp_path, what):
+    """Whatever is at its place stays as it is."""
+    target = tmp_path / "copy"
+    if what == "a file":
+        target.write_text("precious")
+    elif what == "a directory":
+        target.mkdir()
+    else:
+        target.symlink_to(tmp_path / "nowhere")
+    before = target.lstat()
+
+    with pytest.raises(UsageError, match="copy exists already; name a new file"):
+        await copied(tmp_path / "state", target)
+
+    assert target.lstat() == before
+    assert not (tmp_path / "nowhere").exists()
+
+
+async def test_copy_needs_a_directory_that_is_there(tmp_path):
+    """None is made for it."""
+    with pytest.raises(UsageError, match="nowhere/copy cannot be made: No such file or directory"):
+        await copied(tmp_path / "state", tmp_path / "nowhere" / "copy")
+
+
+def test_copy_that_is_given_up_leaves_nothing(tmp_path):
+    """Half a copy is none."""
+    given_up = Event()
+    given_up.set()
+    anyio.run(cycle, tmp_path / "state", A)
+
+    with pytest.raises(JournalError, match="smtd ended before the copy did"):
+        copies.copy(tmp_path / "state" / "journal.sqlite", tmp_path / "copy", given_up)
+
+    assert not (tmp_path / "copy").exists()
+
+
+async def put_back(directory, how):
+    """Put an older journal back: the copy of `copy`, or the plain file that *how* says."""
+    await cycle(directory, A)
+    async with open_journal(directory) as journal:
+        await journal.events.add(['{"event": "old"}'])
+    if how == "a copy":
+        await copied(directory, directory / "older")
+    else:
+        shutil.copy(directory / "journal.sqlite", directory / "older")
+    await cycle(directory, B)
+    async with open_journal(directory) as journal:
+        await journal.events.add(['{"event": "newer"}'] * 3)
+        async with journal.pair("left", "right") as pair:
+            await pair.turn(Side.LEFT, Rotation(None, 1.0))
+    shutil.move(directory / "older", directory / "journal.sqlite")
+
+
+@pytest.mark.parametrize("how", ["a copy", "a file"])
+async def test_journal_that_was_put_back_is_not_believed_in_what_was_agreed(tmp_path, caplog, how):
+    """Nor in what was being written; the history and the events are kept, and it is told once."""
+    await put_back(tmp_path, how)
+
+    with caplog.at_level(logging.WARNING):
+        assert await known(tmp_path) == NOTHING
+        (first, _), (second, what) = await events(tmp_path)
+
+    assert history(tmp_path / "journal.sqlite") == ["b"]
+    assert (first, what) == (1, "journal put back")
+    assert second > 1_000_000_000  # 2 was given to another event, which is forgotten
+    assert len(caplog.messages) == 1
+    assert "is an older one that was put back: its history is kept, the stores are" in caplog.text
+
+
+async def test_journal_that_was_put_back_is_as_good_as_any_from_then_on(tmp_path):
+    """What is agreed after that is believed."""
+    await put_back(tmp_path, "a copy")
+    assert await known(tmp_path) == NOTHING
+
+    await cycle(tmp_path, A)
+
+    assert (await known(tmp_path))[0] == {key("a")}
+
+
+async def test_copy_in_another_state_directory_is_not_believed_either(tmp_path):
+    """There is no note beside it, but its mark."""
+    await cycle(tmp_path / "state", A)
+    (tmp_path / "other").mkdir()
+    await copied(tmp_path / "state", tmp_path / "other" / "journal.sqlite")
+
+    assert (await known(tmp_path / "other"), (await known(tmp_path / "state"))[0]) == (NOTHING, {key("a")})
+
+
+async def test_copy_that_is_put_back_while_another_smtd_runs_is_refused(tmp_path):
+    """The other one would go on with what it knew."""
+    await cycle(tmp_path, A)
+    await copied(tmp_path, tmp_path / "copy")
+
+    async with open_journal(tmp_path):
+        shutil.move(tmp_path / "copy", tmp_path / "journal.sqlite")
+        for ending in ("-wal", "-shm"):
+            (tmp_path / f"journal.sqlite{ending}").unlink()
+        with pytest.raises(JournalError, match="was put back while another smtd runs; stop that first"):
+            await known(tmp_path)
