@@ -78,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
     events = add_verb(verbs, "events", _events, "what happened, one JSON object a line")
     events.add_argument("--since", metavar="ID", type=int, default=0, help="only later ones")
     events.add_argument("--follow", action="store_true", help="go on with those to come")
+    backup = add_verb(verbs, "backup", _backup, "copy the journal to a new file, while everything runs")
+    backup.add_argument("file", metavar="FILE", help="where to; it must not be there yet")
     add_verb(verbs, "reload", _reload, "read the configuration again")
     add_verb(verbs, "stop", _plain("stop"), "stop the daemon")
     return top
@@ -148,6 +150,12 @@ def _events(arguments: Any) -> int:
     asked = {"verb": "events", "since": arguments.since, "follow": arguments.follow}
     for answer in ask(socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
         print(json.dumps(result_of(answer)), flush=True)
+    return 0
+
+
+def _backup(arguments: Any) -> int:
+    found = ask_daemon(arguments, "backup", None, file=os.path.abspath(os.path.expanduser(arguments.file)))
+    print(f"{found['file']}  {found['bytes']:,} bytes")
     return 0
 
 

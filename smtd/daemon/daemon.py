@@ -184,6 +184,10 @@ class Daemon:
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
             await self._follow(settings.of(self._config, self._added))
 
+    async def backup(self, target: Path) -> int:
+        """Copy the journal to the new file *target*, and return its size; see `Journal.copy`."""
+        return await self._journal.copy(target)
+
     async def _follow(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
         """Start, end and replace keepers until there is one for each of *wanted*."""
         held = {name: kept.keeper.settings for name, kept in self._kept.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
@@ -44,6 +45,7 @@ class Verbs:
             "conflicts": partial(self._listed, "conflicts"),
             "holds": partial(self._listed, "held"),
             "events": self._events,
+            "backup": self._backup,
             "reload": self._reload,
             "stop": self._stop,
         }
@@ -174,6 +176,12 @@ class Verbs:
             raise UsageError("the number of an event is a whole number")
         async for event in self._daemon.events.since(since, follow=bool(asked.get("follow"))):
             yield event
+
+    async def _backup(self, asked: Asked) -> Answers:
+        file = asked.get("file")
+        if not isinstance(file, str) or not Path(file).is_absolute() or "\0" in file:
+            raise UsageError("name the file of the copy by its whole path")
+        yield {"file": file, "bytes": await self._daemon.backup(Path(file))}
 
     async def _reload(self, asked: Asked) -> Answers:
         yield await self._daemon.reload()

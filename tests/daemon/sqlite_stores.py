@@ -1,0 +1,44 @@
+"""SQLite stores as another program sees and changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from smtd.records.canonical import digest
+from smtd.records.record import Record
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import key
+
+
+def held(path: Path) -> dict[str, Record]:
+    """Return the records in the store at *path*, by label."""
+
+    async def read() -> dict[str, Record]:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            keys = list((await store.scan()).digests)
+            return {each.label: record for each, record in (await store.read(keys)).items()}
+
+    return anyio.run(read)
+
+
+def write(path: Path, *records: Record, deleted: Sequence[str] = ()) -> None:
+    """Put *records* into the store at *path*, new or changed, and delete others."""
+    before = held(path) if path.exists() else {}
+    changes = [
+        Change(key(label), record, digest(before[label]) if label in before else None)
+        for label, record in [
+            *((each.label, each) for each in records),
+            *((label, None) for label in deleted),
+        ]
+    ]
+
+    async def apply() -> None:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            await store.write(changes)
+
+    anyio.run(apply)
