@@ -17,8 +17,8 @@ from smtd.cli.stores import Passwords, located
 from smtd.config import Config
 from smtd.daemon.daemon import Surroundings
 from smtd.daemon.service import run
-from smtd.notify import Notifier
 from smtd.stores.locations import Location
+from smtd.systemd import Notifier
 
 log = logging.getLogger("smtd")
 

@@ -23,8 +23,8 @@ from smtd.errors import JournalError, SmtdError, UsageError
 from smtd.journal.history import History
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
-from smtd.notify import Notifier
 from smtd.stores.locations import Location
+from smtd.systemd import Notifier
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
