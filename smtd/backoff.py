@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from math import isfinite
+
+#: The longest Retry-After that is believed, in seconds: more is a mistake, and would stop a daemon for good.
+LONGEST_ASKED = 86_400.0
 
 
 def pauses(first: float, longest: float) -> Iterator[float]:
@@ -15,3 +21,21 @@ def pauses(first: float, longest: float) -> Iterator[float]:
     while True:
         pause = min(longest, random.uniform(first, pause * 3))
         yield pause
+
+
+def retry_after(header: str | None) -> float | None:
+    """Return the seconds that a Retry-After asks for, as seconds or as a date; None if it says nothing.
+
+    More than a day is taken for a day: nobody means that.
+    """
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+            seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return min(max(0.0, seconds), LONGEST_ASKED) if isfinite(seconds) else None

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -85,11 +86,15 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to tell of conflicts, holds and halts."""
+    """Whom to tell of conflicts, holds, halts and recoveries, and where a monitor hears of good cycles."""
 
     command: list[str] | None = None
     webhook: str | None = None
     heartbeat_url: str | None = None
+    offline_after: str = "10m"
+
+    def __repr__(self) -> str:
+        return "Notify(…)"  # addresses and commands may hold secrets
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +122,7 @@ def load(path: Path) -> Config:
         *_dangling(document),
         *_unmeasured(document),
         *_doubled(document),
+        *_unaddressed(document),
         *(_shown_secrets(document) if open_to_others else ()),
     ]
     if problems:
@@ -231,6 +237,27 @@ def _doubled(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
         names = list(projects.values()) if isinstance(projects, dict) else []
         for name in sorted({str(name) for name in names if names.count(name) > 1}):
             yield ("pairs", pair, "projects"), f"two projects cannot both be called {name!r} on the right"
+
+
+def _unaddressed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+    """Yield what [notify] names that nobody can be told by; never an address, which may hold a secret."""
+    table = document.get("notify")
+    notify = table if isinstance(table, dict) else {}
+    for name in ("webhook", "heartbeat_url"):
+        if isinstance(url := notify.get(name), str) and not _is_web_address(url):
+            yield ("notify", name), "it is no address such as 'https://host/path'"
+    if notify.get("command") == []:
+        yield ("notify", "command"), "it names no program"
+    if isinstance(text := notify.get("offline_after"), str) and not _DURATION.match(text):
+        yield ("notify", "offline_after"), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
+    except ValueError:
+        return False
 
 
 def _shown_secrets(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:

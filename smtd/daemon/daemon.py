@@ -18,6 +18,7 @@ from smtd.control.server import Handler, serving
 from smtd.daemon import settings
 from smtd.daemon.events import Events
 from smtd.daemon.keeper import Keeper
+from smtd.daemon.notices import Notices
 from smtd.daemon.settings import PairSettings
 from smtd.errors import JournalError, SmtdError, UsageError
 from smtd.journal.history import History
@@ -75,6 +76,7 @@ class Daemon:
         self._journal = journal
         self._group = group
         self._watch = Watch()
+        self._notices = Notices(surroundings.state)
         self._stopped = anyio.Event()
         self._hangup = anyio.Event()
         self._changing = anyio.Lock()
@@ -112,6 +114,8 @@ class Daemon:
         await self._group.start(self._heed_signals)
         self._config = await to_thread.run_sync(self._surroundings.load)
         self._added = await to_thread.run_sync(self._read_added)
+        self._notices.follow(self._config.notify)
+        await self._group.start(self._notices.run)
         await self._follow(settings.of(self._config, self._added))
         self._group.start_soon(self._watch.run)
         self._group.start_soon(self.events.run)
@@ -148,6 +152,7 @@ class Daemon:
                 config = await to_thread.run_sync(self._surroundings.load)
                 wanted = settings.of(config, self._added)
                 self._config = config
+                self._notices.follow(config.notify)
                 done = await self._follow(wanted)
             finally:
                 notifier.ready()
@@ -198,12 +203,13 @@ class Daemon:
         with anyio.move_on_after(PARTING, shield=True):  # shielded: who asked may go away meanwhile
             for kept in ending:
                 await kept.ended.wait()
+        await self._notices.keep(wanted)
         to_thread.current_default_thread_limiter().total_tokens = THREADS + THREADS_OF_PAIR * len(wanted)
         for name, one in wanted.items():
             if name not in self._kept:
                 locate = partial(self._located, one, self._config)
-                refused = self._surroundings.refused
-                kept = _Kept(Keeper(one, locate, self._journal, self._watch, self.events, refused))
+                hooks = (self._surroundings.refused, self._notices.note)
+                kept = _Kept(Keeper(one, locate, self._journal, self._watch, self.events, *hooks))
                 self._kept[name] = kept
                 self._group.start_soon(self._keep, kept)
         return {

@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from smtd import pairing
 from smtd.daemon.events import Events, now
+from smtd.daemon.notice import Condition, Trouble
 from smtd.daemon.request import Request, Work
 from smtd.daemon.rhythm import Rhythm
 from smtd.daemon.settings import PairSettings
@@ -52,6 +53,10 @@ async def _told(work: Work, pair: Pair, flipped: bool) -> Any:
     return turned(found) if flipped else found
 
 
+def _unheard(condition: Condition) -> None:
+    """Tell nobody how the pair is."""
+
+
 class Keeper:
     """Keeps the pair of *settings* in step, once `run` is running."""
 
@@ -63,6 +68,7 @@ class Keeper:
         watch: Watch,
         events: Events,
         refused: Callable[[], None] = lambda: None,
+        note: Callable[[Condition], None] = _unheard,
     ) -> None:
         self.settings = settings
         self.paused = False
@@ -74,6 +80,7 @@ class Keeper:
         self._journal = journal
         self._watch = watch
         self._events = events
+        self._note = note
         self._wake = anyio.Event()
         self._requests: list[Request] = []
         self._answering: list[Request] = []
@@ -376,6 +383,7 @@ class Keeper:
         if self._changed_at is not None:
             self._wake.set()
         self._enter("paused" if self.paused else "idle")
+        self._note(Condition(self.name, conflicts=report.conflicts, holds=report.held))
 
     def _failed(self, exc: SmtdError) -> None:
         self._status.problem = str(exc)
@@ -385,7 +393,9 @@ class Keeper:
         if self._locations is None:
             self._watch.put(self, _places(self.settings), self.changed)
         self._rhythm.failed(exc, touched=self._touched)
-        self._enter("offline" if isinstance(exc, StoreUnreachable) else "halted")
+        state: Trouble = "offline" if isinstance(exc, StoreUnreachable) else "halted"
+        self._enter(state)
+        self._note(Condition(self.name, state, str(exc)))
 
     def _enter(self, state: State) -> None:
         """Note the state; tell of it when a pair gets well or ill, and not again at each try."""

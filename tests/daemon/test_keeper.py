@@ -165,6 +165,8 @@ async def test_illness_is_told_once_and_not_at_every_try(
     told = [event["event"] async for event in keeper._events.since(0, follow=False)]
     assert tries[:3] == [True, True, True]
     assert told.count("offline") == told.count("recovered") == 1
+
+
 async def test_pair_halts_when_the_journal_is_found_damaged(
     locations: Both[Location], tmp_path: Path
 ) -> None:

@@ -16,18 +16,16 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from itertools import islice
-from math import ceil, isfinite
+from math import ceil
 from typing import Any
 
 import aiohttp
 import anyio
 from yarl import URL
 
-from smtd.backoff import pauses
+from smtd.backoff import pauses, retry_after
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable
 from smtd.stores.http import address
 
@@ -42,8 +40,6 @@ CONNECT, SILENCE, SLOW = 10.0, 60.0, 5.0
 #: How often what is safe to repeat is tried, and the seconds of the first and the longest pause: enough
 #: for a server that restarts. Who asks for a longer pause gets it from the caller, who has more to do.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
-#: The longest Retry-After that is believed: more is a mistake, and would stop a daemon for good.
-LONGEST_ASKED = 86_400.0
 #: Bytes of an answer that are read at the most: nothing a server holds is larger.
 LARGEST = 256 * 2**20
 
@@ -170,7 +166,7 @@ class Session:
                 allow_redirects=False,
             ) as response:
                 answer = Answer(response.status, await _body(response))
-                retry_after = response.headers.get("Retry-After")
+                asked = response.headers.get("Retry-After")
                 place = response.headers.get("Location")
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             self._slow_down()
@@ -183,7 +179,7 @@ class Session:
             self._slow_down()
         if answer.status in _BUSY:
             self._slow_down()
-            raise self._busy(answer.status, _seconds(retry_after))
+            raise self._busy(answer.status, retry_after(asked))
         self._check(answer.status, place)
         return answer
 
@@ -272,18 +268,3 @@ def _reason(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Read a Retry-After: seconds, or a date."""
-    if retry_after is None:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(retry_after)
-            seconds = (moment - datetime.now(timezone.utc)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return min(max(0.0, seconds), LONGEST_ASKED) if isfinite(seconds) else None

@@ -1,0 +1,45 @@
+"""Tell a monitor of good cycles, so that it can notice when there are none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from smtd.daemon.delivery import Undelivered
+
+log = logging.getLogger("smtd")
+
+#: Seconds between two heartbeats at the least: what happens meanwhile is one.
+INTERVAL = 10.0
+
+
+class Heartbeat:
+    """Beats after good cycles, while `run` is running."""
+
+    def __init__(self) -> None:
+        self._due = anyio.Event()
+
+    def beat(self) -> None:
+        """A cycle went well."""
+        self._due.set()
+
+    async def run(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Call *send* after good cycles, until cancelled."""
+        failing = False
+        while True:
+            await self._due.wait()
+            self._due = anyio.Event()
+            began = anyio.current_time()
+            try:
+                await send()
+            except Undelivered as exc:
+                if not failing:
+                    log.warning("the heartbeat of [notify] fails: %s", exc)
+                failing = True
+            else:
+                if failing:
+                    log.info("the heartbeat of [notify] works again")
+                failing = False
+            await anyio.sleep_until(began + INTERVAL)

@@ -1,0 +1,130 @@
+"""What a person is told of a pair, and what they were told already. Pure: no I/O, no clock.
+
+A change of state is: records in conflict, or held for a person, that were not before; a pair that becomes
+offline or halted; and one that is well again. Each is told once. What is over is forgotten, so that it is
+told again if it comes back. Runs that are not over are held too, but for nobody: they are not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from smtd.engine.report import Conflict, Held
+
+Trouble: TypeAlias = Literal["offline", "halted"]
+Name: TypeAlias = tuple[str, str]
+
+#: Records that a notice names, and that its sentence names; characters of a name or a problem in a sentence.
+MOST, FEW, WIDTH = 100, 3, 300
+#: The reason of a hold that ends by itself.
+_PASSING = "running"
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What was told of a pair: its trouble, and the records in conflict and held, by project and label."""
+
+    trouble: Trouble | None = None
+    conflicts: frozenset[Name] = frozenset()
+    holds: frozenset[Name] = frozenset()
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """How a pair is after a cycle; *conflicts* and *holds* are None while no cycle has found out."""
+
+    pair: str
+    trouble: Trouble | None = None
+    problem: str | None = None
+    conflicts: Sequence[Conflict] | None = None
+    holds: Sequence[Held] | None = None
+
+
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One change of state, for a person (*message*, one sentence) and for a program.
+
+    *records* names at most MOST of the *count* that are new; texts hold what can be shown, and nothing else.
+    """
+
+    event: Literal["conflict", "hold", "offline", "halted", "recovered"]
+    pair: str
+    at: str
+    message: str
+    problem: str | None = None
+    count: int = 0
+    records: list[dict[str, object]] = []
+
+
+def next_notice(told: Told, now: Condition, at: str) -> tuple[Notice | None, Told]:
+    """Return what is to be told next, if anything, and what is told once it is."""
+    told = _without_the_past(told, now)
+    if now.trouble is not None and now.trouble != told.trouble:
+        what = "cannot reach a store" if now.trouble == "offline" else "needs you"
+        return _trouble(now, what, at), msgspec.structs.replace(told, trouble=now.trouble)
+    if now.trouble is None and told.trouble is not None:
+        message = f"pair {_shown(now.pair)} is well again"
+        return Notice("recovered", now.pair, at, message), msgspec.structs.replace(told, trouble=None)
+    if conflicts := [each for each in now.conflicts or () if _name(each) not in told.conflicts]:
+        notice = _records("conflict", "in conflict", "conflicts", conflicts, now, at)
+        return notice, msgspec.structs.replace(told, conflicts=told.conflicts | set(map(_name, conflicts)))
+    if holds := [each for each in _waiting(now) or () if _name(each) not in told.holds]:
+        notice = _records("hold", "held", "holds", holds, now, at)
+        return notice, msgspec.structs.replace(told, holds=told.holds | set(map(_name, holds)))
+    return None, told
+
+
+def _without_the_past(told: Told, now: Condition) -> Told:
+    """Forget the conflicts and the holds that are over."""
+    if now.conflicts is not None:
+        told = msgspec.structs.replace(told, conflicts=told.conflicts & set(map(_name, now.conflicts)))
+    if (waiting := _waiting(now)) is not None:
+        told = msgspec.structs.replace(told, holds=told.holds & set(map(_name, waiting)))
+    return told
+
+
+def _waiting(now: Condition) -> list[Held] | None:
+    """Return the holds that wait for a person."""
+    return None if now.holds is None else [each for each in now.holds if each.reason != _PASSING]
+
+
+def _trouble(now: Condition, what: str, at: str) -> Notice:
+    assert now.trouble is not None
+    problem = _shown(now.problem or "")
+    return Notice(now.trouble, now.pair, at, f"pair {_shown(now.pair)} {what}: {problem}", problem)
+
+
+def _records(
+    event: Literal["conflict", "hold"],
+    how: str,
+    verb: str,
+    fresh: Sequence[Conflict | Held],
+    now: Condition,
+    at: str,
+) -> Notice:
+    pair = _shown(now.pair)
+    names = [_shown(f"{each.project}/{each.label}") for each in fresh[:FEW]]
+    more = f" and {len(fresh) - FEW:,} more" if len(fresh) > FEW else ""
+    number = "1 record is" if len(fresh) == 1 else f"{len(fresh):,} records are"
+    message = f"pair {pair}: {number} {how} ({', '.join(names)}{more}); see smtd-ctl {verb} {pair}"
+    return Notice(event, now.pair, at, message, count=len(fresh), records=[*map(_told, fresh[:MOST])])
+
+
+def _told(each: Conflict | Held) -> dict[str, object]:
+    """Return a record and what is the matter with it, without what no JSON can say."""
+    found = msgspec.structs.asdict(each)
+    return {
+        key: [*map(_shown, value)] if isinstance(value, tuple) else _shown(value)
+        for key, value in found.items()
+        if value is not None
+    }
+
+
+def _name(each: Conflict | Held) -> Name:
+    return each.project, each.label
+
+
+def _shown(text: str) -> str:
+    """Return *text* on one line, with a sign for what cannot be printed, and not too long."""
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"

@@ -1,0 +1,155 @@
+"""Tells people of changes of state, by a command or a webhook, and a monitor that all is well.
+
+Nothing is queued but how each pair is: whoever cannot be told for a while is told later what is new by then,
+and nothing of what has passed meanwhile. No pair waits for any of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import anyio
+import msgspec
+from anyio.abc import TaskStatus
+
+from smtd.backoff import pauses
+from smtd.config import Notify, seconds
+from smtd.daemon import command
+from smtd.daemon.delivery import Undelivered
+from smtd.daemon.events import now
+from smtd.daemon.heartbeat import Heartbeat
+from smtd.daemon.notice import Condition, Notice, Told, next_notice
+from smtd.daemon.told import ToldFile
+
+log = logging.getLogger("smtd")
+
+#: Seconds until somebody who could not be told is tried again: the first and the longest pause.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+
+Tell: TypeAlias = Callable[[Notice], Awaitable[None]]
+
+
+class Notices:
+    """Owns what is known and what was told of each pair; `run` tells."""
+
+    def __init__(self, state: Path) -> None:
+        self._told = ToldFile(state / "told.json")
+        self._notify = Notify()
+        self._conditions: dict[str, Condition] = {}
+        self._offline_since: dict[str, float] = {}
+        self._heartbeat = Heartbeat()
+        self._news = anyio.Event()
+        self._changed = anyio.Event()
+
+    def follow(self, notify: Notify) -> None:
+        """Tell by other ways from now on."""
+        if notify != self._notify:
+            self._notify = notify
+            self._changed.set()
+
+    def note(self, condition: Condition) -> None:
+        """Take note of how a pair is after a cycle."""
+        known = self._conditions.get(condition.pair)
+        if known is not None and condition.conflicts is None:
+            condition = msgspec.structs.replace(condition, conflicts=known.conflicts, holds=known.holds)
+        self._conditions[condition.pair] = condition
+        if condition.trouble == "offline":
+            self._offline_since.setdefault(condition.pair, anyio.current_time())
+        else:
+            self._offline_since.pop(condition.pair, None)
+        if condition.trouble is None:
+            self._heartbeat.beat()
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def keep(self, pairs: Collection[str]) -> None:
+        """Forget all pairs but these."""
+        for name in self._conditions.keys() - set(pairs):
+            del self._conditions[name]
+            self._offline_since.pop(name, None)
+        await self._told.keep(pairs)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Tell, by whatever ways the configuration names, until cancelled."""
+        await self._told.read()
+        task_status.started()
+        while True:
+            self._changed = anyio.Event()
+            notify = self._notify
+            async with AsyncExitStack() as stack, anyio.create_task_group() as group:
+                if notify.command:
+                    group.start_soon(self._tell_all, "command", partial(command.tell, notify.command))
+                if notify.webhook or notify.heartbeat_url:
+                    from smtd.daemon.webhook import open_webhook  # it takes 0.2 s that few need
+
+                    if notify.webhook:
+                        webhook = await stack.enter_async_context(open_webhook(notify.webhook))
+                        group.start_soon(self._tell_all, "webhook", webhook.tell)
+                    if notify.heartbeat_url:
+                        monitor = await stack.enter_async_context(open_webhook(notify.heartbeat_url))
+                        group.start_soon(self._heartbeat.run, monitor.beat)
+                await self._changed.wait()
+                group.cancel_scope.cancel()
+
+    async def _tell_all(self, way: str, tell: Tell) -> None:
+        """Tell of every change by one *way*, one after the other."""
+        failing, retries = False, pauses(FIRST_PAUSE, LONGEST_PAUSE)
+        while True:
+            news = self._news
+            notice, told = await self._next(way)
+            if notice is None:
+                with anyio.move_on_after(self._patience()):
+                    await news.wait()
+                continue
+            try:
+                await _told(tell, notice)
+            except Undelivered as exc:
+                if not failing:
+                    log.warning("nobody is notified by the %s of [notify]: %s", way, exc)
+                failing = True
+                if exc.again:
+                    await anyio.sleep(max(next(retries), exc.after or 0.0))
+                    continue
+            else:
+                if failing:
+                    log.info("the %s of [notify] works again", way)
+                failing, retries = False, pauses(FIRST_PAUSE, LONGEST_PAUSE)
+            await self._told.put(way, notice.pair, told)
+
+    async def _next(self, way: str) -> tuple[Notice | None, Told]:
+        """Return what is to be told next, and what is told of its pair after that."""
+        for name, condition in sorted(self._conditions.items()):
+            known = self._told.get(way, name)
+            notice, told = next_notice(known, self._settled(condition, known), now())
+            if notice is not None:
+                return notice, told
+            await self._told.put(way, name, told)
+        return None, Told()
+
+    def _settled(self, condition: Condition, known: Told) -> Condition:
+        """Return *condition*, as if nothing had happened while a pair is offline for a moment only."""
+        since = self._offline_since.get(condition.pair)
+        if since is None or anyio.current_time() >= since + seconds(self._notify.offline_after):
+            return condition
+        return msgspec.structs.replace(condition, trouble=known.trouble)
+
+    def _patience(self) -> float:
+        """Return the seconds until a pair has been offline for long enough."""
+        clock, wait = anyio.current_time(), seconds(self._notify.offline_after)
+        ends = [since + wait for since in self._offline_since.values()]
+        return min([end - clock for end in ends if end > clock], default=float("inf"))
+
+
+async def _told(tell: Tell, notice: Notice) -> None:
+    """Tell, and take a defect of ours for a failure: it must not end the daemon."""
+    try:
+        await tell(notice)
+    except Undelivered:
+        raise
+    except Exception as exc:  # noqa: BLE001 - its text may hold an address
+        raise Undelivered(f"a defect in smtd ({type(exc).__name__})") from None

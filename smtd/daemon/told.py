@@ -1,0 +1,76 @@
+"""What was told to whom, over restarts: a file in the state directory, so that nothing is told twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+from anyio import to_thread
+
+from smtd.daemon.notice import Told
+
+log = logging.getLogger("smtd")
+
+
+class ToldFile:
+    """What was told by each way to tell, of each pair; see `read`.
+
+    A file that is damaged or lost costs a repetition: what is the matter then is told once more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: dict[str, dict[str, Told]] = {}
+        self._failing = False
+
+    async def read(self) -> None:
+        """Take what the file says, if it can be read."""
+        try:
+            data = await to_thread.run_sync(self._path.read_bytes)
+            self._told = msgspec.json.decode(data, type=dict[str, dict[str, Told]])
+        except FileNotFoundError:
+            pass
+        except (OSError, msgspec.MsgspecError) as exc:
+            log.warning("%s cannot be read (%s): what is the matter is told once more", self._path, exc)
+
+    def get(self, way: str, pair: str) -> Told:
+        """Return what was told of *pair* by *way*."""
+        return self._told.get(way, {}).get(pair, Told())
+
+    async def put(self, way: str, pair: str, told: Told) -> None:
+        """Remember what was told of *pair* by *way*."""
+        if told != self.get(way, pair):
+            self._told.setdefault(way, {})[pair] = told
+            await self._save()
+
+    async def keep(self, pairs: Collection[str]) -> None:
+        """Forget what was told of all but *pairs*."""
+        kept = {
+            way: {name: told for name, told in each.items() if name in pairs}
+            for way, each in self._told.items()
+        }
+        if kept != self._told:
+            self._told = kept
+            await self._save()
+
+    async def _save(self) -> None:
+        data = msgspec.json.encode(self._told, order="deterministic")
+
+        def write() -> None:
+            new = self._path.with_suffix(".new")
+            new.write_bytes(data)
+            new.chmod(0o600)
+            new.replace(self._path)
+
+        try:
+            await to_thread.run_sync(write)
+        except OSError as exc:
+            if not self._failing:
+                log.error(
+                    "%s cannot be written: %s; a restart may tell things again", self._path, exc.strerror
+                )
+            self._failing = True
+        else:
+            self._failing = False

@@ -1,0 +1,76 @@
+"""Tell a program by HTTP: a notice, or that all is well. Addresses may hold secrets, and are never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import aiohttp
+import msgspec
+from anyio import to_thread
+from yarl import URL
+
+from smtd.backoff import retry_after
+from smtd.daemon.delivery import Undelivered
+from smtd.daemon.notice import Notice
+
+#: Seconds for one request, and the longest that a server may have us wait.
+PATIENCE, LONGEST_WAIT = 20.0, 3600.0
+#: Answers after which it may go well later, besides those that tell of a failure of the server's own.
+_LATER = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS))
+
+
+class Webhook:
+    """Speaks to one address."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self._url = URL(url)
+        self._session = session
+
+    async def tell(self, notice: Notice) -> None:
+        """Post *notice* as JSON. Raises Undelivered unless the answer is a good one."""
+        await self._send("POST", msgspec.json.encode(notice))
+
+    async def beat(self) -> None:
+        """Ask for the address, which tells that all is well. Raises Undelivered as `tell` does."""
+        await self._send("GET", None)
+
+    async def _send(self, method: str, data: bytes | None) -> None:
+        headers = {} if data is None else {"Content-Type": "application/json"}
+        host = self._url.host
+        try:
+            async with self._session.request(
+                method, self._url, data=data, headers=headers, allow_redirects=False
+            ) as response:
+                status, wait = response.status, retry_after(response.headers.get("Retry-After"))
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
+            # What they say may hold the address.
+            raise Undelivered(f"{host} cannot be reached ({_why(exc)})", again=True) from None
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER
+            after = None if wait is None else min(wait, LONGEST_WAIT)
+            raise Undelivered(f"{host} answers {status}", again=later, after=after)
+
+
+@asynccontextmanager
+async def open_webhook(url: str) -> AsyncIterator[Webhook]:
+    """Give the webhook at *url*, whose certificate must be right."""
+    context = await to_thread.run_sync(ssl.create_default_context)
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=PATIENCE),
+        connector=aiohttp.TCPConnector(ssl=context, limit=1),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield Webhook(url, session)
+
+
+def _why(exc: BaseException) -> str:
+    if isinstance(exc, asyncio.TimeoutError):
+        return "it does not answer"
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return "it does not prove who it is"
+    inner = getattr(exc, "os_error", None) or exc
+    return (isinstance(inner, OSError) and inner.strerror) or type(exc).__name__

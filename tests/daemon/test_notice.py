@@ -1,0 +1,124 @@
+"""What is told of a pair, and when: every change of state once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from smtd.daemon.notice import FEW, MOST, WIDTH, Condition, Notice, Told, next_notice
+from smtd.engine.report import Conflict, Held
+
+NOW = "2026-01-31T12:00:00.000+00:00"
+GUARD = "deletion held: in the left store 30 of 100 records are missing"
+
+
+def conflicts(*labels: str) -> list[Conflict]:
+    return [Conflict("P", label, ("reason",)) for label in labels]
+
+
+def holds(*labels: str, reason: str = GUARD) -> list[Held]:
+    return [Held("P", label, reason, "bring the left store back") for label in labels]
+
+
+def condition(**facts: Any) -> Condition:
+    return Condition("lab", **{"conflicts": [], "holds": [], **facts})
+
+
+def told_of(*conditions: Condition, told: Told | None = None) -> list[Notice]:
+    """Return all that is told while a pair is in these conditions, one after the other."""
+    notices, known = [], Told() if told is None else told
+    for now in conditions:
+        while True:
+            notice, known = next_notice(known, now, NOW)
+            if notice is None:
+                break
+            notices.append(notice)
+    return notices
+
+
+def named(notice: Notice) -> tuple[str, list[object]]:
+    return notice.event, [each["label"] for each in notice.records]
+
+
+FINE = condition()
+OFFLINE = condition(trouble="offline", problem="lab.sqlite is away; bring it back")
+HALTED = condition(trouble="halted", problem="lab.sqlite is damaged; restore it")
+UNKNOWN = Condition("lab", "offline", "away")
+AB, ABC, B = (condition(conflicts=conflicts(*labels)) for labels in ("ab", "abc", "b"))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "events"),
+    [
+        ([FINE, FINE], []),
+        ([AB, AB, AB], [("conflict", ["a", "b"])]),
+        ([AB, ABC], [("conflict", ["a", "b"]), ("conflict", ["c"])]),
+        ([ABC, B, FINE], [("conflict", ["a", "b", "c"])]),
+        ([AB, B, AB], [("conflict", ["a", "b"]), ("conflict", ["a"])]),
+        ([condition(holds=holds("a"))] * 2, [("hold", ["a"])]),
+        ([condition(conflicts=conflicts("a"), holds=holds("a"))], [("conflict", ["a"]), ("hold", ["a"])]),
+        ([condition(holds=holds("a", reason="running"))], []),
+        ([OFFLINE, OFFLINE, FINE, FINE], [("offline", []), ("recovered", [])]),
+        ([HALTED, HALTED, FINE], [("halted", []), ("recovered", [])]),
+        ([OFFLINE, HALTED, OFFLINE], [("offline", []), ("halted", []), ("offline", [])]),
+        ([AB, UNKNOWN, AB], [("conflict", ["a", "b"]), ("offline", []), ("recovered", [])]),
+        ([AB, Condition("lab")], [("conflict", ["a", "b"])]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_each_change_is_told_once(conditions: list[Condition], events: list[tuple[str, list[str]]]) -> None:
+    """And nothing that is not known has changed."""
+    assert [named(notice) for notice in told_of(*conditions)] == events
+
+
+def test_sentences() -> None:
+    """They say what is the matter and what to do."""
+    found = told_of(condition(conflicts=conflicts("a"), holds=holds(*"abcde")), OFFLINE, HALTED, FINE)
+
+    assert [notice.message for notice in found] == [
+        "pair lab: 1 record is in conflict (P/a); see smtd-ctl conflicts lab",
+        "pair lab: 5 records are held (P/a, P/b, P/c and 2 more); see smtd-ctl holds lab",
+        "pair lab cannot reach a store: lab.sqlite is away; bring it back",
+        "pair lab needs you: lab.sqlite is damaged; restore it",
+        "pair lab is well again",
+    ]
+
+
+def test_notice_for_programs() -> None:
+    """One object; what does not apply is left out."""
+    conflict, offline = told_of(AB, OFFLINE)
+
+    assert msgspec.to_builtins(conflict) == {
+        "event": "conflict",
+        "pair": "lab",
+        "at": NOW,
+        "message": "pair lab: 2 records are in conflict (P/a, P/b); see smtd-ctl conflicts lab",
+        "count": 2,
+        "records": [{"project": "P", "label": label, "fields": ["reason"]} for label in "ab"],
+    }
+    assert msgspec.to_builtins(offline) == {
+        "event": "offline",
+        "pair": "lab",
+        "at": NOW,
+        "message": "pair lab cannot reach a store: lab.sqlite is away; bring it back",
+        "problem": "lab.sqlite is away; bring it back",
+    }
+
+
+def test_many_records_are_counted_and_not_all_named() -> None:
+    """A mass deletion is one notice of bounded size."""
+    (notice,) = told_of(condition(holds=holds(*(f"run-{n:04}" for n in range(5000)))))
+
+    assert (notice.count, len(notice.records)) == (5000, MOST)
+    assert f"and {5000 - FEW:,} more" in notice.message
+
+
+def test_what_cannot_be_printed_or_written_is_shown_by_a_sign() -> None:
+    """A label is anything; a message is one line, and JSON is Unicode."""
+    (notice,) = told_of(condition(conflicts=[Conflict("P\n", "\udc80\0" + "x" * 1000, ("reason",))]))
+
+    assert notice.message.isprintable()
+    assert len(notice.message) < WIDTH + 100
+    assert b"\xef\xbf\xbd" in msgspec.json.encode(notice)

@@ -1,0 +1,203 @@
+"""The ways to tell somebody: a command of theirs, and a webhook."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+from pathlib import Path
+
+import anyio
+import pytest
+import trustme
+
+from smtd.daemon import command, webhook
+from smtd.daemon.command import tell
+from smtd.daemon.delivery import Undelivered
+from smtd.daemon.notice import Notice
+from smtd.daemon.webhook import open_webhook
+from tests.daemon.process import wait_until
+from tests.daemon.receiver import STALL, receiver
+
+NOTICE = Notice(
+    "halted", "lab", "2026-01-31T12:00:00Z", "pair lab needs you; $HOME `id` 'x'", "it is damaged"
+)
+SECRET = "/hook/s3cret?token=t0ken"
+
+
+def script(directory: Path, text: str) -> str:
+    """Make a shell script."""
+    path = directory / "script"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+async def test_command_gets_a_sentence_and_json(tmp_path: Path) -> None:
+    """After its own words, and as it is: no shell reads it."""
+    program = script(tmp_path, f'printf "%s|" "$@" > {tmp_path}/words; cat > {tmp_path}/input')
+
+    await tell([program, "two words", "$HOME"], NOTICE)
+
+    assert (tmp_path / "words").read_text() == f"two words|$HOME|{NOTICE.message}|"
+    assert json.loads((tmp_path / "input").read_text()) == {
+        "event": "halted",
+        "pair": "lab",
+        "at": "2026-01-31T12:00:00Z",
+        "message": NOTICE.message,
+        "problem": "it is damaged",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("echo so it is; echo bad >&2; exit 3", "failed with code 3: so it is bad"),
+        ("exec <&-; exit 4", "failed with code 4"),
+        ("kill -9 $$", "failed with code -9"),
+        ("head -c 100000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1", "code 1: x+ the end"),
+    ],
+)
+async def test_command_that_fails_is_quoted_shortly(tmp_path: Path, text: str, why: str) -> None:
+    """Its name, its code, and the last that it said."""
+    with pytest.raises(Undelivered, match=why) as told:
+        await tell([script(tmp_path, text), "t0ken"], NOTICE)
+
+    assert len(str(told.value)) < 1000
+    assert "t0ken" not in str(told.value)
+    assert not told.value.again
+
+
+async def test_command_that_says_much_and_hears_nothing_does_its_work(tmp_path: Path) -> None:
+    """Its output is dropped."""
+    await tell([script(tmp_path, "head -c 10000000 /dev/zero")], NOTICE)
+
+
+@pytest.mark.parametrize("name", ["no-such-program", "zero\0byte"])
+async def test_command_that_cannot_be_run_is_named(name: str) -> None:
+    """With the reason."""
+    with pytest.raises(Undelivered, match=r"the command .* cannot be run: (No such file|it holds a zero)"):
+        await tell([f"/nowhere/{name}"], NOTICE)
+
+
+async def test_command_that_leaves_something_running_has_ended(tmp_path: Path) -> None:
+    """Though that keeps its output open."""
+    with anyio.fail_after(20):
+        await tell([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child")], NOTICE)
+
+    os.kill(int((tmp_path / "child").read_text()), 9)
+
+
+def is_gone(pid: int) -> bool:
+    """Say whether a process has ended; whoever adopts orphans here may not look after them."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return True
+
+
+async def test_command_that_takes_too_long_is_ended_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a failure."""
+    monkeypatch.setattr(command, "PATIENCE", 0.5)
+
+    with pytest.raises(Undelivered, match="took more than 0 s, and was ended"):
+        await tell([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")], NOTICE)
+
+    wait_until(lambda: is_gone(int((tmp_path / "child").read_text())))
+
+
+async def test_command_is_ended_when_the_daemon_is(tmp_path: Path) -> None:
+    """With its children, and at once."""
+    os.mkfifo(tmp_path / "child")
+    program = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tell, [program], NOTICE)
+        child = int(await anyio.to_thread.run_sync((tmp_path / "child").read_text))
+        group.cancel_scope.cancel()
+
+    wait_until(lambda: is_gone(child))
+
+
+async def test_webhook_gets_json() -> None:
+    """By POST, at the whole address."""
+    with receiver() as server:
+        async with open_webhook(server.url + SECRET) as hook:
+            await hook.tell(NOTICE)
+            heard = server.next()
+
+    assert (heard.method, heard.path) == ("POST", SECRET)
+    assert heard.body["message"] == NOTICE.message
+
+
+async def test_heartbeat_asks_for_its_address() -> None:
+    """By GET."""
+    with receiver() as server:
+        async with open_webhook(server.url + SECRET) as hook:
+            await hook.beat()
+            heard = server.next()
+
+    assert (heard.method, heard.path, heard.body) == ("GET", SECRET, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "again", "after"),
+    [
+        ((500, {}), True, None),
+        ((503, {"Retry-After": "120"}), True, 120.0),
+        ((429, {"Retry-After": "7"}), True, 7.0),
+        ((429, {"Retry-After": "999999"}), True, 3600.0),
+        ((429, {"Retry-After": "soon"}), True, None),
+        ((408, {}), True, None),
+        ((404, {}), False, None),
+        ((302, {"Location": "https://elsewhere.example/"}), False, None),
+    ],
+)
+async def test_webhook_that_answers_otherwise(
+    answer: tuple[int, dict[str, str]], again: bool, after: float | None
+) -> None:
+    """Its own trouble may pass, as long as it says; what it will not take, and where it sends us, may not."""
+    with receiver(answer) as server:
+        async with open_webhook(server.url + SECRET) as hook:
+            with pytest.raises(Undelivered, match=rf"^127\.0\.0\.1 answers {answer[0]}$") as told:
+                await hook.tell(NOTICE)
+
+    assert (told.value.again, told.value.after) == (again, after)
+
+
+async def test_webhook_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given so much time and no more."""
+    monkeypatch.setattr(webhook, "PATIENCE", 0.2)
+    with receiver((STALL, {})) as server:
+        async with open_webhook(server.url + SECRET) as hook:
+            with pytest.raises(Undelivered, match="it does not answer") as told:
+                await hook.tell(NOTICE)
+
+    assert told.value.again
+
+
+async def test_webhook_that_is_not_there() -> None:
+    """What is shown of it is its host."""
+    with receiver() as server:
+        pass
+    async with open_webhook(server.url.replace("//", "//ada:pw@") + SECRET) as hook:
+        with pytest.raises(Undelivered) as told:
+            await hook.tell(NOTICE)
+
+    assert told.value.again
+    assert str(told.value).startswith("127.0.0.1 cannot be reached (")
+    assert told.value.__cause__ is None
+
+
+async def test_webhook_that_does_not_prove_who_it_is() -> None:
+    """It is told nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with receiver(tls=context) as server:
+        async with open_webhook(server.url + SECRET) as hook:
+            with pytest.raises(Undelivered, match=r"127\.0\.0\.1 cannot be reached \(it does not prove"):
+                await hook.tell(NOTICE)
+
+        assert server.heard.empty()
