@@ -271,6 +271,11 @@ def _shown_secrets(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
             if is_secret:
                 what = "others can read this password: chmod 600 the file, or use password_command"
                 yield ("stores", key, name), what
+    notify = document.get("notify")
+    for name in ("webhook", "heartbeat_url"):
+        url = notify.get(name) if isinstance(notify, dict) else None
+        if isinstance(url, str) and _SECRET.match(url):
+            yield ("notify", name), "others can read this password: chmod 600 the file"
 
 
 def _line(text: str, where: _Where) -> int:

@@ -326,3 +326,45 @@ def test_every_struct_of_the_configuration_forbids_unknown_keys():
         "Store",
     }
     assert all(each.__struct_config__.forbid_unknown_fields for each in structs)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://host/t0ken", "host/t0ken", "https:///t0ken", "https://[::1/t0ken", "https://host:x/t0ken", ""],
+)
+def test_address_that_nobody_can_be_told_at_is_a_mistake(mistakes, url):
+    """It is named by its line, and not shown: it may hold a secret."""
+    text = f'[notify]\nwebhook = "{url}"\nheartbeat_url = "{url}"\n'
+
+    assert mistakes(text) == [
+        "2: notify.webhook: it is no address such as 'https://host/path'",
+        "3: notify.heartbeat_url: it is no address such as 'https://host/path'",
+    ]
+
+
+def test_other_mistakes_in_notify(mistakes):
+    """Each with its line."""
+    text = '[notify]\ncommand = []\noffline_after = "soon"\nweb_hook = "https://host/"\n'
+
+    assert mistakes(text) == [
+        "2: notify.command: it names no program",
+        "3: notify.offline_after: 'soon' is not a duration such as '200ms', '30s' or '5m'",
+        "4: notify.web_hook: unknown key 'web_hook', did you mean 'webhook'?",
+    ]
+
+
+def test_whom_to_tell_does_not_show():
+    """Wherever a configuration is shown."""
+    notify = Notify(["tell", "t0ken"], "https://ada:t0ken@host/", "https://host/t0ken")
+
+    assert "t0ken" not in f"{notify} {Config(notify=notify)!r}"
+
+
+def test_password_of_a_webhook_that_others_can_read_is_a_mistake(tmp_path):
+    """As that of a store."""
+    path = tmp_path / "config.toml"
+    path.write_text('[notify]\nwebhook = "https://ada:t0ken@host/"\n', "utf-8")
+    path.chmod(0o644)
+
+    with pytest.raises(ConfigError, match=r"2: notify\.webhook: others can read this password: chmod 600"):
+        load(path)

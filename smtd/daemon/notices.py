@@ -44,13 +44,13 @@ class Notices:
         self._offline_since: dict[str, float] = {}
         self._heartbeat = Heartbeat()
         self._news = anyio.Event()
-        self._changed = anyio.Event()
+        self._ways = anyio.CancelScope()
 
     def follow(self, notify: Notify) -> None:
         """Tell by other ways from now on."""
         if notify != self._notify:
             self._notify = notify
-            self._changed.set()
+            self._ways.cancel()
 
     def note(self, condition: Condition) -> None:
         """Take note of how a pair is after a cycle."""
@@ -79,22 +79,24 @@ class Notices:
         await self._told.read()
         task_status.started()
         while True:
-            self._changed = anyio.Event()
-            notify = self._notify
-            async with AsyncExitStack() as stack, anyio.create_task_group() as group:
-                if notify.command:
-                    group.start_soon(self._tell_all, "command", partial(command.tell, notify.command))
-                if notify.webhook or notify.heartbeat_url:
-                    from smtd.daemon.webhook import open_webhook  # it takes 0.2 s that few need
+            with anyio.CancelScope() as self._ways:
+                await self._by(self._notify)
 
-                    if notify.webhook:
-                        webhook = await stack.enter_async_context(open_webhook(notify.webhook))
-                        group.start_soon(self._tell_all, "webhook", webhook.tell)
-                    if notify.heartbeat_url:
-                        monitor = await stack.enter_async_context(open_webhook(notify.heartbeat_url))
-                        group.start_soon(self._heartbeat.run, monitor.beat)
-                await self._changed.wait()
-                group.cancel_scope.cancel()
+    async def _by(self, notify: Notify) -> None:
+        """Tell by the ways of *notify*, until cancelled."""
+        async with AsyncExitStack() as stack, anyio.create_task_group() as group:
+            if notify.command:
+                group.start_soon(self._tell_all, "command", partial(command.tell, notify.command))
+            if notify.webhook or notify.heartbeat_url:
+                from smtd.daemon.webhook import open_webhook  # it takes 0.2 s that few need
+
+                if notify.webhook:
+                    webhook = await stack.enter_async_context(open_webhook(notify.webhook))
+                    group.start_soon(self._tell_all, "webhook", webhook.tell)
+                if notify.heartbeat_url:
+                    monitor = await stack.enter_async_context(open_webhook(notify.heartbeat_url))
+                    group.start_soon(self._heartbeat.run, monitor.beat)
+            await anyio.sleep_forever()
 
     async def _tell_all(self, way: str, tell: Tell) -> None:
         """Tell of every change by one *way*, one after the other."""

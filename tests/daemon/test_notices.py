@@ -1,0 +1,262 @@
+"""When whom is told: a moment offline, somebody who cannot be told for a while, and after a restart."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.config import Notify
+from smtd.daemon import heartbeat, notices
+from smtd.daemon.delivery import Undelivered
+from smtd.daemon.heartbeat import Heartbeat
+from smtd.daemon.notice import Condition
+from smtd.daemon.notices import Notices
+from smtd.engine.report import Conflict
+from tests.daemon.process import wait_until
+from tests.daemon.receiver import STALL, Receiver, receiver
+
+FINE = Condition("lab", conflicts=[], holds=[])
+CONFLICT = Condition("lab", conflicts=[Conflict("P", "a", ("reason",))], holds=[])
+OFFLINE = Condition("lab", "offline", "the store is away")
+HALTED = Condition("lab", "halted", "the store is damaged")
+
+
+@asynccontextmanager
+async def running(state: Path, notify: Notify) -> AsyncIterator[Notices]:
+    """Give notices that are told as *notify* says."""
+    async with anyio.create_task_group() as group:
+        made = Notices(state)
+        made.follow(notify)
+        await group.start(made.run)
+        yield made
+        group.cancel_scope.cancel()
+
+
+async def heard(server: Receiver) -> str:
+    """Wait for the next notice; return what it tells of."""
+    found = await to_thread.run_sync(server.next)
+    return str(found.body["event"])
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until *is_so*."""
+    await to_thread.run_sync(wait_until, is_so)
+
+
+def text_of(path: Path) -> str:
+    """Return what is in a file, nothing if it is not there."""
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(notices, "LONGEST_PAUSE", 0.05)
+
+
+async def test_moment_offline_is_told_to_nobody(tmp_path: Path) -> None:
+    """Nor that it is over."""
+    with receiver() as server:
+        async with running(tmp_path, Notify(webhook=server.url, offline_after="1h")) as made:
+            for condition in (FINE, OFFLINE, OFFLINE, FINE, CONFLICT):
+                made.note(condition)
+            assert await heard(server) == "conflict"
+            made.note(OFFLINE)
+            made.note(HALTED)
+            assert await heard(server) == "halted"
+
+        assert server.heard.empty()
+
+
+async def test_pair_that_stays_offline_is_told_though_nothing_else_happens(tmp_path: Path) -> None:
+    """When it has been so for long enough, counted from the first time."""
+    with receiver() as server:
+        async with running(tmp_path, Notify(webhook=server.url, offline_after="300ms")) as made:
+            began = anyio.current_time()
+            made.note(OFFLINE)
+            made.note(OFFLINE)
+            assert await heard(server) == "offline"
+            lasted = anyio.current_time() - began
+            made.note(FINE)
+            assert await heard(server) == "recovered"
+
+    assert lasted >= 0.3
+
+
+async def test_nothing_is_told_again_after_a_restart(tmp_path: Path) -> None:
+    """What is as it was is no news; what ended meanwhile is."""
+    with receiver() as server:
+        notify = Notify(webhook=server.url)
+        async with running(tmp_path, notify) as made:
+            made.note(CONFLICT)
+            assert await heard(server) == "conflict"
+            made.note(HALTED)
+            assert await heard(server) == "halted"
+            await until(lambda: '"halted"' in text_of(tmp_path / "told.json"))
+        async with running(tmp_path, notify) as made:
+            made.note(HALTED)
+            made.note(CONFLICT)
+            assert await heard(server) == "recovered"
+
+        assert server.heard.empty()
+
+
+async def test_webhook_that_fails_is_tried_again_and_told_what_is_so_by_then(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has passed meanwhile is not told, and the log tells of the edges only."""
+    caplog.set_level(logging.INFO, "smtd")
+    later = (503, {"Retry-After": "1"})
+    with receiver((500, {}), later, later) as server:
+        async with running(tmp_path, Notify(webhook=f"{server.url}/s3cret")) as made:
+            made.note(HALTED)
+            assert [await heard(server) for _ in range(3)] == ["halted"] * 3
+            made.note(CONFLICT)
+            assert await heard(server) == "conflict"
+            await until(lambda: "works again" in caplog.text)
+
+        assert server.heard.empty()
+
+    assert caplog.messages == [
+        "nobody is notified by the webhook of [notify]: 127.0.0.1 answers 500",
+        "the webhook of [notify] works again",
+    ]
+
+
+async def test_webhook_is_not_asked_before_the_time_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retry-After counts more than our own pause."""
+    with receiver((429, {"Retry-After": "1"})) as server:
+        async with running(tmp_path, Notify(webhook=server.url)) as made:
+            made.note(HALTED)
+            await heard(server)
+            began = anyio.current_time()
+            await heard(server)
+
+    assert anyio.current_time() - began > 0.9
+
+
+async def test_what_a_webhook_will_not_take_is_not_sent_again(tmp_path: Path) -> None:
+    """The next change is."""
+    with receiver((404, {})) as server:
+        async with running(tmp_path, Notify(webhook=server.url)) as made:
+            made.note(CONFLICT)
+            assert await heard(server) == "conflict"
+            made.note(HALTED)
+            assert await heard(server) == "halted"
+
+
+async def test_way_that_stalls_keeps_the_other_from_nothing(tmp_path: Path) -> None:
+    """Each way has its own pace, and its own memory of what was told."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho $1 >> {tmp_path}/told\n")
+    program.chmod(0o700)
+    with receiver((STALL, {})) as server:
+        async with running(tmp_path, Notify(command=[str(program)], webhook=server.url)) as made:
+            made.note(CONFLICT)
+            assert await heard(server) == "conflict"
+            made.note(HALTED)
+            await until(lambda: text_of(tmp_path / "told").count("\n") == 2)
+        async with running(tmp_path, Notify(webhook=server.url)) as made:
+            made.note(CONFLICT)
+            assert await heard(server) == "conflict"
+
+
+async def test_new_configuration_is_used_at_once(tmp_path: Path) -> None:
+    """By a way that is as it was, nothing is told twice."""
+    with receiver() as old, receiver() as new:
+        async with running(tmp_path, Notify(webhook=old.url)) as made:
+            made.note(CONFLICT)
+            assert await heard(old) == "conflict"
+            await until(lambda: '"lab"' in text_of(tmp_path / "told.json"))
+            made.follow(Notify(webhook=new.url))
+            made.note(HALTED)
+            assert await heard(new) == "halted"
+
+        assert old.heard.empty()
+
+
+async def test_pair_that_was_removed_is_forgotten(tmp_path: Path) -> None:
+    """Another one of that name begins anew."""
+    with receiver() as server:
+        async with running(tmp_path, Notify(webhook=server.url)) as made:
+            made.note(CONFLICT)
+            assert await heard(server) == "conflict"
+            await until(lambda: '"lab"' in text_of(tmp_path / "told.json"))
+            await made.keep([])
+            made.note(CONFLICT)
+            assert await heard(server) == "conflict"
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("?"), lambda path: path.mkdir()])
+async def test_memory_that_cannot_be_used_costs_a_repetition(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object]
+) -> None:
+    """It is named, once, and everything goes on."""
+    spoil(tmp_path / "told.json")
+    with receiver() as server:
+        async with running(tmp_path, Notify(webhook=server.url)) as made:
+            made.note(CONFLICT)
+            made.note(HALTED)
+            events = {await heard(server), await heard(server)}
+
+    assert events == {"halted", "conflict"}
+    assert len(re.findall(r"told\.json cannot be read", caplog.text)) == 1
+    assert len(re.findall(r"told\.json cannot be written", caplog.text)) <= 1
+
+
+async def test_heartbeats_are_few(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand good cycles are one, then one more; failures are told on the edge."""
+    caplog.set_level(logging.INFO, "smtd")
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.0)
+    beating, sent = Heartbeat(), queue.Queue[int]()
+    failing = True
+
+    async def send() -> None:
+        sent.put(1)
+        if failing:
+            raise Undelivered("host answers 500")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(beating.run, send)
+        for _ in range(3):
+            for _ in range(1000):
+                beating.beat()
+            await anyio.wait_all_tasks_blocked()
+        failing = False
+        beating.beat()
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+
+    assert sent.qsize() == 4
+    assert caplog.messages == [
+        "the heartbeat of [notify] fails: host answers 500",
+        "the heartbeat of [notify] works again",
+    ]
+
+
+async def test_heartbeats_have_time_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a pair turns."""
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.2)
+    beating, moments = Heartbeat(), []
+
+    async def send() -> None:
+        moments.append(anyio.current_time())
+        beating.beat()
+        if len(moments) == 3:
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        beating.beat()
+        group.start_soon(beating.run, send)
+
+    assert moments[2] - moments[0] >= 0.4
