@@ -68,8 +68,10 @@ async def test_moment_offline_is_told_to_nobody(tmp_path: Path) -> None:
         async with running(tmp_path, Notify(webhook=server.url, offline_after="1h")) as made:
             for condition in (FINE, OFFLINE, OFFLINE, FINE, CONFLICT):
                 made.note(condition)
+                await anyio.wait_all_tasks_blocked()
             assert await heard(server) == "conflict"
             made.note(OFFLINE)
+            await anyio.wait_all_tasks_blocked()
             made.note(HALTED)
             assert await heard(server) == "halted"
 
