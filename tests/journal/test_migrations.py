@@ -22,6 +22,7 @@ def old_journal(directory, version):
     """Make a journal as smtd made it at *version*, with two rows in every table; return those."""
     made = {}
     numbers = count(1)
+    parents = {}
     with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
         for statement in script((SCHEMAS / f"version{version}.sql").read_text("utf-8")):
             db.execute(statement)
@@ -29,7 +30,12 @@ def old_journal(directory, version):
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             if not table.startswith("sqlite_"):
                 columns = [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info({table})")]
-                values = [[value(name, kind, next(numbers)) for name, kind in columns] for _ in range(2)]
+                values = [
+                    [parents.get((name, row)) or value(name, kind, next(numbers)) for name, kind in columns]
+                    for row in range(2)
+                ]
+                if table in ("pair", "cycle"):  # which others refer to
+                    parents |= {(table, row): values[row][0] for row in range(2)}
                 db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", values)
                 made[table] = rows(db, table, [name for name, _ in columns])
         db.commit()
