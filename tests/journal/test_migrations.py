@@ -22,7 +22,7 @@ def old_journal(directory, version):
     """Make a journal as smtd made it at *version*, with two rows in every table; return those."""
     made = {}
     numbers = count(1)
-    parents = {}
+    parents: dict[tuple[str, int], int] = {}
     with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
         for statement in script((SCHEMAS / f"version{version}.sql").read_text("utf-8")):
             db.execute(statement)
