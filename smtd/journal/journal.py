@@ -92,6 +92,17 @@ class Journal:
         rows = await self._db.fetch("SELECT id, left_location, right_location FROM pair")
         return {number: (left, right) for number, left, right in rows}
 
+    async def known(self, left: str, right: str) -> PairJournal | None:
+        """Return the part of a pair to look at, while others may work with it; None if it was never synced.
+
+        Nothing but proofs may be noted in it.
+        """
+        number = await self._db.value(
+            "SELECT id FROM pair WHERE left_location = ? AND right_location = ? AND canonical_version = ?",
+            (left, right, canonical.VERSION),
+        )
+        return None if number is None else PairJournal(self._db, number)
+
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
         """Give the part of the pair of two locations, and keep other processes off it.

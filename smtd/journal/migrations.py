@@ -15,7 +15,7 @@ from smtd.sqlite import Connection, script
 
 Migration: TypeAlias = str | Callable[[Connection], Awaitable[None]]
 
-_HISTORY = """
+_VERSION_6 = """
 ALTER TABLE agreed ADD COLUMN cycle INTEGER;
 ALTER TABLE intent ADD COLUMN history INTEGER;
 ALTER TABLE history RENAME TO history_5;
@@ -51,14 +51,28 @@ CREATE TABLE decision (
     why TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
+CREATE TABLE proof (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    began REAL NOT NULL,
+    project TEXT,
+    label TEXT,
+    counted INTEGER NOT NULL,
+    before REAL
+);
+CREATE TABLE finding (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    PRIMARY KEY (pair, project, label)
+) WITHOUT ROWID;
 INSERT INTO history (id, cycle, at, side, project, label, action, reason, record, landed)
     SELECT id, cycle, at, side, project, label, action, '', record, 1 FROM history_5;
 DROP TABLE history_5;
 """
 
 
-async def _sealed_history(db: Connection) -> None:
-    await db.run_script(script(_HISTORY))
+async def _to_version_6(db: Connection) -> None:
+    await db.run_script(script(_VERSION_6))
     await seal_all(db)
 
 
@@ -99,7 +113,7 @@ CREATE TABLE event (
     text TEXT NOT NULL
 );
 """,
-    5: _sealed_history,
+    5: _to_version_6,
 }
 
 

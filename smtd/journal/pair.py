@@ -12,6 +12,7 @@ from typing import NamedTuple
 from smtd.errors import JournalError, RecordUnusable
 from smtd.journal.decisions import Decisions
 from smtd.journal.history import History, append
+from smtd.journal.proofs import Proofs
 from smtd.merge.guards import Written
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
@@ -101,7 +102,10 @@ class Refusal:
 
 
 #: What is forgotten of a pair that is adopted anew.
-_KNOWLEDGE = ("agreed", "ancestor", "intent", "written", "quiet", "rotation", "refused", "decision")
+_KNOWLEDGE = (
+    *("agreed", "ancestor", "intent", "written", "quiet", "rotation", "refused", "decision"),
+    *("proof", "finding"),
+)
 
 
 class PairJournal:
@@ -113,6 +117,7 @@ class PairJournal:
         self._cycle: int | None = None
         self.decisions = Decisions(db, number)
         self.history = History(db)
+        self.proofs = Proofs(db, number)
 
     @property
     def number(self) -> int:

@@ -135,3 +135,20 @@ CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     text TEXT NOT NULL
 );
+-- How far the proof of a pair has come: the last key that was proven (NULL: none yet), how many were since
+-- the round began, and when the round before began (NULL: there was none), in seconds since 1970.
+CREATE TABLE proof (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    began REAL NOT NULL,
+    project TEXT,
+    label TEXT,
+    counted INTEGER NOT NULL,
+    before REAL
+);
+-- Records that a store does not hold as was agreed; looked at again after each cycle.
+CREATE TABLE finding (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    PRIMARY KEY (pair, project, label)
+) WITHOUT ROWID;

@@ -1,0 +1,84 @@
+"""How far the proof of one pair has come, and what it found: the part of the journal for that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from smtd.records.record import Key
+from smtd.sqlite import Connection
+
+
+class Round(NamedTuple):
+    """One proof of all records, in order of their keys; times are seconds since 1970.
+
+    *counted* records, up to *after*, have been proven since it *began*. The round before, which proved all,
+    began at *before* (None: there was none).
+    """
+
+    began: float
+    after: Key | None = None
+    counted: int = 0
+    before: float | None = None
+
+
+class Proofs:
+    """What is known of the proofs of one pair. Every method is one transaction, whole or not at all."""
+
+    def __init__(self, db: Connection, pair: int) -> None:
+        self._db = db
+        self._pair = pair
+
+    async def round(self) -> Round | None:
+        """Return the round that is under way, or None before the first."""
+        rows = await self._db.fetch(
+            "SELECT began, project, label, counted, before FROM proof WHERE pair = ?", (self._pair,)
+        )
+        return next(
+            (
+                Round(began, None if project is None else Key(project, label), counted, before)
+                for began, project, label, counted, before in rows
+            ),
+            None,
+        )
+
+    async def found(self) -> list[Key]:
+        """Return the keys of all findings."""
+        return [
+            Key(*row)
+            for row in await self._db.fetch(
+                "SELECT project, label FROM finding WHERE pair = ? ORDER BY project, label", (self._pair,)
+            )
+        ]
+
+    async def note(self, now: Round, found: Collection[Key]) -> None:
+        """Remember how far the proof is, and the keys of all findings."""
+        async with self._db.transaction():
+            await self._db.run(
+                "INSERT OR REPLACE INTO proof (pair, began, project, label, counted, before)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (self._pair, now.began, *(now.after or (None, None)), now.counted, now.before),
+            )
+            await self._db.run("DELETE FROM finding WHERE pair = ?", (self._pair,))
+            await self._db.run_many(
+                "INSERT INTO finding (pair, project, label) VALUES (?, ?, ?)",
+                [(self._pair, *key) for key in found],
+            )
+
+    async def count(self, projects: Collection[str] | None) -> int:
+        """Return how many records of *projects* (None: of all) are agreed on."""
+        counts = await self._db.fetch(
+            "SELECT project, count(*) FROM agreed WHERE pair = ? GROUP BY project", (self._pair,)
+        )
+        return sum(count for project, count in counts if projects is None or project in projects)
+
+    async def following(self, after: Key | None, count: int, projects: Collection[str] | None) -> list[Key]:
+        """Return the next *count* keys that are agreed on, of *projects* (None: of all), in order."""
+        names = [] if projects is None else sorted(projects)
+        chosen = "" if projects is None else f" AND project IN ({', '.join('?' * len(names))})"
+        rows = await self._db.fetch(
+            f"SELECT project, label FROM agreed WHERE pair = ? AND (project, label) > (?, ?){chosen}"
+            " ORDER BY project, label LIMIT ?",
+            (self._pair, *(after or ("", "")), *names, count),
+        )
+        return [Key(*row) for row in rows]

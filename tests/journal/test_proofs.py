@@ -1,0 +1,77 @@
+"""What the journal knows of the proofs of one pair."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from smtd.journal.journal import open_journal
+from smtd.journal.pair import Agreement, PairJournal
+from smtd.journal.proofs import Round
+from smtd.merge.sides import Both
+from smtd.records import canonical
+from smtd.records.record import Key
+from tests.build import key, record
+
+KEYS = [Key("A", "two"), Key("B", "one"), Key("B", "two"), Key("C", "one")]
+
+
+@pytest.fixture
+async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
+    """The journal of a pair that agrees on KEYS, beside one that agrees on more."""
+    digests = Both(b"digest", b"digest")
+    async with open_journal(tmp_path) as journal:
+        for right, keys in (("right", KEYS), ("other", [*KEYS, Key("A", "one")])):
+            async with journal.pair("left", right) as pair:
+                await pair.advance(agreements=[Agreement(each, digests, record(each.label)) for each in keys])
+        found = await journal.known("left", "right")
+        assert found is not None
+        yield found
+
+
+async def test_pair_that_was_never_proven(known: PairJournal) -> None:
+    """It begins with nothing found."""
+    assert await known.proofs.round() is None
+    assert await known.proofs.found() == []
+
+
+async def test_proof_is_remembered_as_it_was_noted_last(known: PairJournal) -> None:
+    """How far it is, and what it found."""
+    for now in (Round(1.0), Round(2.0, key("a"), 7, 1.0)):
+        await known.proofs.note(now, [key("b"), key("a")] if now.counted else [key("c")])
+
+        assert await known.proofs.round() == now
+    assert await known.proofs.found() == [key("a"), key("b")]
+
+
+async def test_keys_are_given_in_order_from_where_a_proof_is(known: PairJournal) -> None:
+    """Of this pair, and of the projects asked for."""
+    proofs = known.proofs
+    few = frozenset({"A", "C"})
+
+    assert await proofs.following(None, 3, None) == KEYS[:3]
+    assert await proofs.following(KEYS[2], 3, None) == KEYS[3:]
+    assert await proofs.following(None, 9, few) == [KEYS[0], KEYS[3]]
+    assert (await proofs.count(None), await proofs.count(few)) == (4, 2)
+
+
+async def test_pair_can_be_looked_at_while_somebody_works_with_it(tmp_path: Path) -> None:
+    """In the order in which it was synced, and of the digests that are understood."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
+        assert await journal.known("left", "right") is not None
+        assert await journal.known("right", "left") is None
+
+
+async def test_proof_is_forgotten_with_all_that_was_agreed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other digests proved is not known any more."""
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right") as pair:
+            await pair.proofs.note(Round(1.0), [key("a")])
+        monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
+        assert await journal.known("left", "right") is None
+        async with journal.pair("left", "right") as pair:
+            assert (await pair.proofs.round(), await pair.proofs.found()) == (None, [])
