@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
@@ -10,10 +10,13 @@ from anyio import to_thread
 from smtd.engine import cycle
 from smtd.engine.apply import Progress
 from smtd.engine.pair import Pair, Policy
+from smtd.engine.proof import Look
 from smtd.engine.report import PairReport
-from smtd.errors import StoreUnreachable
+from smtd.errors import StoreUnreachable, UsageError
 from smtd.journal.journal import Journal
+from smtd.journal.pair import PairJournal
 from smtd.merge.sides import SIDES, Both
+from smtd.records.record import Key
 from smtd.stores import marks
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
@@ -37,17 +40,49 @@ async def _known_pair(
     nothing.
     """
     async with journal.pair(locations.left.identity, locations.right.identity) as known:
-        if await known.has_agreed():
-            for side in SIDES:
-                if await to_thread.run_sync(locations[side].is_missing):
-                    raise StoreUnreachable(
-                        f"{locations[side]} is missing, though it was synced before; bring it back, or sync"
-                        " with another --state to fill a new store"
-                    )
+        await _expect_stores(known, locations)
         before = await known.files()
         now = await _files(locations)
         replaced = frozenset(side for side in SIDES if _is_another(before[side], now[side]))
         yield Pair(name, stores, known, policy, replaced)
+
+
+async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
+    """Raise StoreUnreachable if a store is missing that was synced before."""
+    if await known.has_agreed():
+        for side in SIDES:
+            if await to_thread.run_sync(locations[side].is_missing):
+                raise StoreUnreachable(
+                    f"{locations[side]} is missing, though it was synced before; bring it back, or sync"
+                    " with another --state to fill a new store"
+                )
+
+
+async def known(journal: Journal, name: str, locations: Both[Location]) -> tuple[PairJournal, bool]:
+    """Return what the journal knows of a pair, without keeping anybody off it, and whether it is flipped.
+
+    Raises UsageError if the pair was never synced.
+    """
+    left, right = locations.left.identity, locations.right.identity
+    if (found := await journal.known(left, right)) is not None:
+        return found, False
+    if (found := await journal.known(right, left)) is not None:
+        return found, True
+    raise UsageError(f"pair {name} has had no cycle yet, so there is nothing to verify; smtd-ctl sync now")
+
+
+@asynccontextmanager
+async def looking(
+    journal: Journal, name: str, locations: Both[Location], policy: Policy
+) -> AsyncIterator[Look]:
+    """Give the stores of a pair for a proof: opened anew, and without keeping anybody off the pair.
+
+    Raises UsageError if the pair was never synced, StoreUnreachable if a store is missing.
+    """
+    found, flipped = await known(journal, name, locations)
+    await _expect_stores(found, locations)
+    async with open_stores(locations) as stores:
+        yield Look(name, stores, found, policy, flipped)
 
 
 async def _nothing(pair: Pair) -> None:
@@ -82,14 +117,15 @@ async def sync(
     only: str | None = None,
     progress: Progress = cycle.no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
+    doubtful: Collection[Key] = (),
 ) -> PairReport:
     """Run one cycle of the pair of *stores*, at *locations*, known in this order or the other.
 
-    *ended* is called after it, with the pair still locked. Raises StoreUnreachable if a store is missing
-    that was synced before, and what `cycle.run` raises.
+    *ended* is called after it, with the pair still locked. *doubtful* keys are looked at in any case. Raises
+    StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as (pair, flipped):
-        report = await cycle.run(pair, dry_run=dry_run, only=only, progress=progress)
+        report = await cycle.run(pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful)
         if not dry_run:
             files = await _files(locations)
             await pair.journal.set_files(files.swapped if flipped else files)

@@ -40,18 +40,23 @@ def no_progress(phase: str, done: int, total: int) -> None:
 
 
 async def run(
-    pair: Pair, *, dry_run: bool = False, only: str | None = None, progress: Progress = no_progress
+    pair: Pair,
+    *,
+    dry_run: bool = False,
+    only: str | None = None,
+    progress: Progress = no_progress,
+    doubtful: Collection[Key] = (),
 ) -> PairReport:
     """Run one cycle of *pair* and return what it did and left.
 
     With *dry_run* nothing is written anywhere, and the report tells what would be done. With *only* the
-    plan must be the one of that identity. Raises StoreError if a store cannot be read whole, JournalError
-    if the journal fails, PlanMoved.
+    plan must be the one of that identity. *doubtful* keys are looked at in any case. Raises StoreError if a
+    store cannot be read whole, JournalError if the journal fails, PlanMoved.
     """
-    if only is None and (remembered := await quiet(pair)) is not None:
+    if only is None and not doubtful and (remembered := await quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
-    stale: set[Key] = set()
+    stale = set(doubtful)
     if dry_run:
         for _ in range(ROUNDS):
             plan = await _planned(pair, report, progress, stale, dry_run=True)

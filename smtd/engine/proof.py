@@ -1,0 +1,180 @@
+"""Prove that both stores of a pair hold what was agreed: read them, compare, and change nothing.
+
+A first look takes as long as it takes and keeps nobody waiting. A record that looks different in it may
+only have been on its way; so it is looked at again in the pair's turn, while no cycle can run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias, TypeVar, cast
+
+import anyio
+
+from smtd.engine.apply import Progress
+from smtd.engine.cycle import no_progress
+from smtd.engine.findings import Explained, Finding, ProofReport
+from smtd.engine.judge import Rules, Sight, judge
+from smtd.engine.pair import Policy
+from smtd.gather import gather
+from smtd.journal.pair import PairJournal
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+from smtd.stores.base import DearStore, Scan, Store
+
+#: Records that are read at a time: a few hundredths of a second of work.
+BATCH = 50
+
+Agreed: TypeAlias = Mapping[Key, Both[Digest]]
+Verdict: TypeAlias = Explained | Finding
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known in the pair's turn: why records are not in sync, and whether stores are being changed."""
+
+    listed: Mapping[Key, str] = field(default_factory=dict)
+    moving: bool = False
+
+
+#: Gives the pair's turn: no cycle runs until it is over.
+Turn: TypeAlias = Callable[[], AbstractAsyncContextManager[Told]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The stores of a pair, opened for a proof alone, so that nothing that a cycle remembers counts as seen.
+
+    *flipped*: the journal knows the two sides the other way round.
+    """
+
+    name: str
+    stores: Both[Store]
+    journal: PairJournal
+    policy: Policy
+    flipped: bool = False
+
+    async def agreed(self) -> Agreed:
+        """Return what is agreed now."""
+        found = await self.journal.agreed(self.policy.projects)
+        return {key: both.swapped for key, both in found.items()} if self.flipped else found
+
+    async def scan(self, trusted: Agreed) -> Both[Scan]:
+        """Scan both sides; a store that is dear to read is only asked whether what is *trusted* is there."""
+        left, right = await gather([partial(self._scan, side, trusted) for side in SIDES])
+        return Both(left, right)
+
+    async def _scan(self, side: Side, trusted: Agreed) -> Scan:
+        store = self.stores[side]
+        if not store.capabilities.dear_reads:
+            return await store.scan(self.policy.projects)
+        known = {key: both[side] for key, both in trusted.items()}
+        return await cast(DearStore, store).scan(self.policy.projects, known=known)
+
+    async def read(self, keys: Collection[Key]) -> Both[dict[Key, Record]]:
+        """Read *keys* on both sides at once."""
+        left, right = await gather([partial(self.stores[side].read, keys) for side in SIDES])
+        return Both(left, right)
+
+    @property
+    def is_dear(self) -> bool:
+        """Reading a record costs one of the stores a request of its own."""
+        return any(self.stores[side].capabilities.dear_reads for side in SIDES)
+
+    def rules(self, told: Told) -> Rules:
+        """Return what explains a difference."""
+        read_only = {side for side in SIDES if self.stores[side].capabilities.read_only}
+        mode = self.policy.mode
+        return Rules(
+            self.name,
+            mode.sparing(read_only) or mode,
+            self.policy.propagate_deletes,
+            told.listed,
+            told.moving,
+        )
+
+
+async def run(
+    look: Look, *, deep: bool, turn: Turn, doubtful: Collection[Key] = (), progress: Progress = no_progress
+) -> ProofReport:
+    """Prove the whole pair; *deep*: by reading every record of both stores, field by field.
+
+    Otherwise by the digests of a fresh scan, for which a store that is dear to read is trusted but for
+    *doubtful* keys. Nothing is written, to no store and not to the journal. Raises StoreError if a store
+    cannot be read whole.
+    """
+    progress("proving", 0, 0)
+    agreed = await look.agreed()
+    scans = await look.scan({key: agreed[key] for key in agreed.keys() - set(doubtful)})
+    there = [scans[side].digests.keys() | scans[side].unreadable.keys() for side in SIDES]
+    keys = sorted(agreed.keys() | there[0] | there[1])
+    if deep:
+        suspects = await differing(look, keys, progress)
+    else:
+        now = scans.map(lambda scan: scan.digests)
+        broken = scans.left.unreadable.keys() | scans.right.unreadable.keys()
+        suspects = [key for key in keys if now.left.get(key) != now.right.get(key) or key in broken]
+    report = ProofReport(
+        look.name, look.stores.left.location, look.stores.right.location, deep, compared=len(keys)
+    )
+    for batch in _batches(suspects):
+        async with turn() as told:
+            for verdict in await judged(look, batch, told):
+                if isinstance(verdict, Finding):
+                    report.findings.append(verdict)
+                else:
+                    report.explained.append(verdict)
+    report.equal = report.compared - len(report.explained) - len(report.findings)
+    return report
+
+
+async def differing(look: Look, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
+    """Read *keys* on both sides, and return those that do not say the same, or that one side lacks.
+
+    A server is left in peace for as long as it was kept busy.
+    """
+    found: list[Key] = []
+    for number, batch in enumerate(_batches(keys)):
+        progress("proving", number * BATCH, len(keys))
+        began = time.monotonic()
+        held = await look.read(batch)
+        found += [key for key in batch if not _same(held.left.get(key), held.right.get(key))]
+        await anyio.sleep(time.monotonic() - began if look.is_dear else 0)
+    return found
+
+
+def _same(left: Record | None, right: Record | None) -> bool:
+    """Say whether both say the same, field by field; what neither side gives may be unreadable on both."""
+    if left is None or right is None:
+        return False
+    return canonical.identical(left, right) or not canonical.differences(left, right)
+
+
+async def judged(look: Look, keys: Sequence[Key], told: Told) -> list[Verdict]:
+    """Look at *keys* once more, and say what their differences mean; call it in the pair's turn."""
+    agreed = await look.agreed()
+    held = await look.read(keys)
+    broken: Both[Mapping[Key, str]] = Both({}, {})
+    if any(key not in held[side] for key in keys for side in SIDES):
+        # Reading leaves out what is absent and what is unreadable; a scan tells one from the other.
+        trusted = {key: agreed[key] for key in agreed.keys() - set(keys)}
+        broken = (await look.scan(trusted)).map(lambda scan: scan.unreadable)
+    rules = look.rules(told)
+    verdicts = [judge(key, _sight(key, held, broken), agreed.get(key), rules) for key in keys]
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def _sight(key: Key, held: Both[dict[Key, Record]], broken: Both[Mapping[Key, str]]) -> Sight:
+    return Sight(held.map(lambda records: records.get(key)), broken.map(lambda why: why.get(key, "")))
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

@@ -1,0 +1,49 @@
+"""A proof of a pair of memory stores, as the daemon would ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from smtd.engine import proof
+from smtd.engine.findings import ProofReport
+from smtd.engine.pair import Policy
+from smtd.engine.proof import Look, Told
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+from tests.engine.world import World
+
+
+async def prove(
+    world: World,
+    *,
+    deep: bool = True,
+    listed: Mapping[Key, str] | None = None,
+    moving: bool = False,
+    before_turn: Callable[[], Any] = lambda: None,
+    **policy: Any,
+) -> ProofReport:
+    """Prove the pair of *world*; *before_turn* is what others do between the first look and the second."""
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[Told]:
+        before_turn()
+        yield Told(listed or {}, moving)
+
+    async with open_journal(world.directory) as journal:
+        known = await journal.known(world.left.location, world.right.location)
+        assert known is not None, "it was synced"
+        look = Look("pair", Both(world.left, world.right), known, Policy(**policy))
+        return await proof.run(look, deep=deep, turn=turn)
+
+
+def found(report: ProofReport) -> dict[str, str]:
+    """Return what was found, by label."""
+    return {finding.label: finding.what for finding in report.findings}
+
+
+def explained(report: ProofReport) -> dict[str, str]:
+    """Return what was explained, by label."""
+    return {each.label: each.reason for each in report.explained}

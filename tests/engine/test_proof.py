@@ -1,0 +1,345 @@
+"""A proof: every record of both stores is equal, explained, or found, and nothing is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtd.engine.findings import listed
+from smtd.errors import StoreUnreachable
+from smtd.merge.decide import Mode
+from smtd.merge.sides import Both, Side
+from smtd.records.record import Key, Parameters, Record
+from smtd.stores.base import Capabilities
+from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
+from tests.engine.proving import explained, found, prove
+from tests.engine.world import AlteringStore, TestStore, World
+
+DEPTHS = pytest.mark.parametrize("deep", [True, False], ids=["deep", "by digest"])
+BAD = record("run", parameters=Parameters("YAMLParameterSet", "a: [1"))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> World:
+    """A pair with two records in step."""
+    return await World(tmp_path).synced(full("run"), full("other"))
+
+
+@DEPTHS
+async def test_records_that_are_as_agreed_are_equal(world: World, deep: bool) -> None:
+    """Every key is counted, and none is left."""
+    report = await prove(world, deep=deep)
+
+    assert report.ok
+    assert (report.compared, report.equal, report.deep) == (2, 2, deep)
+    assert (report.left, report.right) == ("left", "right")
+
+
+@DEPTHS
+async def test_proof_changes_nothing(world: World, deep: bool) -> None:
+    """Neither the stores nor what is known of them, whatever is found."""
+    world.right.put(PROJECT, change(full("run"), version="tampered"))
+    world.left.remove(PROJECT, "other")
+    before = world.contents, world.knowledge()
+
+    assert len((await prove(world, deep=deep)).findings) == 2
+
+    assert (world.contents, world.knowledge(), world.writes) == (*before, Both([], []))
+
+
+@DEPTHS
+@pytest.mark.parametrize("side", Side)
+async def test_record_that_changed_behind_everybodys_back_is_found(
+    world: World, side: Side, deep: bool
+) -> None:
+    """With its side, its fields, and what to do."""
+    world[side].put(PROJECT, change(full("run"), version="tampered", outcome="better"))
+
+    report = await prove(world, deep=deep)
+
+    (finding,) = report.findings
+    assert (report.compared, report.equal, report.ok) == (2, 1, False)
+    assert finding.key == key("run")
+    assert (finding.side, finding.fields) == (side.value, ("version", "outcome"))
+    assert finding.what == f"the {side.value} store keeps version, outcome otherwise than agreed"
+    assert f"smtd-ctl sync now pair carries that to the {side.other.value} store" in finding.next
+
+
+@DEPTHS
+async def test_record_that_both_sides_changed_is_found(world: World, deep: bool) -> None:
+    """As long as no cycle has seen it."""
+    world.left.put(PROJECT, change(full("run"), outcome="better"))
+    world.right.put(PROJECT, change(full("run"), outcome="worse"))
+
+    report = await prove(world, deep=deep)
+
+    assert found(report) == {"run": "both stores keep outcome otherwise than agreed"}
+    assert report.findings[0].side is None
+
+
+async def test_equal_edits_on_both_sides_are_equal(world: World) -> None:
+    """What no cycle has seen yet need not be told if both stores hold the same."""
+    for store in (world.left, world.right):
+        store.put(PROJECT, commented(full("run"), "as expected"))
+
+    assert (await prove(world)).equal == 2
+
+
+@DEPTHS
+@pytest.mark.parametrize("side", Side)
+async def test_record_that_is_missing_is_found(world: World, side: Side, deep: bool) -> None:
+    """A store that lost a record does not hold what was agreed."""
+    world[side].remove(PROJECT, "run")
+
+    report = await prove(world, deep=deep)
+
+    assert found(report) == {"run": f"the {side.value} store lacks it, though it was agreed"}
+    assert "smtd-ctl sync now pair takes it for deleted" in report.findings[0].next
+
+
+@DEPTHS
+async def test_record_that_is_missing_and_changed_on_the_other_side_is_found(
+    world: World, deep: bool
+) -> None:
+    """The loss is told, whatever else happened."""
+    world.left.put(PROJECT, commented(full("run"), "as expected"))
+    world.right.remove(PROJECT, "run")
+
+    assert found(await prove(world, deep=deep)) == {"run": "the right store lacks it, though it was agreed"}
+
+
+@DEPTHS
+async def test_record_that_is_gone_from_both_sides_is_no_difference(world: World, deep: bool) -> None:
+    """Whatever was agreed once."""
+    for store in (world.left, world.right):
+        store.remove(PROJECT, "run")
+
+    assert (await prove(world, deep=deep)).ok
+
+
+@DEPTHS
+@pytest.mark.parametrize("sides", [[Side.LEFT], [Side.RIGHT], list(Side)], ids=["left", "right", "both"])
+async def test_record_that_cannot_be_read_is_found(world: World, sides: list[Side], deep: bool) -> None:
+    """With the reason, and not as if it were missing."""
+    for side in sides:
+        world[side].put(PROJECT, BAD)
+
+    report = await prove(world, deep=deep)
+
+    (finding,) = report.findings
+    assert finding.what.startswith(f"the {sides[0].value} store holds it, but it cannot be read: parameters")
+    assert (finding.side, report.equal) == (sides[0].value, 1)
+
+
+@DEPTHS
+async def test_new_record_waits_for_its_cycle(world: World, deep: bool) -> None:
+    """What was never agreed on is not missing."""
+    world.left.put(PROJECT, full("new"))
+
+    report = await prove(world, deep=deep)
+
+    assert (explained(report), report.ok) == ({"new": "it is new; the next cycle sees to it"}, True)
+    assert report.compared == 3
+
+
+async def test_conflict_hold_and_refusal_are_explained_by_the_last_cycle(world: World) -> None:
+    """A person knows of them already."""
+    world.left.put(PROJECT, change(full("run"), version="one"))
+    world.right.put(PROJECT, change(full("run"), version="two"))
+    world.left.put(PROJECT, record("running", tags=RUNNING))
+    world.right.put(PROJECT, change(BAD, label="other"))
+    last = await world.cycle()
+
+    report = await prove(world, listed=listed(last))
+
+    told = explained(report)
+    assert report.ok
+    assert told["run"] == "in conflict: both sides changed version"
+    assert told["running"] == "held: running"
+    assert told["other"].startswith("failed: it cannot be read: parameters")
+
+
+async def test_store_that_alters_what_it_is_given_is_found(tmp_path: Path) -> None:
+    """Whether or not a cycle has listed it; it names the field."""
+    altering = AlteringStore("right", lambda given: change(given, version="mine"))
+    world = World(tmp_path, right=altering)
+    world.left.put(PROJECT, full("run"))
+    last = await world.cycle()
+
+    unlisted, known = await prove(world), await prove(world, listed=listed(last))
+
+    assert found(unlisted) == {"run": "the two stores have kept version differently since it was written"}
+    assert known.ok
+    assert explained(known)["run"].startswith("failed: the right store keeps it otherwise than written")
+    assert known.explained[0].fields == ("version",)
+
+
+class DecayingStore(TestStore):
+    """A store that gives back what was written at first, and later something else."""
+
+    decayed = False
+
+    async def read(self, keys: Any) -> dict[Key, Record]:
+        records: dict[Key, Record] = await super().read(keys)
+        if not self.decayed:
+            return records
+        return {name: change(each, stdout_stderr="") for name, each in records.items()}
+
+
+async def test_store_whose_listing_lies_is_found_by_reading(tmp_path: Path) -> None:
+    """A deep proof believes nothing but the records themselves."""
+    world = await World(tmp_path, right=DecayingStore("right")).synced(full("run"))
+    world.right.decayed = True  # type: ignore[attr-defined]
+
+    by_digest, deep = await prove(world, deep=False), await prove(world, deep=True)
+
+    assert by_digest.ok
+    assert found(deep) == {"run": "the right store keeps stdout_stderr otherwise than agreed"}
+
+
+class DearStore(TestStore):
+    """A store that is asked for each record, and trusted with those that are known."""
+
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, dear_reads=True)
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.asked: list[str] = []
+
+    async def scan(self, projects: Any = None, *, known: Any = None) -> Any:
+        found = await super().scan(projects)
+        trusted = {name: digest for name, digest in (known or {}).items() if name in self.records}
+        self.asked += [name.label for name in found.digests if name not in trusted]
+        return type(found)(found.digests | trusted, found.unfinished, found.unreadable)
+
+    async def read(self, keys: Any) -> Any:
+        self.asked += [name.label for name in keys]
+        return await super().read(keys)
+
+
+async def test_server_is_only_read_whole_by_a_deep_proof(tmp_path: Path) -> None:
+    """Otherwise its listing is compared, and nothing is asked for one by one."""
+    right = DearStore("right")
+    world = await World(tmp_path, right=right).synced(full("run"), full("other"))
+    right.put(PROJECT, tagged(full("run"), "there"))
+    right.asked.clear()
+
+    assert (await prove(world, deep=False)).ok
+    assert right.asked == []
+    assert found(await prove(world)) == {"run": "the right store keeps tags otherwise than agreed"}
+    assert right.asked == ["other", "run", "run"]
+
+
+@DEPTHS
+@pytest.mark.parametrize(
+    ("mode", "changed", "is_found"),
+    [
+        (Mode.LEFT_TO_RIGHT, Side.RIGHT, False),
+        (Mode.LEFT_TO_RIGHT, Side.LEFT, True),
+        (Mode.RIGHT_TO_LEFT, Side.LEFT, False),
+        (Mode.RIGHT_TO_LEFT, Side.RIGHT, True),
+    ],
+)
+@pytest.mark.parametrize("what", ["edit", "deletion"])
+async def test_target_of_a_one_way_pair_may_differ(
+    world: World, mode: Mode, changed: Side, is_found: bool, what: str, deep: bool
+) -> None:
+    """What is done there stays there, and is no finding; the source is proven."""
+    if what == "edit":
+        world[changed].put(PROJECT, tagged(full("run"), "mine"))
+    else:
+        world[changed].remove(PROJECT, "run")
+
+    report = await prove(world, deep=deep, mode=mode)
+
+    assert (len(report.findings), len(report.explained)) == (int(is_found), int(not is_found))
+    if not is_found:
+        assert f"what was done in the {changed.value} store stays there" in explained(report)["run"]
+
+
+async def test_deletions_that_are_kept_are_explained(world: World) -> None:
+    """The pair is told not to carry them; but only what was deleted is explained so."""
+    world.left.remove(PROJECT, "run")
+    world.right.put(PROJECT, tagged(full("other"), "mine"))
+
+    report = await prove(world, propagate_deletes=False)
+
+    assert explained(report) == {
+        "run": "it was deleted from the left store, and the pair keeps what is deleted"
+    }
+    assert list(found(report)) == ["other"]
+
+
+@DEPTHS
+async def test_edit_that_is_carried_meanwhile_is_no_finding(world: World, deep: bool) -> None:
+    """A record that was on its way between the two looks is looked at again."""
+    edited = commented(full("run"), "as expected")
+
+    def carried() -> None:
+        world.right.put(PROJECT, edited)
+
+    world.left.put(PROJECT, edited)
+
+    report = await prove(world, deep=deep, before_turn=carried)
+
+    assert report.ok
+    assert report.equal == 2
+
+
+async def test_what_people_are_changing_is_left_to_the_next_cycle(world: World) -> None:
+    """Nobody can say of it that it is wrong."""
+    world.left.put(PROJECT, commented(full("run"), "as expected"))
+
+    report = await prove(world, moving=True)
+
+    assert explained(report) == {"run": "it is being changed; the next cycle sees to it"}
+
+
+async def test_second_proof_after_a_cycle_is_clean(world: World) -> None:
+    """What the finding says would help does help."""
+    world.right.put(PROJECT, change(full("run"), version="tampered"))
+    assert not (await prove(world)).ok
+
+    assert (await world.cycle()).ok
+
+    assert (await prove(world)).equal == 2
+
+
+async def test_only_the_projects_of_the_pair_are_proven(world: World) -> None:
+    """What lies beside them is nobody's business."""
+    world.left.put("Another", full("run"))
+    world.right.remove(PROJECT, "run")
+
+    report = await prove(world, projects=frozenset({"Another"}))
+
+    assert (report.compared, explained(report)) == (1, {"run": "it is new; the next cycle sees to it"})
+
+
+@pytest.mark.parametrize("call", ["scan", "read"])
+async def test_store_that_is_away_proves_nothing(
+    world: World, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error is not a finding."""
+
+    async def away(*_args: Any, **_options: Any) -> Any:
+        raise StoreUnreachable("it is away")
+
+    monkeypatch.setattr(world.right, call, away)
+
+    with pytest.raises(StoreUnreachable):
+        await prove(world)
+
+
+async def test_many_records_are_proven_in_batches(tmp_path: Path) -> None:
+    """With a word on how it goes on, and nothing missed at the seams."""
+    many = [full(f"run-{number:03}") for number in range(125)]
+    world = await World(tmp_path).synced(*many)
+    for label in ("run-000", "run-049", "run-050", "run-124"):
+        world.right.put(PROJECT, change(full(label), version="tampered"))
+
+    report = await prove(world)
+
+    assert list(found(report)) == ["run-000", "run-049", "run-050", "run-124"]
+    assert (report.compared, report.equal) == (125, 121)
