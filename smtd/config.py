@@ -81,6 +81,7 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conflicts: Literal["ask", "left", "right", "newest"] = "ask"
     unfinished: Literal["hold", "mirror"] = "hold"
     stale_after: str = "7d"
+    prove_within: str = "7d"
     settle: str = "200ms"
     max_deletes: MaxDeletes = MaxDeletes()
 
@@ -213,7 +214,7 @@ def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
 
 def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
     """Yield the durations, shares and time zones that cannot be read."""
-    stores, pairs = ("poll_interval", "verify_interval"), ("settle", "stale_after")
+    stores, pairs = ("poll_interval", "verify_interval"), ("settle", "stale_after", "prove_within")
     for section, name in [("stores", name) for name in stores] + [("pairs", name) for name in pairs]:
         for key, table in _tables(document, section).items():
             if isinstance(text := table.get(name), str) and not _DURATION.match(text):

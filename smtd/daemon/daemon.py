@@ -19,6 +19,7 @@ from smtd.daemon import settings
 from smtd.daemon.events import Events
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.notices import Notices
+from smtd.daemon.prover import Prover
 from smtd.daemon.settings import PairSettings
 from smtd.errors import JournalError, SmtdError, UsageError
 from smtd.journal.history import History
@@ -62,6 +63,7 @@ class Surroundings:
 @dataclass(eq=False, slots=True)
 class _Kept:
     keeper: Keeper
+    prover: Prover
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     ended: anyio.Event = field(default_factory=anyio.Event)
 
@@ -83,11 +85,16 @@ class Daemon:
         self._config = Config()
         self._added: dict[str, Pair] = {}
         self._kept: dict[str, _Kept] = {}
+        self._proving = anyio.Lock()
 
     @property
     def keepers(self) -> list[Keeper]:
         """The keepers of all pairs, by name."""
         return [self._kept[name].keeper for name in sorted(self._kept)]
+
+    def prover(self, name: str) -> Prover:
+        """Return who proves the pair *name*."""
+        return self._kept[name].prover
 
     @property
     def state(self) -> Path:
@@ -209,7 +216,8 @@ class Daemon:
             if name not in self._kept:
                 locate = partial(self._located, one, self._config)
                 hooks = (self._surroundings.refused, self._notices.note)
-                kept = _Kept(Keeper(one, locate, self._journal, self._watch, self.events, *hooks))
+                keeper = Keeper(one, locate, self._journal, self._watch, self.events, *hooks)
+                kept = _Kept(keeper, Prover(keeper, self._journal, self.events, self._proving))
                 self._kept[name] = kept
                 self._group.start_soon(self._keep, kept)
         return {
@@ -221,7 +229,9 @@ class Daemon:
     async def _keep(self, kept: _Kept) -> None:
         try:
             with kept.scope:
-                await kept.keeper.run()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(kept.keeper.run)
+                    group.start_soon(kept.prover.run)
         finally:
             kept.ended.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -22,14 +22,16 @@ from smtd.daemon.notice import Condition, Trouble
 from smtd.daemon.request import Request, Work
 from smtd.daemon.rhythm import Rhythm
 from smtd.daemon.settings import PairSettings
-from smtd.daemon.status import PairStatus, SideStatus, State
+from smtd.daemon.status import PairStatus, Proven, SideStatus, State
 from smtd.engine import cycle
 from smtd.engine.choose import choose
+from smtd.engine.findings import Finding
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, turned
 from smtd.errors import PlanMoved, SmtdError, StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
+from smtd.records.record import Key
 from smtd.signature import age
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
@@ -75,6 +77,12 @@ class Keeper:
         #: Moments of the loop's clock: when the pair last turned, for the watchdog.
         self.turned = anyio.current_time()
         self.busy = False
+        #: Held while anything is done with the pair.
+        self.turns = anyio.Lock()
+        #: Set at the end of the next good cycle.
+        self.cycled = anyio.Event()
+        #: What a proof has found; a person's cycle looks at it in any case.
+        self.doubtful: Collection[Key] = ()
         self._locate = locate
         self._refused = refused
         self._journal = journal
@@ -148,6 +156,25 @@ class Keeper:
         self._rhythm.at_once()
         self._wake.set()
 
+    async def locate(self) -> Both[Location]:
+        """Return where the stores are now. Raises SmtdError."""
+        return await to_thread.run_sync(self._locate)
+
+    async def is_settled(self) -> bool:
+        """Say whether no store was written to since the last cycle, as far as they can tell; in the turn."""
+        if self._stores is None or self._changed_at is not None:
+            return False
+        stores = [self._stores[side] for side in SIDES]
+        try:
+            return all([one.capabilities.dear_reads or await one.token() is not None for one in stores])
+        except SmtdError:
+            return False
+
+    def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
+        """Show how far the proof of the pair is, and what it has found."""
+        self._status.proven, self._status.findings = proven, list(findings)[:MOST_FAILURES]
+        self.doubtful = [finding.key for finding in findings]
+
     async def run(self) -> None:
         """Keep the pair in step until cancelled."""
         try:
@@ -161,11 +188,12 @@ class Keeper:
                     if self._requests or self.paused:
                         self._wake.set()
                         continue
-                self.busy, self._touched = True, False
-                try:
-                    await self._turn(self._answering)
-                finally:
-                    self.busy = False
+                async with self.turns:
+                    self.busy, self._touched = True, False
+                    try:
+                        await self._turn(self._answering)
+                    finally:
+                        self.busy = False
         finally:
             with anyio.CancelScope(shield=True):
                 await self._close()
@@ -220,12 +248,14 @@ class Keeper:
         if others and not asked:
             return
         policy = self.settings.policy
+        insist = any(each.insist for each in asked)
+        doubtful = frozenset(self.doubtful if insist else ()).union(*(each.doubtful for each in asked))
         if asked:
             hold = policy.hold_unfinished and not any(each.include_unfinished for each in asked)
-            policy = replace(policy, insist=True, hold_unfinished=hold)
+            policy = replace(policy, insist=insist, hold_unfinished=hold)
         only = next((request.only for request in asked if request.only), None)
         changed, self._changed_at = self._changed_at, None
-        outcome = await self._tried(partial(self._cycle, policy, only=only))
+        outcome = await self._tried(partial(self._cycle, policy, only=only, doubtful=doubtful))
         if isinstance(outcome, PairReport):
             self._succeeded(outcome)
         elif isinstance(outcome, PlanMoved):
@@ -258,7 +288,8 @@ class Keeper:
         if request.work is not None:
             outcome = await self._tried(partial(self._worked, partial(_told, request.work)))
         else:
-            outcome = await self._tried(partial(self._cycle, self.settings.policy, dry_run=True))
+            plan = partial(self._cycle, self.settings.policy, dry_run=True, doubtful=self.doubtful)
+            outcome = await self._tried(plan)
         self._status.state, self._status.pending = was, 0
         if self._changed_at is None and (self._touched or request.work is not None):
             self._changed_at = anyio.current_time()
@@ -283,14 +314,21 @@ class Keeper:
 
     async def _ready(self) -> tuple[Both[Location], Both[Store]]:
         """Return where the stores are now, and the stores, opened."""
-        locations = await to_thread.run_sync(self._locate)
+        locations = await self.locate()
         if self._stores is None or locations != self._locations:
             await self._opened.aclose()
             self._follow(locations)
             self._stores = await self._opened.enter_async_context(pairing.open_stores(locations))
         return locations, self._stores
 
-    async def _cycle(self, policy: Policy, *, dry_run: bool = False, only: str | None = None) -> PairReport:
+    async def _cycle(
+        self,
+        policy: Policy,
+        *,
+        dry_run: bool = False,
+        only: str | None = None,
+        doubtful: Collection[Key] = (),
+    ) -> PairReport:
         locations, stores = await self._ready()
         return await pairing.sync(
             self._journal,
@@ -302,6 +340,7 @@ class Keeper:
             only=only,
             progress=self._progress,
             ended=_nothing if dry_run else self._ended,
+            doubtful=doubtful,
         )
 
     async def _worked(self, work: Callable[[Pair, bool], Awaitable[Any]]) -> Any:
@@ -384,6 +423,8 @@ class Keeper:
             self._wake.set()
         self._enter("paused" if self.paused else "idle")
         self._note(Condition(self.name, conflicts=report.conflicts, holds=report.held))
+        self.cycled.set()
+        self.cycled = anyio.Event()
 
     def _failed(self, exc: SmtdError) -> None:
         self._status.problem = str(exc)

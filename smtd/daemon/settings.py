@@ -19,8 +19,8 @@ from smtd.merge.sides import Both
 class PairSettings:
     """One pair: the words for its stores, what the configuration says of them, and how it is kept.
 
-    *renames* has the projects whose names differ, left and right. *settle* and *poll* are seconds. Equal
-    settings need no new start.
+    *renames* has the projects whose names differ, left and right. *settle*, *poll* and
+    *prove_within* (0: not at all) are seconds. Equal settings need no new start.
     """
 
     name: str
@@ -29,6 +29,7 @@ class PairSettings:
     policy: Policy
     settle: float
     poll: float
+    prove_within: float = 0.0
     renames: tuple[tuple[str, str], ...] = ()
 
 
@@ -62,6 +63,7 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
         ),
         seconds(pair.settle),
         min(seconds(store.poll_interval) for store in known or [default]),
+        seconds(pair.prove_within),
         tuple(pair.projects.items()) if isinstance(pair.projects, dict) else (),
     )
 

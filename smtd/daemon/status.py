@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from smtd.engine.findings import Finding
 from smtd.engine.report import Failure
 
 State: TypeAlias = Literal["starting", "idle", "scanning", "applying", "paused", "offline", "halted"]
@@ -18,11 +19,20 @@ class SideStatus(msgspec.Struct):
     records: int | None = None
 
 
+class Proven(msgspec.Struct, frozen=True):
+    """How many of the records that are agreed on were proven, each *since* then or later."""
+
+    records: int = 0
+    of: int = 0
+    since: str | None = None
+    findings: int = 0
+
+
 class PairStatus(msgspec.Struct):
     """A pair: times are ISO 8601 in UTC; *problem* says what is wrong and what would mend it.
 
     *pending* of *total* steps of the cycle that is running are still to be done. *failures* names some of
-    the *failed* records, with the reason.
+    the *failed* records, with the reason, *findings* some of those that a proof found.
     """
 
     pair: str
@@ -41,3 +51,5 @@ class PairStatus(msgspec.Struct):
     last_cycle: str | None = None
     next_cycle: str | None = None
     problem: str | None = None
+    proven: Proven = Proven()
+    findings: list[Finding] = []

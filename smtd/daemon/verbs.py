@@ -17,6 +17,7 @@ from smtd.daemon.cases import Cases
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.request import Request
+from smtd.daemon.verify import verified
 from smtd.engine.report import as_json
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 
@@ -36,6 +37,7 @@ class Verbs:
             "status": self._status,
             "sync now": self._sync_now,
             "sync plan": self._sync_plan,
+            "verify": self._verify,
             "pair of": self._pair_of,
             "pause": self._pause,
             "resume": self._resume,
@@ -104,6 +106,12 @@ class Verbs:
             if asked.get("progress"):
                 yield {"progress": [msgspec.to_builtins(keeper.status) for keeper, _ in waiting]}
         yield _results(anyio.current_time() - began, waiting)
+
+    async def _verify(self, asked: Asked) -> Answers:
+        provers = [self._daemon.prover(keeper.name) for keeper in self._chosen(asked)]
+        progress = PROGRESS if asked.get("progress") else None
+        async for answer in verified(provers, deep=bool(asked.get("deep")), progress=progress):
+            yield answer
 
     async def _pair_of(self, asked: Asked) -> Answers:
         """Tell which pair is the one of two stores, for a command that would sync them itself."""

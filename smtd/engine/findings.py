@@ -62,8 +62,7 @@ def listed(report: PairReport | None) -> dict[Key, str]:
     """Return why records are not in sync, as far as the last cycle told."""
     reasons: dict[Key, str] = {}
     for conflict in report.conflicts if report else ():
-        fields = ", ".join(conflict.fields)
-        reasons[Key(conflict.project, conflict.label)] = f"in conflict: both sides changed {fields}"
+        reasons[Key(conflict.project, conflict.label)] = "in conflict"
     for held in report.held if report else ():
         reasons[Key(held.project, held.label)] = f"held: {held.reason}"
     for failure in report.failed if report else ():

@@ -156,7 +156,7 @@ async def test_conflict_hold_and_refusal_are_explained_by_the_last_cycle(world: 
 
     told = explained(report)
     assert report.ok
-    assert told["run"] == "in conflict: both sides changed version"
+    assert told["run"] == "in conflict"
     assert told["running"] == "held: running"
     assert told["other"].startswith("failed: it cannot be read: parameters")
 

@@ -1,0 +1,260 @@
+"""Proves one pair: a slice at a time in the background, and the whole of it for whoever asks.
+
+The keeper sees to what happens; a prover sees whether what both agreed on is still there. It opens the
+stores anew each time, reads without keeping the keeper waiting, and takes the pair's turn only to look again
+at what seems to differ. It writes to no store.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+
+import anyio
+import msgspec
+
+from smtd import pairing
+from smtd.daemon.events import Events
+from smtd.daemon.keeper import Keeper
+from smtd.daemon.request import ProofRequest, Request
+from smtd.daemon.status import Proven
+from smtd.engine import pace, proof
+from smtd.engine.findings import Finding, ProofReport, listed
+from smtd.engine.proof import Look, Told
+from smtd.errors import SmtdError
+from smtd.journal.journal import Journal
+from smtd.journal.pair import PairJournal
+from smtd.journal.proofs import Round
+from smtd.merge.fields import PROVENANCE
+from smtd.records.record import Key
+
+log = logging.getLogger("smtd")
+
+#: How often people may be quicker than a proof before what they change is left to the next cycle.
+TRIES = 3
+#: Seconds until a proof that failed is tried again.
+PAUSE = 300.0
+#: After a slice, the prover rests for so many times as long as that took: a twentieth of a core at most.
+REST = 20.0
+#: Findings that are looked at again after a cycle.
+MOST_AGAIN = 100
+#: Findings that are told one by one, if there are many at once.
+MOST_TOLD = 20
+
+
+class Prover:
+    """Proves the pair of *keeper*, once `run` is running; *one_at_a_time*: pairs take turns in it."""
+
+    def __init__(self, keeper: Keeper, journal: Journal, events: Events, one_at_a_time: anyio.Lock) -> None:
+        self.keeper = keeper
+        #: How far a proof that somebody asked for is, and of how many records.
+        self.done, self.total = 0, 0
+        self._journal = journal
+        self._events = events
+        self._one_at_a_time = one_at_a_time
+        self._requests: list[ProofRequest] = []
+        self._answering: list[ProofRequest] = []
+        self._asked = anyio.Event()
+        self._round: Round | None = None
+        self._findings: dict[Key, Finding | None] = {}  # None: found before the last start, to be looked at
+
+    def request(self, request: ProofRequest) -> None:
+        """Have the whole pair proven for *request*, also while it is paused."""
+        self._requests.append(request)
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Prove the pair until cancelled."""
+        try:
+            while True:
+                cycled, self._asked = self.keeper.cycled, anyio.Event()
+                self._answering, self._requests = self._requests, []
+                for request in self._answering:
+                    await self._answer(request)
+                wait = await self._in_background()
+                with anyio.move_on_after(wait):
+                    await _any(cycled, self._asked)
+        finally:
+            for request in (*self._answering, *self._requests):
+                request.give_up()
+
+    async def _answer(self, request: ProofRequest) -> None:
+        with request.scope:
+            try:
+                request.answer(await self._whole(deep=request.deep))
+            except SmtdError as exc:
+                request.answer(exc)
+            except Exception as exc:
+                log.exception("pair %s: a defect in smtd", self.keeper.name)
+                what = f"a defect in smtd ({type(exc).__name__}); see its log, and report it"
+                request.answer(SmtdError(what))
+        request.give_up()
+
+    async def _whole(self, *, deep: bool) -> ProofReport:
+        """Prove the whole pair, and remember it."""
+        began = time.time()
+        now, found = await self._recall()
+        async with self._looking() as look:
+            report = await proof.run(
+                look, deep=deep, turn=self._turn, doubtful=found.keys(), progress=self._progress
+            )
+            if deep or not look.is_dear:
+                now = Round(began, before=began)
+            await self._note(now, {finding.key: finding for finding in report.findings})
+        return report
+
+    async def _in_background(self) -> float:
+        """Prove what is due, and look again at what was found; return the seconds until more is due."""
+        if self.keeper.status.state != "idle":
+            return float("inf")  # it ends with a good cycle, which wakes us
+        try:
+            async with self._one_at_a_time:
+                began = time.monotonic()
+                due = await self._slice()
+                return max(due - time.time(), REST * (time.monotonic() - began))
+        except SmtdError as exc:
+            log.debug("pair %s cannot be proven now: %s", self.keeper.name, exc)
+        except Exception:
+            log.exception("pair %s: a defect in smtd", self.keeper.name)
+        return PAUSE
+
+    async def _slice(self) -> float:
+        """Prove the next records if they are due; return when the next are, in seconds since 1970."""
+        within, projects = self.keeper.settings.prove_within, self.keeper.settings.policy.projects
+        now, found = await self._recall()
+        keys = list(found)[:MOST_AGAIN]
+        proofs = (await self._known()).proofs
+        total = await proofs.count(projects)
+        if pace.due(now, total, within) <= time.time():
+            size = pace.size(total)
+            following = await proofs.following(now.after, size, projects)
+            now = pace.advanced(now, following, size, time.time())
+            keys += [key for key in following if key not in found]
+        if keys:
+            async with self._looking() as look:
+                left = {key: finding for key, finding in found.items() if key not in keys}
+                await self._note(now, left | await self._found_in(look, keys))
+        else:
+            await self._note(now, found)
+        return pace.due(now, total, within)
+
+    async def _found_in(self, look: Look, keys: Sequence[Key]) -> dict[Key, Finding]:
+        """Prove *keys*; what a person can have done is first left to a cycle that looks there."""
+        suspects = await proof.differing(look, keys)
+        found = await self._judged(look, suspects)
+        handed = [
+            key
+            for key, finding in found.items()
+            if key not in self._findings and not set(finding.fields) & set(PROVENANCE)
+        ]
+        if handed and not self.keeper.paused:
+            await self._cycle(handed)
+            found = {key: one for key, one in found.items() if key not in handed}
+            found |= await self._judged(look, handed)
+        return found
+
+    async def _judged(self, look: Look, keys: Sequence[Key]) -> dict[Key, Finding]:
+        """Look again at *keys* in the pair's turn."""
+        found: dict[Key, Finding] = {}
+        for start in range(0, len(keys), proof.BATCH):
+            async with self._turn() as told:
+                verdicts = await proof.judged(look, keys[start : start + proof.BATCH], told)
+            found |= {verdict.key: verdict for verdict in verdicts if isinstance(verdict, Finding)}
+        return found
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Told]:
+        """Give the pair's turn, after a cycle if somebody changed a store: that is what cycles are for."""
+        keeper = self.keeper
+        moving = True
+        for left in reversed(range(TRIES)):
+            async with keeper.turns:
+                moving = moving and not keeper.paused and not await keeper.is_settled()
+                if not moving or not left:
+                    yield Told(listed(keeper.report), moving)
+                    return
+            # A cycle that fails will not carry what is different: then that is to be told.
+            moving = await self._cycle()
+
+    async def _cycle(self, doubtful: Sequence[Key] = ()) -> bool:
+        """Have a cycle run, and say whether it ended well."""
+        request = Request(insist=False, doubtful=frozenset(doubtful))
+        self.keeper.request(request)
+        await request.done.wait()
+        return not isinstance(request.outcome, SmtdError)
+
+    async def _known(self) -> PairJournal:
+        known, _ = await pairing.known(self._journal, self.keeper.name, await self.keeper.locate())
+        return known
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[Look]:
+        locations, settings = await self.keeper.locate(), self.keeper.settings
+        async with pairing.looking(self._journal, settings.name, locations, settings.policy) as look:
+            yield look
+
+    async def _recall(self) -> tuple[Round, Mapping[Key, Finding | None]]:
+        """Return how far the proof is, and what it has found; from the journal, if that is not known yet."""
+        if self._round is None:
+            proofs = (await self._known()).proofs
+            self._findings = dict.fromkeys(await proofs.found())
+            if (known := await proofs.round()) is None:
+                known = Round(time.time())
+                await proofs.note(known, ())
+            self._round = known
+        return self._round, self._findings
+
+    async def _note(self, now: Round, found: Mapping[Key, Finding | None]) -> None:
+        """Remember how far the proof is, and what it has found; tell of what is new."""
+        if (now, found) != (self._round, self._findings):
+            await (await self._known()).proofs.note(now, found.keys())
+        new = [finding for key, finding in sorted(found.items()) if finding and key not in self._findings]
+        for finding in new[:MOST_TOLD]:
+            self._tell(finding)
+        if len(new) > MOST_TOLD:
+            log.warning("pair %s: and %d more", self.keeper.name, len(new) - MOST_TOLD)
+        self._round, self._findings = now, dict(found)
+        await self._show(now)
+
+    def _tell(self, finding: Finding) -> None:
+        name = self.keeper.name
+        log.warning("pair %s: %s/%s: %s", name, finding.project, finding.label, finding.what)
+        facts = msgspec.to_builtins(finding)
+        self._events.add("finding", pair=name, problem=facts.pop("what"), **facts)
+
+    async def _show(self, now: Round) -> None:
+        """Show in the status how far the proof is."""
+        total = await (await self._known()).proofs.count(self.keeper.settings.policy.projects)
+        whole = now.before is not None
+        since = now.before if whole else now.began if now.counted else None
+        self.keeper.proven(
+            Proven(
+                total if whole else min(now.counted, total),
+                total,
+                None if since is None else _iso(since),
+                len(self._findings),
+            ),
+            [finding for finding in self._findings.values() if finding is not None],
+        )
+
+    def _progress(self, phase: str, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+
+async def _any(*events: anyio.Event) -> None:
+    """Wait for the first of *events*."""
+    async with anyio.create_task_group() as group:
+
+        async def wait(event: anyio.Event) -> None:
+            await event.wait()
+            group.cancel_scope.cancel()
+
+        for event in events:
+            group.start_soon(wait, event)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds")

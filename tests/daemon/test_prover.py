@@ -1,0 +1,359 @@
+"""One pair, its keeper and its prover, without a process around them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from anyio import to_thread
+
+from smtd import pairing
+from smtd.daemon.events import Events
+from smtd.daemon.keeper import Keeper
+from smtd.daemon.prover import TRIES, Prover
+from smtd.daemon.request import ProofRequest, Request
+from smtd.daemon.settings import PairSettings
+from smtd.engine import pace, proof
+from smtd.engine.findings import ProofReport
+from smtd.engine.pair import Policy
+from smtd.engine.proof import Look
+from smtd.engine.report import PairReport
+from smtd.errors import StoreRefused, StoreUnreachable, UsageError
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from smtd.watch import Watch
+from tests.build import PROJECT, full
+
+SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(insist=False), 0.0, 30.0)
+LABELS = ["one", "three", "two"]
+
+
+class Kept:
+    """A pair of two SQLite files that a keeper and a prover look after; nobody watches the files."""
+
+    def __init__(self, locations: Both[Location], keeper: Keeper, prover: Prover, events: Events) -> None:
+        self.locations = locations
+        self.keeper = keeper
+        self.prover = prover
+        self._events = events
+
+    async def sync(self) -> PairReport:
+        """Have a cycle run, as a person would."""
+        request = Request()
+        self.keeper.request(request)
+        await request.done.wait()
+        assert isinstance(request.outcome, PairReport), request.outcome
+        return request.outcome
+
+    async def verify(self, *, deep: bool = True) -> ProofReport:
+        """Have the pair proven, as a person would."""
+        request = ProofRequest(deep)
+        self.prover.request(request)
+        await request.done.wait()
+        assert isinstance(request.outcome, ProofReport), request.outcome
+        return request.outcome
+
+    def tamper(self, label: str = "one", **values: str) -> None:
+        """Change a row of the right file behind everybody's back."""
+        with closing(sqlite3.connect(self.locations.right.path, isolation_level=None, timeout=30)) as db:
+            for column, value in values.items():
+                db.execute(f"UPDATE django_store_record SET {column} = ? WHERE label = ?", (value, label))
+
+    def version(self, location: Location, label: str = "one") -> str:
+        """Return what the file at *location* says."""
+        return self._value(location, "version", label)
+
+    def outcome(self, location: Location, label: str = "one") -> str:
+        """Return what the file at *location* says."""
+        return self._value(location, "outcome", label)
+
+    def _value(self, location: Location, column: str, label: str) -> str:
+        with closing(sqlite3.connect(location.path, isolation_level=None, timeout=30)) as db:
+            query = f"SELECT {column} FROM django_store_record WHERE label = ?"
+            return str(db.execute(query, (label,)).fetchone()[0])
+
+    async def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of that name so far."""
+        return [one async for one in self._events.since(0, follow=False) if one["event"] == name]
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until *is_so*, asking after each turn of the loop."""
+        with anyio.fail_after(20):
+            while not is_so():  # noqa: ASYNC110 - nobody is woken for it
+                await anyio.sleep(0.005)
+
+
+@pytest.fixture
+async def locations(tmp_path: Path) -> Both[Location]:
+    """A file with three records, and one that is not there yet."""
+    made = Both("left", "right").map(lambda name: Location(Kind.DJANGO, tmp_path / f"{name}.sqlite"))
+    async with open_store(made.left) as store:
+        await store.write([Change(Key(PROJECT, label), full(label), None) for label in LABELS])
+    return made
+
+
+@asynccontextmanager
+async def kept(locations: Both[Location], state: Path, within: float = 0.0) -> AsyncIterator[Kept]:
+    """Look after the pair of *locations*, as a new process would."""
+    async with open_journal(state) as journal, anyio.create_task_group() as group:
+        events = Events(journal.events)
+        keeper = Keeper(replace(SETTINGS, prove_within=within), lambda: locations, journal, Watch(), events)
+        made = Kept(locations, keeper, Prover(keeper, journal, events, anyio.Lock()), events)
+        group.start_soon(keeper.run)
+        assert (await made.sync()).in_sync == 3
+        group.start_soon(made.prover.run)
+        yield made
+        group.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def pair(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Kept]:
+    """A pair in step, which nothing proves but who asks for it."""
+    async with kept(locations, tmp_path / "state") as made:
+        yield made
+
+
+@pytest.mark.parametrize("deep", [True, False], ids=["deep", "by digest"])
+async def test_row_that_is_changed_behind_everybodys_back_is_found(pair: Kept, deep: bool) -> None:
+    """While the pair is paused no cycle carries it; what the finding says helps, and then all is well."""
+    pair.keeper.pause()
+    pair.tamper(version="tampered")
+
+    first = await pair.verify(deep=deep)
+    synced = await pair.sync()
+    second = await pair.verify(deep=deep)
+
+    assert [finding.what for finding in first.findings] == [
+        "the right store keeps version otherwise than agreed"
+    ]
+    assert (first.compared, first.equal) == (3, 2)
+    assert synced.left.updated == 1
+    assert (second.equal, second.findings) == (3, [])
+    assert [one["label"] for one in await pair.events("finding")] == ["one"]
+
+
+async def test_status_tells_what_was_found_and_how_much_is_proven(pair: Kept) -> None:
+    """A whole proof counts for all records, from when it began; findings go when they are no more."""
+    pair.keeper.pause()
+    pair.tamper(version="tampered")
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+
+    await pair.verify()
+    found = msgspec.to_builtins(pair.keeper.status)
+    pair.keeper.resume()
+    await pair.until(lambda: not pair.keeper.status.proven.findings)
+
+    assert datetime.fromisoformat(found["proven"].pop("since")) >= before
+    assert found["proven"] == {"records": 3, "of": 3, "findings": 1}
+    assert [(one["label"], one["side"]) for one in found["findings"]] == [("one", "right")]
+    assert pair.keeper.status.findings == []
+
+
+async def test_edit_that_no_cycle_has_seen_is_carried_before_anything_is_said_of_it(pair: Kept) -> None:
+    """A pair that is running carries what people do; a proof that is quicker waits for that."""
+    pair.tamper(outcome="as expected")
+
+    report = await pair.verify()
+
+    assert (report.equal, report.findings, report.explained) == (3, [], [])
+    assert pair.keeper.report is not None
+    assert pair.keeper.report.left.updated == 1
+
+
+async def test_record_that_never_comes_to_rest_is_no_finding(
+    pair: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody edits it again after each cycle; nobody can say that it is wrong."""
+    sync, edits = pairing.sync, iter(range(1000))
+
+    async def restless(*args: Any, **options: Any) -> Any:
+        report = await sync(*args, **options)
+        edit = f"edit {next(edits)}"
+        await to_thread.run_sync(lambda: pair.tamper(outcome=edit))
+        return report
+
+    monkeypatch.setattr(pairing, "sync", restless)
+    pair.tamper(outcome="an edit")
+
+    report = await pair.verify()
+
+    assert report.ok
+    assert [each.reason for each in report.explained] == ["it is being changed; the next cycle sees to it"]
+    assert next(edits) == TRIES - 1
+
+
+async def test_difference_that_no_cycle_can_carry_is_found(
+    pair: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a cycle that fails is not explained by waiting."""
+
+    async def failing(*_args: Any, **_options: Any) -> Any:
+        raise StoreRefused("no cycle today")
+
+    monkeypatch.setattr(pairing, "sync", failing)
+    pair.tamper(outcome="an edit")
+
+    assert [finding.fields for finding in (await pair.verify()).findings] == [("outcome",)]
+
+
+async def test_background_proof_grows_and_goes_on_after_a_restart(
+    locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each record is proven once a round, in order, whichever process does it."""
+    monkeypatch.setattr(pace, "SMALLEST", 1)
+    proven: list[Key] = []
+    differing = proof.differing
+
+    async def watched(look: Look, keys: Sequence[Key]) -> list[Key]:
+        proven.extend(keys)
+        return await differing(look, keys)
+
+    monkeypatch.setattr(proof, "differing", watched)
+    async with kept(locations, tmp_path, within=0.6) as first:
+        await first.until(lambda: first.keeper.status.proven.records == 1)
+    async with kept(locations, tmp_path, within=1e6) as idle:
+        await idle.until(lambda: idle.keeper.status.proven.of == 3)
+        remembered = idle.keeper.status.proven
+    async with kept(locations, tmp_path, within=0.6) as last:
+        await last.until(lambda: last.keeper.status.proven.records == 3)
+        await last.until(lambda: len(proven) > 4)
+
+    assert remembered.records == 1
+    assert [each.label for each in proven[:4]] == ["one", "three", "two", "one"]
+
+
+@pytest.fixture
+async def blind(
+    locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Kept]:
+    """A pair whose stores never tell that they were changed, as a server does not; proven all the time."""
+
+    async def is_settled(_keeper: Keeper) -> bool:
+        return True
+
+    monkeypatch.setattr(Keeper, "is_settled", is_settled)
+    async with kept(locations, tmp_path / "state", within=0.2) as made:
+        yield made
+
+
+async def test_background_proof_finds_provenance_that_nobody_edits(blind: Kept) -> None:
+    """It is told once, and carried only when a person says so; then it is no finding any more."""
+    blind.tamper(version="tampered")
+
+    await blind.until(lambda: blind.keeper.status.proven.findings == 1)
+    left_alone = blind.version(blind.locations.left)
+    await blind.sync()
+    await blind.until(lambda: blind.keeper.status.proven.findings == 0)
+
+    assert left_alone == full().version
+    assert blind.version(blind.locations.left) == "tampered"
+    (event,) = await blind.events("finding")
+    assert (event["label"], event["fields"], event["side"]) == ("one", ["version"], "right")
+
+
+async def test_background_proof_hands_over_what_a_person_can_have_done(blind: Kept) -> None:
+    """An edit that was not seen yet, and a deletion, are for a cycle, and no alarm."""
+    blind.tamper(outcome="as expected")
+    with closing(sqlite3.connect(blind.locations.right.path, isolation_level=None)) as db:
+        db.execute("UPDATE django_store_record SET label = 'four' WHERE label = 'two'")
+
+    def carried() -> bool:
+        report = blind.keeper.report
+        return report is not None and report.left.written > 0
+
+    await blind.until(carried)
+
+    assert blind.outcome(blind.locations.left) == "as expected"
+    assert await blind.events("finding") == []
+
+
+async def test_paused_pair_is_not_proven_in_the_background(blind: Kept) -> None:
+    """Edits pile up there, and that is what the person wanted."""
+    blind.keeper.pause()
+    await blind.until(lambda: blind.keeper.status.state == "paused")
+    blind.tamper(outcome="as expected", version="tampered")
+
+    assert await blind.prover._in_background() == float("inf")
+    assert await blind.events("finding") == []
+
+
+async def test_whoever_no_longer_waits_ends_the_proof(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next one who asks is answered."""
+    run, begun = proof.run, anyio.Event()
+
+    async def endless(*args: Any, **options: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            await anyio.sleep_forever()
+        return await run(*args, **options)
+
+    monkeypatch.setattr(proof, "run", endless)
+    first = ProofRequest()
+    pair.prover.request(first)
+    await begun.wait()
+
+    first.scope.cancel()
+    with anyio.fail_after(10):
+        second = await pair.verify()
+
+    assert isinstance(first.outcome, StoreUnreachable)
+    assert second.ok
+
+
+async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Location], tmp_path: Path) -> None:
+    """No request is left without an answer."""
+    asked = ProofRequest()
+    async with kept(locations, tmp_path) as made:
+        made.prover.request(asked)
+
+    assert isinstance(asked.outcome, StoreUnreachable)
+    assert "the pair was stopped before its proof ended; ask again" in str(asked.outcome)
+
+
+async def test_store_that_is_missing_proves_nothing(pair: Kept) -> None:
+    """A file that was moved away is not a file without records."""
+    pair.keeper.pause()
+    pair.locations.right.path.rename(pair.locations.right.path.with_suffix(".away"))
+    request = ProofRequest(deep=True)
+
+    pair.prover.request(request)
+    await request.done.wait()
+
+    assert isinstance(request.outcome, StoreUnreachable)
+    assert "is missing, though it was synced before" in str(request.outcome)
+
+
+async def test_pair_that_was_never_synced_cannot_be_proven(locations: Both[Location], tmp_path: Path) -> None:
+    """There is nothing that it could be compared with."""
+    async with open_journal(tmp_path) as journal:
+        with pytest.raises(UsageError, match="has had no cycle yet"):
+            await pairing.known(journal, "pair", locations)
+
+
+async def test_pair_that_is_known_the_other_way_round_is_proven(
+    locations: Both[Location], tmp_path: Path
+) -> None:
+    """The sides are named as they are now."""
+    async with kept(locations, tmp_path):
+        pass
+    async with kept(locations.swapped, tmp_path) as swapped:
+        swapped.keeper.pause()
+        swapped.tamper(version="tampered")
+
+        report = await swapped.verify()
+
+    assert [finding.what for finding in report.findings] == [
+        "the right store keeps version otherwise than agreed"
+    ]
