@@ -88,6 +88,11 @@ def print_reports(found: Result, *, planned: bool = False) -> None:
         for kind in ("conflict", "held", "failed"):
             for each in pair["conflicts" if kind == "conflict" else kind]:
                 print(f"{kind}: {each['project']}/{each['label']}: {told(each)}")
+    print_errors(found)
+
+
+def print_errors(found: Result) -> None:
+    """Print why pairs have no result."""
     for error in found["errors"]:
         print(f"smtd-ctl: pair {error['pair']}: {error['error']}", file=sys.stderr)
 

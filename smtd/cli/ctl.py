@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from smtd import __version__
-from smtd.cli import cases
+from smtd.cli import cases, proving
 from smtd.cli.asking import PATIENCE, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.socket import socket_path
 from smtd.cli.table import table
@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
             metavar="SECONDS",
             help="wait no longer; the cycle goes on [default: wait]",
         )
+    proving.add_to(verbs)
     add_verb(verbs, "pause", _plain("pause"), "run no cycles of these pairs", pairs="+")
     add_verb(verbs, "resume", _plain("resume"), "go on with these pairs", pairs="+")
     _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
@@ -120,6 +121,7 @@ def _status(arguments: Any) -> int:
             print(table(found["pairs"], colour=terminal), flush=True)
         if not arguments.watch:
             left = any(pair["conflicts"] or pair["held"] or pair["failed"] for pair in found["pairs"])
+            left = left or any(pair["proven"]["findings"] for pair in found["pairs"])
             return int(left or any(pair["problem"] for pair in found["pairs"]))
         time.sleep(1)
 

@@ -41,7 +41,7 @@ def table(pairs: list[Pair], *, colour: bool) -> str:
 def progress(pair: Pair) -> str:
     """Return how far the cycle of a pair is, in a few words."""
     state = str(pair["state"])
-    if not pair["total"] or state not in ("scanning", "applying"):
+    if not pair["total"] or state not in ("scanning", "applying", "proving"):
         return state
     return f"{state} {pair['total'] - pair['pending']:,}/{pair['total']:,}"
 
@@ -91,6 +91,16 @@ def _notes(pair: Pair) -> Iterator[str]:
         yield f"{name}: {failure['project']}/{failure['label']} failed: {failure['error']}"
     if (more := pair["failed"] - len(pair["failures"])) > 0:
         yield f"{name}: and {more:,} more failed (smtd-ctl sync now --json lists all)"
+    yield from _found(pair)
+
+
+def _found(pair: Pair) -> Iterator[str]:
+    """Yield what a proof has found, as far as it was looked at again since."""
+    name = pair["pair"]
+    for found in pair["findings"]:
+        yield f"{name}: {found['project']}/{found['label']}: {found['what']}; {found['next']}"
+    if (more := pair["proven"]["findings"] - len(pair["findings"])) > 0:
+        yield f"{name}: and {more:,} more found not as agreed (smtd-ctl verify {name} lists all)"
 
 
 def _painted(text: str, code: str) -> str:

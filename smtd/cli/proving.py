@@ -1,0 +1,47 @@
+"""`smtd-ctl verify`: compare what both sides of pairs really hold."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from smtd.cli.asking import Result, add_verb, ask_daemon, print_errors
+
+
+def add_to(verbs: Any) -> None:
+    """Add the verb to the parser's *verbs*."""
+    verify = add_verb(verbs, "verify", _verify, "compare what both sides really hold", pairs="*", json=True)
+    verify.add_argument("--deep", action="store_true", help="read every record from every store")
+
+
+def _verify(arguments: Any) -> int:
+    found = ask_daemon(
+        arguments,
+        "verify",
+        None,
+        pairs=arguments.pairs,
+        deep=arguments.deep,
+        progress=sys.stderr.isatty(),
+    )
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        _show_proofs(found)
+    codes = [int(error["code"]) for error in found["errors"]]
+    return max(int(not found["ok"]), *codes, 0)
+
+
+def _show_proofs(found: Result) -> None:
+    for pair in found["pairs"]:
+        counts = [f"{pair['compared']:,} compared", f"{pair['equal']:,} equal"]
+        for kind, word in (("explained", "differ as is known"), ("findings", "not as agreed")):
+            if pair[kind]:
+                counts.append(f"{len(pair[kind]):,} {word}")
+        print(f"{pair['pair']}: {', '.join(counts)}")
+        for each in pair["explained"]:
+            fields = f" ({', '.join(each['fields'])})" if each["fields"] else ""
+            print(f"known: {each['project']}/{each['label']}: {each['reason']}{fields}")
+        for each in pair["findings"]:
+            print(f"found: {each['project']}/{each['label']}: {each['what']}; {each['next']}")
+    print_errors(found)

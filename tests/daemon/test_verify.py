@@ -1,0 +1,213 @@
+"""`smtd-ctl verify`, and what the status says of proofs, with a real daemon."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from smtd.records.record import Key, Record
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, full
+from tests.daemon.process import DaemonProcess, Event, daemon_process, pair_of, synced, wait_until
+from tests.peers.server import PASSWORD, SumatraServer
+
+
+def put(path: Path, *records: Record) -> None:
+    """Write new records into the SQLite store at *path*, as another program would."""
+
+    async def write() -> None:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            await store.write([Change(Key(PROJECT, one.label), one, None) for one in records])
+
+    anyio.run(write)
+
+
+def run(path: Path, statement: str) -> None:
+    """Run *statement* on the SQLite file at *path*, as whoever has the file could."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as db:
+        db.execute(statement)
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    path = tmp_path / "left.sqlite"
+    put(path, full("one"), full("two"))
+    return path
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Path:
+    return tmp_path / "right.sqlite"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, left: Path, right: Path) -> Iterator[DaemonProcess]:
+    with daemon_process(tmp_path, pair_of(left, right)) as made:
+        made.wait_event(synced)
+        yield made
+
+
+def test_pair_in_step_is_proven(daemon: DaemonProcess) -> None:
+    """One line for people, one object for scripts."""
+    answer = daemon.ctl("verify")
+    found = daemon.ctl("verify", "--deep", "--json", "pair").json
+
+    assert (answer.code, answer.out, answer.err) == (0, "pair: 2 compared, 2 equal\n", "")
+    assert found.keys() == {"ok", "seconds", "pairs", "errors"}
+    (pair,) = found["pairs"]
+    assert (pair["ok"], pair["deep"], pair["compared"], pair["equal"]) == (True, True, 2, 2)
+    assert (pair["explained"], pair["findings"]) == ([], [])
+    proven = daemon.status()["proven"]
+    assert (proven["records"], proven["of"], proven["findings"]) == (2, 2, 0)
+    assert proven["since"] is not None
+
+
+def test_row_that_was_changed_is_found_and_mended(daemon: DaemonProcess, right: Path) -> None:
+    """On a paused pair; the status tells of it until what it says was done."""
+    daemon.ctl("pause", "pair")
+    run(right, "UPDATE django_store_record SET version = 'tampered' WHERE label = 'one'")
+
+    answer = daemon.ctl("verify", "--deep")
+    status = daemon.ctl("status")
+
+    what = (
+        "MyProject/one: the right store keeps version otherwise than agreed; smtd-ctl sync now pair carries"
+        " that to the left store; if nobody meant it, put back first what the left store has"
+    )
+    assert (answer.code, answer.err) == (1, "")
+    assert answer.out == f"pair: 2 compared, 1 equal, 1 not as agreed\nfound: {what}\n"
+    assert status.code == 1
+    assert f"pair: {what}\n" in status.out
+    event = daemon.wait_event(lambda event: event["event"] == "finding")
+    assert (event["pair"], event["label"], event["side"]) == ("pair", "one", "right")
+    assert daemon.ctl("sync", "now").code == 0
+    assert daemon.ctl("verify").code == 0
+    assert daemon.ctl("status").code == 0
+
+
+def test_what_is_known_to_differ_is_listed_and_is_no_finding(
+    daemon: DaemonProcess, left: Path, right: Path
+) -> None:
+    """A conflict is one already."""
+    daemon.ctl("pause", "pair")
+    run(left, "UPDATE django_store_record SET version = '1' WHERE label = 'one'")
+    run(right, "UPDATE django_store_record SET version = '2' WHERE label = 'one'")
+    assert daemon.ctl("sync", "now").code == 1
+
+    answer = daemon.ctl("verify")
+
+    assert answer.code == 0
+    assert answer.out.splitlines() == [
+        "pair: 2 compared, 1 equal, 1 differ as is known",
+        "known: MyProject/one: in conflict (version)",
+    ]
+
+
+def test_store_that_is_away_cannot_be_verified(daemon: DaemonProcess, right: Path) -> None:
+    """The exit code is that of a store that cannot be reached; other pairs are still told of."""
+    daemon.ctl("pause", "pair")
+    right.rename(right.with_suffix(".away"))
+
+    answer = daemon.ctl("verify")
+
+    assert (answer.code, answer.out) == (4, "")
+    assert "smtd-ctl: pair pair: " in answer.err
+    assert "is missing, though it was synced before" in answer.err
+    assert daemon.ctl("verify", "nobody").code == 2
+
+
+@pytest.fixture
+def mirrored(server: SumatraServer, tmp_path: Path, left: Path) -> str:
+    """A configuration of a pair with a server, whose cycles do not look at edits there for a day."""
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD, "utf-8")
+    lab = {
+        "location": server.url,
+        "username": "ada",
+        "password_file": str(secret),
+        "poll_interval": "200ms",
+        "verify_interval": "1d",
+    }
+    return "\n".join(
+        [
+            *("[stores.left]", f"location = {json.dumps(str(left))}", "[stores.lab]"),
+            *(f"{name} = {json.dumps(value)}" for name, value in lab.items()),
+            *("[pairs.lab]", 'left = "left"', 'right = "lab"', 'projects = ["MyProject"]', ""),
+        ]
+    )
+
+
+def is_finding(event: Event) -> bool:
+    """Say whether an event tells of something that a proof found."""
+    return bool(event["event"] == "finding")
+
+
+def test_record_that_was_altered_on_a_server_is_found_by_a_deep_proof(
+    mirrored: str, server: SumatraServer, tmp_path: Path, left: Path
+) -> None:
+    """The listing does not show it; the record does. `sync now` carries it, and the next proof is clean."""
+    with daemon_process(tmp_path, mirrored) as daemon:
+        daemon.wait_event(synced)
+        server.run("UPDATE django_store_record SET reason = 'tampered' WHERE label = 'one'")
+
+        listing, deep = daemon.ctl("verify"), daemon.ctl("verify", "--deep", "--json")
+        synced_now = daemon.sync()
+        after = daemon.ctl("verify", "--deep")
+
+    assert listing.code == 0
+    (finding,) = deep.json["pairs"][0]["findings"]
+    assert (deep.code, finding["label"], finding["side"], finding["fields"]) == (
+        1,
+        "one",
+        "right",
+        ["reason"],
+    )
+    assert synced_now["left"]["updated"] == 1
+    assert (after.code, after.out) == (0, "lab: 2 compared, 2 equal\n")
+
+
+def test_record_that_was_altered_on_a_server_is_found_in_the_background(
+    mirrored: str, server: SumatraServer, tmp_path: Path
+) -> None:
+    """Within its time, over a restart, and until somebody sees to it."""
+    with daemon_process(tmp_path, f'{mirrored}prove_within = "1s"\n') as daemon:
+        daemon.wait_event(synced)
+        server.run("UPDATE django_store_record SET version = 'tampered' WHERE label = 'one'")
+
+        event = daemon.wait_event(is_finding)
+        daemon.ctl("stop")
+        daemon.ended()
+        daemon.start()
+        wait_until(lambda: bool(daemon.status("lab")["findings"]))
+        status = daemon.status("lab")
+        assert daemon.ctl("sync", "now").code == 0
+        wait_until(lambda: not daemon.status("lab")["proven"]["findings"])
+        told = [one for one in daemon.events() if is_finding(one)]
+
+    assert (event["label"], event["side"], event["fields"]) == ("one", "right", ["version"])
+    assert event["problem"] == "the right store keeps version otherwise than agreed"
+    assert [finding["label"] for finding in status["findings"]] == ["one"]
+    assert status["proven"]["findings"] == 1
+    assert [one["id"] for one in told] == [event["id"]]
+
+
+def test_edit_on_a_server_is_carried_when_a_proof_sees_it_first(
+    mirrored: str, server: SumatraServer, tmp_path: Path
+) -> None:
+    """What a person can have done is no finding."""
+    with daemon_process(tmp_path, f'{mirrored}prove_within = "1s"\n') as daemon:
+        daemon.wait_event(synced)
+        server.run("UPDATE django_store_record SET outcome = 'as expected' WHERE label = 'one'")
+
+        daemon.wait_event(lambda event: synced(event) and event["left"]["updated"] == 1)
+
+        assert [event for event in daemon.events() if is_finding(event)] == []
+        assert daemon.ctl("verify", "--deep").code == 0
