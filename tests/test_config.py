@@ -306,9 +306,9 @@ def test_every_duration_of_the_example_is_one():
     """What the checks let pass can be used."""
     loaded = load(EXAMPLE)
     durations = [store.poll_interval for store in loaded.stores.values()]
-    durations += [pair.settle for pair in loaded.pairs.values()]
+    durations += [text for pair in loaded.pairs.values() for text in (pair.settle, pair.prove_within)]
 
-    assert [seconds(text) for text in durations] == [30.0, 30.0, 0.2]
+    assert [seconds(text) for text in durations] == [30.0, 30.0, 0.2, 604_800.0]
 
 
 def test_every_struct_of_the_configuration_forbids_unknown_keys():

@@ -138,7 +138,7 @@ async def run(
 async def differing(look: Look, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
     """Read *keys* on both sides, and return those that do not say the same, or that one side lacks.
 
-    A server is left in peace for as long as it was kept busy.
+    Stores and the loop are left in peace for as long as they were kept busy.
     """
     found: list[Key] = []
     for number, batch in enumerate(_batches(keys)):
@@ -146,7 +146,7 @@ async def differing(look: Look, keys: Sequence[Key], progress: Progress = no_pro
         began = time.monotonic()
         held = await look.read(batch)
         found += [key for key in batch if not _same(held.left.get(key), held.right.get(key))]
-        await anyio.sleep(time.monotonic() - began if look.is_dear else 0)
+        await anyio.sleep(time.monotonic() - began)
     return found
 
 

@@ -16,6 +16,7 @@ import pytest
 from anyio import to_thread
 
 from smtd import pairing
+from smtd.daemon import prover
 from smtd.daemon.events import Events
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.prover import TRIES, Prover
@@ -357,3 +358,61 @@ async def test_pair_that_is_known_the_other_way_round_is_proven(
     assert [finding.what for finding in report.findings] == [
         "the right store keeps version otherwise than agreed"
     ]
+
+
+async def test_of_many_findings_only_some_are_told_one_by_one(
+    pair: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that went wrong as a whole floods neither the events nor the log; the report has all."""
+    monkeypatch.setattr(prover, "MOST_TOLD", 1)
+    pair.keeper.pause()
+    for label in LABELS:
+        pair.tamper(label, version="tampered")
+
+    report = await pair.verify()
+
+    assert len(report.findings) == 3
+    assert len(await pair.events("finding")) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "pair pair: MyProject/one: the right store keeps version otherwise than agreed",
+        "pair pair: and 2 more",
+    ]
+
+
+async def test_defect_of_smtd_is_told_to_whoever_asked(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next one is answered as ever."""
+
+    async def broken(*_args: Any, **_options: Any) -> Any:
+        raise ZeroDivisionError
+
+    request = ProofRequest()
+    with monkeypatch.context() as patch:
+        patch.setattr(proof, "run", broken)
+        pair.prover.request(request)
+        await request.done.wait()
+
+    assert "a defect in smtd (ZeroDivisionError); see its log" in str(request.outcome)
+    assert (await pair.verify()).ok
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnreachable("it is away"), ZeroDivisionError()], ids=["away", "defect"]
+)
+async def test_background_proof_that_fails_is_tried_again(
+    error: Exception, locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No finding comes of it, and what was due is proven later."""
+    differing, errors = proof.differing, [error]
+
+    async def failing_once(look: Look, keys: Sequence[Key]) -> list[Key]:
+        if errors:
+            raise errors.pop()
+        return await differing(look, keys)
+
+    monkeypatch.setattr(proof, "differing", failing_once)
+    monkeypatch.setattr(prover, "PAUSE", 0.01)
+    async with kept(locations, tmp_path, within=0.2) as made:
+        await made.until(lambda: made.keeper.status.proven.records == 3)
+
+        assert errors == []
+        assert await made.events("finding") == []

@@ -11,6 +11,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from smtd.cli.table import progress
+from smtd.control.client import ask
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
 from smtd.stores.locations import Kind, Location
@@ -68,6 +70,19 @@ def test_pair_in_step_is_proven(daemon: DaemonProcess) -> None:
     proven = daemon.status()["proven"]
     assert (proven["records"], proven["of"], proven["findings"]) == (2, 2, 0)
     assert proven["since"] is not None
+
+
+def test_client_that_asks_for_it_is_told_how_the_proof_goes_on(daemon: DaemonProcess) -> None:
+    """With the keys that a status has for that, so that a terminal shows both alike."""
+    asked = {"verb": "verify", "deep": True, "progress": True}
+
+    *words, last = [answer["result"] for answer in ask(str(daemon.socket), asked)]
+
+    assert words
+    assert all(progress(pair) in ("proving", "done") for word in words for pair in word["progress"])
+    assert last["pairs"][0]["equal"] == 2
+    going_on = {"pair": "lab", "state": "proving", "pending": 750, "total": 1000}
+    assert progress(going_on) == "proving 250/1,000"
 
 
 def test_row_that_was_changed_is_found_and_mended(daemon: DaemonProcess, right: Path) -> None:

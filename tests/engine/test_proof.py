@@ -259,6 +259,26 @@ async def test_target_of_a_one_way_pair_may_differ(
         assert f"what was done in the {changed.value} store stays there" in explained(report)["run"]
 
 
+class ReadOnlyStore(TestStore):
+    """A store that nothing can be written to."""
+
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, read_only="it is old")
+
+
+async def test_store_that_cannot_be_written_is_a_source(world: World) -> None:
+    """What was done on the other side of it stays there, whatever the mode."""
+    world.right.put(PROJECT, tagged(full("run"), "mine"))
+    world.left.put(PROJECT, tagged(full("other"), "there"))
+    archive = World(world.directory, ReadOnlyStore("left", world.left.records), world.right)
+
+    report = await prove(archive)
+
+    assert explained(report) == {
+        "run": "the pair is left-to-right: what was done in the right store stays there"
+    }
+    assert list(found(report)) == ["other"]
+
+
 async def test_deletions_that_are_kept_are_explained(world: World) -> None:
     """The pair is told not to carry them; but only what was deleted is explained so."""
     world.left.remove(PROJECT, "run")
