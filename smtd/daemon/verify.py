@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import anyio
@@ -17,7 +17,7 @@ Waiting: TypeAlias = Sequence[tuple[Prover, ProofRequest]]
 
 async def verified(
     provers: Sequence[Prover], *, deep: bool, progress: float | None
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """Yield how the proofs go on every *progress* seconds (None: never), and at last what they found.
 
     Whoever does not wait for the end ends them.

@@ -22,6 +22,7 @@ from smtd.daemon.keeper import Keeper
 from smtd.daemon.prover import TRIES, Prover
 from smtd.daemon.request import ProofRequest, Request
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.verify import verified
 from smtd.engine import pace, proof
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
@@ -301,16 +302,53 @@ async def test_whoever_no_longer_waits_ends_the_proof(pair: Kept, monkeypatch: p
         return await run(*args, **options)
 
     monkeypatch.setattr(proof, "run", endless)
-    first = ProofRequest()
-    pair.prover.request(first)
+    answers = verified([pair.prover], deep=True, progress=0.001)
+    assert "progress" in await anext(answers)
     await begun.wait()
 
-    first.scope.cancel()
+    await answers.aclose()
     with anyio.fail_after(10):
-        second = await pair.verify()
+        assert (await pair.verify()).ok
 
-    assert isinstance(first.outcome, StoreUnreachable)
-    assert second.ok
+
+async def test_no_cycle_runs_in_the_turn_of_a_proof(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at again is not on its way meanwhile."""
+    request, sync, begun = Request(), pairing.sync, anyio.Event()
+
+    async def watched(*args: Any, **options: Any) -> Any:
+        begun.set()
+        return await sync(*args, **options)
+
+    monkeypatch.setattr(pairing, "sync", watched)
+    async with pair.keeper.turns:
+        pair.keeper.request(request)
+        await anyio.wait_all_tasks_blocked()
+        begun_in_turn = begun.is_set()
+    await request.done.wait()
+
+    assert (begun_in_turn, begun.is_set()) == (False, True)
+
+
+async def test_only_a_persons_cycle_looks_at_what_was_found(
+    pair: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a proof found in a server is not carried before somebody has said so."""
+    sync, doubted = pairing.sync, []
+
+    async def watched(*args: Any, **options: Any) -> Any:
+        doubted.append(set(options["doubtful"]))
+        return await sync(*args, **options)
+
+    monkeypatch.setattr(pairing, "sync", watched)
+    monkeypatch.setattr(pair.keeper, "proven", lambda *_: None)
+    pair.keeper.doubtful = [Key(PROJECT, "one")]
+    own, plan = Request(insist=False, doubtful=frozenset({Key(PROJECT, "two")})), Request(dry_run=True)
+    for request in (own, plan):
+        pair.keeper.request(request)
+        await request.done.wait()
+    await pair.sync()
+
+    assert doubted == [{Key(PROJECT, "two")}, {Key(PROJECT, "one")}, {Key(PROJECT, "one")}]
 
 
 async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Location], tmp_path: Path) -> None:
@@ -349,6 +387,11 @@ async def test_pair_that_is_known_the_other_way_round_is_proven(
     """The sides are named as they are now."""
     async with kept(locations, tmp_path):
         pass
+    async with (
+        open_journal(tmp_path) as journal,
+        pairing.looking(journal, "pair", locations.swapped, Policy()) as look,
+    ):
+        assert look.flipped
     async with kept(locations.swapped, tmp_path) as swapped:
         swapped.keeper.pause()
         swapped.tamper(version="tampered")

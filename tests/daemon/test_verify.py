@@ -168,16 +168,18 @@ def is_finding(event: Event) -> bool:
 def test_record_that_was_altered_on_a_server_is_found_by_a_deep_proof(
     mirrored: str, server: SumatraServer, tmp_path: Path, left: Path
 ) -> None:
-    """The listing does not show it; the record does. `sync now` carries it, and the next proof is clean."""
+    """The listing does not show it; reading does. `sync now` carries it; then all is proven."""
     with daemon_process(tmp_path, mirrored) as daemon:
         daemon.wait_event(synced)
         server.run("UPDATE django_store_record SET reason = 'tampered' WHERE label = 'one'")
 
-        listing, deep = daemon.ctl("verify"), daemon.ctl("verify", "--deep", "--json")
+        listing, unproven = daemon.ctl("verify"), daemon.status("lab")["proven"]["since"]
+        deep = daemon.ctl("verify", "--deep", "--json")
+        again = daemon.ctl("verify")
         synced_now = daemon.sync()
         after = daemon.ctl("verify", "--deep")
 
-    assert listing.code == 0
+    assert (listing.code, unproven, again.code) == (0, None, 1)
     (finding,) = deep.json["pairs"][0]["findings"]
     assert (deep.code, finding["label"], finding["side"], finding["fields"]) == (
         1,

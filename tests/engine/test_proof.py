@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from smtd.engine import cycle
 from smtd.engine.findings import listed
+from smtd.engine.pair import Policy
 from smtd.errors import StoreUnreachable
+from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
+from smtd.records import canonical
 from smtd.records.record import Key, Parameters, Record
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
@@ -290,6 +294,39 @@ async def test_deletions_that_are_kept_are_explained(world: World) -> None:
         "run": "it was deleted from the left store, and the pair keeps what is deleted"
     }
     assert list(found(report)) == ["other"]
+
+
+async def test_deletion_that_is_kept_explains_no_edit(world: World) -> None:
+    """A record that was deleted here and edited there is brought back by the next cycle."""
+    world.left.remove(PROJECT, "run")
+    world.right.put(PROJECT, tagged(full("run"), "mine"))
+
+    report = await prove(world, propagate_deletes=False)
+
+    assert found(report) == {"run": "the left store lacks it, though it was agreed"}
+
+
+async def test_what_a_store_says_of_a_record_is_not_believed(world: World) -> None:
+    """The digest that comes with a record may be that of another one."""
+    lying = change(full("run"), version="tampered")
+    canonical.set_digest(lying, canonical.digest(full("run")))
+    world.right.put(PROJECT, lying)
+
+    (finding,) = (await prove(world)).findings
+
+    assert finding.side == "right"
+
+
+async def test_cycle_that_is_told_of_doubts_looks_though_nothing_seems_to_have_changed(world: World) -> None:
+    """A token that says so is not believed then."""
+    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
+        pair = world.pair(known, Policy())
+        before = world.right.scans
+        await cycle.run(pair)
+        quiet = world.right.scans - before
+        await cycle.run(pair, doubtful=[key("run")])
+
+    assert (quiet, world.right.scans - before) == (0, 1)
 
 
 @DEPTHS
