@@ -228,3 +228,18 @@ def test_edit_on_a_server_is_carried_when_a_proof_sees_it_first(
 
         assert [event for event in daemon.events() if is_finding(event)] == []
         assert daemon.ctl("verify", "--deep").code == 0
+
+
+def test_shelf_with_every_sort_of_record_is_proven(tmp_path: Path, rich_shelf: Path, right: Path) -> None:
+    """What a database keeps otherwise, but means the same, is equal; what it refused is known."""
+    with daemon_process(tmp_path, pair_of(rich_shelf, right)) as daemon:
+        synced_now = daemon.sync()
+        deep, by_digest = (daemon.ctl("verify", "--json", *words).json for words in (["--deep"], []))
+
+    for found in (deep, by_digest):
+        (pair,) = found["pairs"]
+        assert pair["findings"] == []
+        assert pair["equal"] == synced_now["in_sync"] > 10
+        assert {each["label"] for each in pair["explained"]} == {
+            each["label"] for each in synced_now["failed"] + synced_now["held"]
+        }
