@@ -17,18 +17,19 @@ import anyio
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.daemon.events import Events, now
-from smtd.daemon.notice import Condition, Trouble
+from smtd.daemon.events import Events
+from smtd.daemon.notice import Condition
 from smtd.daemon.request import Request, Work
 from smtd.daemon.rhythm import Rhythm
 from smtd.daemon.settings import PairSettings
-from smtd.daemon.status import PairStatus, Proven, SideStatus, State
+from smtd.daemon.standing import Standing, unheard
+from smtd.daemon.status import PairStatus, Proven
 from smtd.engine import cycle
 from smtd.engine.choose import choose
 from smtd.engine.findings import Finding
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, turned
-from smtd.errors import PlanMoved, SmtdError, StoreRefused, StoreUnreachable, UsageError
+from smtd.errors import PlanMoved, SmtdError, StoreRefused, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
@@ -39,8 +40,6 @@ from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
 
-#: Failures that the status names.
-MOST_FAILURES = 20
 #: For how many times the settle time a burst of changes may keep a cycle waiting.
 BURST = 10
 
@@ -55,10 +54,6 @@ async def _told(work: Work, pair: Pair, flipped: bool) -> Any:
     return turned(found) if flipped else found
 
 
-def _unheard(condition: Condition) -> None:
-    """Tell nobody how the pair is."""
-
-
 class Keeper:
     """Keeps the pair of *settings* in step, once `run` is running."""
 
@@ -70,7 +65,7 @@ class Keeper:
         watch: Watch,
         events: Events,
         refused: Callable[[], None] = lambda: None,
-        note: Callable[[Condition], None] = _unheard,
+        note: Callable[[Condition], None] = unheard,
     ) -> None:
         self.settings = settings
         self.paused = False
@@ -87,8 +82,6 @@ class Keeper:
         self._refused = refused
         self._journal = journal
         self._watch = watch
-        self._events = events
-        self._note = note
         self._wake = anyio.Event()
         self._requests: list[Request] = []
         self._answering: list[Request] = []
@@ -99,10 +92,7 @@ class Keeper:
         self._opened = AsyncExitStack()
         self._stores: Both[Store] | None = None
         self._report: PairReport | None = None
-        sides = settings.words.map(lambda word: SideStatus("" if "://" in word else word))
-        self._ill: State | None = None
-        mode = settings.policy.mode.value
-        self._status = PairStatus(settings.name, "starting", sides.left, sides.right, mode)
+        self._standing = Standing(settings, events, note)
 
     @property
     def name(self) -> str:
@@ -123,7 +113,7 @@ class Keeper:
     @property
     def status(self) -> PairStatus:
         """How the pair is now."""
-        status, clock = self._status, anyio.current_time()
+        status, clock = self._standing.status, anyio.current_time()
         status.lag_seconds = 0.0 if self._changed_at is None else round(clock - self._changed_at, 3)
         status.next_cycle = None
         if not self.busy and not self.paused:
@@ -172,7 +162,7 @@ class Keeper:
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
         """Show how far the proof of the pair is, and what it has found."""
-        self._status.proven, self._status.findings = proven, list(findings)[:MOST_FAILURES]
+        self._standing.proven(proven, findings)
         self.doubtful = [finding.key for finding in findings]
 
     async def run(self) -> None:
@@ -181,7 +171,7 @@ class Keeper:
             while True:
                 self._answering = await self._reason()
                 if self.paused and not self._answering:
-                    self._enter("paused")
+                    self._standing.enter("paused")
                     continue
                 if not self._answering:
                     await self._settled()
@@ -284,13 +274,14 @@ class Keeper:
 
     async def _aside(self, request: Request) -> None:
         """Answer what needs no cycle; what changes meanwhile is for the next one."""
-        was, self._status.state = self._status.state, "scanning"
+        status = self._standing.status
+        was, status.state = status.state, "scanning"
         if request.work is not None:
             outcome = await self._tried(partial(self._worked, partial(_told, request.work)))
         else:
             plan = partial(self._cycle, self.settings.policy, dry_run=True, doubtful=self.doubtful)
             outcome = await self._tried(plan)
-        self._status.state, self._status.pending = was, 0
+        status.state, status.pending = was, 0
         if self._changed_at is None and (self._touched or request.work is not None):
             self._changed_at = anyio.current_time()
         if self._changed_at is not None:
@@ -359,17 +350,8 @@ class Keeper:
 
     def _follow(self, locations: Both[Location]) -> None:
         """Watch the files of *locations*, which may be others than before."""
-        before = self._locations
-        if before is not None and before != locations:
-            for side in SIDES:
-                if before[side] != locations[side]:
-                    log.warning(
-                        "pair %s: its %s store is now %s (was %s)",
-                        *(self.name, side.value, locations[side], before[side]),
-                    )
-                    self._tell("store changed", side=side.value, location=str(locations[side]))
+        self._standing.moved_to(self._locations, locations)
         self._locations = locations
-        self._status.left.location, self._status.right.location = str(locations.left), str(locations.right)
         files = [file for side in SIDES for file in (*locations[side].files, *locations[side].signposts)]
         self._watch.put(self, files, self.changed)
 
@@ -383,75 +365,27 @@ class Keeper:
 
     def _progress(self, phase: str, done: int, total: int) -> None:
         self.turned = anyio.current_time()
-        self._enter("applying" if phase == "applying" else "scanning")
-        self._status.pending, self._status.total = total - done, total
+        self._standing.progressed(phase, done, total)
 
     def _succeeded(self, report: PairReport) -> None:
         self._report = report
-        status = self._status
-        moved = report.left.written + report.right.written
-        before = (status.conflicts, status.held, status.failed)
-        status.in_sync, status.pending, status.problem = report.in_sync, 0, None
-        status.conflicts, status.held = len(report.conflicts), len(report.held)
-        status.failed, status.failures = len(report.failed), report.failed[:MOST_FAILURES]
-        for side, told in ((status.left, report.left), (status.right, report.right)):
-            side.records = told.records + told.grown
-        status.last_cycle = now()
-        for which in report.adopted:
-            log.warning(
-                "pair %s: its %s store is another one than before; nothing is deleted", self.name, which
-            )
-            self._tell("store replaced", side=which)
-        if moved or before != (status.conflicts, status.held, status.failed):
-            left, right = (
-                {"created": side.created, "updated": side.updated, "deleted": side.deleted}
-                for side in (report.left, report.right)
-            )
-            self._tell(
-                "synced",
-                left=left,
-                right=right,
-                conflicts=status.conflicts,
-                held=status.held,
-                failed=status.failed,
-            )
         locations = self._locations
         watched = locations is not None and all(locations[side].files for side in SIDES)
         again = None if report.again is None else report.again - time.time()
-        self._rhythm.succeeded(moved=bool(moved), watched=watched, again=again)
+        self._rhythm.succeeded(moved=report.moved, watched=watched, again=again)
         if self._changed_at is not None:
             self._wake.set()
-        self._enter("paused" if self.paused else "idle")
-        self._note(Condition(self.name, conflicts=report.conflicts, holds=report.held))
+        self._standing.succeeded(report, paused=self.paused)
         self.cycled.set()
         self.cycled = anyio.Event()
 
     def _failed(self, exc: SmtdError) -> None:
-        self._status.problem = str(exc)
-        self._status.pending = 0
         if isinstance(exc, StoreRefused):
             self._refused()
         if self._locations is None:
             self._watch.put(self, _places(self.settings), self.changed)
         self._rhythm.failed(exc, touched=self._touched)
-        state: Trouble = "offline" if isinstance(exc, StoreUnreachable) else "halted"
-        self._enter(state)
-        self._note(Condition(self.name, state, str(exc)))
-
-    def _enter(self, state: State) -> None:
-        """Note the state; tell of it when a pair gets well or ill, and not again at each try."""
-        self._status.state = state
-        if state in ("offline", "halted") and state != self._ill:
-            self._ill = state
-            log.warning("pair %s is %s: %s", self.name, state, self._status.problem)
-            self._tell(state, problem=self._status.problem)
-        elif state == "idle" and self._ill:
-            self._ill = None
-            log.info("pair %s is well again", self.name)
-            self._tell("recovered")
-
-    def _tell(self, what: str, **facts: object) -> None:
-        self._events.add(what, pair=self.name, **facts)
+        self._standing.failed(exc)
 
 
 def _places(settings: PairSettings) -> Iterator[Path]:

@@ -98,6 +98,11 @@ class PairReport(msgspec.Struct):
     actions: list[PlannedAction] = []
 
     @property
+    def moved(self) -> bool:
+        """Something was written to a store."""
+        return bool(self.left.written + self.right.written)
+
+    @property
     def ok(self) -> bool:
         """Nothing is left for a person or for a later cycle."""
         return not (self.conflicts or self.held or self.failed)

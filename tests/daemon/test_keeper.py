@@ -162,7 +162,7 @@ async def test_illness_is_told_once_and_not_at_every_try(
     keeper.request(asked)
     await report(asked)
 
-    told = [event["event"] async for event in keeper._events.since(0, follow=False)]
+    told = [event["event"] async for event in keeper._standing._events.since(0, follow=False)]
     assert tries[:3] == [True, True, True]
     assert told.count("offline") == told.count("recovered") == 1
 
