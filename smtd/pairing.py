@@ -15,11 +15,12 @@ from smtd.engine.report import PairReport
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.stores import marks
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
+from smtd.stores.marks import Mark
 from smtd.stores.registry import open_store
 
 
@@ -41,10 +42,12 @@ async def _known_pair(
     """
     async with journal.pair(locations.left.identity, locations.right.identity) as known:
         await _expect_stores(known, locations)
-        before = await known.files()
-        now = await _files(locations)
-        replaced = frozenset(side for side in SIDES if _is_another(before[side], now[side]))
-        yield Pair(name, stores, known, policy, replaced)
+        before = (await known.files()).map(marks.read)
+
+        async def is_another(side: Side) -> bool:
+            return await to_thread.run_sync(marks.is_another, locations[side], before[side])
+
+        yield Pair(name, stores, known, policy, is_another)
 
 
 async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
@@ -125,19 +128,32 @@ async def sync(
     StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as (pair, flipped):
+        known = locations.swapped if flipped else locations
+        before = await _marks(known)
         report = await cycle.run(pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful)
         if not dry_run:
-            files = await _files(locations)
-            await pair.journal.set_files(files.swapped if flipped else files)
+            sides = [
+                await _remembered(known[side], before[side], report.side(side).written) for side in SIDES
+            ]
+            await pair.journal.set_files(Both(*sides))
         await ended(pair)
         return report.swapped if flipped else report
 
 
-async def _files(locations: Both[Location]) -> Both[str]:
-    """Return the marks of the files of both stores, as text (empty: there is none)."""
-    return Both(*[str(await to_thread.run_sync(marks.mark, locations[side]) or "") for side in SIDES])
+async def _marks(locations: Both[Location]) -> Both[Mark | None]:
+    """Return the marks of the files of both stores."""
+    return Both(*[await to_thread.run_sync(marks.mark, locations[side]) for side in SIDES])
 
 
-def _is_another(before: str, now: str) -> bool:
-    known, found = marks.read(before), marks.read(now)
-    return known is not None and (found is None or not known.is_followed_by(found))
+async def _remembered(location: Location, before: Mark | None, written: int) -> str:
+    """Return the mark to know the store by, as text, after a cycle at whose begin it had *before*.
+
+    A file that somebody put there during the cycle has not been looked at: it must not be taken for the
+    one that was.
+    """
+    after = await to_thread.run_sync(marks.mark, location)
+    if before is None or after is None:
+        return str(after or before or "")
+    swapped = written > 0 and location.kind in marks.SWAPPED
+    is_another = not swapped and await to_thread.run_sync(marks.is_another, location, before)
+    return str(before if is_another else after.filled(before))

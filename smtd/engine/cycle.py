@@ -12,6 +12,7 @@ import msgspec
 
 from smtd.engine import patience, verify
 from smtd.engine import plan as planning
+from smtd.engine.adopt import returned
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan, Split
@@ -70,12 +71,8 @@ async def run(
         if only is not None and plan.identity != only:
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None
-        if plan.lossy & pair.replaced:
-            # Not the store that we knew: the pair is adopted anew, and nothing is deleted.
+        if plan.adopted:
             await pair.journal.forget_all(canonical.VERSION)
-            report.adopted = sorted(side.value for side in plan.lossy & pair.replaced)
-            pair = replace(pair, replaced=frozenset())
-            plan = await _planned(pair, report, progress, stale, dry_run=False)
         if plan.asked or plan.void:
             await pair.journal.decisions.put(plan.asked, plan.void)
         refused = await pair.journal.refused()
@@ -127,6 +124,10 @@ async def _planned(
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions)
     plan = planning.draft(known, pair.policy)
+    if adopted := await returned(pair, agreed.digests, scans, plan):
+        plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
+        plan.adopted = adopted
+        report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
     await _decide_merges(pair, plan, agreed.ancestors)
     await _mend(pair, plan)
     return plan
@@ -186,7 +187,7 @@ async def _decide_merges(pair: Pair, plan: Plan, ancestors: Mapping[Key, Record]
             if key not in left or key not in right:
                 plan.moved.add(key)
             else:
-                ancestor = ancestors.get(key) or await pair.journal.ancestor(key)
+                ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
                 planning.merged(key, ancestor, Both(left[key], right[key]), pair.policy, plan)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from smtd.journal.pair import PairJournal
@@ -48,6 +49,11 @@ class Policy:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+async def _never(side: Side) -> bool:
+    """Say that a store is the one that it was, as of one that has no file."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two stores and their journal, for the length of one or more cycles."""
@@ -56,5 +62,5 @@ class Pair:
     stores: Both[Store]
     journal: PairJournal
     policy: Policy
-    #: The sides whose files are others than at the end of the last cycle.
-    replaced: frozenset[Side] = frozenset()
+    #: Says whether the file of a side is now another one than at the end of the last cycle.
+    is_another: Callable[[Side], Awaitable[bool]] = _never

@@ -100,9 +100,8 @@ class Plan:
     merges: list[Key] = field(default_factory=list)
     #: Keys that changed while they were decided: scan again.
     moved: set[Key] = field(default_factory=set)
-    #: The stores that lost more than a person is likely to delete, and those that lost anything.
-    suspects: set[Side] = field(default_factory=set)
-    lossy: set[Side] = field(default_factory=set)
+    #: The sides whose stores are others than before: all was decided as at a first meeting.
+    adopted: frozenset[Side] = frozenset()
     #: What the sides held when this was planned.
     now: Both[Mapping[Key, Digest]] = field(default_factory=lambda: Both({}, {}))
     #: Decisions that are void by now, and those that a person has to make.
@@ -358,12 +357,9 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
     forgotten = {key for key in missing if key not in other.digests and key not in other.unreadable}
     agreed = len(known.agreed) - len(forgotten)
     reason = guards.suspicion(agreed, len(missing - forgotten), policy.limit) if deletes else None
-    if deletes:
-        plan.lossy.add(side.other)
     if reason is None:
         plan.actions += deletes
         return
-    plan.suspects.add(side.other)
     for delete in deletes:
         gone = Both(None, delete.expect) if side is Side.RIGHT else Both(delete.expect, None)
         plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=reason))

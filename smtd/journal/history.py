@@ -101,6 +101,15 @@ class History:
         except (zlib.error, TypeError, ValueError) as exc:
             raise JournalError(f"the record in entry {entry} of the history is damaged: {exc}") from exc
 
+    async def held(self, pair: int, key: Key, digest: Digest) -> bool:
+        """Say whether *key* of *pair* had *digest* before or after a write that landed."""
+        found = await self._db.value(
+            "SELECT 1 FROM history h JOIN cycle c ON c.id = h.cycle WHERE h.landed AND c.pair = ?"
+            " AND h.project = ? AND h.label = ? AND ? IN (h.before, h.after) LIMIT 1",
+            (pair, *key, digest),
+        )
+        return found is not None
+
     async def check(self) -> Seal:
         """Compute every seal anew. Raises JournalError, naming the first entry that is not as it was."""
         seals = await self._db.fetch("SELECT last, hash FROM seal ORDER BY last")

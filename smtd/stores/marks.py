@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import NamedTuple, TypeVar
 
 from smtd.stores.locations import Kind, Location
 
+T = TypeVar("T")
+
 #: Files that no program makes smaller: dbm.dumb, gdbm and Berkeley DB reuse room, or waste it.
 _NEVER_SHRINK = frozenset({Kind.DUMB, Kind.GNU, Kind.NDBM})
+#: Files in whose place smtd itself puts another one when it writes.
+SWAPPED = frozenset({Kind.GNU, Kind.NDBM})
 #: Seconds to wait for a database that somebody has locked.
 _PATIENCE = 2.0
+
+#: The highest number that rows ever had: SQLite gives none to two records, nor does dbm.sqlite3 to two
+#: saves of a project, since each replaces its row by a new one.
+_HIGHEST = {
+    Kind.DJANGO: "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'",
+    Kind.SQLITE3: "SELECT max(rowid) FROM Dict",
+}
+#: The newest row, and what never changes of a row.
+_NEWEST = "SELECT max(db_id) FROM django_store_record"
+_NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
 
 
 class Mark(NamedTuple):
     """What tells a file from another one at its place; None: not known, or of no meaning for its kind.
 
-    *size* is in bytes, *written* in nanoseconds since 1970, and *highest* the highest row id that the
-    database has ever given to a record (SQLite never gives one twice).
+    *size* is in bytes, *written* in nanoseconds since 1970, *highest* the highest number that a row ever
+    had, and *name* tells which record has the row *newest*.
     """
 
     device: int
@@ -27,6 +43,8 @@ class Mark(NamedTuple):
     size: int | None = None
     written: int | None = None
     highest: int | None = None
+    newest: int | None = None
+    name: int | None = None
 
     def __str__(self) -> str:
         return ":".join("" if each is None else str(each) for each in self)
@@ -36,8 +54,13 @@ class Mark(NamedTuple):
         same = (self.device, self.inode) == (now.device, now.inode)
         return same and all(
             before is None or after is None or after >= before
-            for before, after in zip(self[2:], now[2:], strict=True)
+            for before, after in zip(self[2:5], now[2:5], strict=True)
         )
+
+    def filled(self, before: Mark) -> Mark:
+        """Return this mark with what *before* knew where it knows nothing: the database was locked."""
+        rest = (old if new is None else new for new, old in zip(self[2:], before[2:], strict=True))
+        return Mark(self.device, self.inode, *rest)
 
 
 def read(text: str) -> Mark | None:
@@ -50,6 +73,36 @@ def read(text: str) -> Mark | None:
 
 def mark(location: Location) -> Mark | None:
     """Return the mark of the file at *location*, or None if there is none, as of a server. Blocks."""
+    found = _looks(location)
+    if found is None or location.kind not in _HIGHEST:
+        return found
+
+    def numbered(db: sqlite3.Connection) -> Mark:
+        newest = _one(db, _NEWEST) if location.kind is Kind.DJANGO else None
+        name = None if newest is None else _name(db, newest)
+        return found._replace(highest=_one(db, _HIGHEST[location.kind]), newest=newest, name=name)
+
+    return _asked(location, numbered) or found
+
+
+def is_another(location: Location, before: Mark | None) -> bool:
+    """Say whether the file at *location* is not the one that had the mark *before*, later on. Blocks.
+
+    Nobody knows that of a server, or of a store that had no mark.
+    """
+    if before is None:
+        return False
+    now = mark(location)
+    if now is None or not before.is_followed_by(now):
+        return True
+    if before.newest is None:
+        return False
+    newest = before.newest
+    # If work went on in a copy from before, that has given the number of the row to another record.
+    return _asked(location, lambda db: _name(db, newest)) not in (None, before.name)
+
+
+def _looks(location: Location) -> Mark | None:
     if not location.files:
         return None
     try:
@@ -57,16 +110,26 @@ def mark(location: Location) -> Mark | None:
     except OSError:
         return None
     size = found.st_size if location.kind in _NEVER_SHRINK else None
-    highest = _highest(location) if location.kind is Kind.DJANGO else None
-    return Mark(found.st_dev, found.st_ino, size, found.st_mtime_ns, highest)
+    return Mark(found.st_dev, found.st_ino, size, found.st_mtime_ns)
 
 
-def _highest(location: Location) -> int | None:
+def _asked(location: Location, ask: Callable[[sqlite3.Connection], T]) -> T | None:
+    """Return what *ask* finds in the database; None if that is locked, or new."""
     address = f"{location.path.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as db:
-            asked = "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'"
-            row = db.execute(asked).fetchone()
+            return ask(db)
     except sqlite3.Error:
-        return None  # locked or new: the rest of the mark must do
-    return None if row is None else int(row[0])
+        return None  # the rest of the mark must do
+
+
+def _one(db: sqlite3.Connection, query: str) -> int | None:
+    row = db.execute(query).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def _name(db: sqlite3.Connection, row: int) -> int | None:
+    found = db.execute(_NAME, (row,)).fetchone()
+    if found is None:
+        return None
+    return int.from_bytes(blake2b(repr(found).encode(), digest_size=7).digest(), "big")

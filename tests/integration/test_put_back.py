@@ -1,0 +1,263 @@
+"""A store that was put back from a copy deletes nothing, however that was done."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import to_thread
+
+from smtd import pairing
+from smtd.merge.decide import Mode
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.stores import marks
+from smtd.stores.base import Scan, Store
+from tests.build import change, commented, full, key, tagged
+from tests.stores.kept import RealPair, RealPlace
+from tests.stores.places import DjangoPlace, dumb_place, sqlite3_place
+
+OLD = [full(f"old-{number}") for number in range(4)]
+NEW = [full(f"new-{number}") for number in range(3)]
+KINDS: dict[str, Callable[[Path], RealPlace]] = {
+    "dbm.dumb": dumb_place,
+    "dbm.sqlite3": sqlite3_place,
+    "SQLite": DjangoPlace,
+}
+
+
+def run(*words: str | Path) -> None:
+    """Run a program that every Unix has."""
+    subprocess.run(list(map(str, words)), check=True)
+
+
+def copied(backup: Path, home: Path) -> None:
+    for file in backup.iterdir():
+        run("cp", file, home)
+
+
+def copied_with_times(backup: Path, home: Path) -> None:
+    for file in backup.iterdir():
+        run("cp", "-p", file, home)
+
+
+def moved(backup: Path, home: Path) -> None:
+    for file in backup.iterdir():
+        run("mv", file, home)
+
+
+def mirrored(backup: Path, home: Path) -> None:
+    """Do as `rsync -a` does: a new file with the old times, swapped in."""
+    for file in backup.iterdir():
+        (home / f".{file.name}.rsync").write_bytes(file.read_bytes())
+        shutil.copystat(file, home / f".{file.name}.rsync")
+        (home / f".{file.name}.rsync").replace(home / file.name)
+
+
+def unpacked(backup: Path, home: Path) -> None:
+    archive = home.parent / "backup.tar"
+    run("tar", "-cf", archive, "-C", backup, ".")
+    run("tar", "-xf", archive, "-C", home)
+
+
+def made_anew(backup: Path, home: Path) -> None:
+    for file in backup.iterdir():
+        (home / file.name).unlink()
+        run("cp", file, home)
+
+
+class Meddled:
+    """The store *inner*, to whose pair other programs do something at a moment of its next cycle."""
+
+    def __init__(self, inner: Store, moment: str, happen: Callable[[], None]) -> None:
+        self._inner, self._todo = inner, {moment: happen}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def scan(self, projects: Collection[str] | None = None) -> Scan:
+        await to_thread.run_sync(self._todo.pop("before the scan", lambda: None))
+        found = await self._inner.scan(projects)
+        await to_thread.run_sync(self._todo.pop("after the scan", lambda: None))
+        return found
+
+    async def token(self) -> bytes | None:
+        await to_thread.run_sync(self._todo.pop("at the end", lambda: None))
+        return await self._inner.token()
+
+
+MEANS = [copied, copied_with_times, moved, mirrored, unpacked, made_anew]
+
+
+async def kept(kind: str, directory: Path) -> RealPair:
+    """Return a store of *kind*, in step with a database; with a copy of its files from then."""
+    (directory / "home").mkdir()
+    left, right = KINDS[kind](directory / "home" / "records"), DjangoPlace(directory / "right.sqlite")
+    made = await RealPair(directory / "state", left, right).synced(OLD)
+    run("cp", "-rp", directory / "home", directory / "backup")
+    return made
+
+
+@pytest.fixture(params=KINDS)
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> RealPair:
+    """A pair with a store of each kind on the left."""
+    return await kept(request.param, tmp_path)
+
+
+@pytest.fixture
+async def dumb(tmp_path: Path) -> RealPair:
+    """A pair with a dumb shelf on the left."""
+    return await kept("dbm.dumb", tmp_path)
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> RealPair:
+    """A pair with a database on the left."""
+    return await kept("SQLite", tmp_path)
+
+
+def put_back(pair: RealPair, means: Callable[[Path, Path], None]) -> None:
+    means(pair.directory.parent / "backup", pair.directory.parent / "home")
+
+
+@pytest.mark.parametrize("means", MEANS)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_means_is_seen_through(
+    kind: str, means: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    """The copy lacks one record; the file tells, whatever its times and its number are."""
+    (tmp_path / "home").mkdir()
+    place = KINDS[kind](tmp_path / "home" / "records")
+    await place.put(*OLD)
+    run("cp", "-rp", tmp_path / "home", tmp_path / "backup")
+    await place.put(NEW[0])
+    before = await to_thread.run_sync(marks.mark, place.location)
+    assert not await to_thread.run_sync(marks.is_another, place.location, before)
+
+    means(tmp_path / "backup", tmp_path / "home")
+
+    assert await to_thread.run_sync(marks.is_another, place.location, before)
+    now = await to_thread.run_sync(marks.mark, place.location)
+    assert not await to_thread.run_sync(marks.is_another, place.location, now)
+
+
+async def test_what_a_person_deletes_and_writes_makes_no_other_file(pair: RealPair) -> None:
+    """Deletions travel from a store in which somebody works."""
+    await pair.left.put(*NEW)
+    await pair.cycle()
+    await pair.left.remove("new-2")
+    await pair.left.remove("old-0")
+    await pair.left.put(full("later"))
+
+    report = await pair.cycle()
+
+    assert (report.adopted, report.right.deleted, report.right.created) == ([], 2, 1)
+    assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT)
+
+
+@pytest.mark.parametrize(("means", "lost"), [(copied, 1), (moved, 3)])
+async def test_copy_that_lacks_a_few_records_deletes_nothing(
+    pair: RealPair, means: Callable[[Path, Path], None], lost: int
+) -> None:
+    """They are far below what a person may delete; both sides have them afterwards, and the plan says so."""
+    await pair.left.put(*NEW[:lost])
+    assert (await pair.cycle()).right.created == lost
+
+    put_back(pair, means)
+    planned = await pair.cycle(dry_run=True)
+    report = await pair.cycle()
+
+    assert (report.left.deleted, report.right.deleted, report.held) == (0, 0, [])
+    assert (report.ok, report.adopted, report.left.created) == (True, ["left"], lost)
+    assert (planned.left.created, planned.right.deleted) == (lost, 0)
+    every = {one.label for one in [*OLD, *NEW[:lost]]}
+    assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == every
+    again = await pair.cycle()
+    assert (again.ok, again.adopted, again.left.written + again.right.written) == (True, [], 0)
+
+
+async def test_edits_that_a_copy_lacks_come_back(dumb: RealPair) -> None:
+    """Nobody took them back: what was appended and tagged since is on both sides afterwards."""
+    later = [tagged(commented(OLD[0], "seen again"), "figure-3"), *OLD[1:]]
+    await dumb.left.put(later[0])
+    assert (await dumb.cycle()).right.updated == 1
+
+    put_back(dumb, copied_with_times)
+    report = await dumb.cycle()
+
+    assert (report.ok, report.adopted, report.left.updated, report.right.written) == (True, ["left"], 1, 0)
+    for side in SIDES:
+        held = (await dumb.records(side))[key("old-0")]
+        assert (held.outcome, held.tags) == (later[0].outcome, later[0].tags)
+
+
+async def test_edit_that_a_copy_lacks_and_that_cannot_be_joined_is_asked_about(sqlite: RealPair) -> None:
+    """The newer text is overwritten by nobody but a person."""
+    await sqlite.left.put(change(OLD[0], outcome="diverged after all"))
+    await sqlite.cycle()
+
+    put_back(sqlite, copied_with_times)
+    report = await sqlite.cycle()
+
+    assert [(each.label, each.fields) for each in report.conflicts] == [("old-0", ("outcome",))]
+    assert report.left.written + report.right.written == 0
+    assert (await sqlite.records(Side.RIGHT))[key("old-0")].outcome == "diverged after all"
+
+
+async def test_edit_in_a_file_that_was_brought_from_elsewhere_travels(dumb: RealPair) -> None:
+    """Whoever mirrors a directory puts new files there, too; what is new in them is new."""
+    backup = dumb.directory.parent / "backup"
+    shutil.rmtree(backup)
+    await dumb.left.put(change(OLD[0], outcome="diverged after all"))
+    run("cp", "-rp", backup.parent / "home", backup)
+
+    put_back(dumb, mirrored)
+    report = await dumb.cycle()
+
+    assert (report.ok, report.adopted, report.right.updated) == (True, [], 1)
+
+
+async def test_copy_of_a_mirror_is_filled_again(dumb: RealPair) -> None:
+    """What a person deletes in the target of a one-way pair stays so; what a copy of it lacks comes back."""
+    dumb.places = dumb.places.swapped
+    mode = Mode.LEFT_TO_RIGHT
+    await dumb.left.put(*NEW)
+    assert (await dumb.cycle(mode=mode)).right.created == 3
+
+    put_back(dumb, copied)
+    report = await dumb.cycle(mode=mode)
+
+    assert (report.ok, report.adopted, report.right.created) == (True, ["right"], 3)
+
+
+async def test_work_that_went_on_in_a_copy_is_no_proof_of_deletion(sqlite: RealPair) -> None:
+    """As many runs later its rows have numbers as high as before, but of other records."""
+    await sqlite.left.put(*NEW)
+    await sqlite.cycle()
+
+    put_back(sqlite, copied)
+    await sqlite.left.put(full("work"), full("more work"), full("yet more"), full("at last"))
+    report = await sqlite.cycle()
+
+    assert (report.ok, report.adopted) == (True, ["left"])
+    assert (report.left.created, report.right.created, report.right.deleted) == (3, 4, 0)
+
+
+@pytest.mark.parametrize("moment", ["before the scan", "after the scan", "at the end"])
+async def test_copy_that_is_put_there_during_a_cycle_deletes_nothing(pair: RealPair, moment: str) -> None:
+    """The file that was scanned is the one that counts, not the one that was there before or after."""
+    await pair.left.put(*NEW)
+    await pair.cycle()
+    await pair.left.put(full("more"))
+    async with pairing.open_stores(pair.places.map(lambda place: place.location)) as stores:
+        meddled = Meddled(stores.left, moment, lambda: put_back(pair, moved))
+        during = await pair.cycle(Both(meddled, stores.right))
+
+    after = await pair.cycle()
+
+    assert (during.right.deleted, after.right.deleted) == (0, 0)
+    assert [*during.adopted, *after.adopted] == ["left"]
+    assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) >= {one.label for one in NEW}

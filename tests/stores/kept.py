@@ -1,0 +1,70 @@
+"""A pair of real stores and its journal, over any number of cycles, as `smtd sync` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from smtd import pairing
+from smtd.engine.pair import Policy
+from smtd.engine.report import PairReport
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both, Side
+from smtd.records.record import Key, Record
+from smtd.stores.base import Store
+from tests.stores.places import DjangoPlace, ShelfPlace
+
+RealPlace: TypeAlias = ShelfPlace | DjangoPlace
+
+
+class RealPair:
+    """The pair of two places, whose journal is in *directory*."""
+
+    def __init__(self, directory: Path, left: RealPlace, right: RealPlace) -> None:
+        self.directory = directory
+        self.places = Both(left, right)
+
+    @property
+    def left(self) -> RealPlace:
+        """The place of the left side."""
+        return self.places.left
+
+    @property
+    def right(self) -> RealPlace:
+        """The place of the right side."""
+        return self.places.right
+
+    async def cycle(
+        self, stores: Both[Store] | None = None, *, dry_run: bool = False, **policy: Any
+    ) -> PairReport:
+        """Run one cycle, of *stores* if they have been open all the time, else of stores opened anew."""
+        locations = self.places.map(lambda place: place.location)
+        async with open_journal(self.directory) as journal, pairing.open_stores(locations) as fresh:
+            opened = stores or fresh
+            return await pairing.sync(journal, "pair", locations, opened, Policy(**policy), dry_run=dry_run)
+
+    async def on_pair(self, work: Any, *words: Any, **more: Any) -> Any:
+        """Do *work* on the pair, as the keeper does."""
+        locations = self.places.map(lambda place: place.location)
+        async with (
+            open_journal(self.directory) as journal,
+            pairing.open_stores(locations) as stores,
+            pairing.opened(journal, "pair", locations, stores, Policy()) as (pair, _),
+        ):
+            return await work(pair, *words, **more)
+
+    async def records(self, side: Side) -> dict[Key, Record]:
+        """Return every record of one side, whole."""
+        async with self.places[side].open() as store:
+            return await store.read(list((await store.scan()).digests))
+
+    async def labels(self, side: Side) -> set[str]:
+        """Return the labels that one side holds."""
+        return {key.label for key in await self.records(side)}
+
+    async def synced(self, records: Iterable[Record]) -> RealPair:
+        """Put *records* into the left store, and bring both sides in step."""
+        await self.left.put(*records)
+        assert (await self.cycle()).ok
+        return self
