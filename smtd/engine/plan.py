@@ -351,16 +351,19 @@ def _vanished(key: Key, side: Side, what: str) -> Held:
 
 
 def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan: Plan) -> None:
-    """Let the deletions on *side* pass, or hold all of them."""
+    """Let the deletions on *side* pass, or hold them."""
     source, other = known.scans[side.other], known.scans[side]
     missing = {key for key in known.agreed if key not in source.digests and key not in source.unreadable}
-    forgotten = {key for key in missing if key not in other.digests and key not in other.unreadable}
-    agreed = len(known.agreed) - len(forgotten)
-    reason = guards.suspicion(agreed, len(missing - forgotten), policy.limit) if deletes else None
-    if reason is None:
-        plan.actions += deletes
-        return
+    missing -= {key for key in missing if key not in other.digests and key not in other.unreadable}
+    agreed = {key for key in known.agreed if key in missing or key in source.digests}
+    agreed |= known.agreed.keys() & source.unreadable.keys()
+    of_all = guards.suspicion(len(agreed), len(missing), policy.limit) if deletes else None
+    of_projects = guards.emptied(agreed, missing)
     for delete in deletes:
+        reason = of_all or of_projects.get(delete.key.project)
+        if reason is None:
+            plan.actions.append(delete)
+            continue
         gone = Both(None, delete.expect) if side is Side.RIGHT else Both(delete.expect, None)
         plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=reason))
         plan.held.append(_deletion(delete.key, side, reason))

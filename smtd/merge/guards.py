@@ -8,7 +8,7 @@ saves: that is no deletion either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from smtd.records.canonical import Digest
@@ -28,10 +28,22 @@ def suspicion(agreed: int, missing: int, limit: DeletionLimit) -> str | None:
     if not missing:
         return None
     if missing == agreed:
-        return "the store no longer holds any record that it held before"
+        return "none of the records that it held before is there any more"
     if missing > limit.count and missing > limit.share * agreed:
         return f"{missing} of {agreed} records are gone at once"
     return None
+
+
+def emptied(agreed: Collection[Key], missing: Collection[Key]) -> dict[str, str]:
+    """Return the projects of *agreed* all of whose records are *missing*, and why theirs are held.
+
+    Who is not shown a project any more sees none of its records.
+    """
+    left = {key.project for key in agreed if key not in missing}
+    return {
+        project: f"none of the records of {project} that it held before is there any more"
+        for project in {key.project for key in missing} - left
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
 from tests.build import PROJECT, key, record, tagged
-from tests.engine.world import World, counts, holding, second_cycle_does_nothing, written
+from tests.engine.world import World, counts, holding, on, second_cycle_does_nothing, written
 
 MANY = [record(f"run-{number:03}") for number in range(30)]
 LABELS = [each.label for each in MANY]
@@ -37,7 +37,7 @@ async def test_emptied_store_deletes_nothing(world, side):
 
     assert (counts(report), len(report.held), report.ok) == (written(), 30, False)
     assert report.held[0].reason == (
-        f"deletion held: in the {side.value} store the store no longer holds any record that it held before"
+        f"deletion held: in the {side.value} store none of the records that it held before is there any more"
     )
     assert report.held[0].next == (
         f"bring the {side.value} store back, or delete it from the {other} store too; to a daemon say"
@@ -242,3 +242,21 @@ async def test_deletion_in_another_project_does_not_count_in_this_one(tmp_path, 
     report = await world.cycle(projects=frozenset({"Small"}))
 
     assert (counts(report), len(report.held)) == (written(), 1)
+
+
+@both_sides
+async def test_project_that_is_gone_as_a_whole_is_held(tmp_path, side):
+    """A server shows nothing of a project to whom it is closed; few as they are, nobody deleted them."""
+    world = World(tmp_path)
+    for number in range(3):
+        world.left.put("Small", record(f"small-{number}"))
+    await world.synced(*MANY)
+    for number in range(3):
+        world[side].remove("Small", f"small-{number}")
+    remove(world[side], LABELS[:1])
+
+    report = await world.cycle()
+
+    assert counts(report) == on(side.other, deleted=1)
+    assert [each.label for each in report.held] == ["small-0", "small-1", "small-2"]
+    assert "none of the records of Small that it held before is there any more" in report.held[0].reason

@@ -7,7 +7,7 @@ import pytest
 from smtd.merge.guards import DeletionLimit, Written, lost_updates, suspicion
 from tests.build import key
 
-NO_LONGER_ANY = "the store no longer holds any record that it held before"
+NO_LONGER_ANY = "none of the records that it held before is there any more"
 
 SUSPICIONS = [
     # agreed, missing, limit, reason
