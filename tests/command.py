@@ -37,13 +37,15 @@ class Smtd:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.home = directory / ".smtd-home"
+        #: What Python runs.
+        self.program = ["-m", "smtd"]
         #: What else its environment has.
         self.more: dict[str, str] = {}
 
     def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
         """Run `smtd` with *words* and return how it ended."""
         done = subprocess.run(
-            [sys.executable, "-m", "smtd", *map(str, words)],
+            [sys.executable, *self.program, *map(str, words)],
             cwd=cwd or self.directory,
             env=self.variables(),
             stdin=subprocess.DEVNULL,

@@ -6,13 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from anyio import to_thread
+
 from smtd import pairing
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
+from smtd.errors import StoreError
 from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key, Record
 from smtd.stores.base import Store
+from tests.command import Answer, Smtd
 from tests.stores.places import DjangoPlace, ShelfPlace
 
 RealPlace: TypeAlias = ShelfPlace | DjangoPlace
@@ -43,6 +47,18 @@ class RealPair:
         async with open_journal(self.directory) as journal, pairing.open_stores(locations) as fresh:
             opened = stores or fresh
             return await pairing.sync(journal, "pair", locations, opened, Policy(**policy), dry_run=dry_run)
+
+    async def tried(self) -> PairReport | StoreError:
+        """Run one cycle, and return its report, or the error that it ended with."""
+        try:
+            return await self.cycle()
+        except StoreError as exc:
+            return exc
+
+    async def by(self, smtd: Smtd) -> Answer:
+        """Run one cycle by the command."""
+        left, right = (self.places[side].location.path for side in SIDES)
+        return await to_thread.run_sync(smtd, "sync", "--state", self.directory, left, right)
 
     async def on_pair(self, work: Any, *words: Any, **more: Any) -> Any:
         """Do *work* on the pair, as the keeper does."""

@@ -191,6 +191,15 @@ def is_unlocked(database: Path) -> bool:
         return True
 
 
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Let another program keep everybody off an SQLite file for the length of a `with` block."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+        yield
+
+
 def is_unclaimed(file: Path) -> bool:
     """Say whether nobody holds a lock on a file as a whole."""
     with file.open("rb") as opened:

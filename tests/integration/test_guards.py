@@ -1,0 +1,219 @@
+"""What becomes of a real store, from which nothing is to be taken for deleted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from smtd.engine.choose import Wish, choose
+from smtd.errors import StoreError, StoreUnreachable
+from smtd.journal.decisions import Choice
+from smtd.merge.sides import Side
+from smtd.sqlite import connect
+from tests.build import full, record, tagged
+from tests.command import Smtd
+from tests.integration.test_put_back import KINDS
+from tests.stores.confined import cramped, mortal
+from tests.stores.kept import RealPair
+from tests.stores.places import DjangoPlace, HastyTime, ShelfPlace, dumb_place, locked
+
+RECORDS = [full(f"run-{number}") for number in range(4)]
+LABELS = {one.label for one in RECORDS}
+
+
+async def kept(kind: str, directory: Path) -> RealPair:
+    """Return a store of *kind* in a directory of its own, in step with a database."""
+    (directory / "home").mkdir()
+    left, right = KINDS[kind](directory / "home" / "records"), DjangoPlace(directory / "right.sqlite")
+    return await RealPair(directory / "state", left, right).synced(RECORDS)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of file."""
+    return str(request.param)
+
+
+LOCKABLE = [name for name in KINDS if name != "dbm.dumb"]  # which has no lock
+
+
+@pytest.fixture
+async def pair(kind: str, tmp_path: Path) -> RealPair:
+    """A pair with a store of each kind on the left."""
+    return await kept(kind, tmp_path)
+
+
+def home(pair: RealPair) -> Path:
+    """Return the directory of the left store."""
+    return pair.directory.parent / "home"
+
+
+async def empty(pair: RealPair) -> None:
+    """Delete every record on the left, as programs do."""
+    left = pair.left
+    if isinstance(left, ShelfPlace):
+        await left.edit(lambda held: held.clear())
+    else:
+        for label in LABELS:
+            await left.remove(label)
+
+
+async def test_store_that_is_missing_is_offline(pair: RealPair) -> None:
+    """Nothing happens to the other side; when it is back, all goes on."""
+    home(pair).rename(home(pair).with_name("elsewhere"))
+    await pair.right.put(full("more"))
+
+    with pytest.raises(StoreUnreachable, match="is missing, though it was synced before; bring it back"):
+        await pair.cycle()
+    assert await pair.labels(Side.RIGHT) == {*LABELS, "more"}
+    home(pair).with_name("elsewhere").rename(home(pair))
+
+    report = await pair.cycle()
+    assert (report.ok, report.adopted, report.left.created) == (True, [], 1)
+
+
+async def test_store_that_was_emptied_holds_its_deletions(pair: RealPair) -> None:
+    """All else goes on, both ways; and whoever rejects them has the records again."""
+    await empty(pair)
+    await pair.left.put(full("here"))
+    await pair.right.put(full("there"))
+
+    report = await pair.cycle()
+
+    assert {each.label for each in report.held} == LABELS
+    assert (report.adopted, report.left.created, report.right.created, report.right.deleted) == ([], 1, 1, 0)
+    await pair.on_pair(choose, Wish(Choice.REJECT))
+    assert (await pair.cycle()).ok
+    assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == {*LABELS, "here", "there"}
+
+
+async def test_store_that_was_made_anew_is_adopted(pair: RealPair, kind: str) -> None:
+    """Another file at its place has nothing to do with the one before: both sides get all."""
+    await pair.left.put(tagged(RECORDS[0], "seen"))
+    await pair.cycle()
+    shutil.rmtree(home(pair))
+    home(pair).mkdir()
+    await KINDS[kind](home(pair) / "records").put(full("new"))
+
+    report = await pair.cycle()
+
+    assert (report.ok, report.adopted, report.left.created, report.right.created) == (True, ["left"], 4, 1)
+
+
+@pytest.mark.parametrize("rest", [0, 3000])
+async def test_file_that_was_cut_off_deletes_nothing(
+    pair: RealPair, rest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is damaged, and says so; the other side keeps all, and all goes on with the whole file."""
+    monkeypatch.setattr("smtd.signature.time", HastyTime)
+    file = pair.left.location.files[0]
+    whole = file.read_bytes()
+    os.truncate(file, rest)
+
+    report = await pair.tried()
+
+    assert isinstance(report, StoreError) or {each.label for each in report.held} == LABELS
+    assert await pair.labels(Side.RIGHT) == LABELS
+    file.write_bytes(whole)
+    again = await pair.cycle()
+    assert (again.ok, again.in_sync, again.left.written + again.right.written) == (True, 4, 0)
+
+
+async def test_clock_that_was_put_back_deletes_nothing(pair: RealPair) -> None:
+    """A file that was written before it was last seen may be a copy: what it lacks comes back, once."""
+    await pair.left.remove("run-0")
+    for file in home(pair).iterdir():
+        os.utime(file, (10**9, 10**9))
+
+    report = await pair.cycle()
+    assert (report.ok, report.adopted, report.left.created, report.right.deleted) == (True, ["left"], 1, 0)
+    await pair.left.remove("run-1")
+    after = await pair.cycle()
+
+    assert (after.ok, after.adopted, after.right.deleted) == (True, [], 1)
+
+
+@pytest.mark.parametrize("kind", LOCKABLE)
+async def test_store_that_is_locked_deletes_nothing(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for, not for ever; when it is free what a person deleted travels."""
+    pair = await kept(kind, tmp_path)
+    await pair.left.remove("run-0")
+    for name, patience in (("shelf.sqlite3.TIMEOUT", 0.1), ("marks._PATIENCE", 0.1)):
+        monkeypatch.setattr(f"smtd.stores.{name}", patience)
+    monkeypatch.setattr("smtd.stores.django.sqlite.connect", partial(connect, patience=0.1))
+
+    with locked(pair.left.location.path):
+        during = await pair.tried()
+        assert await pair.labels(Side.RIGHT) == LABELS
+    after = await pair.cycle()
+
+    assert isinstance(during, StoreUnreachable)
+    assert (after.ok, after.adopted, after.right.deleted) == (True, [], 1)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+async def test_store_without_permission_deletes_nothing(pair: RealPair, smtd: Smtd, mode: int) -> None:
+    """Whether it may not be read, or only not be written; with the permission back, all goes on."""
+    await pair.right.put(full("more"))
+    files = list(home(pair).iterdir())
+    modes = [file.stat().st_mode for file in files]
+    for file in files:
+        file.chmod(mode)
+
+    answer = await pair.by(mortal(smtd))
+
+    assert (answer.code, answer.out) == (4, "")
+    assert str(pair.left.location) in answer.err
+    assert await pair.labels(Side.RIGHT) == {*LABELS, "more"}
+    for file, before in zip(files, modes, strict=True):
+        file.chmod(before)
+    after = await pair.cycle()
+    assert (after.ok, after.left.created, after.right.written) == (True, 1, 0)
+
+
+async def test_store_on_a_full_disk_deletes_nothing(pair: RealPair, smtd: Smtd) -> None:
+    """What was begun is undone; with more room all goes on, and what a person deleted meanwhile travels."""
+    await pair.left.put(full("large", stdout_stderr="0123456789" * 50_000))
+    await pair.cycle()
+    await pair.right.put(*[full(f"more-{number}", stdout_stderr="more" * 5_000) for number in range(5)])
+    await pair.left.remove("run-0")
+    before = await pair.records(Side.LEFT)
+
+    answer = await pair.by(cramped(smtd, 400_000))
+
+    assert (answer.code, answer.out) == (4, "")
+    assert await pair.records(Side.LEFT) == before
+    after = await pair.cycle()
+    assert (after.ok, after.adopted, after.left.created) == (True, [], 5)
+    assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT)
+    assert "run-0" not in await pair.labels(Side.RIGHT)
+
+
+async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path) -> None:
+    """1,380 records are gone at once; what a person adds, edits and deletes besides travels all the same."""
+    left, right = dumb_place(tmp_path / "left"), DjangoPlace(tmp_path / "right.sqlite")
+    many = [record(f"run-{number:04}") for number in range(1500)]
+    pair = await RealPair(tmp_path / "state", left, right).synced(many)
+    gone = {one.label for one in many[:1380]}
+    await left.edit(lambda held: [held.pop(label) for label in gone])
+    await left.put(record("new"), tagged(many[1400], "seen"))
+    await right.put(record("there"))
+    await right.remove("run-1499")
+
+    report = await pair.cycle()
+
+    assert {each.label for each in report.held} == gone
+    assert "1380 of 1500 records are gone at once" in report.held[0].reason
+    assert (report.left.created, report.left.deleted) == (1, 1)
+    assert (report.right.created, report.right.updated, report.right.deleted) == (1, 1, 0)
+    assert len(await pair.labels(Side.RIGHT)) == 1501
+    await pair.on_pair(choose, Wish(Choice.APPROVE, labels=("run-00*",)))
+    await pair.on_pair(choose, Wish(Choice.REJECT, labels=("run-01*",)))
+    decided = await pair.cycle()
+    assert (decided.right.deleted, decided.left.created, len(decided.held)) == (100, 100, 1180)
