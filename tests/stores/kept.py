@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -69,6 +71,11 @@ class RealPair:
             pairing.opened(journal, "pair", locations, stores, Policy()) as (pair, _),
         ):
             return await work(pair, *words, **more)
+
+    def journal(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of *query* from the journal file."""
+        with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db:
+            return db.execute(query).fetchall()
 
     async def records(self, side: Side) -> dict[Key, Record]:
         """Return every record of one side, whole."""
