@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from smtd.engine.choose import Wish, choose
-from smtd.errors import StoreError, StoreUnreachable
+from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import Side
 from smtd.sqlite import connect
 from tests.build import full, record, tagged
 from tests.command import Smtd
 from tests.integration.test_put_back import KINDS
+from tests.peers.server import SumatraServer
 from tests.stores.confined import cramped, mortal
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace, HastyTime, ShelfPlace, dumb_place, locked
+from tests.stores.server_place import ServerPlace
 
 RECORDS = [full(f"run-{number}") for number in range(4)]
 LABELS = {one.label for one in RECORDS}
@@ -217,3 +219,33 @@ async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path)
     await pair.on_pair(choose, Wish(Choice.REJECT, labels=("run-01*",)))
     decided = await pair.cycle()
     assert (decided.right.deleted, decided.left.created, len(decided.held)) == (100, 100, 1180)
+
+
+async def test_server_without_its_records_holds_the_deletions(server: SumatraServer, tmp_path: Path) -> None:
+    """It was emptied, or made anew: nobody can tell; what is new travels."""
+    left = DjangoPlace(tmp_path / "left.sqlite")
+    pair = await RealPair(tmp_path / "state", left, ServerPlace(server)).synced(RECORDS)
+    server.clear()
+    await left.put(full("new"))
+
+    report = await pair.cycle()
+
+    assert {each.label for each in report.held} == LABELS
+    assert (report.right.created, report.left.deleted) == (1, 0)
+    assert await pair.labels(Side.LEFT) == {*LABELS, "new"}
+
+
+async def test_project_that_is_closed_to_us_on_a_server_deletes_nothing(
+    server: SumatraServer, tmp_path: Path
+) -> None:
+    """It says so, and whom to ask; nothing is deleted on either side."""
+    left = DjangoPlace(tmp_path / "left.sqlite")
+    await left.put(*RECORDS[:2], project="Small")
+    pair = await RealPair(tmp_path / "state", left, ServerPlace(server)).synced(RECORDS)
+    server.run("DELETE FROM sumatra_server_projectpermission WHERE project_id = 'Small'")
+
+    with pytest.raises(StoreRefused, match="does not let this user into project 'Small'; ask its owner"):
+        await pair.cycle()
+
+    assert len(left.forms()) == 6
+    assert len(server.run("SELECT * FROM django_store_record")) == 6
