@@ -133,12 +133,16 @@ def _show(arguments: Any) -> int:
     if arguments.json:
         print(json.dumps(found))
         return 0
+    # Each record has a time at which it was run; one that has none is not there.
+    there = [name for name, value in found["fields"]["timestamp"].items() if value is not None]
     for field, values in found["fields"].items():
-        if field not in found["differing"] and len({json.dumps(value) for value in values.values()}) == 1:
-            _print_value(field, values["left"])
+        if len({json.dumps(values[name]) for name in there}) == 1:
+            _print_value(field, values[there[0]])
             continue
-        for name, value in values.items():
-            _print_value(f"{field} ({name})", value)
+        for name in there:
+            _print_value(f"{field} ({name})", values[name])
+    for name in sorted({"left", "right", "agreed"} - {*there}):
+        print("it was never agreed on" if name == "agreed" else f"the {name} store has no such record")
     if found["differing"]:
         print(f"the sides differ in {', '.join(found['differing'])}")
     return 0

@@ -78,7 +78,8 @@ def _told(plan: Plan, key: Key) -> tuple[str, str] | None:
     for held in plan.held:
         if (held.project, held.label) == key:
             until = "" if held.until is None else f" (until {held.until})"
-            return f"held: {held.reason}{until}", held.next
+            reason = held.reason if held.kind == "deletion" else f"held: {held.reason}"
+            return f"{reason}{until}", held.next
     for failed in plan.failed:
         if (failed.project, failed.label) == key:
             return f"failed on the {failed.side}", failed.error

@@ -66,12 +66,15 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
     result = Undone(number, [], [])
     wanted: dict[Key, dict[Side, _Back]] = {}
     for key, sides in backs.items():
-        moved = [side for side, back in sides.items() if not _is_as_left(back, plan.now[side].get(key))]
-        if moved:
-            what = (
-                "it has changed since, or is not known well enough; smtd-ctl restore brings back one record"
-            )
-            result.refused += [Failure(key.project, key.label, side.value, what) for side in moved]
+        why = {side: _obstacle(back, plan.now[side].get(key)) for side, back in sides.items()}
+        if any(why.values()):
+            result.refused += [
+                Failure(
+                    key.project, key.label, side.value, f"{what}; smtd-ctl restore brings back one record"
+                )
+                for side, what in why.items()
+                if what
+            ]
             continue
         wanted[key] = sides
         result.done += [Step(*key, side.value, _action(back)) for side, back in sides.items()]
@@ -90,9 +93,11 @@ def _backs(entries: Sequence[Entry]) -> dict[Key, dict[Side, _Back]]:
     return backs
 
 
-def _is_as_left(back: _Back, now: Digest | None) -> bool:
-    known = (back.before is not None) == (back.entry.action != "create")  # else it is of an older smtd
-    return known and now == back.after
+def _obstacle(back: _Back, now: Digest | None) -> str:
+    """Return why it cannot be brought back, if so."""
+    if (back.before is not None) != (back.entry.action != "create"):
+        return "an older smtd wrote it, and did not note enough to tell whether it has changed since"
+    return "" if now == back.after else "it has changed since"
 
 
 def _action(back: _Back) -> str:

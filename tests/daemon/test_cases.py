@@ -1,0 +1,360 @@
+"""What a person asks and decides by `smtd-ctl`, of single records and of cycles; by real processes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from smtd.records.record import Key, Record
+from tests.build import PROJECT, change, full, key, record, tagged
+from tests.command import Answer
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
+from tests.stores.places import DjangoPlace
+
+#: Two experiments under each of these labels.
+DOUBLE = ("a1", "a2", "b")
+RUNS = [full(f"run-{number:02}") for number in range(30)]
+
+
+class Store:
+    """An SQLite store that other programs work on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._place = DjangoPlace(path)
+
+    def put(self, *records: Record) -> None:
+        """Write *records*."""
+        anyio.run(lambda: self._place.put(*records))
+
+    def remove(self, *labels: str) -> None:
+        """Delete records."""
+
+        async def remove() -> None:
+            for label in labels:
+                await self._place.remove(label)
+
+        anyio.run(remove)
+
+    def records(self) -> dict[Key, Record]:
+        """Return all records."""
+
+        async def read() -> dict[Key, Record]:
+            async with self._place.open() as store:
+                return await store.read(list((await store.scan()).digests))
+
+        return anyio.run(read)
+
+    def versions(self) -> dict[str, str | None]:
+        """Return the version of each record, by label."""
+        return {name.label: one.version for name, one in self.records().items()}
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "left.sqlite")
+    store.put(*[record(label, version="1111") for label in DOUBLE])
+    return store
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "right.sqlite")
+    store.put(record("same"), *[record(label, version="2222") for label in DOUBLE])
+    return store
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, left: Store, right: Store) -> Iterator[DaemonProcess]:
+    """A daemon whose pair has had its first cycle, and is paused."""
+    with daemon_process(tmp_path, pair_of(left.path, right.path)) as made:
+        made.wait_event(synced)
+        assert made.ctl("pause", "pair").code == 0
+        yield made
+
+
+def error(answer: Answer) -> tuple[int, str, str]:
+    """Return the exit code, the sentence of an error, and what else was printed."""
+    return answer.code, answer.err.removeprefix("smtd-ctl: ").removesuffix("\n"), answer.out
+
+
+def labels(found: list[dict[str, Any]]) -> list[str]:
+    """Return the labels in a list of JSON."""
+    return [each["label"] for each in found]
+
+
+# Conflicts
+
+
+def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
+    """With the way out; a script gets the fields."""
+    listed, told = daemon.ctl("conflicts"), daemon.ctl("conflicts", "pair", "--json")
+    shown, values = (
+        daemon.ctl("show", "pair", PROJECT, "a1"),
+        daemon.ctl("show", "pair", PROJECT, "a1", "--json"),
+    )
+
+    assert listed.code == told.code == 1
+    assert listed.out.splitlines()[0] == (
+        "pair: MyProject/a1: both sides changed version; smtd-ctl resolve takes left, right or both"
+    )
+    assert told.json["conflicts"][0] == {
+        "pair": "pair",
+        "project": PROJECT,
+        "label": "a1",
+        "fields": ["version"],
+    }
+    assert labels(told.json["conflicts"]) == list(DOUBLE)
+    assert (shown.code, values.code) == (0, 0)
+    assert "version (left): 1111\nversion (right): 2222\n" in shown.out
+    assert "reason: a first look\n" in shown.out
+    assert shown.out.endswith("the sides differ in version\n")
+    assert values.json.keys() == {"project", "label", "differing", "fields"}
+    assert values.json["fields"]["version"] == {"left": "1111", "right": "2222", "agreed": None}
+
+
+def test_conflicts_are_resolved_one_by_one_by_glob_and_all(
+    daemon: DaemonProcess, left: Store, right: Store
+) -> None:
+    """The exit code tells whether something is left."""
+    one = daemon.ctl("resolve", "pair", PROJECT, "a1", "--take", "left")
+    some = daemon.ctl("resolve", "pair", PROJECT, "a*", "--all", "--take", "both")
+    rest = daemon.ctl("resolve", "pair", "--all", "--take", "right", "--json")
+
+    assert (one.code, some.code, rest.code) == (1, 1, 0)
+    assert f"pair: right {right.path}  1 updated\n" in one.out
+    assert "conflict: MyProject/a2: both sides changed version; smtd-ctl resolve takes" in one.out
+    assert f"pair: right {right.path}  1 created, 1 updated\n" in some.out
+    assert (rest.pair["ok"], rest.pair["left"]["updated"], rest.pair["conflicts"]) == (True, 1, [])
+    kept = {"a1": "1111", "a2": "1111", "a2-2": "2222", "b": "2222"}
+    assert left.versions() == right.versions() == {**kept, "same": "2f1c0de"}
+    assert error(daemon.ctl("conflicts")) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("resolve", "pair", PROJECT, "--take", "left"), 2, "name a project and a label, or say --all"),
+        (
+            ("resolve", "pair", PROJECT, "same", "--take", "left"),
+            2,
+            "no conflict waits there; smtd-ctl conflicts lists those that do",
+        ),
+        (
+            ("resolve", "nobody", "--all", "--take", "left"),
+            2,
+            "there is no pair nobody; smtd-ctl pair list names them",
+        ),
+        (("deletes", "approve", "pair"), 2, "no deletion is held there; smtd-ctl holds lists those that do"),
+        (
+            ("explain", "pair", PROJECT, "x"),
+            2,
+            "neither side has MyProject/x, and nothing is known of it; see smtd list",
+        ),
+        (("show", "pair", PROJECT, "x"), 2, "neither side has MyProject/x; see smtd list"),
+        (
+            ("undo", "4711"),
+            2,
+            "cycle 4711 wrote nothing to any pair of this daemon; see smtd-ctl history",
+        ),
+        (
+            ("restore", "pair", PROJECT, "a1", "--at", "noon"),
+            2,
+            "noon is no time such as 2026-11-25T13:00, and no age such as 2h",
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_question_that_makes_no_sense_is_told(
+    daemon_of_all: DaemonProcess, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    """With the exit code of wrong usage, and where to look."""
+    assert error(daemon_of_all.ctl(*words)) == (code, sentence, "")
+    json = daemon_of_all.ctl(*words, "--json")
+    assert error(json) == (code, sentence, "")
+
+
+@pytest.fixture(scope="module")
+def daemon_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon for tests that change nothing."""
+    directory = tmp_path_factory.mktemp("daemon")
+    left, right = Store(directory / "left.sqlite"), Store(directory / "right.sqlite")
+    left.put(record("same"), record("a1", version="1111"))
+    right.put(record("a1", version="2222"))
+    with daemon_process(directory, pair_of(left.path, right.path)) as made:
+        made.wait_event(synced)
+        yield made
+
+
+# Deletions
+
+
+def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: Store, right: Store) -> None:
+    """Some by label and glob, then all that are left."""
+    left.put(*RUNS)
+    daemon.ctl("resolve", "pair", "--all", "--take", "left")
+    left.remove(*[one.label for one in RUNS[:28]])
+    left.put(record("new"))
+    assert daemon.ctl("sync", "now").code == 1
+
+    listed, told = daemon.ctl("holds"), daemon.ctl("holds", "--json")
+    some = daemon.ctl("deletes", "approve", "pair", "run-00", "run-1*")
+    rest = daemon.ctl("deletes", "reject", "pair", "--json")
+
+    assert (listed.code, told.code) == (1, 1)
+    reason = "deletion held: in the left store 28 of 34 records are gone at once"
+    assert listed.out.startswith(f"pair: MyProject/run-00: {reason}; bring the left store back")
+    assert "smtd-ctl deletes approve, or reject" in listed.out
+    assert labels(told.json["holds"]) == [one.label for one in RUNS[:28]]
+    assert told.json["holds"][0].keys() == {
+        *("pair", "project", "label", "reason", "next", "until", "kind"),
+    }
+    assert (some.code, f"pair: right {right.path}  11 deleted\n" in some.out) == (1, True)
+    assert (rest.code, rest.pair["left"]["created"], rest.pair["held"]) == (0, 17, [])
+    assert left.records() == right.records()
+    assert {"new", "run-01", "run-29"} <= right.versions().keys()
+    assert {"run-00", "run-10"} & right.versions().keys() == set()
+
+
+# Why, and what was
+
+
+def test_record_is_explained(daemon: DaemonProcess, left: Store) -> None:
+    """What each side has, what was agreed, the rule, the way out, and what was done."""
+    conflict = daemon.ctl("explain", "pair", PROJECT, "a1")
+    same, told = (daemon.ctl("explain", "pair", PROJECT, "same", *more) for more in ((), ("--json",)))
+
+    assert (conflict.code, same.code, told.code) == (0, 0, 0)
+    assert conflict.out.splitlines()[2:] == [
+        "agreed  never, as far as smtd knows",
+        "now     both sides changed version",
+        "next    smtd-ctl resolve takes left, right or both",
+    ]
+    (past,) = told.json["history"]
+    assert (told.json["left"], told.json["right"]) == (told.json["agreed"]["left"],) * 2
+    assert same.out.splitlines() == [
+        f"left    {told.json['left']}",
+        f"right   {told.json['left']}",
+        f"agreed  {told.json['left']}, at {told.json['agreed']['at']}",
+        "now     both sides hold the same record, as agreed",
+        "next    nothing",
+        f"cycle 1  {past['at']}  create on the left: new on the right",
+    ]
+
+
+def test_history_is_told_and_proven(daemon: DaemonProcess, left: Store) -> None:
+    """Of a pair, a label, a cycle; a change of it shows."""
+    daemon.ctl("resolve", "pair", "--all", "--take", "left")
+
+    every, told = daemon.ctl("history"), daemon.ctl("history", "pair", "--json")
+
+    lines = every.out.splitlines()
+    assert (every.code, len(lines)) == (0, 4)
+    assert lines[0].endswith("pair: update MyProject/b on the right: a person decided")
+    assert lines[3].endswith("pair: create MyProject/same on the left: new on the right")
+    assert [each["id"] for each in told.json["history"]] == [4, 3, 2, 1]
+    assert told.json["history"][0].keys() == {
+        *("id", "cycle", "at", "pair", "side", "project", "label", "action", "reason"),
+    }
+    assert labels(daemon.ctl("history", "--label", "a?", "--json").json["history"]) == ["a2", "a1"]
+    assert labels(daemon.ctl("history", "--cycle", "1", "--json").json["history"]) == ["same"]
+    assert labels(daemon.ctl("history", "--limit", "1", "--json").json["history"]) == ["b"]
+    assert daemon.ctl("history", "--check").out.startswith("4 entries, whole; the last seal is ")
+    whole = daemon.ctl("history", "--check", "--json")
+    assert (whole.code, whole.json["ok"], whole.json["entries"], len(whole.json["head"])) == (0, True, 4, 64)
+
+    with closing(sqlite3.connect(daemon.state / "journal.sqlite")) as db, db:
+        db.execute("UPDATE history SET reason = 'another' WHERE id = 3")
+
+    answer = daemon.ctl("history", "--check")
+    assert (answer.code, answer.out) == (4, "")
+    assert "the history is not as it was written: among its entries 2 to 4; what comes before" in answer.err
+
+
+def test_cycle_is_undone_but_for_what_moved_on(daemon: DaemonProcess, left: Store, right: Store) -> None:
+    """What was refused is listed, and the exit code says so; the rest is as it was, and rests."""
+    right.put(tagged(record("same"), "seen"))
+    left.put(full("new"))
+    daemon.ctl("sync", "now")
+    cycle = str(daemon.ctl("history", "--limit", "1", "--json").json["history"][0]["cycle"])
+
+    would = daemon.ctl("undo", cycle, "--dry-run")
+    assert right.versions().keys() == {*DOUBLE, "same", "new"}
+    left.put(tagged(record("same"), "seen", "again"))
+    done = daemon.ctl("undo", cycle)
+    again = daemon.ctl("undo", cycle, "--json")
+
+    assert would.out.splitlines() == [
+        "pair: would update MyProject/same on the left",
+        "pair: would delete MyProject/new on the right",
+    ]
+    assert (would.code, done.code, again.code) == (0, 1, 1)
+    assert done.out == "pair: delete MyProject/new on the right\n"
+    assert done.err.startswith("smtd-ctl: not undone: MyProject/same on the left: it has changed since")
+    assert (again.json["cycle"], again.json["done"], again.err) == (int(cycle), [], "")
+    assert sorted(labels(again.json["refused"])) == ["new", "same"]
+    assert right.versions().keys() == {*DOUBLE, "same"}
+    daemon.ctl("sync", "now")
+    rest = next(each for each in daemon.ctl("holds", "--json").json["holds"] if each["label"] == "new")
+    assert (rest["kind"], rest["reason"]) == ("undone", f"cycle {cycle} was undone")
+    taken = daemon.ctl("resolve", "pair", PROJECT, "new", "--take", "left", "--json")
+    assert taken.pair["right"]["created"] == 1
+
+
+def test_record_is_restored(daemon: DaemonProcess, left: Store, right: Store) -> None:
+    """By a time with or without a zone, or an age; both sides have it then."""
+    before = daemon.ctl("history", "--json").json["history"][0]["at"]
+    left.put(full("more"))
+    right.put(change(record("same"), outcome="spoilt"))
+    daemon.ctl("sync", "now")
+
+    done = daemon.ctl("restore", "pair", PROJECT, "same", "--at", before)
+    again = daemon.ctl("restore", "pair", PROJECT, "same", "--at", before)
+    early = daemon.ctl("restore", "pair", PROJECT, "same", "--at", "30d")
+    right.remove("same")
+    daemon.ctl("sync", "now")
+    told = daemon.ctl("restore", "pair", PROJECT, "same", "--at", before, "--json")
+
+    assert (done.code, done.out.splitlines()) == (
+        0,
+        [f"left   {left.path}  1 updated", f"right  {right.path}  1 updated"],
+    )
+    assert (again.code, again.err.startswith("smtd-ctl: MyProject/same is as it was at ")) == (2, True)
+    assert (early.code, early.err.startswith("smtd-ctl: smtd knows of no MyProject/same at ")) == (2, True)
+    assert (told.code, told.json["left"]["created"], told.json["right"]["created"]) == (0, 1, 1)
+    assert left.records()[key("same")] == right.records()[key("same")]
+    assert not left.records()[key("same")].outcome
+
+
+# Plans
+
+
+def test_plan_is_run_if_the_world_is_as_it_was(daemon: DaemonProcess, left: Store, right: Store) -> None:
+    """It names each action and itself; once something moved it is refused, and nothing is written."""
+    left.put(full("new"))
+    plan = daemon.ctl("sync", "plan")
+    number = daemon.ctl("sync", "plan", "--json").pair["plan"]
+    right.put(tagged(record("same"), "seen"))
+    moved = daemon.ctl("sync", "now", "pair", "--plan", number)
+    told = daemon.ctl("sync", "now", "pair", "--plan", number, "--json")
+
+    assert "  create MyProject/new on the right: new on the left\n" in plan.out
+    assert f"  to run just this: smtd-ctl sync now pair --plan {number}\n" in plan.out
+    sentence = f"the stores have changed since plan {number} was made: look at a new one"
+    assert error(moved) == (1, f"pair pair: {sentence}", "")
+    assert told.json["errors"] == [{"pair": "pair", "error": sentence, "code": 1}]
+    assert (told.code, told.json["ok"], told.json["pairs"]) == (1, False, [])
+    assert "new" not in right.versions()
+    again = daemon.ctl("sync", "plan", "--json").pair
+    assert [(each["action"], each["label"], each["side"]) for each in again["actions"]] == [
+        ("create", "new", "right"),
+        ("update", "same", "left"),
+    ]
+    done = daemon.ctl("sync", "now", "pair", "--plan", again["plan"], "--json").pair
+    assert (done["right"]["created"], done["left"]["updated"]) == (1, 1)
