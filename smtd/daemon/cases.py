@@ -15,7 +15,7 @@ from smtd.daemon.request import Request, Work
 from smtd.engine.choose import OF_DELETIONS, Wish
 from smtd.engine.explain import explain, show
 from smtd.engine.pair import Pair
-from smtd.engine.report import as_json
+from smtd.engine.report import as_json, swapped
 from smtd.engine.undo import restore, undo
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice
@@ -181,5 +181,5 @@ def _told(entry: Entry, name: str, turned: bool) -> dict[str, Any]:
         "project": entry.key.project,
         "label": entry.key.label,
         "action": entry.action,
-        "reason": entry.reason,
+        "reason": swapped(entry.reason) if turned else entry.reason,
     }

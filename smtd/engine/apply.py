@@ -151,12 +151,12 @@ class Executor:
         self._advance(len(batch))
 
     async def _split(self, splits: Sequence[Split]) -> None:
-        """Keep the right records under their aliases; the next look decides what becomes of the keys."""
+        """Keep one record of each under its alias; the next look decides what becomes of the keys."""
         merges = []
         for split in splits:
-            record = (await self._pair.stores.right.read([split.key])).get(split.key)
+            record = (await self._pair.stores[split.side].read([split.key])).get(split.key)
             self.stale.add(split.key)
-            if record is not None and canonical.digest(record) == split.expect.right:
+            if record is not None and canonical.digest(record) == split.expect[split.side]:
                 kept = msgspec.structs.replace(record, label=split.alias)
                 nothing: Both[None] = Both(None, None)
                 reason = f"a person kept it beside {split.key.label}"

@@ -15,7 +15,12 @@ from smtd.merge.aliases import alias
 from smtd.merge.sides import Both
 from smtd.records.record import Key
 
-_FLIPPED = {Choice.LEFT: Choice.RIGHT, Choice.RIGHT: Choice.LEFT}
+_FLIPPED = {
+    Choice.LEFT: Choice.RIGHT,
+    Choice.RIGHT: Choice.LEFT,
+    Choice.BOTH: Choice.BOTH_TURNED,
+    Choice.BOTH_TURNED: Choice.BOTH,
+}
 #: What can be decided of deletions that are held; the rest of conflicts and of what was undone.
 OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
 
@@ -67,7 +72,7 @@ def _decisions(plan: Plan, keys: Sequence[Key], choice: Choice) -> list[Decision
     for key in keys:
         there = Both(plan.now.left.get(key), plan.now.right.get(key))
         name = ""
-        if choice is Choice.BOTH:
+        if choice in (Choice.BOTH, Choice.BOTH_TURNED):
             if there.left is None or there.right is None:
                 raise UsageError(f"{key} is in one store only; take left or right")
             name = alias(key.label, taken[key.project])

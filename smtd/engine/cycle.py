@@ -238,14 +238,14 @@ def _tell(plan: Plan, report: PairReport) -> None:
         elif isinstance(action, Split):
             report.left.created += 1
             report.right.created += 1
-            report.right.updated += 1
+            report.side(action.side).updated += 1
         report.in_sync += isinstance(action, (Copy, Merge, Agree))
 
 
 def _action(action: Copy | Delete | Merge | Split) -> PlannedAction:
     key = action.key
     if isinstance(action, Split):
-        what = f"keep both: the right one as {action.alias}"
+        what = f"keep both: the {action.side.value} one as {action.alias}"
         return PlannedAction("split", key.project, key.label, "both", what)
     if isinstance(action, Merge):
         return PlannedAction("merge", key.project, key.label, "both", action.reason)

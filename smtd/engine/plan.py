@@ -62,10 +62,11 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Keep the record of the right side under the label *alias* on both sides; then the key is free."""
+    """Keep the record of *side* under the label *alias* on both sides; then the key is free."""
 
     key: Key
     alias: str
+    side: Side
     expect: Both[Digest]
 
 
@@ -147,6 +148,8 @@ def _essence(action: Action) -> tuple[object, ...]:
         return (action.key, action.target.value, action.expect)
     if isinstance(action, Merge):
         return (action.key, action.expect.left, action.expect.right, canonical.digest(action.record))
+    if isinstance(action, Split):
+        return (action.key, action.alias, action.side.value, action.expect.left, action.expect.right)
     return (action.key,)
 
 
@@ -221,7 +224,7 @@ def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy:
         plan.held.append(_deletion(key, held, decision.why))
     elif choice is Choice.REST:
         plan.held.append(_undone(key, decision.why))
-    elif choice is Choice.BOTH:
+    elif choice in (Choice.BOTH, Choice.BOTH_TURNED):
         _split(decision, now, known, policy, plan)
     elif choice is Choice.APPROVE:
         _impose(key, held, None, now, policy, plan)
@@ -246,15 +249,16 @@ def _impose(
 
 
 def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
-    """Keep both records: first the right one under its alias on both sides, then the left one."""
+    """Keep both records: first one under its alias on both sides, then the other one."""
+    side = Side.RIGHT if decision.choice is Choice.BOTH else Side.LEFT
     key, alias = decision.key, Key(decision.key.project, decision.alias)
-    there = [known.scans[side].digests.get(alias) for side in SIDES]
+    there = [known.scans[each].digests.get(alias) for each in SIDES]
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(_closed(key, next(side for side in SIDES if side not in policy.mode.targets)))
+        plan.held.append(_closed(key, next(each for each in SIDES if each not in policy.mode.targets)))
     elif now.left is not None and now.right is not None and there == [None, None]:
-        plan.actions.append(Split(key, decision.alias, Both(now.left, now.right)))
-    elif there == [now.right, now.right]:
-        _impose(key, Side.RIGHT, Side.LEFT, now, policy, plan)
+        plan.actions.append(Split(key, decision.alias, side, Both(now.left, now.right)))
+    elif there == [now[side], now[side]]:
+        _impose(key, side, side.other, now, policy, plan)
     else:
         plan.moved.add(key)  # a crash left it on one side; it is carried like any new record
 

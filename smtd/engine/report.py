@@ -115,15 +115,15 @@ class PairReport(msgspec.Struct):
     def swapped(self) -> PairReport:
         """The same report, with the sides named the other way round."""
         failed = [
-            msgspec.structs.replace(each, side=Side(each.side).other.value, error=_swapped(each.error))
+            msgspec.structs.replace(each, side=Side(each.side).other.value, error=swapped(each.error))
             for each in self.failed
         ]
         held = [
-            msgspec.structs.replace(each, reason=_swapped(each.reason), next=_swapped(each.next))
+            msgspec.structs.replace(each, reason=swapped(each.reason), next=swapped(each.next))
             for each in self.held
         ]
         actions = [
-            msgspec.structs.replace(each, side=_other(each.side), reason=_swapped(each.reason))
+            msgspec.structs.replace(each, side=_other(each.side), reason=swapped(each.reason))
             for each in self.actions
         ]
         return msgspec.structs.replace(
@@ -137,7 +137,7 @@ class PairReport(msgspec.Struct):
         )
 
 
-def _swapped(text: str) -> str:
+def swapped(text: str) -> str:
     """Return a sentence of ours with the sides named the other way round."""
     return re.sub(r"(?<=\bthe )(left|right)\b", lambda found: _other(found[1]), text)
 
@@ -152,7 +152,10 @@ def turned(found: Any) -> Any:
 def _turned_value(name: str, value: Any) -> Any:
     if name == "side":
         return _other(value)
-    return _swapped(value) if name in ("reason", "next", "rule", "error") else turned(value)
+    if name == "fields" and isinstance(value, dict):
+        # Of a record: what is in them is nobody's side.
+        return {field: {_other(side): one for side, one in values.items()} for field, values in value.items()}
+    return swapped(value) if name in ("reason", "next", "rule", "error") else turned(value)
 
 
 def _other(word: str) -> str:

@@ -21,6 +21,7 @@ class Choice(Enum):
     LEFT = "left"  # what the left side has goes to the right
     RIGHT = "right"
     BOTH = "both"  # the right record gets an alias, and both go to both sides
+    BOTH_TURNED = "both-turned"  # the left one does: a person calls it right
     REST = "rest"  # both sides stay as they are: a cycle was undone
 
 
@@ -28,7 +29,7 @@ class Choice(Enum):
 class Decision:
     """A choice for *key*, which holds as long as the sides hold what they held then (None: nothing).
 
-    *alias* is the label under which the right record is kept, too (Choice.BOTH); *why* is a sentence.
+    *alias* is the label under which one record is kept, too, if both are; *why* is a sentence.
     """
 
     key: Key

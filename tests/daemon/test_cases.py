@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -358,3 +359,138 @@ def test_plan_is_run_if_the_world_is_as_it_was(daemon: DaemonProcess, left: Stor
     ]
     done = daemon.ctl("sync", "now", "pair", "--plan", again["plan"], "--json").pair
     assert (done["right"]["created"], done["left"]["updated"]) == (1, 1)
+
+
+# Sides
+
+
+@pytest.fixture
+def turned(tmp_path: Path, left: Store, right: Store) -> Iterator[DaemonProcess]:
+    """A daemon whose pair was synced before, with the sides named the other way round."""
+    with daemon_process(tmp_path, pair_of(left.path, right.path), start=False) as made:
+        first = made.smtd.sync(right.path, left.path)
+        assert (first["left"]["location"], first["right"]["created"]) == (str(right.path), 1)
+        made.start()
+        assert made.sync()["left"]["location"] == str(left.path)
+        made.ctl("pause", "pair")
+        yield made
+
+
+def test_sides_of_a_turned_pair_are_those_that_the_person_names(
+    turned: DaemonProcess, left: Store, right: Store
+) -> None:
+    """In every list, every sentence and every decision."""
+    left.put(tagged(record("same"), "seen"))
+    right.put(full("new"))
+
+    plan = turned.ctl("sync", "plan", "--json").pair
+    explained = turned.ctl("explain", "pair", PROJECT, "new", "--json").json
+    shown = turned.ctl("show", "pair", PROJECT, "a1", "--json").json["fields"]
+
+    assert sorted((each["label"], each["side"], each["reason"]) for each in plan["actions"]) == [
+        ("new", "left", "new on the right"),
+        ("same", "right", "changed on the left"),
+    ]
+    assert (explained["left"], explained["rule"]) == (None, "new on the right")
+    assert explained["next"] == "the next cycle brings it to the left"
+    assert shown["version"] == {"left": "1111", "right": "2222", "agreed": None}
+    turned.ctl("sync", "now", "--plan", plan["plan"])
+    done = turned.ctl("history", "--json").json["history"]
+    assert sorted((each["label"], each["side"], each["reason"]) for each in done) == [
+        ("new", "left", "new on the right"),
+        ("same", "left", "new on the right"),
+        ("same", "right", "changed on the left"),
+    ]
+
+
+def test_decisions_of_a_turned_pair_mean_what_the_person_calls_left(
+    turned: DaemonProcess, left: Store, right: Store
+) -> None:
+    """Whatever the journal calls it; of both records the right one gets the other label."""
+    turned.ctl("resolve", "pair", PROJECT, "a1", "--take", "left")
+    turned.ctl("resolve", "pair", PROJECT, "a2", "--take", "both")
+    turned.ctl("resolve", "pair", PROJECT, "b", "--take", "right")
+
+    kept = {"a1": "1111", "a2": "1111", "a2-2": "2222", "b": "2222", "same": "2f1c0de"}
+    assert left.versions() == right.versions() == kept
+    cycle = turned.ctl("history", "--label", "b", "--json").json["history"][0]["cycle"]
+    steps = turned.ctl("undo", str(cycle), "--dry-run", "--json").json
+    assert [(each["label"], each["side"]) for each in steps["done"]] == [("b", "left")]
+    left.remove(*kept)
+    turned.ctl("sync", "now")
+    hold = turned.ctl("holds", "--json").json["holds"][0]
+    assert hold["reason"].startswith("deletion held: in the left store none of the records")
+    assert hold["next"].startswith("bring the left store back, or delete it from the right store too")
+    rejected = turned.ctl("deletes", "reject", "pair", "--json").pair
+    assert (rejected["left"]["created"], rejected["right"]["deleted"]) == (5, 0)
+    moment = turned.ctl("history", "--limit", "1", "--json").json["history"][0]["at"]
+    right.put(change(record("same"), outcome="spoilt"))
+    restored = turned.ctl("restore", "pair", PROJECT, "same", "--at", moment, "--json").json
+    assert (restored["left"]["location"], restored["right"]["updated"]) == (str(left.path), 1)
+
+
+# Whatever the pair is doing
+
+
+def test_store_that_was_put_back_is_told(daemon: DaemonProcess, left: Store, tmp_path: Path) -> None:
+    """As an event, with the side; the log says that nothing is deleted."""
+    backup = tmp_path / "backup"
+    backup.write_bytes(left.path.read_bytes())
+    left.put(full("new"))
+    daemon.ctl("sync", "now")
+
+    backup.replace(left.path)
+    report = daemon.sync()
+
+    assert (report["left"]["created"], report["right"]["deleted"]) == (1, 0)
+    (told,) = [event for event in daemon.events() if event["event"] == "store replaced"]
+    assert (told["pair"], told["side"]) == ("pair", "left")
+    assert "its left store is another one than before; nothing is deleted" in daemon.log.read_text("utf-8")
+
+
+OF_STORES = (
+    ("explain", "pair", PROJECT, "same"),
+    ("show", "pair", PROJECT, "same"),
+    ("undo", "1"),
+    ("restore", "pair", PROJECT, "same", "--at", "0s"),
+    ("resolve", "pair", "--all", "--take", "left"),
+    ("deletes", "approve", "pair"),
+    ("sync", "plan"),
+)
+
+
+def test_pair_whose_store_is_away_says_so(daemon: DaemonProcess, left: Store) -> None:
+    """What needs the stores says what is missing; what is known without them is told."""
+    left.path.rename(left.path.with_name("away"))
+    missing = f"{left.path} is missing, though it was synced before; bring it back"
+
+    for words in OF_STORES:
+        answer = daemon.ctl(*words)
+        assert (answer.code, missing in answer.err) == (4, True), words
+
+    assert labels(daemon.ctl("conflicts", "--json").json["conflicts"]) == list(DOUBLE)
+    assert daemon.ctl("holds").code == daemon.ctl("history").code == 0
+    assert daemon.ctl("sync", "now").code == 4
+    status = daemon.ctl("status")
+    assert (status.code, missing in status.out) == (1, True)
+
+
+def test_what_is_known_is_told_while_a_cycle_goes_on(tmp_path: Path, left: Store) -> None:
+    """A server says nothing; who asks about the stores waits for it, and all others have their answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/records/"
+        with daemon_process(tmp_path, pair_of(left.path, address)) as daemon:
+            conversation, _ = silent.accept()
+            waiting = daemon.start_ctl("explain", "pair", PROJECT, "a1")
+            answers = [daemon.ctl(verb) for verb in ("conflicts", "holds", "history", "status")]
+            check = daemon.ctl("history", "--check")
+            assert waiting.poll() is None
+            daemon.ctl("stop")
+            out, _ = waiting.communicate(timeout=10)
+            conversation.close()
+
+    assert [answer.code for answer in answers] == [0, 0, 0, 0]
+    assert check.out.startswith("0 entries, whole")
+    assert (out, waiting.returncode) == (b"", 3)

@@ -122,7 +122,8 @@ async def test_only_what_is_meant_is_decided(tmp_path):
 async def test_wish_of_a_pair_that_is_known_the_other_way_round(conflict):
     """Whoever says left means what they call left."""
     assert Wish(Choice.LEFT).flipped == Wish(Choice.RIGHT)
-    assert Wish(Choice.BOTH, "p", ("l",)).flipped == Wish(Choice.BOTH, "p", ("l",))
+    assert Wish(Choice.BOTH, "p", ("l",)).flipped == Wish(Choice.BOTH_TURNED, "p", ("l",))
+    assert Wish(Choice.BOTH).flipped.flipped == Wish(Choice.BOTH)
 
 
 async def test_decision_does_not_write_to_the_source_of_a_one_way_pair(conflict):

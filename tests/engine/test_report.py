@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from smtd.engine.report import Conflict, Failure, Held, PairReport, SideReport, as_json, blank
+from smtd.engine.report import Conflict, Failure, Held, PairReport, SideReport, as_json, blank, turned
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, RUNNING, change, commented, record, tagged
 from tests.engine.world import RefusingStore, TestStore, World, counts, written
@@ -179,3 +179,24 @@ async def test_words_of_a_swapped_report_name_the_sides_that_the_person_named(tm
     assert "left" not in failure.error
     assert ("right" in held.reason, "left" in held.reason) == (True, False)
     assert held.next.index("right") < held.next.index("left")
+
+
+def test_answer_about_a_record_is_turned_but_for_what_is_in_it():
+    """Its fields are of a side; what they hold may bear any name."""
+    shown = {
+        "differing": ["reason"],
+        "fields": {
+            "reason": {"left": "the left one", "right": "the right one", "agreed": None},
+            "launch_mode": {"left": ["Mode", {"side": "left", "left": 1}], "right": None, "agreed": None},
+        },
+    }
+
+    assert turned(shown)["fields"] == {
+        "reason": {"right": "the left one", "left": "the right one", "agreed": None},
+        "launch_mode": {"right": ["Mode", {"side": "left", "left": 1}], "left": None, "agreed": None},
+    }
+    assert turned({"side": "left", "rule": "new on the left", "agreed": {"left": "a"}}) == {
+        "side": "right",
+        "rule": "new on the right",
+        "agreed": {"right": "a"},
+    }

@@ -11,7 +11,7 @@ from smtd.engine.pair import Policy
 from smtd.engine.undo import restore, undo
 from smtd.errors import JournalError, UsageError
 from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import SIDES, Both, Side
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
 from tests.engine.world import UnlockedStore, World, counts, holding, on, second_cycle_does_nothing, written
 
@@ -153,6 +153,19 @@ async def test_record_is_restored_as_it_was_at_a_time(tmp_path):
         await on_pair(world, restore, key("a"), then)
     with pytest.raises(UsageError, match="smtd knows of no MyProject/a at"):
         await on_pair(world, restore, key("a"), then - timedelta(days=1))
+
+
+@pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+async def test_edit_that_was_never_carried_is_not_how_it_was(tmp_path, side):
+    """Without a later write the record was as it was agreed on, whichever side was spoilt since."""
+    world = await World(tmp_path).synced(A)
+    then = datetime.now(timezone.utc)
+    world[side].put(PROJECT, change(A, outcome="spoilt"))
+
+    report = await on_pair(world, restore, key("a"), then)
+
+    assert counts(report) == on(side, updated=1)
+    assert world.contents == Both(holding(A), holding(A))
 
 
 async def test_history_is_proven_whole(world):
