@@ -23,6 +23,9 @@ from smtd.errors import UsageError
 
 #: Text such as "200ms", "30s", "5m", "1h", "90d".
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
+#: Text such as "500MB", "1GB".
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)\Z")
+_BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 #: Seconds between two looks at a server, at the least.
 SHORTEST_POLL = 0.1
 #: An address with a password in it.
@@ -39,6 +42,8 @@ class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     state_dir: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    history_age: str = "365d"
+    history_size: str = "1GB"
 
 
 class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,6 +167,14 @@ def seconds(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def size(text: str) -> int:
+    """Return the bytes of a size such as "1GB". Raises ValueError for other text."""
+    found = _SIZE.match(text)
+    if found is None:
+        raise ValueError(text)
+    return int(float(found[1]) * _BYTES[found[2]])
+
+
 _Where = tuple[str, ...]
 
 
@@ -213,7 +226,12 @@ def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
 
 
 def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
-    """Yield the durations, shares and time zones that cannot be read."""
+    """Yield the durations, sizes, shares and time zones that cannot be read."""
+    if isinstance(daemon := document.get("daemon"), dict):
+        if isinstance(text := daemon.get("history_age"), str) and not _DURATION.match(text):
+            yield ("daemon", "history_age"), f"{text!r} is not a duration such as '30d' or '365d'"
+        if isinstance(text := daemon.get("history_size"), str) and not _SIZE.match(text):
+            yield ("daemon", "history_size"), f"{text!r} is not a size such as '500MB' or '1GB'"
     stores, pairs = ("poll_interval", "verify_interval"), ("settle", "stale_after", "prove_within")
     for section, name in [("stores", name) for name in stores] + [("pairs", name) for name in pairs]:
         for key, table in _tables(document, section).items():

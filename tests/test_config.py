@@ -80,6 +80,8 @@ def test_example_shows_the_defaults():
 
     assert shown == {name: defaults[name] for name in shown}
     assert uncommented().count(f'log_level = "{Daemon().log_level}"') == 1
+    for name in ("history_age", "history_size"):
+        assert uncommented().count(f'{name} = "{getattr(Daemon(), name)}"') == 1
     assert uncommented().count(f'poll_interval = "{Store("").poll_interval}"') == 1
 
 
@@ -179,6 +181,9 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
+        ("[daemon]\nhistory_age = 'long'", "2: daemon.history_age: 'long' is not a duration such as"),
+        ("[daemon]\n\nhistory_size = '1'", "3: daemon.history_size: '1' is not a size such as '500MB'"),
+        ("[daemon]\nhistory_size = 1", "2: daemon.history_size: Expected `str`, got `int`"),
         ("daemon = 3", "1: daemon: Expected `object`, got `int`"),
         ("stores = []", "1: stores: Expected `object`, got `array`"),
         ("\n[stores]\na = 'path'", "3: stores.a: Expected `object`, got `str`"),

@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from smtd.config import Config, Pair
+from smtd.config import Config, Pair, seconds, size
 from smtd.control.server import Handler, serving
 from smtd.daemon import settings
 from smtd.daemon.events import Events
@@ -38,6 +39,8 @@ BEAT, STUCK = 5.0, 900.0
 THREADS, THREADS_OF_PAIR = 40, 4
 #: Seconds to wait for a keeper that ends: a lock of another program may hold it up for longer.
 PARTING = 2.0
+#: Seconds between two looks at how long the history is.
+DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class Daemon:
         self._group.start_soon(self._watch.run)
         self._group.start_soon(self.events.run)
         self._group.start_soon(self._heed_hangups)
+        self._group.start_soon(self._forget_the_old)
         async with serving(self._surroundings.socket, handler, self._group):
             self.events.add("started", pairs=len(self._kept))
             notifier.ready()
@@ -285,6 +289,18 @@ class Daemon:
             except SmtdError as exc:
                 log.error("the configuration is used as it was: %s", exc)
                 self.events.add("not reloaded", problem=str(exc))
+
+    async def _forget_the_old(self) -> None:
+        """Keep the history as short as the configuration says, from now on and once a day."""
+        while True:
+            limits = self._config.daemon
+            try:
+                age = timedelta(seconds=seconds(limits.history_age))
+                if gone := await self.history.prune(age, size(limits.history_size)):
+                    log.info("%d entries of the history were too old, or too much, and are forgotten", gone)
+            except JournalError as exc:
+                log.error("the history is as long as it was: %s", exc)
+            await anyio.sleep(DAY)
 
     async def _beat(self) -> None:
         """Tell systemd how things are, and feed its watchdog as long as every keeper turns."""

@@ -269,8 +269,8 @@ def _deletion(key: Key, side: Side, why: str) -> Held:
         key.project,
         key.label,
         f"deletion held: in the {side.other.value} store {why}",
-        f"bring the {side.other.value} store back, or delete it from the {side.value} store too; to a daemon"
-        " say smtd-ctl deletes approve, or reject",
+        f"bring the {side.other.value} store back, or delete it from the {side.value} store too, or comment"
+        " on it there to keep it; to a daemon say smtd-ctl deletes approve, or reject",
         kind="deletion",
     )
 

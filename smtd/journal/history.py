@@ -145,15 +145,19 @@ class History:
         """
         oldest = (datetime.now(timezone.utc) - age).isoformat(timespec="milliseconds")
         async with self._db.transaction():
-            end = await self._db.value("SELECT max(id) FROM history WHERE at < ?", (oldest,)) or 0
-            for last, rest in await self._db.fetch(
-                "SELECT s.last, (SELECT coalesce(sum(length(record)), 0) FROM history WHERE id > s.last)"
-                " FROM seal s ORDER BY s.last"
-            ):
-                if rest <= size:
-                    end = max(end, last)
-                    break
-            anchor = await self._db.value("SELECT max(last) FROM seal WHERE last <= ?", (end,))
+            # Up to the first that is young: what comes after it was written later, whatever the clock said.
+            old = await self._db.value(
+                "SELECT max(last) FROM seal WHERE last < ifnull((SELECT min(id) FROM history WHERE at >= ?),"
+                " 1 + (SELECT max(last) FROM seal))",
+                (oldest,),
+            )
+            # The newest entry which, with all that came after it, takes too much.
+            large = await self._db.value(
+                "SELECT min(last) FROM seal WHERE last >= (SELECT max(id) FROM (SELECT id,"
+                " sum(length(record)) OVER (ORDER BY id DESC) AS taken FROM history) WHERE taken > ?)",
+                (size,),
+            )
+            anchor = max(old or 0, large or 0)
             if not anchor:
                 return 0
             gone = int(await self._db.value("SELECT count(*) FROM history WHERE id <= ?", (anchor,)))

@@ -15,7 +15,7 @@ import pytest
 from smtd.records.record import Key, Record
 from tests.build import PROJECT, change, full, key, record, tagged
 from tests.command import Answer
-from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced, wait_until
 from tests.stores.places import DjangoPlace
 
 #: Two experiments under each of these labels.
@@ -494,3 +494,23 @@ def test_what_is_known_is_told_while_a_cycle_goes_on(tmp_path: Path, left: Store
     assert [answer.code for answer in answers] == [0, 0, 0, 0]
     assert check.out.startswith("0 entries, whole")
     assert (out, waiting.returncode) == (b"", 3)
+
+
+def test_history_is_kept_for_as_long_as_configured(tmp_path: Path, left: Store, right: Store) -> None:
+    """The daemon forgets what is older when it starts; the rest is whole, and can be brought back."""
+    text = '[daemon]\nhistory_age = "1d"\n' + pair_of(left.path, right.path)
+    with daemon_process(tmp_path, text) as daemon:
+        daemon.wait_event(synced)
+        left.put(full("new"))
+        daemon.wait_event(lambda event: synced(event) and event["right"]["created"] == 1)
+        daemon.ctl("stop")
+        daemon.ended()
+        with closing(sqlite3.connect(daemon.state / "journal.sqlite")) as db, db:
+            db.execute("UPDATE history SET at = '2020-01-01' WHERE id = 1")
+        daemon.start()
+
+        wait_until(lambda: len(daemon.ctl("history", "--json").json["history"]) == 1)
+
+        assert labels(daemon.ctl("history", "--json").json["history"]) == ["new"]
+        assert daemon.ctl("history", "--check").out.startswith("1 entries, whole")
+    assert "1 entries of the history were too old" in daemon.log.read_text("utf-8")

@@ -40,8 +40,8 @@ async def test_emptied_store_deletes_nothing(world, side):
         f"deletion held: in the {side.value} store none of the records that it held before is there any more"
     )
     assert report.held[0].next == (
-        f"bring the {side.value} store back, or delete it from the {other} store too; to a daemon say"
-        " smtd-ctl deletes approve, or reject"
+        f"bring the {side.value} store back, or delete it from the {other} store too, or comment on it there"
+        " to keep it; to a daemon say smtd-ctl deletes approve, or reject"
     )
     assert world.contents[side.other] == holding(*MANY)
 

@@ -211,6 +211,17 @@ async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
     assert (await on_pair(world, check)).entries == len(world.journal("SELECT id FROM history"))
 
 
+async def test_clock_that_was_wrong_makes_no_entry_old(world):
+    """What was written before and after it with the right time is kept."""
+    await world.cycle()
+    world.change_journal("UPDATE history SET at = '1970-01-01' WHERE id = (SELECT max(id) FROM history)")
+
+    async def prune(pair):
+        return await pair.journal.history.prune(timedelta(days=365), 10**9)
+
+    assert await on_pair(world, prune) == 0
+
+
 @pytest.mark.parametrize(
     ("label", "rule", "then"),
     [
