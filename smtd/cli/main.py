@@ -67,6 +67,13 @@ def main(ctx: click.Context, config: Path | None) -> None:
     help="Whether a record deleted on one side is deleted on the other.",
 )
 @click.option(
+    "--conflicts",
+    type=click.Choice(("ask", "left", "right", "newest")),
+    default="ask",
+    show_default=True,
+    help="Which record wins where both sides changed one; the other is in the history.",
+)
+@click.option(
     "--unfinished",
     type=click.Choice(("hold", "mirror")),
     default="hold",

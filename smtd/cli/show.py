@@ -46,7 +46,8 @@ def report(result: PairReport, seconds: float, *, dry_run: bool) -> None:
                 c.project,
                 c.label,
                 f"both sides changed {', '.join(c.fields)}",
-                "make the two records equal, or delete one of them",
+                "make the two records equal, delete one of them, or sync again with --conflicts left, right"
+                " or newest; where a daemon runs, smtd-ctl resolve decides of single ones",
             )
             for c in result.conflicts
         ],

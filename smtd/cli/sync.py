@@ -23,7 +23,7 @@ from smtd.engine.report import PairReport
 from smtd.engine.report import as_json as report_json
 from smtd.errors import UsageError
 from smtd.journal.journal import open_journal
-from smtd.merge.decide import Mode
+from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.locations import Location
 
@@ -37,6 +37,7 @@ class Request:
     projects: tuple[str, ...] = ()
     mode: str = "two-way"
     deletes: str = "propagate"
+    conflicts: str = "ask"
     unfinished: str = "hold"
     verify: bool = False
     dry_run: bool = False
@@ -73,7 +74,8 @@ def _by_daemon(
     request: Request, locations: Both[Location], directory: Path, progress: Progress
 ) -> PairReport | None:
     """Have a daemon that holds the pair run the cycle, unless more is asked for than it does by itself."""
-    if (request.mode, request.deletes, request.verify) != ("two-way", "propagate", False) or request.timezone:
+    wanted = (request.mode, request.deletes, request.conflicts, request.verify)
+    if wanted != ("two-way", "propagate", "ask", False) or request.timezone:
         return None
     return held.sync(
         locations,
@@ -93,6 +95,7 @@ async def sync(
         projects=_projects(request, locations),
         mode=Mode(request.mode),
         propagate_deletes=request.deletes == "propagate",
+        conflicts=Conflicts(request.conflicts),
         hold_unfinished=request.unfinished == "hold",
         verify_within=0.0 if request.verify else Policy().verify_within,
     )
