@@ -50,9 +50,11 @@ class Mark(NamedTuple):
         return ":".join("" if each is None else str(each) for each in self)
 
     def is_followed_by(self, now: Mark) -> bool:
-        """Say whether *now* may be the same file later on: it has not gone back in any respect."""
-        same = (self.device, self.inode) == (now.device, now.inode)
-        return same and all(
+        """Say whether *now* may be the same file later on: it has not gone back in any respect.
+
+        Devices tell nothing: many file systems have other numbers after each mount.
+        """
+        return self.inode == now.inode and all(
             before is None or after is None or after >= before
             for before, after in zip(self[2:5], now[2:5], strict=True)
         )

@@ -144,6 +144,31 @@ async def test_every_means_is_seen_through(
     assert not await to_thread.run_sync(marks.is_another, place.location, now)
 
 
+@pytest.mark.parametrize(
+    ("text", "followed"),
+    [
+        ("1:10:512:100:7", True),
+        ("2:10:512:100:7", True),  # after a mount
+        ("1:11:512:100:7", False),
+        ("1:10:511:100:7", False),
+        ("1:10:512:99:7", False),
+        ("1:10:512:100:6", False),
+        ("1:10:900:900:9:9:5", True),
+        ("1:10::100", True),  # the database was locked
+    ],
+)
+def test_file_that_has_gone_back_in_any_respect_is_another_one(text: str, followed: bool) -> None:
+    """What is not known of one of two marks says nothing."""
+    before, now = marks.read("1:10:512:100:7"), marks.read(text)
+
+    assert before is not None
+    assert now is not None
+    assert before.is_followed_by(now) is followed
+    assert marks.read(str(now)) == now
+    assert now.filled(before).highest in (now.highest, before.highest)
+    assert marks.read("") is None
+
+
 async def test_what_a_person_deletes_and_writes_makes_no_other_file(pair: RealPair) -> None:
     """Deletions travel from a store in which somebody works."""
     await pair.left.put(*NEW)

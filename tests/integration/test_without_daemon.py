@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ async def test_conflict_is_decided_by_a_rule(
     first = await pair.by(smtd)
 
     sides = [pair.places[Side(word)].location.path for word in words.split()]
-    told = ["sync", "--state", pair.directory, *sides, "--conflicts", rule]
-    answer = await to_thread.run_sync(lambda: smtd(*told))
+    told = partial(smtd, "sync", "--state", pair.directory, *sides, "--conflicts", rule)
+    answer = await to_thread.run_sync(told)
 
     assert (first.code, answer.code) == (1, 0)
     assert (
