@@ -16,9 +16,11 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores import marks
 from smtd.stores.base import Scan, Store
+from smtd.stores.locations import Kind
 from tests.build import change, commented, full, key, tagged
+from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
-from tests.stores.places import DjangoPlace, dumb_place, sqlite3_place
+from tests.stores.places import DjangoPlace, dumb_place, foreign_place, sqlite3_place
 
 OLD = [full(f"old-{number}") for number in range(4)]
 NEW = [full(f"new-{number}") for number in range(3)]
@@ -230,6 +232,9 @@ async def test_edit_that_a_copy_lacks_and_that_cannot_be_joined_is_asked_about(s
     assert [(each.label, each.fields) for each in report.conflicts] == [("old-0", ("outcome",))]
     assert report.left.written + report.right.written == 0
     assert (await sqlite.records(Side.RIGHT))[key("old-0")].outcome == "diverged after all"
+    await sqlite.left.put(full("later"))
+    again = await sqlite.cycle()
+    assert ([each.label for each in again.conflicts], again.right.updated) == (["old-0"], 0)
 
 
 async def test_edit_in_a_file_that_was_brought_from_elsewhere_travels(dumb: RealPair) -> None:
@@ -286,3 +291,20 @@ async def test_copy_that_is_put_there_during_a_cycle_deletes_nothing(pair: RealP
     assert (during.right.deleted, after.right.deleted) == (0, 0)
     assert [*during.adopted, *after.adopted] == ["left"]
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) >= {one.label for one in NEW}
+
+
+async def test_file_that_smtd_itself_exchanged_is_the_one_that_it_was(
+    dbm_environment: Environment, tmp_path: Path
+) -> None:
+    """A gdbm is written by swapping another file in; deletions travel from it afterwards all the same."""
+    (tmp_path / "home").mkdir()
+    left = foreign_place(Kind.GNU, tmp_path / "home" / "records", dbm_environment.python)
+    pair = await RealPair(tmp_path / "state", left, DjangoPlace(tmp_path / "right.sqlite")).synced(OLD)
+    await pair.right.put(full("there"))
+    assert (await pair.cycle()).left.created == 1
+    # What smtd wrote last to a shelf without a lock is not taken for deleted; the rest is.
+    await pair.left.edit(lambda held: held.pop("old-0"))
+
+    report = await pair.cycle()
+
+    assert (report.ok, report.adopted, report.right.deleted) == (True, [], 1)
