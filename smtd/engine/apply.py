@@ -170,8 +170,12 @@ class Executor:
             arrived, unsure, entries = await self._carry(writes)
             await self._settle(arrived, unsure, writes, entries)
 
-    async def put_back(self, writes: Sequence[Write], digests: Both[Digest | None]) -> None:
-        """Write to one side of a key or to both, which hold *digests* afterwards and need not agree."""
+    async def put_back(self, writes: Sequence[Write], common: bool) -> None:
+        """Write to one side of a key or to both, which need not agree afterwards.
+
+        If *common*, what is written is what the other side's record is an edit of. Where only one of two
+        writes arrives, the side that somebody changed in this moment prevails.
+        """
         ready = self._recordable(writes)
         if not ready:
             return
@@ -179,10 +183,11 @@ class Executor:
         for write in arrived:
             self._count(write)
         key, whole = ready[0].key, len(arrived) == len(writes)
-        record = next((write.record for write in ready if write.record is not None), None)
-        agreements = []
-        if whole and record is not None and digests.left is not None and digests.right is not None:
-            agreements.append(Agreement(key, Both(digests.left, digests.right), record))
+        agreements = [
+            Agreement(key, Both(write.digest, write.digest), write.record)
+            for write in arrived
+            if write.record is not None and write.digest is not None and (common or not whole)
+        ]
         await self._pair.journal.advance(
             agreements=agreements,
             forgotten=[key] if whole and not agreements else [],
@@ -309,6 +314,7 @@ class Executor:
             landed=self._lockless(arrived),
             ended=[write.key for write in writes],
             entries=entries,
+            decided=[write.key for write in arrived],
         )
         self._report.in_sync += sum(
             each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()

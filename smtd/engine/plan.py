@@ -185,7 +185,7 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
     agreed = known.agreed.get(key)
     now = Both(known.scans.left.digests.get(key), known.scans.right.digests.get(key))
     if (decision := known.decisions.get(key)) is not None:
-        if decision.digests == now:
+        if decision.digests == now and not _is_spoilt(decision, known):
             _decided(decision, now, known, policy, plan)
             return
         plan.void.add(key)
@@ -214,6 +214,13 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         plan.merges.append(key)
     else:
         _transfer(key, target(verdict), now, policy, plan, deletes)
+
+
+def _is_spoilt(decision: Decision, known: Known) -> bool:
+    """Say whether something else has the alias by now: then a person is asked again."""
+    alias = Key(decision.key.project, decision.alias)
+    taken = [known.scans[side].digests.get(alias, decision.digests.right) for side in SIDES]
+    return decision.choice is Choice.BOTH and taken != [decision.digests.right] * len(SIDES)
 
 
 def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import anyio
 
 from smtd.engine.pair import Pair
+from smtd.journal.decisions import Choice
 from smtd.journal.pair import Agreement, Begun, Landed
 from smtd.merge.fields import is_built_on
 from smtd.merge.sides import SIDES, Both, Side
@@ -45,12 +46,18 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
 
     With *dry_run* the journal is left as it is.
     """
+    resting = {
+        key
+        for key, decision in (await pair.journal.decisions.all()).items()
+        if decision.choice is Choice.REST and decision.digests == Both(now.left.get(key), now.right.get(key))
+    }
     begun: dict[Key, list[Begun]] = defaultdict(list)
     for write in await pair.journal.begun():
         if pair.policy.covers(write.key):
             begun[write.key].append(write)
     landed: list[Begun] = []
     agreements: list[Agreement] = []
+    forgotten: list[Key] = []
     moved: set[Key] = set()
     stumps = await _stumps(pair, [write for writes in begun.values() for write in writes], now)
     if stumps and not dry_run:
@@ -68,16 +75,18 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
         try:
             done = [write for write in writes if await _has_landed(pair, write, now)]
             differ = now.left.get(key) != now.right.get(key)
-            common = await _common(pair, done, now) if differ else None
+            common = await _common(pair, writes, done, now) if differ else None
         except _Moved:
             moved.add(key)
             continue
         landed += done
-        if common is not None:
+        if key in resting:
+            forgotten.append(key)  # of an undo: both sides stay as they are, and have nothing in common
+        elif common is not None:
             digest = canonical.digest(common)
             agreements.append(Agreement(key, Both(digest, digest), common))
     # Who was deleted and is there again is new.
-    forgotten = [write.key for write in landed if write.result is None]
+    forgotten += [write.key for write in landed if write.result is None]
     if begun and not dry_run:
         await pair.journal.advance(
             agreements=agreements,
@@ -85,6 +94,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
             landed=_lockless(pair, landed),
             ended=begun.keys() - moved,
             entries=[write.history for write in landed if write.history is not None],
+            decided=[write.key for write in landed],
         )
     agreed = await pair.journal.agreed(pair.policy.projects)
     agreed |= {each.key: each.digests for each in agreements}
@@ -156,13 +166,17 @@ async def _put_back(pair: Pair, cut: Sequence[Begun]) -> None:
         await pair.stores[write.side].write([Change(write.key, write.before, None)])
 
 
-async def _common(pair: Pair, landed: Sequence[Begun], now: Both[Mapping[Key, Digest]]) -> Record | None:
-    """Return what both sides have in common after the writes of one key that landed, if any."""
+async def _common(
+    pair: Pair, begun: Sequence[Begun], landed: Sequence[Begun], now: Both[Mapping[Key, Digest]]
+) -> Record | None:
+    """Return what both sides have in common after those writes of one key that landed, if anything."""
     for write in sorted(landed, key=lambda each: each.side is Side.LEFT):  # right was written to last
         if write.result is None:
             continue
-        if write.origin is not None and write.side is Side.LEFT:
-            return write.origin  # the right side was not written to yet
+        if write.side is Side.LEFT and any(
+            each.side is Side.RIGHT and each.result == write.result for each in begun
+        ):
+            return write.origin  # the right side was not written to yet: it holds that (None: nothing)
         if write.wanted is not None:
             return write.wanted
         holders = [side for side in SIDES if now[side].get(write.key) == write.result]

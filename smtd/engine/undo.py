@@ -20,6 +20,7 @@ from smtd.engine.report import Failure, PairReport, blank
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.history import Entry
+from smtd.merge.fields import Merged, merge
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -114,16 +115,17 @@ async def _bring_back(
     made = await pair.journal.begin_cycle()
     executor = Executor(pair, made, report, cycle.no_progress)
     why = f"cycle {number} was undone"
-    for key, sides in wanted.items():
+    # Deletions last: a record that was kept under another label is there until it is back under its own.
+    for key, sides in sorted(wanted.items(), key=lambda each: _only_deletes(each[1])):
         goal = {side: sides[side].before if side in sides else plan.now[side].get(key) for side in SIDES}
         rest = Decision(key, Choice.REST, Both(goal[Side.LEFT], goal[Side.RIGHT]), why=why)
         await pair.journal.decisions.put([rest] if rest.digests.left != rest.digests.right else [], [key])
+        held = {side: (await pair.stores[side].read([key])).get(key) for side in SIDES}
         writes = []
         for side, back in sides.items():
             record = await pair.journal.history.image(back.entry.id)
-            before = (await pair.stores[side].read([key])).get(key)
-            writes.append(Write(key, side, record, back.before, back.after, before, why))
-        await executor.put_back(writes, rest.digests)
+            writes.append(Write(key, side, record, back.before, back.after, held[side], why))
+        await executor.put_back(writes, _is_edited(writes, held))
     result.refused += report.failed
     failed = {(each.project, each.label) for each in report.failed} | {tuple(key) for key in executor.stale}
     result.done = [step for step in result.done if (step.project, step.label) not in failed]
@@ -131,6 +133,24 @@ async def _bring_back(
         Failure(key.project, key.label, "both", "it changed in this moment; undo the cycle again")
         for key in sorted(executor.stale)
     ]
+    # What was not undone does not rest.
+    await pair.journal.decisions.put([], [key for key in wanted if tuple(key) in failed])
+
+
+def _only_deletes(sides: Mapping[Side, _Back]) -> bool:
+    return all(back.before is None for back in sides.values())
+
+
+def _is_edited(writes: Sequence[Write], held: Mapping[Side, Record | None]) -> bool:
+    """Say whether the other side holds an edit of the one record that is brought back.
+
+    Else an edit of either side would later overwrite what the other one holds: of two edits, or of
+    another experiment.
+    """
+    if len(writes) != 1:
+        return False
+    record, other = writes[0].record, held[writes[0].side.other]
+    return record is not None and other is not None and isinstance(merge(record, other, record), Merged)
 
 
 async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
@@ -148,7 +168,6 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
         raise UsageError(f"{key} is as it was at {at.isoformat()}")
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     executor = Executor(pair, await pair.journal.begin_cycle(), report, cycle.no_progress)
-    await pair.journal.decisions.put([], [key])
     why = f"restored as of {at.isoformat(timespec='seconds')}"
     await executor.run(Plan(actions=[Merge(key, record, held, digests, why)]))
     report.failed += [

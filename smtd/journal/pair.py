@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from smtd.errors import JournalError, RecordUnusable
-from smtd.journal.decisions import Decisions
+from smtd.journal.decisions import Choice, Decisions
 from smtd.journal.history import History, append
 from smtd.journal.proofs import Proofs
 from smtd.merge.guards import Written
@@ -273,10 +273,12 @@ class PairJournal:
         landed: Sequence[Landed] = (),
         ended: Iterable[Key] = (),
         entries: Iterable[int] = (),
+        decided: Iterable[Key] = (),
     ) -> None:
         """Record what became true, and that the intents of the keys *ended* are over.
 
-        *entries* are those of the history whose writes have arrived.
+        *entries* are those of the history whose writes have arrived. What a person decided of the keys
+        *decided* is done: should the sides ever hold the same again, nobody has decided of that.
         """
         gone = [(self._pair, *key) for key in forgotten]
         async with self._db.transaction():
@@ -292,6 +294,10 @@ class PairJournal:
             )
             await self._db.run_many(
                 "UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries]
+            )
+            await self._db.run_many(
+                "DELETE FROM decision WHERE pair = ? AND project = ? AND label = ? AND choice != ?",
+                [(self._pair, *key, Choice.REST.value) for key in decided],
             )
 
     async def _land(self, landed: Sequence[Landed]) -> None:

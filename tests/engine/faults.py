@@ -117,8 +117,8 @@ class FaultyJournal:
         return lambda *words, **more: self._faults.step("journal", name, lambda: found(*words, **more))
 
 
-async def run_into(faults: Faults, **policy: Any) -> None:
-    """Run one cycle of the world of *faults* until it ends or fails."""
+async def run_into(faults: Faults, work: Callable[[Pair], Awaitable[Any]], **policy: Any) -> None:
+    """Do *work* on the pair of the world of *faults* until it ends or fails."""
     world = faults.world
     stores: Both[Store] = Both(FaultyStore(world.left, faults), FaultyStore(world.right, faults))
     with faults.scope:
@@ -128,19 +128,21 @@ async def run_into(faults: Faults, **policy: Any) -> None:
                 journal.pair(world.left.location, world.right.location) as known,
             ):
                 faulty: Any = FaultyJournal(known, faults)
-                await cycle.run(Pair("pair", stores, faulty, Policy(**policy)))
+                await work(Pair("pair", stores, faulty, Policy(**policy)))
         except Exception:
             if faults.left is None:
                 raise
 
 
-async def crashes(world: World, when: str, how: str, **policy: Any) -> AsyncIterator[tuple[str, World]]:
-    """Give *world* as every crash of its next cycle leaves it, with the name of the step."""
+async def crashes(
+    world: World, when: str, how: str, work: Callable[[Pair], Awaitable[Any]] = cycle.run, **policy: Any
+) -> AsyncIterator[tuple[str, World]]:
+    """Give *world* as every crash of *work* (its next cycle) leaves it, with the name of the step."""
     for at in count():
         place = world.directory.with_name(f"{world.directory.name}-{how}-{when}-{at}")
         scratch = place.with_name(f"{place.name}-left")
         faults = Faults(at, when, how, world.fork(place), scratch)
-        await run_into(faults, **policy)
+        await run_into(faults, work, **policy)
         if faults.left is None:
             return
         yield f"{when} step {at}, {faults.steps[-1]}", faults.left

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from smtd.engine import cycle
 from smtd.engine.choose import Wish, choose
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
-from smtd.errors import UsageError
+from smtd.engine.undo import undo
+from smtd.errors import PlanMoved, UsageError
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode
-from smtd.merge.sides import SIDES, Side
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from tests.build import MOMENT, PROJECT, change, key, record, tagged
 from tests.engine.world import World, counts, holding, on, second_cycle_does_nothing, written
@@ -220,3 +222,120 @@ async def test_plan_is_run_only_as_it_was_looked_at(conflict):
     ]
     conflict.left.put(PROJECT, record("newer"))
     assert (await conflict.cycle(dry_run=True)).plan != plan.plan
+
+
+@both_sides
+async def test_decision_is_done_once(tmp_path, side):
+    """What a person deletes again, or brings back again, is theirs to decide anew."""
+    world = await World(tmp_path).synced(*MANY)
+    for label in GONE:
+        world[side].remove(PROJECT, label)
+    await world.cycle()
+    await after(world, Wish(Choice.REJECT, labels=("run-00",)))
+    await after(world, Wish(Choice.APPROVE, labels=("run-01",)))
+    assert (key("run-00") in world[side].records, key("run-01") in world[side.other].records) == (True, False)
+
+    world[side].remove(PROJECT, "run-00")
+    world[side.other].put(PROJECT, MANY[1])
+    report = await world.cycle()
+
+    assert counts(report) == on(side, created=1)
+    assert (key("run-00") in world[side].records, key("run-01") in world[side].records) == (False, True)
+    assert len(report.held) == 24
+
+
+@both_sides
+async def test_label_that_somebody_takes_meanwhile_is_asked_for_again(conflict, side):
+    """Nothing is kept under a label that has another record by now, and the conflict waits."""
+    await decided(conflict, Wish(Choice.BOTH))
+    conflict[side].put(PROJECT, record("a-2", reason="somebody else's"))
+
+    report = await conflict.cycle()
+
+    assert [each.label for each in report.conflicts] == ["a"]
+    assert (report.failed, counts(report)) == ([], on(side.other, created=1))
+    assert (await after(conflict, Wish(Choice.BOTH))).ok
+    assert key("a-3") in conflict.left.records
+
+
+async def test_label_that_somebody_takes_at_the_last_moment_is_asked_for_again(conflict):
+    """The write finds it, and the conflict waits."""
+    await decided(conflict, Wish(Choice.BOTH))
+    theirs = record("a-2", reason="somebody else's")
+    conflict.left.meanwhile["before write"] = lambda: conflict.left.put(PROJECT, theirs)
+
+    report = await conflict.cycle()
+
+    assert [each.label for each in report.conflicts] == ["a"]
+    assert conflict.right.records[key("a-2")] == theirs
+
+
+async def test_record_that_changes_before_it_is_kept_under_another_label_is_asked_for_again(conflict):
+    """A person decided of another record."""
+    await decided(conflict, Wish(Choice.BOTH))
+    edited = tagged(OTHER, "edited")
+    conflict.right.meanwhile["after scan"] = lambda: conflict.right.put(PROJECT, edited)
+
+    report = await conflict.cycle()
+
+    assert [each.label for each in report.conflicts] == ["a"]
+    assert (list(conflict.right.records.values()), list(conflict.left.records.values())) == ([edited], [ONE])
+
+
+async def test_record_of_one_store_only_cannot_be_kept_twice(conflict):
+    """There is one to take."""
+    await after(conflict, Wish(Choice.LEFT))
+    ((number,),) = conflict.journal("SELECT max(cycle) FROM history")
+    conflict.left.put(PROJECT, record("b"))
+    await conflict.cycle()
+    async with (
+        open_journal(conflict.directory) as journal,
+        journal.pair(conflict.left.location, conflict.right.location) as known,
+    ):
+        await undo(conflict.pair(known, Policy()), number + 1)
+
+    with pytest.raises(UsageError, match="MyProject/b is in one store only; take left or right"):
+        await decided(conflict, Wish(Choice.BOTH))
+
+
+async def test_plan_tells_of_both_records(conflict):
+    """One line, and what it would write to each side."""
+    await decided(conflict, Wish(Choice.BOTH))
+
+    report = await conflict.cycle(dry_run=True)
+
+    assert [(each.action, each.side, each.reason) for each in report.actions] == [
+        ("split", "both", "keep both: the right one as a-2")
+    ]
+    assert counts(report) == written(left=(1, 0, 0), right=(1, 1, 0))
+    assert (
+        report.plan
+        != (await conflict.cycle(dry_run=True, conflicts=Conflicts.LEFT, mode=Mode.LEFT_TO_RIGHT)).plan
+    )
+
+
+async def test_both_are_not_kept_by_a_one_way_pair(conflict):
+    """It would write to the source."""
+    report = await after(conflict, Wish(Choice.BOTH), mode=Mode.RIGHT_TO_LEFT)
+
+    assert (report.held[0].kind, counts(report)) == ("decided", written())
+    assert "would write to the right store" in report.held[0].reason
+
+
+async def test_plan_that_has_moved_on_is_not_run(conflict):
+    """Nothing is written, and the one who looked is told."""
+    conflict.left.put(PROJECT, record("new"))
+    seen = (await conflict.cycle(dry_run=True)).plan
+    conflict.left.put(PROJECT, record("newer"))
+    async with (
+        open_journal(conflict.directory) as journal,
+        journal.pair(conflict.left.location, conflict.right.location) as known,
+    ):
+        pair = conflict.pair(known, Policy())
+        with pytest.raises(PlanMoved, match=f"the stores have changed since plan {seen} was made"):
+            await cycle.run(pair, only=seen)
+        assert conflict.writes == Both([], [])
+        now = (await cycle.run(pair, dry_run=True)).plan
+        report = await cycle.run(pair, only=now)
+
+    assert report.right.created == 2

@@ -11,7 +11,9 @@ from smtd.engine.pair import Policy
 from smtd.engine.undo import restore, undo
 from smtd.errors import JournalError, UsageError
 from smtd.journal.journal import open_journal
+from smtd.merge.decide import Conflicts
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.records.record import Component
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
 from tests.engine.world import UnlockedStore, World, counts, holding, on, second_cycle_does_nothing, written
 
@@ -278,3 +280,110 @@ async def test_record_is_shown_field_by_field(world):
     }
     with pytest.raises(UsageError, match="neither side has MyProject/nobody"):
         await on_pair(world, show, key("nobody"))
+
+
+async def test_edit_after_an_undone_merge_overwrites_neither_comment(world):
+    """Both sides had something to say; a person is asked whose record it is to be."""
+    await world.cycle()
+    await on_pair(world, undo, last_cycle(world))
+    world.left.put(PROJECT, tagged(world.left.records[key("e")], "later"))
+
+    report = await world.cycle()
+
+    assert [(each.label, each.fields) for each in report.conflicts] == [("e", ("outcome",))]
+    assert world.right.records[key("e")].outcome == "converged\nright"
+
+
+async def test_edit_after_an_undone_update_joins_what_the_other_side_kept(world):
+    """The edit that was taken back from one side is still on the other, and is not lost there."""
+    await world.cycle()
+    await on_pair(world, undo, last_cycle(world))
+    world.right.put(PROJECT, change(world.right.records[key("a")], reason="by a person"))
+
+    await world.cycle()
+
+    for store in (world.left, world.right):
+        assert (store.records[key("a")].reason, "edited" in store.records[key("a")].tags) == (
+            "by a person",
+            True,
+        )
+
+
+async def test_edit_after_an_undone_resolution_is_a_conflict_again(tmp_path):
+    """Two experiments under one label, as before anybody decided."""
+    world = World(tmp_path)
+    world.left.put(PROJECT, change(A, version="1111"))
+    world.right.put(PROJECT, change(A, version="2222"))
+    await world.cycle(conflicts=Conflicts.LEFT)
+    await on_pair(world, undo, last_cycle(world))
+    world.left.put(PROJECT, change(A, version="1111", outcome="edited"))
+
+    report = await world.cycle()
+
+    assert [(each.label, "version" in each.fields) for each in report.conflicts] == [("a", True)]
+    assert (counts(report), world.right.records[key("a")].version) == (written(), "2222")
+
+
+@pytest.mark.parametrize("side", [Side.LEFT, Side.RIGHT], ids=["left", "right"])
+async def test_edit_in_the_moment_of_an_undo_prevails_on_both_sides(world, side):
+    """A merge is undone whole or not at all; the person is told, and nothing rests half way."""
+    await world.cycle()
+    merged = world[side].records[key("e")]
+    edited = tagged(merged, "quicker")
+    world[side].meanwhile["before write"] = lambda: world[side].put(PROJECT, edited)
+    for label in ("a", "b", "c", "d", "new left", "new right"):  # so that the merge is what is undone first
+        for each in (Side.LEFT, Side.RIGHT):
+            world[each].records.pop(key(label), None)
+
+    result = await on_pair(world, undo, last_cycle(world))
+
+    assert ("e", "both") in {(each.label, each.side) for each in result.refused}
+    assert "e" not in {step.label for step in result.done}
+    assert world.journal("SELECT label FROM decision WHERE label = 'e'") == []
+    await world.cycle()
+    assert world.left.records[key("e")] == world.right.records[key("e")] == edited
+
+
+async def test_record_that_becomes_unreadable_in_the_moment_of_an_undo_is_not_overwritten(tmp_path):
+    """Its side is named, and the rest goes on."""
+    world = await World(tmp_path).synced(A, B)
+    for made in (A, B):
+        world.left.put(PROJECT, tagged(made, "edited"))
+    await world.cycle()
+    spoilt = change(A, launch_mode=Component("SerialLaunchMode", {"x": 2**70}))
+    world.right.meanwhile["after scan"] = lambda: world.right.put(PROJECT, spoilt)
+
+    result = await on_pair(world, undo, last_cycle(world))
+
+    assert [step.label for step in result.done] == ["b"]
+    (refused,) = result.refused
+    assert (refused.label, refused.side) == ("a", "right")
+    assert refused.error.startswith("a value cannot be written down")
+    assert world.right.records == {key("a"): spoilt, key("b"): B}
+
+
+async def test_record_that_changes_in_the_moment_of_a_restore_is_not_overwritten(tmp_path):
+    """The person is told to look again."""
+    world = await World(tmp_path).synced(A)
+    then = datetime.now(timezone.utc)
+    world.left.put(PROJECT, tagged(A, "edited"))
+    await world.cycle()
+    quicker = tagged(A, "quicker")
+    world.right.meanwhile["before write"] = lambda: world.right.put(PROJECT, quicker)
+
+    report = await on_pair(world, restore, key("a"), then)
+
+    assert [(each.label, each.error) for each in report.failed] == [
+        ("a", "it changed in this moment; restore it again")
+    ]
+    assert world.right.records[key("a")] == quicker
+
+
+async def test_record_that_nobody_wrote_since_is_as_it_was(tmp_path):
+    """Nothing is restored that did not change."""
+    world = await World(tmp_path).synced(A)
+
+    with pytest.raises(UsageError, match="MyProject/a is as it was at"):
+        await on_pair(world, restore, key("a"), datetime.now(timezone.utc))
+    with pytest.raises(UsageError, match="smtd knows of no MyProject/nobody at"):
+        await on_pair(world, restore, key("nobody"), datetime.now(timezone.utc))

@@ -1,0 +1,292 @@
+"""What a person decides, undoes or restores may end at any step: it is done, or not, and never half."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from smtd.engine import cycle
+from smtd.engine.choose import Wish, choose
+from smtd.engine.pair import Pair, Policy
+from smtd.engine.undo import restore, undo
+from smtd.journal.decisions import Choice
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import SIDES
+from smtd.records.canonical import Digest
+from smtd.records.record import Key
+from tests.build import PROJECT, change, commented, full, key, record, tagged
+from tests.engine.faults import crashes
+from tests.engine.world import UnlockedStore, World, holding, second_cycle_does_nothing
+
+A = record("a")
+ONE, OTHER = change(A, version="1111"), change(A, version="2222")
+MANY = [record(f"run-{number:02}") for number in range(24)]
+Work = Callable[[Pair], Awaitable[Any]]
+
+sweeps = pytest.mark.parametrize(
+    ("when", "how"), [("before", "error"), ("after", "error"), ("after", "kill"), ("after", "cancel")]
+)
+
+
+@pytest.fixture
+def empty(tmp_path, how) -> World:
+    """Two stores with nothing in them; those of a process that is killed have no lock."""
+    stores = (UnlockedStore("left"), UnlockedStore("right")) if how == "kill" else ()
+    return World(tmp_path / "world", *stores)
+
+
+async def on_pair(world: World, work: Work) -> Any:
+    """Do *work* on the pair of *world*."""
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        return await work(world.pair(known, Policy()))
+
+
+def decides(*wishes: Wish) -> Work:
+    """Return the work of a person who decides, and of the cycle that does it."""
+
+    async def work(pair: Pair) -> None:
+        for wish in wishes:
+            await choose(pair, wish)
+        await cycle.run(pair)
+
+    return work
+
+
+async def restarted(pair: Pair) -> int:
+    """Run a few cycles and prove the history whole; return how many entries it has."""
+    for _ in range(3):
+        await cycle.run(pair)
+    return (await pair.journal.history.check()).entries
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a crash after a few cycles."""
+
+    step: str
+    world: World
+    complaints: list[object]
+
+    @property
+    def held(self) -> tuple[dict[Key, Digest], dict[Key, Digest]]:
+        """What both stores hold."""
+        return self.world.contents.left, self.world.contents.right
+
+
+async def outcomes(world: World, when: str, how: str, work: Work) -> list[Outcome]:
+    """Return what a few cycles make of every crash of *work*, and all that is wrong with it."""
+    found = []
+    async for step, crashed in crashes(world, when, how, work):
+        was = set(kept(world)) | set(kept(crashed))
+        proven = await on_pair(crashed, restarted)
+        complaints: list[object] = [f"{each!r} is lost" for each in was - set(kept(crashed))]
+        complaints += crashed.journal("SELECT label, side FROM intent")
+        complaints += crashed.journal(
+            "SELECT label, choice FROM decision WHERE choice NOT IN ('held', 'rest')"
+        )
+        if proven != len(crashed.journal("SELECT id FROM history")):
+            complaints.append("the history is not proven whole")
+        if not await second_cycle_does_nothing(crashed):
+            complaints.append("another cycle wrote")
+        found.append(Outcome(step, crashed, complaints))
+    return found
+
+
+def kept(world: World) -> list[Digest]:
+    """Return all that a store holds or the history has."""
+    return [
+        *(each for side in SIDES for each in world.contents[side].values()),
+        *(row[3] for row in world.history()),
+    ]
+
+
+async def conflicting(world: World) -> World:
+    """Return *world* in sync, but for two experiments under one label."""
+    await world.synced(record("other"), record("a-2"))
+    world.left.put(PROJECT, ONE)
+    world.right.put(PROJECT, OTHER)
+    await world.cycle()
+    return world
+
+
+REST = holding(record("other"), record("a-2"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (Choice.RIGHT, REST | holding(OTHER)),
+        (Choice.BOTH, REST | holding(ONE, change(OTHER, label="a-3"))),
+    ],
+    ids=["right", "both"],
+)
+@sweeps
+async def test_resolution_that_ends_anywhere_is_done_or_still_asked_for(empty, when, how, choice, expected):
+    """Once it is written down it is done; before that, the conflict is as it was. Nothing is there twice."""
+    world = await conflicting(empty)
+    undecided = world.contents.left, world.contents.right
+
+    found = await outcomes(world, when, how, decides(Wish(choice)))
+
+    assert [(each.step, each.complaints) for each in found if each.complaints] == []
+    wrong = [(each.step, each.held) for each in found if each.held not in ((expected, expected), undecided)]
+    assert wrong == []
+    written = [each for each in found if ".write" in each.step and each.step.startswith("after")]
+    assert [each.step for each in written if each.held != (expected, expected)] == []
+
+
+@pytest.mark.parametrize("choice", [Choice.APPROVE, Choice.REJECT])
+@sweeps
+async def test_answer_to_held_deletions_that_ends_anywhere_is_done_or_still_asked_for(
+    empty, when, how, choice
+):
+    """Each record is deleted or brought back as was decided, or is held as before."""
+    world = await empty.synced(*MANY)
+    for made in MANY[:21]:
+        world.left.remove(PROJECT, made.label)
+    assert len((await world.cycle()).held) == 21
+    wishes = Wish(choice, labels=("run-00", "run-01", "run-02")), Wish(choice, labels=("run-03",))
+    decided = [made.label for made in MANY[:4]]
+
+    found = await outcomes(world, when, how, decides(*wishes))
+
+    assert [(each.step, each.complaints) for each in found if each.complaints] == []
+    expected = choice is Choice.REJECT
+    for each in found:
+        left, right = each.held
+        for made in MANY[:21]:
+            name = key(made.label)
+            there = (name in left, name in right)
+            done = (expected, expected) if made.label in decided else (False, True)
+            assert there in (done, (False, True)), (each.step, name)
+        assert {key(made.label) for made in MANY[21:]} <= left.keys() & right.keys()
+
+
+async def changed(world: World) -> World:
+    """Return *world* with a creation, an edit, a deletion and a merge to come."""
+    await world.synced(*(full(label) for label in "ace"), record("other"))
+    world.left.put(PROJECT, tagged(full("a"), "edited"))
+    world.right.remove(PROJECT, "c")
+    world.left.put(PROJECT, commented(tagged(full("e"), "left"), "left"))
+    world.right.put(PROJECT, commented(tagged(full("e"), "right"), "right"))
+    world.left.put(PROJECT, full("new"))
+    return world
+
+
+def states(world: World) -> dict[Key, tuple[Digest | None, Digest | None]]:
+    """Return what both sides hold under each key that either has."""
+    left, right = world.contents.left, world.contents.right
+    return {name: (left.get(name), right.get(name)) for name in left.keys() | right.keys()}
+
+
+def last_cycle(world: World) -> int:
+    """Return the number of the last cycle that wrote."""
+    return int(world.journal("SELECT max(cycle) FROM history")[0][0])
+
+
+@sweeps
+async def test_undo_that_ends_anywhere_undid_each_record_whole_or_not_at_all(empty, when, how):
+    """And what it undid stays so."""
+    world = await changed(empty)
+    before = states(world)
+    assert (await world.cycle()).ok
+    after, number = states(world), last_cycle(world)
+
+    found = await outcomes(world, when, how, lambda pair: undo(pair, number))
+
+    assert len(found) >= 10
+    assert [(each.step, each.complaints) for each in found if each.complaints] == []
+    for each in found:
+        now = states(each.world)
+        halves = {
+            name: now.get(name)
+            for name in before.keys() | after.keys()
+            if now.get(name) not in (before.get(name), after.get(name))
+        }
+        assert (each.step, halves) == (each.step, {})
+
+
+@sweeps
+async def test_undo_of_a_resolution_that_ends_anywhere_leaves_both_experiments(empty, when, how):
+    """The conflict is back, or the resolution stands."""
+    world = await conflicting(empty)
+    await on_pair(world, decides(Wish(Choice.BOTH)))
+    number = last_cycle(world)
+
+    found = await outcomes(world, when, how, lambda pair: undo(pair, number))
+
+    assert [(each.step, each.complaints) for each in found if each.complaints] == []
+    both = {*holding(ONE).values(), *holding(OTHER).values()}
+    assert [each.step for each in found if not both <= {*each.held[0].values(), *each.held[1].values()}] == []
+
+
+@pytest.mark.parametrize(
+    "restored", [full("a"), full("c"), commented(tagged(full("e"), "left"), "left")], ids=["a", "c", "e"]
+)
+@sweeps
+async def test_restore_that_ends_anywhere_is_done_or_has_not_begun(empty, when, how, restored):
+    """On both sides alike."""
+    world = await changed(empty)
+    then = datetime.fromisoformat(world.journal("SELECT max(at) FROM history")[0][0])
+    await world.cycle()
+    world.left.put(PROJECT, tagged(world.left.records[key("e")], "later"))
+    await world.cycle()
+    before = world.contents.left
+
+    found = await outcomes(world, when, how, lambda pair: restore(pair, key(restored.label), then))
+
+    done = before | holding(restored)
+    assert len(found) >= 4
+    assert [(each.step, each.complaints) for each in found if each.complaints] == []
+    assert [
+        (each.step, each.held) for each in found if each.held not in ((done, done), (before, before))
+    ] == []
+    written = [each for each in found if ".write" in each.step and each.step.startswith("after")]
+    assert [each.step for each in written if each.held != (done, done)] == []
+
+
+async def test_restore_that_ends_early_does_not_end_an_undo(tmp_path):
+    """What was undone rests until the record that is restored is there."""
+    world = await changed(World(tmp_path / "world"))
+    then = datetime.fromisoformat(world.journal("SELECT max(at) FROM history")[0][0])
+    await world.cycle()
+    await on_pair(world, lambda pair: undo(pair, last_cycle(world)))
+    undone = world.contents.left, world.contents.right
+
+    found = await outcomes(world, "before", "kill", lambda pair: restore(pair, key("a"), then))
+
+    done = tuple(held | holding(full("a")) for held in undone)
+    assert [(each.step, each.complaints) for each in found if each.complaints] == []
+    assert {"before step 0, journal.begin_cycle", "before step 2, journal.intend"} <= {
+        each.step for each in found if each.held == undone
+    }
+    assert [(each.step, each.held) for each in found if each.held not in (undone, done)] == []
+
+
+async def test_undo_of_a_merge_that_ends_anywhere_lets_no_edit_overwrite_the_other(tmp_path):
+    """Whatever a person adds afterwards, both comments are there, or a person is asked."""
+    world = await changed(World(tmp_path / "world"))
+    await world.cycle()
+    number = last_cycle(world)
+
+    found = await outcomes(world, "after", "kill", lambda pair: undo(pair, number))
+
+    for each in found:
+        for store in (each.world.left, each.world.right):
+            here = each.world.fork(
+                each.world.directory.with_name(f"{each.world.directory.name}-{store.location}")
+            )
+            mine = here.left if store is each.world.left else here.right
+            mine.put(PROJECT, tagged(mine.records[key("e")], "later"))
+            report = await here.cycle()
+            outcomes_now = [side.records[key("e")].outcome for side in (here.left, here.right)]
+            texts = "\n".join(outcome or "" for outcome in outcomes_now)
+            assert ("left" in texts, "right" in texts) == (True, True), (each.step, store.location)
+            assert len(report.conflicts) == (outcomes_now[0] != outcomes_now[1])
