@@ -54,7 +54,9 @@ async def run(
     plan must be the one of that identity. *doubtful* keys are looked at in any case. Raises StoreError if a
     store cannot be read whole, JournalError if the journal fails, PlanMoved.
     """
-    if only is None and not doubtful and (remembered := await quiet(pair)) is not None:
+    insists = pair.policy.insist and await pair.journal.refused()
+    must_look = only is not None or doubtful or insists
+    if not must_look and (remembered := await quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     stale = set(doubtful)

@@ -251,7 +251,8 @@ def _impose(
         plan.held.append(_closed(key, side))
     elif digest is not None:
         plan.actions.append(Copy(key, side, expect, digest, "a person decided", exact=True))
-    elif expect is not None:
+    else:
+        assert expect is not None  # nobody decides of what neither side has
         plan.actions.append(Delete(key, side, expect, "a person decided"))
 
 

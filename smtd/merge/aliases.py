@@ -11,9 +11,6 @@ LONGEST = 100
 
 def alias(label: str, taken: Container[str]) -> str:
     """Return a label like *label* that is not *taken*, and that every kind of store takes as well as that."""
-    for number in count(2):
-        ending = f"-{number}"
-        found = label[: LONGEST - len(ending)] + ending
-        if found not in taken:
-            return found
-    raise AssertionError  # count() never ends
+    endings = (f"-{number}" for number in count(2))
+    names = (label[: LONGEST - len(ending)] + ending for ending in endings)
+    return next(name for name in names if name not in taken)

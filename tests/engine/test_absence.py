@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from smtd.engine import cycle
+from smtd.engine.pair import Policy
+from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
@@ -19,6 +24,15 @@ both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 async def world(tmp_path):
     """Two stores in sync that hold thirty records."""
     return await World(tmp_path).synced(*MANY)
+
+
+def another(side):
+    """Let the store of *side* be another one than before, as its file tells."""
+
+    async def is_another(asked):
+        return asked is side
+
+    return is_another
 
 
 def remove(store, labels):
@@ -260,3 +274,32 @@ async def test_project_that_is_gone_as_a_whole_is_held(tmp_path, side):
     assert counts(report) == on(side.other, deleted=1)
     assert [each.label for each in report.held] == ["small-0", "small-1", "small-2"]
     assert "none of the records of Small that it held before is there any more" in report.held[0].reason
+
+
+@both_sides
+async def test_store_that_is_another_one_deletes_nothing(tmp_path, side):
+    """What it lacks comes back to it from the other side, and the report says so."""
+    world = await World(tmp_path).synced(*MANY[:4])
+    world[side].remove(PROJECT, MANY[0].label)
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        pair = replace(world.pair(known, Policy()), is_another=another(side))
+        report = await cycle.run(pair)
+
+    assert (report.adopted, report.in_sync, counts(report)) == ([side.value], 4, on(side, created=1))
+    assert world.contents.left == world.contents.right == holding(*MANY[:4])
+
+
+async def test_store_that_is_another_one_and_lacks_nothing_is_no_news(tmp_path):
+    """A project directory that was moved is the same store."""
+    world = await World(tmp_path).synced(*MANY[:4])
+    world.left.put(PROJECT, tagged(MANY[0], "edited"))
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        report = await cycle.run(replace(world.pair(known, Policy()), is_another=another(Side.LEFT)))
+
+    assert (report.adopted, counts(report)) == ([], on(Side.RIGHT, updated=1))

@@ -177,3 +177,20 @@ async def test_dry_run_of_a_quiet_pair_says_that_all_is_in_sync(world):
     report = await world.cycle(dry_run=True)
 
     assert (report.ok, report.in_sync, counts(report)) == (True, 5, written())
+
+
+async def test_dry_run_tells_of_deletions_and_merges(tmp_path):
+    """What would be deleted, and both halves of a merge, are counted as the cycle would count them."""
+    world = await World(tmp_path).synced(*(record(label) for label in "abc"))
+    world.left.remove(PROJECT, "a")
+    world.left.put(PROJECT, tagged(record("b"), "left"))
+    world.right.put(PROJECT, tagged(record("b"), "right"))
+
+    told = await world.cycle(dry_run=True)
+    done = await world.cycle()
+
+    assert counts(told) == counts(done) == written(left=(0, 1, 0), right=(0, 1, 1))
+    assert sorted((each.action, each.label, each.side) for each in told.actions) == [
+        ("delete", "a", "right"),
+        ("merge", "b", "both"),
+    ]

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict
-from smtd.merge.decide import Mode
+from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both, Side
 from tests.build import MOMENT, PROJECT, RUNNING, change, record, tagged
 from tests.engine.world import (
@@ -223,3 +224,13 @@ async def test_run_that_goes_on_counts_as_killed_after_a_while(world, monkeypatc
     assert held.until == end.isoformat(timespec="seconds")
     assert (later.held, later.again) == ([held], end.replace(microsecond=0).timestamp())
     assert counts(at_the_end) == on(Side.RIGHT, created=1)
+
+
+def test_policy_of_a_pair_that_is_known_the_other_way_round():
+    """It writes to the same stores, and lets the same one win; all else is as it was."""
+    policy = Policy(mode=Mode.LEFT_TO_RIGHT, conflicts=Conflicts.RIGHT, propagate_deletes=False)
+
+    assert policy.flipped == Policy(
+        mode=Mode.RIGHT_TO_LEFT, conflicts=Conflicts.LEFT, propagate_deletes=False
+    )
+    assert policy.flipped.flipped == policy

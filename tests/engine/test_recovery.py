@@ -6,7 +6,11 @@ import anyio
 import pytest
 
 from smtd.engine import recover
+from smtd.engine.choose import Wish, choose
+from smtd.engine.pair import Policy
 from smtd.errors import StoreUnreachable
+from smtd.journal.decisions import Choice
+from smtd.journal.journal import open_journal
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, change, commented, full, key, record, tagged
@@ -197,3 +201,87 @@ async def test_what_lacks_more_than_a_store_leaves_out_is_a_conflict(stepwise, m
 
     assert [each.label for each in report.conflicts] == ["a"]
     assert stepwise.right.records[key("a")].stdout_stderr == "another run"
+
+
+async def test_change_that_was_cut_after_the_record_was_deleted_is_put_back(stepwise):
+    """A store that deletes before it writes has not been told to delete."""
+    await stepwise_in_sync(stepwise)
+    edited = tagged(full("a"), "edited")
+    stepwise.left.put(PROJECT, edited)
+
+    def die():
+        stepwise.right.remove(PROJECT, "a")
+        raise StoreUnreachable("it is gone")
+
+    stepwise.right.meanwhile["before write"] = die
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await stepwise.cycle()
+    assert not (await stepwise.cycle(dry_run=True)).held
+    assert stepwise.right.records == {}
+
+    report = await stepwise.cycle()
+
+    assert (report.ok, stepwise.left.records[key("a")]) == (True, edited)
+    assert stepwise.contents.left == stepwise.contents.right
+
+
+async def test_change_of_which_half_a_record_is_left_is_put_back(stepwise, monkeypatch):
+    """What was there before is there again, and then the change is made."""
+    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    await stepwise_in_sync(stepwise)
+    stepwise.left.put(PROJECT, tagged(full("a"), "edited"))
+
+    def die():
+        stepwise.right.put(PROJECT, tagged(HALF, "edited"))
+        raise StoreUnreachable("it is gone")
+
+    stepwise.right.meanwhile["before write"] = die
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await stepwise.cycle()
+
+    report = await stepwise.cycle()
+
+    assert report.ok
+    assert stepwise.contents.left == stepwise.contents.right
+    assert stepwise.right.records[key("a")] == tagged(full("a"), "edited")
+
+
+async def stepwise_in_sync(world):
+    """Let the new record of *world* arrive."""
+    world.right.meanwhile.clear()
+    assert (await world.cycle()).ok
+
+
+async def test_new_record_that_both_people_replaced_after_a_crash_is_a_conflict(world):
+    """Nobody knows what was written, so nothing is common."""
+    world.left.put(PROJECT, record("a"))
+    crash_after_write(world.right)
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+    world.left.put(PROJECT, record("a", version="1111"))
+    world.right.put(PROJECT, record("a", version="2222"))
+
+    report = await world.cycle()
+
+    assert [each.fields for each in report.conflicts] == [("version",)]
+
+
+async def test_record_that_only_the_left_side_was_given_in_a_crash_is_put_together_again(world):
+    """A restore, or a second label, goes to both sides; the right one had nothing yet."""
+    world.left.put(PROJECT, record("a", version="1111"))
+    world.right.put(PROJECT, record("a", version="2222"))
+    await world.cycle()
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        await choose(world.pair(known, Policy()), Wish(Choice.BOTH))
+    crash_after_write(world.left)
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+    assert key("a-2") in world.left.records
+
+    report = await world.cycle()
+
+    assert (report.ok, world.contents.left, report.left.deleted) == (True, world.contents.right, 0)
+    assert sorted(each.version for each in world.right.records.values()) == ["1111", "2222"]

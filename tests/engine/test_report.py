@@ -200,3 +200,29 @@ def test_answer_about_a_record_is_turned_but_for_what_is_in_it():
         "rule": "new on the right",
         "agreed": {"right": "a"},
     }
+
+
+def test_what_json_says_is_turned_round_whole():
+    """Names, sides and sentences of ours; what a person wrote stays as it is."""
+    said = {
+        "left": "0123",
+        "right": None,
+        "agreed": {"left": "01", "right": "23"},
+        "rule": "changed on the left",
+        "next": "the next cycle brings it to the right",
+        "label": "the left one",
+        "history": [{"side": "left", "reason": "new on the right", "cycle": 3}],
+    }
+
+    found = turned(said)
+
+    assert found == {
+        "right": "0123",
+        "left": None,
+        "agreed": {"right": "01", "left": "23"},
+        "rule": "changed on the right",
+        "next": "the next cycle brings it to the left",
+        "label": "the left one",
+        "history": [{"side": "right", "reason": "new on the left", "cycle": 3}],
+    }
+    assert turned(found) == said

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from smtd.engine import cycle
+from smtd.engine.cycle import is_settled
+from smtd.engine.pair import Policy
 from smtd.errors import StoreUnreachable
+from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import Both
@@ -148,3 +152,24 @@ async def test_crashed_cycle_ends_the_quiet(world):
     await world.cycle()
 
     assert world.left.scans == scans + 1
+
+
+async def test_pair_is_settled_unless_somebody_wrote_since_it_was_scanned(tmp_path):
+    """Then a program that watches the files need not look again."""
+    world = await World(tmp_path).synced(record("a"))
+    world.left.put(PROJECT, tagged(record("a"), "edited"))
+    world.right.put(PROJECT, change(record("a"), version="another"))
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        pair = world.pair(known, Policy())
+        settled = [await is_settled(pair)]
+        await cycle.run(pair)
+        settled.append(await is_settled(pair))
+        await known.begin_cycle()  # as when a cycle ended early: nothing is remembered
+        settled.append(await is_settled(pair))
+        world.left.put(PROJECT, record("new"))
+        settled.append(await is_settled(pair))
+
+    assert settled == [False, True, True, False]

@@ -9,11 +9,12 @@ import pytest
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.merge.sides import SIDES, Both
 from smtd.records.canonical import digest
-from smtd.records.record import DataKey
+from smtd.records.record import DataKey, Parameters
 from tests.build import FINISHED, PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import (
     AlteringStore,
     RefusingStore,
+    TestStore,
     World,
     counts,
     holding,
@@ -45,7 +46,7 @@ async def test_refused_record_fails_and_the_others_go_on(world):
     assert failure.error == "the right store cannot hold it: its label is too long"
     assert (report.ok, report.in_sync, counts(report)) == (False, 1, written(right=(1, 0, 0)))
     assert world.contents.right == holding(B)
-    assert await second_cycle_does_nothing(world)
+    assert counts(await world.cycle()) == written()
 
 
 async def test_refused_record_is_tried_again_when_something_changes(world):
@@ -312,3 +313,83 @@ async def test_merge_one_half_of_which_cannot_be_written_down_loses_nothing(worl
     assert "full" in {failure.label for failure in report.failed}
     assert "here" in world[side].records[key("full")].outcome
     assert "there" in world[side.other].records[key("full")].outcome
+
+
+async def test_refused_record_is_offered_again_at_once_to_whoever_insists(world):
+    """The reason may be gone though neither store has changed."""
+    world.right = RefusingStore("right")
+    world.right.refused = frozenset({"a"})
+    world.left.put(PROJECT, A)
+    await world.cycle()
+    world.right.refused = frozenset()
+
+    report = await world.cycle()
+
+    assert (report.ok, counts(report)) == (True, written(right=(1, 0, 0)))
+    assert await second_cycle_does_nothing(world)
+
+
+async def test_refused_record_is_offered_ever_more_rarely(world, monkeypatch):
+    """After a minute, two, four; at once if it changed; and listed as failed all the while."""
+    now = 1_800_000_000.0
+    monkeypatch.setattr("smtd.engine.cycle.time.time", lambda: now)
+    world.right = RefusingStore("right")
+    world.right.refused = frozenset({"a"})
+    world.left.put(PROJECT, A)
+
+    for pause in (60.0, 120.0, 240.0):
+        report = await world.cycle(insist=False)
+        assert (report.again, len(report.failed)) == (now + pause, 1)
+        world.left.put(
+            PROJECT, change(B, reason=str(pause))
+        )  # a change of another record brings no new offer
+        later = await world.cycle(insist=False)
+        assert (later.again, len(later.failed), later.right.written) == (now + pause, 1, 1)
+        now += pause
+
+    world.left.put(PROJECT, tagged(A, "edited"))
+    report = await world.cycle(insist=False)
+    assert report.again == now + 60.0
+    world.right.refused = frozenset()
+    assert (await world.cycle(insist=False)).failed != []
+    report = await world.cycle()
+    assert (report.ok, report.again, world.contents.right) == (True, None, world.contents.left)
+
+
+async def test_refused_half_of_a_merge_is_offered_more_rarely_too(world):
+    """Neither half is written meanwhile."""
+    world.right = RefusingStore("right")
+    await world.synced(A, B, C, record("d"))
+    world.right.refused = frozenset({"a"})
+    world.left.put(PROJECT, tagged(A, "left"))
+    world.right.put(PROJECT, tagged(A, "right"))
+    await world.cycle(insist=False)
+    await world.cycle(insist=False)
+    world.left.changes.clear()
+    world.left.put(PROJECT, tagged(B, "left"))
+    world.left.remove(PROJECT, "c")
+
+    report = await world.cycle(insist=False)
+
+    assert ([each.label for each in report.failed], counts(report)) == (["a"], written(right=(0, 1, 1)))
+    assert world.left.changes == []
+
+
+class BluntStore(TestStore):
+    """A store that reads what nobody can tell from anything else."""
+
+    async def read(self, keys):
+        return {name: self.records[name] for name in keys if name in self.records}
+
+
+async def test_record_that_cannot_be_told_from_others_meanwhile_is_not_overwritten(tmp_path):
+    """It is none that anybody has looked at."""
+    world = await World(tmp_path, BluntStore("left"), BluntStore("right")).synced(A, B)
+    world.left.put(PROJECT, tagged(A, "edited"))
+    spoilt = change(A, parameters=Parameters("dict", "print(1)"))
+    world.right.meanwhile["after scan"] = lambda: world.right.put(PROJECT, spoilt)
+
+    report = await world.cycle()
+
+    assert world.right.records[key("a")] == spoilt
+    assert not report.ok

@@ -11,22 +11,33 @@ from smtd.engine.pair import Policy
 from smtd.engine.undo import restore, undo
 from smtd.errors import JournalError, UsageError
 from smtd.journal.journal import open_journal
-from smtd.merge.decide import Conflicts
+from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both, Side
-from smtd.records.record import Component
+from smtd.records.record import Component, Parameters
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
-from tests.engine.world import UnlockedStore, World, counts, holding, on, second_cycle_does_nothing, written
+from tests.engine.world import (
+    RefusingStore,
+    UnlockedStore,
+    World,
+    counts,
+    holding,
+    on,
+    second_cycle_does_nothing,
+    written,
+)
 
 A, B, C, D = (full(label) for label in "abcd")
 
 
-async def on_pair(world, work, *words, **more):
+async def on_pair(world, work, *words, propagate_deletes=True, mode=Mode.TWO_WAY, **more):
     """Do *work* on the pair of *world*, as the keeper does."""
     async with (
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,
     ):
-        return await work(world.pair(known, Policy()), *words, **more)
+        return await work(
+            world.pair(known, Policy(propagate_deletes=propagate_deletes, mode=mode)), *words, **more
+        )
 
 
 def last_cycle(world):
@@ -387,3 +398,63 @@ async def test_record_that_nobody_wrote_since_is_as_it_was(tmp_path):
         await on_pair(world, restore, key("a"), datetime.now(timezone.utc))
     with pytest.raises(UsageError, match="smtd knows of no MyProject/nobody at"):
         await on_pair(world, restore, key("nobody"), datetime.now(timezone.utc))
+
+
+async def test_explanation_of_what_is_left_alone_says_why(tmp_path):
+    """A refusal, a failure, an edit that is noted next, and what a pair does not carry."""
+    world = await World(tmp_path, right=RefusingStore("right")).synced(A, B, C, D)
+    refusing = world.right
+    assert isinstance(refusing, RefusingStore)
+    refusing.refused = frozenset({"refused"})
+    world.left.put(PROJECT, full("refused"))
+    world.left.put(PROJECT, full("\ud800"))
+    await world.cycle()
+    for store in (world.left, world.right):
+        store.put(PROJECT, tagged(A, "same"))
+        store.remove(PROJECT, "b")
+    world.left.put(PROJECT, change(C, parameters=Parameters("dict", "print(1)")))
+    world.right.remove(PROJECT, "d")
+
+    told = {label: await on_pair(world, explain, key(label)) for label in ("a", "b", "c", "refused")}
+    kept = await on_pair(world, explain, key("d"), propagate_deletes=False)
+    waiting = await on_pair(world, explain, key("refused"), mode=Mode.RIGHT_TO_LEFT)
+
+    nothing = "nothing: the next cycle notes it"
+    assert {label: (each.rule, each.next) for label, each in told.items() if label in "ab"} == {
+        "a": ("both sides are equal", nothing),
+        "b": ("both sides are equal", nothing),
+    }
+    assert told["c"].rule == "failed on the left"
+    assert told["c"].next.startswith("it cannot be read")
+    assert told["refused"].next == "the next cycle brings it to the right"
+    assert kept.rule == "what one side did stays there: the pair does not carry it"
+    assert waiting.rule == "refused 1 times: the right store cannot hold it: its label is too long"
+    assert waiting.next.startswith("it is offered again at ")
+
+
+async def test_explanation_of_what_both_sides_deleted_tells_what_was_done(tmp_path):
+    """The history outlives the record."""
+    world = await World(tmp_path).synced(A, B)
+    world.left.remove(PROJECT, "a")
+    await world.cycle()
+
+    found = await on_pair(world, explain, key("a"))
+
+    assert (found.rule, found.next, found.left, found.agreed) == (
+        "neither side has it",
+        "nothing",
+        None,
+        None,
+    )
+    assert [each.action for each in found.history] == ["delete", "create"]
+
+
+async def test_record_of_one_side_is_shown(tmp_path):
+    """Nothing is said of the side that does not have it, nor of what was never agreed."""
+    world = World(tmp_path)
+    world.left.put(PROJECT, A)
+
+    found = await on_pair(world, show, key("a"))
+
+    assert found.differing == []
+    assert found.fields["tags"] == {"left": ["_finished_", "figure-2"], "right": None, "agreed": None}

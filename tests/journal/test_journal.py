@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -312,3 +313,88 @@ async def test_state_directory_that_is_gone_is_told(tmp_path):
         with pytest.raises(JournalError, match=r"state directory .* cannot be used: No such file"):
             async with journal.pair("left", "right"):
                 pass
+
+
+async def test_journal_names_its_pairs(tmp_path):
+    """By number, with the locations of both sides, in the order in which they were named."""
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right") as one, journal.pair("left", "third") as other:
+            numbers = one.number, other.number
+
+        assert await journal.pairs() == dict(
+            zip(numbers, [("left", "right"), ("left", "third")], strict=True)
+        )
+        assert (await journal.knows("left", "third"), await journal.knows("third", "left")) == (True, False)
+
+
+async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
+    """What version 5 had overwritten can still be brought back, and is proven from then on."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        cycle = await known.begin_cycle()
+        await known.intend(cycle, [intent(A)])
+        number = known.number
+    for statement in (
+        "CREATE TABLE old (id INTEGER PRIMARY KEY AUTOINCREMENT, cycle INTEGER, at TEXT, side TEXT,"
+        " project TEXT, label TEXT, action TEXT, record BLOB)",
+        "INSERT INTO old SELECT id, cycle, at, side, project, label, action, record FROM history",
+        "DROP TABLE history",
+        "ALTER TABLE old RENAME TO history",
+        "DROP TABLE seal",
+        "DROP TABLE decision",
+        "DROP TABLE proof",
+        "DROP TABLE finding",
+        "ALTER TABLE agreed DROP COLUMN cycle",
+        "ALTER TABLE intent DROP COLUMN history",
+        "PRAGMA user_version = 5",
+    ):
+        execute(tmp_path, statement)
+
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        (entry,) = await journal.history.entries(number)
+        assert (entry.key, entry.action, entry.before, entry.landed) == (key("a"), "update", None, True)
+        assert await journal.history.image(entry.id) == A
+        assert (await journal.history.check()).entries == 1
+        await known.intend(await known.begin_cycle(), [intent(B)])
+        assert (await journal.history.check()).entries == 2
+    execute(tmp_path, "UPDATE history SET label = 'b' WHERE label = 'a'")
+    async with open_journal(tmp_path) as journal:
+        with pytest.raises(JournalError, match="among its entries 1 to 1"):
+            await journal.history.check()
+
+
+async def test_damaged_image_is_an_error_that_names_its_entry(tmp_path):
+    """And not a record of less than there was."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        first = await known.intend(await known.begin_cycle(), [intent(A)])
+    execute(tmp_path, "UPDATE history SET record = substr(record, 1, 20)")
+
+    async with open_journal(tmp_path) as journal:
+        with pytest.raises(JournalError, match=f"the record in entry {first} of the history is damaged"):
+            await journal.history.image(first)
+
+
+async def test_young_and_small_history_is_kept(tmp_path):
+    """Nothing is forgotten before its time, nor of a history that is empty."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        assert await journal.history.prune(timedelta(days=1), 0) == 0
+        await known.intend(await known.begin_cycle(), [intent(A)])
+
+        assert await journal.history.prune(timedelta(days=1), 10**6) == 0
+        assert (await journal.history.check()).entries == 1
+        execute_twice = await journal.history.prune(timedelta(days=1), 0), await journal.history.check()
+
+    assert (execute_twice[0], execute_twice[1].entries) == (1, 0)
+
+
+async def test_events_are_numbered_without_a_gap_over_restarts(tmp_path, monkeypatch):
+    """Whoever comes late gets those that are kept, in order, and no more than they ask for."""
+    monkeypatch.setattr("smtd.journal.events.KEPT", 3)
+    async with open_journal(tmp_path) as journal:
+        await journal.events.add(["one", "two"])
+    async with open_journal(tmp_path) as journal:
+        await journal.events.add(["three", "four"])
+
+        assert await journal.events.after(0, 10) == [(2, "two"), (3, "three"), (4, "four")]
+        assert await journal.events.after(3, 10) == [(4, "four")]
+        assert await journal.events.after(0, 1) == [(2, "two")]
+        assert await journal.events.after(4, 10) == []

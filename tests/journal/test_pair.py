@@ -222,3 +222,21 @@ async def test_labels_and_projects_may_be_any_text(known):
 
     assert set(await known.agreed(None)) == {key(each.label, each.label) for each in strange}
     assert [await known.ancestor(key(each.label, each.label)) for each in strange] == strange
+
+
+async def test_files_of_the_stores_are_remembered(known):
+    """Nothing tells them before the first cycle."""
+    before = await known.files()
+    await known.set_files(Both("1", "2"))
+    await known.set_files(Both("1", "2"))
+
+    assert (before, await known.files()) == (Both("", ""), Both("1", "2"))
+
+
+async def test_no_intents_are_nothing(known, rows):
+    """A cycle that writes nothing leaves nothing in the history, and no seal."""
+    before = rows("SELECT * FROM seal")
+
+    await known.intend(await known.begin_cycle(), [])
+
+    assert (rows("SELECT * FROM history"), rows("SELECT * FROM seal")) == ([], before)

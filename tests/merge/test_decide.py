@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from smtd.merge.decide import Mode, Verdict, allowed, decide, target
+from smtd.merge.decide import Conflicts, Mode, Verdict, allowed, decide, target
 from smtd.merge.sides import SIDES, Both, Side
 
 NOTHING, AGREE, FORGET = Verdict.NOTHING, Verdict.AGREE, Verdict.FORGET
@@ -134,3 +134,37 @@ def test_sides_are_values():
     assert [both[side] for side in SIDES] == [1, 2]
     assert both.map(str) == Both("1", "2")
     assert both.swapped == Both(2, 1)
+
+
+def test_flipped_rule_takes_the_same_store():
+    """A pair that is named the other way round decides conflicts the same way."""
+    assert {rule: rule.flipped for rule in Conflicts} == {
+        Conflicts.ASK: Conflicts.ASK,
+        Conflicts.LEFT: Conflicts.RIGHT,
+        Conflicts.RIGHT: Conflicts.LEFT,
+        Conflicts.NEWEST: Conflicts.NEWEST,
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "read_only", "expected"),
+    [
+        (Mode.TWO_WAY, set(), Mode.TWO_WAY),
+        (Mode.TWO_WAY, {Side.LEFT}, Mode.LEFT_TO_RIGHT),
+        (Mode.TWO_WAY, {Side.RIGHT}, Mode.RIGHT_TO_LEFT),
+        (Mode.TWO_WAY, {Side.LEFT, Side.RIGHT}, None),
+        (Mode.LEFT_TO_RIGHT, {Side.LEFT}, Mode.LEFT_TO_RIGHT),
+        (Mode.LEFT_TO_RIGHT, {Side.RIGHT}, None),
+        (Mode.RIGHT_TO_LEFT, {Side.LEFT}, None),
+    ],
+)
+def test_what_cannot_be_written_is_a_source(mode, read_only, expected):
+    """What is left of a mode writes to no side that cannot be written."""
+    assert mode.sparing(read_only) is expected
+
+
+def test_words_of_the_configuration_are_known():
+    """They are a contract: configuration, reports and the journal have them."""
+    assert [mode.value for mode in Mode] == ["two-way", "left-to-right", "right-to-left"]
+    assert [rule.value for rule in Conflicts] == ["ask", "left", "right", "newest"]
+    assert [side.value for side in SIDES] == ["left", "right"]
