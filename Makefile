@@ -17,7 +17,7 @@ CORE = merge engine journal
 COMMA = ,
 SPACE = $(subst ,, )
 
-.PHONY: help demo test check man soak bench coverage coverage-all test-all lock clean
+.PHONY: help demo test check man soak bench coverage coverage-all mutation test-all lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -58,6 +58,12 @@ coverage-all: $(READY)  ## run all tests and show the branches that none of them
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+mutation: $(READY)  ## change smtd/merge in every way that might matter, and show what no test notices
+	$(BIN)/pip install --quiet --require-hashes -r requirements-mutation.txt
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 test-all:  ## run the tests on every Python from 3.10 on that this machine has
 	@.ci/pythons | { passed=; failed=; \
 	    while read -r version python; do \
@@ -69,17 +75,20 @@ test-all:  ## run the tests on every Python from 3.10 on that this machine has
 	    test -n "$$passed" -a -z "$$failed"; \
 	}
 
-lock:  ## remake requirements-dev.txt
+lock:  ## remake requirements-dev.txt and requirements-mutation.txt
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
 	UV_PYTHON_DOWNLOADS=never .venv-lock/bin/uv pip compile pyproject.toml --group dev \
 	    --universal --python-version 3.10 --generate-hashes $(LOCK_FLAGS) \
 	    --no-annotate --custom-compile-command "make lock" --quiet -o requirements-dev.txt
+	UV_PYTHON_DOWNLOADS=never .venv-lock/bin/uv pip compile pyproject.toml --group dev --group mutation \
+	    --universal --python-version 3.10 --generate-hashes -c requirements-dev.txt \
+	    --no-annotate --custom-compile-command "make lock" --quiet -o requirements-mutation.txt
 	rm -rf .venv-lock
 
 clean:  ## remove all that make and the tools have built here
-	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .*_cache .hypothesis
+	rm -rf .venv .venv-* build dist htmlcov mutants .coverage .coverage.* .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements-dev.txt pyproject.toml

@@ -13,13 +13,26 @@ import tomli
 ROOT = Path(__file__).parents[1]
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCK = (ROOT / "requirements-dev.txt").read_text("utf-8")
+MUTATION = (ROOT / "requirements-mutation.txt").read_text("utf-8")
 
 FILES = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"),
     *("requirements-dev.txt", "config.example.toml", ".ci/run", ".gitignore"),
     *("smtd", "tests", "bench", "systemd", "docs/design.md", "docs/manual.py", "hatch_build.py"),
 ]
-TARGETS = ["demo", "test", "check", "bench", "coverage", "man", "test-all", "lock", "clean"]
+TARGETS = [
+    "demo",
+    "test",
+    "check",
+    "bench",
+    "coverage",
+    "coverage-all",
+    "mutation",
+    "man",
+    "test-all",
+    "lock",
+    "clean",
+]
 LOCK_LINE = re.compile(
     r"#.*|[a-z0-9-]+==[^ ]+( ; [^@\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", re.ASCII
 )
@@ -36,12 +49,19 @@ def test_top_level_is_complete(path):
     assert (ROOT / path).exists()
 
 
-def test_lock_pins_and_hashes_and_names_no_host():
+@pytest.mark.parametrize("lock", [LOCK, MUTATION], ids=["dev", "mutation"])
+def test_lock_pins_and_hashes_and_names_no_host(lock):
     """Every line is a pin, a hash or a comment: no address, no option of an index."""
-    strange = [line for line in LOCK.splitlines() if not LOCK_LINE.fullmatch(line)]
+    strange = [line for line in lock.splitlines() if not LOCK_LINE.fullmatch(line)]
 
     assert strange == []
-    assert "://" not in LOCK
+    assert "://" not in lock
+
+
+def test_mutation_testing_adds_to_the_lock_and_changes_nothing_in_it():
+    """So it can be installed into the environment of the tests."""
+    assert [line for line in LOCK.splitlines() if line not in MUTATION.splitlines()] == []
+    assert re.search(r"^mutmut==", MUTATION, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

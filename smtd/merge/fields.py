@@ -71,8 +71,7 @@ def _assembled(base: Record, other: Record, taken: dict[str, _Taken]) -> Record:
     opaque = base.opaque | {
         name: pickled
         for name, pickled in other.opaque.items()
-        if name not in base.opaque
-        and (name not in FIELDS or (pickled.expressed and canonical.same(base, other, name)))
+        if name not in base.opaque and (name not in FIELDS or canonical.same(base, other, name))
     }
     for field, found in taken.items():
         opaque.pop(field, None)

@@ -66,13 +66,12 @@ def lost_updates(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Dig
     *written* has the writes under each key, in order; the last of those undone is returned.
     Such a program puts back everything as it was when it read it. So a key that is as before
     one of smtd's writes was lost, not edited, unless a write as late or later is still there:
-    then whoever changed the key had seen it.
+    then whoever changed the key had seen it. (So no key is lost that still is as smtd left it.)
     """
     last = {key: writes[-1] for key, writes in written.items() if writes}
     latest = max((write.number for key, write in last.items() if now.get(key) == write.after), default=-1)
     return {
         key: last[key]
         for key, writes in written.items()
-        if writes and now.get(key) != last[key].after
         if any(write.number > latest and now.get(key) == write.before for write in writes)
     }

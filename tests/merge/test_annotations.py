@@ -49,6 +49,9 @@ TEXTS = [
     ("old", "old\nb\na", "old\na\nb", "old\na\nb"),
     ("old", "old\na\nl", "old\nr\na", "old\na\nl\nr"),
     ("a\nb", "b\na\nl", "a\nb\nr", "b\na\nl\nr"),
+    ("a\nb\nc", "a", "a\nb\nc\nr", "a\nr"),
+    # Both appended the same lines first: these are there once.
+    ("old", "old\n1\n2\nl", "old\n1\n2\nr", "old\n1\n2\nl\nr"),
     # What one side appended only begins like what the other did.
     ("", "run 1", "run 10", "run 1\nrun 10"),
     ("old", "old\nrun 1", "old\nrun 10", "old\nrun 1\nrun 10"),
@@ -117,6 +120,8 @@ TAGS = [
     ("_finished_", "_failed_", "_succeeded_", None),
     ("_running_", "_finished_", "_failed_", None),
     ("-", "_finished_", "_crashed_", None),
+    # A status that was taken away is no stage: any other is further.
+    ("_running_", "-", "_initialized_", "_initialized_"),
     ("-", "_finished_", "a", "_finished_ a"),
 ]
 
@@ -164,8 +169,13 @@ def test_tags_without_an_ancestor_are_united(left, right, expected):
         ({"a", "z"}, {" a"}, {"a", "z", "y"}, {"a", "y"}),
         ({"a,b", "c"}, {"a,b"}, {"a", "b", "c", "y"}, {"a", "b", "y"}),
         ({"a", "b", "c"}, {"a,b"}, {"a", "b", "c", "y"}, {"a", "b", "y"}),
+        ({"a", "b"}, {"a,b", "x"}, {"a"}, {"a", "x"}),
+        ({"a", "b"}, {"b"}, {'"a"', "b", "x"}, {"b", "x"}),
     ],
-    ids=["two words", "removed blanks", "blanks removed", "blanks added", "comma", "comma added"],
+    ids=[
+        *("two words", "removed blanks", "blanks removed", "blanks added", "comma", "comma added"),
+        *("comma added and removed", "quotes added and removed"),
+    ],
 )
 def test_tags_that_a_store_took_apart_merge_as_what_they_say(before, left, right, expected):
     """A tag that one store keeps otherwise is neither added nor removed."""

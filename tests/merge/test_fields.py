@@ -212,6 +212,26 @@ def test_merge_keeps_what_only_a_shelf_has():
     assert record_of(merge(full(), right, left)).opaque == opaque
 
 
+def test_merge_keeps_the_pickle_of_a_value_that_both_sides_have():
+    """What a field says, any store can hold; how a shelf holds it stays on the shelf."""
+    opaque = {"parameters": Pickled(b"1", b"1", expressed=True)}
+    left, right = tagged(full(), "left"), tagged(full(opaque=opaque), "right")
+
+    assert record_of(merge(full(), left, right)).opaque == opaque
+    assert record_of(merge(full(), right, left)).opaque == opaque
+
+
+def test_completed_run_keeps_what_only_the_other_sides_shelf_has():
+    """The side that has the end of the run need not be the one with the shelf."""
+    opaque = {"on_changed": Pickled(b"1", b"1")}
+    ancestor = record(**STARTED)
+    completed, shelved = change(ancestor, **COMPLETED), tagged(change(ancestor, opaque=opaque), "x")
+
+    for result in (merge(ancestor, completed, shelved), merge(ancestor, shelved, completed)):
+        assert record_of(result).opaque == opaque
+        assert record_of(result).duration == completed.duration
+
+
 @pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
 def test_field_that_only_a_shelf_can_hold_is_taken_with_its_pickle(field):
     """A value beyond words moves with its field, not with the rest of the record."""
@@ -244,14 +264,16 @@ def test_field_that_only_a_shelf_can_hold_and_both_sides_changed_is_a_conflict(f
     assert merge(ancestor, left, right) == Conflict((field,))
 
 
-def test_completed_run_keeps_its_own_data_where_the_other_side_had_a_pickle():
-    """What only a shelf could hold of the unfinished run does not come back over its end."""
-    ancestor = record(**STARTED, opaque={"output_data": Pickled(b"1", b"1")})
+@pytest.mark.parametrize("expressed", [False, True])
+def test_completed_run_keeps_its_own_data_where_the_other_side_had_a_pickle(expressed):
+    """What a shelf held of the unfinished run does not come back over its end."""
+    ancestor = record(**STARTED, opaque={"output_data": Pickled(b"1", b"1", expressed)})
     left = change(ancestor, **COMPLETED, opaque={})
     right = tagged(ancestor, "x")
 
     for result in (merge(ancestor, left, right), merge(ancestor, right, left)):
         assert digest(record_of(result)) == digest(tagged(left, "x"))
+        assert record_of(result).opaque == {}
 
 
 BEFORE = full(outcome="old", reason="why", tags=frozenset({"_finished_", "a"}))
@@ -275,6 +297,15 @@ WANTED = change(BEFORE, outcome="old\nnew", tags=frozenset({"_finished_", "b"}))
 def test_edit_is_built_on_what_it_has_something_of(changes, expected):
     """An edit that has any of what made the wanted record was made with it in sight."""
     assert is_built_on(change(WANTED, **changes), WANTED, BEFORE) is expected
+
+
+@pytest.mark.parametrize("field", ["reason", "outcome"])
+def test_edit_is_built_on_the_line_that_it_kept(field):
+    """A line that the wanted record added to either text tells it, whatever a person wrote around it."""
+    wanted = change(BEFORE, **{field: "old\nnew"})
+
+    assert is_built_on(change(BEFORE, **{field: "by a person\nnew"}), wanted, BEFORE)
+    assert not is_built_on(change(BEFORE, **{field: "by a person"}), wanted, BEFORE)
 
 
 @pytest.mark.parametrize("field", WHEREABOUTS)

@@ -43,6 +43,7 @@ def test_deletions_are_held_above_both_limits_or_if_all_are_gone(agreed, missing
 #: it wrote; and what is there now. `-` is nothing, `!` marks what was lost.
 LOST = {
     "nothing was written": [],
+    "of one key nothing is known any more": ["-", "1-a -!"],
     "what was written is there": ["1-a a"],
     "what was written was edited": ["1-a b"],
     "the only record is gone": ["1-a -!"],
