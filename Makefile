@@ -17,7 +17,7 @@ CORE = merge engine journal
 COMMA = ,
 SPACE = $(subst ,, )
 
-.PHONY: help demo test check man soak bench coverage coverage-all mutation test-all lock clean
+.PHONY: help demo test check man merging soak bench coverage coverage-all mutation test-all lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +38,9 @@ check: $(READY)  ## format, lint, types, layers
 man: $(READY)  ## build man pages and shell completions, in build/share
 	rm -rf build/share
 	$(BIN)/python docs/manual.py build/share
+
+merging: $(READY)  ## print the tables of outcomes anew, in docs/merging.md
+	$(BIN)/python -m docs.merging docs/merging.md
 
 soak: $(READY)  ## try 100,000 altered shelves, and a bad line to a server at every request
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
