@@ -28,6 +28,7 @@ TARGETS = [
     "coverage",
     "coverage-all",
     "mutation",
+    "merging",
     "man",
     "test-all",
     "lock",
