@@ -141,16 +141,14 @@ class Known:
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
 
 
-def _essence(action: Action) -> tuple[object, ...]:
+def _essence(action: Copy | Delete | Merge | Split) -> tuple[object, ...]:
     if isinstance(action, Copy):
         return (action.key, action.target.value, action.expect, action.digest)
     if isinstance(action, Delete):
         return (action.key, action.target.value, action.expect)
     if isinstance(action, Merge):
         return (action.key, action.expect.left, action.expect.right, canonical.digest(action.record))
-    if isinstance(action, Split):
-        return (action.key, action.alias, action.side.value, action.expect.left, action.expect.right)
-    return (action.key,)
+    return (action.key, action.alias, action.side.value, action.expect.left, action.expect.right)
 
 
 def draft(known: Known, policy: Policy) -> Plan:

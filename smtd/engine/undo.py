@@ -178,7 +178,7 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
 
 
 async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
-    """Return the record as the first write after *at* found it, else as it was agreed on, or is now.
+    """Return the record as the first write after *at* found it, else as it was agreed on.
 
     What a person wrote since that agreement was never seen: nobody knows when that was.
     """
@@ -190,9 +190,4 @@ async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
     if later:
         first = min(later, key=lambda entry: entry.id)
         return await pair.journal.history.image(first.id)
-    if (agreed := await pair.journal.ancestor(key)) is not None:
-        return agreed
-    for side in SIDES:
-        if (found := (await pair.stores[side].read([key])).get(key)) is not None:
-            return found
-    return None
+    return await pair.journal.ancestor(key)

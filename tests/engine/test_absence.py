@@ -12,7 +12,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
-from tests.build import PROJECT, key, record, tagged
+from tests.build import PROJECT, commented, key, record, tagged
 from tests.engine.world import World, counts, holding, on, second_cycle_does_nothing, written
 
 MANY = [record(f"run-{number:03}") for number in range(30)]
@@ -303,3 +303,22 @@ async def test_store_that_is_another_one_and_lacks_nothing_is_no_news(tmp_path):
         report = await cycle.run(replace(world.pair(known, Policy()), is_another=another(Side.LEFT)))
 
     assert (report.adopted, counts(report)) == ([], on(Side.RIGHT, updated=1))
+
+
+@pytest.mark.parametrize(("found", "adopted"), [("as it once was", ["left"]), ("a new edit", [])])
+async def test_store_that_has_a_record_as_it_once_was_was_put_back(tmp_path, found, adopted):
+    """Nobody edits a record back to the letter while the file is exchanged; then the longer text wins."""
+    once, later = MANY[0], commented(MANY[0], "as expected")
+    world = await World(tmp_path).synced(*MANY[:4])
+    world.right.put(PROJECT, later)
+    await world.cycle()
+    world.left.put(PROJECT, once if adopted else commented(later, "and more"))
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        report = await cycle.run(replace(world.pair(known, Policy()), is_another=another(Side.LEFT)))
+
+    assert report.adopted == adopted
+    expected = later if adopted else commented(later, "and more")
+    assert world.contents.left == world.contents.right == holding(expected, *MANY[1:4])

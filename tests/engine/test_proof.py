@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.findings import listed
+from smtd.engine.findings import as_json, listed
 from smtd.engine.pair import Policy
+from smtd.engine.proof import Look
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
@@ -400,3 +402,26 @@ async def test_many_records_are_proven_in_batches(tmp_path: Path) -> None:
 
     assert list(found(report)) == ["run-000", "run-049", "run-050", "run-124"]
     assert (report.compared, report.equal) == (125, 121)
+
+
+async def test_report_of_a_proof_in_json(world: World) -> None:
+    """All is well only if every pair is, and none had an error."""
+    world.right.put(PROJECT, change(full("run"), version="tampered"))
+    report = await prove(world, deep=True)
+
+    told = as_json(0.12345, [report], [{"pair": "other", "error": "gone", "code": 4}])
+    (pair,) = told["pairs"]
+
+    assert (told["ok"], told["seconds"], told["errors"][0]["pair"]) == (False, 0.123, "other")
+    assert (pair["ok"], pair["compared"], pair["findings"][0]["label"]) == (False, 2, "run")
+
+
+async def test_look_is_dear_if_either_store_is(world: World) -> None:
+    """So its slices are smaller."""
+    world.right.capabilities = replace(world.right.capabilities, dear_reads=True)
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        assert Look("pair", Both(world.left, world.right), known, Policy()).is_dear
+        assert not Look("pair", Both(world.left, world.left), known, Policy()).is_dear

@@ -226,3 +226,11 @@ def test_what_json_says_is_turned_round_whole():
         "history": [{"side": "right", "reason": "new on the left", "cycle": 3}],
     }
     assert turned(found) == said
+
+
+async def test_report_says_whether_anything_was_written(tmp_path):
+    """On either side."""
+    world = World(tmp_path)
+    world.right.put(PROJECT, record("new"))
+
+    assert [(await world.cycle()).moved, (await world.cycle()).moved] == [True, False]

@@ -148,6 +148,20 @@ async def test_cycle_that_wrote_nothing_cannot_be_undone(world):
         await on_pair(world, undo, 4711)
 
 
+async def test_write_of_an_older_smtd_is_not_undone_blindly(world):
+    """What it had not noted cannot be told from what a person did since."""
+    await world.cycle()
+    world.change_journal(
+        "UPDATE history SET before = NULL, after = NULL WHERE label = 'a' AND action = 'update'"
+    )
+
+    result = await on_pair(world, undo, last_cycle(world))
+
+    ((label, error),) = [(each.label, each.error) for each in result.refused]
+    assert (label, "an older smtd wrote it" in error) == ("a", True)
+    assert key("new left") not in world.right.records
+
+
 async def test_record_is_restored_as_it_was_at_a_time(tmp_path):
     """Deleted or edited since, it comes back to both sides; and what was there is in the history."""
     world = await World(tmp_path).synced(A, B)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import shutil
 import sqlite3
 import stat
@@ -153,6 +154,21 @@ def test_copy_that_is_given_up_leaves_nothing(tmp_path):
 
     with pytest.raises(JournalError, match="smtd ended before the copy did"):
         copies.copy(tmp_path / "state" / "journal.sqlite", tmp_path / "copy", given_up)
+
+    assert not (tmp_path / "copy").exists()
+
+
+async def test_copy_for_which_there_is_no_room_leaves_nothing(tmp_path):
+    """Half a copy is none, and the sentence says so."""
+    await cycle(tmp_path / "state", A)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with open_journal(tmp_path / "state") as journal:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+        try:
+            with pytest.raises(JournalError, match=r"cannot be copied to .*copy: .*; nothing is kept"):
+                await journal.copy(tmp_path / "copy")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     assert not (tmp_path / "copy").exists()
 

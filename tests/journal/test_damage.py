@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -332,3 +334,18 @@ async def test_note_that_cannot_be_read_or_written_stops_nothing(tmp_path):
     (tmp_path / "journal.new").mkdir()
 
     assert await agreed(tmp_path) == 300
+
+
+async def test_damaged_journal_that_cannot_be_moved_aside_is_told(tmp_path, monkeypatch):
+    """As on a disk that became read-only, which cannot be made without being root; nothing is begun anew."""
+    file(tmp_path).write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+
+    def read_only(_self, _target):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "rename", read_only)
+
+    with pytest.raises(JournalError, match=r"cannot be used: Read-only file system; mend that first"):
+        async with open_journal(tmp_path):
+            pass
+    assert file(tmp_path).stat().st_size == 5016

@@ -128,3 +128,14 @@ async def test_migration_may_be_a_function(tmp_path, monkeypatch):
 
     async with open_journal(tmp_path) as journal:
         assert await journal.events.after(0, 10) == [(1, "{}")]
+
+
+async def test_empty_history_of_an_earlier_version_begins_with_its_anchor(tmp_path):
+    """There is nothing to seal, and what comes is proven."""
+    old_journal(tmp_path, 5)
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
+        db.execute("DELETE FROM history")
+        db.commit()
+
+    async with open_journal(tmp_path) as journal:
+        assert (await journal.history.check()).entries == 0
