@@ -117,7 +117,8 @@ def _looks(location: Location) -> Mark | None:
 
 def _asked(location: Location, ask: Callable[[sqlite3.Connection], T]) -> T | None:
     """Return what *ask* finds in the database; None if that is locked, or new."""
-    address = f"{location.path.absolute().as_uri()}?mode=ro"
+    # Not read-only: in WAL mode such a reader leaves files behind that it may not remove.
+    address = f"{location.path.absolute().as_uri()}?mode=rw"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as db:
             return ask(db)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from smtd.stores.locations import Kind
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
-from tests.stores.places import DjangoPlace, dumb_place, foreign_place, sqlite3_place
+from tests.stores.places import DjangoPlace, contents, dumb_place, foreign_place, sqlite3_place
 
 OLD = [full(f"old-{number}") for number in range(4)]
 NEW = [full(f"new-{number}") for number in range(3)]
@@ -144,6 +146,21 @@ async def test_every_means_is_seen_through(
     assert await to_thread.run_sync(marks.is_another, place.location, before)
     now = await to_thread.run_sync(marks.mark, place.location)
     assert not await to_thread.run_sync(marks.is_another, place.location, now)
+
+
+@pytest.mark.parametrize("kind", ["dbm.sqlite3", "SQLite"])
+async def test_look_at_a_file_leaves_nothing_beside_it(kind: str, tmp_path: Path) -> None:
+    """Neither in WAL mode, in which a reader makes files, nor in any other."""
+    (tmp_path / "home").mkdir()
+    place = KINDS[kind](tmp_path / "home" / "records")
+    await place.put(*OLD)
+    with closing(sqlite3.connect(place.location.path)) as db:
+        db.execute("PRAGMA journal_mode = wal")
+
+    before = await to_thread.run_sync(marks.mark, place.location)
+    assert not await to_thread.run_sync(marks.is_another, place.location, before)
+
+    assert list(contents(tmp_path / "home")) == ["records"]
 
 
 @pytest.mark.parametrize(
