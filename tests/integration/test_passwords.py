@@ -86,6 +86,7 @@ async def test_no_representation_and_no_error_tells_a_password() -> None:
 def test_no_representation_of_a_configuration_tells_a_password(tmp_path: Path) -> None:
     """Though the address in it has one."""
     file = tmp_path / "config.toml"
+    file.touch(0o600)
     file.write_text(f'[stores.lab]\nlocation = "http://ada:{PASSWORD}@lab.example/records/"\n', "utf-8")
 
     assert_untold(repr(load(file)).encode(), PASSWORD)
