@@ -320,7 +320,7 @@ async def test_file_that_smtd_itself_exchanged_is_the_one_that_it_was(
     await pair.right.put(full("there"))
     assert (await pair.cycle()).left.created == 1
     # What smtd wrote last to a shelf without a lock is not taken for deleted; the rest is.
-    await left.edit(lambda held: held.pop("old-0"))
+    await pair.left.remove("old-0")
 
     report = await pair.cycle()
 
