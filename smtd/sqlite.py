@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
 import aiosqlite
@@ -22,6 +22,9 @@ class Connection:
     Every method awaits one statement to its end, cancelled or not, and holds no cursor
     afterwards: a cursor that is left open starves Sumatra (measured). So keep them short.
     """
+
+    #: As `stores/django/database.py` has it: whoever writes is alone.
+    orderly, for_update, for_share = True, "", ""
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
@@ -71,6 +74,14 @@ class Connection:
         """Run several statements without parameters, inside whatever transaction is open."""
         for statement in statements:
             await self.run(statement)
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Let all that is read inside be of one moment, as `transaction`."""
+        return self.transaction("DEFERRED")
+
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """Keep all other writers out, as `transaction`."""
+        return self.transaction()
 
     @asynccontextmanager
     async def transaction(self, kind: str = "IMMEDIATE") -> AsyncIterator[None]:

@@ -43,7 +43,7 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
         async with _open_server(location) as store:
             yield store
     elif location.kind is Kind.DJANGO:
-        async with SqliteFile(location.path) as database:
+        async with SqliteFile(location.path, name) as database:
             yield DjangoStore(database, name)
     elif location.kind in _SOURCES:
         yield SnapshotStore(_SOURCES[location.kind], location.path, name, timezone)

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Collection
 from typing import Any
 
-from smtd.sqlite import Connection
 from smtd.stores.django import schema
+from smtd.stores.django.connection import Connection
 
 
 class SharedRows:
@@ -49,7 +49,8 @@ class SharedRows:
         """Learn the rows that were added since the last time."""
         names = schema.names(self._columns)
         for row_id, *values in await db.fetch(
-            f"SELECT id, {names} FROM {self._table} WHERE id > ? ORDER BY id", (self._last_id,)
+            f"SELECT id, {names} FROM {self._table} WHERE id > ? ORDER BY id {db.for_share}",
+            (self._last_id,),
         ):
             self._ids.setdefault(_hash(values), row_id)
             self._last_id = row_id

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
-from smtd.sqlite import Connection, Row
 from smtd.stores.django import rows, schema
+from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.rows import Parts
 
 #: Records a page; a page is one short read transaction.
@@ -54,39 +54,17 @@ class Raw(NamedTuple):
             return Found(row_id, key, exc)
 
 
-class RowIds:
-    """The ids of the rows by key; labels have no index, and ids are never used again."""
-
-    def __init__(self) -> None:
-        self._ids: dict[Key, list[int]] = {}
-        self._last = 0
-
-    async def of(self, db: Connection, keys: Collection[Key]) -> list[int]:
-        """Return the ids of all rows that bear one of *keys*, and of some that once did."""
-        for row_id, project, label in await db.fetch(
-            "SELECT db_id, project_id, label FROM django_store_record"
-            " WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id",
-            (self._last,),
-        ):
-            self._ids.setdefault(Key(project, label), []).append(row_id)
-            self._last = row_id
-        return [row_id for key in keys for row_id in self._ids.get(key, ())]
-
-    def forget(self) -> None:
-        """Forget all ids: a transaction that had given some was rolled back."""
-        self._ids.clear()
-        self._last = 0
-
-
 async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:
     """Give all rows of *projects* (None: of all), in the order of their ids.
 
     Between two pages no transaction is open and no cursor is held.
     """
+    if projects is not None and not projects:
+        return
     chosen = "" if projects is None else f"AND r.project_id IN ({schema.marks(len(projects))})"
     last = 0
     while True:
-        async with db.transaction("DEFERRED"):
+        async with db.reading():
             page = await _assembled(
                 db,
                 await db.fetch(

@@ -2,197 +2,156 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
 from smtd.errors import RecordUnusable, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.life import is_final
 from smtd.records.record import Key, Record
-from smtd.sqlite import Connection, translated
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
-from smtd.stores.django import reader, rows
-from smtd.stores.django.reader import Found, Raw, RowIds
+from smtd.stores.django import reader, rows, seen
+from smtd.stores.django.connection import Connection
+from smtd.stores.django.database import Database
+from smtd.stores.django.ids import RowIds
+from smtd.stores.django.reader import Found
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.writer import Insert, Update, Writer
-
-#: Records a transaction where `smt` may be working (measured: it then waits 35 ms at most).
-SHARED_BATCH = 100
-#: Records a transaction in a store that smtd has just made.
-FRESH_BATCH = 5000
-
-
-class _Seen(NamedTuple):
-    mark: int
-    key: Key
-    digest: Digest
-    final: bool
-    problem: str = ""
 
 
 class DjangoStore:
     """A relational store of Sumatra 0.8.1 in *database*; *location* is how a person named it."""
 
-    kind = "sqlite"
-
-    def __init__(self, database: SqliteFile, location: str) -> None:
+    def __init__(self, database: Database, location: str) -> None:
         self.location = location
+        self.kind = database.kind
         self._database = database
         self._ids = RowIds()
+        self._sight = database.sight(self._ids)
         self._writer = Writer()
         self._generation = 0
-        #: What the rows said at the last scan, by their ids.
-        self._seen: dict[int, _Seen] = {}
-        #: When that was, and of which projects; and the keys that were written to since.
-        self._scanned: tuple[int | None, frozenset[str] | None] | None = None
-        self._written: set[Key] = set()
 
     def __repr__(self) -> str:
         return f"DjangoStore({self.location!r})"
 
     @property
     def capabilities(self) -> Capabilities:
-        batch = FRESH_BATCH if self._database.is_new else SHARED_BATCH
-        return Capabilities(exclusive_writes=True, batch=batch, keeps_opaque=False)
+        return Capabilities(exclusive_writes=True, batch=self._database.batch, keeps_opaque=False)
 
     async def projects(self) -> list[str]:
         with self._translating():
-            db = await self._connection()
-            found = await db.fetch("SELECT id FROM django_store_project") if db else []
+            async with self._session() as db:
+                found = await db.fetch("SELECT id FROM django_store_project") if db else []
         return sorted(name for (name,) in found)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         with self._translating():
-            await self._database.settle()
-            db = await self._connection()
-            if db is None:
-                return Scan({})
-            # Asked before the look: a commit of others during it makes the next look a whole one.
-            state = (self._database.version, None if projects is None else frozenset(projects))
-            if state == self._scanned:
-                await self._look_again(db)
-            else:
-                self._seen = await self._look(db, projects)
-            self._scanned = state
-            self._written.clear()
-        return _scan(self._seen.values())
-
-    async def _look(self, db: Connection, projects: Collection[str] | None) -> dict[int, _Seen]:
-        """Look at every row, and understand those that are not as they were at the last scan."""
-        seen: dict[int, _Seen] = {}
-        async for page in reader.pages(db, projects):
-            for raw in page:
-                mark = raw.mark
-                one = self._seen.get(raw.row_id)
-                seen[raw.row_id] = one if one is not None and one.mark == mark else _looked_at(raw)
-        return seen
-
-    async def _look_again(self, db: Connection) -> None:
-        """Look at what only this store has written to since the last scan."""
-        if not self._written:
-            return
-        ids = await self._ids.of(db, self._written)
-        async with db.transaction("DEFERRED"):
-            there = {raw.row_id: _looked_at(raw) for raw in await reader.by_id(db, ids)}
-        for row_id in ids:
-            self._seen.pop(row_id, None)
-        self._seen |= there
+            await self._sight.settle()
+            async with self._session() as db:
+                if db is None:
+                    return Scan({})
+                return seen.scan(await self._sight.look(db, projects))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
+        if not keys:
+            return {}
         with self._translating():
-            db = await self._connection()
-            if db is None or not keys:
-                return {}
-            async with db.transaction("DEFERRED"):
-                found = [raw.found() for raw in await reader.by_id(db, await self._ids.of(db, keys))]
+            async with self._session() as db:
+                if db is None:
+                    return {}
+                async with db.reading():
+                    found = [raw.found() for raw in await reader.by_id(db, await self._ids.of(db, keys))]
         return _unambiguous(found)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        self._written |= {change.key for change in changes}
+        self._sight.touch(change.key for change in changes)
         with self._translating():
             await self._database.create()
-            size = self.capabilities.batch or len(changes)
+            size = self._database.batch
             for start in range(0, len(changes), size):
                 began = time.monotonic()
                 outcomes += await self._write_batch(changes[start : start + size])
-                if not self._database.is_new:
+                if self._database.polite:
                     # Leave the lock to others for as long as it was held.
                     await anyio.sleep(time.monotonic() - began)
         return outcomes
 
     async def token(self) -> Token | None:
         with self._translating():
-            return await self._database.token()
+            return await self._sight.token()
 
     async def unchanged_since(self, token: Token) -> bool:
         with self._translating():
-            return await self._database.unchanged_since(token)
+            return await self._sight.unchanged_since(token)
 
-    async def _connection(self) -> Connection | None:
-        """Return the connection (None: there are no tables yet); forget what an older file held."""
-        db = await self._database.connection()
-        if self._database.generation != self._generation:
-            self._generation = self._database.generation
-            self._ids.forget()
-            self._writer.forget()
-            self._scanned = None
-        return db
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Connection | None]:
+        """Give a connection (None: there are no tables yet); forget what an older database held."""
+        async with self._database.session() as db:
+            if self._database.generation != self._generation:
+                self._generation = self._database.generation
+                self._ids.forget()
+                self._writer.forget()
+                self._sight.forget()
+            yield db
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
-        """Turn what SQLite says into errors of ours."""
+        """Turn what a driver says into errors of ours."""
         try:
             yield
-        except sqlite3.Error as exc:
-            raise translated(exc, self.location) from exc
         except OSError as exc:
             raise StoreUnreachable(f"{self.location} cannot be read: {exc.strerror}") from exc
+        except Exception as exc:
+            if (translated := self._database.translated(exc)) is None:
+                raise
+            raise translated from exc
 
     async def _write_batch(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make *changes* in one transaction or, if that fails, each in one of its own."""
         try:
             return await self._transact(changes)
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, UnicodeError):
+        except self._database.refusals:
             return [outcome for change in changes for outcome in await self._alone(change)]
 
     async def _alone(self, change: Change) -> list[Outcome]:
         try:
             return await self._transact([change])
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, UnicodeError) as exc:
+        except self._database.refusals as exc:
             return [Outcome(Result.REFUSED, f"the database refused it: {exc}")]
 
     async def _transact(self, changes: Sequence[Change]) -> list[Outcome]:
-        prepared = [_prepared(change) for change in changes]
-        db = await self._connection()
-        assert db is not None, "made by create()"
-        try:
-            async with db.transaction():
-                held = await self._held(db, [change.key for change in changes])
-                outcomes = [
-                    _outcome(change, columns, held[change.key])
-                    for change, columns in zip(changes, prepared, strict=True)
-                ]
-                await self._apply(
-                    db,
-                    [
-                        (change, columns, held[change.key])
-                        for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
-                        if outcome is DONE
-                    ],
-                )
-        except BaseException:
-            self._writer.forget()
-            self._ids.forget()
-            raise
+        prepared = [self._prepared(change) for change in changes]
+        async with self._session() as db:
+            assert db is not None, "made by create()"
+            try:
+                async with db.writing():
+                    keys = [change.key for change in changes]
+                    held = await self._held(db, keys)
+                    clashes = await self._database.clashing(db, [key for key in keys if key not in held])
+                    outcomes = [
+                        _outcome(change, columns, held[change.key], clashes.get(change.key, ""))
+                        for change, columns in zip(changes, prepared, strict=True)
+                    ]
+                    written = await self._apply(
+                        db,
+                        [
+                            (change, columns, held[change.key])
+                            for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
+                            if outcome is DONE
+                        ],
+                    )
+                    marks = await self._sight.marks(db, written)
+            except BaseException:
+                self._writer.forget()
+                self._ids.forget()
+                raise
+        self._sight.wrote(written, marks)
         return outcomes
 
     async def _held(self, db: Connection, keys: Collection[Key]) -> dict[Key, list[Found]]:
@@ -205,8 +164,9 @@ class DjangoStore:
 
     async def _apply(
         self, db: Connection, todo: Sequence[tuple[Change, Columns | RecordUnusable | None, list[Found]]]
-    ) -> None:
-        inserts, deletes = [], []
+    ) -> list[int]:
+        """Make the changes; return the ids of all rows that are, or were, concerned."""
+        inserts, updated, deletes = [], [], []
         for change, columns, held in todo:
             if columns is None:
                 deletes += [found.row_id for found in held]
@@ -214,8 +174,18 @@ class DjangoStore:
                 inserts.append(Insert(change.key, _fit(columns)))
             for found in held if columns is not None else ():
                 await self._writer.update(db, Update(found.row_id, _fit(columns), _changed(found, change)))
+                updated.append(found.row_id)
         await self._writer.delete(db, deletes)
-        await self._writer.insert(db, inserts)
+        return [*updated, *deletes, *await self._writer.insert(db, inserts)]
+
+    def _prepared(self, change: Change) -> Columns | RecordUnusable | None:
+        """Return what to write (None: nothing is to be left), or why it cannot be written."""
+        if change.record is None:
+            return None
+        try:
+            return self._database.fitted(change.key, rows.columns(change.record))
+        except RecordUnusable as exc:
+            return exc
 
 
 def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
@@ -230,32 +200,6 @@ def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
     return {key: record for key, record in records.items() if key not in ambiguous}
 
 
-def _looked_at(raw: Raw) -> _Seen:
-    found = raw.found()
-    try:
-        return _Seen(raw.mark, found.key, _digest(found), is_final(_record(found)))
-    except RecordUnusable as exc:
-        return _Seen(raw.mark, found.key, b"", True, str(exc))
-
-
-def _scan(seen: Iterable[_Seen]) -> Scan:
-    digests: dict[Key, Digest] = {}
-    unreadable: dict[Key, str] = {}
-    unfinished: set[Key] = set()
-    for one in seen:
-        if one.problem:
-            unreadable[one.key] = one.problem
-            continue
-        if digests.setdefault(one.key, one.digest) != one.digest:
-            unreadable[one.key] = "two different records bear this label"
-        if not one.final:
-            unfinished.add(one.key)
-    for key in unreadable:
-        digests.pop(key, None)
-        unfinished.discard(key)
-    return Scan(digests, unfinished, unreadable)
-
-
 def _digest(found: Found) -> Digest:
     return canonical.digest(_record(found))
 
@@ -266,21 +210,18 @@ def _record(found: Found) -> Record:
     return found.record
 
 
-def _prepared(change: Change) -> Columns | RecordUnusable | None:
-    """Return what to write (None: nothing is to be left), or why it cannot be written."""
-    try:
-        return None if change.record is None else rows.columns(change.record)
-    except RecordUnusable as exc:
-        return exc
-
-
 def _fit(columns: Columns | RecordUnusable | None) -> Columns:
     assert isinstance(columns, Columns), "refused before"
     return columns
 
 
-def _outcome(change: Change, columns: Columns | RecordUnusable | None, held: list[Found]) -> Outcome:
-    """Decide what becomes of *change*, given the rows that bear its key now."""
+def _outcome(
+    change: Change, columns: Columns | RecordUnusable | None, held: list[Found], clash: str
+) -> Outcome:
+    """Decide what becomes of *change*, given the rows that bear its key now.
+
+    *clash*: why the key cannot be new there.
+    """
     if isinstance(columns, RecordUnusable):
         return Outcome(Result.REFUSED, str(columns))
     try:
@@ -288,7 +229,9 @@ def _outcome(change: Change, columns: Columns | RecordUnusable | None, held: lis
     except RecordUnusable:
         return STALE
     expected = set() if change.expect is None else {change.expect}
-    return DONE if digests == expected else STALE
+    if digests != expected:
+        return STALE
+    return Outcome(Result.REFUSED, clash) if clash and columns is not None else DONE
 
 
 def _changed(found: Found, change: Change) -> list[str]:

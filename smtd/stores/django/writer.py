@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from smtd.records.record import Key
-from smtd.sqlite import Connection
 from smtd.stores.django import schema
+from smtd.stores.django.connection import Connection
 from smtd.stores.django.helpers import SharedRows
 from smtd.stores.django.rows import RECORD_COLUMNS, Columns
 
@@ -29,6 +29,9 @@ REFERENCES = (
     ("datastore", "datastore_id", "datastore"),
     ("input_datastore", "input_datastore_id", "datastore"),
 )
+
+
+_RECORD_TYPE = "SELECT id FROM django_content_type WHERE app_label = 'django_store' AND model = 'record'"
 
 
 class Insert(NamedTuple):
@@ -55,13 +58,14 @@ class Writer:
 
     def forget(self) -> None:
         """Forget everything learned about the tables."""
+        self._content_type = None
         for shared in self._shared.values():
             shared.forget()
 
-    async def insert(self, db: Connection, inserts: Sequence[Insert]) -> None:
-        """Write new records, a few statements for all of them."""
+    async def insert(self, db: Connection, inserts: Sequence[Insert]) -> list[int]:
+        """Write new records, a few statements for all of them; return their ids."""
         if not inserts:
-            return
+            return []
         await self._make_projects(db, {insert.key.project for insert in inserts})
         everything = [insert.columns for insert in inserts]
         references = [await self._references(db, table, field, everything) for field, _, table in REFERENCES]
@@ -94,6 +98,7 @@ class Writer:
                 (owner, getattr(columns, field)) for owner, columns in zip(owners, everything, strict=True)
             ]
             await self._add_members(db, field, members)
+        return owners
 
     async def update(self, db: Connection, update: Update) -> None:
         """Write the changed fields of one record, and nothing else."""
@@ -151,13 +156,13 @@ class Writer:
     async def _record_type(self, db: Connection) -> int:
         """Return Django's number for the record table, which differs from store to store."""
         if self._content_type is None:
-            self._content_type = await db.value(
-                "SELECT id FROM django_content_type WHERE app_label = 'django_store' AND model = 'record'"
-            )
-        if self._content_type is None:
-            self._content_type = await db.run(
-                "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', 'record')"
-            )
+            found = await db.value(_RECORD_TYPE)
+            if found is None:
+                await db.run(
+                    "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', 'record')"
+                )
+                found = await db.value(_RECORD_TYPE)
+            self._content_type = int(found)
         return self._content_type
 
     async def _add_tags(self, db: Connection, tagged: Any) -> None:
@@ -226,6 +231,8 @@ class Writer:
 
         Sumatra's own delete takes them away from those records (sumatra-formats 2.3).
         """
+        if not parameters:
+            return
         used = "SELECT datakey_id FROM django_store_record_input_data"
         await db.run(f"DELETE FROM django_store_datakey WHERE {which} AND id NOT IN ({used})", parameters)
         await db.run(
@@ -240,5 +247,5 @@ class Writer:
         ids = await self._shared[shared].ids(db, [values for _, values in flat])
         await db.run_many(
             f"INSERT INTO {schema.PREFIX}{pairs} (record_id, {column}) VALUES (?, ?)",
-            dict.fromkeys((owner, row_id) for (owner, _), row_id in zip(flat, ids, strict=True)),
+            list(dict.fromkeys((owner, row_id) for (owner, _), row_id in zip(flat, ids, strict=True))),
         )

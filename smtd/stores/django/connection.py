@@ -1,0 +1,50 @@
+"""What the tables are read and written through, whichever database they are in.
+
+Statements are written once, with `?` for a value and `"name"` for a name; a dialect says them in its own
+words. Times go in and come out as text, as `rows.moment` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Connection(Protocol):
+    """A connection, for whole statements only; those outside `reading` and `writing` stand alone."""
+
+    @property
+    def orderly(self) -> bool:
+        """Nobody else can insert now, so with a row all those of lower ids are seen too."""
+
+    @property
+    def for_update(self) -> str:
+        """What ends a query for records that others shall not change, or add to, in the meantime."""
+
+    @property
+    def for_share(self) -> str:
+        """What ends a query for rows that others shall not add to in the meantime."""
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of one query; ask for no more than fits in memory."""
+
+    async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Return the first column of the first row, or None if there is no row."""
+
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Run one statement."""
+
+    async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for every one of *rows*; those that are inserted get ids in their order."""
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Let all that is read inside be of one moment. Keep it short: it is shielded."""
+
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """Commit what is done inside as one, or nothing of it, with all other writers kept out.
+
+        Shielded from cancellation once it has begun: await nothing inside but this connection.
+        """

@@ -1,0 +1,90 @@
+"""What the store asks of a database, whichever it is: the seam between the schema and a dialect.
+
+What a driver raises is translated by the database that knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from smtd.errors import StoreError
+from smtd.records.record import Key
+from smtd.stores.base import Token
+from smtd.stores.django.connection import Connection
+from smtd.stores.django.ids import RowIds
+from smtd.stores.django.rows import Columns
+from smtd.stores.django.seen import Seen
+
+
+class Sight(Protocol):
+    """What one store object knows of the tables, and whether that is how they are."""
+
+    async def settle(self) -> None:
+        """Wait, not for long, until whoever writes is done; called without a connection."""
+
+    async def look(self, db: Connection, projects: Collection[str] | None) -> Iterable[Seen]:
+        """Return what every row of *projects* (None: of all) says."""
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        """Note that this object is about to write to *keys*."""
+
+    async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
+        """Return what tells whether anybody else writes to the rows of *ids*; called while writing."""
+
+    def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
+        """Note that the rows of *ids* were written, which then had *marks*; those without one are gone."""
+
+    def forget(self) -> None:
+        """Forget everything: it is another database."""
+
+    async def token(self) -> Token | None:
+        """Return a token of what this object last looked at or wrote; None if others have written since."""
+
+    async def unchanged_since(self, token: Token) -> bool:
+        """Say whether the database surely is as it was when *token* was given."""
+
+
+class Database(Protocol):
+    """A database that has Sumatra's tables, or may be given them."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of database in one word, for people."""
+
+    @property
+    def batch(self) -> int:
+        """How many records a transaction may write, so that others need not wait for long."""
+
+    @property
+    def polite(self) -> bool:
+        """Whoever writes again at once starves others: to be left alone for as long as it was held."""
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever another database is found at the place: what was learned of the old one is void."""
+
+    #: What a driver raises of one record that the tables cannot hold.
+    refusals: tuple[type[Exception], ...]
+
+    def session(self) -> AbstractAsyncContextManager[Connection | None]:
+        """Give a connection for a while, or None while there are no tables yet that `create` may make.
+
+        Raises StoreRefused for a schema that is not that of Sumatra 0.8.1, StoreUnreachable.
+        """
+
+    def sight(self, ids: RowIds) -> Sight:
+        """Return a new view of the tables, for one store object, which shares *ids*."""
+
+    async def create(self) -> None:
+        """Make the tables if there are none, where a first write may do that."""
+
+    def fitted(self, key: Key, columns: Columns) -> Columns:
+        """Return *columns* as the tables will give them back. Raises RecordUnusable for what does not fit."""
+
+    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+        """Return those of *keys* that the database takes for others that it has, with the reason."""
+
+    def translated(self, exc: Exception) -> StoreError | None:
+        """Return what *exc*, raised by the driver, means (None: it is not of the driver)."""
