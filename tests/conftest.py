@@ -21,7 +21,7 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("steady"), derandomize=False, max_examples=2000)
 settings.load_profile("steady")
 
-pytest_plugins = ["tests.peers.fixtures"]
+pytest_plugins = ["tests.peers.fixtures", "tests.servers.fixtures"]
 
 #: What only newer Pythons have is not collected on older ones, rather than skipped.
 collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.py"]

@@ -76,7 +76,9 @@ ERRORS = [
         "this is no address of a Sumatra Server; one looks like https://host/records/",
         2,
     ),
-    (["list", f"postgres://ada:{SECRET}@db.example/x"], "postgres:// locations are not supported yet", 2),
+    (["list", f"oracle://ada:{SECRET}@db.example/x"], "oracle:// locations are not supported yet", 2),
+    (["list", f"postgres://ada:{SECRET}@127.0.0.1:1/x"], "postgresql://127.0.0.1:1/x cannot be reached", 4),
+    (["list", f"postgres://ada:{SECRET}@db.example/"], "this is no address of a database", 2),
     (["--config", "missing.toml", "sync", "a.sqlite", "b.sqlite"], "missing.toml cannot be read", 2),
     (
         ["--config", "wrong.toml", "sync", "a.sqlite", "b.sqlite"],

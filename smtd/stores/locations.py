@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 
@@ -25,6 +25,12 @@ class Kind(Enum):
     OLD_DJANGO = "sqlite (Sumatra before 0.8)"
     EXPORT = "export"
     HTTP = "http"
+    POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
+
+
+#: What is asked over a network, and has no files.
+SERVERS = frozenset({Kind.HTTP, Kind.POSTGRESQL, Kind.MYSQL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class Access:
     kept local times (empty: where this machine's stands). *python*: the interpreter whose Sumatra
     uses the shelf, for writing a kind of dbm file that this Python cannot. *username* and *password*:
     how to be let in by a server; *ca_file*: the authority that vouches for it, if this machine knows
-    of none (False for *verify_tls*: nobody needs to).
+    of none (False for *verify_tls*: nobody needs to). *tls*: how a connection to a database is protected, in
+    PostgreSQL's words (empty: as it comes). *notify*: a database may tell of changes by itself.
     """
 
     timezone: str = ""
@@ -44,17 +51,19 @@ class Access:
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     verify_tls: bool = True
+    tls: str = ""
+    notify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
     """A store that was found, or the place of one that is to be made.
 
-    *url* is the address of a server, without a user. Else *path* is the file, or that of a dumb shelf as
-    Sumatra names it: without the endings that its backend adds. *project* is the Sumatra project that
-    led here, by the files *signposts*. *renames* has the projects that are kept, each with its name in the
-    store, if that is another one than here. *name* is the path without symbolic links, as it was when the
-    location was made, which blocks for a moment.
+    *url* is the address of a server or of a database on one, without a user. Else *path* is the file, or
+    that of a dumb shelf as Sumatra names it: without the endings that its backend adds. *project* is the
+    Sumatra project that led here, by the files *signposts*. *renames* has the projects that are kept, each
+    with its name in the store, if that is another one than here. *name* is the path without symbolic links,
+    as it was when the location was made, which blocks for a moment.
     """
 
     kind: Kind
@@ -67,7 +76,7 @@ class Location:
     name: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.kind is Kind.HTTP:
+        if self.kind in SERVERS:
             object.__setattr__(self, "name", self.url)
             return
         if self.kind is Kind.DUMB:
@@ -88,7 +97,7 @@ class Location:
 
     def is_missing(self) -> bool:
         """Say whether none of its files is there. Blocks."""
-        if self.kind is Kind.HTTP:
+        if self.kind in SERVERS:
             return False  # asked by opening it
         endings = _DUMB_ENDINGS if self.kind is Kind.DUMB else ("",)
         return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
@@ -96,7 +105,7 @@ class Location:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files whose looks tell that somebody wrote to the store; none for a server."""
-        if self.kind is Kind.HTTP:
+        if self.kind in SERVERS:
             return ()
         if self.kind in (Kind.DUMB, Kind.DJANGO, Kind.OLD_DJANGO, Kind.SQLITE3):
             endings = (".dat", ".dir") if self.kind is Kind.DUMB else ("", "-wal")
@@ -110,6 +119,16 @@ class Location:
 #: Names by which a store that is not there yet may be asked for.
 _NEW = {".sqlite": Kind.DJANGO, ".sqlite3": Kind.DJANGO, ".db": Kind.DJANGO, ".shelf": Kind.DUMB}
 _DUMB_ENDINGS = (".dat", ".dir", ".bak")
+#: Databases by the schemes of their addresses, which are Sumatra's, and where they listen by default.
+DATABASES = {
+    "postgres": Kind.POSTGRESQL,
+    "postgresql": Kind.POSTGRESQL,
+    "mysql": Kind.MYSQL,
+    "mariadb": Kind.MYSQL,
+}
+_PORTS = {Kind.POSTGRESQL: 5432, Kind.MYSQL: 3306}
+#: How a connection may be protected, in the words of PostgreSQL's own programs.
+TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 #: See stores/shelf/gnu.py; of both byte orders.
 _GDBM = [number.to_bytes(4, order) for number in range(0x13579ACD, 0x13579AD2) for order in _ORDERS]
@@ -123,12 +142,16 @@ def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> L
     UsageError for a name that smtd does not understand, StoreUnreachable if there is no
     store, StoreRefused for one that smtd cannot open.
     """
-    if name.partition("://")[0].lower() in ("http", "https"):
+    scheme = name.partition("://")[0].lower()
+    if scheme in ("http", "https"):
         return _server(name, access)
+    if scheme in DATABASES and "://" in name:
+        return _database(name, access)
     found = _found(name, may_be_new=may_be_new)
-    if found.access.username is not None and access.username is None:
-        access = replace(access, username=found.access.username, password=found.access.password)
-    return replace(found, access=access)
+    told = found.access
+    if told.username is not None and access.username is None:
+        access = replace(access, username=told.username, password=told.password)
+    return replace(found, access=replace(access, tls=access.tls or told.tls))
 
 
 def _server(address: str, access: Access) -> Location:
@@ -150,6 +173,29 @@ def _server(address: str, access: Access) -> Location:
     place += "" if port is None else f":{port}"
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
     return Location(Kind.HTTP, Path(), None, access, f"{parts.scheme}://{place}{path}")
+
+
+def _database(address: str, access: Access) -> Location:
+    """Take the user out of the address of a database, as Sumatra reads it: nothing in it is quoted."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise UsageError("this is no address of a database: its host or port cannot be read") from None
+    database = parts.path.rsplit("/", 1)[-1]
+    tls = options.pop("sslmode", access.tls)
+    if not database or parts.fragment or options or tls not in ("", *TLS_MODES):
+        raise UsageError(
+            "this is no address of a database; one looks like postgresql://user@host/name,"
+            f" with ?sslmode={' or '.join(TLS_MODES)} if need be"
+        )
+    if parts.username:
+        access = replace(access, username=parts.username, password=parts.password or access.password)
+    kind = DATABASES[parts.scheme]
+    place = f"[{host}]" if ":" in (host or "") else host or ""
+    place += "" if port in (None, _PORTS[kind]) else f":{port}"
+    return Location(kind, Path(), None, replace(access, tls=tls), f"{kind.value}://{place}/{database}")
 
 
 def _found(name: str, *, may_be_new: bool) -> Location:
@@ -202,6 +248,8 @@ def _project(directory: Path) -> Location:
     if kind == "HttpRecordStore":
         access = Access(username=store.get("username"), password=store.get("password"))
         return replace(_server(recorded, access), project=name, signposts=(file,))
+    if kind == "DjangoRecordStore" and recorded.partition("://")[0] in DATABASES:
+        return replace(_database(recorded, Access()), project=name, signposts=(file,))
     if kind not in _STORE_PATHS or "://" in recorded:
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
     return replace(_project_store(home, name, kind, Path(recorded).expanduser()), signposts=(file,))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from smtd.errors import UsageError
 from smtd.stores import export
 from smtd.stores.base import Store
 from smtd.stores.django import old
+from smtd.stores.django.server import Address, ServerDatabase
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.limited import LimitedStore, room
-from smtd.stores.locations import Kind, Location
+from smtd.stores.locations import SERVERS, Kind, Location
 from smtd.stores.renamed import RenamedStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.shelf.dumb import DumbFile
@@ -42,6 +44,10 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
     if location.kind is Kind.HTTP:
         async with _open_server(location) as store:
             yield store
+    elif location.kind in SERVERS:
+        async with open_database(location) as database:
+            store = DjangoStore(database, name)
+            yield RetryingStore(LimitedStore(store, room(location.url, _CALLS)))
     elif location.kind is Kind.DJANGO:
         async with SqliteFile(location.path, name) as database:
             yield DjangoStore(database, name)
@@ -58,6 +64,31 @@ def _dbm_file(location: Location) -> DbmFile:
     if location.kind is Kind.NDBM:
         return NdbmFile(path, python)
     return DumbFile(path) if location.kind is Kind.DUMB else Sqlite3File(path)
+
+
+@asynccontextmanager
+async def open_database(location: Location) -> AsyncIterator[ServerDatabase]:
+    """Give the database on a server at *location*. Raises UsageError without the driver for it."""
+    access = location.access
+    address = Address.parse(
+        location.url,
+        user=access.username,
+        password=access.password,
+        tls=access.tls,
+        ca_file=access.ca_file,
+        verify=access.verify_tls,
+    )
+    try:
+        # Here, since few people have these drivers.
+        if location.kind is not Kind.POSTGRESQL:
+            raise UsageError(f"{location}: MySQL and MariaDB are not supported yet")
+        from smtd.stores.django import postgresql
+
+        opened = postgresql.database(address)
+    except ModuleNotFoundError as exc:
+        raise UsageError(f"{location} needs {exc.name}: pip install 'smtd[postgres]'") from exc
+    async with opened as database:
+        yield database
 
 
 @asynccontextmanager

@@ -136,15 +136,16 @@ def environment(name: str) -> Environment:
     """
     requirements = HERE / "requirements" / f"{SAME.get(name, name)}.txt"
     interpreter = _interpreter(name)
-    directory = _cache() / _directory_name(name, requirements, interpreter)
+    directory = cache() / _directory_name(name, requirements, interpreter)
     if not directory.exists():
-        with _only_one(directory.with_name(f"{directory.name}.lock")):
+        with only_one(directory.with_name(f"{directory.name}.lock")):
             if not directory.exists():
                 _build(directory, requirements, interpreter, gnu=name == "dbm")
     return Environment(name, directory)
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Return the directory of what is built or fetched once."""
     named = os.environ.get("SMTD_PEERS")
     if named:
         cache = Path(named)
@@ -162,7 +163,8 @@ def _directory_name(name: str, requirements: Path, interpreter: Path) -> str:
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def only_one(lock: Path) -> Iterator[None]:
+    """Keep other processes out."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # let go by the kernel, however this process ends
         yield

@@ -61,6 +61,9 @@ def fitting(place: Place, records: Sequence[Record]) -> list[Record]:
 class SilentReadContract:
     """What holds for every store, even one that is only read and cannot tell whether it changed."""
 
+    #: At which waits a look is interrupted: at each, at every second, …
+    look_interrupted_at_every = 1
+
     # Reading
 
     async def test_empty_store(self, place: Place) -> None:
@@ -207,7 +210,7 @@ class SilentReadContract:
         await place.put(record())
         before = running()
 
-        for step in count(1):
+        for step in count(1, self.look_interrupted_at_every):
             async with place.open() as store:
                 if not await interrupt(store.scan(), step):
                     break
@@ -221,7 +224,7 @@ class SilentReadContract:
         await place.put(record())
         before = running()
 
-        for step in count(1):
+        for step in count(1, self.look_interrupted_at_every):
             async with place.open() as store:
                 if not await interrupt(store.read([key("run")]), step):
                     break

@@ -314,7 +314,7 @@ def sqlite3_place(path: Path) -> ShelfPlace:
 
 
 #: What a record owns in a relational store, by table, and what refers to the record there.
-_OWNED = {
+OWNED = {
     "django_store_record": "db_id",
     "django_store_taggeditem": "object_id",
     "django_store_datakey": "output_from_record_id",
@@ -378,7 +378,7 @@ class DjangoPlace:
             return {
                 Key(project, label): [
                     db.execute(f"SELECT * FROM {table} WHERE {column} = ? ORDER BY 1, 2", (row,)).fetchall()
-                    for table, column in _OWNED.items()
+                    for table, column in OWNED.items()
                 ]
                 for row, project, label in db.execute(bearers).fetchall()
             }

@@ -364,7 +364,7 @@ def test_file_that_ends_like_a_shelf(tmp_path: Path, content: str) -> None:
         find(str(tmp_path / "notes.txt"))
 
 
-@pytest.mark.parametrize("name", ["postgres://ada:secret@db/records", "mysql://ada:secret@[", "x://"])
+@pytest.mark.parametrize("name", ["oracle://ada:secret@db/records", "ftp://ada:secret@[", "x://"])
 def test_url_that_is_not_understood_yet(name: str) -> None:
     """A URL of another kind is the person's turn, however broken, and no secret in it is repeated."""
     with pytest.raises(UsageError, match="not supported") as told:
@@ -415,6 +415,66 @@ def test_two_people_at_one_server() -> None:
     assert "pw" not in ada.identity
 
 
+# Databases on servers
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "shown", "user"),
+    [
+        ("postgres://db/lab", Kind.POSTGRESQL, "postgresql://db/lab", None),
+        ("postgresql://DB:5432/lab", Kind.POSTGRESQL, "postgresql://db/lab", None),
+        ("POSTGRES://db:5433/lab", Kind.POSTGRESQL, "postgresql://db:5433/lab", None),
+        ("postgres:///lab", Kind.POSTGRESQL, "postgresql:///lab", None),
+        ("postgres://ada:p%40ss@[::1]/a/lab", Kind.POSTGRESQL, "postgresql://[::1]/lab", ("ada", "p%40ss")),
+        ("mysql://ada@db:3306/lab", Kind.MYSQL, "mysql://db/lab", ("ada", None)),
+        ("mariadb://ada:secret@db/lab", Kind.MYSQL, "mysql://db/lab", ("ada", "secret")),
+    ],
+)
+def test_database(address: str, kind: Kind, shown: str, user: tuple[str, str | None] | None) -> None:
+    """A database is named by its address, read as Sumatra reads it: the last name, and nothing unquoted."""
+    found = find(address)
+
+    assert (found.kind, found.url, str(found), found.files) == (kind, shown, shown, ())
+    assert (found.access.username, found.access.password) == (user or (None, None))
+    assert user is None or user[1] is None or user[1] not in repr(found).replace("password=", "")
+    assert not found.is_missing()
+
+
+def test_database_with_tls() -> None:
+    """How the connection is protected is said as PostgreSQL's programs say it, and names no other store."""
+    plain, secured = find("postgres://db/lab"), find("postgres://db/lab?sslmode=verify-full")
+
+    assert (plain.access.tls, secured.access.tls) == ("", "verify-full")
+    assert plain.identity == secured.identity
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("postgres://ada:secret@db", "mysql://ada:secret@db:port/lab", "postgres://ada:secret@[/lab"),
+        *("postgres://ada:secret@db/lab?sslmode=maybe", "postgres://ada:secret@db/lab?user=x"),
+    ],
+)
+def test_address_of_no_database(address: str) -> None:
+    """A broken address is the person's turn, and no secret in it is repeated."""
+    with pytest.raises(UsageError, match="no address of a database") as told:
+        find(address)
+
+    assert "secret" not in str(told.value)
+    assert "secret" not in repr(told.value.__cause__)
+
+
+def test_project_in_a_database_on_a_server(tmp_path: Path) -> None:
+    """A project whose records are in such a database leads there, with what it knows of how to be let in."""
+    home = make_project(tmp_path, DJANGO, db_file="postgres://ada:secret@db/lab")
+
+    found = find(str(tmp_path))
+
+    assert (found.kind, found.url, found.project) == (Kind.POSTGRESQL, "postgresql://db/lab", "MyProject")
+    assert (found.access.username, found.access.password) == ("ada", "secret")
+    assert (found.files, found.signposts) == ((), (home / "project",))
+
+
 def test_home_of_nobody() -> None:
     """A home directory that does not exist is told as such, not by a traceback."""
     with pytest.raises(SmtdError, match="no-such-person"):
@@ -459,7 +519,7 @@ def test_broken_project_file(tmp_path: Path, content: bytes) -> None:
 
 def test_project_whose_store_cannot_be_opened_yet(tmp_path: Path) -> None:
     """A project in a kind of store that smtd does not know is refused without its password."""
-    make_project(tmp_path, DJANGO, db_file="postgres://ada:secret@db/records")
+    make_project(tmp_path, DJANGO, db_file="oracle://ada:secret@db/records")
 
     with pytest.raises(StoreRefused, match="MyProject") as told:
         find(str(tmp_path))

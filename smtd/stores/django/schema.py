@@ -6,10 +6,12 @@ All names are quoted as SQL does, since `user` is a reserved word in some databa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from importlib.resources import files
 
 from smtd.sqlite import script
-from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
+from smtd.stores.django.connection import Connection
+from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS, moment
 
 PREFIX = "django_store_"
 DATA_KEY_COLUMNS = ("path", "digest", "creation", "metadata")
@@ -120,3 +122,18 @@ INSERT_RECORD = (
 def statements(dialect: str) -> list[str]:
     """Return the statements that make all tables and indexes in *dialect*. Blocks."""
     return script(files(__package__).joinpath(f"{dialect}.sql").read_text("utf-8"))
+
+
+async def make(db: Connection, statements: Iterable[str]) -> None:
+    """Make the tables by *statements*, and tell Django that they are made."""
+    now = moment(datetime.now(timezone.utc))
+    for statement in statements:
+        await db.run(statement)
+    await db.run_many(
+        "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, ?)",
+        [(app, name, now) for app, name in MIGRATIONS],
+    )
+    await db.run_many(
+        "INSERT INTO django_content_type (app_label, model) VALUES (?, ?)",
+        [("django_store", model) for model in MODELS],
+    )

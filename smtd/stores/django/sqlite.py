@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +16,7 @@ from smtd.records.record import Key
 from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, signature
 from smtd.sqlite import Connection, connect, translated
 from smtd.stores.base import Token
-from smtd.stores.django import rows, schema
+from smtd.stores.django import schema
 from smtd.stores.django.file_sight import FileSight
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.rows import Columns
@@ -91,6 +90,8 @@ class SqliteFile:
         return {}
 
     def translated(self, exc: Exception) -> StoreError | None:
+        if isinstance(exc, OSError):
+            return StoreUnreachable(f"{self._name} cannot be read: {exc.strerror}")
         return translated(exc, self._name) if isinstance(exc, sqlite3.Error) else None
 
     async def connection(self) -> Connection | None:
@@ -134,24 +135,12 @@ class SqliteFile:
         async with db.transaction():
             made = await _is_empty(db)
             if made:
-                await self._create_tables(db, statements)
+                await schema.make(db, statements)
         if not made:  # another smtd was quicker
             await self.connection()
             return
         self._db, self.is_new = db, True
         self._version = await self._data_version()
-
-    async def _create_tables(self, db: Connection, statements: list[str]) -> None:
-        now = rows.moment(datetime.now(timezone.utc))
-        await db.run_script(statements)
-        await db.run_many(
-            "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, ?)",
-            [(app, name, now) for app, name in schema.MIGRATIONS],
-        )
-        await db.run_many(
-            "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)",
-            [(model,) for model in schema.MODELS],
-        )
 
     @property
     def version(self) -> int | None:

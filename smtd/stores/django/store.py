@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
-from smtd.errors import RecordUnusable, StoreUnreachable
+from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -105,8 +105,6 @@ class DjangoStore:
         """Turn what a driver says into errors of ours."""
         try:
             yield
-        except OSError as exc:
-            raise StoreUnreachable(f"{self.location} cannot be read: {exc.strerror}") from exc
         except Exception as exc:
             if (translated := self._database.translated(exc)) is None:
                 raise

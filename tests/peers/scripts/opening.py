@@ -38,7 +38,7 @@ def open_store(kind: str, path: str, dbm_name: str = "dumb") -> Any:
 
     # Else Django keeps every query in memory, and 10,000 records have a quarter of a million.
     db_config.update_settings(DEBUG=False)
-    return DjangoRecordStore(os.path.abspath(path))
+    return DjangoRecordStore(path if "://" in path else os.path.abspath(path))
 
 
 def close_store(store: Any) -> None:

@@ -1,0 +1,229 @@
+"""What is known of tables on a server: a mark of each record, computed there, tells whether it is as it was.
+
+A mark covers every row that a record consists of: so it tells what Sumatra changes, what it takes away from
+one record when it deletes another, and what a person does by hand. Marks are only compared for being equal,
+never for being later: so transactions that are rolled back, that last for long, or whose numbers begin
+anew, hide nothing. The mark of one more look at the same content is the same, and moves no record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol
+
+from smtd.records.record import Key
+from smtd.stores.base import Token
+from smtd.stores.django import reader, schema
+from smtd.stores.django.connection import Connection
+from smtd.stores.django.file_sight import looked_at
+from smtd.stores.django.ids import RowIds
+from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
+from smtd.stores.django.seen import Seen
+
+
+class Words(Protocol):
+    """How a database computes marks."""
+
+    def version(self, alias: str, columns: Sequence[str]) -> str:
+        """Return what differs whenever the row *alias* with *columns* was changed, as text in SQL."""
+
+    def number(self, parts: Sequence[str]) -> str:
+        """Return a number that differs, but for luck, whenever one of the texts *parts* does."""
+
+    def total(self, number: str) -> str:
+        """Return the numbers of all rows as one, whatever their order."""
+
+    async def moment(self, db: Connection) -> str:
+        """Return what is the same only as long as nobody has committed anything; empty: nobody can tell."""
+
+
+class Sessions(Protocol):
+    """Where connections come from."""
+
+    def session(self) -> AbstractAsyncContextManager[Connection]:
+        """Give a connection for a while."""
+
+
+class _Part(NamedTuple):
+    """Rows of other tables that a record consists of: who owns them, what they are, and what of."""
+
+    owner: str
+    tables: str
+    rows: tuple[tuple[str, Sequence[str]], ...]
+
+
+_PARTS = (
+    _Part(
+        "t.object_id",
+        "django_store_taggeditem t JOIN django_store_tag n ON n.id = t.tag_id"
+        " JOIN django_content_type c ON c.id = t.content_type_id"
+        " AND c.app_label = 'django_store' AND c.model = 'record'",
+        (("t", ("id",)), ("n", ("name",))),
+    ),
+    _Part(
+        "k.output_from_record_id",
+        "django_store_datakey k",
+        (("k", ("id", *schema.DATA_KEY_COLUMNS)),),
+    ),
+    _Part(
+        "m.record_id",
+        "django_store_record_input_data m JOIN django_store_datakey k ON k.id = m.datakey_id",
+        (("m", ("id",)), ("k", ("id", *schema.DATA_KEY_COLUMNS))),
+    ),
+    _Part(
+        "m.record_id",
+        "django_store_record_dependencies m JOIN django_store_dependency d ON d.id = m.dependency_id",
+        (("m", ("id",)), ("d", ("id", *DEPENDENCY_COLUMNS))),
+    ),
+    _Part(
+        "m.record_id",
+        "django_store_record_platforms m"
+        " JOIN django_store_platforminformation d ON d.id = m.platforminformation_id",
+        (("m", ("id",)), ("d", ("id", *PLATFORM_COLUMNS))),
+    ),
+)
+#: What a record refers to: alias, table, column of the reference, and its columns.
+_REFERENCES = (
+    ("e", "executable", "executable_id"),
+    ("v", "repository", "repository_id"),
+    ("p", "parameterset", "parameters_id"),
+    ("l", "launchmode", "launch_mode_id"),
+    ("d", "datastore", "datastore_id"),
+    ("i", "datastore", "input_datastore_id"),
+)
+
+
+def statement(words: Words, ids: str = "") -> str:
+    """Return the query for id, project and mark of every record, or of those *ids* (placeholders).
+
+    With *ids* each of them is a parameter 1 + len(_PARTS) times.
+    """
+    numbers = [f"coalesce(x{number}.mark, 0)" for number in range(len(_PARTS))]
+    versions = [words.version("r", ("project_id", *RECORD_COLUMNS, *schema.REFERENCES))]
+    versions += [words.version(alias, schema.SHARED[table]) for alias, table, _ in _REFERENCES]
+    joins = [
+        f"LEFT JOIN django_store_{table} {alias} ON {alias}.id = r.{column}"
+        for alias, table, column in _REFERENCES
+    ]
+    joins += [
+        f"LEFT JOIN ({_part(words, part, ids)}) x{number} ON x{number}.owner = r.db_id"
+        for number, part in enumerate(_PARTS)
+    ]
+    where = f"WHERE r.db_id IN ({ids})" if ids else ""
+    mark = words.number(["r.db_id", *versions, *numbers])
+    return (
+        f"SELECT r.db_id, r.project_id, {mark} AS mark FROM django_store_record r {' '.join(joins)} {where}"
+    )
+
+
+def _part(words: Words, part: _Part, ids: str) -> str:
+    mark = words.total(words.number([words.version(alias, columns) for alias, columns in part.rows]))
+    where = f"{part.owner} IN ({ids})" if ids else f"{part.owner} IS NOT NULL"
+    return (
+        f"SELECT {part.owner} AS owner, {mark} AS mark FROM {part.tables} WHERE {where} GROUP BY {part.owner}"
+    )
+
+
+class _State(NamedTuple):
+    """How many records there are, and the sum of their marks."""
+
+    records: int
+    total: int
+
+    @property
+    def token(self) -> Token:
+        return f"{self.records}:{self.total}".encode()
+
+
+class MarkSight:
+    """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
+
+    def __init__(self, sessions: Sessions, words: Words, ids: RowIds) -> None:
+        self._sessions = sessions
+        self._words = words
+        self._ids = ids
+        self._all = statement(words)
+        self._seen: dict[int, Seen] = {}
+        #: The marks of all records as this object knows them; None: it has not looked yet.
+        self._marks: dict[int, int] | None = None
+        #: The moment for which a state was computed last.
+        self._proved: tuple[str, _State] | None = None
+
+    async def settle(self) -> None:
+        pass  # a save that is half done is looked at again when it is done
+
+    async def look(self, db: Connection, projects: Collection[str] | None) -> Iterable[Seen]:
+        async with db.reading():
+            found = await db.fetch(self._all)
+        marks = {row_id: int(mark) for row_id, _, mark in found}
+        wanted = {
+            row_id: int(mark)
+            for row_id, project, mark in found
+            if project is not None and (projects is None or project in projects)
+        }
+        known = {row_id: seen for row_id, seen in self._seen.items() if wanted.get(row_id) == seen.mark}
+        new = [row_id for row_id in wanted if row_id not in known]
+        read = await (self._read(db, new, marks) if known else self._read_all(db, projects, marks))
+        self._seen, self._marks = known | read, marks
+        for row_id, seen in read.items():
+            self._ids.learn(row_id, seen.key)
+        return self._seen.values()
+
+    async def _read(self, db: Connection, ids: Sequence[int], marks: Mapping[int, int]) -> dict[int, Seen]:
+        read: dict[int, Seen] = {}
+        for start in range(0, len(ids), reader.PAGE):
+            async with db.reading():
+                page = await reader.by_id(db, ids[start : start + reader.PAGE])
+            # What was changed since the marks were asked for has another one, and is read again.
+            read |= {raw.row_id: looked_at(raw, marks[raw.row_id]) for raw in page}
+        return read
+
+    async def _read_all(
+        self, db: Connection, projects: Collection[str] | None, marks: Mapping[int, int]
+    ) -> dict[int, Seen]:
+        read: dict[int, Seen] = {}
+        async for page in reader.pages(db, projects):
+            read |= {raw.row_id: looked_at(raw, marks.get(raw.row_id, 0)) for raw in page}
+        return read
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        pass  # the marks tell
+
+    async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
+        found: dict[int, int] = {}
+        listed = list(ids) if self._marks is not None else []
+        for start in range(0, len(listed), reader.PAGE):
+            chunk = listed[start : start + reader.PAGE]
+            asked = statement(self._words, schema.marks(len(chunk)))
+            for row_id, _, mark in await db.fetch(asked, chunk * (1 + len(_PARTS))):
+                found[row_id] = int(mark)
+        return found
+
+    def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
+        if self._marks is not None:
+            for row_id in ids:
+                self._marks.pop(row_id, None)
+            self._marks |= marks
+
+    def forget(self) -> None:
+        self._seen, self._marks, self._proved = {}, None, None
+
+    async def token(self) -> Token | None:
+        if self._marks is None:
+            return None
+        known = _State(len(self._marks), sum(self._marks.values()))
+        return known.token if known == await self._state() else None
+
+    async def unchanged_since(self, token: Token) -> bool:
+        return (await self._state()).token == token
+
+    async def _state(self) -> _State:
+        """Return the state there is now, computed only if anybody has committed anything since the last."""
+        async with self._sessions.session() as db, db.reading():
+            moment = await self._words.moment(db)
+            if self._proved is None or not moment or self._proved[0] != moment:
+                asked = f"SELECT count(*), coalesce(sum(m.mark), 0) FROM ({self._all}) m"
+                ((count, total),) = await db.fetch(asked)
+                self._proved = (moment, _State(int(count), int(total)))
+        return self._proved[1]

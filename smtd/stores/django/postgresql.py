@@ -1,0 +1,271 @@
+"""The PostgreSQL dialect: connected to by asyncpg, and watched by the transaction numbers of its rows."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import lru_cache, partial
+from typing import Any
+
+import anyio
+import asyncpg
+from anyio import CancelScope, to_thread
+from asyncpg import exceptions as pg
+
+from smtd.errors import StoreBusy, StoreError, StoreRefused, StoreUnreachable
+from smtd.records.record import Key
+from smtd.stores.django import schema
+from smtd.stores.django.connection import Connection, Row
+from smtd.stores.django.limits import Limits
+from smtd.stores.django.pool import Pool, shared
+from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, Address, ServerDatabase
+
+#: What smtd's own writers wait for, so that only one of them at a time competes with `smt`: "smtd".
+_ADVISORY = 0x736D7464
+#: How long to wait for a program that is writing, and how often. It is less than PostgreSQL waits before it
+#: looks for a deadlock (1 s), and everything is let go in between: so no save of Sumatra is ever ended for
+#: smtd's sake. The last time is longer: only after that second does an autovacuum give way.
+_WAITS = (*["250ms"] * 12, "2s")
+_PAUSE = 0.05
+#: Milliseconds for which a transaction may do nothing: longer only if this machine is gone.
+_IDLE = "60000"
+
+_TABLES = ", ".join(
+    f"django_store_{name}"
+    for name in (
+        *("project", "record", "record_input_data", "record_dependencies", "record_platforms"),
+        *("taggeditem", *schema.SHARED),
+    )
+)
+#: Others may read, and Sumatra's checks of references pass; whoever wants to write waits in a queue.
+_ALONE = (
+    "BEGIN; SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
+    " SET LOCAL lock_timeout = '{wait}'; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"
+)
+
+
+class PostgresqlConnection:
+    """One connection of asyncpg. A cancelled statement is awaited to its end, for a time-out at the most."""
+
+    for_update = for_share = ""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+        self.orderly = False
+
+    @property
+    def raw(self) -> Any:
+        """The connection beneath."""
+        return self._db
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._db.is_closed())
+
+    async def close(self) -> None:
+        with suppress(Exception):  # it is gone in any case
+            await self._db.close(timeout=2)
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        with CancelScope(shield=True):
+            rows = await self._db.fetch(said(sql), *parameters)
+        return [tuple(row) for row in rows]
+
+    async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        rows = await self.fetch(sql, parameters)
+        return rows[0][0] if rows else None
+
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        with CancelScope(shield=True):
+            await self._db.execute(said(sql), *parameters)
+
+    async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            with CancelScope(shield=True):
+                await self._db.executemany(said(sql), rows)
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        return self._transaction(lambda: self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+
+    def making(self) -> AbstractAsyncContextManager[None]:
+        """Commit the tables that are made inside as one, with nobody else of smtd's making any."""
+        return self._transaction(
+            lambda: self._db.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_ADVISORY})")
+        )
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        async with self._transaction(self._begin_alone):
+            self.orderly = True
+            try:
+                yield
+            finally:
+                self.orderly = False
+
+    @asynccontextmanager
+    async def _transaction(self, begin: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+        with CancelScope(shield=True):
+            try:
+                await begin()
+                yield
+                await self._db.execute("COMMIT")
+            except BaseException:
+                await self._roll_back()
+                raise
+
+    async def _begin_alone(self) -> None:
+        """Begin a transaction during which nobody else writes."""
+        for wait in _WAITS:
+            try:
+                await self._db.execute(_ALONE.format(key=_ADVISORY, wait=wait, tables=_TABLES))
+            except pg.LockNotAvailableError:
+                await self._roll_back()
+                if wait is _WAITS[-1]:
+                    raise
+                await anyio.sleep(_PAUSE)
+            else:
+                return
+
+    async def _roll_back(self) -> None:
+        """End the transaction; a connection that cannot do that is closed."""
+        try:
+            if self._db.is_in_transaction():
+                await self._db.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001 - whatever it is, what counts is raised by the caller
+            self._db.terminate()
+
+
+@lru_cache(maxsize=512)
+def said(sql: str) -> str:
+    """Return *sql* with numbered placeholders."""
+    pieces = sql.split("?")
+    return pieces[0] + "".join(f"${number}{piece}" for number, piece in enumerate(pieces[1:], 1))
+
+
+def _moment(text: str) -> str:
+    """Return a time of PostgreSQL's, which is told in UTC, as `rows.moment` writes it."""
+    plain = re.sub(r"\+00(:00)?\Z", "", text)
+    whole, point, fraction = plain.partition(".")
+    return f"{whole}.{fraction:0<6}" if point else whole
+
+
+class Postgresql:
+    """What PostgreSQL has of its own."""
+
+    kind = "postgresql"
+    limits = Limits(nul=False, infinity=True, addresses_only=True)
+    refusals: tuple[type[Exception], ...] = (
+        pg.DataError,
+        pg.IntegrityConstraintViolationError,
+        pg.ProgramLimitExceededError,
+        UnicodeError,
+    )
+
+    def version(self, alias: str, columns: Sequence[str]) -> str:
+        """The number of the transaction that wrote the row: every change makes a new row with another."""
+        return f"concat_ws('.', {alias}.{'db_id' if alias == 'r' else 'id'}, {alias}.xmin)"
+
+    def number(self, parts: Sequence[str]) -> str:
+        return f"hashtextextended(concat_ws('/', {', '.join(parts)}), 0)"
+
+    def total(self, number: str) -> str:
+        return f"sum({number})"
+
+    async def moment(self, db: Connection) -> str:
+        """Return which transactions are seen. A server that crashed may use the number of one again."""
+        asked = "SELECT pg_current_snapshot()::text || ' ' || pg_postmaster_start_time()::text"
+        return str(await db.value(asked))
+
+    async def identity(self, db: Connection) -> tuple[object, ...] | None:
+        asked = (
+            "SELECT oid, pg_relation_filenode(oid) FROM pg_class"
+            " WHERE oid = to_regclass('django_store_record')"
+        )
+        found = await db.fetch(asked)
+        return found[0] if found else None
+
+    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+        return {}  # its texts are equal only if they are the same
+
+    def translated(self, exc: Exception, name: str) -> StoreError | None:
+        if isinstance(exc, (pg.InvalidPasswordError, pg.InvalidAuthorizationSpecificationError)):
+            return StoreRefused(f"{name} does not let smtd in: {exc}; check the user and the password")
+        if isinstance(exc, pg.InvalidCatalogNameError):
+            return StoreRefused(f"{name} is not there ({exc}); create the database first")
+        if isinstance(exc, (pg.InsufficientPrivilegeError, pg.ReadOnlySQLTransactionError)):
+            return StoreRefused(f"{name} cannot be used by this user: {exc}; ask for the right to")
+        if isinstance(exc, pg.LockNotAvailableError):
+            return StoreBusy(f"{name} is being written to by others all the time; smtd tries again")
+        if isinstance(exc, ConnectionRefusedError):
+            return StoreUnreachable(f"{name} cannot be reached: nobody listens there; is the server up?")
+        if isinstance(exc, _PASSING):
+            return StoreBusy(f"{name} broke off: {exc}")
+        if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
+            return StoreUnreachable(f"{name} does not answer; is the server up, and the network?")
+        if isinstance(exc, OSError):
+            return StoreUnreachable(f"{name} cannot be reached: {exc.strerror or exc}")
+        if isinstance(exc, (asyncpg.PostgresError, asyncpg.InterfaceError)):
+            return StoreUnreachable(f"{name} cannot be used: {exc}")
+        return None
+
+
+#: What the next try may not meet again.
+_PASSING = (
+    pg.PostgresConnectionError,
+    pg.OperatorInterventionError,
+    pg.InsufficientResourcesError,
+    pg.TransactionRollbackError,
+    pg.InterfaceError,
+    pg.InvalidCachedStatementError,
+    ConnectionError,
+)
+
+
+async def _connect(address: Address) -> PostgresqlConnection:
+    db = await _let_in(address)
+    for name, encoder, decoder in (("timestamptz", "{}+00".format, _moment), ("inet", str, str)):
+        await db.set_type_codec(name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="text")
+    return PostgresqlConnection(db)
+
+
+async def _let_in(address: Address) -> Any:
+    """Connect with TLS or, if that is only preferred and the server has none, without."""
+    if address.mode == "disable":
+        return await _met(address, False)
+    # Made here: asyncpg would look for files while the loop waits.
+    context = await to_thread.run_sync(address.context)
+    try:
+        return await _met(address, context)
+    except ConnectionError as exc:
+        if address.mode != "prefer" or "SSL" not in str(exc):
+            raise
+    return await _met(address, False)
+
+
+async def _met(address: Address, tls: Any) -> Any:
+    return await asyncpg.connect(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        database=address.database,
+        ssl=tls,
+        timeout=CONNECT_WITHIN,
+        command_timeout=ANSWER_WITHIN,
+        server_settings={
+            "application_name": "smtd",
+            "timezone": "UTC",
+            "datestyle": "ISO",
+            "idle_in_transaction_session_timeout": _IDLE,
+        },
+    )
+
+
+@asynccontextmanager
+async def database(address: Address) -> AsyncIterator[ServerDatabase]:
+    """Give the database at *address*; nothing is asked of it yet."""
+    pool: Pool[PostgresqlConnection]
+    async with shared(address, partial(_connect, address)) as pool:
+        yield ServerDatabase(Postgresql(), pool, address.name)

@@ -1,0 +1,155 @@
+"""What databases on servers have in common: where they are, who is let in, and how a store meets them."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+
+from smtd.errors import StoreError, StoreRefused
+from smtd.records.record import Key
+from smtd.stores.django import limits, schema
+from smtd.stores.django.connection import Connection
+from smtd.stores.django.ids import RowIds
+from smtd.stores.django.limits import Limits
+from smtd.stores.django.mark_sight import MarkSight, Words
+from smtd.stores.django.pool import Pool
+from smtd.stores.django.rows import Columns
+
+#: Records a transaction: others wait for it in a queue (measured: 0.1 s at most).
+BATCH = 500
+#: Seconds to wait for a connection, and for the answer to one statement.
+CONNECT_WITHIN, ANSWER_WITHIN = 10.0, 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database on a server, and whom it lets in; never shown but by *name*.
+
+    *tls* is as `Access.tls`; empty, with a *ca_file*: its certificate must be right.
+    """
+
+    name: str
+    host: str | None
+    port: int | None
+    database: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: str = ""
+    ca_file: str | None = None
+    verify: bool = True
+
+    @classmethod
+    def parse(cls, url: str, **access: Any) -> Address:
+        """Return the address that *url* names; the user is none of its parts."""
+        parts = urlsplit(url)
+        return cls(url, parts.hostname, parts.port, parts.path.rsplit("/", 1)[-1], **access)
+
+    @property
+    def mode(self) -> str:
+        """How the connection is protected."""
+        return self.tls or ("verify-full" if self.ca_file and self.verify else "prefer")
+
+    def context(self) -> ssl.SSLContext:
+        """Return what TLS is to be spoken with. Blocks. Raises StoreRefused for a bad `ca_file`."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as exc:
+            raise StoreRefused(f"the ca_file {self.ca_file} of {self.name} cannot be used: {exc}") from exc
+        context.check_hostname = self.mode == "verify-full"
+        context.verify_mode = ssl.CERT_REQUIRED if self.mode.startswith("verify") else ssl.CERT_NONE
+        return context
+
+
+class Dialect(Words, Protocol):
+    """What one kind of server has of its own."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of server in one word, for people."""
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What its driver raises of one record that the tables cannot hold."""
+
+    @property
+    def limits(self) -> Limits:
+        """What its columns hold beside texts of their length."""
+
+    async def identity(self, db: Connection) -> tuple[object, ...] | None:
+        """Return what tells Sumatra's tables from others made in their place (None: there are none)."""
+
+    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+        """See `Database.clashing`."""
+
+    def translated(self, exc: Exception, name: str) -> StoreError | None:
+        """See `Database.translated`."""
+
+
+class ServerDatabase:
+    """A database on a server, reached by the connections of *pool*; *name* is for people."""
+
+    batch, polite = BATCH, False
+
+    def __init__(self, dialect: Dialect, pool: Pool[Any], name: str) -> None:
+        self._dialect = dialect
+        self._pool = pool
+        self._name = name
+        self._identity: tuple[object, ...] | None = None
+        self.kind = dialect.kind
+        self.refusals = dialect.refusals
+        self.generation = 0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        async with self._pool.link() as link:
+            identity = await self._dialect.identity(link)
+            if identity != self._identity or identity is None:
+                await self._meet(link, identity)
+            yield link
+
+    async def _meet(self, db: Connection, identity: tuple[object, ...] | None) -> None:
+        """Look at tables that are new to this object."""
+        if identity is None:
+            raise StoreRefused(
+                f"{self._name} has no tables of Sumatra yet; smtd check --create makes them,"
+                " as any smt command does"
+            )
+        done = await db.fetch("SELECT app, name FROM django_migrations")
+        if ("django_store", "0002_tag_taggeditem") not in done:
+            raise StoreRefused(
+                f"{self._name} is not a record store of Sumatra 0.8.1: its schema is older or another one"
+            )
+        self.generation += self._identity is not None
+        self._identity = identity
+
+    def sight(self, ids: RowIds) -> MarkSight:
+        return MarkSight(self, self._dialect, ids)
+
+    async def create(self) -> None:
+        """Make nothing: tables on a server are made by whoever asks for them (`smtd check --create`)."""
+
+    async def make(self) -> bool:
+        """Make the tables as Sumatra's first command would; say whether there were none."""
+        statements = await to_thread.run_sync(schema.statements, self._dialect.kind)
+        async with self._pool.link() as link:
+            if await self._dialect.identity(link) is not None:
+                return False
+            async with link.making():
+                if missing := await self._dialect.identity(link) is None:
+                    await schema.make(link, statements)
+        return missing
+
+    def fitted(self, key: Key, columns: Columns) -> Columns:
+        return limits.fitted(key, columns, self._dialect.limits)
+
+    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+        return await self._dialect.clashing(db, keys) if keys else {}
+
+    def translated(self, exc: Exception) -> StoreError | None:
+        return self._dialect.translated(exc, self._name)

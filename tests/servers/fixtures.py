@@ -1,0 +1,23 @@
+"""Fixtures for `pytest_plugins = ["tests.servers.fixtures"]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.postgresql import postgresql
+from tests.servers.server import Database, DatabaseServer
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[DatabaseServer]:
+    """A server of PostgreSQL that all tests share."""
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_database(postgresql_server: DatabaseServer) -> Database:
+    """A database with Sumatra's tables, and no record."""
+    return postgresql_server.new()

@@ -1,0 +1,90 @@
+"""A database on a server as a place of a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smtd.records.record import DataKey, Key, Platform, Record
+from smtd.stores.locations import find
+from tests.build import MOMENT, full, record
+from tests.servers.server import Database
+from tests.stores.places import OWNED, DjangoPlace
+
+#: What the columns have no room for, by the field that is told.
+TOO_LONG: dict[str, Record] = {
+    "label": record("l" * 101),
+    "main_file": record("main", main_file="m" * 101),
+    "version": record("version", version="v" * 51),
+    "user": record("user", user="é" * 101),
+    "tags": record("tag", tags=frozenset({"t" * 51})),
+    "tags, all together,": record("tags", tags=frozenset(f"{number:040d}" for number in range(7))),
+    "output_data.path": full("path", output_data=(DataKey("p" * 201, "0" * 40, MOMENT, {}),)),
+    "platforms.machine": full("machine", platforms=(Platform(machine="m" * 21, ip_addr="192.0.2.1"),)),
+}
+ALL_TABLES = (
+    *OWNED,
+    *("django_store_project", "django_store_executable", "django_store_repository", "django_store_tag"),
+    *("django_store_parameterset", "django_store_launchmode", "django_store_datastore"),
+    *("django_store_dependency", "django_store_platforminformation"),
+)
+
+
+class DatabasePlace(DjangoPlace):
+    """The tables of Sumatra in *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.location = find(database.url)
+
+    def run(self, statement: str, *values: Any) -> list[Any]:
+        return self.database.run(statement, *values)
+
+    def forms(self) -> dict[Key, Any]:
+        rows = {table: self.run(f"SELECT * FROM {table} ORDER BY 1, 2") for table in OWNED}
+        columns = {table: self._columns(table).index(column) for table, column in OWNED.items()}
+        label, project = (
+            self._columns("django_store_record").index(name) for name in ("label", "project_id")
+        )
+        number = columns["django_store_record"]
+        return {
+            Key(bearer[project], bearer[label]): [
+                [row for row in rows[table] if row[column] == bearer[number]]
+                for table, column in columns.items()
+            ]
+            for bearer in rows["django_store_record"]
+        }
+
+    def _columns(self, table: str) -> list[str]:
+        asked = "SELECT column_name FROM information_schema.columns"
+        asked += " WHERE table_name = ? ORDER BY ordinal_position"
+        return [name for (name,) in self.run(asked, table)]
+
+    def files(self) -> dict[str, bytes]:
+        return {
+            table: repr(self.run(f"SELECT * FROM {table} ORDER BY 1, 2")).encode() for table in ALL_TABLES
+        }
+
+
+class PostgresqlPlace(DatabasePlace):
+    """A database of PostgreSQL, which holds no NUL and no address that is none."""
+
+    unfit = (
+        *DjangoPlace.unfit,
+        *TOO_LONG.values(),
+        record("nul", stdout_stderr="a\0b"),
+        full("address", platforms=(Platform(ip_addr="somewhere"),)),
+        full("no-address", platforms=(Platform(),)),
+    )
+
+    def fits(self, record: Record) -> bool:
+        return "\0" not in (record.stdout_stderr or "") and all(each.ip_addr for each in record.platforms)
+
+    def is_free(self) -> bool:
+        waiting = [("BEGIN", ()), ("SET LOCAL lock_timeout = '1s'", ())]
+        try:
+            self.database.run_all(
+                *waiting, ("LOCK TABLE django_store_record, django_store_tag", ()), ("COMMIT", ())
+            )
+        except Exception:  # noqa: BLE001 - whatever it is, the table is not to be had
+            return False
+        return not self.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")

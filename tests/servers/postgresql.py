@@ -1,0 +1,81 @@
+"""PostgreSQL for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from smtd.stores.django import schema
+from smtd.stores.django.postgresql import said
+from tests.servers import programs
+from tests.servers.process import free_port, reachable, run, serving, workplace
+from tests.servers.server import PASSWORD, TEMPLATE, USER, DatabaseServer, Statement, elsewhere
+
+
+async def ask(port: int, database: str, statements: Sequence[Statement]) -> list[Any]:
+    """Run *statements*, by a connection of its own, and return the rows of the last."""
+    db = await asyncpg.connect(
+        host="127.0.0.1",
+        port=port,
+        user=USER,
+        password=PASSWORD,
+        database=database or "postgres",
+        ssl="disable",
+    )
+    try:
+        rows: list[Any] = []
+        for statement, values in statements:
+            rows = await db.fetch(said(statement), *values)
+        return [tuple(row) for row in rows]
+    finally:
+        await db.close()
+
+
+def _making(name: str, empty: bool) -> list[Statement]:
+    return [(f"CREATE DATABASE {name}" + ("" if empty else f" TEMPLATE {TEMPLATE}"), ())]
+
+
+@contextmanager
+def postgresql() -> Iterator[DatabaseServer]:
+    """Run a server of PostgreSQL. Raises NoServer."""
+    with workplace() as data:
+        bin = reachable(programs.postgresql().parent, data) / "bin"
+        secret = data.parent / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        files = data / "pg"
+        authentication = ["-A", "scram-sha-256", f"--pwfile={secret}", "-U", USER]
+        run([bin / "initdb", "-D", files, *authentication, "-E", "UTF8", "--locale=C", "--no-sync"])
+        port = free_port()
+        careless = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=4GB")
+        options = [word for option in careless for word in ("-c", option)]
+        listening = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", str(data)]
+        command: list[str | Path] = [bin / "postgres", "-D", files, *listening, *options]
+        with serving(command, lambda: _accepts(port), data.parent / "log"):
+            server = DatabaseServer("postgresql", port, ask, _making)
+            elsewhere(ask(port, "", [(f"CREATE DATABASE {TEMPLATE}", ())]))
+            making = [(statement, ()) for statement in schema.statements("postgresql")]
+            elsewhere(ask(port, TEMPLATE, [*making, *_done()]))
+            yield server
+
+
+def _done() -> list[Statement]:
+    """Return what `manage.py migrate` notes."""
+    migrations = "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, now())"
+    types = "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)"
+    return [
+        *((migrations, migration) for migration in schema.MIGRATIONS),
+        *((types, (model,)) for model in schema.MODELS),
+    ]
+
+
+def _accepts(port: int) -> bool:
+    try:
+        elsewhere(ask(port, "", [("SELECT 1", ())]))
+    except (OSError, asyncpg.PostgresError):
+        return False
+    return True

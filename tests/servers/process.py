@@ -1,0 +1,117 @@
+"""Start a database server for the tests: as nobody, on a port of its own, without care for its files."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.servers.programs import NoServer
+
+#: Seconds in which a server must answer.
+PATIENCE = 60.0
+
+
+def unprivileged() -> dict[str, Any]:
+    """Return how to start a program that refuses to be run by root; nothing special for others."""
+    if os.geteuid():
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """Give a directory that such a program may enter and own, wherever the tests are run from."""
+    directory = Path(tempfile.mkdtemp(prefix="smtd-server-"))
+    try:
+        directory.chmod(0o755)
+        owned = directory / "data"
+        owned.mkdir(mode=0o700)
+        if who := unprivileged():
+            os.chown(owned, who["user"], who["group"])
+        yield owned
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def reachable(programs: Path, directory: Path) -> Path:
+    """Return *programs*, or a copy of them in *directory* if whoever must run them may not go there."""
+    who = unprivileged()
+    if (
+        not who
+        or subprocess.run(["test", "-x", programs / "bin"], **who, cwd="/", check=False).returncode == 0
+    ):
+        return programs
+    copy = directory.parent / "programs"
+    shutil.copytree(programs, copy, symlinks=True)
+    return copy
+
+
+def free_port() -> int:
+    """Return a port at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run(command: list[str | Path], *, text: str = "", env: dict[str, str] | None = None) -> None:
+    """Run a program to its end as nobody. Raises NoServer, with all that it said, if it fails."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        **unprivileged(),
+        input=text,
+        cwd="/",
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise NoServer(f"{command[0]} failed: {done.stdout[-2000:]}")
+
+
+@contextmanager
+def serving(
+    command: list[str | Path], answers: Callable[[], bool], log: Path, env: dict[str, str] | None = None
+) -> Iterator[None]:
+    """Run a server until the end of the block, which begins when it *answers*."""
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [str(word) for word in command],
+            **unprivileged(),
+            cwd="/",
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        ) as server,
+    ):
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not answers():
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise NoServer(
+                        f"{command[0]} does not answer: {log.read_text('utf-8', 'replace')[-2000:]}"
+                    )
+                time.sleep(0.02)
+            yield
+        finally:
+            server.kill()  # nothing of it is needed any more
+
+
+def listens(port: int) -> bool:
+    """Say whether anybody takes connections at *port*."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

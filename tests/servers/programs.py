@@ -1,0 +1,72 @@
+"""The programs of database servers, wherever this machine has them or can get them from.
+
+What is fetched is kept beside the environments of the peers, for the next time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.peers.environments import PeerFailed, cache, environment, only_one
+
+#: What Debian's MariaDB needs that not every machine has: no service, and no data.
+_PACKAGES = ("mariadb-server-core", "liburing2", "libaio1", "libnuma1", "libpmem1", "libndctl6", "libdaxctl1")
+_MORE = ("libfmt9", "libsnappy1v5")
+
+
+class NoServer(Exception):
+    """A server cannot be had here; the message says why, and what to install."""
+
+
+def postgresql() -> Path:
+    """Return the directory of initdb, pg_ctl and postgres; from a wheel if this machine has none."""
+    named = shutil.which("initdb")
+    for directory in [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]:
+        if named is None and (directory / "initdb").exists():
+            named = str(directory / "initdb")
+    if named is not None:
+        return Path(named).resolve().parent
+    try:
+        made = environment("postgresql").directory
+        (found,) = made.glob("lib/python3*/site-packages/**/bin/initdb")
+    except (PeerFailed, ValueError) as exc:
+        raise NoServer(f"no PostgreSQL here, and none from the package registry ({exc})") from exc
+    return found.parent
+
+
+def mariadb() -> Path:
+    """Return the root of a system that has MariaDB; Debian's, unpacked, if this machine has none."""
+    if (installed := shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")) is not None:
+        return Path(installed).parents[2]
+    root = cache() / "mariadb"
+    with only_one(root.with_name("mariadb.lock")):
+        if not root.exists():
+            _unpack(root)
+    return root
+
+
+def _unpack(root: Path) -> None:
+    unfinished = root.with_name("mariadb.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        if shutil.which("apt-get") is None:
+            raise NoServer("no mariadbd here, and no apt-get to fetch Debian's mariadb-server-core with")
+        _quiet("apt-get", "download", "-q", *_PACKAGES, cwd=unfinished)
+        for package in _MORE:  # other releases of Debian call them otherwise, or need them not
+            _quiet("apt-get", "download", "-q", package, cwd=unfinished, check=False)
+        for file in unfinished.glob("*.deb"):
+            _quiet("dpkg", "-x", file.name, ".", cwd=unfinished)
+            file.unlink()
+        unfinished.rename(root)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _quiet(*command: str, cwd: Path, check: bool = True) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise NoServer(f"{' '.join(command)} failed: {done.stderr.strip()}")
