@@ -24,7 +24,7 @@ class Connection:
     """
 
     #: As `stores/django/database.py` has it: whoever writes is alone.
-    orderly, for_update, for_share = True, "", ""
+    orderly, for_update, for_share, fold = True, "", "", None
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db

@@ -80,13 +80,17 @@ async def open_database(location: Location) -> AsyncIterator[ServerDatabase]:
     )
     try:
         # Here, since few people have these drivers.
-        if location.kind is not Kind.POSTGRESQL:
-            raise UsageError(f"{location}: MySQL and MariaDB are not supported yet")
-        from smtd.stores.django import postgresql
+        if location.kind is Kind.POSTGRESQL:
+            from smtd.stores.django import postgresql
 
-        opened = postgresql.database(address)
+            opened = postgresql.database(address)
+        else:
+            from smtd.stores.django import mysql
+
+            opened = mysql.database(address)
     except ModuleNotFoundError as exc:
-        raise UsageError(f"{location} needs {exc.name}: pip install 'smtd[postgres]'") from exc
+        extra = "postgres" if location.kind is Kind.POSTGRESQL else "mysql"
+        raise UsageError(f"{location} needs {exc.name}: pip install 'smtd[{extra}]'") from exc
     async with opened as database:
         yield database
 

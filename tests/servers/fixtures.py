@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.mariadb import mariadb
 from tests.servers.postgresql import postgresql
 from tests.servers.server import Database, DatabaseServer
 
@@ -21,3 +22,16 @@ def postgresql_server() -> Iterator[DatabaseServer]:
 def postgresql_database(postgresql_server: DatabaseServer) -> Database:
     """A database with Sumatra's tables, and no record."""
     return postgresql_server.new()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[DatabaseServer]:
+    """A server of MariaDB that all tests share."""
+    with mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: DatabaseServer) -> Database:
+    """A database with Sumatra's tables, and no record."""
+    return mariadb_server.new()

@@ -88,3 +88,33 @@ class PostgresqlPlace(DatabasePlace):
         except Exception:  # noqa: BLE001 - whatever it is, the table is not to be had
             return False
         return not self.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")
+
+
+class MysqlPlace(DatabasePlace):
+    """A database of MySQL or MariaDB, which holds no infinite number, and takes `A` for `a`."""
+
+    unfit = (
+        *DjangoPlace.unfit,
+        *TOO_LONG.values(),
+        record("endless", duration=float("inf")),
+        record("FIRST"),
+        full("tags in two cases", tags=frozenset({"Good", "good"})),
+    )
+
+    def _columns(self, table: str) -> list[str]:
+        return [column[0] for column in self.run(f"SHOW COLUMNS FROM {table}")]
+
+    def fits(self, record: Record) -> bool:
+        return not (record.duration == float("inf") or {"Good", "good"} <= record.tags)
+
+    def is_free(self) -> bool:
+        try:
+            self.database.run_all(
+                ("SET SESSION innodb_lock_wait_timeout = 1", ()),
+                ("START TRANSACTION", ()),
+                ("SELECT count(*) FROM django_store_record FOR UPDATE", ()),
+                ("ROLLBACK", ()),
+            )
+        except Exception:  # noqa: BLE001 - whatever it is, the table is not to be had
+            return False
+        return self.run("SELECT is_free_lock(concat('smtd:', md5(database())))") == [(1,)]

@@ -59,18 +59,8 @@ def postgresql() -> Iterator[DatabaseServer]:
             server = DatabaseServer("postgresql", port, ask, _making)
             elsewhere(ask(port, "", [(f"CREATE DATABASE {TEMPLATE}", ())]))
             making = [(statement, ()) for statement in schema.statements("postgresql")]
-            elsewhere(ask(port, TEMPLATE, [*making, *_done()]))
+            elsewhere(ask(port, TEMPLATE, [*making, *schema.noted()]))
             yield server
-
-
-def _done() -> list[Statement]:
-    """Return what `manage.py migrate` notes."""
-    migrations = "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, now())"
-    types = "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)"
-    return [
-        *((migrations, migration) for migration in schema.MIGRATIONS),
-        *((types, (model,)) for model in schema.MODELS),
-    ]
 
 
 def _accepts(port: int) -> bool:

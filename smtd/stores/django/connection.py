@@ -6,7 +6,7 @@ words. Times go in and come out as text, as `rows.moment` writes them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -27,6 +27,10 @@ class Connection(Protocol):
     @property
     def for_share(self) -> str:
         """What ends a query for rows that others shall not add to in the meantime."""
+
+    @property
+    def fold(self) -> Callable[[str], str] | None:
+        """Return texts alike that the database takes for equal (None: only texts that are the same)."""
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""

@@ -7,9 +7,11 @@ inserting happen inside the caller's transaction, so that smtd itself never make
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from smtd.errors import RecordUnusable
+from smtd.records import literal
 from smtd.stores.django import schema
 from smtd.stores.django.connection import Connection
 
@@ -21,6 +23,8 @@ class SharedRows:
         self._table = schema.PREFIX + table
         self._columns = schema.SHARED[table]
         self._ids: dict[bytes, int] = {}
+        #: The rows as the database takes them for equal, where that differs from being the same.
+        self._alike: set[bytes] = set()
         self._last_id = 0
 
     async def ids(self, db: Connection, rows: Collection[tuple[Any, ...]]) -> list[int]:
@@ -34,6 +38,7 @@ class SharedRows:
         hashes = {row: _hash(row) for row in dict.fromkeys(rows)}
         missing = {each: row for row, each in hashes.items() if each not in self._ids}
         if missing:
+            self._check(db, missing.values())
             await self._insert(db, missing)
         return [self._ids[hashes[row]] for row in rows]
 
@@ -45,6 +50,24 @@ class SharedRows:
         self._ids.update(zip(rows, (row_id for (row_id,) in made), strict=True))
         self._last_id = made[-1][0]
 
+    def _check(self, db: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Refuse new rows that the database, and so Sumatra, would take for others that are there.
+
+        Sumatra could not save any record again that refers to one of the two.
+        """
+        if db.fold is None:
+            return
+        for row in rows:
+            alike = _alike(db.fold, row)
+            if alike in self._alike:
+                table = self._table.removeprefix(schema.PREFIX)
+                said = literal.shortened(str(row[0]))
+                raise RecordUnusable(
+                    f"its {table} {said} differs from another one there only in case or accents,"
+                    " at which the database does not look"
+                )
+            self._alike.add(alike)
+
     async def _refresh(self, db: Connection) -> None:
         """Learn the rows that were added since the last time."""
         names = schema.names(self._columns)
@@ -54,11 +77,18 @@ class SharedRows:
         ):
             self._ids.setdefault(_hash(values), row_id)
             self._last_id = row_id
+            if db.fold:
+                self._alike.add(_alike(db.fold, values))
 
     def forget(self) -> None:
         """Forget all rows: a transaction was rolled back, or rows were deleted."""
         self._ids.clear()
+        self._alike.clear()
         self._last_id = 0
+
+
+def _alike(fold: Callable[[str], str], values: Collection[Any]) -> bytes:
+    return _hash([fold(value) if isinstance(value, str) else value for value in values])
 
 
 def _hash(values: Collection[Any]) -> bytes:

@@ -50,6 +50,7 @@ class PostgresqlConnection:
     """One connection of asyncpg. A cancelled statement is awaited to its end, for a time-out at the most."""
 
     for_update = for_share = ""
+    fold = None
 
     def __init__(self, db: Any) -> None:
         self._db = db

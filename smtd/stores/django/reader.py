@@ -79,6 +79,14 @@ async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterat
         last = page[-1].row_id
 
 
+async def hold(db: Connection, ids: Sequence[int]) -> None:
+    """Keep others from changing the records of *ids* until the end of the transaction."""
+    for start in range(0, len(ids) if db.for_update else 0, PAGE):
+        chunk = ids[start : start + PAGE]
+        held = f"SELECT db_id FROM django_store_record WHERE db_id IN ({schema.marks(len(chunk))})"
+        await db.fetch(f"{held} {db.for_update}", chunk)
+
+
 async def by_id(db: Connection, ids: Sequence[int]) -> list[Raw]:
     """Return the rows of *ids* that are still there. Call it inside a transaction."""
     found: list[Raw] = []

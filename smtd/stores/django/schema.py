@@ -126,14 +126,15 @@ def statements(dialect: str) -> list[str]:
 
 async def make(db: Connection, statements: Iterable[str]) -> None:
     """Make the tables by *statements*, and tell Django that they are made."""
-    now = moment(datetime.now(timezone.utc))
     for statement in statements:
         await db.run(statement)
-    await db.run_many(
-        "INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, ?)",
-        [(app, name, now) for app, name in MIGRATIONS],
-    )
-    await db.run_many(
-        "INSERT INTO django_content_type (app_label, model) VALUES (?, ?)",
-        [("django_store", model) for model in MODELS],
-    )
+    for statement, values in noted():
+        await db.run(statement, values)
+
+
+def noted() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the statements, with their values, that tell Django that the tables are made."""
+    now = moment(datetime.now(timezone.utc))
+    migration = f"INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, '{now}')"
+    kind = "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)"
+    return [*((migration, done) for done in MIGRATIONS), *((kind, (model,)) for model in MODELS)]

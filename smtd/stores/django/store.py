@@ -155,7 +155,9 @@ class DjangoStore:
     async def _held(self, db: Connection, keys: Collection[Key]) -> dict[Key, list[Found]]:
         """Return the rows that bear one of *keys* at this moment of the transaction."""
         held: dict[Key, list[Found]] = defaultdict(list)
-        for raw in await reader.by_id(db, await self._ids.of(db, keys)):
+        ids = await self._ids.of(db, keys)
+        await reader.hold(db, ids)
+        for raw in await reader.by_id(db, ids):
             found = raw.found()
             held[found.key].append(found)
         return held

@@ -1,0 +1,92 @@
+"""MariaDB for the tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncmy
+from asyncmy.errors import MySQLError
+
+from smtd.stores.django import schema
+from smtd.stores.django.mysql import said
+from tests.servers import programs
+from tests.servers.process import free_port, reachable, run, serving, workplace
+from tests.servers.server import PASSWORD, USER, DatabaseServer, Statement, elsewhere
+
+#: What a server keeps in tables of its own, users among it.
+_SYSTEM = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
+#: Nothing of it outlives the tests.
+_CARELESS = (
+    *("flush-method=nosync", "flush-log-at-trx-commit=0", "doublewrite=0"),
+    *("log-file-size=32M", "buffer-pool-size=64M"),
+)
+_QUOTES = ("SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES'", ())
+
+
+async def ask(port: int, database: str, statements: Sequence[Statement]) -> list[Any]:
+    """Run *statements*, by a connection of its own, and return the rows of the last."""
+    db = await asyncmy.connect(
+        host="127.0.0.1", port=port, user=USER, password=PASSWORD, database=database, autocommit=True
+    )
+    try:
+        rows: list[Any] = []
+        async with db.cursor() as cursor:
+            for statement, values in (_QUOTES, *statements):
+                await cursor.execute(said(statement), tuple(values) or None)
+                rows = list(await cursor.fetchall()) if cursor.description else []
+        return [tuple(row) for row in rows]
+    finally:
+        await db.ensure_closed()
+
+
+def _making(name: str, empty: bool) -> list[Statement]:
+    made: list[Statement] = [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ())]
+    if not empty:
+        made += [(statement, ()) for statement in schema.statements("mysql")]
+        made += schema.noted()
+    return made
+
+
+@contextmanager
+def mariadb() -> Iterator[DatabaseServer]:
+    """Run a server of MariaDB. Raises NoServer."""
+    with workplace() as data:
+        root = reachable(programs.mariadb(), data)
+        libraries = [str(path) for path in (*root.glob("usr/lib/*-linux-gnu"), *root.glob("lib/*-linux-gnu"))]
+        env = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)} if root != Path("/") else None
+        (program, *_) = [*root.glob("usr/sbin/mariadbd"), *root.glob("usr/bin/mariadbd")]
+        share = root / "usr/share/mysql"
+        files = data / "files"
+        where: list[str | Path] = [program, "--no-defaults", f"--datadir={files}", f"--tmpdir={data}"]
+        where += [f"--lc-messages-dir={share}", f"--character-sets-dir={share / 'charsets'}"]
+        where += [f"--innodb-{option}" for option in _CARELESS]
+        run(["mkdir", files])
+        run([*where, "--bootstrap"], text=_system(share), env=env)
+        port = free_port()
+        listening = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={data / 'socket'}"]
+        collation = ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
+        command = [*where, *listening, *collation, "--plugin-dir=/nonexistent"]
+        with serving(command, lambda: _accepts(port), data.parent / "log", env):
+            yield DatabaseServer("mariadb", port, ask, _making)
+
+
+def _system(share: Path) -> str:
+    """Return the statements that make a server's own tables, and the user of the tests."""
+    tables = "\n".join((share / name).read_text("utf-8") for name in _SYSTEM)
+    user = f"'{USER}'@'%'"
+    return (
+        f"CREATE DATABASE mysql;\nUSE mysql;\n{tables}\nFLUSH PRIVILEGES;\n"
+        f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {user};\n"
+    )
+
+
+def _accepts(port: int) -> bool:
+    try:
+        elsewhere(ask(port, "", [("SELECT 1", ())]))
+    except (OSError, MySQLError):
+        return False
+    return True
