@@ -124,6 +124,7 @@ class Environment:
             "PYTHONUTF8": "1",  # hgapi sets LANG=en_US for Sumatra and all that it starts
             "PYTHONHASHSEED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(HERE / "drivers"),
         }
 
 

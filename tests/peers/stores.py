@@ -33,13 +33,15 @@ class PeerStore:
     kind: Kind
     path: Path
     dbm: str = "dumb"
+    #: The address of a database on a server; the path then only tells where to work.
+    url: str = ""
 
     def make_rich(self, project: str, root: Path | None = None) -> int:
         """Save a record of every sort that Sumatra has; return how many.
 
         Their data and repositories are in *root*, else beside the store.
         """
-        return self._make(project, "--kind=rich", *_root(root))
+        return self._make(project, "--kind=rich", *self._root(root))
 
     def make_many(self, project: str, count: int, *, first: int = 0, root: Path | None = None) -> int:
         """Save *count* finished runs, `sweep-NNNNN`, from number *first* on; return how many.
@@ -47,11 +49,11 @@ class PeerStore:
         They must be new. The same number makes the same record, in any store.
         """
         numbers = (f"--count={count}", f"--first={first}")
-        return self._make(project, "--kind=many", *numbers, *_root(root))
+        return self._make(project, "--kind=many", *numbers, *self._root(root))
 
     def dump(self) -> Seen:
         """Return what Sumatra sees, by project and label; see scripts/dump_store.py."""
-        seen: Seen = json.loads(self._script("dump_store.py", self.path))
+        seen: Seen = json.loads(self._script("dump_store.py", self._name))
         return seen
 
     def edit(
@@ -67,11 +69,11 @@ class PeerStore:
         """Change one record; None leaves what is."""
         asked = {"--tag": tag, "--untag": untag, "--outcome": outcome, "--reason": reason}
         edits = [f"{option}={value}" for option, value in asked.items() if value is not None]
-        self._script("edit_store.py", self.path, project, label, *edits)
+        self._script("edit_store.py", self._name, project, label, *edits)
 
     def delete(self, project: str, label: str) -> None:
         """Delete one record."""
-        self._script("edit_store.py", self.path, project, label, "--delete")
+        self._script("edit_store.py", self._name, project, label, "--delete")
 
     @contextmanager
     def held(self, project: str, label: str) -> Iterator[Callable[[], None]]:
@@ -101,7 +103,15 @@ class PeerStore:
     def _make(self, project: str, *options: str) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         made_with = f"--dbm={self.dbm}"
-        return int(self._script("make_records.py", made_with, self.path, project, *options))
+        return int(self._script("make_records.py", made_with, self._name, project, *options))
+
+    def _root(self, root: Path | None) -> list[str]:
+        root = root or (self.path.parent if self.url else None)
+        return [] if root is None else [f"--root={root}"]
+
+    @property
+    def _name(self) -> str | Path:
+        return self.url or self.path
 
     def _script(self, name: str, *args: str | Path) -> str:
         kind = f"--{self.kind}"
@@ -163,10 +173,6 @@ def as_sqlite3_shelf(shelf: Path, target: Path) -> Path:
         store = "REPLACE INTO Dict (key, value) VALUES (CAST(? AS BLOB), CAST(? AS BLOB))"
         database.executemany(store, items)
     return target
-
-
-def _root(root: Path | None) -> list[str]:
-    return [] if root is None else [f"--root={root}"]
 
 
 def _expect(holder: subprocess.Popen[str], word: str) -> None:

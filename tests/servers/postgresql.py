@@ -48,7 +48,7 @@ def postgresql() -> Iterator[DatabaseServer]:
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         files = data / "pg"
-        authentication = ["-A", "scram-sha-256", f"--pwfile={secret}", "-U", USER]
+        authentication = ["-A", "md5", f"--pwfile={secret}", "-U", USER]
         run([bin / "initdb", "-D", files, *authentication, "-E", "UTF8", "--locale=C", "--no-sync"])
         port = free_port()
         careless = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=4GB")

@@ -69,9 +69,10 @@ class MysqlConnection:
             self._db.close()
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        # mypy takes it that a scope may swallow what is raised inside.
         rows: list[Row] = []
         with CancelScope(shield=True):
-            rows = await self._execute(said(sql), tuple(parameters) or None)
+            rows += await self._execute(said(sql), tuple(parameters) or None)
         return rows
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:

@@ -57,12 +57,15 @@ class Address:
 
     def context(self) -> ssl.SSLContext:
         """Return what TLS is to be spoken with. Blocks. Raises StoreRefused for a bad `ca_file`."""
+        if not self.mode.startswith("verify"):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            return context
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as exc:
             raise StoreRefused(f"the ca_file {self.ca_file} of {self.name} cannot be used: {exc}") from exc
         context.check_hostname = self.mode == "verify-full"
-        context.verify_mode = ssl.CERT_REQUIRED if self.mode.startswith("verify") else ssl.CERT_NONE
         return context
 
 

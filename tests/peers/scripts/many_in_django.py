@@ -59,7 +59,18 @@ class _Writer:
         last = manager.order_by("-pk").values_list("pk", flat=True).first() or 0
         made = [model(pk=last + number, **row) for number, row in enumerate(rows, 1)]
         manager.bulk_create(made, batch_size=50)
+        self._count_on(model)
         return [one.pk for one in made]
+
+    def _count_on(self, model: Any) -> None:
+        """Let a database that counts apart from the rows, as PostgreSQL does, go on behind them."""
+        from django.core.management.color import no_style
+        from django.db import connections
+
+        connection = connections[self._store._db_label]
+        with connection.cursor() as cursor:
+            for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
+                cursor.execute(statement)
 
     def record_row(self, project: str, record: Any, parameters_id: int) -> dict[str, Any]:
         plain = (

@@ -1,0 +1,188 @@
+"""Databases on servers go to and fro between smtd and real Sumatra 0.8.1, and neither notices the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtd.records import canonical
+from smtd.records.record import Record
+from smtd.stores.base import DONE, Change
+from tests.build import change, full, record, tagged
+from tests.peers.environments import Environment
+from tests.peers.fixtures import RICH
+from tests.peers.stores import PeerStore
+from tests.servers.place import DatabasePlace, MysqlPlace, PostgresqlPlace
+from tests.servers.server import Database, DatabaseServer
+from tests.stores import seen as sumatra
+from tests.stores.places import dumb_place
+from tests.stores.samples import ALL, UNSPEAKABLE, at_home
+from tests.stores.test_django_sumatra import copy, differences, fill, own
+
+PLACES = {"postgresql": PostgresqlPlace, "mariadb": MysqlPlace}
+
+
+@pytest.fixture(params=PLACES)
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    found: DatabaseServer = request.getfixturevalue(f"{request.param}_server")
+    return found
+
+
+@pytest.fixture
+def database(server: DatabaseServer) -> Database:
+    """A database with tables of smtd's making."""
+    return server.new()
+
+
+@pytest.fixture
+def place(database: Database) -> DatabasePlace:
+    return PLACES[database.server.scheme](database)
+
+
+def peer_of(environment: Environment, database: Database, directory: Path) -> PeerStore:
+    return PeerStore(environment, "django", directory / "nothing", url=database.url)
+
+
+@pytest.fixture
+def peer(django_environment: Environment, database: Database, tmp_path: Path) -> PeerStore:
+    """Sumatra, at work in that database."""
+    return peer_of(django_environment, database, tmp_path)
+
+
+def schema(database: Database) -> dict[str, list[Any]]:
+    """Return tables, columns, indexes and constraints, however numbers of rows come about."""
+    if database.server.scheme == "mariadb":
+        tables = [name for (name,) in database.run("SHOW TABLES")]
+        return {
+            name: sorted(str(line).strip().rstrip(",") for line in _shown(database, name)) for name in tables
+        }
+    return {
+        "columns": database.run(
+            "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable"
+            " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+        ),
+        "indexes": database.run("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"),
+        "constraints": database.run(
+            "SELECT conrelid::regclass::text, conname::text, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2"
+        ),
+    }
+
+
+def _shown(database: Database, table: str) -> Iterator[str]:
+    ((_, text),) = database.run(f"SHOW CREATE TABLE {table}")
+    for line in text.splitlines():
+        yield re.sub(r" AUTO_INCREMENT=\d+", "", line)
+
+
+async def test_tables_are_those_of_sumatra(
+    server: DatabaseServer, database: Database, peer: PeerStore, tmp_path: Path
+) -> None:
+    """Tables that smtd makes are what Sumatra makes, and Sumatra finds nothing to do."""
+    theirs = server.new(empty=True)
+    peer_of(peer.environment, theirs, tmp_path).make_many(RICH, 1)
+    made = schema(database)
+
+    assert peer.dump() == {}
+
+    assert schema(database) == made == schema(theirs)
+    asked = "SELECT app, name FROM django_migrations ORDER BY app, name"
+    assert database.run(asked) == theirs.run(asked)
+    kinds = "SELECT app_label, model FROM django_content_type ORDER BY app_label, model"
+    assert database.run(kinds) == theirs.run(kinds)
+
+
+def heard(database: Database, one: Record) -> bool:
+    """Say whether Sumatra sees all of *one*: Django 3.2 speaks the short form of UTF-8 with MySQL."""
+    return database.server.scheme == "postgresql" or max(str(one)) <= "\uffff"
+
+
+# Sumatra cannot save all of these records in MySQL.
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+async def test_rich_store_is_read_whole_and_copied(
+    server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
+) -> None:
+    """Of a store that Sumatra filled smtd reads what Sumatra does, and Sumatra sees the same in a copy."""
+    filled = server.new(empty=True)
+    theirs = peer_of(peer.environment, filled, tmp_path)
+    theirs.make_rich(RICH)
+    seen = theirs.dump()
+    expected = sumatra.records(seen)
+
+    copied = await copy(type(place)(filled), place)
+
+    assert copied.keys() == expected.keys()
+    assert {of: differing for of in expected if (differing := differences(copied[of], expected[of]))} == {}
+    assert peer.dump() == seen
+
+
+async def test_many_records_are_read_as_sumatra_sees_them(
+    server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
+) -> None:
+    """Runs of a sweep that Sumatra saved are read, and are in a copy, as Sumatra sees them."""
+    filled = server.new(empty=True)
+    theirs = peer_of(peer.environment, filled, tmp_path)
+    theirs.make_many(RICH, 20)
+
+    copied = await copy(type(place)(filled), place)
+
+    expected = sumatra.records(theirs.dump())
+    assert copied.keys() == expected.keys()
+    assert {of: differing for of in expected if (differing := differences(copied[of], expected[of]))} == {}
+    assert peer.dump() == theirs.dump()
+
+
+async def test_every_record_of_a_shelf_is_read_by_sumatra(
+    rich_shelf: Path, place: DatabasePlace, peer: PeerStore
+) -> None:
+    """Sumatra sees in the database what smtd read in a shelf, but for what the columns cannot hold."""
+    async with dumb_place(rich_shelf).open() as left, place.open() as right:
+        copied = await left.read((await left.scan()).digests)
+        outcomes = await right.write([Change(of, one, None) for of, one in copied.items()])
+    landed = [of for of, outcome in zip(copied, outcomes, strict=True) if outcome == DONE]
+
+    found = sumatra.records(peer.dump())
+
+    assert len(landed) > len(copied) * 0.9
+    assert all(outcome == DONE or outcome.reason for outcome in outcomes)
+    assert found.keys() == set(landed)
+    spoken = [of for of in landed if heard(place.database, copied[of])]
+    assert {of: differing for of in spoken if (differing := differences(found[of], copied[of]))} == {}
+
+
+async def test_every_record_that_smtd_makes_is_read_by_sumatra(place: DatabasePlace, peer: PeerStore) -> None:
+    """What came from elsewhere Sumatra reads from the database and sees the same."""
+    records = [at_home(one) for one in ALL if place.fits(one)]
+    await fill(place, *records)
+
+    found = sumatra.records(peer.dump())
+
+    expected = {own(one.label): one for one in records}
+    assert found.keys() == expected.keys()
+    heard_of = {of for of, one in expected.items() if heard(place.database, one)}
+    spoken = [of for of in heard_of if of.label not in UNSPEAKABLE]
+    assert {of: differing for of in spoken if (differing := differences(found[of], expected[of]))} == {}
+
+
+async def test_sumatra_goes_on_where_smtd_wrote(place: DatabasePlace, peer: PeerStore) -> None:
+    """Sumatra gets, tags, comments, saves and deletes records that smtd made, and smtd reads on."""
+    ours, gone = at_home(full("ours", input_data=())), at_home(record("gone"))
+    await fill(place, gone, ours)
+
+    async with place.open() as store:
+        await store.scan()
+        peer.edit(RICH, "ours", tag="theirs", outcome="été")
+        peer.delete(RICH, "gone")
+        peer.make_many(RICH, 2)
+        scan = await store.scan()
+        found = await store.read([own("ours")])
+        token = await store.token()
+
+    assert set(scan.digests) == {own("ours"), own("sweep-00000"), own("sweep-00001")}
+    theirs = change(tagged(ours, "theirs"), outcome="été")
+    assert canonical.differences(found[own("ours")], theirs) == []
+    assert token is not None
