@@ -62,6 +62,7 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str | None = None
     python: str | None = None
     poll_interval: str = "30s"
+    notify: bool = False
 
     def __repr__(self) -> str:
         location = re.sub(r"//[^@/]*@", "//", self.location)

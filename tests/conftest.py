@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tests.command import Smtd
+from tests.servers import programs
 
 #: The same examples everywhere and every time: a test that fails here fails for everybody. More,
 #: and new ones, with `--hypothesis-profile explore`.
@@ -31,10 +33,34 @@ PROGRAMS = {"systemd-analyze": "test_systemd.py", "man": "test_manual_pages.py"}
 LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
 collect_ignore += LACKING.values()
 
+#: So are the tests of a database server that cannot be had. Where SMTD_EVERY_SERVER is set that is an error.
+SERVERS = {
+    "postgresql": (
+        "servers/test_postgresql.py",
+        "servers/test_campaign.py",
+        "stores/test_django_postgresql.py",
+    ),
+    "mariadb": ("servers/test_mysql.py", "stores/test_django_mysql.py"),
+}
+collect_ignore += [module for server in programs.lacking() for module in SERVERS[server]]
+
 
 def pytest_report_header() -> list[str]:
     """Say at the top of the tests which of them are not run here."""
     return [f"not run: tests/{module}, since {program} is not here" for program, module in LACKING.items()]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end of the tests, loudly, which servers were not tried."""
+    for server, reason in programs.lacking().items():
+        terminalreporter.section(f"NOT TESTED: {server}", sep="!", red=True, bold=True)
+        terminalreporter.line(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where every server is to be tried, and one was not."""
+    if programs.lacking() and os.environ.get("SMTD_EVERY_SERVER"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture

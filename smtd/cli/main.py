@@ -94,9 +94,9 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
     """Bring LEFT and RIGHT in sync, once.
 
     LEFT and RIGHT are project directories, shelves, SQLite files, exports (.json), addresses of
-    Sumatra Servers (http://…, https://…), or names of configured stores. Without RIGHT: the store
-    of the current Sumatra project, and only that project. The pair is remembered, so that the next
-    call carries edits and deletions too.
+    Sumatra Servers (http://…, https://…) or databases (postgresql://…, mysql://…, mariadb://…), or
+    names of configured stores. Without RIGHT: the store of the current Sumatra project, and only
+    that project. The pair is remembered, so that the next call carries edits and deletions too.
     """
     from smtd.cli.sync import Request, run
 
@@ -133,12 +133,20 @@ def run(config: Path | None, /, socket: str | None) -> None:
 
 
 @main.command()
+@click.option("--create", is_flag=True, help="Give new, empty databases on servers Sumatra's tables.")
+@click.option(
+    "--install-notify",
+    is_flag=True,
+    help="Let the PostgreSQL databases with notify = true tell of changes, by triggers on Sumatra's tables.",
+)
+@click.option("--remove-notify", is_flag=True, help="Remove such triggers from all PostgreSQL databases.")
 @click.pass_obj
-def check(config: Path | None, /) -> None:
+def check(config: Path | None, /, **asked: bool) -> None:
     """Check the configuration, and reach every store in it."""
+    from smtd.cli.check import Asked
     from smtd.cli.check import run as inspect
 
-    sys.exit(inspect(config))
+    sys.exit(inspect(config, Asked(**asked)))
 
 
 @main.command()

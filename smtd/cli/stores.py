@@ -73,6 +73,7 @@ def _access(name: str, store: Store, passwords: Callable[[str, Store], str | Non
         password=passwords(name, store),
         ca_file=store.ca_file,
         verify_tls=store.verify_tls,
+        notify=store.notify,
     )
 
 

@@ -36,6 +36,7 @@ from smtd.records.record import Key
 from smtd.signature import age
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
+from smtd.stores.registry import listening
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
@@ -91,6 +92,10 @@ class Keeper:
         self._locations: Both[Location] | None = None
         self._opened = AsyncExitStack()
         self._stores: Both[Store] | None = None
+        #: When a store that tells of changes has told last (None: not since the last cycle ended), and
+        #: whether all such stores can still be heard.
+        self._told_at: float | None = None
+        self._hears: Callable[[], bool] = bool
         self._report: PairReport | None = None
         self._standing = Standing(settings, events, note)
 
@@ -129,6 +134,11 @@ class Keeper:
         if self._changed_at is None:
             self._changed_at = anyio.current_time()
         self._wake.set()
+
+    def told(self) -> None:
+        """Note that a store itself says that it looks otherwise, or can be heard no more."""
+        self._told_at = anyio.current_time()
+        self.changed()
 
     def request(self, request: Request) -> None:
         """Have a cycle run for *request* as soon as possible, even while the pair is paused."""
@@ -217,7 +227,10 @@ class Keeper:
             return
         with anyio.move_on_after(self.settings.settle * BURST):
             while True:
-                wait = self.settings.settle - age(await self._watch.look(self))
+                quiet = age(await self._watch.look(self))
+                if self._told_at is not None:
+                    quiet = min(quiet, anyio.current_time() - self._told_at)
+                wait = self.settings.settle - quiet
                 if not 0 < wait <= self.settings.settle:
                     return
                 with anyio.move_on_after(wait):
@@ -306,9 +319,11 @@ class Keeper:
     async def _ready(self) -> tuple[Both[Location], Both[Store]]:
         """Return where the stores are now, and the stores, opened."""
         locations = await self.locate()
-        if self._stores is None or locations != self._locations:
+        if self._stores is None or locations != self._locations or not self._hears():
             await self._opened.aclose()
             self._follow(locations)
+            both = [locations[side] for side in SIDES]
+            self._hears = await self._opened.enter_async_context(listening(both, self.told))
             self._stores = await self._opened.enter_async_context(pairing.open_stores(locations))
         return locations, self._stores
 
@@ -357,6 +372,7 @@ class Keeper:
 
     async def _ended(self, pair: Pair) -> None:
         """Take the files to be known as they are, unless somebody else wrote to them during the cycle."""
+        self._told_at = None  # what is told from here on has not been looked at
         seen = await self._watch.look(self)
         again = await to_thread.run_sync(self._locate)
         self._watch.settle(self, seen)
@@ -373,6 +389,8 @@ class Keeper:
         watched = locations is not None and all(locations[side].files for side in SIDES)
         again = None if report.again is None else report.again - time.time()
         self._rhythm.succeeded(moved=report.moved, watched=watched, again=again)
+        if self._told_at is not None:
+            self._changed_at = self._changed_at or self._told_at
         if self._changed_at is not None:
             self._wake.set()
         self._standing.succeeded(report, paused=self.paused)

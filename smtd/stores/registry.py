@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from smtd.errors import UsageError
 from smtd.stores import export
 from smtd.stores.base import Store
 from smtd.stores.django import old
+from smtd.stores.django.database import translating
 from smtd.stores.django.server import Address, ServerDatabase
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
@@ -69,15 +70,7 @@ def _dbm_file(location: Location) -> DbmFile:
 @asynccontextmanager
 async def open_database(location: Location) -> AsyncIterator[ServerDatabase]:
     """Give the database on a server at *location*. Raises UsageError without the driver for it."""
-    access = location.access
-    address = Address.parse(
-        location.url,
-        user=access.username,
-        password=access.password,
-        tls=access.tls,
-        ca_file=access.ca_file,
-        verify=access.verify_tls,
-    )
+    address = _address(location)
     try:
         # Here, since few people have these drivers.
         if location.kind is Kind.POSTGRESQL:
@@ -93,6 +86,38 @@ async def open_database(location: Location) -> AsyncIterator[ServerDatabase]:
         raise UsageError(f"{location} needs {exc.name}: pip install 'smtd[{extra}]'") from exc
     async with opened as database:
         yield database
+
+
+def _address(location: Location) -> Address:
+    access = location.access
+    return Address.parse(
+        location.url,
+        user=access.username,
+        password=access.password,
+        tls=access.tls,
+        ca_file=access.ca_file,
+        verify=access.verify_tls,
+    )
+
+
+@asynccontextmanager
+async def listening(
+    locations: Iterable[Location], changed: Callable[[], None]
+) -> AsyncIterator[Callable[[], bool]]:
+    """Call *changed* when somebody writes to one of *locations* that is to tell of it (`notify = true`).
+
+    Gives a function that says whether all of them still are heard. Raises StoreError.
+    """
+    asked = [each for each in locations if each.access.notify and each.kind is Kind.POSTGRESQL]
+    async with AsyncExitStack() as stack:
+        ears = []
+        for location in asked:
+            from smtd.stores.django import notify
+
+            database = await stack.enter_async_context(open_database(location))
+            with translating(database):
+                ears.append(await stack.enter_async_context(notify.listening(_address(location), changed)))
+        yield lambda: all(ear.alive for ear in ears)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import pytest
 
 from tests.servers.mariadb import mariadb
 from tests.servers.postgresql import postgresql
+from tests.servers.programs import lacking
 from tests.servers.server import Database, DatabaseServer
 
 
@@ -35,3 +36,10 @@ def mariadb_server() -> Iterator[DatabaseServer]:
 def mariadb_database(mariadb_server: DatabaseServer) -> Database:
     """A database with Sumatra's tables, and no record."""
     return mariadb_server.new()
+
+
+@pytest.fixture(params=[scheme for scheme in ("postgresql", "mariadb") if scheme not in lacking()])
+def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
+    """Each of the servers in turn."""
+    found: DatabaseServer = request.getfixturevalue(f"{request.param}_server")
+    return found

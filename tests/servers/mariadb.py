@@ -43,14 +43,6 @@ async def ask(port: int, database: str, statements: Sequence[Statement]) -> list
         await db.ensure_closed()
 
 
-def _making(name: str, empty: bool) -> list[Statement]:
-    made: list[Statement] = [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ())]
-    if not empty:
-        made += [(statement, ()) for statement in schema.statements("mysql")]
-        made += schema.noted()
-    return made
-
-
 @contextmanager
 def mariadb() -> Iterator[DatabaseServer]:
     """Run a server of MariaDB. Raises NoServer."""
@@ -70,8 +62,14 @@ def mariadb() -> Iterator[DatabaseServer]:
         listening = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={data / 'socket'}"]
         collation = ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
         command = [*where, *listening, *collation, "--plugin-dir=/nonexistent"]
+        tables: list[Statement] = [(statement, ()) for statement in schema.statements("mysql")]
+        tables += schema.noted()
+
+        def making(name: str, empty: bool) -> list[Statement]:
+            return [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ()), *([] if empty else tables)]
+
         with serving(command, lambda: _accepts(port), data.parent / "log", env):
-            yield DatabaseServer("mariadb", port, ask, _making)
+            yield DatabaseServer("mariadb", port, ask, making)
 
 
 def _system(share: Path) -> str:

@@ -118,3 +118,8 @@ class MysqlPlace(DatabasePlace):
         except Exception:  # noqa: BLE001 - whatever it is, the table is not to be had
             return False
         return self.run("SELECT is_free_lock(concat('smtd:', md5(database())))") == [(1,)]
+
+
+def place_of(database: Database) -> DatabasePlace:
+    """Return the place of *database*."""
+    return PostgresqlPlace(database) if database.server.scheme == "postgresql" else MysqlPlace(database)

@@ -5,6 +5,7 @@ What is fetched is kept beside the environments of the peers, for the next time.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -70,3 +71,15 @@ def _quiet(*command: str, cwd: Path, check: bool = True) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise NoServer(f"{' '.join(command)} failed: {done.stderr.strip()}")
+
+
+@functools.cache
+def lacking() -> dict[str, str]:
+    """Return the servers that cannot be had here, each with the reason."""
+    reasons = {}
+    for scheme, find in (("postgresql", postgresql), ("mariadb", mariadb)):
+        try:
+            find()
+        except (NoServer, OSError) as exc:
+            reasons[scheme] = str(exc)
+    return reasons

@@ -5,8 +5,8 @@ What a driver raises is translated by the database that knows it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Protocol
 
 from smtd.errors import StoreError
@@ -88,3 +88,21 @@ class Database(Protocol):
 
     def translated(self, exc: Exception) -> StoreError | None:
         """Return what *exc*, raised by the driver, means (None: it is not of the driver)."""
+
+
+class Translator(Protocol):
+    """What knows the errors of a driver."""
+
+    def translated(self, exc: Exception) -> StoreError | None:
+        """See `Database.translated`."""
+
+
+@contextmanager
+def translating(database: Translator) -> Iterator[None]:
+    """Turn what the driver of *database* says into errors of ours."""
+    try:
+        yield
+    except Exception as exc:
+        if (translated := database.translated(exc)) is None:
+            raise
+        raise translated from exc

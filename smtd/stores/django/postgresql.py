@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -70,7 +70,7 @@ class PostgresqlConnection:
             await self._db.close(timeout=2)
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with CancelScope(shield=True):
+        with self._whole():
             rows = await self._db.fetch(said(sql), *parameters)
         return [tuple(row) for row in rows]
 
@@ -79,13 +79,23 @@ class PostgresqlConnection:
         return rows[0][0] if rows else None
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        with CancelScope(shield=True):
+        with self._whole():
             await self._db.execute(said(sql), *parameters)
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
-            with CancelScope(shield=True):
+            with self._whole():
                 await self._db.executemany(said(sql), rows)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Let a statement come to its end; a connection that fails in the middle of one is closed."""
+        try:
+            with CancelScope(shield=True):
+                yield
+        except (pg.InternalClientError, pg.InterfaceError, OSError, asyncio.TimeoutError):
+            self._db.terminate()
+            raise
 
     def reading(self) -> AbstractAsyncContextManager[None]:
         return self._transaction(lambda: self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
@@ -201,6 +211,8 @@ class Postgresql:
             return StoreBusy(f"{name} is being written to by others all the time; smtd tries again")
         if isinstance(exc, ConnectionRefusedError):
             return StoreUnreachable(f"{name} cannot be reached: nobody listens there; is the server up?")
+        if isinstance(exc, ConnectionError) and "SSL" in str(exc):
+            return StoreRefused(f"{name} speaks no TLS, and is to; set it up there, or say sslmode=prefer")
         if isinstance(exc, _PASSING):
             return StoreBusy(f"{name} broke off: {exc}")
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
@@ -219,19 +231,20 @@ _PASSING = (
     pg.InsufficientResourcesError,
     pg.TransactionRollbackError,
     pg.InterfaceError,
+    pg.InternalClientError,
     pg.InvalidCachedStatementError,
     ConnectionError,
 )
 
 
 async def _connect(address: Address) -> PostgresqlConnection:
-    db = await _let_in(address)
+    db = await connected(address)
     for name, encoder, decoder in (("timestamptz", "{}+00".format, _moment), ("inet", str, str)):
         await db.set_type_codec(name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="text")
     return PostgresqlConnection(db)
 
 
-async def _let_in(address: Address) -> Any:
+async def connected(address: Address) -> Any:
     """Connect with TLS or, if that is only preferred and the server has none, without."""
     if address.mode == "disable":
         return await _met(address, False)

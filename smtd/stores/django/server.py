@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import limits, schema
 from smtd.stores.django.connection import Connection
+from smtd.stores.django.database import translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.mark_sight import MarkSight, Words
@@ -140,13 +141,21 @@ class ServerDatabase:
     async def make(self) -> bool:
         """Make the tables as Sumatra's first command would; say whether there were none."""
         statements = await to_thread.run_sync(schema.statements, self._dialect.kind)
-        async with self._pool.link() as link:
-            if await self._dialect.identity(link) is not None:
-                return False
-            async with link.making():
-                if missing := await self._dialect.identity(link) is None:
-                    await schema.make(link, statements)
+        with translating(self):
+            async with self._pool.link() as link:
+                if await self._dialect.identity(link) is not None:
+                    return False
+                async with link.making():
+                    if missing := await self._dialect.identity(link) is None:
+                        await schema.make(link, statements)
         return missing
+
+    async def run(self, statements: Iterable[str]) -> None:
+        """Run *statements* that make or remove what is not Sumatra's, all or none of them if possible."""
+        with translating(self):
+            async with self._pool.link() as link, link.making():
+                for statement in statements:
+                    await link.run(statement)
 
     def fitted(self, key: Key, columns: Columns) -> Columns:
         return limits.fitted(key, columns, self._dialect.limits)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 
@@ -16,7 +16,7 @@ from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows, seen
 from smtd.stores.django.connection import Connection
-from smtd.stores.django.database import Database
+from smtd.stores.django.database import Database, translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Found
 from smtd.stores.django.rows import Columns
@@ -43,13 +43,13 @@ class DjangoStore:
         return Capabilities(exclusive_writes=True, batch=self._database.batch, keeps_opaque=False)
 
     async def projects(self) -> list[str]:
-        with self._translating():
+        with translating(self._database):
             async with self._session() as db:
                 found = await db.fetch("SELECT id FROM django_store_project") if db else []
         return sorted(name for (name,) in found)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        with self._translating():
+        with translating(self._database):
             await self._sight.settle()
             async with self._session() as db:
                 if db is None:
@@ -59,7 +59,7 @@ class DjangoStore:
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
             return {}
-        with self._translating():
+        with translating(self._database):
             async with self._session() as db:
                 if db is None:
                     return {}
@@ -70,7 +70,7 @@ class DjangoStore:
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         self._sight.touch(change.key for change in changes)
-        with self._translating():
+        with translating(self._database):
             await self._database.create()
             size = self._database.batch
             for start in range(0, len(changes), size):
@@ -82,11 +82,11 @@ class DjangoStore:
         return outcomes
 
     async def token(self) -> Token | None:
-        with self._translating():
+        with translating(self._database):
             return await self._sight.token()
 
     async def unchanged_since(self, token: Token) -> bool:
-        with self._translating():
+        with translating(self._database):
             return await self._sight.unchanged_since(token)
 
     @asynccontextmanager
@@ -99,16 +99,6 @@ class DjangoStore:
                 self._writer.forget()
                 self._sight.forget()
             yield db
-
-    @contextmanager
-    def _translating(self) -> Iterator[None]:
-        """Turn what a driver says into errors of ours."""
-        try:
-            yield
-        except Exception as exc:
-            if (translated := self._database.translated(exc)) is None:
-                raise
-            raise translated from exc
 
     async def _write_batch(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make *changes* in one transaction or, if that fails, each in one of its own."""

@@ -1,0 +1,343 @@
+"""What only PostgreSQL does: how smtd sees changes there, keeps others out, and is let in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import asyncpg
+import pytest
+
+from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable, UsageError
+from smtd.records import canonical
+from smtd.stores.base import DONE, Change, Store
+from smtd.stores.django import notify, postgresql
+from smtd.stores.django.postgresql import PostgresqlConnection
+from smtd.stores.locations import Access, find
+from smtd.stores.registry import listening, open_store
+from tests.build import commented, key, record
+from tests.command import Smtd
+from tests.servers.place import TOO_LONG, PostgresqlPlace
+from tests.servers.server import PASSWORD, Database, DatabaseServer
+
+#: What an administrator does to all connections of smtd.
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'smtd'"
+
+
+@pytest.fixture
+def place(postgresql_database: Database) -> PostgresqlPlace:
+    return PostgresqlPlace(postgresql_database)
+
+
+@asynccontextmanager
+async def someone(place: PostgresqlPlace) -> AsyncIterator[Any]:
+    """Give a connection of another program."""
+    db = await asyncpg.connect(place.database.url, ssl="disable")
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The queries of smtd, and how many rows each of them has brought."""
+    queries: list[tuple[str, int]] = []
+    fetch = PostgresqlConnection.fetch
+
+    async def counted(self: PostgresqlConnection, sql: str, parameters: Any = ()) -> Any:
+        rows = await fetch(self, sql, parameters)
+        queries.append((sql, len(rows)))
+        return rows
+
+    monkeypatch.setattr(PostgresqlConnection, "fetch", counted)
+    return queries
+
+
+async def token_of(store: Store) -> bytes:
+    """Return the token of a scan."""
+    await store.scan()
+    token = await store.token()
+    assert token is not None
+    return token
+
+
+async def test_look_at_what_did_not_change_moves_no_record(
+    place: PostgresqlPlace, moved: list[tuple[str, int]]
+) -> None:
+    """An idle cycle gets a few rows of numbers, and does not even ask for marks if nobody has committed."""
+    await place.put(*[record(f"run-{number}") for number in range(20)])
+
+    async with place.open() as store:
+        token = await token_of(store)
+        moved.clear()
+        assert await store.unchanged_since(token)
+
+    assert sum(rows for _, rows in moved) == 2  # which tables, and which moment
+    assert not any("django_store_record r" in sql for sql, _ in moved)
+
+
+async def test_scan_after_one_change_moves_one_record(
+    place: PostgresqlPlace, moved: list[tuple[str, int]]
+) -> None:
+    """Of the others only the marks come."""
+    await place.put(*[record(f"run-{number}") for number in range(20)])
+
+    async with place.open() as store:
+        await store.scan()
+        await place.put(commented(record("run-7"), "new"))
+        moved.clear()
+        scan = await store.scan()
+
+    assert scan.digests[key("run-7")] == canonical.digest(commented(record("run-7"), "new"))
+    assert [rows for sql, rows in moved if "SELECT r.db_id, r.project_id, r." in sql] == [1]
+
+
+async def test_others_that_commit_elsewhere_change_nothing(
+    place: PostgresqlPlace, postgresql_server: DatabaseServer
+) -> None:
+    """A server counts the transactions of all its databases; only what the records say matters."""
+    await place.put(record())
+
+    async with place.open() as store:
+        token = await token_of(store)
+        postgresql_server.new()
+        place.run("CREATE TABLE notes (text text)")
+
+        assert await store.unchanged_since(token)
+        assert await store.token() == token
+
+
+async def test_change_that_is_rolled_back_changes_nothing(place: PostgresqlPlace) -> None:
+    """What nobody ever saw is not seen."""
+    await place.put(record())
+
+    async with place.open() as store, someone(place) as db:
+        token = await token_of(store)
+        async with anyio.create_task_group():
+            await db.execute("BEGIN")
+            await db.execute("UPDATE django_store_record SET outcome = 'not to be'")
+            await db.execute("ROLLBACK")
+
+        assert await store.unchanged_since(token)
+
+
+async def test_change_that_is_committed_late_is_seen_then(place: PostgresqlPlace) -> None:
+    """A transaction that began before a scan, and ends long after others, hides nothing."""
+    await place.put(record(), record("other"))
+
+    async with place.open() as store, someone(place) as db:
+        await db.execute("BEGIN")
+        await db.execute("UPDATE django_store_record SET outcome = 'late' WHERE label = 'run'")
+        place.run("UPDATE django_store_record SET outcome = 'early' WHERE label = 'other'")
+        token = await token_of(store)
+        before = await store.read([key("run")])
+        await db.execute("COMMIT")
+        unchanged = await store.unchanged_since(token)
+        after = (await store.scan()).digests[key("run")]
+
+    assert before[key("run")].outcome == record().outcome
+    assert not unchanged
+    assert after == canonical.digest(commented(record(), "late"))
+
+
+async def test_record_that_is_committed_late_is_read_then(place: PostgresqlPlace) -> None:
+    """Rows with lower numbers may show up after rows with higher ones."""
+    await place.put(record("late"), record("early"))
+    place.run("UPDATE django_store_record SET label = 'hidden' WHERE label = 'late'")
+
+    async with place.open() as store, someone(place) as db:
+        await db.execute("BEGIN")
+        await db.execute("DELETE FROM django_store_record_platforms; DELETE FROM django_store_taggeditem")
+        await db.execute("UPDATE django_store_record SET label = 'late' WHERE label = 'hidden'")
+        assert set(await store.read([key("late"), key("early")])) == {key("early")}
+        await db.execute("COMMIT")
+        scan = await store.scan()
+        found = await store.read([key("late")])
+
+    assert key("late") in scan.digests
+    assert set(found) == {key("late")}
+
+
+async def test_row_that_records_share_is_edited_by_hand(place: PostgresqlPlace) -> None:
+    """Sumatra never does that; a person who mends a path does, and every record has it."""
+    await place.put(record("one"), record("two"))
+
+    async with place.open() as store:
+        token = await token_of(store)
+        before = (await store.scan()).digests
+        place.run("UPDATE django_store_executable SET path = '/opt/new'")
+        unchanged = await store.unchanged_since(token)
+        after = (await store.scan()).digests
+
+    assert not unchanged
+    assert all(before[of] != after[of] for of in before)
+
+
+async def test_write_where_another_program_writes_all_the_time(
+    place: PostgresqlPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up with a sentence, and holds nothing."""
+    monkeypatch.setattr(postgresql, "_WAITS", ("10ms", "11ms"))
+    monkeypatch.setattr("smtd.stores.retrying.ATTEMPTS", 1)
+    await place.put(record())
+
+    async with place.open() as store, someone(place) as db:
+        await db.execute("BEGIN")
+        await db.execute("UPDATE django_store_record SET outcome = 'mine'")
+        with pytest.raises(StoreBusy, match="is being written to by others all the time"):
+            await store.write([Change(key("new"), record("new"), None)])
+        await db.execute("COMMIT")
+        assert await store.write([Change(key("new"), record("new"), None)]) == [DONE]
+
+    assert place.is_free()
+
+
+async def test_connections_that_the_server_ended(place: PostgresqlPlace) -> None:
+    """A server that was started anew, or an administrator, costs no more than a new connection."""
+    await place.put(record())
+
+    async with place.open() as store:
+        await store.scan()
+        place.run(END)
+        scan = await store.scan()
+        place.run(END)
+        assert await store.write([Change(key("new"), record("new"), None)]) == [DONE]
+
+    assert set(scan.digests) == {key("run")}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ((PASSWORD, "not-this"), StoreRefused, "does not let smtd in: .*; check the user and the password"),
+        (("/lab_", "/nolab_"), StoreRefused, "is not there .*; create the database first"),
+        (("127.0.0.1:", "127.0.0.1:1"), StoreUnreachable, "address of|cannot be reached|port"),
+    ],
+)
+async def test_way_that_leads_nowhere(
+    place: PostgresqlPlace, wrong: tuple[str, str], error: type[Exception], said: str
+) -> None:
+    """What is wrong, and whose turn it is, is told; the password is not."""
+    url = place.database.url.replace(*wrong) if "1:1" not in wrong[1] else "postgresql://a:pw@127.0.0.1:1/x"
+
+    async with open_store(find(url)) as store:
+        with pytest.raises(error, match=said) as told:
+            await store.scan()
+
+    assert PASSWORD not in str(told.value)
+    assert "not-this" not in f"{told.value} {store!r}"
+
+
+async def test_server_that_must_speak_tls_and_does_not(place: PostgresqlPlace) -> None:
+    """Nothing is sent in the clear to a server that is to be met in secret."""
+    async with open_store(find(f"{place.database.url}?sslmode=require")) as store:
+        with pytest.raises(StoreRefused, match="speaks no TLS"):
+            await store.scan()
+
+
+async def test_database_without_tables(postgresql_server: DatabaseServer) -> None:
+    """Tables are never made silently, and their lack is told with who can make them."""
+    async with open_store(find(postgresql_server.new(empty=True).url)) as store:
+        with pytest.raises(StoreRefused, match="no tables of Sumatra yet; smtd check --create"):
+            await store.write([Change(key("run"), record(), None)])
+
+
+async def test_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra that has it is named."""
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    monkeypatch.delitem(sys.modules, "smtd.stores.django.postgresql")
+    monkeypatch.delattr("smtd.stores.django.postgresql", raising=False)
+
+    with pytest.raises(UsageError, match=r"needs asyncpg: pip install 'smtd\[postgres\]'"):
+        async with open_store(find("postgresql://nowhere/x")):
+            pass
+
+
+async def test_what_does_not_fit_is_told_with_its_field(place: PostgresqlPlace) -> None:
+    """Each text that is too long for its column is one record's failure, and the rest lands."""
+    changes = [Change(key(one.label), one, None) for one in (*TOO_LONG.values(), record("good"))]
+
+    async with place.open() as store:
+        *refused, good = await store.write(changes)
+
+    assert good == DONE
+    assert [
+        (field, outcome.reason)
+        for field, outcome in zip(TOO_LONG, refused, strict=True)
+        if not outcome.reason.startswith(f"its {field} ") or "and the database holds" not in outcome.reason
+    ] == []
+
+
+# Notices
+
+
+def configured(smtd: Smtd, url: str, *more: str) -> None:
+    """Write a configuration with one store."""
+    smtd.home.mkdir(exist_ok=True)
+    file = smtd.home / "smtd" / "config.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text("\n".join(["[stores.lab]", f'location = "{url}"', *more]), "utf-8")
+
+
+def test_check_makes_the_tables_if_asked(postgresql_server: DatabaseServer, smtd: Smtd) -> None:
+    """A new, empty database gets Sumatra's tables, once, and never silently."""
+    database = postgresql_server.new(empty=True)
+    configured(smtd, database.url)
+
+    silent = smtd("check")
+    asked = smtd("check", "--create")
+    again = smtd("check", "--create")
+
+    assert (silent.code, asked.code, again.code) == (4, 0, 0)
+    assert "no tables of Sumatra yet" in silent.err
+    assert f"{database.shown}  tables made; 0 records of no project" in asked.out
+    assert "tables made" not in again.out
+    assert PASSWORD not in silent.err + asked.out
+
+
+def test_check_installs_and_removes_notices(postgresql_database: Database, smtd: Smtd) -> None:
+    """Triggers are made only where they are asked for, and leave nothing behind."""
+    triggers = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"
+    functions = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'smtd%'"
+    configured(smtd, postgresql_database.url)
+    smtd("check", "--install-notify")
+    unasked = postgresql_database.run(triggers)
+
+    configured(smtd, postgresql_database.url, "notify = true")
+    installed = smtd("check", "--install-notify")
+    there = postgresql_database.run(triggers)
+    removed = smtd("check", "--remove-notify")
+    left = postgresql_database.run(triggers), postgresql_database.run(functions)
+    both = smtd("check", "--install-notify", "--remove-notify")
+
+    assert unasked == [(0,)]
+    assert "triggers installed" in installed.out
+    assert there[0][0] >= 4
+    assert "triggers removed" in removed.out
+    assert left == ([(0,)], [(0,)])
+    assert (both.code, "undo each other" in both.err) == (2, True)
+
+
+async def test_write_of_another_program_is_told(place: PostgresqlPlace) -> None:
+    """Whoever listens hears of it when it is committed, and of the end of the connection."""
+    for statement in notify.INSTALL:
+        place.run(statement)
+    location = find(place.database.url, Access(notify=True))
+    told = anyio.Event()
+
+    with anyio.fail_after(10):
+        async with listening([location], lambda: told.set()) as hears:
+            await place.put(record())
+            await told.wait()
+            assert hears()
+            told = anyio.Event()
+            place.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'smtd'"
+            )
+            await told.wait()
+            assert not hears()
