@@ -69,6 +69,11 @@ class RunningDaemon:
         pages = Path(f"/proc/{self.process.pid}/statm").read_text("ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def stop(self) -> None:
+        """End it, and wait for that."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(PATIENCE)
+
 
 @contextmanager
 def running(
@@ -85,8 +90,7 @@ def running(
         daemon.ctl("sync", "now")
         yield daemon
     finally:
-        daemon.process.send_signal(signal.SIGTERM)
-        daemon.process.wait(PATIENCE)
+        daemon.stop()
 
 
 def save_times(work: Workplace, store: Path, saves: int, restless: Path | None = None) -> list[float]:

@@ -24,7 +24,7 @@ def lag(work: Workplace, rounds: int) -> list[Line]:
     left = copy_store(pair.database, pair.database.with_name("left.sqlite"))
     with running(work, "lag", [(left, pair.database)]):
         taken = sorted(lags(left, pair.database, CHANGES * rounds))
-    p50, p99 = _percentiles(taken)
+    p50, p99 = percentiles(taken)
     return [
         Line(
             f"daemon: {len(taken)} changes, one after the other, SQLite → SQLite, {RECORDS:,} records",
@@ -72,7 +72,7 @@ def neighbour(work: Workplace, rounds: int) -> list[Line]:
         beside = sorted(save_times(work, left, SAVES, restless=pair.database))
         daemon.ctl("sync", "now")
         expect(count_records(pair.database), RECORDS + SAVES, "records carried")
-    (p50, p99), (p50_alone, p99_alone) = _percentiles(beside), _percentiles(alone)
+    (p50, p99), (p50_alone, p99_alone) = percentiles(beside), percentiles(alone)
     return [
         Line(
             f"{SAVES} saves by real Sumatra to an SQLite file that the daemon writes to all the time",
@@ -107,7 +107,7 @@ def status(work: Workplace, rounds: int) -> list[Line]:
     ]
 
 
-def _percentiles(taken: Sequence[float]) -> tuple[float, float]:
+def percentiles(taken: Sequence[float]) -> tuple[float, float]:
     """Return p50 and p99."""
     cuts = quantiles(taken, n=100)
     return cuts[49], cuts[98]

@@ -10,7 +10,7 @@ import itertools
 from functools import partial
 from pathlib import Path
 
-from bench import daemon_rows, measure
+from bench import daemon_rows, database_rows, measure
 from bench.line import Line, Row, peak, seconds
 from bench.measure import Command, Run
 from bench.workplace import PROJECT, Pair, Workplace, count_records, differing_tables, expect
@@ -216,5 +216,8 @@ ROWS = {
     "rest": Row(daemon_rows.at_rest, 1),
     "neighbour": Row(daemon_rows.neighbour, 1),
     "status": Row(daemon_rows.status, 15),
+    "database": Row(database_rows.to_and_fro, 3),
+    "database-idle": Row(database_rows.idle, 1),
+    "database-lag": Row(database_rows.lag, 1),
     "start": Row(start, 15),
 }

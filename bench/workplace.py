@@ -18,6 +18,9 @@ from tests.peers.environments import Environment, environment
 from tests.peers.project import SumatraProject
 from tests.peers.server import SumatraServer, serving
 from tests.peers.stores import PeerStore, copy_store
+from tests.servers.mariadb import mariadb
+from tests.servers.postgresql import postgresql
+from tests.servers.server import DatabaseServer
 
 PROJECT = "sweep"
 BIN = Path(sys.executable).parent
@@ -58,6 +61,16 @@ class Workplace:
     def server(self) -> SumatraServer:
         """The real Sumatra Server, until the workplace is closed."""
         return self._stack.enter_context(serving(environment("server"), self.empty("server")))
+
+    @functools.cached_property
+    def postgresql(self) -> DatabaseServer:
+        """A server of PostgreSQL, until the workplace is closed."""
+        return self._stack.enter_context(postgresql())
+
+    @functools.cached_property
+    def mariadb(self) -> DatabaseServer:
+        """A server of MariaDB, until the workplace is closed."""
+        return self._stack.enter_context(mariadb())
 
     def shelf(self, count: int) -> Path:
         """A shelf of *count* records, of 1 kB each, that Sumatra has pickled; do not change it.

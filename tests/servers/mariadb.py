@@ -47,7 +47,8 @@ async def ask(port: int, database: str, statements: Sequence[Statement]) -> list
 def mariadb() -> Iterator[DatabaseServer]:
     """Run a server of MariaDB. Raises NoServer."""
     with workplace() as data:
-        root = reachable(programs.mariadb(), data)
+        found = programs.mariadb()
+        root = reachable(found, found, data)
         libraries = [str(path) for path in (*root.glob("usr/lib/*-linux-gnu"), *root.glob("lib/*-linux-gnu"))]
         env = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)} if root != Path("/") else None
         (program, *_) = [*root.glob("usr/sbin/mariadbd"), *root.glob("usr/bin/mariadbd")]

@@ -43,7 +43,10 @@ def _making(name: str, empty: bool) -> list[Statement]:
 def postgresql() -> Iterator[DatabaseServer]:
     """Run a server of PostgreSQL. Raises NoServer."""
     with workplace() as data:
-        bin = reachable(programs.postgresql().parent, data) / "bin"
+        found = programs.postgresql()
+        # A wheel has its libraries beside the package.
+        above = next((up for up in found.parents if up.name == "site-packages"), found.parent)
+        bin = reachable(found, above, data)
         secret = data.parent / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)

@@ -43,17 +43,18 @@ def workplace() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def reachable(programs: Path, directory: Path) -> Path:
-    """Return *programs*, or a copy of them in *directory* if whoever must run them may not go there."""
+def reachable(programs: Path, top: Path, directory: Path) -> Path:
+    """Return *programs*, or a copy of them if whoever must run them may not go there.
+
+    The copy, in *directory*, is of all that is in *top*: programs know where their libraries are from there.
+    """
     who = unprivileged()
-    if (
-        not who
-        or subprocess.run(["test", "-x", programs / "bin"], **who, cwd="/", check=False).returncode == 0
-    ):
+    look = ["test", "-x", str(programs)]
+    if not who or subprocess.run(look, **who, cwd="/", check=False).returncode == 0:
         return programs
     copy = directory.parent / "programs"
-    shutil.copytree(programs, copy, symlinks=True)
-    return copy
+    shutil.copytree(top, copy, symlinks=True)
+    return copy / programs.relative_to(top)
 
 
 def free_port() -> int:
