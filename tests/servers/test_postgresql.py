@@ -18,7 +18,7 @@ from smtd.stores.django import notify, postgresql
 from smtd.stores.django.postgresql import PostgresqlConnection
 from smtd.stores.locations import Access, find
 from smtd.stores.registry import listening, open_store
-from tests.build import commented, key, record
+from tests.build import commented, full, key, record
 from tests.command import Smtd
 from tests.servers.place import TOO_LONG, PostgresqlPlace
 from tests.servers.server import PASSWORD, Database, DatabaseServer
@@ -96,8 +96,29 @@ async def test_scan_after_one_change_moves_one_record(
     assert [rows for sql, rows in moved if "SELECT r.db_id, r.project_id, r." in sql] == [1]
 
 
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "UPDATE django_store_datakey SET digest = 'x'",
+        "DELETE FROM django_store_taggeditem",
+        "DELETE FROM django_store_record_platforms",
+        "UPDATE django_store_tag SET name = 'x' || name",
+    ],
+)
+async def test_whatever_is_done_to_rows_of_a_record_shows(place: PostgresqlPlace, deed: str) -> None:
+    """Though the row of the record itself is not touched, and the number of rows may be the same."""
+    await place.put(full(), full("other", tags=frozenset({"another"})))
+
+    async with place.open() as store:
+        token = await token_of(store)
+        assert await store.unchanged_since(token)
+        place.run(deed)
+
+        assert not await store.unchanged_since(token)
+
+
 async def test_others_that_commit_elsewhere_change_nothing(
-    place: PostgresqlPlace, postgresql_server: DatabaseServer
+    place: PostgresqlPlace, postgresql_server: DatabaseServer, moved: list[tuple[str, int]]
 ) -> None:
     """A server counts the transactions of all its databases; only what the records say matters."""
     await place.put(record())
@@ -106,9 +127,11 @@ async def test_others_that_commit_elsewhere_change_nothing(
         token = await token_of(store)
         postgresql_server.new()
         place.run("CREATE TABLE notes (text text)")
+        moved.clear()
 
         assert await store.unchanged_since(token)
         assert await store.token() == token
+    assert not any("hashtext" in sql for sql, _ in moved)  # not even the marks were computed
 
 
 async def test_change_that_is_rolled_back_changes_nothing(place: PostgresqlPlace) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from smtd.records.record import Key
 from smtd.stores.base import Token
 from smtd.stores.django import reader, schema
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.file_sight import looked_at
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
@@ -36,6 +36,15 @@ class Words(Protocol):
 
     async def moment(self, db: Connection) -> str:
         """Return what is the same only as long as nobody has committed anything; empty: nobody can tell."""
+
+    async def since(self, db: Connection) -> str:
+        """Return from where on `trace` has to look for what others write from now on."""
+
+    async def trace(self, db: Connection, since: str) -> list[Row]:
+        """Return what is the same as before only if nobody has written to the tables; empty: nobody can tell.
+
+        It costs less than the marks. *since* is of a moment at which there was another trace.
+        """
 
 
 class Sessions(Protocol):
@@ -136,6 +145,15 @@ class _State(NamedTuple):
         return f"{self.records}:{self.total}".encode()
 
 
+class _Proof(NamedTuple):
+    """A moment for which the state is known, and what shows that it still is."""
+
+    moment: str
+    since: str
+    trace: list[Row]
+    state: _State
+
+
 class MarkSight:
     """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
 
@@ -147,8 +165,7 @@ class MarkSight:
         self._seen: dict[int, Seen] = {}
         #: The marks of all records as this object knows them; None: it has not looked yet.
         self._marks: dict[int, int] | None = None
-        #: The moment for which a state was computed last.
-        self._proved: tuple[str, _State] | None = None
+        self._proof: _Proof | None = None
 
     async def settle(self) -> None:
         pass  # a save that is half done is looked at again when it is done
@@ -207,7 +224,7 @@ class MarkSight:
             self._marks |= marks
 
     def forget(self) -> None:
-        self._seen, self._marks, self._proved = {}, None, None
+        self._seen, self._marks, self._proof = {}, None, None
 
     async def token(self) -> Token | None:
         if self._marks is None:
@@ -219,11 +236,19 @@ class MarkSight:
         return (await self._state()).token == token
 
     async def _state(self) -> _State:
-        """Return the state there is now, computed only if anybody has committed anything since the last."""
+        """Return the state there is now, computed anew only if somebody has written to the tables."""
         async with self._sessions.session() as db, db.reading():
-            moment = await self._words.moment(db)
-            if self._proved is None or not moment or self._proved[0] != moment:
+            moment, proof = await self._words.moment(db), self._proof
+            if proof is None or not await self._holds(db, proof, moment):
                 asked = f"SELECT count(*), coalesce(sum(m.mark), 0) FROM ({self._all}) m"
-                ((count, total),) = await db.fetch(asked)
-                self._proved = (moment, _State(int(count), int(total)))
-        return self._proved[1]
+                ((records, total),) = await db.fetch(asked)
+                since = await self._words.since(db)
+                trace = await self._words.trace(db, since)
+                proof = _Proof(moment, since, trace, _State(int(records), int(total)))
+            self._proof = proof._replace(moment=moment)
+        return proof.state
+
+    async def _holds(self, db: Connection, proof: _Proof, moment: str) -> bool:
+        if moment and moment == proof.moment:
+            return True
+        return bool(proof.trace) and await self._words.trace(db, proof.since) == proof.trace

@@ -204,7 +204,15 @@ class Mysql:
         return f"bit_xor({number})"
 
     async def moment(self, db: Connection) -> str:
-        return ""  # nothing tells, in either of the two, that nobody has committed
+        # Nothing tells, in either of the two: the UPDATE_TIME of a table is that of a statement, whose
+        # transaction may end, and show, much later (seen in MariaDB 10.11).
+        return ""
+
+    async def since(self, db: Connection) -> str:
+        return ""
+
+    async def trace(self, db: Connection, since: str) -> list[Row]:
+        return []
 
     async def identity(self, db: Connection) -> tuple[object, ...] | None:
         found = await db.fetch(

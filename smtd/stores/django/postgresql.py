@@ -39,6 +39,8 @@ _TABLES = ", ".join(
         *("taggeditem", *schema.SHARED),
     )
 )
+_TRACED = (*_TABLES.split(", "), "django_content_type")
+_LOW_WATER = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 #: Others may read, and Sumatra's checks of references pass; whoever wants to write waits in a queue.
 _ALONE = (
     "BEGIN; SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
@@ -188,6 +190,23 @@ class Postgresql:
         """Return which transactions are seen. A server that crashed may use the number of one again."""
         asked = "SELECT pg_current_snapshot()::text || ' ' || pg_postmaster_start_time()::text"
         return str(await db.value(asked))
+
+    async def since(self, db: Connection) -> str:
+        """Return the low-water mark: the oldest transaction that may still write."""
+        # As a transaction number of 32 bits, of which the first three have another meaning.
+        return str(max(3, int(await db.value(_LOW_WATER)) % 2**32))
+
+    async def trace(self, db: Connection, since: str) -> list[Row]:
+        """Count the rows of each table, and those of transactions *since* then, and sum up which.
+
+        Whoever adds rows, or changes them, adds some with higher numbers than all; whoever only deletes
+        leaves fewer. Numbers are told by their distance, since they begin anew some day.
+        """
+        later = f"age('{since}'::xid)::bigint - age(xmin)"
+        counted = f"count(*), count(*) FILTER (WHERE {later} >= 0)"
+        summed = f"coalesce(sum({later}) FILTER (WHERE {later} >= 0), 0)"
+        tables = (f"SELECT '{table}', {counted}, {summed} FROM {table}" for table in _TRACED)
+        return await db.fetch(f"{' UNION ALL '.join(tables)} ORDER BY 1")
 
     async def identity(self, db: Connection) -> tuple[object, ...] | None:
         asked = (
