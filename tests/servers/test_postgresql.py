@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,8 +21,10 @@ from smtd.stores.locations import Access, find
 from smtd.stores.registry import listening, open_store
 from tests.build import commented, full, key, record
 from tests.command import Smtd
+from tests.daemon.process import daemon_process, synced
 from tests.servers.place import TOO_LONG, PostgresqlPlace
 from tests.servers.server import PASSWORD, Database, DatabaseServer
+from tests.stores.places import DjangoPlace
 
 #: What an administrator does to all connections of smtd.
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'smtd'"
@@ -364,3 +367,25 @@ async def test_write_of_another_program_is_told(place: PostgresqlPlace) -> None:
             )
             await told.wait()
             assert not hears()
+
+
+async def test_daemon_carries_what_it_is_told_of(place: PostgresqlPlace, tmp_path: Path) -> None:
+    """A change arrives at once, though the database would be asked only in an hour; also on a new connection."""
+    for statement in notify.INSTALL:
+        place.run(statement)
+    file = tmp_path / "mirror.sqlite"
+    text = f'[stores.lab]\nlocation = "{place.database.url}"\nnotify = true\npoll_interval = "1h"\n'
+    text += f'[stores.own]\nlocation = "{file}"\n[pairs.pair]\nleft = "lab"\nright = "own"\n'
+    (tmp_path / "config.toml").touch(mode=0o600)
+    with daemon_process(tmp_path, text) as daemon:
+        daemon.sync()
+        for label in ("one", "two"):
+            last = max((event["id"] for event in daemon.events()), default=0)
+            await place.put(record(label))
+            daemon.wait_event(synced, last)
+            place.run(END)
+            daemon.sync()
+
+    async with DjangoPlace(file).open() as store:
+        assert set((await store.scan()).digests) == {key("one"), key("two")}
+    assert PASSWORD not in daemon.log.read_text("utf-8")
