@@ -370,7 +370,7 @@ async def test_write_of_another_program_is_told(place: PostgresqlPlace) -> None:
 
 
 async def test_daemon_carries_what_it_is_told_of(place: PostgresqlPlace, tmp_path: Path) -> None:
-    """A change arrives at once, though the database would be asked only in an hour; also on a new connection."""
+    """A change arrives at once, though it would be looked for in an hour only; on a new connection, too."""
     for statement in notify.INSTALL:
         place.run(statement)
     file = tmp_path / "mirror.sqlite"
