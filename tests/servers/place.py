@@ -54,6 +54,10 @@ class DatabasePlace(DjangoPlace):
             for bearer in rows["django_store_record"]
         }
 
+    def columns(self, table: str, but: tuple[str, ...] = ()) -> str:
+        """Return the names of the columns of *table*, but for some, as SQL lists them."""
+        return ", ".join(f'"{name}"' for name in self._columns(table) if name not in but)
+
     def _columns(self, table: str) -> list[str]:
         asked = "SELECT column_name FROM information_schema.columns"
         asked += " WHERE table_name = ? ORDER BY ordinal_position"

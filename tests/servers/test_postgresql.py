@@ -14,7 +14,7 @@ import pytest
 
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable, UsageError
 from smtd.records import canonical
-from smtd.stores.base import DONE, Change, Store
+from smtd.stores.base import DONE, STALE, Change, Store
 from smtd.stores.django import notify, postgresql
 from smtd.stores.django.postgresql import PostgresqlConnection
 from smtd.stores.locations import Access, find
@@ -172,20 +172,24 @@ async def test_change_that_is_committed_late_is_seen_then(place: PostgresqlPlace
 
 async def test_record_that_is_committed_late_is_read_then(place: PostgresqlPlace) -> None:
     """Rows with lower numbers may show up after rows with higher ones."""
-    await place.put(record("late"), record("early"))
-    place.run("UPDATE django_store_record SET label = 'hidden' WHERE label = 'late'")
+    await place.put(record())
+    columns = place.columns("django_store_record", but=("db_id", "label"))
+    made = f"INSERT INTO django_store_record (label, {columns}) SELECT '{{}}', {columns}"
+    made += " FROM django_store_record WHERE label = 'run'"
 
     async with place.open() as store, someone(place) as db:
+        await store.scan()
         await db.execute("BEGIN")
-        await db.execute("DELETE FROM django_store_record_platforms; DELETE FROM django_store_taggeditem")
-        await db.execute("UPDATE django_store_record SET label = 'late' WHERE label = 'hidden'")
-        assert set(await store.read([key("late"), key("early")])) == {key("early")}
+        await db.execute(made.format("late"))
+        place.run(made.format("early"))
+        before = await store.read([key("late"), key("early")])
         await db.execute("COMMIT")
-        scan = await store.scan()
-        found = await store.read([key("late")])
+        after = await store.read([key("late"), key("early")])
+        late = Change(key("late"), None, canonical.digest(after[key("late")]))
+        assert await store.write([late, Change(key("early"), None, None)]) == [DONE, STALE]
 
-    assert key("late") in scan.digests
-    assert set(found) == {key("late")}
+    assert set(before) == {key("early")}
+    assert set(after) == {key("late"), key("early")}
 
 
 async def test_row_that_records_share_is_edited_by_hand(place: PostgresqlPlace) -> None:
@@ -370,7 +374,7 @@ async def test_write_of_another_program_is_told(place: PostgresqlPlace) -> None:
 
 
 async def test_daemon_carries_what_it_is_told_of(place: PostgresqlPlace, tmp_path: Path) -> None:
-    """A change arrives at once, though it would be looked for in an hour only; on a new connection, too."""
+    """A change arrives at once, though the database would be asked in an hour; also on a new connection."""
     for statement in notify.INSTALL:
         place.run(statement)
     file = tmp_path / "mirror.sqlite"
