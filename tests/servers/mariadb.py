@@ -22,7 +22,7 @@ _SYSTEM = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_sys
 #: Nothing of it outlives the tests.
 _CARELESS = (
     *("flush-method=nosync", "flush-log-at-trx-commit=0", "doublewrite=0"),
-    *("log-file-size=32M", "buffer-pool-size=64M"),
+    *("log-file-size=32M", "buffer-pool-size=64M", "file-per-table=0"),
 )
 _QUOTES = ("SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES'", ())
 
