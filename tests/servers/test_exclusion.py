@@ -1,0 +1,46 @@
+"""Two smtd that write into one database at the same moment, and know nothing of each other."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from smtd.records.record import Executable
+from smtd.stores.base import DONE, STALE, Change, Outcome
+from smtd.stores.django.store import DjangoStore
+from smtd.stores.registry import open_database
+from tests.build import key, record
+from tests.servers.place import DatabasePlace, place_of
+from tests.servers.server import DatabaseServer
+
+ROUNDS = 8
+
+
+@pytest.fixture
+def place(database_server: DatabaseServer) -> DatabasePlace:
+    return place_of(database_server.new())
+
+
+async def test_two_writers_of_the_same_make_it_once(place: DatabasePlace) -> None:
+    """Of two that create a record at once one does; a row that two records share is made once."""
+    outcomes: list[list[Outcome]] = [[] for _ in range(ROUNDS)]
+
+    async def write(number: int, own: str) -> None:
+        # As in a process of its own: not behind what keeps the pairs of one process apart.
+        async with open_database(place.location) as database:
+            program = Executable("/opt/sim", "sim", f"{number}")
+            changes = [
+                Change(key(label), record(label, executable=program), None)
+                for label in (f"both-{number}", f"{own}-{number}")
+            ]
+            outcomes[number] += await DjangoStore(database, "lab").write(changes)
+
+    for number in range(ROUNDS):
+        async with anyio.create_task_group() as group:
+            group.start_soon(write, number, "one")
+            group.start_soon(write, number, "other")
+
+    doubled = "SELECT {} FROM django_store_{} GROUP BY {} HAVING count(*) > 1"
+    assert place.run(doubled.format("label", "record", "label")) == []
+    assert place.run(doubled.format("version", "executable", "version")) == []
+    assert [sorted(each, key=str) for each in outcomes] == [sorted([DONE] * 3 + [STALE], key=str)] * ROUNDS
