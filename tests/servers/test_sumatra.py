@@ -123,10 +123,11 @@ async def test_many_records_are_read_as_sumatra_sees_them(
 
     copied = await copy(type(place)(filled), place)
 
-    expected = sumatra.records(theirs.dump())
+    seen = theirs.dump()
+    expected = sumatra.records(seen)
     assert copied.keys() == expected.keys()
     assert {of: differing for of in expected if (differing := differences(copied[of], expected[of]))} == {}
-    assert peer.dump() == theirs.dump()
+    assert peer.dump() == seen
 
 
 async def test_every_record_of_a_shelf_is_read_by_sumatra(
