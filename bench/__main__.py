@@ -1,6 +1,6 @@
 """Measure smtd: `python -m bench` for all, `python -m bench first-sync idle` for some of it.
 
-With `--write` the table goes into docs/benchmarks.md, too.
+With `--write` the table goes into docs/benchmarks.md, too; of some rows, only these.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +25,8 @@ from tests.peers.environments import PeerFailed
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- the table: written by python -m bench --write -->", "<!-- end of the table -->"
+COMMAND = "python -m bench "
+Cells = tuple[str, ...]
 HEAD = ("what", "smtd", "beside it", "goal", "met", "again")
 MET = {None: "", True: "yes", False: "**no**"}
 
@@ -43,10 +45,9 @@ def main() -> None:
             print(f"{name} …", file=sys.stderr)
             row = ROWS[name]
             lines += [(name, line) for line in row.measure(work, arguments.rounds or row.rounds)]
-    text = f"{title}\n\n{table(lines)}"
-    print(text)
+    print(f"{title}\n\n{table([cells(name, line) for name, line in lines])}")
     if arguments.write:
-        write(text)
+        write(title, names, [cells(name, line) for name, line in lines])
 
 
 def command_line() -> argparse.Namespace:
@@ -57,8 +58,6 @@ def command_line() -> argparse.Namespace:
     arguments = parser.parse_args()
     if unknown := set(arguments.rows) - set(ROWS):
         parser.error(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    if arguments.write and arguments.rows:
-        parser.error("only a whole table can be written: leave out either --write or the rows")
     return arguments
 
 
@@ -85,27 +84,51 @@ def commit() -> str:
     return f"commit {head.strip()}" + (", with changes" if changes else "")
 
 
-def table(lines: Iterable[tuple[str, Line]]) -> str:
+def cells(name: str, line: Line) -> Cells:
+    """Return a line of the row *name* as the table shows it."""
+    return (line.what, line.result, line.beside, line.goal, MET[line.met], f"`{COMMAND}{name}`")
+
+
+def table(lines: Sequence[Cells]) -> str:
     """Return a Markdown table that is readable as it is, too."""
-    cells = [
-        (line.what, line.result, line.beside, line.goal, MET[line.met], f"`python -m bench {name}`")
-        for name, line in lines
-    ]
-    widths = [max(map(len, column)) for column in zip(HEAD, *cells, strict=True)]
-    rows = [HEAD, tuple("-" * width for width in widths), *cells]
+    widths = [max(map(len, column)) for column in zip(HEAD, *lines, strict=True)]
+    rows = [HEAD, tuple("-" * width for width in widths), *lines]
     return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in rows
     )
 
 
-def write(text: str) -> None:
-    """Replace the table in the document."""
+def write(title: str, names: Sequence[str], lines: Sequence[Cells]) -> None:
+    """Replace the rows *names* in the document's table, and what is said of when they were measured."""
     before, _, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    held, end, after = rest.partition(END)
     if not end:
         sys.exit(f"{DOCUMENT} lacks the two comments that mark the table")
+    kept = [] if set(names) == set(ROWS) else [row for row in _rows(held) if _name(row) not in names]
+    order = list(ROWS)
+    rows = sorted([*kept, *lines], key=lambda row: order.index(_name(row)))
+    titles = [title]
+    if kept:
+        titles = [f"{', '.join(names)}: {title}", *_titles(held, names)]
+    text = "\n\n".join(["\n".join(f"- {each}" for each in titles) if kept else title, table(rows)])
     DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+
+
+def _rows(text: str) -> list[Cells]:
+    """Return the lines of the table in *text*."""
+    found = [line for line in text.splitlines() if line.startswith("| ") and COMMAND in line]
+    return [tuple(cell.strip() for cell in line.strip("| ").split(" | ")) for line in found]
+
+
+def _name(row: Cells) -> str:
+    return row[-1].strip("`").removeprefix(COMMAND)
+
+
+def _titles(text: str, names: Sequence[str]) -> list[str]:
+    """Return what *text* says of when other rows than *names* were measured."""
+    old = [line.removeprefix("- ") for line in text.splitlines() if ", smtd at " in line]
+    return [each if ": " in each.partition(",")[0] else f"the others: {each}" for each in old]
 
 
 if __name__ == "__main__":

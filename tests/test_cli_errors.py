@@ -97,8 +97,8 @@ ERRORS = [
         4,
     ),
     (
-        ["sync", "a.sqlite", "b.sqlite", "--state", "damaged"],
-        "journal.sqlite cannot be used",
+        ["sync", "a.sqlite", "b.sqlite", "--state", "newer"],
+        "journal.sqlite was made by a newer smtd",
         4,
     ),
     (["sync", "torn.sqlite", "b.sqlite"], "torn.sqlite", 4),
@@ -110,8 +110,9 @@ def broken(here):
     """Files that are no stores, beside the two that are."""
     (here / "text.txt").write_text("neither a shelf nor an SQLite file")
     (here / "wrong.toml").write_text("stats = 1\n")
-    (here / "damaged").mkdir()
-    (here / "damaged" / "journal.sqlite").write_bytes(b"damaged" * 1000)
+    (here / "newer").mkdir()
+    with closing(sqlite3.connect(here / "newer" / "journal.sqlite")) as db:
+        db.execute("PRAGMA user_version = 999")
     whole = (here / "a.sqlite").read_bytes()
     (here / "torn.sqlite").write_bytes(whole[: len(whole) // 2])
     with closing(sqlite3.connect(here / "other.sqlite")) as db:

@@ -31,6 +31,7 @@ from smtd.engine.report import PairReport
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import Change
 from smtd.stores.locations import Kind, Location
@@ -268,12 +269,11 @@ async def test_background_proof_finds_provenance_that_nobody_edits(blind: Kept) 
 async def test_background_proof_hands_over_what_a_person_can_have_done(blind: Kept) -> None:
     """An edit that was not seen yet, and a deletion, are for a cycle, and no alarm."""
     blind.tamper(outcome="as expected")
-    with closing(sqlite3.connect(blind.locations.right.path, isolation_level=None)) as db:
-        db.execute("UPDATE django_store_record SET label = 'four' WHERE label = 'two'")
+    async with open_store(blind.locations.right) as store:
+        await store.write([Change(Key(PROJECT, "two"), None, canonical.digest(full("two")))])
 
     def carried() -> bool:
-        report = blind.keeper.report
-        return report is not None and report.left.written > 0
+        return blind.outcome(blind.locations.left) == "as expected" and blind.keeper.status.left.records == 2
 
     await blind.until(carried)
 
