@@ -47,6 +47,7 @@ soak: $(READY)  ## try 100,000 altered shelves, a bad line at every request, a m
 	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) tests/integration/test_bad_line.py tests/stores/test_http_bad_line.py
 	SMTD_SOAK=1 $(BIN)/pytest --timeout=3600 $(PYTEST_FLAGS) tests/servers/test_faults.py
 	SMTD_SOAK=1 $(BIN)/pytest -s tests/servers/test_campaign.py
+	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) -m soak --ignore=tests/servers/test_campaign.py
 
 bench: $(READY)  ## measure, side by side with Sumatra's own sync
 	$(BIN)/python -m bench

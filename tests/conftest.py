@@ -45,6 +45,18 @@ SERVERS = {
 collect_ignore += [module for server in programs.lacking() for module in SERVERS[server]]
 
 
+#: What `make soak` tries, too: more of the same, which takes too long for each change.
+SOAK = bool(os.environ.get("SMTD_SOAK"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what is marked as soak to `make soak`."""
+    left = [item for item in items if not SOAK and item.get_closest_marker("soak")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
 def pytest_report_header() -> list[str]:
     """Say at the top of the tests which of them are not run here."""
     return [f"not run: tests/{module}, since {program} is not here" for program, module in LACKING.items()]

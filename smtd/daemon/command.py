@@ -28,9 +28,10 @@ async def tell(command: Sequence[str], notice: Notice) -> None:
     it cannot be run, fails, or is killed.
     """
     try:
-        process = await anyio.open_process(
-            [*command, notice.message], stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
-        )
+        with anyio.CancelScope(shield=True):  # else it could be started, and known to nobody
+            process = await anyio.open_process(
+                [*command, notice.message], stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
+            )
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it holds a zero byte"
         raise Undelivered(f"the command {command[0]} cannot be run: {why}") from None

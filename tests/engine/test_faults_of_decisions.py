@@ -29,7 +29,12 @@ Work = Callable[[Pair], Awaitable[Any]]
 
 #: An error after a step leaves what a cancellation after it leaves.
 sweeps = pytest.mark.parametrize(
-    ("when", "how"), [("before", "error"), ("after", "kill"), ("after", "cancel")]
+    ("when", "how"),
+    [
+        ("after", "kill"),
+        pytest.param("before", "error", marks=pytest.mark.soak),
+        pytest.param("after", "cancel", marks=pytest.mark.soak),
+    ],
 )
 
 

@@ -133,7 +133,7 @@ async def assert_exact_or_named(left: Place, right: Place, state: Path) -> int:
     return len(carried)
 
 
-@pytest.mark.parametrize("kind", ["sqlite3", "django"])
+@pytest.mark.parametrize("kind", ["sqlite3", pytest.param("django", marks=pytest.mark.soak)])
 async def test_odd_record_comes_whole_to_a_server_and_back_or_is_named(
     kind: str, server: SumatraServer, tmp_path: Path
 ) -> None:
@@ -165,6 +165,7 @@ LARGE = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
 async def test_large_record_is_carried_exactly(make: Callable[[], Record], tmp_path: Path) -> None:
     """Size alone keeps no record from going from a shelf to a database, and on to a shelf."""

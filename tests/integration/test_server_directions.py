@@ -55,8 +55,10 @@ def source(rich_shelf: Path, server: SumatraServer, smtd: Smtd, django_environme
     return {label: at_the_resolution_of_a_server(one) for label, one in seen.items()}
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize(("kind", "name"), [("shelf", "new.shelf"), ("django", "new.sqlite")])
+@pytest.mark.parametrize("side", ["left", pytest.param("right", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("kind", "name"), [pytest.param("shelf", "new.shelf", marks=pytest.mark.soak), ("django", "new.sqlite")]
+)
 def test_records_come_from_a_server_as_they_went_there(
     kind: Kind,
     name: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anyio import to_thread
@@ -23,7 +24,7 @@ from tests.peers.stores import PeerStore
 
 PROJECT = "sweep"
 COUNT = 200
-BACKENDS = ["dumb", "gnu", "ndbm"]
+BACKENDS: list[Any] = ["dumb", *(pytest.param(name, marks=pytest.mark.soak) for name in ("gnu", "ndbm"))]
 if sys.version_info >= (3, 13):
     BACKENDS.append("sqlite3")
 

@@ -81,6 +81,7 @@ def test_environment_network(peer: Environment, tmp_path: Path) -> None:
     assert peer.run("python", "-c", code, cwd=tmp_path).stdout == "False\n"
 
 
+@pytest.mark.soak
 def test_environment_wanted_by_many(tmp_path: Path) -> None:
     """Of several processes that want a missing environment one builds it, for all."""
     processes = [ask_for_environment(tmp_path, "") for _ in range(3)]
@@ -92,6 +93,7 @@ def test_environment_wanted_by_many(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.unfinished"))
 
 
+@pytest.mark.soak
 def test_environment_that_pip_refuses(tmp_path: Path) -> None:
     """An environment that cannot be built says why, and leaves none behind."""
     hashed = f"no-such-package==1 --hash=sha256:{'0' * 64}"
@@ -101,6 +103,7 @@ def test_environment_that_pip_refuses(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("asked-*/bin"))
 
 
+@pytest.mark.soak
 def test_project_life(project: SumatraProject) -> None:
     """A project is made, runs, is annotated, listed and pruned by `smt` alone."""
     project.init("MyProject")
@@ -192,6 +195,7 @@ def test_rich_shelf_classes(plain_environment: Environment, rich_shelf: Path) ->
     assert languages == {"python", "neuron", "matlab", "r", "genesis"}
 
 
+@pytest.mark.soak
 def test_rich_stores_agree(
     plain_environment: Environment,
     django_environment: Environment,
@@ -208,6 +212,7 @@ def test_rich_stores_agree(
     assert shelf["status-running"]["tags"] == database["status-running"]["tags"] == ["_running_"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["shelf", "sqlite"])
 def test_rich_store_in_project(
     kind: str,
@@ -234,6 +239,7 @@ def test_rich_store_in_project(
     assert records["one-more"]["tags"] == ["_finished_"]
 
 
+@pytest.mark.soak
 def test_many_records(shelf: PeerStore, database: PeerStore) -> None:
     """The same number makes the same record in both kinds of store."""
     lost = {"extra": {}, "on_changed": "error"}  # that a database has no columns for
@@ -279,6 +285,7 @@ def test_held_shelf(shelf: PeerStore) -> None:
     assert after["sweep-00000"]["outcome"] == ""
 
 
+@pytest.mark.soak
 def test_sumatra_sync(shelf: PeerStore, database: PeerStore, django_environment: Environment) -> None:
     """Sumatra's own sync copies records from a shelf, when it is told that it is one."""
     shelf.make_many("sweep", 2)

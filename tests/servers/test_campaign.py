@@ -129,6 +129,7 @@ def doubles(database: Database) -> dict[str, list[object]]:
     return {table: found for table, query in asked.items() if (found := database.run(query))}
 
 
+@pytest.mark.soak
 async def test_several_smtd_and_smt_in_one_store(
     projects: list[SumatraProject], postgresql_server: DatabaseServer, tmp_path: Path
 ) -> None:

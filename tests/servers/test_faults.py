@@ -93,7 +93,7 @@ async def run(directory: Path, left: TestStore, place: DatabasePlace) -> Any:
         return await cycle.run(Pair("pair", Both(left, right), known, Policy()))
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.soak), "after"])
 async def test_connection_that_breaks_at_any_statement(
     database_server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
