@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from smtd.engine import plan as planning
+from smtd.engine.actions import Agree, Copy, Delete, Forget, Merge, Plan
 from smtd.engine.pair import Policy
-from smtd.engine.plan import Agree, Copy, Delete, Forget, Known, Merge, Plan
+from smtd.engine.plan import Known
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from smtd.engine.actions import Copy, Plan
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Copy, Plan
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key

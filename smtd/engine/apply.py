@@ -12,8 +12,8 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from smtd.engine.actions import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.report import Failure, PairReport
 from smtd.errors import RecordUnusable
 from smtd.journal.pair import Agreement, Intent, Landed, Refusal

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from smtd.engine import cycle
+from smtd.engine.actions import Plan
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Plan
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge.aliases import alias

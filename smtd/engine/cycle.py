@@ -12,10 +12,11 @@ import msgspec
 
 from smtd.engine import patience, verify
 from smtd.engine import plan as planning
+from smtd.engine.actions import Agree, Copy, Delete, Merge, Plan, Split
 from smtd.engine.adopt import returned
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Agree, Copy, Delete, Known, Merge, Plan, Split
+from smtd.engine.plan import Known
 from smtd.engine.recover import recover
 from smtd.engine.report import Failure, PairReport, PlannedAction, blank
 from smtd.errors import PlanMoved, StoreRefused

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from smtd.engine import cycle
+from smtd.engine.actions import Agree, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Agree, Delete, Forget, Merge, Plan, Split
 from smtd.errors import UsageError
 from smtd.journal.history import Entry
 from smtd.merge.sides import SIDES, Both

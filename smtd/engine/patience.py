@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from smtd.engine.plan import Copy, Merge, Plan
+from smtd.engine.actions import Copy, Merge, Plan
 from smtd.engine.report import Failure
 from smtd.journal.pair import Refusal
 from smtd.merge.sides import SIDES, Side

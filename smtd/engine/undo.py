@@ -13,9 +13,9 @@ from datetime import datetime
 import msgspec
 
 from smtd.engine import cycle
+from smtd.engine.actions import Merge, Plan
 from smtd.engine.apply import Executor, Write
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Merge, Plan
 from smtd.engine.report import Failure, PairReport, blank
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
