@@ -133,7 +133,8 @@ async def assert_exact_or_named(left: Place, right: Place, state: Path) -> int:
     return len(carried)
 
 
-@pytest.mark.parametrize("kind", ["sqlite3", pytest.param("django", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["sqlite3", "django"])
 async def test_odd_record_comes_whole_to_a_server_and_back_or_is_named(
     kind: str, server: SumatraServer, tmp_path: Path
 ) -> None:

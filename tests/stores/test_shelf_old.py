@@ -409,6 +409,7 @@ def difference(one: Record, other: Record) -> list[str]:
     return canonical.differences(given(one), given(other))
 
 
+@pytest.mark.soak
 async def test_old_shelves_into_a_new_database(
     tmp_path: Path, django_environment: Environment, django_project: SumatraProject
 ) -> None:
