@@ -48,6 +48,9 @@ TEXTS = [
     ("old", "old\na\nb", "old\nb\na", "old\na\nb"),
     ("old", "old\nb\na", "old\na\nb", "old\na\nb"),
     ("old", "old\na\nl", "old\nr\na", "old\na\nl\nr"),
+    ("old", "old\na\nb", "old\nb\na\nr", "old\na\nb\nr"),
+    # Who says the same once more means it.
+    ("old", "old\nl", "old\nold\nr", "old\nl\nold\nr"),
     ("a\nb", "b\na\nl", "a\nb\nr", "b\na\nl\nr"),
     ("a\nb\nc", "a", "a\nb\nc\nr", "a\nr"),
     # Both appended the same lines first: these are there once.
