@@ -16,7 +16,7 @@ from smtd.engine.actions import Action, Agree, Copy, Delete, Forget, Merge, Plan
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport
 from smtd.errors import RecordUnusable
-from smtd.journal.pair import Agreement, Intent, Landed, Refusal
+from smtd.journal.knowledge import Agreement, Intent, Landed, Refusal
 from smtd.merge.fields import PROVENANCE
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical

@@ -21,7 +21,7 @@ from smtd.engine.recover import recover
 from smtd.engine.report import Failure, PairReport, PlannedAction, blank
 from smtd.errors import PlanMoved, StoreRefused
 from smtd.gather import gather
-from smtd.journal.pair import Refusal
+from smtd.journal.knowledge import Refusal
 from smtd.merge import guards
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side

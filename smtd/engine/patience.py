@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from smtd.engine.actions import Copy, Merge, Plan
 from smtd.engine.report import Failure
-from smtd.journal.pair import Refusal
+from smtd.journal.knowledge import Refusal
 from smtd.merge.sides import SIDES, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest

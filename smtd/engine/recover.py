@@ -14,7 +14,7 @@ import anyio
 
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
-from smtd.journal.pair import Agreement, Begun, Landed
+from smtd.journal.knowledge import Agreement, Begun, Landed
 from smtd.merge.fields import is_built_on
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical

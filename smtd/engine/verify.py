@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import cast
 
 from smtd.engine.pair import Pair
-from smtd.journal.pair import Rotation
+from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 from smtd.stores.base import DearStore, Scan

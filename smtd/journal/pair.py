@@ -2,104 +2,24 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import NamedTuple
 
-from smtd.errors import JournalError, RecordUnusable
 from smtd.journal.decisions import Choice, Decisions
 from smtd.journal.history import History, append
+from smtd.journal.knowledge import Agreement, Begun, Intent, Landed, Refusal, Rotation
+from smtd.journal.packing import archived, pack, pack_any, unpack, unpack_any
 from smtd.journal.proofs import Proofs
 from smtd.merge.guards import Written
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record, decode, encode
+from smtd.records.record import Key, Record
 from smtd.sqlite import Connection
 from smtd.stores.base import Token
 
 #: A program that read a shelf before more writes of one key than this is not recognised.
 _WRITES_KEPT = 50
-
-#: Level 1 halves the time of level 6 for a tenth more bytes (measured on real records).
-_COMPRESSION = 1
-_LARGE = 4096  # bytes; below it, time is worth more than room
-_ZLIB = b"\x78"
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A write of *side* that is about to begin: the digests before and after it (None: absent).
-
-    *before* is the record that it overwrites or deletes, *wanted* the one that it overwrites it
-    with. *origin* is the record of the other side, if that is not the wanted one (a merge). *reason*
-    is why, for a person.
-    """
-
-    key: Key
-    side: Side
-    expect: Digest | None
-    result: Digest | None
-    before: Record | None
-    origin: Record | None = None
-    wanted: Record | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An intent of a cycle that never ended, and its entry in the history."""
-
-    key: Key
-    side: Side
-    expect: Digest | None
-    result: Digest | None
-    before: Record | None
-    wanted: Record | None
-    origin: Record | None
-    history: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """A key on which both sides agree: their digests and the record (and that encoded, if known)."""
-
-    key: Key
-    digests: Both[Digest]
-    record: Record
-    encoded: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """A write to a store without a lock, that may get lost later."""
-
-    key: Key
-    side: Side
-    before: Digest | None
-    after: Digest
-
-
-class Rotation(NamedTuple):
-    """How far verification has come: the last key that was read, and when (seconds since 1970)."""
-
-    after: Key | None
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A record with *digest* that *side* refused *attempts* times, and is offered again at *until*."""
-
-    key: Key
-    side: Side
-    digest: Digest
-    attempts: int
-    until: float  # seconds since 1970
-    reason: str
-
 
 #: What is forgotten of a pair that is adopted anew.
 _KNOWLEDGE = (
@@ -153,7 +73,7 @@ class PairJournal:
         found = await self._db.value(
             "SELECT record FROM ancestor WHERE pair = ? AND project = ? AND label = ?", (self._pair, *key)
         )
-        return None if found is None else _unpack(found)
+        return None if found is None else unpack(found)
 
     async def rotation(self, side: Side) -> Rotation | None:
         """Return how far the verification of *side* has come, or None before it began."""
@@ -239,7 +159,7 @@ class PairJournal:
                         *intent.key,
                         _action(intent),
                         intent.reason,
-                        None if intent.before is None else _archived(intent.before),
+                        None if intent.before is None else archived(intent.before),
                         intent.expect,
                         intent.result,
                     )
@@ -257,7 +177,7 @@ class PairJournal:
                         intent.side.value,
                         intent.expect,
                         intent.result,
-                        *map(_pack_any, (intent.before, intent.wanted, intent.origin)),
+                        *map(pack_any, (intent.before, intent.wanted, intent.origin)),
                         entry,
                     )
                     for entry, intent in enumerate(intents, first)
@@ -332,7 +252,7 @@ class PairJournal:
         )
         await self._db.run_many(
             "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
-            [(self._pair, *each.key, _pack(each.record, each.encoded)) for each in agreements],
+            [(self._pair, *each.key, pack(each.record, each.encoded)) for each in agreements],
         )
 
     async def begun(self) -> list[Begun]:
@@ -343,7 +263,7 @@ class PairJournal:
                 Side(side),
                 expect,
                 result,
-                *(_unpack_any(before), _unpack_any(wanted), _unpack_any(origin)),
+                *(unpack_any(before), unpack_any(wanted), unpack_any(origin)),
                 history=entry,
             )
             for project, label, side, expect, result, before, wanted, origin, entry in await self._db.fetch(
@@ -397,34 +317,3 @@ def _action(intent: Intent) -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _archived(record: Record) -> bytes:
-    return zlib.compress(encode(record))
-
-
-def _pack(record: Record, encoded: bytes | None = None) -> bytes:
-    """Return *record* encoded, and compressed if it is large.
-
-    An encoded record is a list; no compressed data begins like one.
-    """
-    data = encode(record) if encoded is None else encoded
-    return data if len(data) < _LARGE else zlib.compress(data, _COMPRESSION)
-
-
-def _unpack(data: bytes) -> Record:
-    try:
-        return decode(zlib.decompress(data) if data[:1] == _ZLIB else data)
-    except (RecordUnusable, zlib.error, TypeError) as exc:
-        raise JournalError(
-            f"a record in the journal is damaged ({exc}); move the journal away"
-            " (smtd then adopts the stores anew and deletes nothing)"
-        ) from exc
-
-
-def _pack_any(record: Record | None) -> bytes | None:
-    return None if record is None else _pack(record)
-
-
-def _unpack_any(data: bytes | None) -> Record | None:
-    return None if data is None else _unpack(data)

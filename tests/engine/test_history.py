@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.journal.pair import _unpack
+from smtd.journal.packing import unpack
 from smtd.merge.sides import SIDES
 from smtd.records.canonical import digest
 from smtd.records.record import Pickled
@@ -77,7 +77,7 @@ async def test_history_holds_the_record_whole(world):
     await world.cycle()
 
     ((data,),) = world.journal("SELECT record FROM history WHERE record IS NOT NULL")
-    assert _unpack(data) == before
+    assert unpack(data) == before
 
 
 async def test_history_is_written_before_the_store(world):

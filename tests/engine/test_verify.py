@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from smtd.engine.verify import due
-from smtd.journal.pair import Rotation
+from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import Side
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, key, record, tagged

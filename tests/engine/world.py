@@ -15,7 +15,8 @@ from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
-from smtd.journal.pair import PairJournal, _unpack
+from smtd.journal.packing import unpack
+from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest, digest
 from smtd.records.record import Key, Record
@@ -166,7 +167,7 @@ class World:
         rows = self.journal(
             "SELECT side, label, action, record FROM history WHERE record IS NOT NULL ORDER BY id"
         )
-        return [(side, label, action, digest(_unpack(data))) for side, label, action, data in rows]
+        return [(side, label, action, digest(unpack(data))) for side, label, action, data in rows]
 
     def journal(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of *query* from the journal file."""

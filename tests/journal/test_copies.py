@@ -18,7 +18,7 @@ import pytest
 from smtd.errors import JournalError, UsageError
 from smtd.journal import copies
 from smtd.journal.journal import open_journal
-from smtd.journal.pair import Agreement, Intent, Landed, Rotation
+from smtd.journal.knowledge import Agreement, Intent, Landed, Rotation
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import digest
 from tests.build import key, record, tagged

@@ -21,7 +21,7 @@ import pytest
 from smtd.errors import JournalError
 from smtd.journal import damage
 from smtd.journal.journal import open_journal
-from smtd.journal.pair import Agreement
+from smtd.journal.knowledge import Agreement
 from smtd.merge.sides import Both
 from smtd.records.canonical import digest
 from tests.build import key, record

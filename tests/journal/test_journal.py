@@ -15,7 +15,7 @@ import pytest
 
 from smtd.errors import JournalError
 from smtd.journal.journal import VERSION, open_journal
-from smtd.journal.pair import Agreement, Intent
+from smtd.journal.knowledge import Agreement, Intent
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import digest

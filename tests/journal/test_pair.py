@@ -10,7 +10,8 @@ import pytest
 
 from smtd.errors import RecordUnusable
 from smtd.journal.journal import open_journal
-from smtd.journal.pair import Agreement, Intent, Landed, _unpack
+from smtd.journal.knowledge import Agreement, Intent, Landed
+from smtd.journal.packing import unpack
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import digest
 from smtd.records.record import Component
@@ -138,7 +139,7 @@ async def test_intents_are_durable_with_what_they_overwrite(known, rows):
         ("c", "left", None),
     ]
     assert [
-        (*row[:-1], _unpack(row[-1]))
+        (*row[:-1], unpack(row[-1]))
         for row in rows("SELECT cycle, side, label, action, record FROM history WHERE record IS NOT NULL")
     ] == [(cycle, "right", "a", "update", A), (cycle, "left", "c", "delete", C)]
 

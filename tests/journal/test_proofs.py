@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from smtd.journal.journal import open_journal
-from smtd.journal.pair import Agreement, PairJournal
+from smtd.journal.knowledge import Agreement
+from smtd.journal.pair import PairJournal
 from smtd.journal.proofs import Round
 from smtd.merge.sides import Both
 from smtd.records import canonical

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +59,7 @@ if path:
 """
 
 
-class ForeignFile:
+class ForeignFile(ABC):
     """One file of a backend; *python* is the interpreter that has its module (None: this one)."""
 
     name = ""
@@ -68,9 +69,9 @@ class ForeignFile:
         self._path = path
         self._python = sys.executable if python is None else python
 
+    @abstractmethod
     def values(self, content: bytes) -> dict[bytes, bytes]:
         """Return what a file with this content holds. Raises NotSettled if it does not fit together."""
-        raise NotImplementedError
 
     def obstacle(self) -> str:
         """Return why it cannot be written here, as a sentence with the next step; empty: it can."""

@@ -1,0 +1,82 @@
+"""What the journal is told of one pair, and tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from smtd.merge.sides import Both, Side
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write of *side* that is about to begin: the digests before and after it (None: absent).
+
+    *before* is the record that it overwrites or deletes, *wanted* the one that it overwrites it
+    with. *origin* is the record of the other side, if that is not the wanted one (a merge). *reason*
+    is why, for a person.
+    """
+
+    key: Key
+    side: Side
+    expect: Digest | None
+    result: Digest | None
+    before: Record | None
+    origin: Record | None = None
+    wanted: Record | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An intent of a cycle that never ended, and its entry in the history."""
+
+    key: Key
+    side: Side
+    expect: Digest | None
+    result: Digest | None
+    before: Record | None
+    wanted: Record | None
+    origin: Record | None
+    history: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A key on which both sides agree: their digests and the record (and that encoded, if known)."""
+
+    key: Key
+    digests: Both[Digest]
+    record: Record
+    encoded: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A write to a store without a lock, that may get lost later."""
+
+    key: Key
+    side: Side
+    before: Digest | None
+    after: Digest
+
+
+class Rotation(NamedTuple):
+    """How far verification has come: the last key that was read, and when (seconds since 1970)."""
+
+    after: Key | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record with *digest* that *side* refused *attempts* times, and is offered again at *until*."""
+
+    key: Key
+    side: Side
+    digest: Digest
+    attempts: int
+    until: float  # seconds since 1970
+    reason: str
