@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RANKS = [
     {"smtd.errors", "smtd.systemd"},
     {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"},
-    {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier"},
+    {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier", "smtd.stores.tls"},
     {"smtd.stores.wrapped"},
     {"smtd.journal", "smtd.control.protocol"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}

@@ -14,7 +14,7 @@ from asyncmy.errors import MySQLError
 from smtd.stores.django import schema
 from smtd.stores.django.mysql import said
 from tests.servers import programs
-from tests.servers.process import free_port, reachable, run, serving, workplace
+from tests.servers.process import certificate, free_port, reachable, run, serving, workplace
 from tests.servers.server import PASSWORD, USER, DatabaseServer, Statement, elsewhere
 
 #: What a server keeps in tables of its own, users among it.
@@ -62,7 +62,9 @@ def mariadb() -> Iterator[DatabaseServer]:
         port = free_port()
         listening = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={data / 'socket'}"]
         collation = ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
-        command = [*where, *listening, *collation, "--plugin-dir=/nonexistent"]
+        proof = certificate(data)
+        secured = [f"--ssl-cert={proof.chain}", f"--ssl-key={proof.key}"]
+        command = [*where, *listening, *collation, *secured, "--plugin-dir=/nonexistent"]
         tables: list[Statement] = [(statement, ()) for statement in schema.statements("mysql")]
         tables += schema.noted()
 
@@ -70,7 +72,7 @@ def mariadb() -> Iterator[DatabaseServer]:
             return [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ()), *([] if empty else tables)]
 
         with serving(command, lambda: _accepts(port), data.parent / "log", env):
-            yield DatabaseServer("mariadb", port, ask, making)
+            yield DatabaseServer("mariadb", port, proof.authority, ask, making)
 
 
 def _system(share: Path) -> str:

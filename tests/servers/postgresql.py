@@ -12,7 +12,7 @@ import asyncpg
 from smtd.stores.django import schema
 from smtd.stores.django.postgresql import said
 from tests.servers import programs
-from tests.servers.process import free_port, reachable, run, serving, workplace
+from tests.servers.process import certificate, free_port, reachable, run, serving, workplace
 from tests.servers.server import PASSWORD, TEMPLATE, USER, DatabaseServer, Statement, elsewhere
 
 
@@ -57,9 +57,11 @@ def postgresql() -> Iterator[DatabaseServer]:
         careless = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=4GB")
         options = [word for option in careless for word in ("-c", option)]
         listening = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", str(data)]
-        command: list[str | Path] = [bin / "postgres", "-D", files, *listening, *options]
+        proof = certificate(data)
+        secured = [f"--ssl_cert_file={proof.chain}", f"--ssl_key_file={proof.key}"]
+        command: list[str | Path] = [bin / "postgres", "-D", files, *listening, *options, *secured]
         with serving(command, lambda: _accepts(port), data.parent / "log"):
-            server = DatabaseServer("postgresql", port, ask, _making)
+            server = DatabaseServer("postgresql", port, proof.authority, ask, _making)
             elsewhere(ask(port, "", [(f"CREATE DATABASE {TEMPLATE}", ())]))
             making = [(statement, ()) for statement in schema.statements("postgresql")]
             elsewhere(ask(port, TEMPLATE, [*making, *schema.noted()]))

@@ -11,8 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import trustme
 
 from tests.servers.programs import NoServer
 
@@ -41,6 +44,31 @@ def workplace() -> Iterator[Path]:
         yield owned
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a server proves itself with, as 127.0.0.1 and nobody else; *authority* vouches for it."""
+
+    authority: Path
+    chain: Path
+    key: Path
+
+
+def certificate(owned: Path) -> Certificate:
+    """Make a certificate in the directory *owned*, in files that no other may read."""
+    made = Certificate(owned.parent / "authority.pem", owned / "server.pem", owned / "server.key")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(made.authority))
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(str(made.key))
+    for each in issued.cert_chain_pems:
+        each.write_to_path(str(made.chain), append=True)
+    for file in (made.chain, made.key):
+        file.chmod(0o600)
+        if who := unprivileged():
+            os.chown(file, who["user"], who["group"])
+    return made
 
 
 def reachable(programs: Path, top: Path, directory: Path) -> Path:

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -26,10 +27,14 @@ class Ask(Protocol):
 
 @dataclass
 class DatabaseServer:
-    """A server at *port* of this machine; *scheme* is that of Sumatra's addresses of it."""
+    """A server at *port* of this machine; *scheme* is that of Sumatra's addresses of it.
+
+    It speaks TLS too, to whoever asks for it; *authority* is the file that vouches for it.
+    """
 
     scheme: str
     port: int
+    authority: Path
     ask: Ask
     #: Makes a new database from the template, or an empty one.
     making: Callable[[str, bool], list[Statement]]

@@ -21,6 +21,7 @@ from smtd.stores.django.limits import Limits
 from smtd.stores.django.mark_sight import MarkSight, Words
 from smtd.stores.django.pool import Pool
 from smtd.stores.django.rows import Columns
+from smtd.stores.tls import unproven
 
 #: Records a transaction: others wait for it in a queue (measured: 0.1 s at most).
 BATCH = 500
@@ -164,4 +165,4 @@ class ServerDatabase:
         return await self._dialect.clashing(db, keys) if keys else {}
 
     def translated(self, exc: Exception) -> StoreError | None:
-        return self._dialect.translated(exc, self._name)
+        return unproven(self._name, exc) or self._dialect.translated(exc, self._name)

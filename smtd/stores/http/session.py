@@ -28,6 +28,7 @@ from yarl import URL
 from smtd.backoff import pauses, retry_after
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable
 from smtd.stores.http import address
+from smtd.stores.tls import unproven
 
 log = logging.getLogger(__name__)
 
@@ -247,12 +248,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefused:
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        why = " ".join(str(exc.certificate_error).split())
-        return StoreRefused(
-            f"{base} does not prove who it is ({why}); if its certificate is your lab's own, name the"
-            " authority in ca_file"
-        )
+    if refused := unproven(base, exc):
+        return refused
     if isinstance(exc, asyncio.TimeoutError):
         return Silence(_later(f"{base} does not answer"))
     return StoreBusy(_later(f"{base} cannot be reached ({_why(exc)})"))

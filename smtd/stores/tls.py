@@ -1,0 +1,23 @@
+"""What stores on servers have in common of TLS: how it is told that a server is not who it is to be."""
+
+from __future__ import annotations
+
+import ssl
+
+from smtd.errors import StoreRefused
+
+
+def unproven(name: str, exc: BaseException | None) -> StoreRefused | None:
+    """Return what to tell of the server *name* if its certificate is why *exc* was raised, else None."""
+    found = None
+    while exc is not None:
+        # The innermost says it: a driver wraps it in words of its own.
+        found = exc if isinstance(exc, ssl.CertificateError) else found
+        exc = exc.__cause__ or exc.__context__
+    if found is None:
+        return None
+    why = " ".join(str(found).split())
+    return StoreRefused(
+        f"{name} does not prove who it is ({why}); if its certificate is your lab's own, name the"
+        " authority in ca_file"
+    )

@@ -1,0 +1,92 @@
+"""A database on a server may have to prove who it is, and nothing is said to another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from smtd.errors import StoreRefused
+from smtd.stores.locations import Location, find
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, key, record
+from tests.servers.place import place_of
+from tests.servers.server import PASSWORD, Database, DatabaseServer
+
+
+@contextmanager
+def speaking_tls(server: DatabaseServer) -> Iterator[None]:
+    """Let PostgreSQL speak TLS until the end of the block; MariaDB does whenever it is asked to."""
+    if server.scheme != "postgresql":
+        yield
+        return
+    anywhere = Database(server, "postgres")
+    anywhere.run_all(("ALTER SYSTEM SET ssl = on", ()), ("SELECT pg_reload_conf()", ()))
+    try:
+        yield
+    finally:
+        anywhere.run_all(("ALTER SYSTEM RESET ssl", ()), ("SELECT pg_reload_conf()", ()))
+
+
+@pytest.fixture
+async def database(database_server: DatabaseServer) -> Database:
+    """A database with one record on a server that speaks TLS."""
+    made = database_server.new()
+    await place_of(made).put(record())
+    return made
+
+
+@pytest.fixture(autouse=True)
+def tls(database_server: DatabaseServer) -> Iterator[None]:
+    with speaking_tls(database_server):
+        yield
+
+
+def location(
+    database: Database, *, sslmode: str = "", host: str = "127.0.0.1", known: bool = True
+) -> Location:
+    """Return where *database* is; *known*: with the file of the authority that vouches for its server."""
+    found = find(database.url.replace("127.0.0.1", host) + (sslmode and f"?sslmode={sslmode}"))
+    authority = str(database.server.authority) if known else None
+    return replace(found, access=replace(found.access, ca_file=authority))
+
+
+def secured(database: Database) -> int:
+    """Return how many connections with TLS were ever made (MariaDB), or are there now (PostgreSQL)."""
+    if database.server.scheme == "postgresql":
+        asked = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+        ((count,),) = database.run(f"{asked} WHERE ssl AND application_name = 'smtd'")
+    else:
+        ((_, count),) = database.run("SHOW GLOBAL STATUS LIKE 'Ssl_finished_accepts'")
+    return int(count)
+
+
+@pytest.mark.parametrize("sslmode", ["", "require", "verify-ca", "verify-full"])
+async def test_server_that_the_authority_vouches_for(database: Database, sslmode: str) -> None:
+    """The records are read in secret."""
+    before = secured(database)
+    async with open_store(location(database, sslmode=sslmode)) as store:
+        assert set((await store.scan([PROJECT])).digests) == {key("run")}
+        assert secured(database) > before
+
+
+@pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full"])
+async def test_server_that_nobody_vouches_for(database: Database, sslmode: str) -> None:
+    """Nothing is said to it, and the sentence says what to do."""
+    async with open_store(location(database, sslmode=sslmode, known=False)) as store:
+        with pytest.raises(StoreRefused, match=r"does not prove who it is .*name the authority") as told:
+            await store.scan([PROJECT])
+
+    assert PASSWORD not in str(told.value)
+
+
+async def test_server_by_another_name(database: Database) -> None:
+    """A certificate for another host is none, unless only the authority was to be looked at."""
+    async with open_store(location(database, host="localhost")) as store:
+        with pytest.raises(StoreRefused, match="does not prove who it is"):
+            await store.scan([PROJECT])
+
+    async with open_store(location(database, host="localhost", sslmode="verify-ca")) as store:
+        assert set((await store.scan([PROJECT])).digests) == {key("run")}
