@@ -112,14 +112,16 @@ class Executor:
             self._advance(len(batch))
 
     async def _prepared(self, side: Side, batch: Sequence[Copy | Delete]) -> list[Write]:
-        """Read what is to be written and what is to be overwritten, as they are now."""
+        """Read what is to be written and what is to be overwritten, as they are now.
+
+        What is to be deleted must be absent over there, by a look at it: a listing may be an old one.
+        """
         stores = self._pair.stores
-        copies = [action.key for action in batch if isinstance(action, Copy)]
-        sources = await stores[side.other].read(copies)
+        sources = await stores[side.other].read([action.key for action in batch])
         befores = await stores[side].read([action.key for action in batch if action.expect is not None])
         writes = []
         for action in batch:
-            record = sources.get(action.key) if isinstance(action, Copy) else None
+            record = sources.get(action.key)
             digest = action.digest if isinstance(action, Copy) else None
             before = befores.get(action.key)
             if _digest(record) != digest or _digest(before) != action.expect:

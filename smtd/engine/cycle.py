@@ -280,7 +280,12 @@ async def is_settled(pair: Pair) -> bool:
 
 
 async def _remember(pair: Pair, report: PairReport) -> None:
-    """Remember the end of a cycle, if nobody else has written to the stores meanwhile."""
+    """Remember the end of a cycle, if nobody else has written to the stores meanwhile.
+
+    What keeps a side from being written may end without a change of its store: that is looked at each time.
+    """
+    if any(report.side(side).read_only for side in SIDES):
+        return
     tokens: list[Token] = []
     for side in SIDES:
         token = await pair.stores[side].token()

@@ -92,3 +92,19 @@ async def test_two_sides_that_are_only_read_are_refused(world):
 
     with pytest.raises(StoreRefused, match="left cannot be written"):
         await world.cycle()
+
+
+@both_sides
+async def test_side_that_can_be_written_again_gets_what_it_missed(world, side):
+    """Nothing in the store tells that its dbm module was installed, or its disk mounted for writing."""
+    before = world[side].capabilities
+    world[side.other].put(PROJECT, A)
+    world[side.other].put(PROJECT, B)
+    close(world, side)
+    assert (await world.cycle()).ok
+
+    world[side].capabilities = before
+    report = await world.cycle()
+
+    assert counts(report) == on(side, created=2)
+    assert world.contents == Both(holding(A, B), holding(A, B))

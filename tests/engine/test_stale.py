@@ -7,7 +7,7 @@ import pytest
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Parameters
 from tests.build import PROJECT, change, commented, key, record, tagged
-from tests.engine.world import World, counts, holding, keep_editing, second_cycle_does_nothing, written
+from tests.engine.world import World, counts, holding, keep_editing, on, second_cycle_does_nothing, written
 
 A, B, C = record("a"), record("b"), record("c")
 both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
@@ -316,3 +316,25 @@ async def test_merge_of_what_is_gone_meanwhile_is_not_forgotten(world, side, mom
 def side_word(side):
     """Return the tag that a side was given."""
     return {Side.LEFT: "left", Side.RIGHT: "right"}[side]
+
+
+@both_sides
+async def test_listing_of_long_ago_deletes_nothing(world, side):
+    """A record that an old listing does not show is there; a cache or a replica may answer so."""
+    await world.synced(A)
+    old = await world[side].scan()
+    world[side].put(PROJECT, B)
+    await world.cycle()
+    before = world.contents
+    scan = world[side].scan
+
+    async def outdated(projects=None):
+        world[side].scan = scan
+        return old
+
+    world[side].scan = outdated
+    world[side.other].put(PROJECT, C)
+    report = await world.cycle()
+
+    assert counts(report) == on(side, created=1)
+    assert world.contents == before.map(lambda held: held | holding(C))
