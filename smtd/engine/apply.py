@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from smtd.engine import undone
 from smtd.engine.actions import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport
@@ -221,6 +222,8 @@ class Executor:
         for side in SIDES:
             mine = [write for write in writes if write.side is side and write.key not in unsure]
             landed = await self._write_side(side, mine)
+            if landed:
+                await undone.look_again(self._pair, side)
             unsure |= {write.key for write in mine if write not in landed}
             arrived |= landed
         return arrived, unsure, [entry for entry, write in enumerate(writes, first) if write in arrived]

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from smtd.engine import patience, verify
+from smtd.engine import patience, undone, verify
 from smtd.engine import plan as planning
 from smtd.engine.actions import Agree, Copy, Delete, Merge, Plan, Split
 from smtd.engine.adopt import returned
@@ -22,11 +22,8 @@ from smtd.engine.report import Failure, PairReport, PlannedAction, blank
 from smtd.errors import PlanMoved, StoreRefused
 from smtd.gather import gather
 from smtd.journal.knowledge import Refusal
-from smtd.merge import guards
-from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
-from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Scan, Token
 
@@ -122,8 +119,10 @@ async def _planned(
         else pair.policy.projects
     )
     now = scans.map(lambda scan: scan.digests)
+    for side in SIDES:  # before what a crash left is taken for written, and after it
+        await undone.find(pair, side, now[side], dry_run=dry_run)
     agreed = await recover(pair, now, dry_run=dry_run)
-    lost = Both(await _lost(pair, Side.LEFT, now.left), await _lost(pair, Side.RIGHT, now.right))
+    lost = Both(*[await undone.find(pair, side, now[side], dry_run=dry_run) for side in SIDES])
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions)
     plan = planning.draft(known, pair.policy)
@@ -174,12 +173,6 @@ def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
         side = next(side for side in SIDES if side in read_only & pair.policy.mode.targets)
         raise StoreRefused(f"{pair.stores[side].location} cannot be written: {reasons[side]}")
     return replace(pair, policy=replace(pair.policy, mode=mode))
-
-
-async def _lost(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> dict[Key, Written]:
-    if pair.stores[side].capabilities.exclusive_writes:
-        return {}
-    return guards.lost_updates(await pair.journal.written(side), now)
 
 
 async def _decide_merges(pair: Pair, plan: Plan, ancestors: Mapping[Key, Record]) -> None:

@@ -35,7 +35,7 @@ from smtd.sqlite import Connection, Row, connect, script
 log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
-VERSION = 6
+VERSION = 7
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
 PATIENCE = 10.0

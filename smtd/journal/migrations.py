@@ -114,6 +114,9 @@ CREATE TABLE event (
 );
 """,
     5: _to_version_6,
+    6: """
+ALTER TABLE written ADD COLUMN undone INTEGER NOT NULL DEFAULT 0;
+""",
 }
 
 

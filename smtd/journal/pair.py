@@ -228,7 +228,8 @@ class PairJournal:
         keys = [(self._pair, write.side.value, *write.key) for write in landed]
         same_key = "pair = ? AND side = ? AND project = ? AND label = ?"
         await self._db.run_many(
-            "INSERT INTO written VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT restored + 1"
+            "INSERT INTO written (pair, side, project, label, number, before_digest, after_digest, restored)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT restored + 1"
             f" FROM written WHERE {same_key} AND after_digest = ? AND number ="
             f" (SELECT max(number) FROM written WHERE {same_key})), 0))",
             [
@@ -236,6 +237,7 @@ class PairJournal:
                 for key, write in zip(keys, landed, strict=True)
             ],
         )
+        await self._db.run_many(f"UPDATE written SET undone = 0 WHERE {same_key} AND undone", keys)
         await self._db.run_many(
             f"DELETE FROM written WHERE {same_key} AND number NOT IN"
             f" (SELECT number FROM written WHERE {same_key} ORDER BY number DESC LIMIT {_WRITES_KEPT})",
@@ -276,13 +278,26 @@ class PairJournal:
     async def written(self, side: Side) -> dict[Key, list[Written]]:
         """Return the last writes under each key of *side*, in order, if that store has no lock."""
         writes: dict[Key, list[Written]] = defaultdict(list)
-        for project, label, number, before, after, restored in await self._db.fetch(
-            "SELECT project, label, number, before_digest, after_digest, restored"
+        for project, label, number, before, after, restored, undone in await self._db.fetch(
+            "SELECT project, label, number, before_digest, after_digest, restored, undone"
             " FROM written WHERE pair = ? AND side = ? ORDER BY number",
             (self._pair, side.value),
         ):
-            writes[Key(project, label)].append(Written(number, before, after, restored))
+            writes[Key(project, label)].append(Written(number, before, after, restored, bool(undone)))
         return writes
+
+    async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
+        """Remember which *writes* to *side*, by key and number, were found undone, and of no others that."""
+        of_side = (self._pair, side.value)
+        async with self._db.transaction():
+            await self._db.run(
+                "UPDATE written SET undone = 0 WHERE pair = ? AND side = ? AND undone", of_side
+            )
+            await self._db.run_many(
+                "UPDATE written SET undone = 1 WHERE pair = ? AND side = ? AND project = ? AND label = ?"
+                " AND number = ?",
+                [(*of_side, *key, number) for key, number in writes],
+            )
 
     async def quiet(self, policy: str) -> tuple[Both[Token], bytes] | None:
         """Return the tokens and the report of the last cycle, if it ran under *policy*."""

@@ -82,7 +82,8 @@ CREATE TABLE decision (
     why TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- The last writes under each key of a store without a lock, to know a lost update when it is seen.
+-- The last writes under each key of a store without a lock, to know a lost update when it is seen; and
+-- which of them were undone, before whatever was written since.
 CREATE TABLE written (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
@@ -92,6 +93,7 @@ CREATE TABLE written (
     before_digest BLOB,
     after_digest BLOB NOT NULL,
     restored INTEGER NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 -- The end of the last cycle, if it left both stores as their tokens say.

@@ -51,27 +51,35 @@ class Written:
     """One write of smtd under a key of a store without a lock.
 
     *number* grows with every batch of writes; *restored* says how often in a row the same had
-    to be written again.
+    to be written again; *undone* says that it was found undone, and nothing was written there since.
     """
 
     number: int
     before: Digest | None
     after: Digest
     restored: int = 0
+    undone: bool = False
 
 
-def lost_updates(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> dict[Key, Written]:
-    """Return the keys whose last writes were undone by a program that had read the store before.
+def undone(
+    written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]
+) -> dict[Key, Sequence[Written]]:
+    """Return the writes that were undone by a program that had read the store before, by key.
 
-    *written* has the writes under each key, in order; the last of those undone is returned.
-    Such a program puts back everything as it was when it read it. So a key that is as before
-    one of smtd's writes was lost, not edited, unless a write as late or later is still there:
-    then whoever changed the key had seen it. (So no key is lost that still is as smtd left it.)
+    *written* has the writes under each key, in order. Such a program puts back everything as it was
+    when it read it. So a key that is as before one of smtd's writes was lost, not edited, unless a
+    write as late or later is still there: then whoever changed the key had seen it. (So no key is lost
+    that still is as smtd left it.) What was found undone before, and still is, stays so: what smtd has
+    written elsewhere since does not show that anybody had seen it.
     """
     last = {key: writes[-1] for key, writes in written.items() if writes}
     latest = max((write.number for key, write in last.items() if now.get(key) == write.after), default=-1)
-    return {
-        key: last[key]
+    found = {
+        key: [
+            write
+            for write in writes
+            if now.get(key) == write.before and (write.undone or write.number > latest)
+        ]
         for key, writes in written.items()
-        if any(write.number > latest and now.get(key) == write.before for write in writes)
     }
+    return {key: writes for key, writes in found.items() if writes}

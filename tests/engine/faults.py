@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
@@ -78,10 +78,17 @@ class Faults:
         raise Crashed
 
 
+class Steps(Protocol):
+    """Decides what becomes of each step."""
+
+    async def step(self, where: str, name: str, effect: Effect[T], half: Effect[Any] | None = None) -> T:
+        """Do *effect*, or fail; *half* is a part of it."""
+
+
 class FaultyStore:
     """A store each call of which is a step."""
 
-    def __init__(self, store: TestStore, faults: Faults) -> None:
+    def __init__(self, store: Store, faults: Steps) -> None:
         self._store = store
         self._faults = faults
 
@@ -89,7 +96,9 @@ class FaultyStore:
         found = getattr(self._store, name)
         if name in ("location", "kind", "capabilities"):
             return found
-        return lambda *words: self._faults.step(self._store.location, name, lambda: found(*words))
+        return lambda *words, **more: self._faults.step(
+            self._store.location, name, lambda: found(*words, **more)
+        )
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         some = changes[: len(changes) // 2]
@@ -104,7 +113,7 @@ class FaultyStore:
 class FaultyJournal:
     """The journal of a pair each call of which is a step."""
 
-    def __init__(self, journal: Any, faults: Faults) -> None:
+    def __init__(self, journal: Any, faults: Steps) -> None:
         self._journal = journal
         self._faults = faults
 

@@ -335,3 +335,60 @@ async def test_stores_with_a_lock_lose_nothing(tmp_path):
 
     assert counts(report) == written(left=(0, 0, 1))
     assert world.journal("SELECT * FROM written") == []
+
+
+@both_sides
+async def test_write_that_waits_for_a_person_goes_on_waiting_whatever_is_written_elsewhere(world, side):
+    """A later write that is there shows nothing of who undid an earlier one before it (a campaign found this)."""
+    await world.synced(A)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, B)
+    await world.cycle()
+    save(OWN)
+    await world.cycle()
+    save(OWN)
+    world[side.other].put(PROJECT, C)
+    await world.cycle()
+
+    report = await world.cycle()
+
+    assert [(held.label, held.kind) for held in report.held] == [("b", "lost write")]
+    assert world[side.other].records[key("b")] == B
+
+
+@both_sides
+async def test_write_that_is_undone_while_smtd_writes_another_is_no_deletion(world, side):
+    """What another program undid between scan and write is made again by the next look."""
+    await world.synced(A)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, B)
+    await world.cycle()
+    world[side.other].put(PROJECT, C)
+    world[side].meanwhile["before write"] = lambda: save(OWN)
+    await world.cycle()
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(A, B, C, OWN)] * 2)
+
+
+@both_sides
+async def test_write_that_was_found_undone_is_no_deletion_after_a_crash(world, side):
+    """What is written before it can be made again, and a crash, do not make a person's deletion of it."""
+    await world.synced(A)
+    for each in SIDES:
+        world[each].put(PROJECT, commented(A, each.value))
+    save = world[side].opened()
+    await world.cycle()
+    save(OWN)
+    world[side.other].put(PROJECT, C)
+    crash_after_write(world[side])
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert {*world.left.records[key("a")].outcome.split("\n")} == {"left", "right"}

@@ -345,6 +345,7 @@ async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
         "DROP TABLE finding",
         "ALTER TABLE agreed DROP COLUMN cycle",
         "ALTER TABLE intent DROP COLUMN history",
+        "ALTER TABLE written DROP COLUMN undone",
         "PRAGMA user_version = 5",
     ):
         execute(tmp_path, statement)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.merge.guards import DeletionLimit, Written, lost_updates, suspicion
+from smtd.merge.guards import DeletionLimit, Written, suspicion, undone
 from tests.build import key
 
 NO_LONGER_ANY = "none of the records that it held before is there any more"
@@ -72,13 +72,20 @@ LOST = {
     "a person edited between two writes, and that came back": ["1-a 2bc b!"],
     "a person edited after the last write": ["1-a 2ab c"],
     "a record went to and fro": ["1ab 2ba a"],
+    "it was found undone, then another was written": ["1-a* -!", "2-b b"],
+    "it was found undone, then a person made another": ["1-a* c", "2-b b"],
+    "the first of two writes was found undone": ["1-a* 2ab* -!", "3-b b"],
+    "it was found undone, and was written again": ["1-a 2-a -", "3-b b"],
 }
 
 
 def told(row):
-    """Return the writes of one key, and what is there now (None: nothing)."""
+    """Return the writes of one key (`*`: it was found undone), and what is there now (None: nothing)."""
     *writes, now = row.rstrip("!").split(" ")
-    return [Written(int(number), digest(old), digest(new)) for number, old, new in writes], digest(now)
+    return [
+        Written(int(number), digest(old), digest(new), undone=found == ["*"])
+        for number, old, new, *found in writes
+    ], digest(now)
 
 
 @pytest.mark.parametrize("case", LOST)
@@ -88,11 +95,10 @@ def test_write_is_lost_if_it_and_all_later_ones_are_undone(case):
     written = {name: writes for name, (writes, _) in rows.items()}
     now = {name: held for name, (_, held) in rows.items() if held is not None}
 
-    lost = lost_updates(written, now)
+    lost = undone(written, now)
 
-    assert lost == {
-        key(str(at)): written[key(str(at))][-1] for at, row in enumerate(LOST[case]) if row.endswith("!")
-    }
+    assert set(lost) == {key(str(at)) for at, row in enumerate(LOST[case]) if row.endswith("!")}
+    assert all(now.get(name) == write.before for name, writes in lost.items() for write in writes)
 
 
 def digest(letter):
@@ -104,4 +110,4 @@ def test_other_records_say_nothing_about_a_lost_write():
     """A record that smtd did not write shows nothing about who had seen what."""
     written = {key("mine"): [Written(1, None, b"a")]}
 
-    assert set(lost_updates(written, {key("theirs"): b"b"})) == {key("mine")}
+    assert set(undone(written, {key("theirs"): b"b"})) == {key("mine")}
