@@ -128,6 +128,10 @@ async def connect(path: str, *, patience: float = 10.0) -> AsyncIterator[Connect
                 await db.close()
 
 
+#: What SQLite raises; the second in place of an error whose text has a name in it that is not Unicode.
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
 def script(text: str) -> list[str]:
     """Return the statements of *text*, whose comments are whole lines."""
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
@@ -139,12 +143,12 @@ def lenient(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
-def is_busy(exc: sqlite3.Error) -> bool:
+def is_busy(exc: Exception) -> bool:
     """Say whether *exc* only means that another process holds the lock."""
     return isinstance(exc, sqlite3.OperationalError) and "locked" in str(exc)
 
 
-def translated(exc: sqlite3.Error, location: str) -> StoreError:
+def translated(exc: Exception, location: str) -> StoreError:
     """Return what SQLite says of the store at *location* as an error that says whose turn it is."""
     if is_busy(exc):
         return StoreUnreachable(f"{location} is locked by another program; try again later")

@@ -17,7 +17,7 @@ from smtd.errors import JournalError, UsageError
 from smtd.journal.note import Note
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
-from smtd.sqlite import Connection
+from smtd.sqlite import ERRORS, Connection
 
 #: The application_id of a copy ("smtc"); that of the journal itself is 0.
 COPY = 0x736D7463
@@ -42,7 +42,7 @@ def copy(journal: Path, target: Path, given_up: Event) -> int:
         return target.stat().st_size
     except BaseException as exc:
         target.unlink(missing_ok=True)
-        if isinstance(exc, sqlite3.Error):
+        if isinstance(exc, ERRORS):
             raise JournalError(f"the journal cannot be copied to {target}: {exc}; nothing is kept") from exc
         raise
 

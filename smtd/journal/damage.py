@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from smtd.journal.note import read_note
+from smtd.sqlite import ERRORS
 
 #: Bytes up to which a journal is read whole at every start. It takes 0.6 ms for each MB that is in memory
 #: (measured: 0.08 s for 140 MB), and as long as the disk takes for what is not.
@@ -31,7 +32,8 @@ class Loss:
 
 def is_damage(exc: BaseException | None) -> bool:
     """Say whether SQLite means that the file is damaged or no database, and nothing that may pass."""
-    return type(exc) is sqlite3.DatabaseError  # others are its subclasses
+    # Others are subclasses of the first, and need not mean that; the second is in place of the first.
+    return type(exc) in (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 def examine(path: Path) -> Loss | None:
@@ -57,7 +59,7 @@ def _damage(path: Path) -> str | None:
     with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as db:
         try:
             (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-        except sqlite3.Error as exc:
+        except ERRORS as exc:
             if is_damage(exc):
                 return str(exc)
             raise

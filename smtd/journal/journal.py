@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -30,7 +29,7 @@ from smtd.journal.note import Note, read_note, write_note
 from smtd.journal.pair import PairJournal
 from smtd.journal.use import Use, using
 from smtd.records import canonical
-from smtd.sqlite import Connection, Row, connect, script
+from smtd.sqlite import ERRORS, Connection, Row, connect, script
 
 log = logging.getLogger("smtd")
 
@@ -160,13 +159,13 @@ class _JournalConnection(Connection):
 def _translating(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as exc:
+    except ERRORS as exc:
         raise JournalError(f"the journal {path} {_wrong(exc)}") from exc
     except OSError as exc:
         raise JournalError(f"the journal {path} cannot be used: {exc.strerror}; mend that first") from exc
 
 
-def _wrong(exc: sqlite3.Error) -> str:
+def _wrong(exc: Exception) -> str:
     """Return what is wrong with the journal, and what to do: only what cannot mend itself is given up."""
     if is_damage(exc):
         return (

@@ -12,6 +12,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
+from smtd.sqlite import ERRORS
 
 
 class Kind(Enum):
@@ -340,7 +341,7 @@ def _sqlite_kind(path: Path) -> Kind | None:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             is_old = "django_store_record" in tables and not _is_migrated(db, tables)
-    except sqlite3.Error as exc:
+    except ERRORS as exc:
         if "not a database" in str(exc):
             return None
         raise StoreUnreachable(f"{path} cannot be read: {exc}") from exc

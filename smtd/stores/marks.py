@@ -9,6 +9,7 @@ from contextlib import closing
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
+from smtd.sqlite import ERRORS
 from smtd.stores.locations import Kind, Location
 
 T = TypeVar("T")
@@ -122,7 +123,7 @@ def _asked(location: Location, ask: Callable[[sqlite3.Connection], T]) -> T | No
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as db:
             return ask(db)
-    except sqlite3.Error:
+    except ERRORS:
         return None  # the rest of the mark must do
 
 

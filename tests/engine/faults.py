@@ -20,7 +20,7 @@ from smtd.engine.pair import Pair, Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.stores.base import Change, Outcome, Store
-from tests.engine.world import TestStore, World
+from tests.engine.world import World
 
 T = TypeVar("T")
 Effect = Callable[[], Awaitable[T]]

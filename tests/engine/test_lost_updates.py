@@ -339,7 +339,7 @@ async def test_stores_with_a_lock_lose_nothing(tmp_path):
 
 @both_sides
 async def test_write_that_waits_for_a_person_goes_on_waiting_whatever_is_written_elsewhere(world, side):
-    """A later write that is there shows nothing of who undid an earlier one before it (a campaign found this)."""
+    """A later write that is there shows nothing of who undid an earlier one (a campaign found this)."""
     await world.synced(A)
     save = world[side].opened()
     world[side.other].put(PROJECT, B)

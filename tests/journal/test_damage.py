@@ -109,6 +109,9 @@ DAMAGES = {
     "its beginning overwritten": lambda path: overwrite(path, start=0.0),
     "its middle overwritten": lambda path: overwrite(path, start=0.5, size=30_000),
     "half of it": cut,
+    "its schema": lambda path: path.write_bytes(
+        path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xff")
+    ),
 }
 
 

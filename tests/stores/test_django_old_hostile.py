@@ -161,6 +161,10 @@ UNFIT: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "it has no table"),
     "cut off": (truncated, "is damaged"),
     "overwritten": (scribbled, "is damaged"),
+    "a schema that is no text": (
+        lambda path: path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xff")),
+        "is damaged",
+    ),
     "another table gone": (
         replaced("DROP TABLE django_store_executable"),
         "no table django_store_executable",

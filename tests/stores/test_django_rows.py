@@ -708,6 +708,17 @@ async def test_damaged_file(place: DjangoPlace, first: int, last: int | None) ->
     assert place.path.read_bytes() == content
 
 
+async def test_schema_that_is_no_text(place: DjangoPlace) -> None:
+    """Python cannot even raise what SQLite says of it, and a fuzzing campaign crashed; it is damaged."""
+    await place.put(record())
+    path = place.path
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xff"))
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused, match="is damaged"):
+            await store.scan()
+
+
 async def test_two_that_make_a_store_at_once(place: DjangoPlace) -> None:
     """Of two objects that find no store one makes it, and both land what they write."""
     outcomes = []

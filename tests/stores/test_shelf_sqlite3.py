@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.errors import StoreError, StoreUnreachable
+from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.stores.base import DONE, Change, Scan
 from smtd.stores.shelf import sqlite3 as backend
 from tests.build import PROJECT, key, record
@@ -173,6 +173,17 @@ async def test_damaged_file(place: ShelfPlace, impatient: None, first: int, last
 
     assert "\n" not in str(told.value)
     assert place.location.path.read_bytes() == content
+
+
+async def test_schema_that_is_no_text(place: ShelfPlace) -> None:
+    """Python cannot even raise what SQLite says of it, and a fuzzing campaign crashed; it is damaged."""
+    await place.put(record())
+    path = place.location.path
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xff"))
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused, match="is damaged"):
+            await store.scan()
 
 
 async def test_table_of_another_program(place: ShelfPlace) -> None:

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from smtd.errors import RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import Key, Record
-from smtd.sqlite import Row, lenient, translated
+from smtd.sqlite import ERRORS, Row, lenient, translated
 from smtd.stores import earlier
 from smtd.stores.django import rows
 from smtd.stores.django.old_schema import OldSchema
@@ -63,12 +63,12 @@ def load(path: Path, timezone: str) -> Snapshot:
     try:
         with _opened(path) as db:
             held = _held(db, path)
-    except sqlite3.Error as exc:
+    except ERRORS as exc:
         raise _translated(exc, path) from exc
     return earlier.snapshot(_records(held, local), held.version)
 
 
-def _translated(exc: sqlite3.Error, path: Path) -> StoreError:
+def _translated(exc: Exception, path: Path) -> StoreError:
     """Return what SQLite says of a file that is only read."""
     if "readonly" in str(exc):
         return StoreRefused(

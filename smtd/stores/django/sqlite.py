@@ -14,7 +14,7 @@ from anyio import to_thread
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, signature
-from smtd.sqlite import Connection, connect, translated
+from smtd.sqlite import ERRORS, Connection, connect, translated
 from smtd.stores.base import Token
 from smtd.stores.django import schema
 from smtd.stores.django.file_sight import FileSight
@@ -92,7 +92,7 @@ class SqliteFile:
     def translated(self, exc: Exception) -> StoreError | None:
         if isinstance(exc, OSError):
             return StoreUnreachable(f"{self._name} cannot be read: {exc.strerror}")
-        return translated(exc, self._name) if isinstance(exc, sqlite3.Error) else None
+        return translated(exc, self._name) if isinstance(exc, ERRORS) else None
 
     async def connection(self) -> Connection | None:
         """Return the connection to the file that is there now, or None while it has no tables.

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.sqlite import ERRORS
 from smtd.stores.base import Token
 
 #: Seconds to wait for another process's lock.
@@ -74,7 +75,7 @@ class Sqlite3File:
                 yield db
         except sqlite3.OperationalError as exc:
             raise StoreUnreachable(f"the shelf {self._path} cannot be used: {exc}; try again later") from exc
-        except sqlite3.Error as exc:
+        except ERRORS as exc:
             raise StoreRefused(
                 f"the shelf {self._path} is damaged ({exc}); restore it from a backup"
             ) from exc
