@@ -59,6 +59,7 @@ class Executor:
         self._cycle = cycle
         self._report = report
         self._progress = progress
+        self._overtaken: Collection[Key] = ()
         self._done = 0
         self._total = 0
         #: Keys that somebody changed since the scan: the caller scans again.
@@ -69,6 +70,7 @@ class Executor:
     async def run(self, plan: Plan) -> None:
         """Carry out every action of *plan*."""
         actions = plan.actions
+        self._overtaken = plan.overtaken
         self._total = len(actions)
         await self._forget([action for action in actions if isinstance(action, Forget)])
         await self._agree([action for action in actions if isinstance(action, Agree)])
@@ -328,7 +330,7 @@ class Executor:
     def _lockless(self, arrived: Iterable[Write]) -> list[Landed]:
         """Return the writes to stores without a lock, which may get lost later."""
         return [
-            Landed(write.key, write.side, write.expect, write.digest)
+            Landed(write.key, write.side, write.expect, write.digest, write.key in self._overtaken)
             for write in arrived
             if write.digest is not None and not self._pair.stores[write.side].capabilities.exclusive_writes
         ]

@@ -123,14 +123,17 @@ async def _planned(
         await undone.find(pair, side, now[side], dry_run=dry_run)
     agreed = await recover(pair, now, dry_run=dry_run)
     lost = Both(*[await undone.find(pair, side, now[side], dry_run=dry_run) for side in SIDES])
+    overtaken: dict[Key, Record] = {}
+    for side in SIDES:
+        overtaken |= await undone.overtaken(pair, side, now[side], agreed.digests)
     decisions = await pair.journal.decisions.all()
-    known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions)
+    known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken)
     plan = planning.draft(known, pair.policy)
     if adopted := await returned(pair, agreed.digests, scans, plan):
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
         plan.adopted = adopted
         report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
-    await _decide_merges(pair, plan, agreed.ancestors)
+    await _decide_merges(pair, plan, {**agreed.ancestors, **overtaken})
     await _mend(pair, plan)
     return plan
 

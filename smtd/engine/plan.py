@@ -41,11 +41,14 @@ class Known:
     until: Mapping[Key, datetime] = field(default_factory=dict)
     #: What a person decided.
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
+    #: Keys that a program edited as they were before smtd's last write, with that record.
+    overtaken: Mapping[Key, Record] = field(default_factory=dict)
 
 
 def draft(known: Known, policy: Policy) -> Plan:
     """Decide every key from its digests."""
     plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
+    plan.overtaken = set(known.overtaken)
     deletes: dict[Side, list[Delete]] = {side: [] for side in SIDES}
     unreadable = _unreadable(known.scans, plan)
     for key in sorted(
@@ -85,6 +88,12 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             _restore(key, lost, agreed, now, known, plan)
         return
     verdict = decide(agreed, now)
+    if (
+        key in known.overtaken
+        and verdict in (Verdict.TO_LEFT, Verdict.TO_RIGHT)
+        and None not in (now.left, now.right)
+    ):
+        verdict = Verdict.MERGE
     if verdict is Verdict.NOTHING:
         plan.in_sync += now.left is not None and now.left == now.right
         if agreed == now and now.left != now.right:

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from smtd.engine.pair import Pair
 from smtd.merge import guards
+from smtd.merge.decide import Mode
+from smtd.merge.fields import is_built_on
 from smtd.merge.guards import Written
-from smtd.merge.sides import Side
+from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key
+from smtd.records.record import Key, Record
 
 
 async def find(pair: Pair, side: Side, now: Mapping[Key, Digest], *, dry_run: bool) -> dict[Key, Written]:
@@ -40,6 +42,31 @@ def _rows(writes: Mapping[Key, Sequence[Written]]) -> set[tuple[Key, int]]:
 
 def _flagged(writes: Mapping[Key, Sequence[Written]]) -> set[tuple[Key, int]]:
     return _rows({key: [write for write in each if write.undone] for key, each in writes.items()})
+
+
+async def overtaken(
+    pair: Pair, side: Side, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
+) -> dict[Key, Record]:
+    """Return the keys that another program edited as they were before smtd's last write, with what they were.
+
+    It had read the store before that write, and saved its own edit without what smtd had brought. That is
+    no edit of what smtd wrote, but another one of what was there before: both are to be merged. It is
+    believed once: after such a merge the next edit is what a person wants.
+    """
+    if pair.stores[side].capabilities.exclusive_writes or pair.policy.mode is not Mode.TWO_WAY:
+        return {}
+    written = await pair.journal.written(side)
+    late = guards.unseen(written, now)
+    found = {}
+    for key, write in late.items():
+        if key not in agreed or agreed[key][side] != write.after or write.before is None or write.restored:
+            continue
+        before = await pair.journal.history.replaced(pair.journal.number, key, write.before)
+        wanted = await pair.journal.ancestor(key)
+        held = (await pair.stores[side].read([key])).get(key)
+        if before and wanted and held and not is_built_on(held, wanted, before):
+            found[key] = before
+    return found
 
 
 async def look_again(pair: Pair, side: Side) -> None:

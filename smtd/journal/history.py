@@ -110,6 +110,16 @@ class History:
         )
         return found is not None
 
+    async def replaced(self, pair: int, key: Key, digest: Digest) -> Record | None:
+        """Return the record of *key* with *digest* that was last overwritten (None: it is not kept)."""
+        entry = await self._db.value(
+            "SELECT h.id FROM history h JOIN cycle c ON c.id = h.cycle WHERE c.pair = ?"
+            " AND h.project = ? AND h.label = ? AND h.before = ? AND h.record IS NOT NULL"
+            " ORDER BY h.id DESC LIMIT 1",
+            (pair, *key, digest),
+        )
+        return None if entry is None else await self.image(entry)
+
     async def check(self) -> Seal:
         """Compute every seal anew. Raises JournalError, naming the first entry that is not as it was."""
         seals = await self._db.fetch("SELECT last, hash FROM seal ORDER BY last")

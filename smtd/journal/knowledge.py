@@ -55,12 +55,13 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A write to a store without a lock, that may get lost later."""
+    """A write to a store without a lock, that may get lost later; *again*: after such a loss."""
 
     key: Key
     side: Side
     before: Digest | None
     after: Digest
+    again: bool = False
 
 
 class Rotation(NamedTuple):

@@ -231,9 +231,9 @@ class PairJournal:
             "INSERT INTO written (pair, side, project, label, number, before_digest, after_digest, restored)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT restored + 1"
             f" FROM written WHERE {same_key} AND after_digest = ? AND number ="
-            f" (SELECT max(number) FROM written WHERE {same_key})), 0))",
+            f" (SELECT max(number) FROM written WHERE {same_key})), ?))",
             [
-                (*key, number, write.before, write.after, *key, write.after, *key)
+                (*key, number, write.before, write.after, *key, write.after, *key, write.again)
                 for key, write in zip(keys, landed, strict=True)
             ],
         )

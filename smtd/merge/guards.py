@@ -72,8 +72,7 @@ def undone(
     that still is as smtd left it.) What was found undone before, and still is, stays so: what smtd has
     written elsewhere since does not show that anybody had seen it.
     """
-    last = {key: writes[-1] for key, writes in written.items() if writes}
-    latest = max((write.number for key, write in last.items() if now.get(key) == write.after), default=-1)
+    latest = _latest(written, now)
     found = {
         key: [
             write
@@ -83,3 +82,23 @@ def undone(
         for key, writes in written.items()
     }
     return {key: writes for key, writes in found.items() if writes}
+
+
+def unseen(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> dict[Key, Written]:
+    """Return the last writes under keys that were edited since by somebody who need not have seen them.
+
+    As with `undone`, a write as late or later that is still there shows that they had.
+    """
+    latest = _latest(written, now)
+    last = {key: writes[-1] for key, writes in written.items() if writes}
+    return {
+        key: write
+        for key, write in last.items()
+        if write.number > latest and now.get(key) not in (None, write.before, write.after)
+    }
+
+
+def _latest(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> int:
+    """Return the number of the last write that is still there (-1: none is)."""
+    last = {key: writes[-1] for key, writes in written.items() if writes}
+    return max((write.number for key, write in last.items() if now.get(key) == write.after), default=-1)

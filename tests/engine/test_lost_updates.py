@@ -12,7 +12,15 @@ from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.world import UnlockedStore, World, counts, crash_after_write, holding, written
+from tests.engine.world import (
+    UnlockedStore,
+    World,
+    counts,
+    crash_after_write,
+    holding,
+    second_cycle_does_nothing,
+    written,
+)
 
 A, B, C, D = (record(label) for label in "abcd")
 OWN = record("own")  # what the other program came to save
@@ -392,3 +400,53 @@ async def test_write_that_was_found_undone_is_no_deletion_after_a_crash(world, s
     assert report.ok
     assert world.contents.left == world.contents.right
     assert {*world.left.records[key("a")].outcome.split("\n")} == {"left", "right"}
+
+
+@both_sides
+async def test_edit_of_what_was_there_before_is_merged_with_what_smtd_had_written(world, side):
+    """`smt comment` that had read the shelf before takes a comment of the other side away unknowingly."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, commented(A, "from the other side"))
+    await world.cycle()
+    save(commented(A, "from here"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert {*world.left.records[key("a")].outcome.split("\n")} == {"from the other side", "from here"}
+    assert await second_cycle_does_nothing(world)
+
+
+@both_sides
+async def test_edit_that_was_merged_so_is_believed_the_next_time(world, side):
+    """Whoever removes the comment once more wants it gone."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, commented(A, "wrong"))
+    await world.cycle()
+    world[side].put(PROJECT, commented(A, "right"))
+    await world.cycle()
+    assert "wrong" in world[side].records[key("a")].outcome
+    world[side].put(PROJECT, commented(A, "right, finally"))
+
+    report = await world.cycle()
+
+    assert (report.ok, report.held) == (True, [])
+    assert world.contents == Both(*[holding(commented(A, "right, finally"), B)] * 2)
+
+
+@both_sides
+async def test_edit_by_somebody_who_had_seen_a_later_write_is_believed_at_once(world, side):
+    """A later write that is there shows that they had seen this one, too."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, commented(A, "wrong"))
+    await world.cycle()
+    world[side.other].put(PROJECT, tagged(B, "later"))
+    await world.cycle()
+    world[side].put(PROJECT, commented(A, "right"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(commented(A, "right"), tagged(B, "later"))] * 2)
