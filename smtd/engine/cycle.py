@@ -17,7 +17,7 @@ from smtd.engine.adopt import returned
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
-from smtd.engine.recover import recover
+from smtd.engine.recover import Agreed, recover
 from smtd.engine.report import Failure, PairReport, PlannedAction, blank
 from smtd.errors import PlanMoved, StoreRefused
 from smtd.gather import gather
@@ -123,7 +123,7 @@ async def _planned(
         await undone.find(pair, side, now[side], dry_run=dry_run)
     agreed = await recover(pair, now, dry_run=dry_run)
     lost = Both(*[await undone.find(pair, side, now[side], dry_run=dry_run) for side in SIDES])
-    overtaken: dict[Key, Record] = {}
+    overtaken: dict[Key, undone.Overtaken] = {}
     for side in SIDES:
         overtaken |= await undone.overtaken(pair, side, now[side], agreed.digests)
     decisions = await pair.journal.decisions.all()
@@ -133,7 +133,7 @@ async def _planned(
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
         plan.adopted = adopted
         report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
-    await _decide_merges(pair, plan, {**agreed.ancestors, **overtaken})
+    await _decide_merges(pair, plan, _ancestors(agreed, overtaken))
     await _mend(pair, plan)
     return plan
 
@@ -176,6 +176,11 @@ def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
         side = next(side for side in SIDES if side in read_only & pair.policy.mode.targets)
         raise StoreRefused(f"{pair.stores[side].location} cannot be written: {reasons[side]}")
     return replace(pair, policy=replace(pair.policy, mode=mode))
+
+
+def _ancestors(agreed: Agreed, overtaken: Mapping[Key, undone.Overtaken]) -> Mapping[Key, Record]:
+    """Return the common ancestors that the journal has otherwise, or not yet."""
+    return {**agreed.ancestors, **{key: edit.before for key, edit in overtaken.items()}}
 
 
 async def _decide_merges(pair: Pair, plan: Plan, ancestors: Mapping[Key, Record]) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from smtd.engine.actions import Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict, Failure, Held
+from smtd.engine.undone import Overtaken
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge import fields, guards
 from smtd.merge.decide import Conflicts, Mode, Verdict, allowed, decide, target
@@ -41,8 +42,12 @@ class Known:
     until: Mapping[Key, datetime] = field(default_factory=dict)
     #: What a person decided.
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
-    #: Keys that a program edited as they were before smtd's last write, with that record.
-    overtaken: Mapping[Key, Record] = field(default_factory=dict)
+    #: Keys that a program edited as they were before smtd's last writes.
+    overtaken: Mapping[Key, Overtaken] = field(default_factory=dict)
+
+
+#: What copies to each side.
+_COPIES = {Side.LEFT: Verdict.TO_LEFT, Side.RIGHT: Verdict.TO_RIGHT}
 
 
 def draft(known: Known, policy: Policy) -> Plan:
@@ -88,11 +93,10 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             _restore(key, lost, agreed, now, known, plan)
         return
     verdict = decide(agreed, now)
-    if (
-        key in known.overtaken
-        and verdict in (Verdict.TO_LEFT, Verdict.TO_RIGHT)
-        and None not in (now.left, now.right)
-    ):
+    if (edit := known.overtaken.get(key)) is not None and verdict is _COPIES[edit.side.other]:
+        if edit.again:
+            plan.held.append(_vanished(key, edit.side, "edited over twice as if it had not been made"))
+            return
         verdict = Verdict.MERGE
     if verdict is Verdict.NOTHING:
         plan.in_sync += now.left is not None and now.left == now.right

@@ -55,13 +55,13 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A write to a store without a lock, that may get lost later; *again*: after such a loss."""
+    """A write to a store without a lock, that may get lost later; *merged*: see `merge.guards.Written`."""
 
     key: Key
     side: Side
     before: Digest | None
     after: Digest
-    again: bool = False
+    merged: bool = False
 
 
 class Rotation(NamedTuple):

@@ -116,6 +116,7 @@ CREATE TABLE event (
     5: _to_version_6,
     6: """
 ALTER TABLE written ADD COLUMN undone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE written ADD COLUMN merged INTEGER NOT NULL DEFAULT 0;
 """,
 }
 

@@ -228,12 +228,13 @@ class PairJournal:
         keys = [(self._pair, write.side.value, *write.key) for write in landed]
         same_key = "pair = ? AND side = ? AND project = ? AND label = ?"
         await self._db.run_many(
-            "INSERT INTO written (pair, side, project, label, number, before_digest, after_digest, restored)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT restored + 1"
+            "INSERT INTO written"
+            " (pair, side, project, label, number, before_digest, after_digest, merged, restored)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT restored + 1"
             f" FROM written WHERE {same_key} AND after_digest = ? AND number ="
-            f" (SELECT max(number) FROM written WHERE {same_key})), ?))",
+            f" (SELECT max(number) FROM written WHERE {same_key})), 0))",
             [
-                (*key, number, write.before, write.after, *key, write.after, *key, write.again)
+                (*key, number, write.before, write.after, write.merged, *key, write.after, *key)
                 for key, write in zip(keys, landed, strict=True)
             ],
         )
@@ -278,16 +279,18 @@ class PairJournal:
     async def written(self, side: Side) -> dict[Key, list[Written]]:
         """Return the last writes under each key of *side*, in order, if that store has no lock."""
         writes: dict[Key, list[Written]] = defaultdict(list)
-        for project, label, number, before, after, restored, undone in await self._db.fetch(
-            "SELECT project, label, number, before_digest, after_digest, restored, undone"
+        for project, label, number, before, after, restored, undone, merged in await self._db.fetch(
+            "SELECT project, label, number, before_digest, after_digest, restored, undone, merged"
             " FROM written WHERE pair = ? AND side = ? ORDER BY number",
             (self._pair, side.value),
         ):
-            writes[Key(project, label)].append(Written(number, before, after, restored, bool(undone)))
+            writes[Key(project, label)].append(
+                Written(number, before, after, restored, bool(undone), bool(merged))
+            )
         return writes
 
     async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
-        """Remember which *writes* to *side*, by key and number, were found undone, and of no others that."""
+        """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""
         of_side = (self._pair, side.value)
         async with self._db.transaction():
             await self._db.run(

@@ -82,8 +82,8 @@ CREATE TABLE decision (
     why TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- The last writes under each key of a store without a lock, to know a lost update when it is seen; and
--- which of them were undone, before whatever was written since.
+-- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
+-- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit.
 CREATE TABLE written (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
@@ -94,6 +94,7 @@ CREATE TABLE written (
     after_digest BLOB NOT NULL,
     restored INTEGER NOT NULL,
     undone INTEGER NOT NULL DEFAULT 0,
+    merged INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 -- The end of the last cycle, if it left both stores as their tokens say.

@@ -51,7 +51,8 @@ class Written:
     """One write of smtd under a key of a store without a lock.
 
     *number* grows with every batch of writes; *restored* says how often in a row the same had
-    to be written again; *undone* says that it was found undone, and nothing was written there since.
+    to be written again; *undone* says that it was found undone, or edited over, by somebody who had not
+    seen it, and nothing was written there since; *merged*, that it was merged with such an edit.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Written:
     after: Digest
     restored: int = 0
     undone: bool = False
+    merged: bool = False
 
 
 def undone(
@@ -94,7 +96,7 @@ def unseen(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) 
     return {
         key: write
         for key, write in last.items()
-        if write.number > latest and now.get(key) not in (None, write.before, write.after)
+        if (write.undone or write.number > latest) and now.get(key) not in (None, write.before, write.after)
     }
 
 

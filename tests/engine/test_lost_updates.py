@@ -420,8 +420,8 @@ async def test_edit_of_what_was_there_before_is_merged_with_what_smtd_had_writte
 
 
 @both_sides
-async def test_edit_that_was_merged_so_is_believed_the_next_time(world, side):
-    """Whoever removes the comment once more wants it gone."""
+async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(world, side):
+    """The second time it may be a person who means it."""
     await world.synced(A, B)
     world[side.other].put(PROJECT, commented(A, "wrong"))
     await world.cycle()
@@ -432,8 +432,48 @@ async def test_edit_that_was_merged_so_is_believed_the_next_time(world, side):
 
     report = await world.cycle()
 
-    assert (report.ok, report.held) == (True, [])
-    assert world.contents == Both(*[holding(commented(A, "right, finally"), B)] * 2)
+    assert [(held.label, held.kind) for held in report.held] == [("a", "lost write")]
+    assert "wrong" in world[side.other].records[key("a")].outcome
+
+
+@both_sides
+async def test_edit_of_what_was_there_long_before_is_merged_with_all_that_smtd_had_written(world, side):
+    """A program may have read the shelf many writes ago."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    now = A
+    for word in ("one", "two", "three"):
+        now = commented(now, word)
+        world[side.other].put(PROJECT, now)
+        await world.cycle()
+    save(commented(A, "mine"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert {*world.left.records[key("a")].outcome.split("\n")} == {"one", "two", "three", "mine"}
+
+
+@both_sides
+async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, side):
+    """What else was undone is written again, then the process ends; the edit is known for what it is."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, commented(A, "theirs"))
+    world[side.other].put(PROJECT, C)
+    await world.cycle()
+    save(commented(A, "mine"))
+    crash_after_write(world[side])
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert {*world.left.records[key("a")].outcome.split("\n")} == {"theirs", "mine"}
+    assert key("c") in world[side].records
 
 
 @both_sides
