@@ -88,10 +88,23 @@ class DaemonProcess:
 
     def allow_files(self, more: int) -> None:
         """Let it open only so many *more* files than it has open now."""
+        limit = self.files() + more
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, limit))
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
         assert self._process is not None
-        pid = self._process.pid
-        limit = len(list(Path(f"/proc/{pid}/fd").iterdir())) + more
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
+        return self._process.pid
+
+    def memory(self) -> int:
+        """Return its resident memory, in bytes."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def files(self) -> int:
+        """Return how many files and sockets it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def ended(self, within: float = PATIENCE) -> int:
         """Wait for its end; return the exit code."""

@@ -1,0 +1,1 @@
+"""How much smtd survives, in numbers: `python -m campaigns` runs what no test has the time for."""

@@ -1,0 +1,58 @@
+"""What a campaign is, and what it counts."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+
+@dataclass
+class Tally:
+    """What came of a campaign: how often something happened, and everything that should not be.
+
+    *unit* is what is counted in *count*. *losses*, *doubles* and *differences* name each what is lost, there
+    twice, or different without a reason; a campaign goes on after the first.
+    """
+
+    unit: str
+    count: int = 0
+    losses: list[str] = field(default_factory=list)
+    doubles: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    #: What happened how often, for the reader.
+    befell: Counter[str] = field(default_factory=Counter)
+    #: Figures that are none of these.
+    notes: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took so far."""
+        return time.monotonic() - self.began
+
+    @property
+    def wrong(self) -> list[str]:
+        """All that should not be."""
+        return [*self.losses, *self.doubles, *self.differences]
+
+    @property
+    def told(self) -> str:
+        """What happened, in words."""
+        return "; ".join([*(f"{count:,} {what}" for what, count in sorted(self.befell.items())), *self.notes])
+
+
+#: Runs in a directory of its own for as often as it is told, and tells of each step.
+Running: TypeAlias = Callable[[Path, int, Callable[[str], None]], Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign that can be asked for; *count* is how often, unless told otherwise."""
+
+    what: str
+    run: Running
+    count: int

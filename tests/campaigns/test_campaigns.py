@@ -1,0 +1,76 @@
+"""The campaigns of `make soak`, a few steps of each: they find nothing, and would tell if they did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from campaigns import steady
+from campaigns.campaign import Tally
+from campaigns.campaigns import CAMPAIGNS
+from campaigns.fuzz import campaign as fuzz
+from campaigns.fuzz.targets import TARGETS
+from campaigns.kills import campaign as kills
+
+
+def quiet(_text: str) -> None:
+    """Tell nobody."""
+
+
+@pytest.mark.parametrize("target", [name for name in TARGETS if name != "table-rows"])
+def test_altered_bytes_are_read_or_refused(target: str, tmp_path: Path) -> None:
+    """Each case ends as it should, and both ways to end are met."""
+    tally = Tally("cases")
+
+    fuzz.try_out(target, 150, tmp_path, tally)
+
+    assert (tally.count, tally.wrong) == (150, [])
+    assert set(tally.befell) == {"read", "refused"}
+
+
+@pytest.mark.parametrize(
+    ("reading", "told"),
+    [
+        ("crash", "crashed ZeroDivisionError"),
+        ("run", "something was run: os.system"),
+        ("end", "the process ended with 9"),
+        ("grow", "crashed MemoryError"),
+        ("hang", "it hangs"),
+    ],
+)
+def test_reading_that_does_what_it_must_not_is_told(
+    reading: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever way it goes wrong, the case is named."""
+    monkeypatch.setenv("SMTD_FUZZ_PATIENCE", "1")
+    tally = Tally("cases")
+
+    fuzz.try_out(f"tests.campaigns.spoilt:{reading}", 3, tmp_path, tally)
+
+    (wrong,) = tally.differences
+    assert f"{reading} 2" in wrong
+    assert told in wrong
+
+
+def test_cycles_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Some cycles of an SQLite pair, and real `smt` beside them."""
+    tally = kills.run(tmp_path, 12, quiet, [kills.sqlite_and_sqlite])
+
+    assert (tally.count, tally.wrong) == (12, [])
+    assert any("run" in note for note in tally.notes)
+
+
+def test_daemon_under_constant_change(tmp_path: Path) -> None:
+    """Some seconds of it."""
+    tally = steady.run(tmp_path, 8, quiet)
+
+    assert tally.wrong == []
+    assert any("lag p50" in note for note in tally.notes)
+
+
+def test_every_campaign_can_be_asked_for() -> None:
+    """The document names each of them."""
+    document = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text("utf-8")
+
+    assert [name for name in CAMPAIGNS if f"**{name}**" not in document] == []

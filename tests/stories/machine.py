@@ -1,0 +1,322 @@
+"""A story of two stores, step by step: hypothesis chooses what happens, and shortens a story that fails."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from smtd.engine.choose import Wish
+from smtd.engine.pair import Policy
+from smtd.engine.report import PairReport
+from smtd.errors import UsageError
+from smtd.journal.decisions import Choice
+from smtd.merge.decide import Conflicts, Mode
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records.record import Key, Record
+from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
+from tests.stories.accidents import Accident
+from tests.stories.scene import Making, Scene, listed
+from tests.stories.words import Words
+
+T = TypeVar("T")
+LABELS = [f"run-{name}" for name in "abcd"]
+sides = st.sampled_from(SIDES)
+labels = st.sampled_from(LABELS)
+#: Which of the records that are there, in order of their labels.
+numbers = st.integers(0, 3)
+accidents = st.builds(
+    Accident,
+    st.integers(0, 24),
+    st.sampled_from(["before", "during", "after"]),
+    st.sampled_from(["error", "cancel", "end"]),
+)
+#: What becomes of a record, given a word that is new.
+EDITS: Mapping[str, Callable[[Record, str], Record]] = {
+    "comment": commented,
+    "comment --replace": lambda record, word: change(record, outcome=word),
+    "tag": tagged,
+    "tag --remove": lambda record, _: change(record, tags=record.tags & (FINISHED | RUNNING)),
+    "end": lambda record, _: change(record, tags=record.tags - RUNNING | FINISHED),
+}
+#: Cycles after which, if nobody does anything, both sides are as they will be.
+QUIET = 2
+
+
+def mostly(usual: T, others: Iterable[T]) -> st.SearchStrategy[T]:
+    """Choose *usual* as often as not."""
+    return st.just(usual) | st.sampled_from(list(others))
+
+
+def policies() -> st.SearchStrategy[Policy]:
+    """Every way to keep a pair. What lies on a server is read again in each cycle."""
+    return st.builds(
+        Policy,
+        projects=st.sampled_from([None, frozenset({PROJECT})]),
+        mode=mostly(Mode.TWO_WAY, Mode),
+        propagate_deletes=mostly(True, (False,)),
+        conflicts=mostly(Conflicts.ASK, Conflicts),
+        hold_unfinished=st.booleans(),
+        verify_within=st.just(0.0),
+    )
+
+
+def pairs(kinds: Mapping[str, Making]) -> st.SearchStrategy[tuple[str, str]]:
+    """Every two kinds; there is one server, so it is one side at most."""
+    both = st.tuples(st.sampled_from(sorted(kinds)), st.sampled_from(sorted(kinds)))
+    return both.filter(lambda pair: pair != ("http", "http"))
+
+
+class Story(RuleBasedStateMachine):
+    """Everything that may happen; `about` gives it the kinds of store that there are."""
+
+    kinds: Mapping[str, Making]
+    #: What happened in all stories.
+    befell: Counter[str]
+
+    @initialize(data=st.data(), policy=policies())
+    def begin(self, data: st.DataObject, policy: Policy) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="smtd-story-"))
+        left, right = data.draw(pairs(self.kinds), "kinds")
+        self.befell["stories"] += 1
+        self.scene = Scene.made(self.home, Both(self.kinds[left], self.kinds[right]), policy)
+        for place in (self.scene.places.left, self.scene.places.right):
+            self.wait(place.put, record("first"))
+            self.wait(place.remove, "first")
+        self.words = Words()
+        self.away: set[Side] = set()
+        self.copies: dict[Side, Path] = {}
+        #: What programs have read of a store without a lock, to save it later with something of theirs.
+        self.read: dict[Side, dict[Key, Record]] = {}
+        #: Whose records on the target of a one-way pair are somebody's own.
+        self.own: set[Key] = set()
+
+    def teardown(self) -> None:
+        if hasattr(self, "home"):
+            try:
+                self.rest()
+            finally:
+                shutil.rmtree(self.home, ignore_errors=True)
+
+    def wait(self, work: Callable[..., Coroutine[Any, Any, T]], *words: Any) -> T:
+        return anyio.run(work, *words)
+
+    # What people do
+
+    def edit(self, side: Side, number: int, after: Callable[[Record], Record | None]) -> None:
+        """Let a person do to a record of *side*, if there is one, what *after* says."""
+        held = {} if side in self.away else self.wait(self.scene.held, side)
+        if held:
+            before = held[sorted(held)[number % len(held)]]
+            self.save(side, before.label, before, after(before))
+
+    def save(self, side: Side, label: str, before: Record | None, changed: Record | None) -> None:
+        """Let a person put *changed* in place of *before*."""
+        if changed == before:
+            return
+        self.befell["deletions" if changed is None else "creations" if before is None else "edits"] += 1
+        if side in self.scene.policy.mode.targets and len(self.scene.policy.mode.targets) == 1:
+            self.own.add(key(label))
+        place = self.scene.places[side]
+        self.words.edited(side, [before] if before else [], [changed] if changed else [])
+        if changed is None:
+            self.wait(place.remove, label)
+        else:
+            self.wait(place.put, changed)
+
+    @rule(side=sides, label=labels, version=st.sampled_from(["1111", "2222"]), runs=st.booleans())
+    def run(self, side: Side, label: str, version: str, runs: bool) -> None:
+        """A program runs, and saves its record when it begins (*runs*) or ends."""
+        self.run_program(side, label, version, RUNNING if runs else FINISHED)
+
+    def run_program(self, side: Side, label: str, version: str, tags: frozenset[str]) -> None:
+        if side in self.away or key(label) in self.wait(self.scene.held, side):
+            return
+        self.save(side, label, None, record(label, version=version, reason=self.words.new(), tags=tags))
+
+    @rule(side=sides, number=numbers, edit=st.sampled_from(list(EDITS)))
+    def change(self, side: Side, number: int, edit: str) -> None:
+        """A person edits a record, or its run ends."""
+        self.edit(side, number, lambda before: EDITS[edit](before, self.words.new()))
+
+    @rule(side=sides, number=numbers)
+    def delete(self, side: Side, number: int) -> None:
+        """`smt delete`."""
+        self.edit(side, number, lambda before: None)
+
+    @rule(choice=st.sampled_from([Choice.LEFT, Choice.RIGHT, Choice.BOTH, Choice.APPROVE, Choice.REJECT]))
+    def decide(self, choice: Choice) -> None:
+        """A person decides of every conflict, or of every deletion that is held."""
+        if self.away:
+            return
+        held = Both(*[self.wait(self.scene.held, side) for side in SIDES])
+        try:
+            keys = self.wait(self.scene.decide, Wish(choice))
+        except UsageError:
+            return
+        if choice is Choice.BOTH:
+            return
+        for chosen in keys:
+            both = {side: held[side].get(chosen) for side in SIDES}
+            for side in SIDES:  # what the other side has comes here, or goes
+                mine, others = both[side], both[side.other]
+                self.words.edited(side, [mine] if mine else [], [others] if others else [])
+
+    # What machines do
+
+    @rule()
+    def cycle(self) -> None:
+        self.sync()
+
+    @rule(accident=accidents)
+    def crash(self, accident: Accident) -> None:
+        """A cycle ends somewhere."""
+        self.sync(accident)
+
+    @rule(side=sides, what=st.sampled_from(["outdated", "read_only"]))
+    def hampered_cycle(self, side: Side, what: str) -> None:
+        """A side cannot be written to, or shows what was there a while ago."""
+        if what == "outdated":
+            self.sync(outdated=side)
+        elif self.scene.policy.mode.sparing({side}) is not None:
+            self.sync(read_only=side)
+
+    @rule(side=sides, label=labels, accident=accidents)
+    def run_and_cycle(self, side: Side, label: str, accident: Accident) -> None:
+        """What happens most: something is new, and is carried, whatever befalls it."""
+        self.run_program(side, label, "1111", FINISHED)
+        self.sync(accident)
+        self.sync()
+
+    @precondition(lambda self: not self.away)
+    @rule(side=sides)
+    def unmount(self, side: Side) -> None:
+        """The directory of a store is gone for a while."""
+        home = self.scene.file(side)
+        if home is not None:
+            home.rename(home.with_suffix(".away"))
+            self.away.add(side)
+
+    @rule()
+    def mount(self) -> None:
+        for side in sorted(self.away, key=lambda side: side.value):
+            home = self.scene.file(side)
+            assert home is not None
+            if home.exists():  # a store that was never synced is made anew where it was: not seen any more
+                self.words.edited(side, self.wait(self.scene.held, side).values(), [])
+                shutil.rmtree(home)
+            home.with_suffix(".away").rename(home)
+        self.away.clear()
+
+    @precondition(lambda self: not self.away)
+    @rule(side=sides)
+    def back_up(self, side: Side) -> None:
+        if self.scene.file(side) is not None:
+            self.copies[side] = self.scene.copied(side)
+
+    @precondition(lambda self: self.copies and not self.away)
+    @rule()
+    def restore(self) -> None:
+        """A person puts the backup of a store in its place."""
+        for side, copy in sorted(self.copies.items(), key=lambda each: each[0].value):
+            home = self.scene.file(side)
+            assert home is not None
+            before = self.wait(self.scene.held, side)
+            shutil.rmtree(home)
+            copy.rename(home)
+            after = self.wait(self.scene.held, side)
+            self.words.edited(side, before.values(), after.values())
+            if side in self.scene.policy.mode.targets:
+                self.own |= before.keys() | after.keys()
+        self.copies.clear()
+
+    @rule(side=sides)
+    def open_shelf(self, side: Side) -> None:
+        """A program reads all of a shelf, which has no lock."""
+        if side not in self.away and type(self.scene.places[side]).__name__ == "ShelfPlace":
+            self.read[side] = self.wait(self.scene.held, side)
+
+    @precondition(lambda self: self.read and not self.away)
+    @rule(label=labels)
+    def save_shelf(self, label: str) -> None:
+        """The program saves its own record, and puts back all that it read."""
+        for side, read in sorted(self.read.items(), key=lambda each: each[0].value):
+            place = self.scene.places[side]
+            before = self.wait(self.scene.held, side)
+            word = self.words.new()
+            own = key(f"{label}-{word}")
+            after = read | {own: record(own.label, reason=word)}
+            self.words.edited(side, before.values(), after.values())
+            if side in self.scene.policy.mode.targets:
+                self.own |= before.keys() | after.keys()
+            for gone in before.keys() - after.keys():
+                self.wait(place.remove, gone.label)
+            self.wait(place.put, *after.values())
+        self.read.clear()
+
+    # What must be so
+
+    def sync(self, accident: Accident | None = None, **circumstances: Side) -> PairReport | None:
+        """Run one cycle, after which the source of a one-way pair is as it was."""
+        self.befell["cycles"] += 1
+        self.befell["accidents"] += accident is not None or circumstances != {}
+        source = [
+            side for side in SIDES if side not in self.scene.policy.mode.targets and side not in self.away
+        ]
+        before = {side: self.scene.places[side].forms() for side in source}
+        report = self.wait(lambda: self.scene.cycle(accident, **circumstances))
+        assert {side: self.scene.places[side].forms() for side in source} == before
+        self.look(at_rest=False)
+        return report
+
+    def rest(self) -> None:
+        """Nobody does anything any more: all comes to rest, and nothing is lost."""
+        self.mount()
+        reports = [self.sync() for _ in range(QUIET)]
+        report = reports[-1]
+        assert report is not None, "a cycle failed, though nothing was in its way"
+        before = self.scene.forms()
+        again = self.sync()
+        assert again is not None
+        written = {side: again.side(side).written for side in SIDES}
+        assert written == dict.fromkeys(SIDES, 0), "there was something left to do"
+        assert self.scene.forms() == before
+        self.look(at_rest=True, report=again)
+
+    def look(self, *, at_rest: bool, report: PairReport | None = None) -> None:
+        """Look for words that are gone and, if all is *at_rest*, for records that differ."""
+        if self.away:
+            return
+        held = Both(*[self.wait(self.scene.held, side) for side in SIDES])
+        records = [*held.left.values(), *held.right.values()]
+        by_rule = self.scene.policy.conflicts is not Conflicts.ASK
+        lost = self.words.lost(records, self.scene.history(), by_rule=by_rule)
+        assert lost == {}, lost
+        self.words.note(held)
+        if at_rest and report is not None:
+            differing = self.differing(held) - listed(report)
+            assert differing == set(), differing
+
+    def differing(self, held: Both[dict[Key, Record]]) -> set[Key]:
+        """Return the keys that the pair is to have alike, and has not."""
+        left, right = (self.wait(self.scene.digests, side) for side in SIDES)
+        differing = {each for each in left.keys() | right.keys() if left.get(each) != right.get(each)}
+        policy = self.scene.policy
+        if policy.mode is not Mode.TWO_WAY:
+            (target,) = policy.mode.targets
+            differing -= self.own | (held[target].keys() - held[target.other].keys())
+        elif not policy.propagate_deletes:
+            differing -= held.left.keys() ^ held.right.keys()
+        return differing
+
+
+def about(kinds: Mapping[str, Making]) -> type[Story]:
+    """Return the machine whose stories are about stores of *kinds*."""
+    return type("StoryOfThese", (Story,), {"kinds": kinds, "befell": Counter()})

@@ -1,0 +1,159 @@
+"""The scene of a story: two real stores, a journal, and what one look at all of them shows."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from anyio import CancelScope
+
+from smtd import pairing
+from smtd.engine.choose import Wish, choose
+from smtd.engine.pair import Policy
+from smtd.engine.report import PairReport
+from smtd.errors import StoreError
+from smtd.journal.journal import open_journal
+from smtd.journal.packing import unpack
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+from smtd.stores.base import Scan, Store
+from smtd.stores.locations import Location
+from tests.build import PROJECT
+from tests.stories.accidents import Accident, OldListing, ReadOnlyStore
+
+#: Makes the place of an empty store in a directory.
+Making: TypeAlias = Callable[[Path], Any]
+
+
+def listed(report: PairReport) -> set[Key]:
+    """Return the keys that wait for a person, or for time, or that failed."""
+    conflicts = {Key(each.project, each.label) for each in report.conflicts}
+    held = {Key(each.project, each.label) for each in report.held}
+    return conflicts | held | {Key(each.project, each.label) for each in report.failed}
+
+
+@dataclass
+class Scene:
+    """Two stores that are kept by *policy*; each cycle is a fresh start of the program."""
+
+    directory: Path
+    places: Both[Any]
+    policy: Policy
+    #: What each side showed after every cycle.
+    scans: dict[Side, list[Scan]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    cycles: int = 0
+
+    @classmethod
+    def made(cls, directory: Path, kinds: Both[Making], policy: Policy) -> Scene:
+        """Make two empty stores in *directory*."""
+        homes = Both(directory / "left", directory / "right")
+        for side in SIDES:
+            homes[side].mkdir()
+        return cls(directory, Both(*[kinds[side](homes[side]) for side in SIDES]), policy)
+
+    @property
+    def locations(self) -> Both[Location]:
+        """Where the stores are."""
+        return self.places.map(lambda place: place.location)
+
+    async def cycle(
+        self,
+        accident: Accident | None = None,
+        *,
+        read_only: Side | None = None,
+        outdated: Side | None = None,
+    ) -> PairReport | None:
+        """Start afresh, run one cycle, and end; None if an *accident* or a missing store prevented it.
+
+        *read_only* cannot be written to; *outdated* shows in its first scan what it was like a cycle before
+        the last one.
+        """
+        self.cycles += 1
+        with CancelScope() as scope:
+            if accident is not None:
+                accident.scope = scope
+            try:
+                return await self._cycle(accident, read_only, outdated)
+            except StoreError:
+                return None
+            except Exception:
+                if accident is None or not accident.over:
+                    raise
+        return None
+
+    async def _cycle(
+        self, accident: Accident | None, read_only: Side | None, outdated: Side | None
+    ) -> PairReport:
+        async with (
+            open_journal(self.directory / "journal") as opened,
+            pairing.open_stores(self.locations) as stores,
+        ):
+            journal: Any = opened
+            dressed = dict(zip(SIDES, (stores.left, stores.right), strict=True))
+            if outdated is not None and self.scans[outdated]:
+                dressed[outdated] = OldListing(dressed[outdated], self.scans[outdated][-2:][0])
+            if read_only is not None:
+                dressed[read_only] = ReadOnlyStore(dressed[read_only])
+            if accident is not None:
+                dressed = {side: accident.store(store) for side, store in dressed.items()}
+                journal = accident.journal(opened)
+            both: Both[Store] = Both(dressed[Side.LEFT], dressed[Side.RIGHT])
+            report = await pairing.sync(journal, "pair", self.locations, both, self.policy)
+            for side in SIDES:
+                self.scans[side].append(await stores[side].scan([PROJECT]))
+            return report
+
+    async def decide(self, wish: Wish) -> list[Key]:
+        """Let a person decide, and return of what. Raises UsageError if nothing waits for it."""
+        async with (
+            open_journal(self.directory / "journal") as journal,
+            pairing.open_stores(self.locations) as stores,
+            pairing.opened(journal, "pair", self.locations, stores, self.policy) as (pair, flipped),
+        ):
+            return await choose(pair, wish.flipped if flipped else wish)
+
+    async def held(self, side: Side) -> dict[Key, Record]:
+        """Return every record of *side*. Raises StoreError."""
+        async with self.places[side].open() as store:
+            found = await store.scan([PROJECT])
+            assert not found.unreadable
+            records: dict[Key, Record] = await store.read(list(found.digests))
+            return records
+
+    async def digests(self, side: Side) -> Mapping[Key, Digest]:
+        """Return what *side* holds, by digest."""
+        return {key: canonical.digest(record) for key, record in (await self.held(side)).items()}
+
+    def forms(self) -> Both[Any]:
+        """Return what both stores hold, in their own forms."""
+        return self.places.map(lambda place: place.forms())
+
+    def history(self) -> list[Record]:
+        """Return every record that smtd overwrote or deleted."""
+        file = self.directory / "journal" / "journal.sqlite"
+        if not file.exists():
+            return []
+        with closing(sqlite3.connect(file)) as db:
+            return [
+                unpack(data) for (data,) in db.execute("SELECT record FROM history WHERE record NOT NULL")
+            ]
+
+    def file(self, side: Side) -> Path | None:
+        """Return the directory of the store of *side*, if it is files."""
+        return None if self.locations[side].url else self.directory / side.value
+
+    def copied(self, side: Side) -> Path:
+        """Copy the files of *side* as a backup does, and return where it is."""
+        home = self.file(side)
+        assert home is not None
+        copy = self.directory / f"copy-of-{side.value}"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(home, copy, copy_function=shutil.copy2)
+        return copy

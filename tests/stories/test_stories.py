@@ -1,0 +1,37 @@
+"""Some stories on every kind of store; `make soak` tells a thousand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.peers.server import SumatraServer
+from tests.servers.server import DatabaseServer
+from tests.stories.kinds import kinds
+from tests.stories.machine import about
+
+#: The same ones each time, and none of them shortened, which would take longer than all other tests.
+SOME = settings(
+    max_examples=8,
+    stateful_step_count=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.timeout(900)
+def test_whatever_happens_nothing_is_lost(
+    running_server: SumatraServer, postgresql_server: DatabaseServer, mariadb_server: DatabaseServer
+) -> None:
+    """After two quiet cycles the sides are equal, a third one writes nothing, and every word is there."""
+    machine = about(kinds(running_server, postgresql_server, mariadb_server))
+
+    run_state_machine_as_test(machine, settings=SOME)
+
+    assert machine.befell["stories"] >= SOME.max_examples
+    assert machine.befell["cycles"] > machine.befell["stories"]
+    assert min(machine.befell[what] for what in ("creations", "edits", "accidents")) > 0
