@@ -42,7 +42,8 @@ man: $(READY)  ## build man pages and shell completions, in build/share
 merging: $(READY)  ## print the tables of outcomes anew, in docs/merging.md
 	$(BIN)/python -m docs.merging docs/merging.md
 
-soak: $(READY)  ## try 100,000 altered shelves, a bad line at every request, a minute of many at one database
+soak: $(READY)  ## run every campaign (an hour), a bad line at every request, a minute of many at one database
+	$(BIN)/python -m campaigns --write
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
 	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) tests/integration/test_bad_line.py tests/stores/test_http_bad_line.py
 	SMTD_SOAK=1 $(BIN)/pytest --timeout=3600 $(PYTEST_FLAGS) tests/servers/test_faults.py
