@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -14,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio import to_thread
 
 from smtd import pairing
 from smtd.daemon.events import Events
 from smtd.daemon.notice import Condition
+from smtd.daemon.opened import OpenedStores
 from smtd.daemon.request import Request, Work
 from smtd.daemon.rhythm import Rhythm
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.standing import Standing, unheard
 from smtd.daemon.status import PairStatus, Proven
-from smtd.engine import cycle
 from smtd.engine.choose import choose
 from smtd.engine.findings import Finding
 from smtd.engine.pair import Pair, Policy
@@ -33,10 +31,7 @@ from smtd.errors import PlanMoved, SmtdError, StoreRefused, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
-from smtd.signature import age
-from smtd.stores.base import Store
 from smtd.stores.locations import Location
-from smtd.stores.registry import listening
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
@@ -79,25 +74,21 @@ class Keeper:
         self.cycled = anyio.Event()
         #: What a proof has found; a person's cycle looks at it in any case.
         self.doubtful: Collection[Key] = ()
-        self._locate = locate
         self._refused = refused
         self._journal = journal
-        self._watch = watch
         self._wake = anyio.Event()
         self._requests: list[Request] = []
         self._answering: list[Request] = []
         self._rhythm = Rhythm(settings.poll, anyio.current_time)
         self._changed_at: float | None = None
         self._touched = False  # files looked otherwise while a cycle ran
-        self._locations: Both[Location] | None = None
-        self._opened = AsyncExitStack()
-        self._stores: Both[Store] | None = None
-        #: When a store that tells of changes has told last (None: not since the last cycle ended), and
-        #: whether all such stores can still be heard.
+        #: When a store that tells of changes has told last (None: not since the last cycle ended).
         self._told_at: float | None = None
-        self._hears: Callable[[], bool] = bool
         self._report: PairReport | None = None
         self._standing = Standing(settings, events, note)
+        self._stores = OpenedStores(
+            settings.name, locate, watch, self.changed, self.told, self._standing.moved_to
+        )
 
     @property
     def name(self) -> str:
@@ -107,8 +98,7 @@ class Keeper:
     @property
     def identities(self) -> tuple[str, ...]:
         """What tells the two stores from all others; none before the first cycle."""
-        locations = self._locations
-        return () if locations is None else (locations.left.identity, locations.right.identity)
+        return self._stores.identities
 
     @property
     def report(self) -> PairReport | None:
@@ -158,17 +148,11 @@ class Keeper:
 
     async def locate(self) -> Both[Location]:
         """Return where the stores are now. Raises SmtdError."""
-        return await to_thread.run_sync(self._locate)
+        return await self._stores.locate()
 
     async def is_settled(self) -> bool:
         """Say whether no store was written to since the last cycle, as far as they can tell; in the turn."""
-        if self._stores is None or self._changed_at is not None:
-            return False
-        stores = [self._stores[side] for side in SIDES]
-        try:
-            return all([one.capabilities.dear_reads or await one.token() is not None for one in stores])
-        except SmtdError:
-            return False
+        return self._changed_at is None and await self._stores.are_settled()
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
         """Show how far the proof of the pair is, and what it has found."""
@@ -196,8 +180,7 @@ class Keeper:
                         self.busy = False
         finally:
             with anyio.CancelScope(shield=True):
-                await self._close()
-            self._watch.remove(self)
+                await self._stores.end()
             for request in (*self._answering, *self._requests):
                 request.give_up()
 
@@ -223,11 +206,11 @@ class Keeper:
 
         Whoever asks for a cycle, or for a pause, does not have to wait for that.
         """
-        if self._changed_at is None or self._locations is None:
+        if self._changed_at is None or self._stores.locations is None:
             return
         with anyio.move_on_after(self.settings.settle * BURST):
             while True:
-                quiet = age(await self._watch.look(self))
+                quiet = await self._stores.age()
                 if self._told_at is not None:
                     quiet = min(quiet, anyio.current_time() - self._told_at)
                 wait = self.settings.settle - quiet
@@ -313,19 +296,8 @@ class Keeper:
             # A defect of smtd's must not stop the other pairs; this one is tried again.
             log.exception("pair %s: a defect in smtd", self.name)
             error = SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
-        await self._close()
+        await self._stores.close()
         return error
-
-    async def _ready(self) -> tuple[Both[Location], Both[Store]]:
-        """Return where the stores are now, and the stores, opened."""
-        locations = await self.locate()
-        if self._stores is None or locations != self._locations or not self._hears():
-            await self._opened.aclose()
-            self._follow(locations)
-            both = [locations[side] for side in SIDES]
-            self._hears = await self._opened.enter_async_context(listening(both, self.told))
-            self._stores = await self._opened.enter_async_context(pairing.open_stores(locations))
-        return locations, self._stores
 
     async def _cycle(
         self,
@@ -335,7 +307,7 @@ class Keeper:
         only: str | None = None,
         doubtful: Collection[Key] = (),
     ) -> PairReport:
-        locations, stores = await self._ready()
+        locations, stores = await self._stores.ready()
         return await pairing.sync(
             self._journal,
             self.name,
@@ -350,33 +322,15 @@ class Keeper:
         )
 
     async def _worked(self, work: Callable[[Pair, bool], Awaitable[Any]]) -> Any:
-        locations, stores = await self._ready()
+        locations, stores = await self._stores.ready()
         policy = self.settings.policy
         async with pairing.opened(self._journal, self.name, locations, stores, policy) as (pair, flipped):
             return await work(pair, flipped)
 
-    async def _close(self) -> None:
-        """Close the stores; the next cycle opens them anew, even if these do not close as they should."""
-        self._stores = None
-        try:
-            await self._opened.aclose()
-        except Exception:
-            log.exception("pair %s: a store cannot be closed", self.name)
-
-    def _follow(self, locations: Both[Location]) -> None:
-        """Watch the files of *locations*, which may be others than before."""
-        self._standing.moved_to(self._locations, locations)
-        self._locations = locations
-        files = [file for side in SIDES for file in (*locations[side].files, *locations[side].signposts)]
-        self._watch.put(self, files, self.changed)
-
     async def _ended(self, pair: Pair) -> None:
         """Take the files to be known as they are, unless somebody else wrote to them during the cycle."""
         self._told_at = None  # what is told from here on has not been looked at
-        seen = await self._watch.look(self)
-        again = await to_thread.run_sync(self._locate)
-        self._watch.settle(self, seen)
-        if again != self._locations or not await cycle.is_settled(pair):
+        if not await self._stores.note(pair):
             self._changed_at = anyio.current_time()
 
     def _progress(self, phase: str, done: int, total: int) -> None:
@@ -385,10 +339,8 @@ class Keeper:
 
     def _succeeded(self, report: PairReport) -> None:
         self._report = report
-        locations = self._locations
-        watched = locations is not None and all(locations[side].files for side in SIDES)
         again = None if report.again is None else report.again - time.time()
-        self._rhythm.succeeded(moved=report.moved, watched=watched, again=again)
+        self._rhythm.succeeded(moved=report.moved, watched=self._stores.are_watched, again=again)
         if self._told_at is not None:
             self._changed_at = self._changed_at or self._told_at
         if self._changed_at is not None:
@@ -400,8 +352,7 @@ class Keeper:
     def _failed(self, exc: SmtdError) -> None:
         if isinstance(exc, StoreRefused):
             self._refused()
-        if self._locations is None:
-            self._watch.put(self, _places(self.settings), self.changed)
+        self._stores.expect(_places(self.settings))
         self._rhythm.failed(exc, touched=self._touched)
         self._standing.failed(exc)
 

@@ -7,7 +7,6 @@ before it. The oldest seal is an anchor, whose rows were removed when they were 
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -17,9 +16,10 @@ from typing import Any
 import msgspec
 
 from smtd.errors import JournalError
+from smtd.journal.packing import unpack_any
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record, decode
+from smtd.records.record import Key, Record
 from smtd.sqlite import Connection, Row
 
 #: Columns that are sealed: all but whether the write landed, which is known later.
@@ -94,12 +94,12 @@ class History:
     async def image(self, entry: int) -> Record | None:
         """Return the record that was there before the write *entry* (None: there was none)."""
         data = await self._db.value("SELECT record FROM history WHERE id = ?", (entry,))
-        if data is None:
-            return None
         try:
-            return decode(zlib.decompress(data))
-        except (zlib.error, TypeError, ValueError) as exc:
-            raise JournalError(f"the record in entry {entry} of the history is damaged: {exc}") from exc
+            return unpack_any(data)
+        except JournalError as exc:  # whose advice, to begin a new journal, would give the rest up
+            raise JournalError(
+                f"the record in entry {entry} of the history is damaged: {exc.__cause__}"
+            ) from exc.__cause__
 
     async def held(self, pair: int, key: Key, digest: Digest) -> bool:
         """Say whether *key* of *pair* had *digest* before or after a write that landed."""

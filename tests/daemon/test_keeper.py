@@ -124,7 +124,7 @@ async def test_store_that_cannot_be_closed_ends_nothing(
     def broken() -> Any:
         raise sqlite3.OperationalError("disk I/O error")
 
-    keeper._opened.callback(broken)
+    keeper._stores._open.callback(broken)
     with monkeypatch.context() as patched:
         patched.setattr(pairing, "sync", fails)
         first = Request()
