@@ -50,6 +50,8 @@ class Merge:
     before: Both[Record | None]
     expect: Both[Digest | None]
     reason: str = "both sides changed it: merged"
+    #: The side that gets back what an edit had taken away that had not seen it.
+    rejoins: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,6 @@ class Plan:
     in_sync: int = 0
     #: Keys that both sides changed; decided by `merged` when their records are known.
     merges: list[Key] = field(default_factory=list)
-    #: Of these, those that one side edited without having seen what smtd had written there.
-    overtaken: set[Key] = field(default_factory=set)
     #: Keys that changed while they were decided: scan again.
     moved: set[Key] = field(default_factory=set)
     #: The sides whose stores are others than before: all was decided as at a first meeting.

@@ -37,7 +37,8 @@ BATCH = 1000
 class Write:
     """One write that is about to happen: *record* with *digest* in place of *before* with *expect*.
 
-    *origin* is what the other side holds, if that is not the record itself; *reason* is for a person.
+    *origin* is what the other side holds, if that is not the record itself; *reason* is for a person;
+    *rejoins*: see `Merge.rejoins`.
     """
 
     key: Key
@@ -49,6 +50,7 @@ class Write:
     reason: str
     origin: Record | None = None
     encoded: bytes | None = None  # the record, as the journal will keep it
+    rejoins: bool = False
 
 
 class Executor:
@@ -59,7 +61,6 @@ class Executor:
         self._cycle = cycle
         self._report = report
         self._progress = progress
-        self._overtaken: Collection[Key] = ()
         self._done = 0
         self._total = 0
         #: Keys that somebody changed since the scan: the caller scans again.
@@ -70,7 +71,6 @@ class Executor:
     async def run(self, plan: Plan) -> None:
         """Carry out every action of *plan*."""
         actions = plan.actions
-        self._overtaken = plan.overtaken
         self._total = len(actions)
         await self._forget([action for action in actions if isinstance(action, Forget)])
         await self._agree([action for action in actions if isinstance(action, Agree)])
@@ -147,6 +147,7 @@ class Executor:
                         action.before[side],
                         action.reason,
                         action.before[side.other],
+                        rejoins=action.rejoins is side,
                     )
                     for action in batch
                     if canonical.digest(action.record) != action.expect[side]
@@ -330,7 +331,7 @@ class Executor:
     def _lockless(self, arrived: Iterable[Write]) -> list[Landed]:
         """Return the writes to stores without a lock, which may get lost later."""
         return [
-            Landed(write.key, write.side, write.expect, write.digest, write.key in self._overtaken)
+            Landed(write.key, write.side, write.expect, write.digest, write.rejoins)
             for write in arrived
             if write.digest is not None and not self._pair.stores[write.side].capabilities.exclusive_writes
         ]

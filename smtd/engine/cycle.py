@@ -17,8 +17,9 @@ from smtd.engine.adopt import returned
 from smtd.engine.apply import Executor, Progress
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
-from smtd.engine.recover import Agreed, recover
+from smtd.engine.recover import recover
 from smtd.engine.report import Failure, PairReport, PlannedAction, blank
+from smtd.engine.undone import Overtaken
 from smtd.errors import PlanMoved, StoreRefused
 from smtd.gather import gather
 from smtd.journal.knowledge import Refusal
@@ -119,13 +120,15 @@ async def _planned(
         else pair.policy.projects
     )
     now = scans.map(lambda scan: scan.digests)
-    for side in SIDES:  # before what a crash left is taken for written, and after it
-        await undone.find(pair, side, now[side], dry_run=dry_run)
+    if not dry_run and await pair.journal.begun():
+        for side in SIDES:
+            if not pair.stores[side].capabilities.exclusive_writes:
+                await undone.foresee(pair, side, now[side])
     agreed = await recover(pair, now, dry_run=dry_run)
-    lost = Both(*[await undone.find(pair, side, now[side], dry_run=dry_run) for side in SIDES])
-    overtaken: dict[Key, undone.Overtaken] = {}
-    for side in SIDES:
-        overtaken |= await undone.overtaken(pair, side, now[side], agreed.digests)
+    sides = Both(
+        *[await undone.find(pair, side, now[side], agreed.digests, dry_run=dry_run) for side in SIDES]
+    )
+    lost, overtaken = sides.map(lambda each: each.lost), undone.either(sides)
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken)
     plan = planning.draft(known, pair.policy)
@@ -133,7 +136,7 @@ async def _planned(
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
         plan.adopted = adopted
         report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
-    await _decide_merges(pair, plan, _ancestors(agreed, overtaken))
+    await _decide_merges(pair, plan, agreed.ancestors, overtaken)
     await _mend(pair, plan)
     return plan
 
@@ -178,21 +181,20 @@ def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
     return replace(pair, policy=replace(pair.policy, mode=mode))
 
 
-def _ancestors(agreed: Agreed, overtaken: Mapping[Key, undone.Overtaken]) -> Mapping[Key, Record]:
-    """Return the common ancestors that the journal has otherwise, or not yet."""
-    return {**agreed.ancestors, **{key: edit.before for key, edit in overtaken.items()}}
-
-
-async def _decide_merges(pair: Pair, plan: Plan, ancestors: Mapping[Key, Record]) -> None:
+async def _decide_merges(
+    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Mapping[Key, Overtaken]
+) -> None:
     for start in range(0, len(plan.merges), BATCH):
         keys = plan.merges[start : start + BATCH]
         left, right = [await pair.stores[side].read(keys) for side in SIDES]
         for key in keys:
             if key not in left or key not in right:
                 plan.moved.add(key)
-            else:
+                continue
+            both, edit = Both(left[key], right[key]), None if plan.adopted else overtaken.get(key)
+            if edit is None or not planning.rejoined(key, edit, both, plan):
                 ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
-                planning.merged(key, ancestor, Both(left[key], right[key]), pair.policy, plan)
+                planning.merged(key, ancestor, both, pair.policy, plan)
 
 
 async def _mend(pair: Pair, plan: Plan) -> None:

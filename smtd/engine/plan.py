@@ -46,14 +46,12 @@ class Known:
     overtaken: Mapping[Key, Overtaken] = field(default_factory=dict)
 
 
-#: What copies to each side.
-_COPIES = {Side.LEFT: Verdict.TO_LEFT, Side.RIGHT: Verdict.TO_RIGHT}
+_REJOINED = "another program edited it without what smtd had written: merged"
 
 
 def draft(known: Known, policy: Policy) -> Plan:
     """Decide every key from its digests."""
     plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
-    plan.overtaken = set(known.overtaken)
     deletes: dict[Side, list[Delete]] = {side: [] for side in SIDES}
     unreadable = _unreadable(known.scans, plan)
     for key in sorted(
@@ -93,11 +91,6 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             _restore(key, lost, agreed, now, known, plan)
         return
     verdict = decide(agreed, now)
-    if (edit := known.overtaken.get(key)) is not None and verdict is _COPIES[edit.side.other]:
-        if edit.again:
-            plan.held.append(_vanished(key, edit.side, "edited over twice as if it had not been made"))
-            return
-        verdict = Verdict.MERGE
     if verdict is Verdict.NOTHING:
         plan.in_sync += now.left is not None and now.left == now.right
         if agreed == now and now.left != now.right:
@@ -113,10 +106,15 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             plan.merges.append(key)
     elif _is_held(key, verdict, known.scans, policy):
         plan.held.append(_running(key, known.until.get(key)))
-    elif verdict is Verdict.MERGE:
+    elif verdict is Verdict.MERGE or _is_overtaken(key, now, known):
         plan.merges.append(key)
     else:
         _transfer(key, target(verdict), now, policy, plan, deletes)
+
+
+def _is_overtaken(key: Key, now: Both[Digest | None], known: Known) -> bool:
+    """Say whether a change of one side is to be merged all the same, as it had not seen the other's."""
+    return key in known.overtaken and now.left is not None and now.right is not None
 
 
 def _is_spoilt(decision: Decision, known: Known) -> bool:
@@ -249,7 +247,7 @@ def _restore(
     digest = now[side.other]
     if digest is None:
         plan.held.append(_vanished(key, side, "deleted on the other side meanwhile"))
-    elif known.lost[side][key].restored and digest == agreed[side.other]:
+    elif (known.lost[side][key].restored or known.lost[side][key].merged) and digest == agreed[side.other]:
         plan.held.append(_vanished(key, side, "undone again after smtd had written it a second time"))
     else:
         plan.actions.append(Copy(key, side, now[side], digest, "another program undid smtd's last write"))
@@ -304,6 +302,23 @@ def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan)
     sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
     reason = "Sumatra had taken data away from it: given back"
     plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), reason))
+
+
+def rejoined(key: Key, edit: Overtaken, now: Both[Record], plan: Plan) -> bool:
+    """Decide a key that one side edited without having seen what smtd had written there; say whether it is.
+
+    It is merged with that once; the second time a person is asked. What cannot be merged is taken for an edit
+    as any other.
+    """
+    result = fields.merge(edit.before, now.left, now.right)
+    if not isinstance(result, Merged):
+        return False
+    if edit.again:
+        plan.held.append(_vanished(key, edit.side, "edited over twice as if it had not been made"))
+    else:
+        digests = now.map(canonical.digest)
+        plan.actions.append(Merge(key, result.record, now, digests, _REJOINED, rejoins=edit.side))
+    return True
 
 
 def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:

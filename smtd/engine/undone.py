@@ -6,8 +6,9 @@ would look as if whoever undid them had seen them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from smtd.engine.pair import Pair
 from smtd.merge import guards
@@ -19,35 +20,11 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
-
-async def find(pair: Pair, side: Side, now: Mapping[Key, Digest], *, dry_run: bool) -> dict[Key, Written]:
-    """Return the last write under each key of *side* whose write was undone, and remember which were.
-
-    *now* is what the side holds. With *dry_run* nothing is remembered.
-    """
-    if pair.stores[side].capabilities.exclusive_writes:
-        return {}
-    all_written = await pair.journal.written(side)
-    written = {key: writes for key, writes in all_written.items() if pair.policy.covers(key)}
-    undone = guards.undone(written, now)
-    found = _rows(undone)
-    found |= {(key, write.number) for key, write in guards.unseen(written, now).items()}
-    found |= {(key, number) for key, number in _flagged(all_written) if not pair.policy.covers(key)}
-    if found != _flagged(all_written) and not dry_run:
-        await pair.journal.set_undone(side, found)
-    return {key: written[key][-1] for key in undone}
-
-
-def _rows(writes: Mapping[Key, Sequence[Written]]) -> set[tuple[Key, int]]:
-    return {(key, write.number) for key, each in writes.items() for write in each}
-
-
-def _flagged(writes: Mapping[Key, Sequence[Written]]) -> set[tuple[Key, int]]:
-    return _rows({key: [write for write in each if write.undone] for key, each in writes.items()})
+_Writes: TypeAlias = Mapping[Key, Sequence[Written]]
 
 
 class Overtaken(NamedTuple):
-    """A key that another program edited as it was before smtd's last writes to *side*.
+    """An edit on *side* of what was there before smtd's last writes, by a program that had not seen them.
 
     *before* is what that program had read: what its edit and smtd's writes have in common. *again*: smtd's
     last write was one that brought back what such an edit had taken away.
@@ -58,39 +35,48 @@ class Overtaken(NamedTuple):
     again: bool
 
 
-async def overtaken(
-    pair: Pair, side: Side, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
-) -> dict[Key, Overtaken]:
-    """Return what other programs edited on *side*, which holds *now*, without having seen smtd's writes.
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What other programs undid on one side: *lost*, the last write under each key that is as it was before
+    one, and *overtaken*, the keys that they edited as they were before."""
 
-    They had read the store before, and saved their own edit without what smtd had brought. That is no edit
-    of what smtd wrote, but another one of what was there before.
+    lost: Mapping[Key, Written] = field(default_factory=dict)
+    overtaken: Mapping[Key, Overtaken] = field(default_factory=dict)
+
+
+async def find(
+    pair: Pair,
+    side: Side,
+    now: Mapping[Key, Digest],
+    agreed: Mapping[Key, Both[Digest]],
+    *,
+    dry_run: bool,
+) -> Undone:
+    """Return what was undone on *side*, which holds *now*, and remember it, but with *dry_run*."""
+    if pair.stores[side].capabilities.exclusive_writes:
+        return Undone()
+    everything = await pair.journal.written(side)
+    written = {key: writes for key, writes in everything.items() if pair.policy.covers(key)}
+    undone = guards.undone(written, now)
+    overtaken = await _overtaken(pair, side, written, now, agreed)
+    found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken}
+    others = {(key, number) for key, number in _flagged(everything) if not pair.policy.covers(key)}
+    if found | others != _flagged(everything) and not dry_run:
+        await pair.journal.set_undone(side, found | others)
+    return Undone({key: written[key][-1] for key in undone}, overtaken)
+
+
+async def foresee(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> None:
+    """Remember what may have been undone on *side*, which holds *now*, before the journal learns of writes.
+
+    `find` looks closer, and forgets what was not.
     """
-    if pair.stores[side].capabilities.exclusive_writes or pair.policy.mode is not Mode.TWO_WAY:
-        return {}
     written = await pair.journal.written(side)
-    found = {}
-    for key, write in guards.unseen(written, now).items():
-        if key in agreed and agreed[key][side] == write.after:
-            before = await _read_by(pair, side, key, written[key])
-            if before is not None:
-                found[key] = Overtaken(side, before, write.merged)
-    return found
-
-
-async def _read_by(pair: Pair, side: Side, key: Key, writes: Sequence[Written]) -> Record | None:
-    """Return what a program had read that left none of the last *writes* of *key*; None: it had seen them."""
-    held = (await pair.stores[side].read([key])).get(key)
-    after = await pair.journal.ancestor(key)
-    base = None
-    for write in reversed(writes):
-        if held is None or after is None or write.before is None:
-            break
-        before = await pair.journal.history.replaced(pair.journal.number, key, write.before)
-        if before is None or is_built_on(held, after, before):
-            break
-        base = after = before
-    return base
+    may = _rows(guards.undone(written, now))
+    may |= {(key, write.number) for key, write in guards.unseen(written, now).items()}
+    may = {(key, number) for key, number in may if pair.policy.covers(key)}
+    if not may <= (known := _flagged(written)):
+        await pair.journal.set_undone(side, may | known)
 
 
 async def look_again(pair: Pair, side: Side) -> None:
@@ -102,4 +88,63 @@ async def look_again(pair: Pair, side: Side) -> None:
     if store.capabilities.exclusive_writes or await store.token() is not None:
         return
     held = await store.read(list(await pair.journal.written(side)))
-    await find(pair, side, {key: canonical.digest(record) for key, record in held.items()}, dry_run=False)
+    await foresee(pair, side, {key: canonical.digest(record) for key, record in held.items()})
+
+
+async def _overtaken(
+    pair: Pair, side: Side, written: _Writes, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
+) -> dict[Key, Overtaken]:
+    """Return what other programs edited on *side* without having seen smtd's writes.
+
+    They had read the store before, and saved their own edit without what smtd had brought. That is no edit
+    of what smtd wrote, but another one of what was there before.
+    """
+    if pair.policy.mode is not Mode.TWO_WAY:
+        return {}
+    unseen = {
+        key: write
+        for key, write in guards.unseen(written, now).items()
+        if key in agreed and agreed[key][side] == write.after and write.before is not None
+    }
+    held = await pair.stores[side].read(unseen) if unseen else {}
+    found = {}
+    for key, write in unseen.items():
+        before = await _read_by(pair, key, held[key], written[key]) if key in held else None
+        if before is not None:
+            found[key] = Overtaken(side, before, write.merged)
+    return found
+
+
+async def _read_by(pair: Pair, key: Key, held: Record, writes: Sequence[Written]) -> Record | None:
+    """Return what a program had read whose edit *held* has nothing of the last *writes* of *key*.
+
+    None: it had seen them, or that is not kept any more.
+    """
+    after = await pair.journal.ancestor(key)
+    base = None
+    for write in reversed(writes):
+        if after is None or write.before is None:
+            break
+        before = await pair.journal.history.replaced(pair.journal.number, key, write.before)
+        if before is None or is_built_on(held, after, before):
+            break
+        base = after = before
+    return base
+
+
+def _rows(writes: _Writes) -> set[tuple[Key, int]]:
+    return {(key, write.number) for key, each in writes.items() for write in each}
+
+
+def _flagged(writes: _Writes) -> set[tuple[Key, int]]:
+    return _rows({key: [write for write in each if write.undone] for key, each in writes.items()})
+
+
+def either(sides: Both[Undone]) -> dict[Key, Overtaken]:
+    """Return what was overtaken on one side; what was on both has no common past that anybody read."""
+    both: Collection[Key] = sides.left.overtaken.keys() & sides.right.overtaken.keys()
+    return {
+        key: each
+        for key, each in {**sides.left.overtaken, **sides.right.overtaken}.items()
+        if key not in both
+    }

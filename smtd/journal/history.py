@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
@@ -111,14 +112,16 @@ class History:
         return found is not None
 
     async def replaced(self, pair: int, key: Key, digest: Digest) -> Record | None:
-        """Return the record of *key* with *digest* that was last overwritten (None: it is not kept)."""
+        """Return the record of *key* with *digest* that was last overwritten (None: it is not kept whole)."""
         entry = await self._db.value(
             "SELECT h.id FROM history h JOIN cycle c ON c.id = h.cycle WHERE c.pair = ?"
             " AND h.project = ? AND h.label = ? AND h.before = ? AND h.record IS NOT NULL"
             " ORDER BY h.id DESC LIMIT 1",
             (pair, *key, digest),
         )
-        return None if entry is None else await self.image(entry)
+        with suppress(JournalError):
+            return None if entry is None else await self.image(entry)
+        return None
 
     async def check(self) -> Seal:
         """Compute every seal anew. Raises JournalError, naming the first entry that is not as it was."""

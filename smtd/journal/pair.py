@@ -227,14 +227,22 @@ class PairJournal:
         number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
         keys = [(self._pair, write.side.value, *write.key) for write in landed]
         same_key = "pair = ? AND side = ? AND project = ? AND label = ?"
+        # The last write there, if it was of the same.
+        last = (
+            f"{same_key} AND after_digest = ? AND number = (SELECT max(number) FROM written WHERE {same_key})"
+        )
         await self._db.run_many(
             "INSERT INTO written"
             " (pair, side, project, label, number, before_digest, after_digest, merged, restored)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT restored + 1"
-            f" FROM written WHERE {same_key} AND after_digest = ? AND number ="
-            f" (SELECT max(number) FROM written WHERE {same_key})), 0))",
+            " VALUES (?, ?, ?, ?, ?, ?, ?,"
+            f" coalesce((SELECT max(merged, ?) FROM written WHERE {last}), ?),"
+            f" coalesce((SELECT restored + 1 FROM written WHERE {last}), 0))",
             [
-                (*key, number, write.before, write.after, write.merged, *key, write.after, *key)
+                (
+                    *(*key, number, write.before, write.after),
+                    *(write.merged, *key, write.after, *key, write.merged),
+                    *(*key, write.after, *key),
+                )
                 for key, write in zip(keys, landed, strict=True)
             ],
         )

@@ -112,8 +112,12 @@ def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
         elif canonical.same(now, wanted, field):
             return True
         elif field in ("reason", "outcome"):
-            added = _added(getattr(wanted, field) or "", getattr(before, field) or "")
-            if set(added) & set(_lines(getattr(now, field) or "")):
+            had, has = (getattr(one, field) or "" for one in (before, wanted))
+            lines = set(_lines(getattr(now, field) or ""))
+            removed = set(_added(had, has))
+            if lines & set(_added(has, had)) or (
+                removed and not lines & removed and lines >= set(_lines(has))
+            ):
                 return True
     return False
 

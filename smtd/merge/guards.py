@@ -8,6 +8,7 @@ saves: that is no deletion either.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -68,18 +69,18 @@ def undone(
 ) -> dict[Key, Sequence[Written]]:
     """Return the writes that were undone by a program that had read the store before, by key.
 
-    *written* has the writes under each key, in order. Such a program puts back everything as it was
+    *written* has the writes under each key, in order. Such a program puts back all of a project as it was
     when it read it. So a key that is as before one of smtd's writes was lost, not edited, unless a
-    write as late or later is still there: then whoever changed the key had seen it. (So no key is lost
-    that still is as smtd left it.) What was found undone before, and still is, stays so: what smtd has
-    written elsewhere since does not show that anybody had seen it.
+    write to that project as late or later is still there: then whoever changed the key had seen it. (So no
+    key is lost that still is as smtd left it.) What was found undone before, and still is, stays so: what
+    smtd has written elsewhere since does not show that anybody had seen it.
     """
     latest = _latest(written, now)
     found = {
         key: [
             write
             for write in writes
-            if now.get(key) == write.before and (write.undone or write.number > latest)
+            if now.get(key) == write.before and (write.undone or write.number > latest[key.project])
         ]
         for key, writes in written.items()
     }
@@ -96,11 +97,15 @@ def unseen(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) 
     return {
         key: write
         for key, write in last.items()
-        if (write.undone or write.number > latest) and now.get(key) not in (None, write.before, write.after)
+        if (write.undone or write.number > latest[key.project])
+        and now.get(key) not in (None, write.before, write.after)
     }
 
 
-def _latest(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> int:
-    """Return the number of the last write that is still there (-1: none is)."""
-    last = {key: writes[-1] for key, writes in written.items() if writes}
-    return max((write.number for key, write in last.items() if now.get(key) == write.after), default=-1)
+def _latest(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> Mapping[str, int]:
+    """Return the number of the last write to each project that is still there (-1: none is)."""
+    latest: dict[str, int] = defaultdict(lambda: -1)
+    for key, writes in written.items():
+        if writes and now.get(key) == writes[-1].after:
+            latest[key.project] = max(latest[key.project], writes[-1].number)
+    return latest

@@ -18,7 +18,6 @@ from tests.engine.world import (
     counts,
     crash_after_write,
     holding,
-    second_cycle_does_nothing,
     written,
 )
 
@@ -400,93 +399,3 @@ async def test_write_that_was_found_undone_is_no_deletion_after_a_crash(world, s
     assert report.ok
     assert world.contents.left == world.contents.right
     assert {*world.left.records[key("a")].outcome.split("\n")} == {"left", "right"}
-
-
-@both_sides
-async def test_edit_of_what_was_there_before_is_merged_with_what_smtd_had_written(world, side):
-    """`smt comment` that had read the shelf before takes a comment of the other side away unknowingly."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, commented(A, "from the other side"))
-    await world.cycle()
-    save(commented(A, "from here"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents.left == world.contents.right
-    assert {*world.left.records[key("a")].outcome.split("\n")} == {"from the other side", "from here"}
-    assert await second_cycle_does_nothing(world)
-
-
-@both_sides
-async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(world, side):
-    """The second time it may be a person who means it."""
-    await world.synced(A, B)
-    world[side.other].put(PROJECT, commented(A, "wrong"))
-    await world.cycle()
-    world[side].put(PROJECT, commented(A, "right"))
-    await world.cycle()
-    assert "wrong" in world[side].records[key("a")].outcome
-    world[side].put(PROJECT, commented(A, "right, finally"))
-
-    report = await world.cycle()
-
-    assert [(held.label, held.kind) for held in report.held] == [("a", "lost write")]
-    assert "wrong" in world[side.other].records[key("a")].outcome
-
-
-@both_sides
-async def test_edit_of_what_was_there_long_before_is_merged_with_all_that_smtd_had_written(world, side):
-    """A program may have read the shelf many writes ago."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    now = A
-    for word in ("one", "two", "three"):
-        now = commented(now, word)
-        world[side.other].put(PROJECT, now)
-        await world.cycle()
-    save(commented(A, "mine"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents.left == world.contents.right
-    assert {*world.left.records[key("a")].outcome.split("\n")} == {"one", "two", "three", "mine"}
-
-
-@both_sides
-async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, side):
-    """What else was undone is written again, then the process ends; the edit is known for what it is."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, commented(A, "theirs"))
-    world[side.other].put(PROJECT, C)
-    await world.cycle()
-    save(commented(A, "mine"))
-    crash_after_write(world[side])
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents.left == world.contents.right
-    assert {*world.left.records[key("a")].outcome.split("\n")} == {"theirs", "mine"}
-    assert key("c") in world[side].records
-
-
-@both_sides
-async def test_edit_by_somebody_who_had_seen_a_later_write_is_believed_at_once(world, side):
-    """A later write that is there shows that they had seen this one, too."""
-    await world.synced(A, B)
-    world[side.other].put(PROJECT, commented(A, "wrong"))
-    await world.cycle()
-    world[side.other].put(PROJECT, tagged(B, "later"))
-    await world.cycle()
-    world[side].put(PROJECT, commented(A, "right"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(commented(A, "right"), tagged(B, "later"))] * 2)

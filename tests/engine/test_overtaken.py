@@ -1,0 +1,267 @@
+"""Edits of an older state of a shelf: merged with what they had not seen, and told from edits that had.
+
+A program reads a whole project of a shelf, changes one record, and writes all of it back.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.errors import StoreUnreachable
+from smtd.merge.decide import Conflicts
+from smtd.merge.sides import SIDES, Both
+from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
+from tests.engine.world import UnlockedStore, World, crash_after_write, holding, second_cycle_does_nothing
+
+A, B, C, D = (record(label) for label in "abcd")
+OWN = record("own")
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two empty stores that other programs can write old states to."""
+    return World(tmp_path, UnlockedStore("left"), UnlockedStore("right"))
+
+
+def comments(world, side):
+    """Return the lines of the comment of the record a."""
+    return {*world[side].records[key("a")].outcome.split("\n")}
+
+
+@both_sides
+async def test_edit_of_what_was_there_before_is_merged_with_what_smtd_had_written(world, side):
+    """`smt comment` that had read the shelf before takes a comment of the other side away unknowingly."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, commented(A, "from the other side"))
+    await world.cycle()
+    save(commented(A, "from here"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert {*world.left.records[key("a")].outcome.split("\n")} == {"from the other side", "from here"}
+    assert await second_cycle_does_nothing(world)
+
+
+@both_sides
+async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(world, side):
+    """The second time it may be a person who means it."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, commented(A, "wrong"))
+    await world.cycle()
+    world[side].put(PROJECT, commented(A, "right"))
+    await world.cycle()
+    assert "wrong" in world[side].records[key("a")].outcome
+    world[side].put(PROJECT, commented(A, "right, finally"))
+
+    report = await world.cycle()
+
+    assert [(held.label, held.kind) for held in report.held] == [("a", "lost write")]
+    assert "wrong" in world[side.other].records[key("a")].outcome
+
+
+@both_sides
+async def test_edit_of_what_was_there_long_before_is_merged_with_all_that_smtd_had_written(world, side):
+    """A program may have read the shelf many writes ago."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    now = A
+    for word in ("one", "two", "three"):
+        now = commented(now, word)
+        world[side.other].put(PROJECT, now)
+        await world.cycle()
+    save(commented(A, "mine"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert {*world.left.records[key("a")].outcome.split("\n")} == {"one", "two", "three", "mine"}
+
+
+@both_sides
+async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, side):
+    """What else was undone is written again, then the process ends; the edit is known for what it is."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, commented(A, "theirs"))
+    world[side.other].put(PROJECT, C)
+    await world.cycle()
+    save(commented(A, "mine"))
+    crash_after_write(world[side])
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert {*world.left.records[key("a")].outcome.split("\n")} == {"theirs", "mine"}
+    assert key("c") in world[side].records
+
+
+@both_sides
+async def test_edit_by_somebody_who_had_seen_a_later_write_is_believed_at_once(world, side):
+    """A later write that is there shows that they had seen this one, too."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, commented(A, "wrong"))
+    await world.cycle()
+    world[side.other].put(PROJECT, tagged(B, "later"))
+    await world.cycle()
+    world[side].put(PROJECT, commented(A, "right"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(commented(A, "right"), tagged(B, "later"))] * 2)
+
+
+@both_sides
+async def test_edit_of_what_the_other_side_deleted_meanwhile_wins(world, side):
+    """There is nothing to merge it with."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, commented(A, "theirs"))
+    await world.cycle()
+    world[side].put(PROJECT, commented(A, "mine"))
+    world[side.other].remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(commented(A, "mine"), B)] * 2)
+
+
+@both_sides
+async def test_write_to_another_project_shows_nothing(world, side):
+    """A program that puts one project back leaves what smtd wrote to the others."""
+    await world.synced(A)
+    world[side.other].put("Other", D)
+    await world.cycle()
+    save = world[side].opened()
+    world[side.other].put(PROJECT, B)
+    world[side.other].put("Other", C)
+    await world.cycle()
+    save(OWN)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert key("b") in world.left.records
+    assert key("b") in world.right.records
+
+
+@both_sides
+async def test_deletion_by_somebody_who_had_edited_the_record_is_one(world, side):
+    """That the edit had seen smtd's write is not forgotten by the time the record is deleted."""
+    await world.synced(A)
+    world[side.other].put(PROJECT, B)
+    await world.cycle()
+    world[side].put(PROJECT, commented(B, "seen"))
+    await world.cycle()
+    world[side.other].put(PROJECT, C)
+    await world.cycle()
+    world[side].remove(PROJECT, "b")
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(holding(A, C), holding(A, C))
+
+
+@both_sides
+@pytest.mark.parametrize("rule", [Conflicts.ASK, Conflicts.LEFT, Conflicts.RIGHT])
+async def test_edit_that_cannot_be_merged_with_it_is_one_like_any_other(world, side, rule):
+    """Whoever sets another reason after one that came from the other side is believed, whatever the rule."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, change(A, reason="theirs"))
+    await world.cycle(conflicts=rule)
+    world[side].put(PROJECT, change(A, reason="mine"))
+
+    report = await world.cycle(conflicts=rule)
+
+    assert report.ok
+    assert world.contents == Both(*[holding(change(A, reason="mine"), B)] * 2)
+
+
+@both_sides
+async def test_comment_after_a_line_that_was_removed_had_seen_that(world, side):
+    """It has all lines that were left, and not the one that was removed."""
+    await world.synced(commented(commented(A, "good"), "wrong"), B)
+    world[side.other].put(PROJECT, commented(A, "good"))
+    await world.cycle()
+    world[side].put(PROJECT, commented(commented(A, "good"), "more"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert comments(world, side.other) == {"good", "more"}
+
+
+@both_sides
+async def test_run_that_ends_with_what_it_had_read_is_carried(world, side):
+    """The other side's copy of it never ends by itself."""
+    running = change(A, tags=RUNNING, duration=None)
+    world[side].put(PROJECT, running)
+    await world.cycle(hold_unfinished=False)
+    world[side.other].put(PROJECT, commented(running, "theirs"))
+    await world.cycle(hold_unfinished=False)
+    world[side].put(PROJECT, A)
+
+    report = await world.cycle()
+
+    assert (report.ok, report.held) == (True, [])
+    assert world[side.other].records[key("a")].tags >= FINISHED
+    assert comments(world, side) == comments(world, side.other) == {"theirs"}
+
+
+@both_sides
+async def test_what_is_taken_away_again_and_again_is_asked_about(world, side):
+    """By edits and by reverts in turn: the second time a person is asked."""
+    await world.synced(A, B)
+    world[side.other].put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    now, held = A, []
+    for edit in range(4):
+        now = tagged(now, f"y{edit}") if edit % 2 == 0 else now
+        world[side].put(PROJECT, now)
+        held.append([each.kind for each in (await world.cycle()).held])
+
+    assert held == [[], ["lost write"], ["lost write"], ["lost write"]]
+    assert "x" in world[side.other].records[key("a")].tags
+
+
+@both_sides
+async def test_loss_that_was_made_good_is_no_edit(world, side):
+    """The first edit after it is merged, not asked about."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    now = A
+    for word in ("one", "two"):
+        now = commented(now, word)
+        world[side.other].put(PROJECT, now)
+        await world.cycle()
+    save(OWN)
+    await world.cycle()
+    save(OWN, commented(A, "mine"))
+
+    report = await world.cycle()
+
+    assert report.held == []
+    assert comments(world, side) == comments(world, side.other) == {"one", "two", "mine"}
+
+
+async def test_record_that_the_history_does_not_have_whole_is_no_hindrance(world):
+    """The edit travels as any other then."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "theirs"))
+    await world.cycle()
+    world.change_journal("UPDATE history SET record = x'00ff' WHERE record IS NOT NULL")
+    world.right.put(PROJECT, commented(A, "mine"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(commented(A, "mine"), B)] * 2)
