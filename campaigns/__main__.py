@@ -56,9 +56,12 @@ def one(name: str, count: int | None) -> Tally:
     campaign = CAMPAIGNS[name]
     print(f"{name}: {campaign.what} …", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix=f"smtd-{name}-") as directory:
-        return campaign.run(
-            Path(directory), count or campaign.count, lambda text: print(f"  {text}", file=sys.stderr)
-        )
+        return campaign.run(Path(directory), count or campaign.count, tell)
+
+
+def tell(text: str) -> None:
+    """Tell how far a campaign is."""
+    print(f"  {text}", file=sys.stderr)
 
 
 def cells(name: str, tally: Tally) -> Cells:

@@ -46,6 +46,10 @@ class _Waiting:
     label: str
     outcome: str
 
+    def replaces(self, other: _Waiting) -> bool:
+        """Say whether *other* was written to the same record before: it need not arrive any more."""
+        return (self.place, self.label) == (other.place, other.label)
+
     @property
     def arrived(self) -> bool:
         """Whether the other side has what was written."""
@@ -69,7 +73,10 @@ def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
         cpu, began = _cpu_seconds(daemon), time.monotonic()
         figures = _Figures()
         for _ in _changes(pairs, daemon, began + count, tally, figures):
-            tell(f"{time.monotonic() - began:.0f} of {count} s, {tally.befell.total():,} changes")
+            tell(
+                f"{time.monotonic() - began:.0f} of {count} s, {tally.befell.total():,} changes,"
+                f" {figures.memory[-1] >> 20} MiB, {len(tally.wrong)} things wrong"
+            )
         tally.count = round(time.monotonic() - began)
         share = (_cpu_seconds(daemon) - cpu) / (time.monotonic() - began)
         for _ in range(2):
@@ -92,8 +99,9 @@ def _changes(
             return
         change = _change(chance.choice(pairs), chance, number)
         tally.befell[change[0]] += 1
-        if change[1] is not None and len(waiting) < 3:
-            waiting.append(change[1])
+        if change[1] is not None:
+            waiting = [each for each in waiting if not change[1].replaces(each)]
+            waiting += [change[1]] if len(waiting) < 3 else []
         for each in list(waiting):
             if each.arrived:
                 figures.lags.append(time.monotonic() - each.since)
@@ -126,7 +134,8 @@ def _change(pair: _Pair, chance: Random, number: int) -> tuple[str, _Waiting | N
         )
         place.run("DELETE FROM django_store_record WHERE label = ?", label)
         return "deletions", None
-    label, outcome = f"run-{chance.randrange(RECORDS)}", f"looked at {number}"
+    # Each side has records of its own to edit: two edits of one at once would be a conflict.
+    label, outcome = f"run-{2 * chance.randrange(RECORDS // 2) + SIDES.index(side)}", f"looked at {number}"
     place.run("UPDATE django_store_record SET outcome = ? WHERE label = ?", outcome, label)
     return "edits", _Waiting(time.monotonic(), pair.places[side.other], label, outcome)
 
