@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -52,6 +53,8 @@ class Arena:
     ran: Counter[str] = field(default_factory=Counter)
     usual: float = 0.1
     _read: int = 0
+    #: The words that were told to be lost.
+    _told: set[str] = field(default_factory=set)
 
     def cycle(self, mishap: Mishap, chance: Random) -> int:
         """Run a cycle that *mishap* befalls; return the exit code of its process."""
@@ -143,7 +146,9 @@ class Arena:
         lost = self.words.lost(
             [*held.left.values(), *held.right.values()], self.scene.history(), by_rule=False
         )
-        tally.losses += [f"{where}: {word}: {wrong}" for word, wrong in lost.items()]
+        new = {word: wrong for word, wrong in lost.items() if word not in self._told}
+        self._told |= lost.keys()
+        tally.losses += [f"{where}: {word}: {wrong}; {self._story(word)}" for word, wrong in new.items()]
         self.words.note(held)
         tally.doubles += [
             f"{where}: {key} is there {count} times on the {side.value}"
@@ -157,6 +162,17 @@ class Arena:
             for key in sorted(digests.left.keys() | digests.right.keys())
             if digests.left.get(key) != digests.right.get(key) and key not in waiting
         ]
+
+    def _story(self, word: str) -> str:
+        """Return what smtd wrote under the labels of *word*, the newest first."""
+        labels = [label for label, said in self.under.items() if word in said]
+        asked = "SELECT cycle, side, action, reason, landed, hex(before), hex(after) FROM history"
+        with closing(sqlite3.connect(self.scene.directory / "journal" / "journal.sqlite")) as db:
+            told = {
+                label: db.execute(f"{asked} WHERE label = ? ORDER BY id DESC LIMIT 12", (label,)).fetchall()
+                for label in labels
+            }
+        return repr(told)
 
     def _counted(self, side: Side, held: dict[Key, Record]) -> Counter[Key]:
         """Return how often each label is there; only tables can have one twice."""

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import asyncmy
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, move_on_after, to_thread
 from asyncmy import converters, errors
 from asyncmy.constants import ER, FIELD_TYPE
 
@@ -27,6 +27,8 @@ from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, Address, ServerDatabase
 
+#: Seconds that a server gets to say goodbye.
+PARTING = 1.0
 #: smtd's own writers wait for each other here; the name is the server's, so it has the database in it.
 _LOCK = "concat('smtd:', md5(database()))"
 _SETTINGS = (
@@ -66,6 +68,8 @@ class MysqlConnection:
 
     async def close(self) -> None:
         with suppress(Exception):  # it is gone in any case
+            with move_on_after(PARTING, shield=True):
+                await self._db.ensure_closed()  # TLS has a last word to say
             self._db.close()
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -163,8 +163,9 @@ def _copy(path: Path, content: bytes) -> Iterator[Path]:
     """Give a copy beside *path*, under a name that every module takes, and remove it at the end."""
     ending = ".smtd.db"
     for left in path.parent.glob(f".{path.name}.*{ending}*"):
-        if time.time() - left.stat().st_mtime > LEFT_BEHIND:
-            left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another writer's, which has just ended
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+                left.unlink()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=ending)
     try:
         with os.fdopen(handle, "wb") as file:
