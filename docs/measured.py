@@ -80,7 +80,10 @@ class Table:
         kept = [] if whole else [row for row in self._rows(held) if self._name(row) not in names]
         order = list(self.names)
         rows = sorted([*kept, *lines], key=lambda row: order.index(self._name(row)))
-        titles = [f"{', '.join(names)}: {title}", *_titles(held, names)] if kept else []
+        old = _titles(held, names)
+        if {self._name(row) for row in kept} <= _named(old):
+            old = [each for each in old if not each.startswith(_OTHERS)]
+        titles = [f"{', '.join(names)}: {title}", *old] if kept else []
         said = "\n".join(f"- {each}" for each in titles) if titles else title
         self.document.write_text(f"{before}{self.begin}\n{said}\n\n{self.text(rows)}\n{_END}{after}", "utf-8")
 
@@ -95,6 +98,18 @@ class Table:
 
 
 _END = "<!-- end of the table -->"
+#: What is said of names that are not in the line of any.
+_OTHERS = "the others: "
+
+
+def _named(titles: Sequence[str]) -> set[str]:
+    """Return the names that *titles* say something of by name."""
+    return {
+        name
+        for each in titles
+        if not each.startswith(_OTHERS)
+        for name in each.partition(": ")[0].split(", ")
+    }
 
 
 def _titles(text: str, names: Sequence[str]) -> list[str]:
@@ -104,7 +119,7 @@ def _titles(text: str, names: Sequence[str]) -> list[str]:
     for each in old:
         of, found, rest = each.partition(": ")
         if not found or ", smtd at " in of:
-            titles.append(f"the others: {each}")
+            titles.append(f"{_OTHERS}{each}")
         elif of == "the others":
             titles.append(each)
         elif left := [name for name in of.split(", ") if name not in names]:
