@@ -50,8 +50,8 @@ class Merge:
     before: Both[Record | None]
     expect: Both[Digest | None]
     reason: str = "both sides changed it: merged"
-    #: The side that gets back what an edit had taken away that had not seen it.
-    rejoins: Side | None = None
+    #: The sides that get back what somebody had taken away who had not seen it.
+    rejoins: frozenset[Side] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class Executor:
                         action.before[side],
                         action.reason,
                         action.before[side.other],
-                        rejoins=action.rejoins is side,
+                        rejoins=side in action.rejoins,
                     )
                     for action in batch
                     if canonical.digest(action.record) != action.expect[side]
@@ -319,7 +319,7 @@ class Executor:
         await self._pair.journal.advance(
             agreements=list(agreements.values()),
             forgotten=[write.key for write in arrived if write.record is None],
-            landed=self._lockless(arrived),
+            landed=self._lockless(arrived, unsure),
             ended=[write.key for write in writes],
             entries=entries,
             decided=[write.key for write in arrived],
@@ -328,10 +328,20 @@ class Executor:
             each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()
         )
 
-    def _lockless(self, arrived: Iterable[Write]) -> list[Landed]:
-        """Return the writes to stores without a lock, which may get lost later."""
+    def _lockless(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
+        """Return the writes to stores without a lock, which may get lost later.
+
+        Those of the keys *alone* did not come to the other side.
+        """
         return [
-            Landed(write.key, write.side, write.expect, write.digest, write.rejoins)
+            Landed(
+                write.key,
+                write.side,
+                write.expect,
+                write.digest,
+                write.rejoins,
+                write.record if write.key in alone else None,
+            )
             for write in arrived
             if write.digest is not None and not self._pair.stores[write.side].capabilities.exclusive_writes
         ]

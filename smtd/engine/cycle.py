@@ -128,7 +128,7 @@ async def _planned(
     sides = Both(
         *[await undone.find(pair, side, now[side], agreed.digests, dry_run=dry_run) for side in SIDES]
     )
-    lost, overtaken = sides.map(lambda each: each.lost), undone.either(sides)
+    lost, overtaken = sides.map(lambda each: each.lost), sides.map(lambda each: each.overtaken)
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken)
     plan = planning.draft(known, pair.policy)
@@ -182,7 +182,7 @@ def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
 
 
 async def _decide_merges(
-    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Mapping[Key, Overtaken]
+    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Both[Mapping[Key, Overtaken]]
 ) -> None:
     for start in range(0, len(plan.merges), BATCH):
         keys = plan.merges[start : start + BATCH]
@@ -191,10 +191,13 @@ async def _decide_merges(
             if key not in left or key not in right:
                 plan.moved.add(key)
                 continue
-            both, edit = Both(left[key], right[key]), None if plan.adopted else overtaken.get(key)
-            if edit is None or not planning.rejoined(key, edit, both, plan):
-                ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
-                planning.merged(key, ancestor, both, pair.policy, plan)
+            ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
+            found = {side: overtaken[side][key] for side in SIDES if key in overtaken[side]}
+            now = Both(left[key], right[key])
+            if found and ancestor is not None:
+                planning.rejoined(key, ancestor, found, now, pair.policy, plan)
+            else:
+                planning.merged(key, ancestor, now, pair.policy, plan)
 
 
 async def _mend(pair: Pair, plan: Plan) -> None:

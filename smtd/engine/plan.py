@@ -42,8 +42,8 @@ class Known:
     until: Mapping[Key, datetime] = field(default_factory=dict)
     #: What a person decided.
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
-    #: Keys that a program edited as they were before smtd's last writes.
-    overtaken: Mapping[Key, Overtaken] = field(default_factory=dict)
+    #: Keys that a program saved as they were before smtd's last writes, on each side.
+    overtaken: Both[Mapping[Key, Overtaken]] = field(default_factory=lambda: Both({}, {}))
 
 
 _REJOINED = "another program edited it without what smtd had written: merged"
@@ -85,9 +85,16 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             _decided(decision, now, known, policy, plan)
             return
         plan.void.add(key)
+    there = now.left is not None and now.right is not None
+    overtaken = [side for side in SIDES if there and key in known.overtaken[side]]
+    if overtaken == list(SIDES):
+        plan.merges.append(key)
+        return
     lost = next((side for side in SIDES if key in known.lost[side]), None)
     if lost is not None and agreed is not None and now.left != now.right:
-        if lost in policy.mode.targets:
+        if lost in overtaken and agreed[lost] != known.lost[lost][key].after:
+            plan.merges.append(key)  # the other side does not have what was lost
+        elif lost in policy.mode.targets:
             _restore(key, lost, agreed, now, known, plan)
         return
     verdict = decide(agreed, now)
@@ -106,15 +113,10 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             plan.merges.append(key)
     elif _is_held(key, verdict, known.scans, policy):
         plan.held.append(_running(key, known.until.get(key)))
-    elif verdict is Verdict.MERGE or _is_overtaken(key, now, known):
+    elif verdict is Verdict.MERGE or overtaken:
         plan.merges.append(key)
     else:
         _transfer(key, target(verdict), now, policy, plan, deletes)
-
-
-def _is_overtaken(key: Key, now: Both[Digest | None], known: Known) -> bool:
-    """Say whether a change of one side is to be merged all the same, as it had not seen the other's."""
-    return key in known.overtaken and now.left is not None and now.right is not None
 
 
 def _is_spoilt(decision: Decision, known: Known) -> bool:
@@ -304,21 +306,28 @@ def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan)
     plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), reason))
 
 
-def rejoined(key: Key, edit: Overtaken, now: Both[Record], plan: Plan) -> bool:
-    """Decide a key that one side edited without having seen what smtd had written there; say whether it is.
+def rejoined(
+    key: Key,
+    ancestor: Record,
+    overtaken: Mapping[Side, Overtaken],
+    now: Both[Record],
+    policy: Policy,
+    plan: Plan,
+) -> None:
+    """Decide a key that was saved by somebody who had not seen what smtd had written there.
 
-    It is merged with that once; the second time a person is asked. What cannot be merged is taken for an edit
-    as any other.
+    It is merged with that once; the second time a person is asked.
     """
-    result = fields.merge(edit.before, now.left, now.right)
+    sides = Both(*[overtaken[side].rejoined if side in overtaken else now[side] for side in SIDES])
+    result = fields.merge(ancestor, sides.left, sides.right)
+    again = next((side for side in SIDES if side in overtaken and overtaken[side].again), None)
     if not isinstance(result, Merged):
-        return False
-    if edit.again:
-        plan.held.append(_vanished(key, edit.side, "edited over twice as if it had not been made"))
+        _contest(key, result.fields, now, policy, plan)
+    elif again is not None:
+        plan.held.append(_vanished(key, again, "edited over twice as if it had not been made"))
     else:
         digests = now.map(canonical.digest)
-        plan.actions.append(Merge(key, result.record, now, digests, _REJOINED, rejoins=edit.side))
-    return True
+        plan.actions.append(Merge(key, result.record, now, digests, _REJOINED, frozenset(overtaken)))
 
 
 def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:
@@ -326,17 +335,21 @@ def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy,
     result = fields.merge(ancestor, now.left, now.right)
     if isinstance(result, Merged) and policy.mode is Mode.TWO_WAY:
         plan.actions.append(Merge(key, result.record, now, now.map(canonical.digest)))
-        return
+    elif isinstance(result, Merged):
+        _contest(key, tuple(canonical.differences(now.left, now.right)), now, policy, plan)
+    else:
+        _contest(key, result.fields, now, policy, plan)
+
+
+def _contest(key: Key, differing: tuple[str, ...], now: Both[Record], policy: Policy, plan: Plan) -> None:
+    """Let the rule of the pair decide a conflict of the fields *differing*, or a person."""
     winner = _winner(policy.conflicts, now)
     if winner is not None and winner.other in policy.mode.targets:
         loser, reason = winner.other, f"conflict: the {winner.value} side wins ({policy.conflicts.value})"
         digests = now.map(canonical.digest)
         plan.actions.append(Copy(key, loser, digests[loser], digests[winner], reason, exact=True))
-        return
-    changed = tuple(canonical.differences(now.left, now.right))
-    plan.conflicts.append(
-        Conflict(key.project, key.label, changed if isinstance(result, Merged) else result.fields)
-    )
+    else:
+        plan.conflicts.append(Conflict(key.project, key.label, differing))
 
 
 def _winner(rule: Conflicts, now: Both[Record]) -> Side | None:

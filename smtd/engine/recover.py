@@ -74,6 +74,8 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
             continue
         try:
             done = [write for write in writes if await _has_landed(pair, write, now)]
+            if any(write.side is Side.RIGHT for write in done):
+                done = writes  # the left side came first: what it does not show any more was undone there
             differ = now.left.get(key) != now.right.get(key)
             common = await _common(pair, writes, done, now) if differ else None
         except _Moved:
@@ -91,7 +93,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
         await pair.journal.advance(
             agreements=agreements,
             forgotten=forgotten,
-            landed=_lockless(pair, landed),
+            landed=_lockless(pair, landed, agreements),
             ended=begun.keys() - moved,
             entries=[write.history for write in landed if write.history is not None],
             decided=[write.key for write in landed],
@@ -192,10 +194,17 @@ async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
     return record
 
 
-def _lockless(pair: Pair, landed: Sequence[Begun]) -> list[Landed]:
+def _lockless(pair: Pair, landed: Sequence[Begun], agreements: Sequence[Agreement]) -> list[Landed]:
     """Return the writes to stores without a lock, as the journal remembers them."""
+    agreed = {each.key: each.digests for each in agreements}
     return [
-        Landed(write.key, write.side, write.expect, write.result)
+        Landed(
+            write.key,
+            write.side,
+            write.expect,
+            write.result,
+            record=write.wanted if write.key in agreed and agreed[write.key].left != write.result else None,
+        )
         for write in landed
         if write.result is not None and not pair.stores[write.side].capabilities.exclusive_writes
     ]

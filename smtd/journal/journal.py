@@ -34,7 +34,7 @@ from smtd.sqlite import ERRORS, Connection, Row, connect, script
 log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
-VERSION = 7
+VERSION = 8
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
 PATIENCE = 10.0

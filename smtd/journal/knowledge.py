@@ -55,13 +55,17 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A write to a store without a lock, that may get lost later; *merged*: see `merge.guards.Written`."""
+    """A write to a store without a lock, that may get lost later; *merged*: see `merge.guards.Written`.
+
+    *record* is what was written, if that is not what both sides have in common now.
+    """
 
     key: Key
     side: Side
     before: Digest | None
     after: Digest
     merged: bool = False
+    record: Record | None = None
 
 
 class Rotation(NamedTuple):

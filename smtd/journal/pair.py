@@ -233,13 +233,13 @@ class PairJournal:
         )
         await self._db.run_many(
             "INSERT INTO written"
-            " (pair, side, project, label, number, before_digest, after_digest, merged, restored)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?,"
+            " (pair, side, project, label, number, before_digest, after_digest, record, merged, restored)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?,"
             f" coalesce((SELECT max(merged, ?) FROM written WHERE {last}), ?),"
             f" coalesce((SELECT restored + 1 FROM written WHERE {last}), 0))",
             [
                 (
-                    *(*key, number, write.before, write.after),
+                    *(*key, number, write.before, write.after, pack_any(write.record)),
                     *(write.merged, *key, write.after, *key, write.merged),
                     *(*key, write.after, *key),
                 )
@@ -296,6 +296,15 @@ class PairJournal:
                 Written(number, before, after, restored, bool(undone), bool(merged))
             )
         return writes
+
+    async def written_record(self, side: Side, key: Key) -> Record | None:
+        """Return what was last written under *key* of *side*, if the sides did not agree on that."""
+        found = await self._db.value(
+            "SELECT record FROM written WHERE pair = ? AND side = ? AND project = ? AND label = ?"
+            " ORDER BY number DESC LIMIT 1",
+            (self._pair, side.value, *key),
+        )
+        return unpack_any(found)
 
     async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
         """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""

@@ -83,7 +83,8 @@ CREATE TABLE decision (
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
 -- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
--- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit.
+-- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit; `record`:
+-- what was written, if both sides did not agree on that then.
 CREATE TABLE written (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
@@ -95,6 +96,7 @@ CREATE TABLE written (
     restored INTEGER NOT NULL,
     undone INTEGER NOT NULL DEFAULT 0,
     merged INTEGER NOT NULL DEFAULT 0,
+    record BLOB,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 -- The end of the last cycle, if it left both stores as their tokens say.

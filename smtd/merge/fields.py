@@ -112,12 +112,11 @@ def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
         elif canonical.same(now, wanted, field):
             return True
         elif field in ("reason", "outcome"):
-            had, has = (getattr(one, field) or "" for one in (before, wanted))
+            had, has = (_lines(getattr(one, field) or "") for one in (before, wanted))
             lines = set(_lines(getattr(now, field) or ""))
-            removed = set(_added(had, has))
-            if lines & set(_added(has, had)) or (
-                removed and not lines & removed and lines >= set(_lines(has))
-            ):
+            # Wherever they are: a merge puts the lines of both sides in another order than either's.
+            removed = set(_without(had, has))
+            if lines & set(_without(has, had)) or (removed and not lines & removed and lines >= set(has)):
                 return True
     return False
 

@@ -11,7 +11,14 @@ from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Conflicts
 from smtd.merge.sides import SIDES, Both
 from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
-from tests.engine.world import UnlockedStore, World, crash_after_write, holding, second_cycle_does_nothing
+from tests.engine.world import (
+    TestStore,
+    UnlockedStore,
+    World,
+    crash_after_write,
+    holding,
+    second_cycle_does_nothing,
+)
 
 A, B, C, D = (record(label) for label in "abcd")
 OWN = record("own")
@@ -22,6 +29,15 @@ both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 def world(tmp_path):
     """Two empty stores that other programs can write old states to."""
     return World(tmp_path, UnlockedStore("left"), UnlockedStore("right"))
+
+
+def crash_before_write(store):
+    """Let the process end right before the next write to *store*."""
+
+    def crash():
+        raise StoreUnreachable("it is gone")
+
+    store.meanwhile["before write"] = crash
 
 
 def comments(world, side):
@@ -265,3 +281,121 @@ async def test_record_that_the_history_does_not_have_whole_is_no_hindrance(world
 
     assert report.ok
     assert world.contents == Both(*[holding(commented(A, "mine"), B)] * 2)
+
+
+@pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])
+async def test_merge_that_came_to_one_side_only_and_was_undone_there_is_made_again(tmp_path, again):
+    """The next cycle fails too; meanwhile a program saves what it had read before the merge."""
+    world = World(tmp_path, UnlockedStore("left"), TestStore("right"))
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "mine"))
+    world.right.put(PROJECT, tagged(A, "theirs"))
+    save = world.left.opened()
+    crash_after_write(world.left)
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+    crash_before_write(world.right)
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+    save(*again)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert world.left.records[key("a")].tags == FINISHED | again[0].tags | {"mine", "theirs"}
+    assert await second_cycle_does_nothing(world)
+
+
+async def test_merge_that_the_other_side_was_too_quick_for_is_made_again_though_undone(tmp_path):
+    """Somebody edits the record on the right again and again, so that the merge comes to the left only."""
+    world = World(tmp_path, UnlockedStore("left"), TestStore("right"))
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "mine"))
+    world.right.put(PROJECT, tagged(A, "theirs"))
+    save = world.left.opened()
+
+    def edit():
+        now = world.right.records[key("a")]
+        world.right.put(PROJECT, tagged(now, f"more{len(now.tags)}"))
+        world.right.meanwhile["before write"] = edit
+        save()
+
+    world.right.meanwhile["before write"] = edit
+    await world.cycle()
+    world.right.meanwhile.clear()
+
+    report = await world.cycle()
+
+    assert report.conflicts == report.failed == []
+    held = world.left.records[key("a")].tags | world.right.records[key("a")].tags
+    assert held >= {"mine", "theirs", "more2", "more3"}
+
+
+@pytest.mark.parametrize("left", [(), (tagged(A, "one", "left"),)], ids=["put back", "edited"])
+@pytest.mark.parametrize("right", [(), (tagged(A, "two", "right"),)], ids=["put back", "edited"])
+async def test_what_both_sides_lost_at_once_comes_back_to_both(world, left, right):
+    """Programs put back on both sides what they had read before smtd's writes."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "one"))
+    world.right.put(PROJECT, tagged(A, "two"))
+    saves = Both(*[world[side].opened() for side in SIDES])
+    await world.cycle()
+    saves.left(*left)
+    saves.right(*right)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert world.left.records[key("a")].tags >= {"one", "two"}
+    assert world.left.records[key("a")].tags >= {tag for each in (*left, *right) for tag in each.tags}
+    assert await second_cycle_does_nothing(world)
+
+
+async def test_what_both_sides_lose_again_and_again_is_asked_about(world):
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "one"))
+    world.right.put(PROJECT, tagged(A, "two"))
+    saves = Both(*[world[side].opened() for side in SIDES])
+    kinds = []
+    for _ in range(3):
+        kinds.append([held.kind for held in (await world.cycle()).held])
+        saves.left()
+        saves.right()
+
+    assert kinds == [[], [], ["lost write"]]
+
+
+@pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])
+async def test_merge_that_came_to_both_sides_is_not_lost_if_undone_before_the_journal_knew(world, again):
+    """The process ends between the second write and the journal; then a program saves what it had read."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "mine"))
+    world.right.put(PROJECT, tagged(A, "theirs"))
+    save = world.left.opened()
+    crash_after_write(world.right)
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+    save(*again)
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert world.left.records[key("a")].tags == FINISHED | again[0].tags | {"mine", "theirs"}
+
+
+@both_sides
+async def test_line_that_a_merge_put_elsewhere_is_nothing_new_of_it(world, side):
+    """An edit of what was there before has that line too, and had not seen the merge all the same."""
+    await world.synced(commented(commented(A, "one"), "two"), B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, change(A, outcome="two\nthree\none"))
+    await world.cycle()
+    save(commented(commented(commented(A, "one"), "two"), "four"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert comments(world, side) == comments(world, side.other) == {"one", "two", "three", "four"}

@@ -37,6 +37,11 @@ class TestStore(MemoryStore):
         #: What other programs do at the next moment of that name, once.
         self.meanwhile: dict[str, Callable[[], Any]] = {}
 
+    def replace(self, records: dict[Key, Record]) -> None:
+        """Save *records* as another program does: in place of all that is there."""
+        self.records = dict(records)
+        self._version += 1
+
     def copy(self) -> TestStore:
         """Return a store of the same kind with the same records and the same past."""
         other = type(self)(self.location, self.records)
@@ -105,8 +110,7 @@ class UnlockedStore(TestStore):
 
         def save(*records: Record) -> None:
             others = {name: each for name, each in self.records.items() if name.project != project}
-            self.records = others | seen | {Key(project, each.label): each for each in records}
-            self._version += 1
+            self.replace(others | seen | {Key(project, each.label): each for each in records})
 
         return save
 

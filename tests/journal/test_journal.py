@@ -347,6 +347,7 @@ async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
         "ALTER TABLE intent DROP COLUMN history",
         "ALTER TABLE written DROP COLUMN undone",
         "ALTER TABLE written DROP COLUMN merged",
+        "ALTER TABLE written DROP COLUMN record",
         "PRAGMA user_version = 5",
     ):
         execute(tmp_path, statement)
