@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from campaigns import steady, stories
+from campaigns import races, steady, stories
 from campaigns.campaign import Campaign
 from campaigns.fuzz import campaign as fuzz
 from campaigns.kills import campaign as kills
 
 CAMPAIGNS = {
     "stories": Campaign("what people, machines and chance do to two stores, in any order", stories.run, 1000),
+    "races": Campaign("programs that save a shelf as they read it before, in memory", races.run, 2000),
     "kills": Campaign("cycles killed, or failed by the machine, while `smt` works", kills.run, 1000),
     "steady": Campaign("a daemon with pairs that change all the time", steady.run, 600),
     "fuzz": Campaign("altered bytes, for every parser of what others wrote", fuzz.run, 100_000),

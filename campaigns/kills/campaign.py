@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from campaigns.campaign import Tally
 from campaigns.kills import disk as disks
 from campaigns.kills import smt
 from campaigns.kills.arena import EXPECTED, POLICY, Arena
-from campaigns.kills.mishap import chosen
+from campaigns.kills.mishap import STEPS, WELL, chosen
 from campaigns.kills.wire import Wire, wire
 from smtd.merge.sides import Both
 from tests.build import PROJECT
@@ -47,11 +48,13 @@ def run(directory: Path, count: int, tell: Callable[[str], None], makings: Seque
         arenas = [stack.enter_context(make(directory / make.__name__)) for make in chosen_makings]
         for number, arena in enumerate(arenas):
             stack.enter_context(smt.at_work(arena.project, SEED + number))
+        # Each step of a cycle in turn, in every arena.
+        turns = {arena.name: cycle(STEPS) for arena in arenas}
         # Where only files are involved more can go wrong, and sooner.
         weights = [2 if make in ON_FILES_ONLY else 1 for make in chosen_makings]
         for number in range(1, count + 1):
             (arena,) = chance.choices(arenas, weights)
-            _befall(arena, chance, tally)
+            _befall(arena, chance, turns[arena.name], tally)
             if number % CHECK == 0:
                 arena.check(tally, f"{number} cycles")
                 tell(f"{number:,} of {count:,} cycles, {len(tally.wrong)} things wrong")
@@ -64,14 +67,15 @@ def run(directory: Path, count: int, tell: Callable[[str], None], makings: Seque
     return tally
 
 
-def _befall(arena: Arena, chance: Random, tally: Tally) -> None:
-    """Let something befall one cycle."""
-    mishap = chosen(chance, [*arena.mishaps, *arena.lasting], arena.usual)
+def _befall(arena: Arena, chance: Random, turns: Iterator[tuple[int, str]], tally: Tally) -> None:
+    """Let something befall one cycle; a step or file that it did not come to was no kill."""
+    mishap = chosen(chance, [*arena.mishaps, *arena.lasting], arena.usual, turns)
     if chance.random() < 0.7:
         arena.edit(chance)
     code = arena.cycle(mishap, chance)
     tally.count += 1
-    tally.befell[mishap.kind.replace("none", "undisturbed")] += 1
+    undisturbed = mishap.kind == "none" or (mishap.kills and code == WELL)
+    tally.befell["undisturbed" if undisturbed else mishap.kind] += 1
     if code not in EXPECTED:
         tally.differences.append(f"{arena.name}: {mishap} ended with {code}")
 

@@ -8,8 +8,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
@@ -48,18 +50,30 @@ class Mishap:
     def __str__(self) -> str:
         return f"{self.kind} ({self.when} {self.at:g})"
 
+    @property
+    def kills(self) -> bool:
+        """Say whether the process is to be killed."""
+        return self.kind.startswith("kill")
 
-def chosen(chance: Random, kinds: list[str], usual: float) -> Mishap:
-    """Return a mishap of one of *kinds*, of which a cycle lasts *usual* seconds."""
+
+#: The steps of a cycle and when to be killed at each, and how many file operations it may come to.
+STEPS = list(product(range(24), ("before", "during", "after")))
+FILES = 120
+
+
+def chosen(chance: Random, kinds: list[str], usual: float, turns: Iterator[tuple[int, str]]) -> Mishap:
+    """Return a mishap of one of *kinds*, where a cycle lasts *usual* seconds; *turns* has the next step."""
     kind = chance.choice(kinds)
+    if kind == "kill at a step":
+        step, when = next(turns)
+        return Mishap(kind, float(step), when)
     at = {
-        "kill at a step": float(chance.randrange(30)),
-        "kill at a file": float(chance.randrange(120)),
+        "kill at a file": float(chance.randrange(FILES)),
         "kill at a moment": chance.uniform(0.0, usual * 1.2),
         "short write": float(chance.choice((0, 1, 100, 4096, 20_000, 40_000)) + chance.randrange(4096)),
         "clock jump": chance.choice((-1, 1)) * chance.choice((2.0, 4000.0, 90_000.0, 40_000_000.0)),
     }
-    return Mishap(kind, at.get(kind, 0.0), chance.choice(("before", "during", "after")))
+    return Mishap(kind, at.get(kind, 0.0))
 
 
 def befall(mishap: Mishap, directory: Path, locations: Both[Location], policy: Policy) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from campaigns import steady
+from campaigns import races, steady
 from campaigns.campaign import Tally
 from campaigns.campaigns import CAMPAIGNS
 from campaigns.fuzz import campaign as fuzz
@@ -59,6 +59,24 @@ def test_cycles_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
 
     assert (tally.count, tally.wrong) == (12, [])
     assert any("run" in note for note in tally.notes)
+
+
+def test_programs_that_save_what_they_read_long_before(tmp_path: Path) -> None:
+    """Some races, in which everything happens that may."""
+    tally = races.run(tmp_path, 20, quiet)
+
+    assert (tally.count, tally.wrong) == (20, [])
+    assert set(tally.befell) >= {"run", "comment", "tag", "delete", "cycles", "cycles that ended early"}
+
+
+def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If what smtd wrote were forgotten, the races would show it."""
+    monkeypatch.setattr("smtd.journal.pair._WRITES_KEPT", 0)
+
+    tally = races.run(tmp_path, 30, quiet)
+
+    assert tally.losses != []
+    assert "cycle" in tally.losses[0]
 
 
 def test_daemon_under_constant_change(tmp_path: Path) -> None:
