@@ -286,11 +286,12 @@ async def test_record_that_the_history_does_not_have_whole_is_no_hindrance(world
 @pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])
 async def test_merge_that_came_to_one_side_only_and_was_undone_there_is_made_again(tmp_path, again):
     """The next cycle fails too; meanwhile a program saves what it had read before the merge."""
-    world = World(tmp_path, UnlockedStore("left"), TestStore("right"))
+    left = UnlockedStore("left")
+    world = World(tmp_path, left, TestStore("right"))
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "mine"))
     world.right.put(PROJECT, tagged(A, "theirs"))
-    save = world.left.opened()
+    save = left.opened()
     crash_after_write(world.left)
     with pytest.raises(StoreUnreachable):
         await world.cycle()
@@ -309,11 +310,12 @@ async def test_merge_that_came_to_one_side_only_and_was_undone_there_is_made_aga
 
 async def test_merge_that_the_other_side_was_too_quick_for_is_made_again_though_undone(tmp_path):
     """Somebody edits the record on the right again and again, so that the merge comes to the left only."""
-    world = World(tmp_path, UnlockedStore("left"), TestStore("right"))
+    left = UnlockedStore("left")
+    world = World(tmp_path, left, TestStore("right"))
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "mine"))
     world.right.put(PROJECT, tagged(A, "theirs"))
-    save = world.left.opened()
+    save = left.opened()
 
     def edit():
         now = world.right.records[key("a")]
@@ -327,7 +329,7 @@ async def test_merge_that_the_other_side_was_too_quick_for_is_made_again_though_
 
     report = await world.cycle()
 
-    assert report.conflicts == report.failed == []
+    assert (report.conflicts, report.failed) == ([], [])
     held = world.left.records[key("a")].tags | world.right.records[key("a")].tags
     assert held >= {"mine", "theirs", "more2", "more3"}
 
