@@ -46,6 +46,13 @@ EDITS: Mapping[str, Callable[[Record, str], Record]] = {
     "tag --remove": lambda record, _: change(record, tags=record.tags & (FINISHED | RUNNING)),
     "end": lambda record, _: change(record, tags=record.tags - RUNNING | FINISHED),
 }
+#: What people do in a while: on which side, to which record, and what. A story leaves out some of its rules
+#: from the beginning; so all that people do is one rule.
+works = st.lists(
+    st.tuples(sides, numbers, st.sampled_from(["run", "run and wait", "delete", *EDITS, "comment", "tag"])),
+    min_size=1,
+    max_size=4,
+)
 #: Cycles after which, if nobody does anything, both sides are as they will be.
 QUIET = 2
 
@@ -97,6 +104,10 @@ class Story(RuleBasedStateMachine):
         self.read: dict[Side, dict[Key, Record]] = {}
         #: Whose records on the target of a one-way pair are somebody's own.
         self.own: set[Key] = set()
+        source = next(side for side in SIDES if side.other in policy.mode.targets)
+        for label in LABELS[:3]:
+            self.run(source, label, "1111", FINISHED)
+        self.sync()
 
     def teardown(self) -> None:
         if hasattr(self, "home"):
@@ -131,25 +142,31 @@ class Story(RuleBasedStateMachine):
         else:
             self.wait(place.put, changed)
 
-    @rule(side=sides, label=labels, version=st.sampled_from(["1111", "2222"]), runs=st.booleans())
-    def run(self, side: Side, label: str, version: str, runs: bool) -> None:
-        """A program runs, and saves its record when it begins (*runs*) or ends."""
-        self.run_program(side, label, version, RUNNING if runs else FINISHED)
-
-    def run_program(self, side: Side, label: str, version: str, tags: frozenset[str]) -> None:
+    def run(self, side: Side, label: str, version: str, tags: frozenset[str]) -> None:
+        """Let a program run, and save its record."""
         if side in self.away or key(label) in self.wait(self.scene.held, side):
             return
         self.save(side, label, None, record(label, version=version, reason=self.words.new(), tags=tags))
 
-    @rule(side=sides, number=numbers, edit=st.sampled_from(list(EDITS)))
-    def change(self, side: Side, number: int, edit: str) -> None:
-        """A person edits a record, or its run ends."""
-        self.edit(side, number, lambda before: EDITS[edit](before, self.words.new()))
+    def work(self, side: Side, number: int, what: str) -> None:
+        """Let a person run a program that ends or goes on, edit a record, delete it, or let its run end."""
+        if what.startswith("run"):
+            self.run(side, LABELS[number], "1111", FINISHED if what == "run" else RUNNING)
+        elif what == "delete":
+            self.edit(side, number, lambda before: None)
+        else:
+            self.edit(side, number, lambda before: EDITS[what](before, self.words.new()))
 
-    @rule(side=sides, number=numbers)
-    def delete(self, side: Side, number: int) -> None:
-        """`smt delete`."""
-        self.edit(side, number, lambda before: None)
+    @rule(works=works)
+    def people(self, works: list[tuple[Side, int, str]]) -> None:
+        for work in works:
+            self.work(*work)
+
+    @rule(label=labels)
+    def two_experiments(self, label: str) -> None:
+        """Two programs run under one label, each on a side of its own."""
+        for side, version in zip(SIDES, ("1111", "2222"), strict=True):
+            self.run(side, label, version, FINISHED)
 
     @rule(choice=st.sampled_from([Choice.LEFT, Choice.RIGHT, Choice.BOTH, Choice.APPROVE, Choice.REJECT]))
     def decide(self, choice: Choice) -> None:
@@ -188,12 +205,11 @@ class Story(RuleBasedStateMachine):
         elif self.scene.policy.mode.sparing({side}) is not None:
             self.sync(read_only=side)
 
-    @rule(side=sides, label=labels, accident=accidents)
-    def run_and_cycle(self, side: Side, label: str, accident: Accident) -> None:
+    @rule(works=works, accident=st.none() | accidents)
+    def work_and_cycle(self, works: list[tuple[Side, int, str]], accident: Accident | None) -> None:
         """What happens most: something is new, and is carried, whatever befalls it."""
-        self.run_program(side, label, "1111", FINISHED)
+        self.people(works)
         self.sync(accident)
-        self.sync()
 
     @precondition(lambda self: not self.away)
     @rule(side=sides)
