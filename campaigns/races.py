@@ -79,7 +79,8 @@ class Race:
         first = self.number * 5 % len(ENDS)  # or short races would never come to the last ones
         self.ends = chain(ENDS[first:], repeated(ENDS))
         right = self.chance.choice((TestStore, UnlockedStore))
-        self.world = World(self.directory / "journal", UnlockedStore("left"), right("right"))
+        left = self.chance.choice((TestStore, UnlockedStore))
+        self.world = World(self.directory / "journal", left("left"), right("right"))
 
     async def run(self) -> None:
         """Let everything happen in any order; then look whether anything is gone, or differs."""

@@ -63,7 +63,8 @@ def run(directory: Path, count: int, tell: Callable[[str], None], makings: Seque
     commands = sum((arena.ran for arena in arenas), start=Counter[str]())
     done = ", ".join(f"{count:,} {what}" for what, count in sorted(commands.items()))
     records = sum(len(arena.given) for arena in arenas)
-    tally.notes += [f"{records:,} records", f"real smt: {done}"]
+    waited = sum(len(arena.waited) for arena in arenas)
+    tally.notes += [f"{records:,} records, {waited:,} of them left to a person for a while", f"real smt: {done}"]
     return tally
 
 

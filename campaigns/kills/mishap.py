@@ -58,7 +58,7 @@ class Mishap:
 
 #: The steps of a cycle and when to be killed at each, and how many file operations it may come to.
 STEPS = list(product(range(24), ("before", "during", "after")))
-FILES = 120
+FILES = 40
 
 
 def chosen(chance: Random, kinds: list[str], usual: float, turns: Iterator[tuple[int, str]]) -> Mishap:
