@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from smtd.engine import cycle
 from smtd.engine.apply import Progress
+from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.proof import Look
 from smtd.engine.report import PairReport
@@ -121,16 +122,19 @@ async def sync(
     progress: Progress = cycle.no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
     doubtful: Collection[Key] = (),
+    memory: Memory | None = None,
 ) -> PairReport:
     """Run one cycle of the pair of *stores*, at *locations*, known in this order or the other.
 
-    *ended* is called after it, with the pair still locked. *doubtful* keys are looked at in any case. Raises
-    StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
+    *ended* is called after it, with the pair still locked. For *doubtful* and *memory* see `cycle.run`.
+    Raises StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as (pair, flipped):
         known = locations.swapped if flipped else locations
         before = await _marks(known)
-        report = await cycle.run(pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful)
+        report = await cycle.run(
+            pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful, memory=memory
+        )
         if not dry_run:
             sides = [
                 await _remembered(known[side], before[side], report.side(side).written) for side in SIDES

@@ -25,6 +25,7 @@ from smtd.daemon.standing import Standing, unheard
 from smtd.daemon.status import PairStatus, Proven
 from smtd.engine.choose import choose
 from smtd.engine.findings import Finding
+from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, turned
 from smtd.errors import PlanMoved, SmtdError, StoreRefused, UsageError
@@ -74,6 +75,7 @@ class Keeper:
         self.cycled = anyio.Event()
         #: What a proof has found; a person's cycle looks at it in any case.
         self.doubtful: Collection[Key] = ()
+        self._memory = Memory()
         self._refused = refused
         self._journal = journal
         self._wake = anyio.Event()
@@ -319,9 +321,11 @@ class Keeper:
             progress=self._progress,
             ended=_nothing if dry_run else self._ended,
             doubtful=doubtful,
+            memory=self._memory,
         )
 
     async def _worked(self, work: Callable[[Pair, bool], Awaitable[Any]]) -> Any:
+        self._memory = Memory()
         locations, stores = await self._stores.ready()
         policy = self.settings.policy
         async with pairing.opened(self._journal, self.name, locations, stores, policy) as (pair, flipped):

@@ -91,6 +91,8 @@ class Plan:
     held: list[Held] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     in_sync: int = 0
+    #: Keys that were decided, and were not in sync.
+    open: set[Key] = field(default_factory=set)
     #: Keys that both sides changed; decided by `merged` when their records are known.
     merges: list[Key] = field(default_factory=list)
     #: Keys that changed while they were decided: scan again.

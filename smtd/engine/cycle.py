@@ -15,9 +15,10 @@ from smtd.engine import plan as planning
 from smtd.engine.actions import Agree, Copy, Delete, Merge, Plan, Split
 from smtd.engine.adopt import returned
 from smtd.engine.apply import Executor, Progress
+from smtd.engine.memory import Memory, Settled
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
-from smtd.engine.recover import recover
+from smtd.engine.recover import Agreed, recover
 from smtd.engine.report import Failure, PairReport, PlannedAction, blank
 from smtd.engine.undone import Overtaken
 from smtd.errors import PlanMoved, StoreRefused
@@ -46,12 +47,14 @@ async def run(
     only: str | None = None,
     progress: Progress = no_progress,
     doubtful: Collection[Key] = (),
+    memory: Memory | None = None,
 ) -> PairReport:
     """Run one cycle of *pair* and return what it did and left.
 
     With *dry_run* nothing is written anywhere, and the report tells what would be done. With *only* the
-    plan must be the one of that identity. *doubtful* keys are looked at in any case. Raises StoreError if a
-    store cannot be read whole, JournalError if the journal fails, PlanMoved.
+    plan must be the one of that identity. *doubtful* keys are looked at in any case. With the *memory* of the
+    cycle before, in this process and with nothing else done between, only what has changed is decided.
+    Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved.
     """
     insists = pair.policy.insist and await pair.journal.refused()
     must_look = only is not None or doubtful or insists
@@ -61,14 +64,17 @@ async def run(
     stale = set(doubtful)
     if dry_run:
         for _ in range(ROUNDS):
-            plan = await _planned(pair, report, progress, stale, dry_run=True)
+            plan, _ = await _planned(pair, report, progress, stale, dry_run=True)
             if not (stale := set(plan.moved)):
                 break
         _tell(plan, report)
         return report
+    settled = None
+    if memory is not None and not must_look:
+        settled = memory.taken(pair.policy, await pair.journal.last_cycle())
     cycle = await pair.journal.begin_cycle()
     for _ in range(ROUNDS):
-        plan = await _planned(pair, report, progress, stale, dry_run=False)
+        plan, settled = await _planned(pair, report, progress, stale, settled, dry_run=False)
         if only is not None and plan.identity != only:
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None
@@ -93,19 +99,32 @@ async def run(
     ]
     if not stale:
         await _remember(pair, report)
+        if memory is not None:
+            memory.keep(settled, cycle)
     return report
 
 
 async def look(pair: Pair) -> Plan:
     """Return what a cycle would do now; nothing is written anywhere."""
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
-    return await _planned(pair, report, no_progress, dry_run=True)
+    plan, _ = await _planned(pair, report, no_progress, dry_run=True)
+    return plan
 
 
 async def _planned(
-    pair: Pair, report: PairReport, progress: Progress, doubtful: Collection[Key] = (), *, dry_run: bool
-) -> Plan:
-    """Scan both sides and decide every key; those that are *doubtful* are looked at in any case."""
+    pair: Pair,
+    report: PairReport,
+    progress: Progress,
+    doubtful: Collection[Key] = (),
+    settled: Settled | None = None,
+    *,
+    dry_run: bool,
+) -> tuple[Plan, Settled | None]:
+    """Scan both sides and decide every key that may not be *settled*; return what will be after the plan.
+
+    Those that are *doubtful* are looked at in any case.
+    """
+    policy = pair.policy
     progress("scanning", 0, 0)
     scans = await _scanned(pair, doubtful, dry_run=dry_run)
     for side in SIDES:
@@ -114,31 +133,45 @@ async def _planned(
     if pair.policy.hold_unfinished and pair.policy.stale_after is not None:
         scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
     pair = _sparing_read_only(pair, report)
-    report.projects = sorted(
-        {key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)}
-        if pair.policy.projects is None
-        else pair.policy.projects
-    )
     now = scans.map(lambda scan: scan.digests)
-    if not dry_run and await pair.journal.begun():
+    begun = await pair.journal.begun()
+    if not dry_run and begun:
         for side in SIDES:
             if not pair.stores[side].capabilities.exclusive_writes:
                 await undone.foresee(pair, side, now[side])
-    agreed = await recover(pair, now, dry_run=dry_run)
+    keys = None if settled is None or begun else settled.changed(scans)
+    agreed = Agreed(await pair.journal.agreed_on([key for key in keys or () if is_plain([*key])]), {}, ())
+    if keys is None or any(key not in now[side] for side in SIDES for key in agreed.digests):
+        # Whether what is missing was deleted can only be told from all that was agreed.
+        keys, agreed = None, await recover(pair, now, dry_run=dry_run)
+    before = None if keys is None else settled
+    report.projects = _projects(pair, scans, keys or (), before)
     sides = Both(
         *[await undone.find(pair, side, now[side], agreed.digests, dry_run=dry_run) for side in SIDES]
     )
     lost, overtaken = sides.map(lambda each: each.lost), sides.map(lambda each: each.overtaken)
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken)
-    plan = planning.draft(known, pair.policy)
+    plan = planning.draft(known, pair.policy, keys)
     if adopted := await returned(pair, agreed.digests, scans, plan):
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
         plan.adopted = adopted
         report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
     await _decide_merges(pair, plan, agreed.ancestors, overtaken)
     await _mend(pair, plan)
-    return plan
+    if plan.adopted:
+        return plan, None
+    numbers = scans.map(lambda scan: scan.number)
+    return plan, Settled(policy, numbers, plan.open | plan.moved, report.projects)
+
+
+def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Settled | None) -> list[str]:
+    """Return the projects of which this cycle is; where there are *settled* ones *keys* are all new ones."""
+    if pair.policy.projects is not None:
+        return sorted(pair.policy.projects)
+    if settled is not None and all(key in scans[side].digests for side in SIDES for key in keys):
+        return sorted({*settled.projects, *(key.project for key in keys)})
+    return sorted({key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)})
 
 
 async def _scanned(pair: Pair, doubtful: Collection[Key], *, dry_run: bool) -> Both[Scan]:

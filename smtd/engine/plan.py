@@ -49,14 +49,15 @@ class Known:
 _REJOINED = "another program edited it without what smtd had written: merged"
 
 
-def draft(known: Known, policy: Policy) -> Plan:
-    """Decide every key from its digests."""
+def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> Plan:
+    """Decide every key from its digests, or only *keys*: no other one needs anything, nor is any missing."""
     plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
     deletes: dict[Side, list[Delete]] = {side: [] for side in SIDES}
     unreadable = _unreadable(known.scans, plan)
-    for key in sorted(
-        known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
-    ):
+    if keys is None:
+        keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
+    for key in sorted(keys):
+        plan.open.add(key)
         if not is_plain([*key]):
             side = Side.LEFT if key in known.scans.left.digests else Side.RIGHT
             # Escaped, or nobody could be told.
@@ -66,6 +67,8 @@ def draft(known: Known, policy: Policy) -> Plan:
             _draft_key(key, known, policy, plan, deletes)
     for side in SIDES:
         _guard(side, deletes[side], known, policy, plan)
+    left = known.scans.left.digests
+    plan.in_sync = len(left) - sum(key in left for key in plan.open)
     return plan
 
 
@@ -99,7 +102,8 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         return
     verdict = decide(agreed, now)
     if verdict is Verdict.NOTHING:
-        plan.in_sync += now.left is not None and now.left == now.right
+        if now.left is not None and now.left == now.right:
+            plan.open.remove(key)
         if agreed == now and now.left != now.right:
             error = "it is kept otherwise than on the other side since it was written; see what differs"
             plan.failed.append(Failure(key.project, key.label, Side.RIGHT.value, error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timezone
+from itertools import chain
 
 from smtd.journal.decisions import Choice, Decisions
 from smtd.journal.history import History, append
@@ -20,6 +21,9 @@ from smtd.stores.base import Token
 
 #: A program that read a shelf before more writes of one key than this is not recognised.
 _WRITES_KEPT = 50
+
+#: How many keys are asked for in one query: SQLite takes 999 values.
+_ASKED = 400
 
 #: What is forgotten of a pair that is adopted anew.
 _KNOWLEDGE = (
@@ -53,6 +57,22 @@ class PairJournal:
             )
             if projects is None or project in projects
         }
+
+    async def agreed_on(self, keys: Collection[Key]) -> dict[Key, Both[Digest]]:
+        """Return the digests that were agreed on, of *keys*."""
+        found: dict[Key, Both[Digest]] = {}
+        listed = list(keys)
+        for start in range(0, len(listed), _ASKED):
+            chunk = listed[start : start + _ASKED]
+            query = (
+                "SELECT project, label, left_digest, right_digest FROM agreed WHERE pair = ?"
+                f" AND (project, label) IN (VALUES {', '.join(['(?, ?)'] * len(chunk))})"
+            )
+            for project, label, left, right in await self._db.fetch(
+                query, (self._pair, *chain.from_iterable(chunk))
+            ):
+                found[Key(project, label)] = Both(left, right)
+        return found
 
     async def agreed_at(self, key: Key) -> str | None:
         """Return when the sides last agreed on *key*, ISO 8601 in UTC, as far as that is known."""
@@ -132,6 +152,12 @@ class PairJournal:
             await self._db.run(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (self._pair, files.left, files.right)
             )
+
+    async def last_cycle(self) -> int | None:
+        """Return the number of the last cycle that anybody began."""
+        query = "SELECT id FROM cycle WHERE pair = ? ORDER BY id DESC LIMIT 1"
+        found = await self._db.value(query, (self._pair,))
+        return None if found is None else int(found)
 
     async def begin_cycle(self) -> int:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""

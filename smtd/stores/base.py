@@ -20,9 +20,10 @@ at any time, without asking. Therefore:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Protocol, TypeAlias
+from itertools import count
+from typing import NamedTuple, Protocol, TypeAlias
 
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -54,17 +55,36 @@ class Capabilities:
     dear_reads: bool = False
 
 
+class Changes(NamedTuple):
+    """What may be otherwise than in the scan with the number *since*: no other keys than these."""
+
+    since: int
+    keys: Collection[Key]
+
+
+_numbers = count(1)
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """What a whole store held at one moment.
 
     `digests` has every readable record of the projects asked for, `unfinished` those of them
     whose run is not over; `unreadable` says for each other record what is wrong with it.
+    `changes` goes on from an earlier scan of the same projects (None: everything may be otherwise);
+    `number` is that of no other scan in this process.
     """
 
     digests: Mapping[Key, Digest]
     unfinished: Collection[Key] = frozenset()
     unreadable: Mapping[Key, str] = field(default_factory=dict)
+    changes: Changes | None = field(default=None, compare=False)
+    number: int = field(default_factory=lambda: next(_numbers), compare=False)
+
+    @property
+    def again(self) -> Scan:
+        """The next scan of a store that is as it was."""
+        return replace(self, changes=Changes(self.number, ()), number=next(_numbers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
-from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Scan, Token
+from smtd.stores.base import DONE, STALE, Capabilities, Change, Changes, Outcome, Scan, Token
 
 
 class MemoryStore:
@@ -21,6 +22,7 @@ class MemoryStore:
         self.location = location
         self.records: dict[Key, Record] = dict(records or {})
         self._version = 0
+        self._last: tuple[Scan, Collection[str] | None] | None = None
         self._known: int | None = None  # the version that was scanned, and own writes since
 
     def __repr__(self) -> str:
@@ -52,7 +54,18 @@ class MemoryStore:
                 continue
             if not is_final(record):
                 unfinished.add(key)
-        return Scan(digests, unfinished, unreadable)
+        return self._compared(Scan(digests, unfinished, unreadable), projects)
+
+    def _compared(self, scan: Scan, projects: Collection[str] | None) -> Scan:
+        """Return *scan* with what has changed since the one before, if that was of the same projects."""
+        before, self._last = self._last, (scan, projects)
+        if before is None or before[1] != projects:
+            return scan
+        last = before[0]
+        keys = {key for key, _ in last.digests.items() ^ scan.digests.items()}
+        keys |= last.unreadable.keys() ^ scan.unreadable.keys()
+        keys |= set(last.unfinished) ^ set(scan.unfinished)
+        return replace(scan, changes=Changes(last.number, keys))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         held = {key: self.records[key] for key in keys if key in self.records}

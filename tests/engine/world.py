@@ -1,4 +1,4 @@
-"""Two stores and a journal file, over any number of cycles: each cycle is a fresh start."""
+"""Two stores and a journal file, over any number of cycles, each of which opens the journal anew."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smtd.engine import cycle
+from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreUnreachable
@@ -122,6 +123,8 @@ class World:
     directory: Path
     left: TestStore = field(default_factory=lambda: TestStore("left"))
     right: TestStore = field(default_factory=lambda: TestStore("right"))
+    #: What a daemon remembers from cycle to cycle.
+    memory: Memory | None = field(default_factory=Memory, kw_only=True)
 
     def __getitem__(self, side: Side) -> TestStore:
         return self.left if side is Side.LEFT else self.right
@@ -133,7 +136,7 @@ class World:
             journal.pair(self.left.location, self.right.location) as known,
         ):
             pair = self.pair(known, Policy(**policy))
-            return await cycle.run(pair, dry_run=dry_run)
+            return await cycle.run(pair, dry_run=dry_run, memory=self.memory)
 
     def pair(self, known: PairJournal, policy: Policy) -> Pair:
         """Return the pair of the two stores."""

@@ -11,11 +11,10 @@ from typing import Protocol
 
 from smtd.errors import StoreError
 from smtd.records.record import Key
-from smtd.stores.base import Token
+from smtd.stores.base import Scan, Token
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.seen import Seen
 
 
 class Sight(Protocol):
@@ -24,8 +23,8 @@ class Sight(Protocol):
     async def settle(self) -> None:
         """Wait, not for long, until whoever writes is done; called without a connection."""
 
-    async def look(self, db: Connection, projects: Collection[str] | None) -> Iterable[Seen]:
-        """Return what every row of *projects* (None: of all) says."""
+    async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
+        """Return what the rows of *projects* (None: of all) say."""
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that this object is about to write to *keys*."""

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from smtd.records.record import Key
-from smtd.stores.base import Token
+from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader
+from smtd.stores.django.blocks import Blocks
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
-from smtd.stores.django.seen import Seen, understood
+from smtd.stores.django.seen import Seen, renewed, scan, understood
 
 
 class WatchedFile(Protocol):
@@ -24,6 +25,9 @@ class WatchedFile(Protocol):
     async def settle(self) -> None:
         """Wait for a quiet moment, and start a new token."""
 
+    async def is_settled(self) -> bool:
+        """Say whether nobody has committed since `settle`."""
+
     async def token(self) -> Token | None:
         """Return what the file looks like if nobody else wrote since `settle`."""
 
@@ -32,56 +36,101 @@ class WatchedFile(Protocol):
 
 
 class FileSight:
-    """Looks at every row after others have written, else only at what this store wrote."""
+    """Looks at all rows once; then at those which others may have changed, or this store has written."""
 
     def __init__(self, file: WatchedFile, ids: RowIds) -> None:
         self._file = file
         self._ids = ids
+        self._blocks = Blocks()
         #: What the rows said at the last scan, by their ids.
         self._seen: dict[int, Seen] = {}
-        #: When that was, and of which projects; and the keys that were written to since.
-        self._scanned: tuple[int | None, frozenset[str] | None] | None = None
+        #: The last scan; of which version of the file it was, and of which projects.
+        self._last: Scan | None = None
+        self._version: int | None = None
+        self._projects: frozenset[str] | None = None
+        #: The keys that were written to since.
         self._written: set[Key] = set()
+        #: The same since the blocks were looked at.
+        self._unlisted: set[Key] = set()
 
     async def settle(self) -> None:
         await self._file.settle()
 
-    async def look(self, db: Connection, projects: Collection[str] | None) -> Iterable[Seen]:
-        # Asked before the look: a commit of others during it makes the next look a whole one.
-        state = (self._file.version, None if projects is None else frozenset(projects))
-        if state == self._scanned:
-            await self._look_again(db)
+    async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
+        try:
+            return await self._looked(db, projects)
+        except BaseException:
+            self.forget()  # what was found to be changed may not have been looked at
+            raise
+
+    async def _looked(self, db: Connection, projects: Collection[str] | None) -> Scan:
+        # Asked before the look: a commit of others during it makes the next look another one.
+        version, chosen = self._file.version, None if projects is None else frozenset(projects)
+        last = self._last if chosen == self._projects else None
+        if last is None or version != self._version:
+            changed = await self._blocks.changed(db)
+            # What this store wrote since the blocks were looked at is not in them: that others took it back
+            # would not show.
+            self._written |= self._unlisted
+            self._unlisted.clear()
         else:
+            changed = set()
+            if not self._blocks.are_known and not self._written:
+                await self._learn_blocks(db)
+        if last is None or changed is None:
             self._seen = await self._look(db, projects)
-        self._scanned = state
+            self._last = scan(self._seen.values())
+        elif changed or self._written:
+            self._last = await self._look_again(db, last, changed, chosen)
+        else:
+            self._last = last.again
+        self._version, self._projects = version, chosen
         self._written.clear()
-        return self._seen.values()
+        return self._last
+
+    async def _learn_blocks(self, db: Connection) -> None:
+        """Learn what the rows are like that were seen already, if they still are as they were then."""
+        await self._blocks.changed(db)
+        if not await self._file.is_settled():
+            self._blocks.forget()
 
     async def _look(self, db: Connection, projects: Collection[str] | None) -> dict[int, Seen]:
         """Look at every row, and understand those that are not as they were at the last scan."""
         seen: dict[int, Seen] = {}
         async for page in reader.pages(db, projects):
-            for raw in page:
-                mark = raw.mark
-                one = self._seen.get(raw.row_id)
-                if one is None or one.mark != mark:
-                    one = looked_at(raw, mark)
-                seen[raw.row_id] = one
+            seen |= {raw.row_id: self._understood(raw) for raw in page}
         return seen
 
-    async def _look_again(self, db: Connection) -> None:
-        """Look at what only this store has written to since the last scan."""
-        if not self._written:
-            return
-        ids = await self._ids.of(db, self._written)
-        async with db.reading():
-            there = {raw.row_id: looked_at(raw, raw.mark) for raw in await reader.by_id(db, ids)}
-        for row_id in ids:
-            self._seen.pop(row_id, None)
-        self._seen |= there
+    async def _look_again(
+        self, db: Connection, last: Scan, changed: set[int], projects: frozenset[str] | None
+    ) -> Scan:
+        """Look at the rows *changed*, and at what this store has written to since the scan *last*."""
+        rows = sorted(changed.union(await self._ids.of(db, self._written)))
+        keys: set[Key] = set(self._written)
+        for start in range(0, len(rows), reader.PAGE):
+            page = rows[start : start + reader.PAGE]
+            async with db.reading():
+                raws = await reader.by_id(db, page)
+            there = {raw.row_id: self._understood(raw) for raw in raws if raw.project is not None}
+            for row_id in page:
+                before, now = self._seen.pop(row_id, None), there.get(row_id)
+                if now is not None and (projects is None or now.key.project in projects):
+                    self._seen[row_id] = now
+                    keys.add(now.key)
+                if before is not None:
+                    keys.add(before.key)
+        return renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
+
+    def _understood(self, raw: Raw) -> Seen:
+        """Return what *raw* says, which is known if it is as it was."""
+        mark = raw.mark
+        one = self._seen.get(raw.row_id)
+        return one if one is not None and one.mark == mark else looked_at(raw, mark)
 
     def touch(self, keys: Iterable[Key]) -> None:
-        self._written |= set(keys)
+        written = set(keys)
+        self._written |= written
+        self._unlisted |= written
 
     async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
         return {}
@@ -90,7 +139,8 @@ class FileSight:
         pass  # the file tells
 
     def forget(self) -> None:
-        self._scanned = None
+        self._last = None
+        self._blocks.forget()
 
     async def token(self) -> Token | None:
         return await self._file.token()

@@ -13,13 +13,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from smtd.records.record import Key
-from smtd.stores.base import Token
+from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.file_sight import looked_at
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
-from smtd.stores.django.seen import Seen
+from smtd.stores.django.seen import Seen, renewed, scan
 
 
 class Words(Protocol):
@@ -163,6 +163,8 @@ class MarkSight:
         self._ids = ids
         self._all = statement(words)
         self._seen: dict[int, Seen] = {}
+        self._last: Scan | None = None
+        self._projects: Collection[str] | None = None
         #: The marks of all records as this object knows them; None: it has not looked yet.
         self._marks: dict[int, int] | None = None
         self._proof: _Proof | None = None
@@ -170,7 +172,7 @@ class MarkSight:
     async def settle(self) -> None:
         pass  # a save that is half done is looked at again when it is done
 
-    async def look(self, db: Connection, projects: Collection[str] | None) -> Iterable[Seen]:
+    async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
         async with db.reading():
             found = await db.fetch(self._all)
         marks = {row_id: int(mark) for row_id, _, mark in found}
@@ -182,10 +184,17 @@ class MarkSight:
         known = {row_id: seen for row_id, seen in self._seen.items() if wanted.get(row_id) == seen.mark}
         new = [row_id for row_id in wanted if row_id not in known]
         read = await (self._read(db, new, marks) if known else self._read_all(db, projects, marks))
-        self._seen, self._marks = known | read, marks
-        for row_id, seen in read.items():
-            self._ids.learn(row_id, seen.key)
-        return self._seen.values()
+        before, last = self._seen, self._last if self._projects == projects else None
+        self._seen, self._marks, self._projects = known | read, marks, projects
+        for row_id, one in read.items():
+            self._ids.learn(row_id, one.key)
+        if last is None or not known:
+            self._last = scan(self._seen.values())
+        else:
+            keys = {one.key for one in read.values()}
+            keys |= {before[row_id].key for row_id in before.keys() - known.keys()}
+            self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
+        return self._last
 
     async def _read(self, db: Connection, ids: Sequence[int], marks: Mapping[int, int]) -> dict[int, Seen]:
         read: dict[int, Seen] = {}
@@ -224,7 +233,7 @@ class MarkSight:
             self._marks |= marks
 
     def forget(self) -> None:
-        self._seen, self._marks, self._proof = {}, None, None
+        self._seen, self._last, self._marks, self._proof = {}, None, None, None
 
     async def token(self) -> Token | None:
         if self._marks is None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.stores.django import rows, schema
+from smtd.stores.django.blocks import mark
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.rows import Parts
 
@@ -36,13 +37,15 @@ class Raw(NamedTuple):
         return int(self.row[0])
 
     @property
-    def mark(self) -> int:
-        """The same for the same content, and with all but certainty another for any other.
+    def project(self) -> str | None:
+        """The project of the record; None: of none, so that nobody sees it."""
+        project: str | None = self.row[1]
+        return project
 
-        It holds in this process only, and costs a tenth of understanding the row.
-        """
-        parts: tuple[list[Any], ...] = self.parts
-        return hash((self.row, *[tuple(part) for part in parts]))
+    @property
+    def mark(self) -> int:
+        """See `blocks.mark`; it costs a tenth of understanding the row."""
+        return mark((self.row, *self.parts))
 
     def found(self) -> Found:
         """Return the record, or why there is none."""

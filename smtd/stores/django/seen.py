@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from smtd.errors import RecordUnusable
@@ -10,7 +10,7 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
-from smtd.stores.base import Scan
+from smtd.stores.base import Changes, Scan
 
 
 class Seen(NamedTuple):
@@ -53,3 +53,16 @@ def scan(seen: Iterable[Seen]) -> Scan:
         digests.pop(key, None)
         unfinished.discard(key)
     return Scan(digests, unfinished, unreadable)
+
+
+def renewed(before: Scan, keys: Collection[Key], seen: Iterable[Seen]) -> Scan:
+    """Return what a store holds that was like *before*, but for the rows of *keys*, which now are *seen*."""
+    part = scan(seen)
+    digests, unreadable = dict(before.digests), dict(before.unreadable)
+    for key in keys:
+        digests.pop(key, None)
+        unreadable.pop(key, None)
+    digests.update(part.digests)
+    unreadable.update(part.unreadable)
+    unfinished = set(before.unfinished).difference(keys).union(part.unfinished)
+    return Scan(digests, unfinished, unreadable, Changes(before.number, keys))

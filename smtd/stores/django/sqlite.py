@@ -156,6 +156,10 @@ class SqliteFile:
             await anyio.sleep(QUIET - since)
         self._version = await self._data_version()
 
+    async def is_settled(self) -> bool:
+        """Say whether nobody has committed since `settle` was called last."""
+        return self._version is not None and await self._data_version() == self._version
+
     async def _data_version(self) -> int | None:
         """Return SQLite's count of commits by other connections."""
         db = await self.connection()

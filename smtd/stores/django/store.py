@@ -14,7 +14,7 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
-from smtd.stores.django import reader, rows, seen
+from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.database import Database, translating
 from smtd.stores.django.ids import RowIds
@@ -54,7 +54,7 @@ class DjangoStore:
             async with self._session() as db:
                 if db is None:
                     return Scan({})
-                return seen.scan(await self._sight.look(db, projects))
+                return await self._sight.look(db, projects)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:

@@ -1,0 +1,57 @@
+"""What a process remembers of a pair from one cycle to the next, so that the next one costs what has changed.
+
+Nothing in it is knowledge: a cycle without it looks at every key, and decides the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from smtd.engine.pair import Policy
+from smtd.merge.sides import SIDES, Both
+from smtd.records.record import Key
+from smtd.stores.base import Scan
+
+
+class Settled(NamedTuple):
+    """What the last cycle left: of the scans *numbers* all keys but the *open* ones were in sync.
+
+    *projects* are those that either side had.
+    """
+
+    policy: Policy
+    numbers: Both[int]
+    open: Collection[Key]
+    projects: Collection[str]
+
+    def changed(self, scans: Both[Scan]) -> set[Key] | None:
+        """Return the keys to decide now that *scans* were made; None: all of them."""
+        keys = set(self.open)
+        for side in SIDES:
+            changes = scans[side].changes
+            if changes is None or changes.since != self.numbers[side]:
+                return None
+            keys.update(changes.keys)
+        return keys
+
+
+@dataclass
+class Memory:
+    """What is remembered of one pair; empty at first, and while a cycle is not known to have ended well."""
+
+    settled: Settled | None = None
+    cycle: int | None = None
+
+    def keep(self, settled: Settled | None, cycle: int) -> None:
+        """Remember what *cycle* has left."""
+        self.settled, self.cycle = settled, cycle
+
+    def taken(self, policy: Policy, cycle: int | None) -> Settled | None:
+        """Return what is remembered, if of a cycle under *policy*, and *cycle* was the last one by anybody.
+
+        It is remembered no more.
+        """
+        settled, self.settled = self.settled, None
+        return settled if settled is not None and (settled.policy, self.cycle) == (policy, cycle) else None

@@ -1,0 +1,213 @@
+"""No change of any row of any table goes unnoticed by a store that has looked before."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from smtd.stores.base import Change, Scan
+from smtd.stores.django import blocks
+from smtd.stores.django.file_sight import FileSight
+from tests.build import PROJECT, change, commented, full, key, record, tagged
+from tests.stores.places import DjangoPlace
+
+#: Records with something in every column, that share some rows, and some without.
+RECORDS = [
+    full("full-1"),
+    change(full("full-2"), reason="another one"),
+    record("plain-1"),
+    tagged(record("plain-2"), "a tag"),
+]
+TABLES = sorted({table.name for table in blocks.TABLES} - {"django_content_type"})
+
+
+@pytest.fixture
+async def place(tmp_path):
+    """An SQLite store with RECORDS."""
+    place = DjangoPlace(tmp_path / "records.sqlite")
+    await place.put(*RECORDS)
+    return place
+
+
+def rows(place, table):
+    """Return the names of the columns of *table*, and the numbers of its rows."""
+    columns = [name for _, name, *_ in place.run(f"SELECT * FROM pragma_table_info('{table}')")]
+    number = "db_id" if "db_id" in columns else "id"
+    return [column for column in columns if column != number], [
+        row for (row,) in place.run(f"SELECT {number} FROM {table}")
+    ]
+
+
+def edits(place, table):
+    """Return every way to change one value of a row of *table* (if it may be so), and to take a row away."""
+    columns, numbers = rows(place, table)
+    number = "db_id" if table.endswith("_record") else "id"
+    changed = [
+        f"UPDATE OR IGNORE {table} SET [{column}] ="
+        f" CASE WHEN typeof([{column}]) = 'integer' THEN [{column}] + 1 WHEN [{column}] IS NULL"
+        f" THEN 'new' ELSE [{column}] || '!' END WHERE {number} = {row}"
+        for column in columns
+        for row in numbers
+    ]
+    return [*changed, *[f"DELETE FROM {table} WHERE {number} = {row}" for row in numbers]]
+
+
+def change_to(after, expect):
+    """Return the change that makes *after* of what has the digest *expect*."""
+    return Change(key(after.label), after, expect)
+
+
+async def seen_anew(place, projects=None) -> Scan:
+    """Return what a store shows that has never looked before."""
+    async with place.open() as store:
+        scan: Scan = await store.scan(projects)
+        return scan
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_every_change_of_a_table_is_seen(place, table, monkeypatch):
+    """Whatever a person changes by hand, in whatever column, a look shows what a first look would."""
+    everything = edits(place, table)
+    assert everything
+    async with place.open() as store:
+        before = await store.scan()
+        for statement in everything:
+            with closing(sqlite3.connect(place.location.path, isolation_level=None)) as db:
+                db.execute(statement)
+
+            now = await store.scan()
+
+            assert now == await seen_anew(place), statement
+            assert now.changes is not None
+            assert now.changes.since == before.number
+            differing = {each for each, _ in before.digests.items() ^ now.digests.items()}
+            differing |= before.unreadable.keys() ^ now.unreadable.keys()
+            assert differing <= set(now.changes.keys), statement
+            before = now
+
+
+async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
+    """One new record of hundreds, and one edit."""
+    await place.put(*[record(f"more-{number:03}") for number in range(600)])
+    read = []
+    async with place.open() as store:
+        await store.scan()
+        await place.put(record("new"))
+        await place.put(commented(record("more-123"), "seen"))
+        understood = FileSight._understood
+
+        def counted(sight, raw):
+            read.append(raw)
+            return understood(sight, raw)
+
+        monkeypatch.setattr(FileSight, "_understood", counted)
+
+        scan = await store.scan()
+
+    assert scan.changes is not None
+    assert {key("new"), key("more-123")} <= set(scan.changes.keys)
+    assert len(read) < 300
+    assert scan == await seen_anew(place)
+
+
+async def test_rows_across_the_pages_of_a_look(place, monkeypatch):
+    """Numbers with gaps, and more rows than are read at a time."""
+    monkeypatch.setattr(blocks, "CHUNK", 130)
+    await place.put(*[record(f"more-{number:03}") for number in range(600)])
+    place.run("DELETE FROM django_store_record WHERE label BETWEEN 'more-200' AND 'more-450'")
+    async with place.open() as store:
+        await store.scan()
+        for label in ("more-000", "more-199", "more-451", "more-599"):
+            await place.put(commented(record(label), "seen"))
+
+            scan = await store.scan()
+
+            assert key(label) in scan.changes.keys
+            assert scan == await seen_anew(place)
+
+
+async def test_own_writes_and_those_of_others_between_two_looks(place):
+    async with place.open() as store:
+        before = await store.scan()
+        await place.put(record("theirs"))
+        await store.write([change_to(record("mine"), None)])
+
+        scan = await store.scan()
+
+    assert {key("theirs"), key("mine")} <= set(scan.changes.keys)
+    assert scan.changes.since == before.number
+    assert scan == await seen_anew(place)
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+async def test_own_write_that_others_take_back_is_seen(place, looks):
+    """The rows are then as they were when all were looked at, whether there was a look since or not."""
+    own = commented(RECORDS[2], "own")
+    async with place.open() as store:
+        scan = await store.scan()
+        await store.write([change_to(record("mine"), None), change_to(own, scan.digests[key(own.label)])])
+        for _ in range(looks):
+            scan = await store.scan()
+            assert key("mine") in scan.digests
+        await place.remove("mine")
+        await place.put(RECORDS[2])
+
+        scan = await store.scan()
+
+    assert key("mine") not in scan.digests
+    assert scan == await seen_anew(place)
+
+
+async def test_blocks_that_were_not_known_before_an_own_write_do_not_hide_one(place):
+    """A new store, whose rows nobody but smtd has written."""
+    place = DjangoPlace(place.location.path.with_name("new.sqlite"))
+    async with place.open() as store:
+        await store.scan()
+        await store.write([change_to(each, None) for each in RECORDS])
+        await store.scan()
+        await store.scan()
+        await place.remove(RECORDS[1].label)
+
+        scan = await store.scan()
+
+    assert key(RECORDS[1].label) not in scan.digests
+    assert scan == await seen_anew(place)
+
+
+async def test_other_projects_are_not_shown(place):
+    """A change elsewhere is none; and a record that moves there is gone."""
+    async with place.open() as store:
+        await store.scan({PROJECT})
+        await place.put(record("elsewhere"), project="Other")
+        assert key("elsewhere", "Other") not in (await store.scan({PROJECT})).digests
+        place.run("UPDATE django_store_record SET project_id = 'Other' WHERE label = 'plain-1'")
+
+        scan = await store.scan({PROJECT})
+
+    assert key("plain-1") not in scan.digests
+    assert scan == await seen_anew(place, {PROJECT})
+
+
+async def test_look_that_fails_hides_nothing(place, monkeypatch):
+    """What was found to be changed, and not read any more, is found again."""
+    async with place.open() as store:
+        await store.scan()
+        await place.put(commented(RECORDS[2], "seen"))
+        with monkeypatch.context() as broken:
+            broken.setattr(FileSight, "_understood", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await store.scan()
+
+        scan = await store.scan()
+
+    assert scan.changes is None
+    assert scan == await seen_anew(place)
+
+
+async def test_mark_tells_numbers_apart_that_have_one_hash(place):
+    """-1 and -2 have, in Python."""
+    assert hash((-1,)) == hash((-2,))
+    assert blocks.mark([(-1,)]) != blocks.mark([(-2,)])
+    assert blocks.mark([(1, "a")]) == blocks.mark([(1, "".join(["a"]))])
