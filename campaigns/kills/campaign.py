@@ -64,7 +64,10 @@ def run(directory: Path, count: int, tell: Callable[[str], None], makings: Seque
     done = ", ".join(f"{count:,} {what}" for what, count in sorted(commands.items()))
     records = sum(len(arena.given) for arena in arenas)
     waited = sum(len(arena.waited) for arena in arenas)
-    tally.notes += [f"{records:,} records, {waited:,} of them left to a person for a while", f"real smt: {done}"]
+    tally.notes += [
+        f"{records:,} records, {waited:,} of them left to a person for a while",
+        f"real smt: {done}",
+    ]
     return tally
 
 
