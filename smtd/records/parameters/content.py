@@ -55,7 +55,9 @@ def meaning(parameters: Parameters) -> Any:
     A dictionary that a relational store gave back as text is the dictionary again
     (sumatra-formats 2.4). Raises RecordUnusable as `read` does.
     """
-    return _meaning(parameters.type, parameters.content)
+    if len(parameters.content) > _SHORT:
+        return _meaning(parameters.type, parameters.content)
+    return _meaning_of_short(parameters.type, parameters.content)
 
 
 def check(parameters: Parameters) -> None:
@@ -66,13 +68,18 @@ def check(parameters: Parameters) -> None:
         meaning(parameters)
 
 
-@lru_cache(maxsize=2048)
 def _meaning(type_name: str, content: str) -> Any:
     parameters = Parameters(type_name, content)
     values = read(parameters)
     if type_name == "str":
         values, type_name = _dictionary_in(content)
     return [type_name, _said(parameters, values)]
+
+
+#: A batch of records is gone through some times, and the sets of a sweep are all different: to read them only
+#: once, more of them are kept than a batch has; but no long ones, of which there are few.
+_SHORT = 2000
+_meaning_of_short = lru_cache(maxsize=8192)(_meaning)
 
 
 def _said(parameters: Parameters, values: Any) -> Any:

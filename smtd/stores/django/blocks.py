@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import marshal
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from smtd.stores.django.connection import Connection, Row
@@ -65,6 +66,9 @@ TABLES = (
     _shared("datastore", "input_datastore_id"),
     _Table("django_content_type", size=1, users=_TAGGED),
 )
+
+
+_NUMBER, _OWNER = itemgetter(0), itemgetter(1)
 
 
 class _Block(NamedTuple):
@@ -130,9 +134,17 @@ async def _blocks(db: Connection, table: _Table) -> dict[int, _Block]:
 
 
 def _grouped(rows: Sequence[Row], size: int) -> Iterator[tuple[int, _Block]]:
-    for number, group in groupby(rows, lambda row: row[0] // size):
-        block = list(group)
-        yield number, _Block(mark(block), array("q", [row[1] for row in block if isinstance(row[1], int)]))
+    """Part *rows*, in the order of their numbers, into blocks; most numbers follow each other."""
+    start = 0
+    while start < len(rows):
+        number = rows[start][0] // size
+        end, after = min(start + size, len(rows)), (number + 1) * size
+        if rows[end - 1][0] >= after:
+            end = bisect_left(rows, after, start, end, key=_NUMBER)
+        block = rows[start:end]
+        owners = [owner for owner in map(_OWNER, block) if type(owner) is int]
+        yield number, _Block(mark(block), array("q", owners))
+        start = end
 
 
 def mark(rows: Any) -> int:

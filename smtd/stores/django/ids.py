@@ -16,7 +16,7 @@ class RowIds:
     """The ids of the rows by key; labels have no index, and ids are never used again."""
 
     def __init__(self) -> None:
-        self._ids: dict[Key, dict[int, None]] = {}
+        self._ids: dict[Key, tuple[int, ...]] = {}
         #: Up to here all rows are known, and the highest id that was seen at all.
         self._settled = self._highest = 0
 
@@ -35,7 +35,9 @@ class RowIds:
 
     def learn(self, row_id: int, key: Key) -> None:
         """Note that a row bears *key*."""
-        self._ids.setdefault(key, {})[row_id] = None
+        known = self._ids.get(key, ())
+        if row_id not in known:
+            self._ids[key] = (*known, row_id)
         self._highest = max(self._highest, row_id)
 
     def forget(self) -> None:
