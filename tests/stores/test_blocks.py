@@ -114,7 +114,7 @@ async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
 
 async def test_rows_across_the_pages_of_a_look(place, monkeypatch):
     """Numbers with gaps, and more rows than are read at a time."""
-    monkeypatch.setattr(blocks, "CHUNK", 130)
+    monkeypatch.setattr(blocks, "CHUNK", 256)
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     place.run("DELETE FROM django_store_record WHERE label BETWEEN 'more-200' AND 'more-450'")
     async with place.open() as store:
@@ -211,3 +211,41 @@ async def test_mark_tells_numbers_apart_that_have_one_hash(place):
     assert hash((-1,)) == hash((-2,))
     assert blocks.mark([(-1,)]) != blocks.mark([(-2,)])
     assert blocks.mark([(1, "a")]) == blocks.mark([(1, "".join(["a"]))])
+
+
+async def test_value_that_is_no_text_is_looked_at_all_the_same(place):
+    """Sumatra never writes one; whoever did gets every look a whole one, and sees every change."""
+    place.run("UPDATE django_store_record SET stdout_stderr = x'00ff' WHERE label = 'plain-2'")
+    async with place.open() as store:
+        await store.scan()
+        await place.put(commented(RECORDS[2], "seen"))
+
+        scan = await store.scan()
+
+    assert scan.changes is None
+    assert scan == await seen_anew(place)
+
+
+async def test_numbers_far_apart_are_looked_at_as_soon(place):
+    """Nobody counts from one to the other."""
+    place.run("UPDATE django_store_record SET db_id = 1000000000000 WHERE label = 'plain-1'")
+    async with place.open() as store:
+        await store.scan()
+        place.run("UPDATE django_store_record SET outcome = 'seen' WHERE label = 'plain-1'")
+
+        scan = await store.scan()
+
+    assert key("plain-1") in scan.changes.keys
+    assert scan == await seen_anew(place)
+
+
+async def test_number_that_differs_in_its_last_digit_is_another_one(place):
+    """JSON would round both to the same."""
+    place.run("UPDATE django_store_record SET duration = 0.1 + 0.2 WHERE label = 'plain-1'")
+    async with place.open() as store:
+        await store.scan()
+        place.run("UPDATE django_store_record SET duration = 0.3 WHERE label = 'plain-1'")
+
+        scan = await store.scan()
+
+    assert scan == await seen_anew(place)

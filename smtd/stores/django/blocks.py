@@ -1,22 +1,20 @@
 """Which records may read otherwise than before: a file is looked at as it is, some rows of a table at a time.
 
 No column of Sumatra's tables tells that a row was changed. To read all rows and to compare them, unjoined and
-not understood, costs a twentieth of understanding them; and only a hash of some rows together is kept.
+not understood, costs a twentieth of understanding them, as SQLite puts some together into one text for each
+block; and only a hash of that is kept.
 """
 
 from __future__ import annotations
 
 import marshal
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+import sqlite3
 from typing import Any, NamedTuple
 
 from smtd.stores.django.connection import Connection, Row
 
-#: Rows that are read in one transaction, which keeps others from committing: some 20 ms.
-CHUNK = 4096
+#: Rows that are read in one transaction, which keeps others from committing: some 20 ms; and blocks.
+CHUNK, BLOCKS = 4096, 400
 
 
 class _Table(NamedTuple):
@@ -68,14 +66,11 @@ TABLES = (
 )
 
 
-_NUMBER, _OWNER = itemgetter(0), itemgetter(1)
-
-
 class _Block(NamedTuple):
     """Some rows that follow each other: what tells them from others, and the records that own them."""
 
     mark: int
-    owners: array[int]
+    owners: str
 
 
 class Blocks:
@@ -94,57 +89,66 @@ class Blocks:
         self._known = None
 
     async def changed(self, db: Connection) -> set[int] | None:
-        """Return the ids of all records that may read otherwise than before (None: nothing is known)."""
+        """Return the ids of all records that may read otherwise than before (None: nobody can tell)."""
         before, self._known = self._known, None
-        now = [await _blocks(db, table) for table in TABLES]
-        found: set[int] = set()
-        for table, old, new in zip(TABLES, before or [], now, strict=before is not None):
-            differing = [number for number in old.keys() | new.keys() if _differ(old, new, number)]
-            for number in differing:
-                found.update(*[blocks[number].owners for blocks in (old, new) if number in blocks])
-                if table.users:
-                    between = (number * table.size, (number + 1) * table.size - 1)
-                    found.update([owner for (owner,) in await db.fetch(table.users, between)])
+        try:
+            now = [await _blocks(db, table) for table in TABLES]
+        except sqlite3.OperationalError as exc:
+            if "JSON" not in str(exc).upper():
+                raise
+            return None  # a value that is not text, which Sumatra never writes, or an SQLite without JSON
         self._known = now
-        return None if before is None else found
+        if before is None:
+            return None
+        found: set[int] = set()
+        for table, old, new in zip(TABLES, before, now, strict=True):
+            for number in old.keys() | new.keys():
+                if old.get(number) != new.get(number):
+                    found |= await _concerned(db, table, number, old.get(number), new.get(number))
+        return found
 
 
-def _differ(old: dict[int, _Block], new: dict[int, _Block], number: int) -> bool:
-    return number not in old or number not in new or old[number].mark != new[number].mark
+async def _concerned(
+    db: Connection, table: _Table, number: int, old: _Block | None, new: _Block | None
+) -> set[int]:
+    """Return the records that own rows of the block *number*, or did, and those that use them."""
+    owners = ",".join(block.owners for block in (old, new) if block is not None and block.owners)
+    found = {int(owner) for owner in owners.split(",") if owner.isdecimal()}
+    if table.users:
+        between = (number * table.size, (number + 1) * table.size - 1)
+        found.update(user for (user,) in await db.fetch(table.users, between))
+    return found
 
 
 async def _blocks(db: Connection, table: _Table) -> dict[int, _Block]:
     """Read all rows of *table*, and return its blocks by their numbers."""
+    name, key, size = table.name, table.key, table.size
+    within = f"FROM {name} WHERE {key} >= n.column1 AND {key} < n.column1 + {size}"
+    columns = ", ".join([_said(column, kind) for _, column, kind, *_ in await _columns(db, name)])
     query = (
-        f"SELECT {table.key}, {table.owner}, * FROM {table.name}"
-        f" WHERE {table.key} >= ? ORDER BY {table.key} LIMIT {CHUNK}"
+        f"SELECT n.column1 / {size}, (SELECT json_group_array(json_array({columns})) {within}),"
+        f" (SELECT group_concat({table.owner}) {within}) FROM (VALUES {{starts}}) n"
     )
+    step = size * max(1, min(CHUNK // size, BLOCKS))
     found: dict[int, _Block] = {}
-    start = 0
-    while True:
+    first = await db.value(f"SELECT min({key}) FROM {name}")
+    while first is not None:
+        start = first // size * size
+        starts = ", ".join(f"({number})" for number in range(start, start + step, size))
         async with db.reading():
-            rows = await db.fetch(query, (start,))
-        blocks = list(_grouped(rows, table.size))
-        if len(rows) == CHUNK:
-            blocks.pop()  # there may be more of it; CHUNK is more than one block
-        found |= blocks
-        if len(rows) < CHUNK:
-            return found
-        start = (blocks[-1][0] + 1) * table.size
+            rows = await db.fetch(query.format(starts=starts))
+        found |= {number: _Block(hash(text), owners or "") for number, text, owners in rows if text != "[]"}
+        first = await db.value(f"SELECT min({key}) FROM {name} WHERE {key} >= ?", (start + step,))
+    return found
 
 
-def _grouped(rows: Sequence[Row], size: int) -> Iterator[tuple[int, _Block]]:
-    """Part *rows*, in the order of their numbers, into blocks; most numbers follow each other."""
-    start = 0
-    while start < len(rows):
-        number = rows[start][0] // size
-        end, after = min(start + size, len(rows)), (number + 1) * size
-        if rows[end - 1][0] >= after:
-            end = bisect_left(rows, after, start, end, key=_NUMBER)
-        block = rows[start:end]
-        owners = [owner for owner in map(_OWNER, block) if type(owner) is int]
-        yield number, _Block(mark(block), array("q", owners))
-        start = end
+async def _columns(db: Connection, table: str) -> list[Row]:
+    return await db.fetch(f"SELECT * FROM pragma_table_info('{table}')")
+
+
+def _said(column: str, kind: str) -> str:
+    """Return *column* as text tells it exactly: JSON rounds numbers that have fractions."""
+    return f'"{column}"' if "char" in kind.lower() or "text" in kind.lower() else f'quote("{column}")'
 
 
 def mark(rows: Any) -> int:
