@@ -11,6 +11,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench import growth
 from bench.line import Line
 from bench.measure import CommandFailed
 from bench.rows import ROWS
@@ -42,6 +43,9 @@ def main() -> None:
     print(f"{title}\n\n{TABLE.text(rows)}")
     if arguments.write:
         TABLE.write(title, names, rows)
+        for _, line in lines:
+            if line.curves is not None:
+                growth.draw(line.curves)
 
 
 def command_line() -> argparse.Namespace:

@@ -77,9 +77,9 @@ class RunningDaemon:
 
 @contextmanager
 def running(
-    work: Workplace, name: str, pairs: list[tuple[Path, Path]], *more: str
+    work: Workplace, name: str, pairs: list[tuple[Path, Path]], *more: str, first: bool = True
 ) -> Iterator[RunningDaemon]:
-    """Give a daemon that keeps *pairs*, after the first cycle of each; *more* are lines for each pair."""
+    """Give a daemon that keeps *pairs*, after the *first* cycle of each; *more* are lines for each pair."""
     lines = []
     for number, (left, right) in enumerate(pairs):
         for side, path in (("left", left), ("right", right)):
@@ -87,7 +87,7 @@ def running(
         lines += [f"[pairs.pair-{number}]", f'left = "left-{number}"', f'right = "right-{number}"', *more]
     daemon = RunningDaemon(work, work.empty(name), "\n".join(lines))
     try:
-        daemon.ctl("sync", "now")
+        daemon.ctl("sync", "now") if first else daemon.ctl("status")
         yield daemon
     finally:
         daemon.stop()
@@ -151,3 +151,32 @@ def lags(left: Path, right: Path, changes: int) -> list[float]:
     if count_records(left) != count_records(right):
         raise CommandFailed("the stores hold different numbers of records")
     return found
+
+
+def lags_at(left: Path, right: Path, rate: int, duration: int) -> list[float]:
+    """Change *rate* records a second in *left*; return the seconds until each change is in *right*, too.
+
+    That goes on for *duration* seconds, and each change is of another record.
+    """
+    made: list[float] = []
+    found: dict[int, float] = {}
+    total = rate * duration
+    arrived = "SELECT outcome FROM django_store_record WHERE outcome LIKE 'change %'"
+    with (
+        closing(sqlite3.connect(left, timeout=10, isolation_level=None)) as here,
+        closing(sqlite3.connect(right, timeout=10, isolation_level=None)) as there,
+    ):
+        ids = [number for (number,) in here.execute("SELECT rowid FROM django_store_record")][:total]
+        began = time.perf_counter()
+        while len(found) < total:
+            if time.perf_counter() - began > duration + PATIENCE:
+                raise CommandFailed(f"{total - len(found)} changes never arrived")
+            while len(made) < total and time.perf_counter() - began >= len(made) / rate:
+                change = (f"change {len(made)}", ids[len(made)])
+                here.execute("UPDATE django_store_record SET outcome = ? WHERE rowid = ?", change)
+                made.append(time.perf_counter())
+            numbers = {int(outcome.split()[1]) for (outcome,) in there.execute(arrived).fetchall()}
+            now = time.perf_counter()
+            found |= {number: now - made[number] for number in numbers - found.keys()}
+            time.sleep(0.002)
+    return list(found.values())

@@ -8,13 +8,17 @@ from functools import partial
 from statistics import quantiles
 
 from bench import measure
-from bench.daemon import lags, running, save_times
+from bench.daemon import lags, lags_at, running, save_times
 from bench.line import Line, seconds
 from bench.workplace import Pair, Workplace, count_records, expect
 from tests.peers.stores import copy_store
 
 #: Records of a pair, changes of which the lag is taken, pairs at rest and seconds of it, saves by Sumatra.
 RECORDS, CHANGES, PAIRS, REST, SAVES = 1000, 200, 20, 60, 200
+#: Changes a second, for so many seconds; and pairs of a daemon that starts.
+RATES, LOADED, MANY = (1, 10, 100), 20, 50
+#: Records of a pair under load: one for each change.
+MOST = max(RATES) * LOADED
 
 
 def lag(work: Workplace, rounds: int) -> list[Line]:
@@ -32,6 +36,48 @@ def lag(work: Workplace, rounds: int) -> list[Line]:
             "the settle time is 200 ms",
             "p50 ≤ 0.3 s, p99 ≤ 1 s",
             p50 <= 0.3 and p99 <= 1,
+        )
+    ]
+
+
+def lag_under_load(work: Workplace, rounds: int) -> list[Line]:
+    """The same, while so many changes a second go on whether the one before has arrived or not."""
+    lines = []
+    for rate in RATES:
+        pair = Pair(work, f"rate-{rate}", MOST)
+        pair.sync(created=MOST)
+        left = copy_store(pair.database, pair.database.with_name("left.sqlite"))
+        with running(work, f"rate-{rate}-daemon", [(left, pair.database)]):
+            taken = sorted(lags_at(left, pair.database, rate, LOADED))
+        p50, p99 = percentiles(taken)
+        lines.append(
+            Line(
+                f"daemon: {rate} changes a second for {LOADED} s, SQLite → SQLite, {MOST:,} records",
+                f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms",
+                "the settle time is 200 ms, and a burst waits for 2 s at most",
+            )
+        )
+    return lines
+
+
+def many_pairs(work: Workplace, rounds: int) -> list[Line]:
+    """From the start of `smtd run` with many pairs to the moment when it answers."""
+    stores = []
+    for number in range(MANY):
+        pair = Pair(work, f"many-{number}", 1)
+        pair.sync(created=1)
+        stores.append((pair.shelf, pair.database))
+    taken = []
+    for turn in range(rounds):
+        began = time.perf_counter()
+        with running(work, f"many-{turn}", stores, first=False) as daemon:
+            taken.append(time.perf_counter() - began)
+            daemon.ctl("sync", "now")
+    return [
+        Line(
+            f"`smtd run` with {MANY} pairs, until it answers `smtd-ctl status`",
+            f"{sorted(taken)[len(taken) // 2] * 1000:.0f} ms",
+            "it looks for an answer every 100 ms",
         )
     ]
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import measure
+from bench.curve import Curve
 from bench.measure import Run
 from bench.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table; *met* is None where no goal is set."""
+    """One line of the table; *met* is None where no goal is set; *curves* are for the picture."""
 
     what: str
     result: str
     beside: str = ""
     goal: str = ""
     met: bool | None = None
+    curves: Mapping[str, Curve] | None = None
 
 
 @dataclass(frozen=True, slots=True)

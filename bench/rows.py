@@ -10,7 +10,7 @@ import itertools
 from functools import partial
 from pathlib import Path
 
-from bench import daemon_rows, database_rows, measure
+from bench import daemon_rows, database_rows, growth, measure, peers
 from bench.line import Line, Row, peak, seconds
 from bench.measure import Command, Run
 from bench.workplace import PROJECT, Pair, Workplace, count_records, differing_tables, expect
@@ -212,8 +212,12 @@ ROWS = {
     "idle": Row(idle, 3),
     "one-change": Row(one_change, 3),
     "memory": Row(memory, 2),
+    "peers": Row(peers.beside, 3),
+    "growth": Row(growth.growth, 1),
     "lag": Row(daemon_rows.lag, 1),
     "rest": Row(daemon_rows.at_rest, 1),
+    "lag-rates": Row(daemon_rows.lag_under_load, 1),
+    "many-pairs": Row(daemon_rows.many_pairs, 3),
     "neighbour": Row(daemon_rows.neighbour, 1),
     "status": Row(daemon_rows.status, 15),
     "database": Row(database_rows.to_and_fro, 3),

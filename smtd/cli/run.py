@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 
+from smtd.cli import collector
 from smtd.cli.socket import socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import Passwords, located
@@ -63,6 +64,7 @@ def main(config: Path | None, socket: str | None) -> int:
         int(microseconds) / 1e6 if microseconds.isdigit() else None,
         _end_at_the_latest,
     )
+    collector.ease()
     anyio.run(partial(run, surroundings))
     return 0
 

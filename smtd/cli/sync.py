@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import anyio
 import click
 
 from smtd import pairing
-from smtd.cli import held, show
+from smtd.cli import collector, held, show
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import Config
@@ -49,9 +48,7 @@ class Request:
 def run(request: Request, *, as_json: bool) -> int:
     """Sync, print the result, and return the exit code."""
     began = time.monotonic()
-    # A short life with many records that all live to its end: look for garbage rarely.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    collector.ease()
     config = configuration(request.config)
     locations = _locations(request, config)
     directory = state_directory(request.state, config)

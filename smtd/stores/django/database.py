@@ -10,10 +10,12 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Protocol
 
 from smtd.errors import StoreError
+from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores.base import Scan, Token
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
+from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import Columns
 
 
@@ -25,6 +27,9 @@ class Sight(Protocol):
 
     async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
         """Return what the rows of *projects* (None: of all) say."""
+
+    def digest(self, raw: Raw) -> Digest | None:
+        """Return the digest of the record of *raw*, if it is known without understanding it again."""
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that this object is about to write to *keys*."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
+from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader
@@ -126,6 +127,10 @@ class FileSight:
         mark = raw.mark
         one = self._seen.get(raw.row_id)
         return one if one is not None and one.mark == mark else looked_at(raw, mark)
+
+    def digest(self, raw: Raw) -> Digest | None:
+        one = self._seen.get(raw.row_id)
+        return one.digest if one is not None and not one.problem and one.mark == raw.mark else None
 
     def touch(self, keys: Iterable[Key]) -> None:
         written = set(keys)

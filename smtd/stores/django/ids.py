@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from smtd.records.record import Key
 from smtd.stores.django.connection import Connection
+from smtd.stores.django.reader import key_of
 
 #: Where others insert at the same time, rows may show up later than as many with higher ids. What comes
 #: even later is found by the next scan, and by whoever writes, who waits for all others first.
@@ -28,7 +29,7 @@ class RowIds:
             f" WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id {db.for_update}",
             (start,),
         ):
-            self.learn(row_id, Key(project, label))
+            self.learn(row_id, key_of(project, label))
         if db.orderly:
             self._settled = self._highest
         return [row_id for key in keys for row_id in self._ids.get(key, ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
+from sys import intern
 from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
@@ -50,11 +51,18 @@ class Raw(NamedTuple):
     def found(self) -> Found:
         """Return the record, or why there is none."""
         row_id, project, *values = self.row
-        key = Key(project, values[0])
+        key = key_of(project, values[0])
         try:
             return Found(row_id, key, rows.record(values, self.parts))
         except RecordUnusable as exc:
             return Found(row_id, key, exc)
+
+
+def key_of(project: str, label: str) -> Key:
+    """Return a key whose texts are the same objects as in all others that are equal: stores have many."""
+    if type(project) is type(label) is str:
+        return Key(intern(project), intern(label))
+    return Key(project, label)
 
 
 async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:

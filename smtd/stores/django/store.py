@@ -64,7 +64,12 @@ class DjangoStore:
                 if db is None:
                     return {}
                 async with db.reading():
-                    found = [raw.found() for raw in await reader.by_id(db, await self._ids.of(db, keys))]
+                    raws = await reader.by_id(db, await self._ids.of(db, keys))
+        found = [raw.found() for raw in raws]
+        for raw, one in zip(raws, found, strict=True):
+            digest = self._sight.digest(raw)
+            if digest is not None and isinstance(one.record, Record):
+                canonical.set_digest(one.record, digest)
         return _unambiguous(found)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:

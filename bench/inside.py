@@ -1,0 +1,155 @@
+"""One pair of SQLite stores inside one process, as in the daemon: what each kind of cycle costs.
+
+    python -m bench.inside COUNT DIRECTORY
+
+prints one JSON object: by the name of the step, milliseconds of each run, bytes read and written, and the
+resident memory afterwards, and the peak of it, in bytes. Others commit to the left store between two cycles.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sqlite3
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from bench.measure import MAXRSS
+from smtd import pairing
+from smtd.cli import collector
+from smtd.engine.memory import Memory
+from smtd.engine.pair import Policy
+from smtd.engine.report import PairReport
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.records.record import Component, DataKey, Dependency, Key, Parameters, Record
+from smtd.stores.base import DONE, Change
+from smtd.stores.locations import Location, find
+from smtd.stores.registry import open_store
+from tests.build import MOMENT, NODE, record
+
+PROJECT = "sweep"
+#: Records that are made at a time, and cycles of each kind but the first.
+BATCH, ROUNDS = 5000, 5
+#: Seconds after which a commit is settled, and no cycle waits for it.
+SETTLED = 0.3
+EDIT = "UPDATE django_store_record SET outcome = ? WHERE db_id = (SELECT min(db_id) FROM django_store_record)"
+
+
+def sweep(number: int) -> Record:
+    """Return a record of 1 kB, as of a parameter sweep: parameters, an output and a log of its own."""
+    output = DataKey(
+        f"{number:06}/result.csv", f"{number:040x}", MOMENT, {"mimetype": "text/csv", "size": 4096}
+    )
+    return record(
+        f"sweep-{number:06}",
+        parameters=Parameters("SimpleParameterSet", f"seed = {number}\nalpha = {number / 7}\nsteps = 1000"),
+        outcome=f"converged after {number} steps",
+        output_data=(output,),
+        dependencies=(Dependency("python", "numpy", "/opt/lib/numpy", "1.26.4", "", "attribute"),),
+        platforms=(NODE,),
+        launch_mode=Component("SerialLaunchMode", {"working_directory": "/code", "options": None}),
+        stdout_stderr=f"step {number}: " + "the residual is small\n" * 15,
+    )
+
+
+async def fill(path: Path, count: int) -> None:
+    """Make an SQLite store of *count* records."""
+    async with open_store(find(str(path), may_be_new=True)) as store:
+        for start in range(0, count, BATCH):
+            made = [sweep(number) for number in range(start, min(start + BATCH, count))]
+            done = await store.write([Change(Key(PROJECT, one.label), one, None) for one in made])
+            assert done == [DONE] * len(made)
+
+
+class Inside:
+    """Two stores that stay open, and what is remembered of them from cycle to cycle."""
+
+    def __init__(self, directory: Path) -> None:
+        self.left, self.right = directory / "left.sqlite", directory / "right.sqlite"
+        self.journal = directory / "journal"
+        self.steps: dict[str, dict[str, Any]] = {}
+
+    async def run(self, count: int) -> None:
+        """Run every kind of cycle."""
+        await fill(self.left, count)
+        memory = Memory()
+        async with open_journal(self.journal) as journal, pairing.open_stores(self._locations) as stores:
+
+            async def cycle() -> PairReport:
+                return await pairing.sync(journal, "pair", self._locations, stores, Policy(), memory=memory)
+
+            await self._step("first", cycle, right=count)
+            self._commit(EDIT, "warm-up")
+            await anyio.sleep(SETTLED)
+            await self._step("second", cycle, right=1)
+            for turn in range(ROUNDS):
+                await self._step("nothing", cycle)
+                self._new(f"new-{turn}")
+                await anyio.sleep(SETTLED)
+                await self._step("new", cycle, right=1)
+                self._commit(EDIT, f"edit {turn}")
+                await anyio.sleep(SETTLED)
+                await self._step("edit", cycle, right=1)
+
+    @property
+    def _locations(self) -> Both[Location]:
+        return Both(find(str(self.left)), find(str(self.right), may_be_new=True))
+
+    def _commit(self, statement: str, *values: str) -> None:
+        with closing(sqlite3.connect(self.left)) as db, db:
+            db.execute(statement, values)
+
+    def _new(self, label: str) -> None:
+        """Copy a row of the record table, as a run does that shares all else."""
+        with closing(sqlite3.connect(self.left)) as db:
+            names = [name for _, name, *_ in db.execute("PRAGMA table_info(django_store_record)")]
+        others = ", ".join(f'"{name}"' for name in names if name not in ("db_id", "label"))
+        first = "(SELECT min(db_id) FROM django_store_record)"
+        self._commit(
+            f"INSERT INTO django_store_record (label, {others})"
+            f" SELECT ?, {others} FROM django_store_record WHERE db_id = {first}",
+            label,
+        )
+
+    async def _step(self, name: str, cycle: Callable[[], Awaitable[PairReport]], *, right: int = 0) -> None:
+        read, wrote = _moved()
+        began = time.perf_counter()
+        report = await cycle()
+        took = time.perf_counter() - began
+        assert (report.left.written, report.right.written) == (0, right), (name, report)
+        step = self.steps.setdefault(name, {"ms": []})
+        step["ms"].append(round(took * 1000, 2))
+        now_read, now_wrote = _moved()
+        step |= {"read": now_read - read, "wrote": now_wrote - wrote, "resident": _resident()}
+        step["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS
+
+
+def _moved() -> tuple[int, int]:
+    """Return how many bytes this process has read and written, by whatever call."""
+    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text("ascii").splitlines())
+    return int(lines["rchar"]), int(lines["wchar"])
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    count, directory = sys.argv[1:]
+    collector.ease()
+    inside = Inside(Path(directory))
+    anyio.run(inside.run, int(count))
+    print(json.dumps(inside.steps))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tests of what is measured, and of what must not grow."""

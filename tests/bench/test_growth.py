@@ -1,0 +1,61 @@
+"""What a cycle costs follows what has changed: ratios in one run, with bounds that a busy machine keeps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.curve import svg
+from docs.measured import ROOT
+
+FEW, MANY = 500, 5000
+
+
+def measured(count: int, directory: Path) -> dict[str, Any]:
+    """Return what each kind of cycle costs at *count* records."""
+    directory.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.inside", str(count), directory],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_cost_follows_change_not_size(tmp_path: Path) -> None:
+    """Ten times as many records: nothing to do costs the same, an edit less than that, a first sync that."""
+    few, many = (measured(count, tmp_path / str(count)) for count in (FEW, MANY))
+
+    times = {step: min(many[step]["ms"]) / min(few[step]["ms"]) for step in few}
+
+    assert times["nothing"] < 3
+    assert times["new"] < 6
+    assert times["edit"] < 6
+    assert times["first"] < 1.6 * MANY / FEW
+    # A first sync understands every record several times; a look for an edit none but a few.
+    assert median(many["edit"]["ms"]) < many["first"]["ms"][0] / 5
+    # What is written for one change does not depend on how much there is.
+    assert many["edit"]["wrote"] < 3 * few["edit"]["wrote"]
+
+
+def test_picture_shows_a_line_for_each_curve() -> None:
+    """With its name, a point for each size, and nothing that is no SVG."""
+    picture = svg("costs", "ms", {"one & all": {10: 1.0, 100: 10.0}, "two": {10: 5.0, 100: 5.0}})
+
+    root = ElementTree.fromstring(picture)
+
+    names = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"costs", "one & all", "two", "10", "100"} <= set(names)
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 4
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
