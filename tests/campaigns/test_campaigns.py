@@ -55,17 +55,17 @@ def test_reading_that_does_what_it_must_not_is_told(
 
 def test_cycles_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     """Some cycles of an SQLite pair, and real `smt` beside them."""
-    tally = kills.run(tmp_path, 12, quiet, [kills.sqlite_and_sqlite])
+    tally = kills.run(tmp_path, 7, quiet, [kills.sqlite_and_sqlite])
 
-    assert (tally.count, tally.wrong) == (12, [])
+    assert (tally.count, tally.wrong) == (7, [])
     assert any("run" in note for note in tally.notes)
 
 
 def test_programs_that_save_what_they_read_long_before(tmp_path: Path) -> None:
     """Some races, in which everything happens that may."""
-    tally = races.run(tmp_path, 20, quiet)
+    tally = races.run(tmp_path, 10, quiet)
 
-    assert (tally.count, tally.wrong) == (20, [])
+    assert (tally.count, tally.wrong) == (10, [])
     assert set(tally.befell) >= {"run", "comment", "tag", "delete", "cycles", "cycles that ended early"}
 
 
@@ -73,7 +73,7 @@ def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     """If what smtd wrote were forgotten, the races would show it."""
     monkeypatch.setattr("smtd.journal.pair._WRITES_KEPT", 0)
 
-    tally = races.run(tmp_path, 30, quiet)
+    tally = races.run(tmp_path, 12, quiet)
 
     assert tally.losses != []
     assert "cycle" in tally.losses[0]

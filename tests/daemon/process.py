@@ -24,6 +24,11 @@ Event = dict[str, Any]
 PATIENCE = 60.0
 
 
+def _hears_sigint() -> None:
+    """Let SIGINT end a process, also if the tests run in the background of a shell that ignores it there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class DaemonProcess:
     """`smtd run` with the configuration *text*, and a state of its own."""
 
@@ -119,6 +124,7 @@ class DaemonProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             bufsize=0,  # so that select sees every line
+            preexec_fn=_hears_sigint,
         )
 
     def ctl(self, *words: str | Path) -> Answer:
