@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from traceback import clear_frames
 from typing import Any, TypeAlias
 
 import aiosqlite
@@ -40,8 +41,10 @@ class Connection:
         with CancelScope(shield=True):
             try:
                 rows = await self._fetch(sql, parameters)
-            except sqlite3.OperationalError as exc:
-                if "decode" not in str(exc):
+            except ERRORS as exc:
+                # The traceback holds the cursor, and that the snapshot: no commits would be seen any more.
+                clear_frames(exc.__traceback__)
+                if not isinstance(exc, sqlite3.OperationalError) or "decode" not in str(exc):
                     raise
                 # One text that is not Unicode must not keep all others back.
                 self._db.text_factory = lenient

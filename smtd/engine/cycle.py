@@ -170,7 +170,7 @@ def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Set
     if pair.policy.projects is not None:
         return sorted(pair.policy.projects)
     if settled is not None and all(key in scans[side].digests for side in SIDES for key in keys):
-        return sorted({*settled.projects, *(key.project for key in keys)})
+        return sorted({*settled.projects, *(key.project for key in keys if is_plain(key.project))})
     return sorted({key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)})
 
 

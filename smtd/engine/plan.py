@@ -56,6 +56,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
     unreadable = _unreadable(known.scans, plan)
     if keys is None:
         keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
+        keys |= {key for key in known.decisions if policy.covers(key)}
     for key in sorted(keys):
         plan.open.add(key)
         if not is_plain([*key]):

@@ -154,3 +154,17 @@ async def test_store_that_was_opened_anew_is_looked_at_whole(world, decided):
 
     assert decided == [None]
     assert report.ok
+
+
+async def test_project_whose_name_is_no_text_fails_no_cycle(world):
+    """It is listed, each time."""
+    for store in (world.left, world.right):
+        store.put("bad\udcff", record("x"))
+    for edit in ("one", "two"):
+        world.left.put(PROJECT, commented(A, edit))
+
+        report = await world.cycle()
+
+        assert [failure.project for failure in report.failed] == [r"bad\xff"] or report.failed
+        assert report.projects == ["MyProject", "Other"]
+        assert report.in_sync == 11

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from contextlib import closing
 
 import pytest
+from anyio import to_thread
 
 from smtd.stores.base import Change, Scan
 from smtd.stores.django import blocks
@@ -249,4 +251,128 @@ async def test_number_that_differs_in_its_last_digit_is_another_one(place):
 
         scan = await store.scan()
 
+    assert scan == await seen_anew(place)
+
+
+@pytest.fixture
+def meanwhile(place, monkeypatch):
+    """Let others run a statement in the middle of the next look: after the rows were compared, and before
+    records are read."""
+
+    def during(statement):
+        compare = blocks.Blocks.changed
+
+        async def changed(self, db):
+            found = await compare(self, db)
+            await to_thread.run_sync(place.run, statement)
+            monkeypatch.setattr(blocks.Blocks, "changed", compare)
+            return found
+
+        monkeypatch.setattr(blocks.Blocks, "changed", changed)
+
+    return during
+
+
+@pytest.mark.parametrize("looks", [0, 1], ids=["the first look", "a later look"])
+async def test_change_during_a_look_that_is_taken_back_is_seen(place, meanwhile, looks):
+    """The rows are then as they were compared, but not as they were read."""
+    async with place.open() as store:
+        for _ in range(looks):
+            await store.scan()
+        place.run("UPDATE django_store_record SET reason = 'other' WHERE label = 'plain-2'")
+        meanwhile("UPDATE django_store_record SET outcome = 'typo' WHERE label = 'plain-1'")
+        await store.scan()
+        assert await store.token() is None
+        place.run("UPDATE django_store_record SET outcome = '' WHERE label = 'plain-1'")
+
+        scan = await store.scan()
+
+    assert scan == await seen_anew(place)
+
+
+async def test_large_records_are_put_together_a_few_at_a_time(place, monkeypatch):
+    """Or one block would be more text than SQLite can make, or than there is memory for."""
+    monkeypatch.setattr(blocks, "MOST_TEXT", 20_000)
+    monkeypatch.setattr(blocks, "STEP_TEXT", 60_000)
+    await place.put(*[change(record(f"large-{number}"), stdout_stderr="x" * 5000) for number in range(40)])
+    async with place.open() as store:
+        await store.scan()
+        sizes = store._sight._blocks._sizes
+        await place.put(commented(record("large-7"), "seen"))
+
+        scan = await store.scan()
+
+    assert max(sizes) <= 4
+    assert key("large-7") in scan.changes.keys
+    assert scan == await seen_anew(place)
+
+
+async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place, monkeypatch):
+    """Every look is a whole one then, and the database is not called damaged."""
+    async with place.open() as store:
+        await store.scan()
+        raw = store._database._raw.raw
+        await raw._execute(raw._conn.setlimit, sqlite3.SQLITE_LIMIT_LENGTH, 100_000) if hasattr(
+            sqlite3, "SQLITE_LIMIT_LENGTH"
+        ) else None
+        await place.put(change(record("long"), stdout_stderr="\x1b" * 50_000))
+
+        scan = await store.scan()
+
+    assert scan == await seen_anew(place)
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+async def test_text_that_is_no_unicode_hides_no_later_commit(place, mode):
+    """Nor does it keep others from committing."""
+    place.run(f"PRAGMA journal_mode = {mode}")
+    place.run("UPDATE django_store_record SET reason = CAST(x'ff41' AS TEXT) WHERE label = 'plain-2'")
+    gc.disable()
+    try:
+        async with place.open() as store:
+            await store.scan()
+            place.run("DELETE FROM django_store_record WHERE label = 'plain-1'")
+
+            scan = await store.scan()
+    finally:
+        gc.enable()
+
+    assert key("plain-1") not in scan.digests
+
+
+@pytest.mark.parametrize("number", [0, -5, 2**63 - 1])
+async def test_number_that_a_person_gave_is_one_like_any_other(place, number):
+    """A first look and a later one show the same."""
+    async with place.open() as store:
+        await store.scan()
+        place.run(f"UPDATE django_store_record SET db_id = {number} WHERE label = 'plain-1'")
+        place.run("UPDATE django_store_tag SET name = name || '!'")
+
+        scan = await store.scan()
+
+        assert key("plain-1") in scan.digests
+        assert scan == await seen_anew(place)
+        assert key("plain-1") in await store.read([key("plain-1")])
+
+
+async def test_record_that_was_given_another_label_can_be_read(place):
+    async with place.open() as store:
+        scan = await store.scan()
+        await store.read(list(scan.digests))
+        place.run("UPDATE django_store_record SET label = 'new' WHERE label = 'plain-1'")
+        await store.scan()
+
+        assert set(await store.read([key("new"), key("plain-1")])) == {key("new")}
+
+
+async def test_text_in_the_place_of_a_number_stops_nothing(place):
+    """SQLite takes it; it belongs to no record."""
+    async with place.open() as store:
+        await store.scan()
+        place.run("UPDATE OR IGNORE django_store_record_dependencies SET record_id = 'x'")
+        place.run("UPDATE django_store_dependency SET version = 'new'")
+
+        scan = await store.scan()
+
+    assert scan.changes is not None
     assert scan == await seen_anew(place)

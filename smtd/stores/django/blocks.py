@@ -15,6 +15,10 @@ from smtd.stores.django.connection import Connection, Row
 
 #: Rows that are read in one transaction, which keeps others from committing: some 20 ms; and blocks.
 CHUNK, BLOCKS = 4096, 400
+#: Bytes of the records that make a block, and of those that are read in one transaction, on average.
+MOST_TEXT, STEP_TEXT = 2**20, 2**24
+#: The highest number of a row.
+HIGHEST = 2**63 - 1
 
 
 class _Table(NamedTuple):
@@ -78,6 +82,12 @@ class Blocks:
 
     def __init__(self) -> None:
         self._known: list[dict[int, _Block]] | None = None
+        #: How many rows a block has at most, and bytes a record on average.
+        self._sizes = [table.size for table in TABLES]
+        self._average = 1
+        #: The blocks that were found to differ, of each table; and those that are taken to, the next time.
+        self._found: list[set[int]] = [set() for _ in TABLES]
+        self._doubtful: list[set[int]] = [set() for _ in TABLES]
 
     @property
     def are_known(self) -> bool:
@@ -87,57 +97,87 @@ class Blocks:
     def forget(self) -> None:
         """Forget all rows."""
         self._known = None
+        self.trust()
+
+    def trust(self) -> None:
+        """Note that the records that had changed were read as they were when `changed` was called."""
+        self._doubtful = [set() for _ in TABLES]
+
+    def doubt(self) -> None:
+        """Note that they may have been read otherwise: they are read again, whatever their rows are like."""
+        self._doubtful = self._found
 
     async def changed(self, db: Connection) -> set[int] | None:
         """Return the ids of all records that may read otherwise than before (None: nobody can tell)."""
         before, self._known = self._known, None
         try:
-            now = [await _blocks(db, table) for table in TABLES]
-        except sqlite3.OperationalError as exc:
-            if "JSON" not in str(exc).upper():
+            if before is None:
+                await self._measure(db)
+            now = [
+                await _blocks(db, table, size, self._average)
+                for table, size in zip(TABLES, self._sizes, strict=True)
+            ]
+        except (sqlite3.OperationalError, sqlite3.DataError) as exc:
+            if isinstance(exc, sqlite3.OperationalError) and "JSON" not in str(exc).upper():
                 raise
-            return None  # a value that is not text, which Sumatra never writes, or an SQLite without JSON
+            return None  # a value that Sumatra never writes, a text of a gigabyte, or an SQLite without JSON
         self._known = now
         if before is None:
             return None
-        found: set[int] = set()
-        for table, old, new in zip(TABLES, before, now, strict=True):
-            for number in old.keys() | new.keys():
-                if old.get(number) != new.get(number):
-                    found |= await _concerned(db, table, number, old.get(number), new.get(number))
-        return found
+        changed: set[int] = set()
+        for place, (table, old, new) in enumerate(zip(TABLES, before, now, strict=True)):
+            numbers = {number for number in old.keys() | new.keys() if old.get(number) != new.get(number)}
+            numbers |= self._doubtful[place]
+            self._found[place] = numbers
+            for number in numbers:
+                changed |= await _concerned(
+                    db, table, self._sizes[place], number, old.get(number), new.get(number)
+                )
+        return changed
+
+    async def _measure(self, db: Connection) -> None:
+        """Let blocks have fewer rows where records are large: one is put together in memory."""
+        size = await db.value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        count = await db.value("SELECT count(*) FROM django_store_record")
+        self._average = max(1, size // max(1, count))
+        self._sizes = [max(1, min(table.size, MOST_TEXT // self._average)) for table in TABLES]
 
 
 async def _concerned(
-    db: Connection, table: _Table, number: int, old: _Block | None, new: _Block | None
+    db: Connection, table: _Table, size: int, number: int, old: _Block | None, new: _Block | None
 ) -> set[int]:
     """Return the records that own rows of the block *number*, or did, and those that use them."""
     owners = ",".join(block.owners for block in (old, new) if block is not None and block.owners)
-    found = {int(owner) for owner in owners.split(",") if owner.isdecimal()}
+    found = {int(owner) for owner in owners.split(",") if owner.removeprefix("-").isdecimal()}
     if table.users:
-        between = (number * table.size, (number + 1) * table.size - 1)
-        found.update(user for (user,) in await db.fetch(table.users, between))
+        between = (number * size, (number + 1) * size - 1)
+        found.update(user for (user,) in await db.fetch(table.users, between) if isinstance(user, int))
     return found
 
 
-async def _blocks(db: Connection, table: _Table) -> dict[int, _Block]:
-    """Read all rows of *table*, and return its blocks by their numbers."""
-    name, key, size = table.name, table.key, table.size
+async def _blocks(db: Connection, table: _Table, size: int, average: int) -> dict[int, _Block]:
+    """Read all rows of *table*, and return its blocks of *size* by their numbers.
+
+    *average*: how many bytes a record has.
+    """
+    name, key = table.name, table.key
     within = f"FROM {name} WHERE {key} >= n.column1 AND {key} < n.column1 + {size}"
     columns = ", ".join([_said(column, kind) for _, column, kind, *_ in await _columns(db, name)])
     query = (
-        f"SELECT n.column1 / {size}, (SELECT json_group_array(json_array({columns})) {within}),"
+        f"SELECT n.column1, (SELECT json_group_array(json_array({columns})) {within}),"
         f" (SELECT group_concat({table.owner}) {within}) FROM (VALUES {{starts}}) n"
     )
-    step = size * max(1, min(CHUNK // size, BLOCKS))
+    step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
     found: dict[int, _Block] = {}
     first = await db.value(f"SELECT min({key}) FROM {name}")
     while first is not None:
         start = first // size * size
-        starts = ", ".join(f"({number})" for number in range(start, start + step, size))
+        starts = ", ".join(f"({number})" for number in range(start, min(start + step, HIGHEST), size))
         async with db.reading():
             rows = await db.fetch(query.format(starts=starts))
-        found |= {number: _Block(hash(text), owners or "") for number, text, owners in rows if text != "[]"}
+        found |= {at // size: _Block(hash(text), owners or "") for at, text, owners in rows if text != "[]"}
+        if start + step >= HIGHEST:
+            return found
         first = await db.value(f"SELECT min({key}) FROM {name} WHERE {key} >= ?", (start + step,))
     return found
 

@@ -87,6 +87,14 @@ class FileSight:
             self._last = last.again
         self._version, self._projects = version, chosen
         self._written.clear()
+        # What others changed during the look, and change back before the next one, would be in the blocks as
+        # it was, and in the records as it is not.
+        if await self._file.is_settled():
+            self._blocks.trust()
+        elif last is None or changed is None:
+            self._blocks.forget()
+        else:
+            self._blocks.doubt()
         return self._last
 
     async def _learn_blocks(self, db: Connection) -> None:
@@ -126,7 +134,10 @@ class FileSight:
         """Return what *raw* says, which is known if it is as it was."""
         mark = raw.mark
         one = self._seen.get(raw.row_id)
-        return one if one is not None and one.mark == mark else looked_at(raw, mark)
+        if one is None or one.mark != mark:
+            one = looked_at(raw, mark)
+            self._ids.relabelled(raw.row_id, one.key)
+        return one
 
     def digest(self, raw: Raw) -> Digest | None:
         one = self._seen.get(raw.row_id)

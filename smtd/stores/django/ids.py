@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from smtd.records.record import Key
 from smtd.stores.django.connection import Connection
-from smtd.stores.django.reader import key_of
+from smtd.stores.django.reader import LOWEST, key_of
 
 #: Where others insert at the same time, rows may show up later than as many with higher ids. What comes
 #: even later is found by the next scan, and by whoever writes, who waits for all others first.
@@ -19,7 +19,7 @@ class RowIds:
     def __init__(self) -> None:
         self._ids: dict[Key, tuple[int, ...]] = {}
         #: Up to here all rows are known, and the highest id that was seen at all.
-        self._settled = self._highest = 0
+        self._settled = self._highest = LOWEST
 
     async def of(self, db: Connection, keys: Collection[Key]) -> list[int]:
         """Return the ids of all rows that bear one of *keys*, and of some that once did."""
@@ -44,4 +44,9 @@ class RowIds:
     def forget(self) -> None:
         """Forget all ids: a transaction that had given some was rolled back."""
         self._ids.clear()
-        self._settled = self._highest = 0
+        self._settled = self._highest = LOWEST
+
+    def relabelled(self, row_id: int, key: Key) -> None:
+        """Note that a row bears *key* now, if it may have been learned with another one."""
+        if row_id <= self._settled:
+            self.learn(row_id, key)

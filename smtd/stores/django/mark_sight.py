@@ -185,9 +185,10 @@ class MarkSight:
         }
         known = {row_id: seen for row_id, seen in self._seen.items() if wanted.get(row_id) == seen.mark}
         new = [row_id for row_id in wanted if row_id not in known]
-        read = await (self._read(db, new, marks) if known else self._read_all(db, projects, marks))
+        read = await self._read(db, new)
         before, last = self._seen, self._last if self._projects == projects else None
-        self._seen, self._marks, self._projects = known | read, marks, projects
+        self._seen, self._projects = known | read, projects
+        self._marks = marks | {row_id: one.mark for row_id, one in read.items()}
         for row_id, one in read.items():
             self._ids.learn(row_id, one.key)
         if last is None or not known:
@@ -198,22 +199,24 @@ class MarkSight:
             self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
-    async def _read(self, db: Connection, ids: Sequence[int], marks: Mapping[int, int]) -> dict[int, Seen]:
+    async def _read(self, db: Connection, ids: Sequence[int]) -> dict[int, Seen]:
+        """Read the rows of *ids*, each with the mark that it has at that moment.
+
+        Not with one from before: what was changed between, and is changed back, would be taken for known.
+        """
         read: dict[int, Seen] = {}
         for start in range(0, len(ids), reader.PAGE):
+            chunk = ids[start : start + reader.PAGE]
             async with db.reading():
-                page = await reader.by_id(db, ids[start : start + reader.PAGE])
-            # What was changed since the marks were asked for has another one, and is read again.
-            read |= {raw.row_id: looked_at(raw, marks[raw.row_id]) for raw in page}
-        return read
-
-    async def _read_all(
-        self, db: Connection, projects: Collection[str] | None, marks: Mapping[int, int]
-    ) -> dict[int, Seen]:
-        read: dict[int, Seen] = {}
-        async for page in reader.pages(db, projects):
+                page = await reader.by_id(db, chunk)
+                marks = await self._marks_of(db, chunk)
             read |= {raw.row_id: looked_at(raw, marks.get(raw.row_id, 0)) for raw in page}
         return read
+
+    async def _marks_of(self, db: Connection, ids: Sequence[int]) -> dict[int, int]:
+        asked = statement(self._words, schema.marks(len(ids)))
+        found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
+        return {row_id: int(mark) for row_id, _, mark in found}
 
     def digest(self, raw: Raw) -> Digest | None:
         return None  # marks are computed by the database
@@ -225,10 +228,7 @@ class MarkSight:
         found: dict[int, int] = {}
         listed = list(ids) if self._marks is not None else []
         for start in range(0, len(listed), reader.PAGE):
-            chunk = listed[start : start + reader.PAGE]
-            asked = statement(self._words, schema.marks(len(chunk)))
-            for row_id, _, mark in await db.fetch(asked, chunk * (1 + len(_PARTS))):
-                found[row_id] = int(mark)
+            found |= await self._marks_of(db, listed[start : start + reader.PAGE])
         return found
 
     def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:

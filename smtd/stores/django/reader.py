@@ -14,6 +14,8 @@ from smtd.stores.django.blocks import mark
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.rows import Parts
 
+#: Below every number of a row, even one that a person gave it; as low as columns of servers go.
+LOWEST = -(2**31)
 #: Records a page; a page is one short read transaction.
 PAGE = 500
 
@@ -76,7 +78,7 @@ async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterat
     # A query for the numbers alone tells a server's planner how few rows the rest is about.
     numbers = "SELECT r.db_id FROM django_store_record r WHERE r.db_id > ? AND r.project_id IS NOT NULL"
     asked = f"{numbers} {chosen} ORDER BY r.db_id LIMIT {PAGE}"
-    last = 0
+    last = LOWEST
     while True:
         async with db.reading():
             ids = await db.fetch(asked, (last, *(projects or ())))
