@@ -6,8 +6,11 @@ import msgspec
 import pytest
 
 from smtd.engine import plan as planning
+from smtd.engine.pair import Policy
+from smtd.engine.undo import undo
+from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
-from tests.build import PROJECT, RUNNING, change, commented, record, tagged
+from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.world import TestStore, World, counts, crash_after_write, written
 
 RECORDS = [record(f"run-{number}") for number in range(9)]
@@ -168,3 +171,23 @@ async def test_project_whose_name_is_no_text_fails_no_cycle(world):
         assert [failure.project for failure in report.failed] == [r"bad\xff"] or report.failed
         assert report.projects == ["MyProject", "Other"]
         assert report.in_sync == 11
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_decision_to_let_a_record_rest_is_void_once_both_sides_lost_it(world, remembers):
+    """Should it come back, it is new, with a memory and without one."""
+    world.memory = world.memory if remembers else None
+    world.left.put(PROJECT, record("c"))
+    await world.cycle()
+    ((cycle,),) = world.journal("SELECT max(cycle) FROM history")
+    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
+        await undo(world.pair(known, Policy()), cycle)
+    await world.cycle()
+    world.left.remove(PROJECT, "c")
+    await world.cycle()
+    world.left.put(PROJECT, record("c"))
+
+    report = await world.cycle()
+
+    assert report.held == []
+    assert key("c") in world.right.records
