@@ -292,6 +292,7 @@ async def test_change_during_a_look_that_is_taken_back_is_seen(place, meanwhile,
 
 async def test_large_records_are_put_together_a_few_at_a_time(place, monkeypatch):
     """Or one block would be more text than SQLite can make, or than there is memory for."""
+    monkeypatch.setattr(blocks, "FEW", 1)
     monkeypatch.setattr(blocks, "MOST_TEXT", 20_000)
     monkeypatch.setattr(blocks, "STEP_TEXT", 60_000)
     await place.put(*[change(record(f"large-{number}"), stdout_stderr="x" * 5000) for number in range(40)])
@@ -305,6 +306,16 @@ async def test_large_records_are_put_together_a_few_at_a_time(place, monkeypatch
     assert max(sizes) <= 4
     assert key("large-7") in scan.changes.keys
     assert scan == await seen_anew(place)
+
+
+async def test_new_store_is_not_taken_for_one_of_large_records(tmp_path):
+    """Its tables take more room than its records."""
+    place = DjangoPlace(tmp_path / "new.sqlite")
+    await place.put(record("first"))
+    async with place.open() as store:
+        await store.scan()
+
+        assert store._sight._blocks._sizes == [table.size for table in blocks.TABLES]
 
 
 async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place, monkeypatch):

@@ -17,6 +17,8 @@ from smtd.stores.django.connection import Connection, Row
 CHUNK, BLOCKS = 4096, 400
 #: Bytes of the records that make a block, and of those that are read in one transaction, on average.
 MOST_TEXT, STEP_TEXT = 2**20, 2**24
+#: As if there were at least so many records: a new file is larger than the first of them.
+FEW = 500
 #: The highest number of a row.
 HIGHEST = 2**63 - 1
 
@@ -139,7 +141,7 @@ class Blocks:
         """Let blocks have fewer rows where records are large: one is put together in memory."""
         size = await db.value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         count = await db.value("SELECT count(*) FROM django_store_record")
-        self._average = max(1, size // max(1, count))
+        self._average = max(1, size // max(FEW, count))
         self._sizes = [max(1, min(table.size, MOST_TEXT // self._average)) for table in TABLES]
 
 
