@@ -10,7 +10,7 @@ import pytest
 from anyio import to_thread
 
 from smtd.stores.base import Change, Scan
-from smtd.stores.django import blocks
+from smtd.stores.django import blocks, file_sight, reader
 from smtd.stores.django.file_sight import FileSight
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.stores.places import DjangoPlace
@@ -282,7 +282,6 @@ async def test_change_during_a_look_that_is_taken_back_is_seen(place, meanwhile,
         place.run("UPDATE django_store_record SET reason = 'other' WHERE label = 'plain-2'")
         meanwhile("UPDATE django_store_record SET outcome = 'typo' WHERE label = 'plain-1'")
         await store.scan()
-        assert await store.token() is None
         place.run("UPDATE django_store_record SET outcome = '' WHERE label = 'plain-1'")
 
         scan = await store.scan()
@@ -387,3 +386,62 @@ async def test_text_in_the_place_of_a_number_stops_nothing(place):
 
     assert scan.changes is not None
     assert scan == await seen_anew(place)
+
+
+@pytest.mark.parametrize("patience", [0, 20])
+async def test_first_look_while_others_write_all_along(place, monkeypatch, patience):
+    """Between any two pages: what was there before, what is to come, what is taken back, and what is gone."""
+    monkeypatch.setattr(file_sight, "PATIENCE", patience)
+    monkeypatch.setattr(reader, "PAGE", 5)
+    await place.put(*[record(f"more-{number:02}") for number in range(30)])
+    statements = [
+        "UPDATE django_store_record SET outcome = 'typo' WHERE label IN ('plain-1', 'more-12', 'more-29')",
+        "UPDATE django_store_record SET outcome = '' WHERE label IN ('plain-1', 'more-12', 'more-29')",
+        "DELETE FROM django_store_record WHERE label IN ('plain-2', 'more-28')",
+        "UPDATE django_store_record SET label = 'new' WHERE label = 'more-01'",
+        "UPDATE django_store_parameterset SET content = 'seed = 99'",
+    ]
+    pages = reader.pages
+
+    async def interrupted(db, projects):
+        async for page in pages(db, projects):
+            yield page
+            if statements:
+                await to_thread.run_sync(place.run, statements.pop(0))
+
+    monkeypatch.setattr(reader, "pages", interrupted)
+    async with place.open() as store:
+        first = await store.scan()
+        assert statements == []
+
+        second = await store.scan()
+
+    assert first.changes is None
+    assert second == await seen_anew(place)
+    if patience:
+        assert first == second
+        assert second.changes is not None
+
+
+async def test_typo_that_is_there_for_one_page_only_is_not_kept(place, monkeypatch):
+    """It is taken back before the rows are compared anew."""
+    monkeypatch.setattr(reader, "PAGE", 2)
+    pages = reader.pages
+
+    async def interrupted(db, projects):
+        place_run = place.run
+        await to_thread.run_sync(
+            place_run, "UPDATE django_store_record SET outcome = 'typo' WHERE label = 'plain-1'"
+        )
+        async for page in pages(db, projects):
+            await to_thread.run_sync(
+                place_run, "UPDATE django_store_record SET outcome = '' WHERE label = 'plain-1'"
+            )
+            yield page
+
+    monkeypatch.setattr(reader, "pages", interrupted)
+    async with place.open() as store:
+        await store.scan()
+        monkeypatch.setattr(reader, "pages", pages)
+
+        assert await store.scan() == await seen_anew(place)

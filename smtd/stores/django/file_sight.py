@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from smtd.records.canonical import Digest
@@ -14,6 +15,9 @@ from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.seen import Seen, renewed, scan, understood
+
+#: How often others may write during a look at all rows before it is not all known which of them it saw.
+PATIENCE = 20
 
 
 class WatchedFile(Protocol):
@@ -28,6 +32,9 @@ class WatchedFile(Protocol):
 
     async def is_settled(self) -> bool:
         """Say whether nobody has committed since `settle`."""
+
+    async def renew(self) -> None:
+        """Count the commits of others from now on."""
 
     async def token(self) -> Token | None:
         """Return what the file looks like if nobody else wrote since `settle`."""
@@ -79,13 +86,15 @@ class FileSight:
             if not self._blocks.are_known and not self._written:
                 await self._learn_blocks(db)
         if last is None or changed is None:
-            self._seen = await self._look(db, projects)
+            again = await self._look(db, projects)
             self._last = scan(self._seen.values())
+            if again:
+                self._last = replace(await self._look_again(db, self._last, again, chosen), changes=None)
         elif changed or self._written:
             self._last = await self._look_again(db, last, changed, chosen)
         else:
             self._last = last.again
-        self._version, self._projects = version, chosen
+        self._version, self._projects = self._file.version, chosen
         self._written.clear()
         # What others changed during the look, and change back before the next one, would be in the blocks as
         # it was, and in the records as it is not.
@@ -103,12 +112,23 @@ class FileSight:
         if not await self._file.is_settled():
             self._blocks.forget()
 
-    async def _look(self, db: Connection, projects: Collection[str] | None) -> dict[int, Seen]:
-        """Look at every row, and understand those that are not as they were at the last scan."""
+    async def _look(self, db: Connection, projects: Collection[str] | None) -> set[int]:
+        """Look at every row, and understand those that are not as they were at the last scan.
+
+        That takes long where there are many. Returns the ids of the rows to be looked at again, as others wrote
+        meanwhile: what was read when they did, and what is otherwise now than before.
+        """
         seen: dict[int, Seen] = {}
+        again: set[int] = set()
+        patience = PATIENCE
         async for page in reader.pages(db, projects):
             seen |= {raw.row_id: self._understood(raw) for raw in page}
-        return seen
+            if patience and not await self._file.is_settled():
+                patience -= 1
+                await self._file.renew()
+                again |= {raw.row_id for raw in page} | (await self._blocks.changed(db) or set())
+        self._seen = seen
+        return again
 
     async def _look_again(
         self, db: Connection, last: Scan, changed: set[int], projects: frozenset[str] | None

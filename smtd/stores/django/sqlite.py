@@ -160,6 +160,10 @@ class SqliteFile:
         """Say whether nobody has committed since `settle` was called last."""
         return self._version is not None and await self._data_version() == self._version
 
+    async def renew(self) -> None:
+        """Count the commits of others from now on, and not from `settle` on."""
+        self._version = await self._data_version()
+
     async def _data_version(self) -> int | None:
         """Return SQLite's count of commits by other connections."""
         db = await self.connection()
