@@ -115,8 +115,8 @@ class FileSight:
     async def _look(self, db: Connection, projects: Collection[str] | None) -> set[int]:
         """Look at every row, and understand those that are not as they were at the last scan.
 
-        That takes long where there are many. Returns the ids of the rows to be looked at again, as others wrote
-        meanwhile: what was read when they did, and what is otherwise now than before.
+        That takes long where there are many. Returns the ids of the rows to be looked at again, since others
+        wrote meanwhile: what was read when they did, and what is otherwise now than before.
         """
         seen: dict[int, Seen] = {}
         again: set[int] = set()
