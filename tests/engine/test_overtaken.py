@@ -401,3 +401,20 @@ async def test_line_that_a_merge_put_elsewhere_is_nothing_new_of_it(world, side)
 
     assert report.ok
     assert comments(world, side) == comments(world, side.other) == {"one", "two", "three", "four"}
+
+
+@both_sides
+async def test_edit_of_what_was_there_before_that_the_other_side_contradicts_is_a_conflict(world, side):
+    """It is asked about as any other; neither side is written to."""
+    await world.synced(A, B)
+    save = world[side].opened()
+    world[side.other].put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    save(change(A, reason="mine"))
+    world[side.other].put(PROJECT, tagged(change(A, reason="theirs"), "x"))
+    before = world.contents
+
+    report = await world.cycle()
+
+    assert [(conflict.label, conflict.fields) for conflict in report.conflicts] == [("a", ("reason",))]
+    assert world.contents == before
