@@ -295,9 +295,9 @@ def sizes(monkeypatch):
     found = []
     read = blocks._blocks
 
-    async def noted(db, table, size, average):
+    async def noted(db, table, columns, bounds, size, average):
         found.append(size)
-        return await read(db, table, size, average)
+        return await read(db, table, columns, bounds, size, average)
 
     monkeypatch.setattr(blocks, "_blocks", noted)
     return found
@@ -333,7 +333,7 @@ async def test_new_store_is_not_taken_for_one_of_large_records(tmp_path, sizes):
 async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place, monkeypatch):
     """Every look is a whole one then, and the database is not called damaged."""
 
-    async def too_long(db, table, size, average):
+    async def too_long(db, *_):
         await db.fetch("SELECT hex(zeroblob(900000000))")
         raise AssertionError("SQLite makes longer texts than it says")
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import marshal
 import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from smtd.stores.django.connection import Connection, Row
+from smtd.stores.django.connection import Connection
 
-#: Rows that are read in one transaction, which keeps others from committing: some 20 ms; and blocks.
+#: Rows, and blocks, that are read by one statement, which keeps others from committing.
 CHUNK, BLOCKS = 4096, 400
 #: Bytes of the records that make a block, and of those that are read in one transaction, on average.
 MOST_TEXT, STEP_TEXT = 2**20, 2**24
 #: As if there were at least so many records: a new file is larger than the first of them.
 FEW = 500
-#: The highest number of a row.
-HIGHEST = 2**63 - 1
 
 
 class _Table(NamedTuple):
@@ -79,6 +79,13 @@ class _Block(NamedTuple):
     owners: str
 
 
+class _Bounds(NamedTuple):
+    """The lowest and the highest number of a row; None: there is none."""
+
+    first: int | None
+    last: int | None
+
+
 class Blocks:
     """What the rows of all tables were like when `changed` was called last."""
 
@@ -115,9 +122,10 @@ class Blocks:
         try:
             if before is None:
                 await self._measure(db)
+            columns, bounds = await _columns(db), await _bounds(db)
             now = [
-                await _blocks(db, table, size, self._average)
-                for table, size in zip(TABLES, self._sizes, strict=True)
+                await _blocks(db, table, columns[table.name], bound, size, self._average)
+                for table, bound, size in zip(TABLES, bounds, self._sizes, strict=True)
             ]
         except (sqlite3.OperationalError, sqlite3.DataError) as exc:
             if isinstance(exc, sqlite3.OperationalError) and "JSON" not in str(exc).upper():
@@ -157,35 +165,52 @@ async def _concerned(
     return found
 
 
-async def _blocks(db: Connection, table: _Table, size: int, average: int) -> dict[int, _Block]:
+async def _blocks(
+    db: Connection, table: _Table, columns: Sequence[str], bounds: _Bounds, size: int, average: int
+) -> dict[int, _Block]:
     """Read all rows of *table*, and return its blocks of *size* by their numbers.
 
-    *average*: how many bytes a record has.
+    *average*: how many bytes a record has. Each statement is of one moment, and keeps others from committing
+    for some 20 ms at most.
     """
     name, key = table.name, table.key
     within = f"FROM {name} WHERE {key} >= n.column1 AND {key} < n.column1 + {size}"
-    columns = ", ".join([_said(column, kind) for _, column, kind, *_ in await _columns(db, name)])
     query = (
-        f"SELECT n.column1, (SELECT json_group_array(json_array({columns})) {within}),"
+        f"SELECT n.column1, (SELECT json_group_array(json_array({', '.join(columns)})) {within}),"
         f" (SELECT group_concat({table.owner}) {within}) FROM (VALUES {{starts}}) n"
     )
     step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
     found: dict[int, _Block] = {}
-    first = await db.value(f"SELECT min({key}) FROM {name}")
-    while first is not None:
+    first = bounds.first
+    while first is not None and bounds.last is not None:
         start = first // size * size
-        starts = ", ".join(f"({number})" for number in range(start, min(start + step, HIGHEST), size))
-        async with db.reading():
-            rows = await db.fetch(query.format(starts=starts))
+        end = min(start + step, bounds.last + 1)
+        starts = ", ".join(f"({number})" for number in range(start, end, size))
+        rows = await db.fetch(query.format(starts=starts))
         found |= {at // size: _Block(hash(text), owners or "") for at, text, owners in rows if text != "[]"}
-        if start + step >= HIGHEST:
-            return found
+        if start + step > bounds.last:
+            break
         first = await db.value(f"SELECT min({key}) FROM {name} WHERE {key} >= ?", (start + step,))
     return found
 
 
-async def _columns(db: Connection, table: str) -> list[Row]:
-    return await db.fetch(f"SELECT * FROM pragma_table_info('{table}')")
+async def _bounds(db: Connection) -> list[_Bounds]:
+    """Return the lowest and highest number of a row of each table; what others add is for the next look."""
+    asked = [f"(SELECT {which}({t.key}) FROM {t.name})" for t in TABLES for which in ("min", "max")]
+    (found,) = await db.fetch(f"SELECT {', '.join(asked)}")
+    return [_Bounds(first, last) for first, last in zip(found[::2], found[1::2], strict=True)]
+
+
+async def _columns(db: Connection) -> dict[str, list[str]]:
+    """Return what tells the columns of each table."""
+    names = ", ".join(sorted({f"'{table.name}'" for table in TABLES}))
+    found: dict[str, list[str]] = defaultdict(list)
+    for table, column, kind in await db.fetch(
+        "SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c"
+        f" WHERE m.name IN ({names}) ORDER BY m.name, c.cid"
+    ):
+        found[table].append(_said(column, kind))
+    return found
 
 
 def _said(column: str, kind: str) -> str:
