@@ -15,7 +15,7 @@ import pytest
 from bench.curve import svg
 from docs.measured import ROOT
 
-FEW, MANY = 300, 3000
+FEW, MANY = 200, 2000
 
 
 def measured(count: int, directory: Path) -> dict[str, Any]:

@@ -55,17 +55,17 @@ def test_reading_that_does_what_it_must_not_is_told(
 
 def test_cycles_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     """Some cycles of an SQLite pair, and real `smt` beside them."""
-    tally = kills.run(tmp_path, 7, quiet, [kills.sqlite_and_sqlite])
+    tally = kills.run(tmp_path, 5, quiet, [kills.sqlite_and_sqlite])
 
-    assert (tally.count, tally.wrong) == (7, [])
+    assert (tally.count, tally.wrong) == (5, [])
     assert any("run" in note for note in tally.notes)
 
 
 def test_programs_that_save_what_they_read_long_before(tmp_path: Path) -> None:
     """Some races, in which everything happens that may."""
-    tally = races.run(tmp_path, 10, quiet)
+    tally = races.run(tmp_path, 6, quiet)
 
-    assert (tally.count, tally.wrong) == (10, [])
+    assert (tally.count, tally.wrong) == (6, [])
     assert set(tally.befell) >= {"run", "comment", "tag", "delete", "cycles", "cycles that ended early"}
 
 
@@ -81,7 +81,7 @@ def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_daemon_under_constant_change(tmp_path: Path) -> None:
     """Some seconds of it."""
-    tally = steady.run(tmp_path, 8, quiet)
+    tally = steady.run(tmp_path, 5, quiet)
 
     assert tally.wrong == []
     assert any("lag p50" in note for note in tally.notes)

@@ -45,7 +45,7 @@ def rows(place, table):
 def edits(place, table):
     """Return every way to change one value of a row of *table* (if it may be so), and to take a row away."""
     columns, numbers = rows(place, table)
-    numbers = [numbers[0], numbers[-1]] if len(columns) > 10 else numbers  # of many columns, two rows will do
+    numbers = sorted({numbers[0], numbers[-1]})  # two rows will do
     number = "db_id" if table.endswith("_record") else "id"
     changed = [
         f"UPDATE OR IGNORE {table} SET [{column}] ="
