@@ -12,6 +12,8 @@ from anyio import to_thread
 from smtd.stores.base import Change, Scan
 from smtd.stores.django import blocks, file_sight, reader
 from smtd.stores.django.file_sight import FileSight
+from smtd.stores.django.reader import Raw
+from smtd.stores.django.rows import Parts
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.stores.places import DjangoPlace
 
@@ -209,11 +211,13 @@ async def test_look_that_fails_hides_nothing(place, monkeypatch):
     assert scan == await seen_anew(place)
 
 
-async def test_mark_tells_numbers_apart_that_have_one_hash(place):
+def test_mark_tells_numbers_apart_that_have_one_hash():
     """-1 and -2 have, in Python."""
-    assert hash((-1,)) == hash((-2,))
-    assert blocks.mark([(-1,)]) != blocks.mark([(-2,)])
-    assert blocks.mark([(1, "a")]) == blocks.mark([(1, "".join(["a"]))])
+    raws = [Raw((1, PROJECT, "run", number), Parts([], [], [], [], [])) for number in (-1, -2, -2)]
+
+    assert hash(raws[0].row) == hash(raws[1].row)
+    assert raws[0].mark != raws[1].mark
+    assert raws[1].mark == raws[2].mark
 
 
 async def test_value_that_is_no_text_is_looked_at_all_the_same(place):
@@ -461,3 +465,46 @@ async def test_typo_that_is_there_for_one_page_only_is_not_kept(place, monkeypat
         monkeypatch.setattr(reader, "pages", pages)
 
         assert await store.scan() == await seen_anew(place)
+
+
+@pytest.mark.parametrize("blob", [True, False], ids=["with a value that is no text", "all text"])
+async def test_first_look_during_which_rows_can_be_compared_no_more(place, monkeypatch, blob):
+    """Somebody writes a value that SQLite cannot put together, and an edit of what was read already."""
+    monkeypatch.setattr(reader, "PAGE", 2)
+    value = "x'00ff'" if blob else "'text'"
+    statements = [
+        "UPDATE django_store_record SET outcome = 'seen' WHERE label = 'full-1'",
+        f"UPDATE django_store_record SET stdout_stderr = {value} WHERE label = 'plain-2'",
+    ]
+    pages = reader.pages
+
+    async def interrupted(db, projects):
+        async for page in pages(db, projects):
+            while statements:
+                await to_thread.run_sync(place.run, statements.pop(0))
+            yield page
+
+    monkeypatch.setattr(reader, "pages", interrupted)
+    async with place.open() as store:
+        first = await store.scan()
+
+        assert await store.token() is None or first == await seen_anew(place)
+        assert await store.scan() == await seen_anew(place)
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_own_write_that_others_take_back_and_change_during_a_look_is_seen(place, meanwhile, looks):
+    """Its rows compare as before the write, and are read as they are for a moment only."""
+    own = commented(RECORDS[2], "own")
+    async with place.open() as store:
+        scan = await store.scan()
+        await store.write([change_to(own, scan.digests[key(own.label)])])
+        await place.put(RECORDS[2])
+        meanwhile("UPDATE django_store_record SET outcome = 'typo' WHERE label = 'plain-1'")
+        for _ in range(looks):
+            await store.scan()
+        await place.put(RECORDS[2])
+
+        scan = await store.scan()
+
+    assert scan == await seen_anew(place)

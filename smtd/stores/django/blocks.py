@@ -7,11 +7,10 @@ block; and only a hash of that is kept.
 
 from __future__ import annotations
 
-import marshal
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from smtd.stores.django.connection import Connection
 
@@ -216,11 +215,3 @@ async def _columns(db: Connection) -> dict[str, list[str]]:
 def _said(column: str, kind: str) -> str:
     """Return *column* as text tells it exactly: JSON rounds numbers that have fractions."""
     return f'"{column}"' if "char" in kind.lower() or "text" in kind.lower() else f'quote("{column}")'
-
-
-def mark(rows: Any) -> int:
-    """Return what is the same for the same *rows*, and with all but certainty another for any others.
-
-    It holds in this process only. The bytes of marshal tell -1 from -2, which have one hash.
-    """
-    return hash(marshal.dumps(rows, 2))  # version 2: equal objects are written alike, whoever else has them

@@ -75,12 +75,12 @@ class FileSight:
         # Asked before the look: a commit of others during it makes the next look another one.
         version, chosen = self._file.version, None if projects is None else frozenset(projects)
         last = self._last if chosen == self._projects else None
-        if last is None or version != self._version:
+        compares = last is None or version != self._version
+        if compares:
             changed = await self._blocks.changed(db)
             # What this store wrote since the blocks were looked at is not in them: that others took it back
             # would not show.
             self._written |= self._unlisted
-            self._unlisted.clear()
         else:
             changed = set()
             if not self._blocks.are_known and not self._written:
@@ -100,6 +100,8 @@ class FileSight:
         # it was, and in the records as it is not.
         if await self._file.is_settled():
             self._blocks.trust()
+            if compares:
+                self._unlisted.clear()
         elif last is None or changed is None:
             self._blocks.forget()
         else:
@@ -123,10 +125,13 @@ class FileSight:
         patience = PATIENCE
         async for page in reader.pages(db, projects):
             seen |= {raw.row_id: self._understood(raw) for raw in page}
-            if patience and not await self._file.is_settled():
+            if patience and self._blocks.are_known and not await self._file.is_settled():
                 patience -= 1
                 await self._file.renew()
-                again |= {raw.row_id for raw in page} | (await self._blocks.changed(db) or set())
+                changed = await self._blocks.changed(db)
+                if changed is None:  # nobody can tell any more what they wrote: once more, and without asking
+                    return await self._look(db, projects)
+                again |= {raw.row_id for raw in page} | changed
         self._seen = seen
         return again
 
