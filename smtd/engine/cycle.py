@@ -63,11 +63,7 @@ async def run(
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     stale = set(doubtful)
     if dry_run:
-        for _ in range(ROUNDS):
-            plan, _ = await _planned(pair, report, progress, stale, dry_run=True)
-            if not (stale := set(plan.moved)):
-                break
-        _tell(plan, report)
+        await _foretell(pair, report, progress, stale)
         return report
     settled = None
     if memory is not None and not must_look:
@@ -102,6 +98,15 @@ async def run(
         if memory is not None:
             memory.keep(settled, cycle)
     return report
+
+
+async def _foretell(pair: Pair, report: PairReport, progress: Progress, doubtful: Collection[Key]) -> None:
+    """Report what a cycle would do."""
+    for _ in range(ROUNDS):
+        plan, _ = await _planned(pair, report, progress, doubtful, dry_run=True)
+        if not (doubtful := set(plan.moved)):
+            break
+    _tell(plan, report)
 
 
 async def look(pair: Pair) -> Plan:
