@@ -24,6 +24,7 @@ import anyio
 from bench.measure import MAXRSS
 from smtd import pairing
 from smtd.cli import collector
+from smtd.daemon import heap
 from smtd.engine.memory import Memory
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
@@ -38,6 +39,8 @@ from tests.build import MOMENT, NODE, record
 PROJECT = "sweep"
 #: Records that are made at a time, and cycles of each kind but the first.
 BATCH, ROUNDS = 5000, 5
+#: As the daemon runs its own cycles.
+POLICY = Policy(insist=False)
 #: Seconds after which a commit is settled, and no cycle waits for it.
 SETTLED = 0.3
 EDIT = "UPDATE django_store_record SET outcome = ? WHERE db_id = (SELECT min(db_id) FROM django_store_record)"
@@ -84,7 +87,10 @@ class Inside:
         async with open_journal(self.journal) as journal, pairing.open_stores(self._locations) as stores:
 
             async def cycle() -> PairReport:
-                return await pairing.sync(journal, "pair", self._locations, stores, Policy(), memory=memory)
+                report = await pairing.sync(journal, "pair", self._locations, stores, POLICY, memory=memory)
+                if memory.was_whole:
+                    heap.trim()
+                return report
 
             await self._step("first", cycle, right=count)
             self._commit(EDIT, "warm-up")

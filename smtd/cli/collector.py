@@ -1,4 +1,4 @@
-"""Python's collector of cycles, for a process that remembers many records."""
+"""How Python's collector of cycles treats a process that remembers many records."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio import to_thread
 
 from smtd import pairing
+from smtd.daemon import heap
 from smtd.daemon.events import Events
 from smtd.daemon.notice import Condition
 from smtd.daemon.opened import OpenedStores
@@ -310,7 +312,7 @@ class Keeper:
         doubtful: Collection[Key] = (),
     ) -> PairReport:
         locations, stores = await self._stores.ready()
-        return await pairing.sync(
+        report = await pairing.sync(
             self._journal,
             self.name,
             locations,
@@ -323,6 +325,9 @@ class Keeper:
             doubtful=doubtful,
             memory=self._memory,
         )
+        if self._memory.was_whole:
+            await to_thread.run_sync(heap.trim)
+        return report
 
     async def _worked(self, work: Callable[[Pair, bool], Awaitable[Any]]) -> Any:
         self._memory = Memory()

@@ -282,7 +282,7 @@ class Executor:
         """
         if write.record is None or back is None:
             return None
-        digest = write.digest if canonical.identical(write.record, back) else _digest(back)
+        digest = _digest(back)
         if digest == write.digest:
             return digest
         changed = canonical.differences(write.record, back)

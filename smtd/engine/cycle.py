@@ -27,10 +27,13 @@ from smtd.journal.knowledge import Refusal
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.record import Key, Record, is_plain
-from smtd.stores.base import Scan, Token
+from smtd.stores.base import Changes, Scan, Token
 
 #: How often a cycle starts over because somebody changed a record between scan and write.
 ROUNDS = 3
+
+#: More new records than these wait until all is looked at: a store that gains many may have lost some.
+FEW = 100
 
 #: Records of keys to merge that are read at a time.
 BATCH = 500
@@ -61,33 +64,23 @@ async def run(
     if not must_look and (remembered := await quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
-    stale = set(doubtful)
     if dry_run:
-        await _foretell(pair, report, progress, stale)
+        await _foretell(pair, report, progress, doubtful)
         return report
     settled = None
     if memory is not None and not must_look:
         settled = memory.taken(pair.policy, await pair.journal.last_cycle())
     cycle = await pair.journal.begin_cycle()
+    carried: Collection[Key] = ()
+    if settled is not None and not pair.policy.insist:  # who insists does not hurry
+        settled, carried = await _hasten(pair, cycle, report, progress, settled)
+    stale = set(doubtful)
     for _ in range(ROUNDS):
-        plan, settled = await _planned(pair, report, progress, stale, settled, dry_run=False)
+        plan, settled = await _planned(pair, report, progress, stale, settled, carried, dry_run=False)
         if only is not None and plan.identity != only:
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None
-        if plan.adopted:
-            await pair.journal.forget_all(canonical.VERSION)
-        if plan.asked or plan.void:
-            await pair.journal.decisions.put(plan.asked, plan.void)
-        refused = await pair.journal.refused()
-        spared = [] if pair.policy.insist else patience.spare(plan, refused, time.time())
-        _leave(plan, report)
-        executor = Executor(pair, cycle, report, progress)
-        await executor.run(plan)
-        waiting = [*spared, *patience.again(executor.refused, refused, time.time())]
-        if refused or waiting:
-            await pair.journal.set_refused(waiting)
-        report.again = _again(report, waiting)
-        if not (stale := executor.stale | plan.moved):
+        if not (stale := await _carry_out(pair, cycle, report, progress, plan)):
             break
     report.failed += [
         Failure(key.project, key.label, "left", "it kept changing; the next cycle tries again")
@@ -98,6 +91,51 @@ async def run(
         if memory is not None:
             memory.keep(settled, cycle)
     return report
+
+
+async def _hasten(
+    pair: Pair, cycle: int, report: PairReport, progress: Progress, settled: Settled
+) -> tuple[Settled | None, Collection[Key]]:
+    """Carry what others added, before all else is looked at, which takes longer.
+
+    Nothing is decided here of a key that was ever agreed on, nor of one that is missing. Returns what is
+    settled then, and what was carried.
+    """
+    left, right = [await pair.stores[side].arrivals(pair.policy.projects) for side in SIDES]
+    if left is None or right is None:
+        return settled, ()
+    scans = Both(left, right)
+    changed = settled.changed(scans)
+    if changed is None:
+        return None, ()
+    keys = {key for key in changed.difference(settled.open) if is_plain([*key])}
+    keys -= (await pair.journal.agreed_on(keys)).keys()
+    after = settled._replace(numbers=scans.map(lambda scan: scan.number), open=changed)
+    # What a crash left, and what was refused, is for a cycle that looks at everything.
+    if not 0 < len(keys) <= FEW or await pair.journal.begun() or await pair.journal.refused():
+        return after, ()
+    new = Both(*[replace(scans[side], changes=Changes(settled.numbers[side], keys)) for side in SIDES])
+    plan, _ = await _decided(pair, report, new, settled._replace(open=()), dry_run=False)
+    stale = await _carry_out(pair, cycle, report, progress, plan)
+    return after._replace(open=changed | plan.open | stale, projects=report.projects), keys
+
+
+async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progress, plan: Plan) -> set[Key]:
+    """Carry out *plan*, and report what it leaves; return the keys that changed meanwhile."""
+    if plan.adopted:
+        await pair.journal.forget_all(canonical.VERSION)
+    if plan.asked or plan.void:
+        await pair.journal.decisions.put(plan.asked, plan.void)
+    refused = await pair.journal.refused()
+    spared = [] if pair.policy.insist else patience.spare(plan, refused, time.time())
+    _leave(plan, report)
+    executor = Executor(pair, cycle, report, progress)
+    await executor.run(plan)
+    waiting = [*spared, *patience.again(executor.refused, refused, time.time())]
+    if refused or waiting:
+        await pair.journal.set_refused(waiting)
+    report.again = _again(report, waiting)
+    return executor.stale | plan.moved
 
 
 async def _foretell(pair: Pair, report: PairReport, progress: Progress, doubtful: Collection[Key]) -> None:
@@ -122,16 +160,30 @@ async def _planned(
     progress: Progress,
     doubtful: Collection[Key] = (),
     settled: Settled | None = None,
+    carried: Collection[Key] = (),
     *,
     dry_run: bool,
 ) -> tuple[Plan, Settled | None]:
     """Scan both sides and decide every key that may not be *settled*; return what will be after the plan.
 
-    Those that are *doubtful* are looked at in any case.
+    Those that are *doubtful* are looked at in any case; *carried* are those that this cycle has brought over.
     """
-    policy = pair.policy
     progress("scanning", 0, 0)
     scans = await _scanned(pair, doubtful, dry_run=dry_run)
+    return await _decided(pair, report, scans, settled, carried, dry_run=dry_run)
+
+
+async def _decided(
+    pair: Pair,
+    report: PairReport,
+    scans: Both[Scan],
+    settled: Settled | None,
+    carried: Collection[Key] = (),
+    *,
+    dry_run: bool,
+) -> tuple[Plan, Settled | None]:
+    """Decide every key that may not be *settled*, now that *scans* were made; see `_planned`."""
+    policy = pair.policy
     for side in SIDES:
         report.side(side).records = len(scans[side].digests) + len(scans[side].unreadable)
     until: dict[Key, datetime] = {}
@@ -156,7 +208,7 @@ async def _planned(
     )
     lost, overtaken = sides.map(lambda each: each.lost), sides.map(lambda each: each.overtaken)
     decisions = await pair.journal.decisions.all()
-    known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken)
+    known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken, carried)
     plan = planning.draft(known, pair.policy, keys)
     if adopted := await returned(pair, agreed.digests, scans, plan):
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
@@ -167,14 +219,14 @@ async def _planned(
     if plan.adopted:
         return plan, None
     numbers = scans.map(lambda scan: scan.number)
-    return plan, Settled(policy, numbers, plan.open | plan.moved, report.projects)
+    return plan, Settled(policy, numbers, plan.open | plan.moved, report.projects, keys is None)
 
 
 def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Settled | None) -> list[str]:
     """Return the projects of which this cycle is; where there are *settled* ones *keys* are all new ones."""
     if pair.policy.projects is not None:
         return sorted(pair.policy.projects)
-    if settled is not None and all(key in scans[side].digests for side in SIDES for key in keys):
+    if settled is not None and all(key in scans.left.digests or key in scans.right.digests for key in keys):
         return sorted({*settled.projects, *(key.project for key in keys if is_plain(key.project))})
     return sorted({key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)})
 

@@ -14,27 +14,31 @@ from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
 from smtd.stores.base import Scan
 
+#: From so many keys on it takes longer to ask the journal for each than for all there are.
+MANY = 5000
+
 
 class Settled(NamedTuple):
     """What the last cycle left: of the scans *numbers* all keys but the *open* ones were in sync.
 
-    *projects* are those that either side had.
+    *projects* are those that either side had. *whole*: that cycle had decided all keys anew.
     """
 
     policy: Policy
     numbers: Both[int]
     open: Collection[Key]
     projects: Collection[str]
+    whole: bool = True
 
     def changed(self, scans: Both[Scan]) -> set[Key] | None:
-        """Return the keys to decide now that *scans* were made; None: all of them."""
+        """Return the keys to decide now that *scans* were made; None: all of them, or so many."""
         keys = set(self.open)
         for side in SIDES:
             changes = scans[side].changes
             if changes is None or changes.since != self.numbers[side]:
                 return None
             keys.update(changes.keys)
-        return keys
+        return keys if len(keys) <= MANY else None
 
 
 @dataclass
@@ -43,6 +47,11 @@ class Memory:
 
     settled: Settled | None = None
     cycle: int | None = None
+
+    @property
+    def was_whole(self) -> bool:
+        """Whether the last cycle went through all keys."""
+        return self.settled is None or self.settled.whole
 
     def keep(self, settled: Settled | None, cycle: int) -> None:
         """Remember what *cycle* has left."""

@@ -44,6 +44,8 @@ class Known:
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
     #: Keys that a program saved as they were before smtd's last writes, on each side.
     overtaken: Both[Mapping[Key, Overtaken]] = field(default_factory=lambda: Both({}, {}))
+    #: What this cycle has carried already; it is no reason to think that less is missing.
+    carried: Collection[Key] = ()
 
 
 _REJOINED = "another program edited it without what smtd had written: merged"
@@ -277,6 +279,7 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
     missing -= {key for key in missing if key not in other.digests and key not in other.unreadable}
     agreed = {key for key in known.agreed if key in missing or key in source.digests}
     agreed |= known.agreed.keys() & source.unreadable.keys()
+    agreed.difference_update(known.carried)
     of_all = guards.suspicion(len(agreed), len(missing), policy.limit) if deletes else None
     of_projects = guards.emptied(agreed, missing)
     for delete in deletes:

@@ -67,7 +67,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a whole store held at one moment.
+    """What a whole store held at one moment: it is good until the same store is scanned again.
 
     `digests` has every readable record of the projects asked for, `unfinished` those of them
     whose run is not over; `unreadable` says for each other record what is wrong with it.
@@ -139,6 +139,13 @@ class Store(Protocol):
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         """Return the digest of every record of *projects* (None: of all)."""
+
+    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
+        """Return the last scan of *projects* with what has been added since, and maybe nothing else.
+
+        `changes` names what was looked at; of all other keys nothing is known that is newer than the last
+        scan. None: a scan tells as much as soon.
+        """
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         """Return the records that are there now; absent and unreadable ones are left out."""

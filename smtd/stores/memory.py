@@ -43,6 +43,20 @@ class MemoryStore:
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         self._known = self._version
+        return self._compared(self._scanned(projects), projects)
+
+    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
+        if self._last is None or self._last[1] != projects:
+            return None
+        last, now = self._last[0], self._scanned(projects)
+        new = now.digests.keys() - last.digests.keys() - last.unreadable.keys()
+        digests = {**last.digests, **{key: now.digests[key] for key in new}}
+        unfinished = set(last.unfinished) | (new & set(now.unfinished))
+        found = Scan(digests, unfinished, last.unreadable, Changes(last.number, new))
+        self._last = (found, projects)
+        return found
+
+    def _scanned(self, projects: Collection[str] | None) -> Scan:
         digests, unfinished, unreadable = {}, set(), {}
         for key, record in self.records.items():
             if projects is not None and key.project not in projects:
@@ -54,7 +68,7 @@ class MemoryStore:
                 continue
             if not is_final(record):
                 unfinished.add(key)
-        return self._compared(Scan(digests, unfinished, unreadable), projects)
+        return Scan(digests, unfinished, unreadable)
 
     def _compared(self, scan: Scan, projects: Collection[str] | None) -> Scan:
         """Return *scan* with what has changed since the one before, if that was of the same projects."""

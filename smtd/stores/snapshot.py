@@ -75,6 +75,9 @@ class SnapshotStore:
             },
         )
 
+    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
+        return None
+
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         records = (await self._current()).snapshot.records
         return {key: records[key] for key in keys if key in records}

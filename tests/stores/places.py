@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Key, Parameters, Record, Repository
-from smtd.stores.base import DONE, Change, Store
+from smtd.stores.base import DONE, Change, Scan, Store
 from smtd.stores.locations import Access, Kind, Location
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
@@ -31,6 +32,12 @@ from tests.build import PROJECT, change, record
 
 #: What Sumatra would run when it reads the record, and smtd must not.
 CODE = "__import__('os').abort()"
+
+
+def copied(scan: Scan) -> Scan:
+    """Return *scan* as it will still be after the next one."""
+    unfinished, unreadable = set(scan.unfinished), dict(scan.unreadable)
+    return replace(scan, digests=dict(scan.digests), unfinished=unfinished, unreadable=unreadable)
 
 
 class HastyTime:

@@ -23,7 +23,7 @@ from smtd.stores.base import DONE, STALE, Change, Result, Store
 from smtd.stores.django import sqlite as dialect
 from tests.build import INPUT, OUTPUT, RUNNING, change, commented, full, key, record, tagged
 from tests.stores.interrupting import left_behind, running
-from tests.stores.places import DjangoPlace
+from tests.stores.places import DjangoPlace, copied
 
 CORPUS = Path(__file__).parent / "corpus"
 NEW = Change(key("new"), record("new"), None)
@@ -103,7 +103,7 @@ async def test_equal_rows_of_one_record(place: DjangoPlace) -> None:
     after = commented(tagged(before, "good"), "and more")
 
     async with place.open() as store:
-        first = await store.scan()
+        first = copied(await store.scan())
         changed = await store.write([Change(key("twins"), after, canonical.digest(before))])
         found = await store.read([key("twins")])
         deleted = await store.write([Change(key("twins"), None, canonical.digest(after))])

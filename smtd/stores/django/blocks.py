@@ -18,6 +18,8 @@ from smtd.stores.django.connection import Connection
 CHUNK, BLOCKS = 4096, 400
 #: Bytes of the records that make a block, and of those that are read in one transaction, on average.
 MOST_TEXT, STEP_TEXT = 2**20, 2**24
+#: Records from the first to the last owner of a block, up to which those between are taken for owners, too.
+NEAR = 256
 #: As if there were at least so many records: a new file is larger than the first of them.
 FEW = 500
 
@@ -72,7 +74,10 @@ TABLES = (
 
 
 class _Block(NamedTuple):
-    """Some rows that follow each other: what tells them from others, and the records that own them."""
+    """Some rows that follow each other: what tells them from others, and the records that own them.
+
+    *owners* are numbers with commas, or, to take less room, the first and the last one: `5..130`.
+    """
 
     mark: int
     owners: str
@@ -156,12 +161,23 @@ async def _concerned(
     db: Connection, table: _Table, size: int, number: int, old: _Block | None, new: _Block | None
 ) -> set[int]:
     """Return the records that own rows of the block *number*, or did, and those that use them."""
-    owners = ",".join(block.owners for block in (old, new) if block is not None and block.owners)
-    found = {int(owner) for owner in owners.split(",") if owner.removeprefix("-").isdecimal()}
+    first, last = number * size, (number + 1) * size - 1
+    found = set(range(first, last + 1)) if table.owner == table.key else set()
+    for block in (old, new):
+        if block is not None:
+            found |= _owners(block.owners)
     if table.users:
-        between = (number * size, (number + 1) * size - 1)
-        found.update(user for (user,) in await db.fetch(table.users, between) if isinstance(user, int))
+        used = await db.fetch(table.users, (first, last))
+        found.update(user for (user,) in used if isinstance(user, int))
     return found
+
+
+def _owners(text: str) -> set[int]:
+    """Return the numbers that *text* says, as a block has it; what is no number owns nothing."""
+    first, dots, last = text.partition("..")
+    if dots:
+        return set(range(int(first), int(last) + 1))
+    return {int(owner) for owner in text.split(",") if owner.removeprefix("-").isdecimal()}
 
 
 async def _blocks(
@@ -174,22 +190,29 @@ async def _blocks(
     """
     name, key = table.name, table.key
     within = f"FROM {name} WHERE {key} >= n.column1 AND {key} < n.column1 + {size}"
+    first, last = f"min({table.owner})", f"max({table.owner})"
+    owners = (
+        f"SELECT CASE WHEN typeof({first}) = 'integer' AND typeof({last}) = 'integer'"
+        f" AND {last} - {first} < {NEAR} THEN {first} || '..' || {last} ELSE group_concat({table.owner}) END"
+    )
+    if table.owner in (key, "NULL"):
+        owners = "SELECT NULL"
     query = (
         f"SELECT n.column1, (SELECT json_group_array(json_array({', '.join(columns)})) {within}),"
-        f" (SELECT group_concat({table.owner}) {within}) FROM (VALUES {{starts}}) n"
+        f" ({owners} {within}) FROM (VALUES {{starts}}) n"
     )
     step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
     found: dict[int, _Block] = {}
-    first = bounds.first
-    while first is not None and bounds.last is not None:
-        start = first // size * size
+    lowest = bounds.first
+    while lowest is not None and bounds.last is not None:
+        start = lowest // size * size
         end = min(start + step, bounds.last + 1)
         starts = ", ".join(f"({number})" for number in range(start, end, size))
         rows = await db.fetch(query.format(starts=starts))
         found |= {at // size: _Block(hash(text), owners or "") for at, text, owners in rows if text != "[]"}
         if start + step > bounds.last:
             break
-        first = await db.value(f"SELECT min({key}) FROM {name} WHERE {key} >= ?", (start + step,))
+        lowest = await db.value(f"SELECT min({key}) FROM {name} WHERE {key} >= ?", (start + step,))
     return found
 
 
@@ -213,5 +236,12 @@ async def _columns(db: Connection) -> dict[str, list[str]]:
 
 
 def _said(column: str, kind: str) -> str:
-    """Return *column* as text tells it exactly: JSON rounds numbers that have fractions."""
-    return f'"{column}"' if "char" in kind.lower() or "text" in kind.lower() else f'quote("{column}")'
+    """Return *column* as text tells it exactly: JSON rounds numbers that have fractions.
+
+    Those no column for whole numbers or texts is for; if one is there, it cannot be read in any case.
+    """
+    return (
+        f'"{column}"'
+        if any(each in kind.lower() for each in ("char", "text", "int"))
+        else f'quote("{column}")'
+    )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from smtd.errors import StoreError
 from smtd.records.canonical import Digest
-from smtd.records.record import Key
+from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Token
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
@@ -25,14 +25,23 @@ class Sight(Protocol):
     async def settle(self) -> None:
         """Wait, not for long, until whoever writes is done; called without a connection."""
 
+    def nothing(self, projects: Collection[str] | None) -> Scan:
+        """Note that there are no tables yet, and return what that says."""
+
     async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
         """Return what the rows of *projects* (None: of all) say."""
+
+    async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
+        """See `Store.arrivals`."""
 
     def digest(self, raw: Raw) -> Digest | None:
         """Return the digest of the record of *raw*, if it is known without understanding it again."""
 
     def touch(self, keys: Iterable[Key]) -> None:
         """Note that this object is about to write to *keys*."""
+
+    def read_back(self, raw: Raw, key: Key, record: Record) -> None:
+        """Note that *raw* is the row of *key*, and says *record*, which this object has written."""
 
     async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
         """Return what tells whether anybody else writes to the rows of *ids*; called while writing."""

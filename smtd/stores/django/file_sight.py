@@ -7,21 +7,27 @@ from dataclasses import replace
 from typing import Protocol
 
 from smtd.records.canonical import Digest
-from smtd.records.record import Key
+from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader
 from smtd.stores.django.blocks import Blocks
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
-from smtd.stores.django.seen import Seen, renewed, scan, understood
+from smtd.stores.django.seen import Pool, Seen, pool, renewed, scan, understood
 
 #: How often others may write during a look at all rows before it is not all known which of them it saw.
 PATIENCE = 20
+#: Records that this store has written, of which the blocks do not know, from which on it learns them at once.
+MANY = 500
 
 
 class WatchedFile(Protocol):
     """A file that tells how often others have written to it."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was made by this object, which knows all commits of others since."""
 
     @property
     def version(self) -> int | None:
@@ -35,6 +41,9 @@ class WatchedFile(Protocol):
 
     async def renew(self) -> None:
         """Count the commits of others from now on."""
+
+    async def connection(self) -> Connection | None:
+        """Return the connection to the file, or None while it has no tables."""
 
     async def token(self) -> Token | None:
         """Return what the file looks like if nobody else wrote since `settle`."""
@@ -56,13 +65,20 @@ class FileSight:
         self._last: Scan | None = None
         self._version: int | None = None
         self._projects: frozenset[str] | None = None
-        #: The keys that were written to since.
+        #: The keys that were written to since; and those that were read back after that.
         self._written: set[Key] = set()
-        #: The same since the blocks were looked at.
+        self._read_back: set[Key] = set()
+        #: All keys that were written to since the blocks were looked at.
         self._unlisted: set[Key] = set()
 
     async def settle(self) -> None:
         await self._file.settle()
+
+    def nothing(self, projects: Collection[str] | None) -> Scan:
+        self.forget()
+        self._last, self._version = scan(()), None
+        self._projects = None if projects is None else frozenset(projects)
+        return self._last
 
     async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
         try:
@@ -70,6 +86,24 @@ class FileSight:
         except BaseException:
             self.forget()  # what was found to be changed may not have been looked at
             raise
+
+    async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
+        chosen = None if projects is None else frozenset(projects)
+        if self._last is None or chosen != self._projects or not self._blocks.are_known:
+            return None
+        try:
+            # Not in the blocks: should they be taken back, that would not show.
+            self.touch(await self._ids.added(db))
+            if self._written or self._read_back:
+                self._last = await self._look_again(db, self._last, set(), chosen)
+            else:
+                self._last = self._last.again
+        except BaseException:
+            self.forget()
+            raise
+        self._written.clear()
+        self._read_back.clear()
+        return self._last
 
     async def _looked(self, db: Connection, projects: Collection[str] | None) -> Scan:
         # Asked before the look: a commit of others during it makes the next look another one.
@@ -90,12 +124,13 @@ class FileSight:
             self._last = scan(self._seen.values())
             if again:
                 self._last = replace(await self._look_again(db, self._last, again, chosen), changes=None)
-        elif changed or self._written:
+        elif changed or self._written or self._read_back:
             self._last = await self._look_again(db, last, changed, chosen)
         else:
             self._last = last.again
         self._version, self._projects = self._file.version, chosen
         self._written.clear()
+        self._read_back.clear()
         # What others changed during the look, and change back before the next one, would be in the blocks as
         # it was, and in the records as it is not.
         if await self._file.is_settled():
@@ -111,7 +146,9 @@ class FileSight:
     async def _learn_blocks(self, db: Connection) -> None:
         """Learn what the rows are like that were seen already, if they still are as they were then."""
         await self._blocks.changed(db)
-        if not await self._file.is_settled():
+        if await self._file.is_settled():
+            self._unlisted.clear()
+        else:
             self._blocks.forget()
 
     async def _look(self, db: Connection, projects: Collection[str] | None) -> set[int]:
@@ -122,9 +159,9 @@ class FileSight:
         """
         seen: dict[int, Seen] = {}
         again: set[int] = set()
-        patience = PATIENCE
+        patience, known = PATIENCE, pool()
         async for page in reader.pages(db, projects):
-            seen |= {raw.row_id: self._understood(raw) for raw in page}
+            seen |= {raw.row_id: self._understood(raw, known) for raw in page}
             if patience and self._blocks.are_known and not await self._file.is_settled():
                 patience -= 1
                 await self._file.renew()
@@ -140,7 +177,8 @@ class FileSight:
     ) -> Scan:
         """Look at the rows *changed*, and at what this store has written to since the scan *last*."""
         rows = sorted(changed.union(await self._ids.of(db, self._written)))
-        keys: set[Key] = set(self._written)
+        own = self._written | self._read_back
+        keys = own if projects is None else {key for key in own if key.project in projects}
         for start in range(0, len(rows), reader.PAGE):
             page = rows[start : start + reader.PAGE]
             async with db.reading():
@@ -153,25 +191,36 @@ class FileSight:
                     keys.add(now.key)
                 if before is not None:
                     keys.add(before.key)
-        return renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
+        seen = [self._seen[row_id] for row_id in self._ids.known(keys) if row_id in self._seen]
+        return renewed(last, keys, [one for one in seen if one.key in keys])
 
-    def _understood(self, raw: Raw) -> Seen:
-        """Return what *raw* says, which is known if it is as it was."""
+    def _understood(self, raw: Raw, known: Pool | None = None) -> Seen:
+        """Return what *raw* says, which is known if it is as it was; share what is *known* already."""
         mark = raw.mark
         one = self._seen.get(raw.row_id)
         if one is None or one.mark != mark:
             one = looked_at(raw, mark)
-            self._ids.relabelled(raw.row_id, one.key)
+            if known is not None:
+                one = known.pooled(one)
+            self._ids.learn(raw.row_id, one.key)
         return one
 
     def digest(self, raw: Raw) -> Digest | None:
         one = self._seen.get(raw.row_id)
-        return one.digest if one is not None and not one.problem and one.mark == raw.mark else None
+        if one is None or isinstance(one.found, str) or one.mark != raw.mark:
+            return None
+        return one.found
 
     def touch(self, keys: Iterable[Key]) -> None:
         written = set(keys)
         self._written |= written
         self._unlisted |= written
+
+    def read_back(self, raw: Raw, key: Key, record: Record) -> None:
+        if key in self._written and self._ids.known([key]) == [raw.row_id]:
+            self._seen[raw.row_id] = understood(raw.mark, key, record)
+            self._written.remove(key)
+            self._read_back.add(key)
 
     async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
         return {}
@@ -182,8 +231,14 @@ class FileSight:
     def forget(self) -> None:
         self._last = None
         self._blocks.forget()
+        self._written |= self._read_back
 
     async def token(self) -> Token | None:
+        is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
+        if len(self._unlisted) >= MANY and is_known and (db := await self._file.connection()):
+            # To read so much again, as soon as others write, would take longer than to learn it now.
+            await self._learn_blocks(db)
+            self._version = self._file.version
         return await self._file.token()
 
     async def unchanged_since(self, token: Token) -> bool:

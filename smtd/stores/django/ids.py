@@ -17,36 +17,50 @@ class RowIds:
     """The ids of the rows by key; labels have no index, and ids are never used again."""
 
     def __init__(self) -> None:
-        self._ids: dict[Key, tuple[int, ...]] = {}
+        #: One number, as nearly always, takes half the room of a tuple of one.
+        self._ids: dict[Key, int | tuple[int, ...]] = {}
         #: Up to here all rows are known, and the highest id that was seen at all.
         self._settled = self._highest = LOWEST
 
     async def of(self, db: Connection, keys: Collection[Key]) -> list[int]:
         """Return the ids of all rows that bear one of *keys*, and of some that once did."""
+        await self.added(db)
+        return self.known(keys)
+
+    def known(self, keys: Collection[Key]) -> list[int]:
+        """Return the ids of the rows that are known to bear one of *keys*, and of some that once did."""
+        return [row_id for key in keys for row_id in self._bearing(key)]
+
+    def _bearing(self, key: Key) -> tuple[int, ...]:
+        found = self._ids.get(key, ())
+        return found if isinstance(found, tuple) else (found,)
+
+    async def added(self, db: Connection) -> set[Key]:
+        """Learn the rows that nobody has shown yet, and return their keys."""
         start = self._settled if db.orderly else max(self._settled, self._highest - STRAGGLERS)
+        found: set[Key] = set()
         for row_id, project, label in await db.fetch(
             "SELECT db_id, project_id, label FROM django_store_record"
             f" WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id {db.for_update}",
             (start,),
         ):
-            self.learn(row_id, key_of(project, label))
+            key = key_of(project, label)
+            if self.learn(row_id, key):
+                found.add(key)
         if db.orderly:
             self._settled = self._highest
-        return [row_id for key in keys for row_id in self._ids.get(key, ())]
+        return found
 
-    def learn(self, row_id: int, key: Key) -> None:
-        """Note that a row bears *key*."""
-        known = self._ids.get(key, ())
-        if row_id not in known:
-            self._ids[key] = (*known, row_id)
+    def learn(self, row_id: int, key: Key) -> bool:
+        """Note that a row bears *key*, maybe beside one that it bore before; say whether that is new."""
+        known = self._bearing(key)
+        is_new = row_id not in known
+        if is_new:
+            self._ids[key] = (*known, row_id) if known else row_id
         self._highest = max(self._highest, row_id)
+        return is_new
 
     def forget(self) -> None:
         """Forget all ids: a transaction that had given some was rolled back."""
         self._ids.clear()
         self._settled = self._highest = LOWEST
-
-    def relabelled(self, row_id: int, key: Key) -> None:
-        """Note that a row bears *key* now, if it may have been learned with another one."""
-        if row_id <= self._settled:
-            self.learn(row_id, key)

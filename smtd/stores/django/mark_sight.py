@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from smtd.records.canonical import Digest
-from smtd.records.record import Key
+from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import Connection, Row
@@ -174,6 +174,9 @@ class MarkSight:
     async def settle(self) -> None:
         pass  # a save that is half done is looked at again when it is done
 
+    def nothing(self, projects: Collection[str] | None) -> Scan:
+        return Scan({})
+
     async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
         async with db.reading():
             found = await db.fetch(self._all)
@@ -199,6 +202,9 @@ class MarkSight:
             self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
+    async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
+        return None
+
     async def _read(self, db: Connection, ids: Sequence[int]) -> dict[int, Seen]:
         """Read the rows of *ids*, each with the mark that it has at that moment.
 
@@ -223,6 +229,9 @@ class MarkSight:
 
     def touch(self, keys: Iterable[Key]) -> None:
         pass  # the marks tell
+
+    def read_back(self, raw: Raw, key: Key, record: Record) -> None:
+        pass  # so they do
 
     async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
         found: dict[int, int] = {}

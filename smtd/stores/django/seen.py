@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import msgspec
 
 from smtd.errors import RecordUnusable
 from smtd.records import canonical
@@ -13,17 +15,39 @@ from smtd.records.record import Key, Record
 from smtd.stores.base import Changes, Scan
 
 
-class Seen(NamedTuple):
-    """One row: its key, the digest of its record or what is wrong with it.
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """One row: its key, the digest of its record (or as text what is wrong with it), whether its run is over.
 
-    *mark* is the same for the same content, and with all but certainty another for any other.
+    *mark* is the same for the same content, and with all but certainty another for any other. There are as
+    many of these in memory as records: so four fields, and nothing for the collector of garbage.
     """
 
     mark: int
     key: Key
-    digest: Digest
-    final: bool
-    problem: str = ""
+    found: Digest | str
+    final: bool = True
+
+
+class Pool:
+    """Makes equal keys, and equal digests of one key, the same objects: two sides take the room of one."""
+
+    def __init__(self) -> None:
+        self._first: dict[Key, Seen] = {}
+
+    def pooled(self, one: Seen) -> Seen:
+        """Return what is equal to *one*."""
+        first = self._first.setdefault(one.key, one)
+        if first is one:
+            return one
+        return Seen(one.mark, first.key, first.found if first.found == one.found else one.found, one.final)
+
+
+_pools: WeakValueDictionary[str, Pool] = WeakValueDictionary()
+
+
+def pool() -> Pool:
+    """Return the one pool of this process, for as long as anybody has it: while stores are looked at."""
+    return _pools.setdefault("", Pool())
 
 
 def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:
@@ -33,7 +57,7 @@ def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:
             raise record
         return Seen(mark, key, canonical.digest(record), is_final(record))
     except RecordUnusable as exc:
-        return Seen(mark, key, b"", True, str(exc))
+        return Seen(mark, key, str(exc))
 
 
 def scan(seen: Iterable[Seen]) -> Scan:
@@ -42,10 +66,10 @@ def scan(seen: Iterable[Seen]) -> Scan:
     unreadable: dict[Key, str] = {}
     unfinished: set[Key] = set()
     for one in seen:
-        if one.problem:
-            unreadable[one.key] = one.problem
+        if isinstance(one.found, str):
+            unreadable[one.key] = one.found
             continue
-        if digests.setdefault(one.key, one.digest) != one.digest:
+        if digests.setdefault(one.key, one.found) != one.found:
             unreadable[one.key] = "two different records bear this label"
         if not one.final:
             unfinished.add(one.key)
@@ -56,13 +80,20 @@ def scan(seen: Iterable[Seen]) -> Scan:
 
 
 def renewed(before: Scan, keys: Collection[Key], seen: Iterable[Seen]) -> Scan:
-    """Return what a store holds that was like *before*, but for the rows of *keys*, which now are *seen*."""
-    part = scan(seen)
-    digests, unreadable = dict(before.digests), dict(before.unreadable)
+    """Return what a store holds that was like *before*, but for the rows of *keys*, which now are *seen*.
+
+    *before*, of `scan` or of this function, is used up: to copy it would cost as much as the store holds.
+    """
+    part, digests, unreadable = scan(seen), before.digests, before.unreadable
+    unfinished = before.unfinished
+    assert isinstance(digests, dict)
+    assert isinstance(unreadable, dict)
+    assert isinstance(unfinished, set)
     for key in keys:
         digests.pop(key, None)
         unreadable.pop(key, None)
     digests.update(part.digests)
     unreadable.update(part.unreadable)
-    unfinished = set(before.unfinished).difference(keys).union(part.unfinished)
+    unfinished.difference_update(keys)
+    unfinished.update(part.unfinished)
     return Scan(digests, unfinished, unreadable, Changes(before.number, keys))

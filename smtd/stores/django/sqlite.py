@@ -28,7 +28,7 @@ QUIET, PATIENCE = 2 * SETTLE, 2.0
 #: Records a transaction where `smt` may be working (measured: it then waits 35 ms at most).
 SHARED_BATCH = 100
 #: Records a transaction in a store that smtd has just made.
-FRESH_BATCH = 5000
+FRESH_BATCH = 1000
 
 
 class SqliteFile:
@@ -136,11 +136,13 @@ class SqliteFile:
             made = await _is_empty(db)
             if made:
                 await schema.make(db, statements)
+                # Asked before anybody else can write to it.
+                version = await db.value("PRAGMA data_version")
         if not made:  # another smtd was quicker
             await self.connection()
             return
         self._db, self.is_new = db, True
-        self._version = await self._data_version()
+        self._version = int(version)
 
     @property
     def version(self) -> int | None:
@@ -177,6 +179,9 @@ class SqliteFile:
         again = await to_thread.run_sync(signature, self._files)
         # Asked after the look: no commit of others up to the look has gone unnoticed.
         version = await self._data_version()
+        if db := await self.connection():
+            # Two megabytes of pages, which the next commit of others makes void.
+            await db.run("PRAGMA shrink_memory")
         if seen != again or version is None or version != self._version:
             return None
         return _token(seen)

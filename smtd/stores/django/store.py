@@ -18,7 +18,7 @@ from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.database import Database, translating
 from smtd.stores.django.ids import RowIds
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import Found, Raw
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.writer import Insert, Update, Writer
 
@@ -34,6 +34,8 @@ class DjangoStore:
         self._sight = database.sight(self._ids)
         self._writer = Writer()
         self._generation = 0
+        #: What `write` was last asked for.
+        self._wrote: dict[Key, Change] = {}
 
     def __repr__(self) -> str:
         return f"DjangoStore({self.location!r})"
@@ -53,8 +55,14 @@ class DjangoStore:
             await self._sight.settle()
             async with self._session() as db:
                 if db is None:
-                    return Scan({})
+                    return self._sight.nothing(projects)
                 return await self._sight.look(db, projects)
+
+    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
+        with translating(self._database):
+            await self._sight.settle()
+            async with self._session() as db:
+                return None if db is None else await self._sight.arrivals(db, projects)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
@@ -67,14 +75,26 @@ class DjangoStore:
                     raws = await reader.by_id(db, await self._ids.of(db, keys))
         found = [raw.found() for raw in raws]
         for raw, one in zip(raws, found, strict=True):
-            digest = self._sight.digest(raw)
-            if digest is not None and isinstance(one.record, Record):
-                canonical.set_digest(one.record, digest)
+            if isinstance(one.record, Record):
+                self._recognise(raw, one.key, one.record)
         return _unambiguous(found)
+
+    def _recognise(self, raw: Raw, key: Key, record: Record) -> None:
+        """Spare computing the digest of *record*, if it is known already, or was written by this object."""
+        digest, change = self._sight.digest(raw), self._wrote.get(key)
+        wrote = None if change is None else change.record
+        if digest is None and change is not None and wrote is not None and canonical.identical(wrote, record):
+            digest = canonical.digest(wrote)
+            canonical.set_digest(record, digest)
+            # The key of the change, since equal keys that are one object take the room of one.
+            self._sight.read_back(raw, change.key, record)
+        elif digest is not None:
+            canonical.set_digest(record, digest)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         self._sight.touch(change.key for change in changes)
+        self._wrote = {change.key: change for change in changes}
         with translating(self._database):
             await self._database.create()
             size = self._database.batch
@@ -87,6 +107,8 @@ class DjangoStore:
         return outcomes
 
     async def token(self) -> Token | None:
+        self._writer.rest()
+        self._wrote = {}
         with translating(self._database):
             return await self._sight.token()
 
@@ -171,7 +193,10 @@ class DjangoStore:
                 await self._writer.update(db, Update(found.row_id, _fit(columns), _changed(found, change)))
                 updated.append(found.row_id)
         await self._writer.delete(db, deletes)
-        return [*updated, *deletes, *await self._writer.insert(db, inserts)]
+        inserted = await self._writer.insert(db, inserts)
+        for insert, row_id in zip(inserts, inserted, strict=True):
+            self._ids.learn(row_id, insert.key)
+        return [*updated, *deletes, *inserted]
 
     def _prepared(self, change: Change) -> Columns | RecordUnusable | None:
         """Return what to write (None: nothing is to be left), or why it cannot be written."""

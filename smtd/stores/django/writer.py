@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from smtd.records.record import Key
 from smtd.stores.django import schema
 from smtd.stores.django.connection import Connection
-from smtd.stores.django.helpers import SharedRows
 from smtd.stores.django.rows import RECORD_COLUMNS, Columns
+from smtd.stores.django.shared_rows import SharedRows
 
 #: Values in one list of a statement; every SQLite takes that many.
 CHUNK = 500
@@ -61,6 +61,11 @@ class Writer:
         self._content_type = None
         for shared in self._shared.values():
             shared.forget()
+
+    def rest(self) -> None:
+        """Keep less in mind until somebody writes again."""
+        for shared in self._shared.values():
+            shared.rest()
 
     async def insert(self, db: Connection, inserts: Sequence[Insert]) -> list[int]:
         """Write new records, a few statements for all of them; return their ids."""

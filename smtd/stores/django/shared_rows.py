@@ -15,6 +15,11 @@ from smtd.records import literal
 from smtd.stores.django import schema
 from smtd.stores.django.connection import Connection
 
+#: So few rows are looked for in the table, unless it is known already: in 5 ms where there are 100,000.
+FEW = 10
+#: More rows than these are not kept in mind while nobody writes.
+MANY = 10_000
+
 
 class SharedRows:
     """The rows of one table by what they say; rows are never changed by Sumatra, only added."""
@@ -34,13 +39,31 @@ class SharedRows:
         """
         if not rows:
             return []
+        wanted = dict.fromkeys(rows)
+        if not self._last_id and db.orderly and db.fold is None and len(wanted) <= FEW:
+            found = {row: await self._look_for(db, row) for row in wanted}
+            return [found[row] for row in rows]
         await self._refresh(db)
-        hashes = {row: _hash(row) for row in dict.fromkeys(rows)}
+        hashes = {row: _hash(row) for row in wanted}
         missing = {each: row for row, each in hashes.items() if each not in self._ids}
         if missing:
             self._check(db, missing.values())
             await self._insert(db, missing)
         return [self._ids[hashes[row]] for row in rows]
+
+    async def _look_for(self, db: Connection, row: tuple[Any, ...]) -> int:
+        """Return the id of one row, which is made if it is not there; nothing is kept in mind."""
+        names, marks = schema.names(self._columns), schema.marks(len(self._columns))
+        equal = " AND ".join(
+            f'"{column}" ' + ("IS NULL" if value is None else "= ?")
+            for column, value in zip(self._columns, row, strict=True)
+        )
+        values = [value for value in row if value is not None]
+        found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
+        if found is None:
+            await db.run(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", row)
+            found = await db.value(f"SELECT max(id) FROM {self._table}")
+        return int(found)
 
     async def _insert(self, db: Connection, rows: dict[bytes, tuple[Any, ...]]) -> None:
         names, marks = schema.names(self._columns), schema.marks(len(self._columns))
@@ -79,6 +102,11 @@ class SharedRows:
             self._last_id = row_id
             if db.fold:
                 self._alike.add(_alike(db.fold, values))
+
+    def rest(self) -> None:
+        """Forget all rows, if there are many: it may be long until somebody writes again."""
+        if len(self._ids) > MANY:
+            self.forget()
 
     def forget(self) -> None:
         """Forget all rows: a transaction was rolled back, or rows were deleted."""

@@ -1,0 +1,231 @@
+"""What a store knows without looking at all its rows again: what others added, and what it wrote itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.records import canonical
+from smtd.stores.base import DONE, Change
+from smtd.stores.django import file_sight
+from smtd.stores.django.file_sight import FileSight
+from tests.build import PROJECT, change, commented, full, key, record, tagged
+from tests.stores.places import DjangoPlace, copied
+
+RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag")]
+
+
+@pytest.fixture
+async def place(tmp_path):
+    """An SQLite store with RECORDS."""
+    place = DjangoPlace(tmp_path / "records.sqlite")
+    await place.put(*RECORDS)
+    return place
+
+
+@pytest.fixture
+def understood(monkeypatch):
+    """The labels of the rows that looks have understood."""
+    found = []
+    real = FileSight._understood
+
+    def noted(sight, raw, *pool):
+        found.append(raw.row[2])
+        return real(sight, raw, *pool)
+
+    monkeypatch.setattr(FileSight, "_understood", noted)
+    return found
+
+
+def changed(scan):
+    """Return the keys that may be otherwise than in the scan before."""
+    return set(scan.changes.keys)
+
+
+async def seen_anew(place):
+    """Return what a store shows that has never looked before."""
+    async with place.open() as store:
+        return copied(await store.scan())
+
+
+async def test_new_records_are_told_and_nothing_else(place, understood):
+    async with place.open() as store:
+        before = copied(await store.scan())
+        await place.put(commented(RECORDS[1], "seen"))
+        await place.put(full("new"))
+        understood.clear()
+
+        found = copied(await store.arrivals())
+
+        assert understood == ["new"]
+        assert changed(found) == {key("new")}
+        assert found.digests == {**before.digests, key("new"): canonical.digest(full("new"))}
+        then = await store.scan()
+        assert then == await seen_anew(place)
+        assert key("plain-1") in changed(then)
+
+
+async def test_store_that_was_never_looked_at_tells_of_nothing_new(place):
+    async with place.open() as store:
+        assert await store.arrivals() is None
+        await store.scan([PROJECT])
+
+        assert await store.arrivals() is None
+        found = await store.arrivals([PROJECT])
+        assert found is not None
+        assert changed(found) == set()
+
+
+async def test_new_record_that_is_taken_back_is_gone(place):
+    """Between two looks the rows are as they were, and there was something all the same."""
+    async with place.open() as store:
+        await store.scan()
+        await place.put(record("new"))
+        await store.arrivals()
+        await place.remove("new")
+
+        scan = await store.scan()
+
+        assert key("new") in scan.changes.keys
+        assert scan == await seen_anew(place)
+
+
+async def test_record_that_was_made_anew_is_one_record(place):
+    """Its first row is gone, which no new row tells."""
+    async with place.open() as store:
+        await store.scan()
+        await place.remove("plain-1")
+        await place.put(change(record("plain-1"), reason="another one"))
+
+        found = copied(await store.arrivals())
+
+        assert found.digests[key("plain-1")] == (await seen_anew(place)).digests[key("plain-1")]
+        assert found.unreadable == {}
+        assert await store.scan() == await seen_anew(place)
+
+
+async def test_new_record_of_another_project_is_nobodys(place):
+    async with place.open() as store:
+        before = copied(await store.scan([PROJECT]))
+        await place.put(record("elsewhere"), project="Other")
+
+        found = await store.arrivals([PROJECT])
+
+        assert found == before
+        assert changed(found) == set()
+
+
+async def test_own_writes_are_told_with_what_is_new(place):
+    async with place.open() as store:
+        before = copied(await store.scan())
+        after = commented(RECORDS[1], "seen")
+        assert await store.write([Change(key("plain-1"), after, before.digests[key("plain-1")])]) == [DONE]
+        await place.put(record("new"))
+
+        found = copied(await store.arrivals())
+
+        assert changed(found) == {key("plain-1"), key("new")}
+        assert found == await seen_anew(place)
+        assert await store.scan() == await seen_anew(place)
+
+
+async def filled(store, count=30):
+    """Write many records to *store*, and read them back, as a cycle does."""
+    made = [record(f"run-{number:03}") for number in range(count)]
+    await store.scan()
+    assert await store.write([Change(key(one.label), one, None) for one in made]) == [DONE] * count
+    assert len(await store.read([key(one.label) for one in made])) == count
+    return made
+
+
+@pytest.fixture(params=["new", "old"])
+def target(request, place, tmp_path):
+    """A store that is not there yet, and one that is."""
+    return place if request.param == "old" else DjangoPlace(tmp_path / "target.sqlite")
+
+
+async def test_what_was_read_back_is_not_looked_at_again(target, understood, monkeypatch):
+    monkeypatch.setattr(file_sight, "MANY", 20)
+    async with target.open() as store:
+        await filled(store, 900)
+        assert await store.token() is not None
+        await target.put(record("new"))
+        understood.clear()
+
+        scan = await store.scan()
+
+        assert "new" in understood
+        assert len(understood) < 300  # those in the same block of rows as the new one, or beside it
+        assert len(changed(scan)) >= 901
+        assert scan == await seen_anew(target)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+@pytest.mark.parametrize("when", ["before the token", "after the token"])
+async def test_what_others_do_to_own_writes_is_seen(target, monkeypatch, learns, when):
+    """They edit one of them, delete one, put one back as it was, and give one another label."""
+    monkeypatch.setattr(file_sight, "MANY", 20 if learns else 1000)
+    async with target.open() as store:
+        made = await filled(store)
+        if when == "after the token":
+            await store.token()
+        target.run("UPDATE django_store_record SET outcome = 'edited' WHERE label = 'run-003'")
+        await target.remove("run-004")
+        target.run("UPDATE django_store_record SET label = 'other' WHERE label = 'run-005'")
+        if when == "before the token":
+            await store.token()
+
+        scan = await store.scan()
+
+        assert scan == await seen_anew(target)
+        assert scan.digests[key("run-003")] != canonical.digest(made[3])
+        assert await store.scan() == scan
+
+
+async def test_edit_that_came_between_write_and_reading_back_is_seen(target, monkeypatch):
+    monkeypatch.setattr(file_sight, "MANY", 1)
+    async with target.open() as store:
+        await store.scan()
+        made = record("run")
+        assert await store.write([Change(key("run"), made, None)]) == [DONE]
+        target.run("UPDATE django_store_record SET outcome = 'edited' WHERE label = 'run'")
+        (back,) = (await store.read([key("run")])).values()
+        await store.token()
+
+        scan = await store.scan()
+
+    assert back.outcome == "edited"
+    assert scan == await seen_anew(target)
+
+
+async def test_own_write_that_others_took_back_is_seen(place, monkeypatch):
+    """The rows are as they were at the last look, and what was read back is not."""
+    monkeypatch.setattr(file_sight, "MANY", 1000)
+    async with place.open() as store:
+        before = copied(await store.scan())
+        after = change(RECORDS[1], outcome="written")
+        assert await store.write([Change(key("plain-1"), after, before.digests[key("plain-1")])]) == [DONE]
+        await store.read([key("plain-1")])
+        await store.token()
+        outcome = RECORDS[1].outcome or ""
+        place.run(f"UPDATE django_store_record SET outcome = '{outcome}' WHERE label = 'plain-1'")
+
+        scan = await store.scan()
+
+        assert scan == before
+        assert key("plain-1") in scan.changes.keys
+
+
+async def test_equal_keys_and_digests_of_two_stores_are_the_same_objects(place, tmp_path):
+    """As many are in memory as there are records, on both sides."""
+    async with place.open() as left, DjangoPlace(tmp_path / "right.sqlite").open() as right:
+        scan = await left.scan()
+        await right.scan()
+        records = await left.read(list(scan.digests))
+        await right.write([Change(one, records[one], None) for one in scan.digests])
+        await right.read(list(scan.digests))
+
+        other = await right.scan()
+
+        keys = {one: one for one in scan.digests}
+        assert other.digests == scan.digests
+        assert all(one is keys[one] and digest is scan.digests[one] for one, digest in other.digests.items())
