@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.peers import dbm_modules
+from tests.peers import dbm_modules, warm
 
 NAMES = ("django", "plain", "dbm", "server")
 #: Where the requirements are not of the environment's own name.
@@ -73,19 +73,30 @@ class Environment:
         *env* comes on top of `variables()`. Raises PeerFailed, with the command and all of
         its output, if *check* and the exit code is not 0.
         """
-        done = subprocess.run(
-            self.command(program, *args),
-            cwd=cwd,
-            env={**self.variables(), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            check=False,
-        )
+        command, variables = self.command(program, *args), {**self.variables(), **(env or {})}
+        if (script := self._script_in(command)) and not any(name.startswith("PYTHON") for name in env or {}):
+            done = warm.run(self.python, script, cwd, variables)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=cwd,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                check=False,
+            )
         if check and done.returncode:
             raise PeerFailed(_account(done))
         return done
+
+    def _script_in(self, command: list[str]) -> list[str]:
+        """Return the Python script that *command* runs, and its arguments; nothing if it is none."""
+        if command[0] == str(self.smt):
+            return command
+        is_script = command[0] == str(self.python) and len(command) > 1 and command[1].endswith(".py")
+        return command[1:] if is_script else []
 
     def script(
         self,
