@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from statistics import median
 from typing import Any
 
 from bench import measure
 from bench.curve import Curve, svg
+from bench.inside import EDIT, MANY
 from bench.line import Line
 from bench.measure import Command, seconds
-from bench.workplace import Workplace
+from bench.workplace import Workplace, expect
 from docs.measured import ROOT
 
 SIZES = (1_000, 10_000, 100_000)
@@ -26,7 +29,7 @@ NAMES = {
     "new": "one new record",
     "edit": "one edit of an old record",
 }
-MIB = 2**20
+MB, MILLION = 1e6, 1_000_000
 
 
 def growth(work: Workplace, rounds: int) -> list[Line]:
@@ -38,7 +41,7 @@ def growth(work: Workplace, rounds: int) -> list[Line]:
     took = {name: {size: _took(steps[size][name]) for size in SIZES} for name in NAMES}
     most, largest = SIZES[-1], steps[SIZES[-1]]
     times = took["first"][10_000] / floors[10_000]
-    rest, peak = largest["nothing"]["resident"] / MIB, largest["first"]["peak"] / MIB
+    rest, peak = largest["nothing"]["resident"] / MB, largest["first"]["peak"] / MB
     flat = took["nothing"][most] / took["nothing"][SIZES[0]]
     curves = {NAMES[name]: curve for name, curve in took.items()} | {"floor: copy all rows": floors}
     return [
@@ -58,11 +61,12 @@ def growth(work: Workplace, rounds: int) -> list[Line]:
             took["nothing"][most] < 5 and flat < 2,
         ),
         Line(
-            "… one new record",
-            _all(took["new"], _milliseconds),
-            _bytes(largest["new"]),
+            "… one new record, until it is over there",
+            _all({size: float(median(steps[size]["new"]["arrived"])) for size in SIZES}, _milliseconds),
+            f"until all old ones are compared, too: {_all(took['new'], _milliseconds)};"
+            f" {_bytes(largest['new'])}",
             "< 50 ms at 100,000",
-            took["new"][most] < 50,
+            median(largest["new"]["arrived"]) < 50,
         ),
         Line(
             "… one edit of an old record",
@@ -73,23 +77,70 @@ def growth(work: Workplace, rounds: int) -> list[Line]:
         ),
         Line(
             "… memory of a pair of 100,000 records",
-            f"{rest:.0f} MiB at rest, {peak:.0f} MiB at most in the first sync",
-            "",
+            f"{rest:.0f} MB at rest, {peak:.0f} MB at most in the first sync",
+            f"after {MANY} more cycles: {largest['many']['resident'] / MB:.0f} MB",
             "150 MB, 300 MB",
             rest < 150 and peak < 300,
         ),
+        *_whole(work),
+    ]
+
+
+def _whole(work: Workplace) -> list[Line]:
+    """What a command of its own costs, which remembers nothing, with the stores of `inside`."""
+    nothing: dict[int, float] = {}
+    edit: dict[int, float] = {}
+    for size in SIZES:
+        home = work.at(f"growth-{size}")
+        stores = (home / "left.sqlite", home / "right.sqlite")
+        command = work.smtd("sync", "--json", "--state", home / "journal", *stores)
+        measure.run(command)
+        nothing[size] = seconds([measure.run(command) for _ in range(3)]) * 1000
+        with closing(sqlite3.connect(stores[0])) as db, db:
+            db.execute(EDIT, ("edited once more",))
+        done = measure.run(command)
+        (report,) = json.loads(done.output)["pairs"]
+        expect(report["right"]["updated"], 1, "records updated")
+        edit[size] = done.seconds * 1000
+    return [
+        Line("`smtd sync`, SQLite ↔ SQLite, nothing to do, as a whole process", _all(nothing, _milliseconds)),
+        Line(
+            "… one edit of an old record",
+            _all(edit, _seconds),
+            "it remembers nothing, and understands all records of the side that has changed",
+        ),
+    ]
+
+
+def million(work: Workplace, rounds: int) -> list[Line]:
+    """One run over a million records."""
+    step = _inside(work, MILLION, "first")["first"]
+    peak = step["peak"] / MB
+    return [
+        Line(
+            "inside one process, SQLite → new SQLite, a million records",
+            f"{_took(step) / 1000:.0f} s, {peak:,.0f} MB at most",
+            "",
+            "≤ 1 GB",
+            peak <= 1000,
+        )
     ]
 
 
 def inside(work: Workplace, size: int) -> tuple[dict[str, Any], float]:
     """Return the steps of `bench.inside` at *size*, and the milliseconds of the floor."""
-    home = work.empty(f"growth-{size}")
-    env = work.smtd().env
-    done = measure.run(Command([sys.executable, "-m", "bench.inside", str(size), home], ROOT, env))
+    steps = _inside(work, size, *(["many"] if size == SIZES[-1] else []))
+    home = work.at(f"growth-{size}")
     floor = work.python(FLOOR, home / "left.sqlite", work.empty_store, home / "floor.sqlite")
     bare = seconds([measure.run(work.python("-c", "import sqlite3, shutil")) for _ in range(3)])
-    steps: dict[str, Any] = json.loads(done.output)
     return steps, (seconds([measure.run(floor) for _ in range(3)]) - bare) * 1000
+
+
+def _inside(work: Workplace, size: int, *options: str) -> dict[str, Any]:
+    home, env = work.empty(f"growth-{size}"), work.smtd().env
+    done = measure.run(Command([sys.executable, "-m", "bench.inside", str(size), home, *options], ROOT, env))
+    steps: dict[str, Any] = json.loads(done.output)
+    return steps
 
 
 def draw(lines: Mapping[str, Curve]) -> None:

@@ -1,9 +1,11 @@
 """One pair of SQLite stores inside one process, as in the daemon: what each kind of cycle costs.
 
-    python -m bench.inside COUNT DIRECTORY
+    python -m bench.inside COUNT DIRECTORY [first|many]
 
-prints one JSON object: by the name of the step, milliseconds of each run, bytes read and written, and the
-resident memory afterwards, and the peak of it, in bytes. Others commit to the left store between two cycles.
+prints one JSON object: by the name of the step, milliseconds of each run (and until the first record had
+arrived), bytes read and written, and the resident memory afterwards, and the peak of it, in bytes. Others
+commit to the left store between two cycles. With `first` there is only the first sync, with `many` a hundred
+edits more.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 import anyio
 
 from bench.measure import MAXRSS
+from bench.sweep import fill
 from smtd import pairing
 from smtd.cli import collector
 from smtd.daemon import heap
@@ -30,46 +33,15 @@ from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
-from smtd.records.record import Component, DataKey, Dependency, Key, Parameters, Record
-from smtd.stores.base import DONE, Change
 from smtd.stores.locations import Location, find
-from smtd.stores.registry import open_store
-from tests.build import MOMENT, NODE, record
 
-PROJECT = "sweep"
-#: Records that are made at a time, and cycles of each kind but the first.
-BATCH, ROUNDS = 5000, 5
+#: Cycles of each kind but the first; and how many edits follow each other, to see what stays in memory.
+ROUNDS, MANY = 5, 100
 #: As the daemon runs its own cycles.
 POLICY = Policy(insist=False)
 #: Seconds after which a commit is settled, and no cycle waits for it.
 SETTLED = 0.3
 EDIT = "UPDATE django_store_record SET outcome = ? WHERE db_id = (SELECT min(db_id) FROM django_store_record)"
-
-
-def sweep(number: int) -> Record:
-    """Return a record of 1 kB, as of a parameter sweep: parameters, an output and a log of its own."""
-    output = DataKey(
-        f"{number:06}/result.csv", f"{number:040x}", MOMENT, {"mimetype": "text/csv", "size": 4096}
-    )
-    return record(
-        f"sweep-{number:06}",
-        parameters=Parameters("SimpleParameterSet", f"seed = {number}\nalpha = {number / 7}\nsteps = 1000"),
-        outcome=f"converged after {number} steps",
-        output_data=(output,),
-        dependencies=(Dependency("python", "numpy", "/opt/lib/numpy", "1.26.4", "", "attribute"),),
-        platforms=(NODE,),
-        launch_mode=Component("SerialLaunchMode", {"working_directory": "/code", "options": None}),
-        stdout_stderr=f"step {number}: " + "the residual is small\n" * 15,
-    )
-
-
-async def fill(path: Path, count: int) -> None:
-    """Make an SQLite store of *count* records."""
-    async with open_store(find(str(path), may_be_new=True)) as store:
-        for start in range(0, count, BATCH):
-            made = [sweep(number) for number in range(start, min(start + BATCH, count))]
-            done = await store.write([Change(Key(PROJECT, one.label), one, None) for one in made])
-            assert done == [DONE] * len(made)
 
 
 class Inside:
@@ -79,20 +51,31 @@ class Inside:
         self.left, self.right = directory / "left.sqlite", directory / "right.sqlite"
         self.journal = directory / "journal"
         self.steps: dict[str, dict[str, Any]] = {}
+        self.arrived = 0.0
 
-    async def run(self, count: int) -> None:
-        """Run every kind of cycle."""
+    async def run(self, count: int, what: str) -> None:
+        """Run every kind of cycle; for *what* see above."""
         await fill(self.left, count)
         memory = Memory()
         async with open_journal(self.journal) as journal, pairing.open_stores(self._locations) as stores:
 
             async def cycle() -> PairReport:
-                report = await pairing.sync(journal, "pair", self._locations, stores, POLICY, memory=memory)
+                report = await pairing.sync(
+                    journal,
+                    "pair",
+                    self._locations,
+                    stores,
+                    POLICY,
+                    memory=memory,
+                    progress=self._progressed,
+                )
                 if memory.was_whole:
                     heap.trim()
                 return report
 
             await self._step("first", cycle, right=count)
+            if what == "first":
+                return
             self._commit(EDIT, "warm-up")
             await anyio.sleep(SETTLED)
             await self._step("second", cycle, right=1)
@@ -104,6 +87,15 @@ class Inside:
                 self._commit(EDIT, f"edit {turn}")
                 await anyio.sleep(SETTLED)
                 await self._step("edit", cycle, right=1)
+            for turn in range(MANY if what == "many" else 0):
+                self._commit(EDIT, f"many {turn}")
+                await anyio.sleep(SETTLED)
+                await self._step("many", cycle, right=1)
+
+    def _progressed(self, phase: str, done: int, total: int) -> None:
+        """Note when the first record is over there."""
+        if done and not self.arrived:
+            self.arrived = time.perf_counter()
 
     @property
     def _locations(self) -> Both[Location]:
@@ -128,11 +120,14 @@ class Inside:
     async def _step(self, name: str, cycle: Callable[[], Awaitable[PairReport]], *, right: int = 0) -> None:
         read, wrote = _moved()
         began = time.perf_counter()
+        self.arrived = 0.0
         report = await cycle()
         took = time.perf_counter() - began
         assert (report.left.written, report.right.written) == (0, right), (name, report)
         step = self.steps.setdefault(name, {"ms": []})
         step["ms"].append(round(took * 1000, 2))
+        if self.arrived:
+            step.setdefault("arrived", []).append(round((self.arrived - began) * 1000, 2))
         now_read, now_wrote = _moved()
         # Now and then SQLite moves its write-ahead log into the file, which is no cost of this cycle alone.
         step["read"] = min(step.get("read", now_read), now_read - read)
@@ -153,10 +148,10 @@ def _resident() -> int:
 
 def main() -> None:
     """Measure what the command line asks for."""
-    count, directory = sys.argv[1:]
+    count, directory, *what = sys.argv[1:]
     collector.ease()
     inside = Inside(Path(directory))
-    anyio.run(inside.run, int(count))
+    anyio.run(inside.run, int(count), "".join(what))
     print(json.dumps(inside.steps))
 
 

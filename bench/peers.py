@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from bench import measure
-from bench.inside import sweep
 from bench.line import Line, seconds
 from bench.measure import Command, Run
+from bench.sweep import sweep
 from bench.workplace import Pair, Workplace, expect
 from tests.peers.environments import environment
 

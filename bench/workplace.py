@@ -91,6 +91,10 @@ class Workplace:
         directory.mkdir()
         return directory
 
+    def at(self, name: str) -> Path:
+        """Return the directory that `empty` last gave for *name*, with what is in it by now."""
+        return self._directory / name
+
     def smtd(self, *args: str | Path, cwd: Path | None = None) -> Command:
         """Return a command of smtd that finds nothing of this user's."""
         home = self._directory / "home"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -48,6 +49,10 @@ class WarmPython:
             said, errors = (file.read().decode("utf-8", "surrogateescape") for file in (out, err))
         return subprocess.CompletedProcess(command, int(answer), said, errors)
 
+    def end(self) -> None:
+        """End the interpreter, which has nothing to do."""
+        self._process.communicate()
+
 
 #: Those that have nothing to do, by their Python; of this process only.
 _idle: dict[Path, list[WarmPython]] = defaultdict(list)
@@ -69,9 +74,19 @@ def run(
     return done
 
 
+def end() -> None:
+    """End all that are idle."""
+    with _lock:
+        ending = [warm for idle in _idle.values() for warm in idle]
+        _idle.clear()
+    for warm in ending:
+        warm.end()
+
+
 def forget() -> None:
     """Use none of those of another process, after a fork."""
     _idle.clear()
 
 
+atexit.register(end)
 os.register_at_fork(after_in_child=forget)
