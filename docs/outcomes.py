@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from smtd.engine import merges
 from smtd.engine import plan as planning
 from smtd.engine.actions import Agree, Copy, Delete, Forget, Merge, Plan
 from smtd.engine.pair import Policy
@@ -90,7 +91,7 @@ class Case:
         for key in plan.merges:
             assert self.left is not None
             assert self.right is not None
-            planning.merged(key, self.before, Both(self.left, self.right), self.policy, plan)
+            merges.merged(key, self.before, Both(self.left, self.right), self.policy, plan)
         return plan
 
     def after(self) -> Both[Record | None]:

@@ -6,6 +6,7 @@ fails is reported and the rest goes on.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
@@ -69,13 +70,16 @@ class Executor:
         self.refused: list[Refusal] = []
 
     async def run(self, plan: Plan) -> None:
-        """Carry out every action of *plan*."""
-        actions = plan.actions
+        """Carry out every action of *plan*, which has none afterwards."""
+        actions, plan.actions = plan.actions, []
         self._total = len(actions)
+        towards = {side: _towards(actions, side) for side in SIDES}
+        # Of what was done nothing is kept: there may be as many actions as records.
+        actions = [action for action in actions if not isinstance(action, (Copy, Delete))]
         await self._forget([action for action in actions if isinstance(action, Forget)])
         await self._agree([action for action in actions if isinstance(action, Agree)])
         for side in SIDES:
-            await self._transfer(side, _towards(actions, side))
+            await self._transfer(side, towards[side])
         for batch in _batches([action for action in actions if isinstance(action, Merge)], BATCH):
             await self._merge(batch)
         await self._split([action for action in actions if isinstance(action, Split)])
@@ -104,14 +108,12 @@ class Executor:
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
 
-    async def _transfer(self, side: Side, actions: Sequence[Copy | Delete]) -> None:
-        start = 0
-        while start < len(actions):
+    async def _transfer(self, side: Side, actions: deque[Copy | Delete]) -> None:
+        while actions:
             # Asked each time: a store that was just made takes more at a time than before.
             size = self._pair.stores[side].capabilities.batch or len(actions)
-            batch = actions[start : start + size]
+            batch = [actions.popleft() for _ in range(min(size, len(actions)))]
             await self._write([await self._prepared(side, batch)])
-            start += len(batch)
             self._advance(len(batch))
 
     async def _prepared(self, side: Side, batch: Sequence[Copy | Delete]) -> list[Write]:
@@ -370,8 +372,8 @@ def _digest(record: Record | None) -> Digest | None:
         return b"unreadable"  # the digest of no record
 
 
-def _towards(actions: Sequence[Action], side: Side) -> list[Copy | Delete]:
-    return [action for action in actions if isinstance(action, (Copy, Delete)) and action.target is side]
+def _towards(actions: Sequence[Action], side: Side) -> deque[Copy | Delete]:
+    return deque(each for each in actions if isinstance(each, (Copy, Delete)) and each.target is side)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from smtd.engine import patience, undone, verify
+from smtd.engine import merges, patience, undone, verify
 from smtd.engine import plan as planning
 from smtd.engine.actions import Agree, Copy, Delete, Merge, Plan, Split
 from smtd.engine.adopt import returned
@@ -285,9 +285,9 @@ async def _decide_merges(
             found = {side: overtaken[side][key] for side in SIDES if key in overtaken[side]}
             now = Both(left[key], right[key])
             if found and ancestor is not None:
-                planning.rejoined(key, ancestor, found, now, pair.policy, plan)
+                merges.rejoined(key, ancestor, found, now, pair.policy, plan)
             else:
-                planning.merged(key, ancestor, now, pair.policy, plan)
+                merges.merged(key, ancestor, now, pair.policy, plan)
 
 
 async def _mend(pair: Pair, plan: Plan) -> None:
@@ -303,7 +303,7 @@ async def _mend(pair: Pair, plan: Plan) -> None:
         for copy in batch:
             source, before = held[copy.target.other].get(copy.key), held[copy.target].get(copy.key)
             if source is not None and before is not None:
-                planning.mend(copy, source, before, pair.policy, plan)
+                merges.mend(copy, source, before, pair.policy, plan)
 
 
 def _leave(plan: Plan, report: PairReport) -> None:

@@ -1,7 +1,7 @@
 """The plan of one cycle: every action, every reason not to act, and no I/O.
 
 `draft` decides from digests; keys that both sides changed come back in `Plan.merges` and are
-decided by `merged` once their records are read.
+decided by `merges.merged` once their records are read.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from smtd.engine.actions import Agree, Copy, Delete, Forget, Merge, Plan, Split
+from smtd.engine import waiting
+from smtd.engine.actions import Agree, Copy, Delete, Forget, Plan, Split
 from smtd.engine.pair import Policy
-from smtd.engine.report import Conflict, Failure, Held
+from smtd.engine.report import Failure
 from smtd.engine.undone import Overtaken
 from smtd.journal.decisions import Choice, Decision
-from smtd.merge import fields, guards
-from smtd.merge.decide import Conflicts, Mode, Verdict, allowed, decide, target
-from smtd.merge.fields import Merged
+from smtd.merge import guards
+from smtd.merge.decide import Mode, Verdict, allowed, decide, target
 from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
-from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record, is_plain
+from smtd.records.record import Key, is_plain
 from smtd.stores.base import Scan
 
 
@@ -46,9 +45,6 @@ class Known:
     overtaken: Both[Mapping[Key, Overtaken]] = field(default_factory=lambda: Both({}, {}))
     #: What this cycle has carried already; it is no reason to think that less is missing.
     carried: Collection[Key] = ()
-
-
-_REJOINED = "another program edited it without what smtd had written: merged"
 
 
 def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> Plan:
@@ -119,7 +115,7 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         if verdict is Verdict.MERGE:
             plan.merges.append(key)
     elif _is_held(key, verdict, known.scans, policy):
-        plan.held.append(_running(key, known.until.get(key)))
+        plan.held.append(waiting.running(key, known.until.get(key)))
     elif verdict is Verdict.MERGE or overtaken:
         plan.merges.append(key)
     else:
@@ -138,9 +134,9 @@ def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy:
     key, choice = decision.key, decision.choice
     held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # of a deletion: by one only
     if choice is Choice.HELD:
-        plan.held.append(_deletion(key, held, decision.why))
+        plan.held.append(waiting.deletion(key, held, decision.why))
     elif choice is Choice.REST:
-        plan.held.append(_undone(key, decision.why))
+        plan.held.append(waiting.undone(key, decision.why))
     elif choice in (Choice.BOTH, Choice.BOTH_TURNED):
         _split(decision, now, known, policy, plan)
     elif choice is Choice.APPROVE:
@@ -158,7 +154,7 @@ def _impose(
     """Give *side* exactly what *source* has (None: nothing), because a person decided so."""
     digest, expect = None if source is None else now[source], now[side]
     if side not in policy.mode.targets:
-        plan.held.append(_closed(key, side))
+        plan.held.append(waiting.closed(key, side))
     elif digest is not None:
         plan.actions.append(Copy(key, side, expect, digest, "a person decided", exact=True))
     else:
@@ -172,56 +168,13 @@ def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: P
     key, alias = decision.key, Key(decision.key.project, decision.alias)
     there = [known.scans[each].digests.get(alias) for each in SIDES]
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(_closed(key, next(each for each in SIDES if each not in policy.mode.targets)))
+        plan.held.append(waiting.closed(key, next(each for each in SIDES if each not in policy.mode.targets)))
     elif now.left is not None and now.right is not None and there == [None, None]:
         plan.actions.append(Split(key, decision.alias, side, Both(now.left, now.right)))
     elif there == [now[side], now[side]]:
         _impose(key, side, side.other, now, policy, plan)
     else:
         plan.moved.add(key)  # a crash left it on one side; it is carried like any new record
-
-
-def _deletion(key: Key, side: Side, why: str) -> Held:
-    """Hold the deletion of a record that *side* still has."""
-    return Held(
-        key.project,
-        key.label,
-        f"deletion held: in the {side.other.value} store {why}",
-        f"bring the {side.other.value} store back, or delete it from the {side.value} store too, or comment"
-        " on it there to keep it; to a daemon say smtd-ctl deletes approve, or reject",
-        kind="deletion",
-    )
-
-
-def _undone(key: Key, why: str) -> Held:
-    return Held(
-        key.project,
-        key.label,
-        why,
-        "edit the record, or let smtd-ctl resolve take one side",
-        kind="undone",
-    )
-
-
-def _closed(key: Key, side: Side) -> Held:
-    return Held(
-        key.project,
-        key.label,
-        f"what was decided would write to the {side.value} store, which is the source of a one-way pair",
-        f"change the record in the {side.value} store, or decide otherwise",
-        kind="decided",
-    )
-
-
-def _running(key: Key, until: datetime | None) -> Held:
-    return Held(
-        key.project,
-        key.label,
-        "running",
-        "it is carried when its run is over; --unfinished mirror or --include-unfinished carries it now",
-        None if until is None else until.isoformat(timespec="seconds"),
-        kind="running",
-    )
 
 
 def _is_held(key: Key, verdict: Verdict, scans: Both[Scan], policy: Policy) -> bool:
@@ -255,21 +208,11 @@ def _restore(
     """
     digest = now[side.other]
     if digest is None:
-        plan.held.append(_vanished(key, side, "deleted on the other side meanwhile"))
+        plan.held.append(waiting.vanished(key, side, "deleted on the other side meanwhile"))
     elif (known.lost[side][key].restored or known.lost[side][key].merged) and digest == agreed[side.other]:
-        plan.held.append(_vanished(key, side, "undone again after smtd had written it a second time"))
+        plan.held.append(waiting.vanished(key, side, "undone again after smtd had written it a second time"))
     else:
         plan.actions.append(Copy(key, side, now[side], digest, "another program undid smtd's last write"))
-
-
-def _vanished(key: Key, side: Side, what: str) -> Held:
-    return Held(
-        key.project,
-        key.label,
-        f"smtd's last write to the {side.value} store was {what}",
-        "make the same change on the other side too, or add a record or comment there to bring it back",
-        kind="lost write",
-    )
 
 
 def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan: Plan) -> None:
@@ -289,84 +232,4 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
             continue
         gone = Both(None, delete.expect) if side is Side.RIGHT else Both(delete.expect, None)
         plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=reason))
-        plan.held.append(_deletion(delete.key, side, reason))
-
-
-def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
-    """Replace *copy*, if it would carry the loss of data that Sumatra took away, by its mending."""
-    record = fields.mended(before, source)
-    if record is source:
-        return
-    plan.actions.remove(copy)
-    if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(
-            Held(
-                copy.key.project,
-                copy.key.label,
-                "Sumatra took data away from it when another record was deleted or saved",
-                "sync both ways once, and it is given back",
-                kind="lost data",
-            )
-        )
-        return
-    sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
-    reason = "Sumatra had taken data away from it: given back"
-    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), reason))
-
-
-def rejoined(
-    key: Key,
-    ancestor: Record,
-    overtaken: Mapping[Side, Overtaken],
-    now: Both[Record],
-    policy: Policy,
-    plan: Plan,
-) -> None:
-    """Decide a key that was saved by somebody who had not seen what smtd had written there.
-
-    It is merged with that once; the second time a person is asked.
-    """
-    sides = Both(*[overtaken[side].rejoined if side in overtaken else now[side] for side in SIDES])
-    result = fields.merge(ancestor, sides.left, sides.right)
-    again = next((side for side in SIDES if side in overtaken and overtaken[side].again), None)
-    if not isinstance(result, Merged):
-        _contest(key, result.fields, now, policy, plan)
-    elif again is not None:
-        plan.held.append(_vanished(key, again, "edited over twice as if it had not been made"))
-    else:
-        digests = now.map(canonical.digest)
-        plan.actions.append(Merge(key, result.record, now, digests, _REJOINED, frozenset(overtaken)))
-
-
-def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:
-    """Decide a key that both sides changed, from its records."""
-    result = fields.merge(ancestor, now.left, now.right)
-    if isinstance(result, Merged) and policy.mode is Mode.TWO_WAY:
-        plan.actions.append(Merge(key, result.record, now, now.map(canonical.digest)))
-    elif isinstance(result, Merged):
-        _contest(key, tuple(canonical.differences(now.left, now.right)), now, policy, plan)
-    else:
-        _contest(key, result.fields, now, policy, plan)
-
-
-def _contest(key: Key, differing: tuple[str, ...], now: Both[Record], policy: Policy, plan: Plan) -> None:
-    """Let the rule of the pair decide a conflict of the fields *differing*, or a person."""
-    winner = _winner(policy.conflicts, now)
-    if winner is not None and winner.other in policy.mode.targets:
-        loser, reason = winner.other, f"conflict: the {winner.value} side wins ({policy.conflicts.value})"
-        digests = now.map(canonical.digest)
-        plan.actions.append(Copy(key, loser, digests[loser], digests[winner], reason, exact=True))
-    else:
-        plan.conflicts.append(Conflict(key.project, key.label, differing))
-
-
-def _winner(rule: Conflicts, now: Both[Record]) -> Side | None:
-    """Return the side that wins a conflict by *rule* (None: a person decides).
-
-    The newest run wins; of one run nobody knows which edit is newer.
-    """
-    if rule is Conflicts.NEWEST:
-        if now.left.timestamp == now.right.timestamp:
-            return None
-        return Side.LEFT if now.left.timestamp > now.right.timestamp else Side.RIGHT
-    return {Conflicts.LEFT: Side.LEFT, Conflicts.RIGHT: Side.RIGHT}.get(rule)
+        plan.held.append(waiting.deletion(delete.key, side, reason))

@@ -20,6 +20,7 @@ from smtd.errors import SmtdError, StoreRefused, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.record import Parameters
 from smtd.stores.base import DONE, STALE, Change, Result, Store
+from smtd.stores.django import schema
 from smtd.stores.django import sqlite as dialect
 from tests.build import INPUT, OUTPUT, RUNNING, change, commented, full, key, record, tagged
 from tests.stores.interrupting import left_behind, running
@@ -939,3 +940,29 @@ def finished(writer: subprocess.Popen[str]) -> tuple[list[float], str]:
     """Let the writer end, and return how long each of its saves took, and what went wrong."""
     told, errors = writer.communicate("\n", timeout=30)
     return [float(line) for line in told.splitlines()], errors
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        f"{schema.SELECT_RECORDS} WHERE r.db_id IN (?, ?)",
+        *(
+            each.format(ids="?, ?")
+            for each in (
+                schema.SELECT_TAGS,
+                schema.SELECT_INPUTS,
+                schema.SELECT_OUTPUTS,
+                schema.SELECT_DEPENDENCIES,
+                schema.SELECT_PLATFORMS,
+            )
+        ),
+    ],
+)
+async def test_records_are_read_by_their_numbers(place: DjangoPlace, select: str) -> None:
+    """Whatever SQLite makes of it, no table is gone through for some records."""
+    await place.put(full("full"))
+
+    plan = [detail for *_, detail in place.run(f"EXPLAIN QUERY PLAN {select}", 1, 2)]
+
+    assert plan != []
+    assert [step for step in plan if step.startswith("SCAN") or "(content_type_id=?)" in step] == []

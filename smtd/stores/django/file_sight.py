@@ -20,6 +20,8 @@ from smtd.stores.django.seen import Pool, Seen, pool, renewed, scan, understood
 PATIENCE = 20
 #: Records that this store has written, of which the blocks do not know, from which on it learns them at once.
 MANY = 500
+#: Of more than these it is not kept in mind what was read back: a first sync of a million has not the memory.
+MOST = 200_000
 
 
 class WatchedFile(Protocol):
@@ -217,6 +219,8 @@ class FileSight:
         self._unlisted |= written
 
     def read_back(self, raw: Raw, key: Key, record: Record) -> None:
+        if len(self._read_back) >= MOST:
+            return
         if key in self._written and self._ids.known([key]) == [raw.row_id]:
             self._seen[raw.row_id] = understood(raw.mark, key, record)
             self._written.remove(key)

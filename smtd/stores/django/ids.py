@@ -11,6 +11,8 @@ from smtd.stores.django.reader import LOWEST, key_of
 #: Where others insert at the same time, rows may show up later than as many with higher ids. What comes
 #: even later is found by the next scan, and by whoever writes, who waits for all others first.
 STRAGGLERS = 1000
+#: Rows that are asked for at a time.
+CHUNK = 10_000
 
 
 class RowIds:
@@ -38,15 +40,18 @@ class RowIds:
     async def added(self, db: Connection) -> set[Key]:
         """Learn the rows that nobody has shown yet, and return their keys."""
         start = self._settled if db.orderly else max(self._settled, self._highest - STRAGGLERS)
-        found: set[Key] = set()
-        for row_id, project, label in await db.fetch(
+        asked = (
             "SELECT db_id, project_id, label FROM django_store_record"
-            f" WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id {db.for_update}",
-            (start,),
-        ):
-            key = key_of(project, label)
-            if self.learn(row_id, key):
-                found.add(key)
+            f" WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id LIMIT {CHUNK} {db.for_update}"
+        )
+        found: set[Key] = set()
+        rows = await db.fetch(asked, (start,))
+        while rows:
+            for row_id, project, label in rows:
+                key = key_of(project, label)
+                if self.learn(row_id, key):
+                    found.add(key)
+            rows = await db.fetch(asked, (rows[-1][0],)) if len(rows) == CHUNK else []
         if db.orderly:
             self._settled = self._highest
         return found

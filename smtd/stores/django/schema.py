@@ -85,10 +85,11 @@ LEFT JOIN django_store_datastore d ON d.id = r.datastore_id
 LEFT JOIN django_store_datastore i ON i.id = r.input_datastore_id
 """
 
+# The plus keeps SQLite from going by the index of content types, which are the same in all rows.
 SELECT_TAGS = """
 SELECT t.object_id, n.name FROM django_store_taggeditem t
 JOIN django_store_tag n ON n.id = t.tag_id
-JOIN django_content_type c ON c.id = t.content_type_id
+JOIN django_content_type c ON c.id = +t.content_type_id
     AND c.app_label = 'django_store' AND c.model = 'record'
 WHERE t.object_id IN ({ids})
 """

@@ -1,0 +1,99 @@
+"""Decide the keys of which the records are needed, and not only their digests; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from smtd.engine import waiting
+from smtd.engine.actions import Copy, Merge, Plan
+from smtd.engine.pair import Policy
+from smtd.engine.report import Conflict, Held
+from smtd.engine.undone import Overtaken
+from smtd.merge import fields
+from smtd.merge.decide import Conflicts, Mode
+from smtd.merge.fields import Merged
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
+from smtd.records.record import Key, Record
+
+_REJOINED = "another program edited it without what smtd had written: merged"
+
+
+def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
+    """Replace *copy*, if it would carry the loss of data that Sumatra took away, by its mending."""
+    record = fields.mended(before, source)
+    if record is source:
+        return
+    plan.actions.remove(copy)
+    if policy.mode is not Mode.TWO_WAY:
+        plan.held.append(
+            Held(
+                copy.key.project,
+                copy.key.label,
+                "Sumatra took data away from it when another record was deleted or saved",
+                "sync both ways once, and it is given back",
+                kind="lost data",
+            )
+        )
+        return
+    sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
+    reason = "Sumatra had taken data away from it: given back"
+    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), reason))
+
+
+def rejoined(
+    key: Key,
+    ancestor: Record,
+    overtaken: Mapping[Side, Overtaken],
+    now: Both[Record],
+    policy: Policy,
+    plan: Plan,
+) -> None:
+    """Decide a key that was saved by somebody who had not seen what smtd had written there.
+
+    It is merged with that once; the second time a person is asked.
+    """
+    sides = Both(*[overtaken[side].rejoined if side in overtaken else now[side] for side in SIDES])
+    result = fields.merge(ancestor, sides.left, sides.right)
+    again = next((side for side in SIDES if side in overtaken and overtaken[side].again), None)
+    if not isinstance(result, Merged):
+        _contest(key, result.fields, now, policy, plan)
+    elif again is not None:
+        plan.held.append(waiting.vanished(key, again, "edited over twice as if it had not been made"))
+    else:
+        digests = now.map(canonical.digest)
+        plan.actions.append(Merge(key, result.record, now, digests, _REJOINED, frozenset(overtaken)))
+
+
+def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:
+    """Decide a key that both sides changed, from its records."""
+    result = fields.merge(ancestor, now.left, now.right)
+    if isinstance(result, Merged) and policy.mode is Mode.TWO_WAY:
+        plan.actions.append(Merge(key, result.record, now, now.map(canonical.digest)))
+    elif isinstance(result, Merged):
+        _contest(key, tuple(canonical.differences(now.left, now.right)), now, policy, plan)
+    else:
+        _contest(key, result.fields, now, policy, plan)
+
+
+def _contest(key: Key, differing: tuple[str, ...], now: Both[Record], policy: Policy, plan: Plan) -> None:
+    """Let the rule of the pair decide a conflict of the fields *differing*, or a person."""
+    winner = _winner(policy.conflicts, now)
+    if winner is not None and winner.other in policy.mode.targets:
+        loser, reason = winner.other, f"conflict: the {winner.value} side wins ({policy.conflicts.value})"
+        digests = now.map(canonical.digest)
+        plan.actions.append(Copy(key, loser, digests[loser], digests[winner], reason, exact=True))
+    else:
+        plan.conflicts.append(Conflict(key.project, key.label, differing))
+
+
+def _winner(rule: Conflicts, now: Both[Record]) -> Side | None:
+    """Return the side that wins a conflict by *rule* (None: a person decides).
+
+    The newest run wins; of one run nobody knows which edit is newer.
+    """
+    if rule is Conflicts.NEWEST:
+        if now.left.timestamp == now.right.timestamp:
+            return None
+        return Side.LEFT if now.left.timestamp > now.right.timestamp else Side.RIGHT
+    return {Conflicts.LEFT: Side.LEFT, Conflicts.RIGHT: Side.RIGHT}.get(rule)
