@@ -101,6 +101,8 @@ async def _hasten(
     Nothing is decided here of a key that was ever agreed on, nor of one that is missing. Returns what is
     settled then, and what was carried.
     """
+    if not all(pair.stores[side].capabilities.tells_arrivals for side in SIDES):
+        return settled, ()
     left, right = [await pair.stores[side].arrivals(pair.policy.projects) for side in SIDES]
     if left is None or right is None:
         return settled, ()
@@ -111,8 +113,10 @@ async def _hasten(
     keys = {key for key in changed.difference(settled.open) if is_plain([*key])}
     keys -= (await pair.journal.agreed_on(keys)).keys()
     after = settled._replace(numbers=scans.map(lambda scan: scan.number), open=changed)
+    # What is new here may be there already, in a row that was another one before: one side is known whole.
+    known = not (left.partial and right.partial)
     # What a crash left, and what was refused, is for a cycle that looks at everything.
-    if not 0 < len(keys) <= FEW or await pair.journal.begun() or await pair.journal.refused():
+    if not (known and 0 < len(keys) <= FEW) or await pair.journal.begun() or await pair.journal.refused():
         return after, ()
     new = Both(*[replace(scans[side], changes=Changes(settled.numbers[side], keys)) for side in SIDES])
     plan, _ = await _decided(pair, report, new, settled._replace(open=()), dry_run=False)
@@ -185,7 +189,8 @@ async def _decided(
     """Decide every key that may not be *settled*, now that *scans* were made; see `_planned`."""
     policy = pair.policy
     for side in SIDES:
-        report.side(side).records = len(scans[side].digests) + len(scans[side].unreadable)
+        told = report.side(side)  # of a step before, it may be
+        told.records = len(scans[side].digests) + len(scans[side].unreadable) - told.grown
     until: dict[Key, datetime] = {}
     if pair.policy.hold_unfinished and pair.policy.stale_after is not None:
         scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])

@@ -53,6 +53,8 @@ class Capabilities:
     atomic_updates: bool = True
     #: Reading a record costs a request of its own: see DearStore.
     dear_reads: bool = False
+    #: What others have added is told sooner than a scan: see `Store.arrivals`.
+    tells_arrivals: bool = False
 
 
 class Changes(NamedTuple):
@@ -80,6 +82,8 @@ class Scan:
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     changes: Changes | None = field(default=None, compare=False)
     number: int = field(default_factory=lambda: next(_numbers), compare=False)
+    #: Others have written to the store since, and only what they added is in it.
+    partial: bool = field(default=False, compare=False)
 
     @property
     def again(self) -> Scan:
@@ -144,7 +148,7 @@ class Store(Protocol):
         """Return the last scan of *projects* with what has been added since, and maybe nothing else.
 
         `changes` names what was looked at; of all other keys nothing is known that is newer than the last
-        scan. None: a scan tells as much as soon.
+        scan, but that there are as many records as that says: none is gone. None: a scan is needed to tell.
         """
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:

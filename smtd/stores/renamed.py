@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.stores.base import NOTHING_KNOWN, Change, Outcome, Scan, Store
+from smtd.stores.base import NOTHING_KNOWN, Capabilities, Change, Outcome, Scan, Store
 from smtd.stores.wrapped import WrappedStore
 
 
@@ -21,6 +21,10 @@ class RenamedStore(WrappedStore):
         super().__init__(store)
         self._inner = dict(names)
         self._shown = {inner: shown for shown, inner in names.items()}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, tells_arrivals=False)
 
     async def projects(self) -> list[str]:
         return sorted(self._shown[name] for name in await super().projects() if name in self._shown)

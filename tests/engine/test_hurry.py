@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 from smtd.engine import cycle
+from smtd.engine.memory import Memory
+from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
-from tests.engine.world import RefusingStore, World
+from tests.engine.world import RefusingStore, TestStore, World
 
 RECORDS = [record(f"run-{number}") for number in range(9)]
 A, B, C, D = RECORDS[:4]
@@ -29,14 +32,6 @@ async def world(tmp_path):
 async def in_daemon(world):
     """Run a cycle that nobody asks for."""
     return await world.cycle(insist=False)
-
-
-def told(report):
-    """Return all of *report* but the numbers of records, which are those of the last look."""
-    said = msgspec.to_builtins(report)
-    for side in ("left", "right"):
-        del said[side]["records"]
-    return said
 
 
 def looks(world, wanted):
@@ -65,14 +60,13 @@ async def test_new_record_is_there_before_all_is_looked_at(world):
 async def test_edits_that_came_with_it_are_carried_after_it(world):
     world.left.put(PROJECT, record("new"))
     world.left.put(PROJECT, commented(A, "left"))
-    world.right.put(PROJECT, tagged(B, "right"))
-    world.right.remove(PROJECT, "run-2")
+    world.left.put(PROJECT, tagged(B, "left"))
     found = looks(world, "new")
 
     report = await in_daemon(world)
 
     assert found == [False, True]
-    assert (report.ok, report.right.written, report.left.updated, report.left.deleted) == (True, 2, 1, 1)
+    assert (report.ok, report.right.created, report.right.updated) == (True, 1, 2)
     assert world.contents.left == world.contents.right
 
 
@@ -107,6 +101,59 @@ async def test_new_records_do_not_hide_that_the_others_are_gone(world):
 
     assert len(report.held) == len(RECORDS) + 2
     assert len(world.right.records) == len(RECORDS) + 2 + 40
+
+
+@pytest.mark.parametrize(("gone", "new"), [(11, 40), (9, 100), (3, 20)])
+async def test_cycle_that_breaks_off_after_the_new_records_hides_no_deletion(world, tmp_path, gone, new):
+    """The next one, of another process it may be, holds as many as this one would have."""
+    for held in sorted(world.left.records)[:gone]:
+        world.left.remove(*held)
+    for number in range(new):
+        world.left.put(PROJECT, record(f"new-{number}"))
+    whole = world.fork(tmp_path / "whole")
+    whole.memory = None
+    expected = await in_daemon(whole)
+    world.left.meanwhile["after scan"] = locked
+    with pytest.raises(StoreUnreachable):
+        await in_daemon(world)
+    world.memory = Memory()
+
+    report = await in_daemon(world)
+
+    assert len(report.held) == len(expected.held)
+    assert report.right.deleted == expected.right.deleted
+
+
+def locked():
+    """Be a store that cannot be looked at now."""
+    raise StoreUnreachable("it is locked")
+
+
+async def test_nothing_is_hurried_where_both_sides_were_written_to(world):
+    """What is new on one side may be on the other one already, under a label that its row has only now."""
+    world.left.put(PROJECT, record("new"))
+    world.right.put(PROJECT, commented(A, "right"))
+    found = looks(world, "new")
+
+    await in_daemon(world)
+
+    assert found == [False, False]
+    assert world.contents.left == world.contents.right
+
+
+async def test_side_that_tells_of_nothing_new_leaves_the_memory_alone(tmp_path):
+    """As with a database on a server: each cycle decides what has changed."""
+    right = TestStore("right")
+    right.capabilities = replace(right.capabilities, tells_arrivals=False)
+    world = await World(tmp_path, right=right).synced(*RECORDS)
+    whole = []
+    for label in ("first", "second", "third"):
+        world.left.put(PROJECT, record(label))
+        await in_daemon(world)
+        assert world.memory is not None
+        whole.append(world.memory.was_whole)
+
+    assert whole == [True, False, False]
 
 
 async def test_many_new_records_wait_until_all_is_looked_at(world):
@@ -187,7 +234,7 @@ async def test_everything_is_decided_as_by_a_cycle_that_remembers_nothing(world,
 
         report = await in_daemon(world)
 
-        assert told(report) == told(whole)
+        assert msgspec.to_builtins(report) == msgspec.to_builtins(whole)
         assert world.contents == forgetful.contents
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smtd.records import canonical
-from smtd.stores.base import DONE, Change
+from smtd.stores.base import DONE, Change, Result
 from smtd.stores.django import file_sight
 from smtd.stores.django.file_sight import FileSight
 from tests.build import PROJECT, change, commented, full, key, record, tagged
@@ -89,8 +89,20 @@ async def test_new_record_that_is_taken_back_is_gone(place):
         assert scan == await seen_anew(place)
 
 
+async def test_nothing_new_is_told_where_a_record_is_gone(place):
+    """A look at everything tells what that means."""
+    async with place.open() as store:
+        await store.scan()
+        await place.remove("plain-2")
+        await place.put(record("new"))
+
+        assert await store.arrivals() is None
+
+        assert await store.scan() == await seen_anew(place)
+
+
 async def test_record_that_was_made_anew_is_one_record(place):
-    """Its first row is gone, which no new row tells."""
+    """Its first row is gone, and looked for."""
     async with place.open() as store:
         await store.scan()
         await place.remove("plain-1")
@@ -98,9 +110,106 @@ async def test_record_that_was_made_anew_is_one_record(place):
 
         found = copied(await store.arrivals())
 
-        assert found.digests[key("plain-1")] == (await seen_anew(place)).digests[key("plain-1")]
-        assert found.unreadable == {}
+        assert found == await seen_anew(place)
         assert await store.scan() == await seen_anew(place)
+
+
+async def test_row_that_gets_the_label_of_a_new_one_is_found_by_the_next_look(place):
+    """What was added is one of two rows then."""
+    async with place.open() as store:
+        await store.scan()
+        await place.put(commented(record("new"), "another one"))
+        place.run("UPDATE django_store_record SET label = 'new' WHERE label = 'plain-1'")
+
+        found = await store.arrivals()
+
+        assert found is None or found.partial
+        scan = await store.scan()
+        assert key("new") in scan.unreadable
+        assert scan == await seen_anew(place)
+
+
+async def test_store_that_was_written_to_by_nobody_is_known_whole(place):
+    async with place.open() as store:
+        await store.scan()
+
+        still = await store.arrivals()
+        await place.put(commented(RECORDS[1], "seen"))
+        then = await store.arrivals()
+
+    assert (still.partial, then.partial) == (False, True)
+
+
+async def test_row_that_took_the_place_of_another_leaves_no_phantom(place):
+    """Somebody gave one record's row the label of another one, and smtd wrote to that."""
+    async with place.open() as store:
+        await store.scan()
+        before = (await store.read([key("plain-1")]))[key("plain-1")]
+        place.run("DELETE FROM django_store_record WHERE label = 'plain-1'")
+        await place.put(record("soon"))
+        place.run("UPDATE django_store_record SET label = 'plain-1' WHERE label = 'plain-2'")
+        place.run("DELETE FROM django_store_taggeditem")
+        place.run(
+            "CREATE TRIGGER refuse BEFORE INSERT ON django_store_record WHEN NEW.label = 'bad'"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        await store.write([Change(key("bad"), record("bad"), None)])  # and forgets the numbers of rows
+        held = (await store.read([key("plain-1")]))[key("plain-1")]
+        after = commented(held, "own")
+        assert await store.write([Change(key("plain-1"), after, canonical.digest(held))]) == [DONE]
+        await store.read([key("plain-1")])
+
+        scan = await store.scan()
+
+        assert before.label == "plain-1"
+        assert key("plain-2") not in scan.digests
+        assert scan == await seen_anew(place)
+
+
+async def test_nothing_new_is_told_while_no_numbers_of_rows_are_known(place, understood):
+    """They are forgotten when a transaction is rolled back; all rows would pass for new ones."""
+    place.run(
+        "CREATE TRIGGER refuse BEFORE INSERT ON django_store_record WHEN NEW.label = 'bad'"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    async with place.open() as store:
+        await store.scan()
+        (outcome,) = await store.write([Change(key("bad"), record("bad"), None)])
+        await place.put(record("new"))
+
+        assert outcome.result is Result.REFUSED
+        assert await store.arrivals() is None
+        assert await store.scan() == await seen_anew(place)
+
+
+async def test_blocks_that_others_have_changed_meanwhile_are_kept(place, understood, monkeypatch):
+    """After many own writes they are learned anew, but not when that would be for nothing."""
+    monkeypatch.setattr(file_sight, "MANY", 20)
+    await place.put(*[record(f"more-{number:03}") for number in range(600)])
+    async with place.open() as store:
+        await store.scan()
+        await filled(store)
+        await place.put(record("new"))
+        assert await store.token() is None
+        understood.clear()
+
+        assert await store.scan() == await seen_anew(place)
+
+    labels = [label for label in understood if label.startswith("more-")]
+    assert len(labels) < 600 + 600  # of which the first half is what `seen_anew` looked at
+
+
+async def test_after_too_many_own_writes_all_is_looked_at(target, monkeypatch):
+    monkeypatch.setattr(file_sight, "MOST", 20)
+    async with target.open() as store:
+        made = await filled(store)
+        await store.token()
+        target.run("UPDATE django_store_record SET outcome = 'edited' WHERE label = 'run-003'")
+
+        scan = await store.scan()
+
+        assert scan == await seen_anew(target)
+        assert scan.digests[key("run-003")] != canonical.digest(made[3])
 
 
 async def test_new_record_of_another_project_is_nobodys(place):

@@ -509,3 +509,16 @@ async def test_own_write_that_others_take_back_and_change_during_a_look_is_seen(
         scan = await store.scan()
 
     assert scan == await seen_anew(place)
+
+
+@pytest.mark.parametrize("owner", ["1..99999999999", "a..b", "1 99999999999", "x"])
+async def test_owner_that_is_no_number_owns_nothing(place, owner):
+    """Whatever text somebody has written there."""
+    async with place.open() as store:
+        await store.scan()
+        first = "(SELECT min(id) FROM django_store_datakey)"
+        place.run(f"UPDATE django_store_datakey SET output_from_record_id = ? WHERE id = {first}", owner)
+        await store.scan()
+        place.run(f"UPDATE django_store_datakey SET digest = 'z' WHERE id = {first}")
+
+        assert await store.scan() == await seen_anew(place)

@@ -76,11 +76,11 @@ TABLES = (
 class _Block(NamedTuple):
     """Some rows that follow each other: what tells them from others, and the records that own them.
 
-    *owners* are numbers with commas, or, to take less room, the first and the last one: `5..130`.
+    *owners* are numbers with commas, or, to take less room, the first and the last one as bytes: `5 130`.
     """
 
     mark: int
-    owners: str
+    owners: str | bytes
 
 
 class _Bounds(NamedTuple):
@@ -172,12 +172,12 @@ async def _concerned(
     return found
 
 
-def _owners(text: str) -> set[int]:
-    """Return the numbers that *text* says, as a block has it; what is no number owns nothing."""
-    first, dots, last = text.partition("..")
-    if dots:
-        return set(range(int(first), int(last) + 1))
-    return {int(owner) for owner in text.split(",") if owner.removeprefix("-").isdecimal()}
+def _owners(said: str | bytes) -> set[int]:
+    """Return the numbers that a block has for *said*; what is no number owns nothing."""
+    if isinstance(said, bytes):
+        first, last = map(int, said.split())
+        return set(range(first, last + 1))
+    return {int(owner) for owner in said.split(",") if owner.removeprefix("-").isdecimal()}
 
 
 async def _blocks(
@@ -193,7 +193,8 @@ async def _blocks(
     first, last = f"min({table.owner})", f"max({table.owner})"
     owners = (
         f"SELECT CASE WHEN typeof({first}) = 'integer' AND typeof({last}) = 'integer'"
-        f" AND {last} - {first} < {NEAR} THEN {first} || '..' || {last} ELSE group_concat({table.owner}) END"
+        f" AND {last} - {first} < {NEAR} THEN CAST({first} || ' ' || {last} AS BLOB)"
+        f" ELSE group_concat({table.owner}) END"
     )
     if table.owner in (key, "NULL"):
         owners = "SELECT NULL"

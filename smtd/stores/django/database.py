@@ -22,6 +22,9 @@ from smtd.stores.django.rows import Columns
 class Sight(Protocol):
     """What one store object knows of the tables, and whether that is how they are."""
 
+    #: Whether `arrivals` tells anything.
+    tells_arrivals: bool
+
     async def settle(self) -> None:
         """Wait, not for long, until whoever writes is done; called without a connection."""
 

@@ -20,7 +20,7 @@ from smtd.stores.django.seen import Pool, Seen, pool, renewed, scan, understood
 PATIENCE = 20
 #: Records that this store has written, of which the blocks do not know, from which on it learns them at once.
 MANY = 500
-#: Of more than these it is not kept in mind what was read back: a first sync of a million has not the memory.
+#: After more own writes than these all is looked at: to keep them in mind takes memory, and saves no time.
 MOST = 200_000
 
 
@@ -57,6 +57,8 @@ class WatchedFile(Protocol):
 class FileSight:
     """Looks at all rows once; then at those which others may have changed, or this store has written."""
 
+    tells_arrivals = True
+
     def __init__(self, file: WatchedFile, ids: RowIds) -> None:
         self._file = file
         self._ids = ids
@@ -91,7 +93,8 @@ class FileSight:
 
     async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
         chosen = None if projects is None else frozenset(projects)
-        if self._last is None or chosen != self._projects or not self._blocks.are_known:
+        knows = self._blocks.are_known and self._ids.are_known
+        if self._last is None or chosen != self._projects or not knows:
             return None
         try:
             # Not in the blocks: should they be taken back, that would not show.
@@ -100,12 +103,15 @@ class FileSight:
                 self._last = await self._look_again(db, self._last, set(), chosen)
             else:
                 self._last = self._last.again
+            count = await reader.count(db, projects)
         except BaseException:
             self.forget()
             raise
         self._written.clear()
         self._read_back.clear()
-        return self._last
+        if count != len(self._seen):
+            return None
+        return replace(self._last, partial=self._version != self._file.version)
 
     async def _looked(self, db: Connection, projects: Collection[str] | None) -> Scan:
         # Asked before the look: a commit of others during it makes the next look another one.
@@ -214,14 +220,20 @@ class FileSight:
         return one.found
 
     def touch(self, keys: Iterable[Key]) -> None:
+        if self._last is None:
+            return  # all will be looked at
         written = set(keys)
         self._written |= written
         self._unlisted |= written
+        if len(self._unlisted) > MOST:
+            self.forget()
+            for known in (self._written, self._read_back, self._unlisted):
+                known.clear()
 
     def read_back(self, raw: Raw, key: Key, record: Record) -> None:
-        if len(self._read_back) >= MOST:
-            return
-        if key in self._written and self._ids.known([key]) == [raw.row_id]:
+        before = self._seen.get(raw.row_id)
+        bore_another = before is not None and before.key != key
+        if key in self._written and self._ids.known([key]) == [raw.row_id] and not bore_another:
             self._seen[raw.row_id] = understood(raw.mark, key, record)
             self._written.remove(key)
             self._read_back.add(key)
@@ -239,6 +251,7 @@ class FileSight:
 
     async def token(self) -> Token | None:
         is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
+        is_known = is_known and await self._file.is_settled()
         if len(self._unlisted) >= MANY and is_known and (db := await self._file.connection()):
             # To read so much again, as soon as others write, would take longer than to learn it now.
             await self._learn_blocks(db)

@@ -24,6 +24,11 @@ class RowIds:
         #: Up to here all rows are known, and the highest id that was seen at all.
         self._settled = self._highest = LOWEST
 
+    @property
+    def are_known(self) -> bool:
+        """Whether any were learned since the last `forget`."""
+        return bool(self._ids)
+
     async def of(self, db: Connection, keys: Collection[Key]) -> list[int]:
         """Return the ids of all rows that bear one of *keys*, and of some that once did."""
         await self.added(db)

@@ -159,6 +159,8 @@ class _Proof(NamedTuple):
 class MarkSight:
     """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
 
+    tells_arrivals = False
+
     def __init__(self, sessions: Sessions, words: Words, ids: RowIds) -> None:
         self._sessions = sessions
         self._words = words

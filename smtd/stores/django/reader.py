@@ -95,6 +95,13 @@ async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterat
         last = page[-1].row_id
 
 
+async def count(db: Connection, projects: Collection[str] | None) -> int:
+    """Return how many rows there are of *projects* (None: of all)."""
+    chosen = "IS NOT NULL" if projects is None else f"IN ({schema.marks(len(projects))})"
+    asked = f"SELECT count(*) FROM django_store_record WHERE project_id {chosen}"
+    return int(await db.value(asked, [*(projects or ())]))
+
+
 async def hold(db: Connection, ids: Sequence[int]) -> None:
     """Keep others from changing the records of *ids* until the end of the transaction."""
     for start in range(0, len(ids) if db.for_update else 0, PAGE):

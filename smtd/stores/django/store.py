@@ -42,7 +42,12 @@ class DjangoStore:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(exclusive_writes=True, batch=self._database.batch, keeps_opaque=False)
+        return Capabilities(
+            exclusive_writes=True,
+            batch=self._database.batch,
+            keeps_opaque=False,
+            tells_arrivals=self._sight.tells_arrivals,
+        )
 
     async def projects(self) -> list[str]:
         with translating(self._database):
