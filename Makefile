@@ -2,7 +2,7 @@
 #
 #   PYTHON=/path/to/python3.12   the interpreter of the environment; default: python3 if it is
 #                                3.10 or newer, else the newest one on this machine
-#   PYTEST_FLAGS="-x -k journal"  what pytest is told; default: three processes, as tests wait a lot
+#   PYTEST_FLAGS="-x -k journal"  what pytest is told; default: four processes, as tests wait a lot
 #   LOCK_FLAGS=--upgrade         newer development requirements
 
 PYTHON ?= $(shell python3 -c 'import ensurepip, sys; assert sys.version_info >= (3, 10)' \
@@ -10,7 +10,7 @@ PYTHON ?= $(shell python3 -c 'import ensurepip, sys; assert sys.version_info >= 
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
-PYTEST_FLAGS ?= -n 3 --dist worksteal
+PYTEST_FLAGS ?= -n 4 --dist worksteal
 LOCK_FLAGS ?=
 # What decides, acts and remembers: every branch of it is taken by its own tests.
 CORE = merge engine journal
