@@ -69,7 +69,7 @@ class Inside:
                     memory=memory,
                     progress=self._progressed,
                 )
-                if memory.was_whole:
+                if report.moved or memory.was_whole:
                     heap.trim()
                 return report
 

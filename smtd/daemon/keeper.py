@@ -325,7 +325,7 @@ class Keeper:
             doubtful=doubtful,
             memory=self._memory,
         )
-        if self._memory.was_whole:
+        if report.moved or self._memory.was_whole:
             await to_thread.run_sync(heap.trim)
         return report
 

@@ -103,18 +103,16 @@ async def _hasten(
     """
     if not all(pair.stores[side].capabilities.tells_arrivals for side in SIDES):
         return settled, ()
-    left, right = [await pair.stores[side].arrivals(pair.policy.projects) for side in SIDES]
-    if left is None or right is None:
-        return settled, ()
-    scans = Both(left, right)
-    changed = settled.changed(scans)
-    if changed is None:
-        return None, ()
+    found = Both(*[await pair.stores[side].arrivals(pair.policy.projects) for side in SIDES])
+    after = settled.after(found)
+    if after is None or found.left is None or found.right is None:
+        return after, ()
+    scans, changed = Both(found.left, found.right), set(after.open)
     keys = {key for key in changed.difference(settled.open) if is_plain([*key])}
-    keys -= (await pair.journal.agreed_on(keys)).keys()
-    after = settled._replace(numbers=scans.map(lambda scan: scan.number), open=changed)
+    if len(keys) <= FEW:
+        keys -= (await pair.journal.agreed_on(keys)).keys()
     # What is new here may be there already, in a row that was another one before: one side is known whole.
-    known = not (left.partial and right.partial)
+    known = not (scans.left.partial and scans.right.partial)
     # What a crash left, and what was refused, is for a cycle that looks at everything.
     if not (known and 0 < len(keys) <= FEW) or await pair.journal.begun() or await pair.journal.refused():
         return after, ()

@@ -40,6 +40,21 @@ class Settled(NamedTuple):
             keys.update(changes.keys)
         return keys if len(keys) <= MANY else None
 
+    def after(self, scans: Both[Scan | None]) -> Settled | None:
+        """Return the same as of *scans* (None: as of the one before); what has changed is open.
+
+        None: nobody can tell what has.
+        """
+        numbers, keys = {side: self.numbers[side] for side in SIDES}, set(self.open)
+        for side in SIDES:
+            if (scan := scans[side]) is None:
+                continue
+            if scan.changes is None or scan.changes.since != numbers[side]:
+                return None
+            numbers[side] = scan.number
+            keys.update(scan.changes.keys)
+        return self._replace(numbers=Both(*numbers.values()), open=keys)
+
 
 @dataclass
 class Memory:

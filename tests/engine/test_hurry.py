@@ -141,10 +141,18 @@ async def test_nothing_is_hurried_where_both_sides_were_written_to(world):
     assert world.contents.left == world.contents.right
 
 
-async def test_side_that_tells_of_nothing_new_leaves_the_memory_alone(tmp_path):
-    """As with a database on a server: each cycle decides what has changed."""
-    right = TestStore("right")
-    right.capabilities = replace(right.capabilities, tells_arrivals=False)
+class SilentStore(TestStore):
+    """A store that tells of nothing new now, since somebody writes to it."""
+
+    async def arrivals(self, projects=None):
+        return None
+
+
+@pytest.mark.parametrize("capable", [True, False])
+async def test_side_that_tells_of_nothing_new_leaves_the_memory_alone(tmp_path, capable):
+    """As a database on a server, or one that is being written to: each cycle decides what has changed."""
+    right = SilentStore("right")
+    right.capabilities = replace(right.capabilities, tells_arrivals=capable)
     world = await World(tmp_path, right=right).synced(*RECORDS)
     whole = []
     for label in ("first", "second", "third"):

@@ -6,12 +6,18 @@ import pytest
 
 from smtd.records import canonical
 from smtd.stores.base import DONE, Change, Result
-from smtd.stores.django import file_sight
+from smtd.stores.django import file_sight, sqlite
 from smtd.stores.django.file_sight import FileSight
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.stores.places import DjangoPlace, copied
 
 RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag")]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """Nobody waits for a moment in which nobody writes."""
+    monkeypatch.setattr(sqlite, "QUIET", 1e-9)
 
 
 @pytest.fixture
@@ -73,6 +79,16 @@ async def test_store_that_was_never_looked_at_tells_of_nothing_new(place):
         found = await store.arrivals([PROJECT])
         assert found is not None
         assert changed(found) == set()
+
+
+async def test_nothing_new_is_told_while_somebody_writes(place, monkeypatch):
+    """A save of Sumatra's is several commits: who waits for its end can look at everything."""
+    async with place.open() as store:
+        await store.scan()
+        monkeypatch.setattr(sqlite, "QUIET", 60.0)
+        await place.put(record("new"))
+
+        assert await store.arrivals() is None
 
 
 async def test_new_record_that_is_taken_back_is_gone(place):

@@ -38,6 +38,9 @@ class WatchedFile(Protocol):
     async def settle(self) -> None:
         """Wait for a quiet moment, and start a new token."""
 
+    async def is_quiet(self) -> bool:
+        """Say whether nobody has written for a moment, so that `settle` does not wait."""
+
     async def is_settled(self) -> bool:
         """Say whether nobody has committed since `settle`."""
 
@@ -96,6 +99,9 @@ class FileSight:
         knows = self._blocks.are_known and self._ids.are_known
         if self._last is None or chosen != self._projects or not knows:
             return None
+        if not await self._file.is_quiet():
+            return None  # whoever waits until it is can look at everything
+        await self._file.settle()
         try:
             # Not in the blocks: should they be taken back, that would not show.
             self.touch(await self._ids.added(db))

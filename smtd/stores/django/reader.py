@@ -16,6 +16,8 @@ from smtd.stores.django.rows import Parts
 
 #: Below every number of a row, even one that a person gave it; as low as columns of servers go.
 LOWEST = -(2**31)
+#: The bits of a mark.
+MARK = 2**60 - 1
 #: Records a page; a page is one short read transaction.
 PAGE = 500
 
@@ -52,8 +54,9 @@ class Raw(NamedTuple):
         It holds in this process only, and costs a tenth of understanding the row. The bytes of marshal tell
         -1 from -2, which have one hash.
         """
-        # Version 2 writes equal values alike, whoever else refers to them.
-        return hash(marshal.dumps((self.row, *self.parts), 2))
+        # Version 2 writes equal values alike, whoever else refers to them. Of a number with more bits there
+        # would be a third digit in memory, for each record.
+        return hash(marshal.dumps((self.row, *self.parts), 2)) & MARK
 
     def found(self) -> Found:
         """Return the record, or why there is none."""

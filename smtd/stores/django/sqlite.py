@@ -158,6 +158,10 @@ class SqliteFile:
             await anyio.sleep(QUIET - since)
         self._version = await self._data_version()
 
+    async def is_quiet(self) -> bool:
+        """Say whether nobody has written for a moment."""
+        return not 0 <= age(await to_thread.run_sync(signature, self._files)) < QUIET
+
     async def is_settled(self) -> bool:
         """Say whether nobody has committed since `settle` was called last."""
         return self._version is not None and await self._data_version() == self._version

@@ -65,7 +65,6 @@ class DjangoStore:
 
     async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
         with translating(self._database):
-            await self._sight.settle()
             async with self._session() as db:
                 return None if db is None else await self._sight.arrivals(db, projects)
 
