@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import measure
 from bench.curve import Curve, svg
-from bench.inside import EDIT, MANY
+from bench.edits import EDIT, MANY
 from bench.line import Line
 from bench.measure import Command, seconds
 from bench.workplace import Workplace, expect

@@ -23,6 +23,7 @@ from typing import Any
 
 import anyio
 
+from bench.edits import EDIT, MANY, ROUNDS
 from bench.measure import MAXRSS
 from bench.sweep import fill
 from smtd import pairing
@@ -35,13 +36,10 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.stores.locations import Location, find
 
-#: Cycles of each kind but the first; and how many edits follow each other, to see what stays in memory.
-ROUNDS, MANY = 5, 100
 #: As the daemon runs its own cycles.
 POLICY = Policy(insist=False)
 #: Seconds after which a commit is settled, and no cycle waits for it.
 SETTLED = 0.3
-EDIT = "UPDATE django_store_record SET outcome = ? WHERE db_id = (SELECT min(db_id) FROM django_store_record)"
 
 
 class Inside:

@@ -10,7 +10,6 @@ from pathlib import Path
 from bench import measure
 from bench.line import Line, seconds
 from bench.measure import Command, Run
-from bench.sweep import sweep
 from bench.workplace import Pair, Workplace, expect
 from tests.peers.environments import environment
 
@@ -95,6 +94,8 @@ def beside(work: Workplace, rounds: int) -> list[Line]:
 
 def _items(work: Workplace, name: str) -> Path:
     """Return a directory that has the items on its left."""
+    from bench.sweep import sweep  # here: see bench/edits.py
+
     home = work.empty(f"peer-{name}")
     (home / "left").mkdir()
     for number in range(ITEMS):

@@ -14,10 +14,6 @@ from bench.line import Line
 from bench.measure import Command
 from bench.workplace import PROJECT, Workplace, count_records, expect
 from docs.measured import ROOT
-from smtd.stores.http import form
-from smtd.stores.http.session import AT_ONCE
-from smtd.stores.locations import find
-from smtd.stores.registry import open_store
 from tests.peers.server import PASSWORD, USERS
 
 COUNT = 1_000
@@ -26,6 +22,8 @@ FLOOR = ROOT / "bench" / "put_floor.py"
 
 def to_a_server(work: Workplace, rounds: int) -> list[Line]:
     """The same records by smtd, and one PUT for each of them."""
+    from smtd.stores.http.session import AT_ONCE  # here: see bench/edits.py
+
     server, home = work.server, work.empty("put-rate")
     store, bodies = home / "store.sqlite", home / "bodies.json"
     made_by: list[str | Path] = [sys.executable, "-m", "bench.sweep", str(COUNT), store]
@@ -65,6 +63,10 @@ def to_a_server(work: Workplace, rounds: int) -> list[Line]:
 
 async def _bodies(store: str) -> dict[str, str]:
     """Return what to PUT for each label."""
+    from smtd.stores.http import form
+    from smtd.stores.locations import find
+    from smtd.stores.registry import open_store
+
     async with open_store(find(store)) as opened:
         records = await opened.read(list((await opened.scan()).digests))
     return {key.label: form.body(record).decode() for key, record in records.items()}

@@ -213,7 +213,9 @@ class FileSight:
         mark = raw.mark
         one = self._seen.get(raw.row_id)
         if one is None or one.mark != mark:
-            one = looked_at(raw, mark)
+            before, one = one, looked_at(raw, mark)
+            if before is not None and before.key == one.key:
+                one = Seen(one.mark, before.key, one.found, one.final)
             if known is not None:
                 one = known.pooled(one)
             self._ids.learn(raw.row_id, one.key)

@@ -69,10 +69,8 @@ class Raw(NamedTuple):
 
 
 def key_of(project: str, label: str) -> Key:
-    """Return a key whose texts are the same objects as in all others that are equal: stores have many."""
-    if type(project) is type(label) is str:
-        return Key(intern(project), intern(label))
-    return Key(project, label)
+    """Return a key whose project is the same object as in all others: there are many keys of one."""
+    return Key(intern(project) if type(project) is str else project, label)
 
 
 async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:

@@ -1,0 +1,11 @@
+"""What others do to a store between two cycles, and how often.
+
+Apart from what needs smtd: a process that starts others is counted in the memory of each of them.
+"""
+
+from __future__ import annotations
+
+#: Cycles of each kind but the first; and how many edits follow each other, to see what stays in memory.
+ROUNDS, MANY = 5, 100
+#: Another outcome for the first record.
+EDIT = "UPDATE django_store_record SET outcome = ? WHERE db_id = (SELECT min(db_id) FROM django_store_record)"
