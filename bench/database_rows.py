@@ -19,8 +19,6 @@ from bench.measure import CommandFailed, Run
 from bench.workplace import PROJECT, Pair, Workplace, expect
 from smtd.records.record import Key
 from smtd.stores.base import Store
-from smtd.stores.locations import find
-from smtd.stores.registry import open_store
 from tests.peers.stores import copy_store
 from tests.servers.server import Database, DatabaseServer
 
@@ -113,6 +111,9 @@ def _columns(database: Database, table: str) -> list[str]:
 
 
 async def _looks(server: DatabaseServer, database: Database, rounds: int) -> list[Line]:
+    from smtd.stores.locations import find  # here: see bench/edits.py
+    from smtd.stores.registry import open_store
+
     what = f"{server.scheme}, {MANY * COPIES:,} records"
     async with open_store(find(database.url)) as store:
         first, _ = await _timed(store.scan())
@@ -154,6 +155,7 @@ async def _timed(work: object) -> tuple[float, object]:
 
 def lag(work: Workplace, rounds: int) -> list[Line]:
     """From a commit in PostgreSQL to the commit in a file, with a daemon between them."""
+
     pair = Pair(work, "database-lag", 1000)
     pair.sync(created=1000)
     lines: list[Line] = []

@@ -11,16 +11,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.measure import Command, CommandFailed, Run, run
 from tests.peers.environments import Environment, environment
 from tests.peers.project import SumatraProject
 from tests.peers.server import SumatraServer, serving
 from tests.peers.stores import PeerStore, copy_store
-from tests.servers.mariadb import mariadb
-from tests.servers.postgresql import postgresql
-from tests.servers.server import DatabaseServer
+
+if TYPE_CHECKING:
+    from tests.servers.server import DatabaseServer
 
 PROJECT = "sweep"
 BIN = Path(sys.executable).parent
@@ -65,11 +65,15 @@ class Workplace:
     @functools.cached_property
     def postgresql(self) -> DatabaseServer:
         """A server of PostgreSQL, until the workplace is closed."""
+        from tests.servers.postgresql import postgresql  # here: see bench/edits.py
+
         return self._stack.enter_context(postgresql())
 
     @functools.cached_property
     def mariadb(self) -> DatabaseServer:
         """A server of MariaDB, until the workplace is closed."""
+        from tests.servers.mariadb import mariadb
+
         return self._stack.enter_context(mariadb())
 
     def shelf(self, count: int) -> Path:
