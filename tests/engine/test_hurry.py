@@ -267,3 +267,17 @@ def happen(chance, world, turn):
             store.put(one.project, tagged(store.records[one], str(turn)))
         else:
             store.put(one.project, commented(store.records[one], str(turn)))
+
+
+async def test_store_that_was_looked_at_by_others_is_decided_whole(world):
+    """What has changed since a look that the cycle did not see, nobody can tell."""
+    world.right.put(PROJECT, tagged(B, "right"))
+    await world.right.scan()
+    world.left.put(PROJECT, record("new"))
+
+    report = await in_daemon(world)
+
+    assert (report.ok, report.right.created, report.left.updated) == (True, 1, 1)
+    assert world.memory is not None
+    assert world.memory.was_whole
+    assert world.contents.left == world.contents.right
