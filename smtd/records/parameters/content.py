@@ -79,7 +79,7 @@ def _meaning(type_name: str, content: str) -> Any:
 #: A batch of records is gone through some times, and the sets of a sweep are all different: to read them only
 #: once, more of them are kept than a batch has; but no long ones, of which there are few.
 _SHORT = 2000
-_meaning_of_short = lru_cache(maxsize=2048)(_meaning)
+_meaning_of_short = lru_cache(maxsize=1024)(_meaning)
 
 
 def _said(parameters: Parameters, values: Any) -> Any:

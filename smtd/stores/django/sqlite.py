@@ -28,7 +28,7 @@ QUIET, PATIENCE = 2 * SETTLE, 2.0
 #: Records a transaction where `smt` may be working (measured: it then waits 35 ms at most).
 SHARED_BATCH = 100
 #: Records a transaction in a store that smtd has just made.
-FRESH_BATCH = 1000
+FRESH_BATCH = 500
 
 
 class SqliteFile:
