@@ -16,17 +16,21 @@ from bench.workplace import PROJECT, Workplace, count_records, expect
 from docs.measured import ROOT
 from tests.peers.server import PASSWORD, USERS
 
-COUNT = 1_000
+COUNTS = (1_000, 10_000)
 FLOOR = ROOT / "bench" / "put_floor.py"
 
 
 def to_a_server(work: Workplace, rounds: int) -> list[Line]:
     """The same records by smtd, and one PUT for each of them."""
+    return [_to_a_server(work, count, rounds) for count in COUNTS]
+
+
+def _to_a_server(work: Workplace, count: int, rounds: int) -> Line:
     from smtd.stores.http.session import AT_ONCE  # here: see bench/edits.py
 
     server, home = work.server, work.empty("put-rate")
     store, bodies = home / "store.sqlite", home / "bodies.json"
-    made_by: list[str | Path] = [sys.executable, "-m", "bench.sweep", str(COUNT), store]
+    made_by: list[str | Path] = [sys.executable, "-m", "bench.sweep", str(count), store]
     measure.run(Command(made_by, ROOT, work.smtd().env))
     bodies.write_text(json.dumps(anyio.run(_bodies, str(store))), "utf-8")
     address = server.url.replace("://", f"://{USERS[0]}:{PASSWORD}@")
@@ -37,7 +41,7 @@ def to_a_server(work: Workplace, rounds: int) -> list[Line]:
         server.clear()
         server.make_project(PROJECT)
         done = measure.run(command)
-        expect(count_records(server.database), COUNT, "records on the server")
+        expect(count_records(server.database), count, "records on the server")
         return done
 
     runs = measure.interleaved(
@@ -47,18 +51,16 @@ def to_a_server(work: Workplace, rounds: int) -> list[Line]:
         },
         rounds,
     )
-    rate = COUNT / measure.seconds(runs["floor"])
+    rate = count / measure.seconds(runs["floor"])
     times = measure.ratio(runs["smtd"], runs["floor"])
-    return [
-        Line(
-            f"`smtd sync`, {COUNT:,} records, SQLite → Sumatra Server",
-            f"{measure.seconds(runs['smtd']):.1f} s, {times:.1f} times the floor",
-            f"floor, a PUT for each, {AT_ONCE} at once: {measure.seconds(runs['floor']):.1f} s,"
-            f" {rate:.0f} a second",
-            "≤ 1.5 times",
-            times <= 1.5,
-        )
-    ]
+    return Line(
+        f"`smtd sync`, {count:,} records, SQLite → Sumatra Server",
+        f"{measure.seconds(runs['smtd']):.1f} s, {times:.1f} times the floor",
+        f"floor, a PUT for each, {AT_ONCE} at once: {measure.seconds(runs['floor']):.1f} s,"
+        f" {rate:.0f} a second",
+        "≤ 1.5 times",
+        times <= 1.5,
+    )
 
 
 async def _bodies(store: str) -> dict[str, str]:
