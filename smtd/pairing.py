@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from anyio import to_thread
 
 from smtd.engine import cycle
-from smtd.engine.apply import Progress
+from smtd.engine.apply import Progress, no_progress
 from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.proof import Look
@@ -119,7 +119,7 @@ async def sync(
     *,
     dry_run: bool = False,
     only: str | None = None,
-    progress: Progress = cycle.no_progress,
+    progress: Progress = no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
     doubtful: Collection[Key] = (),
     memory: Memory | None = None,

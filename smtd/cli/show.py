@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from smtd.engine.apply import Progress
-from smtd.engine.cycle import no_progress
+from smtd.engine.apply import Progress, no_progress
 from smtd.engine.report import PairReport, SideReport
 
 #: How many of each kind of leftover are listed in full.

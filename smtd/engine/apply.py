@@ -34,6 +34,10 @@ T = TypeVar("T")
 BATCH = 1000
 
 
+def no_progress(phase: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Write:
     """One write that is about to happen: *record* with *digest* in place of *before* with *expect*.

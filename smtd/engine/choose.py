@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from smtd.engine import cycle
+from smtd.engine import deciding
 from smtd.engine.actions import Plan
 from smtd.engine.pair import Pair
 from smtd.errors import UsageError
@@ -48,7 +48,7 @@ async def choose(pair: Pair, wish: Wish) -> list[Key]:
 
     Raises UsageError if nothing that waits for it is meant.
     """
-    plan = await cycle.look(pair)
+    plan = await deciding.look(pair)
     keys = [key for key in _waiting(plan, wish.choice) if wish.means(key)]
     if not keys:
         what = "deletion is held" if wish.choice in OF_DELETIONS else "conflict waits"

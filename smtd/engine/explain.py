@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from smtd.engine import cycle
+from smtd.engine import deciding
 from smtd.engine.actions import Agree, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
 from smtd.errors import UsageError
@@ -49,7 +49,7 @@ class Explanation(msgspec.Struct):
 
 async def explain(pair: Pair, key: Key) -> Explanation:
     """Explain *key*. Raises UsageError if neither side has it and nothing is known of it."""
-    plan = await cycle.look(pair)
+    plan = await deciding.look(pair)
     agreed = (await pair.journal.agreed({key.project})).get(key)
     entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=_LATEST)
     rule, then = _told(plan, key) or await _refused(pair, key) or _quiet(plan, key)

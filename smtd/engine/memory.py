@@ -32,13 +32,8 @@ class Settled(NamedTuple):
 
     def changed(self, scans: Both[Scan]) -> set[Key] | None:
         """Return the keys to decide now that *scans* were made; None: all of them, or so many."""
-        keys = set(self.open)
-        for side in SIDES:
-            changes = scans[side].changes
-            if changes is None or changes.since != self.numbers[side]:
-                return None
-            keys.update(changes.keys)
-        return keys if len(keys) <= MANY else None
+        after = self.after(scans)
+        return None if after is None or len(after.open) > MANY else set(after.open)
 
     def after(self, scans: Both[Scan | None]) -> Settled | None:
         """Return the same as of *scans* (None: as of the one before); what has changed is open.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from smtd.engine import waiting
 from smtd.engine.actions import Copy, Merge, Plan
 from smtd.engine.pair import Policy
-from smtd.engine.report import Conflict, Held
+from smtd.engine.report import Conflict
 from smtd.engine.undone import Overtaken
 from smtd.merge import fields
 from smtd.merge.decide import Conflicts, Mode
@@ -26,15 +26,7 @@ def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan)
         return
     plan.actions.remove(copy)
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(
-            Held(
-                copy.key.project,
-                copy.key.label,
-                "Sumatra took data away from it when another record was deleted or saved",
-                "sync both ways once, and it is given back",
-                kind="lost data",
-            )
-        )
+        plan.held.append(waiting.robbed(copy.key))
         return
     sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
     reason = "Sumatra had taken data away from it: given back"

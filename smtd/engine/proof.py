@@ -15,8 +15,7 @@ from typing import TypeAlias, TypeVar, cast
 
 import anyio
 
-from smtd.engine.apply import Progress
-from smtd.engine.cycle import no_progress
+from smtd.engine.apply import Progress, no_progress
 from smtd.engine.findings import Explained, Finding, ProofReport
 from smtd.engine.judge import Rules, Sight, judge
 from smtd.engine.pair import Policy

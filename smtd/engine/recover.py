@@ -46,15 +46,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
 
     With *dry_run* the journal is left as it is.
     """
-    resting = {
-        key
-        for key, decision in (await pair.journal.decisions.all()).items()
-        if decision.choice is Choice.REST and decision.digests == Both(now.left.get(key), now.right.get(key))
-    }
-    begun: dict[Key, list[Begun]] = defaultdict(list)
-    for write in await pair.journal.begun():
-        if pair.policy.covers(write.key):
-            begun[write.key].append(write)
+    resting, begun = await _resting(pair, now), await _begun(pair)
     landed: list[Begun] = []
     agreements: list[Agreement] = []
     forgotten: list[Key] = []
@@ -73,9 +65,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
             moved.add(key)
             continue
         try:
-            done = [write for write in writes if await _has_landed(pair, write, now)]
-            if any(write.side is Side.RIGHT for write in done):
-                done = writes  # the left side came first: what it does not show any more was undone there
+            done = await _landed(pair, writes, now)
             differ = now.left.get(key) != now.right.get(key)
             common = await _common(pair, writes, done, now) if differ else None
         except _Moved:
@@ -103,6 +93,32 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
     for key in forgotten:
         agreed.pop(key, None)
     return Agreed(agreed, {each.key: each.record for each in agreements}, moved)
+
+
+async def _resting(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
+    """Return the keys that an undo has left as they still are."""
+    return {
+        key
+        for key, decision in (await pair.journal.decisions.all()).items()
+        if decision.choice is Choice.REST and decision.digests == Both(now.left.get(key), now.right.get(key))
+    }
+
+
+async def _begun(pair: Pair) -> dict[Key, list[Begun]]:
+    """Return the writes that a crash left undecided, of the projects that are kept, by key."""
+    begun: dict[Key, list[Begun]] = defaultdict(list)
+    for write in await pair.journal.begun():
+        if pair.policy.covers(write.key):
+            begun[write.key].append(write)
+    return begun
+
+
+async def _landed(pair: Pair, writes: Sequence[Begun], now: Both[Mapping[Key, Digest]]) -> Sequence[Begun]:
+    """Return those of the *writes* of one key that landed. Raises _Moved."""
+    done = [write for write in writes if await _has_landed(pair, write, now)]
+    if any(write.side is Side.RIGHT for write in done):
+        return writes  # the left side came first: what it does not show any more was undone there
+    return done
 
 
 async def _stumps(

@@ -12,9 +12,9 @@ from datetime import datetime
 
 import msgspec
 
-from smtd.engine import cycle
+from smtd.engine import deciding
 from smtd.engine.actions import Merge, Plan
-from smtd.engine.apply import Executor, Write
+from smtd.engine.apply import Executor, Write, no_progress
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport, blank
 from smtd.errors import UsageError
@@ -63,7 +63,7 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
     if not entries:
         raise UsageError(f"cycle {number} of this pair wrote nothing; smtd-ctl history lists those that did")
     backs = _backs(entries)
-    plan = await cycle.look(pair)
+    plan = await deciding.look(pair)
     result = Undone(number, [], [])
     wanted: dict[Key, dict[Side, _Back]] = {}
     for key, sides in backs.items():
@@ -113,7 +113,7 @@ async def _bring_back(
     """Write what is *wanted*, and let the keys rest."""
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     made = await pair.journal.begin_cycle()
-    executor = Executor(pair, made, report, cycle.no_progress)
+    executor = Executor(pair, made, report, no_progress)
     why = f"cycle {number} was undone"
     # Deletions last: a record that was kept under another label is there until it is back under its own.
     for key, sides in sorted(wanted.items(), key=lambda each: _only_deletes(each[1])):
@@ -167,7 +167,7 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
     if digests == Both(canonical.digest(record), canonical.digest(record)):
         raise UsageError(f"{key} is as it was at {at.isoformat()}")
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
-    executor = Executor(pair, await pair.journal.begin_cycle(), report, cycle.no_progress)
+    executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
     why = f"restored as of {at.isoformat(timespec='seconds')}"
     await executor.run(Plan(actions=[Merge(key, record, held, digests, why)]))
     report.failed += [

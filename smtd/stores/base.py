@@ -53,7 +53,7 @@ class Capabilities:
     atomic_updates: bool = True
     #: Reading a record costs a request of its own: see DearStore.
     dear_reads: bool = False
-    #: What others have added is told sooner than a scan: see `Store.arrivals`.
+    #: What others have added is told sooner than by a scan: see PromptStore.
     tells_arrivals: bool = False
 
 
@@ -144,13 +144,6 @@ class Store(Protocol):
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         """Return the digest of every record of *projects* (None: of all)."""
 
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        """Return the last scan of *projects* with what has been added since, and maybe nothing else.
-
-        `changes` names what was looked at; of all other keys nothing is known that is newer than the last
-        scan, but that there are as many records as that says: none is gone. None: a scan is needed to tell.
-        """
-
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         """Return the records that are there now; absent and unreadable ones are left out."""
 
@@ -174,3 +167,14 @@ class DearStore(Store, Protocol):
         self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
     ) -> Scan:
         """Scan as `Store.scan`, but trust that what is there of *known* has the digests given."""
+
+
+class PromptStore(Store, Protocol):
+    """A store whose capabilities say that it tells arrivals."""
+
+    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
+        """Return the last scan of *projects* with what has been added since, and maybe nothing else.
+
+        `changes` names what was looked at; of all other keys nothing is known that is newer than the last
+        scan, but that there are as many records as that says: none is gone. None: a scan is needed to tell.
+        """

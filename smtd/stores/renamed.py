@@ -42,9 +42,6 @@ class RenamedStore(WrappedStore):
             {self._without(key): reason for key, reason in found.unreadable.items()},
         )
 
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        return None
-
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         found = await super().read([self._within(key) for key in keys if key.project in self._inner])
         return {self._without(key): record for key, record in found.items()}

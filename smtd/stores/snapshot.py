@@ -75,9 +75,6 @@ class SnapshotStore:
             },
         )
 
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        return None
-
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         records = (await self._current()).snapshot.records
         return {key: records[key] for key in keys if key in records}

@@ -14,6 +14,7 @@ from smtd.stores.base import (
     Change,
     DearStore,
     Outcome,
+    PromptStore,
     Scan,
     Store,
     Token,
@@ -54,7 +55,7 @@ class WrappedStore:
         return await self._look(partial(cast(DearStore, self._store).scan, projects, known=known))
 
     async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        return await self._look(partial(self._store.arrivals, projects))
+        return await self._look(partial(cast(PromptStore, self._store).arrivals, projects))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         return await self._look(partial(self._store.read, keys))

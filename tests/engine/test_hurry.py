@@ -185,11 +185,17 @@ async def test_who_asks_gets_a_look_at_everything_first(world):
     assert world.contents.left == world.contents.right
 
 
-async def test_what_was_refused_is_remembered(tmp_path):
-    """It is offered again when its time has come, and not with each new record."""
+@pytest.fixture
+async def refusing(tmp_path):
+    """A pair in sync, whose right store refuses one label."""
     right = RefusingStore("right")
-    world = await World(tmp_path, right=right).synced(*RECORDS)
     right.refused = frozenset({"bad"})
+    return await World(tmp_path, right=right).synced(*RECORDS)
+
+
+async def test_what_was_refused_is_remembered(refusing):
+    """It is offered again when its time has come, and not with each new record."""
+    world = refusing
     world.left.put(PROJECT, record("bad"))
     await in_daemon(world)
     await in_daemon(world)
@@ -202,10 +208,8 @@ async def test_what_was_refused_is_remembered(tmp_path):
     assert [each.key.label for each in world.right.changes[offered:]] == ["new"]
 
 
-async def test_new_record_that_is_refused_is_told_once(tmp_path):
-    right = RefusingStore("right")
-    world = await World(tmp_path, right=right).synced(*RECORDS)
-    right.refused = frozenset({"bad"})
+async def test_new_record_that_is_refused_is_told_once(refusing):
+    world = refusing
     world.left.put(PROJECT, record("new"))
     await in_daemon(world)
     world.left.put(PROJECT, record("bad"))

@@ -117,6 +117,19 @@ async def test_nothing_new_is_told_where_a_record_is_gone(place):
         assert await store.scan() == await seen_anew(place)
 
 
+@pytest.mark.parametrize("bound", ["MANY", "MOST"])
+async def test_so_many_new_records_are_looked_at_with_all_others(place, monkeypatch, bound):
+    """Whether too many to hurry for, or to keep in mind."""
+    async with place.open() as store:
+        await store.scan()
+        monkeypatch.setattr(file_sight, bound, 3)
+        await place.put(*[record(f"new-{number}") for number in range(5)])
+
+        assert await store.arrivals() is None
+
+        assert await store.scan() == await seen_anew(place)
+
+
 async def test_record_that_was_made_anew_is_one_record(place):
     """Its first row is gone, and looked for."""
     async with place.open() as store:

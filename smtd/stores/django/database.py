@@ -35,7 +35,7 @@ class Sight(Protocol):
         """Return what the rows of *projects* (None: of all) say."""
 
     async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
-        """See `Store.arrivals`."""
+        """See `PromptStore.arrivals`; called only if this tells them."""
 
     def digest(self, raw: Raw) -> Digest | None:
         """Return the digest of the record of *raw*, if it is known without understanding it again."""

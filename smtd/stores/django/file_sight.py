@@ -14,7 +14,7 @@ from smtd.stores.django.blocks import Blocks
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
-from smtd.stores.django.seen import Pool, Seen, pool, renewed, scan, understood
+from smtd.stores.django.seen import Pool, Seen, pool, renewed, scan, shared, understood
 
 #: How often others may write during a look at all rows before it is not all known which of them it saw.
 PATIENCE = 20
@@ -96,25 +96,22 @@ class FileSight:
 
     async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
         chosen = None if projects is None else frozenset(projects)
-        knows = self._blocks.are_known and self._ids.are_known
-        if self._last is None or chosen != self._projects or not knows:
-            return None
-        if not await self._file.is_quiet():
-            return None  # whoever waits until it is can look at everything
+        if not (self._blocks.are_known and self._ids.are_known and await self._file.is_quiet()):
+            return None  # whoever waits until it is quiet can look at everything
         await self._file.settle()
         try:
+            if len(added := await self._ids.added(db)) > MANY:
+                return None  # they are looked at with all the others as soon
             # Not in the blocks: should they be taken back, that would not show.
-            self.touch(await self._ids.added(db))
-            if self._written or self._read_back:
-                self._last = await self._look_again(db, self._last, set(), chosen)
-            else:
-                self._last = self._last.again
+            self.touch(added)
+            last = self._last if chosen == self._projects else None
+            if last is None:
+                return None
+            self._last = await self._look_again(db, last, set(), chosen)
             count = await reader.count(db, projects)
         except BaseException:
             self.forget()
             raise
-        self._written.clear()
-        self._read_back.clear()
         if count != len(self._seen):
             return None
         return replace(self._last, partial=self._version != self._file.version)
@@ -138,13 +135,9 @@ class FileSight:
             self._last = scan(self._seen.values())
             if again:
                 self._last = replace(await self._look_again(db, self._last, again, chosen), changes=None)
-        elif changed or self._written or self._read_back:
-            self._last = await self._look_again(db, last, changed, chosen)
         else:
-            self._last = last.again
+            self._last = await self._look_again(db, last, changed, chosen)
         self._version, self._projects = self._file.version, chosen
-        self._written.clear()
-        self._read_back.clear()
         # What others changed during the look, and change back before the next one, would be in the blocks as
         # it was, and in the records as it is not.
         if await self._file.is_settled():
@@ -184,12 +177,16 @@ class FileSight:
                     return await self._look(db, projects)
                 again |= {raw.row_id for raw in page} | changed
         self._seen = seen
+        self._written.clear()
+        self._read_back.clear()
         return again
 
     async def _look_again(
         self, db: Connection, last: Scan, changed: set[int], projects: frozenset[str] | None
     ) -> Scan:
         """Look at the rows *changed*, and at what this store has written to since the scan *last*."""
+        if not (changed or self._written or self._read_back):
+            return last.again
         rows = sorted(changed.union(await self._ids.of(db, self._written)))
         own = self._written | self._read_back
         keys = own if projects is None else {key for key in own if key.project in projects}
@@ -205,6 +202,8 @@ class FileSight:
                     keys.add(now.key)
                 if before is not None:
                     keys.add(before.key)
+        self._written.clear()
+        self._read_back.clear()
         seen = [self._seen[row_id] for row_id in self._ids.known(keys) if row_id in self._seen]
         return renewed(last, keys, [one for one in seen if one.key in keys])
 
@@ -214,10 +213,8 @@ class FileSight:
         one = self._seen.get(raw.row_id)
         if one is None or one.mark != mark:
             before, one = one, looked_at(raw, mark)
-            if before is not None and before.key == one.key:
-                one = Seen(one.mark, before.key, one.found, one.final)
-            if known is not None:
-                one = known.pooled(one)
+            one = one if before is None else shared(one, before)
+            one = one if known is None else known.pooled(one)
             self._ids.learn(raw.row_id, one.key)
         return one
 
@@ -235,8 +232,6 @@ class FileSight:
         self._unlisted |= written
         if len(self._unlisted) > MOST:
             self.forget()
-            for known in (self._written, self._read_back, self._unlisted):
-                known.clear()
 
     def read_back(self, raw: Raw, key: Key, record: Record) -> None:
         before = self._seen.get(raw.row_id)
@@ -255,16 +250,20 @@ class FileSight:
     def forget(self) -> None:
         self._last = None
         self._blocks.forget()
-        self._written |= self._read_back
+        for keys in (self._written, self._read_back, self._unlisted):
+            keys.clear()  # all will be looked at
 
     async def token(self) -> Token | None:
-        is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
-        is_known = is_known and await self._file.is_settled()
-        if len(self._unlisted) >= MANY and is_known and (db := await self._file.connection()):
+        if len(self._unlisted) >= MANY and await self._is_alone() and (db := await self._file.connection()):
             # To read so much again, as soon as others write, would take longer than to learn it now.
             await self._learn_blocks(db)
             self._version = self._file.version
         return await self._file.token()
+
+    async def _is_alone(self) -> bool:
+        """Say whether nobody else has written since the last look."""
+        is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
+        return is_known and await self._file.is_settled()
 
     async def unchanged_since(self, token: Token) -> bool:
         return await self._file.unchanged_since(token)

@@ -36,10 +36,14 @@ class Pool:
 
     def pooled(self, one: Seen) -> Seen:
         """Return what is equal to *one*."""
-        first = self._first.setdefault(one.key, one)
-        if first is one:
-            return one
-        return Seen(one.mark, first.key, first.found if first.found == one.found else one.found, one.final)
+        return shared(one, self._first.setdefault(one.key, one))
+
+
+def shared(one: Seen, other: Seen) -> Seen:
+    """Return what is equal to *one*, of the objects of *other* as far as those are equal."""
+    if one is other or one.key != other.key:
+        return one
+    return Seen(one.mark, other.key, other.found if other.found == one.found else one.found, one.final)
 
 
 _pools: WeakValueDictionary[str, Pool] = WeakValueDictionary()

@@ -111,8 +111,9 @@ class DjangoStore:
         return outcomes
 
     async def token(self) -> Token | None:
+        # Whoever asks is done for now: what was kept in mind for the next batch is void.
         self._writer.rest()
-        self._wrote = {}
+        self._wrote.clear()
         with translating(self._database):
             return await self._sight.token()
 

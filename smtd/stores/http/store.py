@@ -103,9 +103,6 @@ class HttpStore:
                     unfinished.add(key)
         return Scan(digests, unfinished, unreadable)
 
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        return None
-
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         kept = self._writer.back
         back = {key: kept.pop(key) for key in keys if key in kept}

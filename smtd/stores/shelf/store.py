@@ -118,9 +118,6 @@ class ShelfStore:
         await self._look_for_old()
         return Scan(digests, unfinished, unreadable)
 
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        return None
-
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         await self._refresh()
         found = {}

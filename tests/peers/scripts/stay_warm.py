@@ -15,7 +15,6 @@ import runpy
 import sys
 import threading
 import time
-import traceback
 from contextlib import suppress
 
 #: What Sumatra loads, of what can be loaded before Django is set up.
@@ -55,36 +54,52 @@ def run(arguments, cwd, env, out, err):
     """Run the script, and end the process with its exit code."""
     code = 1
     try:
-        os.chdir(cwd)
-        os.environ.clear()
-        os.environ.update(env)
-        time.tzset()
-        for number, path, flags in (
-            (0, os.devnull, os.O_RDONLY),
-            (1, out, os.O_WRONLY),
-            (2, err, os.O_WRONLY),
-        ):
-            opened = os.open(path, flags)
-            os.dup2(opened, number)
-            os.close(opened)
-        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-        sys.argv[:] = arguments
-        sys.path[0] = os.path.dirname(arguments[0])
-        runpy.run_path(arguments[0], run_name="__main__")
-        code = 0
-    except SystemExit as exc:
-        code = ended(exc.code)
-    except BaseException:  # noqa: BLE001 - as an interpreter does at its end
-        traceback.print_exc()
+        enter(cwd, env, out, err)
+        code = script(arguments)
+        end()
     finally:
-        with suppress(BaseException):
-            for thread in set(threading.enumerate()) - {threading.current_thread()}:
-                if not thread.daemon:
-                    thread.join()
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
         os._exit(code)
+
+
+def enter(cwd, env, out, err):
+    """Take the directory, the environment and the streams of the script."""
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    for number, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, out, os.O_WRONLY),
+        (2, err, os.O_WRONLY),
+    ):
+        opened = os.open(path, flags)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+
+
+def script(arguments):
+    """Run the script and return its exit code; what it does not catch is told, as an interpreter tells it."""
+    sys.argv[:] = arguments
+    sys.path[0] = os.path.dirname(arguments[0])
+    try:
+        runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as exc:
+        return ended(exc.code)
+    except BaseException:  # noqa: BLE001 - told, and the process ends with it
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def end():
+    """Do what an interpreter does at its end, of what matters to a script."""
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        if not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def ended(said):

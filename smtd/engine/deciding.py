@@ -1,0 +1,191 @@
+"""Look at both sides and decide what to do: scans, what the journal knows, and the records of merges.
+
+Nothing is written to a store here; what recovery understands of a crash is written to the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+from smtd.engine import merges, undone, verify
+from smtd.engine import plan as planning
+from smtd.engine.actions import Copy, Plan
+from smtd.engine.adopt import returned
+from smtd.engine.apply import Progress, no_progress
+from smtd.engine.memory import Settled
+from smtd.engine.pair import Pair
+from smtd.engine.plan import Known
+from smtd.engine.recover import Agreed, recover
+from smtd.engine.report import PairReport, blank
+from smtd.engine.undone import Overtaken
+from smtd.errors import StoreRefused
+from smtd.gather import gather
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records.record import Key, Record, is_plain
+from smtd.stores.base import Scan
+
+#: Records of keys to merge that are read at a time.
+BATCH = 500
+
+
+async def look(pair: Pair) -> Plan:
+    """Return what a cycle would do now; nothing is written anywhere."""
+    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    plan, _ = await planned(pair, report, no_progress, dry_run=True)
+    return plan
+
+
+async def planned(
+    pair: Pair,
+    report: PairReport,
+    progress: Progress,
+    doubtful: Collection[Key] = (),
+    settled: Settled | None = None,
+    carried: Collection[Key] = (),
+    *,
+    dry_run: bool,
+) -> tuple[Plan, Settled | None]:
+    """Scan both sides and decide every key that may not be *settled*; return what will be after the plan.
+
+    Those that are *doubtful* are looked at in any case; *carried* are those that this cycle has brought over.
+    """
+    progress("scanning", 0, 0)
+    scans = await _scanned(pair, doubtful, dry_run=dry_run)
+    return await decided(pair, report, scans, settled, carried, dry_run=dry_run)
+
+
+async def decided(
+    pair: Pair,
+    report: PairReport,
+    scans: Both[Scan],
+    settled: Settled | None,
+    carried: Collection[Key] = (),
+    *,
+    dry_run: bool,
+) -> tuple[Plan, Settled | None]:
+    """Decide every key that may not be *settled*, now that *scans* were made; see `planned`."""
+    policy = pair.policy
+    for side in SIDES:
+        told = report.side(side)  # of a step before, it may be
+        told.records = len(scans[side].digests) + len(scans[side].unreadable) - told.grown
+    until: dict[Key, datetime] = {}
+    if pair.policy.hold_unfinished and pair.policy.stale_after is not None:
+        scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
+    pair = _sparing_read_only(pair, report)
+    now = scans.map(lambda scan: scan.digests)
+    begun = await pair.journal.begun()
+    if not dry_run and begun:
+        for side in SIDES:
+            if not pair.stores[side].capabilities.exclusive_writes:
+                await undone.foresee(pair, side, now[side])
+    keys = None if settled is None or begun else settled.changed(scans)
+    agreed = Agreed(await pair.journal.agreed_on([key for key in keys or () if is_plain([*key])]), {}, ())
+    if keys is None or any(key not in now[side] for side in SIDES for key in agreed.digests):
+        # Whether what is missing was deleted can only be told from all that was agreed.
+        keys, agreed = None, await recover(pair, now, dry_run=dry_run)
+    before = None if keys is None else settled
+    report.projects = _projects(pair, scans, keys or (), before)
+    sides = Both(
+        *[await undone.find(pair, side, now[side], agreed.digests, dry_run=dry_run) for side in SIDES]
+    )
+    lost, overtaken = sides.map(lambda each: each.lost), sides.map(lambda each: each.overtaken)
+    decisions = await pair.journal.decisions.all()
+    known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken, carried)
+    plan = planning.draft(known, pair.policy, keys)
+    if adopted := await returned(pair, agreed.digests, scans, plan):
+        plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
+        plan.adopted = adopted
+        report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
+    await _decide_merges(pair, plan, agreed.ancestors, overtaken)
+    await _mend(pair, plan)
+    if plan.adopted:
+        return plan, None
+    numbers = scans.map(lambda scan: scan.number)
+    return plan, Settled(policy, numbers, plan.open | plan.moved, report.projects, keys is None)
+
+
+def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Settled | None) -> list[str]:
+    """Return the projects of which this cycle is; where there are *settled* ones *keys* are all new ones."""
+    if pair.policy.projects is not None:
+        return sorted(pair.policy.projects)
+    if settled is not None and all(key in scans.left.digests or key in scans.right.digests for key in keys):
+        return sorted({*settled.projects, *(key.project for key in keys if is_plain(key.project))})
+    return sorted({key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)})
+
+
+async def _scanned(pair: Pair, doubtful: Collection[Key], *, dry_run: bool) -> Both[Scan]:
+    """Scan both sides at once."""
+    left, right = await gather(
+        [partial(verify.scan, pair, side, doubtful, dry_run=dry_run) for side in SIDES]
+    )
+    return Both(left, right)
+
+
+async def _without_stale(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:
+    """Take the runs that began too long ago for ended: whoever ran them was killed.
+
+    Of the others *until* gets the time at which that will be so.
+    """
+    if not scan.unfinished or pair.policy.stale_after is None:
+        return scan
+    patience = timedelta(seconds=pair.policy.stale_after)
+    records = await pair.stores[side].read(scan.unfinished)
+    ends = {key: record.timestamp + patience for key, record in records.items()}
+    now = datetime.now(timezone.utc)
+    stale = {key for key, end in ends.items() if end < now}
+    until |= {key: end for key, end in ends.items() if key not in stale}
+    return replace(scan, unfinished=set(scan.unfinished) - stale)
+
+
+def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
+    """Let changes travel only to where they can be written; a scan tells whether they can.
+
+    Raises StoreRefused if that leaves nothing to do.
+    """
+    reasons = {side: pair.stores[side].capabilities.read_only for side in SIDES}
+    for side in SIDES:
+        report.side(side).read_only = reasons[side]
+    read_only = {side for side in SIDES if reasons[side]}
+    mode = pair.policy.mode.sparing(read_only)
+    if mode is None:
+        side = next(side for side in SIDES if side in read_only & pair.policy.mode.targets)
+        raise StoreRefused(f"{pair.stores[side].location} cannot be written: {reasons[side]}")
+    return replace(pair, policy=replace(pair.policy, mode=mode))
+
+
+async def _decide_merges(
+    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Both[Mapping[Key, Overtaken]]
+) -> None:
+    for start in range(0, len(plan.merges), BATCH):
+        keys = plan.merges[start : start + BATCH]
+        left, right = [await pair.stores[side].read(keys) for side in SIDES]
+        for key in keys:
+            if key not in left or key not in right:
+                plan.moved.add(key)
+                continue
+            ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
+            found = {side: overtaken[side][key] for side in SIDES if key in overtaken[side]}
+            now = Both(left[key], right[key])
+            if found and ancestor is not None:
+                merges.rejoined(key, ancestor, found, now, pair.policy, plan)
+            else:
+                merges.merged(key, ancestor, now, pair.policy, plan)
+
+
+async def _mend(pair: Pair, plan: Plan) -> None:
+    """Look at the records of all updates for data that Sumatra took away."""
+    updates = [
+        action
+        for action in plan.actions
+        if isinstance(action, Copy) and action.expect is not None and not action.exact
+    ]
+    for start in range(0, len(updates), BATCH):
+        batch = updates[start : start + BATCH]
+        held = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
+        for copy in batch:
+            source, before = held[copy.target.other].get(copy.key), held[copy.target].get(copy.key)
+            if source is not None and before is not None:
+                merges.mend(copy, source, before, pair.policy, plan)
