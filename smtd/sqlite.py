@@ -61,17 +61,16 @@ class Connection:
         return rows[0][0] if rows else None
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Run one statement and return the id of the row it inserted last."""
+        """Run one statement, in one crossing to the thread; return the id of the row it inserted last."""
         with CancelScope(shield=True):
-            async with self._db.execute(sql, parameters) as cursor:
-                last = cursor.lastrowid
-        return last or 0
+            row = await self._db.execute_insert(sql, parameters)
+        return int(row[0]) if row else 0
 
-    async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one statement for every one of *rows*, in one crossing to the thread."""
-        with CancelScope(shield=True):
-            async with self._db.executemany(sql, rows):
-                pass
+    async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for every one of *rows*, in one crossing to the thread, or in none for none."""
+        if rows:
+            with CancelScope(shield=True):
+                await self._db.executemany(sql, rows)
 
     async def run_script(self, statements: Iterable[str]) -> None:
         """Run several statements without parameters, inside whatever transaction is open."""

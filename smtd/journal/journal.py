@@ -9,7 +9,7 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.resources import files
@@ -141,7 +141,7 @@ class _JournalConnection(Connection):
         with self._translating():
             return await super().run(sql, parameters)
 
-    async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         with self._translating():
             await super().run_many(sql, rows)
 
