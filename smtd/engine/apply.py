@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -38,7 +38,7 @@ def no_progress(phase: str, done: int, total: int) -> None:
     """Show nothing."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Write:
     """One write that is about to happen: *record* with *digest* in place of *before* with *expect*.
 
@@ -54,7 +54,7 @@ class Write:
     before: Record | None
     reason: str
     origin: Record | None = None
-    encoded: bytes | None = None  # the record, as the journal will keep it
+    encoded: bytes | None = None  # the record, as the journal will keep it, once that is known to go
     rejoins: bool = False
 
 
@@ -244,12 +244,12 @@ class Executor:
             try:
                 if write.before is not None:
                     encode(write.before)
-                encoded = None if write.record is None else encode(write.record)
+                write.encoded = None if write.record is None else encode(write.record)
             except RecordUnusable as exc:
                 self._fail(write, str(exc))
                 failed.add(write.key)
             else:
-                ready.append(replace(write, encoded=encoded))
+                ready.append(write)
         return [write for write in ready if write.key not in failed]
 
     async def _write_side(self, side: Side, writes: Sequence[Write]) -> dict[Write, Digest | None]:

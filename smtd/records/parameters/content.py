@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import marshal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from smtd.errors import RecordUnusable
 from smtd.records import literal
 from smtd.records.parameters import config, nested, simple
 from smtd.records.record import Parameters
+from smtd.records.recurring import Recurring
 
 
 def read(parameters: Parameters) -> Any:
@@ -62,10 +62,12 @@ def meaning(parameters: Parameters) -> Any:
 
 def check(parameters: Parameters) -> None:
     """Raise RecordUnusable as `meaning` does; quicker for JSON, all of which has a meaning."""
-    if parameters.type == "JSONParameterSet":
+    if parameters.type != "JSONParameterSet":
+        meaning(parameters)
+    elif len(parameters.content) > _SHORT:
         read(parameters)
     else:
-        meaning(parameters)
+        _check_short_json(parameters.content)
 
 
 def _meaning(type_name: str, content: str) -> Any:
@@ -80,6 +82,11 @@ def _meaning(type_name: str, content: str) -> Any:
 #: once, more of them are kept than a batch has; but no long ones, of which there are few.
 _SHORT = 2000
 _meaning_of_short = lru_cache(maxsize=1024)(_meaning)
+
+
+@lru_cache(maxsize=1024)
+def _check_short_json(content: str) -> None:
+    read(Parameters("JSONParameterSet", content))
 
 
 def _said(parameters: Parameters, values: Any) -> Any:
@@ -192,24 +199,7 @@ def plain(value: Any) -> Any:
     Two values give the same exactly if they mean the same: a tuple is a list, a key is text,
     a float is its bits (not a number equals itself). Raises RecordUnusable for other types.
     """
-    try:
-        written = marshal.dumps(value, 2)
-    except ValueError:
-        return _bounded(value)
-    if len(written) > _SMALL:
-        return _bounded(value)
-    known = _known.get(written)
-    if known is None:
-        if len(_known) > _MOST_KNOWN:
-            _known.clear()
-        known = _known[written] = _bounded(value)
-    return known
-
-
-#: The same small values (a data store, the metadata of a file) come with one record after another.
-#: Their marshalled bytes tell types and order exactly.
-_known: dict[bytes, Any] = {}
-_SMALL, _MOST_KNOWN = 400, 2000
+    return _recurring(value)
 
 
 def _bounded(value: Any, most: int = _MOST_VALUES) -> Any:
@@ -217,6 +207,9 @@ def _bounded(value: Any, most: int = _MOST_VALUES) -> Any:
         return _plain(value, [most])
     except RecursionError as exc:
         raise RecordUnusable("values are nested too deeply") from exc
+
+
+_recurring = Recurring(_bounded)
 
 
 def _plain(value: Any, budget: list[int]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
@@ -25,6 +25,7 @@ from smtd.records.record import (
     Repository,
     is_plain,
 )
+from smtd.records.recurring import Recurring
 from smtd.stores.django import fitness
 
 #: The columns of one record, as `schema.SELECT_RECORDS` gives them.
@@ -228,11 +229,14 @@ def _component_columns(value: Component) -> tuple[Any, ...]:
     return (value.type, text)
 
 
+_metadata_text = Recurring(partial(json.dumps, sort_keys=True))
+
+
 def _data_key_columns(key: DataKey) -> tuple[Any, ...]:
     if clash := _DATA_KEY_ARGUMENTS & key.metadata.keys():
         raise RecordUnusable(f"Sumatra cannot read metadata called {min(clash)!r}")
     try:
-        metadata = json.dumps(key.metadata, sort_keys=True)
+        metadata = _metadata_text(key.metadata)
     except (TypeError, ValueError) as exc:
         raise RecordUnusable(f"the metadata of {key.path!r} cannot be written: {exc}") from exc
     return (key.path, key.digest, None if key.creation is None else moment(key.creation), metadata)

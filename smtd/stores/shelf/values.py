@@ -6,12 +6,12 @@ What has no plain form is said by an exception, and then kept pickled (`Record.o
 from __future__ import annotations
 
 import datetime
-import marshal
 from collections.abc import Callable
 from typing import Any
 
 from smtd.records.literal import Call
 from smtd.records.record import is_plain
+from smtd.records.recurring import Recurring
 from smtd.stores.shelf import inert
 from smtd.stores.shelf.inert import Inert, Ref
 
@@ -51,29 +51,15 @@ def plain(value: Any) -> Any:
 
 
 def writable(value: Any) -> Any:
-    """Return *value* as `plain` does. Raises Beyond also for what no text or number can say.
-
-    The same flat dictionaries (a data store, the metadata of a file) come with one record after
-    another: their marshalled bytes tell types and order exactly. What is not flat may be without
-    bounds when it is written out.
-    """
-    if type(value) is not dict or not _is_flat(value):
-        return _walked(value)
-    written = marshal.dumps(value, 2)
-    found = _known.get(written)
-    if found is None:
-        found = _walked(value)
-        if len(written) <= _SMALL and len(_known) < _MOST_KNOWN:
-            _known[written] = found
-    return found
+    """Return *value* as `plain` does. Raises Beyond also for what no text or number can say."""
+    # What is not flat may be without bounds when it is written out.
+    return _recurring(value) if type(value) is dict and _is_flat(value) else _walked(value)
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
     return _NAME.issuperset(map(type, value)) and _FLAT.issuperset(map(type, value.values()))
 
 
-_known: dict[bytes, Any] = {}
-_SMALL, _MOST_KNOWN = 400, 2000
 _NAME = frozenset((str,))
 _FLAT = frozenset((str, int, float, bool, type(None)))
 
@@ -83,6 +69,9 @@ def _walked(value: Any) -> Any:
     if not is_plain(found):
         raise Beyond
     return found
+
+
+_recurring = Recurring(_walked)
 
 
 def _walk(value: Any, budget: list[int]) -> Any:
