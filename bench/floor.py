@@ -5,24 +5,28 @@
 copies the empty store EMPTY to DATABASE and puts into it the rows that smtd puts there. It loads
 inertly, as smtd does, but in its own process; and it knows only the records of this benchmark.
 There is no digest, no comparison, no journal and no reading back: what smtd takes longer than
-this is the price of those. Not a line is shared with smtd.
+this is the price of those. Not a line is shared with smtd. It prints how many seconds it took,
+without the start of the process.
 """
 
 from __future__ import annotations
 
 import dbm.dumb
 import functools
+import gc
 import io
+import itertools
 import json
 import pickle
 import shutil
 import sqlite3
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 PLAIN = {
     ("datetime", "datetime"): datetime,
@@ -52,7 +56,11 @@ REFERENCES = (
     *("executable_id", "repository_id", "parameters_id"),
     *("launch_mode_id", "datastore_id", "input_datastore_id"),
 )
-LINKS = {
+#: All tables, in the order of inserting, and their columns; those of output are in the table of data keys.
+COLUMNS = {
+    **{table: (*columns, "id") for table, columns in SHARED.items()},
+    "record": (*SCALARS, "timestamp", "tags", "project_id", *REFERENCES, "db_id"),
+    "output": (*SHARED["datakey"], "output_from_record_id", "id"),
     "record_input_data": ("record_id", "datakey_id"),
     "record_dependencies": ("record_id", "dependency_id"),
     "record_platforms": ("record_id", "platforminformation_id"),
@@ -71,50 +79,79 @@ def _stand_in(module: str, name: str) -> type:
     return type(name, (), {"__module__": module})
 
 
-class _Rows:
-    """All rows to insert, by table."""
+class Said(NamedTuple):
+    """What a record says, as its rows have it: values, and of each table the rows that it refers to."""
+
+    values: tuple[Any, ...]
+    references: tuple[tuple[str, tuple[Any, ...]], ...]
+    outputs: list[tuple[Any, ...]]
+    tags: list[tuple[str]]
+    inputs: list[tuple[Any, ...]]
+    dependencies: list[tuple[Any, ...]]
+    platforms: list[tuple[Any, ...]]
+
+
+def said(record: Any) -> Said:
+    """Return what a record that was loaded says."""
+    repository, stores = record.repository, (record.datastore, record.input_datastore)
+    return Said(
+        (
+            *(getattr(record, name) for name in SCALARS),
+            _moment(record.timestamp),
+            ",".join(sorted(record.tags)),
+        ),
+        (
+            ("executable", tuple(getattr(record.executable, name) for name in SHARED["executable"])),
+            ("repository", (_kind(repository), repository.url, repository.upstream)),
+            ("parameterset", (_kind(record.parameters), _text(record.parameters))),
+            ("launchmode", (_kind(record.launch_mode), str(vars(record.launch_mode)))),
+            *(("datastore", (_kind(store), str(vars(store)))) for store in stores),
+        ),
+        [_data_key(key) for key in record.output_data],
+        [(name,) for name in sorted(record.tags)],
+        [_data_key(key) for key in record.input_data],
+        [
+            (
+                type(found).__module__.rpartition(".")[2],
+                *(getattr(found, name) for name in SHARED["dependency"][1:]),
+            )
+            for found in record.dependencies
+        ],
+        [tuple(getattr(found, name) for name in SHARED["platforminformation"]) for found in record.platforms],
+    )
+
+
+class Rows:
+    """Rows to insert, by table."""
 
     def __init__(self, record_type: int) -> None:
         self._record_type = record_type
-        self.records: list[tuple[Any, ...]] = []
-        self.outputs: list[tuple[Any, ...]] = []
-        self.shared: dict[str, dict[tuple[Any, ...], int]] = {table: {} for table in SHARED}
-        self.links: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+        self._numbers: dict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
+        self._shared: dict[str, dict[tuple[Any, ...], int]] = {table: {} for table in SHARED}
+        self._new: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
-    def add(self, project: str, record: Any) -> None:
-        row_id = len(self.records) + 1
-        one, stores = self._id, (record.datastore, record.input_datastore)
-        self.records.append(
-            (
-                *(getattr(record, name) for name in SCALARS),
-                _moment(record.timestamp),
-                ",".join(sorted(record.tags)),
-                project,
-                one("executable", *(getattr(record.executable, name) for name in SHARED["executable"])),
-                one(
-                    "repository", _kind(record.repository), record.repository.url, record.repository.upstream
-                ),
-                one("parameterset", _kind(record.parameters), _text(record.parameters)),
-                one("launchmode", _kind(record.launch_mode), str(vars(record.launch_mode))),
-                *(one("datastore", _kind(store), str(vars(store))) for store in stores),
-            )
-        )
-        self.outputs += ((*_data_key(key), row_id) for key in record.output_data)
-        for name in sorted(record.tags):
-            self.links["taggeditem"].append((row_id, one("tag", name), self._record_type))
-        for key in record.input_data:
-            self.links["record_input_data"].append((row_id, one("datakey", *_data_key(key))))
-        for found in record.dependencies:
-            language = type(found).__module__.rpartition(".")[2]
-            values = (getattr(found, name) for name in SHARED["dependency"][1:])
-            self.links["record_dependencies"].append((row_id, one("dependency", language, *values)))
-        for found in record.platforms:
-            values = (getattr(found, name) for name in SHARED["platforminformation"])
-            self.links["record_platforms"].append((row_id, one("platforminformation", *values)))
+    def add(self, project: str, said: Said) -> None:
+        """Add the rows of one record."""
+        new, owner = self._new, next(self._numbers["record"])
+        references = [self._id(table, values) for table, values in said.references]
+        new["record"].append((*said.values, project, *references, owner))
+        new["output"] += ((*values, owner, next(self._numbers["datakey"])) for values in said.outputs)
+        new["taggeditem"] += ((owner, self._id("tag", name), self._record_type) for name in said.tags)
+        new["record_input_data"] += ((owner, self._id("datakey", key)) for key in said.inputs)
+        new["record_dependencies"] += ((owner, self._id("dependency", one)) for one in said.dependencies)
+        new["record_platforms"] += ((owner, self._id("platforminformation", one)) for one in said.platforms)
 
-    def _id(self, table: str, *values: Any) -> int:
-        known = self.shared[table]
-        return known.setdefault(values, len(known) + 1)
+    def _id(self, table: str, values: tuple[Any, ...]) -> int:
+        known = self._shared[table]
+        if values not in known:
+            known[values] = next(self._numbers[table])
+            self._new[table].append((*values, known[values]))
+        return known[values]
+
+    def insert(self, db: sqlite3.Connection) -> None:
+        """Insert what was added since the last time."""
+        for table, columns in COLUMNS.items():
+            insert(db, "datakey" if table == "output" else table, columns, self._new.pop(table, ()))
 
 
 def _kind(value: object) -> str:
@@ -133,31 +170,46 @@ def _data_key(key: Any) -> tuple[str, str, str, str]:
     return (key.path, key.digest, _moment(key.creation), json.dumps(key.metadata, sort_keys=True))
 
 
-def _insert(db: sqlite3.Connection, table: str, columns: Iterable[str], rows: Iterable[Any]) -> None:
+def insert(db: sqlite3.Connection, table: str, columns: Iterable[str], rows: Iterable[Any]) -> None:
+    """Insert *rows* into a table of the schema."""
     names = tuple(columns)
     marks = ", ".join("?" * len(names))
     quoted = ", ".join(f'"{name}"' for name in names)
     db.executemany(f"INSERT INTO django_store_{table} ({quoted}) VALUES ({marks})", rows)
 
 
+def pickles(shelf: str) -> Iterator[tuple[str, bytes]]:
+    """Give the projects in *shelf*, and their pickles."""
+    with dbm.dumb.open(shelf, "r") as file:
+        for key, data in file.items():
+            yield str(key, "utf-8") if isinstance(key, bytes) else key, data
+
+
+def load(data: bytes) -> Iterator[Any]:
+    """Give the records in a pickle, as objects of empty classes."""
+    yield from _Unpickler(io.BytesIO(data)).load().values()
+
+
+def record_type(db: sqlite3.Connection) -> int:
+    """Return the number by which the schema tells records from what else could have tags."""
+    ((found,),) = db.execute("SELECT id FROM django_content_type WHERE model = 'record'")
+    return int(found)
+
+
 def main(shelf: str, empty: str, database: str) -> None:
     """Do it."""
+    gc.disable()  # as smtd does where there are many records
     shutil.copyfile(empty, database)
-    with dbm.dumb.open(shelf, "r") as file, closing(sqlite3.connect(database)) as db, db:
-        ((record_type,),) = db.execute("SELECT id FROM django_content_type WHERE model = 'record'")
-        rows = _Rows(record_type)
-        for key, data in file.items():
-            project = str(key, "utf-8") if isinstance(key, bytes) else key
-            _insert(db, "project", ("id", "name", "description"), [(project, "", "")])
-            for record in _Unpickler(io.BytesIO(data)).load().values():
-                rows.add(project, record)
-        for table, known in rows.shared.items():
-            _insert(db, table, (*SHARED[table], "id"), ((*row, row_id) for row, row_id in known.items()))
-        _insert(db, "record", (*SCALARS, "timestamp", "tags", "project_id", *REFERENCES), rows.records)
-        _insert(db, "datakey", (*SHARED["datakey"], "output_from_record_id"), rows.outputs)
-        for table, links in rows.links.items():
-            _insert(db, table, LINKS[table], links)
+    with closing(sqlite3.connect(database)) as db, db:
+        rows = Rows(record_type(db))
+        for project, data in pickles(shelf):
+            insert(db, "project", ("id", "name", "description"), [(project, "", "")])
+            for record in load(data):
+                rows.add(project, said(record))
+        rows.insert(db)
 
 
 if __name__ == "__main__":
+    began = time.perf_counter()
     main(*sys.argv[1:])
+    print(time.perf_counter() - began)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from statistics import median
@@ -14,7 +13,7 @@ from bench import measure
 from bench.curve import Curve, svg
 from bench.edits import EDIT, MANY
 from bench.line import Line
-from bench.measure import Command, seconds
+from bench.measure import seconds
 from bench.workplace import Workplace, expect
 from docs.measured import ROOT
 
@@ -137,8 +136,7 @@ def inside(work: Workplace, size: int) -> tuple[dict[str, Any], float]:
 
 
 def _inside(work: Workplace, size: int, *options: str) -> dict[str, Any]:
-    home, env = work.empty(f"growth-{size}"), work.smtd().env
-    done = measure.run(Command([sys.executable, "-m", "bench.inside", str(size), home, *options], ROOT, env))
+    done = measure.run(work.module("bench.inside", str(size), work.empty(f"growth-{size}"), *options))
     steps: dict[str, Any] = json.loads(done.output)
     return steps
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
-from pathlib import Path
 
 import anyio
 
@@ -30,8 +28,7 @@ def _to_a_server(work: Workplace, count: int, rounds: int) -> Line:
 
     server, home = work.server, work.empty("put-rate")
     store, bodies = home / "store.sqlite", home / "bodies.json"
-    made_by: list[str | Path] = [sys.executable, "-m", "bench.sweep", str(count), store]
-    measure.run(Command(made_by, ROOT, work.smtd().env))
+    measure.run(work.module("bench.sweep", str(count), store))
     bodies.write_text(json.dumps(anyio.run(_bodies, str(store))), "utf-8")
     address = server.url.replace("://", f"://{USERS[0]}:{PASSWORD}@")
     login = base64.b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()

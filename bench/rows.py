@@ -7,17 +7,15 @@ every command did what it was timed for.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
-from bench import daemon_rows, database_rows, growth, measure, peers, put_rate
+from bench import daemon_rows, database_rows, first_sync, growth, measure, peers, put_rate
 from bench.line import Line, Row, peak, seconds
 from bench.measure import Command, Run
-from bench.workplace import PROJECT, Pair, Workplace, count_records, differing_tables, expect
+from bench.workplace import PROJECT, Pair, Workplace, count_records, expect
 from tests.peers.server import PASSWORD, USERS
 from tests.peers.stores import PeerStore, copy_store
 
 FEW, THOUSAND, MANY, ON_SERVER = 300, 1_000, 10_000, 100
-FLOOR = Path(__file__).with_name("floor.py")
 
 
 def beside_sumatra(work: Workplace, rounds: int) -> list[Line]:
@@ -96,34 +94,6 @@ def to_a_server(work: Workplace, rounds: int) -> list[Line]:
     ]
 
 
-def first_sync(work: Workplace, rounds: int) -> list[Line]:
-    """Records from a shelf into a store that is not there yet, beside the floor."""
-    return [_first_sync(work, count, rounds) for count in (THOUSAND, MANY)]
-
-
-def _first_sync(work: Workplace, count: int, rounds: int) -> Line:
-    floor = work.empty("floor") / "floor.sqlite"
-    last: list[Pair] = []
-
-    def smtd() -> Run:
-        last[:] = [Pair(work, "first-sync", count)]
-        return last[0].sync(created=count)
-
-    bare = work.python(FLOOR, work.shelf(count), work.empty_store, floor)
-    runs = measure.interleaved({"smtd": smtd, "floor": partial(measure.run, bare)}, rounds)
-    expect(count_records(floor), count, "records of the floor")
-    expect(differing_tables(last[0].database, floor), [], "tables that the floor has otherwise")
-    times = measure.ratio(runs["smtd"], runs["floor"])
-    goal = 3 if count == MANY else None
-    return Line(
-        f"`smtd sync`, {count:,} records, shelf → new SQLite",
-        f"{seconds(runs['smtd'])}, {times:.1f} times the floor",
-        f"floor, the same rows: {seconds(runs['floor'])}",
-        "" if goal is None else f"≤ {goal} times",
-        None if goal is None else times <= goal,
-    )
-
-
 def idle(work: Workplace, rounds: int) -> list[Line]:
     """A cycle with nothing to do, right after the one that did it all, and later."""
     second, later, bare = [], [], []
@@ -173,7 +143,9 @@ def one_change(work: Workplace, rounds: int) -> list[Line]:
 def memory(work: Workplace, rounds: int) -> list[Line]:
     """The most memory that a first sync and one with nothing to do have had."""
     first, nothing, floors = [], [], []
-    floor = work.python(FLOOR, work.shelf(MANY), work.empty_store, work.empty("floor") / "floor.sqlite")
+    floor = work.module(
+        "bench.floor", work.shelf(MANY), work.empty_store, work.empty("floor") / "floor.sqlite"
+    )
     for _ in range(rounds):
         pair = Pair(work, "memory", MANY)
         first.append(pair.sync(created=MANY, watch=True))
@@ -210,7 +182,7 @@ ROWS = {
     "sumatra": Row(beside_sumatra, 2),
     "server": Row(to_a_server, 1),
     "put-rate": Row(put_rate.to_a_server, 1),
-    "first-sync": Row(first_sync, 5),
+    "first-sync": Row(first_sync.first_sync, 5),
     "idle": Row(idle, 3),
     "one-change": Row(one_change, 3),
     "memory": Row(memory, 2),

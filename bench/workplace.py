@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.servers.server import DatabaseServer
 
 PROJECT = "sweep"
+ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
 
@@ -113,6 +114,10 @@ class Workplace:
     def python(self, *args: str | Path) -> Command:
         """Return a command of the Python that runs smtd, in the same environment."""
         return Command([sys.executable, *args], self._directory, self.smtd().env)
+
+    def module(self, name: str, *args: str | Path) -> Command:
+        """Return a command that runs a module of this repository, which may import its others."""
+        return Command([sys.executable, "-m", name, *args], ROOT, self.smtd().env)
 
 
 class Pair:
