@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtd.errors import RecordUnusable
+from smtd.records import literal
 from smtd.records.literal import Call
 from smtd.records.parameters import nested, simple
 from smtd.records.parameters.content import TYPES, meaning, read, write
@@ -405,6 +406,30 @@ def test_sets_that_say_something_else_differ(one, other):
 def test_simple_sets_come_back(values):
     """Any values of a simple set are written and read as they were."""
     assert means_the_same(read(write("SimpleParameterSet", values)), values)
+
+
+#: What makes numbers and texts, and what looks much like them.
+ALMOST = st.lists(
+    st.sampled_from(
+        [*'0017.eE+-_jxn"', '"a', "\\n", "#", " ", "\u00b5", "\ud800", "\x85", "1e5", "0.1", "1e999"]
+    )
+).map("".join)
+
+
+@given(ALMOST | ALMOST.map(lambda text: f'"{text}"'))
+def test_a_number_or_a_text_of_a_simple_set_is_what_python_takes_it_for(text):
+    """However quickly it is read: what is no literal is refused, or text if a name in it is not defined."""
+    try:
+        expected = literal.read(text.strip())
+    except literal.NotLiteral:
+        expected = None
+    try:
+        (found,) = simple.read(f"a = {text}").values()
+    except RecordUnusable:
+        assert expected is None
+        return
+
+    assert means_the_same(found, f" {text}".rstrip() if expected is None else expected)
 
 
 @given(st.dictionaries(texts, literals, max_size=3))

@@ -10,7 +10,10 @@ from typing import Any
 from smtd.errors import RecordUnusable
 from smtd.records import literal
 
+#: The numbers and the text that Sumatra writes, which need no parser.
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})\Z")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*(e[+-]?[0-9]+)?|[0-9]+e[+-]?[0-9]+)\Z")
+_QUOTED = re.compile(r"\"[^\"\\#\x00-\x1f\x7f-\U0010ffff]*\"\Z")
 #: A string that can stand between double quotes as it is, as Sumatra writes it.
 _BARE = re.compile(r"[^\"\\#\x00-\x1f\x7f\u0085\u2028\u2029]*\Z")
 #: Parts of an expression that cannot do anything; a name that is not defined makes Sumatra
@@ -72,6 +75,10 @@ def _value(text: str) -> Any:
     stripped = text.strip()
     if _INTEGER.match(stripped):
         return int(stripped)
+    if _FLOAT.match(stripped):
+        return float(stripped)
+    if _QUOTED.match(stripped):
+        return stripped[1:-1]
     try:
         return literal.read(stripped)
     except literal.NotLiteral:
