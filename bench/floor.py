@@ -52,14 +52,19 @@ SCALARS = (
     *("label", "reason", "duration", "main_file", "version", "outcome", "script_arguments"),
     *("diff", "user", "stdout_stderr", "repeats"),
 )
+#: The columns that refer to what is shared, and the tables of that.
 REFERENCES = (
-    *("executable_id", "repository_id", "parameters_id"),
-    *("launch_mode_id", "datastore_id", "input_datastore_id"),
+    ("executable_id", "executable"),
+    ("repository_id", "repository"),
+    ("parameters_id", "parameterset"),
+    ("launch_mode_id", "launchmode"),
+    ("datastore_id", "datastore"),
+    ("input_datastore_id", "datastore"),
 )
 #: All tables, in the order of inserting, and their columns; those of output are in the table of data keys.
 COLUMNS = {
     **{table: (*columns, "id") for table, columns in SHARED.items()},
-    "record": (*SCALARS, "timestamp", "tags", "project_id", *REFERENCES, "db_id"),
+    "record": (*SCALARS, "timestamp", "tags", "project_id", *(column for column, _ in REFERENCES), "db_id"),
     "output": (*SHARED["datakey"], "output_from_record_id", "id"),
     "record_input_data": ("record_id", "datakey_id"),
     "record_dependencies": ("record_id", "dependency_id"),
@@ -83,7 +88,7 @@ class Said(NamedTuple):
     """What a record says, as its rows have it: values, and of each table the rows that it refers to."""
 
     values: tuple[Any, ...]
-    references: tuple[tuple[str, tuple[Any, ...]], ...]
+    references: tuple[tuple[Any, ...], ...]
     outputs: list[tuple[Any, ...]]
     tags: list[tuple[str]]
     inputs: list[tuple[Any, ...]]
@@ -101,11 +106,11 @@ def said(record: Any) -> Said:
             ",".join(sorted(record.tags)),
         ),
         (
-            ("executable", tuple(getattr(record.executable, name) for name in SHARED["executable"])),
-            ("repository", (_kind(repository), repository.url, repository.upstream)),
-            ("parameterset", (_kind(record.parameters), _text(record.parameters))),
-            ("launchmode", (_kind(record.launch_mode), str(vars(record.launch_mode)))),
-            *(("datastore", (_kind(store), str(vars(store)))) for store in stores),
+            tuple(getattr(record.executable, name) for name in SHARED["executable"]),
+            (_kind(repository), repository.url, repository.upstream),
+            (_kind(record.parameters), _text(record.parameters)),
+            (_kind(record.launch_mode), str(vars(record.launch_mode))),
+            *((_kind(store), str(vars(store))) for store in stores),
         ),
         [_data_key(key) for key in record.output_data],
         [(name,) for name in sorted(record.tags)],
@@ -133,7 +138,9 @@ class Rows:
     def add(self, project: str, said: Said) -> None:
         """Add the rows of one record."""
         new, owner = self._new, next(self._numbers["record"])
-        references = [self._id(table, values) for table, values in said.references]
+        references = [
+            self._id(table, values) for (_, table), values in zip(REFERENCES, said.references, strict=True)
+        ]
         new["record"].append((*said.values, project, *references, owner))
         new["output"] += ((*values, owner, next(self._numbers["datakey"])) for values in said.outputs)
         new["taggeditem"] += ((owner, self._id("tag", name), self._record_type) for name in said.tags)

@@ -1,13 +1,14 @@
 """The least that a first sync can cost if it keeps smtd's promises, for the records of this benchmark only.
 
-    python -m bench.safe_floor SHELF EMPTY DATABASE JOURNAL
+    python -m bench.safe_floor SHELF|STORE EMPTY DATABASE JOURNAL
 
-does what floor.py does, and what no record of research should be copied without: strangers' pickles are
-loaded in a process of their own, which is limited; every record gets a digest; a journal knows of every
-write before it happens, and of what has arrived after it (each on the disk before going on), and keeps the
-history of both; nothing is written over; what was written is read back, and compared. All of that in the
-plainest way, and for nothing but these records: what smtd takes longer than this is the price of records
-of all other kinds, of looking again at what may have changed, and of telling the person.
+does what floor.py does, from an SQLite store, too, and what no record of research should be copied
+without: strangers' pickles are loaded in a process of their own, which is limited; every record gets a
+digest; a journal knows of every write before it happens, and of what has arrived after it (each on the
+disk before going on), and keeps the history of both; nothing is written over; what was written is read
+back, and compared. All of that in the plainest way, and for nothing but these records: what smtd takes
+longer than this is the price of records of all other kinds, of looking again at what may have changed,
+and of telling the person.
 Not a line is shared with smtd. It prints how many seconds it took, without the start of the process.
 """
 
@@ -27,6 +28,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any, NamedTuple
 
 from bench import floor
@@ -56,6 +58,9 @@ JOIN django_store_datastore d ON d.id = r.datastore_id
 JOIN django_store_datastore i ON i.id = r.input_datastore_id
 WHERE r.db_id > ?
 """
+#: How many of its columns are of the record itself, before the project, and how many of each table after it.
+VALUES = len(floor.SCALARS) + 2
+WIDTHS = [len(floor.SHARED[table]) for _, table in floor.REFERENCES]
 PARTS = {
     "tag": "SELECT l.object_id, {} FROM django_store_taggeditem l JOIN django_store_tag s ON s.id = l.tag_id"
     " WHERE l.object_id > ?",
@@ -100,43 +105,42 @@ def digest(said: Sequence[Any]) -> bytes:
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).digest()
 
 
-def loaded(shelf: str) -> Iterator[Loaded]:
-    """Give the records in *shelf*, that a child process has loaded."""
-    for project, data in floor.pickles(shelf):
+def loaded(source: str) -> Iterator[Loaded]:
+    """Give the records in a shelf, which a child process loads, or in an SQLite store."""
+    if source.endswith(".sqlite"):
+        with closing(sqlite3.connect(source)) as db:
+            for project, said in records(db, 0):
+                yield Loaded(project, said, digest(said))
+        return
+    for project, data in floor.pickles(source):
         child = [sys.executable, "-m", "bench.safe_floor"]
         done = subprocess.run(child, input=data, stdout=subprocess.PIPE, check=True)
         for said, known in marshal.loads(done.stdout):
             yield Loaded(project, floor.Said(*said), known)
 
 
-def read_back(db: sqlite3.Connection, after: int) -> dict[str, tuple[Any, ...]]:
-    """Return what the records with numbers above *after* say, by their labels."""
+def records(db: sqlite3.Connection, after: int) -> Iterator[tuple[str, floor.Said]]:
+    """Give the records with numbers above *after*, and their projects."""
     parts: dict[str, dict[int, list[Any]]] = {}
     for table, query in PARTS.items():
         columns = ", ".join(f's."{name}"' for name in floor.SHARED["datakey" if table == "output" else table])
         parts[table] = defaultdict(list)
         for owner, *values in db.execute(query.format(columns), (after,)):
             parts[table][owner].append(tuple(values))
-    count = len(floor.SCALARS)
-    found = {}
     for row_id, *row in db.execute(RECORD, (after,)):
-        values, references = row[: count + 2], row[count + 3 :]
-        found[row[0]] = (
-            tuple(values),
-            tuple(references),
-            parts["output"][row_id],
-            sorted(parts["tag"][row_id]),
-            parts["datakey"][row_id],
-            parts["dependency"][row_id],
-            parts["platforminformation"][row_id],
+        rest = iter(row[VALUES + 1 :])
+        yield (
+            row[VALUES],
+            floor.Said(
+                tuple(row[:VALUES]),
+                tuple(tuple(islice(rest, width)) for width in WIDTHS),
+                parts["output"][row_id],
+                sorted(parts["tag"][row_id]),
+                parts["datakey"][row_id],
+                parts["dependency"][row_id],
+                parts["platforminformation"][row_id],
+            ),
         )
-    return found
-
-
-def expected(said: floor.Said) -> tuple[Any, ...]:
-    """Return what `read_back` has to find of a record."""
-    references = tuple(value for _, values in said.references for value in values)
-    return (said.values, references, *said[2:])
 
 
 def is_there(db: sqlite3.Connection, labels: Sequence[str]) -> bool:
@@ -166,9 +170,9 @@ def copy(
         for one in batch:
             rows.add(one.project, one.said)
         rows.insert(db)
-    found = read_back(db, after)
+    found = {said.values[0]: said for _, said in records(db, after)}
     for one in batch:
-        if found.get(one.label) != expected(one.said):
+        if found.get(one.label) != one.said:
             raise ValueError(f"{one.label} did not arrive as it was")
     with diary:
         diary.executemany(
@@ -179,19 +183,19 @@ def copy(
         diary.execute("UPDATE history SET landed = 1 WHERE id > ?", (first,))
 
 
-def main(shelf: str, empty: str, database: str, journal: str) -> None:
+def main(source: str, empty: str, database: str, journal: str) -> None:
     """Do it."""
     gc.disable()
     shutil.copyfile(empty, database)
-    records = list(loaded(shelf))
+    found = list(loaded(source))
     with closing(sqlite3.connect(database)) as db, closing(sqlite3.connect(journal)) as diary:
         diary.executescript(JOURNAL)
         with db:
-            for project in {record.project for record in records}:
+            for project in {one.project for one in found}:
                 floor.insert(db, "project", ("id", "name", "description"), [(project, "", "")])
         rows = floor.Rows(floor.record_type(db))
-        for start in range(0, len(records), BATCH):
-            copy(records[start : start + BATCH], rows, db, diary)
+        for start in range(0, len(found), BATCH):
+            copy(found[start : start + BATCH], rows, db, diary)
 
 
 if __name__ == "__main__":
