@@ -131,13 +131,15 @@ class Rows:
 
     def __init__(self, record_type: int) -> None:
         self._record_type = record_type
+        self.last = 0  # the number of the last record
         self._numbers: dict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
         self._shared: dict[str, dict[tuple[Any, ...], int]] = {table: {} for table in SHARED}
         self._new: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
     def add(self, project: str, said: Said) -> None:
         """Add the rows of one record."""
-        new, owner = self._new, next(self._numbers["record"])
+        self.last += 1
+        new, owner = self._new, self.last
         references = [
             self._id(table, values) for (_, table), values in zip(REFERENCES, said.references, strict=True)
         ]
@@ -149,11 +151,11 @@ class Rows:
         new["record_platforms"] += ((owner, self._id("platforminformation", one)) for one in said.platforms)
 
     def _id(self, table: str, values: tuple[Any, ...]) -> int:
-        known = self._shared[table]
-        if values not in known:
-            known[values] = next(self._numbers[table])
-            self._new[table].append((*values, known[values]))
-        return known[values]
+        found = self._shared[table].get(values)
+        if found is None:
+            found = self._shared[table][values] = next(self._numbers[table])
+            self._new[table].append((*values, found))
+        return found
 
     def insert(self, db: sqlite3.Connection) -> None:
         """Insert what was added since the last time."""

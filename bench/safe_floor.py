@@ -143,13 +143,6 @@ def records(db: sqlite3.Connection, after: int) -> Iterator[tuple[str, floor.Sai
         )
 
 
-def is_there(db: sqlite3.Connection, labels: Sequence[str]) -> bool:
-    """Say whether there is a record with one of *labels*."""
-    marks = ", ".join("?" * len(labels))
-    found = db.execute(f"SELECT count(*) FROM django_store_record WHERE label IN ({marks})", labels)
-    return bool(found.fetchone()[0])
-
-
 def copy(
     batch: Sequence[Loaded], rows: floor.Rows, db: sqlite3.Connection, diary: sqlite3.Connection
 ) -> None:
@@ -164,9 +157,9 @@ def copy(
         )
     with db:
         db.execute("BEGIN IMMEDIATE")
-        if is_there(db, labels):
-            raise ValueError("somebody else was quicker")
         ((after,),) = db.execute("SELECT coalesce(max(db_id), 0) FROM django_store_record")
+        if after != rows.last:
+            raise ValueError("somebody else has written to the store")
         for one in batch:
             rows.add(one.project, one.said)
         rows.insert(db)
