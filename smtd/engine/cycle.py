@@ -16,6 +16,7 @@ from smtd.engine.apply import Executor, Progress, no_progress
 from smtd.engine.memory import Memory, Settled
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport, PlannedAction, blank
+from smtd.engine.resting import NEITHER, resting
 from smtd.errors import PlanMoved
 from smtd.journal.knowledge import Refusal
 from smtd.merge.sides import SIDES, Both
@@ -54,16 +55,21 @@ async def run(
     if dry_run:
         await _foretell(pair, report, progress, doubtful)
         return report
-    settled = None
+    settled, rest = None, NEITHER
     if memory is not None and not must_look:
         settled = memory.taken(pair.policy, await pair.journal.last_cycle())
+    elif not must_look:  # who goes on looks at both sides once, and remembers more
+        rest = await resting(pair)
     cycle = await pair.journal.begin_cycle()
     carried: Collection[Key] = ()
     if settled is not None and not pair.policy.insist:  # who insists does not hurry
         settled, carried = await _hasten(pair, cycle, report, progress, settled)
     stale = set(doubtful)
     for _ in range(ROUNDS):
-        plan, settled = await deciding.planned(pair, report, progress, stale, settled, carried, dry_run=False)
+        plan, settled = await deciding.planned(
+            pair, report, progress, stale, settled, carried, rest, dry_run=False
+        )
+        rest = NEITHER
         if only is not None and plan.identity != only:
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None

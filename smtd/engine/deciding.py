@@ -20,6 +20,7 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
 from smtd.engine.recover import Agreed, recover
 from smtd.engine.report import PairReport, blank
+from smtd.engine.resting import NEITHER
 from smtd.engine.undone import Overtaken
 from smtd.errors import StoreRefused
 from smtd.gather import gather
@@ -45,15 +46,17 @@ async def planned(
     doubtful: Collection[Key] = (),
     settled: Settled | None = None,
     carried: Collection[Key] = (),
+    rest: Both[Scan | None] = NEITHER,
     *,
     dry_run: bool,
 ) -> tuple[Plan, Settled | None]:
     """Scan both sides and decide every key that may not be *settled*; return what will be after the plan.
 
     Those that are *doubtful* are looked at in any case; *carried* are those that this cycle has brought over.
+    Sides that *rest* are not scanned.
     """
     progress("scanning", 0, 0)
-    scans = await _scanned(pair, doubtful, dry_run=dry_run)
+    scans = await _scanned(pair, doubtful, rest, dry_run=dry_run)
     return await decided(pair, report, scans, settled, carried, dry_run=dry_run)
 
 
@@ -116,11 +119,16 @@ def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Set
     return sorted({key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)})
 
 
-async def _scanned(pair: Pair, doubtful: Collection[Key], *, dry_run: bool) -> Both[Scan]:
-    """Scan both sides at once."""
-    left, right = await gather(
-        [partial(verify.scan, pair, side, doubtful, dry_run=dry_run) for side in SIDES]
-    )
+async def _scanned(
+    pair: Pair, doubtful: Collection[Key], rest: Both[Scan | None], *, dry_run: bool
+) -> Both[Scan]:
+    """Scan both sides at once, but for those that *rest*."""
+
+    async def scan(side: Side) -> Scan:
+        known = rest[side]
+        return await verify.scan(pair, side, doubtful, dry_run=dry_run) if known is None else known
+
+    left, right = await gather([partial(scan, side) for side in SIDES])
     return Both(left, right)
 
 

@@ -55,6 +55,8 @@ class Capabilities:
     dear_reads: bool = False
     #: What others have added is told sooner than by a scan: see PromptStore.
     tells_arrivals: bool = False
+    #: It goes on from a token of an earlier process without a scan: see ResumedStore.
+    resumes: bool = False
 
 
 class Changes(NamedTuple):
@@ -177,4 +179,14 @@ class PromptStore(Store, Protocol):
 
         `changes` names what was looked at; of all other keys nothing is known that is newer than the last
         scan, but that there are as many records as that says: none is gone. None: a scan is needed to tell.
+        """
+
+
+class ResumedStore(Store, Protocol):
+    """A store whose capabilities say that it resumes."""
+
+    async def resume(self, token: Token) -> bool:
+        """Say whether the store surely is as it was when *token* was given.
+
+        If so tokens go on from there, as if it had been scanned then.
         """

@@ -16,7 +16,9 @@ class MemoryStore:
     """Keeps records in a dictionary; others may write to it with `put` and `remove`."""
 
     kind = "memory"
-    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, tells_arrivals=True)
+    capabilities = Capabilities(
+        exclusive_writes=True, batch=None, keeps_opaque=True, tells_arrivals=True, resumes=True
+    )
 
     def __init__(self, location: str = "memory", records: dict[Key, Record] | None = None) -> None:
         self.location = location
@@ -113,6 +115,11 @@ class MemoryStore:
 
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token()
+
+    async def resume(self, token: Token) -> bool:
+        is_same = await self.unchanged_since(token)
+        self._known = self._version if is_same else None
+        return is_same
 
     def _token(self) -> Token:
         return str(self._version).encode()

@@ -15,6 +15,7 @@ from smtd.stores.base import (
     DearStore,
     Outcome,
     PromptStore,
+    ResumedStore,
     Scan,
     Store,
     Token,
@@ -68,6 +69,9 @@ class WrappedStore:
 
     async def unchanged_since(self, token: Token) -> bool:
         return await self._look(partial(self._store.unchanged_since, token))
+
+    async def resume(self, token: Token) -> bool:
+        return await self._look(partial(cast(ResumedStore, self._store).resume, token))
 
     async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
         return await call()

@@ -110,8 +110,7 @@ async def test_cycle_that_breaks_off_after_the_new_records_hides_no_deletion(wor
         world.left.remove(*held)
     for number in range(new):
         world.left.put(PROJECT, record(f"new-{number}"))
-    whole = world.fork(tmp_path / "whole")
-    whole.memory = None
+    whole = world.forgetful(tmp_path / "whole")
     expected = await in_daemon(whole)
     world.left.meanwhile["after scan"] = locked
     with pytest.raises(StoreUnreachable):
@@ -240,8 +239,7 @@ async def test_everything_is_decided_as_by_a_cycle_that_remembers_nothing(world,
     for turn in range(6):
         for _ in range(chance.randint(1, 4)):
             happen(chance, world, turn)
-        forgetful = world.fork(tmp_path / str(turn))
-        forgetful.memory = None
+        forgetful = world.forgetful(tmp_path / str(turn))
         whole = await in_daemon(forgetful)
 
         report = await in_daemon(world)

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,11 @@ class TestStore(MemoryStore):
         self.happen("after scan")
         return found
 
+    async def resume(self, token: Any) -> bool:
+        found = await super().resume(token)
+        self.happen("after resume")
+        return found
+
     async def read(self, keys: Any) -> Any:
         found = await super().read(keys)
         self.happen("after read")
@@ -103,7 +108,7 @@ class AlteringStore(TestStore):
 class UnlockedStore(TestStore):
     """A store in which another program can put back what it read long ago, as in a dumb shelf."""
 
-    capabilities = Capabilities(exclusive_writes=False, batch=None, keeps_opaque=True)
+    capabilities = Capabilities(exclusive_writes=False, batch=None, keeps_opaque=True, resumes=True)
 
     def opened(self, project: str = PROJECT) -> Callable[..., None]:
         """Open the store as another program; the result saves all that was there, and more."""
@@ -146,6 +151,14 @@ class World:
         """Return this world as it is now, whatever becomes of either of the two later."""
         shutil.copytree(self.directory, directory)
         return World(directory, self.left.copy(), self.right.copy())
+
+    def forgetful(self, directory: Path) -> World:
+        """Return this world as it is now, but that nothing is remembered, and both stores are looked at."""
+        other = self.fork(directory)
+        other.memory = None
+        for store in (other.left, other.right):
+            store.capabilities = replace(store.capabilities, resumes=False)
+        return other
 
     async def synced(self, *records: Record, project: str = PROJECT) -> World:
         """Put *records* into the left store and bring both sides in sync."""

@@ -9,8 +9,10 @@ A kind joins with a class of its own and one fixture (of `ReadContract`, if it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import count
+from typing import cast
 
 import anyio
 import pytest
@@ -18,7 +20,7 @@ import pytest
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Parameters, Pickled, Record
-from smtd.stores.base import DONE, STALE, Change, Result, Scan, Store
+from smtd.stores.base import DONE, STALE, Change, Result, ResumedStore, Scan, Store, Token
 from smtd.stores.shelf import inert
 from tests.build import RUNNING, change, commented, full, key, record, tagged
 from tests.stores.interrupting import interrupt, left_behind, running
@@ -683,3 +685,91 @@ class StoreContract(SilentContract, ReadContract):
 
         assert unchanged
         assert changed
+
+
+class ResumedContract(StoreContract):
+    """What holds in addition for a store that goes on from a token of an earlier process."""
+
+    async def scanned(self, place: Place) -> Token:
+        """Return the token of a store that was looked at, by a process that has ended."""
+        await place.put(record(), record("other"))
+        async with place.open() as store:
+            assert store.capabilities.resumes
+            await store.scan()
+            token = await store.token()
+            assert token is not None
+            return token
+
+    async def test_store_that_nobody_wrote_to_is_resumed(self, place: Place) -> None:
+        """It is as if it had been scanned."""
+        token = await self.scanned(place)
+
+        async with resumed(place) as store:
+            assert await store.resume(token)
+            assert await store.token() == token
+
+    async def test_own_writes_after_that_are_known(self, place: Place) -> None:
+        """The next process goes on from the token of this one."""
+        token = await self.scanned(place)
+
+        async with resumed(place) as store:
+            assert await store.resume(token)
+            changes = [
+                create(record("new")),
+                replace(record(), tagged(record(), "own")),
+                delete(record("other")),
+            ]
+            assert await store.write(changes) == [DONE] * 3
+            assert set(await held(store, record("new"), record(), record("other"))) == {"new", "run"}
+            after = await store.token()
+
+        assert after not in (None, token)
+        async with resumed(place) as store:
+            assert after is not None
+            assert not await store.resume(token)
+            assert await store.resume(after)
+            assert len((await store.scan()).digests) == 2
+
+    async def test_store_that_others_wrote_to_is_not_resumed(self, place: Place) -> None:
+        """It has to be scanned."""
+        token = await self.scanned(place)
+        await place.put(tagged(record(), "theirs"))
+
+        async with resumed(place) as store:
+            assert not await store.resume(token)
+            assert await store.token() is None
+            await store.scan()
+            assert await store.token() is not None
+
+    @pytest.mark.parametrize("when", ["before own writes", "after own writes"])
+    async def test_foreign_write_after_that_is_noticed(self, place: Place, when: str) -> None:
+        """Own writes do not hide it."""
+        token = await self.scanned(place)
+
+        async with resumed(place) as store:
+            assert await store.resume(token)
+            if when == "before own writes":
+                await place.put(record("theirs"))
+            assert await store.write([create(record("ours"))]) == [DONE]
+            await store.read([key("ours")])
+            if when == "after own writes":
+                await place.put(record("theirs"))
+
+            assert await store.token() is None
+
+    async def test_write_that_expects_what_is_not_there_any_more_is_stale(self, place: Place) -> None:
+        """What was scanned by another process is trusted no more than what was scanned by this one."""
+        token = await self.scanned(place)
+
+        async with resumed(place) as store:
+            assert await store.resume(token)
+            await place.put(tagged(record(), "theirs"))
+
+            assert await store.write([replace(record(), commented(record(), "ours"))]) == [STALE]
+
+
+@asynccontextmanager
+async def resumed(place: Place) -> AsyncIterator[ResumedStore]:
+    """Open the store at *place*, which can go on from a token."""
+    async with place.open() as store:
+        yield cast(ResumedStore, store)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import DjangoPlace, Place
 
 
-class TestDjangoInSqlite(StoreContract):
+class TestDjangoInSqlite(ResumedContract):
     """The contract, kept by a database."""
 
     # There are 170 steps, most of them two waits for one statement.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import MemoryPlace, Place
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(ResumedContract):
     """The contract, kept in memory."""
 
     @pytest.fixture

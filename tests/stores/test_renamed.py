@@ -12,7 +12,7 @@ from smtd.stores.base import Change, Store
 from smtd.stores.memory import MemoryStore
 from smtd.stores.renamed import RenamedStore
 from tests.build import PROJECT, record
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import MemoryPlace, Place
 
 #: Every project of the contract, by its name outside; two of them have each other's.
@@ -42,7 +42,7 @@ class RenamedPlace(MemoryPlace):
         return {Key(shown[key.project], key.label): form for key, form in super().forms().items()}
 
 
-class TestRenamedStore(StoreContract):
+class TestRenamedStore(ResumedContract):
     """The contract, kept under other names."""
 
     @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import Place, dumb_place
 
 
-class TestShelfOnDumb(StoreContract):
+class TestShelfOnDumb(ResumedContract):
     """The contract, kept by dbm.dumb."""
 
     # Each of 30 steps starts processes.

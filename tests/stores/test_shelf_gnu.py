@@ -19,14 +19,14 @@ from smtd.stores.shelf import foreign, gnu
 from smtd.stores.shelf.dumb import DumbFile
 from tests.build import key, record
 from tests.peers.environments import Environment
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import Place, ShelfPlace, by_module, contents, foreign_place, opened_elsewhere
 
 CORPUS = Path(__file__).parent / "corpus"
 NEW = [Change(key("new"), record("new"), None)]
 
 
-class TestShelfOnGnu(StoreContract):
+class TestShelfOnGnu(ResumedContract):
     """The contract, kept by dbm.gnu."""
 
     # All but the last step is that of the shelf on dbm.dumb.

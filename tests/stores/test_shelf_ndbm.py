@@ -15,7 +15,7 @@ from smtd.stores.locations import Kind, find
 from smtd.stores.shelf import holders, ndbm
 from tests.build import key, record
 from tests.peers.environments import Environment
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import (
     HastyTime,
     Place,
@@ -31,7 +31,7 @@ REAL = CORPUS / "c081_ndbm.db"
 NEW = [Change(key("new"), record("new"), None)]
 
 
-class TestShelfOnNdbm(StoreContract):
+class TestShelfOnNdbm(ResumedContract):
     """The contract, kept by dbm.ndbm."""
 
     # All but the last step is that of the shelf on dbm.dumb.

@@ -14,13 +14,13 @@ from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.stores.base import DONE, Change, Scan
 from smtd.stores.shelf import sqlite3 as backend
 from tests.build import PROJECT, key, record
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import Place, ShelfPlace, sqlite3_place
 
 NEW = [Change(key("new"), record("new"), None)]
 
 
-class TestShelfOnSqlite3(StoreContract):
+class TestShelfOnSqlite3(ResumedContract):
     """The contract, kept by dbm.sqlite3."""
 
     # All but the last step is that of the shelf on dbm.dumb.

@@ -18,7 +18,7 @@ from smtd.stores.memory import MemoryStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.wrapped import WrappedStore
 from tests.build import PROJECT, change, key, record
-from tests.stores.contract import StoreContract
+from tests.stores.contract import ResumedContract
 from tests.stores.places import MemoryPlace, Place
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retrying, name, 0.0)
 
 
-class TestRetryingStore(StoreContract):
+class TestRetryingStore(ResumedContract):
     """The contract, kept around a store that fails two of three calls."""
 
     @pytest.fixture
@@ -86,7 +86,7 @@ class TestRetryingStore(StoreContract):
         return WrappedPlace(lambda store: RetryingStore(MoodyStore(store)))
 
 
-class TestLimitedStore(StoreContract):
+class TestLimitedStore(ResumedContract):
     """The contract, kept by stores that share room for one call."""
 
     @pytest.fixture

@@ -22,8 +22,9 @@ from smtd.stores.django.rows import Columns
 class Sight(Protocol):
     """What one store object knows of the tables, and whether that is how they are."""
 
-    #: Whether `arrivals` tells anything.
+    #: Whether `arrivals` tells anything, and whether `resume` does.
     tells_arrivals: bool
+    resumes: bool
 
     async def settle(self) -> None:
         """Wait, not for long, until whoever writes is done; called without a connection."""
@@ -60,6 +61,9 @@ class Sight(Protocol):
 
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the database surely is as it was when *token* was given."""
+
+    async def resume(self, token: Token) -> bool:
+        """See `ResumedStore.resume`; called only if this resumes."""
 
 
 class Database(Protocol):

@@ -56,11 +56,14 @@ class WatchedFile(Protocol):
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the file looks as it did when *token* was given."""
 
+    async def resume(self, token: Token) -> bool:
+        """Say so, and start a new token as `settle` does; but no token if the file looks otherwise."""
+
 
 class FileSight:
     """Looks at all rows once; then at those which others may have changed, or this store has written."""
 
-    tells_arrivals = True
+    tells_arrivals = resumes = True
 
     def __init__(self, file: WatchedFile, ids: RowIds) -> None:
         self._file = file
@@ -267,6 +270,9 @@ class FileSight:
 
     async def unchanged_since(self, token: Token) -> bool:
         return await self._file.unchanged_since(token)
+
+    async def resume(self, token: Token) -> bool:
+        return await self._file.resume(token)
 
 
 def looked_at(raw: Raw, mark: int) -> Seen:

@@ -159,7 +159,7 @@ class _Proof(NamedTuple):
 class MarkSight:
     """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
 
-    tells_arrivals = False
+    tells_arrivals = resumes = False
 
     def __init__(self, sessions: Sessions, words: Words, ids: RowIds) -> None:
         self._sessions = sessions
@@ -259,6 +259,9 @@ class MarkSight:
 
     async def unchanged_since(self, token: Token) -> bool:
         return (await self._state()).token == token
+
+    async def resume(self, token: Token) -> bool:
+        return False
 
     async def _state(self) -> _State:
         """Return the state there is now, computed anew only if somebody has written to the tables."""

@@ -194,6 +194,15 @@ class SqliteFile:
         """Say whether the files are those that *token* was given for."""
         return token == _token(await to_thread.run_sync(signature, self._files))
 
+    async def resume(self, token: Token) -> bool:
+        """Say so, and start a new token; but no token if the files are others."""
+        await self.settle()
+        # Asked after that: what others commit later is in the next token, or keeps it from being given.
+        is_same = await self.unchanged_since(token)
+        if not is_same:
+            self._version = None
+        return is_same
+
 
 def _token(seen: Signature) -> Token:
     return repr(seen).encode()

@@ -47,6 +47,7 @@ class DjangoStore:
             batch=self._database.batch,
             keeps_opaque=False,
             tells_arrivals=self._sight.tells_arrivals,
+            resumes=self._sight.resumes,
         )
 
     async def projects(self) -> list[str]:
@@ -120,6 +121,10 @@ class DjangoStore:
     async def unchanged_since(self, token: Token) -> bool:
         with translating(self._database):
             return await self._sight.unchanged_since(token)
+
+    async def resume(self, token: Token) -> bool:
+        with translating(self._database):
+            return await self._sight.resume(token)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection | None]:

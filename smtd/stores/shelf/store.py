@@ -74,7 +74,7 @@ class ShelfStore:
     def __init__(self, file: DbmFile, location: str, timezone: str = "") -> None:
         self.location = location
         self._timezone = timezone
-        self._writable = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True)
+        self._writable = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True, resumes=True)
         self._file = file
         self._obstacle = ""  # why the file cannot be written; known when it was read
         self._known: Token | None = None  # the mark of the file when it was read
@@ -145,6 +145,12 @@ class ShelfStore:
 
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token(await to_thread.run_sync(self._mark))
+
+    async def resume(self, token: Token) -> bool:
+        await self._refresh()
+        is_same = self._known is not None and token == self._token(self._known)
+        self._traced = self._known if is_same else None
+        return is_same
 
     def _token(self, mark: Token) -> Token:
         """Another time zone makes other records of the same file."""
