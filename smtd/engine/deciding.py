@@ -57,7 +57,10 @@ async def planned(
     """
     progress("scanning", 0, 0)
     scans = await _scanned(pair, doubtful, rest, dry_run=dry_run)
-    return await decided(pair, report, scans, settled, carried, dry_run=dry_run)
+    plan, settled = await decided(pair, report, scans, settled, carried, dry_run=dry_run)
+    if plan.adopted and rest != NEITHER:  # what was agreed on does not tell whose run is not over
+        return await planned(pair, report, progress, doubtful, settled, carried, dry_run=dry_run)
+    return plan, settled
 
 
 async def decided(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import anyio
 import pytest
 
@@ -12,7 +15,7 @@ from smtd.merge.sides import Both
 from smtd.signature import SETTLE
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.shelf.store import ShelfStore
-from tests.build import commented, key, record, tagged
+from tests.build import RUNNING, change, commented, key, record, tagged
 from tests.stores.places import DjangoPlace, dumb_place
 
 MADE = [record(f"run-{number}") for number in range(30)]
@@ -46,12 +49,12 @@ def shelf(directory):
     return dumb_place(directory)
 
 
-async def process(directory, left, right):
+async def process(directory, left, right, **policy):
     """Sync as a process does that has nothing but what is on the disk."""
     await anyio.sleep(4 * SETTLE)  # until nobody has written for a moment
     locations = Both(left.location, right.location)
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
-        return await pairing.sync(journal, "pair", locations, stores, Policy())
+        return await pairing.sync(journal, "pair", locations, stores, Policy(**policy))
 
 
 async def held(place):
@@ -94,3 +97,21 @@ async def test_only_the_side_that_was_written_to_is_looked_at(tmp_path, looked_a
     there = await held(left)
     assert there == await held(right)
     assert there.keys() == {key("new"), *(key(one.label) for one in MADE)} - {key("run-4")}
+
+
+async def test_run_that_is_not_over_is_held_where_the_other_store_was_put_back(tmp_path):
+    """It was carried once because somebody asked for it; nobody did that this time."""
+    left, right = database(tmp_path / "left"), database(tmp_path / "right")
+    await left.put(*MADE)
+    assert (await process(tmp_path, left, right)).ok
+    shutil.copy2(right.path, tmp_path / "backup")
+    await left.put(change(record("long"), tags=RUNNING))
+    assert (await process(tmp_path, left, right, hold_unfinished=False)).right.created == 1
+    assert (await process(tmp_path, left, right)).ok
+    os.replace(tmp_path / "backup", right.path)
+
+    report = await process(tmp_path, left, right)
+
+    assert report.adopted == ["right"]
+    assert [held.label for held in report.held] == ["long"]
+    assert key("long") not in await held(right)
