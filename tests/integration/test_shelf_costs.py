@@ -14,8 +14,9 @@ from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.signature import SETTLE
+from smtd.stores.shelf import child
 from smtd.stores.shelf.dumb import DumbFile
-from tests.build import commented, record
+from tests.build import commented, key, record
 from tests.stores.places import DjangoPlace, dumb_place
 
 
@@ -71,3 +72,37 @@ async def test_shelf_is_read_once_and_written_once(tmp_path, calls):
         calls.clear()
         to_database = await cycle()
         assert (to_database.right.updated, dict(calls)) == (1, {"read": 1})
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The labels that child processes were asked for (None: all records)."""
+    found = []
+    real = child.ask
+
+    async def ask(request, *expected, **words):
+        found.append(request.labels)
+        return await real(request, *expected, **words)
+
+    monkeypatch.setattr(child, "ask", ask)
+    return found
+
+
+async def test_records_of_a_shelf_that_is_as_it_was_are_loaded_once(tmp_path, asked):
+    """However often they are read: it takes long where there are many."""
+    shelf = dumb_place(tmp_path / "shelf")
+    await shelf.put(*[record(f"run-{number}") for number in range(5)])
+    asked.clear()
+    async with shelf.open() as store:
+        for labels in (["run-1"], ["run-1"], ["run-2", "run-1"], ["run-2"], ["nowhere"], ["nowhere"]):
+            found = await store.read([key(label) for label in labels])
+            assert {one.label for one in found} == set(labels) - {"nowhere"}
+        assert [sorted(labels) for labels in asked] == [["run-1"], ["run-1", "run-2"], ["nowhere"]]
+
+        await store.scan()
+        await store.read([key("run-3")])
+        assert asked[3:] == [None]
+
+        await shelf.put(commented(record("run-1"), "seen"))
+        (one,) = (await store.read([key("run-1")])).values()
+        assert one.outcome == "seen"

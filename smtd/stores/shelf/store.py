@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -61,6 +61,15 @@ class DbmFile(Protocol):
         """
 
 
+@dataclass(slots=True)
+class _Asked:
+    """The *records* in the *pickle* of a project that were asked for: those of *labels* (None: all)."""
+
+    pickle: bytes
+    records: dict[str, worker.Held]
+    labels: set[str] | None
+
+
 class ShelfStore:
     """A shelf of Sumatra 0.2 to 0.8.1 in *file*; *location* is how the person named it.
 
@@ -80,7 +89,7 @@ class ShelfStore:
         self._known: Token | None = None  # the mark of the file when it was read
         self._traced: Token | None = None  # the same, if only smtd has written since the scan
         self._pickles: dict[str, bytes] = {}
-        self._held: dict[str, tuple[bytes, dict[str, worker.Held]]] = {}
+        self._asked: dict[str, _Asked] = {}
         self._old: dict[str, tuple[bytes, bool]] = {}  # whether Sumatra before 0.8 wrote to it
         self._one_at_a_time = anyio.Lock()
 
@@ -186,17 +195,21 @@ class ShelfStore:
     ) -> Mapping[str, worker.Held]:
         """Return all records of a project, or at least those of *labels*."""
         pickle = self._pickles[project]
-        cached = self._held.get(project)
-        if cached is not None and cached[0] == pickle:
-            return cached[1]
+        asked = self._asked.get(project)
+        if asked is None or asked.pickle != pickle:
+            asked = self._asked[project] = _Asked(pickle, {}, set())
+        if asked.labels is None or (labels is not None and asked.labels.issuperset(labels)):
+            return asked.records
         few = None if labels is None or len(labels) > FEW else list(labels)
         shares = 1 if few is not None else _shares(pickle)
-        asked = [worker.Read(pickle, few, share, shares, self._timezone) for share in range(shares)]
-        answers = await gather([partial(self._read, project, read) for read in asked])
-        found = {held.label: held for answer in answers for held in answer.held}
+        requests = [worker.Read(pickle, few, share, shares, self._timezone) for share in range(shares)]
+        answers = await gather([partial(self._read, project, request) for request in requests])
+        asked.records.update({held.label: held for answer in answers for held in answer.held})
         if few is None:
-            self._held[project] = (pickle, found)
-        return found
+            asked.labels = None
+        elif asked.labels is not None:  # somebody else may have asked for all meanwhile
+            asked.labels.update(few)
+        return asked.records
 
     async def _read(self, project: str, request: worker.Read) -> worker.Records:
         records = await child.ask(request, worker.Records, what=_named(project), shelf=self.location)
