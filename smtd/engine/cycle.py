@@ -16,7 +16,7 @@ from smtd.engine.apply import Executor, Progress, no_progress
 from smtd.engine.memory import Memory, Settled
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport, PlannedAction, blank
-from smtd.engine.resting import NEITHER, resting
+from smtd.engine.untouched import NEITHER, ended, untouched
 from smtd.errors import PlanMoved
 from smtd.journal.knowledge import Refusal
 from smtd.merge.sides import SIDES, Both
@@ -55,11 +55,11 @@ async def run(
     if dry_run:
         await _foretell(pair, report, progress, doubtful)
         return report
-    settled, rest = None, NEITHER
+    settled, known = None, NEITHER
     if memory is not None and not must_look:
         settled = memory.taken(pair.policy, await pair.journal.last_cycle())
     elif not must_look:  # who goes on looks at both sides once, and remembers more
-        rest = await resting(pair)
+        known = await untouched(pair)
     cycle = await pair.journal.begin_cycle()
     carried: Collection[Key] = ()
     if settled is not None and not pair.policy.insist:  # who insists does not hurry
@@ -67,9 +67,9 @@ async def run(
     stale = set(doubtful)
     for _ in range(ROUNDS):
         plan, settled = await deciding.planned(
-            pair, report, progress, stale, settled, carried, rest, dry_run=False
+            pair, report, progress, stale, settled, carried, known, dry_run=False
         )
-        rest = NEITHER
+        known = NEITHER
         if only is not None and plan.identity != only:
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None
@@ -191,11 +191,10 @@ def _action(action: Copy | Delete | Merge | Split) -> PlannedAction:
 
 async def quiet(pair: Pair) -> PairReport | None:
     """Return the last report, with nothing done, if neither store has changed since."""
-    found = await pair.journal.quiet(pair.policy.fingerprint)
-    if found is None:
+    end = await ended(pair)
+    if end is None:
         return None
-    tokens, data = found
-    report = msgspec.msgpack.decode(data, type=PairReport)
+    tokens, report = end
     if report.again is not None and report.again <= time.time():
         return None
     for side in SIDES:

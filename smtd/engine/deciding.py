@@ -20,8 +20,8 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
 from smtd.engine.recover import Agreed, recover
 from smtd.engine.report import PairReport, blank
-from smtd.engine.resting import NEITHER
 from smtd.engine.undone import Overtaken
+from smtd.engine.untouched import NEITHER
 from smtd.errors import StoreRefused
 from smtd.gather import gather
 from smtd.merge.sides import SIDES, Both, Side
@@ -46,19 +46,19 @@ async def planned(
     doubtful: Collection[Key] = (),
     settled: Settled | None = None,
     carried: Collection[Key] = (),
-    rest: Both[Scan | None] = NEITHER,
+    untouched: Both[Scan | None] = NEITHER,
     *,
     dry_run: bool,
 ) -> tuple[Plan, Settled | None]:
     """Scan both sides and decide every key that may not be *settled*; return what will be after the plan.
 
     Those that are *doubtful* are looked at in any case; *carried* are those that this cycle has brought over.
-    Sides that *rest* are not scanned.
+    Sides that are *untouched* are not scanned.
     """
     progress("scanning", 0, 0)
-    scans = await _scanned(pair, doubtful, rest, dry_run=dry_run)
+    scans = await _scanned(pair, doubtful, untouched, dry_run=dry_run)
     plan, settled = await decided(pair, report, scans, settled, carried, dry_run=dry_run)
-    if plan.adopted and rest != NEITHER:  # what was agreed on does not tell whose run is not over
+    if plan.adopted and untouched != NEITHER:  # what was agreed on does not tell whose run is not over
         return await planned(pair, report, progress, doubtful, settled, carried, dry_run=dry_run)
     return plan, settled
 
@@ -123,12 +123,12 @@ def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Set
 
 
 async def _scanned(
-    pair: Pair, doubtful: Collection[Key], rest: Both[Scan | None], *, dry_run: bool
+    pair: Pair, doubtful: Collection[Key], untouched: Both[Scan | None], *, dry_run: bool
 ) -> Both[Scan]:
-    """Scan both sides at once, but for those that *rest*."""
+    """Scan both sides at once, but for those that are *untouched*."""
 
     async def scan(side: Side) -> Scan:
-        known = rest[side]
+        known = untouched[side]
         return await verify.scan(pair, side, doubtful, dry_run=dry_run) if known is None else known
 
     left, right = await gather([partial(scan, side) for side in SIDES])
