@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -29,15 +30,32 @@ class RunningDaemon:
         self._work = work
         self._directory = directory
         (directory / "config.toml").write_text(configuration, "utf-8")
+        self._told = _listening(directory / "notify.sock")
         self._env = {
+            "NOTIFY_SOCKET": str(directory / "notify.sock"),
             "SMTD_SOCKET": str(directory / "control.sock"),
             "SMTD_CONFIG": str(directory / "config.toml"),
             "XDG_STATE_HOME": str(directory / "state"),
         }
         command = work.smtd("run")
+        began = time.perf_counter()
         self.process = subprocess.Popen(
             list(map(str, command.argv)), cwd=directory, env={**command.env, **self._env}
         )
+        self._until_ready()
+        #: Seconds until it told systemd that it is ready.
+        self.start = time.perf_counter() - began
+
+    def _until_ready(self) -> None:
+        """Wait as systemd does. Raises CommandFailed if it does not get ready in time."""
+        self._told.settimeout(PATIENCE)
+        try:
+            while b"READY=1" not in self._told.recv(4096).splitlines():
+                pass
+        except TimeoutError:
+            self.process.kill()
+            raise CommandFailed(f"smtd run was not ready within {PATIENCE:.0f} s") from None
+        self._told.close()  # and more that it tells is lost, as without systemd
 
     def command(self, *words: str) -> Command:
         """Return a command of `smtd-ctl`."""
@@ -75,6 +93,13 @@ class RunningDaemon:
         self.process.wait(PATIENCE)
 
 
+def _listening(path: Path) -> socket.socket:
+    """Return a socket at *path* that is told what a service tells systemd."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.bind(str(path))
+    return made
+
+
 @contextmanager
 def running(
     work: Workplace, name: str, pairs: list[tuple[Path, Path]], *more: str, first: bool = True
@@ -87,7 +112,8 @@ def running(
         lines += [f"[pairs.pair-{number}]", f'left = "left-{number}"', f'right = "right-{number}"', *more]
     daemon = RunningDaemon(work, work.empty(name), "\n".join(lines))
     try:
-        daemon.ctl("sync", "now") if first else daemon.ctl("status")
+        if first:
+            daemon.ctl("sync", "now")
         yield daemon
     finally:
         daemon.stop()

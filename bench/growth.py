@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from statistics import median
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from bench import measure
 from bench.curve import Curve, svg
 from bench.edits import EDIT, MANY
-from bench.line import Line
+from bench.line import Line, by_size, in_milliseconds, in_seconds
 from bench.measure import seconds
 from bench.workplace import Workplace, expect
 from docs.measured import ROOT
@@ -46,32 +46,32 @@ def growth(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             "inside one process, SQLite → new SQLite, first sync",
-            f"{_all(took['first'], _seconds)}; at {MIDDLE:,} {first / safe:.1f} times the safe floor,"
+            f"{by_size(took['first'], in_seconds)}; at {MIDDLE:,} {first / safe:.1f} times the safe floor,"
             f" and {first / floors[MIDDLE]:.1f} times copying all rows",
-            f"safe floor: {_seconds(safe)} at {MIDDLE:,}; all rows copied: {_all(floors, _seconds)}",
+            f"safe floor: {in_seconds(safe)} at {MIDDLE:,}; all rows copied: {by_size(floors, in_seconds)}",
             "",
             None,
             curves,
         ),
         Line(
             "inside one process, SQLite ↔ SQLite, nothing to do",
-            _all(took["nothing"], _milliseconds),
-            _bytes(largest["nothing"]),
+            by_size(took["nothing"], in_milliseconds),
+            moved(steps, "nothing"),
             "< 5 ms, flat",
             took["nothing"][most] < 5 and flat < 2,
         ),
         Line(
             "… one new record, until it is over there",
-            _all({size: float(median(steps[size]["new"]["arrived"])) for size in SIZES}, _milliseconds),
-            f"until all old ones are compared, too: {_all(took['new'], _milliseconds)};"
-            f" {_bytes(largest['new'])}",
+            by_size({size: float(median(steps[size]["new"]["arrived"])) for size in SIZES}, in_milliseconds),
+            f"until all old ones are compared, too: {by_size(took['new'], in_milliseconds)};"
+            f" {moved(steps, 'new')}",
             "< 50 ms at 100,000",
             median(largest["new"]["arrived"]) < 50,
         ),
         Line(
             "… one edit of an old record",
-            _all(took["edit"], _milliseconds),
-            _bytes(largest["edit"]),
+            by_size(took["edit"], in_milliseconds),
+            moved(steps, "edit"),
             "< 0.5 s at 100,000",
             took["edit"][most] < 500,
         ),
@@ -103,10 +103,13 @@ def _whole(work: Workplace) -> list[Line]:
         expect(report["right"]["updated"], 1, "records updated")
         edit[size] = done.seconds * 1000
     return [
-        Line("`smtd sync`, SQLite ↔ SQLite, nothing to do, as a whole process", _all(nothing, _milliseconds)),
+        Line(
+            "`smtd sync`, SQLite ↔ SQLite, nothing to do, as a whole process",
+            by_size(nothing, in_milliseconds),
+        ),
         Line(
             "… one edit of an old record",
-            _all(edit, _seconds),
+            by_size(edit, in_seconds),
             "it remembers nothing, and understands all records of the side that has changed",
         ),
     ]
@@ -158,21 +161,13 @@ def draw(lines: Mapping[str, Curve]) -> None:
     PICTURE.write_text(svg("What a cycle costs, SQLite ↔ SQLite, in one process", "ms", lines), "utf-8")
 
 
+def moved(steps: Mapping[int, Mapping[str, Any]], name: str) -> str:
+    """Write what the step *name* has read and written at each size."""
+    read, wrote = (
+        ", ".join(f"{step[name][what] / MB:,.2f}" for step in steps.values()) for what in ("read", "wrote")
+    )
+    return f"MB read: {read}; written: {wrote}"
+
+
 def _took(step: Mapping[str, Any]) -> float:
     return float(median(step["ms"]))
-
-
-def _all(curve: Curve, written: Callable[[float], str]) -> str:
-    return ", ".join(f"{written(value)} at {size:,}" for size, value in curve.items())
-
-
-def _seconds(milliseconds: float) -> str:
-    return f"{milliseconds / 1000:.2f} s"
-
-
-def _milliseconds(milliseconds: float) -> str:
-    return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds:,.0f} ms"
-
-
-def _bytes(step: Mapping[str, Any]) -> str:
-    return f"at 100,000: {step['read'] / 1e6:,.1f} MB read, {step['wrote'] / 1e6:,.2f} MB written"

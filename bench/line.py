@@ -40,6 +40,19 @@ def seconds(runs: Sequence[Run]) -> str:
     return f"{middle * scale:.{digits}f} {unit}{spread}"
 
 
+def by_size(curve: Curve, written: Callable[[float], str]) -> str:
+    """Write the values of *curve* with the numbers of records that they are of."""
+    return ", ".join(f"{written(value)} at {size:,}" for size, value in curve.items())
+
+
+def in_seconds(milliseconds: float) -> str:
+    return f"{milliseconds / 1000:.2f} s"
+
+
+def in_milliseconds(milliseconds: float) -> str:
+    return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds:,.0f} ms"
+
+
 def peak(runs: Sequence[Run]) -> str:
     largest, together = (
         max(peaks) / 2**20 for peaks in zip(*((r.largest, r.together) for r in runs), strict=True)

@@ -1,43 +1,79 @@
-"""A first sync from a shelf to an SQLite store that is not there yet, inside one process, as in the daemon.
+"""A shelf and an SQLite store that is not there yet inside one process, as in the daemon: what cycles cost.
 
-    python -m bench.shelf_inside SHELF DIRECTORY
+    python -m bench.shelf_inside SHELF DIRECTORY [changes]
 
-prints how many seconds it took, without the start of the process.
+prints one JSON object, as bench/steps.py describes it: of the first sync, and with `changes` of what follows
+when others change a record of the shelf, which is written to then, or of the SQLite store.
 """
 
 from __future__ import annotations
 
+import dbm.dumb
+import json
 import sys
-import time
 from pathlib import Path
 
 import anyio
+from msgspec import structs
 
-from smtd import pairing
+from bench.edits import EDIT, FEW
+from bench.inside import SETTLED, commit, kept_open
+from bench.steps import Steps
 from smtd.cli import collector
-from smtd.engine.pair import Policy
-from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.records import canonical
+from smtd.records.record import Key
+from smtd.stores.base import DONE, Change
 from smtd.stores.locations import find
+from smtd.stores.registry import open_store
 
 
-async def first_sync(shelf: str, directory: Path) -> float:
-    """Return the seconds of a first sync of *shelf* to a new store in *directory*."""
-    new = directory / "first-sync.sqlite"
-    locations = Both(find(shelf), find(str(new), may_be_new=True))
-    async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
-        began = time.perf_counter()
-        report = await pairing.sync(journal, "pair", locations, stores, Policy(insist=False))
-        took = time.perf_counter() - began
-    assert report.ok, report
-    assert report.right.created == report.left.records, report
-    return took
+async def run(shelf: Path, directory: Path, steps: Steps, *, changes: bool) -> None:
+    """Run the first sync from *shelf* to a new store in *directory*, and what follows after *changes*."""
+    new = directory / "new.sqlite"
+    locations = Both(find(str(shelf)), find(str(new), may_be_new=True))
+    async with kept_open(directory, locations, steps) as cycle:
+        keys = await _keys(shelf)
+        await steps.measure("first", cycle, right=len(keys))
+        if not changes:
+            return
+        await _edit(shelf, keys[0], "warm-up")
+        await steps.measure("second", cycle, right=1)
+        for turn in range(FEW):
+            await steps.measure("nothing", cycle)
+            await _edit(shelf, keys[0], f"edit {turn}")
+            await steps.measure("edit of the shelf", cycle, right=1)
+            await commit(new, EDIT, f"edit {turn} of the database")
+            await steps.measure("edit of the database", cycle, left=1)
+        steps.costs["shelf"] = {"bytes": _live(shelf)}
 
 
-def main(shelf: str, directory: str) -> None:
-    """Measure it."""
+async def _keys(shelf: Path) -> list[Key]:
+    async with open_store(find(str(shelf))) as store:
+        return sorted((await store.scan()).digests)
+
+
+async def _edit(shelf: Path, key: Key, outcome: str) -> None:
+    """Change a record of *shelf*, and wait until that is settled."""
+    async with open_store(find(str(shelf))) as store:
+        record = (await store.read([key]))[key]
+        edited = structs.replace(record, outcome=outcome)
+        assert await store.write([Change(key, edited, canonical.digest(record))]) == [DONE]
+    await anyio.sleep(SETTLED)
+
+
+def _live(shelf: Path) -> int:
+    """Return the bytes of the pickles in *shelf*; its file also holds what they were before."""
+    with dbm.dumb.open(str(shelf), "r") as file:
+        return sum(len(file[key]) for key in file)
+
+
+def main(shelf: str, directory: str, *what: str) -> None:
+    """Measure what the command line asks for."""
     collector.ease()
-    print(anyio.run(first_sync, shelf, Path(directory)))
+    steps = Steps()
+    anyio.run(lambda: run(Path(shelf), Path(directory), steps, changes="changes" in what))
+    print(json.dumps(steps.costs))
 
 
 if __name__ == "__main__":

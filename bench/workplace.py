@@ -33,6 +33,7 @@ class Workplace:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._shelves: dict[int, Path] = {}
+        self._databases: dict[int, Path] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Workplace:
@@ -88,6 +89,14 @@ class Workplace:
             PeerStore(self.sumatra, "shelf", shelf).make_many(PROJECT, count)
             self._shelves[count] = shelf
         return self._shelves[count]
+
+    def database(self, count: int) -> Path:
+        """An SQLite store of *count* records, those of `shelf`, that Sumatra has filled; do not change it."""
+        if count not in self._databases:
+            database = self.empty(f"database-{count}") / "records.sqlite"
+            PeerStore(self.sumatra, "django", database).make_many(PROJECT, count)
+            self._databases[count] = database
+        return self._databases[count]
 
     def empty(self, name: str) -> Path:
         """Return an empty directory; what an earlier call with this name got is removed."""

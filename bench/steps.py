@@ -1,0 +1,76 @@
+"""What each step of a process costs: time, bytes, and memory.
+
+Of every step, by its name: `ms` of each time that it was done, and `arrived`, until the first record was
+over there; `read` and `wrote`, the bytes of all calls that read or write files, of this process and of those
+that it has started and waited for, the least of all times; `piped`, what went to such processes and back, the
+most; `resident` and `peak`, the memory of this process afterwards and at most, in bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import anyio
+
+from bench.measure import MAXRSS
+from smtd.engine.report import PairReport
+
+Cycle = Callable[[], Awaitable[PairReport]]
+
+
+class Steps:
+    """Measures cycles; *costs* is what they have cost."""
+
+    def __init__(self) -> None:
+        self.costs: dict[str, dict[str, Any]] = {}
+        self._arrived = 0.0
+        self._piped = 0
+        self._run_process = anyio.run_process
+        anyio.run_process = self._counted
+
+    async def _counted(self, *args: Any, **words: Any) -> CompletedProcess[bytes]:
+        """Run a process that is given its input and gives its output by pipes."""
+        done = await self._run_process(*args, **words)
+        self._piped += len(words.get("input", b"")) + len(done.stdout or b"")
+        return done
+
+    def progressed(self, phase: str, done: int, total: int) -> None:
+        """Note when the first record is over there."""
+        if done and not self._arrived:
+            self._arrived = time.perf_counter()
+
+    async def measure(self, name: str, cycle: Cycle, *, left: int = 0, right: int = 0) -> None:
+        """Do it once, and see that it wrote so many records to either side."""
+        read, wrote = _moved()
+        self._arrived, self._piped = 0.0, 0
+        began = time.perf_counter()
+        report = await cycle()
+        took = time.perf_counter() - began
+        assert (report.left.written, report.right.written) == (left, right), (name, report)
+        step = self.costs.setdefault(name, {"ms": []})
+        step["ms"].append(round(took * 1000, 2))
+        if self._arrived:
+            step.setdefault("arrived", []).append(round((self._arrived - began) * 1000, 2))
+        now_read, now_wrote = _moved()
+        # Now and then SQLite moves its write-ahead log into the file, which is no cost of this cycle alone.
+        step["read"] = min(step.get("read", now_read), now_read - read - self._piped)
+        step["wrote"] = min(step.get("wrote", now_wrote), now_wrote - wrote - self._piped)
+        step["piped"] = max(step.get("piped", 0), self._piped)
+        step["resident"] = _resident()
+        step["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS
+
+
+def _moved() -> tuple[int, int]:
+    """Return how many bytes this process has read and written, by whatever call."""
+    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text("ascii").splitlines())
+    return int(lines["rchar"]), int(lines["wchar"])
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
