@@ -2,7 +2,8 @@
 
     python -m bench.put_bodies STORE BODIES
 
-writes it to the file BODIES, a JSON object of bodies by label, and prints how many it would send at once.
+writes it to the file BODIES, a JSON object of bodies by label, and prints how many it would send at once: at
+the most, and at the least.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import anyio
 
 from smtd.stores.http import form
-from smtd.stores.http.session import AT_ONCE
+from smtd.stores.http.concurrency import AT_ONCE, LEAST
 from smtd.stores.locations import find
 from smtd.stores.registry import open_store
 
@@ -29,7 +30,7 @@ async def bodies(store: str) -> dict[str, str]:
 def main(store: str, file: str) -> None:
     """Do it."""
     Path(file).write_text(json.dumps(anyio.run(bodies, store)), "utf-8")
-    print(AT_ONCE)
+    print(AT_ONCE, LEAST)
 
 
 if __name__ == "__main__":

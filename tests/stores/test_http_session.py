@@ -18,7 +18,7 @@ from smtd.errors import StoreBusy, StoreUnreachable
 from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.base import DONE, Change
-from smtd.stores.http import session, writer
+from smtd.stores.http import concurrency, session, writer
 from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full, key, record
@@ -147,7 +147,7 @@ async def test_write_to_a_server_that_asks_to_be_left_alone_is_given_up(server: 
 
     assert busy.value.retry_after == pytest.approx(120, abs=5)
     sent = line.requests[2:]
-    assert 1 <= len(sent) <= session.AT_ONCE
+    assert 1 <= len(sent) <= concurrency.AT_ONCE
     assert not [request for request in sent if request.startswith("GET")]
 
 
@@ -187,7 +187,7 @@ async def test_silent_server_is_asked_once_more(
                 asked_before = len(line.requests)
                 with pytest.raises(StoreUnreachable, match="does not answer; it is tried again later"):
                     await call()
-                assert 2 <= len(line.requests) - asked_before <= 2 * session.AT_ONCE
+                assert 2 <= len(line.requests) - asked_before <= 2 * concurrency.AT_ONCE
 
             line.faults = {}
             assert await store.projects() == []
@@ -206,8 +206,8 @@ async def test_silent_server_is_written_to_no_more(
             with pytest.raises(StoreUnreachable, match="does not answer"):
                 await store.write([Change(key(label), full(label), None) for label in labels])
 
-    assert len([request for request in line.requests if request.startswith("PUT")]) <= 1 + session.AT_ONCE
-    assert len(line.requests) <= 2 + 3 * session.AT_ONCE
+    assert len([request for request in line.requests if request.startswith("PUT")]) <= 1 + concurrency.AT_ONCE
+    assert len(line.requests) <= 2 + 3 * concurrency.AT_ONCE
 
 
 async def test_write_that_hangs_is_sent_twice_at_the_most(
@@ -335,7 +335,7 @@ async def test_writes_under_way_are_waited_for_when_one_fails(
             await anyio.sleep(0.3)
         return await faults.passed(line, request)
 
-    labels = [f"run-{number}" for number in range(session.AT_ONCE_IF_SLOW)]
+    labels = [f"run-{number}" for number in range(concurrency.AT_ONCE_IF_SLOW)]
     place = ServerPlace(server)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")

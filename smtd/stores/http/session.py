@@ -28,12 +28,11 @@ from yarl import URL
 from smtd.backoff import pauses, retry_after
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable
 from smtd.stores.http import address
+from smtd.stores.http.concurrency import AT_ONCE, Concurrency
 from smtd.stores.tls import unproven
 
 log = logging.getLogger(__name__)
 
-#: Requests at once; a server that is slow or busy gets half of them.
-AT_ONCE, AT_ONCE_IF_SLOW = 8, 4
 #: Seconds: to connect, of silence, for an answer after which a server counts as slow. Who asks a silent
 #: server again gives up when it is still silent: one lost packet costs no cycle, and a dead server two
 #: minutes, or 20 s if nothing connects to it.
@@ -104,7 +103,7 @@ class Session:
     def __init__(self, base: URL, session: aiohttp.ClientSession) -> None:
         self.base = str(base)
         self._session = session
-        self._room = anyio.CapacityLimiter(AT_ONCE)
+        self._concurrency = Concurrency()
         #: The last that was heard is that nothing was heard.
         self._silent = False
         #: When the server wants to be asked again.
@@ -115,7 +114,8 @@ class Session:
 
         Raises StoreBusy for a server that asks for more than the longest pause, else StoreUnreachable.
         """
-        async with self._room:  # between the tries too, so that nobody waits for all others at each
+        # Between the tries too, so that nobody waits for all others at each.
+        async with self._concurrency.room:
             for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
                 try:
                     return await self._rested_and_sent(path)
@@ -140,7 +140,7 @@ class Session:
         return await self._change("DELETE", path, None)
 
     async def _change(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
-        async with self._room:
+        async with self._concurrency.room:
             rest = self._resting_until - anyio.current_time()
             if rest > 0:
                 raise NotSent(_when(f"{self.base} is busy", rest), rest)
@@ -170,18 +170,19 @@ class Session:
                 asked = response.headers.get("Retry-After")
                 place = response.headers.get("Location")
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
-            self._slow_down()
+            self._concurrency.slow_down()
             self._silent = isinstance(exc, asyncio.TimeoutError)
             if was_silent and self._silent:
                 raise StoreUnreachable(_later(f"{self.base} does not answer")) from exc
             raise _unreachable(self.base, exc) from exc
         self._silent = False
         if anyio.current_time() - began > SLOW:
-            self._slow_down()
+            self._concurrency.slow_down()
         if answer.status in _BUSY:
-            self._slow_down()
+            self._concurrency.slow_down()
             raise self._busy(answer.status, retry_after(asked))
         self._check(answer.status, place)
+        self._concurrency.answered()
         return answer
 
     def _busy(self, status: int, retry_after: float | None) -> StoreBusy:
@@ -190,9 +191,6 @@ class Session:
             return StoreBusy(_later(what))
         self._resting_until = max(self._resting_until, anyio.current_time() + retry_after)
         return StoreBusy(_when(what, retry_after), retry_after)
-
-    def _slow_down(self) -> None:
-        self._room.total_tokens = AT_ONCE_IF_SLOW
 
     def _check(self, status: int, place: str | None) -> None:
         if status == HTTPStatus.UNAUTHORIZED:

@@ -29,7 +29,8 @@ from smtd.stores.base import (
     Token,
 )
 from smtd.stores.http import address, form
-from smtd.stores.http.session import AT_ONCE, Answer, Session
+from smtd.stores.http.concurrency import AT_ONCE
+from smtd.stores.http.session import Answer, Session
 from smtd.stores.http.writer import Writer
 
 #: Changes that a call of `write` should get: enough to keep all connections busy.
@@ -129,6 +130,9 @@ class HttpStore:
 
     async def unchanged_since(self, token: Token) -> bool:
         return False
+
+    def rest(self) -> None:
+        self._writer.back.clear()
 
     async def _write_project(
         self, project: str, changes: Sequence[Change], outcomes: dict[Key, Outcome]

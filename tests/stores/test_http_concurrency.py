@@ -1,0 +1,152 @@
+"""How many requests are under way at once: as many as a server works on, and no more."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import anyio
+import pytest
+from aiohttp import web
+
+from smtd.gather import gather_whole
+from smtd.stores.http import session
+from smtd.stores.http.concurrency import (
+    AT_ONCE,
+    AT_ONCE_IF_SLOW,
+    LEAST,
+    RENEWED,
+    WINDOW,
+    Concurrency,
+    following,
+)
+from tests.peers.line import Line, line_to
+
+
+class Desk:
+    """A server that works on one request after the other, each for a second of a clock of its own."""
+
+    def __init__(self) -> None:
+        self.clock = 0.0
+        self.here: list[int] = []
+        self._now = 0
+        self._lock = anyio.Lock()
+
+    async def answer(self, line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        self._now += 1
+        self.here.append(self._now)
+        async with self._lock:
+            await anyio.sleep(0.002)  # until those that wait here, too, have come
+            self.clock += 1
+        self._now -= 1
+        return web.Response()
+
+
+async def test_server_that_does_one_after_the_other_is_not_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are enough to keep it at work; what it could not do at the same time stays here."""
+    desk = Desk()
+    async with line_to("http://no.server") as line:
+        line.faults = dict.fromkeys(range(1, 1000), desk.answer)
+        async with session.connect(f"{line.url}/records/", None, session.Trust()) as asking:
+            monkeypatch.setattr(anyio, "current_time", lambda: desk.clock)
+            monkeypatch.setattr(session, "SLOW", 1e9)
+            await gather_whole([asking.get] * 4 * WINDOW, AT_ONCE, {})
+            assert max(desk.here) == AT_ONCE
+            desk.here.clear()
+            await gather_whole([asking.get] * WINDOW, AT_ONCE, {})
+    assert max(desk.here) == LEAST
+
+
+class Counter:
+    """Lets a server answer, on a clock of its own, while the room is *full* or not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._concurrent = Concurrency()
+        self._clock = 0.0
+        monkeypatch.setattr(anyio, "current_time", lambda: self._clock)
+
+    async def fill(self) -> None:
+        """Let somebody hold every token."""
+        for number in range(AT_ONCE):
+            await self._concurrent.room.acquire_on_behalf_of(number)
+
+    @property
+    def at_once(self) -> int:
+        """How many there may be now."""
+        return int(self._concurrent.room.total_tokens)
+
+    def slow_down(self) -> None:
+        self._concurrent.slow_down()
+
+    def answer(self, windows: int, seconds: Callable[[int], float]) -> int:
+        """Answer, so many *seconds* after the last time by how many are there; return how many then are."""
+        for _ in range(windows * (WINDOW + 1)):
+            self._clock += seconds(self.at_once)
+            self._concurrent.answered()
+        return self.at_once
+
+
+@pytest.fixture
+async def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    """One whose room is full."""
+    made = Counter(monkeypatch)
+    await made.fill()
+    return made
+
+
+async def test_server_that_does_many_at_once_is_given_many(counter: Counter) -> None:
+    """Though fewer are tried now and then."""
+    tried = {counter.answer(1, lambda at_once: 0.1 / at_once) for _ in range(2 * RENEWED)}
+
+    assert tried == {AT_ONCE, AT_ONCE // 2}
+    assert counter.at_once == AT_ONCE
+
+
+async def test_records_of_different_sizes_do_not_hide_that_it_does_many_at_once(counter: Counter) -> None:
+    """Nor does a quick answer in between."""
+    sizes = random.Random(7)
+    used = [counter.answer(1, lambda at_once: sizes.choice((1, 2, 5, 20)) / at_once) for _ in range(RENEWED)]
+
+    assert used.count(AT_ONCE) > 0.8 * len(used)
+
+
+async def test_server_that_has_four_workers_is_given_four(counter: Counter) -> None:
+    """Eight would be answered no sooner."""
+    assert counter.answer(4, lambda at_once: 0.1 / min(at_once, 4)) == 4
+
+
+async def test_server_that_gets_better_is_given_more_again(counter: Counter) -> None:
+    """One that did one after the other does many at once now."""
+    assert counter.answer(4, lambda at_once: 0.1) == LEAST
+    assert counter.answer(RENEWED, lambda at_once: 0.1 / at_once) == AT_ONCE
+
+
+async def test_single_requests_tell_nothing_of_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do pauses between them."""
+    assert Counter(monkeypatch).answer(4, lambda at_once: 1.0) == AT_ONCE
+
+
+async def test_server_that_was_slow_is_never_crowded_again(counter: Counter) -> None:
+    """However quickly it answers later."""
+    counter.slow_down()
+
+    assert counter.at_once == AT_ONCE_IF_SLOW
+    assert (
+        max(counter.answer(1, lambda at_once: 0.1 / at_once) for _ in range(2 * RENEWED)) == AT_ONCE_IF_SLOW
+    )
+
+
+@pytest.mark.parametrize(
+    ("rates", "then"),
+    [
+        ({8: 50}, 4),
+        ({8: 50, 4: 49}, 2),
+        ({8: 50, 4: 49, 2: 51}, 2),
+        ({8: 50, 4: 30}, 8),
+        ({8: 50, 4: 49, 2: 30}, 4),
+        ({4: 49}, 2),
+    ],
+)
+def test_fewest_that_are_enough_are_asked_for(rates: dict[int, float], then: int) -> None:
+    """And half of them, as long as that was not tried."""
+    assert following(rates) == then
