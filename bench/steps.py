@@ -13,13 +13,11 @@ import resource
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
-
-import anyio
 
 from bench.measure import MAXRSS
 from smtd.engine.report import PairReport
+from smtd.stores.shelf import messages
 
 Cycle = Callable[[], Awaitable[PairReport]]
 
@@ -31,14 +29,23 @@ class Steps:
         self.costs: dict[str, dict[str, Any]] = {}
         self._arrived = 0.0
         self._piped = 0
-        self._run_process = anyio.run_process
-        anyio.run_process = self._counted
+        self._count_pipes()
 
-    async def _counted(self, *args: Any, **words: Any) -> CompletedProcess[bytes]:
-        """Run a process that is given its input and gives its output by pipes."""
-        done = await self._run_process(*args, **words)
-        self._piped += len(words.get("input", b"")) + len(done.stdout or b"")
-        return done
+    def _count_pipes(self) -> None:
+        """Count from now on what goes to child processes and comes back."""
+        pieces, feed = messages.pieces, messages.Answers.feed
+
+        def sent(request: messages.Request) -> list[bytes]:
+            made = pieces(request)
+            self._piped += sum(map(len, made))
+            return made
+
+        def received(answers: messages.Answers, part: bytes) -> None:
+            self._piped += len(part)
+            feed(answers, part)
+
+        setattr(messages, "pieces", sent)  # noqa: B010 - mypy takes a function for a constant
+        setattr(messages.Answers, "feed", received)  # noqa: B010
 
     def progressed(self, phase: str, done: int, total: int) -> None:
         """Note when the first record is over there."""

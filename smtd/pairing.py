@@ -107,7 +107,11 @@ async def opened(
     if flipped:
         locations, stores, policy = locations.swapped, stores.swapped, policy.flipped
     async with _known_pair(journal, name, locations, stores, policy) as pair:
-        yield pair, flipped
+        try:
+            yield pair, flipped
+        finally:
+            for side in SIDES:
+                stores[side].rest()
 
 
 async def sync(

@@ -46,6 +46,11 @@ def _look(path: Path) -> tuple[int, ...] | None:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
+def size(seen: Signature) -> int:
+    """Return the bytes of all files together."""
+    return sum(look[2] for look in seen if look is not None)
+
+
 def age(seen: Signature) -> float:
     """Return the seconds since the youngest of the files was written (infinite: no file)."""
     changes = [max(look[3], look[4]) for look in seen if look is not None]

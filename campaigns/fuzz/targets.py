@@ -26,7 +26,7 @@ from smtd.stores.django import old
 from smtd.stores.http import form, session
 from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
-from smtd.stores.shelf import worker
+from smtd.stores.shelf import messages, worker
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
@@ -104,9 +104,9 @@ class Target:
 def pickles(chance: Random, _scratch: Path) -> None:
     """The value of a shelf, as the child process reads it."""
     answer = worker.answer(
-        worker.Read(mutated(_pickle(chance.choice(SHELVES)), chance, PICKLE), timezone="UTC")
+        messages.Read(mutated(_pickle(chance.choice(SHELVES)), chance, PICKLE), timezone="UTC")
     )
-    if not isinstance(answer, worker.Records):
+    if not isinstance(answer, messages.Records):
         raise StoreRefused("not readable")
     for held in answer.held:
         assert held.problem or decode(held.record).label == held.label

@@ -161,6 +161,12 @@ class Store(Protocol):
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the store surely is as it was when *token* was given."""
 
+    def rest(self) -> None:
+        """Let go of what was read and can be read again: nobody is going to ask for a while.
+
+        It is not called while another call is under way, and changes nothing that any of them says.
+        """
+
 
 class DearStore(Store, Protocol):
     """A store whose capabilities say that its reads are dear."""

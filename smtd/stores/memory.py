@@ -116,6 +116,9 @@ class MemoryStore:
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token()
 
+    def rest(self) -> None:
+        """Let go of nothing: there is no other place to read it from."""
+
     async def resume(self, token: Token) -> bool:
         is_same = await self.unchanged_since(token)
         self._known = self._version if is_same else None

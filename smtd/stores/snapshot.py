@@ -12,9 +12,12 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
-from smtd.signature import LONG, NotSettled, Signature, age, read_settled, signature
+from smtd.signature import LONG, NotSettled, Signature, age, read_settled, signature, size
 from smtd.stores.base import Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.earlier import Snapshot, Source
+
+#: Bytes of files the records of which are kept while the store rests.
+KEPT = 20_000_000
 
 
 class _Loaded(NamedTuple):
@@ -39,6 +42,7 @@ class SnapshotStore:
         self._timezone = timezone
         self._files = source.files(path)
         self._loaded: _Loaded | None = None
+        self._version = ""
         self._scanned: Signature | None = None
 
     def __repr__(self) -> str:
@@ -51,8 +55,7 @@ class SnapshotStore:
 
     @property
     def _refusal(self) -> str:
-        version = self._loaded.snapshot.version if self._loaded else ""
-        sumatra = f"Sumatra {version}" if version else "an older Sumatra"
+        sumatra = f"Sumatra {self._version}" if self._version else "an older Sumatra"
         return (
             f"it is {self._source.what} of {sumatra}; smtd reads it, but does not write it:"
             " sync it into a new store"
@@ -91,6 +94,10 @@ class SnapshotStore:
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token(await to_thread.run_sync(signature, self._files))
 
+    def rest(self) -> None:
+        if self._loaded is not None and size(self._loaded.seen) > KEPT:
+            self._loaded = None
+
     def _token(self, seen: Signature) -> Token:
         """Return a token of files that look like *seen*: in another zone they say something else."""
         return repr((seen, self._timezone)).encode()
@@ -98,6 +105,7 @@ class SnapshotStore:
     async def _current(self) -> _Loaded:
         """Return what the source holds now, read anew if it is not what was read last."""
         self._loaded = await to_thread.run_sync(self._load, self._loaded)
+        self._version = self._loaded.snapshot.version
         return self._loaded
 
     def _load(self, before: _Loaded | None) -> _Loaded:

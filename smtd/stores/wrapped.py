@@ -70,6 +70,9 @@ class WrappedStore:
     async def unchanged_since(self, token: Token) -> bool:
         return await self._look(partial(self._store.unchanged_since, token))
 
+    def rest(self) -> None:
+        self._store.rest()
+
     async def resume(self, token: Token) -> bool:
         return await self._look(partial(cast(ResumedStore, self._store).resume, token))
 

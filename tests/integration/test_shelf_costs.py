@@ -14,7 +14,7 @@ from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.signature import SETTLE
-from smtd.stores.shelf import child
+from smtd.stores.shelf import child, store
 from smtd.stores.shelf.dumb import DumbFile
 from tests.build import commented, key, record
 from tests.stores.places import DjangoPlace, dumb_place
@@ -53,8 +53,10 @@ async def mirrored(directory, left, right):
         yield cycle
 
 
-async def test_shelf_is_read_once_and_written_once(tmp_path, calls):
-    """For a change of either side, however many records it has."""
+@pytest.mark.parametrize(("kept", "reads"), [(store.KEPT, 1), (0, 2)])
+async def test_shelf_is_read_once_and_written_once(tmp_path, calls, monkeypatch, kept, reads):
+    """For a change of either side, however many records it has; a large one is read once more to write it."""
+    monkeypatch.setattr(store, "KEPT", kept)
     shelf, database = dumb_place(tmp_path / "shelf"), DjangoPlace(tmp_path / "records.sqlite")
     made = [record(f"run-{number:03}") for number in range(200)]
     await shelf.put(*made)
@@ -66,7 +68,7 @@ async def test_shelf_is_read_once_and_written_once(tmp_path, calls):
         await database.put(commented(made[7], "seen"))
         calls.clear()
         to_shelf = await cycle()
-        assert (to_shelf.left.updated, dict(calls)) == (1, {"read": 1, "replace": 1})
+        assert (to_shelf.left.updated, dict(calls)) == (1, {"read": reads, "replace": 1})
 
         await shelf.put(commented(made[8], "seen"))
         calls.clear()
@@ -93,16 +95,16 @@ async def test_records_of_a_shelf_that_is_as_it_was_are_loaded_once(tmp_path, as
     shelf = dumb_place(tmp_path / "shelf")
     await shelf.put(*[record(f"run-{number}") for number in range(5)])
     asked.clear()
-    async with shelf.open() as store:
+    async with shelf.open() as opened:
         for labels in (["run-1"], ["run-1"], ["run-2", "run-1"], ["run-2"], ["nowhere"], ["nowhere"]):
-            found = await store.read([key(label) for label in labels])
+            found = await opened.read([key(label) for label in labels])
             assert {one.label for one in found} == set(labels) - {"nowhere"}
         assert [sorted(labels) for labels in asked] == [["run-1"], ["run-1", "run-2"], ["nowhere"]]
 
-        await store.scan()
-        await store.read([key("run-3")])
+        await opened.scan()
+        await opened.read([key("run-3")])
         assert asked[3:] == [None]
 
         await shelf.put(commented(record("run-1"), "seen"))
-        (one,) = (await store.read([key("run-1")])).values()
+        (one,) = (await opened.read([key("run-1")])).values()
         assert one.outcome == "seen"

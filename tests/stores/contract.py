@@ -585,6 +585,21 @@ class ReadContract(SilentReadContract):
             assert await store.unchanged_since(token)
             assert await store.token() == token
 
+    async def test_store_that_rests(self, place: Place) -> None:
+        """It lets go of what can be read again, and goes on as if it had not."""
+        await place.put(record(), record("other"))
+
+        async with place.open() as store:
+            scan, token = await store.scan(), await store.token()
+            found, capabilities = await held(store, record()), store.capabilities
+            store.rest()
+
+            assert store.capabilities == capabilities
+            assert await store.token() == token
+            assert await held(store, record()) == found
+            assert await store.scan() == scan
+            assert await store.token() == token
+
     @pytest.mark.parametrize("deed", ["create", "change", "delete"])
     async def test_token_after_a_foreign_write(self, place: Place, deed: str) -> None:
         """What another program did since the scan is noticed."""

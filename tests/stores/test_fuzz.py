@@ -79,10 +79,12 @@ _MUTATIONS = [_flip, _flip, _replace, _replace, _insert, _remove, _repeat]
 def try_out(first: int, last: int) -> None:
     """Answer for each mutant as the child process does, and print how each of them ended."""
     from smtd.records.record import decode
-    from smtd.stores.shelf import worker
+    from smtd.stores.shelf import messages, worker
 
     for name in SHELVES:  # all is imported then that reading imports
-        assert isinstance(worker.answer(worker.Read(_pickle(name), timezone="Europe/Paris")), worker.Records)
+        assert isinstance(
+            worker.answer(messages.Read(_pickle(name), timezone="Europe/Paris")), messages.Records
+        )
 
     def watch(event: str, args: tuple[object, ...]) -> None:
         if event in WATCHED:
@@ -92,8 +94,8 @@ def try_out(first: int, last: int) -> None:
     sys.addaudithook(watch)
     for number in range(first, last):
         value = mutant(number)
-        answer = worker.answer(worker.Read(value, timezone="Europe/Paris"))
-        if isinstance(answer, worker.Records):
+        answer = worker.answer(messages.Read(value, timezone="Europe/Paris"))
+        if isinstance(answer, messages.Records):
             for held in answer.held:
                 assert held.problem or decode(held.record).label == held.label
         print(number, type(answer).__name__, flush=True)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from smtd.stores.shelf import store
 from tests.stores.contract import ResumedContract
 from tests.stores.places import Place, dumb_place
+from tests.stores.resting import RestingPlace
 
 
 class TestShelfOnDumb(ResumedContract):
@@ -19,3 +21,14 @@ class TestShelfOnDumb(ResumedContract):
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         return dumb_place(tmp_path / "records")
+
+
+class TestShelfThatRests(ResumedContract):
+    """The contract, kept by a shelf that keeps nothing between two calls: as large ones do between cycles."""
+
+    write_interrupted_at_every = 5
+
+    @pytest.fixture
+    def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+        monkeypatch.setattr(store, "KEPT", 0)
+        return RestingPlace(dumb_place(tmp_path / "records"))

@@ -17,7 +17,8 @@ from smtd.records import canonical
 from smtd.records.parameters import content
 from smtd.records.record import FIELDS, Component, Key, Parameters, Record
 from smtd.stores.base import DONE, Change, Outcome, Result
-from smtd.stores.shelf import forms, inert, worker
+from smtd.stores.shelf import forms, inert, messages, worker
+from smtd.stores.shelf import store as shelf
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.inert import Inert, Ref
@@ -77,10 +78,10 @@ def own(label: str) -> Key:
     return Key(PROJECT, label)
 
 
-def asked(pickled: dict[str, Any], zone: str = "Europe/Paris") -> worker.Records:
+def asked(pickled: dict[str, Any], zone: str = "Europe/Paris") -> messages.Records:
     """Return what the child says about records."""
-    answer = worker.answer(worker.Read(inert.dump(pickled), timezone=zone))
-    assert isinstance(answer, worker.Records)
+    answer = worker.answer(messages.Read(inert.dump(pickled), timezone=zone))
+    assert isinstance(answer, messages.Records)
     return answer
 
 
@@ -131,9 +132,9 @@ def test_form_of_a_shelf(name: str) -> None:
     """Whose form a record has is told from what it holds."""
     pickle = DumbFile(CORPUS / name).read()[0][b"corpus"]
 
-    answer = worker.answer(worker.Read(pickle, [], timezone="Europe/Paris"))
+    answer = worker.answer(messages.Read(pickle, [], timezone="Europe/Paris"))
 
-    assert answer == worker.Records([], SHELVES.get(name, ""))
+    assert answer == messages.Records([], SHELVES.get(name, ""))
     assert {forms.form(one) for one in inert.load(pickle).values()} == {SHELVES.get(name, "0.8")}
 
 
@@ -245,6 +246,23 @@ async def test_old_shelf_is_not_written(path: Path) -> None:
     assert first == [refused] * 2
     assert second == [refused] * 3
     assert store.capabilities.read_only == unscanned.capabilities.read_only == worker.READ_ONLY
+    assert contents(path.parent) == before
+
+
+async def test_old_shelf_is_not_written_after_a_rest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is, it is also while nothing of it is kept."""
+    monkeypatch.setattr(shelf, "KEPT", 0)
+    before = contents(path.parent)
+    store = opened(path)
+    scan, token = await store.scan(), await store.token()
+    store.rest()
+
+    assert store.capabilities.read_only == worker.READ_ONLY
+    assert await store.token() == token
+    outcome = await store.write([Change(own("new"), record("new"), None)])
+    assert outcome == [Outcome(Result.REFUSED, worker.READ_ONLY)]
+    store.rest()
+    assert await store.scan() == scan
     assert contents(path.parent) == before
 
 

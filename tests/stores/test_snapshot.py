@@ -192,6 +192,28 @@ async def test_source_is_read_once_while_it_stays_as_it_is(
     assert len(loads) == 2
 
 
+@pytest.mark.parametrize(("kept", "loaded"), [(0, 2), (snapshot.KEPT, 1)])
+async def test_large_source_is_let_go_of_at_rest(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, loaded: int
+) -> None:
+    """To read it again takes long, to keep it takes room; the token is the same, whichever it is."""
+    loads = []
+
+    def load(path: Path, timezone: str) -> Snapshot:
+        loads.append(path)
+        return old.load(path, timezone)
+
+    monkeypatch.setattr(snapshot, "KEPT", kept)
+    store = opened(path, source=Source("sqlite", "a store", old.SOURCE.files, load))
+    scan, token, why = await store.scan(), await store.token(), store.capabilities.read_only
+    store.rest()
+
+    assert store.capabilities.read_only == why
+    assert await store.token() == token
+    assert await store.scan() == scan
+    assert len(loads) == loaded
+
+
 async def test_unreadable_records_are_named_by_project(path: Path) -> None:
     """A scan of chosen projects names those that it cannot read of these."""
     await to_thread.run_sync(lambda: old_databases.add(path, "0.7", label="broken", timestamp="never"))

@@ -112,15 +112,16 @@ class DjangoStore:
         return outcomes
 
     async def token(self) -> Token | None:
-        # Whoever asks is done for now: what was kept in mind for the next batch is void.
-        self._writer.rest()
-        self._wrote.clear()
         with translating(self._database):
             return await self._sight.token()
 
     async def unchanged_since(self, token: Token) -> bool:
         with translating(self._database):
             return await self._sight.unchanged_since(token)
+
+    def rest(self) -> None:
+        self._writer.rest()
+        self._wrote.clear()
 
     async def resume(self, token: Token) -> bool:
         with translating(self._database):

@@ -5,48 +5,74 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import anyio
 import msgspec
+from anyio.abc import ByteSendStream
 
 from smtd.errors import StoreRefused
-from smtd.stores.shelf import worker
+from smtd.stores.shelf import messages, worker
 
-Answer = TypeVar("Answer", worker.Records, worker.Written, worker.Looked)
+#: Bytes of a pickle that are sent at a time: what waits to be sent is copied.
+SENT = 2**16
+
+Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Looked)
 
 
-async def ask(
-    request: worker.Read | worker.Write | worker.Look, expected: type[Answer], *, what: str, shelf: str
-) -> Answer:
+async def ask(request: messages.Request, expected: type[Expected], *, what: str, shelf: str) -> Expected:
     """Let a child process answer *request* about *what* is in *shelf*.
 
     Raises StoreRefused for a pickle that is broken, or asks for more than a real one of its size.
     """
-    memory, seconds = worker.limits(_size(request))
+    pieces = messages.pieces(request)
+    memory, seconds = worker.limits(sum(map(len, pieces)))
     path = [entry for entry in sys.path if entry]
     start = f"import sys; sys.path[:] = {path!r}; from smtd.stores.shelf import worker; worker.main()"
-    process = await anyio.run_process(
-        [sys.executable, "-S", "-s", "-c", start, str(memory), str(seconds)],
-        input=msgspec.msgpack.encode(request),
-        check=False,
-        stderr=subprocess.PIPE,
-        env=_environment(),
-    )
+    argv = [sys.executable, "-S", "-s", "-c", start, str(memory), str(seconds)]
+    code, answer = await run(argv, pieces)
     where = f"{what} in the shelf {shelf}"
-    if process.returncode != 0:
+    if code != 0 or answer is None:
         raise StoreRefused(
             f"{where} cannot be read within {memory >> 20} MiB and {seconds:.1f} s of processor time;"
             " move the shelf aside if it was not written by Sumatra"
         )
-    answers = worker.Records | worker.Written | worker.Looked | worker.Failed | worker.Refused
-    answer = msgspec.msgpack.decode(process.stdout, type=answers)
-    if isinstance(answer, worker.Refused):
+    if isinstance(answer, messages.Refused):
         raise StoreRefused(f"the shelf {shelf} cannot be read: {answer.problem}")
-    if isinstance(answer, worker.Failed):
+    if isinstance(answer, messages.Failed):
         raise StoreRefused(f"{where} cannot be read: {answer.problem}; restore it from a backup")
     assert isinstance(answer, expected)
     return answer
+
+
+async def run(argv: Sequence[str], pieces: Sequence[bytes]) -> tuple[int, messages.Answer | None]:
+    """Return how a process that is given *pieces* ends, and what it answers."""
+    answers = messages.Answers()
+    async with (
+        await anyio.open_process(argv, stderr=subprocess.DEVNULL, env=_environment()) as process,
+        anyio.create_task_group() as group,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        group.start_soon(_feed, process.stdin, pieces)
+        try:
+            async for part in process.stdout:
+                answers.feed(part)
+        except msgspec.DecodeError:
+            process.kill()  # nothing that it says can be believed
+        code = await process.wait()
+    return code, answers.answer
+
+
+async def _feed(stdin: ByteSendStream, pieces: Sequence[bytes]) -> None:
+    """Send *pieces*, and close; a process that has ended tells by its exit code why."""
+    with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        for piece in pieces:
+            for start in range(0, len(piece), SENT):
+                await stdin.send(piece[start : start + SENT])
+        await stdin.aclose()
 
 
 def _environment() -> dict[str, str]:
@@ -56,12 +82,3 @@ def _environment() -> dict[str, str]:
     """
     zone = {name: value for name, value in os.environ.items() if name == "TZ"}
     return {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **zone}
-
-
-def _size(request: worker.Read | worker.Write | worker.Look) -> int:
-    if isinstance(request, worker.Look):
-        return sum(map(len, request.pickles))
-    asked = len(request.pickle or b"")
-    if isinstance(request, worker.Write):
-        asked += sum(len(wish.record or b"") for wish in request.wishes)
-    return asked

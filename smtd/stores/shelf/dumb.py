@@ -95,8 +95,7 @@ class DumbFile:
         """
         if not any(path.exists() for path in self._files):
             self._dir.touch()  # an empty index first: data without one is a damaged shelf
-        before = self._values()
-        if before.get(key) != old:
+        if self._values().get(key) != old:
             return False
         with open(self._dat, "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

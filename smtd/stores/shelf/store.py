@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record, decode, encode
 from smtd.signature import NotSettled
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
-from smtd.stores.shelf import child, worker
+from smtd.stores.shelf import child, messages, worker
 
 #: How often a write is tried again because somebody else wrote at the same moment.
 ATTEMPTS = 5
@@ -28,6 +29,8 @@ ATTEMPTS = 5
 FEW = 100
 #: Bytes of a pickle from which on it pays to load it in one more process.
 LARGE = 2_000_000
+#: Bytes of pickles that are kept while the store rests, with what was read from them.
+KEPT = 20_000_000
 
 
 class DbmFile(Protocol):
@@ -63,10 +66,10 @@ class DbmFile(Protocol):
 
 @dataclass(slots=True)
 class _Asked:
-    """The *records* in the *pickle* of a project that were asked for: those of *labels* (None: all)."""
+    """The *records* that were asked for, those of *labels* (None: all), in the pickle with the *digest*."""
 
-    pickle: bytes
-    records: dict[str, worker.Held]
+    digest: bytes
+    records: dict[str, messages.Held]
     labels: set[str] | None
 
 
@@ -89,8 +92,11 @@ class ShelfStore:
         self._known: Token | None = None  # the mark of the file when it was read
         self._traced: Token | None = None  # the same, if only smtd has written since the scan
         self._pickles: dict[str, bytes] = {}
+        self._digests: dict[str, bytes] = {}  # of the pickles, which are not kept while the store rests
         self._asked: dict[str, _Asked] = {}
-        self._old: dict[str, tuple[bytes, bool]] = {}  # whether Sumatra before 0.8 wrote to it
+        self._old: dict[
+            str, tuple[bytes, bool]
+        ] = {}  # whether Sumatra before 0.8 wrote a pickle, by its digest
         self._one_at_a_time = anyio.Lock()
 
     def __repr__(self) -> str:
@@ -101,7 +107,7 @@ class ShelfStore:
         """What this store can do, so far as it has been read."""
         if self._obstacle:
             return replace(self._writable, read_only=self._obstacle)
-        if any(is_old for project, (_, is_old) in self._old.items() if project in self._pickles):
+        if any(is_old for project, (_, is_old) in self._old.items() if project in self._digests):
             return replace(self._writable, read_only=worker.READ_ONLY)
         return self._writable
 
@@ -155,6 +161,12 @@ class ShelfStore:
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token(await to_thread.run_sync(self._mark))
 
+    def rest(self) -> None:
+        if sum(map(len, self._pickles.values())) > KEPT:
+            self._asked = {}
+            self._pickles = {}
+            self._known = None  # whoever asks next reads the file
+
     async def resume(self, token: Token) -> bool:
         await self._refresh()
         is_same = self._known is not None and token == self._token(self._known)
@@ -179,31 +191,32 @@ class ShelfStore:
     async def _refresh(self) -> None:
         """Read the file again if anybody may have written to it."""
 
-        def read() -> tuple[dict[bytes, bytes], Token] | None:
+        def read() -> tuple[dict[str, bytes], dict[str, bytes], Token] | None:
             with self._translating("read"):
                 if self._known is not None and self._file.mark() == self._known:
                     return None
                 self._obstacle = self._file.obstacle()
-                return self._file.read()
+                values, mark = self._file.read()
+            pickles = {key.decode("utf-8", "surrogateescape"): value for key, value in values.items()}
+            return pickles, {project: _digest(pickle) for project, pickle in pickles.items()}, mark
 
         if (found := await to_thread.run_sync(read)) is not None:
-            values, self._known = found
-            self._pickles = {key.decode("utf-8", "surrogateescape"): value for key, value in values.items()}
+            self._pickles, self._digests, self._known = found
 
     async def _records(
         self, project: str, labels: Collection[str] | None = None
-    ) -> Mapping[str, worker.Held]:
+    ) -> Mapping[str, messages.Held]:
         """Return all records of a project, or at least those of *labels*."""
-        pickle = self._pickles[project]
+        pickle, digest = self._pickles[project], self._digests[project]
         asked = self._asked.get(project)
-        if asked is None or asked.pickle != pickle:
-            asked = self._asked[project] = _Asked(pickle, {}, set())
+        if asked is None or asked.digest != digest:
+            asked = self._asked[project] = _Asked(digest, {}, set())
         if asked.labels is None or (labels is not None and asked.labels.issuperset(labels)):
             return asked.records
         few = None if labels is None or len(labels) > FEW else list(labels)
         shares = 1 if few is not None else _shares(pickle)
-        requests = [worker.Read(pickle, few, share, shares, self._timezone) for share in range(shares)]
-        answers = await gather([partial(self._read, project, request) for request in requests])
+        requests = [messages.Read(pickle, few, share, shares, self._timezone) for share in range(shares)]
+        answers = await gather([partial(self._read, project, digest, request) for request in requests])
         asked.records.update({held.label: held for answer in answers for held in answer.held})
         if few is None:
             asked.labels = None
@@ -211,33 +224,33 @@ class ShelfStore:
             asked.labels.update(few)
         return asked.records
 
-    async def _read(self, project: str, request: worker.Read) -> worker.Records:
-        records = await child.ask(request, worker.Records, what=_named(project), shelf=self.location)
-        self._old[project] = (request.pickle, records.old != "")
+    async def _read(self, project: str, digest: bytes, request: messages.Read) -> messages.Records:
+        records = await child.ask(request, messages.Records, what=_named(project), shelf=self.location)
+        self._old[project] = (digest, records.old != "")
         return records
 
     async def _look_for_old(self, but: str | None = None) -> None:
         """Learn whether projects, as they are now, have old records; one that is broken has none."""
         unknown = {
-            project: pickle
-            for project, pickle in self._pickles.items()
-            if project != but and self._old.get(project, (None,))[0] != pickle
+            project: digest
+            for project, digest in self._digests.items()
+            if project != but and self._old.get(project, (None,))[0] != digest
         }
         if not unknown:
             return
-        request = worker.Look(list(unknown.values()))
+        request = messages.Look([self._pickles[project] for project in unknown])
         try:
-            found = await child.ask(request, worker.Looked, what="the records", shelf=self.location)
+            found = await child.ask(request, messages.Looked, what="the records", shelf=self.location)
             told = found.old
         except StoreRefused:  # one of them asks for too much
             told = [False] * len(unknown)
-        for (project, pickle), is_old in zip(unknown.items(), told, strict=True):
-            self._old[project] = (pickle, is_old)
+        for (project, digest), is_old in zip(unknown.items(), told, strict=True):
+            self._old[project] = (digest, is_old)
 
     async def _write_project(self, project: str, changes: list[Change]) -> dict[Key, Outcome]:
         outcomes = {change.key: unfit for change in changes if (unfit := _unfit(change))}
         wishes = {
-            change.key: worker.Wish(
+            change.key: messages.Wish(
                 change.key.label, None if change.record is None else encode(change.record), change.expect
             )
             for change in changes
@@ -251,8 +264,8 @@ class ShelfStore:
             if reason := self.capabilities.read_only:
                 return outcomes | dict.fromkeys(wishes, Outcome(Result.REFUSED, reason))
             old = self._pickles.get(project)
-            request = worker.Write(old, list(wishes.values()))
-            answer = await child.ask(request, worker.Written, what=_named(project), shelf=self.location)
+            request = messages.Write(old, list(wishes.values()))
+            answer = await child.ask(request, messages.Written, what=_named(project), shelf=self.location)
             if answer.pickle is None or await self._replace(project, old, answer.pickle):
                 results = zip(wishes, answer.results, strict=True)
                 return outcomes | {key: _outcome(result) for key, result in results}
@@ -283,9 +296,13 @@ class ShelfStore:
         found = dict(self._pickles)
         # A backend may give a value with what follows it in its last block.
         if project in found and found[project].startswith(new):
-            self._old[project] = (found[project], False)
+            self._old[project] = (self._digests[project], False)
             found[project] = new
         self._traced = self._known if was_traced and found == expected else None
+
+
+def _digest(pickle: bytes) -> bytes:
+    return hashlib.blake2b(pickle, digest_size=16).digest()
 
 
 def _named(project: str) -> str:

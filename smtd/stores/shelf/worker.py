@@ -1,7 +1,6 @@
 """The child process that loads pickles: limited in memory and time, and fed by its parent.
 
-It reads one request from standard input, writes one answer to standard output, and ends. Neither
-ever holds an object of a pickle: only canonical records, encoded.
+It reads one request from standard input, writes one answer to standard output, and ends.
 """
 
 from __future__ import annotations
@@ -15,91 +14,26 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from smtd.errors import RecordUnusable, StoreRefused
 from smtd.records import canonical
 from smtd.records.life import is_final
 from smtd.records.record import Record, decode, encode
 from smtd.stores.shelf import forms, inert, reading, writing
-
-
-class Read(msgspec.Struct, tag=True):
-    """Ask for the records in the pickle of one project, or only those of *labels*.
-
-    Of all those, only every *shares*-th, from number *share* on: the others are for other processes.
-    Times of Sumatra before 0.8 are local times in *timezone* (empty: in that of this process).
-    """
-
-    pickle: bytes
-    labels: list[str] | None = None
-    share: int = 0
-    shares: int = 1
-    timezone: str = ""
-
-
-class Wish(msgspec.Struct):
-    """Make *label* hold *record* (None: nothing) if it has the digest *expect*."""
-
-    label: str
-    record: bytes | None
-    expect: bytes | None
-
-
-class Write(msgspec.Struct, tag=True):
-    """Ask for a new pickle of the project (None: there is none yet) with *wishes* fulfilled."""
-
-    pickle: bytes | None
-    wishes: list[Wish]
-
-
-class Look(msgspec.Struct, tag=True):
-    """Ask for each of these pickles whether Sumatra before 0.8 wrote into it."""
-
-    pickles: list[bytes]
-
-
-class Held(msgspec.Struct):
-    """One record in the pickle, encoded; or what is wrong with it."""
-
-    label: str
-    digest: bytes = b""
-    record: bytes = b""
-    final: bool = True
-    problem: str = ""
-
-
-class Records(msgspec.Struct, tag=True):
-    """Answers Read. *old*: the oldest Sumatra before 0.8 that wrote into the pickle (empty: none did)."""
-
-    held: list[Held]
-    old: str = ""
-
-
-class Written(msgspec.Struct, tag=True):
-    """Answers Write: *results* holds "" for done, "stale", or why the record was refused."""
-
-    pickle: bytes | None
-    results: list[str]
-
-
-class Looked(msgspec.Struct, tag=True):
-    """Answers Look; of a pickle that is broken nobody knows, which counts as no."""
-
-    old: list[bool]
-
-
-class Failed(msgspec.Struct, tag=True):
-    """Answers a request whose pickle cannot be loaded."""
-
-    problem: str
-
-
-class Refused(msgspec.Struct, tag=True):
-    """Answers a request for a shelf that cannot be read at all, but is whole."""
-
-    problem: str
-
+from smtd.stores.shelf.messages import (
+    Answer,
+    Failed,
+    Held,
+    Look,
+    Looked,
+    Read,
+    Records,
+    Refused,
+    Request,
+    Wish,
+    Written,
+    parts,
+    received,
+)
 
 #: Why a record cannot be written where there is one of Sumatra before 0.8, which could not load it.
 READ_ONLY = (
@@ -124,13 +58,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # One request and then the end: collecting garbage, and freeing it, is time for nothing.
     gc.disable()
-    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Read | Write | Look)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(answer(request)))
+    for part in parts(answer(received(sys.stdin.buffer))):
+        sys.stdout.buffer.write(part)
     sys.stdout.buffer.flush()
     os._exit(0)
 
 
-def answer(request: Read | Write | Look) -> Records | Written | Looked | Failed | Refused:
+def answer(request: Request) -> Answer:
     """Do what *request* asks; every failure is part of the answer."""
     if isinstance(request, Look):
         return Looked([_is_old(pickle) for pickle in request.pickles])

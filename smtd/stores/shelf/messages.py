@@ -1,0 +1,183 @@
+"""What is asked of the child process that loads pickles, what it answers, and how both travel.
+
+Nothing of it ever holds an object of a pickle: only canonical records, encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, TypeAlias
+
+import msgspec
+from msgspec import structs
+
+
+class Read(msgspec.Struct, tag=True):
+    """Ask for the records in the pickle of one project, or only those of *labels*.
+
+    Of all those, only every *shares*-th, from number *share* on: the others are for other processes.
+    Times of Sumatra before 0.8 are local times in *timezone* (empty: in that of this process).
+    """
+
+    pickle: bytes | None
+    labels: list[str] | None = None
+    share: int = 0
+    shares: int = 1
+    timezone: str = ""
+
+
+class Wish(msgspec.Struct):
+    """Make *label* hold *record* (None: nothing) if it has the digest *expect*."""
+
+    label: str
+    record: bytes | None
+    expect: bytes | None
+
+
+class Write(msgspec.Struct, tag=True):
+    """Ask for a new pickle of the project (None: there is none yet) with *wishes* fulfilled."""
+
+    pickle: bytes | None
+    wishes: list[Wish]
+
+
+class Look(msgspec.Struct, tag=True):
+    """Ask for each of these pickles whether Sumatra before 0.8 wrote into it."""
+
+    pickles: list[bytes]
+
+
+class Held(msgspec.Struct):
+    """One record in the pickle, encoded; or what is wrong with it."""
+
+    label: str
+    digest: bytes = b""
+    record: bytes = b""
+    final: bool = True
+    problem: str = ""
+
+
+class Records(msgspec.Struct, tag=True):
+    """Answers Read. *old*: the oldest Sumatra before 0.8 that wrote into the pickle (empty: none did).
+
+    *more* of them are still to come.
+    """
+
+    held: list[Held]
+    old: str = ""
+    more: int = 0
+
+
+class Written(msgspec.Struct, tag=True):
+    """Answers Write: *results* holds "" for done, "stale", or why the record was refused."""
+
+    pickle: bytes | None
+    results: list[str]
+
+
+class Looked(msgspec.Struct, tag=True):
+    """Answers Look; of a pickle that is broken nobody knows, which counts as no."""
+
+    old: list[bool]
+
+
+class Failed(msgspec.Struct, tag=True):
+    """Answers a request whose pickle cannot be loaded."""
+
+    problem: str
+
+
+class Refused(msgspec.Struct, tag=True):
+    """Answers a request for a shelf that cannot be read at all, but is whole."""
+
+    problem: str
+
+
+Request: TypeAlias = Read | Write | Look
+Answer: TypeAlias = Records | Written | Looked | Failed | Refused
+
+#: Bytes that tell the size of what follows; and records of an answer that go at a time.
+SIZE, PORTION = 8, 500
+
+
+class _Head(msgspec.Struct):
+    """A request without its pickles, which follow it and have these sizes in bytes."""
+
+    request: Request
+    sizes: list[int]
+
+
+def pieces(request: Request) -> list[bytes]:
+    """Return what to write to the child, piece by piece: the pickles are large, and not copied."""
+    if isinstance(request, Look):
+        bare: Request = Look([])
+        pickles = request.pickles
+    else:
+        bare = structs.replace(request, pickle=None)
+        pickles = [] if request.pickle is None else [request.pickle]
+    head = msgspec.msgpack.encode(_Head(bare, list(map(len, pickles))))
+    return [len(head).to_bytes(SIZE, "big"), head, *pickles]
+
+
+def received(stream: BinaryIO) -> Request:
+    """Read the request that `pieces` has taken apart."""
+    size = int.from_bytes(stream.read(SIZE), "big")
+    head = msgspec.msgpack.decode(stream.read(size), type=_Head)
+    pickles = [_exactly(stream, size) for size in head.sizes]
+    if isinstance(head.request, Look):
+        head.request.pickles = pickles
+    elif pickles:
+        (head.request.pickle,) = pickles
+    return head.request
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    """Read *size* bytes. Raises EOFError if there are fewer: a part of a pickle is none."""
+    found = stream.read(size)
+    if len(found) < size:
+        raise EOFError(f"{len(found)} bytes of {size}")
+    return found
+
+
+def parts(answer: Answer) -> Iterator[bytes]:
+    """Return what to write to the parent: a large answer in several messages, so that nobody has it twice."""
+    if not isinstance(answer, Records):
+        yield _sized(answer)
+        return
+    for start in range(0, len(answer.held) or 1, PORTION):
+        more = max(len(answer.held) - start - PORTION, 0)
+        yield _sized(Records(answer.held[start : start + PORTION], answer.old, more))
+
+
+def _sized(answer: Answer) -> bytes:
+    message = msgspec.msgpack.encode(answer)
+    return len(message).to_bytes(SIZE, "big") + message
+
+
+class Answers:
+    """Puts an answer together from the bytes that `parts` gave, as they come."""
+
+    def __init__(self) -> None:
+        self._answer: Answer | None = None
+        self._bytes = bytearray()
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer; None as long as it is not whole: what is missing is not known to be absent."""
+        is_cut = bool(self._bytes) or (isinstance(self._answer, Records) and self._answer.more > 0)
+        return None if is_cut else self._answer
+
+    def feed(self, part: bytes) -> None:
+        """Take the next bytes. Raises msgspec.DecodeError for what no child sends."""
+        self._bytes += part
+        while (end := SIZE + int.from_bytes(self._bytes[:SIZE], "big")) <= len(self._bytes):
+            with memoryview(self._bytes) as view, view[SIZE:end] as message:
+                self._add(msgspec.msgpack.decode(message, type=Answer))
+            del self._bytes[:end]
+
+    def _add(self, message: Answer) -> None:
+        if isinstance(self._answer, Records) and isinstance(message, Records):
+            self._answer.held += message.held
+            self._answer.more = message.more
+        else:
+            self._answer = message

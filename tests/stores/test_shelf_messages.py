@@ -1,0 +1,113 @@
+"""What a child process is asked and answers comes over whole, however it is cut on the way."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import anyio
+import pytest
+
+from smtd.errors import StoreRefused
+from smtd.stores.shelf import child, messages, worker
+from smtd.stores.shelf.messages import (
+    PORTION,
+    Answers,
+    Held,
+    Look,
+    Looked,
+    Read,
+    Records,
+    Wish,
+    Write,
+    Written,
+)
+
+PICKLE = bytes(range(256)) * 3
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Read(PICKLE, ["run"], 1, 2, "Europe/Paris"),
+        Read(b""),
+        Write(None, [Wish("run", b"record", None)]),
+        Write(PICKLE, []),
+        Look([PICKLE, b"", PICKLE[:7]]),
+        Look([]),
+    ],
+)
+def test_request_arrives_as_it_was(request_: messages.Request) -> None:
+    """With its pickles, which go beside it."""
+    sent = messages.pieces(request_)
+
+    assert messages.received(io.BytesIO(b"".join(sent))) == request_
+
+
+def records(count: int) -> Records:
+    return Records([Held(f"run-{number}", b"d", b"r" * (number % 7)) for number in range(count)], "0.7")
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000_000])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *map(records, (0, 1, PORTION, PORTION + 1, 2 * PORTION + 5)),
+        Written(PICKLE, ["", "stale"]),
+        Looked([True]),
+    ],
+)
+def test_answer_arrives_as_it_was(answer: messages.Answer, size: int) -> None:
+    """Whatever the sizes of what the pipe gives at a time."""
+    sent = b"".join(messages.parts(answer))
+    answers = Answers()
+
+    for start in range(0, len(sent), size):
+        assert answers.answer is None or isinstance(answer, Records)
+        answers.feed(sent[start : start + size])
+
+    assert answers.answer == answer
+
+
+@pytest.mark.parametrize("missing", [1, 100, "a message"])
+def test_answer_that_is_cut_is_none(missing: int | str) -> None:
+    """What did not come is not known to be absent."""
+    sent = list(messages.parts(records(3 * PORTION)))
+    cut = b"".join(sent[:-1]) if isinstance(missing, str) else b"".join(sent)[:-missing]
+    answers = Answers()
+
+    answers.feed(cut)
+
+    assert answers.answer is None
+
+
+def test_request_that_is_cut_is_none() -> None:
+    """Half a pickle is no pickle, and least of all one without old records."""
+    sent = b"".join(messages.pieces(Look([PICKLE, PICKLE])))
+
+    with pytest.raises(EOFError):
+        messages.received(io.BytesIO(sent[:-1]))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys; sys.stdout.buffer.write((9).to_bytes(8, 'big') + b'\xc1' * 9 + bytes(9)); input()",
+        "import sys; sys.stdout.buffer.write((9).to_bytes(8, 'big') + b'half')",
+        "pass",
+    ],
+)
+async def test_child_that_says_anything_else_is_not_believed(program: str) -> None:
+    """It is ended, if need be, and there is no answer."""
+    with anyio.fail_after(30):
+        _, answer = await child.run([sys.executable, "-c", program], [bytes(5_000_000)])
+
+    assert answer is None
+
+
+async def test_child_that_ends_before_it_was_asked_all_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no error of a pipe that nobody reads."""
+    monkeypatch.setattr(worker, "limits", lambda size: (1, 0.01))
+
+    with pytest.raises(StoreRefused, match="the records in the shelf old cannot be read within 0 MiB"):
+        await child.ask(Read(bytes(5_000_000)), Records, what="the records", shelf="old")
