@@ -127,7 +127,8 @@ async def test_single_requests_tell_nothing_of_many_at_once(monkeypatch: pytest.
 
 
 async def test_server_that_was_slow_is_never_crowded_again(counter: Counter) -> None:
-    """However quickly it answers later."""
+    """However quickly it answers later, or did before."""
+    assert counter.answer(3, lambda at_once: 0.1 / at_once) == AT_ONCE
     counter.slow_down()
 
     assert counter.at_once == AT_ONCE_IF_SLOW

@@ -34,6 +34,7 @@ class Concurrency:
     def slow_down(self) -> None:
         """Ask less from now on: the server was slow or busy, or could not be reached."""
         self._most = AT_ONCE_IF_SLOW
+        self._rates.clear()
         self._use(min(int(self.room.total_tokens), self._most))
 
     def answered(self) -> None:
