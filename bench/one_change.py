@@ -87,8 +87,7 @@ def _inside(work: Workplace) -> list[Line]:
         Line(
             "… memory of a shelf and a database, in the process that keeps them",
             f"MB at rest: {_memory(steps, 'nothing', 'resident')};"
-            f" in the first sync: {_memory(steps, 'first', 'peak')};"
-            f" at most: {_memory(steps, 'nothing', 'peak')}",
+            f" at most in the first sync: {_memory(steps, 'first', 'peak')}",
             f"MB of the shelf: {sizes}",
         ),
     ]
