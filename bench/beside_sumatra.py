@@ -10,7 +10,6 @@ from bench import measure
 from bench.line import Line, seconds
 from bench.measure import Command, Run
 from bench.workplace import PROJECT, Workplace, count_records, expect
-from tests.peers.server import PASSWORD, USERS
 from tests.peers.stores import copy_store
 
 FEW, THOUSAND, ON_SERVER = 300, 1_000, 100
@@ -58,33 +57,33 @@ def _into_project(
     smt = Command(work.sumatra.command("smt", "sync", argument), project.directory, env)
     expect(count_records(work.empty_store), 0, "records before")
     what = f"`smtd sync`, {count:,} records, {kind} → SQLite of a project"
-    return _beside(what, smtd, partial(synced, smt), rounds, goal)
+    return _beside(what, smtd, partial(synced, smt), rounds, more=2, goal=goal)
 
 
 def _to_server(work: Workplace, count: int, rounds: int) -> Line:
-    server, store, address = work.server, work.database(count), _address(work)
-
-    def synced(command: Command) -> Run:
-        server.clear()
-        server.make_project(PROJECT)  # `smt sync` wants it to be there
-        done = measure.run(command)
-        expect(count_records(server.database), count, "records on the server")
-        return done
+    store, address = work.database(count), work.server.address
 
     def smtd() -> Run:
-        return synced(work.smtd("sync", "--state", work.empty("state"), store, address))
+        command = work.smtd("sync", "--state", work.empty("state"), store, address)
+        return work.on_empty_server(command, count)
 
     smt = Command(work.sumatra.command("smt", "sync", store, address), work.empty("cwd"), _environment(work))
     what = f"`smtd sync`, {count:,} records, SQLite → Sumatra Server"
-    return _beside(what, smtd, partial(synced, smt), 1)
+    return _beside(what, smtd, partial(work.on_empty_server, smt, count), 1)
 
 
 def _beside(
-    what: str, smtd: Callable[[], Run], smt: Callable[[], Run], rounds: int, goal: int | None = None
+    what: str,
+    smtd: Callable[[], Run],
+    smt: Callable[[], Run],
+    rounds: int,
+    *,
+    more: int = 0,
+    goal: int | None = None,
 ) -> Line:
+    """Run both in turn, and smtd some times *more* where that takes no time beside the other."""
     runs = measure.interleaved({"smtd": smtd, "smt": smt}, rounds)
-    if rounds == 1 and goal is not None:
-        runs["smtd"] += [smtd(), smtd()]  # which take no time, compared with the other
+    runs["smtd"] += [smtd() for _ in range(more)]
     times = measure.seconds(runs["smt"]) / measure.seconds(runs["smtd"])
     return Line(
         what,
@@ -101,7 +100,7 @@ def _times(times: float) -> str:
 
 def requests(work: Workplace, rounds: int) -> list[Line]:
     """A shelf and a real Sumatra Server, by smtd and by `smt sync`, and how often each asks."""
-    server, shelf, address = work.server, work.shelf(ON_SERVER), _address(work)
+    server, shelf, address = work.server, work.shelf(ON_SERVER), work.server.address
     asked: dict[str, list[int]] = {}
 
     def counted(name: str, command: Command) -> Run:
@@ -136,11 +135,6 @@ def requests(work: Workplace, rounds: int) -> list[Line]:
             ("again", "nothing to do", 3),
         )
     ]
-
-
-def _address(work: Workplace) -> str:
-    """Return the address of the server, with what lets one in."""
-    return work.server.url.replace("://", f"://{USERS[0]}:{PASSWORD}@")
 
 
 def _environment(work: Workplace) -> dict[str, str]:

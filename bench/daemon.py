@@ -65,17 +65,13 @@ class RunningDaemon:
         )
 
     def ctl(self, *words: str) -> str:
-        """Run `smtd-ctl`, and return what it printed. Raises CommandFailed if no daemon answers in time."""
+        """Run `smtd-ctl`, and return what it printed. Raises CommandFailed if the daemon does not answer."""
         command = self.command(*words)
         argv = list(map(str, command.argv))
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            done = subprocess.run(argv, env=command.env, capture_output=True, text=True, check=False)
-            if done.returncode in (0, 1):
-                return done.stdout
-            if time.monotonic() > deadline:
-                raise CommandFailed(f"smtd-ctl {' '.join(words)}: {done.stderr}")
-            time.sleep(0.1)
+        done = subprocess.run(argv, env=command.env, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 1):
+            raise CommandFailed(f"smtd-ctl {' '.join(words)}: {done.stderr}")
+        return done.stdout
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it and its children have used so far."""
@@ -102,9 +98,9 @@ def _listening(path: Path) -> socket.socket:
 
 @contextmanager
 def running(
-    work: Workplace, name: str, pairs: list[tuple[Path, Path]], *more: str, first: bool = True
+    work: Workplace, name: str, pairs: list[tuple[Path, Path]], *more: str
 ) -> Iterator[RunningDaemon]:
-    """Give a daemon that keeps *pairs*, after the *first* cycle of each; *more* are lines for each pair."""
+    """Give a daemon that keeps *pairs*, after the first cycle of each; *more* are lines for each pair."""
     lines = []
     for number, (left, right) in enumerate(pairs):
         for side, path in (("left", left), ("right", right)):
@@ -112,8 +108,7 @@ def running(
         lines += [f"[pairs.pair-{number}]", f'left = "left-{number}"', f'right = "right-{number}"', *more]
     daemon = RunningDaemon(work, work.empty(name), "\n".join(lines))
     try:
-        if first:
-            daemon.ctl("sync", "now")
+        daemon.ctl("sync", "now")
         yield daemon
     finally:
         daemon.stop()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from statistics import median, quantiles
+from statistics import quantiles
 
 from bench import measure
 from bench.daemon import lags, lags_at, running, save_times
-from bench.line import Line, seconds
+from bench.line import Line, seconds, spread
 from bench.workplace import Pair, Workplace, count_records, expect
 from tests.peers.stores import copy_store
 
@@ -75,16 +75,10 @@ def many_pairs(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             f"`smtd run` with {MANY} pairs, until READY",
-            _milliseconds(taken[MANY]),
-            f"with one pair: {_milliseconds(taken[1])}",
+            spread(taken[MANY]),
+            f"with one pair: {spread(taken[1])}",
         )
     ]
-
-
-def _milliseconds(taken: Sequence[float]) -> str:
-    """Write the median, the fastest and the slowest of *taken*, in seconds."""
-    low, middle, high = min(taken) * 1000, median(taken) * 1000, max(taken) * 1000
-    return f"{middle:.0f} ms ({low:.0f} to {high:.0f})"
 
 
 def at_rest(work: Workplace, rounds: int) -> list[Line]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
-from bench import measure
 from bench.curve import Curve
 from bench.measure import Run
 from bench.workplace import Workplace
@@ -33,8 +33,12 @@ class Row:
 
 def seconds(runs: Sequence[Run]) -> str:
     """Write the median and, if there are several runs, the fastest and the slowest."""
-    times = sorted(run.seconds for run in runs)
-    middle = measure.seconds(runs)
+    return spread([run.seconds for run in runs])
+
+
+def spread(taken: Sequence[float]) -> str:
+    """Write the median of so many seconds and, if there are several, the least and the most."""
+    times, middle = sorted(taken), median(taken)
     scale, digits, unit = (1, 2, "s") if middle >= 1 else (1000, 0, "ms")
     spread = f" ({times[0] * scale:.{digits}f} to {times[-1] * scale:.{digits}f})" if len(times) > 1 else ""
     return f"{middle * scale:.{digits}f} {unit}{spread}"

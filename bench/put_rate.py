@@ -7,8 +7,7 @@ from functools import partial
 
 from bench import measure
 from bench.line import Line
-from bench.measure import Command
-from bench.workplace import PROJECT, Workplace, count_records, expect
+from bench.workplace import PROJECT, Workplace
 from docs.measured import ROOT
 from tests.peers.server import PASSWORD, USERS
 
@@ -22,25 +21,19 @@ def to_a_server(work: Workplace, rounds: int) -> list[Line]:
 
 
 def _to_a_server(work: Workplace, count: int, rounds: int) -> Line:
-    server, home = work.server, work.empty("put-rate")
+    home = work.empty("put-rate")
     store, bodies = home / "store.sqlite", home / "bodies.json"
     measure.run(work.module("bench.sweep", str(count), store))
     numbers = measure.run(work.module("bench.put_bodies", store, bodies)).output.split()
-    address = server.url.replace("://", f"://{USERS[0]}:{PASSWORD}@")
     login = base64.b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()
 
-    def made(command: Command) -> measure.Run:
-        server.clear()
-        server.make_project(PROJECT)
-        done = measure.run(command)
-        expect(count_records(server.database), count, "records on the server")
-        return done
-
     def smtd() -> measure.Run:
-        return made(work.smtd("sync", "--state", work.empty("state"), store, address))
+        command = work.smtd("sync", "--state", work.empty("state"), store, work.server.address)
+        return work.on_empty_server(command, count)
 
     def floor(at_once: str) -> measure.Run:
-        return made(work.python(FLOOR, bodies, f"{server.url}{PROJECT}", login, at_once))
+        command = work.python(FLOOR, bodies, f"{work.server.url}{PROJECT}", login, at_once)
+        return work.on_empty_server(command, count)
 
     floors = {number: partial(floor, number) for number in numbers}
     runs = measure.interleaved({"smtd": smtd, **floors}, rounds)

@@ -78,6 +78,14 @@ class Workplace:
 
         return self._stack.enter_context(mariadb())
 
+    def on_empty_server(self, command: Command, count: int) -> Run:
+        """Run *command*, which brings *count* records to a project that is there and empty."""
+        self.server.clear()
+        self.server.make_project(PROJECT)  # `smt sync` wants it to be there
+        done = run(command)
+        expect(count_records(self.server.database), count, "records on the server")
+        return done
+
     def shelf(self, count: int) -> Path:
         """A shelf of *count* records, of 1 kB each, that Sumatra has pickled; do not change it.
 

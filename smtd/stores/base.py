@@ -32,6 +32,9 @@ from smtd.records.record import Key, Record
 Token: TypeAlias = bytes
 
 
+#: Bytes of a file from which on a store that rests lets go of what it has read of it.
+LARGE_AT_REST = 20_000_000
+
 NOTHING_KNOWN: Mapping[Key, Digest] = {}
 
 

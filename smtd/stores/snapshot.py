@@ -13,11 +13,8 @@ from smtd.records import canonical
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
 from smtd.signature import LONG, NotSettled, Signature, age, read_settled, signature, size
-from smtd.stores.base import Capabilities, Change, Outcome, Result, Scan, Token
+from smtd.stores.base import LARGE_AT_REST, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.earlier import Snapshot, Source
-
-#: Bytes of files the records of which are kept while the store rests.
-KEPT = 20_000_000
 
 
 class _Loaded(NamedTuple):
@@ -95,7 +92,7 @@ class SnapshotStore:
         return token == self._token(await to_thread.run_sync(signature, self._files))
 
     def rest(self) -> None:
-        if self._loaded is not None and size(self._loaded.seen) > KEPT:
+        if self._loaded is not None and size(self._loaded.seen) > LARGE_AT_REST:
             self._loaded = None
 
     def _token(self, seen: Signature) -> Token:

@@ -14,6 +14,7 @@ from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.signature import SETTLE
+from smtd.stores.base import LARGE_AT_REST
 from smtd.stores.shelf import child, store
 from smtd.stores.shelf.dumb import DumbFile
 from tests.build import commented, key, record
@@ -53,10 +54,10 @@ async def mirrored(directory, left, right):
         yield cycle
 
 
-@pytest.mark.parametrize(("kept", "reads"), [(store.KEPT, 1), (0, 2)])
+@pytest.mark.parametrize(("kept", "reads"), [(LARGE_AT_REST, 1), (0, 2)])
 async def test_shelf_is_read_once_and_written_once(tmp_path, calls, monkeypatch, kept, reads):
     """For a change of either side, however many records it has; a large one is read once more to write it."""
-    monkeypatch.setattr(store, "KEPT", kept)
+    monkeypatch.setattr(store, "LARGE_AT_REST", kept)
     shelf, database = dumb_place(tmp_path / "shelf"), DjangoPlace(tmp_path / "records.sqlite")
     made = [record(f"run-{number:03}") for number in range(200)]
     await shelf.put(*made)

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import subprocess
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -49,6 +50,11 @@ class SumatraServer:
         """Its address, without a user."""
         return f"http://127.0.0.1:{self.port}/records/"
 
+    @property
+    def address(self) -> str:
+        """Its address, with the name and the password of the first user."""
+        return self.url.replace("://", f"://{USERS[0]}:{PASSWORD}@")
+
     def requests(self) -> list[str]:
         """Return method, path and status of every request so far."""
         lines = [line.split('"') for line in self.log.read_text("utf-8").splitlines() if ' HTTP/1.1"' in line]
@@ -67,13 +73,20 @@ class SumatraServer:
         return seen
 
     def make_project(self, name: str) -> None:
-        """Make an empty project of the first user, as Sumatra's own client does."""
+        """Make an empty project of the first user, as Sumatra's own client does, and wait for its log.
+
+        The server writes a request down after it has answered: whoever counts must not count this one.
+        """
+        before = len(self.requests())
         request = Request(f"{self.url}{name}/", b"{}", method="PUT")
         login = b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()
         request.add_header("Authorization", f"Basic {login}")
         request.add_header("Content-Type", "application/json")
         with build_opener(ProxyHandler({})).open(request, timeout=30):
             pass
+        until = time.monotonic() + 30
+        while len(self.requests()) == before and time.monotonic() < until:
+            time.sleep(0.001)
 
     def clear(self) -> None:
         """Delete every record and project."""

@@ -30,5 +30,5 @@ class TestShelfThatRests(ResumedContract):
 
     @pytest.fixture
     def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-        monkeypatch.setattr(store, "KEPT", 0)
+        monkeypatch.setattr(store, "LARGE_AT_REST", 0)
         return RestingPlace(dumb_place(tmp_path / "records"))

@@ -89,6 +89,14 @@ def test_request_that_is_cut_is_none() -> None:
         messages.received(io.BytesIO(sent[:-1]))
 
 
+def test_request_that_lost_its_pickle_asks_about_a_broken_one() -> None:
+    """And not about none, in which every record would be absent."""
+    size, head, _ = messages.pieces(Read(PICKLE))
+    nothing = head.replace((len(PICKLE)).to_bytes(2, "big"), bytes(2))
+
+    assert isinstance(worker.answer(messages.received(io.BytesIO(size + nothing))), messages.Failed)
+
+
 @pytest.mark.parametrize(
     "program",
     [

@@ -251,7 +251,7 @@ async def test_old_shelf_is_not_written(path: Path) -> None:
 
 async def test_old_shelf_is_not_written_after_a_rest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it is, it is also while nothing of it is kept."""
-    monkeypatch.setattr(shelf, "KEPT", 0)
+    monkeypatch.setattr(shelf, "LARGE_AT_REST", 0)
     before = contents(path.parent)
     store = opened(path)
     scan, token = await store.scan(), await store.token()

@@ -17,7 +17,7 @@ from anyio import to_thread
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records.record import Key, Record
 from smtd.stores import earlier, export, snapshot
-from smtd.stores.base import Change, Result, Store
+from smtd.stores.base import LARGE_AT_REST, Change, Result, Store
 from smtd.stores.django import old
 from smtd.stores.earlier import Snapshot, Source
 from smtd.stores.snapshot import SnapshotStore
@@ -192,7 +192,7 @@ async def test_source_is_read_once_while_it_stays_as_it_is(
     assert len(loads) == 2
 
 
-@pytest.mark.parametrize(("kept", "loaded"), [(0, 2), (snapshot.KEPT, 1)])
+@pytest.mark.parametrize(("kept", "loaded"), [(0, 2), (LARGE_AT_REST, 1)])
 async def test_large_source_is_let_go_of_at_rest(
     path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, loaded: int
 ) -> None:
@@ -203,7 +203,7 @@ async def test_large_source_is_let_go_of_at_rest(
         loads.append(path)
         return old.load(path, timezone)
 
-    monkeypatch.setattr(snapshot, "KEPT", kept)
+    monkeypatch.setattr(snapshot, "LARGE_AT_REST", kept)
     store = opened(path, source=Source("sqlite", "a store", old.SOURCE.files, load))
     scan, token, why = await store.scan(), await store.token(), store.capabilities.read_only
     store.rest()

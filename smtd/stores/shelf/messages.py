@@ -19,7 +19,7 @@ class Read(msgspec.Struct, tag=True):
     Times of Sumatra before 0.8 are local times in *timezone* (empty: in that of this process).
     """
 
-    pickle: bytes | None
+    pickle: bytes
     labels: list[str] | None = None
     share: int = 0
     shares: int = 1
@@ -109,12 +109,13 @@ class _Head(msgspec.Struct):
 
 def pieces(request: Request) -> list[bytes]:
     """Return what to write to the child, piece by piece: the pickles are large, and not copied."""
+    bare: Request
     if isinstance(request, Look):
-        bare: Request = Look([])
-        pickles = request.pickles
-    else:
-        bare = structs.replace(request, pickle=None)
-        pickles = [] if request.pickle is None else [request.pickle]
+        bare, pickles = Look([]), request.pickles
+    elif request.pickle is None:
+        bare, pickles = request, []
+    else:  # a request that lost its pickle asks about one that is broken, and not about none
+        bare, pickles = structs.replace(request, pickle=b""), [request.pickle]
     head = msgspec.msgpack.encode(_Head(bare, list(map(len, pickles))))
     return [len(head).to_bytes(SIZE, "big"), head, *pickles]
 

@@ -20,7 +20,17 @@ from smtd.gather import gather
 from smtd.records import canonical
 from smtd.records.record import Key, Record, decode, encode
 from smtd.signature import NotSettled
-from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
+from smtd.stores.base import (
+    DONE,
+    LARGE_AT_REST,
+    STALE,
+    Capabilities,
+    Change,
+    Outcome,
+    Result,
+    Scan,
+    Token,
+)
 from smtd.stores.shelf import child, messages, worker
 
 #: How often a write is tried again because somebody else wrote at the same moment.
@@ -29,8 +39,6 @@ ATTEMPTS = 5
 FEW = 100
 #: Bytes of a pickle from which on it pays to load it in one more process.
 LARGE = 2_000_000
-#: Bytes of pickles that are kept while the store rests, with what was read from them.
-KEPT = 20_000_000
 
 
 class DbmFile(Protocol):
@@ -162,7 +170,7 @@ class ShelfStore:
         return token == self._token(await to_thread.run_sync(self._mark))
 
     def rest(self) -> None:
-        if sum(map(len, self._pickles.values())) > KEPT:
+        if sum(map(len, self._pickles.values())) > LARGE_AT_REST:
             self._asked = {}
             self._pickles = {}
             self._known = None  # whoever asks next reads the file
