@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from smtd.daemon.delivery import Undelivered
 
@@ -30,6 +31,7 @@ class Heartbeat:
         failing = False
         while True:
             await self._due.wait()
+            await checkpoint_if_cancelled()  # an address that was given up hears nothing more
             self._due = anyio.Event()
             began = anyio.current_time()
             try:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import anyio
 import msgspec
 from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from smtd.backoff import pauses
 from smtd.config import Notify, seconds
@@ -149,6 +150,7 @@ class Notices:
 
 async def _told(tell: Tell, notice: Notice) -> None:
     """Tell, and take a defect of ours for a failure: it must not end the daemon."""
+    await checkpoint_if_cancelled()  # a way that was given up tells nothing more
     try:
         await tell(notice)
     except Undelivered:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
+import anyio
 import msgspec
 from anyio import to_thread
 
@@ -24,6 +25,7 @@ class ToldFile:
         self._path = path
         self._told: dict[str, dict[str, Told]] = {}
         self._failing = False
+        self._saving = anyio.Lock()  # two that write at once would take each other's new file
 
     async def read(self) -> None:
         """Take what the file says, if it can be read."""
@@ -56,16 +58,15 @@ class ToldFile:
             await self._save()
 
     async def _save(self) -> None:
-        data = msgspec.json.encode(self._told, order="deterministic")
-
-        def write() -> None:
+        def write(data: bytes) -> None:
             new = self._path.with_suffix(".new")
             new.write_bytes(data)
             new.chmod(0o600)
             new.replace(self._path)
 
         try:
-            await to_thread.run_sync(write)
+            async with self._saving:
+                await to_thread.run_sync(write, msgspec.json.encode(self._told, order="deterministic"))
         except OSError as exc:
             if not self._failing:
                 log.error(

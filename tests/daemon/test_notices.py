@@ -17,8 +17,9 @@ from smtd.config import Notify
 from smtd.daemon import heartbeat, notices
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.heartbeat import Heartbeat
-from smtd.daemon.notice import Condition
+from smtd.daemon.notice import Condition, Told
 from smtd.daemon.notices import Notices
+from smtd.daemon.told import ToldFile
 from smtd.engine.report import Conflict
 from tests.daemon.process import wait_until
 from tests.daemon.receiver import STALL, Receiver, receiver
@@ -187,6 +188,36 @@ async def test_new_configuration_is_used_at_once(tmp_path: Path) -> None:
         assert old.heard.empty()
 
 
+async def test_way_that_was_given_up_tells_nothing_more(tmp_path: Path) -> None:
+    """Not even what was news a moment before: neither by a webhook nor by a command."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho $1 >> {tmp_path}/told\n")
+    program.chmod(0o700)
+    with receiver() as old, receiver() as new:
+        async with running(tmp_path, Notify(command=[str(program)], webhook=old.url)) as made:
+            made.note(CONFLICT)
+            assert await heard(old) == "conflict"
+            await until(lambda: text_of(tmp_path / "told.json").count('"lab"') == 2)
+            made.note(HALTED)
+            made.follow(Notify(webhook=new.url))
+            assert await heard(new) == "halted"
+
+        assert old.heard.empty()
+    assert text_of(tmp_path / "told").count("\n") == 1
+
+
+async def test_monitor_that_was_given_up_hears_nothing_more(tmp_path: Path) -> None:
+    """The good cycle of which it has not heard is told to the next one."""
+    with receiver() as old, receiver() as new:
+        async with running(tmp_path, Notify(heartbeat_url=old.url)) as made:
+            await anyio.wait_all_tasks_blocked()
+            made.note(FINE)
+            made.follow(Notify(heartbeat_url=new.url))
+            assert (await to_thread.run_sync(new.next)).method == "GET"
+
+        assert old.heard.empty()
+
+
 async def test_pair_that_was_removed_is_forgotten(tmp_path: Path) -> None:
     """Another one of that name begins anew."""
     with receiver() as server:
@@ -197,6 +228,21 @@ async def test_pair_that_was_removed_is_forgotten(tmp_path: Path) -> None:
             await made.keep([])
             made.note(CONFLICT)
             assert await heard(server) == "conflict"
+
+
+async def test_ways_that_tell_at_once_keep_one_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """None is in the way of another, and what was told last is on the disk."""
+    told, ways = ToldFile(tmp_path / "told.json"), [f"way {n}" for n in range(50)]
+    async with anyio.create_task_group() as group:
+        for way in ways:
+            group.start_soon(told.put, way, "lab", Told(trouble="halted"))
+
+    again = ToldFile(tmp_path / "told.json")
+    await again.read()
+    assert {again.get(way, "lab").trouble for way in ways} == {"halted"}
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_text("?"), lambda path: path.mkdir()])
