@@ -26,7 +26,7 @@ def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
     """Tell *count* stories."""
     tally = Tally("stories")
     with ExitStack() as stack:
-        server = stack.enter_context(serving(environment("server"), directory / "server"))
+        server = stack.enter_context(serving(environment("server"), directory / "server", careless=True))
         databases = [stack.enter_context(start()) for start in (postgresql, mariadb)]
         machine = about(kinds(server, *databases))
         while tally.count < count:

@@ -162,7 +162,9 @@ class _Restarting:
         self._stack.close()
 
     def _start(self) -> None:
-        self._server = self._stack.enter_context(serving(environment("server"), self._directory))
+        self._server = self._stack.enter_context(
+            serving(environment("server"), self._directory, careless=True)
+        )
         self._line.tell("to", self._server.port)
 
     def place(self, _directory: Path) -> ServerPlace:

@@ -36,7 +36,7 @@ def ordered(server: str, other: str, side: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def running_other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SumatraServer]:
-    with serving(environment("server"), tmp_path_factory.mktemp("other-server")) as server:
+    with serving(environment("server"), tmp_path_factory.mktemp("other-server"), careless=True) as server:
         yield server
 
 

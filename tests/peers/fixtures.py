@@ -85,7 +85,7 @@ def plain_project(plain_environment: Environment, tmp_path: Path) -> SumatraProj
 @pytest.fixture(scope="session")
 def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SumatraServer]:
     """A Sumatra Server that all tests share."""
-    with serving(environment("server"), tmp_path_factory.mktemp("server")) as server:
+    with serving(environment("server"), tmp_path_factory.mktemp("server"), careless=True) as server:
         yield server
 
 

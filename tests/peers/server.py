@@ -63,6 +63,7 @@ class SumatraServer:
     def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement on its database, as its administrator could, and return the rows."""
         with closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as db:
+            db.execute("PRAGMA synchronous = OFF")
             return db.execute(statement, values).fetchall()
 
     def seen_by_sumatra(self, project: str, environment: Environment, cwd: Path) -> dict[str, dict[str, Any]]:
@@ -99,15 +100,22 @@ class SumatraServer:
 
 
 @contextmanager
-def serving(environment: Environment, directory: Path) -> Iterator[SumatraServer]:
-    """Run a server for the length of a `with` block. Raises PeerFailed if it does not start."""
+def serving(environment: Environment, directory: Path, *, careless: bool = False) -> Iterator[SumatraServer]:
+    """Run a server for the length of a `with` block, which waits for no disk if it is *careless*.
+
+    Raises PeerFailed if it does not start.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     database, log = directory / "server.sqlite", directory / "server.log"
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
             environment.command("python", "-W", "ignore", SITE / "serve.py", *USERS),
             cwd=SITE,
-            env={**environment.variables(), "PEER_DATABASE": str(database)},
+            env={
+                **environment.variables(),
+                "PEER_DATABASE": str(database),
+                "PEER_SYNCHRONOUS": "OFF" if careless else "FULL",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

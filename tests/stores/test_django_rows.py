@@ -938,8 +938,14 @@ def start(script: str, place: DjangoPlace) -> subprocess.Popen[str]:
 
 def finished(writer: subprocess.Popen[str]) -> tuple[list[float], str]:
     """Let the writer end, and return how long each of its saves took, and what went wrong."""
-    told, errors = writer.communicate("\n", timeout=30)
-    return [float(line) for line in told.splitlines()], errors
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    with writer, writer.stdin:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        # Not `communicate`, which passes over what came with the line that has been read already.
+        return [float(line) for line in writer.stdout], writer.stderr.read()
 
 
 @pytest.mark.parametrize(

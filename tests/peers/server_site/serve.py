@@ -14,6 +14,7 @@ django.setup()
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
+from django.db.backends.signals import connection_created
 
 
 class Server(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
@@ -28,6 +29,12 @@ class Handler(wsgiref.simple_server.WSGIRequestHandler):
         print(format % args, file=sys.stderr, flush=True)
 
 
+def care(connection, **_):
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA synchronous = {os.environ['PEER_SYNCHRONOUS']}")
+
+
+connection_created.connect(care)
 call_command("migrate", verbosity=0)
 for name in sys.argv[1:]:
     if not User.objects.filter(username=name).exists():
