@@ -85,6 +85,10 @@ def _inside(work: Workplace) -> list[Line]:
             in_database["wrote"] < 1.1 * shelf_bytes,
         ),
         Line(
+            "… inside one process, another one in the database, and another",
+            _took(steps, "edit of the database alone"),
+        ),
+        Line(
             "… memory of a shelf and a database, in the process that keeps them",
             f"MB at rest: {_memory(steps, 'nothing', 'resident')};"
             f" at most in the first sync: {_memory(steps, 'first', 'peak')}",

@@ -3,7 +3,7 @@
     python -m bench.shelf_inside SHELF DIRECTORY [changes]
 
 prints one JSON object, as bench/steps.py describes it: of the first sync, and with `changes` of what follows
-when others change a record of the shelf, which is written to then, or of the SQLite store.
+when others change a record of the shelf, which is written to then, or of the SQLite store, and of that alone.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ async def run(shelf: Path, directory: Path, steps: Steps, *, changes: bool) -> N
             await steps.measure("edit of the shelf", cycle, right=1)
             await commit(new, EDIT, f"edit {turn} of the database")
             await steps.measure("edit of the database", cycle, left=1)
+        for turn in range(FEW):
+            await commit(new, EDIT, f"edit {turn} of the database alone")
+            await steps.measure("edit of the database alone", cycle, left=1)
         steps.costs["shelf"] = {"bytes": _live(shelf)}
 
 

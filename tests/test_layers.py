@@ -19,7 +19,7 @@ RANKS = [
     {"smtd.errors", "smtd.systemd"},
     {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier", "smtd.stores.tls"},
-    {"smtd.stores.wrapped"},
+    {"smtd.stores.wrapped", "smtd.stores.seen"},
     {"smtd.journal", "smtd.control.protocol"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
     | {"smtd.stores.locations", "smtd.stores.export", "smtd.stores.snapshot"}

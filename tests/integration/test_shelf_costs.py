@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
 import pytest
@@ -13,11 +15,12 @@ from smtd.engine.memory import Memory
 from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.records import canonical
 from smtd.signature import SETTLE
-from smtd.stores.base import LARGE_AT_REST
-from smtd.stores.shelf import child, store
+from smtd.stores.base import DONE, LARGE_AT_REST, STALE, Change, ResumedStore
+from smtd.stores.shelf import child, messages, store
 from smtd.stores.shelf.dumb import DumbFile
-from tests.build import commented, key, record
+from tests.build import PROJECT, commented, key, record
 from tests.stores.places import DjangoPlace, dumb_place
 
 
@@ -84,7 +87,8 @@ def asked(monkeypatch):
     real = child.ask
 
     async def ask(request, *expected, **words):
-        found.append(request.labels)
+        if isinstance(request, messages.Read):
+            found.append(request.labels)
         return await real(request, *expected, **words)
 
     monkeypatch.setattr(child, "ask", ask)
@@ -109,3 +113,93 @@ async def test_records_of_a_shelf_that_is_as_it_was_are_loaded_once(tmp_path, as
         await shelf.put(commented(record("run-1"), "seen"))
         (one,) = (await opened.read([key("run-1")])).values()
         assert one.outcome == "seen"
+
+
+async def test_scan_loads_only_what_was_written_since_the_last_one(tmp_path, asked):
+    """Nothing if nobody wrote, and by others anything."""
+    shelf = dumb_place(tmp_path / "shelf")
+    old = [record(f"run-{number}") for number in range(5)]
+    await shelf.put(*old)
+    async with shelf.open() as opened:
+        first = await opened.scan()
+        assert await opened.scan() == first
+        assert asked == [None]
+
+        expect, edited = canonical.digest(old[1]), commented(old[1], "seen")
+        changes = [
+            Change(key("new"), record("new"), None),
+            Change(key("run-1"), edited, expect),
+            Change(key("run-2"), None, canonical.digest(old[2])),
+            Change(key("run-3"), None, b"another"),
+        ]
+        assert await opened.write(changes) == [DONE, DONE, DONE, STALE]
+        digests = dict((await opened.scan()).digests)
+        assert [labels and sorted(labels) for labels in asked] == [None, ["new", "run-1", "run-2", "run-3"]]
+        assert digests[key("run-1")] == canonical.digest(edited)
+        assert {of.label for of in digests} == {"new", "run-0", "run-1", "run-3", "run-4"}
+
+        await shelf.put(commented(old[4], "by others"))
+        assert (await opened.scan()).digests != digests
+        assert asked[2:] == [None]
+
+
+async def test_scan_after_writes_of_which_it_asked_for_nothing(tmp_path):
+    """What was written to another project is not in it."""
+    shelf = dumb_place(tmp_path / "shelf")
+    await shelf.put(record("run"))
+    async with shelf.open() as opened:
+        await opened.scan([PROJECT])
+        assert await opened.write([Change(key("new", "Other"), record("new"), None)]) == [DONE]
+
+        assert list((await opened.scan([PROJECT])).digests) == [key("run")]
+
+
+async def test_scan_after_writes_to_what_others_had_written_to(tmp_path):
+    """It tells of both, also where the store was told that it need not look at what the others did."""
+    shelf = dumb_place(tmp_path / "shelf")
+    await shelf.put(record("run"))
+    async with shelf.open() as opened, shelf.open() as another:
+        await opened.scan()
+        await shelf.put(record("theirs"))
+        await another.scan()
+        token = await another.token()
+        assert token is not None
+        assert await cast(ResumedStore, opened).resume(token)
+        assert await opened.write([Change(key("mine"), record("mine"), None)]) == [DONE]
+
+        assert {of.label for of in (await opened.scan()).digests} == {"run", "theirs", "mine"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_scan_tells_what_a_new_look_tells(tmp_path, monkeypatch, seed):
+    """Whoever wrote, whatever is asked for, and whether the store let go of what it knew."""
+    chance, shelf = random.Random(seed), dumb_place(tmp_path / "shelf")
+    await shelf.put(record("a"), record("b"), record("c"))
+    await shelf.put(record("a"), project="Other")
+
+    async def write(store):
+        of = key(chance.choice("abcd"), chance.choice([PROJECT, "Other"]))
+        there = await store.read([of])
+        made = record(of.label, outcome=str(chance.random()), tags=(chance.choice(["_running_", "good"]),))
+        new = None if there and chance.random() < 0.3 else made
+        await store.write([Change(of, new, canonical.digest(there[of]) if there else None)])
+
+    async def edit(_store):
+        await shelf.put(record(chance.choice("abcd"), outcome=str(chance.random())))
+
+    async def spoil(_store):
+        await shelf.spoil(chance.choice("abcd"), "Other")
+
+    async def rest(store):
+        store.rest()
+
+    async def nothing(_store):
+        pass
+
+    async with shelf.open() as kept:
+        for step in chance.sample([write, edit, spoil, rest, nothing], k=10, counts=[5, 2, 1, 2, 2]):
+            monkeypatch.setattr(store, "LARGE_AT_REST", chance.choice([0, LARGE_AT_REST]))
+            await step(kept)
+            projects = chance.choice([None, None, [PROJECT]])
+            async with shelf.open() as new:
+                assert await kept.scan(projects) == await new.scan(projects), step

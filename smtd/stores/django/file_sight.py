@@ -14,7 +14,7 @@ from smtd.stores.django.blocks import Blocks
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
-from smtd.stores.django.seen import Pool, Seen, pool, renewed, scan, shared, understood
+from smtd.stores.seen import Pool, Seen, pool, renewed, scan, shared, understood
 
 #: How often others may write during a look at all rows before it is not all known which of them it saw.
 PATIENCE = 20

@@ -21,7 +21,7 @@ from smtd.stores.django.file_sight import looked_at
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
-from smtd.stores.django.seen import Seen, renewed, scan
+from smtd.stores.seen import Seen, renewed, scan
 
 
 class Words(Protocol):

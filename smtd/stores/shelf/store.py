@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -31,6 +31,7 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
+from smtd.stores.seen import Seen, pool, renewed, scan
 from smtd.stores.shelf import child, messages, worker
 
 #: How often a write is tried again because somebody else wrote at the same moment.
@@ -81,6 +82,16 @@ class _Asked:
     labels: set[str] | None
 
 
+@dataclass(slots=True)
+class _Last:
+    """The last *scan*, of *projects*: true of the file with the *mark*, but for the keys *written* since."""
+
+    scan: Scan
+    projects: frozenset[str] | None
+    mark: Token
+    written: set[Key] = field(default_factory=set)
+
+
 class ShelfStore:
     """A shelf of Sumatra 0.2 to 0.8.1 in *file*; *location* is how the person named it.
 
@@ -102,6 +113,7 @@ class ShelfStore:
         self._pickles: dict[str, bytes] = {}
         self._digests: dict[str, bytes] = {}  # of the pickles, which are not kept while the store rests
         self._asked: dict[str, _Asked] = {}
+        self._last: _Last | None = None
         self._old: dict[
             str, tuple[bytes, bool]
         ] = {}  # whether Sumatra before 0.8 wrote a pickle, by its digest
@@ -124,22 +136,42 @@ class ShelfStore:
         return sorted(self._pickles)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
+        chosen = None if projects is None else frozenset(projects)
+        last = self._last
+        again = await self._again(last) if last is not None and last.projects == chosen else None
+        self._last = again or await self._whole(chosen)
+        self._traced = self._last.mark
+        # Who may have held the file while smtd wrote may undo that later: so all keys are decided each time.
+        return replace(self._last.scan, changes=None)
+
+    async def _again(self, last: _Last) -> _Last | None:
+        """Scan once more if nobody but this store has written to the file since *last*."""
+        if await to_thread.run_sync(self._mark) != last.mark:
+            return None
+        if not last.written:
+            return replace(last, scan=last.scan.again)
         await self._refresh()
-        self._traced = self._known
-        digests, unfinished, unreadable = {}, set(), {}
+        if self._known != last.mark:
+            return None
+        found = []
+        for project, keys in groupby(sorted(last.written), attrgetter("project")):
+            if project in self._pickles:
+                labels = {key.label for key in keys}
+                records = await self._records(project, labels)
+                found += [_seen(project, records[label]) for label in labels & records.keys()]
+        return replace(last, scan=renewed(last.scan, last.written, found), written=set())
+
+    async def _whole(self, projects: frozenset[str] | None) -> _Last:
+        """Scan all of *projects*."""
+        await self._refresh()
+        assert self._known is not None
+        mark, known, found = self._known, pool(), []
         for project in self._pickles:
-            if projects is not None and project not in projects:
-                continue
-            for held in (await self._records(project)).values():
-                key = Key(project, held.label)
-                if held.problem:
-                    unreadable[key] = held.problem
-                    continue
-                digests[key] = held.digest
-                if not held.final:
-                    unfinished.add(key)
+            if projects is None or project in projects:
+                records = await self._records(project)
+                found += [known.pooled(_seen(project, held)) for held in records.values()]
         await self._look_for_old()
-        return Scan(digests, unfinished, unreadable)
+        return _Last(scan(found), projects, mark)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         await self._refresh()
@@ -171,8 +203,7 @@ class ShelfStore:
 
     def rest(self) -> None:
         if sum(map(len, self._pickles.values())) > LARGE_AT_REST:
-            self._asked = {}
-            self._pickles = {}
+            self._asked, self._pickles, self._last = {}, {}, None
             self._known = None  # whoever asks next reads the file
 
     async def resume(self, token: Token) -> bool:
@@ -274,13 +305,13 @@ class ShelfStore:
             old = self._pickles.get(project)
             request = messages.Write(old, list(wishes.values()))
             answer = await child.ask(request, messages.Written, what=_named(project), shelf=self.location)
-            if answer.pickle is None or await self._replace(project, old, answer.pickle):
+            if answer.pickle is None or await self._replace(project, old, answer.pickle, wishes.keys()):
                 results = zip(wishes, answer.results, strict=True)
                 return outcomes | {key: _outcome(result) for key, result in results}
         return outcomes | dict.fromkeys(wishes, STALE)
 
-    async def _replace(self, project: str, old: bytes | None, new: bytes) -> bool:
-        """Swap the pickle of one project and remember what the file looks like afterwards."""
+    async def _replace(self, project: str, old: bytes | None, new: bytes, keys: Collection[Key]) -> bool:
+        """Swap the pickle of one project, for *keys*, and remember what the file looks like afterwards."""
         key = project.encode("utf-8", "surrogateescape")
 
         def swap() -> bool:
@@ -293,24 +324,38 @@ class ShelfStore:
         with anyio.CancelScope(shield=True):
             done = await to_thread.run_sync(swap)
         if done:
-            await self._trace(project, new)
+            await self._trace(project, new, keys)
         return done
 
-    async def _trace(self, project: str, new: bytes) -> None:
-        """Go on tracing if the files differ from what was known by *new* alone."""
+    async def _trace(self, project: str, new: bytes, keys: Collection[Key]) -> None:
+        """Go on tracing if the files differ from what was known by *new* alone, which is of *keys*."""
         expected = self._pickles | {project: new}
-        was_traced, self._known = self._traced is not None, None
+        before, self._known = self._traced, None
         await self._refresh()
         found = dict(self._pickles)
         # A backend may give a value with what follows it in its last block.
         if project in found and found[project].startswith(new):
             self._old[project] = (self._digests[project], False)
             found[project] = new
-        self._traced = self._known if was_traced and found == expected else None
+        self._traced = self._known if before is not None and found == expected else None
+        self._note(before, project, keys)
+
+    def _note(self, before: Token | None, project: str, keys: Collection[Key]) -> None:
+        """Keep the last scan for the next one, if the file was as that said *before* *keys* were written."""
+        if self._last is None or self._traced is None or self._last.mark != before:
+            self._last = None
+            return
+        self._last.mark = self._traced
+        if self._last.projects is None or project in self._last.projects:
+            self._last.written.update(keys)
 
 
 def _digest(pickle: bytes) -> bytes:
     return hashlib.blake2b(pickle, digest_size=16).digest()
+
+
+def _seen(project: str, held: messages.Held) -> Seen:
+    return Seen(0, Key(project, held.label), held.problem or held.digest, held.final)
 
 
 def _named(project: str) -> str:

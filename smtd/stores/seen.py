@@ -1,4 +1,4 @@
-"""What is remembered of a row that was looked at, and what a whole store's rows tell."""
+"""What is remembered of a record that was looked at, and what all those of a store tell."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from smtd.stores.base import Changes, Scan
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
-    """One row: its key, the digest of its record (or as text what is wrong with it), whether its run is over.
+    """One row, or record: its key, its digest (or as text what is wrong with it), whether its run is over.
 
-    *mark* is the same for the same content, and with all but certainty another for any other. There are as
-    many of these in memory as records: so four fields, and nothing for the collector of garbage.
+    *mark* is the same for the same row, and with all but certainty another for any other. There are as many
+    of these in memory as records: so four fields, and nothing for the collector of garbage.
     """
 
     mark: int
@@ -65,7 +65,7 @@ def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:
 
 
 def scan(seen: Iterable[Seen]) -> Scan:
-    """Return what a store holds whose rows are *seen*."""
+    """Return what a store holds that consists of what was *seen*."""
     digests: dict[Key, Digest] = {}
     unreadable: dict[Key, str] = {}
     unfinished: set[Key] = set()
@@ -84,7 +84,7 @@ def scan(seen: Iterable[Seen]) -> Scan:
 
 
 def renewed(before: Scan, keys: Collection[Key], seen: Iterable[Seen]) -> Scan:
-    """Return what a store holds that was like *before*, but for the rows of *keys*, which now are *seen*.
+    """Return what a store holds that was like *before*, but for *keys*, of which this is *seen* now.
 
     *before*, of `scan` or of this function, is used up: to copy it would cost as much as the store holds.
     """
