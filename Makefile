@@ -10,6 +10,8 @@ PYTHON ?= $(shell python3 -c 'import ensurepip, sys; assert sys.version_info >= 
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
+# Tests start thousands of processes: where this is set each of them compiles smtd anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST_FLAGS ?= -n 4 --dist worksteal
 LOCK_FLAGS ?=
 # What decides, acts and remembers: every branch of it is taken by its own tests.

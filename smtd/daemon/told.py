@@ -65,8 +65,9 @@ class ToldFile:
             new.replace(self._path)
 
         try:
-            async with self._saving:
-                await to_thread.run_sync(write, msgspec.json.encode(self._told, order="deterministic"))
+            with anyio.CancelScope(shield=True):  # whoever was told is not told again after a restart
+                async with self._saving:
+                    await to_thread.run_sync(write, msgspec.json.encode(self._told, order="deterministic"))
         except OSError as exc:
             if not self._failing:
                 log.error(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from contextlib import asynccontextmanager
-from typing import cast
 
 import anyio
 import pytest
@@ -17,10 +15,10 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.signature import SETTLE
-from smtd.stores.base import DONE, LARGE_AT_REST, STALE, Change, ResumedStore
+from smtd.stores.base import DONE, LARGE_AT_REST, STALE, Change
 from smtd.stores.shelf import child, messages, store
 from smtd.stores.shelf.dumb import DumbFile
-from tests.build import PROJECT, commented, key, record
+from tests.build import commented, key, record
 from tests.stores.places import DjangoPlace, dumb_place
 
 
@@ -141,65 +139,3 @@ async def test_scan_loads_only_what_was_written_since_the_last_one(tmp_path, ask
         await shelf.put(commented(old[4], "by others"))
         assert (await opened.scan()).digests != digests
         assert asked[2:] == [None]
-
-
-async def test_scan_after_writes_of_which_it_asked_for_nothing(tmp_path):
-    """What was written to another project is not in it."""
-    shelf = dumb_place(tmp_path / "shelf")
-    await shelf.put(record("run"))
-    async with shelf.open() as opened:
-        await opened.scan([PROJECT])
-        assert await opened.write([Change(key("new", "Other"), record("new"), None)]) == [DONE]
-
-        assert list((await opened.scan([PROJECT])).digests) == [key("run")]
-
-
-async def test_scan_after_writes_to_what_others_had_written_to(tmp_path):
-    """It tells of both, also where the store was told that it need not look at what the others did."""
-    shelf = dumb_place(tmp_path / "shelf")
-    await shelf.put(record("run"))
-    async with shelf.open() as opened, shelf.open() as another:
-        await opened.scan()
-        await shelf.put(record("theirs"))
-        await another.scan()
-        token = await another.token()
-        assert token is not None
-        assert await cast(ResumedStore, opened).resume(token)
-        assert await opened.write([Change(key("mine"), record("mine"), None)]) == [DONE]
-
-        assert {of.label for of in (await opened.scan()).digests} == {"run", "theirs", "mine"}
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_scan_tells_what_a_new_look_tells(tmp_path, monkeypatch, seed):
-    """Whoever wrote, whatever is asked for, and whether the store let go of what it knew."""
-    chance, shelf = random.Random(seed), dumb_place(tmp_path / "shelf")
-    await shelf.put(record("a"), record("b"), record("c"))
-    await shelf.put(record("a"), project="Other")
-
-    async def write(store):
-        of = key(chance.choice("abcd"), chance.choice([PROJECT, "Other"]))
-        there = await store.read([of])
-        made = record(of.label, outcome=str(chance.random()), tags=(chance.choice(["_running_", "good"]),))
-        new = None if there and chance.random() < 0.3 else made
-        await store.write([Change(of, new, canonical.digest(there[of]) if there else None)])
-
-    async def edit(_store):
-        await shelf.put(record(chance.choice("abcd"), outcome=str(chance.random())))
-
-    async def spoil(_store):
-        await shelf.spoil(chance.choice("abcd"), "Other")
-
-    async def rest(store):
-        store.rest()
-
-    async def nothing(_store):
-        pass
-
-    async with shelf.open() as kept:
-        for step in chance.sample([write, edit, spoil, rest, nothing], k=10, counts=[5, 2, 1, 2, 2]):
-            monkeypatch.setattr(store, "LARGE_AT_REST", chance.choice([0, LARGE_AT_REST]))
-            await step(kept)
-            projects = chance.choice([None, None, [PROJECT]])
-            async with shelf.open() as new:
-                assert await kept.scan(projects) == await new.scan(projects), step

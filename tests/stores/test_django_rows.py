@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -942,8 +942,9 @@ def finished(writer: subprocess.Popen[str]) -> tuple[list[float], str]:
     assert writer.stdout is not None
     assert writer.stderr is not None
     with writer, writer.stdin:
-        writer.stdin.write("\n")
-        writer.stdin.flush()
+        with suppress(BrokenPipeError):  # what it died of is in its output
+            writer.stdin.write("\n")
+            writer.stdin.flush()
         # Not `communicate`, which passes over what came with the line that has been read already.
         return [float(line) for line in writer.stdout], writer.stderr.read()
 

@@ -137,20 +137,20 @@ class ShelfStore:
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         chosen = None if projects is None else frozenset(projects)
-        last = self._last
-        again = await self._again(last) if last is not None and last.projects == chosen else None
-        self._last = again or await self._whole(chosen)
-        self._traced = self._last.mark
+        async with self._one_at_a_time:  # no write may land in the middle
+            await self._refresh()
+            last, self._last = self._last, None
+            again = await self._again(last) if last is not None and last.projects == chosen else None
+            found = again or await self._whole(chosen)
+            self._traced = found.mark
+            await self._look_for_old()
+            if self._known == found.mark:  # else a read has found others' writes meanwhile
+                self._last = found
         # Who may have held the file while smtd wrote may undo that later: so all keys are decided each time.
-        return replace(self._last.scan, changes=None)
+        return replace(found.scan, changes=None)
 
     async def _again(self, last: _Last) -> _Last | None:
         """Scan once more if nobody but this store has written to the file since *last*."""
-        if await to_thread.run_sync(self._mark) != last.mark:
-            return None
-        if not last.written:
-            return replace(last, scan=last.scan.again)
-        await self._refresh()
         if self._known != last.mark:
             return None
         found = []
@@ -163,14 +163,12 @@ class ShelfStore:
 
     async def _whole(self, projects: frozenset[str] | None) -> _Last:
         """Scan all of *projects*."""
-        await self._refresh()
         assert self._known is not None
         mark, known, found = self._known, pool(), []
         for project in self._pickles:
             if projects is None or project in projects:
                 records = await self._records(project)
                 found += [known.pooled(_seen(project, held)) for held in records.values()]
-        await self._look_for_old()
         return _Last(scan(found), projects, mark)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
@@ -299,37 +297,42 @@ class ShelfStore:
             await self._refresh()
             if self._known != self._traced:
                 self._traced = None  # somebody else wrote since the scan
+            pickles = self._pickles  # those of now: a read may find others meanwhile
             await self._look_for_old(but=project)
             if reason := self.capabilities.read_only:
                 return outcomes | dict.fromkeys(wishes, Outcome(Result.REFUSED, reason))
-            old = self._pickles.get(project)
-            request = messages.Write(old, list(wishes.values()))
+            request = messages.Write(pickles.get(project), list(wishes.values()))
             answer = await child.ask(request, messages.Written, what=_named(project), shelf=self.location)
-            if answer.pickle is None or await self._replace(project, old, answer.pickle, wishes.keys()):
+            if answer.pickle is None or await self._replace(project, pickles, answer.pickle, wishes.keys()):
                 results = zip(wishes, answer.results, strict=True)
                 return outcomes | {key: _outcome(result) for key, result in results}
         return outcomes | dict.fromkeys(wishes, STALE)
 
-    async def _replace(self, project: str, old: bytes | None, new: bytes, keys: Collection[Key]) -> bool:
-        """Swap the pickle of one project, for *keys*, and remember what the file looks like afterwards."""
+    async def _replace(
+        self, project: str, pickles: Mapping[str, bytes], new: bytes, keys: Collection[Key]
+    ) -> bool:
+        """Swap the pickle of one project, for *keys*, and remember what the file looks like afterwards.
+
+        *pickles* are those of the file from which *new* was made.
+        """
         key = project.encode("utf-8", "surrogateescape")
 
         def swap() -> bool:
             try:
                 with self._translating("written"):
-                    return self._file.replace(key, old, new)
+                    return self._file.replace(key, pickles.get(project), new)
             except NotSettled:
                 return False
 
         with anyio.CancelScope(shield=True):
             done = await to_thread.run_sync(swap)
         if done:
-            await self._trace(project, new, keys)
+            await self._trace(project, {**pickles, project: new}, keys)
         return done
 
-    async def _trace(self, project: str, new: bytes, keys: Collection[Key]) -> None:
-        """Go on tracing if the files differ from what was known by *new* alone, which is of *keys*."""
-        expected = self._pickles | {project: new}
+    async def _trace(self, project: str, expected: Mapping[str, bytes], keys: Collection[Key]) -> None:
+        """Go on tracing if the files are as *expected* after a write of *keys* alone."""
+        new = expected[project]
         before, self._known = self._traced, None
         await self._refresh()
         found = dict(self._pickles)
