@@ -57,6 +57,14 @@ def text_of(path: Path) -> str:
     return path.read_text("utf-8") if path.exists() else ""
 
 
+def noting(directory: Path) -> str:
+    """Return a program that writes what it is told into the file `told` in *directory*, a line each."""
+    program = directory / "program"
+    program.write_text(f"#!/bin/sh\necho $1 >> {directory}/told\n")
+    program.chmod(0o700)
+    return str(program)
+
+
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "FIRST_PAUSE", 0.01)
@@ -160,11 +168,8 @@ async def test_what_a_webhook_will_not_take_is_not_sent_again(tmp_path: Path) ->
 
 async def test_way_that_stalls_keeps_the_other_from_nothing(tmp_path: Path) -> None:
     """Each way has its own pace, and its own memory of what was told."""
-    program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\necho $1 >> {tmp_path}/told\n")
-    program.chmod(0o700)
     with receiver((STALL, {})) as server:
-        async with running(tmp_path, Notify(command=[str(program)], webhook=server.url)) as made:
+        async with running(tmp_path, Notify(command=[noting(tmp_path)], webhook=server.url)) as made:
             made.note(CONFLICT)
             assert await heard(server) == "conflict"
             made.note(HALTED)
@@ -190,11 +195,8 @@ async def test_new_configuration_is_used_at_once(tmp_path: Path) -> None:
 
 async def test_way_that_was_given_up_tells_nothing_more(tmp_path: Path) -> None:
     """Not even what was news a moment before: neither by a webhook nor by a command."""
-    program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\necho $1 >> {tmp_path}/told\n")
-    program.chmod(0o700)
     with receiver() as old, receiver() as new:
-        async with running(tmp_path, Notify(command=[str(program)], webhook=old.url)) as made:
+        async with running(tmp_path, Notify(command=[noting(tmp_path)], webhook=old.url)) as made:
             made.note(CONFLICT)
             assert await heard(old) == "conflict"
             await until(lambda: text_of(tmp_path / "told.json").count('"lab"') == 2)

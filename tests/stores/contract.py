@@ -22,7 +22,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Parameters, Pickled, Record
 from smtd.stores.base import DONE, STALE, Change, Result, ResumedStore, Scan, Store, Token
 from smtd.stores.shelf import inert
-from tests.build import RUNNING, change, commented, full, key, record, tagged
+from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
 from tests.stores.interrupting import interrupt, left_behind, running
 from tests.stores.places import Place
 from tests.stores.samples import ALL, FINAL, GROUPS, OTHER, TYPED, UNFINISHED
@@ -30,8 +30,8 @@ from tests.stores.samples import ALL, FINAL, GROUPS, OTHER, TYPED, UNFINISHED
 WRONG: Digest = canonical.digest(record(outcome="of nobody's"))
 
 
-def create(one: Record) -> Change:
-    return Change(key(one.label), one, None)
+def create(one: Record, project: str = PROJECT) -> Change:
+    return Change(key(one.label, project), one, None)
 
 
 def replace(old: Record, new: Record) -> Change:

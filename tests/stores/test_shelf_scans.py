@@ -10,10 +10,11 @@ import anyio
 import pytest
 
 from smtd.records import canonical
-from smtd.records.record import Key, Record
+from smtd.records.record import Key
 from smtd.stores.base import DONE, LARGE_AT_REST, Change, ResumedStore, Store
 from smtd.stores.shelf import child, messages, store, writing
 from tests.build import PROJECT, key, record
+from tests.stores.contract import create
 from tests.stores.places import ShelfPlace, dumb_place
 
 
@@ -21,10 +22,6 @@ from tests.stores.places import ShelfPlace, dumb_place
 def shelf(tmp_path: Path) -> ShelfPlace:
     (tmp_path / "shelf").mkdir()
     return dumb_place(tmp_path / "shelf" / "records")
-
-
-def create(record: Record, project: str = PROJECT) -> Change:
-    return Change(key(record.label, project), record, None)
 
 
 async def anew(shelf: ShelfPlace) -> set[Key]:
@@ -96,13 +93,11 @@ async def test_scan_after_others_wrote_during_another_call(
     await shelf.put(record("run"), project="Other")
     async with shelf.open() as opened:
         await opened.scan()
-        await shelf.put(record("new"))
-        if asked is messages.Write:
-            await opened.scan()
         monkeypatch.setattr(child, "ask", ask)
         if asked is messages.Write:
             assert await opened.write([create(record("mine"))]) == [DONE]
         else:
+            await shelf.put(record("new"))
             await opened.scan()
 
         assert waiting == []

@@ -358,6 +358,7 @@ def _digest(pickle: bytes) -> bytes:
 
 
 def _seen(project: str, held: messages.Held) -> Seen:
+    """Return what the child tells of one record; there is no row that could bear a mark."""
     return Seen(0, Key(project, held.label), held.problem or held.digest, held.final)
 
 
