@@ -11,13 +11,13 @@ from __future__ import annotations
 import ast
 import fcntl
 import os
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from smtd import private
 from smtd.signature import NotSettled, read_settled, signature
 from smtd.stores.base import Token
+from smtd.stores.shelf import ownership
 
 BLOCK = 512
 #: Offset and length of a value in `.dat`.
@@ -38,8 +38,8 @@ class DumbFile:
         self._was_there = False
 
     def obstacle(self) -> str:
-        """Return nothing: every Python can write it."""
-        return ""
+        """Return whom a new index would shut out; every Python can write one."""
+        return ownership.obstacle(self._dir)
 
     def mark(self) -> Token:
         """Return what the files look like from outside."""
@@ -131,8 +131,8 @@ class DumbFile:
         lines = (f"{key.decode('latin-1')!r}, {place!r}\n" for key, place in index.items())
         text = "".join(lines).encode("latin-1")
         if self._dir.exists():
-            _swap_in(self._bak, lambda path: shutil.copy2(self._dir, path))
-        _swap_in(self._dir, lambda path: _copy_mode(self._dat, path.write_bytes(text), path))
+            _swap_in(self._bak, self._dir.read_bytes(), like=self._dir)
+        _swap_in(self._dir, text, like=self._dir if self._dir.exists() else self._dat)
 
 
 def _value(data: BinaryIO, place: Place, size: int) -> bytes:
@@ -146,17 +146,16 @@ def _value(data: BinaryIO, place: Place, size: int) -> bytes:
     return data.read(whole).ljust(whole, b"\0")
 
 
-def _copy_mode(source: Path, _written: int, path: Path) -> None:
-    shutil.copymode(source, path)
-
-
-def _swap_in(path: Path, write: Callable[[Path], object]) -> None:
-    """Replace *path* in one step by what *write* puts into the file that it is given."""
+def _swap_in(path: Path, content: bytes, *, like: Path) -> None:
+    """Replace *path* in one step by a file that holds *content*, for those who may use the file *like*."""
     temporary = path.with_name(f".{path.name}.smtd")
+    temporary.unlink(missing_ok=True)  # a process that was killed left it
     try:
-        write(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        with os.fdopen(private.create(temporary), "wb") as file:
+            file.write(content)
+            ownership.copy(like, temporary)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

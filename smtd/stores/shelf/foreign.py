@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from typing import BinaryIO
 
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.signature import NotSettled
-from smtd.stores.shelf import holders
+from smtd.stores.shelf import holders, ownership
 
 #: Seconds that the module may take for one value.
 TIMEOUT = 60.0
@@ -77,7 +76,7 @@ class ForeignFile(ABC):
         """Return why it cannot be written here, as a sentence with the next step; empty: it can."""
         if not holders.can_tell():
             return f"it is a {self.name}, and this machine does not tell who has it open"
-        return _obstacle(self.name, self._python)
+        return ownership.obstacle(self._path) or _obstacle(self.name, self._python)
 
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         """Store *new* under *key* if the value still is *old*; say whether it was stored.
@@ -96,7 +95,7 @@ class ForeignFile(ABC):
             self._store(copy, key, new)
             if self.values(copy.read_bytes()) != values | {key: new}:
                 raise StoreRefused(f"{self._python} did not write the shelf {path} as it was told to")
-            shutil.copymode(path, copy)
+            ownership.copy(path, copy)
             _sync(copy)
             self._swap(path, content, copy)
         return True

@@ -1,0 +1,48 @@
+"""Files and directories for smtd's user alone, from their first byte and whatever the umask is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+#: What nobody but the owner may do is taken from others.
+_OTHERS = 0o077
+
+
+def make_directory(path: Path) -> None:
+    """Make *path* and each directory above it that is missing, with mode 0700. Raises OSError."""
+    if not path.is_dir():
+        make_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def create(path: Path) -> int:
+    """Make the new file *path* with mode 0600 and return its handle, for writing. Raises FileExistsError."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def ensure(path: Path) -> None:
+    """Make *path* an empty file if it is missing, and private if it is another program's or an older smtd's.
+
+    Whoever may not change the mode of the file leaves it. Raises OSError if it can be neither found nor made.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(create(path))
+        return
+    mode = path.stat().st_mode
+    if mode & _OTHERS:
+        with contextlib.suppress(PermissionError):
+            path.chmod(mode & 0o7777 & ~_OTHERS)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Replace *path* by a private file that holds *data*, in one step, and keep its owner. Raises OSError."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)  # a process that was killed left it
+    with os.fdopen(create(new), "wb") as file:
+        file.write(data)
+        with contextlib.suppress(OSError):  # root, in the directory of another user
+            found = path.stat()
+            os.fchown(file.fileno(), found.st_uid, found.st_gid)
+    os.replace(new, path)
