@@ -25,7 +25,7 @@ class Connection:
     """
 
     #: As `stores/django/database.py` has it: whoever writes is alone.
-    orderly, for_update, for_share, fold = True, "", "", None
+    orderly, for_update, for_share = True, "", ""
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
@@ -35,6 +35,9 @@ class Connection:
     def raw(self) -> aiosqlite.Connection:
         """The connection beneath."""
         return self._db
+
+    def fold(self, table: str) -> None:
+        """Return None: a text equals only itself."""
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""

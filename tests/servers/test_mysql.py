@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from smtd.errors import StoreRefused
-from smtd.records.record import Executable, Key
+from smtd.records import canonical
+from smtd.records.record import DataKey, Executable, Key
 from smtd.stores.base import DONE, Change, Result
 from smtd.stores.locations import find
 from smtd.stores.registry import open_database, open_store
-from tests.build import key, record
+from tests.build import MOMENT, full, key, record
 from tests.servers.place import MysqlPlace
 from tests.servers.server import PASSWORD, Database, DatabaseServer
 
@@ -61,14 +62,103 @@ async def test_what_differs_among_new_ones_only_in_case_is_refused_but_for_the_f
 
 async def test_database_that_looks_at_case_holds_both(mariadb_server: DatabaseServer) -> None:
     """The collation says what is equal, and nothing else."""
-    database = mariadb_server.new(empty=True)
-    database.run(f"ALTER DATABASE {database.name} COLLATE utf8mb4_bin")
-    place = MysqlPlace(database)
-    async with open_database(place.location) as made:
-        assert await made.make()
+    place = await _made(mariadb_server, "COLLATE utf8mb4_bin")
     async with place.open() as store:
         changes = [Change(key(name), record(name, tags=frozenset({name})), None) for name in ("run", "RUN")]
         assert await store.write(changes) == [DONE, DONE]
+
+
+#: Character sets of a database, with a label that fits into each, and one that does not.
+CHARACTERS = {
+    "latin1": ("r\xe4n", "\u65e5"),
+    "latin1 COLLATE latin1_bin": ("r\xe4n", "\u65e5"),
+    "ascii": ("run", "\xe4n"),
+    "cp1250": ("\u0142an", "\u65e5"),
+    "sjis": ("\u65e5", "r\xe4n"),
+    "ucs2": ("\u65e5", "\U00020000"),
+    "utf8mb3": ("\u65e5", "\U00020000"),
+}
+
+
+@pytest.mark.parametrize("characters", CHARACTERS)
+async def test_database_in_another_character_set(mariadb_server: DatabaseServer, characters: str) -> None:
+    """What fits lands and reads back the same; what does not is one record's failure, with the column."""
+    fits, fails = CHARACTERS[characters]
+    place = await _made(mariadb_server, f"CHARACTER SET {characters}")
+    changes = [Change(key(label), record(label, tags=frozenset({label})), None) for label in (fits, fails)]
+    unfit_path = full("path", output_data=(DataKey(f"/data/{fails}", "0" * 40, MOMENT, {}),))
+
+    async with place.open() as store:
+        landed, refused = await store.write(changes)
+        (no_path,) = await store.write([Change(key("path"), unfit_path, None)])
+        back = await store.read([key(fits)])
+        assert await store.write([Change(key("full"), full("full"), None)]) == [DONE]
+        scan = await store.scan({"MyProject", fails})
+
+    assert landed == DONE
+    assert canonical.digest(back[key(fits)]) == canonical.digest(record(fits, tags=frozenset({fits})))
+    assert set(scan.digests) == {key(fits), key("full")}
+    assert refused.result is no_path.result is Result.REFUSED
+    assert "its label has a character that is not in the character set" in refused.reason
+
+
+@pytest.mark.parametrize("table", ["record", "datakey", "tag", "executable", "parameterset"])
+async def test_one_table_in_another_character_set(mariadb_database: Database, table: str) -> None:
+    """Texts of two tables are compared and joined whatever their character sets."""
+    mariadb_database.run_all(
+        (
+            "ALTER TABLE django_store_record"
+            " DROP FOREIGN KEY django_store_record_project_id_8a4ecf6c_fk_django_st",
+            (),
+        ),
+        (f"ALTER TABLE django_store_{table} CONVERT TO CHARACTER SET latin1 COLLATE latin1_german1_ci", ()),
+    )
+
+    async with MysqlPlace(mariadb_database).open() as store:
+        assert await store.write([Change(key("r\xe4n"), full("r\xe4n"), None)]) == [DONE]
+        assert set((await store.scan()).digests) == {key("r\xe4n")}
+
+
+async def test_case_counts_in_the_tables_that_look_at_it(mariadb_server: DatabaseServer) -> None:
+    """One table that takes `A` for `a` does not bind the others."""
+    place = await _made(mariadb_server, "COLLATE utf8mb4_bin")
+    place.run("ALTER TABLE django_store_tag CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+
+    async with place.open() as store:
+        assert await store.write([Change(key(name), record(name), None) for name in ("run", "RUN")]) == [
+            DONE,
+            DONE,
+        ]
+        (refused,) = await store.write(
+            [Change(key("x"), record("x", tags=frozenset({"good", "GOOD"})), None)]
+        )
+
+    assert "its tag" in refused.reason
+
+
+async def test_database_that_would_hold_bytes_gets_no_tables(mariadb_server: DatabaseServer) -> None:
+    """Sumatra cannot read them."""
+    with pytest.raises(StoreRefused, match="has the character set binary"):
+        await _made(mariadb_server, "CHARACTER SET binary")
+
+
+async def test_column_of_bytes_is_named(mariadb_database: Database) -> None:
+    """Sumatra cannot read it."""
+    mariadb_database.run("ALTER TABLE django_store_record MODIFY label varbinary(100) NOT NULL")
+
+    async with MysqlPlace(mariadb_database).open() as store:
+        with pytest.raises(StoreRefused, match=r"django_store_record\.label has the character set binary"):
+            await store.scan()
+
+
+async def _made(server: DatabaseServer, texts: str) -> MysqlPlace:
+    """Return a new database with *texts* as its default, whose tables smtd has made."""
+    database = server.new(empty=True)
+    database.run(f"ALTER DATABASE {database.name} {texts}")
+    place = MysqlPlace(database)
+    async with open_database(place.location) as made:
+        assert await made.make()
+    return place
 
 
 @pytest.mark.parametrize("wrong", [(PASSWORD, "not-this"), ("/lab_", "/nolab_")])

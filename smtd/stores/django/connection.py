@@ -28,9 +28,8 @@ class Connection(Protocol):
     def for_share(self) -> str:
         """What ends a query for rows that others shall not add to in the meantime."""
 
-    @property
-    def fold(self) -> Callable[[str], str] | None:
-        """Return texts alike that the database takes for equal (None: only texts that are the same)."""
+    def fold(self, table: str) -> Callable[[str], str] | None:
+        """Return what makes texts alike that *table* takes for equal (None: only texts that are the same)."""
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""

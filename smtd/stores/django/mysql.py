@@ -1,13 +1,15 @@
 """The dialect of MySQL and MariaDB: connected to by asyncmy, watched by hashes of what the rows say.
 
-Sumatra's tables have the collation of their database, which as a rule takes `A` for `a`. smtd does not: it
-compares by itself, and refuses what Sumatra would take for something else that is there.
+Sumatra's tables have the character set and collation of their database, which as a rule takes `A` for `a`.
+smtd does not: it compares by itself, and refuses what Sumatra would take for something else that is there.
+Tables, and columns of one table, may differ in both (MariaDB's own default is latin1): so statements never
+compare or join texts of two columns as they are, but as UTF-8.
 """
 
 from __future__ import annotations
 
 import asyncio
-import unicodedata
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
@@ -21,11 +23,15 @@ from asyncmy.constants import ER, FIELD_TYPE
 
 from smtd.errors import RecordUnusable, StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
-from smtd.stores.django import schema
+from smtd.stores.django import collations
+from smtd.stores.django.collations import Texts
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, Address, ServerDatabase
+
+#: The driver logs each warning as the server says it; what smtd must know is an error in strict mode.
+logging.getLogger("asyncmy").setLevel(logging.ERROR)
 
 #: Seconds that a server gets to say goodbye.
 PARTING = 1.0
@@ -45,14 +51,18 @@ _LONG = frozenset(
 )
 
 
+class _Unconvertible(errors.OperationalError):
+    """A text was to be compared with a column whose character set does not have all its characters."""
+
+
 class MysqlConnection:
     """One connection of asyncmy. A cancelled statement is awaited to its end, for a time-out at the most."""
 
     def __init__(self, db: Any) -> None:
         self._db = db
         self.orderly = False
-        #: How texts are written that the database takes for equal (None: only if they are).
-        self.fold: Callable[[str], str] | None = None
+        #: The tables that take texts for equal which are not the same.
+        self.folding: Collection[str] = ()
 
     @property
     def for_update(self) -> str:
@@ -61,6 +71,9 @@ class MysqlConnection:
     @property
     def for_share(self) -> str:
         return "LOCK IN SHARE MODE" if self.orderly else ""
+
+    def fold(self, table: str) -> Callable[[str], str] | None:
+        return collations.folded if table in self.folding else None
 
     @property
     def is_closed(self) -> bool:
@@ -102,6 +115,12 @@ class MysqlConnection:
             raise RecordUnusable(
                 f"it has a text that differs only in case or accents from one that is there: {exc.args[1]}"
             ) from exc
+        except errors.MySQLError as exc:
+            if exc.args and exc.args[0] in _MIXED:
+                raise _Unconvertible(*exc.args) from exc
+            if exc.args and exc.args[0] == ER.TRUNCATED_WRONG_VALUE_FOR_FIELD:
+                raise RecordUnusable(collations.unfit(exc.args[1])) from exc
+            raise
         except (OSError, asyncio.TimeoutError):
             self._db.close()  # an answer may still come, and would be taken for that to another question
             raise
@@ -170,15 +189,6 @@ def said(sql: str) -> str:
     return sql.replace("?", "%s")
 
 
-def folded(text: str) -> str:
-    """Return *text* without what such collations do not look at: case, accents, blanks at the end."""
-    if not text.isascii():
-        text = "".join(
-            each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)
-        )
-    return text.casefold().rstrip(" ")
-
-
 class Mysql:
     """What MySQL and MariaDB have of their own."""
 
@@ -187,17 +197,21 @@ class Mysql:
         RecordUnusable,
         errors.DataError,
         errors.IntegrityError,
+        _Unconvertible,
         UnicodeError,
     )
 
     def __init__(self) -> None:
         self.limits = Limits(nul=True, infinity=False, addresses_only=False)
+        #: When the table of records was made, and how all tables held texts then.
+        self._made: object = None
+        self._texts = Texts()
 
     def version(self, alias: str, columns: Sequence[str]) -> str:
         """What the row says; every text is told apart from what is beside it."""
         said = [
-            f"coalesce(md5({alias}.\"{name}\"), '-')" if name in _LONG else f'quote({alias}."{name}")'
-            for name in columns
+            f"coalesce(md5({text}), '-')" if name in _LONG else f"quote({text})"
+            for name, text in ((name, f'convert({alias}."{name}" USING utf8mb4)') for name in columns)
         ]
         return f"concat_ws('.', {', '.join(said)})"
 
@@ -220,40 +234,24 @@ class Mysql:
 
     async def identity(self, db: Connection) -> tuple[object, ...] | None:
         found = await db.fetch(
-            "SELECT create_time, table_collation, @@max_allowed_packet FROM information_schema.tables"
+            "SELECT create_time, @@max_allowed_packet FROM information_schema.tables"
             " WHERE table_schema = database() AND table_name = 'django_store_record'"
         )
         if not found:
+            await collations.check_database(db)
             return None
-        made, collation, packet = found[0]
+        made, packet = found[0]
+        if made != self._made:
+            self._texts, self._made = await collations.texts(db), made
         assert isinstance(db, MysqlConnection), "whose connection else"
-        db.fold = None if collation.endswith(("_bin", "_cs")) else folded
+        db.folding = self._texts.folding
         # Half, since characters that are quoted take two.
         self.limits = replace(self.limits, most_bytes=int(packet) // 2)
         return (made,)
 
     async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""
-        assert isinstance(db, MysqlConnection), "whose connection else"
-        if db.fold is None:
-            return {}
-        labels = list({key.label for key in keys})
-        taken: dict[Key, Key] = {}
-        for start in range(0, len(labels), 500):
-            chunk = labels[start : start + 500]
-            asked = "SELECT DISTINCT project_id, label FROM django_store_record WHERE label IN"
-            for found in await db.fetch(f"{asked} ({schema.marks(len(chunk))})", chunk):
-                there = Key(*found)
-                taken[Key(*map(folded, found))] = there
-        clashes = {}
-        for key in keys:
-            other = taken.setdefault(Key(folded(key.project), folded(key.label)), key)
-            if other != key:
-                clashes[key] = (
-                    f"its label cannot be told from {other.label!r} of {other.project} there:"
-                    " the database does not look at case and accents"
-                )
-        return clashes
+        return await self._texts.clashing(db, keys)
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
@@ -273,6 +271,8 @@ class Mysql:
         return None
 
 
+#: Texts of two character sets that the server does not compare.
+_MIXED = frozenset({1267, 1270, 1271, 3854})
 #: Who may not come in, or has no such database; where nobody listens; and what the next try may not meet.
 _SHUT = frozenset({1044, 1045, 1049, 1142, 1698})
 _UNREACHED = frozenset({2002, 2003, 2005})

@@ -52,7 +52,6 @@ class PostgresqlConnection:
     """One connection of asyncpg. A cancelled statement is awaited to its end, for a time-out at the most."""
 
     for_update = for_share = ""
-    fold = None
 
     def __init__(self, db: Any) -> None:
         self._db = db
@@ -62,6 +61,9 @@ class PostgresqlConnection:
     def raw(self) -> Any:
         """The connection beneath."""
         return self._db
+
+    def fold(self, table: str) -> None:
+        """Return None: a text equals only itself."""
 
     @property
     def is_closed(self) -> bool:

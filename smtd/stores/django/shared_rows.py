@@ -40,7 +40,7 @@ class SharedRows:
         if not rows:
             return []
         wanted = dict.fromkeys(rows)
-        if not self._last_id and db.orderly and db.fold is None and len(wanted) <= FEW:
+        if not self._last_id and db.orderly and db.fold(self._table) is None and len(wanted) <= FEW:
             found = {row: await self._look_for(db, row) for row in wanted}
             return [found[row] for row in rows]
         await self._refresh(db)
@@ -78,10 +78,11 @@ class SharedRows:
 
         Sumatra could not save any record again that refers to one of the two.
         """
-        if db.fold is None:
+        fold = db.fold(self._table)
+        if fold is None:
             return
         for row in rows:
-            alike = _alike(db.fold, row)
+            alike = _alike(fold, row)
             if alike in self._alike:
                 table = self._table.removeprefix(schema.PREFIX)
                 said = literal.shortened(str(row[0]))
@@ -93,15 +94,15 @@ class SharedRows:
 
     async def _refresh(self, db: Connection) -> None:
         """Learn the rows that were added since the last time."""
-        names = schema.names(self._columns)
+        names, fold = schema.names(self._columns), db.fold(self._table)
         for row_id, *values in await db.fetch(
             f"SELECT id, {names} FROM {self._table} WHERE id > ? ORDER BY id {db.for_share}",
             (self._last_id,),
         ):
             self._ids.setdefault(_hash(values), row_id)
             self._last_id = row_id
-            if db.fold:
-                self._alike.add(_alike(db.fold, values))
+            if fold:
+                self._alike.add(_alike(fold, values))
 
     def rest(self) -> None:
         """Forget all rows, if there are many: it may be long until somebody writes again."""

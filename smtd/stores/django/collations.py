@@ -1,0 +1,99 @@
+"""How the tables of a MySQL or MariaDB hold texts: character sets, and which texts are equal there."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from smtd.errors import StoreRefused
+from smtd.records.record import Key
+from smtd.stores.django.connection import Connection
+
+_COLUMN = re.compile(r"for column (\S+)")
+RECORDS = "django_store_record"
+#: Types of columns for bytes, which texts become in a database of the character set binary.
+_BYTES = frozenset(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"))
+
+
+class Texts(NamedTuple):
+    """How the tables hold texts."""
+
+    #: Tables in which some column takes texts for equal that are not the same.
+    folding: frozenset[str] = frozenset()
+    #: Character set and collation of labels.
+    label: tuple[str, str] = ("utf8mb4", "utf8mb4_bin")
+
+    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+        """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""
+        if RECORDS not in self.folding:
+            return {}
+        labels = list({key.label for key in keys})
+        # As the column would hold it: what it cannot hold is refused when it is written, by its name.
+        held = "convert(? USING {}) COLLATE {}".format(*self.label)
+        taken: dict[Key, Key] = {}
+        for start in range(0, len(labels), 500):
+            chunk = labels[start : start + 500]
+            asked = "SELECT DISTINCT project_id, label FROM django_store_record WHERE label IN"
+            for found in await db.fetch(f"{asked} ({', '.join([held] * len(chunk))})", chunk):
+                there = Key(*found)
+                taken[Key(*map(folded, found))] = there
+        clashes = {}
+        for key in keys:
+            other = taken.setdefault(Key(folded(key.project), folded(key.label)), key)
+            if other != key:
+                clashes[key] = (
+                    f"its label cannot be told from {other.label!r} of {other.project} there:"
+                    " the database does not look at case and accents"
+                )
+        return clashes
+
+
+async def texts(db: Connection) -> Texts:
+    """Look at the columns of Sumatra's tables. Raises StoreRefused if one of them holds bytes."""
+    found = await db.fetch(
+        "SELECT table_name, column_name, data_type, character_set_name, collation_name"
+        " FROM information_schema.columns WHERE table_schema = database()"
+        " AND table_name LIKE 'django\\_%' AND (collation_name IS NOT NULL OR data_type LIKE '%b%')"
+    )
+    if held := [f"{table}.{column}" for table, column, kind, _, _ in found if kind in _BYTES]:
+        raise _bytes_only(held[0])
+    texts = [(table, column, text) for table, column, _, *text in found if text[1] is not None]
+    folding = frozenset(
+        table for table, _, (_, collation) in texts if not collation.endswith(("_bin", "_cs"))
+    )
+    label = next(text for table, column, text in texts if (table, column) == (RECORDS, "label"))
+    return Texts(folding, (label[0], label[1]))
+
+
+def _bytes_only(what: str) -> StoreRefused:
+    return StoreRefused(
+        f"{what} has the character set binary, so Sumatra would read bytes where it needs texts;"
+        " convert it with ALTER ... CHARACTER SET utf8mb4"
+    )
+
+
+async def check_database(db: Connection) -> None:
+    """Raise StoreRefused for a database in which new tables would hold bytes."""
+    if await db.value("SELECT @@character_set_database") == "binary":
+        raise _bytes_only("the database")
+
+
+def unfit(said: str) -> str:
+    """Return the reason for which a record does not fit, from what the server *said* of a text."""
+    column = _COLUMN.search(said)
+    what = column[1].replace("`", "").split(".")[-1] if column else "text"
+    return (
+        f"its {what} has a character that is not in the character set of the column;"
+        " convert the table to utf8mb4"
+    )
+
+
+def folded(text: str) -> str:
+    """Return *text* without what such collations do not look at: case, accents, blanks at the end."""
+    if not text.isascii():
+        text = "".join(
+            each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)
+        )
+    return text.casefold().rstrip(" ")
