@@ -30,6 +30,9 @@ from smtd.records.record import (
 from smtd.stores.django import rows
 from smtd.stores.http import address
 
+#: How servers write a time. Without a zone it is UTC, as Sumatra 0.8.1 reads it.
+_TIMES = ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S")
+
 #: Fields that a PUT on an existing record changes.
 CHANGEABLE = ("reason", "outcome", "tags")
 
@@ -193,11 +196,14 @@ def _number(value: Any) -> float | None:
 
 
 def _moment(text: Any) -> datetime:
-    for form in ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%z"):
+    for form in _TIMES:
         try:
-            return datetime.strptime(text, form).astimezone(timezone.utc)
+            moment = datetime.strptime(text, form)
         except ValueError:
             continue
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=timezone.utc)
+        return moment.astimezone(timezone.utc)
     raise ValueError(f"{literal.shortened(str(text))} is no time")
 
 

@@ -30,7 +30,12 @@ STUMP = 2.0
 USUAL_LIMIT = 2_621_440
 _ELSEWHERE = "sync it with a file or a database"
 
-#: What the server shows of a key.
+
+class Unshown(RecordUnusable):
+    """The server has a record that it cannot show."""
+
+
+#: What the server shows of a key. A document that cannot be read may be anybody's record.
 _Found: TypeAlias = Record | RecordUnusable | None
 
 
@@ -57,7 +62,7 @@ class Writer:
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if answer.status != HTTPStatus.OK:
-            return RecordUnusable(
+            return Unshown(
                 f"the server cannot show it (status {answer.status}); delete it there and sync again"
             )
         try:
@@ -173,8 +178,11 @@ class Writer:
         """Judge what the server shows of a record that it says it has made: it must be the very same."""
         if found is None:
             return STALE  # and somebody deleted it at once
-        if isinstance(found, RecordUnusable):
+        if isinstance(found, Unshown):
             return await self._removed(key, found, "the server took it but could not show it")
+        if isinstance(found, RecordUnusable):  # what cannot be compared is not removed
+            why = f"the server took it, but shows what cannot be read ({found}); look at it there"
+            return Outcome(Result.REFUSED, why)
         altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
         if not altered:
             return self._done(key, found)  # somebody annotated it at once
@@ -226,7 +234,9 @@ def _deleted(answer: Answer) -> Outcome:
 
 def _is_stump(found: _Found, record: Record) -> bool:
     """Say whether *found* is what a PUT of *record* leaves that fails in the middle."""
-    return isinstance(found, RecordUnusable) or (found is not None and canonical.is_part(found, record))
+    if isinstance(found, Record):
+        return canonical.is_part(found, record)
+    return isinstance(found, Unshown)
 
 
 def _alike(one: _Found, other: _Found) -> bool:

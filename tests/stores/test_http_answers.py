@@ -1,0 +1,89 @@
+"""Servers that answer in other forms than Sumatra Server 0.3 does, or that answer what is not so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from smtd.records import canonical
+from smtd.stores.base import DONE, Change, Result, Store
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, change, full, key, record
+from tests.peers import line as faults
+from tests.peers.line import Line, line_to
+from tests.peers.server import SumatraServer
+from tests.stores.server_place import ADA, ServerPlace
+
+
+@pytest.fixture
+def place(server: SumatraServer) -> ServerPlace:
+    """What ada sees of a server without any records."""
+    return ServerPlace(server)
+
+
+@asynccontextmanager
+async def store_behind(place: ServerPlace, fault: faults.Fault) -> AsyncIterator[Store]:
+    """Open the store of *place* by a line on which *fault* befalls every request."""
+    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
+        line.faults = dict.fromkeys(range(1, 100), fault)
+        async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
+            yield store
+
+
+def without_zone(body: bytes) -> bytes:
+    """Return *body* with its times as servers write them that know of no zones."""
+    return re.sub(rb"(\d\d:\d\d:\d\d)\+00:?00", rb"\1", body)
+
+
+def in_no_form(body: bytes) -> bytes:
+    """Return *body* with times that nobody can read."""
+    return re.sub(rb"\d\d:\d\d:\d\d\+00:?00", rb"noon", body)
+
+
+async def test_times_without_a_zone_are_utc(place: ServerPlace) -> None:
+    """A record is made, annotated, replaced and compared as on any other server."""
+    first = full()
+    annotated = change(first, outcome="fine")
+    replaced = change(annotated, version="another")
+    async with store_behind(place, faults.altered(without_zone)) as store:
+        done = []
+        for expect, one in ((None, first), (first, annotated), (annotated, replaced)):
+            digest = None if expect is None else canonical.digest(place.kept(expect))
+            done += await store.write([Change(key("full"), one, digest)])
+        scan = await store.scan([PROJECT])
+
+    assert done == [DONE] * 3
+    assert scan.digests == {key("full"): canonical.digest(place.kept(replaced))}
+
+
+async def test_what_cannot_be_compared_is_not_removed(place: ServerPlace) -> None:
+    """The write counts as refused, with the reason; what the server has stays."""
+    async with store_behind(place, faults.altered(in_no_form)) as store:
+        (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+        scan = await store.scan([PROJECT])
+
+    assert outcome.result is Result.REFUSED
+    assert "noon' is no time); look at it there" in outcome.reason
+    assert set(scan.unreadable) == {key("run")}
+    assert place.run("SELECT label FROM django_store_record") == [("run",)]
+
+
+async def test_what_cannot_be_compared_is_no_stump(place: ServerPlace) -> None:
+    """A PUT that fails (500) removes nothing that somebody else may have made, though unreadable."""
+
+    async def theirs(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "PUT":
+            await place.put(record())
+            return web.Response(status=500)
+        return await faults.altered(in_no_form)(line, request)
+
+    async with store_behind(place, theirs) as store:
+        (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+
+    assert outcome.result is not Result.DONE
+    assert place.run("SELECT label FROM django_store_record") == [("run",)]
