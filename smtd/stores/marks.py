@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
 from smtd.sqlite import ERRORS
+from smtd.stores.django import old
 from smtd.stores.locations import Kind, Location
 
 T = TypeVar("T")
@@ -36,7 +37,8 @@ class Mark(NamedTuple):
     """What tells a file from another one at its place; None: not known, or of no meaning for its kind.
 
     *size* is in bytes, *written* in nanoseconds since 1970, *highest* the highest number that a row ever
-    had, and *name* tells which record has the row *newest*.
+    had, and *name* tells which record has the row *newest*. *changes* is SQLite's own count of the
+    transactions that wrote to the file.
     """
 
     device: int
@@ -46,6 +48,7 @@ class Mark(NamedTuple):
     highest: int | None = None
     newest: int | None = None
     name: int | None = None
+    changes: int | None = None
 
     def __str__(self) -> str:
         return ":".join("" if each is None else str(each) for each in self)
@@ -57,8 +60,13 @@ class Mark(NamedTuple):
         """
         return self.inode == now.inode and all(
             before is None or after is None or after >= before
-            for before, after in zip(self[2:5], now[2:5], strict=True)
+            for before, after in zip(self._counts, now._counts, strict=True)
         )
+
+    @property
+    def _counts(self) -> tuple[int | None, ...]:
+        """What only grows."""
+        return self.size, self.written, self.highest, self.changes
 
     def filled(self, before: Mark) -> Mark:
         """Return this mark with what *before* knew where it knows nothing: the database was locked."""
@@ -77,13 +85,17 @@ def read(text: str) -> Mark | None:
 def mark(location: Location) -> Mark | None:
     """Return the mark of the file at *location*, or None if there is none, as of a server. Blocks."""
     found = _looks(location)
-    if found is None or location.kind not in _HIGHEST:
+    if found is None or location.kind not in (*_HIGHEST, Kind.OLD_DJANGO):
         return found
 
     def numbered(db: sqlite3.Connection) -> Mark:
-        newest = _one(db, _NEWEST) if location.kind is Kind.DJANGO else None
+        db.execute("BEGIN")  # so that all that is read is of one moment
+        newest = None if location.kind is Kind.SQLITE3 else _one(db, _NEWEST)
         name = None if newest is None else _name(db, newest)
-        return found._replace(highest=_one(db, _HIGHEST[location.kind]), newest=newest, name=name)
+        numbered = found._replace(newest=newest, name=name)
+        if location.kind is Kind.OLD_DJANGO:
+            return numbered._replace(highest=_sequence(db), changes=old.change_counter(location.path))
+        return numbered._replace(highest=_one(db, _HIGHEST[location.kind]))
 
     return _asked(location, numbered) or found
 
@@ -118,13 +130,26 @@ def _looks(location: Location) -> Mark | None:
 
 def _asked(location: Location, ask: Callable[[sqlite3.Connection], T]) -> T | None:
     """Return what *ask* finds in the database; None if that is locked, or new."""
+    try:
+        with _opened(location) as db:
+            return ask(db)
+    except (*ERRORS, OSError):
+        return None  # the rest of the mark must do
+
+
+def _opened(location: Location) -> AbstractContextManager[sqlite3.Connection]:
+    if location.kind is Kind.OLD_DJANGO:
+        return old.opened(location.path)
     # Not read-only: in WAL mode such a reader leaves files behind that it may not remove.
     address = f"{location.path.absolute().as_uri()}?mode=rw"
-    try:
-        with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as db:
-            return ask(db)
-    except ERRORS:
-        return None  # the rest of the mark must do
+    return closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE))
+
+
+def _sequence(db: sqlite3.Connection) -> int | None:
+    """Return the highest number that a record had (None: numbers are given again, as before Sumatra 0.7)."""
+    if _one(db, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'"):
+        return _one(db, _HIGHEST[Kind.DJANGO])
+    return None
 
 
 def _one(db: sqlite3.Connection, query: str) -> int | None:

@@ -61,7 +61,7 @@ def load(path: Path, timezone: str) -> Snapshot:
     """
     local = earlier.zone(timezone)
     try:
-        with _opened(path) as db:
+        with opened(path) as db:
             held = _held(db, path)
     except ERRORS as exc:
         raise _translated(exc, path) from exc
@@ -79,8 +79,17 @@ def _translated(exc: Exception, path: Path) -> StoreError:
     return translated(exc, str(path))
 
 
+def change_counter(path: Path) -> int:
+    """Return how often the file was written to by transactions, as SQLite counts in the file itself. Blocks.
+
+    Call it last inside `opened`: to close the file takes away the locks of that connection.
+    """
+    with open(path, "rb") as file:
+        return int.from_bytes(file.read(28)[24:], "big")
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Connect to the file so that nothing is made beside it, even in write-ahead mode.
 
     One at a time: to close the file takes away the locks of this process's other connections to it.
