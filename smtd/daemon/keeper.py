@@ -26,7 +26,7 @@ from smtd.daemon.settings import PairSettings
 from smtd.daemon.standing import Standing, unheard
 from smtd.daemon.status import PairStatus, Proven
 from smtd.engine.choose import choose
-from smtd.engine.findings import Finding
+from smtd.engine.findings import Finding, listed
 from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, turned
@@ -108,6 +108,11 @@ class Keeper:
     def report(self) -> PairReport | None:
         """What the last good cycle did and left."""
         return self._report
+
+    @property
+    def _listed(self) -> set[Key]:
+        """The keys that the last good cycle listed: a person who asks sees what they are now."""
+        return {*listed(self._report)}
 
     @property
     def status(self) -> PairStatus:
@@ -264,7 +269,7 @@ class Keeper:
 
         async def write_down(pair: Pair, flipped: bool) -> None:
             assert request.wish is not None
-            await choose(pair, request.wish.flipped if flipped else request.wish)
+            await choose(pair, request.wish.flipped if flipped else request.wish, self._listed)
 
         outcome = await self._tried(partial(self._worked, write_down))
         if isinstance(outcome, SmtdError):
@@ -279,7 +284,8 @@ class Keeper:
         if request.work is not None:
             outcome = await self._tried(partial(self._worked, partial(_told, request.work)))
         else:
-            plan = partial(self._cycle, self.settings.policy, dry_run=True, doubtful=self.doubtful)
+            doubtful = {*self.doubtful, *self._listed}
+            plan = partial(self._cycle, self.settings.policy, dry_run=True, doubtful=doubtful)
             outcome = await self._tried(plan)
         status.state, status.pending = was, 0
         if self._changed_at is None and (self._touched or request.work is not None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -43,12 +43,12 @@ class Wish:
         return _fits(key.project, self.project) and any(_fits(key.label, label) for label in self.labels)
 
 
-async def choose(pair: Pair, wish: Wish) -> list[Key]:
-    """Remember *wish* for all keys that it means, and return them.
+async def choose(pair: Pair, wish: Wish, recheck: Collection[Key] = ()) -> list[Key]:
+    """Remember *wish* for all keys that it means, and return them; *recheck* keys are read again.
 
     Raises UsageError if nothing that waits for it is meant.
     """
-    plan = await deciding.look(pair)
+    plan = await deciding.look(pair, recheck)
     keys = [key for key in _waiting(plan, wish.choice) if wish.means(key)]
     if not keys:
         what = "deletion is held" if wish.choice in OF_DELETIONS else "conflict waits"

@@ -64,10 +64,13 @@ async def run(
     carried: Collection[Key] = ()
     if settled is not None and not pair.policy.insist:  # who insists does not hurry
         settled, carried = await _hasten(pair, cycle, report, progress, settled)
-    stale = set(doubtful)
+    stale, recheck = set(doubtful), _unresolved(settled)
+    if only is not None:  # the plan was made after a look at these
+        scratch = blank(pair.name, pair.stores.map(lambda store: store.location))
+        _, recheck = await deciding.preview(pair, scratch, progress, doubtful)
     for _ in range(ROUNDS):
         plan, settled = await deciding.planned(
-            pair, report, progress, stale, settled, carried, known, dry_run=False
+            pair, report, progress, stale.union(recheck), settled, carried, known, dry_run=False
         )
         known = NEITHER
         if only is not None and plan.identity != only:
@@ -84,6 +87,14 @@ async def run(
         if memory is not None:
             memory.keep(settled, cycle)
     return report
+
+
+def _unresolved(settled: Settled | None) -> Collection[Key]:
+    """Return the keys to read again: what an earlier cycle left must not look resolved without a look.
+
+    If there are many, most are held or new, and a scan shows that.
+    """
+    return () if settled is None or len(settled.open) > FEW else settled.open
 
 
 async def _hasten(
@@ -136,10 +147,7 @@ async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progr
 
 async def _foretell(pair: Pair, report: PairReport, progress: Progress, doubtful: Collection[Key]) -> None:
     """Report what a cycle would do."""
-    for _ in range(ROUNDS):
-        plan, _ = await deciding.planned(pair, report, progress, doubtful, dry_run=True)
-        if not (doubtful := set(plan.moved)):
-            break
+    plan, _ = await deciding.preview(pair, report, progress, doubtful)
     _tell(plan, report)
 
 

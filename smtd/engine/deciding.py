@@ -32,11 +32,40 @@ from smtd.stores.base import Scan
 BATCH = 500
 
 
-async def look(pair: Pair) -> Plan:
-    """Return what a cycle would do now; nothing is written anywhere."""
+#: How often a look starts over because it led to keys that had not been read.
+ROUNDS = 3
+
+
+async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
+    """Return what a cycle would do now; nothing is written anywhere. For *recheck* see `preview`."""
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
-    plan, _ = await planned(pair, report, no_progress, dry_run=True)
+    plan, _ = await preview(pair, report, no_progress, recheck)
     return plan
+
+
+async def preview(
+    pair: Pair, report: PairReport, progress: Progress, recheck: Collection[Key] = ()
+) -> tuple[Plan, Collection[Key]]:
+    """Return what a cycle would do now, and the keys that were read again for it.
+
+    A scan of a server trusts what was agreed, and a cycle reads a record there before it writes. So a preview
+    reads again whatever its plan is about, and *recheck*, until it has seen what the cycle will see.
+    """
+    keys = set(recheck)
+    for _ in range(ROUNDS):
+        plan, _ = await planned(pair, report, progress, keys, dry_run=True)
+        found = plan.moved | await _trusted(pair, plan.open)
+        if not plan.moved and found <= keys:
+            break
+        keys |= found
+    return plan, keys
+
+
+async def _trusted(pair: Pair, keys: Collection[Key]) -> set[Key]:
+    """Return those of *keys* that a scan may have trusted instead of reading them."""
+    if not any(pair.stores[side].capabilities.dear_reads for side in SIDES):
+        return set()
+    return set(await pair.journal.agreed_on([key for key in keys if is_plain([*key])]))
 
 
 async def planned(

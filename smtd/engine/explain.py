@@ -49,7 +49,7 @@ class Explanation(msgspec.Struct):
 
 async def explain(pair: Pair, key: Key) -> Explanation:
     """Explain *key*. Raises UsageError if neither side has it and nothing is known of it."""
-    plan = await deciding.look(pair)
+    plan = await deciding.look(pair, [key])
     agreed = (await pair.journal.agreed({key.project})).get(key)
     entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=_LATEST)
     rule, then = _told(plan, key) or await _refused(pair, key) or _quiet(plan, key)

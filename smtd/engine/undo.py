@@ -63,7 +63,7 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
     if not entries:
         raise UsageError(f"cycle {number} of this pair wrote nothing; smtd-ctl history lists those that did")
     backs = _backs(entries)
-    plan = await deciding.look(pair)
+    plan = await deciding.look(pair, backs)
     result = Undone(number, [], [])
     wanted: dict[Key, dict[Side, _Back]] = {}
     for key, sides in backs.items():

@@ -28,11 +28,17 @@ async def scan(pair: Pair, side: Side, doubtful: Collection[Key], *, dry_run: bo
     if not store.capabilities.dear_reads:
         return await store.scan(pair.policy.projects)
     agreed = await pair.journal.agreed(pair.policy.projects)
-    begun = {write.key for write in await pair.journal.begun()}
-    keys = sorted(agreed.keys() - begun - set(doubtful))
+    unsure = {write.key for write in await pair.journal.begun()}
+    # An edit that the other side has refused is still there, unless a look says otherwise.
+    unsure |= {key for key, target in await pair.journal.refused() if target is side.other}
+    decisions = await pair.journal.decisions.all()
+    keys = sorted(agreed.keys() - unsure - set(doubtful))
     rotation = await pair.journal.rotation(side)
     now_due, turned = due(keys, rotation, time.time(), pair.policy.verify_within)
     known = {key: agreed[key][side] for key in keys if key not in now_due}
+    # Trusted, a record that a person has decided on would look like another one.
+    seen = {key: decision.digests[side] for key, decision in decisions.items()}
+    known = {key: digest for key, digest in known.items() if seen.get(key, digest) == digest}
     found = await cast(DearStore, store).scan(pair.policy.projects, known=known)
     if not dry_run:
         await pair.journal.turn(side, turned)

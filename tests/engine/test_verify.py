@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from smtd.engine import cycle
+from smtd.engine.choose import Wish, choose
+from smtd.engine.explain import explain
+from smtd.engine.memory import Memory
+from smtd.engine.pair import Policy
+from smtd.engine.undo import undo
 from smtd.engine.verify import due
+from smtd.journal.decisions import Choice
+from smtd.journal.journal import open_journal
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import Side
+from smtd.records.canonical import digest
 from smtd.stores.base import Capabilities
-from tests.build import PROJECT, key, record, tagged
-from tests.engine.world import TestStore, World, counts, on, written
+from tests.build import PROJECT, change, key, record, tagged
+from tests.engine.world import RefusingStore, TestStore, World, counts, on, written
 
 KEYS = [key(label) for label in "abcdef"]
 HOUR = 3600.0
+OLD = record("a", version="0000")
 
 
 def labels(keys):
@@ -72,6 +83,25 @@ class DearStore(TestStore):
         return None
 
 
+@asynccontextmanager
+async def opened(world):
+    """Give the pair of *world*, as a request to the daemon gets it."""
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        yield world.pair(known, Policy())
+
+
+async def disputed(directory):
+    """Return a world whose last cycle has listed a conflict with the server about *OLD*."""
+    world = await World(directory, right=DearStore("right")).synced(OLD)
+    world.left.put(PROJECT, change(OLD, version="1111"))
+    world.right.put(PROJECT, change(OLD, version="2222"))
+    assert len((await world.cycle()).conflicts) == 1
+    return world
+
+
 async def test_edit_in_a_store_that_is_dear_to_read_shows_within_its_time(tmp_path, monkeypatch):
     """A dry run does not use the turn up."""
     now = 1_800_000_000.0
@@ -88,3 +118,65 @@ async def test_edit_in_a_store_that_is_dear_to_read_shows_within_its_time(tmp_pa
         found.append(counts(await world.cycle()))
 
     assert found == [written(), written(), on(Side.LEFT, updated=1), on(Side.LEFT, updated=1)]
+
+
+async def test_every_verb_sees_the_conflict_that_a_cycle_lists(tmp_path):
+    """The server's side of a conflict is read again, though a scan trusts what was agreed."""
+    world = await disputed(tmp_path)
+
+    plan = await world.cycle(dry_run=True)
+    async with opened(world) as pair:
+        told = await explain(pair, key("a"))
+        keys = await choose(pair, Wish(Choice.LEFT))
+    report = await world.cycle()
+
+    assert [each.label for each in plan.conflicts] == ["a"]
+    assert counts(plan) == written()
+    assert told.right == digest(change(OLD, version="2222")).hex()[:12]
+    assert told.rule == "both sides changed version"
+    assert (keys, counts(report)) == ([key("a")], on(Side.RIGHT, updated=1))
+    assert world.contents.right == world.contents.left
+
+
+async def test_plan_is_run_although_a_scan_would_trust_what_it_had_read(tmp_path):
+    """The cycle that is to do what a plan says looks at what the plan has looked at."""
+    world = await disputed(tmp_path)
+    world.left.put(PROJECT, record("b"))
+    plan = await world.cycle(dry_run=True)
+
+    async with opened(world) as pair:
+        report = await cycle.run(pair, only=plan.plan)
+
+    assert (counts(report), len(report.conflicts)) == (on(Side.RIGHT, created=1), 1)
+
+
+async def test_undo_sees_what_was_edited_on_the_server_since(tmp_path):
+    """It refuses that record, and says why, even in a dry run."""
+    world = await World(tmp_path, right=DearStore("right")).synced(OLD)
+    world.left.put(PROJECT, tagged(OLD, "once"))
+    await world.cycle()
+    world.right.put(PROJECT, tagged(OLD, "once", "twice"))
+    (number,) = world.journal("SELECT max(cycle) FROM history")[0]
+
+    async with opened(world) as pair:
+        result = await undo(pair, number, dry_run=True)
+
+    assert (result.done, [each.label for each in result.refused]) == ([], ["a"])
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["one process", "a process a cycle"])
+async def test_what_only_the_server_shows_stays_listed(tmp_path, monkeypatch, goes_on):
+    """An edit on the server that the other side cannot hold is a failure of every cycle, not of one."""
+    now = 1_800_000_000.0
+    monkeypatch.setattr("smtd.engine.verify.time.time", lambda: now)
+    left = RefusingStore("left")
+    made = World(tmp_path, left, DearStore("right"), memory=Memory() if goes_on else None)
+    world = await made.synced(OLD)
+    left.refused = frozenset({"a"})
+    world.right.put(PROJECT, tagged(OLD, "edited"))
+    await world.cycle()
+    now += HOUR
+
+    failed = [[each.label for each in (await world.cycle()).failed] for _ in range(4)]
+
+    assert failed == [["a"]] * 4

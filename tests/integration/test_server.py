@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +12,12 @@ import pytest
 from aiohttp import web
 
 from smtd.engine import cycle, recover
+from smtd.engine.choose import Wish, choose
+from smtd.engine.explain import explain
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records import canonical
@@ -45,15 +50,21 @@ class Mirror:
         self.local = MemoryStore()
         self._directory = directory
 
-    async def cycle(self, **policy: object) -> PairReport:
-        """Run one cycle, as one more process would."""
+    @asynccontextmanager
+    async def pair(self, **policy: object) -> AsyncIterator[Pair]:
+        """Open the pair, as one more process would."""
         async with (
             open_journal(self._directory) as journal,
             self.place.open() as server,
             journal.pair(self.local.location, "server") as known,
         ):
             made = Policy(projects=frozenset({PROJECT}), **policy)  # type: ignore[arg-type]
-            return await cycle.run(Pair("mirror", Both(self.local, server), known, made))
+            yield Pair("mirror", Both(self.local, server), known, made)
+
+    async def cycle(self, **policy: object) -> PairReport:
+        """Run one cycle in a process of its own."""
+        async with self.pair(**policy) as pair:
+            return await cycle.run(pair)
 
     async def requests(self, **policy: object) -> list[str]:
         """Run one cycle, and return what was asked of the server meanwhile."""
@@ -346,3 +357,23 @@ async def test_projects_that_are_named_are_reached_though_the_server_cannot_list
             await store.projects()
 
     assert (await mirror.cycle()).in_sync == 1
+
+
+async def test_conflict_with_a_server_is_seen_by_all_who_ask(mirror: Mirror) -> None:
+    """A plan shows it and a person resolves it, long before the record is due to be read again."""
+    mirror.local.put(PROJECT, full("run", outcome="open"))
+    await mirror.cycle()
+    mirror.local.put(PROJECT, full("run", outcome="good"))
+    await mirror.place.put(full("run", outcome="bad"))
+    listed = await mirror.cycle()
+
+    async with mirror.pair() as pair:
+        plan = await cycle.run(pair, dry_run=True)
+        told = await explain(pair, key("run"))
+        chosen = await choose(pair, Wish(Choice.LEFT))
+        report = await cycle.run(pair)
+
+    assert [each.label for each in listed.conflicts] == [each.label for each in plan.conflicts] == ["run"]
+    assert told.rule == "both sides changed outcome"
+    assert (chosen, report.ok, report.right.updated) == ([key("run")], True, 1)
+    assert (await mirror.seen())[key("run")].outcome == "good"
