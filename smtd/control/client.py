@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+from smtd.control.protocol import addressed
 from smtd.errors import NoDaemon
 
 
@@ -18,7 +19,8 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
-            connection.connect(path)
+            with addressed(path) as address:
+                connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 for line in answers:
@@ -30,4 +32,10 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
 
 
 def _why(exc: Exception) -> str:
-    return exc.strerror or str(exc) if isinstance(exc, OSError) else "its answer cannot be read"
+    if isinstance(exc, OSError):
+        return exc.strerror or str(exc)
+    return (
+        "its answer cannot be read"
+        if isinstance(exc, json.JSONDecodeError | UnicodeDecodeError)
+        else str(exc)
+    )

@@ -7,7 +7,33 @@ rule one, `{"ok": true, "result": {…}}` or `{"ok": false, "error": "…", "cod
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 #: Bytes that a request may have, and seconds that a client may take to send it.
 LARGEST_REQUEST, PATIENCE = 65_536, 10.0
 #: Clients that are served at once.
 MOST_CLIENTS = 100
+#: Bytes that the address of a Unix socket has room for.
+LONGEST_ADDRESS = 107
+
+
+@contextmanager
+def addressed(path: str) -> Iterator[str]:
+    """Give an address of the socket *path*, however long that is, for the length of a `with` block.
+
+    Raises OSError if the directory is not there, ValueError if the name of the socket alone is too long.
+    """
+    if len(os.fsencode(path)) <= LONGEST_ADDRESS:
+        yield path
+        return
+    directory, name = os.path.split(path)
+    handle = os.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        address = f"/proc/self/fd/{handle}/{name}"
+        if len(os.fsencode(address)) > LONGEST_ADDRESS:
+            raise ValueError(f"{name} is too long for the name of a socket; choose another one with --socket")
+        yield address
+    finally:
+        os.close(handle)

@@ -6,19 +6,23 @@ import json
 import logging
 import os
 import select
+import shutil
 import socket
 import stat
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, TypeAlias
 
 import anyio
 from anyio import to_thread
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
-from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, PATIENCE
+from smtd import private
+from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, PATIENCE, addressed
 from smtd.errors import DaemonRuns, SmtdError, UsageError
 
 log = logging.getLogger("smtd")
@@ -36,7 +40,7 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
     A socket that nobody serves any more is replaced. Raises DaemonRuns if somebody does.
     """
     await to_thread.run_sync(_clear, path)
-    listener = await anyio.create_unix_listener(path, mode=0o600)
+    listener = await _listener(path)
     room, door = anyio.CapacityLimiter(MOST_CLIENTS), anyio.Semaphore(2 * MOST_CLIENTS)
 
     async def serve(stream: SocketStream) -> None:
@@ -75,6 +79,38 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
             await to_thread.run_sync(lambda: path.unlink(missing_ok=True), limiter=limiter)
 
 
+async def _listener(path: Path) -> SocketListener:
+    """Return a new socket at *path*, which nobody else can see before it is private.
+
+    Raises DaemonRuns if there is one already, UsageError if it cannot be made.
+    """
+    try:
+        directory = await to_thread.run_sync(partial(mkdtemp, prefix=".smtd-", dir=path.parent))
+        try:
+            made = f"{directory}/s"
+            with addressed(made) as address:
+                listener = await anyio.create_unix_listener(address, mode=0o600)
+            try:
+                await to_thread.run_sync(os.link, made, path)
+            except OSError:
+                await listener.aclose()
+                raise
+            return listener
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(shutil.rmtree, directory)
+    except FileExistsError:
+        raise DaemonRuns(f"another smtd has just begun to answer at {path}; stop it first") from None
+    except (OSError, ValueError) as exc:
+        raise _not_made(path, exc) from exc
+
+
+def _not_made(path: Path, exc: OSError | ValueError) -> UsageError:
+    if isinstance(exc, ValueError):
+        return UsageError(f"the control socket {path} cannot be made: {exc}")
+    return UsageError(f"the control socket {path} cannot be made: {exc.strerror}; name another (--socket)")
+
+
 async def _accepted(listener: SocketListener) -> SocketStream:
     """Return the next client; while this process has too many files open, wait until some are closed."""
     while True:
@@ -88,18 +124,20 @@ async def _accepted(listener: SocketListener) -> SocketStream:
 def _clear(path: Path) -> None:
     """Make the directory of *path*, and remove a socket there that nobody serves. Blocks."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.lstat()
+        private.make_directory(path.parent)
+        with addressed(str(path)):
+            found = path.lstat()
     except FileNotFoundError:
         return
-    except OSError as exc:
-        raise UsageError(f"the control socket {path} cannot be made: {exc.strerror}") from exc
+    except (OSError, ValueError) as exc:
+        raise _not_made(path, exc) from exc
     if not stat.S_ISSOCK(found.st_mode):
         raise UsageError(f"{path} is no socket; name another place for the control socket (--socket)")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2.0)
         try:
-            probe.connect(str(path))
+            with addressed(str(path)) as address:
+                probe.connect(address)
         except (ConnectionRefusedError, FileNotFoundError):
             path.unlink(missing_ok=True)
             return

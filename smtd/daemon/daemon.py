@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
+from smtd import private
 from smtd.config import Config, Pair, seconds, size
 from smtd.control.server import Handler, serving
 from smtd.daemon import settings
@@ -258,14 +259,8 @@ class Daemon:
             raise UsageError(f"{self._file} cannot be read: {exc.strerror}") from exc
 
     async def _remember(self, added: dict[str, Pair]) -> None:
-        def write() -> None:
-            new = self._file.with_suffix(".new")
-            new.write_bytes(settings.encode(added))
-            new.chmod(0o600)
-            new.replace(self._file)
-
         try:
-            await to_thread.run_sync(write)
+            await to_thread.run_sync(private.replace, self._file, settings.encode(added))
         except OSError as exc:
             raise UsageError(f"{self._file} cannot be written: {exc.strerror}") from exc
         self._added = added

@@ -10,6 +10,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
+from smtd import private
 from smtd.daemon.notice import Told
 
 log = logging.getLogger("smtd")
@@ -58,16 +59,11 @@ class ToldFile:
             await self._save()
 
     async def _save(self) -> None:
-        def write(data: bytes) -> None:
-            new = self._path.with_suffix(".new")
-            new.write_bytes(data)
-            new.chmod(0o600)
-            new.replace(self._path)
-
+        data = msgspec.json.encode(self._told, order="deterministic")
         try:
             with anyio.CancelScope(shield=True):  # whoever was told is not told again after a restart
                 async with self._saving:
-                    await to_thread.run_sync(write, msgspec.json.encode(self._told, order="deterministic"))
+                    await to_thread.run_sync(private.replace, self._path, data)
         except OSError as exc:
             if not self._failing:
                 log.error(

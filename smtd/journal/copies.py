@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from threading import Event
 
+from smtd import private
 from smtd.errors import JournalError, UsageError
 from smtd.journal.note import Note
 from smtd.journal.pair import PairJournal
@@ -32,7 +33,7 @@ def copy(journal: Path, target: Path, given_up: Event) -> int:
     JournalError if the journal cannot be read; nothing is left at *target* then.
     """
     try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(private.create(target))
     except FileExistsError:
         raise UsageError(f"{target} exists already; name a new file") from None
     except OSError as exc:

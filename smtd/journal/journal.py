@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import anyio
 from anyio import CancelScope, to_thread
 
+from smtd import private
 from smtd.errors import JournalError
 from smtd.journal import copies
 from smtd.journal.damage import Loss, examine, is_damage
@@ -187,7 +187,7 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
     """
     path = _file(directory)
     try:
-        await to_thread.run_sync(partial(directory.mkdir, mode=0o700, parents=True, exist_ok=True))
+        await to_thread.run_sync(private.make_directory, directory)
     except OSError as exc:
         raise JournalError(f"the state directory {directory} cannot be used: {exc.strerror}") from exc
     async with AsyncExitStack() as stack:
@@ -197,6 +197,7 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
             loss = await to_thread.run_sync(examine, path) if use.alone else None
             if use.alone:  # until it is closed: should it be damaged, the next start looks at all of it
                 await to_thread.run_sync(write_note, path, Note(note.cycles if note else 0, well=False))
+            await to_thread.run_sync(private.ensure, path)  # SQLite's files beside it take its mode
             raw = await stack.enter_async_context(connect(str(path)))
         db = _JournalConnection(raw, path)
         await _prepare(db, path)
@@ -230,7 +231,6 @@ async def _prepare(db: Connection, path: Path) -> None:
                 await db.run(f"PRAGMA user_version = {VERSION}")
             else:
                 await migrate(db, version)
-    await to_thread.run_sync(os.chmod, path, 0o600)
 
 
 async def _begin(journal: Journal, db: Connection, path: Path, loss: Loss | None, note: Note | None) -> None:

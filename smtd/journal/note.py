@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from smtd import private
+
 
 class Note(msgspec.Struct, frozen=True):
     """The journal had begun *cycles* cycles; *well*: it was closed, and nothing was found amiss in it."""
@@ -24,10 +26,8 @@ def read_note(journal: Path) -> Note | None:
 
 def write_note(journal: Path, note: Note) -> None:
     """Leave *note* beside *journal*. Blocks. Where it cannot be written, the next start only does more."""
-    new = _place(journal).with_suffix(".new")
     with suppress(OSError):
-        new.write_bytes(msgspec.json.encode(note))
-        new.replace(_place(journal))
+        private.replace(_place(journal), msgspec.json.encode(note))
 
 
 def _place(journal: Path) -> Path:

@@ -62,7 +62,7 @@ class DaemonProcess:
         notify = {"NOTIFY_SOCKET": str(self._short / "notify")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "smtd", "-c", str(self.config), "run"],
+                [sys.executable, *self.smtd.program, "-c", str(self.config), "run"],
                 cwd=self.directory,
                 env=self.variables(**notify, **environment),
                 stdin=subprocess.DEVNULL,

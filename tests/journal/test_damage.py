@@ -334,7 +334,7 @@ async def test_note_that_cannot_be_read_or_written_stops_nothing(tmp_path):
     """It only spares work."""
     await known_journal(tmp_path)
     (tmp_path / "journal.note").write_bytes(b"\xff")
-    (tmp_path / "journal.new").mkdir()
+    (tmp_path / ".journal.note.new").mkdir()
 
     assert await agreed(tmp_path) == 300
 
