@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from smtd import __version__
-from smtd.cli import cases, proving
+from smtd.cli import cases, proving, streams
 from smtd.cli.asking import PATIENCE, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.socket import socket_path
 from smtd.cli.table import table
@@ -24,7 +24,12 @@ _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
 
 def main() -> None:
     """Run `smtd-ctl` with the words of the command line."""
-    sys.exit(run(sys.argv[1:]))
+    streams.install()
+    try:
+        code = run(sys.argv[1:])
+    except SystemExit as exc:  # of argparse: --help, or wrong usage
+        code = exc.code if isinstance(exc.code, int) else 0
+    sys.exit(streams.ended(code, "smtd-ctl"))
 
 
 def run(words: Sequence[str]) -> int:
@@ -37,9 +42,6 @@ def run(words: Sequence[str]) -> int:
         return exc.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has seen enough
-        return 0
     return code
 
 
@@ -49,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
         prog="smtd-ctl",
         description="Steer the smtd daemon.",
         epilog="Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);"
-        " 2 wrong usage or configuration; 3 no daemon answers; 4 a store cannot be reached or read.",
+        " 2 wrong usage or configuration; 3 no daemon answers; 4 a store cannot be reached or read;"
+        " 5 done, but the output cannot be written.",
     )
     top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
     top.add_argument("--socket", metavar="FILE", help="the control socket")
@@ -119,7 +122,7 @@ def _status(arguments: Any) -> int:
             if arguments.watch and terminal:
                 print("\033[H\033[2J", end="")
             print(table(found["pairs"], colour=terminal), flush=True)
-        if not arguments.watch:
+        if streams.is_lost() or not arguments.watch:
             left = any(pair["conflicts"] or pair["held"] or pair["failed"] for pair in found["pairs"])
             left = left or any(pair["proven"]["findings"] for pair in found["pairs"])
             return int(left or any(pair["problem"] for pair in found["pairs"]))
@@ -150,8 +153,12 @@ def _sync(verb: str) -> Callable[[Any], int]:
 
 def _events(arguments: Any) -> int:
     asked = {"verb": "events", "since": arguments.since, "follow": arguments.follow}
+    if arguments.follow:
+        streams.end_with_reader()
     for answer in ask(socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
         print(json.dumps(result_of(answer)), flush=True)
+        if streams.is_lost():
+            break
     return 0
 
 

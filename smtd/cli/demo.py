@@ -57,7 +57,7 @@ class Demo:
             anyio.run(_edit, self.shelf, "demo-2", None)
             self._wait()
             _say("Nothing has changed; nothing is done.")
-            code = self._ctl("sync", "now") | self._ctl("status")
+            code = max(self._ctl("sync", "now"), self._ctl("status"))
             self._ctl("stop")
         return code
 

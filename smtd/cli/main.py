@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from smtd import __version__
+from smtd.cli import streams
 from smtd.errors import SmtdError
 
 _TIMEZONE = click.option(
@@ -32,10 +33,14 @@ class _Command(click.Group):
         except KeyboardInterrupt:
             click.echo("smtd: stopped; the next run goes on from here", err=True)
             ctx.exit(130)
-        except BrokenPipeError:
-            # Whoever read our output has seen enough.
-            sys.stderr.close()
-            ctx.exit(0)
+
+    def main(self, *words: Any, **options: Any) -> Any:
+        streams.install()
+        try:
+            return super().main(*words, **options)
+        except SystemExit as exc:
+            code = exc.code if isinstance(exc.code, int) else 0
+            raise SystemExit(streams.ended(code, "smtd")) from None
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,7 +51,8 @@ def main(ctx: click.Context, config: Path | None) -> None:
     """Keep Sumatra record stores in sync.
 
     Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);
-    2 wrong usage or configuration; 4 a store cannot be reached or read.
+    2 wrong usage or configuration; 4 a store cannot be reached or read; 5 done, but the output
+    cannot be written.
     """
     logging.basicConfig(format="smtd: %(message)s", level=logging.WARNING)
     ctx.obj = config

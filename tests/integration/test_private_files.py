@@ -13,8 +13,8 @@ from tests.command import Smtd
 from tests.daemon.process import daemon_process, pair_of, synced
 from tests.daemon.test_process import put
 
-#: Runs smtd with no umask at all. Whenever Python opens, makes or renames anything, or connects to a database,
-#: it looks at what there is in some directories, and notes down what others may read, write or enter.
+#: Runs smtd with no umask at all. Whenever Python opens, makes or renames anything, or opens a database, it
+#: looks at what there is in some directories, and notes down what others may read, write or enter.
 WATCHED = """
 import os, stat, sys
 report = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

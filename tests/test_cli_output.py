@@ -1,0 +1,148 @@
+"""An output that cannot be written is never a traceback, and never has the exit code of something else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.build import RUNNING, full, record
+from tests.command import Smtd
+from tests.daemon.process import PATIENCE, daemon_process
+from tests.daemon.test_process import labels, put
+
+NO_ROOM = "the output cannot be written: No space left on device; make room, or write it to another place\n"
+
+
+@dataclass
+class Written:
+    """Runs commands whose output goes where the test says; `said` is what came on standard error."""
+
+    smtd: Smtd
+    said: str = ""
+    more: dict[str, str] = field(default_factory=dict)
+
+    def __call__(
+        self, words: Sequence[str | Path], to: IO[bytes] | int, *, program: str = "smtd", closed: int = -1
+    ) -> int:
+        """Run *program* with *words* and output *to*, or with that descriptor *closed*; return the code."""
+        done = subprocess.run(
+            [sys.executable, "-m", program, *map(str, words)],
+            cwd=self.smtd.directory,
+            env={**self.smtd.variables(), **self.more},
+            stdin=subprocess.DEVNULL,
+            stdout=to,
+            stderr=subprocess.PIPE,
+            preexec_fn=(lambda: os.close(closed)) if closed >= 0 else None,
+            check=False,
+            timeout=PATIENCE,
+        )
+        self.said = done.stderr.decode()
+        return done.returncode
+
+
+@pytest.fixture
+def written(smtd: Smtd) -> Written:
+    return Written(smtd)
+
+
+@pytest.fixture
+def full_disk():
+    with open("/dev/full", "wb", buffering=0) as file:
+        yield file
+
+
+@pytest.fixture
+def closed_pipe():
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+def test_sync_whose_report_meets_a_full_disk_is_done(
+    written: Written, tmp_path: Path, full_disk: IO[bytes]
+) -> None:
+    """The exit code 5 says that, and is not that of a conflict."""
+    put(tmp_path / "a.sqlite", full("run"))
+
+    code = written(["sync", "a.sqlite", "b.sqlite"], full_disk)
+
+    assert (code, written.said) == (5, f"smtd: {NO_ROOM}")
+    assert labels(tmp_path / "b.sqlite") == {"run"}
+
+
+def test_sync_whose_reader_has_gone_has_the_code_of_what_it_left(
+    written: Written, tmp_path: Path, closed_pipe: int
+) -> None:
+    """A held record is told by it, though nobody reads of it."""
+    put(tmp_path / "a.sqlite", record("run", tags=RUNNING))
+
+    code = written(["sync", "a.sqlite", "b.sqlite", "--json"], closed_pipe)
+
+    assert (code, written.said) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "code"),
+    [
+        ("smtd", ["--help"], 5),
+        ("smtd", ["list", "a.sqlite"], 5),
+        ("smtd", ["list", "nowhere"], 4),
+        ("smtd.cli.ctl", ["--help"], 5),
+        ("smtd.cli.ctl", ["--socket", "nowhere", "status", "--json"], 3),
+        ("smtd.cli.ctl", ["no-such-verb"], 2),
+    ],
+)
+def test_full_disk_hides_no_error_of_a_command(
+    program: str, words: list[str], code: int, written: Written, tmp_path: Path, full_disk: IO[bytes]
+) -> None:
+    """What went wrong before anything was to be written has its own code."""
+    put(tmp_path / "a.sqlite", full("run"))
+
+    assert written(words, full_disk, program=program) == code
+    assert "Traceback" not in written.said
+    assert "Exception" not in written.said
+    assert (NO_ROOM in written.said) is (code == 5)
+
+
+def test_terminal_without_a_letter_shows_its_number(written: Written, tmp_path: Path) -> None:
+    """As in a shell of a cluster whose locale is of Latin-1."""
+    put(tmp_path / "τ.sqlite", full("run"))
+    written.more["PYTHONIOENCODING"] = "latin-1"
+    out = tmp_path / "out"
+
+    with out.open("wb") as file:
+        code = written(["sync", "τ.sqlite", "b.sqlite"], file)
+
+    assert (code, written.said) == (0, "")
+    assert rb"\u03c4.sqlite" in out.read_bytes()
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_stream_that_is_closed_wants_nothing(closed: int, written: Written, tmp_path: Path) -> None:
+    """No store gets its number, and nothing that was for it goes to the other one."""
+    put(tmp_path / "a.sqlite", record("run", tags=RUNNING))
+
+    code = written(["sync", "a.sqlite", "b.sqlite"], subprocess.DEVNULL, closed=closed)
+
+    assert (code, written.said) == (1, "")
+
+
+def test_follower_ends_with_its_reader(tmp_path: Path) -> None:
+    """Though nothing happens any more, as in `smtd-ctl events --follow | head -1`."""
+    with daemon_process(tmp_path, "") as daemon:
+        follower = daemon.start_ctl("events", "--follow")
+        assert follower.stdout
+        first = follower.stdout.readline()
+        follower.stdout.close()
+
+        assert follower.wait(PATIENCE) == 0
+        assert b'"started"' in first
