@@ -51,6 +51,10 @@ class RecordUnusable(StoreError):
     """One record cannot be read, or cannot be held by a store; the others go on."""
 
 
+class AnotherRecord(RecordUnusable):
+    """A store gave another record than it was asked for: that tells nothing about the one asked for."""
+
+
 class PlanMoved(SmtdError):
     """A plan is no longer what the next cycle would do."""
 

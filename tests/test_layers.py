@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 #: A module, or a package with all that is in it, imports only from lower ranks, never sideways.
 #: Inside a package anything goes but an import cycle.
 RANKS = [
-    {"smtd.errors", "smtd.systemd"},
+    {"smtd.errors", "smtd.systemd", "smtd.text"},
     {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"} | {"smtd.private"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier", "smtd.stores.tls"},
     {"smtd.stores.wrapped", "smtd.stores.seen"},

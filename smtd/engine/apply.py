@@ -16,7 +16,7 @@ import msgspec
 from smtd.engine import undone
 from smtd.engine.actions import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
-from smtd.engine.report import Failure, PairReport
+from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
 from smtd.journal.knowledge import Agreement, Intent, Landed, Refusal
 from smtd.merge.fields import PROVENANCE
@@ -25,6 +25,7 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, encode
 from smtd.stores.base import Change, Outcome, Result
+from smtd.text import encodable
 
 #: Called with a phase, how many records are done, and how many there are.
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -106,8 +107,7 @@ class Executor:
                 try:
                     agreements.append(Agreement(action.key, digests, record, encode(record)))
                 except RecordUnusable as exc:
-                    failure = Failure(action.key.project, action.key.label, Side.LEFT.value, str(exc))
-                    self._report.failed.append(failure)
+                    self._report.failed.append(failure(action.key, Side.LEFT.value, str(exc)))
             await self._pair.journal.advance(agreements=agreements, ended=[each.key for each in agreements])
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
@@ -238,10 +238,14 @@ class Executor:
         return arrived, unsure, [entry for entry, write in enumerate(writes, first) if write in arrived]
 
     def _recordable(self, writes: Sequence[Write]) -> list[Write]:
-        """Return the writes whose records the journal can hold; the others fail, in both halves."""
+        """Return the writes whose records the journal can hold; the others fail, in both halves.
+
+        A record that bears another name than it was asked for would be written over that one.
+        """
         ready, failed = [], set()
         for write in writes:
             try:
+                _check_label(write)
                 if write.before is not None:
                     encode(write.before)
                 write.encoded = None if write.record is None else encode(write.record)
@@ -273,7 +277,7 @@ class Executor:
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:
-            reason = f"the {write.side.value} store cannot hold it: {outcome.reason}"
+            reason = encodable(f"the {write.side.value} store cannot hold it: {outcome.reason}")
             self._fail(write, reason)
             if write.digest is not None:
                 self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, reason))
@@ -362,7 +366,7 @@ class Executor:
             side.updated += 1
 
     def _fail(self, write: Write, error: str) -> None:
-        self._report.failed.append(Failure(write.key.project, write.key.label, write.side.value, error))
+        self._report.failed.append(failure(write.key, write.side.value, error))
 
     def _advance(self, count: int) -> None:
         self._done += count
@@ -374,6 +378,12 @@ def _digest(record: Record | None) -> Digest | None:
         return None if record is None else canonical.digest(record)
     except RecordUnusable:
         return b"unreadable"  # the digest of no record
+
+
+def _check_label(write: Write) -> None:
+    for record in (write.record, write.before, write.origin):
+        if record is not None and record.label != write.key.label:
+            raise RecordUnusable(f"a store gave {record.label} when it was asked for {write.key.label}")
 
 
 def _towards(actions: Sequence[Action], side: Side) -> deque[Copy | Delete]:

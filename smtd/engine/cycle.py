@@ -15,7 +15,7 @@ from smtd.engine.actions import Agree, Copy, Delete, Merge, Plan, Split
 from smtd.engine.apply import Executor, Progress, no_progress
 from smtd.engine.memory import Memory, Settled
 from smtd.engine.pair import Pair
-from smtd.engine.report import Failure, PairReport, PlannedAction, blank
+from smtd.engine.report import PairReport, PlannedAction, blank, failure
 from smtd.engine.untouched import NEITHER, ended, untouched
 from smtd.errors import PlanMoved
 from smtd.journal.knowledge import Refusal
@@ -79,8 +79,7 @@ async def run(
         if not (stale := await _carry_out(pair, cycle, report, progress, plan)):
             break
     report.failed += [
-        Failure(key.project, key.label, "left", "it kept changing; the next cycle tries again")
-        for key in sorted(stale)
+        failure(key, "left", "it kept changing; the next cycle tries again") for key in sorted(stale)
     ]
     if not stale:
         await _remember(pair, report)

@@ -28,6 +28,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Scan
 
+_LAST = datetime.max.replace(tzinfo=timezone.utc)
 #: Records of keys to merge that are read at a time.
 BATCH = 500
 
@@ -173,7 +174,9 @@ async def _without_stale(pair: Pair, side: Side, scan: Scan, until: dict[Key, da
         return scan
     patience = timedelta(seconds=pair.policy.stale_after)
     records = await pair.stores[side].read(scan.unfinished)
-    ends = {key: record.timestamp + patience for key, record in records.items()}
+    # A run that began at the end of time has no end that could be told.
+    began = {key: record.timestamp for key, record in records.items()}
+    ends = {key: moment + patience for key, moment in began.items() if moment < _LAST - patience}
     now = datetime.now(timezone.utc)
     stale = {key for key, end in ends.items() if end < now}
     until |= {key: end for key, end in ends.items() if key not in stale}

@@ -14,6 +14,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
+from smtd.text import encodable
 
 _NONE = Both("", "")
 
@@ -96,7 +97,7 @@ def _finding(key: Key, sight: Sight, fields: tuple[str, ...], changed: list[Side
     gone = next((each for each in changed if sight.records[each] is None), None)
     if unreadable is not None:
         side = unreadable
-        what = f"the {side.value} store holds it, but it cannot be read: {sight.unreadable[side]}"
+        what = f"the {side.value} store holds it, but it cannot be read: {encodable(sight.unreadable[side])}"
         then = f"mend it there, or delete it there after a look at the {side.other.value} store"
     elif gone is not None:
         side = gone

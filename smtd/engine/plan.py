@@ -13,7 +13,7 @@ from datetime import datetime
 from smtd.engine import waiting
 from smtd.engine.actions import Agree, Copy, Delete, Forget, Plan, Split
 from smtd.engine.pair import Policy
-from smtd.engine.report import Failure
+from smtd.engine.report import failure
 from smtd.engine.undone import Overtaken
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge import guards
@@ -59,9 +59,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
         plan.open.add(key)
         if not is_plain([*key]):
             side = Side.LEFT if key in known.scans.left.digests else Side.RIGHT
-            # Escaped, or nobody could be told.
-            project, label = (name.encode("utf-8", "backslashreplace").decode() for name in key)
-            plan.failed.append(Failure(project, label, side.value, "its name is no text; rename it there"))
+            plan.failed.append(failure(key, side.value, "its name is not text; rename it there"))
         elif key not in unreadable and key not in plan.moved:
             _draft_key(key, known, policy, plan, deletes)
     for side in SIDES:
@@ -75,7 +73,7 @@ def _unreadable(scans: Both[Scan], plan: Plan) -> Collection[Key]:
     """List the records that cannot be read; nothing is decided about them."""
     for side in SIDES:
         for key, reason in sorted(scans[side].unreadable.items()):
-            plan.failed.append(Failure(key.project, key.label, side.value, f"it cannot be read: {reason}"))
+            plan.failed.append(failure(key, side.value, f"it cannot be read: {reason}"))
     return scans.left.unreadable.keys() | scans.right.unreadable.keys()
 
 
@@ -105,7 +103,7 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             plan.open.remove(key)
         if agreed == now and now.left != now.right:
             error = "it is kept otherwise than on the other side since it was written; see what differs"
-            plan.failed.append(Failure(key.project, key.label, Side.RIGHT.value, error))
+            plan.failed.append(failure(key, Side.RIGHT.value, error))
     elif verdict is Verdict.FORGET:
         plan.actions.append(Forget(key))
     elif verdict is Verdict.AGREE:

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from smtd.merge.sides import Both, Side
+from smtd.records.record import Key
+from smtd.text import encodable
 
 
 class Conflict(msgspec.Struct, frozen=True):
@@ -39,6 +41,11 @@ class Failure(msgspec.Struct, frozen=True):
     label: str
     side: str
     error: str
+
+
+def failure(key: Key, side: str, error: str) -> Failure:
+    """Return the failure of *key* in a form that the journal and JSON can hold, whatever a store said."""
+    return Failure(encodable(key.project), encodable(key.label), side, encodable(error))
 
 
 class PlannedAction(msgspec.Struct, frozen=True):

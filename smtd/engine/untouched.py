@@ -27,9 +27,15 @@ class End(NamedTuple):
 
 
 async def ended(pair: Pair) -> End | None:
-    """Return how the last cycle ended, if it was under the same policy and another has not begun since."""
+    """Return how the last cycle ended, if it was under the same policy and another has not begun since.
+
+    A report that cannot be read back tells nothing: then both sides are looked at.
+    """
     found = await pair.journal.quiet(pair.policy.fingerprint)
-    return None if found is None else End(found[0], msgspec.msgpack.decode(found[1], type=PairReport))
+    try:
+        return None if found is None else End(found[0], msgspec.msgpack.decode(found[1], type=PairReport))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 async def untouched(pair: Pair) -> Both[Scan | None]:

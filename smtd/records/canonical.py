@@ -21,6 +21,7 @@ from smtd.errors import RecordUnusable
 from smtd.records import tags
 from smtd.records.parameters import content
 from smtd.records.record import (
+    BAD_VALUE,
     FIELDS,
     Component,
     DataKey,
@@ -29,6 +30,7 @@ from smtd.records.record import (
     Platform,
     Record,
     Repository,
+    bad_value,
 )
 
 Digest: TypeAlias = bytes
@@ -46,12 +48,15 @@ def digest(record: Record) -> Digest:
     """Return the digest of what *record* says, without its label.
 
     It is computed once for each object: records are not changed. Raises RecordUnusable for a
-    record whose content cannot be read without running it.
+    record whose content cannot be read without running it, or compared.
     """
     known: Digest | None = record.__dict__.get("digest")
     if known is None:
-        form = [VERSION, *_values(record)]
-        known = hashlib.blake2b(_bytes(form), digest_size=DIGEST_SIZE).digest()
+        try:
+            form = [VERSION, *_values(record)]
+            known = hashlib.blake2b(_bytes(form), digest_size=DIGEST_SIZE).digest()
+        except BAD_VALUE as exc:
+            raise bad_value(exc) from exc
         set_digest(record, known)
     return known
 

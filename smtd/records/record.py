@@ -183,6 +183,23 @@ def decode(data: bytes) -> Record:
         raise RecordUnusable(f"a stored record is damaged: {exc}") from exc
 
 
+#: What a value of a record raises that nobody thought of: the record is unusable, and the others go on.
+BAD_VALUE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+def bad_value(exc: BaseException) -> RecordUnusable:
+    """Return what *exc*, one of BAD_VALUE, means for the record whose value raised it."""
+    return RecordUnusable(f"one of its values cannot be used ({type(exc).__name__}: {str(exc)[:200]})")
+
+
 def is_plain(value: object) -> bool:
     """Say whether *value* comes out of an encoded record as it went in."""
     try:

@@ -5,7 +5,10 @@ at any time, without asking. Therefore:
 
 - `scan` MUST report a key as absent only if the store was read whole and the key was not in
   it. A store that cannot be read whole MUST raise StoreUnreachable or StoreRefused. A record
-  that cannot be read MUST be named in `Scan.unreadable`, and the others be reported.
+  that cannot be read MUST be named in `Scan.unreadable`, and the others be reported. Whatever value it
+  has, it is the failure of this record alone; a name that is not text is told as text (`smtd/text.py`).
+- A record is what it says it is, not where it was found: one that bears another label or project than
+  its place is unreadable there, and MUST NOT be taken for, or written over, either of the two.
 - `read` MUST return what the store holds at that moment, not what it held at a scan.
 - `write` MUST land a change only if the key still has the digest that the change expects,
   decided and written without a gap in which another program could write unseen, as far as the

@@ -11,7 +11,6 @@ them for UTC. Texts that Sumatra would run are read as data.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,8 +19,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from smtd.errors import RecordUnusable, StoreRefused
-from smtd.records import literal, python2, tags
+from smtd.records import documents, literal, python2, tags
 from smtd.records.record import (
+    BAD_VALUE,
     Component,
     DataKey,
     Dependency,
@@ -30,6 +30,7 @@ from smtd.records.record import (
     Platform,
     Record,
     Repository,
+    bad_value,
     is_plain,
 )
 from smtd.stores import earlier
@@ -145,7 +146,7 @@ def load(path: Path, timezone: str) -> Snapshot:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return documents.read(path.read_bytes(), doubled=lambda _: documents.Doubled())
     except (ValueError, RecursionError, MemoryError) as exc:
         raise StoreRefused(f"{path} is damaged, or no export of Sumatra: it is not JSON") from exc
 
@@ -177,8 +178,15 @@ def _records(
 
 
 def _record(entry: Any, local: ZoneInfo | None) -> Record:
+    try:
+        return _understood(entry, local)
+    except BAD_VALUE as exc:
+        raise bad_value(exc) from exc
+
+
+def _understood(entry: Any, local: ZoneInfo | None) -> Record:
     if not is_plain(entry):
-        raise RecordUnusable("it has a text that is not Unicode, or a number that is too large")
+        raise RecordUnusable("it has a name twice, a text that is not Unicode, or a number that is too large")
     try:
         read = msgspec.convert(entry, _Exported)
     except msgspec.ValidationError as exc:

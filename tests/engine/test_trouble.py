@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
 import pytest
 
+from smtd.engine.report import Failure
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.merge.sides import SIDES, Both
 from smtd.records.canonical import digest
-from smtd.records.record import DataKey, Parameters
-from tests.build import FINISHED, PROJECT, change, commented, full, key, record, tagged
+from smtd.records.record import DataKey, Key, Parameters
+from tests.build import FINISHED, PROJECT, RUNNING, change, commented, full, key, record, tagged
 from tests.engine.world import (
     AlteringStore,
     RefusingStore,
@@ -276,8 +279,57 @@ async def test_name_that_is_no_text_fails(world, name):
 
     (failure,) = report.failed
     assert "lone\\ud800" in (failure.project, failure.label)
-    assert failure.error == "its name is no text; rename it there"
+    assert failure.error == "its name is not text; rename it there"
     assert set(world.right.records) == {key("b")}
+
+
+async def test_reason_that_is_no_text_can_be_told(world):
+    """What a store says of a record may hold what nothing else can: it is escaped, and the rest goes on."""
+    world.left.put(PROJECT, A)
+    world.left.put(PROJECT, B)
+    whole = world.left.scan
+
+    async def scan(projects):
+        found = await whole(projects)
+        return type(found)({key("b"): found.digests[key("b")]}, (), {Key(PROJECT, "lone\ud800"): "\udcff"})
+
+    world.left.scan = scan
+
+    report = await world.cycle()
+    again = await world.cycle()
+
+    (failure,) = report.failed
+    assert (failure.label, failure.error) == ("lone\\ud800", "it cannot be read: \\udcff")
+    assert msgspec.json.decode(msgspec.json.encode(report.failed), type=list[Failure]) == again.failed
+    assert set(world.right.records) == {key("b")}
+
+
+async def test_record_that_bears_another_label_is_not_written(world):
+    """A store that gives another record than it was asked for overwrites nothing, and the others go on."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(B, "good"))
+    world.left.records[key("a")] = commented(B, "of another")
+    world.left._version += 1
+
+    report = await world.cycle()
+
+    assert [(each.label, each.error) for each in report.failed] == [
+        ("a", "a store gave b when it was asked for a")
+    ]
+    assert digest(world.right.records[key("a")]) == digest(A)
+    assert digest(world.right.records[key("b")]) == digest(commented(B, "good"))
+
+
+async def test_run_that_began_at_the_end_of_time_is_held(world):
+    """Its end cannot be told, and stops nothing."""
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
+    world.left.put(PROJECT, record("late", timestamp=end, tags=RUNNING))
+    world.left.put(PROJECT, A)
+
+    report = await world.cycle(stale_after=7 * 86_400.0)
+
+    assert [(held.label, held.until) for held in report.held] == [("late", None)]
+    assert set(world.right.records) == {key("a")}
 
 
 #: Metadata that only a shelf can hold, and that means the same as {"1": 2}.

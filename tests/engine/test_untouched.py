@@ -198,3 +198,17 @@ async def test_everything_is_decided_as_by_a_cycle_that_looks_at_both_sides(tmp_
 
         assert msgspec.to_builtins(report) == msgspec.to_builtins(whole)
         assert world.contents == forgetful.contents
+
+
+@pytest.mark.parametrize("report", ["x'92c0ffee'", "x'a2ff'", "x''"])
+async def test_report_that_cannot_be_read_back_stops_no_cycle(world, report):
+    """What the last cycle told is only remembered: without it both sides are looked at."""
+    world.change_journal(f"UPDATE quiet SET report = {report}")
+
+    idle = await world.cycle()
+    world.change_journal(f"UPDATE quiet SET report = {report}")
+    world.left.put(PROJECT, record("new"))
+    after = await world.cycle()
+
+    assert (idle.in_sync, after.in_sync) == (len(RECORDS), len(RECORDS) + 1)
+    assert looks(world) == (2, 2)

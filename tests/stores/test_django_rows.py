@@ -18,11 +18,11 @@ import pytest
 import smtd.sqlite
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable
 from smtd.records import canonical
-from smtd.records.record import Parameters
+from smtd.records.record import Executable, Parameters
 from smtd.stores.base import DONE, STALE, Change, Result, Store
 from smtd.stores.django import schema
 from smtd.stores.django import sqlite as dialect
-from tests.build import INPUT, OUTPUT, RUNNING, change, commented, full, key, record, tagged
+from tests.build import INPUT, MOMENT, OUTPUT, RUNNING, change, commented, full, key, record, tagged
 from tests.stores.interrupting import left_behind, running
 from tests.stores.places import DjangoPlace, copied
 
@@ -444,6 +444,17 @@ def give_own_row(place: DjangoPlace, label: str, table: str, **values: str) -> N
 WRONG = {
     "a time that is none": "UPDATE django_store_record SET timestamp = 'yesterday' WHERE label = 'bad'",
     "a time that is a number": "UPDATE django_store_record SET timestamp = 5 WHERE label = 'bad'",
+    "a time before all": (
+        "UPDATE django_store_record SET timestamp = '0001-01-01 00:00:00+05:00' WHERE label = 'bad'"
+    ),
+    "a time after all": (
+        "UPDATE django_store_record SET timestamp = '9999-12-31 23:59:59-05:00' WHERE label = 'bad'"
+    ),
+    "a duration that is bytes": "UPDATE django_store_record SET duration = x'00ff' WHERE label = 'bad'",
+    "a label that is bytes": "UPDATE django_store_record SET label = x'626164' WHERE label = 'bad'",
+    "a project that is bytes": (
+        "UPDATE django_store_record SET project_id = CAST(project_id AS BLOB) WHERE label = 'bad'"
+    ),
     "a duration that is none": "UPDATE django_store_record SET duration = 'long' WHERE label = 'bad'",
     "a text that is no Unicode": (
         "UPDATE django_store_record SET outcome = CAST(x'ff' AS TEXT) WHERE label = 'bad'"
@@ -474,6 +485,87 @@ async def test_value_that_is_wrong(place: DjangoPlace, statement: str) -> None:
 
     assert set(scan.unreadable) == {key("bad")}
     assert set(scan.digests) == set(found) == {key("good")}
+
+
+@pytest.mark.parametrize(
+    "label", ["CAST('run' AS BLOB)", "CAST(x'72ff6e' AS TEXT)"], ids=["bytes", "no Unicode"]
+)
+async def test_label_that_is_mended_is_read_again(place: DjangoPlace, label: str) -> None:
+    """A label that is not text can be told; once it is text again the record is as it was."""
+    await place.put(record(), record("other"))
+
+    async with place.open() as store:
+        await store.scan()
+        place.run(f"UPDATE django_store_record SET label = {label} WHERE label = 'run'")
+        broken = dict((await store.scan()).unreadable)
+        place.run("UPDATE django_store_record SET label = 'run' WHERE label != 'other'")
+        after = await store.scan()
+
+    assert list(broken.values()) == ["its label or its project is not text; correct it there"]
+    assert all(of.label.encode() for of in broken)
+    assert (set(after.digests), dict(after.unreadable)) == ({key("run"), key("other")}, {})
+
+
+async def test_row_without_a_label_is_named_by_its_number(place: DjangoPlace) -> None:
+    """It keeps no other record back, and can be told."""
+    await place.put(record(), record("other"))
+    with connect(place) as db:
+        db.executescript(
+            "PRAGMA writable_schema = 1; UPDATE sqlite_master SET sql ="
+            " replace(sql, '\"label\" varchar(100) NOT NULL', '\"label\" varchar(100)')"
+            " WHERE name = 'django_store_record'"
+        )
+    place.run("UPDATE django_store_record SET label = NULL WHERE label = 'run'")
+
+    async with place.open() as store:
+        scan = await store.scan()
+
+    assert set(scan.digests) == {key("other")}
+    assert set(scan.unreadable) == {key("(row 1, without a name)")}
+
+
+async def test_time_with_an_offset_is_that_time(place: DjangoPlace) -> None:
+    """Django takes an offset in a time for what it is."""
+    await place.put(record(timestamp=MOMENT))
+    place.run("UPDATE django_store_record SET timestamp = '2024-03-31 05:30:00.123456+05:00'")
+
+    async with place.open() as store:
+        scan = await store.scan()
+
+    assert scan.digests == {key("run"): canonical.digest(record())}
+
+
+@pytest.mark.parametrize("table", ["record", "parameterset", "executable", "tag"])
+async def test_row_that_a_trigger_swallows(place: DjangoPlace, table: str) -> None:
+    """The record is refused, the rest of its batch lands, and nothing of it is left."""
+    await place.put(record("old"))
+    place.run(
+        f"CREATE TRIGGER t BEFORE INSERT ON django_store_{table} WHEN NEW.{SWALLOWED[table]}"
+        " BEGIN SELECT RAISE(IGNORE); END"
+    )
+    bad = full(
+        "bad",
+        parameters=Parameters("SimpleParameterSet", "bad = 1"),
+        executable=Executable("bad", "bad", "1"),
+        tags=frozenset({"bad"}),
+    )
+
+    async with place.open() as store:
+        outcomes = await store.write([NEW, Change(key("bad"), bad, None)])
+        scan = await store.scan()
+
+    assert [each.result for each in outcomes] == [Result.DONE, Result.REFUSED]
+    assert "did not keep" in outcomes[1].reason
+    assert set(scan.digests) == {key("old"), key("new")}
+
+
+#: What tells the rows of the record `bad`, by table.
+SWALLOWED = {
+    "record": "label = 'bad'",
+    "parameterset": "content = 'bad = 1'",
+    "executable": "path = 'bad'",
+    "tag": "name = 'bad'",
+}
 
 
 async def test_record_of_no_project(place: DjangoPlace) -> None:

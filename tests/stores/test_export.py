@@ -207,6 +207,19 @@ def test_hostile_content_is_a_reason_for_its_record(path: Path, case: str) -> No
     assert reason in found.unreadable[RUN]
 
 
+@pytest.mark.parametrize("name", ["reason", "path"])
+def test_name_that_is_there_twice_is_a_reason_for_its_record(path: Path, name: str) -> None:
+    """Which of the two is meant nobody can tell; other records are read."""
+    entry = json.dumps(V08).replace(f'"{name}": ', f'"{name}": "another", "{name}": ', 1)
+    whole = json.dumps({**V08, "label": "whole"})
+    path.write_text(f"[{entry}, {whole}]", encoding="utf-8")
+
+    found = export.load(path, "")
+
+    assert found.records.keys() == {Key("MyProject", "whole")}
+    assert "a name twice" in "".join(found.unreadable.values())
+
+
 @pytest.mark.parametrize("entry", [None, 1, "run", [], {}, {"label": 1}, {"label": "\udcff"}])
 def test_entry_without_a_label_is_named_by_its_number(path: Path, entry: Any) -> None:
     """What has no label cannot be lost either."""

@@ -13,7 +13,7 @@ import pytest
 
 from smtd.errors import StoreRefused
 from smtd.records import canonical
-from smtd.stores.base import DONE, STALE, Change
+from smtd.stores.base import DONE, STALE, Change, Result
 from smtd.stores.shelf import inert, worker, writing
 from tests.build import PROJECT, change, key, record
 from tests.stores.places import ShelfPlace, dumb_place
@@ -96,6 +96,43 @@ def put(place: ShelfPlace, value: bytes) -> None:
 def a_record() -> bytes:
     """Return the opcodes of a record."""
     return inert.dump(writing.build(record("good")))[2:-1]
+
+
+# Whose name is another
+
+
+async def test_record_under_the_label_of_another(place: ShelfPlace) -> None:
+    """It is neither record: it fails alone, and nothing is written over either."""
+    await place.put(record("a"), record("b"))
+    await place.edit(lambda held: held["a"].state.update(label="b"))
+    before = place.forms()
+
+    async with place.open() as store:
+        scan = await store.scan()
+        found = await store.read([key("a"), key("b")])
+        outcomes = await store.write(
+            [
+                Change(key("a"), change(record("a"), reason="new"), canonical.digest(record())),
+                Change(key("c"), record("b", outcome="lost"), None),
+            ]
+        )
+
+    assert set(scan.unreadable) == {key("a")}
+    assert "calls itself 'b'; delete it there, or correct it" in scan.unreadable[key("a")]
+    assert set(scan.digests) == set(found) == {key("b")}
+    assert [each.result for each in outcomes] == [Result.STALE, Result.REFUSED]
+    assert place.forms() == before
+
+
+async def test_unreadable_record_is_not_gone(place: ShelfPlace) -> None:
+    """It is told under its own label, blanks and all, or the other side would lose its record."""
+    await place.put(record("two  blanks"), record("b"))
+    await place.edit(lambda held: held["two  blanks"].state.update(timestamp="then"))
+
+    async with place.open() as store:
+        scan = await store.scan()
+
+    assert set(scan.unreadable) == {key("two  blanks")}
 
 
 # What would run

@@ -53,7 +53,7 @@ class RowIds:
         rows = await db.fetch(asked, (start,))
         while rows:
             for row_id, project, label in rows:
-                key = key_of(project, label)
+                key = key_of(row_id, project, label)
                 if self.learn(row_id, key):
                     found.add(key)
             rows = await db.fetch(asked, (rows[-1][0],)) if len(rows) == CHUNK else []

@@ -22,13 +22,14 @@ from zoneinfo import ZoneInfo
 
 from smtd.errors import RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
-from smtd.records.record import Key, Record
+from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.sqlite import ERRORS, Row, lenient, translated
 from smtd.stores import earlier
 from smtd.stores.django import rows
 from smtd.stores.django.old_schema import OldSchema
 from smtd.stores.django.rows import RECORD_COLUMNS, Parts
 from smtd.stores.earlier import Snapshot, Source
+from smtd.text import encodable
 
 #: Seconds to wait for another program's lock.
 _PATIENCE = 10.0
@@ -172,11 +173,14 @@ def _records(held: _Held, local: ZoneInfo | None) -> Iterator[tuple[Key, Record 
             yield key, rows.record(row, parts)
         except RecordUnusable as exc:
             yield key, exc
+        except BAD_VALUE as exc:
+            yield key, bad_value(exc)
 
 
 def _shown(name: object) -> str:
-    """Return *name* as text that can be printed and stored."""
-    return name.encode("utf-8", "backslashreplace").decode() if isinstance(name, str) else repr(name)
+    """Return *name* as text that can be stored: of bytes what they say, so that the record is not gone."""
+    found = lenient(name) if isinstance(name, bytes) else name
+    return encodable(found) if isinstance(found, str) else repr(found)
 
 
 def _as_of_today(

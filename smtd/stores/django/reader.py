@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
+from smtd.sqlite import lenient
 from smtd.stores.django import rows, schema
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.rows import Parts
+from smtd.text import encodable
 
 #: Below every number of a row, even one that a person gave it; as low as columns of servers go.
 LOWEST = -(2**31)
@@ -61,16 +63,29 @@ class Raw(NamedTuple):
     def found(self) -> Found:
         """Return the record, or why there is none."""
         row_id, project, *values = self.row
-        key = key_of(project, values[0])
+        key = key_of(row_id, project, values[0])
         try:
+            if [*key] != [project, values[0]]:
+                raise RecordUnusable("its label or its project is not text; correct it there")
             return Found(row_id, key, rows.record(values, self.parts))
         except RecordUnusable as exc:
             return Found(row_id, key, exc)
 
 
-def key_of(project: str, label: str) -> Key:
-    """Return a key whose project is the same object as in all others: there are many keys of one."""
-    return Key(intern(project) if type(project) is str else project, label)
+def key_of(row_id: int, project: Any, label: Any) -> Key:
+    """Return the key of a row; its project is the same object as in all others: there are many keys of one.
+
+    A name that is not text, as SQLite lets it be, is told by a text that is not equal to it.
+    """
+    return Key(intern(_name(row_id, project)), _name(row_id, label))
+
+
+def _name(row_id: int, value: Any) -> str:
+    if type(value) is str:
+        return encodable(value)
+    if isinstance(value, bytes):  # the record that once was text: else it would look deleted
+        return encodable(lenient(value))
+    return f"(row {row_id}, without a name)"
 
 
 async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:

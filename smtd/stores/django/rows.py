@@ -15,6 +15,7 @@ from smtd.errors import RecordUnusable
 from smtd.records import literal
 from smtd.records.parameters import content
 from smtd.records.record import (
+    BAD_VALUE,
     Component,
     DataKey,
     Dependency,
@@ -23,6 +24,7 @@ from smtd.records.record import (
     Platform,
     Record,
     Repository,
+    bad_value,
     is_plain,
 )
 from smtd.records.recurring import Recurring
@@ -62,8 +64,15 @@ class Parts(NamedTuple):
 def record(row: Sequence[Any], parts: Parts) -> Record:
     """Return the record of one row and its parts.
 
-    Raises RecordUnusable for a value that cannot be read as data.
+    Raises RecordUnusable for a value that cannot be read as data, whatever SQLite let somebody store.
     """
+    try:
+        return _record(row, parts)
+    except BAD_VALUE as exc:
+        raise bad_value(exc) from exc
+
+
+def _record(row: Sequence[Any], parts: Parts) -> Record:
     values = dict(zip(RECORD_COLUMNS, row, strict=False))
     executable, repository = row[12:16], row[16:19]
     _check_types(row, parts)
@@ -112,9 +121,11 @@ def _check_types(row: Sequence[Any], parts: Parts) -> None:
 
 
 def _moment(text: str) -> datetime:
+    """Return the time that *text* says; one without an offset is in UTC, as Django takes it."""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
-    except (ValueError, TypeError) as exc:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
+    except (ValueError, TypeError, OverflowError) as exc:
         raise RecordUnusable(f"{literal.shortened(str(text))} is not a time") from exc
 
 

@@ -21,6 +21,10 @@ FEW = 10
 MANY = 10_000
 
 
+class NotKept(Exception):
+    """The database said that it had written a row, and has not; the text says which, and what to do."""
+
+
 class SharedRows:
     """The rows of one table by what they say; rows are never changed by Sumatra, only added."""
 
@@ -62,14 +66,21 @@ class SharedRows:
         found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
         if found is None:
             await db.run(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", row)
-            found = await db.value(f"SELECT max(id) FROM {self._table}")
+            found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
+        if found is None:
+            raise self._not_kept()
         return int(found)
+
+    def _not_kept(self) -> NotKept:
+        return NotKept(f"it did not keep a row of {self._table}; look for a trigger there that prevents it")
 
     async def _insert(self, db: Connection, rows: dict[bytes, tuple[Any, ...]]) -> None:
         names, marks = schema.names(self._columns), schema.marks(len(self._columns))
         await db.run_many(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", list(rows.values()))
         # Nobody else can insert meanwhile, so the new ids are those of the rows, in their order.
         made = await db.fetch(f"SELECT id FROM {self._table} WHERE id > ? ORDER BY id", (self._last_id,))
+        if len(made) != len(rows):
+            raise self._not_kept()
         self._ids.update(zip(rows, (row_id for (row_id,) in made), strict=True))
         self._last_id = made[-1][0]
 

@@ -12,7 +12,7 @@ import anyio
 from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record
+from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import Connection
@@ -20,6 +20,7 @@ from smtd.stores.django.database import Database, translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Found, Raw
 from smtd.stores.django.rows import Columns
+from smtd.stores.django.shared_rows import NotKept
 from smtd.stores.django.writer import Insert, Update, Writer
 
 
@@ -34,6 +35,8 @@ class DjangoStore:
         self._sight = database.sight(self._ids)
         self._writer = Writer()
         self._generation = 0
+        #: What is raised of one record that the tables do not take.
+        self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
         #: What `write` was last asked for.
         self._wrote: dict[Key, Change] = {}
 
@@ -54,7 +57,7 @@ class DjangoStore:
         with translating(self._database):
             async with self._session() as db:
                 found = await db.fetch("SELECT id FROM django_store_project") if db else []
-        return sorted(name for (name,) in found)
+        return sorted(name for (name,) in found if isinstance(name, str) and is_plain(name))
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         with translating(self._database):
@@ -142,13 +145,13 @@ class DjangoStore:
         """Make *changes* in one transaction or, if that fails, each in one of its own."""
         try:
             return await self._transact(changes)
-        except self._database.refusals:
+        except self._refusals:
             return [outcome for change in changes for outcome in await self._alone(change)]
 
     async def _alone(self, change: Change) -> list[Outcome]:
         try:
             return await self._transact([change])
-        except self._database.refusals as exc:
+        except self._refusals as exc:
             return [Outcome(Result.REFUSED, f"the database refused it: {exc}")]
 
     async def _transact(self, changes: Sequence[Change]) -> list[Outcome]:

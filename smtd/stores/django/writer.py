@@ -9,7 +9,7 @@ from smtd.records.record import Key
 from smtd.stores.django import schema
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.rows import RECORD_COLUMNS, Columns
-from smtd.stores.django.shared_rows import SharedRows
+from smtd.stores.django.shared_rows import NotKept, SharedRows
 
 #: Values in one list of a statement; every SQLite takes that many.
 CHUNK = 500
@@ -68,7 +68,7 @@ class Writer:
             shared.rest()
 
     async def insert(self, db: Connection, inserts: Sequence[Insert]) -> list[int]:
-        """Write new records, a few statements for all of them; return their ids."""
+        """Write new records, a few statements for all of them; return their ids. Raises NotKept."""
         if not inserts:
             return []
         await self._make_projects(db, {insert.key.project for insert in inserts})
@@ -88,6 +88,8 @@ class Writer:
                 "SELECT db_id, project_id, label FROM django_store_record WHERE db_id > ?", (last,)
             )
         }
+        if lost := [str(insert.key) for insert in inserts if insert.key not in ids]:
+            raise NotKept(f"it did not keep the row of {lost[0]}; look for a trigger there that prevents it")
         owners = [ids[insert.key] for insert in inserts]
         await self._add_tags(db, zip(owners, (columns.tags for columns in everything), strict=True))
         await self._add_outputs(

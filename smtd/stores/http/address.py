@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Collection
 from urllib.parse import quote, unquote
 
-from smtd.errors import RecordUnusable
+from smtd.errors import AnotherRecord, RecordUnusable
+from smtd.records import literal
 from smtd.records.record import is_plain
+from smtd.text import encodable
 
 _LABEL = re.compile(r"\w+[\w|\-.]*\Z")
 #: What the server takes for something else than a label.
@@ -45,6 +47,7 @@ def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str
     """Return the labels at *addresses*, as a listing of *project* has them, and what is wrong with others.
 
     The server does not quote labels, so one that was made behind its back may have a slash.
+    Raises AnotherRecord for an address that is in another project.
     """
     labels = Counter(_label(base, project, str(address)) for address in addresses)
     wrong: dict[str, str] = {}
@@ -52,19 +55,26 @@ def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str
         try:
             check_label(label)
         except RecordUnusable:
-            wrong[label] = "the server lists it, but has no address for its label; relabel it in its database"
+            wrong[encodable(label)] = (
+                "the server lists it, but has no address for its label; relabel it in its database"
+            )
         else:
             if count > 1:
                 wrong[label] = (
                     "the server has its label twice, and shows neither; have one deleted in its database"
                 )
-    return set(labels) - wrong.keys(), wrong
+    return {label for label in labels if label not in wrong and is_plain(label)}, wrong
 
 
 def _label(base: str, project: str, address: str) -> str:
-    """Return what comes after the project in *address*; a proxy may have put another base before it."""
+    """Return what comes after the project in *address*; a proxy may have put another base before it.
+
+    Raises AnotherRecord if no part of the address is the project.
+    """
     parts = address.removesuffix("/").split("/")
     after = base.removesuffix("/").count("/") + 2
     if len(parts) <= after or unquote(parts[after - 1]) != project:
         after = len(parts) - 1
+        if unquote(parts[after - 1]) != project:
+            raise AnotherRecord(f"the address {literal.shortened(address)}")
     return unquote("/".join(parts[after:]))

@@ -12,14 +12,16 @@ from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any
 
-from smtd.errors import RecordUnusable
-from smtd.records import literal
+from smtd.errors import AnotherRecord, RecordUnusable
+from smtd.records import documents, literal
 from smtd.records.parameters import content
 from smtd.records.record import (
+    BAD_VALUE,
     Component,
     DataKey,
     Dependency,
     Executable,
+    Key,
     Parameters,
     Platform,
     Record,
@@ -127,18 +129,38 @@ def _data_key(values: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _zoned(moment: str) -> str:
+    if moment < "1000":
+        raise RecordUnusable(
+            "a Sumatra Server shows no time before the year 1000 as it can be read; sync it with a file or a"
+            " database"
+        )
     return f"{moment}+0000"
 
 
-def read(data: bytes) -> Record:
-    """Return the record that the server gave. Raises RecordUnusable for what is no record."""
+def read(data: bytes, key: Key) -> Record:
+    """Return the record that the server gave when asked for *key*.
+
+    Raises AnotherRecord if it says that it is another one, RecordUnusable for what is no record.
+    """
     try:
-        document = json.loads(data)
+        document = documents.read(data, doubled=documents.refuse)
+        _check_name(document, key)
         record = _record(document)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        why = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
+    except BAD_VALUE as exc:
+        why = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)[:200]
         raise RecordUnusable(f"the server's answer is no record: {why}") from exc
     return mark_plain(record)
+
+
+def _check_name(document: dict[str, Any], key: Key) -> None:
+    """Refuse a document that is another one than was asked for: what it says is not of *key*."""
+    said = document.get("project_id", key.project), document["label"]
+    if said != key:
+        project, label = (literal.shortened(str(name)).strip("'") for name in said)
+        raise AnotherRecord(
+            f"the server returned a document of {project}/{label} when asked for {key}; look for a cache or"
+            " a proxy before it that mixes up its answers"
+        )
 
 
 def _record(document: dict[str, Any]) -> Record:
@@ -192,6 +214,8 @@ def _number(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{literal.shortened(str(value))} is no number")
+    if math.isinf(value):
+        raise ValueError("its duration is infinite")
     return float(value)
 
 
@@ -199,11 +223,11 @@ def _moment(text: Any) -> datetime:
     for form in _TIMES:
         try:
             moment = datetime.strptime(text, form)
-        except ValueError:
+            if moment.tzinfo is None:
+                return moment.replace(tzinfo=timezone.utc)
+            return moment.astimezone(timezone.utc)
+        except (ValueError, OverflowError):
             continue
-        if moment.tzinfo is None:
-            return moment.replace(tzinfo=timezone.utc)
-        return moment.astimezone(timezone.utc)
     raise ValueError(f"{literal.shortened(str(text))} is no time")
 
 

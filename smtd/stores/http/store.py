@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,9 +10,9 @@ from typing import Any, NamedTuple
 
 import anyio
 
-from smtd.errors import RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
+from smtd.errors import AnotherRecord, RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
 from smtd.gather import gather, gather_whole
-from smtd.records import canonical
+from smtd.records import canonical, documents, literal
 from smtd.records.canonical import Digest
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
@@ -198,8 +197,18 @@ class HttpStore:
         now = anyio.current_time()
         if answer.status == HTTPStatus.NOT_FOUND:
             return _Listing(now, set(), {}, exists=False)
-        addresses = _field(self._document(answer, dict), "records", list)
-        labels, wrong = address.listed(self._session.base, project, addresses)
+        document = self._document(answer, dict)
+        addresses = _field(document, "records", list)
+        try:
+            if (said := document.get("id", project)) != project:
+                raise AnotherRecord(f"a listing of project {literal.shortened(str(said))}")
+            labels, wrong = address.listed(self._session.base, project, addresses)
+        except AnotherRecord as exc:
+            # It does not tell what the project lacks.
+            raise StoreUnreachable(
+                f"{self.location} returned {exc} when asked for {project!r}; look for a cache or a proxy"
+                " before it that mixes up its answers"
+            ) from exc
         return _Listing(
             now,
             {Key(project, label) for label in labels},
@@ -234,8 +243,8 @@ class HttpStore:
                 f"{self.location} answers with status {answer.status}; see the log of the server"
             )
         try:
-            document = json.loads(answer.body)
-        except (ValueError, RecursionError):
+            document = documents.read(answer.body, doubled=documents.refuse)
+        except (ValueError, RecursionError, MemoryError):
             document = None
         if not isinstance(document, kind):
             raise StoreRefused(f"{self.location} is no Sumatra Server: it answers with something else")

@@ -66,7 +66,7 @@ class Writer:
                 f"the server cannot show it (status {answer.status}); delete it there and sync again"
             )
         try:
-            return form.read(answer.body)
+            return form.read(answer.body, key)
         except RecordUnusable as exc:
             return exc
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from smtd.errors import RecordUnusable
+from smtd.errors import AnotherRecord, RecordUnusable
+from smtd.records import literal
 from smtd.records.parameters import content
 from smtd.records.record import (
     FIELDS,
@@ -44,8 +45,16 @@ def attributes(pickled: Any) -> dict[str, Any]:
 
 
 def record(label: str, pickled: Any) -> Record:
-    """Return the record that *pickled* describes. Raises RecordUnusable if it is none."""
+    """Return the record that *pickled*, which the shelf has under *label*, describes.
+
+    Raises RecordUnusable if it is none, AnotherRecord if it bears another label.
+    """
     state = attributes(pickled)
+    if state.get("label", label) != label:
+        said = literal.shortened(str(state["label"]))
+        raise AnotherRecord(
+            f"the shelf has under its label a record that calls itself {said}; delete it there, or correct it"
+        )
     values: dict[str, Any] = {}
     opaque: dict[str, Pickled] = {}
     for name, value in state.items():

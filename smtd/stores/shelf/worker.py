@@ -34,6 +34,7 @@ from smtd.stores.shelf.messages import (
     parts,
     received,
 )
+from smtd.text import encodable
 
 #: Why a record cannot be written where there is one of Sumatra before 0.8, which could not load it.
 READ_ONLY = (
@@ -121,14 +122,14 @@ def _held(label: str, pickled: Any, renew: Callable[[Any], Any] | None = None) -
         decode(encoded)  # raises here, for this record alone, and not where all are read
         return Held(label, canonical.digest(record), encoded, is_final(record))
     except RecordUnusable as exc:
-        return Held(_showable(label), problem=_showable(str(exc)))
+        return Held(encodable(label), problem=_showable(str(exc)))
     except Exception as exc:  # noqa: BLE001 - it is made of whatever somebody pickled
-        return Held(_showable(label), problem=_showable(f"{type(exc).__name__}: {exc}"))
+        return Held(encodable(label), problem=_showable(f"{type(exc).__name__}: {exc}"))
 
 
 def _showable(text: str) -> str:
     """Return *text* on one line and in Unicode."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return " ".join(encodable(text).split())
 
 
 def _fulfil(project: dict[str, Any], wish: Wish) -> str:
@@ -143,14 +144,16 @@ def _fulfil(project: dict[str, Any], wish: Wish) -> str:
         project.pop(wish.label, None)
         return ""
     try:
-        _put(project, pickled, decode(wish.record))
+        _put(project, wish.label, pickled, decode(wish.record))
     except RecordUnusable as exc:
         return str(exc)
     return ""
 
 
-def _put(project: dict[str, Any], pickled: Any, record: Record) -> None:
+def _put(project: dict[str, Any], label: str, pickled: Any, record: Record) -> None:
+    if record.label != label:
+        raise RecordUnusable(f"it calls itself {record.label}, and not {label}")
     if pickled is None:
-        project[record.label] = writing.build(record)
+        project[label] = writing.build(record)
     else:
         writing.update(pickled, record)

@@ -1,0 +1,151 @@
+"""Documents of a server that are not what they should be: each is the failure of one record."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from smtd.errors import AnotherRecord, RecordUnusable, StoreUnreachable
+from smtd.records import canonical
+from smtd.records.record import Key
+from smtd.stores.base import STALE, Change
+from smtd.stores.http import form
+from tests.build import PROJECT, change, full, key, record
+from tests.peers import line as faults
+from tests.peers.server import SumatraServer
+from tests.stores.server_place import ServerPlace
+from tests.stores.test_http_answers import store_behind
+
+ASKED = key("full")
+
+
+@pytest.fixture
+def place(server: SumatraServer) -> ServerPlace:
+    """What ada sees of a server without any records."""
+    return ServerPlace(server)
+
+
+def document(**fields: Any) -> bytes:
+    """Return what a server says of a record, with other *fields*; bytes are put in as they are."""
+    # As sent, but for fractions of a second, which no server shows.
+    sent = re.sub(rb"\.\d{6}\+", b"+", form.body(full()))
+    said = json.loads(sent) | {"project_id": PROJECT}
+    for each in said["input_data"] + said["output_data"]:
+        each["metadata"] = json.loads(each["metadata"])
+    raw = {name: value for name, value in fields.items() if isinstance(value, bytes)}
+    text = json.dumps(said | {**fields, **dict.fromkeys(raw, "@")}).encode()
+    for name, value in raw.items():
+        text = text.replace(f'"{name}": "@"'.encode(), f'"{name}": '.encode() + value)
+    return text
+
+
+BAD: dict[str, bytes] = {
+    "a number of 401 digits": document(duration=b"1" + b"0" * 400),
+    "a number of 5000 digits": document(duration=b"1" * 5000),
+    "a number without end": document(duration=b"1e999"),
+    "a duration that is true": document(duration=True),
+    "a time before all": document(timestamp="0001-01-01 00:00:00+0100"),
+    "a time after all": document(timestamp="9999-12-31 23:59:59-0100"),
+    "a creation after all": document(
+        output_data=[{"path": "a", "digest": "b", "creation": "9999-12-31 23:59:59-0100", "metadata": {}}]
+    ),
+    "a name that is there twice": document()[:-1] + b', "reason": "second"}',
+    "a name inside that is there twice": document(
+        executable=b'{"path": "a", "name": "b", "version": "c", "options": "", "path": "d"}'
+    ),
+    "deep lists": b"[" * 200_000,
+    "a deep reason": document(reason=b"[" * 100_000 + b"]" * 100_000),
+    "deep parameters": document(launch_mode={"type": "X", "parameters": "{1:" * 5000 + "}" * 5000}),
+    "tags that are lists": document(tags=[["a"]]),
+    "no tags": document(tags=None),
+    "latin-1": document(reason=b'"\xe9"'),
+    "UTF-16": document().decode().encode("utf-16"),
+    "a lone surrogate": document(reason=b'"a\\ud800b"'),
+    "a list": b"[]",
+    "nothing": b"",
+    "no label": b'{"timestamp": "2024-01-01 00:00:00+0000"}',
+}
+
+
+def test_document_is_read() -> None:
+    """The document that the others are made of is a record."""
+    assert canonical.digest(form.read(document(), ASKED)) == canonical.digest(full())
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_value_is_the_failure_of_its_record(case: str) -> None:
+    """It is told in a sentence of one line, and nothing else is raised."""
+    with pytest.raises(RecordUnusable) as told:
+        form.read(BAD[case], ASKED)
+
+    assert len(str(told.value)) < 400
+    assert "\n" not in str(told.value)
+
+
+OTHER = {
+    "another label": (document(label="good"), "MyProject/good"),
+    "another project": (document(project_id="Other"), "Other/full"),
+    "a label that is a path": (document(label="../../etc"), "MyProject/../../etc"),
+    "a label of escapes": (document(label="x\ny\x1b[2J"), r"MyProject/x\ny\x1b[2J"),
+    "a label that is no text": (document(label=7), "MyProject/7"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_document_of_another_record_is_not_taken_for_the_one_asked_for(case: str) -> None:
+    """A document is what it says, and not where it was asked for."""
+    data, name = OTHER[case]
+
+    with pytest.raises(AnotherRecord) as told:
+        form.read(data, ASKED)
+
+    assert f"a document of {name} when asked for MyProject/full; look for a cache" in str(told.value)
+
+
+async def test_mixed_up_documents_are_failures_of_their_records(place: ServerPlace) -> None:
+    """They are unreadable, nothing is written over them, and the others are read."""
+    await place.put(record("a"), record("b", outcome="other"), record("c"))
+    mixed_up = faults.altered(lambda body: body.replace(b'"label": "a"', b'"label": "b"'))
+
+    async with store_behind(place, mixed_up) as store:
+        scan = await store.scan([PROJECT])
+        found = await store.read([key("a"), key("b"), key("c")])
+        written = await store.write(
+            [
+                Change(key("a"), change(record("a"), reason="new"), canonical.digest(record())),
+                Change(key("a"), None, canonical.digest(record())),
+            ]
+        )
+
+    assert set(scan.unreadable) == {key("a")}
+    assert "a document of MyProject/b when asked for MyProject/a" in scan.unreadable[key("a")]
+    assert set(scan.digests) == set(found) == {key("b"), key("c")}
+    assert written == [STALE, STALE]
+    assert place.run("SELECT count(*) FROM django_store_record WHERE reason = 'a first look'") == [(3,)]
+
+
+@pytest.mark.parametrize("part", ["name", "addresses"])
+async def test_listing_of_another_project_says_nothing_is_gone(place: ServerPlace, part: str) -> None:
+    """The store counts as one that cannot be read whole: no record of the project is missing."""
+    await place.put(record("a"))
+    old, new = {"name": (b'"id": "MyProject"', b'"id": "Other"'), "addresses": (b"/MyProject/", b"/Other/")}[
+        part
+    ]
+
+    async with store_behind(place, faults.altered(lambda body: body.replace(old, new))) as store:
+        with pytest.raises(StoreUnreachable, match="when asked for 'MyProject'; look for a cache or a proxy"):
+            await store.scan([PROJECT])
+
+
+async def test_label_and_project_of_any_spelling_are_their_own(place: ServerPlace) -> None:
+    """What real servers say of a record is the name that it was asked for by."""
+    of = Key("été a.b", "日本|x")
+    await place.put(record(of.label), project=of.project)
+
+    async with place.open() as store:
+        scan = await store.scan([of.project])
+
+    assert (set(scan.digests), dict(scan.unreadable)) == ({of}, {})
