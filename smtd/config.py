@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
@@ -25,9 +25,13 @@ from smtd.errors import UsageError
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
 #: Text such as "500MB", "1GB".
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)\Z")
+#: A hundred years in seconds, and a million TB: what is more is a slip, and no clock or file could hold it.
+LONGEST_DURATION, LARGEST_SIZE = 36_525 * 86_400.0, 10.0**18
 _BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 #: Seconds between two looks at a server, at the least.
 SHORTEST_POLL = 0.1
+#: Letters that the name of a pair may have.
+LONGEST_NAME = 100
 #: An address with a password in it.
 _SECRET = re.compile(r"\w+://[^@/]*:[^@/]+@")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -126,6 +130,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {exc}") from exc
     problems = [
         *_problems(document, Config, ()),
+        *_misnamed(document),
         *_dangling(document),
         *_unmeasured(document),
         *_doubled(document),
@@ -151,6 +156,19 @@ def check_pair(name: str, table: object) -> Pair:
     return msgspec.convert(table, Pair)
 
 
+def misnamed(name: str) -> str:
+    """Return why no pair can be called *name*; empty if one can."""
+    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= LONGEST_NAME:
+        return f"it has 1 to {LONGEST_NAME} letters that can be printed, and no blank at either end"
+    if name.startswith(("-", ".")):
+        return (
+            f"it would be taken for {'an option' if name.startswith('-') else 'a path'}; begin with a letter"
+        )
+    if found := next((letter for letter in name if letter in "/*?[]"), ""):
+        return f"{found} is for {'paths' if found == '/' else 'globs'}; leave it out"
+    return ""
+
+
 def is_timezone(name: str) -> bool:
     """Say whether this machine knows a time zone called *name*."""
     try:
@@ -161,19 +179,27 @@ def is_timezone(name: str) -> bool:
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a duration such as "30s". Raises ValueError for other text."""
+    """Return the seconds of a duration such as "30s". Raises ValueError for other text, and for ages."""
     found = _DURATION.match(text)
-    if found is None:
+    if found is None or (duration := float(found[1]) * _UNITS[found[2]]) > LONGEST_DURATION:
         raise ValueError(text)
-    return float(found[1]) * _UNITS[found[2]]
+    return duration
 
 
 def size(text: str) -> int:
-    """Return the bytes of a size such as "1GB". Raises ValueError for other text."""
+    """Return the bytes of a size such as "1GB". Raises ValueError for other text, and for too much."""
     found = _SIZE.match(text)
-    if found is None:
+    if found is None or (bytes := float(found[1]) * _BYTES[found[2]]) > LARGEST_SIZE:
         raise ValueError(text)
-    return int(float(found[1]) * _BYTES[found[2]])
+    return int(bytes)
+
+
+def _is_measured(measure: Callable[[str], float], text: str) -> bool:
+    try:
+        measure(text)
+    except ValueError:
+        return False
+    return True
 
 
 _Where = tuple[str, ...]
@@ -199,6 +225,8 @@ def _problems(value: Any, kind: Any, where: _Where) -> Iterator[tuple[_Where, st
             msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError as exc:
             yield where, str(exc)
+        except UnicodeEncodeError:
+            yield where, "it is no Unicode text"
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -210,6 +238,13 @@ def _tables(document: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
     found = document.get(name)
     tables = found if isinstance(found, dict) else {}
     return {key: value for key, value in tables.items() if isinstance(value, dict)}
+
+
+def _misnamed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+    """Yield the names that no pair can have."""
+    for name in _tables(document, "pairs"):
+        if why := misnamed(name):
+            yield ("pairs", name), f"{name!r} is no name for a pair: {why}"
 
 
 def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
@@ -229,14 +264,14 @@ def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
 def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
     """Yield the durations, sizes, shares and time zones that cannot be read."""
     if isinstance(daemon := document.get("daemon"), dict):
-        if isinstance(text := daemon.get("history_age"), str) and not _DURATION.match(text):
+        if isinstance(text := daemon.get("history_age"), str) and not _is_measured(seconds, text):
             yield ("daemon", "history_age"), f"{text!r} is not a duration such as '30d' or '365d'"
-        if isinstance(text := daemon.get("history_size"), str) and not _SIZE.match(text):
+        if isinstance(text := daemon.get("history_size"), str) and not _is_measured(size, text):
             yield ("daemon", "history_size"), f"{text!r} is not a size such as '500MB' or '1GB'"
     stores, pairs = ("poll_interval", "verify_interval"), ("settle", "stale_after", "prove_within")
     for section, name in [("stores", name) for name in stores] + [("pairs", name) for name in pairs]:
         for key, table in _tables(document, section).items():
-            if isinstance(text := table.get(name), str) and not _DURATION.match(text):
+            if isinstance(text := table.get(name), str) and not _is_measured(seconds, text):
                 yield (section, key, name), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
             elif isinstance(text, str) and name == "poll_interval" and seconds(text) < SHORTEST_POLL:
                 yield (section, key, name), f"{text!r} would keep the server busy: at least 100ms"
@@ -268,7 +303,7 @@ def _unaddressed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
             yield ("notify", name), "it is no address such as 'https://host/path'"
     if notify.get("command") == []:
         yield ("notify", "command"), "it names no program"
-    if isinstance(text := notify.get("offline_after"), str) and not _DURATION.match(text):
+    if isinstance(text := notify.get("offline_after"), str) and not _is_measured(seconds, text):
         yield ("notify", "offline_after"), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
 
 

@@ -182,6 +182,16 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
     ("text", "mistake"),
     [
         ("[daemon]\nhistory_age = 'long'", "2: daemon.history_age: 'long' is not a duration such as"),
+        ("[daemon]\nhistory_age = '9999999d'", "2: daemon.history_age: '9999999d' is not a duration such as"),
+        (
+            "[daemon]\nhistory_size = '9999999999TB'",
+            "2: daemon.history_size: '9999999999TB' is not a size such",
+        ),
+        ("[pairs.'../x']", "1: pairs.../x: '../x' is no name for a pair: it would be taken for a path"),
+        (
+            "[pairs.--help]",
+            "1: pairs.--help: '--help' is no name for a pair: it would be taken for an option",
+        ),
         ("[daemon]\n\nhistory_size = '1'", "3: daemon.history_size: '1' is not a size such as '500MB'"),
         ("[daemon]\nhistory_size = 1", "2: daemon.history_size: Expected `str`, got `int`"),
         ("daemon = 3", "1: daemon: Expected `object`, got `int`"),

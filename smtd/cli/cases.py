@@ -215,10 +215,16 @@ def _moment(text: str) -> str:
     """Return a time in UTC, given one in the clock of this machine or an age such as 90m."""
     from datetime import datetime, timezone
 
+    beyond = UsageError(f"{text} is outside the calendar")
     if age := re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|d)", text):
-        seconds = float(age[1]) * _UNITS[age[2]]
-        return datetime.fromtimestamp(time.time() - seconds, timezone.utc).isoformat()
+        try:
+            seconds = float(age[1]) * _UNITS[age[2]]
+            return datetime.fromtimestamp(time.time() - seconds, timezone.utc).isoformat()
+        except (OverflowError, OSError, ValueError):
+            raise beyond from None
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc).isoformat()
+    except OverflowError:
+        raise beyond from None
     except ValueError as exc:
         raise UsageError(f"{text} is no time such as 2026-11-25T13:00, and no age such as 2h") from exc

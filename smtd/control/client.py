@@ -24,11 +24,18 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 for line in answers:
-                    yield json.loads(line)
+                    yield _answer(line)
         except TimeoutError:
             raise NoDaemon(f"the daemon at {path} does not answer in time; see its log") from None
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise NoDaemon(f"no daemon answers at {path}; start it with smtd run ({_why(exc)})") from None
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    found = json.loads(line)
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
 
 
 def _why(exc: Exception) -> str:

@@ -203,13 +203,38 @@ async def _request(stream: SocketStream) -> dict[str, Any]:
         raise UsageError("the request is not a whole line") from None
     except TimeoutError:
         raise UsageError(f"the request did not come within {PATIENCE:.0f} s") from None
-    try:
-        request = json.loads(data)
-    except (ValueError, RecursionError):
-        request = None
+    request = _parsed(data)
     if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
         raise UsageError('a request is one line of JSON, such as {"verb": "status"}')
     return request
+
+
+def _parsed(data: bytes) -> Any:
+    """Return what *data* says in JSON, None if it is none.
+
+    Raises UsageError for numbers that are none, or have no room in 64 bits, and for text that no name of
+    a file can be.
+    """
+    try:
+        request = json.loads(data, parse_constant=_no_number, parse_int=_integer)
+        os.fsencode(
+            json.dumps(request, ensure_ascii=False)
+        )  # names of files may be any bytes, as Python has them
+    except UnicodeEncodeError:
+        raise UsageError("the request has text with half of a surrogate pair, which is no Unicode") from None
+    except (ValueError, RecursionError):
+        return None
+    return request
+
+
+def _no_number(word: str) -> None:
+    raise UsageError(f"the request says {word}, which is no number in JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise UsageError(f"the request has a number beyond 64 bits ({digits[:25]}…)")
+    return int(digits)
 
 
 async def _send(stream: SocketStream, answer: dict[str, Any]) -> bool:

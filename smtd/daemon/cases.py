@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.request import Request, Work
-from smtd.engine.choose import OF_DELETIONS, Wish
+from smtd.engine.choose import OF_CONFLICTS, OF_DELETIONS, Wish
 from smtd.engine.explain import explain, show
 from smtd.engine.pair import Pair
 from smtd.engine.report import as_json, swapped
@@ -51,14 +52,13 @@ class Cases:
         }
 
     async def _resolve(self, asked: Asked) -> Answers:
-        try:
-            choice = Choice(asked.get("take"))
-        except ValueError:
-            choice = Choice.HELD
-        if choice not in (Choice.LEFT, Choice.RIGHT, Choice.BOTH):
+        take, of_all = fields.optional_text(asked, "take"), fields.flag(asked, "all")
+        choice = next((each for each in OF_CONFLICTS if each.value == take), None)
+        if choice is None:
             raise UsageError("say what to take: left, right or both")
-        if asked.get("all"):
-            wish = Wish(choice, str(asked.get("project") or "*"), (str(asked.get("label") or "*"),))
+        if of_all:
+            globs = [fields.optional_text(asked, name) or "*" for name in ("project", "label")]
+            wish = Wish(choice, globs[0], (globs[1],))
         else:
             key = _key(asked)
             wish = Wish(choice, _literally(key.project), (_literally(key.label),))
@@ -66,10 +66,8 @@ class Cases:
 
     async def _deletes(self, choice: Choice, asked: Asked) -> Answers:
         assert choice in OF_DELETIONS
-        labels = asked.get("labels") or ["*"]
-        if not isinstance(labels, list):
-            raise UsageError("labels are a list")
-        yield await self._decided(asked, Wish(choice, labels=tuple(map(str, labels))))
+        labels = fields.texts(asked, "labels") or ["*"]
+        yield await self._decided(asked, Wish(choice, labels=tuple(labels)))
 
     async def _decided(self, asked: Asked, wish: Wish) -> dict[str, Any]:
         """Write down *wish*, run a cycle, and return its report."""
@@ -86,17 +84,14 @@ class Cases:
         yield await self._worked(asked, lambda pair: show(pair, key))
 
     async def _history(self, asked: Asked) -> Answers:
-        limit, cycle, label = asked.get("limit", LIMIT), asked.get("cycle"), asked.get("label")
-        if not isinstance(limit, int) or not isinstance(cycle, (int, type(None))):
-            raise UsageError("limit and cycle are whole numbers")
+        limit, cycle = fields.whole(asked, "limit", LIMIT), fields.optional_whole(asked, "cycle")
+        label = fields.optional_text(asked, "label")
         names = await self._names()
         pair = None
         if asked.get("pair") is not None:
             keeper = self._pair_named(asked)
             pair = next((number for number, (name, _) in names.items() if name == keeper.name), -1)
-        entries = await self._daemon.history.entries(
-            pair, cycle=cycle, label=None if label is None else str(label), limit=limit
-        )
+        entries = await self._daemon.history.entries(pair, cycle=cycle, label=label, limit=limit)
         yield {"history": [_told(entry, *names.get(entry.pair, ("", False))) for entry in entries]}
 
     async def _check(self, asked: Asked) -> Answers:
@@ -104,28 +99,20 @@ class Cases:
         yield {"entries": seal.entries, "head": seal.head}
 
     async def _undo(self, asked: Asked) -> Answers:
-        cycle = asked.get("cycle")
-        if not isinstance(cycle, int):
-            raise UsageError("name the cycle by its number; smtd-ctl history lists them")
+        cycle, dry_run = fields.whole(asked, "cycle"), fields.flag(asked, "dry_run")
         names = await self._names()
         found = await self._daemon.history.entries(cycle=cycle, limit=1)
         name = names.get(found[0].pair, ("", False))[0] if found else ""
         keeper = next((one for one in self._daemon.keepers if one.name == name), None)
         if keeper is None:
             raise UsageError(f"cycle {cycle} wrote nothing to any pair of this daemon; see smtd-ctl history")
-        dry_run = bool(asked.get("dry_run"))
         result = await self._done(
             keeper, Request(work=_built(lambda pair: undo(pair, cycle, dry_run=dry_run)))
         )
         yield {"pair": name, **result}
 
     async def _restore(self, asked: Asked) -> Answers:
-        key = _key(asked)
-        try:
-            at = datetime.fromisoformat(str(asked.get("at")))
-        except ValueError as exc:
-            raise UsageError("a time is like 2026-11-25T13:00:00+00:00") from exc
-        at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+        key, at = _key(asked), _moment(fields.text(asked, "at"))
         yield await self._worked(asked, lambda pair: restore(pair, key, at))
 
     async def _worked(self, asked: Asked, work: Work) -> dict[str, Any]:
@@ -159,10 +146,18 @@ def _built(work: Work) -> Work:
 
 
 def _key(asked: Asked) -> Key:
-    project, label = asked.get("project"), asked.get("label")
-    if not isinstance(project, str) or not isinstance(label, str):
-        raise UsageError("name a project and a label")
-    return Key(project, label)
+    return Key(fields.text(asked, "project"), fields.text(asked, "label"))
+
+
+def _moment(text: str) -> datetime:
+    """Return a time in UTC; one without a zone is of UTC. Raises UsageError."""
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except ValueError:
+        raise UsageError("a time is like 2026-11-25T13:00:00+00:00") from None
+    except OverflowError:
+        raise UsageError(f"{text} is outside the calendar") from None
 
 
 def _literally(name: str) -> str:

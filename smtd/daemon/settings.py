@@ -69,8 +69,13 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
 
 
 def encode(pairs: Mapping[str, Pair]) -> bytes:
-    """Return *pairs* as the file that keeps them."""
-    return msgspec.json.format(msgspec.json.encode(dict(pairs)), indent=2)
+    """Return *pairs* as the file that keeps them. Raises UsageError if it cannot keep them."""
+    try:
+        return msgspec.json.format(msgspec.json.encode(dict(pairs)), indent=2)
+    except UnicodeEncodeError:
+        raise UsageError(
+            "a path that is no Unicode text cannot be kept; give the store another name"
+        ) from None
 
 
 def decode(data: bytes) -> dict[str, Pair]:

@@ -12,7 +12,8 @@ import anyio
 import msgspec
 
 from smtd import __version__
-from smtd.config import check_pair
+from smtd.config import check_pair, misnamed
+from smtd.control import fields
 from smtd.daemon.cases import Cases
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.keeper import Keeper
@@ -72,12 +73,12 @@ class Verbs:
         }
 
     async def _sync_now(self, asked: Asked) -> Answers:
-        unfinished, only = bool(asked.get("include_unfinished")), asked.get("plan")
+        unfinished, only = fields.flag(asked, "include_unfinished"), fields.optional_text(asked, "plan")
         if only is not None and len(self._chosen(asked)) > 1:
             raise UsageError("a plan is of one pair: name it")
 
         def made() -> Request:
-            return Request(include_unfinished=unfinished, only=None if only is None else str(only))
+            return Request(include_unfinished=unfinished, only=only)
 
         async for answer in self._synced(asked, made):
             yield answer
@@ -88,9 +89,7 @@ class Verbs:
 
     async def _synced(self, asked: Asked, make: Callable[[], Request]) -> Answers:
         """Ask for cycles, tell how they go on if that is wished for, and at last what came of them."""
-        timeout = asked.get("timeout")
-        if timeout is not None and not isinstance(timeout, (int, float)):
-            raise UsageError("a timeout is a number of seconds")
+        timeout, progress = fields.seconds(asked, "timeout"), fields.flag(asked, "progress")
         began = anyio.current_time()
         end = began + (float("inf") if timeout is None else timeout)
         waiting = []
@@ -98,19 +97,19 @@ class Verbs:
             request = make()
             keeper.request(request)
             waiting.append((keeper, request))
-        step = PROGRESS if asked.get("progress") else float("inf")
+        step = PROGRESS if progress else float("inf")
         while not all(request.done.is_set() for _, request in waiting) and anyio.current_time() < end:
             with anyio.move_on_after(min(step, end - anyio.current_time())):
                 for _, request in waiting:
                     await request.done.wait()
-            if asked.get("progress"):
+            if progress:
                 yield {"progress": [msgspec.to_builtins(keeper.status) for keeper, _ in waiting]}
         yield _results(anyio.current_time() - began, waiting)
 
     async def _verify(self, asked: Asked) -> Answers:
         provers = [self._daemon.prover(keeper.name) for keeper in self._chosen(asked)]
-        progress = PROGRESS if asked.get("progress") else None
-        async for answer in verified(provers, deep=bool(asked.get("deep")), progress=progress):
+        progress = PROGRESS if fields.flag(asked, "progress") else None
+        async for answer in verified(provers, deep=fields.flag(asked, "deep"), progress=progress):
             yield answer
 
     async def _pair_of(self, asked: Asked) -> Answers:
@@ -141,9 +140,9 @@ class Verbs:
         yield {}
 
     async def _pair_add(self, asked: Asked) -> Answers:
-        name = asked.get("name")
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise UsageError("a pair needs a name")
+        name = fields.text(asked, "name")
+        if why := misnamed(name):
+            raise UsageError(f"{name!r} is no name for a pair: {why}")
         pair = check_pair(name, asked.get("pair"))
         for word in (pair.left, pair.right):
             if "@" in word.partition("://")[2].partition("/")[0]:
@@ -152,7 +151,7 @@ class Verbs:
         yield {}
 
     async def _pair_remove(self, asked: Asked) -> Answers:
-        await self._daemon.remove(str(asked.get("name")))
+        await self._daemon.remove(fields.text(asked, "name"))
         yield {}
 
     async def _pair_list(self, asked: Asked) -> Answers:
@@ -179,10 +178,8 @@ class Verbs:
         yield {"conflicts" if what == "conflicts" else "holds": found}
 
     async def _events(self, asked: Asked) -> Answers:
-        since = asked.get("since", 0)
-        if not isinstance(since, int) or not 0 <= since < 2**63:
-            raise UsageError("the number of an event is a whole number")
-        async for event in self._daemon.events.since(since, follow=bool(asked.get("follow"))):
+        since, follow = fields.whole(asked, "since", 0), fields.flag(asked, "follow")
+        async for event in self._daemon.events.since(since, follow=follow):
             yield event
 
     async def _backup(self, asked: Asked) -> Answers:
@@ -200,7 +197,7 @@ class Verbs:
 
     def _pair_named(self, asked: Asked) -> Keeper:
         """Return the keeper of the one pair that was named."""
-        name = asked.get("pair")
+        name = fields.text(asked, "pair")
         for keeper in self._daemon.keepers:
             if keeper.name == name:
                 return keeper
@@ -208,11 +205,11 @@ class Verbs:
 
     def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Keeper]:
         """Return the keepers of the pairs that were named, or all; names may be globs."""
-        names = asked.get("pairs") or ([] if must_name else ["*"])
-        if not isinstance(names, list) or not names:
+        names = fields.texts(asked, "pairs") or ([] if must_name else ["*"])
+        if not names:
             raise UsageError("name the pairs; '*' is all of them")
         chosen: dict[str, Keeper] = {}
-        for name in map(str, names):
+        for name in names:
             keepers = self._daemon.keepers
             found = {one.name: one for one in keepers if one.name == name} or {
                 one.name: one for one in keepers if fnmatchcase(one.name, name)

@@ -21,7 +21,8 @@ _FLIPPED = {
     Choice.BOTH: Choice.BOTH_TURNED,
     Choice.BOTH_TURNED: Choice.BOTH,
 }
-#: What can be decided of deletions that are held; the rest of conflicts and of what was undone.
+#: What can be decided of conflicts and of what was undone, and what of deletions that are held.
+OF_CONFLICTS = (Choice.LEFT, Choice.RIGHT, Choice.BOTH)
 OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
 
 

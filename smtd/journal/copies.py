@@ -22,6 +22,8 @@ from smtd.sqlite import ERRORS, Connection
 
 #: The application_id of a copy ("smtc"); that of the journal itself is 0.
 COPY = 0x736D7463
+#: How the names of smtd's own files in the state directory begin.
+OWN_FILES = ("journal.", "pair-", "pairs.", "daemon.", "told.")
 #: Pages that are copied between two looks at whether it is still wanted: some milliseconds.
 _PAGES = 1000
 
@@ -29,10 +31,12 @@ _PAGES = 1000
 def copy(journal: Path, target: Path, given_up: Event) -> int:
     """Copy *journal*, as it is now, to the new file *target*, and return its size in bytes. Blocks.
 
-    Writers go on meanwhile. *given_up* ends it early. Raises UsageError if *target* exists or cannot be made,
-    JournalError if the journal cannot be read; nothing is left at *target* then.
+    Writers go on meanwhile. *given_up* ends it early. Raises UsageError if *target* exists, has a name that
+    smtd uses, or cannot be made, JournalError if the journal cannot be read; then nothing is at *target*.
     """
     try:
+        if target.name.startswith(OWN_FILES) and target.parent.samefile(journal.parent):
+            raise UsageError(f"{target} is where smtd keeps something of its own; name another file")
         os.close(private.create(target))
     except FileExistsError:
         raise UsageError(f"{target} exists already; name a new file") from None

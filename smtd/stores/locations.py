@@ -143,6 +143,8 @@ def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> L
     UsageError for a name that smtd does not understand, StoreUnreachable if there is no
     store, StoreRefused for one that smtd cannot open.
     """
+    if "\0" in name:
+        raise UsageError("this is no location: it has a NUL in it")
     scheme = name.partition("://")[0].lower()
     if scheme in ("http", "https"):
         return _server(name, access)

@@ -507,7 +507,7 @@ def test_pair_that_cannot_be_one_is_refused(daemon: DaemonProcess, left: Path) -
         return str(answer["error"])
 
     assert "it needs a right" in add("new")
-    assert "a pair needs a name" in add(" ", right="/tmp/x.sqlite")
+    assert "is no name for a pair" in add(" ", right="/tmp/x.sqlite")
     assert "'soon' is not a duration" in add("new", right="/tmp/x.sqlite", settle="soon")
     assert "unknown key 'mod', did you mean 'mode'?" in add("new", right="/tmp/x.sqlite", mod="two-way")
     assert "there is no store lap; name a configured one, or a whole path" in add("new", right="lap")

@@ -76,6 +76,17 @@ async def copied(directory, target):
         return await journal.copy(target)
 
 
+async def test_copy_under_a_name_of_smtds_own_is_refused(tmp_path):
+    """The next start would take it for its file of added pairs."""
+    await cycle(tmp_path / "state", A)
+    (tmp_path / "link").symlink_to("state")
+
+    with pytest.raises(UsageError, match=r"pairs\.json is where smtd keeps something of its own"):
+        await copied(tmp_path / "state", tmp_path / "link" / "pairs.json")
+
+    assert not (tmp_path / "state" / "pairs.json").exists()
+
+
 async def test_copy_is_one_whole_file_for_its_owner(tmp_path):
     """With all that the journal knows, and nothing beside it."""
     await cycle(tmp_path / "state", A)

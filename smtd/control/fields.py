@@ -1,0 +1,83 @@
+"""What a request says, each field with its type: what is something else is a sentence to whoever asked.
+
+A field that is missing, or null, is as good as not said.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+from smtd.errors import UsageError
+
+Fields: TypeAlias = dict[str, Any]
+
+#: Letters that a name, label or glob may have: more than any store has room for.
+LONGEST_TEXT = 1000
+
+
+def text(fields: Fields, name: str) -> str:
+    """Return the text that must be there. Raises UsageError."""
+    found = optional_text(fields, name)
+    if found is None:
+        raise UsageError(f"the request needs a {name}")
+    return found
+
+
+def optional_text(fields: Fields, name: str) -> str | None:
+    """Return a text, or None if there is none. Raises UsageError."""
+    value = fields.get(name)
+    return None if value is None else _text(value, f"{name} is")
+
+
+def texts(fields: Fields, name: str) -> list[str]:
+    """Return a list of texts, which may be empty. Raises UsageError."""
+    value = fields.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise UsageError(f"{name} is a list of texts")
+    return [_text(each, f"{name} is a list of texts, and each of them is") for each in value]
+
+
+def flag(fields: Fields, name: str) -> bool:
+    """Return true or false, which is the default. Raises UsageError."""
+    value = fields.get(name)
+    if not isinstance(value, bool | None):
+        raise UsageError(f"{name} is true or false")
+    return bool(value)
+
+
+def whole(fields: Fields, name: str, default: int | None = None) -> int:
+    """Return a whole number from 0 on; without a *default* it must be there. Raises UsageError."""
+    value = fields.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UsageError(f"{name} is a whole number, 0 or more")
+    return value
+
+
+def optional_whole(fields: Fields, name: str) -> int | None:
+    """Return a whole number from 0 on, or None if there is none. Raises UsageError."""
+    return None if fields.get(name) is None else whole(fields, name)
+
+
+def seconds(fields: Fields, name: str) -> float | None:
+    """Return a time in seconds, or None if there is none. Raises UsageError."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise UsageError(f"{name} is a number of seconds, 0 or more")
+    return float(value)
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{what} a text")
+    if len(value) > LONGEST_TEXT:
+        raise UsageError(f"{what} at most {LONGEST_TEXT} letters long")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} Unicode text, without half of a surrogate pair") from None
+    return value

@@ -1,0 +1,158 @@
+"""Odd requests at the control socket: each is answered by a sentence, and damages nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.build import PROJECT, full
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
+from tests.daemon.sqlite_stores import held, write
+
+RECORD = f'"pair": "pair", "project": "{PROJECT}", "label": "one"'
+PAIR = '"pair": {"left": "left", "right": "/tmp/new.sqlite"}'
+#: A request as it is sent, but for its braces, and what the answer says.
+ODD = [
+    ('"verb": "history", "limit": 1180591620717411303424', "a number beyond 64 bits"),
+    ('"verb": "undo", "cycle": -9223372036854775809', "a number beyond 64 bits"),
+    ('"verb": "sync now", "timeout": NaN', "NaN, which is no number in JSON"),
+    ('"verb": "sync now", "timeout": -Infinity', "-Infinity, which is no number in JSON"),
+    ('"verb": "sync now", "timeout": 2e400', "timeout is a number of seconds"),
+    ('"verb": "sync now", "timeout": -1', "timeout is a number of seconds"),
+    ('"verb": "sync now", "timeout": "1"', "timeout is a number of seconds"),
+    ('"verb": "sync now", "timeout": true', "timeout is a number of seconds"),
+    ('"verb": "sync now", "plan": 5', "plan is a text"),
+    ('"verb": "sync now", "include_unfinished": "no"', "include_unfinished is true or false"),
+    ('"verb": "verify", "deep": 1', "deep is true or false"),
+    ('"verb": "status", "pairs": "pair"', "pairs is a list of texts"),
+    ('"verb": "status", "pairs": ["pair", null]', "pairs is a list of texts"),
+    ('"verb": "status", "pairs": [[[]]]', "pairs is a list of texts"),
+    ('"verb": "pause", "pairs": []', "name the pairs"),
+    ('"verb": "history", "label": "\\ud800"', "half of a surrogate pair"),
+    ('"verb": "history", "label": "\\udc80"', "half of a surrogate pair"),
+    ('"verb": "history", "limit": -1', "limit is a whole number"),
+    ('"verb": "history", "limit": 1.5', "limit is a whole number"),
+    ('"verb": "history", "cycle": "1"', "cycle is a whole number"),
+    ('"verb": "history", "label": "' + "x" * 2000 + '"', "at most 1000 letters"),
+    ('"verb": "events", "since": -1', "since is a whole number"),
+    ('"verb": "events", "since": false', "since is a whole number"),
+    ('"verb": "undo"', "cycle is a whole number"),
+    ('"verb": "explain", "pair": "pair", "project": "a", "label": "\\udc80"', "half of a surrogate pair"),
+    ('"verb": "show", "pair": ["pair"], "project": "a", "label": "b"', "pair is a text"),
+    ('"verb": "show", "pair": "pair", "project": "a"', "the request needs a label"),
+    (f'"verb": "restore", {RECORD}, "at": "0001-01-01T00:00:00+23:59"', "is outside the calendar"),
+    (f'"verb": "restore", {RECORD}, "at": "9999-12-31T23:59:59-23:59"', "is outside the calendar"),
+    (f'"verb": "restore", {RECORD}, "at": 5', "at is a text"),
+    (f'"verb": "resolve", {RECORD}, "take": ["left"]', "take is a text"),
+    (f'"verb": "resolve", {RECORD}, "take": "approve"', "say what to take"),
+    ('"verb": "deletes approve", "pair": "pair", "labels": [1]', "labels is a list of texts"),
+    ('"verb": "pair remove", "name": {}', "name is a text"),
+    (f'"verb": "pair add", "name": "--help", {PAIR}', "taken for an option"),
+    (f'"verb": "pair add", "name": "../../x", {PAIR}', "taken for a path"),
+    (f'"verb": "pair add", "name": "a/b", {PAIR}', "/ is for paths"),
+    (f'"verb": "pair add", "name": "all*", {PAIR}', "* is for globs"),
+    (f'"verb": "pair add", "name": "\\u001b[2J", {PAIR}', "can be printed"),
+    (f'"verb": "pair add", "name": "", {PAIR}', "1 to 100 letters"),
+    ('"verb": "pair add", "name": "new", "pair": 5', "Expected `object`"),
+    ('"verb": "pair add", "name": "new", "pair": {"left": "left", "right": "/a\\u0000.sqlite"}', "NUL"),
+    (
+        '"verb": "pair add", "name": "new", "pair": {"left": "left", "right": "right", "mode": "\\udc80"}',
+        "pairs.new.mode: it is no Unicode text",
+    ),
+    (
+        '"verb": "pair add", "name": "new", "pair": {"left": "left", "right": "right", "settle": "1e9d"}',
+        "is not a duration",
+    ),
+    ('"verb": "backup", "file": "\\u0000"', "by its whole path"),
+    ('"verb": "backup", "file": "relative"', "by its whole path"),
+    ('"verb": "backup", "file": 5', "by its whole path"),
+    ('"verb": ["status"]', "a request is one line of JSON"),
+    ('"verb": "status", "pairs": ' + "[" * 20_000, "a request is one line of JSON"),
+]
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon that has had its first cycle; nothing that is asked here changes it."""
+    directory = tmp_path_factory.mktemp("daemon")
+    write(directory / "left.sqlite", full("one"))
+    with daemon_process(directory, pair_of(directory / "left.sqlite", directory / "right.sqlite")) as made:
+        made.wait_event(synced)
+        yield made
+        assert "Traceback" not in made.log.read_text("utf-8")
+        assert made.ctl("history", "--check").code == 0
+        assert [pair["pair"] for pair in made.ctl("pair", "list", "--json").json["pairs"]] == ["pair"]
+        assert held(directory / "right.sqlite").keys() == {"one"}
+
+
+def asked(daemon: DaemonProcess, request: str) -> dict[str, object]:
+    """Return the answer to one line."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.socket))
+        client.sendall(request.encode() + b"\n")
+        with client.makefile("rb") as answers:
+            found: dict[str, object] = json.loads(answers.readline())
+            return found
+
+
+@pytest.mark.parametrize(("request_", "sentence"), ODD, ids=[each[:60] for each, _ in ODD])
+def test_odd_request_is_answered_by_a_sentence(daemon: DaemonProcess, request_: str, sentence: str) -> None:
+    """It says what is wrong, with the code of wrong usage; nothing is done."""
+    answer = asked(daemon, "{" + request_ + "}")
+
+    assert (answer["ok"], answer["code"]) == (False, 2)
+    assert sentence in str(answer["error"])
+    assert "\n" not in str(answer["error"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("undo", str(2**70)), "a number beyond 64 bits"),
+        (("sync", "now", "--timeout", "nan"), "NaN, which is no number in JSON"),
+        (("restore", "pair", PROJECT, "one", "--at", f"{'9' * 400}d"), "is outside the calendar"),
+        (("restore", "pair", PROJECT, "one", "--at", "0001-01-01T00:00:00+23:59"), "is outside the calendar"),
+        (("pair", "add", "--", "--help", "left", "right"), "taken for an option"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_odd_word_on_the_command_line_is_answered_by_a_sentence(
+    daemon: DaemonProcess, words: tuple[str, ...], sentence: str
+) -> None:
+    """The same from smtd-ctl, with no traceback on either side."""
+    answer = daemon.ctl(*words)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("smtd-ctl: ")
+    assert sentence in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_backup_follows_no_link_and_takes_no_place_of_smtds_own(
+    daemon: DaemonProcess, tmp_path: Path
+) -> None:
+    """Neither the link nor what it names is touched, whether that is there or not; nor the state."""
+    (tmp_path / "there").write_text("mine")
+    (tmp_path / "to-there").symlink_to("there")
+    (tmp_path / "to-nowhere").symlink_to("nowhere")
+
+    answers = [daemon.ctl("backup", tmp_path / name) for name in ("to-there", "to-nowhere")]
+    beside = daemon.ctl("backup", daemon.state / "pairs.json")
+
+    assert [answer.code for answer in answers] == [2, 2]
+    assert all("exists already; name a new file" in answer.err for answer in answers)
+    assert (tmp_path / "there").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
+    assert (beside.code, "something of its own" in beside.err) == (2, True)
+    assert not (daemon.state / "pairs.json").exists()
+
+
+def test_name_of_a_file_that_is_not_unicode_is_no_odd_request(daemon: DaemonProcess) -> None:
+    """Paths are bytes: what stands for one in Python's text may be asked about."""
+    answer = asked(daemon, r'{"verb": "pair of", "stores": ["django:/tmp/\udce4", "django:/tmp/b"]}')
+
+    assert answer == {"ok": True, "result": {"pair": None}}
