@@ -20,6 +20,7 @@ import msgspec
 import tomli
 
 from smtd.errors import UsageError
+from smtd.textfile import decode
 
 #: Text such as "200ms", "30s", "5m", "1h", "90d".
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
@@ -120,9 +121,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path) -> Config:
     """Return the configuration in *path*. Raises ConfigError with every mistake in it."""
     try:
-        text = path.read_text("utf-8")
+        text = decode(path.read_bytes())
         open_to_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
-    except (OSError, UnicodeDecodeError) as exc:
+    except (OSError, ValueError) as exc:
         raise ConfigError(f"the configuration {path} cannot be read: {exc}") from exc
     try:
         document = tomli.loads(text)

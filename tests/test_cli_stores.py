@@ -13,6 +13,8 @@ from smtd.config import Config, Store
 from smtd.errors import UsageError
 from smtd.stores.locations import Access
 
+LAB = {"location": "https://lab.example/records/", "username": "ada"}
+
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
@@ -84,3 +86,26 @@ def test_address_with_a_slip_in_its_password_shows_nothing_of_it(address: str) -
         located(address, Config(), None)
 
     assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize("by", ["password_file", "password_command"])
+def test_password_of_another_editor_is_read(by: str, tmp_path: Path) -> None:
+    """A byte order mark, and ends of lines as on Windows, are no part of it."""
+    (tmp_path / "secret").write_bytes("\ufeffgeheim ß\r\nrest\r\n".encode())
+    how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
+
+    found = located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, Store)}), None)
+
+    assert found.access.password == "geheim ß"
+
+
+@pytest.mark.parametrize("by", ["password_file", "password_command"])
+def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
+    """And nothing of it is shown."""
+    (tmp_path / "secret").write_bytes("geheim\r\n".encode("utf-16"))
+    how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
+
+    with pytest.raises(UsageError, match="UTF-16") as told:
+        located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, Store)}), None)
+
+    assert "geheim" not in str(told.value)

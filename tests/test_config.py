@@ -238,6 +238,33 @@ def test_file_that_cannot_be_read_is_told(tmp_path, content):
         load(path)
 
 
+def test_file_of_another_editor_is_read(tmp_path):
+    """A byte order mark, and ends of lines as on Windows, mean nothing."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'\xef\xbb\xbf[daemon]\r\nlog_level = "debug"\r\n')
+
+    assert load(path).daemon.log_level == "debug"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_file_in_utf_16_is_called_that(tmp_path, encoding):
+    """What some editors call Unicode."""
+    path = tmp_path / "config.toml"
+    path.write_bytes('[daemon]\r\nlog_level = "debug"\r\n'.encode(encoding))
+
+    with pytest.raises(ConfigError, match=r"it is saved as UTF-16 .*; save it as UTF-8"):
+        load(path)
+
+
+def test_file_in_another_encoding_is_told_with_its_line(tmp_path):
+    """The first line that is none of UTF-8."""
+    path = tmp_path / "config.toml"
+    path.write_bytes('[stores.a]\nlocation = "/home/thèse"\n'.encode("latin-1"))
+
+    with pytest.raises(ConfigError, match="line 2 is not UTF-8; save it as UTF-8"):
+        load(path)
+
+
 def test_mistakes_are_the_users_turn(mistakes):
     """The shell learns that the usage was wrong."""
     assert mistakes("a = 1") != []

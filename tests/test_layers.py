@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 #: Inside a package anything goes but an import cycle.
 RANKS = [
     {"smtd.errors", "smtd.systemd", "smtd.text"},
-    {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"} | {"smtd.private"},
+    {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"}
+    | {"smtd.private", "smtd.textfile", "smtd.paths"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier", "smtd.stores.tls"},
     {"smtd.stores.wrapped", "smtd.stores.seen"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}

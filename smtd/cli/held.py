@@ -12,7 +12,7 @@ from smtd.cli.socket import socket_path
 from smtd.control.client import ask
 from smtd.engine.apply import Progress
 from smtd.engine.report import PairReport
-from smtd.errors import NoDaemon, SmtdError
+from smtd.errors import NoDaemon, SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.stores.locations import Location
 
@@ -34,11 +34,11 @@ def sync(
     The pair must keep just *projects*, if any are named. A daemon with another state directory than *state*
     knows nothing of what was agreed here. Blocks. Raises what the cycle raised.
     """
-    socket = socket_path(None)
     words = [locations.left.identity, locations.right.identity]
     try:
+        socket = socket_path(None)
         found = _asked(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
-    except NoDaemon:
+    except (NoDaemon, UsageError):  # nor a place for one
         return None
     if found["pair"] is None or (projects is not None and sorted(projects) != found["projects"]):
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 
 from smtd.cli import collector
-from smtd.cli.socket import socket_path
+from smtd.cli.socket import new_socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config
@@ -56,7 +56,7 @@ def main(config: Path | None, socket: str | None) -> int:
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     surroundings = Surroundings(
         state_directory(None, found).absolute(),
-        Path(socket_path(socket)),
+        Path(new_socket_path(socket)),
         load,
         locate,
         passwords.forget,

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from smtd.config import Store
 from smtd.errors import UsageError
+from smtd.paths import expanded
+from smtd.textfile import decode
 
 #: Seconds that a command may take to tell a password.
 PATIENCE = 10.0
@@ -28,7 +30,7 @@ def password(name: str, store: Store) -> str | None:
     if store.password_command is not None:
         return _told(name, store.password_command)
     if store.password_file is not None:
-        return _first_line(name, Path(store.password_file).expanduser())
+        return _first_line(name, expanded(store.password_file))
     if store.credential is not None:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
@@ -63,12 +65,15 @@ def _told(name: str, command: list[str]) -> str:
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise UsageError(f"the password command of store {name} failed: {''.join(said) or done.returncode}")
-    return done.stdout.decode("utf-8", "replace").split("\n", 1)[0].rstrip("\r")
+    try:
+        return decode(done.stdout).split("\n", 1)[0]
+    except ValueError as exc:
+        raise UsageError(f"what the password command of store {name} says cannot be read: {exc}") from None
 
 
 def _first_line(name: str, path: Path) -> str:
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+        text = decode(path.read_bytes())
+    except (OSError, ValueError) as exc:
         raise UsageError(f"the password file of store {name} cannot be read: {exc}") from None
-    return text.split("\n", 1)[0].rstrip("\r")
+    return text.split("\n", 1)[0]

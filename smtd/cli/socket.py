@@ -3,14 +3,65 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
+
+from smtd.control.protocol import addressed
+from smtd.errors import UsageError
 
 
 def socket_path(chosen: str | None) -> str:
-    """Return *chosen*, else the control socket of SMTD_SOCKET, systemd or XDG."""
+    """Return *chosen*, else the control socket that answers, else the one that a daemon would make.
+
+    cron and ssh may lack the environment that the daemon was started with, or have more of it: so all places
+    are looked at. Raises UsageError if none is known.
+    """
+    places = list(_places(chosen))
+    there = [place for place in places if os.path.exists(place)]
+    if len(there) > 1:  # one is left of a daemon that was killed, or there are two
+        there = [place for place in there if _answers(place)] or there
+    return (there or places or [_unknown()])[0]
+
+
+def new_socket_path(chosen: str | None) -> str:
+    """Return where a daemon makes its control socket. Raises UsageError if no place is known."""
+    return next(_places(chosen), None) or _unknown()
+
+
+def _places(chosen: str | None) -> Iterator[str]:
+    """Yield the places of the socket: what is named, else those of systemd and XDG, and one in the home."""
     if given := chosen or os.environ.get("SMTD_SOCKET"):
-        return os.path.expanduser(given)
+        yield os.path.expanduser(given)
+        return
     if given := os.environ.get("RUNTIME_DIRECTORY"):
-        return os.path.join(given.split(":")[0], "control.sock")
+        yield os.path.join(given.split(":")[0], "control.sock")
+        return
+    runtime, login = os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}"
+    if runtime:
+        yield _in(runtime)
+    if runtime != login and os.access(login, os.W_OK):
+        yield _in(login)
     # Without one, as in a plain shell of a server, a directory of the user's alone will do.
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or os.path.expanduser("~/.cache")
-    return os.path.join(runtime, "smtd", "control.sock")
+    if (home := os.path.expanduser("~/.cache")) != "~/.cache":
+        yield _in(home)
+
+
+def _in(directory: str) -> str:
+    return os.path.join(directory, "smtd", "control.sock")
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            with addressed(path) as address:
+                probe.connect(address)
+        except (OSError, ValueError):
+            return False
+    return True
+
+
+def _unknown() -> str:
+    raise UsageError(
+        "this user has neither a runtime directory nor a home for the control socket;"
+        " name it with --socket or SMTD_SOCKET"
+    )

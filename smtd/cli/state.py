@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from smtd.config import Config, load
+from smtd.errors import UsageError
+from smtd.paths import expanded
 
 
 def configuration(chosen: Path | None = None) -> Config:
@@ -15,21 +17,37 @@ def configuration(chosen: Path | None = None) -> Config:
     """
     given = chosen or (Path(os.environ["SMTD_CONFIG"]) if os.environ.get("SMTD_CONFIG") else None)
     if given is not None:
-        return load(given.expanduser())
-    home = os.environ.get("XDG_CONFIG_HOME")
-    for directory in (Path(home) if home else Path.home() / ".config", Path("/etc")):
+        return load(expanded(given))
+    home = _directory("XDG_CONFIG_HOME", ".config")
+    for directory in (*([] if home is None else [home]), Path("/etc")):
         if (file := directory / "smtd" / "config.toml").is_file():
             return load(file)
     return Config()
 
 
 def state_directory(chosen: Path | None, config: Config) -> Path:
-    """Return *chosen*, else the configured directory, else the one of systemd or XDG."""
+    """Return *chosen*, else the configured directory, else the one of systemd or XDG.
+
+    Raises UsageError if nothing names one, and the home of this user is not known.
+    """
     if chosen is not None:
-        return chosen.expanduser()
+        return expanded(chosen)
     if config.daemon.state_dir is not None:
-        return Path(config.daemon.state_dir).expanduser()
+        return expanded(config.daemon.state_dir)
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0])
-    home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "smtd"
+    directory = _directory("XDG_STATE_HOME", ".local/state")
+    if directory is None:
+        raise UsageError(
+            "this user has no home directory to keep the state in; name another one: --state of smtd sync,"
+            " state_dir in the configuration, or XDG_STATE_HOME"
+        )
+    return directory / "smtd"
+
+
+def _directory(variable: str, default: str) -> Path | None:
+    """Return the directory that *variable* names, else *default* in this user's home, if that is known."""
+    if given := os.environ.get(variable):
+        return Path(given)
+    home = os.path.expanduser("~")
+    return None if home == "~" else Path(home) / default

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from smtd import textfile
 from smtd.config import Config, ConfigError, Pair, Store, check_pair, seconds
 from smtd.engine.pair import Policy
 from smtd.errors import UsageError
@@ -81,9 +82,9 @@ def encode(pairs: Mapping[str, Pair]) -> bytes:
 def decode(data: bytes) -> dict[str, Pair]:
     """Return the pairs in such a file. Raises UsageError if it is damaged."""
     try:
-        tables = msgspec.json.decode(data, type=dict[str, dict[str, object]])
+        tables = msgspec.json.decode(textfile.decode(data), type=dict[str, dict[str, object]])
         return {name: check_pair(name, table) for name, table in tables.items()}
-    except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as exc:
+    except (msgspec.MsgspecError, ValueError, ConfigError) as exc:
         raise UsageError(
             f"the file of added pairs is damaged ({exc}); remove it, and add them again"
         ) from exc

@@ -189,7 +189,10 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
     try:
         await to_thread.run_sync(private.make_directory, directory)
     except OSError as exc:
-        raise JournalError(f"the state directory {directory} cannot be used: {exc.strerror}") from exc
+        raise JournalError(
+            f"the state directory {directory} cannot be used: {exc.strerror}; mend that, or name another one"
+            " (--state, or state_dir in the configuration)"
+        ) from exc
     async with AsyncExitStack() as stack:
         use = await stack.enter_async_context(using(directory))
         note = await to_thread.run_sync(read_note, path)

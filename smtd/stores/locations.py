@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from codecs import BOM_UTF8
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -12,6 +13,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
+from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS
 
 
@@ -205,10 +207,7 @@ def _found(name: str, *, may_be_new: bool) -> Location:
     scheme, separator, _ = name.partition("://")
     if separator:
         raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError as exc:
-        raise UsageError(f"{name} names a home directory that is not known") from exc
+    path = expanded(name)
     try:
         if path.is_dir():
             return _project(path)
@@ -255,7 +254,12 @@ def _project(directory: Path) -> Location:
         return replace(_database(recorded, Access()), project=name, signposts=(file,))
     if kind not in _STORE_PATHS or "://" in recorded:
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
-    return replace(_project_store(home, name, kind, Path(recorded).expanduser()), signposts=(file,))
+    if is_from_windows(recorded) and _file(home.parent / recorded) is None:
+        raise StoreRefused(
+            f"project {name} was made on Windows, and its store is {recorded} there; name the store's file"
+            f" itself, or write where it is on this machine into {file}"
+        )
+    return replace(_project_store(home, name, kind, expanded(recorded)), signposts=(file,))
 
 
 #: Where a project file keeps the path of its store, by the class of the store.
@@ -328,7 +332,7 @@ def _sniff(path: Path) -> Kind:
         return Kind.GNU
     if start[12:16] in _BERKELEY:
         return Kind.NDBM
-    if path.suffix == ".json" and start.lstrip()[:1] in (b"[", b"{"):
+    if path.suffix == ".json" and start.removeprefix(BOM_UTF8).lstrip()[:1] in (b"[", b"{"):
         return Kind.EXPORT
     raise StoreRefused(f"{path} is no record store: neither a shelf nor an SQLite file nor an export (.json)")
 

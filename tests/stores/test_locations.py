@@ -148,6 +148,13 @@ def test_access_goes_with_the_location(tmp_path: Path) -> None:
     assert found == find(str(tmp_path / "records"))
 
 
+def test_export_of_another_editor_is_an_export(tmp_path: Path) -> None:
+    """A byte order mark is no part of it."""
+    (tmp_path / "records.json").write_bytes(b"\xef\xbb\xbf[]")
+
+    assert find(str(tmp_path / "records.json")).kind is Kind.EXPORT
+
+
 # Projects
 
 
@@ -515,6 +522,38 @@ def test_broken_project_file(tmp_path: Path, content: bytes) -> None:
         find(str(tmp_path))
 
     assert str(file) in str(told.value)
+
+
+def test_project_file_of_another_editor_is_read(tmp_path: Path) -> None:
+    """A byte order mark, and ends of lines as on Windows, mean nothing."""
+    home = make_project(tmp_path, SHELVE, shelf_name=".smt/records")
+    plain = (home / "project").read_bytes()
+    (home / "project").write_bytes(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n"))
+
+    assert find(str(tmp_path)).project == json.loads(plain)["name"]
+
+
+@pytest.mark.parametrize(
+    "store", [r".smt\records", r"C:\Users\ada\work\.smt\records", "C:/work/records", r"\\lab\work\records"]
+)
+@pytest.mark.parametrize("kind", [DJANGO, SHELVE])
+def test_project_that_was_made_on_windows_is_told_as_that(tmp_path: Path, kind: str, store: str) -> None:
+    """Its path is none here: no store is made of such a name, and the sentence says what to do."""
+    file = make_project(tmp_path, kind, db_file=store, shelf_name=store) / "project"
+
+    with pytest.raises(StoreRefused, match="was made on Windows") as told:
+        find(str(tmp_path), may_be_new=True)
+
+    assert store in str(told.value)
+    assert str(file) in str(told.value)
+
+
+def test_project_whose_store_is_in_a_home_that_is_not_known(tmp_path: Path) -> None:
+    """The next step is said."""
+    make_project(tmp_path, SHELVE, shelf_name="~nobody-of-this-name/records")
+
+    with pytest.raises(UsageError, match="a home directory that is not known; name the whole path"):
+        find(str(tmp_path))
 
 
 def test_project_whose_store_cannot_be_opened_yet(tmp_path: Path) -> None:

@@ -1,0 +1,24 @@
+"""Paths as people write them: with the home directory of somebody, or from another operating system."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from smtd.errors import UsageError
+
+#: A drive, a server, or directories, as Windows writes them.
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|[^/]*\\")
+
+
+def expanded(name: str | Path) -> Path:
+    """Return the path *name*, in which ~ is a home directory. Raises UsageError if that is not known."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as exc:
+        raise UsageError(f"{name} names a home directory that is not known; name the whole path") from exc
+
+
+def is_from_windows(name: str) -> bool:
+    """Say whether *name* looks like a path of Windows."""
+    return _WINDOWS.match(name) is not None

@@ -1,0 +1,121 @@
+"""Where smtd keeps its files, with a home or without: in a session, by cron or in a container."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smtd.cli.socket import new_socket_path, socket_path
+from smtd.cli.state import configuration, state_directory
+from smtd.config import Config, Daemon
+from smtd.errors import UsageError
+
+#: What tells where things are.
+VARIABLES = (
+    "SMTD_CONFIG SMTD_SOCKET STATE_DIRECTORY RUNTIME_DIRECTORY HOME"
+    " XDG_CONFIG_HOME XDG_STATE_HOME XDG_RUNTIME_DIR"
+)
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare user id in a container: no environment, no entry in passwd, no session."""
+    for name in VARIABLES.split():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    monkeypatch.setattr(os, "getuid", lambda: 987654321)
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A directory whose path is short."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+def test_user_without_a_home_has_no_configuration_of_its_own(nobody: None) -> None:
+    """That of the machine, or the defaults, will do."""
+    assert configuration() == Config()
+
+
+def test_user_without_a_home_names_where_the_state_is_kept(nobody: None, tmp_path: Path) -> None:
+    """By the option, the configuration or the environment, as anybody may."""
+    assert state_directory(tmp_path, Config()) == tmp_path
+    assert state_directory(None, Config(daemon=Daemon(state_dir=str(tmp_path)))) == tmp_path
+
+
+def test_user_without_a_home_is_told_how_to_name_a_state_directory(nobody: None) -> None:
+    """If nothing names one."""
+    with pytest.raises(UsageError, match=r"no home directory .*--state .*state_dir .*XDG_STATE_HOME"):
+        state_directory(None, Config())
+
+
+@pytest.mark.parametrize("place", [socket_path, new_socket_path])
+def test_user_without_a_home_is_told_how_to_name_a_socket(nobody: None, place) -> None:
+    """Who asks a daemon, and who starts one."""
+    with pytest.raises(UsageError, match="name it with --socket or SMTD_SOCKET"):
+        place(None)
+
+
+def test_tilde_without_a_home_is_an_error_that_names_it(nobody: None) -> None:
+    """In each path that a person writes."""
+    with pytest.raises(UsageError, match="~/state names a home directory that is not known"):
+        state_directory(Path("~/state"), Config())
+    with pytest.raises(UsageError, match=r"~/config.toml names a home directory that is not known"):
+        configuration(Path("~/config.toml"))
+
+
+@pytest.fixture
+def cron(nobody: None, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shell without XDG_RUNTIME_DIR, whose user has a home and a session; return the home."""
+    monkeypatch.setenv("HOME", str(runtime))
+    return runtime
+
+
+def listening(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen()
+    return server
+
+
+def test_daemon_that_was_started_without_a_session_is_found_from_one(
+    cron: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It listens in the home, where all who have one look, too."""
+    assert new_socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
+    with listening(Path(new_socket_path(None))):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(cron / "run"))
+
+        assert new_socket_path(None) == str(cron / "run" / "smtd" / "control.sock")
+        assert socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
+
+
+def test_daemon_of_a_session_is_found_without_one(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime directory of a user has its place, also where no variable says so, as in cron."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path == "/run/user/987654321")
+
+    assert socket_path(None) == "/run/user/987654321/smtd/control.sock"
+
+
+def test_socket_that_a_killed_daemon_left_hides_no_other(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that answers is asked."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(cron / "run"))
+    listening(cron / "run" / "smtd" / "control.sock").close()
+    with listening(cron / ".cache" / "smtd" / "control.sock"):
+        assert socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
+
+
+def test_socket_that_is_named_is_the_only_one(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else answers."""
+    with listening(cron / ".cache" / "smtd" / "control.sock"):
+        assert socket_path("/named") == new_socket_path("/named") == "/named"
+        monkeypatch.setenv("SMTD_SOCKET", "/other")
+        assert socket_path(None) == new_socket_path(None) == "/other"
