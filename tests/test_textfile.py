@@ -1,0 +1,29 @@
+"""Text files are read as people save them."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd import textfile
+from smtd.config import Pair
+from smtd.daemon import settings
+
+
+def test_added_pairs_that_another_editor_has_saved_are_read() -> None:
+    """The file is smtd's own, but a person may mend it."""
+    pairs = {"lab": Pair("/a", "/b")}
+    plain = settings.encode(pairs)
+
+    assert settings.decode(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n")) == pairs
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
+def test_empty_file_is_an_empty_text(data: bytes) -> None:
+    """With a byte order mark or without."""
+    assert textfile.decode(data) == ""
+
+
+def test_line_that_is_not_utf_8_is_named() -> None:
+    """The first one."""
+    with pytest.raises(ValueError, match="^line 3 is not UTF-8; save it as UTF-8$"):
+        textfile.decode(b"a\r\nb\r\nth\xe8se\r\n\xff")
