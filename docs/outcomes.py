@@ -224,7 +224,7 @@ TAGS = Edits(
 )
 RUNNING_STATUS = Edits(
     _statuses("_pre_run_", "_running_", "_finished..._", "_finished_", "_failed_", ""),
-    edited(PLAIN, tags=RUNNING),
+    edited(PLAIN, tags=RUNNING, duration=None),
 )
 FINAL_STATUS = Edits(_statuses("_finished_", "_failed_", "_killed_", ""))
 
@@ -260,7 +260,7 @@ MIRROR = Policy(hold_unfinished=False)
 def of_provenance(name: str) -> dict[str, Case]:
     """Return what two people can do to what was run, by a few words."""
     one, other = ({name: value} for value in PROVENANCE[name])
-    started = edited(PLAIN, tags=RUNNING)
+    started = edited(PLAIN, tags=RUNNING, duration=None)
     ended, ended_otherwise = edited(PLAIN, **one), edited(PLAIN, **other)
     return {
         "only one side has another": Case(PLAIN, ended, PLAIN),
@@ -276,7 +276,7 @@ def of_provenance(name: str) -> dict[str, Case]:
 
 def of_running(policy: Policy) -> dict[str, Case]:
     """Return what can happen to a run that is not over, by a few words."""
-    started = edited(PLAIN, tags=RUNNING)
+    started = edited(PLAIN, tags=RUNNING, duration=None)
     ended, commented = edited(PLAIN, duration=9.0), edited(started, **COMMENTED)
     return {
         "it began on the left": Case(None, started, None, policy),

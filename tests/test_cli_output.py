@@ -83,7 +83,7 @@ def test_sync_whose_reader_has_gone_has_the_code_of_what_it_left(
     written: Written, tmp_path: Path, closed_pipe: int
 ) -> None:
     """A held record is told by it, though nobody reads of it."""
-    put(tmp_path / "a.sqlite", record("run", tags=RUNNING))
+    put(tmp_path / "a.sqlite", record("run", tags=RUNNING, duration=None))
 
     code = written(["sync", "a.sqlite", "b.sqlite", "--json"], closed_pipe)
 
@@ -129,7 +129,7 @@ def test_terminal_without_a_letter_shows_its_number(written: Written, tmp_path: 
 @pytest.mark.parametrize("closed", [1, 2])
 def test_stream_that_is_closed_wants_nothing(closed: int, written: Written, tmp_path: Path) -> None:
     """No store gets its number, and nothing that was for it goes to the other one."""
-    put(tmp_path / "a.sqlite", record("run", tags=RUNNING))
+    put(tmp_path / "a.sqlite", record("run", tags=RUNNING, duration=None))
 
     code = written(["sync", "a.sqlite", "b.sqlite"], subprocess.DEVNULL, closed=closed)
 

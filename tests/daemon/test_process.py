@@ -182,7 +182,7 @@ def test_plan_tells_and_does_nothing(daemon: DaemonProcess, left: Path, right: P
 def test_run_that_goes_on_is_held_until_somebody_asks(daemon: DaemonProcess, left: Path, right: Path) -> None:
     """A record of a run that is not over waits, and says so."""
     daemon.wait_event(synced)
-    put(left, record("running", tags=RUNNING, timestamp=datetime.now(timezone.utc)))
+    put(left, record("running", tags=RUNNING, duration=None, timestamp=datetime.now(timezone.utc)))
 
     assert daemon.ctl("sync", "now").code == 1
     holds = daemon.ctl("holds", "--json")
@@ -196,7 +196,7 @@ def test_run_that_goes_on_is_held_until_somebody_asks(daemon: DaemonProcess, lef
 
 def test_killed_run_travels_after_a_while(tmp_path: Path, left: Path, right: Path) -> None:
     """A run that began long ago and never ended is taken to have been killed."""
-    put(left, record("killed", tags=RUNNING))
+    put(left, record("killed", tags=RUNNING, duration=None))
     with daemon_process(tmp_path, pair_of(left, right, stale_after="1d")) as daemon:
         assert daemon.wait_event(synced)["right"]["created"] == 2
 

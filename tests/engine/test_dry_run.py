@@ -78,7 +78,7 @@ def leftovers(world):
     """Leave a conflict, a run that goes on, and an edit that wins over a deletion."""
     world.left.put(PROJECT, change(A, version="beef"))
     world.right.put(PROJECT, change(A, version="cafe"))
-    world.left.put(PROJECT, change(record("running"), tags=RUNNING))
+    world.left.put(PROJECT, change(record("running"), tags=RUNNING, duration=None))
     world.left.put(PROJECT, tagged(B, "x"))
     world.right.remove(PROJECT, "b")
 

@@ -82,7 +82,7 @@ async def test_records_that_are_new_on_both_sides_are_merged(world):
 
 
 async def test_new_run_that_goes_on_is_held(world):
-    world.left.put(PROJECT, change(record("new"), tags=RUNNING))
+    world.left.put(PROJECT, change(record("new"), tags=RUNNING, duration=None))
 
     report = await in_daemon(world)
 
@@ -256,7 +256,7 @@ def happen(chance, world, turn):
     if what == "add":
         store.put(PROJECT, record(f"new-{turn}-{chance.randint(0, 3)}"))
     elif what == "run":
-        store.put(PROJECT, change(record(f"run-{turn}"), tags=RUNNING))
+        store.put(PROJECT, change(record(f"run-{turn}"), tags=RUNNING, duration=None))
     elif what == "again":
         store.put(PROJECT, commented(record(f"run-{chance.randint(0, 9)}"), "made anew"))
     elif there:

@@ -62,7 +62,7 @@ async def test_report_is_that_of_a_cycle_that_looks_at_everything(world, decided
         lambda: world.right.put("Third", record("new")),
         lambda: world.right.put(PROJECT, change(B, version="1111")),
         lambda: world.left.put(PROJECT, change(B, version="2222")),
-        lambda: world.left.put(PROJECT, record("long", tags=RUNNING)),
+        lambda: world.left.put(PROJECT, record("long", tags=RUNNING, duration=None)),
         lambda: world.right.put(PROJECT, commented(RECORDS[2], "right")),
         lambda: world.left.put(PROJECT, record("long")),
     ]
@@ -90,7 +90,7 @@ async def test_conflict_that_waits_is_listed_again_by_each_cycle(world, decided)
 
 
 async def test_run_that_is_held_is_carried_when_it_ends(world):
-    world.left.put(PROJECT, change(A, tags=RUNNING))
+    world.left.put(PROJECT, change(A, tags=RUNNING, duration=None))
     await world.cycle()
     world.left.put(PROJECT, A)
 

@@ -177,7 +177,7 @@ async def test_mirrored_run_that_is_over_merges_with_edits_of_its_mirror(world):
 
 async def test_deletion_of_an_unfinished_record_travels(world):
     """There is nothing to wait for if the record is gone."""
-    world.left.put(PROJECT, change(A, tags=RUNNING))
+    world.left.put(PROJECT, change(A, tags=RUNNING, duration=None))
     world.left.put(PROJECT, B)
     await world.cycle(hold_unfinished=False)
     world.left.remove(PROJECT, "a")

@@ -154,7 +154,7 @@ async def test_conflict_hold_and_refusal_are_explained_by_the_last_cycle(world: 
     """A person knows of them already."""
     world.left.put(PROJECT, change(full("run"), version="one"))
     world.right.put(PROJECT, change(full("run"), version="two"))
-    world.left.put(PROJECT, record("running", tags=RUNNING))
+    world.left.put(PROJECT, record("running", tags=RUNNING, duration=None))
     world.right.put(PROJECT, change(BAD, label="other"))
     last = await world.cycle()
 

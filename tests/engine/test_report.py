@@ -36,7 +36,7 @@ async def report(tmp_path):
     world.right.put(PROJECT, tagged(record("merge 1"), "x", "y"))
     world.left.put(PROJECT, change(record("conflict"), version="beef"))
     world.right.put(PROJECT, change(record("conflict"), version="cafe", diff="- a\n"))
-    world.left.put(PROJECT, change(record("running"), tags=RUNNING))
+    world.left.put(PROJECT, change(record("running"), tags=RUNNING, duration=None))
     right.refused = frozenset({"refused"})
     return await world.cycle()
 

@@ -36,7 +36,7 @@ async def everything(world):
     world.left.put(PROJECT, change(full("conflict"), version="beef"))
     world.right.put(PROJECT, change(full("conflict"), version="cafe"))
     world.right.put(PROJECT, tagged(change(full("robbed"), output_data=()), "x"))
-    world.right.put(PROJECT, change(record("running"), tags=RUNNING))
+    world.right.put(PROJECT, change(record("running"), tags=RUNNING, duration=None))
     return await world.cycle()
 
 

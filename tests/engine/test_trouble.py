@@ -323,7 +323,7 @@ async def test_record_that_bears_another_label_is_not_written(world):
 async def test_run_that_began_at_the_end_of_time_is_held(world):
     """Its end cannot be told, and stops nothing."""
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
-    world.left.put(PROJECT, record("late", timestamp=end, tags=RUNNING))
+    world.left.put(PROJECT, record("late", timestamp=end, tags=RUNNING, duration=None))
     world.left.put(PROJECT, A)
 
     report = await world.cycle(stale_after=7 * 86_400.0)

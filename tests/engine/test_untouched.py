@@ -114,7 +114,7 @@ def in_conflict(world):
 
 
 def running(world):
-    world.left.put(PROJECT, change(record("long"), tags=RUNNING))
+    world.left.put(PROJECT, change(record("long"), tags=RUNNING, duration=None))
 
 
 def refused(world):

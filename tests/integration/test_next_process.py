@@ -105,7 +105,7 @@ async def test_run_that_is_not_over_is_held_where_the_other_store_was_put_back(t
     await left.put(*MADE)
     assert (await process(tmp_path, left, right)).ok
     shutil.copy2(right.path, tmp_path / "backup")
-    await left.put(change(record("long"), tags=RUNNING))
+    await left.put(change(record("long"), tags=RUNNING, duration=None))
     assert (await process(tmp_path, left, right, hold_unfinished=False)).right.created == 1
     assert (await process(tmp_path, left, right)).ok
     os.replace(tmp_path / "backup", right.path)

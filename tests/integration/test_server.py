@@ -89,7 +89,7 @@ async def test_each_finished_record_is_sent_once_and_whole(mirror: Mirror) -> No
     """The first sync of N records needs N writes, N looks at what came of them, and three more."""
     for number in range(N):
         mirror.local.put(PROJECT, full(f"run-{number}"))
-    mirror.local.put(PROJECT, record("running", tags=RUNNING))
+    mirror.local.put(PROJECT, record("running", tags=RUNNING, duration=None))
 
     first = await mirror.requests()
     second = await mirror.requests()

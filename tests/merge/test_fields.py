@@ -109,7 +109,7 @@ def test_provenance_that_differs_is_a_conflict(ancestor, field):
 @pytest.mark.parametrize("field", PROVENANCE)
 def test_provenance_that_both_sides_changed_is_a_conflict(field):
     """Two other provenances are two other experiments, also for a run that was not over."""
-    ancestor = full(tags=RUNNING, **{field: OTHER[field]})
+    ancestor = full(**{"tags": RUNNING, "duration": None, field: OTHER[field]})
     left = full(tags=FINISHED)
     right = full(tags=FINISHED, **{field: WRONG[field]})
 
@@ -343,8 +343,8 @@ def test_data_that_sumatra_took_away_is_given_back(field):
         ({}, {"tags": FINISHED}),
         ({}, {"output_data": (OUTPUT, SECOND)}),
         ({}, {"output_data": (SECOND,)}),
-        ({"tags": RUNNING}, {"output_data": ()}),
-        ({}, {"output_data": (), "tags": RUNNING}),
+        ({"tags": RUNNING, "duration": None}, {"output_data": ()}),
+        ({}, {"output_data": (), "tags": RUNNING, "duration": None}),
         ({}, {"output_data": (), "timestamp": MOMENT + timedelta(hours=1)}),
         ({"opaque": {"output_data": Pickled(b"1", b"1")}}, {"output_data": ()}),
         ({}, {"dependencies": ()}),

@@ -137,8 +137,14 @@ def test_stage_is_the_furthest_that_the_tags_tell(tags, expected):
     ("changes", "final"),
     [
         ({}, True),
-        ({"tags": frozenset({"_finished..._"})}, False),
-        ({"tags": frozenset({"_initialized_"}), "duration": 1.0}, False),
+        ({"tags": frozenset({"_initialized_"}), "duration": 1.0}, True),
+        ({"tags": frozenset({"_initialized_"}), "duration": 0.0, "stdout_stderr": "Not launched."}, True),
+        ({"tags": frozenset({"_running_"}), "duration": 1.0}, True),
+        ({"tags": frozenset({"_finished..._"}), "duration": 1.0}, True),
+        ({"tags": frozenset({"_initialized_"}), "duration": None}, False),
+        ({"tags": frozenset({"_running_"}), "duration": None}, False),
+        ({"tags": frozenset({"_running_"}), "duration": float("nan")}, False),
+        ({"tags": frozenset({"_finished..._"}), "duration": None}, False),
         ({"tags": frozenset({"_crashed_"}), "duration": None}, True),
         ({"tags": frozenset()}, True),
         ({"tags": frozenset({"good"}), "duration": None}, True),
@@ -148,7 +154,7 @@ def test_stage_is_the_furthest_that_the_tags_tell(tags, expected):
     ],
 )
 def test_record_is_final_when_its_run_is_over(changes, final):
-    """The status tells whether a run is over; without one, what was captured at its end does."""
+    """What has a duration is over; else the status tells, and without one what was captured at its end."""
     assert is_final(record(**changes)) is final
 
 

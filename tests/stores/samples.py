@@ -216,10 +216,10 @@ assert set(OTHER) == set(FIELDS), "every field has another value"
 assert all(not canonical.same(full(), full(**{field: OTHER[field]}), field) for field in OTHER)
 
 UNFINISHED: dict[str, dict[str, Any]] = {
-    "initialized": {"tags": frozenset({"_initialized_"})},
-    "pre-run": {"tags": frozenset({"_pre_run_"})},
-    "running": {"tags": RUNNING},
-    "gathering": {"tags": frozenset({"_finished..._", "sweep"})},
+    "initialized": {"tags": frozenset({"_initialized_"}), "duration": None},
+    "pre-run": {"tags": frozenset({"_pre_run_"}), "duration": None},
+    "running": {"tags": RUNNING, "duration": None},
+    "gathering": {"tags": frozenset({"_finished..._", "sweep"}), "duration": None},
     "not-launched": {"tags": frozenset(), "duration": None, "stdout_stderr": "Not launched."},
 }
 FINAL: dict[str, dict[str, Any]] = {

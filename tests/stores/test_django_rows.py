@@ -141,7 +141,7 @@ async def test_different_rows_of_one_record(place: DjangoPlace) -> None:
 async def test_rows_of_one_record_that_is_not_over(place: DjangoPlace, later: bool) -> None:
     """A label that cannot be read is not told to be unfinished as well."""
     states = [RUNNING, frozenset({"_finished_"})]
-    await place.put(record("twins", tags=states[later]))
+    await place.put(record("twins", tags=states[later], duration=None))
     twin(place, "twins", outcome="another")
     tag = "UPDATE django_store_taggeditem SET tag_id = 2 WHERE object_id = 2"
     place.run("INSERT INTO django_store_tag (name) VALUES (?)", *states[not later])

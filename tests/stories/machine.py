@@ -146,7 +146,9 @@ class Story(RuleBasedStateMachine):
         """Let a program run, and save its record."""
         if side in self.away or key(label) in self.wait(self.scene.held, side):
             return
-        self.save(side, label, None, record(label, version=version, reason=self.words.new(), tags=tags))
+        duration = None if tags == RUNNING else 1.5
+        made = record(label, version=version, reason=self.words.new(), tags=tags, duration=duration)
+        self.save(side, label, None, made)
 
     def work(self, side: Side, number: int, what: str) -> None:
         """Let a person run a program that ends or goes on, edit a record, delete it, or let its run end."""
