@@ -16,6 +16,7 @@ from anyio import to_thread
 from watchfiles import awatch
 
 from smtd.signature import Signature, signature
+from smtd.text import encodable
 
 #: Seconds between two looks at all files.
 POLL = 1.0
@@ -100,24 +101,33 @@ class Watch:
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._until_other, directories, scope)
-                    if directories:
-                        await self._follow([path for path, *_ in directories])
+                    # Names that are not Unicode cannot be followed: looking will do.
+                    followed = [path for path, *_ in directories if encodable(path) == path]
+                    if followed:
+                        await self._follow(followed)
                     await anyio.sleep_forever()
 
     async def _follow(self, directories: list[str]) -> None:
-        try:
-            async for _ in awatch(
-                *directories,
-                watch_filter=None,
-                debounce=_GATHERED,
-                step=_STEP,
-                rust_timeout=1000,
-                recursive=False,
-                ignore_permission_denied=True,
-            ):
-                await self._compare()
-        except (OSError, RuntimeError):
-            return  # a directory is gone, or there are more than the kernel watches: looking will do
+        """Compare at each event; return if there can be none: looking will do."""
+        while True:
+            try:
+                async for _ in awatch(
+                    *directories,
+                    watch_filter=None,
+                    debounce=_GATHERED,
+                    step=_STEP,
+                    rust_timeout=1000,
+                    recursive=False,
+                    ignore_permission_denied=True,
+                ):
+                    await self._compare()
+            except (OSError, RuntimeError):
+                return  # a directory is gone, or there are more than the kernel watches
+            except Exception as exc:
+                # An event that cannot be read: of a file, anybody's, whose name is not Unicode.
+                if not _is_of_watching(exc):
+                    raise
+            await anyio.sleep(POLL)
 
     async def _until_other(self, directories: list[tuple[str, int, int]], scope: anyio.CancelScope) -> None:
         """End *scope* when there are other directories to follow."""
@@ -153,3 +163,9 @@ class Watch:
             each.seen = seen
             if before is not None:
                 each.changed()
+
+
+def _is_of_watching(exc: BaseException) -> bool:
+    """Say whether *exc* is an error of the watch, alone or in a group: nothing else is to be hidden."""
+    inner = getattr(exc, "exceptions", None)
+    return isinstance(exc, OSError | RuntimeError) if inner is None else all(map(_is_of_watching, inner))

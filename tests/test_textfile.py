@@ -25,5 +25,5 @@ def test_empty_file_is_an_empty_text(data: bytes) -> None:
 
 def test_line_that_is_not_utf_8_is_named() -> None:
     """The first one."""
-    with pytest.raises(ValueError, match="^line 3 is not UTF-8; save it as UTF-8$"):
+    with pytest.raises(ValueError, match=r"^line 3 is not UTF-8; save it as UTF-8$"):
         textfile.decode(b"a\r\nb\r\nth\xe8se\r\n\xff")

@@ -175,3 +175,31 @@ def test_file_in_what_is_no_directory_looks_as_if_it_were_not_there(tmp_path: Pa
     loop.symlink_to(loop)
 
     assert watching.look([place / "records", loop, tmp_path / ("x" * 300)]) == (None, None, None)
+
+
+async def test_file_beside_with_a_name_that_is_not_unicode_ends_nothing(file: Path) -> None:
+    """Anybody may make one, and the kernel tells of it, too."""
+    watch = Watch()
+    heard = await watched(watch, file)
+    async with running(watch):
+        write(file, b"y")
+        await heard.news()
+        (file.parent / os.fsdecode("thèse".encode("latin-1"))).touch()
+        write(file, b"zz")
+        await heard.news()
+
+
+def test_error_that_is_not_of_the_watch_is_not_hidden() -> None:
+    """Alone, or in a group with others."""
+    both = anyio_group(OSError(), ValueError())
+
+    assert watching._is_of_watching(anyio_group(OSError(), anyio_group(RuntimeError())))
+    assert not watching._is_of_watching(both)
+    assert not watching._is_of_watching(ValueError())
+
+
+def anyio_group(*errors: BaseException) -> BaseException:
+    """Return what a task group raises for *errors*."""
+    group = Exception()
+    group.exceptions = errors  # type: ignore[attr-defined]
+    return group

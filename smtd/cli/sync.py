@@ -25,6 +25,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.locations import Location
+from smtd.text import encodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _name(request: Request, locations: Both[Location]) -> str:
     """Return what the person called the two sides, without the secrets of an address."""
     words = Both(request.left, request.right or ".")
     shown = [str(locations[side]) if "://" in words[side] else words[side] for side in SIDES]
-    return " ".join(shown)
+    return encodable(" ".join(shown))
 
 
 def _projects(request: Request, locations: Both[Location]) -> frozenset[str] | None:

@@ -29,6 +29,7 @@ from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
 from smtd.stores.locations import Location
 from smtd.systemd import Notifier
+from smtd.text import encodable
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
@@ -283,7 +284,7 @@ class Daemon:
                 await self.reload()
             except SmtdError as exc:
                 log.error("the configuration is used as it was: %s", exc)
-                self.events.add("not reloaded", problem=str(exc))
+                self.events.add("not reloaded", problem=encodable(str(exc)))
 
     async def _forget_the_old(self) -> None:
         """Keep the history as short as the configuration says, from now on and once a day."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -70,19 +71,14 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
 
 
 def encode(pairs: Mapping[str, Pair]) -> bytes:
-    """Return *pairs* as the file that keeps them. Raises UsageError if it cannot keep them."""
-    try:
-        return msgspec.json.format(msgspec.json.encode(dict(pairs)), indent=2)
-    except UnicodeEncodeError:
-        raise UsageError(
-            "a path that is no Unicode text cannot be kept; give the store another name"
-        ) from None
+    """Return *pairs* as the file that keeps them, in ASCII: a path need not be Unicode."""
+    return json.dumps(msgspec.to_builtins(dict(pairs)), indent=2).encode("ascii")
 
 
 def decode(data: bytes) -> dict[str, Pair]:
     """Return the pairs in such a file. Raises UsageError if it is damaged."""
     try:
-        tables = msgspec.json.decode(textfile.decode(data), type=dict[str, dict[str, object]])
+        tables = msgspec.convert(json.loads(textfile.decode(data)), dict[str, dict[str, object]])
         return {name: check_pair(name, table) for name, table in tables.items()}
     except (msgspec.MsgspecError, ValueError, ConfigError) as exc:
         raise UsageError(

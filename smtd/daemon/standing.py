@@ -14,6 +14,7 @@ from smtd.engine.report import PairReport, SideReport
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.locations import Location
+from smtd.text import encodable
 
 log = logging.getLogger("smtd")
 
@@ -32,7 +33,7 @@ class Standing:
     """
 
     def __init__(self, settings: PairSettings, events: Events, note: Callable[[Condition], None]) -> None:
-        sides = settings.words.map(lambda word: SideStatus("" if "://" in word else word))
+        sides = settings.words.map(lambda word: SideStatus("" if "://" in word else encodable(word)))
         self.status = PairStatus(
             settings.name, "starting", sides.left, sides.right, settings.policy.mode.value
         )
@@ -78,7 +79,7 @@ class Standing:
 
     def failed(self, exc: SmtdError) -> None:
         """A cycle ended with an error."""
-        self.status.problem, self.status.pending = str(exc), 0
+        self.status.problem, self.status.pending = encodable(str(exc)), 0
         state: Trouble = "offline" if isinstance(exc, StoreUnreachable) else "halted"
         self.enter(state)
         self._note(Condition(self._name, state, str(exc)))

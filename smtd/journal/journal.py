@@ -30,6 +30,7 @@ from smtd.journal.pair import PairJournal
 from smtd.journal.use import Use, using
 from smtd.records import canonical
 from smtd.sqlite import ERRORS, Connection, Row, connect, script
+from smtd.text import encodable
 
 log = logging.getLogger("smtd")
 
@@ -244,7 +245,7 @@ async def _begin(journal: Journal, db: Connection, path: Path, loss: Loss | None
             "the journal %s is lost: %s%s; the stores are adopted anew, nothing is deleted",
             *(path, loss.why, kept),
         )
-        place = None if loss.kept is None else str(loss.kept)
+        place = None if loss.kept is None else encodable(str(loss.kept))
         await journal.events.begin_anew("journal lost", why=loss.why, kept=place)
     elif await copies.is_older(db, note):
         await copies.disown(db)

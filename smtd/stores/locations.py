@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS
+from smtd.text import encodable
 
 
 class Kind(Enum):
@@ -96,7 +97,7 @@ class Location:
         """
         user = f"{self.access.username}@" if self.access.username else ""
         renames = f" {dict(self.renames)}" if self.renames else ""
-        return f"{self.kind.name.lower()}:{user}{self.name}{renames}"
+        return f"{self.kind.name.lower()}:{user}{self}{renames}"
 
     def is_missing(self) -> bool:
         """Say whether none of its files is there. Blocks."""
@@ -116,7 +117,7 @@ class Location:
         return (Path(self.name),)
 
     def __str__(self) -> str:
-        return self.name
+        return encodable(self.name)  # a path need not be Unicode
 
 
 #: Names by which a store that is not there yet may be asked for.
