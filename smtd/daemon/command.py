@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from collections.abc import Sequence
-from subprocess import PIPE, STDOUT
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from io import FileIO
+from subprocess import STDOUT
 
 import anyio
 import msgspec
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+from anyio.abc import Process
 
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.notice import Notice
 
 #: Seconds that the command may take, and its output may come after its end; bytes that are shown of it.
 PATIENCE, RATTLE, SHOWN = 30.0, 0.5, 500
-
-_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+#: Bytes of its output that are read at once.
+CHUNK = 65_536
 
 
 async def tell(command: Sequence[str], notice: Notice) -> None:
@@ -27,21 +28,29 @@ async def tell(command: Sequence[str], notice: Notice) -> None:
     It is killed, with all that it started, when it takes too long or we are cancelled. Raises Undelivered if
     it cannot be run, fails, or is killed.
     """
-    try:
-        with anyio.CancelScope(shield=True):  # else it could be started, and known to nobody
-            process = await anyio.open_process(
-                [*command, notice.message], stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
-            )
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it holds a zero byte"
-        raise Undelivered(f"the command {command[0]} cannot be run: {why}") from None
     said = bytearray()
-    try:
-        with anyio.move_on_after(PATIENCE) as patience:
-            await _finished(process, msgspec.json.encode(notice), said)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await _killed(process)
+    # Pipes of our own: asyncio takes a process for running while something it started has its pipes open.
+    with _pipe() as (its_input, feed), _pipe() as (hear, its_output):
+        try:
+            with anyio.CancelScope(shield=True):  # else it could be started, and known to nobody
+                process = await anyio.open_process(
+                    [*command, notice.message],
+                    stdin=its_input,
+                    stdout=its_output,
+                    stderr=STDOUT,
+                    start_new_session=True,
+                )
+        except (OSError, ValueError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "it holds a zero byte"
+            raise Undelivered(f"the command {command[0]} cannot be run: {why}") from None
+        its_input.close()
+        its_output.close()
+        try:
+            with anyio.move_on_after(PATIENCE) as patience:
+                await _finished(process, (feed, msgspec.json.encode(notice)), (hear, said))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _killed(process)
     if patience.cancelled_caught:
         raise Undelivered(f"the command {command[0]} took more than {PATIENCE:.0f} s, and was ended")
     if process.returncode:
@@ -50,34 +59,46 @@ async def tell(command: Sequence[str], notice: Notice) -> None:
         raise Undelivered(f"the command {command[0]} failed with code {process.returncode}{tail}")
 
 
-async def _finished(process: Process, data: bytes, said: bytearray) -> None:
+@contextmanager
+def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    """Give the reading and the writing end of a pipe, and close what is still open of it."""
+    reading, writing = os.pipe()
+    with FileIO(reading, "r") as one, FileIO(writing, "w") as other:
+        yield one, other
+
+
+async def _finished(process: Process, input: tuple[FileIO, bytes], output: tuple[FileIO, bytearray]) -> None:
     """Feed the process, keep the end of what it says, and wait for it."""
-    assert process.stdin is not None
-    assert process.stdout is not None
     async with anyio.create_task_group() as group:
-        group.start_soon(_feed, process.stdin, data)
-        group.start_soon(_hear, process.stdout, said)
+        group.start_soon(_feed, *input)
+        group.start_soon(_hear, *output)
         await process.wait()
         # What it left running may keep its output open for ever.
         group.cancel_scope.deadline = anyio.current_time() + RATTLE
 
 
-async def _feed(stream: ByteSendStream, data: bytes) -> None:
-    with contextlib.suppress(*_GONE, OSError):  # who does not listen need not
-        await stream.send(data)
-        await stream.aclose()
+async def _feed(pipe: FileIO, data: bytes) -> None:
+    os.set_blocking(pipe.fileno(), False)
+    with suppress(BrokenPipeError):  # who does not listen need not
+        while data:
+            await anyio.wait_writable(pipe)
+            data = data[os.write(pipe.fileno(), data) :]
+    pipe.close()
 
 
-async def _hear(stream: ByteReceiveStream, said: bytearray) -> None:
-    with contextlib.suppress(*_GONE):
-        while True:
-            said += await stream.receive()
-            del said[:-SHOWN]
+async def _hear(pipe: FileIO, said: bytearray) -> None:
+    os.set_blocking(pipe.fileno(), False)
+    while True:
+        await anyio.wait_readable(pipe)
+        if not (more := os.read(pipe.fileno(), CHUNK)):
+            return
+        said += more
+        del said[:-SHOWN]
 
 
 async def _killed(process: Process) -> None:
     """End the process, with its children if it is still there."""
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     await process.aclose()

@@ -370,7 +370,8 @@ class Executor:
 
     def _advance(self, count: int) -> None:
         self._done += count
-        self._progress("applying", self._done, self._total)
+        if count:  # a cycle with nothing to do does not say that it applies something
+            self._progress("applying", self._done, self._total)
 
 
 def _digest(record: Record | None) -> Digest | None:

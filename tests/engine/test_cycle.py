@@ -212,7 +212,11 @@ async def test_progress_is_told_from_nothing_to_all(world):
     async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
         pair = Pair("pair", Both(world.left, world.right), known, Policy())
         await cycle.run(pair, progress=lambda *words: told.append(words))
+        again = []
+        world.left.put(PROJECT, A)  # the store has changed, and none of its records
+        await cycle.run(pair, progress=lambda *words: again.append(words))
 
     assert told[0] == ("scanning", 0, 0)
     assert told[-1] == ("applying", 2, 2)
+    assert {phase for phase, _, _ in again} == {"scanning"}
     assert all(done <= total for _, done, total in told)
