@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from smtd.engine import undone
+from smtd.engine import patience, undone
 from smtd.engine.actions import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
@@ -71,8 +71,10 @@ class Executor:
         self._total = 0
         #: Keys that somebody changed since the scan: the caller scans again.
         self.stale: set[Key] = set()
-        #: What the stores refused.
+        #: What the stores refused, and what they took and did not keep.
         self.refused: list[Refusal] = []
+        #: Of the latter what they may show later, until the journal has it.
+        self._unseen: list[Landed] = []
 
     async def run(self, plan: Plan) -> None:
         """Carry out every action of *plan*, which has none afterwards."""
@@ -203,7 +205,7 @@ class Executor:
         await self._pair.journal.advance(
             agreements=agreements,
             forgotten=[key] if whole and not agreements else [],
-            landed=self._lockless(arrived),
+            landed=self._noted(arrived),
             ended=[key],
             entries=entries,
         )
@@ -267,11 +269,39 @@ class Executor:
         arrived = {}
         for write in done:
             found = back.get(write.key)
-            if (found is None) == (write.record is None):
+            if _digest(found) == write.expect != write.digest:
+                self._ignored(write)
+            elif (found is None) == (write.record is None):
                 arrived[write] = self._compared(write, found)
             else:
                 self.stale.add(write.key)
         return arrived
+
+    def _ignored(self, write: Write) -> None:
+        """Fail *write*, which the store said that it had done: it shows what was there before.
+
+        That is nobody's edit. What was agreed on stays, and the write is made again after a while; should it
+        show before that, the journal knows it.
+        """
+        shown = "still shows the record as it was before"
+        if write.record is None:
+            shown = "still has the record"
+        elif write.expect is None:
+            shown = "does not have the record"
+        reason = (
+            f"the {write.side.value} store reported success, but {shown}; smtd tries again later, see the"
+            " log of that store if it stays so"
+        )
+        self._fail(write, reason)
+        digest = patience.NOTHING if write.digest is None else write.digest
+        self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, reason, patience.IGNORED))
+        if write.record is not None:
+            sent = undone.noted(
+                *(self._pair, write.key, write.side, write.expect, write.digest),
+                seen=False,
+                record=write.record,
+            )
+            self._unseen += [] if sent is None else [sent]
 
     def _judge(self, write: Write, outcome: Outcome) -> bool:
         if outcome.result is Result.STALE:
@@ -329,7 +359,7 @@ class Executor:
         await self._pair.journal.advance(
             agreements=list(agreements.values()),
             forgotten=[write.key for write in arrived if write.record is None],
-            landed=self._lockless(arrived, unsure),
+            landed=self._noted(arrived, unsure),
             ended=[write.key for write in writes],
             entries=entries,
             decided=[write.key for write in arrived],
@@ -338,23 +368,21 @@ class Executor:
             each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()
         )
 
-    def _lockless(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
-        """Return the writes to stores without a lock, which may get lost later.
+    def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
+        """Return the writes to stores without a lock, which may get lost later, or show later.
 
         Those of the keys *alone* did not come to the other side.
         """
-        return [
-            Landed(
-                write.key,
-                write.side,
-                write.expect,
-                write.digest,
-                write.rejoins,
-                write.record if write.key in alone else None,
+        noted, self._unseen = self._unseen, []
+        for write in arrived:
+            record = write.record if write.key in alone else None
+            one = undone.noted(
+                *(self._pair, write.key, write.side, write.expect, write.digest),
+                merged=write.rejoins,
+                record=record,
             )
-            for write in arrived
-            if write.digest is not None and not self._pair.stores[write.side].capabilities.exclusive_writes
-        ]
+            noted += [] if one is None else [one]
+        return noted
 
     def _count(self, write: Write) -> None:
         side = self._report.side(write.side)

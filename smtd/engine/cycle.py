@@ -140,7 +140,7 @@ async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progr
     waiting = [*spared, *patience.again(executor.refused, refused, time.time())]
     if refused or waiting:
         await pair.journal.set_refused(waiting)
-    report.again = _again(report, waiting)
+    report.again = _again(report, waiting, await pair.journal.writes.next_due())
     return executor.stale | plan.moved
 
 
@@ -157,9 +157,13 @@ def _leave(plan: Plan, report: PairReport) -> None:
     report.failed = list(plan.failed)
 
 
-def _again(report: PairReport, waiting: Sequence[Refusal]) -> float | None:
-    """Return when there is something to do by the mere course of time, in seconds since 1970."""
+def _again(report: PairReport, waiting: Sequence[Refusal], look: float | None) -> float | None:
+    """Return when there is something to do by the mere course of time, in seconds since 1970.
+
+    *look*: when a record is read again that smtd has written.
+    """
     ends = [datetime.fromisoformat(held.until).timestamp() for held in report.held if held.until]
+    ends += [] if look is None else [look]
     return min([*ends, *(refusal.until for refusal in waiting)], default=None)
 
 

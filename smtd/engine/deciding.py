@@ -13,7 +13,7 @@ from functools import partial
 from smtd.engine import merges, undone, verify
 from smtd.engine import plan as planning
 from smtd.engine.actions import Copy, Plan
-from smtd.engine.adopt import has_missed, returned
+from smtd.engine.adopt import returned
 from smtd.engine.apply import Progress, no_progress
 from smtd.engine.memory import Settled
 from smtd.engine.pair import Pair
@@ -24,7 +24,9 @@ from smtd.engine.undone import Overtaken
 from smtd.engine.untouched import NEITHER
 from smtd.errors import StoreRefused
 from smtd.gather import gather
+from smtd.journal.knowledge import Agreement
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
 from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Scan
 
@@ -125,16 +127,14 @@ async def decided(
     before = None if keys is None else settled
     report.projects = _projects(pair, scans, keys or (), before)
     sides = Both(
-        *[await undone.find(pair, side, now[side], agreed.digests, dry_run=dry_run) for side in SIDES]
+        *[await undone.find(pair, side, scans[side], agreed.digests, dry_run=dry_run) for side in SIDES]
     )
+    agreed = await _with_late(pair, agreed, sides, dry_run=dry_run)
     lost, overtaken = sides.map(lambda each: each.lost), sides.map(lambda each: each.overtaken)
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken, carried)
     plan = planning.draft(known, pair.policy, keys)
-    adopted = await returned(pair, agreed.digests, scans, plan)
-    if not adopted and await has_missed(pair, agreed.digests, scans):
-        adopted = frozenset(SIDES)
-    if adopted:
+    if adopted := await returned(pair, agreed.digests, scans, plan):
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
         plan.adopted = adopted
         report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
@@ -166,6 +166,23 @@ async def _scanned(
 
     left, right = await gather([partial(scan, side) for side in SIDES])
     return Both(left, right)
+
+
+async def _with_late(pair: Pair, agreed: Agreed, found: Both[undone.Undone], *, dry_run: bool) -> Agreed:
+    """Return what is agreed, with the writes that a store shows only now: what smtd sent is nobody's edit."""
+    moved = {*agreed.moved, *found.left.moved, *found.right.moved}
+    late: list[Agreement] = []
+    for side in SIDES:
+        held = await pair.stores[side].read(found[side].late) if found[side].late else {}
+        for key, digest in found[side].late.items():
+            if key in held and canonical.digest(held[key]) == digest:
+                late.append(Agreement(key, Both(digest, digest), held[key]))
+            else:
+                moved.add(key)
+    if late and not dry_run:
+        await pair.journal.advance(agreements=late)
+    digests = {**agreed.digests, **{each.key: each.digests for each in late}}
+    return Agreed(digests, {**agreed.ancestors, **{each.key: each.record for each in late}}, moved)
 
 
 async def _without_stale(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:
@@ -213,8 +230,11 @@ async def _decide_merges(
                 plan.moved.add(key)
                 continue
             ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
-            found = {side: overtaken[side][key] for side in SIDES if key in overtaken[side]}
             now = Both(left[key], right[key])
+            if any(canonical.digest(now[side]) != plan.now[side].get(key) for side in SIDES):
+                plan.moved.add(key)  # what it has become may have to be read with other eyes
+                continue
+            found = {side: overtaken[side][key] for side in SIDES if key in overtaken[side]}
             if found and ancestor is not None:
                 merges.rejoined(key, ancestor, found, now, pair.policy, plan)
             else:

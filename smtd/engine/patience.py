@@ -7,8 +7,9 @@ stays listed as failed, and costs nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from smtd.engine.actions import Copy, Merge, Plan
+from smtd.engine.actions import Copy, Delete, Merge, Plan
 from smtd.engine.report import Failure
 from smtd.journal.knowledge import Refusal
 from smtd.merge.sides import SIDES, Side
@@ -16,8 +17,12 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 
-#: Seconds until a refused record is offered again for the first time, and at the most.
-FIRST, LONGEST = 60.0, 86_400.0
+#: Seconds until a refused record is offered again, at the most.
+LONGEST = 86_400.0
+#: Seconds until a write that a store took, and did not keep, is made again for the first time.
+IGNORED = 5.0
+#: What stands for the digest of nothing, where a deletion is refused.
+NOTHING = b""
 
 Refusals = Mapping[tuple[Key, Side], Refusal]
 
@@ -47,13 +52,15 @@ def again(refusals: Iterable[Refusal], refused: Refusals, now: float) -> list[Re
 
 def _put_off(refusal: Refusal, before: Refusal | None, now: float) -> Refusal:
     attempts = 1 + (before.attempts if before is not None and before.digest == refusal.digest else 0)
-    pause = min(LONGEST, FIRST * 2.0 ** min(attempts - 1, 20))
-    return Refusal(refusal.key, refusal.side, refusal.digest, attempts, now + pause, refusal.reason)
+    pause = min(LONGEST, refusal.pause * 2.0 ** min(attempts - 1, 20))
+    return replace(refusal, attempts=attempts, until=now + pause)
 
 
 def _writes(action: object) -> Iterator[tuple[Side, Digest]]:
     if isinstance(action, Copy):
         yield action.target, action.digest
+    elif isinstance(action, Delete):
+        yield action.target, NOTHING
     elif isinstance(action, Merge):
         yield from ((side, canonical.digest(action.record)) for side in SIDES)
 

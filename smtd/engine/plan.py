@@ -14,11 +14,10 @@ from smtd.engine import waiting
 from smtd.engine.actions import Agree, Copy, Delete, Forget, Plan, Split
 from smtd.engine.pair import Policy
 from smtd.engine.report import failure
-from smtd.engine.undone import Overtaken
+from smtd.engine.undone import Lost, Overtaken
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge import guards
 from smtd.merge.decide import Mode, Verdict, allowed, decide, target
-from smtd.merge.guards import Written
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, is_plain
@@ -34,7 +33,7 @@ class Known:
 
     agreed: Mapping[Key, Both[Digest]]
     scans: Both[Scan]
-    lost: Both[Mapping[Key, Written]]
+    lost: Both[Mapping[Key, Lost]]
     #: Keys that changed since the scan: not decided now.
     moved: Collection[Key] = ()
     #: When runs that are not over will be taken to have been killed.
@@ -199,7 +198,7 @@ def _transfer(
 def _restore(
     key: Key, side: Side, agreed: Both[Digest], now: Both[Digest | None], known: Known, plan: Plan
 ) -> None:
-    """Write again what another program undid on *side*, once; the second time ask a person.
+    """Write again what another program undid on *side*; if that was done before, ask a person.
 
     That program may have been a person who deleted or reverted exactly what smtd wrote last,
     which looks the same. If the other side lost the record too, there is nothing to restore.
@@ -207,8 +206,8 @@ def _restore(
     digest = now[side.other]
     if digest is None:
         plan.held.append(waiting.vanished(key, side, "deleted on the other side meanwhile"))
-    elif (known.lost[side][key].restored or known.lost[side][key].merged) and digest == agreed[side.other]:
-        plan.held.append(waiting.vanished(key, side, "undone again after smtd had written it a second time"))
+    elif known.lost[side][key].again and digest == agreed[side.other]:
+        plan.held.append(waiting.vanished(key, side, "undone again after smtd had written it anew"))
     else:
         plan.actions.append(Copy(key, side, now[side], digest, "another program undid smtd's last write"))
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import anyio
 
+from smtd.engine import undone
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
 from smtd.journal.knowledge import Agreement, Begun, Landed
@@ -213,14 +214,10 @@ async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
 def _lockless(pair: Pair, landed: Sequence[Begun], agreements: Sequence[Agreement]) -> list[Landed]:
     """Return the writes to stores without a lock, as the journal remembers them."""
     agreed = {each.key: each.digests for each in agreements}
-    return [
-        Landed(
-            write.key,
-            write.side,
-            write.expect,
-            write.result,
-            record=write.wanted if write.key in agreed and agreed[write.key].left != write.result else None,
-        )
-        for write in landed
-        if write.result is not None and not pair.stores[write.side].capabilities.exclusive_writes
-    ]
+    found = []
+    for write in landed:
+        alone = write.key in agreed and agreed[write.key].left != write.result
+        record = write.wanted if alone else None
+        noted = undone.noted(pair, write.key, write.side, write.expect, write.result, record=record)
+        found += [] if noted is None else [noted]
+    return found

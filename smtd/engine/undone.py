@@ -6,11 +6,15 @@ would look as if whoever undid them had seen them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from smtd.engine import rereads
 from smtd.engine.pair import Pair
+from smtd.journal.knowledge import Landed
+from smtd.journal.writes import Look
 from smtd.merge import guards
 from smtd.merge.decide import Mode
 from smtd.merge.fields import Merged, is_built_on, merge
@@ -19,6 +23,10 @@ from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
+from smtd.stores.base import Scan
+
+#: How often a write is made anew where programs save single records, before a person is asked.
+TRIES = 3
 
 _Writes: TypeAlias = Mapping[Key, Sequence[Written]]
 
@@ -34,35 +42,103 @@ class Overtaken(NamedTuple):
     again: bool
 
 
+class Lost(NamedTuple):
+    """A write that was undone: *after* is what it left. *again*: it was written anew before, often enough."""
+
+    after: Digest
+    again: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Undone:
     """What other programs undid on one side: *lost*, the last write under each key that is as it was before
-    one, and *overtaken*, the keys that they edited as they were before, or that have no other remedy."""
+    one, and *overtaken*, the keys that they edited as they were before, or that have no other remedy.
 
-    lost: Mapping[Key, Written] = field(default_factory=dict)
+    *late* are writes that the store did not show at first, and shows now; *moved* the keys that changed while
+    they were looked at.
+    """
+
+    lost: Mapping[Key, Lost] = field(default_factory=dict)
     overtaken: Mapping[Key, Overtaken] = field(default_factory=dict)
+    late: Mapping[Key, Digest] = field(default_factory=dict)
+    moved: Collection[Key] = ()
 
 
 async def find(
     pair: Pair,
     side: Side,
-    now: Mapping[Key, Digest],
+    scan: Scan,
     agreed: Mapping[Key, Both[Digest]],
     *,
     dry_run: bool,
 ) -> Undone:
-    """Return what was undone on *side*, which holds *now*, and remember it, but with *dry_run*."""
+    """Return what was undone on *side*, as *scan* has it, and remember it, but with *dry_run*."""
     if pair.stores[side].capabilities.exclusive_writes:
         return Undone()
-    everything = await pair.journal.written(side)
+    everything = await pair.journal.writes.all(side)
     written = {key: writes for key, writes in everything.items() if pair.policy.covers(key)}
+    if pair.stores[side].capabilities.saves_records:
+        return await _find_by_record(pair, side, written, scan, agreed, dry_run=dry_run)
+    now = scan.digests
     undone = guards.undone(written, now)
-    overtaken = await _overtaken(pair, side, written, now, agreed)
+    overtaken, _ = await _overtaken(pair, side, written, now, agreed, undone)
     found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
     others = {(key, number) for key, number in _flagged(everything) if not pair.policy.covers(key)}
     if found | others != _flagged(everything) and not dry_run:
-        await pair.journal.set_undone(side, found | others)
-    return Undone({key: written[key][-1] for key in undone}, overtaken)
+        await pair.journal.writes.set_undone(side, found | others)
+    return Undone({key: _lost(written[key][-1]) for key in undone}, overtaken)
+
+
+async def _find_by_record(
+    pair: Pair,
+    side: Side,
+    written: _Writes,
+    scan: Scan,
+    agreed: Mapping[Key, Both[Digest]],
+    *,
+    dry_run: bool,
+) -> Undone:
+    """Find what was undone where programs save single records: of each of them alone can it be told.
+
+    What the store holds as was agreed on nobody has touched since.
+    """
+    now, unreadable = scan.digests, scan.unreadable
+    late = {
+        key: now[key]
+        for key, writes in written.items()
+        if key in now and any(not write.seen and write.after == now[key] for write in writes)
+    }
+    moved = {
+        key: writes
+        for key, writes in written.items()
+        if key in agreed and key not in late and key not in unreadable and now.get(key) != agreed[key][side]
+    }
+    undone = guards.undone(moved, now, by_record=True)
+    overtaken, changed = await _overtaken(pair, side, moved, now, agreed, undone)
+    found = Undone({key: _lost(written[key][-1], TRIES) for key in undone}, overtaken, late, changed)
+    if not dry_run and written:
+        looked = {key: writes for key, writes in written.items() if key not in scan.believed}
+        await pair.journal.writes.look(side, _looks(looked, now, found))
+        await pair.journal.writes.set_seen(side, late.items())
+    return found
+
+
+def _looks(written: _Writes, now: Mapping[Key, Digest], found: Undone) -> list[Look]:
+    """Return what a look at the keys *written* has shown, and when each is looked at again."""
+    looks, moment = [], time.time()
+    for key, writes in written.items():
+        last = writes[-1]
+        if last.due is not None and last.due > moment:
+            continue
+        if key in found.lost or key in found.overtaken or key in found.moved:
+            looks.append(Look(key, False, rereads.put_off(moment)))
+        else:
+            looks.append(Look(key, now.get(key) == last.after, rereads.following(last.at, moment)))
+    return looks
+
+
+def _lost(write: Written, tries: int = 1) -> Lost:
+    return Lost(write.after, write.restored >= tries or (tries == 1 and write.merged))
 
 
 async def foresee(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> None:
@@ -70,12 +146,39 @@ async def foresee(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> None:
 
     `find` looks closer, and forgets what was not.
     """
-    written = await pair.journal.written(side)
+    if pair.stores[side].capabilities.saves_records:
+        return  # whoever saves another record shows nothing of this one
+    written = await pair.journal.writes.all(side)
     may = _rows(guards.undone(written, now))
     may |= {(key, write.number) for key, write in guards.unseen(written, now).items()}
     may = {(key, number) for key, number in may if pair.policy.covers(key)}
     if not may <= (known := _flagged(written)):
-        await pair.journal.set_undone(side, may | known)
+        await pair.journal.writes.set_undone(side, may | known)
+
+
+def noted(
+    pair: Pair,
+    key: Key,
+    side: Side,
+    before: Digest | None,
+    after: Digest | None,
+    *,
+    merged: bool = False,
+    seen: bool = True,
+    record: Record | None = None,
+) -> Landed | None:
+    """Return a write to *side* as the journal remembers it, if another program may undo it unseen.
+
+    Nobody can have read what was not there: where programs save single records, a new one is not undone.
+    See `Landed` for the rest.
+    """
+    store = pair.stores[side].capabilities
+    if store.exclusive_writes or after is None:
+        return None
+    if not store.saves_records:
+        return Landed(key, side, before, after, merged, record) if seen else None
+    begins = before is None and seen
+    return Landed(key, side, before, after, merged, record, seen, rereads.first(time.time()), begins)
 
 
 async def look_again(pair: Pair, side: Side) -> None:
@@ -84,38 +187,53 @@ async def look_again(pair: Pair, side: Side) -> None:
     Nothing is to be found unless another program wrote there meanwhile.
     """
     store = pair.stores[side]
-    if store.capabilities.exclusive_writes or await store.token() is not None:
+    if store.capabilities.exclusive_writes or store.capabilities.saves_records:
         return
-    held = await store.read(list(await pair.journal.written(side)))
+    if await store.token() is not None:
+        return
+    held = await store.read(list(await pair.journal.writes.all(side)))
     await foresee(pair, side, {key: canonical.digest(record) for key, record in held.items()})
 
 
 async def _overtaken(
-    pair: Pair, side: Side, written: _Writes, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
-) -> dict[Key, Overtaken]:
-    """Return what other programs saved on *side* without having seen smtd's writes.
+    pair: Pair,
+    side: Side,
+    written: _Writes,
+    now: Mapping[Key, Digest],
+    agreed: Mapping[Key, Both[Digest]],
+    undone: Collection[Key],
+) -> tuple[dict[Key, Overtaken], set[Key]]:
+    """Return what other programs saved on *side* without having seen smtd's writes, and keys that moved on.
 
     They had read the store before, and saved their own edit without what smtd had brought. That is no edit
-    of what smtd wrote, but another one of what was there before. What they put back as it was is written
-    anew from the other side, unless that side does not have it either.
+    of what smtd wrote, but another one of what was there before. What they put back as it was, the keys
+    *undone*, is written anew from the other side, unless that side does not have it either.
     """
     if pair.policy.mode is not Mode.TWO_WAY:
-        return {}
+        return {}, set()
+    by_record = pair.stores[side].capabilities.saves_records
     both_lockless = not pair.stores[side.other].capabilities.exclusive_writes
     reverted = {
         key
-        for key in guards.undone(written, now)
+        for key in undone
         if key in now and key in agreed and (both_lockless or agreed[key][side] != written[key][-1].after)
     }
-    edited = guards.unseen(written, now).keys() & agreed.keys()
+    edited = guards.unseen(written, now, by_record=by_record).keys() & agreed.keys()
     held = await pair.stores[side].read(reverted | edited) if reverted or edited else {}
-    found = {}
+    found, moved = {}, {key for key in reverted | edited if key not in held}
     for key, record in held.items():
+        if canonical.digest(record) != now[key]:
+            moved.add(key)
+            continue
         rejoined = await _rejoined(pair, side, key, record, agreed[key][side], written[key])
         if rejoined is not None:
             last = written[key][-1]
-            found[key] = Overtaken(rejoined, last.merged or (key in reverted and last.restored > 0))
-    return found
+            if by_record:  # others save it all the time: who loses a race runs it again
+                again = key in reverted and last.restored >= TRIES
+            else:
+                again = last.merged or (key in reverted and last.restored > 0)
+            found[key] = Overtaken(rejoined, again)
+    return found, moved
 
 
 async def _rejoined(
@@ -128,7 +246,7 @@ async def _rejoined(
     if agreed == writes[-1].after:
         after = await pair.journal.ancestor(key)
     else:  # by a merge that came to one side only, or somebody who had seen the write edited it since
-        after = await pair.journal.written_record(side, key)
+        after = await pair.journal.writes.record(side, key)
     before = None if after is None else await _read_by(pair, key, held, after, writes)
     if before is None or after is None:
         return None

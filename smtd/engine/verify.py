@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Collection
+from dataclasses import replace
 from typing import cast
 
 from smtd.engine.pair import Pair
@@ -22,7 +23,8 @@ from smtd.stores.base import DearStore, Scan
 async def scan(pair: Pair, side: Side, doubtful: Collection[Key], *, dry_run: bool) -> Scan:
     """Scan one side; a store that is dear to read is trusted with what was agreed and is not due.
 
-    *doubtful* keys are read in any case. With *dry_run* the turn stays where it is.
+    *doubtful* keys are read in any case, and those that smtd wrote lately (`rereads`). With *dry_run* the
+    turn stays where it is.
     """
     store = pair.stores[side]
     if not store.capabilities.dear_reads:
@@ -31,10 +33,16 @@ async def scan(pair: Pair, side: Side, doubtful: Collection[Key], *, dry_run: bo
     unsure = {write.key for write in await pair.journal.begun()}
     # An edit that the other side has refused is still there, unless a look says otherwise.
     unsure |= {key for key, target in await pair.journal.refused() if target is side.other}
+    moment = time.time()
+    unsure |= {
+        key
+        for key, writes in (await pair.journal.writes.all(side)).items()
+        if writes[-1].due is not None and writes[-1].due <= moment
+    }
     decisions = await pair.journal.decisions.all()
     keys = sorted(agreed.keys() - unsure - set(doubtful))
     rotation = await pair.journal.rotation(side)
-    now_due, turned = due(keys, rotation, time.time(), pair.policy.verify_within)
+    now_due, turned = due(keys, rotation, moment, pair.policy.verify_within)
     known = {key: agreed[key][side] for key in keys if key not in now_due}
     # Trusted, a record that a person has decided on would look like another one.
     seen = {key: decision.digests[side] for key, decision in decisions.items()}
@@ -42,7 +50,7 @@ async def scan(pair: Pair, side: Side, doubtful: Collection[Key], *, dry_run: bo
     found = await cast(DearStore, store).scan(pair.policy.projects, known=known)
     if not dry_run:
         await pair.journal.turn(side, turned)
-    return found
+    return replace(found, believed=known.keys() & found.digests.keys())
 
 
 def due(

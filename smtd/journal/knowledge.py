@@ -55,9 +55,11 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A write to a store without a lock, that may get lost later; *merged*: see `merge.guards.Written`.
+    """A write to a store without a lock, that may get lost later; see `merge.guards.Written`.
 
-    *record* is what was written, if that is not what both sides have in common now.
+    *record* is what was written, if that is not what both sides have in common now. *due* is when to look at
+    it again, in seconds since 1970. Who *begins* makes a record that nobody can undo unseen: it is not
+    remembered, and no earlier write under its key any more.
     """
 
     key: Key
@@ -66,6 +68,9 @@ class Landed:
     after: Digest
     merged: bool = False
     record: Record | None = None
+    seen: bool = True
+    due: float | None = None
+    begins: bool = False
 
 
 class Rotation(NamedTuple):
@@ -77,7 +82,10 @@ class Rotation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A record with *digest* that *side* refused *attempts* times, and is offered again at *until*."""
+    """A record with *digest* that *side* refused *attempts* times, and is offered again at *until*.
+
+    The digest of a deletion is empty. *pause*: the seconds until it is offered again for the first time.
+    """
 
     key: Key
     side: Side
@@ -85,3 +93,4 @@ class Refusal:
     attempts: int
     until: float  # seconds since 1970
     reason: str
+    pause: float = 60.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timezone
 from itertools import chain
@@ -12,15 +11,12 @@ from smtd.journal.history import History, append
 from smtd.journal.knowledge import Agreement, Begun, Intent, Landed, Refusal, Rotation
 from smtd.journal.packing import archived, pack, pack_any, unpack, unpack_any
 from smtd.journal.proofs import Proofs
-from smtd.merge.guards import Written
+from smtd.journal.writes import Writes
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.sqlite import Connection
 from smtd.stores.base import Token
-
-#: A program that read a shelf before more writes of one key than this is not recognised.
-_WRITES_KEPT = 50
 
 #: How many keys are asked for in one query: SQLite takes 999 values.
 _ASKED = 400
@@ -42,6 +38,7 @@ class PairJournal:
         self.decisions = Decisions(db, number)
         self.history = History(db)
         self.proofs = Proofs(db, number)
+        self.writes = Writes(db, number)
 
     @property
     def number(self) -> int:
@@ -73,13 +70,6 @@ class PairJournal:
             ):
                 found[Key(project, label)] = Both(left, right)
         return found
-
-    async def knows_of(self, key: Key, digest: Digest) -> bool:
-        """Say whether smtd ever gave *key* that *digest*, for any pair."""
-        found = await self._db.value(
-            "SELECT 1 FROM history WHERE project = ? AND label = ? AND after = ? LIMIT 1", (*key, digest)
-        )
-        return found is not None
 
     async def agreed_at(self, key: Key) -> str | None:
         """Return when the sides last agreed on *key*, ISO 8601 in UTC, as far as that is known."""
@@ -240,7 +230,7 @@ class PairJournal:
                 await self._db.run_many(
                     f"DELETE FROM {table} WHERE pair = ? AND project = ? AND label = ?", gone
                 )
-            await self._land(landed)
+            await self.writes.land(landed)
             await self._db.run_many(
                 "DELETE FROM intent WHERE pair = ? AND project = ? AND label = ?",
                 [(self._pair, *key) for key in ended],
@@ -252,39 +242,6 @@ class PairJournal:
                 "DELETE FROM decision WHERE pair = ? AND project = ? AND label = ? AND choice != ?",
                 [(self._pair, *key, Choice.REST.value) for key in decided],
             )
-
-    async def _land(self, landed: Sequence[Landed]) -> None:
-        """Remember writes to stores without a lock, as one batch; only the last of each key."""
-        if not landed:
-            return
-        number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
-        keys = [(self._pair, write.side.value, *write.key) for write in landed]
-        same_key = "pair = ? AND side = ? AND project = ? AND label = ?"
-        # The last write there, if it was of the same.
-        last = (
-            f"{same_key} AND after_digest = ? AND number = (SELECT max(number) FROM written WHERE {same_key})"
-        )
-        await self._db.run_many(
-            "INSERT INTO written"
-            " (pair, side, project, label, number, before_digest, after_digest, record, merged, restored)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?,"
-            f" coalesce((SELECT max(merged, ?) FROM written WHERE {last}), ?),"
-            f" coalesce((SELECT restored + 1 FROM written WHERE {last}), 0))",
-            [
-                (
-                    *(*key, number, write.before, write.after, pack_any(write.record)),
-                    *(write.merged, *key, write.after, *key, write.merged),
-                    *(*key, write.after, *key),
-                )
-                for key, write in zip(keys, landed, strict=True)
-            ],
-        )
-        await self._db.run_many(f"UPDATE written SET undone = 0 WHERE {same_key} AND undone", keys)
-        await self._db.run_many(
-            f"DELETE FROM written WHERE {same_key} AND number NOT IN"
-            f" (SELECT number FROM written WHERE {same_key} ORDER BY number DESC LIMIT {_WRITES_KEPT})",
-            [(*key, *key) for key in keys],
-        )
 
     async def _agree(self, agreements: Sequence[Agreement]) -> None:
         await self._db.run_many(
@@ -316,41 +273,6 @@ class PairJournal:
                 (self._pair,),
             )
         ]
-
-    async def written(self, side: Side) -> dict[Key, list[Written]]:
-        """Return the last writes under each key of *side*, in order, if that store has no lock."""
-        writes: dict[Key, list[Written]] = defaultdict(list)
-        for project, label, number, before, after, restored, undone, merged in await self._db.fetch(
-            "SELECT project, label, number, before_digest, after_digest, restored, undone, merged"
-            " FROM written WHERE pair = ? AND side = ? ORDER BY number",
-            (self._pair, side.value),
-        ):
-            writes[Key(project, label)].append(
-                Written(number, before, after, restored, bool(undone), bool(merged))
-            )
-        return writes
-
-    async def written_record(self, side: Side, key: Key) -> Record | None:
-        """Return what was last written under *key* of *side*, if the sides did not agree on that."""
-        found = await self._db.value(
-            "SELECT record FROM written WHERE pair = ? AND side = ? AND project = ? AND label = ?"
-            " ORDER BY number DESC LIMIT 1",
-            (self._pair, side.value, *key),
-        )
-        return unpack_any(found)
-
-    async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
-        """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""
-        of_side = (self._pair, side.value)
-        async with self._db.transaction():
-            await self._db.run(
-                "UPDATE written SET undone = 0 WHERE pair = ? AND side = ? AND undone", of_side
-            )
-            await self._db.run_many(
-                "UPDATE written SET undone = 1 WHERE pair = ? AND side = ? AND project = ? AND label = ?"
-                " AND number = ?",
-                [(*of_side, *key, number) for key, number in writes],
-            )
 
     async def quiet(self, policy: str) -> tuple[Both[Token], bytes] | None:
         """Return the tokens and the report of the last cycle, if it ran under *policy*."""

@@ -84,7 +84,9 @@ CREATE TABLE decision (
 ) WITHOUT ROWID;
 -- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
 -- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit; `record`:
--- what was written, if both sides did not agree on that then.
+-- what was written, if both sides did not agree on that then. `seen` is 0 if the store said that it was done, and
+-- still showed what was there before. `at` is when (seconds since 1970), `due` when it is looked at again;
+-- `confirmed`: it was there then.
 CREATE TABLE written (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
@@ -97,6 +99,10 @@ CREATE TABLE written (
     undone INTEGER NOT NULL DEFAULT 0,
     merged INTEGER NOT NULL DEFAULT 0,
     record BLOB,
+    seen INTEGER NOT NULL DEFAULT 1,
+    confirmed INTEGER NOT NULL DEFAULT 0,
+    at REAL NOT NULL DEFAULT 0,
+    due REAL,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 -- The end of the last cycle, if it left both stores as their tokens say.
@@ -157,19 +163,3 @@ CREATE TABLE finding (
     label TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- What the file `journal.witness` held when it was last written, when that was (its ctime, in nanoseconds), and
--- the inode of the journal then; `next` is what it is about to hold, as a crash may leave it, and `state` tells
--- how far the journal had come.
-CREATE TABLE witness (
-    content TEXT NOT NULL,
-    changed INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    next TEXT NOT NULL,
-    state TEXT NOT NULL
-);
--- The last cycle of each pair of which the history has forgotten something, and when that was written.
-CREATE TABLE forgotten (
-    pair INTEGER PRIMARY KEY REFERENCES pair,
-    cycle INTEGER NOT NULL,
-    at TEXT NOT NULL
-);

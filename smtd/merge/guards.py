@@ -53,7 +53,9 @@ class Written:
 
     *number* grows with every batch of writes; *restored* says how often in a row the same had
     to be written again; *undone* says that it was found undone, or edited over, by somebody who had not
-    seen it, and nothing was written there since; *merged*, that it was merged with such an edit.
+    seen it, and nothing was written there since; *merged*, that it was merged with such an edit. What was not
+    *seen* was taken by the store, which still showed what was there before. *confirmed*: it was there at a
+    later look. *at* and *due*, in seconds since 1970: when it was made, and when it is looked at again.
     """
 
     number: int
@@ -62,10 +64,14 @@ class Written:
     restored: int = 0
     undone: bool = False
     merged: bool = False
+    seen: bool = True
+    confirmed: bool = False
+    at: float = 0.0
+    due: float | None = None
 
 
 def undone(
-    written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]
+    written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest], *, by_record: bool = False
 ) -> dict[Key, Sequence[Written]]:
     """Return the writes that were undone by a program that had read the store before, by key.
 
@@ -74,38 +80,47 @@ def undone(
     write to that project as late or later is still there: then whoever changed the key had seen it. (So no
     key is lost that still is as smtd left it.) What was found undone before, and still is, stays so: what
     smtd has written elsewhere since does not show that anybody had seen it.
+
+    *by_record*: programs save single records, so only a write of the same key shows that. A record that is
+    gone was lost, too, if nobody has seen the last write to it yet: who deleted it may not have seen that.
     """
-    latest = _latest(written, now)
+    latest = _latest(written, now, by_record=by_record)
     found = {
         key: [
             write
             for write in writes
-            if now.get(key) == write.before and (write.undone or write.number > latest[key.project])
+            if (now.get(key) == write.before or (by_record and key not in now and not writes[-1].confirmed))
+            and (write.undone or write.number > latest[key if by_record else key.project])
         ]
         for key, writes in written.items()
     }
     return {key: writes for key, writes in found.items() if writes}
 
 
-def unseen(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> dict[Key, Written]:
+def unseen(
+    written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest], *, by_record: bool = False
+) -> dict[Key, Written]:
     """Return the last writes under keys that were edited since by somebody who need not have seen them.
 
     As with `undone`, a write as late or later that is still there shows that they had.
     """
-    latest = _latest(written, now)
+    latest = _latest(written, now, by_record=by_record)
     last = {key: writes[-1] for key, writes in written.items() if writes}
     return {
         key: write
         for key, write in last.items()
-        if (write.undone or write.number > latest[key.project])
+        if (write.undone or write.number > latest[key if by_record else key.project])
         and now.get(key) not in (None, write.before, write.after)
     }
 
 
-def _latest(written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest]) -> Mapping[str, int]:
-    """Return the number of the last write to each project that is still there (-1: none is)."""
-    latest: dict[str, int] = defaultdict(lambda: -1)
+def _latest(
+    written: Mapping[Key, Sequence[Written]], now: Mapping[Key, Digest], *, by_record: bool
+) -> Mapping[Key | str, int]:
+    """Return the number of the last write to each project, or key, that is still there (-1: none is)."""
+    latest: dict[Key | str, int] = defaultdict(lambda: -1)
     for key, writes in written.items():
         if writes and now.get(key) == writes[-1].after:
-            latest[key.project] = max(latest[key.project], writes[-1].number)
+            scope = key if by_record else key.project
+            latest[scope] = max(latest[scope], writes[-1].number)
     return latest

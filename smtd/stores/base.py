@@ -59,6 +59,8 @@ class Capabilities:
     atomic_updates: bool = True
     #: Reading a record costs a request of its own: see DearStore.
     dear_reads: bool = False
+    #: Programs save single records. False: they may save all records of a project, as they read them before.
+    saves_records: bool = False
     #: What others have added is told sooner than by a scan: see PromptStore.
     tells_arrivals: bool = False
     #: It goes on from a token of an earlier process without a scan: see ResumedStore.
@@ -92,6 +94,8 @@ class Scan:
     number: int = field(default_factory=lambda: next(_numbers), compare=False)
     #: Others have written to the store since, and only what they added is in it.
     partial: bool = field(default=False, compare=False)
+    #: Keys that are there, but were not read: what was agreed on is believed of them.
+    believed: Collection[Key] = field(default=(), compare=False)
 
     @property
     def again(self) -> Scan:
@@ -114,7 +118,7 @@ class Change:
 class Result(Enum):
     """What became of one change."""
 
-    DONE = "done"
+    DONE = "done"  # the store says so: only what is read back shows that it is true
     STALE = "stale"  # the key no longer has the expected digest: scan again
     REFUSED = "refused"  # this store cannot hold the record; see `Outcome.reason`
 

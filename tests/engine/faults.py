@@ -27,7 +27,7 @@ Effect = Callable[[], Awaitable[T]]
 
 
 #: The steps that change a store or the journal.
-CHANGING = {"write", "begin_cycle", "intend", "advance", "set_quiet", "put"}
+CHANGING = {"write", "begin_cycle", "intend", "advance", "set_quiet", "put", "set_undone", "look"}
 
 
 class Crashed(Exception):
@@ -121,7 +121,7 @@ class FaultyJournal:
         found = getattr(self._journal, name)
         if name in ("history", "number"):
             return found
-        if name == "decisions":
+        if name in ("decisions", "writes"):
             return FaultyJournal(found, self._faults)
         return lambda *words, **more: self._faults.step("journal", name, lambda: found(*words, **more))
 

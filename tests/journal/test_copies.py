@@ -50,7 +50,7 @@ async def known(directory):
             set(await pair.agreed(None)),
             await pair.ancestor(key("a")),
             await pair.begun(),
-            await pair.written(Side.RIGHT),
+            await pair.writes.all(Side.RIGHT),
             await pair.rotation(Side.LEFT),
         )
 

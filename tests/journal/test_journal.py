@@ -343,13 +343,12 @@ async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
         "DROP TABLE decision",
         "DROP TABLE proof",
         "DROP TABLE finding",
-        "DROP TABLE witness",
-        "DROP TABLE forgotten",
         "ALTER TABLE agreed DROP COLUMN cycle",
         "ALTER TABLE intent DROP COLUMN history",
-        "ALTER TABLE written DROP COLUMN undone",
-        "ALTER TABLE written DROP COLUMN merged",
-        "ALTER TABLE written DROP COLUMN record",
+        *(
+            f"ALTER TABLE written DROP COLUMN {column}"
+            for column in ("undone", "merged", "record", "seen", "confirmed", "at", "due")
+        ),
         "PRAGMA user_version = 5",
     ):
         execute(tmp_path, statement)

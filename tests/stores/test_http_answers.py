@@ -10,7 +10,9 @@ import pytest
 from aiohttp import web
 
 from smtd.records import canonical
-from smtd.stores.base import DONE, Change, Result, Store
+from smtd.records.record import Record
+from smtd.stores.base import DONE, STALE, Change, Result, Store
+from smtd.stores.http import session
 from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
@@ -87,3 +89,78 @@ async def test_what_cannot_be_compared_is_no_stump(place: ServerPlace) -> None:
 
     assert outcome.result is not Result.DONE
     assert place.run("SELECT label FROM django_store_record") == [("run",)]
+
+
+def only(method: str, fault: faults.Fault, times: int = 100) -> faults.Fault:
+    """Let *fault* befall the first *times* requests of *method*; others pass."""
+    left = [times]
+
+    async def chosen(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == method and "/run/" in request.path and left[0]:
+            left[0] -= 1
+            return await fault(line, request)
+        return await faults.passed(line, request)
+
+    return chosen
+
+
+RUN = record()
+EDITED = change(RUN, outcome="fine")
+OTHER = change(RUN, version="another")
+
+
+@pytest.mark.parametrize(
+    ("fault", "before", "wanted"),
+    [
+        (only("PUT", faults.status(201)), None, RUN),
+        (only("PUT", faults.status(200)), RUN, EDITED),
+        (only("DELETE", faults.status(204)), RUN, OTHER),
+        (only("DELETE", faults.status(204)), RUN, None),
+    ],
+    ids=["create", "annotate", "replace", "delete"],
+)
+async def test_server_that_says_it_did_and_did_nothing_shows_that(
+    place: ServerPlace, fault: faults.Fault, before: Record | None, wanted: Record | None
+) -> None:
+    """What is read back is what was there before, whatever the server says; nothing else is done to it."""
+    await place.put(record("other"), *([] if before is None else [before]))
+    expect = None if before is None else canonical.digest(place.kept(before))
+    async with store_behind(place, fault) as store:
+        outcomes = await store.write([Change(key("run"), wanted, expect)])
+        found = await store.read([key("run")])
+
+    assert outcomes == [DONE]
+    assert (canonical.digest(found[key("run")]) if found else None) == expect
+
+
+async def test_annotation_of_a_record_that_was_deleted_meanwhile_is_stale(place: ServerPlace) -> None:
+    """The server cannot make a record of it (500); that is no refusal."""
+
+    async def delete(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        await place.remove("run")
+        return await faults.passed(line, request)
+
+    await place.put(RUN, record("other"))
+    async with store_behind(place, only("PUT", delete)) as store:
+        outcomes = await store.write([Change(key("run"), EDITED, canonical.digest(place.kept(RUN)))])
+
+    assert outcomes == [STALE]
+
+
+async def test_deletion_that_has_to_wait_is_made_after_another_look(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody edits the record between the DELETE that the server was too busy for and the next one."""
+
+    async def edit(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        await place.put(EDITED)
+        return await faults.status(503)(line, request)
+
+    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
+    await place.put(RUN)
+    async with store_behind(place, only("DELETE", edit, times=1)) as store:
+        outcomes = await store.write([Change(key("run"), None, canonical.digest(place.kept(RUN)))])
+        found = await store.read([key("run")])
+
+    assert outcomes == [STALE]
+    assert found[key("run")].outcome == "fine"

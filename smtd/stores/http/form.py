@@ -39,6 +39,10 @@ _TIMES = ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S", "%Y
 CHANGEABLE = ("reason", "outcome", "tags")
 
 
+class Altered(RecordUnusable):
+    """The server shows a record whose parameters nobody can read: it is surely not what was sent."""
+
+
 def check(record: Record) -> None:
     """Raise RecordUnusable, with the reason and the next step, for what the server cannot keep.
 
@@ -199,7 +203,10 @@ def _record(document: dict[str, Any]) -> Record:
         stdout_stderr=_text(document["stdout_stderr"]),
         repeats=_text(document["repeats"]),
     )
-    content.check(made.parameters)
+    try:
+        content.check(made.parameters)
+    except RecordUnusable as exc:
+        raise Altered(str(exc)) from exc
     return made
 
 

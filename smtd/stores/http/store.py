@@ -57,7 +57,12 @@ class HttpStore:
 
     kind = "http"
     capabilities = Capabilities(
-        exclusive_writes=True, batch=BATCH, keeps_opaque=False, atomic_updates=False, dear_reads=True
+        exclusive_writes=False,  # others may write between our last GET and our PUT
+        batch=BATCH,
+        keeps_opaque=False,
+        atomic_updates=False,
+        dear_reads=True,
+        saves_records=True,
     )
 
     def __init__(self, session: Session, location: str) -> None:

@@ -105,10 +105,12 @@ class Writer:
     async def annotate(self, key: Key, record: Record) -> Outcome:
         """Change what the server lets be changed: reason, outcome and tags."""
         answer = await self._session.put(form.changes(record), key.project, key.label)
+        found = await self.get(key)
+        if not isinstance(found, Record):
+            return STALE  # somebody deleted it in this moment
         if answer.status != HTTPStatus.OK:
             return Outcome(Result.REFUSED, _refusal(answer, 0))
-        found = await self.get(key)
-        return self._done(key, found) if isinstance(found, Record) else STALE
+        return self._done(key, found)
 
     async def replace(self, key: Key, held: Record, record: Record) -> Outcome:
         """Delete *held* and make *record*; the old one is put back if the new one is refused.
@@ -122,6 +124,8 @@ class Writer:
         deleted = await self.delete(key, held)
         if deleted != DONE:
             return deleted
+        if (still := await self.get(key)) is not None:  # the caller sees that nothing has changed
+            return DONE if _alike(still, held) else STALE
         outcome = await _insist(partial(self.create, key, record))
         if outcome.result is Result.REFUSED:
             back = await _insist(partial(self.create, key, held))
@@ -133,19 +137,18 @@ class Writer:
     async def delete(self, key: Key, held: Record | RecordUnusable) -> Outcome:
         """Delete what is there, and is *held*; it is stale if that is no longer so."""
 
+        looked = True  # the caller has, just now
+
         async def once() -> Outcome:
-            try:
-                answer = await self._session.delete(key.project, key.label)
-            except StoreBusy as exc:
-                if isinstance(exc, NotSent):
-                    raise
+            nonlocal looked
+            if not looked:  # it was waited since: others may have written
                 now = await self.get(key)
                 if now is None:
                     return DONE  # only the answer was lost
                 if not _alike(held, now):
                     return STALE
-                raise
-            return _deleted(answer)
+            looked = False
+            return _deleted(await self._session.delete(key.project, key.label))
 
         return await _insist(once)
 
@@ -177,8 +180,8 @@ class Writer:
     async def _created(self, key: Key, record: Record, found: _Found) -> Outcome:
         """Judge what the server shows of a record that it says it has made: it must be the very same."""
         if found is None:
-            return STALE  # and somebody deleted it at once
-        if isinstance(found, Unshown):
+            return DONE  # the caller looks again: a server may say so and keep nothing
+        if isinstance(found, (Unshown, form.Altered)):
             return await self._removed(key, found, "the server took it but could not show it")
         if isinstance(found, RecordUnusable):  # what cannot be compared is not removed
             why = f"the server took it, but shows what cannot be read ({found}); look at it there"

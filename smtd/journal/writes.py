@@ -1,0 +1,144 @@
+"""The log of writes to stores in which another program may undo them, or save over them, unseen."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from smtd.journal.knowledge import Landed
+from smtd.journal.packing import pack_any, unpack_any
+from smtd.merge.guards import Written
+from smtd.merge.sides import Side
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+from smtd.sqlite import Connection
+
+#: A program that read a store before more writes of one key than this is not recognised.
+_KEPT = 50
+
+_OF_KEY = "pair = ? AND side = ? AND project = ? AND label = ?"
+
+
+class Look(NamedTuple):
+    """A look at what was written under *key*: it was there (*confirmed*) or not; *due* is the next look.
+
+    None: there is no other, and nothing more is remembered.
+    """
+
+    key: Key
+    confirmed: bool
+    due: float | None
+
+
+class Writes:
+    """The last writes of one pair. Every method but `land` is one transaction."""
+
+    def __init__(self, db: Connection, pair: int) -> None:
+        self._db = db
+        self._pair = pair
+
+    async def all(self, side: Side) -> dict[Key, list[Written]]:
+        """Return the last writes under each key of *side*, in order."""
+        writes: dict[Key, list[Written]] = defaultdict(list)
+        for project, label, *values in await self._db.fetch(
+            "SELECT project, label, number, before_digest, after_digest, restored, undone, merged, seen,"
+            " confirmed, at, due FROM written WHERE pair = ? AND side = ? ORDER BY number",
+            (self._pair, side.value),
+        ):
+            number, before, after, restored, *marks, at, due = values
+            undone, merged, seen, confirmed = map(bool, marks)
+            write = Written(number, before, after, restored, undone, merged, seen, confirmed, at, due)
+            writes[Key(project, label)].append(write)
+        return writes
+
+    async def record(self, side: Side, key: Key) -> Record | None:
+        """Return what was last written under *key* of *side*, if the sides did not agree on that."""
+        found = await self._db.value(
+            f"SELECT record FROM written WHERE {_OF_KEY} ORDER BY number DESC LIMIT 1",
+            (self._pair, side.value, *key),
+        )
+        return unpack_any(found)
+
+    async def next_due(self) -> float | None:
+        """Return when the next look at a write is due, in seconds since 1970 (None: none is)."""
+        found = await self._db.value("SELECT min(due) FROM written WHERE pair = ?", (self._pair,))
+        return None if found is None else float(found)
+
+    async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
+        """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""
+        of_side = (self._pair, side.value)
+        async with self._db.transaction():
+            await self._db.run(
+                "UPDATE written SET undone = 0 WHERE pair = ? AND side = ? AND undone", of_side
+            )
+            await self._db.run_many(
+                f"UPDATE written SET undone = 1 WHERE {_OF_KEY} AND number = ?",
+                [(*of_side, *key, number) for key, number in writes],
+            )
+
+    async def look(self, side: Side, looks: Iterable[Look]) -> None:
+        """Remember what *looks* at *side* have shown."""
+        async with self._db.transaction():
+            for key, confirmed, due in looks:
+                of_key = (self._pair, side.value, *key)
+                if due is None:
+                    await self._db.run(f"DELETE FROM written WHERE {_OF_KEY}", of_key)
+                else:
+                    await self._db.run(
+                        f"UPDATE written SET due = ?, confirmed = max(confirmed, ?) WHERE {_OF_KEY}"
+                        " AND due IS NOT NULL",
+                        (due, confirmed, *of_key),
+                    )
+
+    async def set_seen(self, side: Side, arrived: Iterable[tuple[Key, Digest]]) -> None:
+        """Remember that writes which could not be read back at first have *arrived* after all."""
+        async with self._db.transaction():
+            for key, digest in arrived:
+                of_key = (self._pair, side.value, *key)
+                await self._db.run(f"UPDATE written SET seen = 1 WHERE {_OF_KEY}", of_key)
+                await self._db.run(
+                    "UPDATE history SET landed = 1 WHERE cycle IN (SELECT id FROM cycle WHERE pair = ?)"
+                    " AND side = ? AND project = ? AND label = ? AND after = ?",
+                    (*of_key, digest),
+                )
+
+    async def land(self, landed: Sequence[Landed]) -> None:
+        """Remember writes as one batch, in the transaction that is open; only the last of each key."""
+        if not landed:
+            return
+        begun = [(self._pair, write.side.value, *write.key) for write in landed if write.begins]
+        await self._db.run_many(f"DELETE FROM written WHERE {_OF_KEY}", begun)
+        landed = [write for write in landed if not write.begins]
+        number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
+        keys = [(self._pair, write.side.value, *write.key) for write in landed]
+        now = time.time()
+        await self._db.run_many(f"UPDATE written SET due = NULL WHERE {_OF_KEY} AND due IS NOT NULL", keys)
+        # The last write there, if it was of the same.
+        last = (
+            f"{_OF_KEY} AND after_digest = ? AND number = (SELECT max(number) FROM written WHERE {_OF_KEY})"
+        )
+        await self._db.run_many(
+            "INSERT INTO written"
+            " (pair, side, project, label, number, before_digest, after_digest, record, seen, at, due,"
+            " merged, restored)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            f" coalesce((SELECT max(merged, ?) FROM written WHERE {last}), ?),"
+            f" coalesce((SELECT restored + 1 FROM written WHERE {last} AND seen), 0))",
+            [
+                (
+                    *(*key, number, write.before, write.after, pack_any(write.record)),
+                    *(write.seen, now, write.due),
+                    *(write.merged, *key, write.after, *key, write.merged),
+                    *(*key, write.after, *key),
+                )
+                for key, write in zip(keys, landed, strict=True)
+            ],
+        )
+        await self._db.run_many(f"UPDATE written SET undone = 0 WHERE {_OF_KEY} AND undone", keys)
+        await self._db.run_many(
+            f"DELETE FROM written WHERE {_OF_KEY} AND number NOT IN"
+            f" (SELECT number FROM written WHERE {_OF_KEY} ORDER BY number DESC LIMIT {_KEPT})",
+            [(*key, *key) for key in keys],
+        )

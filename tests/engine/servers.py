@@ -1,0 +1,57 @@
+"""A store like a Sumatra Server, and a clock that stands still but when told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from smtd.engine.report import PairReport
+from smtd.records.record import Key, Record
+from smtd.stores.base import Capabilities, Scan
+from tests.build import key
+from tests.engine.world import TestStore, World
+
+#: The modules that ask for the time of looks.
+CLOCKED = ("engine.verify", "engine.undone", "engine.cycle", "journal.writes")
+
+
+class ServerStore(TestStore):
+    """A store like a server: dear to read, without a sign of a change, and without a lock."""
+
+    capabilities = Capabilities(
+        exclusive_writes=False, batch=None, keeps_opaque=True, dear_reads=True, saves_records=True
+    )
+
+    def __init__(self, location: str = "server", records: dict[Key, Record] | None = None) -> None:
+        super().__init__(location, records)
+        #: The labels of the records that scans have read.
+        self.reads: list[str] = []
+
+    async def scan(self, projects: Any = None, *, known: Any = None) -> Scan:
+        found: Scan = await super().scan(projects)
+        self.reads += sorted(name.label for name in found.digests.keys() - known.keys())
+        trusted = {name: digest for name, digest in known.items() if name in found.digests}
+        return replace(found, digests={**found.digests, **trusted}, changes=None)
+
+    async def token(self) -> None:
+        """Tell nothing."""
+
+
+class Clock:
+    """The time of day, which stands still but when told."""
+
+    now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def words(store: TestStore, label: str = "a") -> list[str]:
+    """Return the lines of the comment of a record, sorted."""
+    return sorted((store.records[key(label)].outcome or "").split("\n"))
+
+
+async def later(world: World, clock: Clock, seconds: float = 5.0, **policy: Any) -> PairReport:
+    """Run a cycle some time later."""
+    clock.now += seconds
+    return await world.cycle(**policy)

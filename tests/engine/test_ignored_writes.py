@@ -1,0 +1,295 @@
+"""Stores that say that a write was done, and keep nothing of it, or show it later: nobody's edit."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from smtd.engine.choose import Wish, choose
+from smtd.engine.pair import Policy
+from smtd.engine.undo import restore, undo
+from smtd.journal.decisions import Choice
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.stores.base import DONE, Change
+from tests.build import PROJECT, change, commented, key, record, tagged
+from tests.engine.servers import CLOCKED, Clock, ServerStore, later, words
+from tests.engine.world import TestStore, UnlockedStore, World, counts, holding, written
+
+A, B = record("a"), record("b")
+HOUR = 3600.0
+
+
+class Forgetful(TestStore):
+    """A store that takes writes and does nothing, while it is `lying`; `kept` are those."""
+
+    def __init__(self, location):
+        super().__init__(location)
+        self.lying = False
+        self.kept: list[Change] = []
+
+    async def write(self, changes):
+        if not self.lying:
+            return await super().write(changes)
+        self.changes += changes
+        self.kept += changes
+        return [DONE for _ in changes]
+
+    def show(self):
+        """Show at last what was kept."""
+        self.lying = False
+        for each in self.kept:
+            assert each.record is not None
+            self.put(PROJECT, each.record)
+
+
+class ForgetfulDatabase(Forgetful):
+    """As by a trigger that swallows writes."""
+
+
+class ForgetfulShelf(Forgetful, UnlockedStore):
+    """As on a disk that does."""
+
+
+class ForgetfulServer(Forgetful, ServerStore):
+    """As behind a proxy that answers for the server, or from a cache."""
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let time go on by hand."""
+    clock = Clock()
+    for module in CLOCKED:
+        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    return clock
+
+
+@pytest.fixture(params=[ForgetfulDatabase, ForgetfulShelf, ForgetfulServer])
+def world(request, tmp_path, clock):
+    """A database, and a store of each kind that keeps nothing when it is told to."""
+    return World(tmp_path, TestStore("left"), request.param("right"))
+
+
+@pytest.fixture
+def server_world(tmp_path, clock):
+    """A database, and a server that keeps nothing when it is told to."""
+    return World(tmp_path, TestStore("left"), ForgetfulServer("right"))
+
+
+def errors(report):
+    """Return what failed, by label."""
+    return {failure.label: failure.error for failure in report.failed}
+
+
+async def test_edit_that_the_store_does_not_keep_is_not_taken_back(world):
+    """What reads back is what was there before: the write did not land, and is tried again later."""
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.put(PROJECT, commented(A, "an hour of thought"))
+
+    reports = [await world.cycle(insist=False) for _ in range(3)]
+
+    assert len(world.right.kept) == 1
+    assert [set(errors(report)) for report in reports] == [{"a"}] * 3
+    assert "reported success, but still shows the record as it was before; smtd" in errors(reports[2])["a"]
+    assert words(world.left) == ["an hour of thought"]
+
+
+async def test_edit_that_the_store_did_not_keep_arrives_when_it_does(world, clock):
+    """After a while that grows with each try."""
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.put(PROJECT, commented(A, "ours"))
+    pauses = []
+    for _ in range(3):
+        pauses.append(round((await later(world, clock, 11.0, insist=False)).again - clock.now))
+    world.right.lying = False
+
+    reports = [await later(world, clock, 21.0, insist=False) for _ in range(2)]
+
+    assert pauses[0] <= 5
+    assert max(pauses) <= 20
+    assert reports[-1].ok
+    assert world.contents.left == world.contents.right == holding(commented(A, "ours"), B)
+
+
+async def test_new_record_that_the_store_does_not_keep_is_no_deletion(world):
+    """It stays where it is, and is made when the store keeps it."""
+    await world.synced(A)
+    world.right.lying = True
+    world.left.put(PROJECT, B)
+
+    lying = await world.cycle(insist=False)
+    world.right.lying = False
+    honest = await world.cycle()
+
+    assert "reported success, but does not have the record" in errors(lying)["b"]
+    assert honest.ok
+    assert world.contents == Both(holding(A, B), holding(A, B))
+
+
+async def test_deletion_that_the_store_does_not_carry_out_brings_nothing_back(world):
+    """It is tried again, and not in every cycle."""
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.remove(PROJECT, "a")
+
+    lying = [await world.cycle(insist=False) for _ in range(2)]
+    tries = len(world.right.kept)
+    world.right.lying = False
+    honest = await world.cycle()
+
+    assert ["reported success, but still has the record" in errors(each)["a"] for each in lying] == [True] * 2
+    assert tries == 1
+    assert (honest.ok, counts(honest)) == (True, written(right=(0, 0, 1)))
+    assert world.contents == Both(holding(B), holding(B))
+
+
+async def test_half_of_a_merge_that_the_store_does_not_keep_is_written_again(world, clock):
+    """The other half has arrived; what was said on either side is on both in the end."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "left"))
+    world.right.put(PROJECT, commented(A, "right"))
+    world.right.lying = True
+    lying = await later(world, clock, 2 * HOUR)
+    world.right.lying = False
+
+    honest = await later(world, clock)
+
+    assert set(errors(lying)) == {"a"}
+    assert honest.ok
+    assert words(world.left) == words(world.right) == ["left", "right"]
+
+
+async def on_pair(world, work, *words, **policy):
+    """Do *work* on the pair of *world*, as the keeper does."""
+    async with (
+        open_journal(world.directory) as journal,
+        journal.pair(world.left.location, world.right.location) as known,
+    ):
+        return await work(world.pair(known, Policy(**policy)), *words)
+
+
+async def test_resolution_that_the_store_does_not_keep_stays_decided(world, clock):
+    """Nobody is asked a second time."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, change(A, reason="left"))
+    world.right.put(PROJECT, change(A, reason="right"))
+    await later(world, clock, 2 * HOUR, verify_within=1.0)
+    clock.now += 5.0
+    await on_pair(world, choose, Wish(Choice.LEFT), verify_within=1.0)
+    world.right.lying = True
+    lying = await later(world, clock, verify_within=1.0)
+    world.right.lying = False
+
+    honest = await later(world, clock, verify_within=1.0)
+
+    assert (set(errors(lying)), lying.conflicts) == ({"a"}, [])
+    assert honest.ok
+    assert world.right.records[key("a")].reason == "left"
+
+
+async def test_undo_that_the_store_does_not_keep_is_refused(world):
+    """It is told, and can be asked for again."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    ((number,),) = world.journal("SELECT max(cycle) FROM history")
+    world.right.lying = True
+    lying = await on_pair(world, undo, number)
+    world.right.lying = False
+
+    honest = await on_pair(world, undo, number)
+
+    assert [each.label for each in lying.refused] == ["a"]
+    assert "reported success, but still shows the record as it was before" in lying.refused[0].error
+    assert (honest.refused, world.right.records[key("a")]) == ([], A)
+
+
+async def test_restoration_that_the_store_does_not_keep_is_told(world, clock):
+    """The other side has it; the next cycles bring it over."""
+    await world.synced(A, B)
+    before = datetime.now(timezone.utc)
+    world.left.put(PROJECT, commented(A, "new"))
+    await world.cycle()
+    world.right.lying = True
+    lying = await on_pair(world, restore, key("a"), before)
+    world.right.lying = False
+
+    honest = await later(world, clock)
+
+    assert set(errors(lying)) == {"a"}
+    assert honest.ok
+    assert world.contents == Both(holding(A, B), holding(A, B))
+
+
+async def test_edit_that_the_server_shows_late_is_nobodys(server_world, clock):
+    """Meanwhile it was edited further, in a way that no rule could merge with somebody else's edit."""
+    world = server_world
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.put(PROJECT, change(A, reason="first"))
+    await world.cycle(insist=False)
+    world.left.put(PROJECT, change(A, reason="second"))
+    world.right.show()
+
+    report = await later(world, clock, insist=False)
+
+    assert report.ok
+    assert world.contents == Both(*[holding(change(A, reason="second"), B)] * 2)
+    landed = "SELECT count(*) FROM history WHERE side = 'right' AND action = 'update' AND landed"
+    assert world.journal(landed) == [(2,)]
+
+
+async def test_edit_that_the_server_shows_late_is_foreseen(server_world, clock):
+    """A dry run decides as the cycle will, and writes nothing down."""
+    world = server_world
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.put(PROJECT, change(A, reason="first"))
+    await world.cycle(insist=False)
+    world.left.put(PROJECT, change(A, reason="second"))
+    world.right.show()
+    clock.now += 5.0
+    before = world.knowledge()
+
+    report = await world.cycle(dry_run=True, insist=False)
+
+    assert [(each.action, each.side) for each in report.actions] == [("update", "right")]
+    assert world.knowledge() == before
+
+
+async def test_new_record_that_the_server_shows_late_stays_deleted(server_world, clock):
+    """It was deleted on the side that it came from before the server showed it."""
+    world = server_world
+    await world.synced(A)
+    world.right.lying = True
+    world.left.put(PROJECT, B)
+    await world.cycle(insist=False)
+    world.left.remove(PROJECT, "b")
+    world.right.show()
+
+    report = await later(world, clock, insist=False)
+
+    assert report.ok
+    assert world.contents == Both(holding(A), holding(A))
+
+
+async def test_edit_that_the_server_shows_late_and_that_changes_at_once_is_looked_at_again(
+    server_world, clock
+):
+    """Somebody edits it between the scan and the look."""
+    world = server_world
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle(insist=False)
+    world.right.show()
+    more = commented(commented(A, "ours"), "theirs")
+    world.right.meanwhile["after scan"] = lambda: world.right.put(PROJECT, more)
+
+    report = await later(world, clock, insist=False)
+
+    assert report.ok
+    assert words(world.left) == words(world.right) == ["ours", "theirs"]

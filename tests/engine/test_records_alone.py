@@ -1,0 +1,380 @@
+"""Stores in which programs save single records, as on a Sumatra Server: what smtd wrote there may be lost.
+
+Another smtd, or a person, reads a record and saves it a moment later, without what smtd wrote in between.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.engine import rereads
+from smtd.errors import StoreUnreachable
+from smtd.merge.decide import Mode
+from smtd.merge.sides import SIDES, Both
+from smtd.records.record import Parameters
+from tests.build import PROJECT, change, commented, key, record, tagged
+from tests.engine.servers import CLOCKED, Clock, ServerStore, later, words
+from tests.engine.world import (
+    TestStore,
+    UnlockedStore,
+    World,
+    counts,
+    crash_after_write,
+    holding,
+    written,
+)
+
+A, B = record("a"), record("b")
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
+#: Seconds after which smtd has looked at all that it wrote.
+LONG = 200.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let time go on by hand, and looks be due to the second."""
+    clock = Clock()
+    for module in CLOCKED:
+        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    monkeypatch.setattr(rereads, "_SPREAD", 0.0)
+    return clock
+
+
+@pytest.fixture
+def world(tmp_path, clock):
+    """A database and a server."""
+    return World(tmp_path, TestStore("left"), ServerStore("right"))
+
+
+async def test_what_smtd_wrote_is_read_again_soon_and_a_while_later(world, clock):
+    """Three times; then it is remembered no more, and an edit shows in its turn."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    world.right.reads.clear()
+
+    reads = []
+    for seconds in (3.0, 1.0, 1.0, 20.0, 60.0, 35.0, 100.0):
+        await later(world, clock, seconds, verify_within=1e9)
+        reads.append([*world.right.reads])
+        world.right.reads.clear()
+
+    assert reads == [[], ["a"], [], ["a"], [], ["a"], []]
+    assert world.journal("SELECT * FROM written") == []
+
+
+async def test_report_tells_when_what_was_written_is_read_again(world, clock):
+    """So that a lost update is found in seconds, and not in an hour."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(A, "x"))
+
+    report = await world.cycle()
+
+    assert report.again == clock.now + rereads.LOOKS[0]
+
+
+async def test_new_record_is_not_read_again(world, clock):
+    """Nobody can have read what was not there."""
+    await world.synced(A)
+
+    assert world.journal("SELECT * FROM written") == []
+
+
+async def test_write_that_another_one_saved_over_is_merged_with_that(world, clock):
+    """Two laptops comment on one record in the same moment; both words are everywhere."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.right.put(PROJECT, commented(A, "theirs"))
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert words(world.left) == words(world.right) == ["ours", "theirs"]
+
+
+async def test_what_was_written_elsewhere_since_shows_nothing_of_who_saved_over_it(world, clock):
+    """Whoever saves one record need not have seen another one."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.left.put(PROJECT, tagged(B, "later"))
+    await world.cycle()
+    world.right.put(PROJECT, commented(A, "theirs"))
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert words(world.left) == words(world.right) == ["ours", "theirs"]
+
+
+async def test_write_that_another_one_saved_over_before_it_was_read_back_is_merged_with_that(world, clock):
+    """What was read back is an edit of what was there before."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    world.right.meanwhile["after write"] = lambda: world.right.put(PROJECT, commented(A, "theirs"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert words(world.left) == words(world.right) == ["ours", "theirs"]
+
+
+async def test_merge_that_is_lost_again_and_again_is_made_again(world, clock):
+    """Nobody has to decide what can be merged."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    for number in range(6):
+        world.right.put(PROJECT, commented(A, f"theirs {number}"))
+        report = await later(world, clock)
+        assert (report.held, report.conflicts) == ([], [])
+
+    assert words(world.left) == words(world.right) == ["ours", *(f"theirs {each}" for each in range(6))]
+
+
+async def test_edit_by_somebody_who_had_seen_the_write_travels(world, clock):
+    """It has something of what smtd wrote."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.right.put(PROJECT, commented(commented(A, "ours"), "theirs"))
+
+    report = await later(world, clock)
+
+    assert (report.ok, counts(report)) == (True, written(left=(0, 1, 0)))
+    assert words(world.left) == ["ours", "theirs"]
+
+
+async def test_state_of_before_that_shows_again_is_no_edit(world, clock):
+    """A cache or a replica may show it: it is written again, and nothing is carried back."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    world.right.put(PROJECT, A)
+
+    report = await later(world, clock)
+
+    assert (report.ok, counts(report)) == (True, written(right=(0, 1, 0)))
+    assert world.contents == Both(*[holding(tagged(A, "x"), B)] * 2)
+
+
+async def test_state_of_before_that_shows_again_and_again_is_asked_about(world, clock):
+    """In the end it may be a person who means it; the other side keeps what it has."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+    held = []
+    for seconds in (5.0, 5.0, 5.0, 5.0, LONG):
+        world.right.put(PROJECT, A)
+        held.append([each.kind for each in (await later(world, clock, seconds)).held])
+
+    assert held == [[], [], [], ["lost write"], ["lost write"]]
+    assert world.left.records[key("a")] == tagged(A, "x")
+
+
+async def test_state_of_before_that_a_person_puts_back_later_is_an_edit(world, clock):
+    """What was there at every look has been seen by whoever changes it then."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "x"))
+    for seconds in (0.0, 5.0, 25.0, LONG):
+        await later(world, clock, seconds)
+    world.right.put(PROJECT, A)
+
+    report = await later(world, clock, 2 * 3600.0)
+
+    assert report.ok
+    assert world.contents == Both(*[holding(A, B)] * 2)
+
+
+async def test_deletion_by_somebody_who_need_not_have_seen_the_edit_gives_way_to_it(world, clock):
+    """Another laptop deletes the record in the moment in which this one edits it."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.right.remove(PROJECT, "a")
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert world.contents == Both(*[holding(commented(A, "ours"), B)] * 2)
+
+
+async def test_deletion_after_a_look_at_the_edit_is_one(world, clock):
+    """The edit was there a while later, so whoever deletes the record then has seen it."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    await later(world, clock)
+    world.right.remove(PROJECT, "a")
+
+    report = await later(world, clock)
+
+    assert (report.ok, counts(report)) == (True, written(left=(0, 0, 1)))
+
+
+async def test_deletion_of_what_came_back_is_one(world, clock):
+    """It comes back once."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.right.remove(PROJECT, "a")
+    await later(world, clock)
+    world.right.remove(PROJECT, "a")
+
+    report = await later(world, clock)
+
+    assert (report.ok, counts(report)) == (True, written(left=(0, 0, 1)))
+
+
+async def test_deletion_here_gives_way_to_an_edit_there(world, clock):
+    """It is seen by the look before the deletion, though the store was believed to be as agreed."""
+    await world.synced(A, B)
+    world.left.remove(PROJECT, "a")
+    world.right.put(PROJECT, commented(A, "theirs"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(commented(A, "theirs"), B)] * 2)
+
+
+async def test_record_that_cannot_be_read_is_not_lost(world, clock):
+    """It is listed as failed, and nothing is decided about it."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.right.put(PROJECT, change(A, parameters=Parameters("dict", "print(1)")))
+
+    report = await later(world, clock)
+
+    assert [failure.label for failure in report.failed] == ["a"]
+    assert world.left.records[key("a")] == commented(A, "ours")
+
+
+@pytest.mark.parametrize("again", [(), ("more",)], ids=["read", "edited"])
+async def test_write_after_a_crash_is_looked_at_again_too(world, clock, again):
+    """What the next start finds landed may get lost like any other write."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    crash_after_write(world.right)
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+    await world.cycle()
+    world.right.put(PROJECT, commented(A, "theirs"))
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert words(world.left) == words(world.right) == ["ours", "theirs"]
+
+
+async def test_record_that_changes_while_it_is_looked_at_is_looked_at_again(world, clock):
+    """Two others save it in a row: the words of all three arrive."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    theirs = commented(A, "theirs")
+    world.right.put(PROJECT, theirs)
+    world.right.meanwhile["after scan"] = lambda: world.right.put(PROJECT, commented(theirs, "more"))
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert words(world.left) == words(world.right) == ["more", "ours", "theirs"]
+
+
+async def test_record_that_goes_while_it_is_looked_at_is_looked_at_again(world, clock):
+    """The write was never seen, so it comes back."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.right.put(PROJECT, commented(A, "theirs"))
+    world.right.meanwhile["after scan"] = lambda: world.right.remove(PROJECT, "a")
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert words(world.left) == words(world.right) == ["ours"]
+
+
+async def test_edit_between_the_decision_on_a_merge_and_its_records_is_decided_anew(world, clock):
+    """Both sides changed the record; before it is read for the merge another one saves over it."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    both = commented(commented(A, "ours"), "theirs")
+    world.right.put(PROJECT, both)
+    world.left.put(PROJECT, commented(commented(A, "ours"), "more"))
+    world.left.meanwhile["after read"] = lambda: world.right.put(PROJECT, commented(A, "late"))
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert words(world.left) == words(world.right)
+    assert {"ours", "more", "late"} <= {*words(world.left)}
+
+
+async def test_one_way_pair_writes_nothing_back_to_its_source(world, clock):
+    """Where changes travel to the server only, what others save over them there stays until the next edit."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle(mode=Mode.LEFT_TO_RIGHT)
+    world.right.put(PROJECT, commented(A, "theirs"))
+    world.left.changes.clear()
+
+    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+
+    assert world.writes.left == []
+
+
+async def test_two_servers_lose_nothing_of_each_other(tmp_path, clock):
+    """Others save over smtd's merge on both at once."""
+    world = World(tmp_path, ServerStore("left"), ServerStore("right"))
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "one"))
+    world.right.put(PROJECT, tagged(A, "two"))
+    await later(world, clock, 2 * 3600.0)
+    for side in SIDES:
+        world[side].put(PROJECT, tagged(A, side.value))
+
+    for _ in range(2):
+        report = await later(world, clock)
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert world.left.records[key("a")].tags >= {"left", "right"}
+
+
+async def test_shelf_and_server_lose_nothing_of_each_other(tmp_path, clock):
+    """The shelf is judged by its project, the server by the record."""
+    shelf = UnlockedStore("left")
+    world = World(tmp_path, shelf, ServerStore("right"))
+    await world.synced(A, B)
+    save = shelf.opened()
+    world.left.put(PROJECT, commented(A, "ours"))
+    world.right.put(PROJECT, commented(A, "theirs"))
+    await later(world, clock, 2 * 3600.0)
+    save(commented(B, "late"))
+
+    report = await later(world, clock)
+
+    assert report.ok
+    assert world.contents.left == world.contents.right
+    assert words(world.left) == ["ours", "theirs"]
+    assert words(world.left, "b") == ["late"]
+
+
+async def test_dry_run_looks_and_remembers_nothing(world, clock):
+    """It tells what the next cycle would do."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    world.right.put(PROJECT, commented(A, "theirs"))
+    clock.now += 5.0
+    before = world.knowledge()
+
+    report = await world.cycle(dry_run=True)
+
+    assert [action.action for action in report.actions] == ["merge"]
+    assert world.knowledge() == before
