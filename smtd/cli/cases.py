@@ -125,7 +125,13 @@ def _explain(arguments: Any) -> int:
         print(
             f"cycle {past['cycle']}  {past['at']}  {past['action']} on the {past['side']}: {past['reason']}"
         )
+    _print_forgotten(found["forgotten"])
     return 0
+
+
+def _print_forgotten(at: str | None, pair: str = "") -> None:
+    if at is not None:
+        print(f"{pair}what smtd wrote until {at} is forgotten (history_age, history_size)")
 
 
 def _show(arguments: Any) -> int:
@@ -145,6 +151,7 @@ def _show(arguments: Any) -> int:
         print("it was never agreed on" if name == "agreed" else f"the {name} store has no such record")
     if found["differing"]:
         print(f"the sides differ in {', '.join(found['differing'])}")
+    _print_forgotten(found["forgotten"])
     return 0
 
 
@@ -171,6 +178,8 @@ def _history(arguments: Any) -> int:
     for each in found["history"]:
         what = f"{each['action']} {each['project']}/{each['label']} on the {each['side']}"
         print(f"cycle {each['cycle']}  {each['at']}  {each['pair']}: {what}: {each['reason']}")
+    for name, at in found["forgotten"].items():
+        _print_forgotten(at, f"{name}: ")
     return 0
 
 

@@ -92,7 +92,15 @@ class Cases:
             keeper = self._pair_named(asked)
             pair = next((number for number, (name, _) in names.items() if name == keeper.name), -1)
         entries = await self._daemon.history.entries(pair, cycle=cycle, label=label, limit=limit)
-        yield {"history": [_told(entry, *names.get(entry.pair, ("", False))) for entry in entries]}
+        forgotten = {number: await self._daemon.history.forgotten(number) for number in names}
+        yield {
+            "history": [_told(entry, *names.get(entry.pair, ("", False))) for entry in entries],
+            "forgotten": {
+                names[number][0]: found.at
+                for number, found in forgotten.items()
+                if found is not None and pair in (None, number)
+            },
+        }
 
     async def _check(self, asked: Asked) -> Answers:
         seal = await self._daemon.history.check()
@@ -101,8 +109,8 @@ class Cases:
     async def _undo(self, asked: Asked) -> Answers:
         cycle, dry_run = fields.whole(asked, "cycle"), fields.flag(asked, "dry_run")
         names = await self._names()
-        found = await self._daemon.history.entries(cycle=cycle, limit=1)
-        name = names.get(found[0].pair, ("", False))[0] if found else ""
+        number = await self._daemon.history.pair_of(cycle)
+        name = "" if number is None else names.get(number, ("", False))[0]
         keeper = next((one for one in self._daemon.keepers if one.name == name), None)
         if keeper is None:
             raise UsageError(f"cycle {cycle} wrote nothing to any pair of this daemon; see smtd-ctl history")

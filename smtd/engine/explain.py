@@ -34,7 +34,7 @@ class Explanation(msgspec.Struct):
     """What is known of one key: *rule* is what holds for it now, *next* what happens or what would help.
 
     *left*, *right* and the two digests of *agreed* are short digests (None: absent); equal ones, equal
-    records.
+    records. *history* has the newest writes; what was written until *forgotten* is not known any more.
     """
 
     project: str
@@ -45,6 +45,7 @@ class Explanation(msgspec.Struct):
     rule: str
     next: str
     history: list[Past]
+    forgotten: str | None = None
 
 
 async def explain(pair: Pair, key: Key) -> Explanation:
@@ -65,8 +66,15 @@ async def explain(pair: Pair, key: Key) -> Explanation:
     sides = [plan.now[side].get(key) for side in SIDES]
     left, right = (None if digest is None else digest.hex()[:12] for digest in sides)
     return Explanation(
-        *key, left, right, known, rule or "neither side has it", then, list(map(_past, entries))
+        *(*key, left, right, known, rule or "neither side has it", then),
+        history=list(map(_past, entries)),
+        forgotten=await _forgotten(pair),
     )
+
+
+async def _forgotten(pair: Pair) -> str | None:
+    found = await pair.journal.history.forgotten(pair.journal.number)
+    return None if found is None else found.at
 
 
 def _told(plan: Plan, key: Key) -> tuple[str, str] | None:
@@ -119,13 +127,15 @@ def _past(entry: Entry) -> Past:
 class Shown(msgspec.Struct):
     """One record field by field: what each side has and what was agreed (None: no record or no value).
 
-    *differing* are the fields that the two sides do not have in common.
+    *differing* are the fields that the two sides do not have in common. What was written until *forgotten*
+    is not known any more.
     """
 
     project: str
     label: str
     differing: list[str]
     fields: dict[str, dict[str, Any]]
+    forgotten: str | None = None
 
 
 async def show(pair: Pair, key: Key) -> Shown:
@@ -144,7 +154,7 @@ async def show(pair: Pair, key: Key) -> Shown:
         }
         for field in FIELDS
     }
-    return Shown(*key, differing, fields)
+    return Shown(*key, differing, fields, await _forgotten(pair))
 
 
 def _value(record: Record | None, field: str) -> Any:

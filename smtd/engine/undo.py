@@ -59,6 +59,12 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
     Keys that moved on since are refused, whole. Raises UsageError if that cycle wrote nothing, or wrote
     what is no longer known.
     """
+    forgotten = await pair.journal.history.forgotten(pair.journal.number)
+    if forgotten is not None and number <= forgotten.cycle:
+        raise UsageError(
+            f"not all that cycle {number} wrote is known any more: the history of this pair goes back to"
+            f" {forgotten.at} (history_age, history_size); only a later cycle can be undone"
+        )
     entries = await pair.journal.history.entries(pair.journal.number, cycle=number, limit=10**9)
     if not entries:
         raise UsageError(f"cycle {number} of this pair wrote nothing; smtd-ctl history lists those that did")
@@ -180,13 +186,22 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
 async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
     """Return the record as the first write after *at* found it, else as it was agreed on.
 
-    What a person wrote since that agreement was never seen: nobody knows when that was.
+    What a person wrote since that agreement was never seen: nobody knows when that was. Raises UsageError
+    if it is not known any more, or was not known yet, what was there then.
     """
     later = [
         entry
         for entry in await pair.journal.history.entries(pair.journal.number, key=key, limit=10**9)
         if datetime.fromisoformat(entry.at) > at
     ]
+    forgotten = await pair.journal.history.forgotten(pair.journal.number)
+    known = [await pair.journal.began_at(), None if forgotten is None else forgotten.at]
+    known += [] if later else [await pair.journal.agreed_at(key)]
+    since = max((each for each in known if each is not None), default="")
+    if since and at < datetime.fromisoformat(since):
+        raise UsageError(
+            f"smtd knows of no {key} at {at.isoformat()}: what it knows of that goes back to {since}"
+        )
     if later:
         first = min(later, key=lambda entry: entry.id)
         return await pair.journal.history.image(first.id)

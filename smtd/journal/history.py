@@ -28,6 +28,19 @@ _SEALED = "cycle, at, side, project, label, action, reason, record, before, afte
 _ENTRY = (
     "h.id, c.pair, h.cycle, h.at, h.side, h.project, h.label, h.action, h.reason, h.before, h.after, h.landed"
 )
+#: `ends` has the entries with which all cycles end that have begun by then: there the history may be cut.
+_ENDS = """
+WITH cycles AS (SELECT id, max(id) OVER (PARTITION BY cycle) AS last FROM history),
+    begun AS (SELECT id, max(last) OVER (ORDER BY id) AS last FROM cycles),
+    ends AS (SELECT id FROM begun WHERE id = last)
+"""
+#: Note what is no longer known once the entries up to one are gone.
+_FORGET = """
+INSERT INTO forgotten
+    SELECT c.pair, max(h.cycle), max(h.at) FROM history h JOIN cycle c ON c.id = h.cycle
+    WHERE h.id <= ? GROUP BY c.pair
+    ON CONFLICT (pair) DO UPDATE SET cycle = max(cycle, excluded.cycle), at = max(at, excluded.at)
+"""
 #: Rows that are checked at a time.
 _PAGE = 500
 
@@ -58,6 +71,14 @@ class Seal:
 
     entries: int
     head: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What of a pair is not known any more: *cycle*, or a part of it, and those before; until *at*."""
+
+    cycle: int
+    at: str
 
 
 class History:
@@ -151,28 +172,40 @@ class History:
             first = page[-1][0]
         return _hash(before, rows), len(rows)
 
-    async def prune(self, age: timedelta, size: int) -> int:
-        """Forget entries older than *age*, and the oldest ones while all take more than *size* bytes.
+    async def forgotten(self, pair: int) -> Forgotten | None:
+        """Return what is no longer known of *pair* (None: everything is)."""
+        rows = await self._db.fetch("SELECT cycle, at FROM forgotten WHERE pair = ?", (pair,))
+        return Forgotten(*rows[0]) if rows else None
 
-        Whole batches go, and the seal of the last one stays as the anchor. Returns how many went.
+    async def pair_of(self, cycle: int) -> int | None:
+        """Return the pair whose *cycle* that is (None: nobody's), be it known or not what it wrote."""
+        found = await self._db.value("SELECT pair FROM cycle WHERE id = ?", (cycle,))
+        return None if found is None else int(found)
+
+    async def prune(self, age: timedelta, size: int) -> int:
+        """Forget cycles older than *age*, and the oldest ones while all take more than *size* bytes.
+
+        Whole cycles go; the seal of the last one stays as the anchor, and what is no longer known is noted.
+        Returns how many entries went.
         """
         oldest = (datetime.now(timezone.utc) - age).isoformat(timespec="milliseconds")
         async with self._db.transaction():
             # Up to the first that is young: what comes after it was written later, whatever the clock said.
-            old = await self._db.value(
-                "SELECT max(last) FROM seal WHERE last < ifnull((SELECT min(id) FROM history WHERE at >= ?),"
-                " 1 + (SELECT max(last) FROM seal))",
-                (oldest,),
-            )
+            young = await self._db.value("SELECT min(id) FROM history WHERE at >= ?", (oldest,))
             # The newest entry which, with all that came after it, takes too much.
             large = await self._db.value(
-                "SELECT min(last) FROM seal WHERE last >= (SELECT max(id) FROM (SELECT id,"
-                " sum(length(record)) OVER (ORDER BY id DESC) AS taken FROM history) WHERE taken > ?)",
+                "SELECT max(id) FROM (SELECT id, sum(length(record)) OVER (ORDER BY id DESC) AS taken"
+                " FROM history) WHERE taken > ?",
                 (size,),
             )
-            anchor = max(old or 0, large or 0)
+            old = await self._db.value(
+                f"{_ENDS} SELECT max(id) FROM ends WHERE id < ifnull(?, id + 1)", (young,)
+            )
+            whole = await self._db.value(f"{_ENDS} SELECT min(id) FROM ends WHERE id >= ?", (large,))
+            anchor = max(old or 0, whole or 0)
             if not anchor:
                 return 0
+            await self._db.run(_FORGET, (anchor,))
             gone = int(await self._db.value("SELECT count(*) FROM history WHERE id <= ?", (anchor,)))
             await self._db.run("DELETE FROM history WHERE id <= ?", (anchor,))
             await self._db.run("DELETE FROM seal WHERE last < ?", (anchor,))

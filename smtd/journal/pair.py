@@ -80,6 +80,11 @@ class PairJournal:
         )
         return None if found is None else str(found)
 
+    async def began_at(self) -> str | None:
+        """Return when the first cycle of the pair began, ISO 8601 in UTC (None: there was none)."""
+        found = await self._db.value("SELECT min(started) FROM cycle WHERE pair = ?", (self._pair,))
+        return None if found is None else str(found)
+
     async def has_agreed(self) -> bool:
         """Say whether the sides have ever agreed on anything."""
         found = await self._db.value("SELECT 1 FROM agreed WHERE pair = ? LIMIT 1", (self._pair,))

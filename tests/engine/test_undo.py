@@ -221,9 +221,12 @@ async def test_history_is_proven_whole(world):
 
 
 async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
-    """By age or by size, whole batches go; the seal of the last one remains."""
+    """By age or by size, whole cycles go; the seal of the last one remains."""
     await world.cycle()
-    world.change_journal("UPDATE history SET at = '2020-01-01' WHERE id <= 5")
+    (before,) = world.journal("SELECT max(id) FROM history")
+    world.left.put(PROJECT, tagged(world.left.records[key("a")], "later"))
+    await world.cycle()
+    world.change_journal("UPDATE history SET at = '2020-01-01' WHERE id <= 4")
 
     async def prune(pair, **limits):
         return await pair.journal.history.prune(**limits)
@@ -231,11 +234,95 @@ async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
     async def check(pair):
         return await pair.journal.history.check()
 
-    assert await on_pair(world, prune, age=timedelta(days=365), size=10**9) == 5
+    assert await on_pair(world, prune, age=timedelta(days=365), size=10**9) == 0  # a part of a cycle
+    world.change_journal(f"UPDATE history SET at = '2020-01-01' WHERE id <= {before[0]}")
+    assert await on_pair(world, prune, age=timedelta(days=365), size=10**9) == before[0]
     assert (await on_pair(world, check)).entries == len(world.journal("SELECT id FROM history"))
     assert await on_pair(world, prune, age=timedelta(days=365), size=0) > 0
     assert world.journal("SELECT id FROM history WHERE record IS NOT NULL") == []
     assert (await on_pair(world, check)).entries == len(world.journal("SELECT id FROM history"))
+
+
+async def forget(pair, cycles):
+    """Forget the oldest *cycles*, as history_size does."""
+    (cut,) = await pair.journal._db.fetch(
+        "SELECT sum(length(record)) FROM history WHERE cycle >= (SELECT max(cycle) FROM ("
+        "SELECT DISTINCT cycle FROM history WHERE record NOT NULL ORDER BY cycle LIMIT ?))",
+        (cycles,),
+    )
+    await pair.journal.history.prune(timedelta(days=365), cut[0] - 1)
+
+
+@pytest.fixture
+async def edited(tmp_path):
+    """A record that was edited three times, whose first edit is forgotten; with the times before each."""
+    world, times = await World(tmp_path).synced(A, B), []
+    for outcome in ("first", "second", "third"):
+        times.append(datetime.now(timezone.utc))
+        world.left.put(PROJECT, change(A, outcome=outcome))
+        world.left.put(PROJECT, change(B, outcome=outcome))
+        await world.cycle()
+    await on_pair(world, forget, 1)
+    return world, times
+
+
+async def test_record_of_a_time_that_is_forgotten_is_not_restored(edited):
+    """It is refused, with the oldest time that is known; from then on it comes back as it was."""
+    world, (first, second, third) = edited
+    before = world.contents
+
+    with pytest.raises(
+        UsageError, match=r"knows of no MyProject/a at .*: .* goes back to 20\d\d-.*\+00:00"
+    ) as told:
+        await on_pair(world, restore, key("a"), first)
+    assert world.contents == before
+    oldest = datetime.fromisoformat(str(told.value).rsplit(" ", 1)[-1])
+    assert first < oldest <= second
+
+    for at, outcome in ((oldest, "first"), (third, "second")):
+        await on_pair(world, restore, key("a"), at)
+        assert world.left.records[key("a")].outcome == outcome
+
+
+async def test_cycle_that_is_forgotten_in_part_or_whole_is_not_undone(edited):
+    """No half of it either, and the reason is told; the cycles after it are."""
+    world, _ = edited
+    cycles = [number for (number,) in world.journal("SELECT id FROM cycle ORDER BY id")]
+
+    assert world.journal(f"SELECT id FROM history WHERE cycle <= {cycles[1]}") == []
+    for number in cycles[:2]:
+        with pytest.raises(
+            UsageError, match=r"not all that cycle \d wrote is known any more: .* goes back to 20"
+        ):
+            await on_pair(world, undo, number)
+    # One that goes on while it is cut.
+    world.change_journal(f"UPDATE forgotten SET cycle = {cycles[2]}")
+    with pytest.raises(UsageError, match="not all that cycle"):
+        await on_pair(world, undo, cycles[2])
+    assert (await on_pair(world, undo, cycles[3])).refused == []
+
+
+async def test_explanation_says_what_is_forgotten(edited):
+    """Who finds no entry shall not take it that nothing was written."""
+    world, _ = edited
+
+    told = await on_pair(world, explain, key("a"))
+    shown = await on_pair(world, show, key("a"))
+
+    ((at,),) = world.journal("SELECT at FROM forgotten")
+    assert (told.forgotten, shown.forgotten) == (at, at)
+
+
+async def test_record_that_both_people_edited_alike_is_not_known_from_before(tmp_path):
+    """Nothing was written then; what it had been is known to nobody."""
+    world = await World(tmp_path).synced(A)
+    then = datetime.now(timezone.utc)
+    for store in (world.left, world.right):
+        store.put(PROJECT, change(A, outcome="seen by both"))
+    await world.cycle()
+
+    with pytest.raises(UsageError, match="smtd knows of no MyProject/a at"):
+        await on_pair(world, restore, key("a"), then)
 
 
 async def test_clock_that_was_wrong_makes_no_entry_old(world):

@@ -402,3 +402,23 @@ async def test_events_are_numbered_without_a_gap_over_restarts(tmp_path, monkeyp
         assert await journal.events.after(3, 10) == [(4, "four")]
         assert await journal.events.after(0, 1) == [(2, "two")]
         assert await journal.events.after(4, 10) == []
+
+
+async def test_whole_cycles_are_forgotten_though_they_overlap(tmp_path):
+    """Of two pairs at the same time: neither cycle is cut in the middle, and both pairs are told."""
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right") as one, journal.pair("left", "third") as other:
+            first, second = await one.begin_cycle(), await other.begin_cycle()
+            for known, cycle in ((one, first), (other, second), (one, first), (other, second)):
+                await known.intend(cycle, [intent(A)])
+            await one.intend(await one.begin_cycle(), [intent(B)])
+            ((size,),) = await journal._db.fetch("SELECT sum(length(record)) FROM history WHERE id > 1")
+
+        assert await journal.history.prune(timedelta(days=1), size) == 4
+
+        assert (await journal.history.check()).entries == 1
+        found = [await journal.history.forgotten(known.number) for known in (one, other)]
+        assert [each and each.cycle for each in found] == [first, second]
+        assert await journal.history.pair_of(second) == other.number
+        assert await journal.history.pair_of(4711) is None
+        assert await one.began_at() is not None
