@@ -98,12 +98,13 @@ def test_all_stores_that_cannot_be_reached_are_told_at_once(
     assert [line.partition(": ")[2].partition(":")[0] for line in told] == [
         "store broken",
         "store away",
+        "store lab",
         "pair one",
     ]
     assert "is no record store" in told[0]
     assert "there is no directory" in told[1]
-    assert "is the store on both sides; name two" in told[2]
-    assert "a wrong name or password looks the same" in answer.out
+    assert "shows this user no project: the name or the password may be wrong" in told[2]
+    assert "is the store on both sides; name two" in told[3]
     assert "mistaken" not in answer.err
 
 
@@ -118,3 +119,58 @@ def test_mistakes_of_the_configuration_come_before_any_store(smtd: Smtd) -> None
         ["4", " pairs.one: it needs a right"],
         ["5", " pairs.one.left: there is no store 'la', did you mean 'lab'?"],
     ]
+
+
+def test_server_that_shows_no_project_is_exit_code_1(smtd: Smtd, server: SumatraServer) -> None:
+    """Nobody can tell a login that does not work from a server that is empty: so it is said."""
+    answer = checked(
+        smtd, f'[stores.lab]\nlocation = "{server.url}"\nusername = "ada"\npassword = "mistaken"\n'
+    )
+
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith(f"smtd: store lab: {server.url} shows this user no project")
+
+
+def test_project_that_neither_store_has_is_exit_code_1(smtd: Smtd, tmp_path: Path) -> None:
+    """With the likely one; what one store has, under its name there, is fine."""
+    put(tmp_path / "left.sqlite", "run")
+    stores = "".join(
+        f'[stores.{name}]\nlocation = "{tmp_path}/{name}.sqlite"\n' for name in ("left", "right")
+    )
+    pair = '[pairs.one]\nleft = "left"\nright = "right"\nprojects = '
+
+    missing = checked(smtd, f'{stores}{pair}["{PROJECT}", "MyProjet", "xyz"]')
+    renamed = checked(smtd, f'{stores}{pair}{{ "{PROJECT}" = "mine" }}')
+
+    assert (missing.code, missing.err.splitlines()) == (
+        1,
+        [
+            f"smtd: pair one: neither store has a project 'MyProjet'; did you mean '{PROJECT}'?",
+            "smtd: pair one: neither store has a project 'xyz'; smtd list shows what a store has",
+        ],
+    )
+    assert (renamed.code, renamed.err) == (0, "")
+
+
+def test_no_configuration_is_told_with_the_places_searched(smtd: Smtd) -> None:
+    """It is wrong usage: nothing can be checked."""
+    answer = smtd("check")
+
+    usual = smtd.home / "smtd" / "config.toml"
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        f"smtd: there is no configuration: neither {usual} nor /etc/smtd/config.toml is there;"
+        " make one, or name it with -c\n"
+    )
+
+
+def test_configuration_is_named_before_or_after_the_verb(smtd: Smtd) -> None:
+    """The one after the verb counts if there are two."""
+    (smtd.directory / "good.toml").write_text("", "utf-8")
+    (smtd.directory / "bad.toml").write_text("xyzzy = 1", "utf-8")
+
+    assert smtd("-c", "good.toml", "check").code == 0
+    assert smtd("check", "-c", "good.toml").code == 0
+    assert smtd("-c", "bad.toml", "check", "--config", "good.toml").code == 0
+    assert [smtd(*words, "-c", "bad.toml").code for words in (["check"], ["run"], ["list", "x"])] == [2, 2, 2]
+    assert "bad.toml:1: xyzzy: unknown key" in smtd("sync", "a", "b", "-c", "bad.toml").err

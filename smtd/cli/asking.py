@@ -17,11 +17,15 @@ PATIENCE = 10.0
 
 _PAIR_HELP = {"*": "a pair, or a glob [default: all]", "+": "a pair, or a glob; '*' is all", "1": "a pair"}
 
+#: Options that stand before or after the verb; only where one stands does it say something.
+_JSON: dict[str, Any] = {"action": "store_true", "help": "print one JSON object and nothing else"}
+_SOCKET: dict[str, Any] = {"metavar": "FILE", "help": "the control socket"}
+
 Result = dict[str, Any]
 
 
 def add_verb(
-    verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = "", json: bool = False
+    verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = ""
 ) -> argparse.ArgumentParser:
     """Add the verb *name*, which *do* carries out, and return its parser; *pairs*: as nargs, or "1"."""
     verb: argparse.ArgumentParser = verbs.add_parser(
@@ -32,9 +36,15 @@ def add_verb(
         verb.add_argument("pair", metavar="PAIR", help=_PAIR_HELP[pairs])
     elif pairs:
         verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help=_PAIR_HELP[pairs])
-    if json:
-        verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    verb.add_argument("--json", default=argparse.SUPPRESS, **_JSON)
+    verb.add_argument("--socket", default=argparse.SUPPRESS, **_SOCKET)
     return verb
+
+
+def add_options(top: argparse.ArgumentParser) -> None:
+    """Add what stands before or after the verb."""
+    top.add_argument("--socket", **_SOCKET)
+    top.add_argument("--json", **_JSON)
 
 
 def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:

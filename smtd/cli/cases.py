@@ -19,33 +19,29 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 def add_to(verbs: Any) -> None:
     """Add the verbs about single records to the parser's *verbs*."""
-    add_verb(
-        verbs, "conflicts", _listed("conflicts"), "records that both sides changed", pairs="*", json=True
-    )
+    add_verb(verbs, "conflicts", _listed("conflicts"), "records that both sides changed", pairs="*")
     _add_resolve(verbs)
-    add_verb(verbs, "holds", _listed("holds"), "what waits, and for what", pairs="*", json=True)
+    add_verb(verbs, "holds", _listed("holds"), "what waits, and for what", pairs="*")
     deletes = verbs.add_parser("deletes", help="decide what becomes of held deletions")
     what = deletes.add_subparsers(metavar="WHAT", required=True)
     for name, text in (
         ("approve", "let held deletions travel"),
         ("reject", "bring the records back to where they were deleted"),
     ):
-        verb = add_verb(what, name, _deletes(name), text, pairs="1", json=True)
+        verb = add_verb(what, name, _deletes(name), text, pairs="1")
         verb.add_argument("labels", metavar="LABEL", nargs="*", help="a label, or a glob [default: all]")
-    _add_record(
-        add_verb(verbs, "explain", _explain, "why a record is as it is on both sides", pairs="1", json=True)
-    )
-    _add_record(add_verb(verbs, "show", _show, "a record field by field", pairs="1", json=True))
-    history = add_verb(verbs, "history", _history, "what smtd wrote", json=True)
+    _add_record(add_verb(verbs, "explain", _explain, "why a record is as it is on both sides", pairs="1"))
+    _add_record(add_verb(verbs, "show", _show, "a record field by field", pairs="1"))
+    history = add_verb(verbs, "history", _history, "what smtd wrote")
     history.add_argument("pair", metavar="PAIR", nargs="?", help="of this pair only")
     history.add_argument("--label", metavar="LABEL", help="of this label, or glob, only")
     history.add_argument("--cycle", metavar="N", type=int, help="of this cycle only")
     history.add_argument("--limit", metavar="N", type=int, default=100, help="at most so many [default: 100]")
     history.add_argument("--check", action="store_true", help="prove that the history is whole instead")
-    undo = add_verb(verbs, "undo", _undo, "bring both sides back to before a cycle", json=True)
+    undo = add_verb(verbs, "undo", _undo, "bring both sides back to before a cycle")
     undo.add_argument("cycle", metavar="CYCLE", type=int, help="its number, as smtd-ctl history lists it")
     undo.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
-    restore = add_verb(verbs, "restore", _restore, "bring a record back as it was", pairs="1", json=True)
+    restore = add_verb(verbs, "restore", _restore, "bring a record back as it was", pairs="1")
     _add_record(restore)
     restore.add_argument(
         "--at", metavar="TIME", required=True, help="a time, such as 2026-11-25T13:00, or an age, such as 2h"
@@ -58,7 +54,7 @@ def _add_record(verb: Any) -> None:
 
 
 def _add_resolve(verbs: Any) -> None:
-    resolve = add_verb(verbs, "resolve", _resolve, "decide conflicts", pairs="1", json=True)
+    resolve = add_verb(verbs, "resolve", _resolve, "decide conflicts", pairs="1")
     resolve.add_argument("project", metavar="PROJECT", nargs="?", help="with --all also a glob")
     resolve.add_argument("label", metavar="LABEL", nargs="?", help="with --all also a glob")
     resolve.add_argument(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +12,9 @@ import anyio
 import click
 from anyio import to_thread
 
-from smtd.cli.state import configuration
+from smtd.cli.state import configuration_file, usual_files
 from smtd.cli.stores import located
-from smtd.config import Config
+from smtd.config import Config, load
 from smtd.daemon import settings
 from smtd.errors import SmtdError, UsageError
 from smtd.stores.locations import DATABASES, Kind, Location
@@ -32,23 +34,48 @@ def run(chosen: Path | None, asked: Asked) -> int:
     """Print what was found of each store, and return the exit code."""
     if asked.install_notify and asked.remove_notify:
         raise UsageError("--install-notify and --remove-notify undo each other; give one of them")
-    config = configuration(chosen)
+    if (file := configuration_file(chosen)) is None:
+        places = " nor ".join(map(str, usual_files()))
+        raise UsageError(
+            f"there is no configuration: neither {places} is there; make one, or name it with -c"
+        )
+    config = load(file)
     settings.of(config, {})
-    problems = anyio.run(_reach, config, asked) + _doubled(config)
+    problems, projects = anyio.run(_reach, config, asked)
+    problems += [*_doubled(config), *_nowhere(config, projects)]
     if not problems:
         click.echo(f"{len(config.stores)} stores, {len(config.pairs)} pairs: all is well")
     return max((problem.exit_code for problem in problems), default=0)
 
 
-async def _reach(config: Config, asked: Asked) -> list[SmtdError]:
-    problems = []
+async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping[str, Collection[str]]]:
+    """Tell of each store; return what is wrong, and the projects of those that were reached."""
+    problems, found = [], {}
     for name in config.stores:
         try:
-            click.echo(f"{name:<12} {await _reached(name, config, asked)}")
+            line, found[name] = await _reached(name, config, asked)
+            click.echo(f"{name:<12} {line}")
         except SmtdError as exc:
             problems.append(exc)
             click.echo(f"smtd: store {name}: {exc}", err=True)
-    return problems
+    return problems, found
+
+
+def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[SmtdError]:
+    """Yield, and tell, an error for each project of a pair that neither of its stores has."""
+    for name, pair in config.pairs.items():
+        if pair.projects is None or pair.left not in found or pair.right not in found:
+            continue
+        names = pair.projects if isinstance(pair.projects, dict) else {one: one for one in pair.projects}
+        known = {*found[pair.left], *found[pair.right]}
+        for left, right in names.items():
+            if left == "*" or left in found[pair.left] or right in found[pair.right]:
+                continue
+            close = difflib.get_close_matches(left, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "smtd list shows what a store has"
+            problem = SmtdError(f"pair {name}: neither store has a project {left!r}; {hint}")
+            click.echo(f"smtd: {problem}", err=True)
+            yield problem
 
 
 def _doubled(config: Config) -> list[SmtdError]:
@@ -65,20 +92,25 @@ def _doubled(config: Config) -> list[SmtdError]:
     return problems
 
 
-async def _reached(name: str, config: Config, asked: Asked) -> str:
+async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collection[str]]:
+    """Return what is to be said of a store, and its projects. Raises SmtdError."""
     location = await to_thread.run_sync(partial(located, name, config, None, may_be_new=True))
+    own = set() if location.project is None else {location.project}
     done = await _done(location, asked) if location.kind in DATABASES.values() else ""
     if await to_thread.run_sync(location.is_missing):
-        return f"{location}  not there yet; the first sync makes it"
+        return f"{location}  not there yet; the first sync makes it", own
     async with open_store(location) as store:
         scan = await store.scan() if not store.capabilities.dear_reads else None
         projects = await store.projects()
         reason = store.capabilities.read_only
-    if store.capabilities.dear_reads and not projects:
-        return f"{location}  no project that this user may see; a wrong name or password looks the same"
+    if location.kind is Kind.HTTP and not projects:
+        raise SmtdError(
+            f"{location} shows this user no project: the name or the password may be wrong;"
+            " if they are right, it is empty, and the first sync fills it"
+        )
     held = f"{len(scan.digests) + len(scan.unreadable)} records of " if scan is not None else ""
     limits = f"; only read: {reason}" if reason else ""
-    return f"{location}  {done}{held}{', '.join(projects) or 'no project'}{limits}"
+    return f"{location}  {done}{held}{', '.join(projects) or 'no project'}{limits}", own.union(projects)
 
 
 async def _done(location: Location, asked: Asked) -> str:

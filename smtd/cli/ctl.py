@@ -12,7 +12,7 @@ from typing import Any
 
 from smtd import __version__
 from smtd.cli import cases, proving, streams
-from smtd.cli.asking import PATIENCE, add_verb, ask_daemon, print_reports, result_of
+from smtd.cli.asking import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.socket import socket_path
 from smtd.cli.table import table
 from smtd.control.client import ask
@@ -55,18 +55,18 @@ def parser() -> argparse.ArgumentParser:
         " 5 done, but the output cannot be written.",
     )
     top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
-    top.add_argument("--socket", metavar="FILE", help="the control socket")
+    add_options(top)
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
-    add_verb(verbs, "status", _status, "how every pair is", pairs="*", json=True).add_argument(
+    add_verb(verbs, "status", _status, "how every pair is", pairs="*").add_argument(
         "--watch", action="store_true", help="show it again every second"
     )
     sync = verbs.add_parser("sync", help="run a cycle").add_subparsers(metavar="WHAT", required=True)
-    now = add_verb(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*", json=True)
+    now = add_verb(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*")
     now.add_argument(
         "--include-unfinished", action="store_true", help="carry records whose runs are not over, too"
     )
     now.add_argument("--plan", metavar="ID", help="only if it does just what this plan says")
-    plan = add_verb(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*", json=True)
+    plan = add_verb(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*")
     for verb in (now, plan):
         verb.add_argument(
             "--timeout",
@@ -101,12 +101,14 @@ def _add_pair(pair: argparse.ArgumentParser) -> None:
     add_verb(verbs, "remove", _pair_remove, "forget a pair that was added").add_argument(
         "name", metavar="NAME"
     )
-    add_verb(verbs, "list", _pair_list, "the pairs and their stores", json=True)
+    add_verb(verbs, "list", _pair_list, "the pairs and their stores")
 
 
 def _plain(verb: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
-        ask_daemon(arguments, verb, pairs=getattr(arguments, "pairs", []))
+        found = ask_daemon(arguments, verb, pairs=getattr(arguments, "pairs", []))
+        if arguments.json:
+            print(json.dumps(found))
         return 0
 
     return do
@@ -164,12 +166,15 @@ def _events(arguments: Any) -> int:
 
 def _backup(arguments: Any) -> int:
     found = ask_daemon(arguments, "backup", None, file=os.path.abspath(os.path.expanduser(arguments.file)))
-    print(f"{found['file']}  {found['bytes']:,} bytes")
+    print(json.dumps(found) if arguments.json else f"{found['file']}  {found['bytes']:,} bytes")
     return 0
 
 
 def _reload(arguments: Any) -> int:
     found = ask_daemon(arguments, "reload", None)
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
     for what, names in found.items():
         if names:
             print(f"{what}: {', '.join(names)}")
@@ -182,7 +187,9 @@ def _pair_add(arguments: Any) -> int:
     for side in ("left", "right"):
         if _is_path(pair[side]):
             pair[side] = os.path.abspath(os.path.expanduser(pair[side]))
-    ask_daemon(arguments, "pair add", None, name=arguments.name, pair=pair)
+    found = ask_daemon(arguments, "pair add", None, name=arguments.name, pair=pair)
+    if arguments.json:
+        print(json.dumps(found))
     return 0
 
 
@@ -193,7 +200,9 @@ def _is_path(word: str) -> bool:
 
 
 def _pair_remove(arguments: Any) -> int:
-    ask_daemon(arguments, "pair remove", None, name=arguments.name)
+    found = ask_daemon(arguments, "pair remove", None, name=arguments.name)
+    if arguments.json:
+        print(json.dumps(found))
     return 0
 
 

@@ -21,8 +21,31 @@ _TIMEZONE = click.option(
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
+def _remember(ctx: click.Context, _option: click.Parameter, file: Path | None) -> None:
+    """Keep the configuration for the command; the one after the verb counts, if it stands in both places."""
+    if file is not None:
+        ctx.obj = file
+
+
+def _config_option() -> click.Option:
+    """Return the option for the configuration, which stands before or after the verb."""
+    return click.Option(
+        ["-c", "--config"],
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=_remember,
+        help="The configuration.",
+    )
+
+
 class _Command(click.Group):
     """A group whose errors are one sentence on standard error and an exit code."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, which takes the configuration, too."""
+        cmd.params.append(_config_option())
+        super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -43,11 +66,11 @@ class _Command(click.Group):
             raise SystemExit(streams.ended(code, "smtd")) from None
 
 
-@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Command, params=[_config_option()], context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="smtd")
-@click.option("-c", "--config", metavar="FILE", type=click.Path(path_type=Path), help="The configuration.")
-@click.pass_context
-def main(ctx: click.Context, config: Path | None) -> None:
+def main() -> None:
     """Keep Sumatra record stores in sync.
 
     Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);
@@ -55,7 +78,6 @@ def main(ctx: click.Context, config: Path | None) -> None:
     cannot be written.
     """
     logging.basicConfig(format="smtd: %(message)s", level=logging.WARNING)
-    ctx.obj = config
 
 
 @main.command()

@@ -11,7 +11,7 @@ from smtd.cli.asking import Result, add_verb, ask_daemon, print_errors
 
 def add_to(verbs: Any) -> None:
     """Add the verb to the parser's *verbs*."""
-    verify = add_verb(verbs, "verify", _verify, "compare what both sides really hold", pairs="*", json=True)
+    verify = add_verb(verbs, "verify", _verify, "compare what both sides really hold", pairs="*")
     verify.add_argument("--deep", action="store_true", help="read every record from every store")
 
 

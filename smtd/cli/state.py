@@ -15,14 +15,24 @@ def configuration(chosen: Path | None = None) -> Config:
 
     Raises ConfigError for a file with mistakes, or if the one that was asked for is missing.
     """
-    given = chosen or (Path(os.environ["SMTD_CONFIG"]) if os.environ.get("SMTD_CONFIG") else None)
-    if given is not None:
-        return load(expanded(given))
+    file = configuration_file(chosen)
+    return Config() if file is None else load(file)
+
+
+def configuration_file(chosen: Path | None = None) -> Path | None:
+    """Return *chosen*, else the file of SMTD_CONFIG, else the first that is there, if any."""
+    if chosen is not None:
+        return expanded(chosen)
+    if given := os.environ.get("SMTD_CONFIG"):
+        return expanded(Path(given))
+    return next((file for file in usual_files() if file.is_file()), None)
+
+
+def usual_files() -> list[Path]:
+    """Return where the configuration is looked for, in this order, if nothing names it."""
     home = _directory("XDG_CONFIG_HOME", ".config")
-    for directory in (*([] if home is None else [home]), Path("/etc")):
-        if (file := directory / "smtd" / "config.toml").is_file():
-            return load(file)
-    return Config()
+    directories = [*([] if home is None else [home]), Path("/etc")]
+    return [directory / "smtd" / "config.toml" for directory in directories]
 
 
 def state_directory(chosen: Path | None, config: Config) -> Path:

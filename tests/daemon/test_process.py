@@ -145,6 +145,17 @@ def test_status(daemon: DaemonProcess, left: Path, right: Path) -> None:
     }
 
 
+def test_socket_and_json_stand_before_or_after_the_verb(daemon: DaemonProcess) -> None:
+    """With every verb, also where there is little to say."""
+    other = daemon.directory / "none.sock"
+
+    assert daemon.ctl("--json", "status").json.keys() == daemon.ctl("status", "--json").json.keys()
+    assert daemon.ctl("--socket", daemon.socket, "pair", "list").code == 0
+    assert daemon.ctl("--socket", other, "pair", "list", "--socket", daemon.socket).code == 0
+    assert daemon.ctl("pause", "pair", "--socket", other).code == 3
+    assert daemon.ctl("pause", "pair", "--json").json == daemon.ctl("--json", "resume", "pair").json == {}
+
+
 def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> None:
     """What it returns is what has been done."""
     daemon.wait_event(synced)
