@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from smtd.engine import patience, undone
+from smtd.engine import company, patience, undone
 from smtd.engine.actions import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
@@ -75,9 +75,13 @@ class Executor:
         self.refused: list[Refusal] = []
         #: Of the latter what they may show later, until the journal has it.
         self._unseen: list[Landed] = []
+        #: The projects in which others may make the same records at the same time.
+        self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
 
     async def run(self, plan: Plan) -> None:
         """Carry out every action of *plan*, which has none afterwards."""
+        for side in SIDES:
+            self._contested[side] = await company.contested(self._pair, side, plan)
         actions, plan.actions = plan.actions, []
         self._total = len(actions)
         towards = {side: _towards(actions, side) for side in SIDES}
@@ -263,7 +267,13 @@ class Executor:
         if not writes:
             return {}
         store = self._pair.stores[side]
-        outcomes = await store.write([Change(write.key, write.record, write.expect) for write in writes])
+        contested = self._contested[side]
+        outcomes = await store.write(
+            [
+                Change(write.key, write.record, write.expect, write.key.project in contested)
+                for write in writes
+            ]
+        )
         done = [write for write, outcome in zip(writes, outcomes, strict=True) if self._judge(write, outcome)]
         back = await store.read([write.key for write in done])
         arrived = {}

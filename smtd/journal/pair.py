@@ -71,6 +71,20 @@ class PairJournal:
                 found[Key(project, label)] = Both(left, right)
         return found
 
+    async def made_by_others(self, side: Side) -> set[str]:
+        """Return the projects with records that were agreed on, and that smtd did not make on *side*.
+
+        Of what was agreed on before the history begins nobody knows who made it.
+        """
+        rows = await self._db.fetch(
+            "SELECT DISTINCT a.project FROM agreed a WHERE a.pair = ?"
+            " AND a.cycle >= (SELECT ifnull(min(cycle), 0) FROM history) AND NOT EXISTS"
+            " (SELECT 1 FROM history h JOIN cycle c ON c.id = h.cycle WHERE h.label = a.label"
+            " AND h.project = a.project AND h.side = ? AND h.action = 'create' AND c.pair = a.pair)",
+            (self._pair, side.value),
+        )
+        return {project for (project,) in rows}
+
     async def agreed_at(self, key: Key) -> str | None:
         """Return when the sides last agreed on *key*, ISO 8601 in UTC, as far as that is known."""
         found = await self._db.value(

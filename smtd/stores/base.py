@@ -65,6 +65,8 @@ class Capabilities:
     tells_arrivals: bool = False
     #: It goes on from a token of an earlier process without a scan: see ResumedStore.
     resumes: bool = False
+    #: Two programs that make one record at once make it twice: see `Change.contested`.
+    makes_doubles: bool = False
 
 
 class Changes(NamedTuple):
@@ -107,12 +109,13 @@ class Scan:
 class Change:
     """Make *key* hold *record* (None: nothing), if it still has the digest *expect*.
 
-    `expect` is None for a key that must be absent.
+    `expect` is None for a key that must be absent. *contested*: others may make the same record now.
     """
 
     key: Key
     record: Record | None
     expect: Digest | None
+    contested: bool = False
 
 
 class Result(Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -241,3 +242,15 @@ async def test_no_intents_are_nothing(known, rows):
     await known.intend(await known.begin_cycle(), [])
 
     assert (rows("SELECT * FROM history"), rows("SELECT * FROM seal")) == ([], before)
+
+
+async def test_history_tells_where_others_have_made_records(known):
+    """What was agreed on, and was not made by smtd on that side, is theirs; of what is older nobody knows."""
+    await known.intend(await known.begin_cycle(), [update(None, A)])
+    await known.advance(agreements=[agreement(A), agreement(B, "Other")])
+    before = [await known.made_by_others(side) for side in (Side.RIGHT, Side.LEFT)]
+    await known.history.prune(timedelta(days=-1), 10**9)
+    await known.intend(await known.begin_cycle(), [update(None, C)])
+
+    assert before == [{"Other"}, {"MyProject", "Other"}]
+    assert await known.made_by_others(Side.RIGHT) == set()

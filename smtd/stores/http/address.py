@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from smtd.errors import AnotherRecord, RecordUnusable
 from smtd.records import literal
-from smtd.records.record import is_plain
+from smtd.records.record import Key, is_plain
 from smtd.text import encodable
 
 _LABEL = re.compile(r"\w+[\w|\-.]*\Z")
@@ -60,10 +60,17 @@ def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str
             )
         else:
             if count > 1:
-                wrong[label] = (
-                    "the server has its label twice, and shows neither; have one deleted in its database"
-                )
+                wrong[label] = doubled(Key(project, label))
     return {label for label in labels if label not in wrong and is_plain(label)}, wrong
+
+
+def doubled(key: Key) -> str:
+    """Return the sentence on a label that is there twice, with the next step of an administrator."""
+    return (
+        "the server has its label twice, and shows neither, so that `smt list` of the project fails; in its"
+        f" database, delete all but one of the rows of django_store_record with label = '{key.label}' and"
+        f" project_id = '{key.project}'"
+    )
 
 
 def _label(base: str, project: str, address: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from random import Random
 from typing import Any, NamedTuple
 
 import anyio
@@ -28,6 +30,7 @@ from smtd.stores.base import (
     Token,
 )
 from smtd.stores.http import address, form
+from smtd.stores.http.company import Company
 from smtd.stores.http.concurrency import AT_ONCE
 from smtd.stores.http.session import Answer, Session
 from smtd.stores.http.writer import Writer
@@ -37,6 +40,8 @@ BATCH = 64
 #: Seconds for which a listing is good, in a row of writes. A record that somebody else makes meanwhile,
 #: under a label that is about to be sent, would get our annotations.
 FRESH = 60.0
+#: What comes of a record that was not begun.
+_LATER = Outcome(Result.STALE, "not begun")
 
 
 class _Listing(NamedTuple):
@@ -46,6 +51,13 @@ class _Listing(NamedTuple):
     keys: set[Key]
     unreadable: dict[Key, str]
     exists: bool = True
+    #: Nobody else can have known of the project before this process made it.
+    ours: bool = False
+
+    @property
+    def there(self) -> set[Key]:
+        """All keys that are there."""
+        return self.keys | self.unreadable.keys()
 
 
 class HttpStore:
@@ -63,10 +75,20 @@ class HttpStore:
         atomic_updates=False,
         dear_reads=True,
         saves_records=True,
+        makes_doubles=True,
     )
 
-    def __init__(self, session: Session, location: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        location: str,
+        chance: Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
         self.location = location
+        self._sleep = sleep
+        chance = chance or Random()
+        self._companies: defaultdict[str, Company] = defaultdict(lambda: Company(chance))
         self._session = session
         #: What it reads back after a write is for the next `read`, which asks for just that.
         self._writer = Writer(session, location)
@@ -95,6 +117,7 @@ class HttpStore:
         unreadable: dict[Key, str] = {}
         for project in projects:
             listing = await self._list(project)
+            self._companies[project].scanned(listing.there)
             unreadable |= listing.unreadable
             digests |= {key: known[key] for key in listing.keys if key in known}
             for key, found in (await self._read_all(listing.keys - known.keys())).items():
@@ -150,15 +173,73 @@ class HttpStore:
         except RecordUnusable as exc:
             outcomes |= {change.key: _impossible(change, str(exc)) for change in changes}
             return
-        there = listing.keys | listing.unreadable.keys()
-        calls = [partial(self._write, change, there) for change in changes]
-        found: dict[int, Outcome] = {}
+        company = self._companies[project]
+        company.known |= listing.there
+        made = {change.key: change for change in changes if _makes(change, listing.there)}
+        await self._all(
+            {each.key: partial(self._write, each, listing.there) for each in changes if each.key not in made},
+            outcomes,
+        )
+        company.met |= any(change.contested for change in made.values()) and not listing.ours
+        await self._create_all(project, made, outcomes)
+        self._listed[project] = listing._replace(keys=_after(listing.keys, changes, outcomes))
+
+    async def _all(
+        self, calls: Mapping[Key, Callable[[], Awaitable[Outcome]]], outcomes: dict[Key, Outcome]
+    ) -> None:
+        """Make *calls*, a few at once, and add what comes of each to *outcomes*."""
+        keys, found = list(calls), dict[int, Outcome]()
         try:
             # Cancelled, a PUT may still be under way when the same record is looked for and sent again.
-            done = await gather_whole(calls, AT_ONCE, found)
+            await gather_whole(list(calls.values()), AT_ONCE, found)
         finally:
-            outcomes |= {changes[number].key: outcome for number, outcome in found.items()}
-        self._listed[project] = listing._replace(keys=_after(listing.keys, changes, done))
+            outcomes |= {keys[number]: outcome for number, outcome in found.items() if outcome is not _LATER}
+
+    async def _create_all(
+        self, project: str, made: Mapping[Key, Change], outcomes: dict[Key, Outcome]
+    ) -> None:
+        """Make records; in company one first, and more each time that nobody else has made any."""
+        company, left = self._companies[project], set(made)
+        until = anyio.current_time() + company.patience
+        while left:
+            if company.met:
+                if not company.is_calm(anyio.current_time()):
+                    await self._sleep(company.pause)
+                there = (await self._list(project)).there
+                company.heard(there, anyio.current_time())
+                if arrived := left & there:
+                    company.lost_race()
+                    outcomes |= dict.fromkeys(arrived, STALE)
+                    left -= arrived
+                if not company.is_calm(anyio.current_time()):
+                    if anyio.current_time() > until:
+                        outcomes |= dict.fromkeys(left, STALE)
+                        return
+                    continue
+            batch = company.batch(left)
+            alone = not company.met
+            await self._all(
+                {key: partial(self._create, company, made[key], alone=alone) for key in batch}, outcomes
+            )
+            left -= outcomes.keys()
+            company.made(anyio.current_time())
+
+    async def _create(self, company: Company, change: Change, *, alone: bool) -> Outcome:
+        """Make one record, unless it is there by now; it waits if smtd is not *alone* any more."""
+        if alone and company.met:
+            return _LATER
+        key, record, began = change.key, change.record, anyio.current_time()
+        assert record is not None
+        if await self._writer.get(key) is not None:
+            company.lost_race()
+            return STALE
+        company.known.add(key)
+        outcome = await self._writer.create(key, record)
+        if outcome == DONE:
+            company.took(anyio.current_time() - began)
+        elif outcome == STALE:
+            company.lost_race()
+        return outcome
 
     async def _listing(self, project: str, changes: Sequence[Change]) -> _Listing:
         """Return what *project* holds, as of this row of writes; it is made if it is to be filled.
@@ -175,17 +256,20 @@ class HttpStore:
             found = self._understood(project, answer)
             # An empty project keeps this server from listing any: only make one to be filled.
             if not found.exists and any(map(_can_be_made, changes)):
-                await self._make(project)
-                found = found._replace(exists=True)
+                ours = await self._make(project)
+                self._companies[project].met |= not ours
+                found = found._replace(exists=True, ours=ours)
         return found
 
-    async def _make(self, project: str) -> None:
+    async def _make(self, project: str) -> bool:
+        """Make *project*; say whether this made it: of all who try at once, the server says so to one."""
         # A body with a name or a description makes a project that nobody may use.
         answer = await self._session.put(b"{}", project)
         if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
             raise RecordUnusable(
                 f"the server does not make project {project!r} (status {answer.status}); see its log"
             )
+        return answer.status == HTTPStatus.CREATED
 
     async def _list(self, project: str) -> _Listing:
         """Return what *project* holds: nothing, if it is not there."""
@@ -231,7 +315,7 @@ class HttpStore:
         key, record = change.key, change.record
         if change.expect is None:
             if key not in there:
-                return DONE if record is None else await self._writer.create(key, record)
+                return DONE  # there is nothing to delete
             return STALE if record is None else await self._writer.finish(key, record)
         held = await self._writer.get(key)
         if not isinstance(held, Record) or canonical.digest(held) != change.expect:
@@ -256,6 +340,11 @@ class HttpStore:
         return document
 
 
+def _makes(change: Change, there: Collection[Key]) -> bool:
+    """Say whether *change* makes a record, and nothing is *there*."""
+    return change.expect is None and change.record is not None and change.key not in there
+
+
 def _can_be_made(change: Change) -> bool:
     if change.record is None or change.expect is not None:
         return False
@@ -277,13 +366,9 @@ def _forbidden(project: str) -> str:
     return f"the server does not let this user into project {project!r}; ask its owner for access"
 
 
-def _after(there: set[Key], changes: Sequence[Change], outcomes: Sequence[Outcome]) -> set[Key]:
+def _after(there: set[Key], changes: Sequence[Change], outcomes: Mapping[Key, Outcome]) -> set[Key]:
     """Return the keys that are there after *changes*; of what failed nothing is known, so it is not made."""
-    gone = {
-        change.key
-        for change, outcome in zip(changes, outcomes, strict=True)
-        if change.record is None and outcome == DONE
-    }
+    gone = {change.key for change in changes if change.record is None and outcomes[change.key] == DONE}
     return (there | {change.key for change in changes if change.record is not None}) - gone
 
 

@@ -109,7 +109,7 @@ class Writer:
         if not isinstance(found, Record):
             return STALE  # somebody deleted it in this moment
         if answer.status != HTTPStatus.OK:
-            return Outcome(Result.REFUSED, _refusal(answer, 0))
+            return Outcome(Result.REFUSED, _refusal(key, answer, 0))
         return self._done(key, found)
 
     async def replace(self, key: Key, held: Record, record: Record) -> Outcome:
@@ -148,7 +148,7 @@ class Writer:
                 if not _alike(held, now):
                     return STALE
             looked = False
-            return _deleted(await self._session.delete(key.project, key.label))
+            return _deleted(key, await self._session.delete(key.project, key.label))
 
         return await _insist(once)
 
@@ -194,7 +194,7 @@ class Writer:
 
     async def _refused(self, key: Key, record: Record, found: _Found, answer: Answer, size: int) -> Outcome:
         """Remove what a PUT that failed left; what is no part of *record* is somebody else's."""
-        reason = _refusal(answer, size)
+        reason = _refusal(key, answer, size)
         if found is None:
             return Outcome(Result.REFUSED, reason)
         if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or not _is_stump(found, record):
@@ -225,11 +225,13 @@ async def _insist(once: Callable[[], Awaitable[Outcome]]) -> Outcome:
     return await once()
 
 
-def _deleted(answer: Answer) -> Outcome:
+def _deleted(key: Key, answer: Answer) -> Outcome:
     if answer.status == HTTPStatus.NO_CONTENT:
         return DONE
     if answer.status == HTTPStatus.NOT_FOUND:
         return STALE
+    if answer.status == HTTPStatus.CONFLICT:
+        return Outcome(Result.REFUSED, address.doubled(key))
     return Outcome(
         Result.REFUSED, f"the server does not delete it (status {answer.status}); see the log of the server"
     )
@@ -252,9 +254,9 @@ def _same(one: Record, other: Record) -> bool:
     return canonical.digest(one) == canonical.digest(other)
 
 
-def _refusal(answer: Answer, size: int) -> str:
+def _refusal(key: Key, answer: Answer, size: int) -> str:
     if answer.status == HTTPStatus.CONFLICT:
-        return "the server has its label twice; have one deleted in its database"
+        return address.doubled(key)
     if size > USUAL_LIMIT:
         return (
             f"the server does not take {size / 2**20:.1f} MiB at once (status {answer.status}); raise"

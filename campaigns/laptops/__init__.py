@@ -1,0 +1,1 @@
+"""Several laptops around one real Sumatra Server, with a bad line to each."""

@@ -1,0 +1,70 @@
+"""Tell stories of three to five laptops around one real Sumatra Server, each in a project of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import anyio
+
+from campaigns.campaign import Tally
+from campaigns.laptops.story import Story
+from smtd.stores import retrying
+from smtd.stores.http import session, writer
+from tests.peers.environments import environment
+from tests.peers.server import SumatraServer, serving
+
+#: Stories between two words to whoever waits.
+SHARE = 20
+#: Stories at a time: much of one is waiting.
+AT_ONCE = 4
+#: What smtd waits for before it tries again, and how much sooner it does here.
+PAUSES = [
+    (session, "FIRST_PAUSE"),
+    (session, "LONGEST_PAUSE"),
+    (retrying, "FIRST_PAUSE"),
+    (retrying, "LONGEST_PAUSE"),
+    (writer, "STUMP"),
+]
+HURRY = 20.0
+
+
+def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+    """Tell *count* stories."""
+    tally = Tally("stories")
+    with serving(environment("server"), directory / "server", careless=True) as server, in_a_hurry():
+        anyio.run(partial(several, directory, range(count), server, tally, tell))
+    return tally
+
+
+async def several(
+    directory: Path, numbers: Iterable[int], server: SumatraServer, tally: Tally, tell: Callable[[str], None]
+) -> None:
+    """Tell the stories of these *numbers*, some at a time."""
+    todo = iter(numbers)
+
+    async def work() -> None:
+        for number in todo:
+            place = directory / str(number)
+            await Story(place, number, server, tally).run()
+            shutil.rmtree(place)
+            tally.count += 1
+            if tally.count % SHARE == 0:
+                tell(f"{tally.count:,} stories, {len(tally.wrong)} things wrong")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(AT_ONCE):
+            group.start_soon(work)
+
+
+@contextmanager
+def in_a_hurry() -> Iterator[None]:
+    """Let a server that is near be waited for as near as it is: pauses are a hundredth of what they are."""
+    with ExitStack() as stack:
+        for module, name in PAUSES:
+            stack.enter_context(patch.object(module, name, getattr(module, name) / HURRY))
+        yield

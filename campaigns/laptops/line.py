@@ -1,0 +1,152 @@
+"""The lines to one server: each delays, drops and repeats requests, and serves old answers, by chance.
+
+What went over them is written down: a word that somebody wrote on the server itself may be overwritten
+between smtd's look and its write. The protocol leaves that moment open, and no laptop has the word.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+import aiohttp
+import anyio
+from aiohttp import web
+
+_PASSED = ("Authorization", "Accept", "Content-Type")
+#: Seconds for which an old answer is served, and for which a request is delayed, at the most.
+OLD, LATE = 0.4, 0.1
+
+
+class Answer(NamedTuple):
+    """What the server said."""
+
+    status: int
+    body: bytes
+
+    @property
+    def response(self) -> web.Response:
+        """The same for a client."""
+        return web.Response(status=self.status, body=self.body, content_type="application/json")
+
+
+class Exchange(NamedTuple):
+    """One request of *who*, at a moment of the loop's clock; an *old* answer did not come from the server."""
+
+    at: float
+    who: str
+    method: str
+    path: str
+    old: bool = False
+
+
+@dataclass
+class Lines:
+    """All that goes to the server at the root *server*; *badness* is the share of requests that go wrong."""
+
+    server: str
+    client: aiohttp.ClientSession
+    chance: Random
+    badness: float
+    befell: Counter[str]
+    log: list[Exchange] = field(default_factory=list)
+    #: Earlier answers by path, and what a cache on the way to someone still serves, until when.
+    answers: defaultdict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
+    frozen: dict[tuple[str, str], tuple[float, Answer]] = field(default_factory=dict)
+
+    async def ask(self, who: str, request: web.BaseRequest, body: bytes) -> Answer:
+        """Pass a request on, and return the answer."""
+        headers = {name: value for name, value in request.headers.items() if name in _PASSED}
+        answer = await self.send(who, request.method, request.raw_path, body, headers)
+        if request.method == "GET":
+            self.answers[request.raw_path].append(answer)
+        return answer
+
+    async def send(self, who: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Send a request to the server itself."""
+        self.log.append(Exchange(anyio.current_time(), who, method, path))
+        async with self.client.request(
+            method, f"{self.server}{path}", data=io.BytesIO(body), headers=headers, allow_redirects=False
+        ) as response:
+            return Answer(response.status, await response.read())
+
+    def overwritten(self, path: str, at: float) -> bool:
+        """Say whether somebody wrote to *path* who had last looked, in truth, before the moment *at*."""
+        seen: dict[str, float] = {}
+        looked: dict[str, float] = {}
+        for each in self.log:
+            if each.path != path:
+                continue
+            if each.method == "GET":
+                looked[each.who] = each.at
+                if not each.old:
+                    seen[each.who] = each.at
+            elif each.at > at and seen.get(each.who, 0.0) < at and each.at - looked.get(each.who, 0.0) < 1.0:
+                return True
+        return False
+
+
+@dataclass
+class Line:
+    """The line of one laptop, called *who*."""
+
+    lines: Lines
+    who: str
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, or do what a bad line does."""
+        lines, body = self.lines, await request.content.read()
+        place = (self.who, request.raw_path)
+        if request.method == "GET" and (old := self._frozen(place)) is not None:
+            lines.log.append(Exchange(anyio.current_time(), self.who, "GET", request.raw_path, old=True))
+            return old.response
+        if lines.chance.random() >= lines.badness:
+            return (await lines.ask(self.who, request, body)).response
+        what = lines.chance.choice(("delay", "drop", "drop the answer", "repeat", "old answer"))
+        if what == "old answer":
+            earlier = lines.answers[request.raw_path][-4:]
+            if request.method != "GET" or not earlier:
+                return (await lines.ask(self.who, request, body)).response
+            until = anyio.current_time() + lines.chance.uniform(0.0, OLD)
+            lines.frozen[place] = (until, lines.chance.choice(earlier))
+        lines.befell[what] += 1
+        return await self._spoilt(what, request, body)
+
+    async def _spoilt(self, what: str, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        lines = self.lines
+        if what == "old answer":
+            return lines.frozen[self.who, request.raw_path][1].response
+        if what == "delay":
+            await anyio.sleep(lines.chance.uniform(0.0, LATE))
+        if what != "drop":
+            answer = await lines.ask(self.who, request, body)
+        if what == "repeat":
+            answer = await lines.ask(self.who, request, body)
+        if what in ("delay", "repeat"):
+            return answer.response
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    def _frozen(self, place: tuple[str, str]) -> Answer | None:
+        until, old = self.lines.frozen.get(place, (0.0, None))
+        return old if anyio.current_time() < until else None
+
+
+@asynccontextmanager
+async def laid(lines: Lines, names: list[str]) -> AsyncIterator[dict[str, str]]:
+    """Lay a line for each of *names*; give the root at which each of them begins."""
+    roots = {}
+    async with AsyncExitStack() as stack:
+        for who in names:
+            runner = web.ServerRunner(web.Server(Line(lines, who).answer), shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            roots[who] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield roots

@@ -1,0 +1,39 @@
+"""Whether others add records to the projects of a store in which two who make one at once make it twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from weakref import WeakKeyDictionary
+
+from smtd.engine.actions import Agree, Copy, Plan
+from smtd.engine.pair import Pair
+from smtd.merge.sides import Side
+from smtd.stores.base import Store
+
+#: What the history told when this process first asked; what happens since, the store itself sees.
+_told: WeakKeyDictionary[Store, Collection[str]] = WeakKeyDictionary()
+
+
+async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
+    """Return the projects of *side* to which others may be adding records.
+
+    They do, or did, if there are records that this journal never made, or none at all: then somebody else
+    may be about to begin, too.
+    """
+    store = pair.stores[side]
+    made = [
+        each for each in plan.actions if isinstance(each, Copy) and each.target is side and not each.expect
+    ]
+    if not store.capabilities.makes_doubles or not made:
+        return ()
+    if store not in _told:
+        _told[store] = await pair.journal.made_by_others(side)
+    found = {*_told[store]} | {each.project for each in plan.conflicts}
+    found |= {
+        action.key.project
+        for action in plan.actions
+        if isinstance(action, Agree)
+        or (isinstance(action, Copy) and action.target is side.other and action.expect is None)
+    }
+    held = {key.project for key in plan.now[side]}
+    return found | {action.key.project for action in made if action.key.project not in held}

@@ -1,0 +1,196 @@
+"""Several processes make records on one server, which would make twice what two of them send at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+from aiohttp import web
+
+from smtd.records.record import Record
+from smtd.stores.base import DONE, STALE, Change, Outcome
+from smtd.stores.http import company
+from smtd.stores.http.company import Company
+from smtd.stores.http.session import Login, Trust, connect
+from smtd.stores.http.store import HttpStore
+from tests.build import PROJECT, commented, key, record
+from tests.peers.line import Line, line_to, passed
+from tests.peers.server import PASSWORD, USERS, SumatraServer
+from tests.stores.server_place import ServerPlace
+
+LABELS = "abcdefgh"
+KEYS = [key(label) for label in LABELS]
+
+
+class Clock:
+    """What a store does instead of waiting: the next of *meanwhile*, and nothing after that."""
+
+    def __init__(self, *meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self.meanwhile = list(meanwhile)
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        if self.meanwhile:
+            await self.meanwhile.pop(0)()
+
+
+@pytest.fixture
+def place(server: SumatraServer) -> ServerPlace:
+    """An empty server."""
+    return ServerPlace(server)
+
+
+@asynccontextmanager
+async def opened(place: ServerPlace, clock: Clock, url: str = "") -> AsyncIterator[HttpStore]:
+    """Open a store as another process does."""
+    async with connect(url or place.server.url, Login(USERS[0], PASSWORD), Trust()) as session:
+        yield HttpStore(session, "server", Random(1), clock.sleep)
+
+
+def made(*records: Record, contested: bool = True) -> list[Change]:
+    """Return changes that make *records*."""
+    return [Change(key(each.label), each, None, contested) for each in records]
+
+
+def results(outcomes: list[Outcome]) -> str:
+    """Return the outcomes as words."""
+    return " ".join(each.result.value for each in outcomes)
+
+
+def requests(place: ServerPlace, since: int) -> list[str]:
+    """Return methods and paths of what was asked after the first *since* requests."""
+    return [line.rpartition(" ")[0] for line in place.server.requests()[since:]]
+
+
+def test_wait_is_drawn_and_longer_after_a_lost_race() -> None:
+    """Whoever lost waits longer than whoever did not, each time; after many races no longer still."""
+    one = Company(Random(1))
+    first = [one.pause / company.UNIT for _ in range(100)]
+    one.lost_race()
+    second = [one.pause / company.UNIT for _ in range(100)]
+    for _ in range(9):
+        one.lost_race()
+    last = [one.pause / company.UNIT for _ in range(100)]
+
+    assert 1.0 <= min(first) < max(first) <= company.SPREAD < min(second)
+    assert max(last) <= company.SPREAD * (1 + company.RACES)
+
+
+def test_wait_is_longer_on_a_slow_server() -> None:
+    """Two who wait for drawn times differ by more than a look and a write take; up to a limit."""
+    slow, dead = Company(Random(1)), Company(Random(1))
+    for _ in range(20):
+        slow.took(2.0)
+        dead.took(600.0)
+
+    assert slow.unit == pytest.approx(4.0, rel=0.1)
+    assert dead.unit == company.SLOW * company.UNIT
+
+
+def test_batches_grow_until_others_are_heard() -> None:
+    """One record first, and more each time; all at once without company, in another order each time."""
+    one, other = Company(Random(1)), Company(Random(2))
+    alone = [one.batch(KEYS), other.batch(KEYS)]
+    one.scanned(KEYS[:1])
+    one.scanned(KEYS[:2])
+    sizes = [len(one.batch(KEYS)) for _ in range(3)]
+    one.heard(KEYS[:3], now=0.0)
+    sizes += [len(one.batch(KEYS)) for _ in range(2)]
+
+    assert [sorted(each) for each in alone] == [KEYS, KEYS]
+    assert alone[0] != alone[1]
+    assert sizes == [1, 2, 4, 1, 2]
+
+
+def test_calm_is_over_after_a_while() -> None:
+    """A look that showed nothing of others is good for one unit, and from each record that was made."""
+    one = Company(Random(1))
+    one.scanned(KEYS)
+    one.made(0.0)
+    before = one.is_calm(0.0)
+    one.heard(KEYS, 10.0)
+    one.made(10.4)
+
+    assert (before, one.is_calm(10.8), one.is_calm(11.0), one.met) == (False, True, False, False)
+
+
+async def test_of_all_who_meet_an_empty_server_one_begins(place: ServerPlace) -> None:
+    """The server tells one of them that it has made the project; the others wait, and then all is there."""
+    records = [record(label) for label in LABELS]
+    first, second = Clock(), Clock()
+    told: list[str] = []
+
+    async with (
+        line_to(f"http://127.0.0.1:{place.server.port}") as line,
+        opened(place, first) as one,
+        opened(place, second, url=f"{line.url}/records/") as other,
+    ):
+
+        async def overtaken(_line: Line, request: web.BaseRequest) -> web.StreamResponse:
+            told.append(results(await one.write(made(*records))))
+            return await passed(line, request)
+
+        line.break_at(2, overtaken)  # after the look at the project, before it is made
+        told.append(results(await other.write(made(*records))))
+
+    assert told == [" ".join(["done"] * 8), " ".join(["stale"] * 8)]
+    assert (first.waits, len(second.waits)) == ([], 1)
+    assert place.run("SELECT count(*) FROM django_store_record") == [(8,)]
+
+
+async def test_record_that_somebody_made_since_the_listing_is_not_written_over(place: ServerPlace) -> None:
+    """It is looked for directly before it is sent; what is not begun by then waits as in company."""
+    await place.put(record("z"))
+    clock = Clock()
+    async with opened(place, clock) as store:
+        assert await store.write(made(record("y"), contested=False)) == [DONE]
+        await place.put(*(commented(record(label), "mine") for label in LABELS))
+
+        outcomes = await store.write(made(*map(record, "abcdefghijklmnop"), contested=False))
+
+        held = await store.read([key("a")])
+    assert results(outcomes) == " ".join(["stale"] * 8 + ["done"] * 8)
+    assert held[key("a")].outcome == "mine"
+    assert clock.waits != []
+
+
+async def test_others_who_are_adding_records_are_waited_for(place: ServerPlace) -> None:
+    """As long as each look shows more of theirs; what they have made is for the next look of the cycle."""
+    await place.put(record("z"))
+    clock = Clock(lambda: place.put(record("a")), lambda: place.put(record("b"), record("x")))
+    async with opened(place, clock) as store:
+        await store.scan([PROJECT])
+
+        outcomes = await store.write(made(*map(record, LABELS)))
+
+    assert results(outcomes) == "stale stale " + " ".join(["done"] * 6)
+    assert len(clock.waits) == 3
+    assert clock.waits[-1] > clock.waits[0]
+
+
+async def test_others_who_never_end_are_left_to_the_next_cycle(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cycle looks again, and tells how far everything is."""
+    monkeypatch.setattr(company, "ENOUGH", 0.0)
+    await place.put(record("z"))
+    async with opened(place, Clock(lambda: place.put(record("y")))) as store:
+        await store.scan([PROJECT])
+
+        assert await store.write(made(record("a"), record("b"))) == [STALE, STALE]
+
+
+async def test_who_is_alone_waits_for_nobody(place: ServerPlace) -> None:
+    """In a project that it has made, or that nobody else adds to, smtd looks once before each record."""
+    clock = Clock()
+    async with opened(place, clock) as store:
+        await store.write(made(record("a"), record("b")))
+        before = len(place.server.requests())
+        await store.write(made(record("c"), contested=False))
+
+    path = f"/records/{PROJECT}/c/"
+    assert requests(place, before) == [f"GET {path}", f"PUT {path}", f"GET {path}"]
+    assert clock.waits == []
