@@ -21,8 +21,8 @@ SPREAD = 4.0
 RACES = 3
 #: Units after which whoever still hears others lets the cycle look again.
 ENOUGH = 60.0
-#: For how many times its length a unit is stretched at the most.
-SLOW = 10.0
+#: For how many times its length a unit is stretched at the most; how many looks a write takes as long as.
+SLOW, DEAR = 60.0, 4.0
 #: Records that are made without listening again, at the most.
 MOST = 64
 
@@ -41,6 +41,8 @@ class Company:
         self._size = 1
         #: When a listing last showed nothing of others, or a record was made after that.
         self._calm: float | None = None
+        #: Looks in a row that are to show nothing of others before anything is made.
+        self._looks = 1
 
     @property
     def unit(self) -> float:
@@ -77,16 +79,26 @@ class Company:
 
     def heard(self, there: Collection[Key], now: float) -> None:
         """Note what is *there* when it is looked whether others are adding records."""
-        if self.known.issuperset(there):
-            self._calm = now
+        if not self.known.issuperset(there):
+            self.are_busy()
+        elif self._looks > 1:
+            self._looks -= 1
         else:
-            self.met, self._calm, self._size = True, None, 1
+            self._calm = now
         self.known.update(there)
+
+    def are_busy(self) -> None:
+        """Note that others are adding records at this moment: one quiet look may be a pause of theirs."""
+        self.met, self._calm, self._size, self._looks = True, None, 1, 2
 
     def lost_race(self) -> None:
         """Note that somebody else has made what was to be made here: from now on, wait longer."""
         self.met = True
         self._lost = min(self._lost + 1, RACES)
+
+    def looked(self, seconds: float) -> None:
+        """Note how long a look took: to make a record takes longer."""
+        self.took(DEAR * seconds)
 
     def took(self, seconds: float) -> None:
         """Note how long it took to make a record."""

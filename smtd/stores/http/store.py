@@ -205,7 +205,9 @@ class HttpStore:
             if company.met:
                 if not company.is_calm(anyio.current_time()):
                     await self._sleep(company.pause)
+                began = anyio.current_time()
                 there = (await self._list(project)).there
+                company.looked(anyio.current_time() - began)
                 company.heard(there, anyio.current_time())
                 if arrived := left & there:
                     company.lost_race()
@@ -257,7 +259,8 @@ class HttpStore:
             # An empty project keeps this server from listing any: only make one to be filled.
             if not found.exists and any(map(_can_be_made, changes)):
                 ours = await self._make(project)
-                self._companies[project].met |= not ours
+                if not ours:
+                    self._companies[project].are_busy()
                 found = found._replace(exists=True, ours=ours)
         return found
 
