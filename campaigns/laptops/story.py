@@ -144,7 +144,7 @@ class Story:
         found = await lines.send("server", "GET", path, b"", _HEADERS)
         if found.status != 200:
             return
-        before = form.read(found.body)
+        before = form.read(found.body, Key(self.project, path.rstrip("/").rpartition("/")[2]))
         what = chance.choice(("comment", "tag", "delete"))
         word = self._new("server")
         edit: Callable[[Record, str], Record] = commented if what == "comment" else tagged
