@@ -12,6 +12,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
+from smtd.stores.http import company
 from tests.command import Smtd
 from tests.servers import programs
 
@@ -90,6 +91,13 @@ def loop_is_never_blocked() -> Iterator[None]:
             function.can_block_in("smtd/stores/locations.py", "__post_init__")
             function.can_block_in("tests/engine/world.py", "journal")
         yield
+
+
+@pytest.fixture(autouse=True)
+def short_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of tests is near: whoever adds records beside others there waits for a moment."""
+    monkeypatch.setattr(company, "UNIT", 0.01)
+    monkeypatch.setattr(company, "ENOUGH", 10_000.0)
 
 
 @pytest.fixture

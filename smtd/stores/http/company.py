@@ -22,7 +22,7 @@ RACES = 3
 #: Units after which whoever still hears others lets the cycle look again.
 ENOUGH = 60.0
 #: For how many times its length a unit is stretched at the most; how many looks a write takes as long as.
-SLOW, DEAR = 60.0, 4.0
+SLOW, DEAR = 10.0, 4.0
 #: Records that are made without listening again, at the most.
 MOST = 64
 
