@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import pwd
 import socket
@@ -14,7 +15,9 @@ import pytest
 from smtd.cli.socket import new_socket_path, socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.config import Config, Daemon
-from smtd.errors import UsageError
+from smtd.errors import StoreRefused, UsageError
+from smtd.stores.locations import find
+from smtd.stores.registry import open_store
 
 #: What tells where things are.
 VARIABLES = (
@@ -119,3 +122,18 @@ def test_socket_that_is_named_is_the_only_one(cron: Path, monkeypatch: pytest.Mo
         assert socket_path("/named") == new_socket_path("/named") == "/named"
         monkeypatch.setenv("SMTD_SOCKET", "/other")
         assert socket_path(None) == new_socket_path(None) == "/other"
+
+
+async def test_database_is_not_asked_for_a_user_without_a_name(
+    nobody: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL takes the name of whoever asks, if the address has none: here there is none either."""
+    for name in ("PGUSER", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(getpass, "getuser", {}.popitem)
+
+    async with open_store(find("postgresql://localhost:9/records")) as store:
+        with pytest.raises(
+            StoreRefused, match="whoever runs smtd has no name; write it as postgresql://user@"
+        ):
+            await store.projects()

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 
 from smtd.cli import collector
+from smtd.cli.proxies import proxy_for
 from smtd.cli.socket import new_socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import Passwords, located
@@ -45,6 +46,8 @@ def main(config: Path | None, socket: str | None) -> int:
     def load() -> Config:
         passwords.forget()
         fresh = configuration(config)
+        for url in filter(None, (fresh.notify.webhook, fresh.notify.heartbeat_url)):
+            proxy_for(url)  # a proxy that is none is told now, and not when somebody is to be notified
         log.setLevel(fresh.daemon.log_level.upper())
         if fresh.daemon.state_dir != found.daemon.state_dir:
             log.warning("state_dir has changed, and is used after a restart")
@@ -63,6 +66,7 @@ def main(config: Path | None, socket: str | None) -> int:
         Notifier(os.environ.get("NOTIFY_SOCKET")),
         int(microseconds) / 1e6 if microseconds.isdigit() else None,
         _end_at_the_latest,
+        proxy_for,
     )
     collector.ease()
     anyio.run(partial(run, surroundings))

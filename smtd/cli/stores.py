@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from smtd.cli import secrets
+from smtd.cli.proxies import proxy_for
 from smtd.config import Config, Store, is_timezone
 from smtd.errors import UsageError
-from smtd.stores.locations import Access, Location, current_project, find
+from smtd.stores.locations import Access, Kind, Location, current_project, find
 
 
 class Passwords:
@@ -53,9 +54,20 @@ def located(
         word = configured[1].location
     if timezone is not None and not access.timezone:
         access = replace(access, timezone=timezone)
-    if access.username is None and (found := secrets.from_netrc(word)) is not None:
-        access = replace(access, username=found[0], password=found[1])
-    return find(word, access, may_be_new=may_be_new)
+    location = find(word, access, may_be_new=may_be_new)
+    if "://" in word and location.access.password is None:
+        location = _by_netrc(location)
+    if location.kind is Kind.HTTP:
+        location = replace(location, access=replace(location.access, proxy=proxy_for(location.url)))
+    return location
+
+
+def _by_netrc(location: Location) -> Location:
+    """Let the account that is named, or any if none is, have the password that ~/.netrc has for it."""
+    found = secrets.from_netrc(location.url)
+    if found is None or location.access.username not in (None, found[0]):
+        return location
+    return replace(location, access=replace(location.access, username=found[0], password=found[1]))
 
 
 def _configured(word: str, config: Config) -> tuple[str, Store] | None:

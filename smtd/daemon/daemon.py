@@ -52,7 +52,7 @@ class Surroundings:
     *refused* is called when a store refused us, whose password may be another by now. *load* reads the
     configuration, *locate* tells where the store of a name or place is (both block, and
     raise SmtdError); *watchdog* is in seconds, None: nobody watches. *ending* is called when the end has
-    begun.
+    begun. *proxy_for* tells by which proxy an address is reached (None: by none).
     """
 
     state: Path
@@ -63,6 +63,7 @@ class Surroundings:
     notifier: Notifier
     watchdog: float | None = None
     ending: Callable[[], None] = lambda: None
+    proxy_for: Callable[[str], str | None] = lambda url: None
 
 
 @dataclass(eq=False, slots=True)
@@ -83,7 +84,7 @@ class Daemon:
         self._journal = journal
         self._group = group
         self._watch = Watch()
-        self._notices = Notices(surroundings.state)
+        self._notices = Notices(surroundings.state, surroundings.proxy_for)
         self._stopped = anyio.Event()
         self._hangup = anyio.Event()
         self._changing = anyio.Lock()

@@ -38,8 +38,9 @@ Tell: TypeAlias = Callable[[Notice], Awaitable[None]]
 class Notices:
     """Owns what is known and what was told of each pair; `run` tells."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, proxy_for: Callable[[str], str | None] = lambda url: None) -> None:
         self._told = ToldFile(state / "told.json")
+        self._proxy_for = proxy_for
         self._notify = Notify()
         self._conditions: dict[str, Condition] = {}
         self._offline_since: dict[str, float] = {}
@@ -89,13 +90,16 @@ class Notices:
             if notify.command:
                 group.start_soon(self._tell_all, "command", partial(command.tell, notify.command))
             if notify.webhook or notify.heartbeat_url:
-                from smtd.daemon.webhook import open_webhook  # it takes 0.2 s that few need
+                from smtd.daemon.webhook import Webhook, open_webhook  # it takes 0.2 s that few need
+
+                async def opened(url: str) -> Webhook:
+                    return await stack.enter_async_context(open_webhook(url, self._proxy_for(url)))
 
                 if notify.webhook:
-                    webhook = await stack.enter_async_context(open_webhook(notify.webhook))
+                    webhook = await opened(notify.webhook)
                     group.start_soon(self._tell_all, "webhook", webhook.tell)
                 if notify.heartbeat_url:
-                    monitor = await stack.enter_async_context(open_webhook(notify.heartbeat_url))
+                    monitor = await opened(notify.heartbeat_url)
                     group.start_soon(self._heartbeat.run, monitor.beat)
             await anyio.sleep_forever()
 

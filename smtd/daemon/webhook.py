@@ -26,9 +26,10 @@ _LATER = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS))
 class Webhook:
     """Speaks to one address."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, proxy: str | None) -> None:
         self._url = URL(url)
         self._session = session
+        self._proxy = None if proxy is None else URL(proxy)
 
     async def tell(self, notice: Notice) -> None:
         """Post *notice* as JSON. Raises Undelivered unless the answer is a good one."""
@@ -43,7 +44,7 @@ class Webhook:
         host = self._url.host
         try:
             async with self._session.request(
-                method, self._url, data=data, headers=headers, allow_redirects=False
+                method, self._url, data=data, headers=headers, allow_redirects=False, proxy=self._proxy
             ) as response:
                 status, wait = response.status, retry_after(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
@@ -56,18 +57,20 @@ class Webhook:
 
 
 @asynccontextmanager
-async def open_webhook(url: str) -> AsyncIterator[Webhook]:
-    """Give the webhook at *url*, whose certificate must be right."""
+async def open_webhook(url: str, proxy: str | None = None) -> AsyncIterator[Webhook]:
+    """Give the webhook at *url*, by way of *proxy* if any, whose certificate must be right."""
     context = await to_thread.run_sync(ssl.create_default_context)
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=PATIENCE),
         connector=aiohttp.TCPConnector(ssl=context, limit=1),
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        yield Webhook(url, session)
+        yield Webhook(url, session, proxy)
 
 
 def _why(exc: BaseException) -> str:
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        return f"its proxy answers {exc.status}"
     if isinstance(exc, asyncio.TimeoutError):
         return "it does not answer"
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):

@@ -46,7 +46,8 @@ class Access:
     uses the shelf, for writing a kind of dbm file that this Python cannot. *username* and *password*:
     how to be let in by a server; *ca_file*: the authority that vouches for it, if this machine knows
     of none (False for *verify_tls*: nobody needs to). *tls*: how a connection to a database is protected, in
-    PostgreSQL's words (empty: as it comes). *notify*: a database may tell of changes by itself.
+    PostgreSQL's words (empty: as it comes). *proxy*: by which a server is reached over HTTP. *notify*: a
+    database may tell of changes by itself.
     """
 
     timezone: str = ""
@@ -56,7 +57,19 @@ class Access:
     ca_file: str | None = None
     verify_tls: bool = True
     tls: str = ""
+    proxy: str | None = field(default=None, repr=False)
     notify: bool = False
+
+    def of(self, username: str | None, password: str | None) -> Access:
+        """Return the access of the account that an address or a project names, if it names one.
+
+        Its password is the one that goes with it, or what was said of the same account, or of none: never
+        that of another.
+        """
+        if not username:
+            return self
+        own = self.password if self.username in (None, username) else None
+        return replace(self, username=username, password=password or own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +168,8 @@ def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> L
         return _database(name, access)
     found = _found(name, may_be_new=may_be_new)
     told = found.access
-    if told.username is not None and access.username is None:
-        access = replace(access, username=told.username, password=told.password)
+    if access.username in (None, told.username):  # else a person names another account than the project
+        access = access.of(told.username, told.password)
     return replace(found, access=replace(access, tls=access.tls or told.tls))
 
 
@@ -174,7 +187,7 @@ def _server(address: str, access: Access) -> Location:
         raise UsageError("this is no address of a Sumatra Server; one looks like https://host/records/")
     if parts.username:
         password = None if parts.password is None else unquote(parts.password)
-        access = replace(access, username=unquote(parts.username), password=password or access.password)
+        access = access.of(unquote(parts.username), password)
     place = f"[{host}]" if ":" in host else host
     place += "" if port is None else f":{port}"
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
@@ -197,7 +210,7 @@ def _database(address: str, access: Access) -> Location:
             f" with ?sslmode={' or '.join(TLS_MODES)} if need be"
         )
     if parts.username:
-        access = replace(access, username=parts.username, password=parts.password or access.password)
+        access = access.of(parts.username, parts.password)
     kind = DATABASES[parts.scheme]
     place = f"[{host}]" if ":" in (host or "") else host or ""
     place += "" if port in (None, _PORTS[kind]) else f":{port}"

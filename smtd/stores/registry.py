@@ -128,6 +128,7 @@ async def _open_server(location: Location) -> AsyncIterator[Store]:
 
     access = location.access
     login = None if access.username is None else Login(access.username, access.password or "")
-    async with connect(location.url, login, Trust(access.ca_file, access.verify_tls)) as session:
+    trust = Trust(access.ca_file, access.verify_tls)
+    async with connect(location.url, login, trust, access.proxy) as session:
         store = HttpStore(session, str(location))
         yield RetryingStore(LimitedStore(store, room(location.url, _CALLS)))

@@ -280,22 +280,28 @@ async def connected(address: Address) -> Any:
 
 
 async def _met(address: Address, tls: Any) -> Any:
-    return await asyncpg.connect(
-        host=address.host,
-        port=address.port,
-        user=address.user,
-        password=address.password,
-        database=address.database,
-        ssl=tls,
-        timeout=CONNECT_WITHIN,
-        command_timeout=ANSWER_WITHIN,
-        server_settings={
-            "application_name": "smtd",
-            "timezone": "UTC",
-            "datestyle": "ISO",
-            "idle_in_transaction_session_timeout": _IDLE,
-        },
-    )
+    try:
+        return await asyncpg.connect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            database=address.database,
+            ssl=tls,
+            timeout=CONNECT_WITHIN,
+            command_timeout=ANSWER_WITHIN,
+            server_settings={
+                "application_name": "smtd",
+                "timezone": "UTC",
+                "datestyle": "ISO",
+                "idle_in_transaction_session_timeout": _IDLE,
+            },
+        )
+    except KeyError as exc:  # a bare user id, of which passwd has no name
+        raise StoreRefused(
+            f"{address.name} names no user, and whoever runs smtd has no name; write it as"
+            " postgresql://user@host/name"
+        ) from exc
 
 
 @asynccontextmanager

@@ -100,9 +100,14 @@ class Answer:
 class Session:
     """Sends requests to the server at *base*, which ends in a slash, a few at a time."""
 
-    def __init__(self, base: URL, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, base: URL, session: aiohttp.ClientSession, login: Login | None, proxy: URL | None
+    ) -> None:
         self.base = str(base)
         self._session = session
+        # Not the session's own: aiohttp would send those to a proxy, too.
+        self._headers = {"Accept": "application/json"} | ({} if login is None else login.header)
+        self._proxy = proxy
         self._concurrency = Concurrency()
         #: The last that was heard is that nothing was heard.
         self._silent = False
@@ -163,7 +168,8 @@ class Session:
                 method,
                 URL(f"{self.base}{address.path(*path)}", encoded=True),
                 data=None if body is None else io.BytesIO(body),
-                headers={"Accept": "application/json"} | ({} if body is None else _CONTENT),
+                headers=self._headers | ({} if body is None else _CONTENT),
+                proxy=self._proxy,
                 allow_redirects=False,
             ) as response:
                 answer = Answer(response.status, await _body(response))
@@ -193,6 +199,8 @@ class Session:
         return StoreBusy(_when(what, retry_after), retry_after)
 
     def _check(self, status: int, place: str | None) -> None:
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise _by_proxy(self.base, status)
         if status == HTTPStatus.UNAUTHORIZED:
             raise StoreRefused(
                 f"{self.base} asks for another name or password; set them in the configuration"
@@ -216,15 +224,16 @@ def _when(what: str, seconds: float) -> str:
 
 
 @asynccontextmanager
-async def connect(base: str, login: Login | None, trust: Trust) -> AsyncIterator[Session]:
-    """Open a session with the server at *base* for the length of a `with` block."""
+async def connect(
+    base: str, login: Login | None, trust: Trust, proxy: str | None = None
+) -> AsyncIterator[Session]:
+    """Open a session with the server at *base*, by *proxy* if any, for the length of a `with` block."""
     url = URL(base if base.endswith("/") else f"{base}/")
     context = await anyio.to_thread.run_sync(trust.context)
     if url.scheme == "https" and not trust.verify:
         log.warning("%s need not prove who it is (verify_tls = false): anybody could read the password", url)
     timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT, sock_read=SILENCE)
     async with aiohttp.ClientSession(
-        headers={} if login is None else login.header,
         timeout=timeout,
         connector=aiohttp.TCPConnector(ssl=context, limit=AT_ONCE),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -232,7 +241,7 @@ async def connect(base: str, login: Login | None, trust: Trust) -> AsyncIterator
         # aiohttp sends PUT and DELETE again by itself when a connection breaks off, as if this server
         # did not mind (no public setting turns that off; tests/stores/test_http_session.py watches it).
         session._retry_connection = False
-        yield Session(url, session)
+        yield Session(url, session, login, None if proxy is None else URL(proxy))
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -248,9 +257,21 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefused:
     if refused := unproven(base, exc):
         return refused
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        return _by_proxy(base, exc.status)
     if isinstance(exc, asyncio.TimeoutError):
         return Silence(_later(f"{base} does not answer"))
     return StoreBusy(_later(f"{base} cannot be reached ({_why(exc)})"))
+
+
+def _by_proxy(base: str, status: int) -> StoreBusy | StoreRefused:
+    """Return what to tell of a proxy that does not let us through to *base*."""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return StoreRefused(
+            f"the proxy on the way to {base} asks for another name or password; set them in http_proxy or"
+            " https_proxy, as http://user:password@proxy:port"
+        )
+    return StoreBusy(_later(f"{base} cannot be reached (its proxy answers {_reason(status)})"))
 
 
 def _why(exc: BaseException) -> str:

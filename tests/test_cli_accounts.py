@@ -1,0 +1,82 @@
+"""The account that an address, a project or the configuration names gets its own password, or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from smtd.cli.stores import located
+from smtd.config import Config, Store
+
+LAB = "http://lab.example/records/"
+KINDS = [
+    "http://{}lab.example/records/",
+    "postgresql://{}lab.example/records",
+    "mysql://{}lab.example/records",
+]
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bob has a password for the server in ~/.netrc."""
+    file = tmp_path / ".netrc"
+    file.touch(0o600)
+    file.write_text("machine lab.example login bob password bobs\n", "utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def account(word: str, **store: str) -> tuple[str | None, str | None]:
+    """Return who is to be let in at *word*, a place of which the configuration says *store*."""
+    configured = msgspec.convert({"location": word, **store}, Store)
+    config = Config(stores={"lab": configured} if store else {})
+    access = located(word, config, None).access
+    return access.username, access.password
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_password_of_netrc_is_for_its_own_login(kind: str, netrc: None) -> None:
+    """For the account that an address names, or for any if it names none; its own password goes first."""
+    assert account(kind.format("")) == ("bob", "bobs")
+    assert account(kind.format("bob@")) == ("bob", "bobs")
+    assert account(kind.format("bob:other@")) == ("bob", "other")
+    assert account(kind.format("ada@")) == ("ada", None)
+    assert account(kind.format("ada:own@")) == ("ada", "own")
+
+
+def test_netrc_is_asked_last(netrc: None) -> None:
+    """For the account that the configuration names, and if that has no password."""
+    assert account(LAB, username="ada") == ("ada", None)
+    assert account(LAB, username="bob") == ("bob", "bobs")
+    assert account(LAB, username="bob", password="configured") == ("bob", "configured")
+    assert account("http://bob@lab.example/", password="configured") == ("bob", "configured")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_password_of_the_configuration_is_for_the_account_that_it_names(kind: str) -> None:
+    """If it names none, for the one of the address."""
+    assert account(kind.format("ada@"), password="configured") == ("ada", "configured")
+    assert account(kind.format("ada@"), username="ada", password="configured") == ("ada", "configured")
+    assert account(kind.format("ada@"), username="bob", password="bobs") == ("ada", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, ("ada", "adas")),
+        ({"username": "ada"}, ("ada", "adas")),
+        ({"username": "bob"}, ("bob", None)),
+        ({"username": "bob", "password": "bobs"}, ("bob", "bobs")),
+    ],
+)
+def test_password_of_a_project_is_for_the_account_that_it_names(
+    said: dict[str, str], found: tuple[str, str], tmp_path: Path
+) -> None:
+    """A person who names another account says so of its password, too."""
+    (tmp_path / ".smt").mkdir()
+    store = {"type": "a.HttpRecordStore", "server_url": LAB, "username": "ada", "password": "adas"}
+    (tmp_path / ".smt" / "project").write_text(json.dumps({"name": "P", "record_store": store}), "utf-8")
+
+    assert account(str(tmp_path), **said) == found
