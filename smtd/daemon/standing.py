@@ -68,7 +68,9 @@ class Standing:
         status.last_cycle = now()
         for which in report.adopted:
             log.warning(
-                "pair %s: its %s store is another one than before; nothing is deleted", self._name, which
+                "pair %s: its %s store is another one than before, or older or newer than the journal;"
+                " nothing is deleted",
+                *(self._name, which),
             )
             self.tell("store replaced", side=which)
         counts = {"conflicts": status.conflicts, "held": status.held, "failed": status.failed}

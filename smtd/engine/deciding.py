@@ -13,7 +13,7 @@ from functools import partial
 from smtd.engine import merges, undone, verify
 from smtd.engine import plan as planning
 from smtd.engine.actions import Copy, Plan
-from smtd.engine.adopt import returned
+from smtd.engine.adopt import has_missed, returned
 from smtd.engine.apply import Progress, no_progress
 from smtd.engine.memory import Settled
 from smtd.engine.pair import Pair
@@ -134,7 +134,10 @@ async def decided(
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken, carried)
     plan = planning.draft(known, pair.policy, keys)
-    if adopted := await returned(pair, agreed.digests, scans, plan):
+    adopted = await returned(pair, agreed.digests, scans, plan)
+    if not adopted and await has_missed(pair, agreed.digests, scans):
+        adopted = frozenset(SIDES)
+    if adopted:
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
         plan.adopted = adopted
         report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})

@@ -20,7 +20,7 @@ from anyio import CancelScope, to_thread
 
 from smtd import private
 from smtd.errors import JournalError
-from smtd.journal import copies
+from smtd.journal import copies, witness
 from smtd.journal.damage import Loss, examine, is_damage
 from smtd.journal.events import EventLog
 from smtd.journal.history import History
@@ -35,7 +35,7 @@ from smtd.text import encodable
 log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
-VERSION = 9
+VERSION = 10
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
 PATIENCE = 10.0
@@ -196,7 +196,7 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         ) from exc
     async with AsyncExitStack() as stack:
         use = await stack.enter_async_context(using(directory))
-        note = await to_thread.run_sync(read_note, path)
+        note, seen = await to_thread.run_sync(read_note, path), await to_thread.run_sync(witness.look, path)
         with _translating(path):
             loss = await to_thread.run_sync(examine, path) if use.alone else None
             if use.alone:  # until it is closed: should it be damaged, the next start looks at all of it
@@ -207,7 +207,12 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         await _prepare(db, path)
         journal = Journal(db, directory)
         if use.alone:
-            await _begin(journal, db, path, loss, note)
+            if loss is not None:
+                await _tell_of_loss(journal, path, loss)
+            elif await copies.is_older(db, note) or not await witness.fits(db, seen):
+                await _disown(journal, db, path)
+            await witness.renew(db, path)
+            await to_thread.run_sync(write_note, path, Note(await copies.cycles(db), well=False))
             await use.share()
         elif await copies.is_copy(db):
             raise JournalError(f"the journal {path} was put back while another smtd runs; stop that first")
@@ -237,31 +242,32 @@ async def _prepare(db: Connection, path: Path) -> None:
                 await migrate(db, version)
 
 
-async def _begin(journal: Journal, db: Connection, path: Path, loss: Loss | None, note: Note | None) -> None:
-    """Tell what was lost, and forget what is not to be believed."""
-    if loss is not None:
-        kept = "" if loss.kept is None else f"; it is kept as {loss.kept}"
-        log.warning(
-            "the journal %s is lost: %s%s; the stores are adopted anew, nothing is deleted",
-            *(path, loss.why, kept),
-        )
-        place = None if loss.kept is None else encodable(str(loss.kept))
-        await journal.events.begin_anew("journal lost", why=loss.why, kept=place)
-    elif await copies.is_older(db, note):
-        await copies.disown(db)
-        log.warning(
-            "the journal %s is an older one that was put back: its history is kept, the stores are"
-            " adopted anew, nothing is deleted",
-            path,
-        )
-        await journal.events.begin_anew("journal put back")
-    await to_thread.run_sync(write_note, path, Note(await copies.cycles(db), well=False))
+async def _tell_of_loss(journal: Journal, path: Path, loss: Loss) -> None:
+    kept = "" if loss.kept is None else f"; it is kept as {loss.kept}"
+    log.warning(
+        "the journal %s is lost: %s%s; the stores are adopted anew, nothing is deleted",
+        *(path, loss.why, kept),
+    )
+    place = None if loss.kept is None else encodable(str(loss.kept))
+    await journal.events.begin_anew("journal lost", why=loss.why, kept=place)
+
+
+async def _disown(journal: Journal, db: Connection, path: Path) -> None:
+    """Forget what is not to be believed, and tell of it."""
+    await copies.disown(db)
+    log.warning(
+        "the journal %s is an older one that was put back: its history is kept, the stores are"
+        " adopted anew, nothing is deleted",
+        path,
+    )
+    await journal.events.begin_anew("journal put back")
 
 
 async def _end(db: _JournalConnection, path: Path, use: Use) -> None:
     """Leave word that all was well, if this is the last use and it was."""
     with suppress(JournalError):
         if not db.damaged and use.is_last():
+            await witness.renew(db, path)
             await to_thread.run_sync(write_note, path, Note(await copies.cycles(db), well=True))
 
 

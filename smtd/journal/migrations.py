@@ -125,6 +125,25 @@ ALTER TABLE written ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE written ADD COLUMN at REAL NOT NULL DEFAULT 0;
 ALTER TABLE written ADD COLUMN due REAL;
 """,
+    9: """
+CREATE TABLE witness (
+    content TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    next TEXT NOT NULL,
+    state TEXT NOT NULL
+);
+CREATE TABLE forgotten (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    cycle INTEGER NOT NULL,
+    at TEXT NOT NULL
+);
+INSERT INTO forgotten
+    SELECT pair, max(id), coalesce((SELECT at FROM history ORDER BY id LIMIT 1), max(started)) FROM cycle
+    WHERE id <= coalesce((SELECT cycle FROM history ORDER BY id LIMIT 1), id)
+        AND (SELECT min(last) FROM seal) > 0
+    GROUP BY pair;
+""",
 }
 
 

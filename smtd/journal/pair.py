@@ -85,6 +85,13 @@ class PairJournal:
         )
         return {project for (project,) in rows}
 
+    async def knows_of(self, key: Key, digest: Digest) -> bool:
+        """Say whether smtd ever gave *key* that *digest*, for any pair."""
+        found = await self._db.value(
+            "SELECT 1 FROM history WHERE project = ? AND label = ? AND after = ? LIMIT 1", (*key, digest)
+        )
+        return found is not None
+
     async def agreed_at(self, key: Key) -> str | None:
         """Return when the sides last agreed on *key*, ISO 8601 in UTC, as far as that is known."""
         found = await self._db.value(

@@ -163,3 +163,19 @@ CREATE TABLE finding (
     label TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
+-- What the file `journal.witness` held when it was last written, when that was (its ctime, in nanoseconds), and
+-- the inode of the journal then; `next` is what it is about to hold, as a crash may leave it, and `state` tells
+-- how far the journal had come.
+CREATE TABLE witness (
+    content TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    next TEXT NOT NULL,
+    state TEXT NOT NULL
+);
+-- The last cycle of each pair of which the history has forgotten something, and when that was written.
+CREATE TABLE forgotten (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    cycle INTEGER NOT NULL,
+    at TEXT NOT NULL
+);

@@ -106,7 +106,7 @@ def test_backup(daemon: DaemonProcess, tmp_path: Path) -> None:
     assert "nowhere/copy.sqlite cannot be made: No such file or directory" in nowhere.err
 
 
-@pytest.mark.parametrize("how", ["smtd-ctl backup", "cp"])
+@pytest.mark.parametrize("how", ["smtd-ctl backup", "cp", "cp of the whole directory"])
 def test_older_journal_that_is_put_back_deletes_nothing_and_doubles_nothing(
     daemon: DaemonProcess, tmp_path: Path, left: Path, right: Path, how: str
 ) -> None:
@@ -116,6 +116,8 @@ def test_older_journal_that_is_put_back_deletes_nothing_and_doubles_nothing(
         stop(daemon)
         shutil.copy(journal, copy)
         daemon.start()
+    elif how == "cp of the whole directory":  # while the daemon runs, as most backups are made
+        shutil.copytree(daemon.state, tmp_path / "backup", ignore=shutil.ignore_patterns("*.sock"))
     else:
         assert daemon.ctl("backup", copy).code == 0
     again = held(left)["four"]
@@ -127,7 +129,10 @@ def test_older_journal_that_is_put_back_deletes_nothing_and_doubles_nothing(
     # Somebody gives the left store back what was deleted from both, from a backup of the same night.
     write(left, again)
     write(right, deleted=["three"])
-    shutil.copy(copy, journal)
+    if how == "cp of the whole directory":
+        shutil.copytree(tmp_path / "backup", daemon.state, dirs_exist_ok=True)
+    else:
+        shutil.copy(copy, journal)
 
     daemon.start()
     pair = daemon.sync()

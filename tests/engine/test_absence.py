@@ -13,7 +13,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.world import World, counts, holding, on, second_cycle_does_nothing, written
+from tests.engine.world import TestStore, World, counts, holding, on, second_cycle_does_nothing, written
 
 MANY = [record(f"run-{number:03}") for number in range(30)]
 LABELS = [each.label for each in MANY]
@@ -322,3 +322,32 @@ async def test_store_that_has_a_record_as_it_once_was_was_put_back(tmp_path, fou
     assert report.adopted == adopted
     expected = later if adopted else commented(later, "and more")
     assert world.contents.left == world.contents.right == holding(expected, *MANY[1:4])
+
+
+async def test_new_record_on_both_sides_that_no_history_knows_shows_an_older_journal(tmp_path):
+    """Two people cannot have made it; so what is missing may be new, and comes back."""
+    world = await World(tmp_path).synced(*MANY[:4])
+    world.left.put(PROJECT, record("new"))
+    world.right.put(PROJECT, record("new"))
+    world.left.remove(PROJECT, MANY[0].label)
+
+    report = await world.cycle()
+
+    assert (report.adopted, counts(report)) == (["left", "right"], on(Side.LEFT, created=1))
+    assert world.contents.left == world.contents.right == holding(record("new"), *MANY[:4])
+    world.left.remove(PROJECT, MANY[0].label)
+    assert counts(await world.cycle()) == on(Side.RIGHT, deleted=1)
+
+
+async def test_new_record_that_smtd_brought_for_another_pair_is_no_sign_of_that(tmp_path):
+    """The same journal knows of it."""
+    world = await World(tmp_path).synced(*MANY[:4])
+    world.left.put(PROJECT, record("new"))
+    other = World(tmp_path, TestStore("third"), world.right)
+    other.left.put(PROJECT, record("new"))
+    await other.cycle()
+    world.left.remove(PROJECT, MANY[0].label)
+
+    report = await world.cycle()
+
+    assert (report.adopted, report.right.deleted) == ([], 1)

@@ -35,7 +35,7 @@ from smtd.stores.registry import open_store
 from tests.build import PROJECT
 
 PAGE = Path(merging.__file__).with_name("merging.md")
-TABLES: dict[str, tuple[Policy, Mapping[str, Case]]] = {
+_TABLES: dict[str, tuple[Policy, Mapping[str, Case]]] = {
     "fields": (MIRROR, dict(field_cases())),
     **{
         f"keys, {mode.value}{'' if deletes else ', deletes kept'}": (policy, dict(key_cases(policy)))
@@ -45,6 +45,20 @@ TABLES: dict[str, tuple[Policy, Mapping[str, Case]]] = {
     },
     "running, held": (Policy(), of_running(Policy())),
     "running, mirrored": (MIRROR, of_running(MIRROR)),
+}
+
+
+def _copied(case: Case) -> bool:
+    """Say whether both sides have a new record that two people cannot have made: it was copied."""
+    return case.before is None and case.left is not None and case.left == case.right
+
+
+#: By themselves what was copied: beside it what is missing is not taken for deleted.
+TABLES = {
+    f"{name}{', copied' if copied else ''}": (policy, chosen)
+    for name, (policy, cells) in _TABLES.items()
+    for copied in (False, True)
+    if (chosen := {which: case for which, case in cells.items() if _copied(case) is copied})
 }
 #: Records that nobody touches: one record that is gone is no reason to hold anything then.
 BYSTANDERS = {f"bystander {number}": dict(key_cases(Policy()))["aaa"] for number in range(9)}

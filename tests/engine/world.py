@@ -150,6 +150,9 @@ class World:
     def fork(self, directory: Path) -> World:
         """Return this world as it is now, whatever becomes of either of the two later."""
         shutil.copytree(self.directory, directory)
+        with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
+            db.execute("DELETE FROM witness")  # else the copy would be taken for one that was put back
+            db.commit()
         return World(directory, self.left.copy(), self.right.copy())
 
     def forgetful(self, directory: Path) -> World:

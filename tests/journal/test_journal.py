@@ -343,6 +343,8 @@ async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
         "DROP TABLE decision",
         "DROP TABLE proof",
         "DROP TABLE finding",
+        "DROP TABLE witness",
+        "DROP TABLE forgotten",
         "ALTER TABLE agreed DROP COLUMN cycle",
         "ALTER TABLE intent DROP COLUMN history",
         *(

@@ -1,0 +1,91 @@
+"""A file beside the journal that tells a state directory from a copy of it.
+
+No tool that copies or restores files can choose their time of change (ctime). So the journal remembers what
+the witness holds and when that was written: in a copy, whatever the tool and whatever it restores together
+with the journal, the two no longer fit. The content changes whenever the journal has, so that a journal which
+is restored alone does not fit either.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from anyio import to_thread
+
+from smtd.sqlite import Connection
+
+#: What grows with all that the journal is told.
+_STATE = "SELECT group_concat(name || seq) FROM (SELECT name, seq FROM sqlite_sequence ORDER BY name)"
+
+
+class Witness(NamedTuple):
+    """What the witness holds, when that was written (ctime, in nanoseconds), and the inode of the journal."""
+
+    content: str
+    changed: int
+    inode: int
+
+
+def look(journal: Path) -> Witness | None:
+    """Return how the witness of *journal* is; None if it or the journal is missing, or no file. Blocks."""
+    with suppress(OSError, UnicodeDecodeError):
+        place = _place(journal)
+        if not place.is_file():
+            return None
+        return Witness(place.read_text("ascii"), place.stat().st_ctime_ns, journal.stat().st_ino)
+    return None
+
+
+async def fits(db: Connection, seen: Witness | None) -> bool:
+    """Say whether the witness, which was *seen*, is the one that the journal remembers.
+
+    A journal that remembers none was never copied, as far as anybody can tell.
+    """
+    rows = await db.fetch("SELECT content, changed, inode, next FROM witness")
+    if not rows:
+        return True
+    if seen is None:
+        return False
+    ((*remembered, following),) = rows
+    return seen == Witness(*remembered) or seen.content == following != ""
+
+
+async def renew(db: Connection, journal: Path) -> None:
+    """Write a new witness and remember it, unless the remembered one is as new as the journal.
+
+    A crash at any point leaves two that fit. Where the witness cannot be written the one before stays.
+    """
+    state, seen = str(await db.value(_STATE) or ""), await to_thread.run_sync(look, journal)
+    known = await db.fetch("SELECT content, changed, inode, state FROM witness")
+    if seen is not None and known == [(*seen, state)]:
+        return
+    content = secrets.token_hex(16)
+    await _remember(db, seen, content, state)
+    with suppress(OSError):
+        await to_thread.run_sync(_write, _place(journal), content)
+        await _remember(db, await to_thread.run_sync(look, journal), "", state)
+
+
+async def _remember(db: Connection, witness: Witness | None, following: str, state: str) -> None:
+    async with db.transaction():
+        await db.run("DELETE FROM witness")
+        if witness is not None:
+            await db.run("INSERT INTO witness VALUES (?, ?, ?, ?, ?)", (*witness, following, state))
+
+
+def _write(place: Path, content: str) -> None:
+    """Write in place, and durably: what the journal remembers of it must not outlive it."""
+    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    try:
+        os.pwrite(handle, content.encode("ascii"), 0)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _place(journal: Path) -> Path:
+    return journal.with_name("journal.witness")

@@ -1,0 +1,177 @@
+"""A state directory that was put back whole is known by its witness; ordinary life is not taken for that."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from smtd.journal import witness
+from smtd.journal.journal import open_journal
+from tests.build import key, record
+from tests.journal.test_copies import NOTHING, cycle, events, known
+
+A, B, C = record("a"), record("b"), record("c")
+
+
+def run(*words):
+    """Run a program that every Unix has."""
+    subprocess.run(list(map(str, words)), check=True)
+
+
+def kept(state):
+    """Make a backup of the state directory, and return it."""
+    run("cp", "-a", state, state.with_name("backup"))
+    return state.with_name("backup")
+
+
+def copied_over(backup, state):
+    """Copy the files in place, as `cp` does: the inodes stay, the times are new."""
+    for file in backup.iterdir():
+        run("cp", file, state)
+
+
+def copied_over_with_times(backup, state):
+    """Copy them with `cp -p`: the inodes stay, and the times are those of the backup."""
+    run("cp", "-a", f"{backup}/.", state)
+
+
+def moved(backup, state):
+    """Let the copy take the place of the directory."""
+    shutil.rmtree(state)
+    run("mv", backup, state)
+
+
+def mirrored(backup, state):
+    """Do as `rsync -a --delete` does: what looks the same stays, the rest is swapped in with its times."""
+    for file in state.iterdir():
+        if not (backup / file.name).exists():
+            file.unlink()
+    for file in backup.iterdir():
+        there, old = state / file.name, file.stat()
+        if not there.exists() or (there.stat().st_size, there.stat().st_mtime_ns) != (
+            old.st_size,
+            old.st_mtime_ns,
+        ):
+            shutil.copy2(file, state / ".new")
+            (state / ".new").replace(there)
+
+
+def unpacked(backup, state):
+    """Unpack an archive over it."""
+    run("tar", "-cf", state.with_name("backup.tar"), "-C", backup, ".")
+    run("tar", "-xf", state.with_name("backup.tar"), "-C", state)
+
+
+MEANS = [copied_over, copied_over_with_times, moved, mirrored, unpacked]
+
+
+@pytest.mark.parametrize("means", MEANS)
+async def test_state_directory_that_was_put_back_whole_is_not_believed_in_what_was_agreed(tmp_path, means):
+    """Journal, note and witness are all of the same day, but a copy cannot have its times of change."""
+    state = tmp_path / "state"
+    await cycle(state, A)
+    backup = kept(state)
+    await cycle(state, B)
+
+    means(backup, state)
+
+    assert await known(state) == NOTHING
+    assert [what for _, what in await events(state)] == ["journal put back"]
+    await cycle(state, C)
+    assert (await known(state))[0] == {key("c")}
+
+
+@pytest.mark.parametrize("means", MEANS)
+async def test_copy_that_was_made_while_smtd_ran_is_known_too(tmp_path, means):
+    """As most backups are made: in the middle of everything, with the log of what is not in the file yet."""
+    state = tmp_path / "state"
+    await cycle(state, A)
+    async with open_journal(state), open_journal(state) as journal, journal.pair("left", "right") as pair:
+        await pair.begin_cycle()
+        backup = kept(state)
+    await cycle(state, B)
+
+    means(backup, state)
+
+    assert await known(state) == NOTHING
+
+
+async def test_journal_that_was_put_back_alone_is_known_though_no_cycle_began_since(tmp_path):
+    """Events had numbers, which must not mean two things."""
+    await cycle(tmp_path, A)
+    shutil.copy(tmp_path / "journal.sqlite", tmp_path / "older")
+    async with open_journal(tmp_path) as journal:
+        await journal.events.add(["{}"])
+    shutil.move(tmp_path / "older", tmp_path / "journal.sqlite")
+
+    assert await known(tmp_path) == NOTHING
+
+
+async def test_copy_elsewhere_is_not_believed(tmp_path):
+    """The stores go on with the one that it was copied from."""
+    await cycle(tmp_path / "state", A)
+    backup = kept(tmp_path / "state")
+
+    assert await known(backup) == NOTHING
+    assert (await known(tmp_path / "state"))[0] == {key("a")}
+
+
+async def test_witness_that_was_removed_or_emptied_is_no_proof(tmp_path):
+    """Nobody knows what became of it; it is made again, once."""
+    for spoil in (os.unlink, lambda path: os.truncate(path, 0)):
+        await cycle(tmp_path, A)
+        spoil(tmp_path / "journal.witness")
+        assert await known(tmp_path) == NOTHING
+
+    await cycle(tmp_path, A)
+    assert (await known(tmp_path))[0] == {key("a")}
+
+
+async def test_ordinary_life_leaves_the_witness_alone(tmp_path):
+    """The directory is renamed, read, copied from, archived and linked to; smtd starts and ends."""
+    state = tmp_path / "state"
+    await cycle(state, A)
+    kept(state)
+    run("tar", "-cf", tmp_path / "backup.tar", "-C", state, ".")
+    state.rename(tmp_path / "elsewhere")
+    state.symlink_to(tmp_path / "elsewhere")
+    run("chmod", "755", tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "notes.txt").write_text("of a person")
+
+    async with open_journal(state) as journal, open_journal(state):
+        await journal.events.add(["{}"])
+
+    assert (await known(state))[0] == {key("a")}
+
+
+@pytest.mark.parametrize("killed_after", ["the first note of it", "it was written"])
+async def test_crash_while_the_witness_is_renewed_leaves_one_that_fits(tmp_path, monkeypatch, killed_after):
+    """The old one, or the one that the journal was about to remember."""
+    await cycle(tmp_path, A)
+    real = witness._write
+
+    def killed(place, content):
+        if killed_after == "it was written":
+            real(place, content)
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as crash:
+        crash.setattr(witness, "_write", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            await cycle(tmp_path, B)
+
+    assert (await known(tmp_path))[0] == {key("a"), key("b")}
+    assert await events(tmp_path) == []
+
+
+async def test_where_no_witness_can_be_written_the_journal_is_believed(tmp_path):
+    """On a disk without room, say: smtd works, and knows copies of the whole directory no more."""
+    (tmp_path / "journal.witness").mkdir()
+
+    await cycle(tmp_path, A)
+
+    assert (await known(tmp_path))[0] == {key("a")}
+    assert await events(tmp_path) == []
