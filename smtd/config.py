@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import tomli
 
+from smtd import regular
 from smtd.errors import UsageError
 from smtd.textfile import decode
 
@@ -121,10 +122,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path) -> Config:
     """Return the configuration in *path*. Raises ConfigError with every mistake in it."""
     try:
-        text = decode(path.read_bytes())
+        text = decode(regular.read(path, regular.SMALL))
         open_to_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"the configuration {path} cannot be read: {exc}") from exc
+        why = exc.strerror if isinstance(exc, regular.NotRegular) else exc
+        raise ConfigError(f"the configuration {path} cannot be read: {why}") from exc
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as exc:

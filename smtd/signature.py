@@ -33,6 +33,8 @@ class NotSettled(Exception):
 def signature(paths: Iterable[Path]) -> Signature:
     """Return device, inode, size and the two change times of each of *paths* (None: absent).
 
+    What cannot be looked at, as a link that leads to itself, has a signature too: reading it tells why.
+
     `ctime` is included because no tool that restores a file can set it.
     """
     return tuple(_look(path) for path in paths)
@@ -43,6 +45,8 @@ def _look(path: Path) -> tuple[int, ...] | None:
         found = os.stat(path)
     except FileNotFoundError:
         return None
+    except OSError as exc:
+        return (-1, exc.errno or 0, 0, 0, 0)
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from pathlib import Path
 from traceback import clear_frames
 from typing import Any, TypeAlias
 
 import aiosqlite
 import anyio
-from anyio import CancelScope
+from anyio import CancelScope, to_thread
 
+from smtd import regular
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
+from smtd.untrusted import MOST_STEPS, Acting, Guard
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -27,8 +30,9 @@ class Connection:
     #: As `stores/django/database.py` has it: whoever writes is alone.
     orderly, for_update, for_share = True, "", ""
 
-    def __init__(self, db: aiosqlite.Connection) -> None:
+    def __init__(self, db: aiosqlite.Connection, guard: Guard | None = None) -> None:
         self._db = db
+        self._guard = guard or Guard()
         self._one_transaction = anyio.Lock()
 
     @property
@@ -41,7 +45,7 @@ class Connection:
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""
-        with CancelScope(shield=True):
+        with CancelScope(shield=True), self._guard.watching():
             try:
                 rows = await self._fetch(sql, parameters)
             except ERRORS as exc:
@@ -65,14 +69,14 @@ class Connection:
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement, in one crossing to the thread; return the id of the row it inserted last."""
-        with CancelScope(shield=True):
+        with CancelScope(shield=True), self._guard.watching():
             row = await self._db.execute_insert(sql, parameters)
         return int(row[0]) if row else 0
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for every one of *rows*, in one crossing to the thread, or in none for none."""
         if rows:
-            with CancelScope(shield=True):
+            with CancelScope(shield=True), self._guard.watching():
                 await self._db.executemany(sql, rows)
 
     async def run_script(self, statements: Iterable[str]) -> None:
@@ -108,18 +112,26 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(path: str, *, patience: float = 10.0) -> AsyncIterator[Connection]:
+async def connect(path: str, *, patience: float = 10.0, trusted: bool = False) -> AsyncIterator[Connection]:
     """Open the SQLite file at *path* for the length of a `with` block.
+
+    Unless it is *trusted*, which only smtd's own journal is, its schema must not act (`untrusted.py`).
 
     *patience*: seconds to wait for another process's lock. Cancellation interrupts the running
     statement, rolls back, and always ends the connection's thread (unshielded, aiosqlite
-    leaks it and the process never exits: measured). Raises sqlite3.Error.
+    leaks it and the process never exits: measured). Raises sqlite3.Error, and NotRegular if anything
+    but a file is at the path, or where SQLite keeps its own files beside it.
     """
+    await to_thread.run_sync(check, Path(path))
+    guard = Guard(MOST_STEPS)
     with CancelScope(shield=True):
         db = await aiosqlite.connect(path, isolation_level=None, timeout=patience)
     try:
         await db.execute("PRAGMA foreign_keys = ON")
-        yield Connection(db)
+        if not trusted:
+            # aiosqlite has no public way to do several things in one crossing.
+            await db._execute(guard.install, db._conn)  # type: ignore[no-untyped-call]
+        yield Connection(db, guard)
     except BaseException:
         with CancelScope(shield=True):
             await db.interrupt()
@@ -131,6 +143,31 @@ async def connect(path: str, *, patience: float = 10.0) -> AsyncIterator[Connect
                     await db.rollback()
             finally:
                 await db.close()
+
+
+@contextmanager
+def opened(
+    path: Path, *, mode: str = "rw", options: str = "", patience: float = 10.0
+) -> Iterator[sqlite3.Connection]:
+    """Open the SQLite file at *path*, which must be there, in autocommit mode and in this thread. Blocks.
+
+    *mode* and *options* are those of SQLite's addresses. Its schema must not act. All statements in the block
+    share the steps of many. Raises sqlite3.Error (`Acting` among them) and NotRegular, as `connect` does.
+    """
+    check(path)
+    guard = Guard(10 * MOST_STEPS)
+    address = f"{path.absolute().as_uri()}?mode={mode}{options}"
+    with (
+        guard.watching(),
+        closing(sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None)) as db,
+    ):
+        guard.install(db)
+        yield db
+
+
+def check(path: Path) -> None:
+    """Raise NotRegular if anything but a file is at *path*, or where SQLite keeps its own files beside it."""
+    regular.check([path, *(Path(f"{path}{ending}") for ending in ("-wal", "-journal", "-shm"))])
 
 
 #: What SQLite raises; the second in place of an error whose text has a name in it that is not Unicode.
@@ -155,6 +192,8 @@ def is_busy(exc: Exception) -> bool:
 
 def translated(exc: Exception, location: str) -> StoreError:
     """Return what SQLite says of the store at *location* as an error that says whose turn it is."""
+    if isinstance(exc, Acting):
+        return StoreRefused(f"{location} {exc}")
     if is_busy(exc):
         return StoreUnreachable(f"{location} is locked by another program; try again later")
     if isinstance(exc, sqlite3.OperationalError):

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from smtd import regular
 from smtd.config import Store
 from smtd.errors import UsageError
 from smtd.paths import expanded
@@ -48,6 +49,7 @@ def from_netrc(address: str) -> tuple[str, str] | None:
     """Return user and password that ~/.netrc has for the server at *address*, if any. Blocks."""
     try:
         host = urlsplit(address).hostname
+        regular.check([Path("~/.netrc").expanduser()])
         found = netrc.netrc().authenticators(host) if host else None
     except (OSError, ValueError, netrc.NetrcParseError):
         return None
@@ -73,7 +75,8 @@ def _told(name: str, command: list[str]) -> str:
 
 def _first_line(name: str, path: Path) -> str:
     try:
-        text = decode(path.read_bytes())
+        text = decode(regular.read(path, regular.SMALL))
     except (OSError, ValueError) as exc:
-        raise UsageError(f"the password file of store {name} cannot be read: {exc}") from None
+        why = exc.strerror if isinstance(exc, regular.NotRegular) else exc
+        raise UsageError(f"the password file of store {name} cannot be read: {why}") from None
     return text.split("\n", 1)[0]

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from smtd import private
+from smtd import private, regular
 from smtd.config import Config, Pair, seconds, size
 from smtd.control.server import Handler, serving
 from smtd.daemon import settings
@@ -254,7 +254,7 @@ class Daemon:
 
     def _read_added(self) -> dict[str, Pair]:
         try:
-            return settings.decode(self._file.read_bytes())
+            return settings.decode(regular.read(self._file, regular.SMALL))
         except FileNotFoundError:
             return {}
         except OSError as exc:

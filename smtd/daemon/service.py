@@ -10,9 +10,10 @@ from pathlib import Path
 
 import anyio
 
+from smtd import regular
 from smtd.daemon.daemon import Daemon, Surroundings
 from smtd.daemon.verbs import Verbs
-from smtd.errors import DaemonRuns, SmtdError
+from smtd.errors import DaemonRuns, SmtdError, UsageError
 from smtd.journal.journal import open_journal
 
 
@@ -39,7 +40,10 @@ async def run(surroundings: Surroundings) -> None:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock of the state directory, which the kernel releases with the process."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = regular.lock(path)
+    except OSError as exc:
+        raise UsageError(f"the state directory {path.parent} cannot be used: {exc.strerror}") from exc
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

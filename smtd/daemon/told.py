@@ -10,7 +10,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from smtd import private
+from smtd import private, regular
 from smtd.daemon.notice import Told
 
 log = logging.getLogger("smtd")
@@ -31,7 +31,7 @@ class ToldFile:
     async def read(self) -> None:
         """Take what the file says, if it can be read."""
         try:
-            data = await to_thread.run_sync(self._path.read_bytes)
+            data = await to_thread.run_sync(regular.read, self._path, regular.SMALL)
             self._told = msgspec.json.decode(data, type=dict[str, dict[str, Told]])
         except FileNotFoundError:
             pass

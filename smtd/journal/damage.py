@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from smtd.journal.note import read_note
-from smtd.sqlite import ERRORS
+from smtd.sqlite import ERRORS, check
 
 #: Bytes up to which a journal is read whole at every start. It takes 0.6 ms for each MB that is in memory
 #: (measured: 0.08 s for 140 MB), and as long as the disk takes for what is not.
@@ -42,6 +42,7 @@ def examine(path: Path) -> Loss | None:
     A large journal that was closed in an orderly way is believed to be whole. Raises sqlite3.Error or
     OSError if it cannot be looked at; it is left as it is then.
     """
+    check(path)
     size = path.stat().st_size if path.exists() else 0
     if size == 0:
         synced = any(path.parent.glob("pair-*.lock"))

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 from anyio import CancelScope, to_thread
 
-from smtd import private
+from smtd import private, regular
 from smtd.errors import JournalError
 from smtd.journal import copies, witness
 from smtd.journal.damage import Loss, examine, is_damage
@@ -163,7 +163,8 @@ def _translating(path: Path) -> Iterator[None]:
     except ERRORS as exc:
         raise JournalError(f"the journal {path} {_wrong(exc)}") from exc
     except OSError as exc:
-        raise JournalError(f"the journal {path} cannot be used: {exc.strerror}; mend that first") from exc
+        step = "" if isinstance(exc, regular.NotRegular) else "; mend that first"
+        raise JournalError(f"the journal {path} cannot be used: {exc.strerror}{step}") from exc
 
 
 def _wrong(exc: Exception) -> str:
@@ -202,7 +203,7 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
             if use.alone:  # until it is closed: should it be damaged, the next start looks at all of it
                 await to_thread.run_sync(write_note, path, Note(note.cycles if note else 0, well=False))
             await to_thread.run_sync(private.ensure, path)  # SQLite's files beside it take its mode
-            raw = await stack.enter_async_context(connect(str(path)))
+            raw = await stack.enter_async_context(connect(str(path), trusted=True))
         db = _JournalConnection(raw, path)
         await _prepare(db, path)
         journal = Journal(db, directory)
@@ -279,7 +280,7 @@ def _file(directory: Path) -> Path:
 async def _alone(path: Path, what: str) -> AsyncIterator[None]:
     """Hold a lock that the kernel releases with the process; wait a while for one who has it."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = await to_thread.run_sync(regular.lock, path)
     except OSError as exc:
         raise JournalError(f"the state directory {path.parent} cannot be used: {exc.strerror}") from exc
     try:

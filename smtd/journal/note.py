@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from smtd import private
+from smtd import private, regular
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Note(msgspec.Struct, frozen=True):
 def read_note(journal: Path) -> Note | None:
     """Return the note beside *journal*; one that is missing or cannot be read says nothing. Blocks."""
     with suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(_place(journal).read_bytes(), type=Note)
+        return msgspec.json.decode(regular.read(_place(journal), regular.SMALL), type=Note)
     return None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from smtd import regular
 from smtd.errors import JournalError
 
 #: Seconds to wait for one who is opening the journal: a large one is read whole, perhaps from a slow disk.
@@ -53,7 +54,7 @@ async def using(directory: Path) -> AsyncIterator[Use]:
     Raises JournalError if somebody does not share for long, or the directory cannot be used.
     """
     try:
-        handle = os.open(directory / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = await to_thread.run_sync(regular.lock, directory / "journal.lock")
     except OSError as exc:
         raise JournalError(f"the state directory {directory} cannot be used: {exc.strerror}") from exc
     try:

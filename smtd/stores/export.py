@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from smtd import regular
 from smtd.errors import RecordUnusable, StoreRefused
 from smtd.records import documents, literal, python2, tags
 from smtd.records.record import (
@@ -146,7 +147,7 @@ def load(path: Path, timezone: str) -> Snapshot:
 
 def _json(path: Path) -> Any:
     try:
-        return documents.read(path.read_bytes(), doubled=lambda _: documents.Doubled())
+        return documents.read(regular.read(path), doubled=lambda _: documents.Doubled())
     except (ValueError, RecursionError, MemoryError) as exc:
         raise StoreRefused(f"{path} is damaged, or no export of Sumatra: it is not JSON") from exc
 

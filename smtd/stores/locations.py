@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from codecs import BOM_UTF8
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from smtd import regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.paths import expanded, is_from_windows
-from smtd.sqlite import ERRORS
+from smtd.sqlite import ERRORS, opened
 from smtd.text import encodable
+from smtd.untrusted import Acting
 
 
 class Kind(Enum):
@@ -253,7 +254,7 @@ def _project(directory: Path) -> Location:
     if not file.exists():
         raise StoreUnreachable(f"{directory} is no Sumatra project: it has no .smt/project")
     try:
-        project = json.loads(file.read_bytes())
+        project = json.loads(regular.read(file, regular.SMALL))
         name, store = project["name"], project["record_store"]
         kind = store["type"].rpartition(".")[2]
         recorded = store[_STORE_PATHS[kind]] if kind in _STORE_PATHS else ""
@@ -313,6 +314,7 @@ def _file(path: Path) -> Location | None:
     database = Path(f"{path}.db")
     if database.is_file():
         return Location(_sniff(database), database)
+    regular.check([path, *(Path(f"{base}{ending}") for ending in (*_DUMB_ENDINGS, ".db"))])
     return None
 
 
@@ -325,7 +327,7 @@ def _is_stray(path: Path) -> bool:
     if _sniff(path) is not Kind.DJANGO:
         return False
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as db:
+        with opened(path) as db:
             empty = db.execute("SELECT 1 FROM django_store_record LIMIT 1").fetchone() is None
     except sqlite3.OperationalError:
         return True  # it has no tables yet
@@ -340,7 +342,7 @@ def _is_stray(path: Path) -> bool:
 def _sniff(path: Path) -> Kind:
     if (kind := _sqlite_kind(path)) is not None:
         return kind
-    with open(path, "rb") as file:
+    with regular.opened(path) as file:
         start = file.read(16)
     if start[:4] in _GDBM:
         return Kind.GNU
@@ -358,12 +360,17 @@ def _sqlite_kind(path: Path) -> Kind | None:
     other connections of this process have on it (fcntl(2)), and with them what keeps a transaction whole.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as db:
-            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        with opened(path) as db:
+            tables = {
+                name
+                for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+            }
             is_old = "django_store_record" in tables and not _is_migrated(db, tables)
     except ERRORS as exc:
         if "not a database" in str(exc):
             return None
+        if isinstance(exc, Acting):
+            raise StoreRefused(f"{path} {exc}") from exc
         raise StoreUnreachable(f"{path} cannot be read: {exc}") from exc
     if "django_store_record" in tables or not tables:
         return Kind.OLD_DJANGO if is_old else Kind.DJANGO  # an empty file is an empty database

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
+from smtd import sqlite
 from smtd.sqlite import ERRORS
 from smtd.stores.django import old
 from smtd.stores.locations import Kind, Location
@@ -141,8 +142,7 @@ def _opened(location: Location) -> AbstractContextManager[sqlite3.Connection]:
     if location.kind is Kind.OLD_DJANGO:
         return old.opened(location.path)
     # Not read-only: in WAL mode such a reader leaves files behind that it may not remove.
-    address = f"{location.path.absolute().as_uri()}?mode=rw"
-    return closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE))
+    return sqlite.opened(location.path, patience=_PATIENCE)
 
 
 def _sequence(db: sqlite3.Connection) -> int | None:

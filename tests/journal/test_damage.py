@@ -221,7 +221,7 @@ async def test_journal_that_cannot_be_opened_is_no_damaged_one(tmp_path):
     file(tmp_path).mkdir()
     (file(tmp_path) / "something").touch()
 
-    with pytest.raises(JournalError, match="cannot be used: disk I/O error; mend that"):
+    with pytest.raises(JournalError, match="is a directory, and not a file; put the file back"):
         await agreed(tmp_path)
 
     assert (file(tmp_path) / "something").exists()

@@ -52,6 +52,6 @@ async def test_state_directory_without_a_lock_file_is_told(tmp_path: Path) -> No
     """A directory stands where the lock should be."""
     (tmp_path / "journal.lock").mkdir()
 
-    with pytest.raises(JournalError, match=r"the state directory .* cannot be used: Is a directory"):
+    with pytest.raises(JournalError, match=r"state directory .* cannot be used: journal.lock is a directory"):
         async with open_journal(tmp_path):
             pass

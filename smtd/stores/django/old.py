@@ -13,13 +13,14 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from smtd import regular, sqlite
 from smtd.errors import RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
@@ -85,7 +86,7 @@ def change_counter(path: Path) -> int:
 
     Call it last inside `opened`: to close the file takes away the locks of that connection.
     """
-    with open(path, "rb") as file:
+    with regular.opened(path) as file:
         return int.from_bytes(file.read(28)[24:], "big")
 
 
@@ -101,7 +102,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _connected_inertly(path: Path) -> Iterator[sqlite3.Connection]:
-    with open(path, "rb") as file:
+    sqlite.check(path)
+    with regular.opened(path) as file:
         start = file.read(20)
     log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
     if start[18:20] != b"\2\2" or index.exists():
@@ -123,8 +125,7 @@ def _connected_inertly(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _connected(path: Path, options: str = "") -> Iterator[sqlite3.Connection]:
-    address = f"{path.absolute().as_uri()}?mode=ro{options}"
-    with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)) as db:
+    with sqlite.opened(path, mode="ro", options=options, patience=_PATIENCE) as db:
         db.text_factory = lenient
         yield db
 

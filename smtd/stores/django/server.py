@@ -6,11 +6,13 @@ import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from anyio import to_thread
 
+from smtd import regular
 from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import limits, schema
@@ -64,6 +66,7 @@ class Address:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             return context
         try:
+            regular.check([] if self.ca_file is None else [Path(self.ca_file)])
             context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as exc:
             raise StoreRefused(f"the ca_file {self.ca_file} of {self.name} cannot be used: {exc}") from exc

@@ -14,7 +14,7 @@ from anyio import to_thread
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, signature
-from smtd.sqlite import ERRORS, Connection, connect, translated
+from smtd.sqlite import ERRORS, Connection, check, connect, translated
 from smtd.stores.base import Token
 from smtd.stores.django import schema
 from smtd.stores.django.file_sight import FileSight
@@ -218,6 +218,7 @@ def _has_content(path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
+    check(path)
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -229,8 +230,24 @@ async def _is_empty(db: Connection) -> bool:
     return not await db.value("SELECT count(*) FROM sqlite_master")
 
 
+#: Tables of Sumatra's that are none, or have columns that are computed.
+_VIEWS = (
+    "SELECT name FROM sqlite_master WHERE name LIKE 'django\\_%' ESCAPE '\\'"
+    " AND (type = 'view' OR sql LIKE 'CREATE VIRTUAL%')"
+)
+_COMPUTED = (
+    "SELECT m.name || '.' || c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c"
+    " WHERE m.type = 'table' AND m.name LIKE 'django\\_%' ESCAPE '\\' AND c.hidden > 1"
+)
+
+
 async def _check(db: Connection, path: Path) -> None:
-    """Refuse a schema that smtd would misread."""
+    """Refuse a schema that smtd would misread, or that would act when it is read."""
+    for query, what in ((_VIEWS, "a view"), (_COMPUTED, "computed")):
+        if (found := await db.value(query)) is not None:
+            raise StoreRefused(
+                f"{path} is not a record store of Sumatra 0.8.1: {found!r} is {what}; put the table back"
+            )
     known = await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'django_migrations'")
     done = set(await db.fetch("SELECT app, name FROM django_migrations")) if known else set()
     if ("django_store", "0002_tag_taggeditem") not in done:

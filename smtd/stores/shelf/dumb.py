@@ -14,12 +14,13 @@ import os
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from smtd import private
+from smtd import private, regular
 from smtd.signature import NotSettled, read_settled, signature
 from smtd.stores.base import Token
 from smtd.stores.shelf import ownership
 
 BLOCK = 512
+_APPENDING = os.O_RDWR | os.O_APPEND | os.O_CREAT
 #: Offset and length of a value in `.dat`.
 Place: TypeAlias = tuple[int, int]
 Index: TypeAlias = dict[bytes, Place]
@@ -56,7 +57,7 @@ class DumbFile:
         index = self._index()
         if not self._dat.exists() and not index:
             return {}
-        with open(self._dat, "rb") as data:
+        with regular.opened(self._dat) as data:
             size = os.fstat(data.fileno()).st_size
             # If no index ever named anything, a first save is under way, or was cut off.
             named_before = self._was_there or (self._bak.exists() and self._bak.stat().st_size > 0)
@@ -66,7 +67,7 @@ class DumbFile:
 
     def _index(self) -> Index:
         try:
-            lines = self._dir.read_text("latin-1").splitlines()
+            lines = regular.read_text(self._dir, "latin-1").splitlines()
         except FileNotFoundError:
             if self._dat.exists() or self._bak.exists() or self._was_there:
                 raise NotSettled(
@@ -97,7 +98,7 @@ class DumbFile:
             self._dir.touch()  # an empty index first: data without one is a damaged shelf
         if self._values().get(key) != old:
             return False
-        with open(self._dat, "ab") as lock:
+        with regular.opened(self._dat, _APPENDING) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             place = self._index().get(key)
             start = self._append(new)
@@ -111,13 +112,13 @@ class DumbFile:
     def _held(self, place: Place | None) -> bytes | None:
         if place is None:
             return None
-        with open(self._dat, "rb") as data:
+        with regular.opened(self._dat) as data:
             return _value(data, place, os.fstat(data.fileno()).st_size)
 
     def _append(self, value: bytes) -> int:
         """Append *value* at the start of a block and return its offset."""
-        handle = os.open(self._dat, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        with os.fdopen(handle, "r+b", buffering=0) as data:
+        with regular.opened(self._dat, _APPENDING) as data:
+            handle = data.fileno()
             padding = -os.fstat(handle).st_size % BLOCK
             data.write(bytes(padding) + value)
             start = data.tell() - len(value)
@@ -131,7 +132,7 @@ class DumbFile:
         lines = (f"{key.decode('latin-1')!r}, {place!r}\n" for key, place in index.items())
         text = "".join(lines).encode("latin-1")
         if self._dir.exists():
-            _swap_in(self._bak, self._dir.read_bytes(), like=self._dir)
+            _swap_in(self._bak, regular.read(self._dir), like=self._dir)
         _swap_in(self._dir, text, like=self._dir if self._dir.exists() else self._dat)
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from smtd import regular
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.signature import NotSettled
 from smtd.stores.shelf import holders, ownership
@@ -87,13 +88,13 @@ class ForeignFile(ABC):
         if reason := self.obstacle():
             raise StoreRefused(f"the shelf {self._path} cannot be written: {reason}")
         path = Path(os.path.realpath(self._path))
-        content = path.read_bytes()
+        content = regular.read(path)
         values = self.values(content)
         if values.get(key) != old:
             return False
         with _copy(path, content) as copy:
             self._store(copy, key, new)
-            if self.values(copy.read_bytes()) != values | {key: new}:
+            if self.values(regular.read(copy)) != values | {key: new}:
                 raise StoreRefused(f"{self._python} did not write the shelf {path} as it was told to")
             ownership.copy(path, copy)
             _sync(copy)
@@ -108,7 +109,7 @@ class ForeignFile(ABC):
 
     def _swap(self, path: Path, content: bytes, copy: Path) -> None:
         """Put *copy* in the place of *path* if nobody has that open, and it still is as it was."""
-        with open(path, "rb") as file:
+        with regular.opened(path) as file:
             self._claim(file)
             if not _is(file, path) or file.read() != content:
                 raise NotSettled("another program wrote at the same time")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from smtd import regular
 from smtd.signature import SETTLE, NotSettled, read_settled
 from smtd.stores.base import Token
 from smtd.stores.shelf import foreign
@@ -53,7 +54,7 @@ class GnuFile(foreign.ForeignFile):
     def mark(self) -> Token:
         """Return a digest of all that the file holds."""
         try:
-            return _mark(self._path.read_bytes())
+            return _mark(regular.read(self._path))
         except FileNotFoundError:
             return b"absent"
 
@@ -63,10 +64,10 @@ class GnuFile(foreign.ForeignFile):
         return found
 
     def _settled(self) -> tuple[dict[bytes, bytes], Token]:
-        content = self._path.read_bytes()
+        content = regular.read(self._path)
         values = parse(content)
         time.sleep(SETTLE)
-        if self._path.read_bytes() != content:
+        if regular.read(self._path) != content:
             raise NotSettled("it is being written all the time")
         return values, _mark(content)
 

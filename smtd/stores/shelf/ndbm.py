@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from smtd import regular
 from smtd.errors import StoreRefused
 from smtd.signature import NotSettled, read_settled, signature
 from smtd.stores.base import Token
@@ -51,7 +52,7 @@ class NdbmFile(foreign.ForeignFile):
         return values, repr(seen).encode()
 
     def _settled(self) -> dict[bytes, bytes]:
-        content = self._path.read_bytes()
+        content = regular.read(self._path)
         if len(content) > CACHE and holders.holds_another(self._path.stat()):
             raise NotSettled("another program has it open, and keeps back a part of what it writes")
         return self.values(content)

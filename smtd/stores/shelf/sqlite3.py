@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.sqlite import ERRORS
+from smtd.sqlite import ERRORS, opened
 from smtd.stores.base import Token
+from smtd.untrusted import Acting
 
 #: Seconds to wait for another process's lock.
 TIMEOUT = 10.0
@@ -68,11 +69,12 @@ class Sqlite3File:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """Connect to the file, which must be there; what is not committed is undone."""
-        uri = f"{self._path.absolute().as_uri()}?mode=rw"
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT, isolation_level=None)) as db:
+            with opened(self._path, patience=TIMEOUT) as db:
                 db.execute("PRAGMA synchronous = FULL")
                 yield db
+        except Acting as exc:
+            raise StoreRefused(f"the shelf {self._path} {exc}") from exc
         except sqlite3.OperationalError as exc:
             raise StoreUnreachable(f"the shelf {self._path} cannot be used: {exc}; try again later") from exc
         except ERRORS as exc:

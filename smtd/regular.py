@@ -1,0 +1,101 @@
+"""Regular files, and nothing in their place: to open a FIFO, a device or a socket may hang, or never end.
+
+Everything that smtd reads by a name is opened here, or checked here before another library opens it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+#: Bytes of a file that is read whole, at the most: more than any shelf has, less than a sparse file claims.
+LARGEST = 2 * 2**30
+#: The same of what smtd itself, or a person, writes: configuration, passwords, state.
+SMALL = 64 * 2**20
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class NotRegular(OSError):
+    """Something else is in the place of a file, or a file that is larger than any."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(errno.EINVAL, f"{path.name} {what}; put the file back", str(path))
+
+
+def check(paths: Iterable[Path]) -> None:
+    """Raise NotRegular if one of *paths* is there and no regular file, OSError if it cannot be told. Blocks.
+
+    A symbolic link is what it leads to.
+    """
+    for path in paths:
+        try:
+            mode = os.stat(path).st_mode
+        except FileNotFoundError:
+            continue
+        _check(path, mode)
+
+
+def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
+    """Open the regular file *path* without ever waiting; unbuffered if *flags* let it be written.
+
+    *flags*: those of os.open. Blocks. Raises NotRegular, or OSError.
+    """
+    check([path])
+    # Without blocking, since it may be exchanged in between.
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+    try:
+        _check(path, os.fstat(handle).st_mode)
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            return os.fdopen(handle, "r+b" if flags & os.O_RDWR else "wb", buffering=0)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def lock(path: Path) -> int:
+    """Return a handle of the regular file *path*, which is made, private, if it is missing. Blocks.
+
+    Raises NotRegular, or OSError.
+    """
+    check([path])
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    try:
+        _check(path, os.fstat(handle).st_mode)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def read(path: Path, most: int = LARGEST) -> bytes:
+    """Return what the regular file *path* holds, which is not to be more than *most* bytes. Blocks.
+
+    Raises NotRegular, or OSError.
+    """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise NotRegular(path, f"has {size:,} bytes, which is more than any such file has")
+        return file.read()
+
+
+def read_text(path: Path, encoding: str = "utf-8", most: int = LARGEST) -> str:
+    """Return the text in the regular file *path*, as `read`. Raises UnicodeDecodeError, too."""
+    return read(path, most).decode(encoding)
+
+
+def _check(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise NotRegular(path, f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, and not a file")

@@ -1,0 +1,143 @@
+"""The schema of an SQLite file may hold programs: none of them runs when smtd reads or writes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from anyio import to_thread
+
+from smtd import sqlite, untrusted
+from smtd.errors import StoreRefused
+from smtd.sqlite import connect
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location, find
+from smtd.stores.registry import open_store
+from tests.build import key, record
+from tests.stores.places import DjangoPlace, sqlite3_place
+
+ENDLESS = "(WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c)"
+#: Triggers on the table of records: without end, on another record, and what only swallows.
+TRIGGERS = {
+    "without end": f"AFTER INSERT ON django_store_record BEGIN SELECT {ENDLESS}; END",
+    "on others": "AFTER INSERT ON django_store_record BEGIN"
+    " UPDATE django_store_record SET outcome = 'theirs' WHERE label <> new.label; END",
+    "swallowing": "BEFORE INSERT ON django_store_record BEGIN SELECT RAISE(IGNORE); END",
+    "on a part": "AFTER INSERT ON django_store_tag BEGIN DELETE FROM django_store_record; END",
+}
+#: What takes the place of a table, or is in it.
+SCHEMAS = {
+    "view": (
+        "ALTER TABLE django_store_record RENAME TO kept",
+        f"CREATE VIEW django_store_record AS SELECT * FROM kept WHERE {ENDLESS} > 0",
+    ),
+    "view of migrations": (
+        "ALTER TABLE django_migrations RENAME TO kept",
+        "CREATE VIEW django_migrations AS SELECT * FROM kept",
+    ),
+    "virtual table": (
+        "ALTER TABLE django_store_tag RENAME TO kept",
+        "CREATE VIRTUAL TABLE django_store_tag USING fts5(id, name)",
+    ),
+    "computed column": ("ALTER TABLE django_store_record ADD COLUMN more AS (length(label))",),
+}
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> DjangoPlace:
+    """A store with one record."""
+    made = DjangoPlace(tmp_path / "records")
+    await made.put(record("first", outcome="ours"))
+    return made
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+async def test_trigger_keeps_the_store_from_being_written_and_not_from_being_read(
+    place: DjangoPlace, trigger: str
+) -> None:
+    """It is named; nothing of the write is left, and no lock."""
+    place.run(f"CREATE TRIGGER theirs {TRIGGERS[trigger]}")
+
+    async with place.open() as store:
+        assert set((await store.scan()).digests) == {key("first")}
+        with pytest.raises(StoreRefused, match=r"'theirs'.* drop it"):
+            await store.write([Change(key("new"), record("new", tags=frozenset({"tag"})), None)])
+        assert place.is_free()
+
+    assert place.run("SELECT label, outcome FROM django_store_record") == [("first", "ours")]
+
+
+async def test_trigger_that_comes_while_the_store_is_open(place: DjangoPlace) -> None:
+    """It does not run, and the store can be written again when it is dropped."""
+    async with place.open() as store:
+        await store.scan()
+        place.run(f"CREATE TRIGGER theirs {TRIGGERS['on others']}")
+        with pytest.raises(StoreRefused, match="theirs"):
+            await store.write([Change(key("new"), record("new"), None)])
+        place.run("DROP TRIGGER theirs")
+        await store.write([Change(key("new"), record("new"), None)])
+        assert set((await store.scan()).digests) == {key("first"), key("new")}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+async def test_what_is_no_table_of_sumatra_is_named(place: DjangoPlace, schema: str) -> None:
+    """It is not read, and nothing of it runs."""
+    for statement in SCHEMAS[schema]:
+        place.run(statement)
+
+    with pytest.raises(StoreRefused, match=r"django_(store|migrations)"):
+        async with open_store(await to_thread.run_sync(find, str(place.path))) as store:
+            await store.scan()
+
+
+async def test_function_that_could_do_anything(place: DjangoPlace) -> None:
+    """A constraint of the schema may not call it."""
+    place.run("PRAGMA writable_schema = ON")
+    with closing(sqlite3.connect(place.path)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, '\"outcome\" text NOT NULL',"
+            " '\"outcome\" text NOT NULL CHECK (load_extension(''x'') IS NULL)')"
+        )
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused, match="has a function in its schema"):
+            await store.write([Change(key("new"), record("new"), None)])
+
+
+async def test_statement_without_end_is_ended(place: DjangoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lets it run: it takes no more steps than any of smtd's."""
+    monkeypatch.setattr(untrusted, "_AT_A_TIME", 100)
+    monkeypatch.setattr(sqlite, "MOST_STEPS", 10_000)
+
+    async with connect(str(place.path)) as db:
+        with pytest.raises(untrusted.Acting, match="without end"):
+            await db.value(f"SELECT count(*) FROM {', '.join(f'sqlite_master t{n}' for n in range(9))}")
+        assert await db.value("SELECT 1") == 1
+
+
+async def test_old_store_with_a_view_is_named(tmp_path: Path) -> None:
+    """It is read as a whole, by the same rules."""
+    path = tmp_path / "old"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"CREATE VIEW django_store_record AS SELECT {ENDLESS} AS label")
+
+    with pytest.raises(StoreRefused, match=r"no record store|not a record store"):
+        async with open_store(Location(Kind.OLD_DJANGO, path)) as store:
+            await store.scan()
+
+
+async def test_shelf_whose_table_is_a_view(tmp_path: Path) -> None:
+    """It is named, too."""
+    place = sqlite3_place(tmp_path / "shelf")
+    await place.put(record("first"))
+    with closing(sqlite3.connect(place.location.path)) as db:
+        db.executescript(
+            f"ALTER TABLE Dict RENAME TO kept; CREATE VIEW Dict AS SELECT * FROM kept WHERE {ENDLESS} > 0"
+        )
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused, match="trigger or view 'Dict'"):
+            await store.scan()

@@ -1,0 +1,118 @@
+"""What is in the place of a file and is none is never opened for reading: it could hang, or never end."""
+
+from __future__ import annotations
+
+import ast
+import os
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from smtd import regular
+
+ROOT = Path(__file__).parents[1]
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _socket(path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as made:
+        made.bind(os.path.relpath(path))
+
+
+def _sparse(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(2**40)
+
+
+#: What can be in the place of a file, and what is said of it.
+PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "fifo": (os.mkfifo, "is a FIFO, and not a file"),
+    "directory": (Path.mkdir, "is a directory, and not a file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "is a device, and not a file"),
+    "socket": (_socket, "is a socket, and not a file"),
+    "loop": (_loop, "symbolic links"),
+    "sparse": (_sparse, "more than any such file"),
+}
+
+
+@pytest.fixture(params=PLACES)
+def misplaced(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
+    """A path where something else than a file is, and what is said of it."""
+    make, said = PLACES[request.param]
+    make(tmp_path / "place")
+    return tmp_path / "place", said
+
+
+def test_what_is_no_file_is_not_read(misplaced: tuple[Path, str]) -> None:
+    path, said = misplaced
+
+    with pytest.raises(OSError, match=said):
+        regular.read(path)
+
+
+def test_file_is_read_also_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+
+    assert regular.read(tmp_path / "link") == b"content"
+    assert regular.read_text(tmp_path / "link") == "content"
+
+
+def test_missing_file_is_told_as_such(tmp_path: Path) -> None:
+    regular.check([tmp_path / "nowhere"])
+    with pytest.raises(FileNotFoundError):
+        regular.read(tmp_path / "nowhere")
+
+
+def test_lock_is_no_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(regular.NotRegular):
+        regular.lock(tmp_path / "lock")
+
+
+#: Where files are opened in another way, and why that is right.
+ELSEWHERE = {
+    "smtd/cli/streams.py": "it opens the device that takes everything",
+    "smtd/control/protocol.py": "it opens a directory",
+    "smtd/regular.py": "it is the way",
+    "smtd/private.py": "it opens only what it has just made",
+    "smtd/sqlite.py": "it is the way to SQLite, and checks before",
+    "smtd/journal/copies.py": "the journal is checked when it is opened, the copy is made by it",
+    "smtd/journal/damage.py": "it checks before",
+    "smtd/stores/django/old.py": "it checks before",
+    "smtd/stores/django/schema.py": "the schema is a part of this package",
+    "smtd/stores/shelf/foreign.py": "it opens only what it has just made",
+}
+OPENING = {"open", "read_text", "read_bytes", "connect", "copyfile", "copy2"}
+MODULES = {"os", "io", "sqlite3", "aiosqlite", "shutil"}
+
+
+def test_files_are_opened_in_one_way_only() -> None:
+    """Whoever opens a file by itself checks it, and says so here."""
+    found = {str(path.relative_to(ROOT)) for path in (ROOT / "smtd").rglob("*.py") if _opens(path)}
+
+    assert found == ELSEWHERE.keys()
+
+
+def _opens(path: Path) -> bool:
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return any(
+        (isinstance(call, ast.Name) and call.id == "open")
+        or (
+            isinstance(call, ast.Attribute)
+            and call.attr in {"read_text", "read_bytes"}
+            and not _is(call, {"regular"})
+        )
+        or (isinstance(call, ast.Attribute) and call.attr in OPENING and _is(call, MODULES))
+        for call in calls
+    )
+
+
+def _is(call: ast.Attribute, names: set[str]) -> bool:
+    return isinstance(call.value, ast.Name) and call.value.id in names
