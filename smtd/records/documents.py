@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -31,5 +32,5 @@ def _object(doubled: Callable[[str], Any], pairs: list[tuple[str, Any]]) -> Any:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    names = [name for name, _ in pairs]
-    return doubled(next(name for name in names if names.count(name) > 1))
+    counts = Counter(name for name, _ in pairs)
+    return doubled(next(name for name, count in counts.items() if count > 1))

@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Collection
 from urllib.parse import quote, unquote
 
+from yarl import URL
+
 from smtd.errors import AnotherRecord, RecordUnusable
 from smtd.records import literal
 from smtd.records.record import Key, is_plain
-from smtd.text import encodable
+from smtd.text import encodable, shown
 
 _LABEL = re.compile(r"\w+[\w|\-.]*\Z")
 #: What the server takes for something else than a label.
@@ -41,6 +43,31 @@ def check_label(label: str) -> None:
 def path(*parts: str) -> str:
     """Return the path of a project or record, with the slash at the end that the server wants."""
     return "".join(f"{quote(part, safe='')}/" for part in parts)
+
+
+def redirection(base: str, parts: tuple[str, ...], place: str) -> str:
+    """Return what a redirection of the document *parts* of the server at *base* to *place* means.
+
+    It is the end of a sentence, and names the server's new address if *place* tells it: without the
+    document, a query or a user.
+    """
+    document = path(*parts)
+    try:
+        target = URL(f"{base}{document}", encoded=True).join(URL(place))
+        found = unquote(target.raw_path).removesuffix("/") + "/"
+        if (
+            place
+            and target.scheme in ("http", "https")
+            and target.host
+            and found.endswith(f"/{unquote(document)}")
+        ):
+            kept = found.removesuffix(unquote(document))
+            new = URL.build(scheme=target.scheme, host=target.host, port=target.explicit_port, path=kept)
+            if str(new) != base:
+                return f"redirects to {shown(str(new))}; name that location instead"
+    except ValueError:
+        pass
+    return "redirects to something else than its records; check the address in a browser"
 
 
 def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str], dict[str, str]]:

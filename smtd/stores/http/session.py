@@ -12,26 +12,32 @@ import asyncio
 import base64
 import io
 import logging
+import math
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice
 from math import ceil
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import aiohttp
 import anyio
 from yarl import URL
 
+from smtd import regular
 from smtd.backoff import pauses, retry_after
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable
 from smtd.stores.http import address
+from smtd.stores.http import answer as answers
+from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
 from smtd.stores.tls import unproven
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 #: Seconds: to connect, of silence, for an answer after which a server counts as slow. Who asks a silent
 #: server again gives up when it is still silent: one lost packet costs no cycle, and a dead server two
@@ -40,8 +46,8 @@ CONNECT, SILENCE, SLOW = 10.0, 60.0, 5.0
 #: How often what is safe to repeat is tried, and the seconds of the first and the longest pause: enough
 #: for a server that restarts. Who asks for a longer pause gets it from the caller, who has more to do.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
-#: Bytes of an answer that are read at the most: nothing a server holds is larger.
-LARGEST = 256 * 2**20
+#: Bytes of a body from which on it is understood in a thread, one at a time.
+LARGE = 2**18
 
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 _CONTENT = {"Content-Type": "application/json"}
@@ -80,6 +86,7 @@ class Trust:
     def context(self) -> ssl.SSLContext:
         """Return the settings of TLS. Blocks. Raises StoreRefused for a *ca_file* that is none."""
         try:
+            regular.check([] if self.ca_file is None else [Path(self.ca_file)])
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as exc:
             raise StoreRefused(f"the certificates in {self.ca_file} cannot be used: {exc}") from exc
@@ -109,6 +116,7 @@ class Session:
         self._headers = {"Accept": "application/json"} | ({} if login is None else login.header)
         self._proxy = proxy
         self._concurrency = Concurrency()
+        self._one_at_a_time = anyio.CapacityLimiter(1)
         #: The last that was heard is that nothing was heard.
         self._silent = False
         #: When the server wants to be asked again.
@@ -132,6 +140,12 @@ class Session:
                 return await self._rested_and_sent(path)
             except StoreBusy as exc:
                 raise StoreUnreachable(str(exc)) from exc  # often enough for now
+
+    async def understood(self, understand: Callable[[bytes], T], body: bytes) -> T:
+        """Return what *understand* makes of a *body*: a large one in a thread, while others go on."""
+        if len(body) < LARGE:
+            return understand(body)
+        return await anyio.to_thread.run_sync(understand, body, limiter=self._one_at_a_time)
 
     async def put(self, body: bytes, *path: str) -> Answer:
         """Return the answer to a PUT, which is sent once: what came of a lost one must be looked at.
@@ -164,6 +178,32 @@ class Session:
         """Send one request. Raises StoreBusy if another try may help."""
         began, was_silent = anyio.current_time(), self._silent
         try:
+            answer, headers = await self._answer(method, path, body)
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
+            self._concurrency.slow_down()
+            self._silent = isinstance(exc, (asyncio.TimeoutError, TimeoutError))
+            if was_silent and self._silent:
+                raise StoreUnreachable(_silence(self.base, exc)) from exc
+            raise _unreachable(self.base, exc) from exc
+        asked, place = headers.get("Retry-After"), headers.get("Location")
+        self._silent = False
+        if anyio.current_time() - began > SLOW:
+            self._concurrency.slow_down()
+        if answer.status in _BUSY:
+            self._concurrency.slow_down()
+            raise self._busy(answer.status, retry_after(asked))
+        self._check(answer.status, path, place)
+        self._concurrency.answered()
+        return answer
+
+    async def _answer(
+        self, method: str, path: tuple[str, ...], body: bytes | None
+    ) -> tuple[Answer, Mapping[str, str]]:
+        """Send one request; return answer and headers. Raises TooLarge, Slow, and what aiohttp raises."""
+        most = DOCUMENT if len(path) > 1 else LISTING
+        # A body takes its time, too; and so may headers that come byte by byte, but not for ever.
+        deadline = anyio.current_time() + CONNECT + SILENCE + len(body or b"") / SLOWEST
+        with anyio.CancelScope(deadline=deadline) as scope:
             async with self._session.request(
                 method,
                 URL(f"{self.base}{address.path(*path)}", encoded=True),
@@ -172,24 +212,12 @@ class Session:
                 proxy=self._proxy,
                 allow_redirects=False,
             ) as response:
-                answer = Answer(response.status, await _body(response))
-                asked = response.headers.get("Retry-After")
-                place = response.headers.get("Location")
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
-            self._concurrency.slow_down()
-            self._silent = isinstance(exc, asyncio.TimeoutError)
-            if was_silent and self._silent:
-                raise StoreUnreachable(_later(f"{self.base} does not answer")) from exc
-            raise _unreachable(self.base, exc) from exc
-        self._silent = False
-        if anyio.current_time() - began > SLOW:
-            self._concurrency.slow_down()
-        if answer.status in _BUSY:
-            self._concurrency.slow_down()
-            raise self._busy(answer.status, retry_after(asked))
-        self._check(answer.status, place)
-        self._concurrency.answered()
-        return answer
+                scope.deadline = math.inf
+                try:
+                    return Answer(response.status, await answers.body(response, most)), response.headers
+                except TooLarge as exc:
+                    raise TooLarge(f"{self.base} {exc}") from None
+        raise Slow
 
     def _busy(self, status: int, retry_after: float | None) -> StoreBusy:
         what = f"{self.base} is busy ({_reason(status)})"
@@ -198,7 +226,7 @@ class Session:
         self._resting_until = max(self._resting_until, anyio.current_time() + retry_after)
         return StoreBusy(_when(what, retry_after), retry_after)
 
-    def _check(self, status: int, place: str | None) -> None:
+    def _check(self, status: int, path: tuple[str, ...], place: str | None) -> None:
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             raise _by_proxy(self.base, status)
         if status == HTTPStatus.UNAUTHORIZED:
@@ -206,9 +234,7 @@ class Session:
                 f"{self.base} asks for another name or password; set them in the configuration"
             )
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            raise StoreRefused(
-                f"{self.base} sends us elsewhere ({place or status}); name that location instead"
-            )
+            raise StoreRefused(f"{self.base} {address.redirection(self.base, path, place or '')}")
 
 
 def _later(what: str) -> str:
@@ -234,6 +260,8 @@ async def connect(
         log.warning("%s need not prove who it is (verify_tls = false): anybody could read the password", url)
     timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT, sock_read=SILENCE)
     async with aiohttp.ClientSession(
+        headers={"Accept-Encoding": answers.ENCODINGS},
+        auto_decompress=False,  # bodies are unpacked with a bound
         timeout=timeout,
         connector=aiohttp.TCPConnector(ssl=context, limit=AT_ONCE),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -244,24 +272,18 @@ async def connect(
         yield Session(url, session, login, None if proxy is None else URL(proxy))
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_chunked(2**16):
-        size += len(part)
-        if size > LARGEST:
-            raise aiohttp.ClientPayloadError(f"the answer is larger than {LARGEST >> 20} MiB")
-        parts.append(part)
-    return b"".join(parts)
-
-
 def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefused:
     if refused := unproven(base, exc):
         return refused
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return _by_proxy(base, exc.status)
-    if isinstance(exc, asyncio.TimeoutError):
-        return Silence(_later(f"{base} does not answer"))
+    if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
+        return Silence(_silence(base, exc))
     return StoreBusy(_later(f"{base} cannot be reached ({_why(exc)})"))
+
+
+def _silence(base: str, exc: BaseException) -> str:
+    return _later(f"{base} answers too slowly" if isinstance(exc, Slow) else f"{base} does not answer")
 
 
 def _by_proxy(base: str, status: int) -> StoreBusy | StoreRefused:

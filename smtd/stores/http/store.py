@@ -30,6 +30,7 @@ from smtd.stores.base import (
     Token,
 )
 from smtd.stores.http import address, form
+from smtd.stores.http.answer import TooLarge, check_listing
 from smtd.stores.http.company import Company
 from smtd.stores.http.concurrency import AT_ONCE
 from smtd.stores.http.session import Answer, Session
@@ -103,7 +104,10 @@ class HttpStore:
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             # Sumatra Server 0.3 does so while one project is empty and another is not.
             raise StoreRefused(f"{self.location} cannot list its projects; name them (--project)")
-        return sorted(_field(entry, "id") for entry in self._document(answer, list))
+        found = await self._session.understood(
+            lambda body: self._document(answer.status, body, list), answer.body
+        )
+        return sorted(_field(entry, "id") for entry in found)
 
     async def scan(
         self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
@@ -255,7 +259,7 @@ class HttpStore:
             answer = await self._session.get(project)
             if answer.status == HTTPStatus.FORBIDDEN:
                 raise RecordUnusable(_forbidden(project))
-            found = self._understood(project, answer)
+            found = await self._understood(project, answer)
             # An empty project keeps this server from listing any: only make one to be filled.
             if not found.exists and any(map(_can_be_made, changes)):
                 ours = await self._make(project)
@@ -283,29 +287,34 @@ class HttpStore:
         answer = await self._session.get(project)
         if answer.status == HTTPStatus.FORBIDDEN:
             raise StoreRefused(f"{self.location}: {_forbidden(project)}")
-        return self._understood(project, answer)
+        return await self._understood(project, answer)
 
-    def _understood(self, project: str, answer: Answer) -> _Listing:
+    async def _understood(self, project: str, answer: Answer) -> _Listing:
         now = anyio.current_time()
         if answer.status == HTTPStatus.NOT_FOUND:
             return _Listing(now, set(), {}, exists=False)
-        document = self._document(answer, dict)
+        listed = partial(self._listed_in, project, answer.status)
+        labels, wrong = await self._session.understood(listed, answer.body)
+        return _Listing(
+            now,
+            {Key(project, label) for label in labels},
+            {Key(project, label): why for label, why in wrong.items()},
+        )
+
+    def _listed_in(self, project: str, status: int, body: bytes) -> tuple[set[str], dict[str, str]]:
+        """Return the labels in a listing, and what is wrong with others. Called in any thread."""
+        document = self._document(status, body, dict)
         addresses = _field(document, "records", list)
         try:
             if (said := document.get("id", project)) != project:
                 raise AnotherRecord(f"a listing of project {literal.shortened(str(said))}")
-            labels, wrong = address.listed(self._session.base, project, addresses)
+            return address.listed(self._session.base, project, addresses)
         except AnotherRecord as exc:
             # It does not tell what the project lacks.
             raise StoreUnreachable(
                 f"{self.location} returned {exc} when asked for {project!r}; look for a cache or a proxy"
                 " before it that mixes up its answers"
             ) from exc
-        return _Listing(
-            now,
-            {Key(project, label) for label in labels},
-            {Key(project, label): why for label, why in wrong.items()},
-        )
 
     async def _read_all(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
         """Return what the server shows of *keys*, without those that are not there."""
@@ -329,13 +338,15 @@ class HttpStore:
             return await self._writer.annotate(key, record)
         return await self._writer.replace(key, held, record)
 
-    def _document(self, answer: Answer, kind: type) -> Any:
-        if answer.status != HTTPStatus.OK:
-            raise StoreUnreachable(
-                f"{self.location} answers with status {answer.status}; see the log of the server"
-            )
+    def _document(self, status: int, body: bytes, kind: type) -> Any:
+        if status != HTTPStatus.OK:
+            raise StoreUnreachable(f"{self.location} answers with status {status}; see the log of the server")
         try:
-            document = documents.read(answer.body, doubled=documents.refuse)
+            check_listing(body)
+        except TooLarge as exc:
+            raise TooLarge(f"{self.location} {exc}") from None
+        try:
+            document = documents.read(body, doubled=documents.refuse)
         except (ValueError, RecursionError, MemoryError):
             document = None
         if not isinstance(document, kind):

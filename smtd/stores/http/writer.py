@@ -20,6 +20,7 @@ from smtd.records import canonical
 from smtd.records.record import FIELDS, Key, Record
 from smtd.stores.base import DONE, STALE, Outcome, Result
 from smtd.stores.http import address, form, session
+from smtd.stores.http.answer import TooLarge
 from smtd.stores.http.session import Answer, NotSent, Session, Silence
 from smtd.stores.http.shared import SharedRows
 
@@ -58,7 +59,10 @@ class Writer:
             address.check_label(key.label)
         except RecordUnusable:
             return None
-        answer = await self._session.get(key.project, key.label)
+        try:
+            answer = await self._session.get(key.project, key.label)
+        except TooLarge as exc:
+            return Unshown(f"{exc}; have it deleted there")
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if answer.status != HTTPStatus.OK:
@@ -66,7 +70,7 @@ class Writer:
                 f"the server cannot show it (status {answer.status}); delete it there and sync again"
             )
         try:
-            return form.read(answer.body, key)
+            return await self._session.understood(partial(form.read, key=key), answer.body)
         except RecordUnusable as exc:
             return exc
 

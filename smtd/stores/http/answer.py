@@ -1,0 +1,116 @@
+"""The body of an answer: no slower than a floor of speed, and no larger than a bound, packed or not.
+
+A server that sends a byte now and then, or a few that unpack to gigabytes, costs one failed look, some
+seconds and as much memory as the bound says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterator
+
+import aiohttp
+import anyio
+from anyio.lowlevel import checkpoint
+
+from smtd.errors import StoreUnreachable
+
+#: Seconds an answer may take beyond what its bytes take at the slowest speed; bytes a second.
+GRACE, SLOWEST = 20.0, 1000
+#: Bytes of a listing: 100,000 records of the longest labels. Bytes of one record: all that the server takes
+#: (2.5 MB), each character escaped.
+LISTING, DOCUMENT = 32 * 2**20, 16 * 2**20
+#: Entries of a listing. One in memory takes some fifty times the room of one in JSON.
+ENTRIES = 1_000_000
+#: Bytes that are unpacked at a time.
+_STEP = 2**18
+#: What smtd can unpack.
+ENCODINGS = "gzip, deflate"
+
+
+class TooLarge(StoreUnreachable):
+    """An answer is larger than any that a server has to give."""
+
+
+class Slow(asyncio.TimeoutError):
+    """An answer came, but slower than any network is."""
+
+
+async def body(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body of *response*, unpacked.
+
+    Raises TooLarge, naming no server, for one of more than *most* bytes, Slow, and aiohttp.ClientError.
+    """
+    if (response.content_length or 0) > most:
+        raise _too_large(most)
+    unpack = _Unpacking(response.headers.get("Content-Encoding", ""))
+    parts: list[bytes] = []
+    size = packed = 0
+    began = anyio.current_time()
+    while part := await _part(response, began + GRACE + packed / SLOWEST):
+        packed += len(part)
+        for piece in unpack.pieces(part):
+            size += len(piece)
+            if max(size, packed) > most:
+                raise _too_large(most)
+            parts.append(piece)
+            await checkpoint()  # others go on
+    unpack.finish()
+    return b"".join(parts)
+
+
+async def _part(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    """Return what comes next; nothing at the end."""
+    try:
+        with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
+            return await response.content.readany()
+    except TimeoutError as exc:
+        raise Slow from exc
+
+
+def check_listing(content: bytes) -> None:
+    """Raise TooLarge for a listing of more entries than any has."""
+    if max(content.count(mark) for mark in (b",", b"[", b"{")) > ENTRIES:
+        raise TooLarge(f"lists more than {ENTRIES:,} entries; check that it is a Sumatra Server")
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(
+        f"answers with more than {most >> 20} MiB, which no Sumatra Server does; check the address, and what"
+        " is between"
+    )
+
+
+class _Unpacking:
+    """Unpacks what is packed by *encoding*, little by little."""
+
+    def __init__(self, encoding: str) -> None:
+        name = encoding.strip().lower()
+        if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise aiohttp.ClientPayloadError("it is packed in a way that nobody asked for")
+        self._is_packed = name not in ("", "identity")
+        self._is_gzip = name.endswith("gzip")
+        self._stream: zlib._Decompress | None = None
+
+    def pieces(self, part: bytes) -> Iterator[bytes]:
+        """Give what *part* unpacks to, in steps. Raises aiohttp.ClientPayloadError for what is damaged."""
+        if not self._is_packed:
+            yield part
+            return
+        if self._stream is None:
+            # Some servers leave out the frame of zlib.
+            bits = zlib.MAX_WBITS if part[0] & 15 == zlib.DEFLATED else -zlib.MAX_WBITS
+            self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS if self._is_gzip else bits)
+        while part:
+            try:
+                piece = self._stream.decompress(part, _STEP)
+            except zlib.error as exc:
+                raise aiohttp.ClientPayloadError("it cannot be unpacked") from exc
+            yield piece
+            part = self._stream.unconsumed_tail
+
+    def finish(self) -> None:
+        """Raise aiohttp.ClientPayloadError if the end is missing."""
+        if self._stream is not None and not self._stream.eof:
+            raise aiohttp.ClientPayloadError("it is cut off")
