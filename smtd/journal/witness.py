@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
+from smtd import regular
 from smtd.sqlite import Connection
 
 #: What grows with all that the journal is told.
@@ -34,9 +35,9 @@ def look(journal: Path) -> Witness | None:
     """Return how the witness of *journal* is; None if it or the journal is missing, or no file. Blocks."""
     with suppress(OSError, UnicodeDecodeError):
         place = _place(journal)
-        if not place.is_file():
-            return None
-        return Witness(place.read_text("ascii"), place.stat().st_ctime_ns, journal.stat().st_ino)
+        return Witness(
+            regular.read_text(place, "ascii", regular.SMALL), place.stat().st_ctime_ns, journal.stat().st_ino
+        )
     return None
 
 
@@ -79,7 +80,7 @@ async def _remember(db: Connection, witness: Witness | None, following: str, sta
 
 def _write(place: Path, content: str) -> None:
     """Write in place, and durably: what the journal remembers of it must not outlive it."""
-    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    handle = regular.lock(place)
     try:
         os.pwrite(handle, content.encode("ascii"), 0)
         os.fsync(handle)
