@@ -14,7 +14,7 @@ import anyio
 from campaigns.campaign import Tally
 from campaigns.laptops.story import Story
 from smtd.stores import retrying
-from smtd.stores.http import session, writer
+from smtd.stores.http import company, session, writer
 from tests.peers.environments import environment
 from tests.peers.server import SumatraServer, serving
 
@@ -31,6 +31,8 @@ PAUSES = [
     (writer, "STUMP"),
 ]
 HURRY = 20.0
+#: A wait for others must be longer than a write takes, here, too.
+UNIT = 0.2
 
 
 def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
@@ -67,4 +69,5 @@ def in_a_hurry() -> Iterator[None]:
     with ExitStack() as stack:
         for module, name in PAUSES:
             stack.enter_context(patch.object(module, name, getattr(module, name) / HURRY))
+        stack.enter_context(patch.object(company, "UNIT", UNIT))
         yield

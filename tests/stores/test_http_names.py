@@ -167,7 +167,7 @@ async def test_label_that_somebody_makes_twice_meanwhile(place: ServerPlace) -> 
 
     await place.put(record())
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = {2: double}
+        line.faults = {3: double}
         async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             (outcome,) = await store.write([Change(key("twice"), full("twice"), None)])
 
@@ -195,8 +195,8 @@ async def test_project_of_somebody_else_is_the_business_of_its_records(place: Se
     ("number", "fault", "reason"),
     [
         (2, faults.status(500), "does not make project"),
-        (3, faults.status(507), "does not take it"),
-        (3, faults.status(413), "does not take it"),
+        (4, faults.status(507), "does not take it"),
+        (4, faults.status(413), "does not take it"),
     ],
     ids=["project 500", "record 507", "record 413"],
 )
@@ -249,7 +249,7 @@ async def test_record_that_somebody_else_made_is_not_removed(place: ServerPlace)
 
     await place.put(record("other"))
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = {2: theirs}
+        line.faults = {3: theirs}
         async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             (outcome,) = await store.write([Change(key("run"), full("run"), None)])
             found = await store.read([key("run")])
