@@ -24,6 +24,25 @@ from smtd.stores.locations import Location
 from smtd.stores.marks import Mark
 from smtd.stores.registry import open_store
 
+#: The name that stands for all projects of both stores.
+ALL = "*"
+
+
+def projects(locations: Both[Location], how: str) -> frozenset[str] | None:
+    """Return the projects of a pair for which none are named; None: all of both stores.
+
+    A project directory means its project, and not all that its store, or the store on the other side,
+    happens to have. *how* says how to name projects. Raises UsageError for directories of two projects.
+    """
+    left, right = locations.left.project, locations.right.project
+    if left is not None and right is not None and left != right:
+        raise UsageError(
+            f"the left side is the directory of project {left}, and the right one that of {right}: say which"
+            f" projects to sync, {how}"
+        )
+    only = left if left is not None else right
+    return None if only is None else frozenset({only})
+
 
 @asynccontextmanager
 async def open_stores(locations: Both[Location]) -> AsyncIterator[Both[Store]]:

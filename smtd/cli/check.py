@@ -16,7 +16,9 @@ from smtd.cli.state import configuration_file, usual_files
 from smtd.cli.stores import located
 from smtd.config import Config, load
 from smtd.daemon import settings
+from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
+from smtd.merge.sides import Both
 from smtd.stores.locations import DATABASES, Kind, Location
 from smtd.stores.registry import open_database, open_store
 
@@ -40,9 +42,9 @@ def run(chosen: Path | None, asked: Asked) -> int:
             f"there is no configuration: neither {places} is there; make one, or name it with -c"
         )
     config = load(file)
-    settings.of(config, {})
+    pairs = settings.of(config, {})
     problems, projects = anyio.run(_reach, config, asked)
-    problems += [*_doubled(config), *_nowhere(config, projects)]
+    problems += [*_paired(config, pairs, projects), *_nowhere(config, projects)]
     if not problems:
         click.echo(f"{len(config.stores)} stores, {len(config.pairs)} pairs: all is well")
     return max((problem.exit_code for problem in problems), default=0)
@@ -78,17 +80,30 @@ def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[S
             yield problem
 
 
-def _doubled(config: Config) -> list[SmtdError]:
-    """Return an error for each pair whose two stores are one, under two names."""
+def _paired(
+    config: Config, pairs: Mapping[str, PairSettings], held: Mapping[str, Collection[str]]
+) -> list[SmtdError]:
+    """Return what is wrong with pairs whose stores are there: two that are one, or of two projects.
+
+    Says which pairs keep less than all of what their stores hold (*held*), without being told to.
+    """
     problems: list[SmtdError] = []
     for name, pair in config.pairs.items():
         try:
             left, right = (located(word, config, None, may_be_new=True) for word in (pair.left, pair.right))
         except SmtdError:
             continue  # told of its store already
-        if left.identity == right.identity:
-            problems.append(UsageError(f"pair {name}: {left} is the store on both sides; name two"))
-            click.echo(f"smtd: {problems[-1]}", err=True)
+        try:
+            if left.identity == right.identity:
+                raise UsageError(f"pair {name}: {left} is the store on both sides; name two")
+            kept = pairs[name].scoped(Both(left, right)).projects
+        except UsageError as exc:
+            problems.append(exc)
+            click.echo(f"smtd: {exc}", err=True)
+            continue
+        there = {*held.get(pair.left, ()), *held.get(pair.right, ())}
+        if kept is not None and not pairs[name].names_projects and there - kept:
+            click.echo(f"smtd: {settings.narrowed(name, *kept)}", err=True)
     return problems
 
 

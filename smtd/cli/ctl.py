@@ -94,7 +94,9 @@ def _add_pair(pair: argparse.ArgumentParser) -> None:
     add = add_verb(verbs, "add", _pair_add, "keep two stores in step from now on")
     for name in ("name", "left", "right"):
         add.add_argument(name, metavar=name.upper())
-    add.add_argument("--project", dest="projects", action="append", metavar="NAME", help="only this project")
+    add.add_argument(
+        "--project", dest="projects", action="append", metavar="NAME", help="only this project; '*' is all"
+    )
     add.add_argument("--mode", choices=("two-way", "left-to-right", "right-to-left"), default="two-way")
     add.add_argument("--deletes", choices=("propagate", "keep"), default="propagate")
     add.add_argument("--unfinished", choices=("hold", "mirror"), default="hold")

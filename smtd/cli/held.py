@@ -25,14 +25,16 @@ def sync(
     state: Path,
     projects: Collection[str] | None,
     *,
+    everything: bool,
     dry_run: bool,
     include_unfinished: bool,
     progress: Progress,
 ) -> PairReport | None:
     """Have the daemon run a cycle of its pair of the stores at *locations*; None if it holds no such pair.
 
-    The pair must keep just *projects*, if any are named. A daemon with another state directory than *state*
-    knows nothing of what was agreed here. Blocks. Raises what the cycle raised.
+    The pair must keep just *projects*, if any are named, and *everything* if that is asked for. A daemon with
+    another state directory than *state* knows nothing of what was agreed here. Blocks. Raises what the cycle
+    raised.
     """
     words = [locations.left.identity, locations.right.identity]
     try:
@@ -40,7 +42,9 @@ def sync(
         found = _asked(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
     except (NoDaemon, UsageError):  # nor a place for one
         return None
-    if found["pair"] is None or (projects is not None and sorted(projects) != found["projects"]):
+    if found["pair"] is None or (everything and found["projects"] is not None):
+        return None
+    if projects is not None and sorted(projects) != found["projects"]:
         return None
     told = _asked(
         socket,

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import click
 
+from smtd import pairing
 from smtd.cli.state import configuration
 from smtd.cli.stores import located
 from smtd.records.record import Key, Record
@@ -24,7 +25,9 @@ def run(
 ) -> int:
     """Print the records of a store, newest first, and return the exit code."""
     location = located(name, configuration(config), timezone)
-    scan, records = anyio.run(partial(_read, location, projects))
+    if not projects and location.project is not None:
+        projects = (location.project,)
+    scan, records = anyio.run(partial(_read, location, () if pairing.ALL in projects else projects))
     if as_json:
         click.echo(json.dumps({"location": str(location), "projects": _json(scan, records)}))
     else:

@@ -83,7 +83,13 @@ def main() -> None:
 @main.command()
 @click.argument("left")
 @click.argument("right", required=False)
-@click.option("--project", "projects", multiple=True, metavar="NAME", help="Only this project; repeatable.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="NAME",
+    help="Only this project; repeatable; '*' is all. [default: that of a project directory, else all]",
+)
 @click.option(
     "--mode", type=click.Choice(MODES), default="two-way", show_default=True, help="Which way changes travel."
 )
@@ -123,8 +129,9 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
 
     LEFT and RIGHT are project directories, shelves, SQLite files, exports (.json), addresses of
     Sumatra Servers (http://…, https://…) or databases (postgresql://…, mysql://…, mariadb://…), or
-    names of configured stores. Without RIGHT: the store of the current Sumatra project, and only
-    that project. The pair is remembered, so that the next call carries edits and deletions too.
+    names of configured stores. A project directory means its project only. Without RIGHT: the store of
+    the current Sumatra project, and only that project. The pair is remembered, so that the next call
+    carries edits and deletions too.
     """
     from smtd.cli.sync import Request, run
 
@@ -134,7 +141,13 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
 
 @main.command("list")
 @click.argument("location")
-@click.option("--project", "projects", multiple=True, metavar="NAME", help="Only this project; repeatable.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="NAME",
+    help="Only this project; repeatable; '*' is all. [default: that of a project directory, else all]",
+)
 @_TIMEZONE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_obj

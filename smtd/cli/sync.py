@@ -79,6 +79,7 @@ def _by_daemon(
         locations,
         directory,
         _projects(request, locations),
+        everything=pairing.ALL in request.projects,
         dry_run=request.dry_run,
         include_unfinished=request.unfinished == "mirror",
         progress=progress,
@@ -125,9 +126,9 @@ def _name(request: Request, locations: Both[Location]) -> str:
 
 
 def _projects(request: Request, locations: Both[Location]) -> frozenset[str] | None:
-    """Return the projects to sync (None: all of both stores)."""
+    """Return the projects to sync (None: all of both stores). Raises UsageError for two directories."""
     if request.projects:
-        return frozenset(request.projects)
+        return None if pairing.ALL in request.projects else frozenset(request.projects)
     if request.right is None and locations.right.project is not None:
         return frozenset({locations.right.project})
-    return None
+    return pairing.projects(locations, "with --project NAME (repeatable), or --project '*' for all")

@@ -22,7 +22,7 @@ from smtd.daemon.notice import Condition
 from smtd.daemon.opened import OpenedStores
 from smtd.daemon.request import Request, Work
 from smtd.daemon.rhythm import Rhythm
-from smtd.daemon.settings import PairSettings
+from smtd.daemon.settings import PairSettings, narrowed
 from smtd.daemon.standing import Standing, unheard
 from smtd.daemon.status import PairStatus, Proven
 from smtd.engine.choose import choose
@@ -88,6 +88,7 @@ class Keeper:
         self._touched = False  # files looked otherwise while a cycle ran
         #: When a store that tells of changes has told last (None: not since the last cycle ended).
         self._told_at: float | None = None
+        self._told_scope = False
         self._report: PairReport | None = None
         self._standing = Standing(settings, events, note)
         self._stores = OpenedStores(
@@ -103,6 +104,16 @@ class Keeper:
     def identities(self) -> tuple[str, ...]:
         """What tells the two stores from all others; none before the first cycle."""
         return self._stores.identities
+
+    @property
+    def projects(self) -> Collection[str] | None:
+        """The projects that are kept (None: all of both stores), once the stores were found."""
+        locations = self._stores.locations
+        return (self.settings.policy if locations is None else self.settings.scoped(locations)).projects
+
+    async def policy(self) -> Policy:
+        """Return how the pair is kept where its stores are now. Raises SmtdError."""
+        return self.settings.scoped(await self.locate())
 
     @property
     def report(self) -> PairReport | None:
@@ -318,6 +329,7 @@ class Keeper:
         doubtful: Collection[Key] = (),
     ) -> PairReport:
         locations, stores = await self._stores.ready()
+        policy = replace(policy, projects=self.settings.scoped(locations).projects)
         report = await pairing.sync(
             self._journal,
             self.name,
@@ -338,15 +350,26 @@ class Keeper:
     async def _worked(self, work: Callable[[Pair, bool], Awaitable[Any]]) -> Any:
         self._memory = Memory()
         locations, stores = await self._stores.ready()
-        policy = self.settings.policy
+        policy = self.settings.scoped(locations)
         async with pairing.opened(self._journal, self.name, locations, stores, policy) as (pair, flipped):
             return await work(pair, flipped)
 
     async def _ended(self, pair: Pair) -> None:
         """Take the files to be known as they are, unless somebody else wrote to them during the cycle."""
         self._told_at = None  # what is told from here on has not been looked at
+        await self._tell_scope(pair)
         if not await self._stores.note(pair):
             self._changed_at = anyio.current_time()
+
+    async def _tell_scope(self, pair: Pair) -> None:
+        """Say once that the pair keeps fewer projects than before, if it does, and how to keep them all."""
+        projects = pair.policy.projects
+        if self._told_scope or self.settings.names_projects or projects is None:
+            return
+        self._told_scope = True
+        proofs = pair.journal.proofs
+        if await proofs.count(None) > await proofs.count(projects):
+            log.warning(narrowed(self.name, *projects))
 
     def _progress(self, phase: str, done: int, total: int) -> None:
         self.turned = anyio.current_time()

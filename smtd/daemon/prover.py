@@ -123,7 +123,7 @@ class Prover:
 
     async def _slice(self) -> float:
         """Prove the next records if they are due; return when the next are, in seconds since 1970."""
-        within, projects = self.keeper.settings.prove_within, self.keeper.settings.policy.projects
+        within, projects = self.keeper.settings.prove_within, (await self.keeper.policy()).projects
         now, found = await self._recall()
         keys = list(found)[:MOST_AGAIN]
         proofs = (await self._known()).proofs
@@ -193,7 +193,8 @@ class Prover:
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[Look]:
         locations, settings = await self.keeper.locate(), self.keeper.settings
-        async with pairing.looking(self._journal, settings.name, locations, settings.policy) as look:
+        policy = settings.scoped(locations)
+        async with pairing.looking(self._journal, settings.name, locations, policy) as look:
             yield look
 
     async def _recall(self) -> tuple[Round, Mapping[Key, Finding | None]]:
@@ -227,7 +228,7 @@ class Prover:
 
     async def _show(self, now: Round) -> None:
         """Show in the status how far the proof is."""
-        total = await (await self._known()).proofs.count(self.keeper.settings.policy.projects)
+        total = await (await self._known()).proofs.count((await self.keeper.policy()).projects)
         whole = now.before is not None
         since = now.before if whole else now.began if now.counted else None
         self.keeper.proven(

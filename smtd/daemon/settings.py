@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from smtd import textfile
+from smtd import pairing, textfile
 from smtd.config import Config, ConfigError, Pair, Store, check_pair, seconds
 from smtd.engine.pair import Policy
 from smtd.errors import UsageError
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import Both
+from smtd.stores.locations import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class PairSettings:
     """One pair: the words for its stores, what the configuration says of them, and how it is kept.
 
     *renames* has the projects whose names differ, left and right. *settle*, *poll* and
-    *prove_within* (0: not at all) are seconds. Equal settings need no new start.
+    *prove_within* (0: not at all) are seconds. *everything*: all projects are asked for, by name. Equal
+    settings need no new start.
     """
 
     name: str
@@ -33,6 +35,32 @@ class PairSettings:
     poll: float
     prove_within: float = 0.0
     renames: tuple[tuple[str, str], ...] = ()
+    everything: bool = False
+
+    @property
+    def names_projects(self) -> bool:
+        """Whether the configuration says which projects are kept; else the stores tell."""
+        return self.everything or self.policy.projects is not None
+
+    def scoped(self, locations: Both[Location]) -> Policy:
+        """Return the policy with the projects that the pair keeps where its stores are at *locations*.
+
+        Raises UsageError if both are directories of projects, and of different ones.
+        """
+        if self.names_projects:
+            return self.policy
+        how = (
+            f'for pair {self.name}: projects = ["NAME"], ["*"] for all, or {{ LEFT = "RIGHT" }} for two names'
+        )
+        return replace(self.policy, projects=pairing.projects(locations, how))
+
+
+def narrowed(name: str, project: str) -> str:
+    """Return the sentence on the pair *name*, which once kept all projects, and now that of a directory."""
+    return (
+        f"pair {name} keeps only project {project}, whose directory one of its stores is; earlier versions"
+        f' kept all projects: set projects = ["*"] in [pairs.{name}] to keep all, or projects = ["{project}"]'
+    )
 
 
 def of(config: Config, added: Mapping[str, Pair]) -> dict[str, PairSettings]:
@@ -48,12 +76,13 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
     stores = words.map(config.stores.get)
     known = [store for store in (stores.left, stores.right) if store is not None]
     default = Store(location="")
+    everything = isinstance(pair.projects, list) and pairing.ALL in pair.projects
     return PairSettings(
         name,
         words,
         stores,
         Policy(
-            projects=None if pair.projects is None else frozenset(pair.projects),
+            projects=None if pair.projects is None or everything else frozenset(pair.projects),
             mode=Mode(pair.mode),
             propagate_deletes=pair.deletes == "propagate",
             conflicts=Conflicts(pair.conflicts),
@@ -67,6 +96,7 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
         min(seconds(store.poll_interval) for store in known or [default]),
         seconds(pair.prove_within),
         tuple(pair.projects.items()) if isinstance(pair.projects, dict) else (),
+        everything,
     )
 
 

@@ -120,7 +120,7 @@ class Verbs:
         for keeper in self._daemon.keepers:
             known = list(keeper.identities)
             if known and known in (stores, stores[::-1] if isinstance(stores, list) else None):
-                projects = keeper.settings.policy.projects
+                projects = keeper.projects
                 yield {
                     "pair": keeper.name,
                     "swapped": known != stores,

@@ -1,0 +1,190 @@
+"""A project directory means its project: nothing else in either store is touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from smtd.records.record import Key
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import record
+from tests.command import NOTHING, Smtd, written
+from tests.daemon.process import DaemonProcess, daemon_process
+
+MINE, THEIRS = Key("Mine", "run"), Key("Theirs", "run")
+
+
+@pytest.fixture
+def smtd(tmp_path: Path) -> Smtd:
+    return Smtd(tmp_path)
+
+
+def project(directory: Path, name: str, *keys: Key) -> Path:
+    """Make the directory of the project *name*, whose store holds the records *keys*."""
+    home = directory / ".smt"
+    home.mkdir(parents=True)
+    store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": str(home / "records")}
+    (home / "project").write_text(json.dumps({"name": name, "record_store": store}), "utf-8")
+    put(home / "records", keys)
+    return directory
+
+
+def put(path: Path, keys: Sequence[Key]) -> None:
+    """Write the records *keys* into the SQLite store at *path*."""
+
+    async def write() -> None:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            await store.write([Change(key, record(key.label), None) for key in keys])
+
+    anyio.run(write)
+
+
+def held(path: Path) -> set[Key]:
+    """Return what the SQLite store at *path* holds."""
+
+    async def scan() -> set[Key]:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            return set((await store.scan()).digests)
+
+    return anyio.run(scan)
+
+
+def test_directory_means_its_project(smtd: Smtd, tmp_path: Path) -> None:
+    """In both directions, deletions included, and whichever side it is."""
+    here = project(tmp_path / "here", "Mine", MINE, THEIRS)
+    other = tmp_path / "other.sqlite"
+    put(other, [Key("Mine", "far"), Key("Far", "run")])
+
+    pair = smtd.sync(here, other)
+    again = smtd.sync(other, here)
+
+    assert (pair["projects"], written(pair)) == (["Mine"], {"left": (1, 0, 0), "right": (1, 0, 0)})
+    assert written(again) == NOTHING
+    assert held(other) == {MINE, Key("Mine", "far"), Key("Far", "run")}
+    assert held(here / ".smt" / "records") == {MINE, THEIRS, Key("Mine", "far")}
+
+
+def test_star_is_all_projects_and_none_of_them_is_gone_without_it(smtd: Smtd, tmp_path: Path) -> None:
+    """What was carried under another scope is left as it is."""
+    here = project(tmp_path / "here", "Mine", MINE, THEIRS)
+    other = tmp_path / "other.sqlite"
+
+    everything = smtd.sync(here, other, "--project", "*")
+    one = smtd.sync(here, other)
+
+    assert (sorted(everything["projects"]), written(everything)["right"]) == (["Mine", "Theirs"], (2, 0, 0))
+    assert (one["projects"], one["in_sync"], written(one)) == (["Mine"], 1, NOTHING)
+    assert held(other) == {MINE, THEIRS}
+
+
+def test_directories_of_two_projects_are_no_pair_until_projects_are_named(smtd: Smtd, tmp_path: Path) -> None:
+    """Nobody can tell which of the two is meant; the next step is told, and nothing is written."""
+    here, there = project(tmp_path / "a", "Mine", MINE), project(tmp_path / "b", "Theirs", THEIRS)
+
+    answer = smtd("sync", here, there)
+    named = smtd.sync(here, there, "--project", "Mine")
+
+    assert answer.code == 2
+    assert answer.err == (
+        "smtd: the left side is the directory of project Mine, and the right one that of Theirs: say which"
+        " projects to sync, with --project NAME (repeatable), or --project '*' for all\n"
+    )
+    assert written(named) == {"left": (0, 0, 0), "right": (1, 0, 0)}
+
+
+def test_list_of_a_directory_is_of_its_project(smtd: Smtd, tmp_path: Path) -> None:
+    """All that the store holds is listed by a star, or by the name of the store itself."""
+    here = project(tmp_path / "here", "Mine", MINE, THEIRS)
+
+    listed = [
+        [each["project"] for each in smtd("list", "--json", *words).json["projects"]]
+        for words in (
+            [here],
+            [here, "--project", "*"],
+            [here, "--project", "Theirs"],
+            [here / ".smt/records"],
+        )
+    ]
+
+    assert listed == [["Mine"], ["Mine", "Theirs"], ["Theirs"], ["Mine", "Theirs"]]
+
+
+def configuration(here: Path, other: Path, projects: str = "") -> str:
+    """Return a configuration of one pair, with a line on its *projects*."""
+    return (
+        f'[stores.here]\nlocation = "{here}"\n[stores.other]\nlocation = "{other}"\npoll_interval = "1s"\n'
+        f'[pairs.p]\nleft = "here"\nright = "other"\n{projects}\n'
+    )
+
+
+KEEPS = (
+    "pair p keeps only project Mine, whose directory one of its stores is; earlier versions kept all"
+    ' projects: set projects = ["*"] in [pairs.p] to keep all, or projects = ["Mine"]'
+)
+
+
+@pytest.mark.parametrize(
+    ("projects", "said"),
+    [("", f"smtd: {KEEPS}\n"), ('projects = ["*"]', ""), ('projects = ["Mine"]', "")],
+    ids=["not named", "all", "named"],
+)
+def test_check_names_the_pair_that_kept_more(smtd: Smtd, tmp_path: Path, projects: str, said: str) -> None:
+    """Only where a store holds more; it is no mistake."""
+    here = project(tmp_path / "here", "Mine", MINE, THEIRS)
+    config = tmp_path / "config.toml"
+    config.write_text(configuration(here, tmp_path / "other.sqlite", projects), "utf-8")
+
+    answer = smtd("-c", config, "check")
+
+    assert (answer.code, answer.err) == (0, said)
+
+
+def test_check_refuses_directories_of_two_projects(smtd: Smtd, tmp_path: Path) -> None:
+    """With the pair, and the keys to set."""
+    here, there = project(tmp_path / "a", "Mine", MINE), project(tmp_path / "b", "Theirs", THEIRS)
+    config = tmp_path / "config.toml"
+    config.write_text(configuration(here, there), "utf-8")
+
+    answer = smtd("-c", config, "check")
+
+    assert answer.code == 2
+    assert 'say which projects to sync, for pair p: projects = ["NAME"], ["*"] for all' in answer.err
+
+
+def stop(daemon: DaemonProcess) -> None:
+    daemon.ctl("stop")
+    assert daemon.ended() == 0
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon whose pair has kept all projects of both stores so far; it has ended."""
+    here = project(tmp_path / "here", "Mine", MINE, THEIRS)
+    text = configuration(here, tmp_path / "other.sqlite", 'projects = ["*"]')
+    with daemon_process(tmp_path, text) as process:
+        process.ctl("sync", "now")
+        stop(process)
+        yield process
+
+
+def test_daemon_names_the_pair_that_kept_more(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """It is said once, in the log; what the other project holds is neither carried nor deleted."""
+    here, other = tmp_path / "here", tmp_path / "other.sqlite"
+    assert held(other) == {MINE, THEIRS}
+    daemon.config.write_text(configuration(here, other), "utf-8")
+    put(here / ".smt" / "records", [Key("Mine", "new"), Key("Theirs", "new")])
+
+    daemon.start()
+    daemon.ctl("sync", "now")
+    by_daemon = daemon.smtd("sync", here, other)
+    stop(daemon)
+
+    assert held(other) == {MINE, THEIRS, Key("Mine", "new")}
+    assert "the running daemon holds this pair (p)" in by_daemon.err
+    assert daemon.log.read_text("utf-8").count(KEEPS) == 1
