@@ -42,6 +42,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 class ConfigError(UsageError):
     """The configuration has mistakes; the message has one line for each."""
 
+    has_lines = True
+
 
 class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What concerns smtd as a whole."""

@@ -13,6 +13,8 @@ class SmtdError(Exception):
     """Something that smtd can name; never raised itself."""
 
     exit_code = 1
+    #: The message has a line for each of several mistakes, none of which somebody else wrote.
+    has_lines = False
 
 
 class UsageError(SmtdError):

@@ -23,6 +23,7 @@ from smtd.stores.base import Store
 from smtd.stores.locations import Location
 from smtd.stores.marks import Mark
 from smtd.stores.registry import open_store
+from smtd.text import shown
 
 #: The name that stands for all projects of both stores.
 ALL = "*"
@@ -37,8 +38,8 @@ def projects(locations: Both[Location], how: str) -> frozenset[str] | None:
     left, right = locations.left.project, locations.right.project
     if left is not None and right is not None and left != right:
         raise UsageError(
-            f"the left side is the directory of project {left}, and the right one that of {right}: say which"
-            f" projects to sync, {how}"
+            f"the left side is the directory of project {shown(left)}, and the right one that of"
+            f" {shown(right)}: say which projects to sync, {how}"
         )
     only = left if left is not None else right
     return None if only is None else frozenset({only})

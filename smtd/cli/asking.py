@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from smtd.cli.say import complain, say
 from smtd.cli.socket import socket_path
 from smtd.cli.table import progress
 from smtd.control.client import ask
 from smtd.errors import SmtdError
+from smtd.text import shown
 
 #: Seconds that an answer may take which needs no store.
 PATIENCE = 10.0
@@ -63,7 +65,7 @@ def _show_progress(pairs: list[Result]) -> None:
     if sys.stderr.isatty():
         import shutil  # a plain answer needs none of it
 
-        line = "  ".join(f"{pair['pair']}: {progress(pair)}" for pair in pairs)
+        line = "  ".join(shown(f"{pair['pair']}: {progress(pair)}") for pair in pairs)
         print(
             f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True
         )
@@ -88,23 +90,23 @@ def print_reports(found: Result, *, planned: bool = False) -> None:
             one = pair[side]
             counts = [f"{one[name]} {name}" for name in ("created", "updated", "deleted") if one[name]]
             would = "would be: " if planned and counts else ""
-            print(f"{pair['pair']}: {side} {one['location']}  {would}{', '.join(counts) or 'unchanged'}")
+            say(f"{pair['pair']}: {side} {one['location']}  {would}{', '.join(counts) or 'unchanged'}")
         for action in pair.get("actions", []) if planned else []:
             where = "both sides" if action["side"] == "both" else f"the {action['side']}"
             what = f"{action['action']} {action['project']}/{action['label']} on {where}"
-            print(f"  {what}: {action['reason']}")
+            say(f"  {what}: {action['reason']}")
         if planned and pair.get("actions"):
-            print(f"  to run just this: smtd-ctl sync now {pair['pair']} --plan {pair['plan']}")
+            say(f"  to run just this: smtd-ctl sync now {pair['pair']} --plan {pair['plan']}")
         for kind in ("conflict", "held", "failed"):
             for each in pair["conflicts" if kind == "conflict" else kind]:
-                print(f"{kind}: {each['project']}/{each['label']}: {told(each)}")
+                say(f"{kind}: {each['project']}/{each['label']}: {told(each)}")
     print_errors(found)
 
 
 def print_errors(found: Result) -> None:
     """Print why pairs have no result."""
     for error in found["errors"]:
-        print(f"smtd-ctl: pair {error['pair']}: {error['error']}", file=sys.stderr)
+        complain(f"smtd-ctl: pair {error['pair']}: {error['error']}")
 
 
 def told(each: Result) -> str:

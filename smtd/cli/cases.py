@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from smtd.cli.asking import Result, add_verb, ask_daemon, print_reports, told
+from smtd.cli.say import complain, say, say_json
 from smtd.errors import UsageError
 
 #: Lines of a value that are shown of a record, and letters of one line.
@@ -70,10 +70,10 @@ def _listed(what: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
         found = ask_daemon(arguments, what, pairs=arguments.pairs)
         if arguments.json:
-            print(json.dumps(found))
+            say_json(found)
         else:
             for each in found[what]:
-                print(f"{each['pair']}: {each['project']}/{each['label']}: {told(each)}")
+                say(f"{each['pair']}: {each['project']}/{each['label']}: {told(each)}")
         return int(bool(found[what]))
 
     return do
@@ -96,7 +96,7 @@ def _deletes(what: str) -> Callable[[Any], int]:
 def _decided(arguments: Any, verb: str, **asked: Any) -> int:
     found = ask_daemon(arguments, verb, None, **asked)
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
     else:
         print_reports({**found, "errors": []})
     return 0 if found["ok"] else 1
@@ -105,35 +105,34 @@ def _decided(arguments: Any, verb: str, **asked: Any) -> int:
 def _explain(arguments: Any) -> int:
     found = _of_record(arguments, "explain")
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
         return 0
     for side in ("left", "right"):
-        print(f"{side:<7} {found[side] or 'nothing'}")
+        say(f"{side:<7} {found[side] or 'nothing'}")
     agreed = found["agreed"]
     if agreed is None:
-        print("agreed  never, as far as smtd knows")
+        say("agreed  never, as far as smtd knows")
     else:
         same = agreed["left"] == agreed["right"]
         what = agreed["left"] if same else f"{agreed['left']} on the left, {agreed['right']} on the right"
-        print(f"agreed  {what}, at {agreed['at'] or 'a time that is not known'}")
-    print(f"now     {found['rule']}\nnext    {found['next']}")
+        say(f"agreed  {what}, at {agreed['at'] or 'a time that is not known'}")
+    say(f"now     {found['rule']}")
+    say(f"next    {found['next']}")
     for past in found["history"]:
-        print(
-            f"cycle {past['cycle']}  {past['at']}  {past['action']} on the {past['side']}: {past['reason']}"
-        )
+        say(f"cycle {past['cycle']}  {past['at']}  {past['action']} on the {past['side']}: {past['reason']}")
     _print_forgotten(found["forgotten"])
     return 0
 
 
 def _print_forgotten(at: str | None, pair: str = "") -> None:
     if at is not None:
-        print(f"{pair}what smtd wrote until {at} is forgotten (history_age, history_size)")
+        say(f"{pair}what smtd wrote until {at} is forgotten (history_age, history_size)")
 
 
 def _show(arguments: Any) -> int:
     found = _of_record(arguments, "show")
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
         return 0
     # Each record has a time at which it was run; one that has none is not there.
     there = [name for name, value in found["fields"]["timestamp"].items() if value is not None]
@@ -144,18 +143,22 @@ def _show(arguments: Any) -> int:
         for name in there:
             _print_value(f"{field} ({name})", values[name])
     for name in sorted({"left", "right", "agreed"} - {*there}):
-        print("it was never agreed on" if name == "agreed" else f"the {name} store has no such record")
+        say("it was never agreed on" if name == "agreed" else f"the {name} store has no such record")
     if found["differing"]:
-        print(f"the sides differ in {', '.join(found['differing'])}")
+        say(f"the sides differ in {', '.join(found['differing'])}")
     _print_forgotten(found["forgotten"])
     return 0
 
 
 def _print_value(name: str, value: Any) -> None:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    lines = [line[:_WIDTH] for line in text.splitlines()] or [""]
-    shown = lines if len(lines) <= _LINES else [*lines[:_LINES], f"… {len(lines) - _LINES} lines more"]
-    print(f"{name}: " + "\n    ".join(shown))
+    lines = [line[:_WIDTH] for line in text.split("\n")]
+    if (more := len(lines) - _LINES) > 0:
+        lines[_LINES:] = [f"… {more} lines more"]
+    first, *others = lines
+    say(f"{name}: {first}")
+    for line in others:
+        say(f"    {line}")
 
 
 def _of_record(arguments: Any, verb: str, **more: Any) -> Result:
@@ -169,11 +172,11 @@ def _history(arguments: Any) -> int:
     names = ("pair", "label", "cycle", "limit")
     found = ask_daemon(arguments, "history", **{name: getattr(arguments, name) for name in names})
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
         return 0
     for each in found["history"]:
         what = f"{each['action']} {each['project']}/{each['label']} on the {each['side']}"
-        print(f"cycle {each['cycle']}  {each['at']}  {each['pair']}: {what}: {each['reason']}")
+        say(f"cycle {each['cycle']}  {each['at']}  {each['pair']}: {what}: {each['reason']}")
     for name, at in found["forgotten"].items():
         _print_forgotten(at, f"{name}: ")
     return 0
@@ -182,37 +185,37 @@ def _history(arguments: Any) -> int:
 def _check(arguments: Any) -> int:
     found = ask_daemon(arguments, "history check", None)
     if arguments.json:
-        print(json.dumps({"ok": True, **found}))
+        say_json({"ok": True, **found})
     else:
-        print(f"{found['entries']:,} entries, whole; the last seal is {found['head'][:16]}")
+        say(f"{found['entries']:,} entries, whole; the last seal is {found['head'][:16]}")
     return 0
 
 
 def _undo(arguments: Any) -> int:
     found = ask_daemon(arguments, "undo", None, cycle=arguments.cycle, dry_run=arguments.dry_run)
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
     else:
         would = "would " if arguments.dry_run else ""
         for step in found["done"]:
             what = f"{step['action']} {step['project']}/{step['label']} on the {step['side']}"
-            print(f"{found['pair']}: {would}{what}")
+            say(f"{found['pair']}: {would}{what}")
         for each in found["refused"]:
             what = f"{each['project']}/{each['label']} on the {each['side']}: {each['error']}"
-            print(f"smtd-ctl: not undone: {what}", file=sys.stderr)
+            complain(f"smtd-ctl: not undone: {what}")
     return int(bool(found["refused"]))
 
 
 def _restore(arguments: Any) -> int:
     found = _of_record(arguments, "restore", at=_moment(arguments.at))
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
     else:
         for side in ("left", "right"):
             done = [f"{found[side][name]} {name}" for name in ("created", "updated") if found[side][name]]
-            print(f"{side:<6} {found[side]['location']}  {', '.join(done) or 'unchanged'}")
+            say(f"{side:<6} {found[side]['location']}  {', '.join(done) or 'unchanged'}")
         for each in found["failed"]:
-            print(f"smtd-ctl: {each['project']}/{each['label']}: {each['error']}", file=sys.stderr)
+            complain(f"smtd-ctl: {each['project']}/{each['label']}: {each['error']}")
     return int(bool(found["failed"]))
 
 

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import click
 from anyio import to_thread
 
+from smtd.cli.say import complain, say
 from smtd.cli.state import configuration_file, usual_files
 from smtd.cli.stores import located
 from smtd.config import Config, load
@@ -46,7 +46,7 @@ def run(chosen: Path | None, asked: Asked) -> int:
     problems, projects = anyio.run(_reach, config, asked)
     problems += [*_paired(config, pairs, projects), *_nowhere(config, projects)]
     if not problems:
-        click.echo(f"{len(config.stores)} stores, {len(config.pairs)} pairs: all is well")
+        say(f"{len(config.stores)} stores, {len(config.pairs)} pairs: all is well")
     return max((problem.exit_code for problem in problems), default=0)
 
 
@@ -56,10 +56,10 @@ async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping
     for name in config.stores:
         try:
             line, found[name] = await _reached(name, config, asked)
-            click.echo(f"{name:<12} {line}")
+            say(f"{name:<12} {line}")
         except SmtdError as exc:
             problems.append(exc)
-            click.echo(f"smtd: store {name}: {exc}", err=True)
+            complain(f"smtd: store {name}: {exc}")
     return problems, found
 
 
@@ -76,7 +76,7 @@ def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[S
             close = difflib.get_close_matches(left, known, 1)
             hint = f"did you mean {close[0]!r}?" if close else "smtd list shows what a store has"
             problem = SmtdError(f"pair {name}: neither store has a project {left!r}; {hint}")
-            click.echo(f"smtd: {problem}", err=True)
+            complain(f"smtd: {problem}")
             yield problem
 
 
@@ -99,11 +99,11 @@ def _paired(
             kept = pairs[name].scoped(Both(left, right)).projects
         except UsageError as exc:
             problems.append(exc)
-            click.echo(f"smtd: {exc}", err=True)
+            complain(f"smtd: {exc}")
             continue
         there = {*held.get(pair.left, ()), *held.get(pair.right, ())}
         if kept is not None and not pairs[name].names_projects and there - kept:
-            click.echo(f"smtd: {settings.narrowed(name, *kept)}", err=True)
+            complain(f"smtd: {settings.narrowed(name, *kept)}")
     return problems
 
 

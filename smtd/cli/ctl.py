@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from smtd import __version__
 from smtd.cli import cases, proving, streams
 from smtd.cli.asking import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
+from smtd.cli.say import complain_of, say, say_json
 from smtd.cli.socket import socket_path
 from smtd.cli.table import table
 from smtd.control.client import ask
 from smtd.errors import SmtdError
+from smtd.text import shown_lines
 
 #: Endings by which a bare name is that of a file, though none is there yet.
 _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
@@ -38,16 +39,23 @@ def run(words: Sequence[str]) -> int:
     try:
         code: int = arguments.do(arguments)
     except SmtdError as exc:
-        print(f"smtd-ctl: {exc}", file=sys.stderr)
+        complain_of("smtd-ctl", exc)
         return exc.exit_code
     except KeyboardInterrupt:
         return 130
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows wrong words, whatever they hold: they may be names of files."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown_lines(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, from which man page and completions are made, too."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="smtd-ctl",
         description="Steer the smtd daemon.",
         epilog="Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);"
@@ -110,7 +118,7 @@ def _plain(verb: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
         found = ask_daemon(arguments, verb, pairs=getattr(arguments, "pairs", []))
         if arguments.json:
-            print(json.dumps(found))
+            say_json(found)
         return 0
 
     return do
@@ -120,7 +128,7 @@ def _status(arguments: Any) -> int:
     while True:
         found = ask_daemon(arguments, "status", pairs=arguments.pairs)
         if arguments.json:
-            print(json.dumps(found), flush=True)
+            say_json(found)
         else:
             terminal = sys.stdout.isatty()
             if arguments.watch and terminal:
@@ -146,7 +154,7 @@ def _sync(verb: str) -> Callable[[Any], int]:
             progress=sys.stderr.isatty(),
         )
         if arguments.json:
-            print(json.dumps(found))
+            say_json(found)
         else:
             print_reports(found, planned=verb == "sync plan")
         codes = [int(error["code"]) for error in found["errors"]]
@@ -160,7 +168,7 @@ def _events(arguments: Any) -> int:
     if arguments.follow:
         streams.end_with_reader()
     for answer in ask(socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
-        print(json.dumps(result_of(answer)), flush=True)
+        say_json(result_of(answer))
         if streams.is_lost():
             break
     return 0
@@ -168,18 +176,25 @@ def _events(arguments: Any) -> int:
 
 def _backup(arguments: Any) -> int:
     found = ask_daemon(arguments, "backup", None, file=os.path.abspath(os.path.expanduser(arguments.file)))
-    print(json.dumps(found) if arguments.json else f"{found['file']}  {found['bytes']:,} bytes")
+    if arguments.json:
+        say_json(found)
+    else:
+        say(f"{found['file']}  {found['bytes']:,} bytes")
     return 0
 
 
 def _reload(arguments: Any) -> int:
-    found = ask_daemon(arguments, "reload", None)
+    try:
+        found = ask_daemon(arguments, "reload", None)
+    except SmtdError as exc:
+        exc.has_lines = True  # all mistakes in the configuration
+        raise
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
         return 0
     for what, names in found.items():
         if names:
-            print(f"{what}: {', '.join(names)}")
+            say(f"{what}: {', '.join(names)}")
     return 0
 
 
@@ -191,7 +206,7 @@ def _pair_add(arguments: Any) -> int:
             pair[side] = os.path.abspath(os.path.expanduser(pair[side]))
     found = ask_daemon(arguments, "pair add", None, name=arguments.name, pair=pair)
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
     return 0
 
 
@@ -204,18 +219,18 @@ def _is_path(word: str) -> bool:
 def _pair_remove(arguments: Any) -> int:
     found = ask_daemon(arguments, "pair remove", None, name=arguments.name)
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
     return 0
 
 
 def _pair_list(arguments: Any) -> int:
     found = ask_daemon(arguments, "pair list")
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
     else:
         for pair in found["pairs"]:
             added = "  (added)" if pair["added"] else ""
-            print(f"{pair['pair']}: {pair['left']} {pair['mode']} {pair['right']}{added}")
+            say(f"{pair['pair']}: {pair['left']} {pair['mode']} {pair['right']}{added}")
     return 0
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
-import click
 
 from smtd import pairing
+from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration
 from smtd.cli.stores import located
 from smtd.records.record import Key, Record
@@ -29,7 +28,7 @@ def run(
         projects = (location.project,)
     scan, records = anyio.run(partial(_read, location, () if pairing.ALL in projects else projects))
     if as_json:
-        click.echo(json.dumps({"location": str(location), "projects": _json(scan, records)}))
+        say_json({"location": str(location), "projects": _json(scan, records)})
     else:
         _print(scan, records)
     return 1 if scan.unreadable else 0
@@ -70,6 +69,6 @@ def _json(scan: Scan, records: dict[Key, Record]) -> list[dict[str, Any]]:
 def _print(scan: Scan, records: dict[Key, Record]) -> None:
     for key, record in _newest_first(records):
         tags = ", ".join(sorted(record.tags))
-        click.echo(f"{key}  {record.timestamp:%Y-%m-%d %H:%M:%S}  {tags}")
+        say(f"{key}  {record.timestamp:%Y-%m-%d %H:%M:%S}  {tags}")
     for key, error in sorted(scan.unreadable.items()):
-        click.echo(f"{key}  cannot be read: {error}", err=True)
+        complain(f"{key}  cannot be read: {error}")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from smtd import __version__
-from smtd.cli import streams
+from smtd.cli import logs, streams
+from smtd.cli.say import complain, complain_of
 from smtd.errors import SmtdError
+from smtd.text import shown
 
 _TIMEZONE = click.option(
     "--timezone",
@@ -39,6 +43,15 @@ def _config_option() -> click.Option:
     )
 
 
+@contextmanager
+def _showing() -> Iterator[None]:
+    """Let what click says of wrong words show them, whatever they hold: they may be names of files."""
+    try:
+        yield
+    except click.UsageError as exc:
+        raise click.UsageError(shown(exc.format_message()), exc.ctx) from None
+
+
 class _Command(click.Group):
     """A group whose errors are one sentence on standard error and an exit code."""
 
@@ -47,14 +60,19 @@ class _Command(click.Group):
         cmd.params.append(_config_option())
         super().add_command(cmd, name)
 
+    def make_context(self, *words: Any, **options: Any) -> click.Context:
+        with _showing():
+            return super().make_context(*words, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _showing():
+                return super().invoke(ctx)
         except SmtdError as exc:
-            click.echo(f"smtd: {exc}", err=True)
+            complain_of("smtd", exc)
             ctx.exit(exc.exit_code)
         except KeyboardInterrupt:
-            click.echo("smtd: stopped; the next run goes on from here", err=True)
+            complain("smtd: stopped; the next run goes on from here")
             ctx.exit(130)
 
     def main(self, *words: Any, **options: Any) -> Any:
@@ -77,7 +95,8 @@ def main() -> None:
     2 wrong usage or configuration; 4 a store cannot be reached or read; 5 done, but the output
     cannot be written.
     """
-    logging.basicConfig(format="smtd: %(message)s", level=logging.WARNING)
+    handler = logs.handler(sys.stderr, logs.Formatter("smtd: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 @main.command()

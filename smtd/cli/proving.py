@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 from smtd.cli.asking import Result, add_verb, ask_daemon, print_errors
+from smtd.cli.say import say, say_json
 
 
 def add_to(verbs: Any) -> None:
@@ -25,7 +25,7 @@ def _verify(arguments: Any) -> int:
         progress=sys.stderr.isatty(),
     )
     if arguments.json:
-        print(json.dumps(found))
+        say_json(found)
     else:
         _show_proofs(found)
     codes = [int(error["code"]) for error in found["errors"]]
@@ -38,10 +38,10 @@ def _show_proofs(found: Result) -> None:
         for kind, word in (("explained", "differ as is known"), ("findings", "not as agreed")):
             if pair[kind]:
                 counts.append(f"{len(pair[kind]):,} {word}")
-        print(f"{pair['pair']}: {', '.join(counts)}")
+        say(f"{pair['pair']}: {', '.join(counts)}")
         for each in pair["explained"]:
             fields = f" ({', '.join(each['fields'])})" if each["fields"] else ""
-            print(f"known: {each['project']}/{each['label']}: {each['reason']}{fields}")
+            say(f"known: {each['project']}/{each['label']}: {each['reason']}{fields}")
         for each in pair["findings"]:
-            print(f"found: {each['project']}/{each['label']}: {each['what']}; {each['next']}")
+            say(f"found: {each['project']}/{each['label']}: {each['what']}; {each['next']}")
     print_errors(found)

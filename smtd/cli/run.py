@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from smtd.cli import collector
+from smtd.cli import collector, logs
 from smtd.cli.proxies import proxy_for
 from smtd.cli.socket import new_socket_path
 from smtd.cli.state import configuration, state_directory
@@ -24,17 +24,8 @@ from smtd.systemd import Notifier
 
 log = logging.getLogger("smtd")
 
-#: What systemd reads at the start of a line as its priority (sd-daemon(3)).
-_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
-
-
 #: Seconds that an orderly end may take.
 GRACE = 2.0
-
-
-class _SystemdFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITIES.get(record.levelno, 2)}>{super().format(record)}"
 
 
 def main(config: Path | None, socket: str | None) -> int:
@@ -84,12 +75,12 @@ def _end_at_the_latest() -> None:
 
 
 def _log(config: Config) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _SystemdFormatter("%(message)s")
+    formatter = (
+        logs.SystemdFormatter("%(message)s")
         if os.environ.get("JOURNAL_STREAM")
-        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        else logs.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
+    handler = logs.handler(sys.stderr, formatter)
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
     log.setLevel(config.daemon.log_level.upper())

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
+from smtd.cli.say import say
 from smtd.engine.apply import Progress, no_progress
 from smtd.engine.report import PairReport, SideReport
 
@@ -34,10 +33,10 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 def report(result: PairReport, seconds: float, *, dry_run: bool) -> None:
     """Print what a cycle did, or would do, and what it left."""
     for name, side in (("left", result.left), ("right", result.right)):
-        click.echo(f"{name:<6} {side.location}  {_counts(side, dry_run)}")
+        say(f"{name:<6} {side.location}  {_counts(side, dry_run)}")
     projects = ", ".join(result.projects) or "no project"
     verb = "would be in sync" if dry_run else "in sync"
-    click.echo(f"{_plural(result.in_sync, 'record')} of {projects} {verb}  ({seconds:.2f} s)")
+    say(f"{_plural(result.in_sync, 'record')} of {projects} {verb}  ({seconds:.2f} s)")
     _list(
         "conflict",
         [
@@ -64,9 +63,9 @@ def _counts(side: SideReport, dry_run: bool) -> str:
 
 def _list(kind: str, rows: list[tuple[str, str, str, str]]) -> None:
     for project, label, what, then in rows[:MOST]:
-        click.echo(f"{kind}: {project}/{label}: {what}" + (f"; {then}" if then else ""))
+        say(f"{kind}: {project}/{label}: {what}" + (f"; {then}" if then else ""))
     if len(rows) > MOST:
-        click.echo(f"{kind}: and {len(rows) - MOST} more (--json lists all)")
+        say(f"{kind}: and {len(rows) - MOST} more (--json lists all)")
 
 
 def _plural(count: int, word: str) -> str:

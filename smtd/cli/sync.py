@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import anyio
-import click
 
 from smtd import pairing
 from smtd.cli import collector, held, show
+from smtd.cli.say import complain, say_json
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import Config
@@ -59,10 +58,10 @@ def run(request: Request, *, as_json: bool) -> int:
         if report is None:
             report = anyio.run(partial(sync, request, locations, directory, progress))
     if by_daemon and not as_json:
-        click.echo(f"smtd: the running daemon holds this pair ({report.pair}), and ran the cycle", err=True)
+        complain(f"smtd: the running daemon holds this pair ({report.pair}), and ran the cycle")
     seconds = time.monotonic() - began
     if as_json:
-        click.echo(json.dumps(report_json(seconds, [report])))
+        say_json(report_json(seconds, [report]))
     else:
         show.report(report, seconds, dry_run=request.dry_run)
     return 0 if report.ok else 1

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+from smtd.text import shown
+
 #: Colours, as ANSI terminals have them.
 _RED, _GREEN, _YELLOW, _FAINT = "31", "32", "33", "2"
 _STATES = {"idle": _GREEN, "offline": _YELLOW, "paused": _YELLOW, "halted": _RED}
@@ -34,7 +36,7 @@ def table(pairs: list[Pair], *, colour: bool) -> str:
             lines[number] = (
                 lines[number].replace(state, _painted(state, paint), 1) if paint else lines[number]
             )
-    notes = [note for pair in pairs for note in _notes(pair)]
+    notes = [shown(note) for pair in pairs for note in _notes(pair)]
     return "\n".join(lines + ([""] if notes else []) + notes)
 
 
@@ -58,11 +60,11 @@ def _row(pair: Pair) -> tuple[str, ...]:
     counts = [f"{pair[name]:,}" for name in _COUNTS]
     stores = f"{_side(pair['left'])} {_ARROWS[pair['mode']]} {_side(pair['right'])}"
     lag = f"{pair['lag_seconds']:.1f} s"
-    return (pair["pair"], progress(pair), *counts, lag, _ago(pair["last_cycle"]), stores)
+    return (shown(pair["pair"]), progress(pair), *counts, lag, _ago(pair["last_cycle"]), stores)
 
 
 def _side(side: Pair) -> str:
-    location = str(side["location"])
+    location = shown(str(side["location"]))
     home = os.path.expanduser("~") + os.sep
     if location.startswith(home):
         location = f"~{os.sep}{location.removeprefix(home)}"

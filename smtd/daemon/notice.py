@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from smtd.engine.report import Conflict, Held
+from smtd.text import shown
 
 Trouble: TypeAlias = Literal["offline", "halted"]
 Name: TypeAlias = tuple[str, str]
@@ -125,6 +126,6 @@ def _name(each: Conflict | Held) -> Name:
 
 
 def _shown(text: str) -> str:
-    """Return *text* on one line, with a sign for what cannot be printed, and not too long."""
-    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """Return *text* on one line, as it can be shown anywhere, and not too long."""
+    line = shown(text)
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"

@@ -115,10 +115,11 @@ def test_many_records_are_counted_and_not_all_named() -> None:
     assert f"and {5000 - FEW:,} more" in notice.message
 
 
-def test_what_cannot_be_printed_or_written_is_shown_by_a_sign() -> None:
+def test_what_cannot_be_printed_or_written_is_shown_as_an_escape() -> None:
     """A label is anything; a message is one line, and JSON is Unicode."""
     (notice,) = told_of(condition(conflicts=[Conflict("P\n", "\udc80\0" + "x" * 1000, ("reason",))]))
 
     assert notice.message.isprintable()
     assert len(notice.message) < WIDTH + 100
-    assert b"\xef\xbf\xbd" in msgspec.json.encode(notice)
+    assert b"P\\\\n" in msgspec.json.encode(notice)
+    assert rb"\\udc80\\x00xx" in msgspec.json.encode(notice)

@@ -1,0 +1,217 @@
+"""Nothing that a record, a server or a file name says reaches a terminal or a log raw."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import logging
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+
+import anyio
+import pytest
+
+from smtd.cli import logs
+from smtd.cli.logs import Formatter, SystemdFormatter
+from smtd.records.record import Key
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import RUNNING, record
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of
+
+#: A title, an empty screen, a line that is overwritten, one that nobody wrote, a C1 control, a turned text.
+EVIL = "\x1b]0;owned\x07\x1b[2Jall is well\roverwritten\nfake: line\x9b31m\u202eevil"
+PROJECT = f"P{EVIL}"
+#: What must not be in any output, as bytes.
+OBEYED = [
+    b"\x1b]",
+    b"\x1b[2J",
+    b"\x07",
+    b"\roverwritten",
+    b"\nfake: line",
+    "\x9b".encode(),
+    "\u202e".encode(),
+]
+
+
+def put(path: Path, *records: tuple[str, dict[str, object]]) -> None:
+    """Write records, by label and fields, into the SQLite store at *path*."""
+
+    async def write() -> None:
+        async with open_store(Location(Kind.DJANGO, path)) as store:
+            await store.write(
+                [Change(Key(PROJECT, name), record(name, **more), None) for name, more in records]
+            )
+
+    anyio.run(write)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon with a conflict, a hold, a failure and a record in sync, all of evil names and words."""
+    directory = tmp_path_factory.mktemp("evil")
+    left, right = directory / "left.sqlite", directory / "right.sqlite"
+    conflict = f"conflict{EVIL}"
+    put(
+        left,
+        (f"good{EVIL}", {"reason": EVIL, "tags": frozenset({EVIL.replace('"', "")})}),
+        (conflict, {"version": EVIL}),
+        (f"held{EVIL}", {"tags": RUNNING, "duration": None, "timestamp": datetime.now(timezone.utc)}),
+        (f"failed{EVIL}", {}),
+    )
+    put(right, (conflict, {"version": f"other{EVIL}"}))
+
+    with closing(sqlite3.connect(left)) as db, db:  # a time that is none
+        db.execute("UPDATE django_store_record SET timestamp = ? WHERE label LIKE 'failed%'", (EVIL,))
+    with daemon_process(directory, pair_of(left, right)) as process:
+        process.ctl("sync", "now")
+        yield process
+
+
+def on_a_terminal(command: list[str], variables: dict[str, str], directory: Path) -> bytes:
+    """Run *command* on a terminal of its own, and return all that it writes there."""
+    reader, writer = pty.openpty()
+    with subprocess.Popen(
+        command, stdin=writer, stdout=writer, stderr=writer, env=variables, cwd=directory
+    ) as process:
+        os.close(writer)
+        parts = []
+        while part := _read(reader):
+            parts.append(part)
+        process.wait()
+    os.close(reader)
+    return b"".join(parts).replace(b"\r\n", b"\n")
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # nobody has the other end any more
+        return b""
+
+
+VERBS = {
+    "status": (["status"], b"failed: it cannot be read"),
+    "conflicts": (["conflicts"], b"both sides changed version"),
+    "holds": (["holds"], b"running"),
+    "sync now": (["sync", "now"], b"failed: P"),
+    "sync plan": (["sync", "plan"], b"conflict: P"),
+    "verify": (["verify", "--deep"], b"known: P"),
+    "history": (["history"], b"create P"),
+    "show": (["show", "pair", PROJECT, f"conflict{EVIL}"], b"the sides differ in version"),
+    "explain": (["explain", "pair", PROJECT, f"conflict{EVIL}"], b"never"),
+    "resolve": (["resolve", "pair", PROJECT, f"none{EVIL}", "--take", "left"], b"smtd-ctl: "),
+    "restore": (["restore", "pair", PROJECT, f"good{EVIL}", "--at", "1s"], b"is as it was"),
+    "undo": (["undo", "1", "--dry-run"], b"delete P"),
+    "pair list": (["pair", "list"], b"two-way"),
+    "another pair": (["status", f"none{EVIL}"], b"there is no pair none"),
+    "another verb": ([f"none{EVIL}"], b"invalid choice"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_shows_anything_raw(daemon: DaemonProcess, verb: str) -> None:
+    """What is in records, and in the words of the person, is told, and nothing of it is obeyed."""
+    words, told = VERBS[verb]
+    command = [sys.executable, "-m", "smtd.cli.ctl", *words]
+
+    output = on_a_terminal(command, daemon.variables(), daemon.directory)
+
+    assert [each for each in OBEYED if each in output] == []
+    assert told in output
+
+
+COMMANDS = {
+    "list": (["list", "left.sqlite"], b"cannot be read"),
+    "sync": (["sync", "left.sqlite", "another.sqlite", "--state", "another"], b"failed: P"),
+    "sync --dry-run": (
+        ["sync", "left.sqlite", "new.sqlite", "--state", "new", "--dry-run"],
+        b"failed: P",
+    ),
+    "check": (["-c", "config.toml", "check"], b"records of P"),
+    "a file of another name": (["list", f"none{EVIL}.sqlite"], b"there is no record store at none"),
+    "another command": ([f"none{EVIL}"], b"No such command"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_shows_anything_raw(daemon: DaemonProcess, command: str) -> None:
+    """As for the verbs of a daemon."""
+    words, told = COMMANDS[command]
+
+    output = on_a_terminal([sys.executable, "-m", "smtd", *words], daemon.variables(), daemon.directory)
+
+    assert [each for each in OBEYED if each in output] == []
+    assert told in output
+
+
+def test_json_says_what_is_there(daemon: DaemonProcess) -> None:
+    """It is escaped as JSON does it: a program gets the very names."""
+    answer = daemon.ctl("conflicts", "--json")
+
+    assert answer.out.isascii()
+    assert answer.out.removesuffix("\n").isprintable()
+    (conflict,) = json.loads(answer.out)["conflicts"]
+    assert (conflict["project"], conflict["label"]) == (PROJECT, f"conflict{EVIL}")
+
+
+def test_log_of_a_daemon_holds_nothing_raw(daemon: DaemonProcess) -> None:
+    """Its lines are its own."""
+    log = daemon.log.read_bytes()
+
+    assert [each for each in OBEYED if each in log] == []
+
+
+def logged(formatter: logging.Formatter, message: str, error: Exception | None = None) -> str:
+    """Return what a log with *formatter* writes."""
+    stream = io.StringIO()
+    info = None if error is None else (type(error), error, None)
+    logs.handler(stream, formatter).handle(
+        logging.LogRecord("smtd", logging.WARNING, "file", 1, "pair %s", (message,), info)
+    )
+    return stream.getvalue()
+
+
+def test_message_is_one_line_of_the_log() -> None:
+    """Whatever it is of."""
+    line = logged(Formatter("%(levelname)s %(message)s"), EVIL)
+
+    assert line == (
+        "WARNING pair \\x1b]0;owned\\x07\\x1b[2Jall is well\\roverwritten\\nfake: line\\x9b31m\\u202eevil\n"
+    )
+
+
+def test_lines_of_a_traceback_are_no_lines_of_the_log() -> None:
+    """The text of an error is indented, so that it cannot be taken for a message."""
+    first, *others = logged(SystemdFormatter("%(message)s"), "a", ValueError(EVIL)).splitlines()
+
+    assert first == "<4>pair a"
+    assert [line for line in others if not line.startswith("    ")] == []
+    assert "    fake: line\\x9b31m\\u202eevil" in others
+
+
+WRITE = ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write")
+
+
+def test_commands_write_in_one_way() -> None:
+    """Only `say` prints; what else does shows a table, a progress or a demo, and escapes by itself."""
+    found = set()
+    for path in Path(__file__).parents[1].joinpath("smtd", "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "print",
+                "click.echo",
+                "click.secho",
+            ):
+                found.add(path.stem)
+
+    assert found == {"say", "streams", "ctl", "asking", "demo"}
