@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from smtd.errors import RecordUnusable
+from smtd.records.record import Pickled
 from smtd.stores.base import DONE, Change, Result
-from tests.build import PROJECT
+from smtd.stores.shelf import inert, writing
+from tests.build import PROJECT, change, record
 from tests.stores.places import dumb_place
 from tests.stores.test_shelf_limits import held
 
@@ -47,6 +50,18 @@ async def test_what_is_only_made_goes_on(value: bytes, tmp_path: Path) -> None:
 
     assert outcome == DONE
     assert len(there) == 1
+
+
+def test_edit_that_is_refused_changes_nothing() -> None:
+    """Not even the fields that could be written: others of the batch are saved in the same pickle."""
+    pickled = writing.build(record())
+    before = inert.dump(pickled)
+    call = Pickled(b"digest", b"\x80\x02cos\ngetcwd\n)R.")
+
+    with pytest.raises(RecordUnusable, match=r"a call of os\.getcwd"):
+        writing.update(pickled, change(record(), reason="new", opaque={"note": call}))
+
+    assert inert.dump(pickled) == before
 
 
 async def handed_on(value: bytes, directory: Path):

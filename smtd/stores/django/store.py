@@ -12,7 +12,7 @@ import anyio
 from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record, is_plain
+from smtd.records.record import BAD_VALUE, Key, Record, bad_value, is_plain
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import Connection
@@ -220,6 +220,8 @@ class DjangoStore:
             return self._database.fitted(change.key, rows.columns(change.record))
         except RecordUnusable as exc:
             return exc
+        except BAD_VALUE as exc:
+            return bad_value(exc)
 
 
 def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:

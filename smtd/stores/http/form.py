@@ -26,6 +26,7 @@ from smtd.records.record import (
     Platform,
     Record,
     Repository,
+    bad_value,
     is_plain,
     mark_plain,
 )
@@ -65,7 +66,10 @@ def check(record: Record) -> None:
 def body(record: Record) -> bytes:
     """Return the body of a PUT that makes *record*. Raises RecordUnusable for what it cannot be."""
     check(record)
-    columns = rows.columns(record)
+    try:
+        columns = rows.columns(record)
+    except BAD_VALUE as exc:
+        raise bad_value(exc) from exc
     scalars = dict(zip(rows.RECORD_COLUMNS, columns.scalars, strict=True))
     if record.duration is not None and not math.isfinite(record.duration):
         if not math.isnan(record.duration):

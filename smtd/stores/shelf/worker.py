@@ -17,7 +17,7 @@ from typing import Any
 from smtd.errors import RecordUnusable, StoreRefused
 from smtd.records import canonical
 from smtd.records.life import is_final
-from smtd.records.record import Record, decode, encode
+from smtd.records.record import BAD_VALUE, Record, bad_value, decode, encode
 from smtd.stores.shelf import forms, inert, reading, writing
 from smtd.stores.shelf.messages import (
     Answer,
@@ -147,6 +147,8 @@ def _fulfil(project: dict[str, Any], wish: Wish) -> str:
         _put(project, wish.label, pickled, decode(wish.record))
     except RecordUnusable as exc:
         return str(exc)
+    except BAD_VALUE as exc:
+        return str(bad_value(exc))
     return ""
 
 

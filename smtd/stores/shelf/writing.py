@@ -35,13 +35,15 @@ def build(record: Record) -> Inert:
 
 
 def update(pickled: Inert, record: Record) -> None:
-    """Make *pickled* say what *record* says; what says the same already stays as it was."""
+    """Make *pickled* say what *record* says; what says the same already stays as it was.
+
+    Raises RecordUnusable, and changes nothing, if Sumatra could not load it.
+    """
     state = reading.attributes(pickled)
     before = reading.record(record.label, pickled)
     changed = [field for field in FIELDS if not canonical.same(before, record, field)]
-    made = {field: _attribute(record, field) for field in changed}
-    state.update(made)
-    state.update(_extras(record))
+    # All or nothing: what cannot be made leaves the record as it was.
+    state.update({field: _attribute(record, field) for field in changed} | _extras(record))
 
 
 def _extras(record: Record) -> dict[str, Any]:
