@@ -7,11 +7,23 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import tomli
+
+from smtd.cli import ctl
+from smtd.cli.main import main
+from smtd.config import load
+from tests.build import change, full, record
 from tests.command import Smtd
+from tests.daemon.process import DaemonProcess, daemon_process, synced
+from tests.daemon.sqlite_stores import held, write
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+#: The record of README's examples.
+LABEL = "20261125-1300"
 #: How the transcript calls the project's directory.
 HOME = "/home/ada/MyProject"
 
@@ -63,3 +75,92 @@ def test_the_transcript_in_the_readme_is_what_happens(
 
     assert played.count("smtd") == 5
     assert played.count("smt") == 7
+
+
+def lines(program: str) -> list[list[str]]:
+    """Return the words of each line of *program* that README shows outside of the transcript."""
+    text = re.sub(r"<!-- transcript.*?<!-- end of", "", README.read_text("utf-8"), flags=re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    shown = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [shlex.split(line, comments=True)[1:] for line in shown if line.startswith(f"{program} ")]
+
+
+def test_readme_names_make_demo_and_make_test() -> None:
+    """Both are there, and what it says to install is this directory: smtd is on no index."""
+    text, made = README.read_text("utf-8"), (ROOT / "Makefile").read_text("utf-8")
+
+    assert {"`make demo`", "`make test`"} <= set(re.findall("`[^`]*`", text))
+    assert {"demo:", "test:"} <= {line.partition(" ")[0] for line in made.splitlines()}
+    assert lines("pip") == [["install", "."]]
+    assert "pip install smtd" not in text
+
+
+def test_every_line_of_smtd_in_readme_is_understood() -> None:
+    """Each names a command with the options that it has; nothing is run."""
+    played = lines("smtd")
+
+    for words in played:
+        name, *rest = words
+        main.commands[name].make_context(name, rest, obj=None).close()
+    assert {words[0] for words in played} == {"demo", "sync", "check", "run"}
+
+
+def test_first_configuration_of_readme_is_one(tmp_path: Path) -> None:
+    """Its pair has the name that the lines after it say."""
+    first = re.search(r"```toml\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert first is not None
+    (tmp_path / "config.toml").write_text(first[1], "utf-8")
+
+    (pair,) = load(tmp_path / "config.toml").pairs
+    assert pair == "myproject"
+    assert all(
+        words[words.index("MyProject") - 1] == pair for words in lines("smtd-ctl") if "MyProject" in words
+    )
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon with the pair of README, one conflict and 24 held deletions."""
+    first = re.search(r"```toml\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert first is not None
+    names = list(tomli.loads(first[1])["stores"])
+    stores = [f"[stores.{name}]\nlocation = '{tmp_path / name}.sqlite'\n" for name in names]
+    others = [full(f"run-{number}") for number in range(30)]
+    write(tmp_path / "laptop.sqlite", record(LABEL), *others)
+    text = "\n".join([*stores, first[1][first[1].index("[pairs") :]])
+    with daemon_process(tmp_path, text) as made:
+        made.wait_event(synced)
+        made.ctl("pause", "myproject")
+        write(tmp_path / "laptop.sqlite", change(record(LABEL), version="1111"))
+        write(
+            tmp_path / "lab.sqlite",
+            change(record(LABEL), version="2222"),
+            deleted=[each.label for each in others[:24]],
+        )
+        made.ctl("sync", "now")
+        yield made
+
+
+def test_every_line_of_smtd_ctl_in_readme_does_what_it_says(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """In the order in which they stand there; only events are not followed, and the cycle is one of ours."""
+    codes = {}
+    listed = daemon.ctl("history", "--json")
+    assert listed.err == ""
+    cycle = str(listed.json["history"][-1]["cycle"])
+
+    for words in lines("smtd-ctl"):
+        ctl.parser().parse_args(words)
+        played = [cycle if word == "17" else word for word in words if word != "--follow"]
+        answer = daemon.ctl(*played)
+        codes[" ".join(words[:2] if words[0] in ("sync", "deletes") else words[:1])] = answer.code
+        assert "Traceback" not in answer.err
+
+    # What waits for a person is 1, until it has been decided.
+    assert codes.pop("undo") in (0, 1)
+    assert codes.pop("restore") in (0, 2)
+    assert codes == {
+        **dict.fromkeys(["status", "sync now", "conflicts", "holds", "resolve"], 1),
+        **dict.fromkeys(["verify", "events", "show", "deletes reject", "explain", "history"], 0),
+    }
+    assert held(tmp_path / "lab.sqlite")[LABEL].version == "1111"
+    assert len(held(tmp_path / "lab.sqlite")) == 31
