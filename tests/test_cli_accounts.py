@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import struct
 from pathlib import Path
 
 import msgspec
 import pytest
+from anyio import to_thread
 
 from smtd.cli.stores import located
 from smtd.config import Config, Store
+from tests.command import Smtd
 
 LAB = "http://lab.example/records/"
 KINDS = [
@@ -80,3 +85,40 @@ def test_password_of_a_project_is_for_the_account_that_it_names(
     (tmp_path / ".smt" / "project").write_text(json.dumps({"name": "P", "record_store": store}), "utf-8")
 
     assert account(str(tmp_path), **said) == found
+
+
+class Database:
+    """Lets nobody in, but asks for a password in PostgreSQL's manner, and keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.passwords: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (size,) = struct.unpack("!I", await reader.readexactly(4))
+        await reader.readexactly(size - 4)
+        writer.write(struct.pack("!cII", b"R", 8, 3))  # in clear text
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            _, size = struct.unpack("!cI", await reader.readexactly(5))
+            self.passwords.append((await reader.readexactly(size - 4)).rstrip(b"\0").decode())
+        writer.close()
+
+
+@pytest.mark.parametrize(("user", "heard"), [("ada", "adas"), ("bob", "bobs"), ("eve", "")])
+async def test_password_of_pgpass_is_for_its_own_user(
+    user: str, heard: str, tmp_path: Path, smtd: Smtd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody whom the file does not name has none."""
+    file = tmp_path / "pgpass"
+    file.touch(0o600)
+    file.write_text("*:*:*:bob:bobs\n*:*:*:ada:adas\n", "utf-8")
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    smtd.more["PGPASSFILE"] = str(file)
+    database = Database()
+    async with await asyncio.start_server(database.serve, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        address = f"postgresql://{user}@127.0.0.1:{port}/records?sslmode=disable"
+
+        answer = await to_thread.run_sync(smtd, "list", address)
+
+    assert answer.code == 4
+    assert database.passwords[0] == heard

@@ -31,6 +31,7 @@ class Proxy:
     answer: bytes = ALL_IS_WELL
     port: int = 0
     asked: list[str] = field(default_factory=list)
+    user: str = f"eve:{PROXY_PASSWORD.replace('@', '%40')}@"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
@@ -39,7 +40,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        return f"http://eve:{PROXY_PASSWORD.replace('@', '%40')}@127.0.0.1:{self.port}"
+        return f"http://{self.user}127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
@@ -94,6 +95,17 @@ async def test_proxy_of_a_server_with_tls_is_told_nothing_of_the_server(impatien
     assert by.asked[0].startswith("CONNECT records.lab.invalid:443 HTTP/1.1\r\n")
     assert f"\r\nProxy-Authorization: {basic('eve', PROXY_PASSWORD)}\r\n" in by.asked[0]
     assert basic("ada", SERVER_PASSWORD) not in "".join(by.asked)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxy_without_a_password_is_not_given_that_of_the_server(scheme: str, impatient: None) -> None:
+    """As a session's own headers would be."""
+    async with proxy(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n") as by:
+        by.user = ""
+        await told(by, scheme)
+
+    assert "Proxy-Authorization" not in "".join(by.asked)
+    assert (basic("ada", SERVER_PASSWORD) in "".join(by.asked)) is (scheme == "http")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
