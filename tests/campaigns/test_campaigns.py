@@ -12,6 +12,7 @@ from campaigns.campaigns import CAMPAIGNS
 from campaigns.fuzz import campaign as fuzz
 from campaigns.fuzz.targets import TARGETS
 from campaigns.kills import campaign as kills
+from campaigns.laptops import campaign as laptops
 
 
 def quiet(_text: str) -> None:
@@ -77,6 +78,14 @@ def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert tally.losses != []
     assert "cycle" in tally.losses[0]
+
+
+def test_laptops_around_a_server(tmp_path: Path) -> None:
+    """Two stories, in which nothing is lost, doubled or unexplained."""
+    tally = laptops.run(tmp_path, 2, quiet)
+
+    assert (tally.count, tally.wrong) == (2, [])
+    assert set(tally.befell) >= {"tag", "cycles", "kills"}
 
 
 def test_daemon_under_constant_change(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ class Company:
     def __init__(self, chance: Random) -> None:
         #: Others add records here, or may do so.
         self.met = False
+        #: This process has made the project: nobody can have known of it before.
+        self.founded = False
         #: Every record that was seen or made here.
         self.known: set[Key] = set()
         self._chance = chance

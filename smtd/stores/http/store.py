@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from smtd.errors import AnotherRecord, RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
-from smtd.gather import gather, gather_whole
+from smtd.gather import gather
 from smtd.records import canonical, documents, literal
 from smtd.records.canonical import Digest
 from smtd.records.life import is_final
@@ -32,7 +32,7 @@ from smtd.stores.base import (
 from smtd.stores.http import address, form
 from smtd.stores.http.answer import TooLarge, check_listing
 from smtd.stores.http.company import Company
-from smtd.stores.http.concurrency import AT_ONCE
+from smtd.stores.http.creation import Creation, write_all
 from smtd.stores.http.session import Answer, Session
 from smtd.stores.http.writer import Writer
 
@@ -41,8 +41,6 @@ BATCH = 64
 #: Seconds for which a listing is good, in a row of writes. A record that somebody else makes meanwhile,
 #: under a label that is about to be sent, would get our annotations.
 FRESH = 60.0
-#: What comes of a record that was not begun.
-_LATER = Outcome(Result.STALE, "not begun")
 
 
 class _Listing(NamedTuple):
@@ -52,8 +50,6 @@ class _Listing(NamedTuple):
     keys: set[Key]
     unreadable: dict[Key, str]
     exists: bool = True
-    #: Nobody else can have known of the project before this process made it.
-    ours: bool = False
 
     @property
     def there(self) -> set[Key]:
@@ -180,72 +176,17 @@ class HttpStore:
         company = self._companies[project]
         company.known |= listing.there
         made = {change.key: change for change in changes if _makes(change, listing.there)}
-        await self._all(
+        await write_all(
             {each.key: partial(self._write, each, listing.there) for each in changes if each.key not in made},
             outcomes,
         )
-        company.met |= any(change.contested for change in made.values()) and not listing.ours
-        await self._create_all(project, made, outcomes)
+        company.met |= any(change.contested for change in made.values()) and not company.founded
+        creation = Creation(company, self._writer, partial(self._there, project), self._sleep)
+        await creation.run(made, outcomes)
         self._listed[project] = listing._replace(keys=_after(listing.keys, changes, outcomes))
 
-    async def _all(
-        self, calls: Mapping[Key, Callable[[], Awaitable[Outcome]]], outcomes: dict[Key, Outcome]
-    ) -> None:
-        """Make *calls*, a few at once, and add what comes of each to *outcomes*."""
-        keys, found = list(calls), dict[int, Outcome]()
-        try:
-            # Cancelled, a PUT may still be under way when the same record is looked for and sent again.
-            await gather_whole(list(calls.values()), AT_ONCE, found)
-        finally:
-            outcomes |= {keys[number]: outcome for number, outcome in found.items() if outcome is not _LATER}
-
-    async def _create_all(
-        self, project: str, made: Mapping[Key, Change], outcomes: dict[Key, Outcome]
-    ) -> None:
-        """Make records; in company one first, and more each time that nobody else has made any."""
-        company, left = self._companies[project], set(made)
-        until = anyio.current_time() + company.patience
-        while left:
-            if company.met:
-                if not company.is_calm(anyio.current_time()):
-                    await self._sleep(company.pause)
-                began = anyio.current_time()
-                there = (await self._list(project)).there
-                company.looked(anyio.current_time() - began)
-                company.heard(there, anyio.current_time())
-                if arrived := left & there:
-                    company.lost_race()
-                    outcomes |= dict.fromkeys(arrived, STALE)
-                    left -= arrived
-                if not company.is_calm(anyio.current_time()):
-                    if anyio.current_time() > until:
-                        outcomes |= dict.fromkeys(left, STALE)
-                        return
-                    continue
-            batch = company.batch(left)
-            alone = not company.met
-            await self._all(
-                {key: partial(self._create, company, made[key], alone=alone) for key in batch}, outcomes
-            )
-            left -= outcomes.keys()
-            company.made(anyio.current_time())
-
-    async def _create(self, company: Company, change: Change, *, alone: bool) -> Outcome:
-        """Make one record, unless it is there by now; it waits if smtd is not *alone* any more."""
-        if alone and company.met:
-            return _LATER
-        key, record, began = change.key, change.record, anyio.current_time()
-        assert record is not None
-        if await self._writer.get(key) is not None:
-            company.lost_race()
-            return STALE
-        company.known.add(key)
-        outcome = await self._writer.create(key, record)
-        if outcome == DONE:
-            company.took(anyio.current_time() - began)
-        elif outcome == STALE:
-            company.lost_race()
-        return outcome
+    async def _there(self, project: str) -> set[Key]:
+        return (await self._list(project)).there
 
     async def _listing(self, project: str, changes: Sequence[Change]) -> _Listing:
         """Return what *project* holds, as of this row of writes; it is made if it is to be filled.
@@ -262,10 +203,11 @@ class HttpStore:
             found = await self._understood(project, answer)
             # An empty project keeps this server from listing any: only make one to be filled.
             if not found.exists and any(map(_can_be_made, changes)):
-                ours = await self._make(project)
-                if not ours:
-                    self._companies[project].are_busy()
-                found = found._replace(exists=True, ours=ours)
+                company = self._companies[project]
+                company.founded = await self._make(project)
+                if not company.founded:
+                    company.are_busy()
+                found = found._replace(exists=True)
         return found
 
     async def _make(self, project: str) -> bool:

@@ -1,0 +1,102 @@
+"""Make records on a server where others may be making the same ones: see `company.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+
+import anyio
+
+from smtd.gather import gather_whole
+from smtd.records.record import Key
+from smtd.stores.base import DONE, STALE, Change, Outcome, Result
+from smtd.stores.http.company import Company
+from smtd.stores.http.concurrency import AT_ONCE
+from smtd.stores.http.writer import Writer
+
+#: What comes of a record that was not begun.
+_LATER = Outcome(Result.STALE, "not begun")
+
+
+async def write_all(
+    calls: Mapping[Key, Callable[[], Awaitable[Outcome]]], outcomes: dict[Key, Outcome]
+) -> None:
+    """Make *calls*, a few at once, and add what comes of each to *outcomes*."""
+    keys, found = list(calls), dict[int, Outcome]()
+    try:
+        # Cancelled, a PUT may still be under way when the same record is looked for and sent again.
+        await gather_whole(list(calls.values()), AT_ONCE, found)
+    finally:
+        outcomes |= {keys[number]: outcome for number, outcome in found.items() if outcome is not _LATER}
+
+
+class Creation:
+    """Makes records in one project, with regard for the *company* there.
+
+    *listed* returns what the project holds; *sleep* waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        company: Company,
+        writer: Writer,
+        listed: Callable[[], Awaitable[Collection[Key]]],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._company = company
+        self._writer = writer
+        self._listed = listed
+        self._sleep = sleep
+
+    async def run(self, made: Mapping[Key, Change], outcomes: dict[Key, Outcome]) -> None:
+        """Make what is to be *made*, and add what comes of each to *outcomes*.
+
+        What others make first is stale, and all that is left if they do not come to an end.
+        """
+        company, left = self._company, set(made)
+        until = anyio.current_time() + company.patience
+        while left:
+            if company.met:
+                if arrived := left & await self._listen():
+                    company.lost_race()
+                    outcomes |= dict.fromkeys(arrived, STALE)
+                    left -= arrived
+                if not company.is_calm(now := anyio.current_time()):
+                    if now > until:
+                        outcomes |= dict.fromkeys(left, STALE)
+                        return
+                    continue
+            alone = not company.met
+            batch = company.batch(left)
+            await write_all({key: partial(self._create, made[key], alone=alone) for key in batch}, outcomes)
+            left -= outcomes.keys()
+            company.made(anyio.current_time())
+
+    async def _listen(self) -> set[Key]:
+        """Return what is there, after a wait, unless it was calm just now."""
+        company = self._company
+        if not company.is_calm(anyio.current_time()):
+            await self._sleep(company.pause)
+        began = anyio.current_time()
+        there = set(await self._listed())
+        company.looked(anyio.current_time() - began)
+        company.heard(there, anyio.current_time())
+        return there
+
+    async def _create(self, change: Change, *, alone: bool) -> Outcome:
+        """Make one record, unless it is there by now; it waits if smtd is not *alone* any more."""
+        company = self._company
+        if alone and company.met:
+            return _LATER
+        key, record, began = change.key, change.record, anyio.current_time()
+        assert record is not None
+        if await self._writer.get(key) is not None:
+            company.lost_race()
+            return STALE
+        company.known.add(key)
+        outcome = await self._writer.create(key, record)
+        if outcome == DONE:
+            company.took(anyio.current_time() - began)
+        elif outcome == STALE:
+            company.lost_race()
+        return outcome
