@@ -7,8 +7,9 @@ would look as if whoever undid them had seen them.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
 from smtd.engine import rereads
@@ -106,7 +107,7 @@ async def _find_by_record(
     late = {
         key: now[key]
         for key, writes in written.items()
-        if key in now and any(not write.seen and write.after == now[key] for write in writes)
+        if key in now and any(write.after == now[key] for write in _not_shown(writes))
     }
     moved = {
         key: writes
@@ -121,6 +122,11 @@ async def _find_by_record(
         await pair.journal.writes.look(side, _looks(looked, now, found))
         await pair.journal.writes.set_seen(side, late.items())
     return found
+
+
+def _not_shown(writes: Sequence[Written]) -> Iterable[Written]:
+    """Return those of the *writes* of one key which the store has not shown, as it has nothing later."""
+    return takewhile(lambda write: not write.seen, reversed(writes))
 
 
 def _looks(written: _Writes, now: Mapping[Key, Digest], found: Undone) -> list[Look]:

@@ -99,8 +99,9 @@ class Writes:
                 of_key = (self._pair, side.value, *key)
                 await self._db.run(f"UPDATE written SET seen = 1 WHERE {_OF_KEY}", of_key)
                 await self._db.run(
-                    "UPDATE history SET landed = 1 WHERE cycle IN (SELECT id FROM cycle WHERE pair = ?)"
-                    " AND side = ? AND project = ? AND label = ? AND after = ?",
+                    "UPDATE history SET landed = 1 WHERE id = (SELECT max(h.id) FROM history h"
+                    " JOIN cycle c ON c.id = h.cycle WHERE c.pair = ? AND h.side = ? AND h.project = ?"
+                    " AND h.label = ? AND h.after = ?)",
                     (*of_key, digest),
                 )
 

@@ -114,6 +114,21 @@ async def test_edit_that_the_store_did_not_keep_arrives_when_it_does(world, cloc
     assert world.contents.left == world.contents.right == holding(commented(A, "ours"), B)
 
 
+async def test_history_has_a_write_that_arrives_at_the_third_try_once(world, clock):
+    """What was not kept is no part of what smtd wrote, also after later looks."""
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.put(PROJECT, commented(A, "ours"))
+    for _ in range(2):
+        await later(world, clock)
+    world.right.lying = False
+    for _ in range(3):
+        await later(world, clock)
+
+    updates = "SELECT landed FROM history WHERE side = 'right' AND action = 'update' ORDER BY id"
+    assert world.journal(updates) == [(0,), (0,), (1,)]
+
+
 async def test_new_record_that_the_store_does_not_keep_is_no_deletion(world):
     """It stays where it is, and is made when the store keeps it."""
     await world.synced(A)
