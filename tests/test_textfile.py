@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from smtd import textfile
 from smtd.config import Pair
-from smtd.daemon import settings
+from smtd.daemon import added
 
 
-def test_added_pairs_that_another_editor_has_saved_are_read() -> None:
+def test_added_pairs_that_another_editor_has_saved_are_read(tmp_path: Path) -> None:
     """The file is smtd's own, but a person may mend it."""
-    pairs = {"lab": Pair("/a", "/b")}
-    plain = settings.encode(pairs)
+    pairs, file = {"lab": Pair("/a", "/b")}, tmp_path / "pairs.json"
+    added.write(file, pairs)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
 
-    assert settings.decode(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n")) == pairs
+    assert added.read(file) == (pairs, "")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])

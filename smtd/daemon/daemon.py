@@ -14,10 +14,9 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from smtd import private, regular
 from smtd.config import Config, Pair, seconds, size
 from smtd.control.server import Handler, serving
-from smtd.daemon import settings
+from smtd.daemon import added, settings
 from smtd.daemon.events import Events
 from smtd.daemon.keeper import Keeper
 from smtd.daemon.notices import Notices
@@ -126,7 +125,10 @@ class Daemon:
         notifier = self._surroundings.notifier
         await self._group.start(self._heed_signals)
         self._config = await to_thread.run_sync(self._surroundings.load)
-        self._added = await to_thread.run_sync(self._read_added)
+        self._added, problem = await to_thread.run_sync(added.read, self._file)
+        if problem:
+            log.warning("%s", problem)
+            self.events.add("pairs damaged", problem=encodable(problem))
         self._notices.follow(self._config.notify)
         await self._group.start(self._notices.run)
         await self._follow(settings.of(self._config, self._added))
@@ -252,20 +254,9 @@ class Daemon:
     def _file(self) -> Path:
         return self._surroundings.state / "pairs.json"
 
-    def _read_added(self) -> dict[str, Pair]:
-        try:
-            return settings.decode(regular.read(self._file, regular.SMALL))
-        except FileNotFoundError:
-            return {}
-        except OSError as exc:
-            raise UsageError(f"{self._file} cannot be read: {exc.strerror}") from exc
-
-    async def _remember(self, added: dict[str, Pair]) -> None:
-        try:
-            await to_thread.run_sync(private.replace, self._file, settings.encode(added))
-        except OSError as exc:
-            raise UsageError(f"{self._file} cannot be written: {exc.strerror}") from exc
-        self._added = added
+    async def _remember(self, pairs: dict[str, Pair]) -> None:
+        await to_thread.run_sync(added.write, self._file, pairs)
+        self._added = pairs
 
     async def _heed_signals(self, *, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

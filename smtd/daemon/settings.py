@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import msgspec
-
-from smtd import pairing, textfile
-from smtd.config import Config, ConfigError, Pair, Store, check_pair, seconds
+from smtd import pairing
+from smtd.config import Config, Pair, Store, seconds
 from smtd.engine.pair import Policy
 from smtd.errors import UsageError
 from smtd.merge.decide import Conflicts, Mode
@@ -98,19 +95,3 @@ def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
         tuple(pair.projects.items()) if isinstance(pair.projects, dict) else (),
         everything,
     )
-
-
-def encode(pairs: Mapping[str, Pair]) -> bytes:
-    """Return *pairs* as the file that keeps them, in ASCII: a path need not be Unicode."""
-    return json.dumps(msgspec.to_builtins(dict(pairs)), indent=2).encode("ascii")
-
-
-def decode(data: bytes) -> dict[str, Pair]:
-    """Return the pairs in such a file. Raises UsageError if it is damaged."""
-    try:
-        tables = msgspec.convert(json.loads(textfile.decode(data)), dict[str, dict[str, object]])
-        return {name: check_pair(name, table) for name, table in tables.items()}
-    except (msgspec.MsgspecError, ValueError, ConfigError) as exc:
-        raise UsageError(
-            f"the file of added pairs is damaged ({exc}); remove it, and add them again"
-        ) from exc

@@ -1,0 +1,70 @@
+"""The file of the pairs that were added while the daemon ran. A damaged one keeps no daemon from starting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from smtd import private, regular, textfile
+from smtd.config import ConfigError, Pair, check_pair
+from smtd.errors import UsageError
+
+
+class Added(NamedTuple):
+    """The pairs that can be read, and a sentence on what is wrong with the file (empty: nothing)."""
+
+    pairs: dict[str, Pair]
+    problem: str = ""
+
+
+def write(file: Path, pairs: Mapping[str, Pair]) -> None:
+    """Make *file* hold *pairs*, in ASCII: a path need not be Unicode. Blocks. Raises UsageError."""
+    data = json.dumps(msgspec.to_builtins(dict(pairs)), indent=2).encode("ascii")
+    try:
+        private.replace(file, data)
+    except OSError as exc:
+        raise UsageError(f"{file} cannot be written: {exc.strerror}") from exc
+
+
+def read(file: Path) -> Added:
+    """Return the pairs in *file*, of a damaged one those that are whole; that is then set aside. Blocks."""
+    pairs: dict[str, Pair] = {}
+    try:
+        found = msgspec.convert(
+            json.loads(textfile.decode(regular.read(file, regular.SMALL))), dict[str, object]
+        )
+    except FileNotFoundError:
+        return Added(pairs)
+    except OSError as exc:
+        return Added(pairs, _set_aside(file, exc.strerror or str(exc)))
+    except (ValueError, RecursionError, msgspec.MsgspecError, ConfigError) as exc:
+        return Added(pairs, _set_aside(file, str(exc)))
+    damage = []
+    for name, table in found.items():
+        try:
+            pairs[name] = check_pair(name, msgspec.convert(table, dict[str, object]))
+        except (ValueError, msgspec.MsgspecError, ConfigError) as exc:
+            damage.append(f"{name}: {exc}")
+    if not damage:
+        return Added(pairs)
+    problem = _set_aside(file, "; ".join(damage))
+    write(file, pairs)
+    return Added(pairs, problem)
+
+
+def _set_aside(file: Path, damage: str) -> str:
+    """Rename the damaged *file*, and return what a person has to know."""
+    why = f"the file of added pairs {file} is damaged ({damage})"
+    name = f"{file.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+    places = (file.with_name(f"{name}{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))
+    place = next(place for place in places if not place.exists())
+    try:
+        file.rename(place)
+    except OSError as exc:
+        return f"{why} and cannot be moved aside: {exc.strerror}; mend or remove it"
+    return f"{why}; it is kept as {place}, and the pairs that are missing now can be added again"

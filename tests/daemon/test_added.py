@@ -1,0 +1,85 @@
+"""The file of added pairs: a damaged one is named and set aside, and keeps nothing else from running."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from smtd.config import Pair
+from smtd.daemon import added
+from tests.build import full
+from tests.daemon.process import daemon_process, pair_of
+from tests.daemon.sqlite_stores import held, write
+
+LAB = Pair("/a", "/b")
+
+
+def become_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def become_directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:-20]),
+    "empty": lambda file: file.write_bytes(b""),
+    "no text": lambda file: file.write_bytes(b"\xff\xfe\0\1"),
+    "another shape": lambda file: file.write_text("[1, 2]"),
+    "deep": lambda file: file.write_text("[" * 100_000),
+    "a pipe": become_pipe,
+    "a directory": become_directory,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_file_is_set_aside(tmp_path: Path, damage: str) -> None:
+    """The sentence says where it is; the next start has nothing to complain of."""
+    file = tmp_path / "pairs.json"
+    added.write(file, {"lab": LAB})
+    DAMAGES[damage](file)
+
+    pairs, problem = added.read(file)
+
+    (kept,) = tmp_path.iterdir()
+    assert (pairs, kept.name.startswith("pairs.json.damaged-")) == ({}, True)
+    assert f"{file} is damaged (" in problem
+    assert f"it is kept as {kept}, and the pairs that are missing now can be added again" in problem
+    assert added.read(file) == ({}, "")
+
+
+def test_pairs_that_are_whole_in_a_damaged_file_go_on(tmp_path: Path) -> None:
+    """One bad value costs one pair; the damaged file is kept, and no other one is overwritten."""
+    file = tmp_path / "pairs.json"
+    for _ in range(2):
+        added.write(file, {"lab": LAB, "other": LAB})
+        file.write_text(file.read_text().replace('"two-way"', '"sideways"', 1))
+
+        pairs, problem = added.read(file)
+
+        assert (list(pairs), "lab: " in problem) == (["other"], True)
+    assert added.read(file) == (pairs, "")
+    assert len(list(tmp_path.glob("pairs.json.damaged-*"))) == 2
+
+
+def test_daemon_with_a_damaged_file_runs_the_rest(tmp_path: Path) -> None:
+    """The pairs of the configuration are synced, and it is told once."""
+    left, right = tmp_path / "left.sqlite", tmp_path / "right.sqlite"
+    write(left, full("one"))
+    with daemon_process(tmp_path, pair_of(left, right)) as daemon:
+        assert daemon.ctl("stop").code == 0
+        assert daemon.ended() == 0
+        (daemon.state / "pairs.json").write_text('{"lab": {')
+
+        daemon.start()
+
+        assert daemon.sync()["in_sync"] == 1
+        assert held(right).keys() == {"one"}
+        (told,) = [event for event in daemon.events() if event["event"] == "pairs damaged"]
+        assert str(daemon.state / "pairs.json") in told["problem"]
