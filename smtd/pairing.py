@@ -22,7 +22,7 @@ from smtd.stores import marks
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
 from smtd.stores.marks import Mark
-from smtd.stores.registry import open_store
+from smtd.stores.registry import make, open_store
 from smtd.text import shown
 
 #: The name that stands for all projects of both stores.
@@ -160,12 +160,25 @@ async def sync(
             pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful, memory=memory
         )
         if not dry_run:
+            await _make_new(pair, known)
             sides = [
                 await _remembered(known[side], before[side], report.side(side).written) for side in SIDES
             ]
             await pair.journal.set_files(Both(*sides))
         await ended(pair)
         return report.swapped if flipped else report
+
+
+async def _make_new(pair: Pair, locations: Both[Location]) -> None:
+    """Make a store that is to be filled, though the other one has no record yet.
+
+    That of a project is left to its Sumatra, and where neither is there a name is misspelt.
+    """
+    missing = {side for side in SIDES if await to_thread.run_sync(locations[side].is_missing)}
+    if len(missing) == 1:
+        (side,) = missing
+        if side in pair.policy.mode.targets and locations[side].project is None:
+            await make(locations[side], pair.stores[side])
 
 
 async def _marks(locations: Both[Location]) -> Both[Mark | None]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from smtd.errors import UsageError
+from anyio import to_thread
+
+from smtd.errors import StoreUnreachable, UsageError
 from smtd.stores import export
 from smtd.stores.base import Store
 from smtd.stores.django import old
@@ -56,6 +58,17 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
         yield SnapshotStore(_SOURCES[location.kind], location.path, name, timezone)
     else:
         yield ShelfStore(_dbm_file(location), name, timezone)
+
+
+async def make(location: Location, store: Store) -> None:
+    """Make the new store at *location*, which *store* is, without a record. Raises StoreUnreachable."""
+    if location.kind is not Kind.DUMB:
+        await store.write([])
+        return
+    try:
+        await to_thread.run_sync(DumbFile(location.path).create)
+    except OSError as exc:
+        raise StoreUnreachable(f"the shelf {location} cannot be made: {exc.strerror}") from exc
 
 
 def _dbm_file(location: Location) -> DbmFile:

@@ -86,6 +86,11 @@ class DumbFile:
             raise NotSettled(f"its index {self._dir.name} is damaged")
         return name, (start, length)
 
+    def create(self) -> None:
+        """Make the files of an empty shelf, as `dbm.dumb.open` does, where they are missing."""
+        self._dir.touch()  # first: data without an index is a damaged shelf
+        self._dat.touch()
+
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         """Store *new* under *key* if the value still is *old*; say whether it was stored.
 
@@ -95,7 +100,7 @@ class DumbFile:
         meantime is kept.
         """
         if not any(path.exists() for path in self._files):
-            self._dir.touch()  # an empty index first: data without one is a damaged shelf
+            self._dir.touch()  # first: data without an index is a damaged shelf
         if self._values().get(key) != old:
             return False
         with regular.opened(self._dat, _APPENDING) as lock:

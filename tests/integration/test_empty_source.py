@@ -1,0 +1,89 @@
+"""A source without a record: the new store is made all the same, and has none."""
+
+from __future__ import annotations
+
+import dbm.dumb
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.command import Smtd
+from tests.stores import old_databases as old
+
+
+def shelf(directory: Path) -> Path:
+    dbm.dumb.open(str(directory / "records"), "c").close()
+    return directory / "records"
+
+
+def database(directory: Path) -> Path:
+    (directory / "records").touch()
+    return directory / "records"
+
+
+def old_database(directory: Path) -> Path:
+    path = old.make(directory / "records", "0.6")
+    old.run(path, "DELETE FROM django_store_record")
+    return path
+
+
+def export(directory: Path) -> Path:
+    (directory / "records.json").write_text("[]")
+    return directory / "records.json"
+
+
+def project(directory: Path) -> Path:
+    """A project in which nothing was run yet: its store is not there."""
+    (directory / ".smt").mkdir()
+    store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": ".smt/records"}
+    (directory / ".smt" / "project").write_text(json.dumps({"name": "Empty", "record_store": store}))
+    database(directory / ".smt")
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("source", "new"),
+    [(each, "new.sqlite") for each in (shelf, database, old_database, export, project)]
+    + [(old_database, "new.shelf")],
+)
+def test_empty_source_makes_the_new_store(
+    source: Callable[[Path], Path], new: str, tmp_path: Path, smtd: Smtd
+) -> None:
+    """The answer says how many records there are; it is a store, and the next sync has nothing to do."""
+    (tmp_path / "old").mkdir()
+    place = source(tmp_path / "old")
+
+    first = smtd("sync", place, tmp_path / new, "--state", tmp_path / "state")
+    listed = smtd("list", tmp_path / new)
+    second = smtd("sync", place, tmp_path / new, "--state", tmp_path / "state", "--json")
+
+    assert (first.code, first.out.splitlines()[-1].startswith("0 records")) == (0, True)
+    assert (listed.code, listed.err) == (0, "")
+    assert (second.code, second.pair["in_sync"]) == (0, 0)
+
+
+def test_dry_run_makes_no_store(tmp_path: Path, smtd: Smtd) -> None:
+    place = shelf(tmp_path)
+
+    answer = smtd("sync", place, tmp_path / "new.sqlite", "--state", tmp_path / "state", "--dry-run")
+
+    assert (answer.code, (tmp_path / "new.sqlite").exists()) == (0, False)
+
+
+def test_source_that_is_not_there_either_makes_no_store(tmp_path: Path, smtd: Smtd) -> None:
+    """Its name is misspelt."""
+    smtd("sync", tmp_path / "odl.sqlite", tmp_path / "new.sqlite", "--state", tmp_path / "state")
+
+    assert list(tmp_path.glob("*.sqlite")) == []
+
+
+def test_new_database_is_one_that_sumatra_can_use(tmp_path: Path, smtd: Smtd) -> None:
+    """It has the tables that its first command makes."""
+    smtd("sync", shelf(tmp_path), tmp_path / "new.sqlite", "--state", tmp_path / "state")
+
+    with closing(sqlite3.connect(tmp_path / "new.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM django_store_record").fetchone() == (0,)
