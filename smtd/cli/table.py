@@ -85,7 +85,7 @@ def _notes(pair: Pair) -> Iterator[str]:
     """Yield what is wrong with a pair or waits for a person, each with what would help."""
     name = pair["pair"]
     if pair["problem"]:
-        yield f"{name}: {pair['problem']}"
+        yield f"{name}: {pair['problem']}{_next_try(pair)}"
     for count, kind in (("conflicts", "conflict"), ("held", "hold")):
         if number := pair[count]:
             yield f"{name}: {number:,} {kind}{'' if number == 1 else 's'}: see smtd-ctl {kind}s {name}"
@@ -94,6 +94,14 @@ def _notes(pair: Pair) -> Iterator[str]:
     if (more := pair["failed"] - len(pair["failures"])) > 0:
         yield f"{name}: and {more:,} more failed (smtd-ctl sync now --json lists all)"
     yield from _found(pair)
+
+
+def _next_try(pair: Pair) -> str:
+    """Return when a pair whose store is away is tried again, by itself."""
+    if pair["state"] != "offline" or pair["next_cycle"] is None:
+        return ""
+    wait = (datetime.fromisoformat(pair["next_cycle"]) - datetime.now(timezone.utc)).total_seconds()
+    return f"; next try in {max(0.0, wait):.0f} s"
 
 
 def _found(pair: Pair) -> Iterator[str]:

@@ -27,6 +27,9 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
                     yield _answer(line)
         except TimeoutError:
             raise NoDaemon(f"the daemon at {path} does not answer in time; see its log") from None
+        except PermissionError:
+            what = "it, or its directory, is another user's; ask as that user, or name another with --socket"
+            raise NoDaemon(f"permission denied at the control socket {path}: {what}") from None
         except (OSError, ValueError, RecursionError) as exc:
             raise NoDaemon(f"no daemon answers at {path}; start it with smtd run ({_why(exc)})") from None
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from smtd.control import client
+from smtd.errors import NoDaemon
 from tests.build import PROJECT, full
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
 from tests.daemon.sqlite_stores import held, write
@@ -156,3 +158,16 @@ def test_name_of_a_file_that_is_not_unicode_is_no_odd_request(daemon: DaemonProc
     answer = asked(daemon, r'{"verb": "pair of", "stores": ["django:/tmp/\udce4", "django:/tmp/b"]}')
 
     assert answer == {"ok": True, "result": {"pair": None}}
+
+
+def test_socket_that_we_may_not_use_is_called_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon may run there; to start another one would be the wrong advice."""
+
+    class Closed(socket.socket):
+        def connect(self, address: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Closed)
+
+    with pytest.raises(NoDaemon, match=r"^permission denied at the control socket /x/y: .* another user"):
+        list(client.ask("/x/y", {"verb": "status"}))

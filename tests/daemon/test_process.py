@@ -273,7 +273,9 @@ def test_store_that_goes_and_comes_back(daemon: DaemonProcess, left: Path, right
     offline = daemon.wait_event(lambda event: event["event"] == "offline", after=first["id"])
     assert "is missing, though it was synced before" in offline["problem"]
     assert daemon.status()["state"] == "offline"
-    assert daemon.ctl("status").code == 1
+    shown = daemon.ctl("status")
+    assert shown.code == 1
+    assert re.search(r"is missing, though it was synced before.*; next try in \d+ s\n", shown.out)
     assert daemon.ctl("sync", "now").code == 4
     put(right, full("meanwhile"))
 
