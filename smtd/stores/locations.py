@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from codecs import BOM_UTF8
 from dataclasses import dataclass, field, replace
@@ -97,10 +98,8 @@ class Location:
         if self.kind in SERVERS:
             object.__setattr__(self, "name", self.url)
             return
-        if self.kind is Kind.DUMB:
-            name = Path(f"{self.path}.dat").resolve().with_suffix("")
-        else:
-            name = self.path.resolve()
+        dumb = self.kind is Kind.DUMB
+        name = _real(Path(f"{self.path}.dat")).with_suffix("") if dumb else _real(self.path)
         object.__setattr__(self, "name", str(name))
 
     @property
@@ -151,6 +150,11 @@ _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 #: See stores/shelf/gnu.py; of both byte orders.
 _GDBM = [number.to_bytes(4, order) for number in range(0x13579ACD, 0x13579AD2) for order in _ORDERS]
 _BERKELEY = (b"\x61\x15\x06\x00", b"\x00\x06\x15\x61")
+
+
+def _real(path: Path) -> Path:
+    """Return *path* without symbolic links, but for one that leads to itself, at which pathlib fails."""
+    return Path(os.path.realpath(path))
 
 
 def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> Location:
@@ -296,7 +300,7 @@ def _project_store(home: Path, name: str, kind: str, recorded: Path) -> Location
 def _moved(home: Path, recorded: Path) -> Path:
     """Prefer the store inside a project directory that was moved, to the one at its old place."""
     inside = home / recorded.name
-    if recorded.parent.name == ".smt" and recorded.parent.resolve() != home.resolve():
+    if recorded.parent.name == ".smt" and _real(recorded.parent) != _real(home):
         return inside if _file(inside) is not None else recorded
     return recorded
 

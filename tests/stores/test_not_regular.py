@@ -15,7 +15,7 @@ from smtd.cli import secrets
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
 from smtd.stores.http.session import Trust
-from smtd.stores.locations import find
+from smtd.stores.locations import Kind, Location, find
 from tests.build import key, record
 from tests.stores.places import DjangoPlace, ShelfPlace, dumb_place, sqlite3_place
 from tests.test_regular import PLACES
@@ -61,6 +61,14 @@ async def test_name_of_what_is_no_file(tmp_path: Path, what: str) -> None:
 
     with pytest.raises(StoreUnreachable, match=said if what != "directory" else "no Sumatra project"):
         await to_thread.run_sync(find, str(tmp_path / "store"))
+
+
+@pytest.mark.parametrize(("kind", "ending"), [(Kind.DUMB, ".dat"), (Kind.DJANGO, "")])
+def test_location_of_a_link_to_itself_has_a_name(tmp_path: Path, kind: Kind, ending: str) -> None:
+    """The pair can say where its store should be."""
+    PLACES["loop"][0](tmp_path / f"store{ending}")
+
+    assert Location(kind, tmp_path / "store").name == str(tmp_path / "store")
 
 
 @pytest.mark.parametrize("what", PLACES)
