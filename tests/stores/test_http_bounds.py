@@ -149,7 +149,9 @@ async def test_server_that_drips(monkeypatch: pytest.MonkeyPatch, fault: Fault) 
 
 
 @pytest.mark.parametrize(
-    ("body", "encoding"), [(b"no gzip", "gzip"), (gzip.compress(b"{}")[:-4], "gzip"), (b"{}", "br")]
+    ("body", "encoding"),
+    [(b"no gzip", "gzip"), (gzip.compress(b"{}")[:-4], "gzip"), (b"{}", "br")],
+    ids=["another format", "cut off", "an unknown format"],
 )
 async def test_answer_that_cannot_be_unpacked(
     monkeypatch: pytest.MonkeyPatch, body: bytes, encoding: str
