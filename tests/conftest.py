@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from smtd.stores.http import company
 from tests.command import Smtd
+from tests.integration import disks
 from tests.servers import programs
 
 #: The same examples everywhere and every time: a test that fails here fails for everybody. More,
@@ -64,7 +65,10 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end of the tests, loudly, which servers were not tried."""
+    """Say at the end of the tests, loudly, which servers were not tried, and that the power was not cut."""
+    if SOAK and (reason := disks.lacking()):
+        terminalreporter.section("NOT TESTED: power cuts", sep="!", red=True, bold=True)
+        terminalreporter.line(reason)
     for server, reason in programs.lacking().items():
         terminalreporter.section(f"NOT TESTED: {server}", sep="!", red=True, bold=True)
         terminalreporter.line(reason)
