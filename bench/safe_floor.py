@@ -182,6 +182,7 @@ def main(source: str, empty: str, database: str, journal: str) -> None:
     shutil.copyfile(empty, database)
     found = list(loaded(source))
     with closing(sqlite3.connect(database)) as db, closing(sqlite3.connect(journal)) as diary:
+        db.execute("PRAGMA synchronous = EXTRA")  # a power cut must not bring the rollback journal back
         diary.executescript(JOURNAL)
         with db:
             for project in {one.project for one in found}:

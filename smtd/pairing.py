@@ -68,7 +68,19 @@ async def _known_pair(
         async def is_another(side: Side) -> bool:
             return await to_thread.run_sync(marks.is_another, locations[side], before[side])
 
-        yield Pair(name, stores, known, policy, is_another)
+        begin = await _marks(locations)
+        exchanged = Both(*[await _is_exchanged(locations[side], before[side], begin[side]) for side in SIDES])
+
+        async def now(written: Both[bool], ended: bool = False) -> Both[str]:
+            sides = [
+                str(before[side])
+                if exchanged[side] and not ended
+                else await _remembered(locations[side], begin[side], written[side])
+                for side in SIDES
+            ]
+            return Both(*sides)
+
+        yield Pair(name, stores, known, policy, is_another, now)
 
 
 async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
@@ -154,17 +166,13 @@ async def sync(
     Raises StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as (pair, flipped):
-        known = locations.swapped if flipped else locations
-        before = await _marks(known)
         report = await cycle.run(
             pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful, memory=memory
         )
         if not dry_run:
-            await _make_new(pair, known)
-            sides = [
-                await _remembered(known[side], before[side], report.side(side).written) for side in SIDES
-            ]
-            await pair.journal.set_files(Both(*sides))
+            await _make_new(pair, locations.swapped if flipped else locations)
+            written = Both(*[report.side(side).written > 0 for side in SIDES])
+            await pair.journal.set_files(await pair.marks(written, ended=True))
         await ended(pair)
         return report.swapped if flipped else report
 
@@ -186,8 +194,15 @@ async def _marks(locations: Both[Location]) -> Both[Mark | None]:
     return Both(*[await to_thread.run_sync(marks.mark, locations[side]) for side in SIDES])
 
 
-async def _remembered(location: Location, before: Mark | None, written: int) -> str:
-    """Return the mark to know the store by, as text, after a cycle at whose begin it had *before*.
+async def _is_exchanged(location: Location, before: Mark | None, begin: Mark | None) -> bool:
+    """Say whether the file at *location*, whose mark is *begin*, is not the one that had *before*."""
+    if before is None or begin == before:
+        return False
+    return await to_thread.run_sync(marks.is_another, location, before)
+
+
+async def _remembered(location: Location, before: Mark | None, written: bool) -> str:
+    """Return the mark to know the store by, as text, in or after a cycle at whose begin it had *before*.
 
     A file that somebody put there during the cycle has not been looked at: it must not be taken for the
     one that was.
@@ -195,6 +210,6 @@ async def _remembered(location: Location, before: Mark | None, written: int) -> 
     after = await to_thread.run_sync(marks.mark, location)
     if before is None or after is None:
         return str(after or before or "")
-    swapped = written > 0 and location.kind in marks.SWAPPED
+    swapped = written and location.kind in marks.SWAPPED
     is_another = not swapped and await to_thread.run_sync(marks.is_another, location, before)
     return str(before if is_another else after.filled(before))

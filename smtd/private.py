@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from smtd import durable
+
 #: What nobody but the owner may do is taken from others.
 _OTHERS = 0o077
 
@@ -37,7 +39,10 @@ def ensure(path: Path) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace *path* by a private file that holds *data*, in one step, and keep its owner. Raises OSError."""
+    """Replace *path* by a private file that holds *data*, durably and in one step. Raises OSError.
+
+    Its owner stays the same.
+    """
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)  # a process that was killed left it
     with os.fdopen(create(new), "wb") as file:
@@ -45,4 +50,4 @@ def replace(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):  # root, in the directory of another user
             found = path.stat()
             os.fchown(file.fileno(), found.st_uid, found.st_gid)
-    os.replace(new, path)
+    durable.replace(new, path)

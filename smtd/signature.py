@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -16,6 +18,15 @@ T = TypeVar("T")
 #: Kernels stamp files with a clock that ticks every few milliseconds: a file younger than this
 #: may be written again without a visible difference. Seconds.
 CLOCK_TICK = 0.02
+#: The same of file systems that keep whole seconds (ext3 with small inodes, Lustre, HFS+, many NAS), or every
+#: second one (FAT). Seconds.
+COARSE_TICK = 2.1
+#: However wrong the clock of a file server is, it is not as wrong as this. Seconds.
+_WRONG = 86400.0
+#: Up to this age a coarse time is compared with when it was first seen. Seconds.
+_RECENT = 10.0
+#: So many files with young times are kept in mind.
+_KEPT = 4096
 
 #: A store is trusted once nobody has written to it for this long (measured: with 50 ms no torn
 #: read of a shelf was accepted in 173). Seconds.
@@ -24,6 +35,13 @@ SETTLE = 0.05
 #: A store that does not fit together and that nobody has written to for this long is damaged.
 #: Seconds.
 LONG = 2.0
+
+
+_YOUNG = b" young"
+#: In nanoseconds.
+_SECOND = 1_000_000_000
+#: When this process first saw a file like that, on the clock that nobody sets.
+_first_seen: dict[tuple[int, ...], float] = {}
 
 
 class NotSettled(Exception):
@@ -47,7 +65,70 @@ def _look(path: Path) -> tuple[int, ...] | None:
         return None
     except OSError as exc:
         return (-1, exc.errno or 0, 0, 0, 0)
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    look = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if is_coarse(look):
+        _note(look)
+    return look
+
+
+def is_coarse(look: tuple[int, ...]) -> bool:
+    """Say whether the file system of a file may keep whole seconds only.
+
+    The time of a save can be set to a whole second by anybody, but not later than that of the last change.
+    """
+    written, changed = look[3:]
+    return changed % _SECOND == 0 or (written % _SECOND == 0 and written >= changed)
+
+
+def _note(look: tuple[int, ...]) -> None:
+    """Remember when a file was first seen to look like that."""
+    if look in _first_seen:
+        return
+    while len(_first_seen) >= _KEPT:
+        with suppress(StopIteration, KeyError, RuntimeError):  # another thread's
+            del _first_seen[next(iter(_first_seen))]
+    _first_seen[look] = time.monotonic()
+
+
+def is_young(seen: Signature, moment: float | None = None) -> bool:
+    """Say whether files that look like *seen* may be written to after *moment* and still look the same.
+
+    *moment* is of the monotonic clock (None: now). Where times are of whole seconds, files are young until
+    the clock of their file system has gone on by one tick. That is measured from when this process first saw
+    the file like that, since the clock of a file server may be wrong. What was read of young files is read
+    again.
+    """
+    return any(_youth(look, moment) > 0 for look in seen if look is not None)
+
+
+def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = ()) -> bytes:
+    """Return what tells files that look like *seen* from others.
+
+    Of *young* files it also says what they are *holding*, and equals no mark of files that are not young.
+    """
+    if not young:
+        return repr(seen).encode()
+    content = hashlib.blake2b(digest_size=16)
+    for part in holding:
+        content.update(b"%d:%b" % (len(part), part))
+    return repr(seen).encode() + _YOUNG + content.digest()
+
+
+def ripe(mark: bytes) -> bytes:
+    """Return *mark*, of `marked`, as if the files had not been young."""
+    return mark.partition(_YOUNG)[0]
+
+
+def ripe_in(seen: Signature) -> float:
+    """Return the seconds until files that look like *seen* are no longer young; 0 if they are not."""
+    return max((_youth(look, None) for look in seen if look is not None), default=0.0)
+
+
+def _youth(look: tuple[int, ...], moment: float | None) -> float:
+    if not is_coarse(look) or time.time() - max(look[3:]) / 1e9 > _WRONG:
+        return 0.0
+    now = time.monotonic() if moment is None else moment
+    return max(0.0, _first_seen.get(look, now) + COARSE_TICK - now)
 
 
 def size(seen: Signature) -> int:
@@ -57,18 +138,25 @@ def size(seen: Signature) -> int:
 
 def age(seen: Signature) -> float:
     """Return the seconds since the youngest of the files was written (infinite: no file)."""
-    changes = [max(look[3], look[4]) for look in seen if look is not None]
-    return time.time() - max(changes) / 1e9 if changes else float("inf")
+    return min((_age(look) for look in seen if look is not None), default=float("inf"))
+
+
+def _age(look: tuple[int, ...]) -> float:
+    told = time.time() - max(look[3:]) / 1e9
+    if is_coarse(look) and 0 <= told < _RECENT and (first := _first_seen.get(look)) is not None:
+        return min(told, time.monotonic() - first)
+    return told
 
 
 def read_settled(
     paths: Iterable[Path], read: Callable[[], T], *, what: str, patience: float = 10.0
-) -> tuple[T, Signature]:
+) -> tuple[T, Signature, bool]:
     """Call *read* until the files are the same before and after it and have settled.
 
-    Returns what it read and the signature that goes with it. Blocks; call it in a thread.
-    *read* may raise NotSettled for content that does not fit together. Raises
-    StoreUnreachable, naming *what*, if there is no quiet moment within *patience* seconds.
+    Returns what it read, the signature that goes with it, and whether the files were young. Those are read
+    twice, since their looks would not tell that somebody was writing. Blocks; call it in a thread. *read* may
+    raise NotSettled for content that does not fit together. Raises StoreUnreachable, naming *what*, if there
+    is no quiet moment within *patience* seconds.
     """
     files = list(paths)
     deadline = time.monotonic() + patience
@@ -78,7 +166,12 @@ def read_settled(
         # A clock that was set back must not make us wait for the future.
         if not 0 <= (wait := SETTLE - age(before)) <= SETTLE:
             try:
+                young = is_young(before)
                 found = read()
+                if young:
+                    time.sleep(SETTLE)
+                    if read() != found:
+                        raise NotSettled(reason)
             except (NotSettled, FileNotFoundError) as exc:
                 reason = str(exc)
                 if isinstance(exc, FileNotFoundError):
@@ -88,7 +181,7 @@ def read_settled(
                     deadline = 0.0
             else:
                 if signature(files) == before:
-                    return found, before
+                    return found, before, young
             wait = SETTLE
         if time.monotonic() > deadline:
             raise StoreUnreachable(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ import aiosqlite
 import anyio
 from anyio import CancelScope, to_thread
 
-from smtd import regular
+from smtd import durable, readonly, regular
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.untrusted import MOST_STEPS, Acting, Guard
 
@@ -124,10 +125,15 @@ async def connect(path: str, *, patience: float = 10.0, trusted: bool = False) -
     """
     await to_thread.run_sync(check, Path(path))
     guard = Guard(MOST_STEPS)
+    is_frozen = await to_thread.run_sync(readonly.is_frozen, Path(path))
+    place = readonly.address(Path(path)) if is_frozen else path
     with CancelScope(shield=True):
-        db = await aiosqlite.connect(path, isolation_level=None, timeout=patience)
+        db = await aiosqlite.connect(place, isolation_level=None, timeout=patience, uri=is_frozen)
     try:
         await db.execute("PRAGMA foreign_keys = ON")
+        # FULL does not sync the directory: the removed rollback journal can come back after a power cut, and
+        # undo what was committed (seen on ext4).
+        await db.execute("PRAGMA synchronous = EXTRA")
         if not trusted:
             # aiosqlite has no public way to do several things in one crossing.
             await db._execute(guard.install, db._conn)  # type: ignore[no-untyped-call]
@@ -157,6 +163,8 @@ def opened(
     check(path)
     guard = Guard(10 * MOST_STEPS)
     address = f"{path.absolute().as_uri()}?mode={mode}{options}"
+    if readonly.is_frozen(path):
+        address = readonly.address(path)
     with (
         guard.watching(),
         closing(sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None)) as db,
@@ -169,6 +177,31 @@ def check(path: Path) -> None:
     """Raise NotRegular if anything but a file is at *path*, or where SQLite keeps its own files beside it."""
     regular.check([path, *(Path(f"{path}{ending}") for ending in ("-wal", "-journal", "-shm"))])
 
+
+def flush(path: Path) -> None:
+    """Make durable what others have committed to the database at *path*, which this process has open. Blocks.
+
+    Also that a rollback journal was removed: were it found again after a power cut, it would undo the commit.
+    """
+    durable.sync_open(path)
+    durable.sync(Path(f"{path}{ending}") for ending in ("-journal", "-wal"))
+
+
+def commits(path: Path) -> int | None:
+    """Return how many transactions have changed the database at *path*, which this process has open. Blocks.
+
+    None: that cannot be told. In write-ahead mode the number stands still.
+    """
+    for handle in durable.own_handles(path):
+        with suppress(OSError):
+            head = os.pread(handle, 28, 0)
+            if head[:16] == _MAGIC and head[18] == _ROLLBACK:
+                return int.from_bytes(head[24:], "big")
+    return None
+
+
+#: How a database begins, and what its header says of the rollback journal (2: of the write-ahead log).
+_MAGIC, _ROLLBACK = b"SQLite format 3\0", 1
 
 #: What SQLite raises; the second in place of an error whose text has a name in it that is not Unicode.
 ERRORS = (sqlite3.Error, UnicodeDecodeError)

@@ -15,7 +15,7 @@ import anyio
 from anyio import to_thread
 from watchfiles import awatch
 
-from smtd.signature import Signature, signature
+from smtd.signature import Signature, is_young, ripe_in, signature
 from smtd.text import encodable
 
 #: Seconds between two looks at all files.
@@ -32,6 +32,8 @@ class Watched:
     paths: tuple[Path, ...]
     changed: Callable[[], None]
     seen: Signature | None = None
+    #: What was seen last was looked into while it was young: it may have changed since and look the same.
+    young: bool = False
 
     def look(self) -> Signature:
         """Return how the files look now. Blocks."""
@@ -78,9 +80,14 @@ class Watch:
         """Return how the files of *name* look now."""
         return await to_thread.run_sync(self._watched[name].look)
 
-    def settle(self, name: Hashable, seen: Signature) -> None:
-        """Take it that *seen* is known of *name*: it is called when its files look otherwise."""
-        self._watched[name].seen = seen
+    def settle(self, name: Hashable, seen: Signature, since: float | None = None) -> None:
+        """Take it that *seen* is known of *name*: it is called when its files look different.
+
+        What they hold was read from the moment *since* on, by the monotonic clock (None: now). If they were
+        young then, it is called once more when they no longer are.
+        """
+        watched = self._watched[name]
+        watched.seen, watched.young = seen, is_young(seen, since)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -91,7 +98,8 @@ class Watch:
     async def _poll(self) -> None:
         while True:
             await self._compare()
-            await anyio.sleep(POLL)
+            young = [each.seen for each in self._watched.values() if each.young and each.seen is not None]
+            await anyio.sleep(min([POLL, *(max(0.05, ripe_in(seen)) for seen in young)]))
 
     async def _listen(self) -> None:
         """Let the kernel tell of changes in the nearest directories that are there."""
@@ -158,9 +166,9 @@ class Watch:
         looks = await to_thread.run_sync(lambda: [each.look() for each, _ in known])
         for (each, before), seen in zip(known, looks, strict=True):
             # Whoever looked or settled meanwhile has looked later.
-            if each.seen is not before or seen == before:
+            if each.seen is not before or (seen == before and not (each.young and not is_young(seen))):
                 continue
-            each.seen = seen
+            each.seen, each.young = seen, is_young(seen)
             if before is not None:
                 each.changed()
 

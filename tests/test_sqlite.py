@@ -65,3 +65,9 @@ async def test_what_fails_in_a_transaction_is_all_taken_back(file):
         async with db.transaction():
             await db.run("DELETE FROM thing WHERE id = 1")
         assert await db.fetch("SELECT id FROM thing") == [(2,)]
+
+
+async def test_what_is_committed_is_durable_with_the_end_of_the_rollback_journal(file):
+    """FULL (2) does not sync the directory: a journal that comes back after a power cut undoes the commit."""
+    async with connect(str(file)) as db:
+        assert await db.value("PRAGMA synchronous") == 3

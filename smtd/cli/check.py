@@ -132,6 +132,8 @@ async def _done(location: Location, asked: Asked) -> str:
     """Make what is asked for in the database at *location*; return what was done, for its line."""
     done = ""
     async with open_database(location) as database:
+        if risk := await database.risk():
+            click.echo(f"smtd: {location}: {risk}", err=True)
         if asked.create and await database.make():
             done += "tables made; "
         if location.kind is Kind.POSTGRESQL and (asked.install_notify or asked.remove_notify):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -46,6 +47,8 @@ class OpenedStores:
         self._changed, self._told, self._moved = changed, told, moved
         self._open = AsyncExitStack()
         self._stores: Both[Store] | None = None
+        #: When the last cycle began, on the clock that nobody sets.
+        self._began = time.monotonic()
         #: Whether all stores that tell of changes can still be heard.
         self._hears: Callable[[], bool] = bool
 
@@ -67,6 +70,7 @@ class OpenedStores:
 
     async def ready(self) -> tuple[Both[Location], Both[Store]]:
         """Return where the stores are now, and the stores, opened."""
+        self._began = time.monotonic()
         locations = await self.locate()
         if self._stores is None or locations != self.locations or not self._hears():
             await self._open.aclose()
@@ -115,7 +119,7 @@ class OpenedStores:
         """
         seen = await self._watch.look(self)
         again = await self.locate()
-        self._watch.settle(self, seen)
+        self._watch.settle(self, seen, self._began)
         return again == self.locations and await cycle.is_settled(pair)
 
     def _follow(self, locations: Both[Location]) -> None:

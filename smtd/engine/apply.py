@@ -97,7 +97,8 @@ class Executor:
 
     async def _forget(self, forgets: Sequence[Forget]) -> None:
         keys = [action.key for action in forgets]
-        await self._pair.journal.advance(forgotten=keys, ended=keys)
+        await self._pair.flush()
+        await self._pair.journal.advance(forgotten=keys, ended=keys, files=await self._marks())
         self._advance(len(keys))
 
     async def _agree(self, agrees: Sequence[Agree]) -> None:
@@ -114,7 +115,9 @@ class Executor:
                     agreements.append(Agreement(action.key, digests, record, encode(record)))
                 except RecordUnusable as exc:
                     self._report.failed.append(failure(action.key, Side.LEFT.value, str(exc)))
-            await self._pair.journal.advance(agreements=agreements, ended=[each.key for each in agreements])
+            await self._pair.flush()
+            ended = [each.key for each in agreements]
+            await self._pair.journal.advance(agreements=agreements, ended=ended, files=await self._marks())
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
 
@@ -186,6 +189,7 @@ class Executor:
         writes = self._recordable([write for side in sides for write in side])
         if writes:
             arrived, unsure, entries = await self._carry(writes)
+            await self._pair.flush()
             await self._settle(arrived, unsure, writes, entries)
 
     async def put_back(self, writes: Sequence[Write], common: bool) -> None:
@@ -198,6 +202,7 @@ class Executor:
         if not ready:
             return
         arrived, _, entries = await self._carry(ready)
+        await self._pair.flush()
         for write in arrived:
             self._count(write)
         key, whole = ready[0].key, len(arrived) == len(writes)
@@ -212,6 +217,7 @@ class Executor:
             landed=self._noted(arrived),
             ended=[key],
             entries=entries,
+            files=await self._marks(),
         )
 
     async def _carry(self, writes: Sequence[Write]) -> tuple[dict[Write, Digest | None], set[Key], list[int]]:
@@ -373,10 +379,19 @@ class Executor:
             ended=[write.key for write in writes],
             entries=entries,
             decided=[write.key for write in arrived],
+            files=await self._marks(),
         )
         self._report.in_sync += sum(
             each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()
         )
+
+    async def _marks(self) -> Both[str]:
+        """Return what tells the files of the stores, to be kept with what is agreed.
+
+        Kept at the end of the cycle only, a power cut before that could take back what was agreed, and nobody
+        would know.
+        """
+        return await self._pair.marks(Both(*[self._report.side(side).written > 0 for side in SIDES]))
 
     def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
         """Return the writes to stores without a lock, which may get lost later, or show later.

@@ -183,6 +183,7 @@ async def _with_late(pair: Pair, agreed: Agreed, found: Both[undone.Undone], *, 
             else:
                 moved.add(key)
     if late and not dry_run:
+        await pair.flush()
         await pair.journal.advance(agreements=late)
     digests = {**agreed.digests, **{each.key: each.digests for each in late}}
     return Agreed(digests, {**agreed.ancestors, **{each.key: each.record for each in late}}, moved)

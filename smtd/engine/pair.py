@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from smtd.journal.pair import PairJournal
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.guards import DeletionLimit
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.stores.base import Store
 
@@ -49,9 +50,24 @@ class Policy:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+class Marks(Protocol):
+    """Tells the files of both stores from others."""
+
+    async def __call__(self, written: Both[bool], ended: bool = False) -> Both[str]:
+        """Return what tells them, given whether smtd has written to each of them in this cycle.
+
+        Until the cycle has *ended*, a file that was exchanged since the last one is not known as its own.
+        """
+
+
 async def _never(side: Side) -> bool:
     """Say that a store is the one that it was, as of one that has no file."""
     return False
+
+
+async def _no_marks(written: Both[bool], ended: bool = False) -> Both[str]:
+    """Return no marks, as of stores that have no file."""
+    return Both("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +80,10 @@ class Pair:
     policy: Policy
     #: Says whether the file of a side is now another one than at the end of the last cycle.
     is_another: Callable[[Side], Awaitable[bool]] = _never
+    #: Returns what tells the files of the stores now (empty: nothing does).
+    marks: Marks = _no_marks
+
+    async def flush(self, sides: Iterable[Side] = SIDES) -> None:
+        """Make durable what was read of *sides*: before the journal agrees on it, or forgets what is gone."""
+        for side in sides:
+            await self.stores[side].flush()

@@ -81,6 +81,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
     # Who was deleted and is there again is new.
     forgotten += [write.key for write in landed if write.result is None]
     if begun and not dry_run:
+        await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
         await pair.journal.advance(
             agreements=agreements,
             forgotten=forgotten,

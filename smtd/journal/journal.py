@@ -226,7 +226,6 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
 
 async def _prepare(db: Connection, path: Path) -> None:
     await db.run("PRAGMA journal_mode = WAL")
-    await db.run("PRAGMA synchronous = FULL")
     version = await db.value("PRAGMA user_version")
     if version == VERSION:
         return

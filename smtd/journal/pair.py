@@ -243,14 +243,19 @@ class PairJournal:
         ended: Iterable[Key] = (),
         entries: Iterable[int] = (),
         decided: Iterable[Key] = (),
+        files: Both[str] | None = None,
     ) -> None:
         """Record what became true, and that the intents of the keys *ended* are over.
+
+        It must be durable in the stores. *files* is what tells their files by now, for `files`.
 
         *entries* are those of the history whose writes have arrived. What a person decided of the keys
         *decided* is done: should the sides ever hold the same again, nobody has decided of that.
         """
         gone = [(self._pair, *key) for key in forgotten]
         async with self._db.transaction():
+            if files is not None:
+                await self.set_files(files)
             await self._agree(agreements)
             for table in ("agreed", "ancestor", "written"):
                 await self._db.run_many(

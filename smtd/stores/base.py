@@ -174,6 +174,13 @@ class Store(Protocol):
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the store surely is as it was when *token* was given."""
 
+    async def flush(self) -> None:
+        """Make durable all that was read so far, as far as it is in files of this machine.
+
+        What is agreed on must not be undone by a power cut, and programs need not sync what they save. What
+        `write` wrote is durable when it returns. Raises StoreUnreachable if the disk fails.
+        """
+
     def rest(self) -> None:
         """Let go of what was read and can be read again: nobody is going to ask for a while.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from smtd import regular
+from smtd import readonly, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS, opened
@@ -375,7 +375,7 @@ def _sqlite_kind(path: Path) -> Kind | None:
             return None
         if isinstance(exc, Acting):
             raise StoreRefused(f"{path} {exc}") from exc
-        raise StoreUnreachable(f"{path} cannot be read: {exc}") from exc
+        raise StoreUnreachable(f"{path} cannot be read: {readonly.obstacle(path, exc) or exc}") from exc
     if "django_store_record" in tables or not tables:
         return Kind.OLD_DJANGO if is_old else Kind.DJANGO  # an empty file is an empty database
     # Sumatra on Python 3.13 takes a Django store for a shelf, and leaves an empty table `Dict` in it.

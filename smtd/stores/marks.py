@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
 from smtd import sqlite
-from smtd.sqlite import ERRORS
+from smtd.sqlite import ERRORS, commits
 from smtd.stores.django import old
 from smtd.stores.locations import Kind, Location
 
@@ -96,7 +96,7 @@ def mark(location: Location) -> Mark | None:
         numbered = found._replace(newest=newest, name=name)
         if location.kind is Kind.OLD_DJANGO:
             return numbered._replace(highest=_sequence(db), changes=old.change_counter(location.path))
-        return numbered._replace(highest=_one(db, _HIGHEST[location.kind]))
+        return numbered._replace(highest=_one(db, _HIGHEST[location.kind]), changes=commits(location.path))
 
     return _asked(location, numbered) or found
 

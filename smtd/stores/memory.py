@@ -116,6 +116,9 @@ class MemoryStore:
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token()
 
+    async def flush(self) -> None:
+        """Do nothing: it is as durable as it gets."""
+
     def rest(self) -> None:
         """Let go of nothing: there is no other place to read it from."""
 

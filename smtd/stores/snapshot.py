@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
+from smtd import durable
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.life import is_final
 from smtd.records.record import Key, Record
-from smtd.signature import LONG, NotSettled, Signature, age, read_settled, signature, size
+from smtd.signature import LONG, NotSettled, Signature, age, marked, read_settled, signature, size
 from smtd.stores.base import LARGE_AT_REST, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.earlier import Snapshot, Source
 
@@ -22,6 +23,7 @@ class _Loaded(NamedTuple):
 
     snapshot: Snapshot
     seen: Signature
+    young: bool
 
 
 class SnapshotStore:
@@ -40,7 +42,9 @@ class SnapshotStore:
         self._files = source.files(path)
         self._loaded: _Loaded | None = None
         self._version = ""
-        self._scanned: Signature | None = None
+        self._scanned: _Loaded | None = None
+        #: What the files looked like that were made durable last.
+        self._flushed: Signature | None = None
 
     def __repr__(self) -> str:
         return f"SnapshotStore({self.location!r})"
@@ -63,7 +67,8 @@ class SnapshotStore:
         return sorted({key.project for key in (*found.records, *found.unreadable)})
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        found, self._scanned = await self._current()
+        self._scanned = await self._current()
+        found = self._scanned.snapshot
         chosen = {of: one for of, one in found.records.items() if projects is None or of.project in projects}
         return Scan(
             digests={of: canonical.digest(one) for of, one in chosen.items()},
@@ -83,21 +88,30 @@ class SnapshotStore:
         return [Outcome(Result.REFUSED, self._refusal)] * len(changes)
 
     async def token(self) -> Token | None:
-        seen = self._scanned
-        if seen is None or await to_thread.run_sync(signature, self._files) != seen:
+        scanned = self._scanned
+        if scanned is None or await to_thread.run_sync(signature, self._files) != scanned.seen:
             return None
-        return self._token(seen)
+        return self._token(scanned.seen, scanned.young)
 
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token(await to_thread.run_sync(signature, self._files))
+
+    async def flush(self) -> None:
+        if self._loaded is not None and (self._loaded.young or self._loaded.seen != self._flushed):
+            seen = self._loaded.seen
+            try:
+                await to_thread.run_sync(durable.sync, self._files)
+            except OSError as exc:
+                raise StoreUnreachable(f"{self.location} cannot be made durable: {exc.strerror}") from exc
+            self._flushed = seen
 
     def rest(self) -> None:
         if self._loaded is not None and size(self._loaded.seen) > LARGE_AT_REST:
             self._loaded = None
 
-    def _token(self, seen: Signature) -> Token:
+    def _token(self, seen: Signature, young: bool = False) -> Token:
         """Return a token of files that look like *seen*: in another zone they say something else."""
-        return repr((seen, self._timezone)).encode()
+        return self._timezone.encode() + marked(seen, young=young)
 
     async def _current(self) -> _Loaded:
         """Return what the source holds now, read anew if it is not what was read last."""
@@ -107,7 +121,7 @@ class SnapshotStore:
 
     def _load(self, before: _Loaded | None) -> _Loaded:
         try:
-            if before is not None and signature(self._files) == before.seen:
+            if before is not None and not before.young and signature(self._files) == before.seen:
                 return before
             return _Loaded(*read_settled(self._files, self._read, what=self.location))
         except OSError as exc:

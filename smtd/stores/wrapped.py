@@ -70,6 +70,9 @@ class WrappedStore:
     async def unchanged_since(self, token: Token) -> bool:
         return await self._look(partial(self._store.unchanged_since, token))
 
+    async def flush(self) -> None:
+        await self._look(self._store.flush)
+
     def rest(self) -> None:
         self._store.rest()
 

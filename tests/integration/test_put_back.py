@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import pytest
 from anyio import to_thread
 
 from smtd import pairing
+from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores import marks
-from smtd.stores.base import Scan, Store
+from smtd.stores.base import Change, Outcome, Scan, Store
 from smtd.stores.locations import Kind
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
@@ -87,6 +88,10 @@ class Meddled:
         found = await self._inner.scan(projects)
         await to_thread.run_sync(self._todo.pop("after the scan", lambda: None))
         return found
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        await to_thread.run_sync(self._todo.pop("before a write", lambda: None))
+        return await self._inner.write(changes)
 
     async def token(self) -> bytes | None:
         await to_thread.run_sync(self._todo.pop("at the end", lambda: None))
@@ -308,6 +313,49 @@ async def test_copy_that_is_put_there_during_a_cycle_deletes_nothing(pair: RealP
     assert (during.right.deleted, after.right.deleted) == (0, 0)
     assert [*during.adopted, *after.adopted] == ["left"]
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) >= {one.label for one in NEW}
+
+
+async def test_copy_that_is_put_back_after_half_a_cycle_deletes_nothing(pair: RealPair) -> None:
+    """So a power cut looks that takes back a commit: what that cycle agreed on was there."""
+
+    def fail() -> None:
+        raise StoreUnreachable("the power failed")
+
+    shutil.rmtree(pair.directory.parent / "backup")
+    run("cp", "-rp", pair.directory.parent / "home", pair.directory.parent / "backup")
+    await pair.right.put(full("theirs"))
+    await pair.left.put(*NEW)
+    async with pairing.open_stores(pair.places.map(lambda place: place.location)) as stores:
+        with pytest.raises(StoreUnreachable):
+            await pair.cycle(Both(stores.left, Meddled(stores.right, "before a write", fail)))
+    assert "theirs" in await pair.labels(Side.LEFT)
+
+    put_back(pair, copied)
+    await pair.left.put(full("work goes on"))
+    report = await pair.cycle()
+
+    assert (report.adopted, report.right.deleted) == (["left"], 0)
+    assert "theirs" in await pair.labels(Side.LEFT) & await pair.labels(Side.RIGHT)
+
+
+async def test_copy_that_is_found_by_a_cycle_which_does_not_end_deletes_nothing(sqlite: RealPair) -> None:
+    """What was agreed on in half a cycle must not make the copy the file that it was."""
+    await sqlite.left.put(*NEW)
+    await sqlite.cycle()
+    put_back(sqlite, copied)
+    await sqlite.left.put(full("here"))
+    await sqlite.right.put(full("there"))
+
+    def fail() -> None:
+        raise StoreUnreachable("the power failed")
+
+    async with pairing.open_stores(sqlite.places.map(lambda place: place.location)) as stores:
+        with pytest.raises(StoreUnreachable):
+            await sqlite.cycle(Both(stores.left, Meddled(stores.right, "before a write", fail)))
+    report = await sqlite.cycle()
+
+    assert report.right.deleted == 0
+    assert await sqlite.labels(Side.LEFT) == await sqlite.labels(Side.RIGHT) >= {one.label for one in NEW}
 
 
 async def test_file_that_smtd_itself_exchanged_is_the_one_that_it_was(

@@ -254,3 +254,11 @@ async def test_history_tells_where_others_have_made_records(known):
 
     assert before == [{"Other"}, {"MyProject", "Other"}]
     assert await known.made_by_others(Side.RIGHT) == set()
+
+
+async def test_files_are_known_with_what_was_agreed(known):
+    """In one transaction: no crash comes between."""
+    await known.advance(agreements=[agreement(A)], files=Both("1:2", "3:4"))
+    await known.advance(agreements=[agreement(B)])
+
+    assert await known.files() == Both("1:2", "3:4")

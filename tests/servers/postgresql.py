@@ -54,7 +54,13 @@ def postgresql() -> Iterator[DatabaseServer]:
         authentication = ["-A", "md5", f"--pwfile={secret}", "-U", USER]
         run([bin / "initdb", "-D", files, *authentication, "-E", "UTF8", "--locale=C", "--no-sync"])
         port = free_port()
-        careless = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=4GB")
+        careless = (
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+            "max_wal_size=4GB",
+            "wal_writer_delay=10ms",
+        )
         options = [word for option in careless for word in ("-c", option)]
         listening = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", str(data)]
         proof = certificate(data)

@@ -186,3 +186,23 @@ async def test_connections_that_the_server_ended(place: MysqlPlace) -> None:
         assert await store.write([Change(key("new"), record("new"), None)]) == [DONE]
 
     assert set(scan.digests) == {key("run")}
+
+
+async def test_server_that_loses_what_was_saved_last_is_told_with_the_remedy(
+    mariadb_database: Database,
+) -> None:
+    """No connection can set that for itself; without a binary log its own setting does not count."""
+    setting = "innodb_flush_log_at_trx_commit"
+    async with open_database(find(mariadb_database.url)) as database:
+        ((usual,),) = mariadb_database.run(f"SELECT @@GLOBAL.{setting}")
+        told = {}
+        try:
+            for value in (0, 1, 2, 3):
+                mariadb_database.run(f"SET GLOBAL {setting} = {value}")
+                told[value] = await database.risk()
+        finally:
+            mariadb_database.run(f"SET GLOBAL {setting} = {usual}")
+
+    assert (told[1], told[3]) == ("", "")
+    assert told[0].startswith(f"{setting} is 0 on this server: ")
+    assert told[2].endswith(f"; set {setting} = 1")

@@ -18,7 +18,7 @@ from smtd.stores.base import DONE, STALE, Change, Store
 from smtd.stores.django import notify, postgresql
 from smtd.stores.django.postgresql import PostgresqlConnection
 from smtd.stores.locations import Access, find
-from smtd.stores.registry import listening, open_store
+from smtd.stores.registry import listening, open_database, open_store
 from tests.build import commented, full, key, record
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, synced
@@ -300,6 +300,57 @@ async def test_what_does_not_fit_is_told_with_its_field(place: PostgresqlPlace) 
         for field, outcome in zip(TOO_LONG, refused, strict=True)
         if not outcome.reason.startswith(f"its {field} ") or "and the database holds" not in outcome.reason
     ] == []
+
+
+# Durability
+
+
+@pytest.mark.parametrize(("usual", "within"), [("off", "on"), ("local", "local")])
+async def test_commit_of_smtd_is_durable_before_the_server_says_so(
+    postgresql_database: Database, usual: str, within: str
+) -> None:
+    """Where the administrator did not see to that; who waits for a standby, too, goes on with that."""
+    name = postgresql_database.url.rpartition("/")[2]
+    postgresql_database.run(f'ALTER DATABASE "{name}" SET synchronous_commit = {usual}')
+    async with open_database(find(postgresql_database.url)) as database, database.session() as db:
+        async with db.writing():
+            assert await db.value("SHOW synchronous_commit") == within
+        assert await db.value("SHOW synchronous_commit") == usual
+
+
+async def test_commit_of_others_is_durable_before_it_is_agreed_on(place: PostgresqlPlace) -> None:
+    """It would be told sooner; and nobody takes for a change what makes it durable."""
+    async with open_database(find(place.database.url)) as database, someone(place) as other:
+        await other.execute("SET synchronous_commit = off")
+        await other.execute("INSERT INTO django_store_project (id, name, description) VALUES ('P', 'P', '')")
+        written = await other.fetchval("SELECT CAST(pg_current_wal_insert_lsn() AS text)")
+        before = await other.fetchval("SELECT CAST(pg_current_snapshot() AS text)")
+
+        await database.flush()
+
+        flushed = "SELECT pg_current_wal_flush_lsn() >= CAST(CAST($1 AS text) AS pg_lsn)"
+        assert await other.fetchval(flushed, written)
+        assert await other.fetchval("SELECT CAST(pg_current_snapshot() AS text)") == before
+
+
+async def test_server_that_makes_nothing_durable_is_busy(
+    place: PostgresqlPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_FLUSHES", 0)
+    async with place.open() as store:
+        with pytest.raises(StoreBusy, match="does not make durable"):
+            await store.flush()
+
+
+def test_check_warns_of_a_server_that_loses_what_was_saved(postgresql_database: Database, smtd: Smtd) -> None:
+    """The servers of these tests are such."""
+    configured(smtd, postgresql_database.url)
+
+    answer = smtd("check")
+
+    assert answer.code == 0
+    assert "fsync is off on this server" in answer.err
+    assert answer.err.count("set fsync = on") == 1
 
 
 # Notices

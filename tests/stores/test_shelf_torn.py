@@ -289,9 +289,8 @@ async def test_record_that_another_program_adds_meanwhile(
 ) -> None:
     """A record that comes in while smtd writes to the same project stays."""
     await place.put(record())
-    at_sync(
-        monkeypatch, 1, lambda: place._edit(lambda held: held.update(theirs=held["run"]), PROJECT.encode())
-    )
+    theirs = inert.load(pickled("theirs"))
+    at_sync(monkeypatch, 1, lambda: place._edit(lambda held: held.update(theirs), PROJECT.encode()))
 
     async with place.open() as shelf:
         outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
@@ -455,7 +454,7 @@ def test_files_that_change_while_they_are_read(tmp_path: Path) -> None:
             path.write_text("new")
         return found
 
-    found, seen = signature.read_settled([path], read, what="it")
+    found, seen, _ = signature.read_settled([path], read, what="it")
 
     assert found == "new"
     assert seen == signature.signature([path])

@@ -78,6 +78,10 @@ class Database(Protocol):
         """How many records a transaction may write, so that others need not wait for long."""
 
     @property
+    def obstacle(self) -> str:
+        """Why nothing can be written to it, as a sentence for a person; empty: it can. Known after a look."""
+
+    @property
     def polite(self) -> bool:
         """Whoever writes again at once starves others: to be left alone for as long as it was held."""
 
@@ -99,6 +103,9 @@ class Database(Protocol):
 
     async def create(self) -> None:
         """Make the tables if there are none, where a first write may do that."""
+
+    async def flush(self) -> None:
+        """See `Store.flush`."""
 
     def fitted(self, key: Key, columns: Columns) -> Columns:
         """Return *columns* as the tables will give them back. Raises RecordUnusable for what does not fit."""

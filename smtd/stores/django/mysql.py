@@ -253,6 +253,19 @@ class Mysql:
         """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""
         return await self._texts.clashing(db, keys)
 
+    async def flush(self, db: Connection) -> None:
+        """Do nothing: no connection can; see `risk`."""
+
+    async def risk(self, db: Connection) -> str:
+        for setting, safe in _DURABLE.items():
+            ((_, value),) = await db.fetch(f"SHOW GLOBAL VARIABLES LIKE '{setting}'") or [("", safe[0])]
+            if value not in safe and (setting != "sync_binlog" or await _has_binlog(db)):
+                return (
+                    f"{setting} is {value} on this server: what was saved last can be lost when it crashes,"
+                    f" and smtd would take that for edits and deletions; set {setting} = 1"
+                )
+        return ""
+
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
             return StoreUnreachable(f"{name} does not answer; is the server up, and the network?")
@@ -269,6 +282,15 @@ class Mysql:
         if isinstance(exc, OSError):
             return StoreUnreachable(f"{name} cannot be reached: {exc.strerror or exc}")
         return None
+
+
+#: With which values of a setting a commit is durable (3 is MariaDB's); no connection can set them for itself.
+_DURABLE = {"innodb_flush_log_at_trx_commit": ("1", "3"), "sync_binlog": ("1",)}
+
+
+async def _has_binlog(db: Connection) -> bool:
+    """Say whether the server keeps a binary log: after a crash it takes back what is not in it."""
+    return str(await db.value("SELECT @@log_bin")) == "1"
 
 
 #: Texts of two character sets that the server does not compare.

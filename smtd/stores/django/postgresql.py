@@ -41,9 +41,19 @@ _TABLES = ", ".join(
 )
 _TRACED = (*_TABLES.split(", "), "django_content_type")
 _LOW_WATER = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+#: A commit is told before it is durable; a crash of the server then loses it.
+_CARELESS = "current_setting('synchronous_commit') = 'off'"
+#: Has the server's own writer make durable what was committed up to now, and tells when it has. It takes no
+#: number of a transaction, so nobody takes it for a change.
+_EMITTED = "CAST(pg_logical_emit_message(false, 'smtd', '') AS text)"
+_FLUSH = f"SELECT {_EMITTED} WHERE {_CARELESS} AND NOT pg_is_in_recovery()"
+_IS_FLUSHED = "SELECT pg_current_wal_flush_lsn() >= CAST(CAST(? AS text) AS pg_lsn)"
+#: How often to ask for that: the server's writer comes by every 200 ms, and every 10 s at the most.
+_FLUSHES = 300
 #: Others may read, and Sumatra's checks of references pass; whoever wants to write waits in a queue.
 _ALONE = (
-    "BEGIN; SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
+    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE {careless};"
+    " SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
     " SET LOCAL lock_timeout = '{wait}'; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"
 )
 
@@ -134,7 +144,9 @@ class PostgresqlConnection:
         """Begin a transaction during which nobody else writes."""
         for wait in _WAITS:
             try:
-                await self._db.execute(_ALONE.format(key=_ADVISORY, wait=wait, tables=_TABLES))
+                await self._db.execute(
+                    _ALONE.format(careless=_CARELESS, key=_ADVISORY, wait=wait, tables=_TABLES)
+                )
             except pg.LockNotAvailableError:
                 await self._roll_back()
                 if wait is _WAITS[-1]:
@@ -187,6 +199,24 @@ class Postgresql:
 
     def total(self, number: str) -> str:
         return f"sum({number})"
+
+    async def flush(self, db: Connection) -> None:
+        written = await db.value(_FLUSH)
+        if written is None:
+            return
+        for _ in range(_FLUSHES):
+            if await db.value(_IS_FLUSHED, (written,)):
+                return
+            await anyio.sleep(_PAUSE)
+        raise StoreBusy("the server does not make durable what was committed; smtd tries again")
+
+    async def risk(self, db: Connection) -> str:
+        if await db.value("SHOW fsync") == "on":
+            return ""
+        return (
+            "fsync is off on this server: what was saved can be lost or damaged when its machine crashes,"
+            " and smtd would take that for edits and deletions; set fsync = on"
+        )
 
     async def moment(self, db: Connection) -> str:
         """Return which transactions are seen. A server that crashed may use the number of one again."""

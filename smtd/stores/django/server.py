@@ -95,6 +95,12 @@ class Dialect(Words, Protocol):
     async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
         """See `Database.clashing`."""
 
+    async def flush(self, db: Connection) -> None:
+        """Make durable what others have committed, as far as a connection can."""
+
+    async def risk(self, db: Connection) -> str:
+        """Return why a crash of the server loses what was committed, with the remedy; empty: it does not."""
+
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         """See `Database.translated`."""
 
@@ -102,7 +108,7 @@ class Dialect(Words, Protocol):
 class ServerDatabase:
     """A database on a server, reached by the connections of *pool*; *name* is for people."""
 
-    batch, polite = BATCH, False
+    batch, polite, obstacle = BATCH, False, ""
 
     def __init__(self, dialect: Dialect, pool: Pool[Any], name: str) -> None:
         self._dialect = dialect
@@ -138,6 +144,16 @@ class ServerDatabase:
 
     def sight(self, ids: RowIds) -> MarkSight:
         return MarkSight(self, self._dialect, ids)
+
+    async def flush(self) -> None:
+        async with self._pool.link() as link:
+            await self._dialect.flush(link)
+
+    async def risk(self) -> str:
+        """Return why a crash of the server loses what was committed, with the remedy; empty: it does not."""
+        with translating(self):
+            async with self._pool.link() as link:
+                return await self._dialect.risk(link)
 
     async def create(self) -> None:
         """Make nothing: tables on a server are made by whoever asks for them (`smtd check --create`)."""

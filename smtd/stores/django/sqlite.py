@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import anyio
 from anyio import to_thread
 
+from smtd import readonly
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
-from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, signature
-from smtd.sqlite import ERRORS, Connection, check, connect, translated
+from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, is_coarse, is_young, marked, signature
+from smtd.sqlite import ERRORS, Connection, check, commits, connect, flush, translated
 from smtd.stores.base import Token
 from smtd.stores.django import schema
 from smtd.stores.django.file_sight import FileSight
@@ -55,8 +57,11 @@ class SqliteFile:
         self._open = AsyncExitStack()
         self._raw: Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._is_frozen = False
         self._db: Connection | None = None
         self._version: int | None = None
+        #: SQLite's count of the commits of others when the file was made durable last.
+        self._flushed: int | None = None
 
     async def __aenter__(self) -> SqliteFile:
         self.is_new = not await to_thread.run_sync(_has_content, self.path)
@@ -70,6 +75,10 @@ class SqliteFile:
     @property
     def batch(self) -> int:
         return FRESH_BATCH if self.is_new else SHARED_BATCH
+
+    @property
+    def obstacle(self) -> str:
+        return "its file system is mounted read-only" if self._is_frozen else ""
 
     @property
     def polite(self) -> bool:
@@ -101,7 +110,7 @@ class SqliteFile:
         a file that is gone.
         """
         identity = await to_thread.run_sync(_identity, self.path)
-        if self._identity not in (None, identity):
+        if self._identity not in (None, identity) or (self._is_frozen and not await self._looks_frozen()):
             await self._forget()
         if identity is None:
             if self.generation:
@@ -109,21 +118,35 @@ class SqliteFile:
             return None
         if self._db is None and await to_thread.run_sync(_has_content, self.path):
             db = await self._connect()
-            if not await _is_empty(db):
+            if not await self._is_empty(db):
                 await _check(db, self.path)
                 self._db, self.is_new = db, False
         return self._db
 
+    async def _is_empty(self, db: Connection) -> bool:
+        """Say whether there are no tables yet. Raises StoreUnreachable where SQLite can make no files."""
+        try:
+            return await _is_empty(db)
+        except sqlite3.OperationalError as exc:
+            if reason := await to_thread.run_sync(readonly.obstacle, self.path, exc):
+                raise StoreUnreachable(f"{self._name} cannot be used: {reason}") from exc
+            raise
+
     async def _connect(self) -> Connection:
         if self._raw is None:
+            self._is_frozen = await self._looks_frozen()
             self._raw = await self._open.enter_async_context(connect(str(self.path)))
             self._identity = await to_thread.run_sync(_identity, self.path)
         return self._raw
 
+    async def _looks_frozen(self) -> bool:
+        """Say whether nobody can write to the file, until its file system is mounted in another way."""
+        return await to_thread.run_sync(readonly.is_frozen, self.path)
+
     async def _forget(self) -> None:
         """Close the connection to a file that is no longer at the path."""
         self.generation += 1
-        self._raw = self._db = self._identity = self._version = None
+        self._raw = self._db = self._identity = self._version = self._flushed = None
         await self._open.aclose()
 
     async def create(self) -> None:
@@ -176,23 +199,40 @@ class SqliteFile:
         version = await db.value("PRAGMA data_version") if db else None
         return None if version is None else int(version)
 
+    async def flush(self) -> None:
+        """Make durable what others have committed; what smtd commits is durable already."""
+        # Asked before: what is committed from then on is for the next time.
+        version = await self._data_version()
+        if version is not None and version != self._flushed:
+            await to_thread.run_sync(flush, self.path)
+            self._flushed = version
+
     async def token(self) -> Token | None:
         """Return what the file looks like if only this connection wrote since `settle`."""
         seen = await to_thread.run_sync(signature, self._files)
         await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(seen))))
-        again = await to_thread.run_sync(signature, self._files)
+        again = await self._looks()
+        young = again.commits is None and is_young(seen)
         # Asked after the look: no commit of others up to the look has gone unnoticed.
         version = await self._data_version()
         if db := await self.connection():
             # Two megabytes of pages, which the next commit of others makes void.
             await db.run("PRAGMA shrink_memory")
-        if seen != again or version is None or version != self._version:
+        if seen != again.seen or version is None or version != self._version:
             return None
-        return _token(seen)
+        return again.token(young=young)
 
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the files are those that *token* was given for."""
-        return token == _token(await to_thread.run_sync(signature, self._files))
+        return token == (await self._looks()).token()
+
+    async def _looks(self) -> _Looks:
+        """Return what the files look like; where their times are coarse, with SQLite's own count."""
+        seen = await to_thread.run_sync(signature, self._files)
+        if not any(look is not None and is_coarse(look) for look in seen) or await self.connection() is None:
+            return _Looks(seen)
+        # Asked after the look: what is committed in between makes another one of it.
+        return _Looks(seen, await to_thread.run_sync(commits, self.path))
 
     async def resume(self, token: Token) -> bool:
         """Say so, and start a new token; but no token if the files are others."""
@@ -204,8 +244,15 @@ class SqliteFile:
         return is_same
 
 
-def _token(seen: Signature) -> Token:
-    return repr(seen).encode()
+class _Looks(NamedTuple):
+    """What the files look like, and how many commits there were (None: that cannot, or need not be told)."""
+
+    seen: Signature
+    commits: int | None = None
+
+    def token(self, *, young: bool = False) -> Token:
+        """Return a token of the files; of *young* ones it equals no other."""
+        return repr(self.commits).encode() + marked(self.seen, young=young)
 
 
 def _has_content(path: Path) -> bool:

@@ -49,6 +49,7 @@ class DjangoStore:
             exclusive_writes=True,
             batch=self._database.batch,
             keeps_opaque=False,
+            read_only=self._database.obstacle,
             tells_arrivals=self._sight.tells_arrivals,
             resumes=self._sight.resumes,
         )
@@ -121,6 +122,10 @@ class DjangoStore:
     async def unchanged_since(self, token: Token) -> bool:
         with translating(self._database):
             return await self._sight.unchanged_since(token)
+
+    async def flush(self) -> None:
+        with translating(self._database):
+            await self._database.flush()
 
     def rest(self) -> None:
         self._writer.rest()

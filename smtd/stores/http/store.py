@@ -158,6 +158,9 @@ class HttpStore:
     async def unchanged_since(self, token: Token) -> bool:
         return False
 
+    async def flush(self) -> None:
+        """Do nothing: whether the server keeps what it says is its own business."""
+
     def rest(self) -> None:
         self._writer.back.clear()
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import ast
 import fcntl
 import os
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from smtd import private, regular
-from smtd.signature import NotSettled, read_settled, signature
+from smtd import durable, private, regular
+from smtd.signature import NotSettled, marked, read_settled, signature
 from smtd.stores.base import Token
 from smtd.stores.shelf import ownership
 
@@ -44,13 +45,13 @@ class DumbFile:
 
     def mark(self) -> Token:
         """Return what the files look like from outside."""
-        return repr(signature(self._files)).encode()
+        return marked(signature(self._files))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
         """Return every value by key, as of one moment, and the mark of that moment."""
-        values, seen = read_settled(self._files, self._values, what=f"the shelf {self._base}")
+        values, seen, young = read_settled(self._files, self._values, what=f"the shelf {self._base}")
         self._was_there = self._was_there or bool(values)
-        return values, repr(seen).encode()
+        return values, marked(seen, young=young, holding=chain(*values.items()))
 
     def _values(self) -> dict[bytes, bytes]:
         """Return every value by key. Raises NotSettled for files that do not fit together."""
@@ -91,6 +92,10 @@ class DumbFile:
         self._dir.touch()  # first: data without an index is a damaged shelf
         self._dat.touch()
 
+    def flush(self) -> None:
+        """Make durable what others have written: Sumatra syncs nothing."""
+        durable.sync(self._files)
+
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         """Store *new* under *key* if the value still is *old*; say whether it was stored.
 
@@ -107,6 +112,8 @@ class DumbFile:
             fcntl.flock(lock, fcntl.LOCK_EX)
             place = self._index().get(key)
             start = self._append(new)
+            if place is None:
+                durable.sync([self._dat])  # a new file, it may be, and its name is not durable yet
             index = self._index()
             if index.get(key) != place or self._held(place) != old:
                 return False
@@ -160,8 +167,6 @@ def _swap_in(path: Path, content: bytes, *, like: Path) -> None:
         with os.fdopen(private.create(temporary), "wb") as file:
             file.write(content)
             ownership.copy(like, temporary)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        durable.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

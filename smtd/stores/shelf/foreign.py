@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from smtd import regular
+from smtd import durable, regular
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.signature import NotSettled
 from smtd.stores.shelf import holders, ownership
@@ -97,9 +97,13 @@ class ForeignFile(ABC):
             if self.values(regular.read(copy)) != values | {key: new}:
                 raise StoreRefused(f"{self._python} did not write the shelf {path} as it was told to")
             ownership.copy(path, copy)
-            _sync(copy)
+            durable.sync([copy])
             self._swap(path, content, copy)
         return True
+
+    def flush(self) -> None:
+        """Make durable what others have written."""
+        durable.sync([self._path])
 
     def _store(self, copy: Path, key: bytes, value: bytes) -> None:
         done = _run(self._python, self.name, str(copy), b"%d\n%b%b" % (len(key), key, value))
@@ -125,7 +129,7 @@ class ForeignFile(ABC):
                     raise NotSettled("another program opened it at the same time")
             finally:
                 before.unlink(missing_ok=True)
-            _sync(path.parent)
+            durable.sync([path])
 
     def _claim(self, file: BinaryIO) -> None:
         """Lock *file*, as gdbm does too; raise StoreUnreachable if another program has it open."""
@@ -180,14 +184,6 @@ def _is(file: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @functools.cache

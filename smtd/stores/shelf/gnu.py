@@ -60,7 +60,7 @@ class GnuFile(foreign.ForeignFile):
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
         """Return every value by key, as of one moment, and the mark of that moment."""
-        found, _ = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
+        found, *_ = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
         return found
 
     def _settled(self) -> tuple[dict[bytes, bytes], Token]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import chain
 
 from smtd import regular
 from smtd.errors import StoreRefused
-from smtd.signature import NotSettled, read_settled, signature
+from smtd.signature import NotSettled, marked, read_settled, signature
 from smtd.stores.base import Token
 from smtd.stores.shelf import foreign, holders
 
@@ -44,12 +45,12 @@ class NdbmFile(foreign.ForeignFile):
 
     def mark(self) -> Token:
         """Return what the file looks like from outside."""
-        return repr(signature([self._path])).encode()
+        return marked(signature([self._path]))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
         """Return every value by key, as of one moment, and the mark of that moment."""
-        values, seen = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
-        return values, repr(seen).encode()
+        values, seen, young = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
+        return values, marked(seen, young=young, holding=chain(*values.items()))
 
     def _settled(self) -> dict[bytes, bytes]:
         content = regular.read(self._path)

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from smtd import readonly
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.sqlite import ERRORS, opened
+from smtd.sqlite import ERRORS, flush, opened
 from smtd.stores.base import Token
 from smtd.untrusted import Acting
 
@@ -55,6 +56,12 @@ class Sqlite3File:
             mark.update(b"%d:%b" % (len(part), part))
         return values, mark.digest()
 
+    def flush(self) -> None:
+        """Make durable what others have committed."""
+        if self._path.exists():
+            with self._open():
+                flush(self._path)
+
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         """Store *new* under *key* if the value still is *old*; say whether it was stored."""
         with self._open() as db:
@@ -71,12 +78,13 @@ class Sqlite3File:
         """Connect to the file, which must be there; what is not committed is undone."""
         try:
             with opened(self._path, patience=TIMEOUT) as db:
-                db.execute("PRAGMA synchronous = FULL")
+                db.execute("PRAGMA synchronous = EXTRA")
                 yield db
         except Acting as exc:
             raise StoreRefused(f"the shelf {self._path} {exc}") from exc
         except sqlite3.OperationalError as exc:
-            raise StoreUnreachable(f"the shelf {self._path} cannot be used: {exc}; try again later") from exc
+            reason = readonly.obstacle(self._path, exc) or f"{exc}; try again later"
+            raise StoreUnreachable(f"the shelf {self._path} cannot be used: {reason}") from exc
         except ERRORS as exc:
             raise StoreRefused(
                 f"the shelf {self._path} is damaged ({exc}); restore it from a backup"

@@ -19,7 +19,7 @@ from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
 from smtd.gather import gather
 from smtd.records import canonical
 from smtd.records.record import Key, Record, decode, encode
-from smtd.signature import NotSettled
+from smtd.signature import NotSettled, ripe
 from smtd.stores.base import (
     DONE,
     LARGE_AT_REST,
@@ -61,13 +61,19 @@ class DbmFile(Protocol):
         """Return why it cannot be written, as a sentence with the next step; empty: it can."""
 
     def mark(self) -> Token:
-        """Return what tells that the file is as it was; cheap."""
+        """Return what tells that the file is as it was when it was read; cheap."""
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return every value by key, as of one moment, and the mark of that moment."""
+        """Return every value by key, as of one moment, and the mark of that moment.
+
+        If the file may change without another mark, that is one that `mark` never returns (see `ripe`).
+        """
+
+    def flush(self) -> None:
+        """Make durable what others have written. Raises OSError if the disk fails."""
 
     def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
-        """Store *new* if the value still is *old*, safely against crashes; say whether.
+        """Store *new* durably if the value still is *old*, safely against crashes; say whether.
 
         Raises NotSettled if somebody else wrote at the same moment.
         """
@@ -110,6 +116,7 @@ class ShelfStore:
         self._obstacle = ""  # why the file cannot be written; known when it was read
         self._known: Token | None = None  # the mark of the file when it was read
         self._traced: Token | None = None  # the same, if only smtd has written since the scan
+        self._flushed: Token | None = None  # the mark of the file when it was made durable
         self._pickles: dict[str, bytes] = {}
         self._digests: dict[str, bytes] = {}  # of the pickles, which are not kept while the store rests
         self._asked: dict[str, _Asked] = {}
@@ -194,10 +201,23 @@ class ShelfStore:
     async def token(self) -> Token | None:
         if self._traced is None:
             return None
-        return self._token(self._traced) if await to_thread.run_sync(self._mark) == self._traced else None
+        is_same = await to_thread.run_sync(self._mark) == ripe(self._traced)
+        return self._token(self._traced) if is_same else None
 
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token(await to_thread.run_sync(self._mark))
+
+    async def flush(self) -> None:
+        known = self._known
+        if known is not None and known == self._flushed == ripe(known):
+            return
+
+        def flush() -> None:
+            with self._translating("made durable"):
+                self._file.flush()
+
+        await to_thread.run_sync(flush)
+        self._flushed = known
 
     def rest(self) -> None:
         if sum(map(len, self._pickles.values())) > LARGE_AT_REST:
@@ -206,7 +226,9 @@ class ShelfStore:
 
     async def resume(self, token: Token) -> bool:
         await self._refresh()
-        is_same = self._known is not None and token == self._token(self._known)
+        is_same = self._known is not None and token == self._token(ripe(self._known))
+        if is_same and self._known is not None:
+            self._known = ripe(self._known)  # it was not young any more when the token was given
         self._traced = self._known if is_same else None
         return is_same
 

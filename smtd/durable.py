@@ -1,0 +1,81 @@
+"""Make files durable, so that a power cut takes back nothing of what the journal says is agreed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+#: Where this process finds its own handles; a link to /proc/self/fd on Linux.
+_HANDLES = "/dev/fd"
+#: What file systems say that cannot sync a directory, or a file that was opened for reading.
+_CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Make durable what the files at *paths* hold, their names, and which of them are absent. Blocks.
+
+    Raises OSError if the disk fails. A file or directory that cannot be synced at all is passed over: there
+    the file system decides.
+    """
+    files = list(paths)
+    for path in files:
+        with suppress(FileNotFoundError):
+            _sync(path)
+    for directory in sorted({Path(os.path.realpath(path)).parent for path in files}):
+        with suppress(FileNotFoundError):
+            _sync(directory)
+
+
+def replace(new: Path, place: Path) -> None:
+    """Put the file *new* in the place of *place*, durably and in one step. Blocks."""
+    _sync(new)
+    new.replace(place)
+    _sync(place.parent)
+
+
+def sync_open(path: Path) -> None:
+    """Make durable what the file at *path* holds, which this process has open. Blocks.
+
+    It is not opened once more: SQLite's locks on a file end when any handle of it is closed (fcntl(2)).
+    """
+    for handle in own_handles(path):
+        try:
+            os.fsync(handle)
+        except OSError as exc:
+            if exc.errno == errno.EBADF:
+                continue  # another connection was closed in this moment
+            if exc.errno not in _CANNOT:
+                raise
+        return
+    os.sync()  # this system does not show a process its handles
+
+
+def own_handles(path: Path) -> Iterator[int]:
+    """Yield the handles that this process has on the file at *path*; any may be closed at any moment."""
+    with suppress(OSError):
+        file = os.stat(path)
+        for name in os.listdir(_HANDLES):
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(int(name)), file):
+                    yield int(name)
+
+
+def _sync(path: Path) -> None:
+    if not (path.is_dir() or path.is_file()):
+        return  # absent, or nothing that is opened
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in _CANNOT:
+            return
+        raise
+    try:
+        os.fsync(handle)
+    except OSError as exc:
+        if exc.errno not in _CANNOT:
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,80 @@
+"""SQLite files where SQLite can write nothing: how they can be read, and why some cannot."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_MOUNTS = Path("/proc/self/mountinfo")
+#: File systems of which nobody can write to a part that is read-only here. Another machine can, on a network.
+_LOCAL = frozenset(
+    (
+        *("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "squashfs", "erofs"),
+        *("iso9660", "udf", "vfat", "exfat", "ntfs3", "hfsplus"),
+    )
+)
+#: Where the header of a database says how it is written, and that it is by a write-ahead log.
+_VERSION, _WAL = 18, 2
+#: What SQLite says where it can make no file, or may not write.
+_SAID = ("unable to open", "readonly")
+
+
+def address(path: Path) -> str:
+    """Return how SQLite is to open the database at *path* if that `is_frozen`."""
+    return f"{path.absolute().as_uri()}?immutable=1"
+
+
+def is_frozen(path: Path) -> bool:
+    """Say whether nobody can write to the database at *path*, and all that was committed is in its one file.
+
+    Only then SQLite may read it without a lock. Blocks.
+    """
+    beside = [Path(f"{path}{ending}") for ending in ("-wal", "-journal")]
+    return _is_unwritable(path) and not any(map(_has_content, beside))
+
+
+def obstacle(path: Path, exc: Exception) -> str:
+    """Return why SQLite says *exc* of the database at *path*, with the next step; empty: for another reason.
+
+    Blocks.
+    """
+    if not any(said in str(exc) for said in _SAID) or os.access(path.parent, os.W_OK) or not path.is_file():
+        return ""
+    with suppress(OSError), open(path, "rb") as file:
+        if file.read(_VERSION + 1)[_VERSION:] != bytes([_WAL]):
+            return _cut_off(path)
+        return (
+            "it is in write-ahead mode, and SQLite can make no files beside it here; mount it writable, or"
+            " run PRAGMA journal_mode = DELETE where it can be written"
+        )
+    return ""
+
+
+def _cut_off(path: Path) -> str:
+    if not _has_content(Path(f"{path}-journal")):
+        return ""
+    return (
+        "a program that wrote to it was cut off, and SQLite cannot undo that here; mount it writable, and"
+        " list it once"
+    )
+
+
+def _is_unwritable(path: Path) -> bool:
+    """Say whether the file system of *path* is local, and read-only wherever it is mounted."""
+    with suppress(OSError, ValueError):
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            device = os.stat(path).st_dev
+            number = f"{os.major(device)}:{os.minor(device)}"
+            for line in _MOUNTS.read_text("utf-8", "surrogateescape").splitlines():
+                mount, _, system = line.partition(" - ")
+                if mount.split()[2] == number:
+                    kind, _, options = system.split(" ", 2)
+                    return kind in _LOCAL and "ro" in options.split(",")
+    return False
+
+
+def _has_content(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size > 0
+    return False

@@ -1,0 +1,213 @@
+"""Where times are of whole seconds a change that does not show in them is found all the same."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd import signature
+from smtd.records.canonical import digest
+from smtd.stores import marks
+from smtd.stores.base import ResumedStore, Token
+from smtd.watch import Watch
+from tests.build import change, key, record
+from tests.stores.places import DjangoPlace, dumb_place, sqlite3_place
+from tests.stores.test_snapshot import OldPlace
+
+BEFORE = record("run", outcome="v001")
+AFTER = change(BEFORE, outcome="v002")
+#: The second in which all happens.
+NOW = int(time.time()) * 1_000_000_000
+
+
+def in_write_ahead_mode(path: Path) -> DjangoPlace:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = wal")
+    return DjangoPlace(path)
+
+
+Make = Callable[[Path], Any]
+#: Stores that trust the looks of files.
+TRUSTING: dict[str, Make] = {
+    "dbm.dumb": dumb_place,
+    "SQLite in write-ahead mode": in_write_ahead_mode,
+    "SQLite of Sumatra 0.7": lambda path: OldPlace(path / "records"),
+}
+#: Stores that can tell without.
+KNOWING: dict[str, Make] = {"SQLite": DjangoPlace, "dbm.sqlite3": sqlite3_place}
+
+
+class Seconds:
+    """Files that all look alike, as if each was written in this second; and how long a second is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._set = monkeypatch.setattr
+        self._set(signature, "_look", self.look)
+        self._set(signature, "_first_seen", {})
+        self.last(1000.0)
+
+    def last(self, seconds: float) -> None:
+        self._set(signature, "COARSE_TICK", seconds)
+
+    def look(self, path: Path) -> tuple[int, ...] | None:
+        if not os.path.exists(path):
+            return None
+        look = (1, 2, 3, NOW, NOW)
+        signature._note(look)
+        return look
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> Seconds:
+    return Seconds(monkeypatch)
+
+
+@pytest.mark.parametrize("make", [*TRUSTING.values(), *KNOWING.values()], ids=[*TRUSTING, *KNOWING])
+async def test_change_in_the_same_second_is_seen_by_the_next_scan(
+    seconds: Seconds, tmp_path: Path, make: Make
+) -> None:
+    place = make(tmp_path / "store")
+    await place.put(BEFORE)
+    async with place.open() as store:
+        assert (await store.scan()).digests == {key("run"): digest(BEFORE)}
+        await place.put(AFTER)
+
+        assert (await store.scan()).digests == {key("run"): digest(AFTER)}
+        assert (await store.read([key("run")]))[key("run")].outcome == "v002"
+
+
+@pytest.mark.parametrize("make", TRUSTING.values(), ids=TRUSTING.keys())
+async def test_young_store_is_never_unchanged_until_it_was_looked_at_again(
+    seconds: Seconds, tmp_path: Path, make: Make
+) -> None:
+    """But nobody is known to have written to it."""
+    place = make(tmp_path / "store")
+    await place.put(BEFORE)
+    async with place.open() as store:
+        await store.scan()
+        young = await store.token()
+        assert young is not None
+        assert not await store.unchanged_since(young)
+
+        seconds.last(0.0)
+        assert not await store.unchanged_since(young)
+        await store.scan()
+        ripe = await store.token()
+
+        assert ripe is not None
+        assert await store.unchanged_since(ripe)
+
+
+async def resumed(place: Any, token: Token) -> bool:
+    """Say whether a process that has just begun goes on from *token*."""
+    async with place.open() as store:
+        if store.capabilities.resumes:
+            return await cast(ResumedStore, store).resume(token)
+        return bool(await store.unchanged_since(token))
+
+
+@pytest.mark.parametrize("make", TRUSTING.values(), ids=TRUSTING.keys())
+async def test_next_process_looks_at_a_store_that_was_young(
+    seconds: Seconds, tmp_path: Path, make: Make
+) -> None:
+    """It does not, if the store was not; though to itself it may be."""
+    place = make(tmp_path / "store")
+    await place.put(BEFORE)
+    async with place.open() as store:
+        await store.scan()
+        young = await store.token()
+        seconds.last(0.0)
+        await store.scan()
+        ripe = await store.token()
+    seconds.last(1000.0)
+
+    assert young is not None
+    assert ripe is not None
+    assert not await resumed(place, young)
+    assert await resumed(place, ripe)
+
+
+@pytest.mark.parametrize("make", KNOWING.values(), ids=KNOWING.keys())
+async def test_store_that_counts_changes_needs_no_times(seconds: Seconds, tmp_path: Path, make: Make) -> None:
+    place = make(tmp_path / "store")
+    await place.put(BEFORE)
+    async with place.open() as store:
+        await store.scan()
+        token = await store.token()
+        assert token is not None
+        assert await store.unchanged_since(token)
+    assert await resumed(place, token)
+
+    await place.put(AFTER)
+
+    assert not await resumed(place, token)
+
+
+async def test_database_that_was_put_back_is_known_by_its_count_of_changes(tmp_path: Path) -> None:
+    """An edit adds no row, and a copy by `cp` has a new time."""
+    place = DjangoPlace(tmp_path / "store")
+    await place.put(BEFORE)
+    copy = place.path.read_bytes()
+    await place.put(AFTER)
+    before = await to_thread.run_sync(marks.mark, place.location)
+    assert before is not None
+    assert before.changes is not None
+
+    place.path.write_bytes(copy)
+
+    assert await to_thread.run_sync(marks.is_another, place.location, before)
+
+
+async def test_files_that_were_looked_into_while_young_are_told_once_they_are_not(
+    seconds: Seconds, tmp_path: Path
+) -> None:
+    """Once; and not those that were looked into later."""
+    path = tmp_path / "records"
+    path.touch()
+    told: list[str] = []
+    watch = Watch()
+    watch.put("pair", [path], lambda: told.append("changed"))
+    began = time.monotonic()
+    seen = await watch.look("pair")
+    watch.settle("pair", seen, began)
+    await watch._compare()
+    assert told == []
+
+    seconds.last(0.0)
+    await watch._compare()
+    await watch._compare()
+
+    assert told == ["changed"]
+    watch.settle("pair", seen, time.monotonic())
+    await watch._compare()
+    assert told == ["changed"]
+
+
+async def test_files_that_become_ripe_during_a_cycle_are_told_after_it(
+    seconds: Seconds, tmp_path: Path
+) -> None:
+    """What that cycle has read may be from before."""
+    path = tmp_path / "records"
+    path.write_bytes(b"x")
+    news = anyio.Event()
+    watch = Watch()
+    watch.put("pair", [path], news.set)
+    began = time.monotonic()
+    seen = await watch.look("pair")
+    seconds.last(0.01)
+    watch.settle("pair", seen, began)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch.run)
+        with anyio.fail_after(10):
+            await news.wait()
+        group.cancel_scope.cancel()
