@@ -133,7 +133,7 @@ async def _done(location: Location, asked: Asked) -> str:
     done = ""
     async with open_database(location) as database:
         if risk := await database.risk():
-            click.echo(f"smtd: {location}: {risk}", err=True)
+            complain(f"smtd: {location}: {risk}")
         if asked.create and await database.make():
             done += "tables made; "
         if location.kind is Kind.POSTGRESQL and (asked.install_notify or asked.remove_notify):
