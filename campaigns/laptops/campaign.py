@@ -14,9 +14,12 @@ import anyio
 from campaigns.campaign import Tally
 from campaigns.laptops.story import Story
 from smtd.stores import retrying
+from smtd.stores.base import Change
 from smtd.stores.http import company, session, writer
+from tests.build import key, record
 from tests.peers.environments import environment
 from tests.peers.server import SumatraServer, serving
+from tests.stores.server_place import ServerPlace
 
 #: Stories between two words to whoever waits.
 SHARE = 20
@@ -39,8 +42,15 @@ def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
     """Tell *count* stories."""
     tally = Tally("stories")
     with serving(environment("server"), directory / "server", careless=True) as server, in_a_hurry():
+        anyio.run(prepare, server)
         anyio.run(partial(several, directory, range(count), server, tally, tell))
     return tally
+
+
+async def prepare(server: SumatraServer) -> None:
+    """Make what all records share: two projects that make it at once would make it twice, for good."""
+    async with ServerPlace(server).open() as store:
+        await store.write([Change(key("first"), record("first"), None)])
 
 
 async def several(

@@ -133,8 +133,8 @@ class Story:
     async def _others(self, lines: Lines) -> None:
         """Let others edit on the server itself, by the requests of Sumatra's own client."""
         chance = self.draws["server"]
-        for _ in range(chance.randint(0, 4)):
-            await anyio.sleep(chance.uniform(0.0, 0.6))
+        for _ in range(chance.randint(0, 8)):
+            await anyio.sleep(chance.uniform(0.0, 1.0))
             listing = await lines.send("server", "GET", f"/records/{self.project}/", b"", _HEADERS)
             if listing.status == 200 and (addresses := json.loads(listing.body)["records"]):
                 await self._edit(lines, URL(chance.choice(sorted(addresses))).path, chance)
@@ -191,6 +191,9 @@ class Story:
             if unlisted := differ - laptop.listed.keys():
                 labels = ", ".join(sorted(key.label for key in unlisted))
                 self._wrong("differences", f"{laptop.name} differs in {labels}")
+            failed = [] if laptop.report is None else laptop.report.failed
+            if failed and not doubled:
+                self._wrong("differences", f"{laptop.name}: {failed[0].label} failed: {failed[0].error}")
             self.tally.befell["left to a person"] += len(laptop.listed)
         self._search(stores, lines)
 
