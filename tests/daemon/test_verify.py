@@ -171,6 +171,7 @@ def test_record_that_was_altered_on_a_server_is_found_by_a_deep_proof(
     """The listing does not show it; reading does. `sync now` carries it; then all is proven."""
     with daemon_process(tmp_path, mirrored) as daemon:
         daemon.wait_event(synced)
+        daemon.sync()  # the cycle after a write reads again what was written
         server.run("UPDATE django_store_record SET reason = 'tampered' WHERE label = 'one'")
 
         listing, unproven = daemon.ctl("verify"), daemon.status("lab")["proven"]["since"]
@@ -197,6 +198,7 @@ def test_record_that_was_altered_on_a_server_is_found_in_the_background(
     """Within its time, over a restart, and until somebody sees to it."""
     with daemon_process(tmp_path, f'{mirrored}prove_within = "1s"\n') as daemon:
         daemon.wait_event(synced)
+        daemon.sync()  # the cycle after a write reads again what was written
         server.run("UPDATE django_store_record SET version = 'tampered' WHERE label = 'one'")
 
         event = daemon.wait_event(is_finding)
