@@ -52,6 +52,25 @@ class StoreRefused(StoreError):
 class RecordUnusable(StoreError):
     """One record cannot be read, or cannot be held by a store; the others go on."""
 
+    @property
+    def reason(self) -> str:
+        """What is wrong with it, for `Scan.unreadable`."""
+        return str(self)
+
+
+class Nameless(str):
+    """Why a record has no name: one that seems to be missing may be this one."""
+
+    __slots__ = ()
+
+
+class RecordNameless(RecordUnusable):
+    """One record has no name that can be read: it may be any that seems to be missing."""
+
+    @property
+    def reason(self) -> Nameless:
+        return Nameless(self)
+
 
 class AnotherRecord(RecordUnusable):
     """A store gave another record than it was asked for: that tells nothing about the one asked for."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
-from smtd.engine import merges, undone, verify
+from smtd.engine import merges, nameless, undone, verify
 from smtd.engine import plan as planning
 from smtd.engine.actions import Copy, Plan
 from smtd.engine.adopt import has_missed, returned
@@ -125,6 +125,7 @@ async def decided(
         # Whether what is missing was deleted can only be told from all that was agreed.
         keys, agreed = None, await recover(pair, now, dry_run=dry_run)
     before = None if keys is None else settled
+    scans = scans.map(lambda scan: nameless.kept(scan, agreed.digests))
     report.projects = _projects(pair, scans, keys or (), before)
     sides = Both(
         *[await undone.find(pair, side, scans[side], agreed.digests, dry_run=dry_run) for side in SIDES]

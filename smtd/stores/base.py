@@ -6,7 +6,8 @@ at any time, without asking. Therefore:
 - `scan` MUST report a key as absent only if the store was read whole and the key was not in
   it. A store that cannot be read whole MUST raise StoreUnreachable or StoreRefused. A record
   that cannot be read MUST be named in `Scan.unreadable`, and the others be reported. Whatever value it
-  has, it is the failure of this record alone; a name that is not text is told as text (`smtd/text.py`).
+  has, it is the failure of this record alone; a name that is not text is told as text (`smtd/text.py`),
+  and the reason is `Nameless`: while such a record is in a project, no absence there proves anything.
 - A record is what it says it is, not where it was found: one that bears another label or project than
   its place is unreadable there, and MUST NOT be taken for, or written over, either of the two.
 - `read` MUST return what the store holds at that moment, not what it held at a scan.
@@ -28,6 +29,7 @@ from enum import Enum
 from itertools import count
 from typing import NamedTuple, Protocol, TypeAlias
 
+from smtd.errors import Nameless
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
@@ -98,6 +100,11 @@ class Scan:
     partial: bool = field(default=False, compare=False)
     #: Keys that are there, but were not read: what was agreed on is believed of them.
     believed: Collection[Key] = field(default=(), compare=False)
+
+    @property
+    def nameless(self) -> Collection[str]:
+        """The projects in which a record has no name, so that none of them can be said to be absent."""
+        return {key.project for key, reason in self.unreadable.items() if isinstance(reason, Nameless)}
 
     @property
     def again(self) -> Scan:

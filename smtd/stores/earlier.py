@@ -61,7 +61,7 @@ def snapshot(found: Iterable[tuple[Key, Record | RecordUnusable]], version: str)
             if canonical.digest(records.setdefault(key, record)) != canonical.digest(record):
                 raise RecordUnusable("two different records bear this label")
         except RecordUnusable as exc:
-            unreadable[key] = str(exc)
+            unreadable[key] = exc.reason
     for key in unreadable:
         records.pop(key, None)
     return Snapshot(records, unreadable, version)

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from smtd import regular
-from smtd.errors import RecordUnusable, StoreRefused
+from smtd.errors import RecordNameless, RecordUnusable, StoreRefused
 from smtd.records import documents, literal, python2, tags
 from smtd.records.record import (
     BAD_VALUE,
@@ -170,12 +170,14 @@ def _records(
 ) -> Iterator[tuple[Key, Record | RecordUnusable]]:
     for number, entry in enumerate(entries, start=1):
         label = entry.get("label") if isinstance(entry, dict) else None
+        is_named = True
         if not (isinstance(label, str) and is_plain(label)):
-            label = f"(number {number} of the export)"
+            label, is_named = f"(number {number} of the export)", False
+        key = Key(project, label)
         try:
-            yield Key(project, label), _record(entry, local)
+            yield key, _record(entry, local)
         except RecordUnusable as exc:
-            yield Key(project, label), exc
+            yield key, exc if is_named else RecordNameless(str(exc))
 
 
 def _record(entry: Any, local: ZoneInfo | None) -> Record:

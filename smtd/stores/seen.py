@@ -61,7 +61,7 @@ def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:
             raise record
         return Seen(mark, key, canonical.digest(record), is_final(record))
     except RecordUnusable as exc:
-        return Seen(mark, key, str(exc))
+        return Seen(mark, key, exc.reason)
 
 
 def scan(seen: Iterable[Seen]) -> Scan:

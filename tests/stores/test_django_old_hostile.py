@@ -115,8 +115,8 @@ def test_text_that_is_not_unicode(database: Path, column: str) -> None:
     assert str(key).encode()
 
 
-@pytest.mark.parametrize("label", [None, b"broken"])
-def test_label_that_is_no_text(tmp_path: Path, label: Any) -> None:
+@pytest.mark.parametrize(("label", "shown"), [(None, "None"), (b"broken", "broken")])
+def test_label_that_is_no_text(tmp_path: Path, label: Any, shown: str) -> None:
     """A label of another type is shown, and a reason given."""
     path = old_databases.make(tmp_path / "records", "0.7")
     with closing(sqlite3.connect(path)) as db, db:
@@ -127,7 +127,7 @@ def test_label_that_is_no_text(tmp_path: Path, label: Any) -> None:
 
     found = load(path)
 
-    assert found.unreadable.keys() == {Key(PROJECT, repr(label))}
+    assert found.unreadable.keys() == {Key(PROJECT, shown)}
 
 
 # Files that are no old database

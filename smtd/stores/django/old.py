@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from smtd import regular, sqlite
-from smtd.errors import RecordUnusable, StoreError, StoreRefused
+from smtd.errors import RecordNameless, RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.sqlite import ERRORS, Row, lenient, translated
@@ -169,7 +169,7 @@ def _records(held: _Held, local: ZoneInfo | None) -> Iterator[tuple[Key, Record 
         key = Key(_shown(project), _shown(values[0]))
         try:
             if [*key] != [project, values[0]]:
-                raise RecordUnusable("its label or its project is no text")
+                raise RecordNameless("its label or its project is no text")
             row, parts = _as_of_today(values, held, row_id, local)
             yield key, rows.record(row, parts)
         except RecordUnusable as exc:

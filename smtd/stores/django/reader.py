@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
-from smtd.errors import RecordUnusable
+from smtd.errors import RecordNameless, RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.sqlite import lenient
 from smtd.stores.django import rows, schema
@@ -66,7 +66,7 @@ class Raw(NamedTuple):
         key = key_of(row_id, project, values[0])
         try:
             if [*key] != [project, values[0]]:
-                raise RecordUnusable("its label or its project is not text; correct it there")
+                raise RecordNameless("its label or its project is not text; correct it there")
             return Found(row_id, key, rows.record(values, self.parts))
         except RecordUnusable as exc:
             return Found(row_id, key, exc)
