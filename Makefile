@@ -19,7 +19,7 @@ CORE = merge engine journal
 COMMA = ,
 SPACE = $(subst ,, )
 
-.PHONY: help demo test check man merging soak bench coverage coverage-all mutation test-all lock clean
+.PHONY: help demo test test-root check man merging soak bench coverage coverage-all mutation test-all lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,9 @@ demo: $(READY)  ## watch two sample stores come into sync
 
 test: $(READY)  ## run the tests
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+test-root: $(READY)  ## run, as root, the tests that only root can
+	$(BIN)/pytest -m root
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

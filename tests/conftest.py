@@ -51,9 +51,17 @@ collect_ignore += [module for server in programs.lacking() for module in SERVERS
 SOAK = bool(os.environ.get("SMTD_SOAK"))
 
 
+#: Who gives files to others, say. `.ci/run` runs these tests apart, as root.
+ROOT = os.geteuid() == 0
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave what is marked as soak to `make soak`."""
-    left = [item for item in items if not SOAK and item.get_closest_marker("soak")]
+    """Leave what is marked as soak to `make soak`, and what only root can do to root."""
+    left = [
+        item
+        for item in items
+        if (not SOAK and item.get_closest_marker("soak")) or (not ROOT and item.get_closest_marker("root"))
+    ]
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in set(left)]
@@ -61,7 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_header() -> list[str]:
     """Say at the top of the tests which of them are not run here."""
-    return [f"not run: tests/{module}, since {program} is not here" for program, module in LACKING.items()]
+    told = [f"not run: tests/{module}, since {program} is not here" for program, module in LACKING.items()]
+    return told if ROOT else [*told, "not run: what is marked root, since this user is not root"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -69,7 +78,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if SOAK and (reason := disks.lacking()):
         terminalreporter.section("NOT TESTED: power cuts", sep="!", red=True, bold=True)
         terminalreporter.line(reason)
-    for server, reason in programs.lacking().items():
+    left_out = {
+        **programs.lacking(),
+        **{f"TLS of {name}": why for name, why in programs.without_tls().items()},
+    }
+    for server, reason in left_out.items():
         terminalreporter.section(f"NOT TESTED: {server}", sep="!", red=True, bold=True)
         terminalreporter.line(reason)
 

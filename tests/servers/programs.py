@@ -74,6 +74,17 @@ def _quiet(*command: str, cwd: Path, check: bool = True) -> None:
 
 
 @functools.cache
+def without_tls() -> dict[str, str]:
+    """Return the servers that are here, but were built without TLS, each with the reason."""
+    if "postgresql" in lacking():
+        return {}
+    program = postgresql() / "postgres"
+    if b"SSL is not supported by this build" not in program.read_bytes():
+        return {}
+    return {"postgresql": f"{program} was built without TLS; install Debian's postgresql to try that, too"}
+
+
+@functools.cache
 def lacking() -> dict[str, str]:
     """Return the servers that cannot be had here, each with the reason."""
     reasons = {}

@@ -13,7 +13,11 @@ from smtd.stores.locations import Location, find
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, key, record
 from tests.servers.place import place_of
+from tests.servers.programs import lacking, without_tls
 from tests.servers.server import PASSWORD, Database, DatabaseServer
+
+#: Another name of 127.0.0.1, which needs no /etc/hosts.
+OTHER_NAME = "127.1"
 
 
 @contextmanager
@@ -28,6 +32,13 @@ def speaking_tls(server: DatabaseServer) -> Iterator[None]:
         yield
     finally:
         anywhere.run_all(("ALTER SYSTEM RESET ssl", ()), ("SELECT pg_reload_conf()", ()))
+
+
+@pytest.fixture(params=[each for each in ("postgresql", "mariadb") if each not in lacking() | without_tls()])
+def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
+    """Each of the servers that can speak TLS."""
+    found: DatabaseServer = request.getfixturevalue(f"{request.param}_server")
+    return found
 
 
 @pytest.fixture
@@ -84,9 +95,9 @@ async def test_server_that_nobody_vouches_for(database: Database, sslmode: str) 
 
 async def test_server_by_another_name(database: Database) -> None:
     """A certificate for another host is none, unless only the authority was to be looked at."""
-    async with open_store(location(database, host="localhost")) as store:
+    async with open_store(location(database, host=OTHER_NAME)) as store:
         with pytest.raises(StoreRefused, match="does not prove who it is"):
             await store.scan([PROJECT])
 
-    async with open_store(location(database, host="localhost", sslmode="verify-ca")) as store:
+    async with open_store(location(database, host=OTHER_NAME, sslmode="verify-ca")) as store:
         assert set((await store.scan([PROJECT])).digests) == {key("run")}

@@ -23,7 +23,8 @@ GRANTED = struct.pack("<I", 2) + b"".join(
     for entry in ((1, 6, 2**32 - 1), (2, 6, 4321), (4, 4, 2**32 - 1), (16, 6, 2**32 - 1), (32, 0, 2**32 - 1))
 )
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+#: Only root gives files away.
+as_root = pytest.mark.root
 
 
 @pytest.fixture
