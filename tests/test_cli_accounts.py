@@ -7,13 +7,17 @@ import contextlib
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from anyio import to_thread
 
 from smtd.cli.stores import located
 from smtd.config import Config, Store
+from smtd.stores.django.postgresql import connected
+from smtd.stores.django.server import Address
 from tests.command import Smtd
 
 LAB = "http://lab.example/records/"
@@ -122,3 +126,23 @@ async def test_password_of_pgpass_is_for_its_own_user(
 
     assert answer.code == 4
     assert database.passwords[0] == heard
+
+
+async def test_driver_reads_no_file_of_passwords_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would read it while the loop waits."""
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    given = []
+
+    async def connect(**said: Any) -> None:
+        given.append(said["password"])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    for password in (None, "secret"):
+        with pytest.raises(ConnectionRefusedError):
+            await connected(Address("name", "127.0.0.1", 1, "records", "ada", password, tls="disable"))
+
+    assert given == ["", "secret"]

@@ -63,6 +63,8 @@ NOT_USED_BELOW_COMMAND_LINES = (
 ALLOWED = {("smtd.stores.shelf.worker", name) for name in ("sys.argv", "sys.stdin", "sys.stdout", "os._exit")}
 #: The child has an environment of its own, and must be told where the clock of this machine stands.
 ALLOWED |= {("smtd.stores.shelf.child", "os.environ")}
+#: What PostgreSQL's own programs take from there, the driver would take from there too.
+ALLOWED |= {("smtd.stores.django.passfile", "os.environ")}
 #: The one module where a class may extend the unpickler, to make it inert.
 INERT = "smtd.stores.shelf.inert"
 

@@ -16,7 +16,7 @@ from asyncpg import exceptions as pg
 
 from smtd.errors import StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
-from smtd.stores.django import schema
+from smtd.stores.django import passfile, schema
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
@@ -311,11 +311,15 @@ async def connected(address: Address) -> Any:
 
 async def _met(address: Address, tls: Any) -> Any:
     try:
+        password = address.password
+        if password is None:  # else the driver would look for it while the loop waits
+            asked = (address.host, address.port, address.database, address.user)
+            password = await to_thread.run_sync(passfile.password, *asked)
         return await asyncpg.connect(
             host=address.host,
             port=address.port,
             user=address.user,
-            password=address.password,
+            password=password,
             database=address.database,
             ssl=tls,
             timeout=CONNECT_WITHIN,
