@@ -68,8 +68,7 @@ class Standing:
         status.last_cycle = now()
         for which in report.adopted:
             log.warning(
-                "pair %s: its %s store is another one than before, or older or newer than the journal;"
-                " nothing is deleted",
+                "pair %s: its %s store was replaced or restored, or the journal was; nothing is deleted",
                 *(self._name, which),
             )
             self.tell("store replaced", side=which)

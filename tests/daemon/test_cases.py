@@ -116,7 +116,7 @@ def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
     assert "version (left): 1111\nversion (right): 2222\n" in shown.out
     assert "reason: a first look\n" in shown.out
     assert shown.out.endswith("the sides differ in version\n")
-    assert values.json.keys() == {"project", "label", "differing", "fields"}
+    assert values.json.keys() == {"project", "label", "differing", "fields", "forgotten"}
     assert values.json["fields"]["version"] == {"left": "1111", "right": "2222", "agreed": None}
 
 
@@ -445,7 +445,8 @@ def test_store_that_was_put_back_is_told(daemon: DaemonProcess, left: Store, tmp
     assert (report["left"]["created"], report["right"]["deleted"]) == (1, 0)
     (told,) = [event for event in daemon.events() if event["event"] == "store replaced"]
     assert (told["pair"], told["side"]) == ("pair", "left")
-    assert "its left store is another one than before; nothing is deleted" in daemon.log.read_text("utf-8")
+    warning = "its left store was replaced or restored, or the journal was; nothing is deleted"
+    assert warning in daemon.log.read_text("utf-8")
 
 
 OF_STORES = (
