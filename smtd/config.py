@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,7 +126,7 @@ def load(path: Path) -> Config:
     """Return the configuration in *path*. Raises ConfigError with every mistake in it."""
     try:
         text = decode(regular.read(path, regular.SMALL))
-        open_to_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+        mode = path.stat().st_mode
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, regular.NotRegular) else exc
         raise ConfigError(f"the configuration {path} cannot be read: {why}") from exc
@@ -140,7 +141,8 @@ def load(path: Path) -> Config:
         *_unmeasured(document),
         *_doubled(document),
         *_unaddressed(document),
-        *(_shown_secrets(document) if open_to_others else ()),
+        *(_shown_secrets(document) if mode & (stat.S_IRGRP | stat.S_IROTH) else ()),
+        *(_exposed_commands(document, path) if mode & stat.S_IWOTH else ()),
     ]
     if problems:
         lines = sorted((_line(text, where), ".".join(where), what) for where, what in problems)
@@ -336,6 +338,17 @@ def _shown_secrets(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
         url = notify.get(name) if isinstance(notify, dict) else None
         if isinstance(url, str) and _SECRET.match(url):
             yield ("notify", name), "others can read this password: chmod 600 the file"
+
+
+def _exposed_commands(document: dict[str, Any], path: Path) -> Iterator[tuple[_Where, str]]:
+    """Yield the programs that *path* names, a file that anybody can write to."""
+    what = f"anybody can change this program: chmod 600 {shlex.quote(str(path))}"
+    for store, table in _tables(document, "stores").items():
+        for name in ("password_command", "python"):
+            if name in table:
+                yield ("stores", store, name), what
+    if isinstance(notify := document.get("notify"), dict) and "command" in notify:
+        yield ("notify", "command"), what
 
 
 def _line(text: str, where: _Where) -> int:

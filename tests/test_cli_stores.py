@@ -109,3 +109,18 @@ def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
         located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, Store)}), None)
 
     assert "geheim" not in str(told.value)
+
+
+def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> None:
+    """The file is named, with what mends it, and no part of the password."""
+    secret = tmp_path / "my secret"
+    secret.write_text("geheim\n", "utf-8")
+    secret.chmod(0o666)
+    config = Config(stores={"lab": msgspec.convert(LAB | {"password_file": str(secret)}, Store)})
+
+    with pytest.raises(UsageError, match=f"can be changed by anybody: chmod 600 '{secret}'") as told:
+        located("lab", config, None)
+
+    assert "geheim" not in str(told.value)
+    secret.chmod(0o600)
+    assert located("lab", config, None).access.password == "geheim"

@@ -410,3 +410,36 @@ def test_password_of_a_webhook_that_others_can_read_is_a_mistake(tmp_path):
 
     with pytest.raises(ConfigError, match=r"2: notify\.webhook: others can read this password: chmod 600"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("stores.lab", "password_command = ['pass', 'lab']"),
+        ("stores.lab", "python = '/usr/bin/python3'"),
+        ("notify", "command = ['tell']"),
+    ],
+)
+def test_program_that_anybody_can_change_is_a_mistake(tmp_path, table, name):
+    """Whoever can write to the file could run what they like as smtd's user; a private file may name it."""
+    path = tmp_path / "my config.toml"
+    location = "location = 'https://lab.example/'\n" if table == "stores.lab" else ""
+    path.write_text(f"[{table}]\n{location}{name}\n", "utf-8")
+    path.chmod(0o666)
+
+    with pytest.raises(ConfigError) as told:
+        load(path)
+
+    key = f"{table}.{name.partition(' ')[0]}"
+    assert f"{key}: anybody can change this program: chmod 600 '{path}'" in str(told.value)
+    path.chmod(0o644)
+    assert load(path)
+
+
+def test_configuration_that_anybody_can_change_and_that_names_no_program_is_read(tmp_path):
+    """It lets nobody run anything."""
+    path = tmp_path / "config.toml"
+    path.write_text("[stores.lab]\nlocation = 'https://lab.example/'\n", "utf-8")
+    path.chmod(0o666)
+
+    assert load(path).stores["lab"].location == "https://lab.example/"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import netrc
 import os
+import shlex
+import stat
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,6 +78,9 @@ def _told(name: str, command: list[str]) -> str:
 def _first_line(name: str, path: Path) -> str:
     try:
         text = decode(regular.read(path, regular.SMALL))
+        if path.stat().st_mode & stat.S_IWOTH:
+            step = f"chmod 600 {shlex.quote(str(path))}"
+            raise UsageError(f"the password file of store {name} can be changed by anybody: {step}")
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, regular.NotRegular) else exc
         raise UsageError(f"the password file of store {name} cannot be read: {why}") from None

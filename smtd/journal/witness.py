@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
-from smtd import regular
+from smtd import durable, regular
 from smtd.sqlite import Connection
 
 #: What grows with all that the journal is told.
@@ -79,11 +79,14 @@ async def _remember(db: Connection, witness: Witness | None, following: str, sta
 
 
 def _write(place: Path, content: str) -> None:
-    """Write in place, and durably: what the journal remembers of it must not outlive it."""
+    """Write in place, and durably, as is the name of a new file.
+
+    What the journal remembers of it must not outlive it.
+    """
     handle = regular.lock(place)
     try:
         os.pwrite(handle, content.encode("ascii"), 0)
-        os.fsync(handle)
+        durable.sync([place])
     finally:
         os.close(handle)
 

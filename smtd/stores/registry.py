@@ -28,6 +28,8 @@ from smtd.stores.snapshot import SnapshotStore
 
 #: Calls at once to one server from all pairs of this process.
 _CALLS = 4
+#: How to get the driver for a database: smtd is on no package index.
+_ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment that smtd runs in"
 _SOURCES = {Kind.OLD_DJANGO: old.SOURCE, Kind.EXPORT: export.SOURCE}
 
 
@@ -96,7 +98,7 @@ async def open_database(location: Location) -> AsyncIterator[ServerDatabase]:
             opened = mysql.database(address)
     except ModuleNotFoundError as exc:
         extra = "postgres" if location.kind is Kind.POSTGRESQL else "mysql"
-        raise UsageError(f"{location} needs {exc.name}: pip install 'smtd[{extra}]'") from exc
+        raise UsageError(f"{location} needs {exc.name}: {_ADVICE.format(extra)}") from exc
     async with opened as database:
         yield database
 

@@ -9,6 +9,7 @@ import pytest
 from smtd.engine.choose import Wish, choose
 from smtd.engine.pair import Policy
 from smtd.engine.undo import restore, undo
+from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
@@ -308,3 +309,25 @@ async def test_edit_that_the_server_shows_late_and_that_changes_at_once_is_looke
 
     assert report.ok
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
+
+
+async def test_edit_that_the_server_shows_late_is_durable_before_it_is_agreed_on(
+    server_world, clock, monkeypatch
+):
+    """A server that cannot make it durable may lose it in a power cut: what was agreed stays."""
+    world = server_world
+    await world.synced(A, B)
+    world.right.lying = True
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle(insist=False)
+    world.right.show()
+    agreed = world.journal("SELECT * FROM agreed")
+
+    async def full(store):
+        raise StoreUnreachable("its disk is full")
+
+    monkeypatch.setattr(ForgetfulServer, "flush", full)
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock, insist=False)
+
+    assert world.journal("SELECT * FROM agreed") == agreed

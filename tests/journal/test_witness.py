@@ -175,3 +175,24 @@ async def test_where_no_witness_can_be_written_the_journal_is_believed(tmp_path)
 
     assert (await known(tmp_path))[0] == {key("a")}
     assert await events(tmp_path) == []
+
+
+async def test_name_of_a_new_witness_is_durable_before_the_journal_remembers_it(tmp_path, monkeypatch):
+    """Else a power cut takes the file and leaves the memory, and the directory is taken for a copy."""
+    place, synced, remembered = tmp_path / "state" / "journal.witness", [], []
+    fsync, remember = os.fsync, witness._remember
+
+    def noting(handle):
+        synced.append((os.fstat(handle).st_ino, place.exists()))
+        fsync(handle)
+
+    async def remembering(db, seen, following, state):
+        remembered.append((following, list(synced)))
+        await remember(db, seen, following, state)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(witness, "_remember", remembering)
+    await cycle(tmp_path / "state", A)
+
+    first = next(synced for following, synced in remembered if following == "")
+    assert {(place.stat().st_ino, True), (place.parent.stat().st_ino, True)} <= {*first}

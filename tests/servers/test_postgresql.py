@@ -282,7 +282,7 @@ async def test_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "smtd.stores.django.postgresql")
     monkeypatch.delattr("smtd.stores.django.postgresql", raising=False)
 
-    with pytest.raises(UsageError, match=r"needs asyncpg: pip install 'smtd\[postgres\]'"):
+    with pytest.raises(UsageError, match=r"needs asyncpg: run pip install '\.\[postgres\]' in the checkout"):
         async with open_store(find("postgresql://nowhere/x")):
             pass
 
