@@ -18,10 +18,9 @@ from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
-from smtd.stores import marks
+from smtd.sameness import Sameness
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
-from smtd.stores.marks import Mark
 from smtd.stores.registry import make, open_store
 from smtd.text import shown
 
@@ -63,24 +62,22 @@ async def _known_pair(
     """
     async with journal.pair(locations.left.identity, locations.right.identity) as known:
         await _expect_stores(known, locations)
-        before = (await known.files()).map(marks.read)
+        before = await known.files()
+        sides = Both(*[Sameness(locations[side], stores[side], before[side]) for side in SIDES])
+        for side in SIDES:
+            await sides[side].open()
+
+        async def begin() -> None:
+            for side in SIDES:
+                await sides[side].begin()
 
         async def is_another(side: Side) -> bool:
-            return await to_thread.run_sync(marks.is_another, locations[side], before[side])
-
-        begin = await _marks(locations)
-        exchanged = Both(*[await _is_exchanged(locations[side], before[side], begin[side]) for side in SIDES])
+            return await sides[side].is_another()
 
         async def now(written: Both[bool], ended: bool = False) -> Both[str]:
-            sides = [
-                str(before[side])
-                if exchanged[side] and not ended
-                else await _remembered(locations[side], begin[side], written[side])
-                for side in SIDES
-            ]
-            return Both(*sides)
+            return Both(*[await sides[side].remembered(written[side], ended) for side in SIDES])
 
-        yield Pair(name, stores, known, policy, is_another, now)
+        yield Pair(name, stores, known, policy, begin, is_another, now)
 
 
 async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
@@ -187,29 +184,3 @@ async def _make_new(pair: Pair, locations: Both[Location]) -> None:
         (side,) = missing
         if side in pair.policy.mode.targets and locations[side].project is None:
             await make(locations[side], pair.stores[side])
-
-
-async def _marks(locations: Both[Location]) -> Both[Mark | None]:
-    """Return the marks of the files of both stores."""
-    return Both(*[await to_thread.run_sync(marks.mark, locations[side]) for side in SIDES])
-
-
-async def _is_exchanged(location: Location, before: Mark | None, begin: Mark | None) -> bool:
-    """Say whether the file at *location*, whose mark is *begin*, is not the one that had *before*."""
-    if before is None or begin == before:
-        return False
-    return await to_thread.run_sync(marks.is_another, location, before)
-
-
-async def _remembered(location: Location, before: Mark | None, written: bool) -> str:
-    """Return the mark to know the store by, as text, in or after a cycle at whose begin it had *before*.
-
-    A file that somebody put there during the cycle has not been looked at: it must not be taken for the
-    one that was.
-    """
-    after = await to_thread.run_sync(marks.mark, location)
-    if before is None or after is None:
-        return str(after or before or "")
-    swapped = written and location.kind in marks.SWAPPED
-    is_another = not swapped and await to_thread.run_sync(marks.is_another, location, before)
-    return str(before if is_another else after.filled(before))

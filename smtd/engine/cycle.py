@@ -61,6 +61,7 @@ async def run(
     elif not must_look:  # who goes on looks at both sides once, and remembers more
         known = await untouched(pair)
     cycle = await pair.journal.begin_cycle()
+    await pair.begin()
     carried: Collection[Key] = ()
     if settled is not None and not pair.policy.insist:  # who insists does not hurry
         settled, carried = await _hasten(pair, cycle, report, progress, settled)

@@ -51,22 +51,26 @@ class Policy:
 
 
 class Marks(Protocol):
-    """Tells the files of both stores from others."""
+    """Tells both stores, files or tables on a server, from others in their place."""
 
     async def __call__(self, written: Both[bool], ended: bool = False) -> Both[str]:
         """Return what tells them, given whether smtd has written to each of them in this cycle.
 
-        Until the cycle has *ended*, a file that was exchanged since the last one is not known as its own.
+        Until the cycle has *ended*, a store that was exchanged since the last one is not known as its own.
         """
 
 
+async def _no_look() -> None:
+    """Look at nothing, as of stores that have no mark."""
+
+
 async def _never(side: Side) -> bool:
-    """Say that a store is the one that it was, as of one that has no file."""
+    """Say that a store is the one that it was, as of one that has no mark."""
     return False
 
 
 async def _no_marks(written: Both[bool], ended: bool = False) -> Both[str]:
-    """Return no marks, as of stores that have no file."""
+    """Return no marks, as of stores that have none."""
     return Both("", "")
 
 
@@ -78,9 +82,11 @@ class Pair:
     stores: Both[Store]
     journal: PairJournal
     policy: Policy
-    #: Says whether the file of a side is now another one than at the end of the last cycle.
+    #: Looks at the marks of the stores: called before a cycle looks at anything else.
+    begin: Callable[[], Awaitable[None]] = _no_look
+    #: Says whether the store of a side is now another one than at the end of the last cycle.
     is_another: Callable[[Side], Awaitable[bool]] = _never
-    #: Returns what tells the files of the stores now (empty: nothing does).
+    #: Returns what tells the stores from others now (empty: nothing does).
     marks: Marks = _no_marks
 
     async def flush(self, sides: Iterable[Side] = SIDES) -> None:

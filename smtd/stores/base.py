@@ -67,6 +67,8 @@ class Capabilities:
     tells_arrivals: bool = False
     #: It goes on from a token of an earlier process without a scan: see ResumedStore.
     resumes: bool = False
+    #: It tells whether it was put back from a backup: see MarkedStore.
+    bears_mark: bool = False
     #: Two programs that make one record at once make it twice: see `Change.contested`.
     makes_doubles: bool = False
 
@@ -223,3 +225,13 @@ class ResumedStore(Store, Protocol):
 
         If so tokens go on from there, as if it had been scanned then.
         """
+
+
+class MarkedStore(Store, Protocol):
+    """A store whose capabilities say that it bears a mark."""
+
+    async def mark(self) -> str:
+        """Return what tells the store from another one in its place, and from an earlier state of itself."""
+
+    async def is_another(self, before: str, now: str) -> bool:
+        """Say whether the store, whose mark is *now*, cannot be the one that had the mark *before*."""

@@ -13,6 +13,7 @@ from smtd.stores.base import Store
 from smtd.stores.django import old
 from smtd.stores.django.database import translating
 from smtd.stores.django.server import Address, ServerDatabase
+from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.limited import LimitedStore, room
@@ -51,7 +52,7 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
             yield store
     elif location.kind in SERVERS:
         async with open_database(location) as database:
-            store = DjangoStore(database, name)
+            store = ServerStore(database, name)
             yield RetryingStore(LimitedStore(store, room(location.url, _CALLS)))
     elif location.kind is Kind.DJANGO:
         async with SqliteFile(location.path, name) as database:

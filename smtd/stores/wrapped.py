@@ -13,6 +13,7 @@ from smtd.stores.base import (
     Capabilities,
     Change,
     DearStore,
+    MarkedStore,
     Outcome,
     PromptStore,
     ResumedStore,
@@ -78,6 +79,12 @@ class WrappedStore:
 
     async def resume(self, token: Token) -> bool:
         return await self._look(partial(cast(ResumedStore, self._store).resume, token))
+
+    async def mark(self) -> str:
+        return await self._look(cast(MarkedStore, self._store).mark)
+
+    async def is_another(self, before: str, now: str) -> bool:
+        return await self._look(partial(cast(MarkedStore, self._store).is_another, before, now))
 
     async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
         return await call()

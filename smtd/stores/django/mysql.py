@@ -28,7 +28,8 @@ from smtd.stores.django.collations import Texts
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
-from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, Address, ServerDatabase
+from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
+from smtd.stores.django.server_mark import ServerMark, named
 
 #: The driver logs each warning as the server says it; what smtd must know is an error in strict mode.
 logging.getLogger("asyncmy").setLevel(logging.ERROR)
@@ -43,11 +44,22 @@ _SETTINGS = (
     "SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     # With it a locking read keeps others from adding rows behind the last one.
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    "SET SESSION innodb_lock_wait_timeout = 10",
+    # MySQL 8 tells numbers of a table that are a day old, unless it is asked not to.
+    "SET SESSION innodb_lock_wait_timeout = 10 /*!80000 , SESSION information_schema_stats_expiry = 0 */",
 )
 #: Columns of any length: hashed one by one, since all of a record may be longer than a text may be.
 _LONG = frozenset(
     ("reason", "outcome", "diff", "script_arguments", "stdout_stderr", "content", "metadata", "source")
+)
+
+
+#: Who the server is: the one name is MySQL's, the other MariaDB's.
+_SERVER = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('server_uuid', 'server_uid')"
+#: When the table was made, the number that its next row gets, and the newest row.
+_MARK = (
+    "SELECT t.create_time, t.auto_increment, n.* FROM information_schema.tables t"
+    f" LEFT JOIN ({NEWEST}) n ON 1"
+    " WHERE t.table_schema = database() AND t.table_name = 'django_store_record'"
 )
 
 
@@ -248,6 +260,20 @@ class Mysql:
         # Half, since characters that are quoted take two.
         self.limits = replace(self.limits, most_bytes=int(packet) // 2)
         return (made,)
+
+    async def mark(self, db: Connection) -> ServerMark:
+        servers: dict[str, str] = dict(await db.fetch(_SERVER))
+        (found,) = await db.fetch(_MARK)
+        made, number, newest, project, label = found
+        return ServerMark(
+            (servers.get("server_uuid"), servers.get("server_uid"), None if made is None else str(made)),
+            (None if number is None else int(number),),
+            newest=newest,
+            name=None if newest is None else named((project, label)),
+        )
+
+    async def keeps_older(self, db: Connection, since: int) -> bool:
+        return True  # a row does not tell who wrote it
 
     async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""

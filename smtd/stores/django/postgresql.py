@@ -20,7 +20,8 @@ from smtd.stores.django import passfile, schema
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
-from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, Address, ServerDatabase
+from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
+from smtd.stores.django.server_mark import ServerMark, named
 
 #: What smtd's own writers wait for, so that only one of them at a time competes with `smt`: "smtd".
 _ADVISORY = 0x736D7464
@@ -56,6 +57,26 @@ _ALONE = (
     " SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
     " SET LOCAL lock_timeout = '{wait}'; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"
 )
+
+
+#: Who the cluster is: not everybody may ask.
+_CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
+#: Database, table, and the time line of the cluster; the file of the table; the number that a record was
+#: given last, the number of the next transaction, and how much the cluster ever wrote; the newest row.
+_MARK = f"""
+SELECT (SELECT oid FROM pg_database WHERE datname = current_database())::text, c.oid::text,
+  CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
+  pg_relation_filenode(c.oid)::text,
+  CASE WHEN has_sequence_privilege(s.oid, 'SELECT, USAGE')
+    THEN coalesce(pg_sequence_last_value(s.oid), 0) END,
+  pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+  (CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)::bigint,
+  n.db_id, n.project_id, n.label
+FROM pg_class c
+  CROSS JOIN (SELECT pg_get_serial_sequence('django_store_record', 'db_id')::regclass AS oid) s
+  LEFT JOIN ({NEWEST}) n ON true
+WHERE c.oid = to_regclass('django_store_record')
+"""
 
 
 class PostgresqlConnection:
@@ -248,6 +269,24 @@ class Postgresql:
         found = await db.fetch(asked)
         return found[0] if found else None
 
+    async def mark(self, db: Connection) -> ServerMark:
+        (found,) = await db.fetch(_MARK)
+        *place, filed, number, transaction, written, newest, project, label = found
+        return ServerMark(
+            (await _cluster(db), *place),
+            (number, transaction, written),
+            filed,
+            transaction,
+            newest,
+            None if newest is None else named((project, label)),
+        )
+
+    async def keeps_older(self, db: Connection, since: int) -> bool:
+        # A clean-up of the whole table keeps the numbers of the transactions that wrote its rows.
+        mark = f"age('{max(3, since % 2**32)}'::xid)"
+        asked = f"SELECT EXISTS (SELECT 1 FROM django_store_record WHERE age(xmin) > {mark})"
+        return bool(await db.value(asked))
+
     async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
         return {}  # its texts are equal only if they are the same
 
@@ -272,6 +311,14 @@ class Postgresql:
             return StoreUnreachable(f"{name} cannot be reached: {exc.strerror or exc}")
         if isinstance(exc, (asyncpg.PostgresError, asyncpg.InterfaceError)):
             return StoreUnreachable(f"{name} cannot be used: {exc}")
+        return None
+
+
+async def _cluster(db: Connection) -> str | None:
+    """Return who the cluster is (None: the user may not know)."""
+    try:
+        return str(await db.value(_CLUSTER))
+    except pg.InsufficientPrivilegeError:
         return None
 
 

@@ -15,7 +15,7 @@ from anyio import to_thread
 from smtd import regular
 from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
-from smtd.stores.django import limits, schema
+from smtd.stores.django import limits, schema, server_mark
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.database import translating
 from smtd.stores.django.ids import RowIds
@@ -23,12 +23,16 @@ from smtd.stores.django.limits import Limits
 from smtd.stores.django.mark_sight import MarkSight, Words
 from smtd.stores.django.pool import Pool
 from smtd.stores.django.rows import Columns
+from smtd.stores.django.server_mark import ServerMark
 from smtd.stores.tls import unproven
 
 #: Records a transaction: others wait for it in a queue (measured: 0.1 s at most).
 BATCH = 500
 #: Seconds to wait for a connection, and for the answer to one statement.
 CONNECT_WITHIN, ANSWER_WITHIN = 10.0, 120.0
+#: The highest number of a row, and the record that has it, beside what a dialect asks for.
+NEWEST = "SELECT db_id, project_id, label FROM django_store_record ORDER BY db_id DESC LIMIT 1"
+_NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,12 @@ class Dialect(Words, Protocol):
     async def identity(self, db: Connection) -> tuple[object, ...] | None:
         """Return what tells Sumatra's tables from others made in their place (None: there are none)."""
 
+    async def mark(self, db: Connection) -> ServerMark:
+        """Return what tells the tables from others in their place, and from an earlier state."""
+
+    async def keeps_older(self, db: Connection, since: int) -> bool:
+        """Say whether a row is older than *since* of an earlier mark; True if nobody can tell."""
+
     async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
         """See `Database.clashing`."""
 
@@ -144,6 +154,26 @@ class ServerDatabase:
 
     def sight(self, ids: RowIds) -> MarkSight:
         return MarkSight(self, self._dialect, ids)
+
+    async def mark(self) -> str:
+        """See `MarkedStore.mark`."""
+        async with self.session() as db:
+            return (await self._dialect.mark(db)).text
+
+    async def is_another(self, before: str, now: str) -> bool:
+        """See `MarkedStore.is_another`."""
+        old, new = server_mark.read(before), server_mark.read(now)
+        if not old.is_followed_by(new):
+            return True
+        async with self.session() as db:
+            if old.newest != new.newest and old.newest is not None:
+                # If work went on in a dump from before, that has given the number of the row away again.
+                found = await db.fetch(_NAME, (old.newest,))
+                if found and server_mark.named(found[0]) != old.name:
+                    return True
+            if old.filed == new.filed or old.since is None:
+                return False
+            return not await self._dialect.keeps_older(db, old.since)
 
     async def flush(self) -> None:
         async with self._pool.link() as link:

@@ -1,0 +1,117 @@
+"""Is the store of a side still the one that it was at the end of the last cycle?
+
+A file is known by its own mark, the tables on a server by what the server tells of them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from anyio import to_thread
+
+from smtd.stores import marks
+from smtd.stores.base import MarkedStore, Store
+from smtd.stores.locations import Location
+
+
+class _Eye(Protocol):
+    """How the mark of one store is read, as text (empty: it has none)."""
+
+    #: A look costs so little that each poll may have one.
+    is_cheap: bool
+    #: smtd itself puts another file in the place of the one it writes to.
+    swaps: bool
+
+    async def mark(self) -> str:
+        """Return the mark that the store has now."""
+
+    async def is_another(self, before: str, now: str) -> bool:
+        """Say whether the store, whose mark is *now*, is not the one that had the mark *before*."""
+
+    def filled(self, after: str, before: str) -> str:
+        """Return *after* with what *before* knew where it knows nothing."""
+
+
+class _File:
+    """The mark of the file at *location*; of what is no file there is none."""
+
+    is_cheap = True
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self.swaps = location.kind in marks.SWAPPED
+
+    async def mark(self) -> str:
+        found = await to_thread.run_sync(marks.mark, self._location)
+        return "" if found is None else str(found)
+
+    async def is_another(self, before: str, now: str) -> bool:
+        return await to_thread.run_sync(marks.is_another, self._location, marks.read(before))
+
+    def filled(self, after: str, before: str) -> str:
+        new, old = marks.read(after), marks.read(before)
+        return after if new is None or old is None else str(new.filled(old))
+
+
+class _Tables:
+    """The mark of the tables on a server, which *store* asks for."""
+
+    is_cheap = swaps = False
+
+    def __init__(self, store: MarkedStore) -> None:
+        self._store = store
+
+    async def mark(self) -> str:
+        return await self._store.mark()
+
+    async def is_another(self, before: str, now: str) -> bool:
+        return bool(before) and await self._store.is_another(before, now)
+
+    def filled(self, after: str, before: str) -> str:
+        return after
+
+
+class Sameness:
+    """One side of a pair, whose store had the mark *before* at the end of the last cycle (empty: none)."""
+
+    def __init__(self, location: Location, store: Store, before: str) -> None:
+        bears = store.capabilities.bears_mark
+        self._eye: _Eye = _Tables(cast(MarkedStore, store)) if bears else _File(location)
+        self._before = before
+        #: The mark at the begin of this cycle; None: nobody has looked yet.
+        self._begin: str | None = None
+        self._is_exchanged = False
+
+    async def open(self) -> None:
+        """Look at the mark before anything else is done, where that costs next to nothing."""
+        if self._eye.is_cheap:
+            await self.begin()
+
+    async def begin(self) -> None:
+        """Look at the mark, before the store itself is looked at: only the first look counts."""
+        if self._begin is None:
+            self._begin = now = await self._eye.mark()
+            if self._before and now != self._before:
+                self._is_exchanged = await self._eye.is_another(self._before, now)
+
+    async def is_another(self) -> bool:
+        """Say whether the store is not the one that it was at the end of the last cycle."""
+        return await self._eye.is_another(self._before, await self._eye.mark())
+
+    async def remembered(self, written: bool, ended: bool) -> str:
+        """Return the mark to know the store by from now on; see `Marks` of the engine.
+
+        A file, or tables, that somebody put there during the cycle have not been looked at: they must not
+        be taken for those that were.
+        """
+        if self._begin is None and ended:
+            return self._before  # nothing was done
+        await self.begin()
+        if self._is_exchanged and not ended:
+            return self._before
+        begin, after = self._begin or "", await self._eye.mark()
+        if not begin or not after or begin == after:
+            return after or begin
+        swapped = written and self._eye.swaps
+        is_another = not swapped and await self._eye.is_another(begin, after)
+        return begin if is_another else self._eye.filled(after, begin)

@@ -1,0 +1,161 @@
+"""A database on a server that was put back from a dump deletes nothing in the other store of its pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from smtd.merge.sides import Side
+from smtd.stores.django.server_store import ServerStore
+from smtd.stores.locations import find
+from smtd.stores.registry import open_store
+from tests.build import change, full
+from tests.servers.dump import Dump
+from tests.servers.place import place_of
+from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
+from tests.stores.kept import RealPair
+from tests.stores.places import DjangoPlace
+
+MEANS = [Dump.reload, Dump.restore]
+OLD = [full(f"old-{number}") for number in range(3)]
+
+
+@pytest.fixture
+async def pair(database_server: DatabaseServer, tmp_path: Path) -> RealPair:
+    """A database on a server with three records, and a file in step with it."""
+    left = place_of(database_server.new())
+    return await RealPair(tmp_path / "state", left, DjangoPlace(tmp_path / "right.sqlite")).synced(OLD)
+
+
+def dumped(pair: RealPair) -> Dump:
+    return Dump(pair.left.database)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("means", MEANS)
+async def test_run_that_the_dump_lacks_comes_back(pair: RealPair, means: Callable[[Dump], None]) -> None:
+    """The other store keeps it, and the next cycle has nothing to do."""
+    dump = dumped(pair)
+    await pair.left.put(full("run-of-today"))
+    await pair.cycle()
+
+    means(dump)
+    report = await pair.cycle()
+
+    assert (report.right.deleted, report.left.created, report.adopted) == (0, 1, ["left"])
+    assert "run-of-today" in await pair.labels(Side.RIGHT)
+    again = await pair.cycle()
+    assert (again.adopted, again.left.written, again.right.written) == ([], 0, 0)
+
+
+@pytest.mark.parametrize("means", MEANS)
+async def test_comment_that_the_dump_lacks_stays(pair: RealPair, means: Callable[[Dump], None]) -> None:
+    """Nobody took it back, and no row is missing."""
+    dump = dumped(pair)
+    await pair.left.put(change(OLD[0], outcome="it was as it should be, seen twice"))
+    assert (await pair.cycle()).right.updated == 1
+
+    means(dump)
+    report = await pair.cycle()
+
+    assert (report.right.written, report.adopted) == (0, ["left"])
+    assert "it was as it should be, seen twice" in {
+        one.outcome for one in (await pair.records(Side.RIGHT)).values()
+    }
+
+
+@pytest.mark.parametrize("means", MEANS)
+async def test_work_that_went_on_in_the_restored_dump_deletes_nothing(
+    pair: RealPair, means: Callable[[Dump], None]
+) -> None:
+    """It has as many runs as before, and numbers as high, but those of others."""
+    dump = dumped(pair)
+    await pair.left.put(full("run-of-today"))
+    await pair.cycle()
+
+    means(dump)
+    await pair.left.put(full("another run"), full("one more"))
+    report = await pair.cycle()
+
+    assert (report.right.deleted, report.right.created, report.adopted) == (0, 2, ["left"])
+    assert "run-of-today" in await pair.labels(Side.LEFT)
+
+
+@pytest.mark.parametrize("means", MEANS)
+async def test_what_smtd_wrote_after_the_dump_is_not_taken_for_deleted(
+    pair: RealPair, means: Callable[[Dump], None]
+) -> None:
+    """The mark is of the end of the cycle."""
+    dump = dumped(pair)
+    await pair.right.put(full("from the other side"))
+    await pair.cycle()
+
+    means(dump)
+    report = await pair.cycle()
+
+    assert (report.right.deleted, report.left.created) == (0, 1)
+
+
+async def test_deletions_on_a_server_travel(pair: RealPair) -> None:
+    """That of the newest record, too, and that of the one before it."""
+    found = []
+    for label in ("old-2", "old-0"):
+        await pair.left.remove(label)
+        report = await pair.cycle()
+        found.append((report.adopted, report.right.deleted))
+
+    assert found == [([], 1), ([], 1)]
+
+
+async def test_deletion_travels_after_a_clean_up_of_the_table(pair: RealPair) -> None:
+    """A table that was compacted is the same one."""
+    database = pair.left.database  # type: ignore[union-attr]
+    if database.server.scheme == "postgresql":
+        database.run("VACUUM FULL django_store_record")
+    else:
+        database.run("ANALYZE TABLE django_store_record")
+    await pair.left.remove("old-2")
+
+    report = await pair.cycle()
+
+    assert (report.adopted, report.right.deleted) == ([], 1)
+
+
+async def test_poll_of_a_quiet_pair_asks_for_no_mark(pair: RealPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cycle that has begun asks at its begin, at its end, and with each step that it writes down."""
+    asked = []
+    mark = ServerStore.mark
+
+    async def counted(store: ServerStore) -> str:
+        asked.append(store)
+        return await mark(store)
+
+    monkeypatch.setattr(ServerStore, "mark", counted)
+    await pair.cycle()
+    quiet = len(asked)
+    await pair.left.put(full("new"))
+    await pair.cycle()
+
+    assert quiet == 0
+    assert len(asked) <= 4
+
+
+async def test_user_who_may_do_little_gets_a_mark_of_what_is_told(postgresql_database: Database) -> None:
+    """Who the cluster is, and which number was given last, are not for everybody."""
+    user = f"guest_{postgresql_database.name}"
+    postgresql_database.run_all(
+        (f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'", ()),
+        (f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}", ()),
+        ("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM public", ()),
+    )
+    try:
+        async with open_store(find(postgresql_database.url.replace(USER, user, 1))) as store:
+            before = await store.mark()  # type: ignore[attr-defined]
+            await place_of(postgresql_database).put(full("new"))
+            assert not await store.is_another(  # type: ignore[attr-defined]
+                before,
+                await store.mark(),  # type: ignore[attr-defined]
+            )
+    finally:
+        postgresql_database.run("GRANT EXECUTE ON FUNCTION pg_control_system() TO public")
