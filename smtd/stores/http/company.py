@@ -18,11 +18,13 @@ UNIT = 0.5
 #: The first wait is between one and so many units; whoever lost a race waits for so many more.
 SPREAD = 4.0
 #: Races that count, or waits would become too long.
-RACES = 3
+RACES = 2
 #: Units after which whoever still hears others lets the cycle look again.
 ENOUGH = 60.0
 #: For how many times its length a unit is stretched at the most; how many looks a write takes as long as.
-SLOW, DEAR = 10.0, 4.0
+SLOW, DEAR = 6.0, 4.0
+#: Units after which whoever waits looks whether there is still something to wait for.
+STEP = 2.0
 #: Records that are made without listening again, at the most.
 MOST = 64
 
@@ -57,6 +59,11 @@ class Company:
         return self.unit * (self._chance.uniform(1.0, SPREAD) + SPREAD * self._lost)
 
     @property
+    def step(self) -> float:
+        """The seconds after which to look again, although the wait is not over."""
+        return STEP * self.unit
+
+    @property
     def patience(self) -> float:
         """For how many seconds to go on waiting for others."""
         return ENOUGH * self.unit
@@ -79,9 +86,13 @@ class Company:
             self.met = True
         self.known.update(there)
 
+    def shows_others(self, there: Collection[Key]) -> bool:
+        """Say whether *there* is a record that was neither seen nor made here."""
+        return not self.known.issuperset(there)
+
     def heard(self, there: Collection[Key], now: float) -> None:
-        """Note what is *there* when it is looked whether others are adding records."""
-        if not self.known.issuperset(there):
+        """Note what is *there* at the end of a wait, or in it as soon as that shows more of others."""
+        if self.shows_others(there):
             self.are_busy()
         elif self._looks > 1:
             self._looks -= 1
@@ -104,8 +115,9 @@ class Company:
 
     def took(self, seconds: float) -> None:
         """Note how long it took to make a record."""
-        self._took += (seconds - self._took) / 4
+        self._took += (seconds - self._took) / (4 if self._took else 1)
 
     def made(self, now: float) -> None:
-        """Note that records were made here just now."""
+        """Note that records were made here just now: who won a race need not wait as long as before."""
         self._calm = None if self._calm is None else now
+        self._lost = min(self._lost, 1)

@@ -73,15 +73,23 @@ class Creation:
             company.made(anyio.current_time())
 
     async def _listen(self) -> set[Key]:
-        """Return what is there, after a wait, unless it was calm just now."""
+        """Return what is there, after a wait, unless it was calm just now.
+
+        The wait ends as soon as there is more of others: that may be all there was to make.
+        """
         company = self._company
-        if not company.is_calm(anyio.current_time()):
-            await self._sleep(company.pause)
-        began = anyio.current_time()
-        there = set(await self._listed())
-        company.looked(anyio.current_time() - began)
-        company.heard(there, anyio.current_time())
-        return there
+        left = 0.0 if company.is_calm(anyio.current_time()) else company.pause
+        while True:
+            if left > 0.0:
+                step = min(left, company.step)
+                await self._sleep(step)
+                left -= step
+            began = anyio.current_time()
+            there = set(await self._listed())
+            company.looked(anyio.current_time() - began)
+            if left <= 0.0 or company.shows_others(there):
+                company.heard(there, anyio.current_time())
+                return there
 
     async def _create(self, change: Change, *, alone: bool) -> Outcome:
         """Make one record, unless it is there by now; it waits if smtd is not *alone* any more."""

@@ -116,7 +116,9 @@ class HttpStore:
         unfinished: set[Key] = set()
         unreadable: dict[Key, str] = {}
         for project in projects:
+            began = anyio.current_time()
             listing = await self._list(project)
+            self._companies[project].looked(anyio.current_time() - began)
             self._companies[project].scanned(listing.there)
             unreadable |= listing.unreadable
             digests |= {key: known[key] for key in listing.keys if key in known}

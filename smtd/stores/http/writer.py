@@ -30,6 +30,8 @@ STUMP = 2.0
 #: Bytes of a body that Django takes, unless its administrator says otherwise.
 USUAL_LIMIT = 2_621_440
 _ELSEWHERE = "sync it with a file or a database"
+#: Of these the server makes one row for all records that share it, twice if asked twice at once.
+_SHARED = "executable, launchmode, parameterset, datastore, repository, platforminformation and datakey"
 
 
 class Unshown(RecordUnusable):
@@ -199,6 +201,11 @@ class Writer:
     async def _refused(self, key: Key, record: Record, found: _Found, answer: Answer, size: int) -> Outcome:
         """Remove what a PUT that failed left; what is no part of *record* is somebody else's."""
         reason = _refusal(key, answer, size)
+        if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and size <= USUAL_LIMIT:
+            reason += (
+                ": a row that records share may be there twice, in one of its tables"
+                f" {_SHARED}; remove the second"
+            )
         if found is None:
             return Outcome(Result.REFUSED, reason)
         if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or not _is_stump(found, record):
