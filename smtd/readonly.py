@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from smtd import denied
+
 _MOUNTS = Path("/proc/self/mountinfo")
 #: File systems of which nobody can write to a part that is read-only here. Another machine can, on a network.
 _LOCAL = frozenset(
@@ -39,7 +41,11 @@ def obstacle(path: Path, exc: Exception) -> str:
 
     Blocks.
     """
-    if not any(said in str(exc) for said in _SAID) or os.access(path.parent, os.W_OK) or not path.is_file():
+    if not any(said in str(exc) for said in _SAID):
+        return ""
+    if reason := denied.at(path):
+        return reason
+    if os.access(path.parent, os.W_OK) or not path.is_file():
         return ""
     with suppress(OSError), open(path, "rb") as file:
         if file.read(_VERSION + 1)[_VERSION:] != bytes([_WAL]):

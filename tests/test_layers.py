@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 #: A module, or a package with all that is in it, imports only from lower ranks, never sideways.
 #: Inside a package anything goes but an import cycle.
 RANKS = [
-    {"smtd.errors", "smtd.systemd", "smtd.text", "smtd.regular", "smtd.untrusted"}
-    | {"smtd.durable", "smtd.readonly"},
+    {"smtd.errors", "smtd.systemd", "smtd.text", "smtd.regular", "smtd.untrusted", "smtd.durable"},
+    {"smtd.denied"},
+    {"smtd.readonly"},
     {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"}
     | {"smtd.private", "smtd.textfile", "smtd.paths"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier", "smtd.stores.tls"},

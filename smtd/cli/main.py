@@ -141,7 +141,12 @@ def main() -> None:
 @_TIMEZONE
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@click.option("--state", metavar="DIR", type=click.Path(path_type=Path), help="Where the journal is kept.")
+@click.option(
+    "--state",
+    metavar="DIR",
+    type=click.Path(path_type=Path, readable=False),
+    help="Where the journal is kept.",
+)
 @click.pass_obj
 def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **options: Any) -> None:
     """Bring LEFT and RIGHT in sync, once.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from smtd import regular
+from smtd import denied, regular
 from smtd.daemon.daemon import Daemon, Surroundings
 from smtd.daemon.verbs import Verbs
 from smtd.errors import DaemonRuns, SmtdError, UsageError
@@ -43,7 +43,7 @@ def _alone(path: Path) -> Iterator[None]:
     try:
         handle = regular.lock(path)
     except OSError as exc:
-        raise UsageError(f"the state directory {path.parent} cannot be used: {exc.strerror}") from exc
+        raise UsageError(f"the state directory {path.parent} cannot be used: {denied.why(exc)}") from exc
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

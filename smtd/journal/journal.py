@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 from anyio import CancelScope, to_thread
 
-from smtd import private, regular
+from smtd import denied, private, regular
 from smtd.errors import JournalError
 from smtd.journal import copies, witness
 from smtd.journal.damage import Loss, examine, is_damage
@@ -192,8 +192,8 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         await to_thread.run_sync(private.make_directory, directory)
     except OSError as exc:
         raise JournalError(
-            f"the state directory {directory} cannot be used: {exc.strerror}; mend that, or name another one"
-            " (--state, or state_dir in the configuration)"
+            f"the state directory {directory} cannot be used: {denied.why(exc)}; or name"
+            " another one (--state, or state_dir in the configuration)"
         ) from exc
     async with AsyncExitStack() as stack:
         use = await stack.enter_async_context(using(directory))
@@ -281,7 +281,7 @@ async def _alone(path: Path, what: str) -> AsyncIterator[None]:
     try:
         handle = await to_thread.run_sync(regular.lock, path)
     except OSError as exc:
-        raise JournalError(f"the state directory {path.parent} cannot be used: {exc.strerror}") from exc
+        raise JournalError(f"the state directory {path.parent} cannot be used: {denied.why(exc)}") from exc
     try:
         deadline = anyio.current_time() + PATIENCE
         while True:

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from smtd import regular
+from smtd import denied, regular
 from smtd.errors import JournalError
 
 #: Seconds to wait for one who is opening the journal: a large one is read whole, perhaps from a slow disk.
@@ -56,7 +56,7 @@ async def using(directory: Path) -> AsyncIterator[Use]:
     try:
         handle = await to_thread.run_sync(regular.lock, directory / "journal.lock")
     except OSError as exc:
-        raise JournalError(f"the state directory {directory} cannot be used: {exc.strerror}") from exc
+        raise JournalError(f"the state directory {directory} cannot be used: {denied.why(exc)}") from exc
     try:
         use, deadline = Use(handle), anyio.current_time() + PATIENCE
         while not use.take():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from smtd import readonly, regular
+from smtd import denied, readonly, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS, opened
@@ -232,7 +232,7 @@ def _found(name: str, *, may_be_new: bool) -> Location:
             return _project(path)
         found = _file(path)
     except OSError as exc:
-        raise StoreUnreachable(f"{name} cannot be read: {exc.strerror}") from exc
+        raise StoreUnreachable(f"{name} cannot be read: {denied.why(exc)}") from exc
     if found is not None:
         return found
     if may_be_new and path.suffix in _NEW:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
-from smtd import durable
+from smtd import denied, durable
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.life import is_final
@@ -102,7 +102,7 @@ class SnapshotStore:
             try:
                 await to_thread.run_sync(durable.sync, self._files)
             except OSError as exc:
-                raise StoreUnreachable(f"{self.location} cannot be made durable: {exc.strerror}") from exc
+                raise StoreUnreachable(f"{self.location} cannot be made durable: {denied.why(exc)}") from exc
             self._flushed = seen
 
     def rest(self) -> None:
@@ -125,7 +125,7 @@ class SnapshotStore:
                 return before
             return _Loaded(*read_settled(self._files, self._read, what=self.location))
         except OSError as exc:
-            raise StoreUnreachable(f"{self.location} cannot be read: {exc.strerror}") from exc
+            raise StoreUnreachable(f"{self.location} cannot be read: {denied.why(exc)}") from exc
 
     def _read(self) -> Snapshot:
         try:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import anyio
 from anyio import to_thread
 
-from smtd import readonly
+from smtd import denied, readonly
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, is_coarse, is_young, marked, signature
@@ -100,7 +100,7 @@ class SqliteFile:
 
     def translated(self, exc: Exception) -> StoreError | None:
         if isinstance(exc, OSError):
-            return StoreUnreachable(f"{self._name} cannot be read: {exc.strerror}")
+            return StoreUnreachable(f"{self._name} cannot be read: {denied.why(exc)}")
         return translated(exc, self._name) if isinstance(exc, ERRORS) else None
 
     async def connection(self) -> Connection | None:

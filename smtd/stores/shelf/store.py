@@ -15,6 +15,7 @@ from typing import Protocol
 import anyio
 from anyio import to_thread
 
+from smtd import denied
 from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
 from smtd.gather import gather
 from smtd.records import canonical
@@ -245,7 +246,7 @@ class ShelfStore:
         try:
             yield
         except OSError as exc:
-            raise StoreUnreachable(f"the shelf {self.location} cannot be {what}: {exc.strerror}") from exc
+            raise StoreUnreachable(f"the shelf {self.location} cannot be {what}: {denied.why(exc)}") from exc
 
     async def _refresh(self) -> None:
         """Read the file again if anybody may have written to it."""

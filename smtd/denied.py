@@ -1,0 +1,38 @@
+"""What to say where the system does not let smtd at a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from smtd.text import shown
+
+
+def why(exc: OSError) -> str:
+    """Return the reason of *exc*; where permission is denied also at what path, and the next step."""
+    if exc.errno != errno.EACCES:
+        return exc.strerror or str(exc)
+    return _denied("" if exc.filename is None else f" at {shown(os.fsdecode(exc.filename))}")
+
+
+def at(path: Path) -> str:
+    """Return that permission is denied, with the next step, if the file *path* may not be read; else "".
+
+    Blocks.
+    """
+    try:
+        path.stat()
+    except PermissionError as exc:
+        return why(exc)
+    except OSError:
+        return ""
+    # Not opened: SQLite's locks on a file end when any handle of it is closed (fcntl(2)).
+    return "" if os.access(path, os.R_OK) else _denied(f" at {shown(str(path))}")
+
+
+def _denied(where: str) -> str:
+    return (
+        f"permission denied{where}; let this user read and write it, and enter the directories above it"
+        " (chmod), or run smtd as its owner"
+    )

@@ -1,0 +1,73 @@
+"""A file or directory that smtd may not read is called that, by its path, with the next step."""
+
+from __future__ import annotations
+
+import dbm.dumb
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from smtd import denied
+
+#: Root may read anything, unless it gives up these rights.
+ORDINARY = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+STEP = "let this user read and write it"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory with a shelf and an SQLite file in `stores`, and an empty `state`."""
+    (tmp_path / "stores").mkdir()
+    (tmp_path / "state").mkdir()
+    dbm.dumb.open(str(tmp_path / "stores" / "shelf"), "c").close()
+    with closing(sqlite3.connect(tmp_path / "stores" / "new.sqlite")) as db:
+        db.execute("VACUUM")
+    yield tmp_path
+    for name in ("stores", "state"):
+        (tmp_path / name).chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("shut", "named"),
+    [
+        ("stores/shelf.dat", "stores/shelf.dat"),
+        ("stores/new.sqlite", "stores/new.sqlite"),
+        ("stores", "stores/shelf"),
+        ("state", "state/journal"),
+    ],
+)
+def test_sync_of_what_may_not_be_read(place: Path, shut: str, named: str) -> None:
+    """One sentence names the path and what to do; nothing is taken for missing, empty or damaged."""
+    (place / shut).chmod(0)
+    stores = [str(place / "stores" / "shelf"), str(place / "stores" / "new.sqlite")]
+    command = [*ORDINARY, sys.executable, "-m", "smtd", "sync", "--state", "state", *stores]
+
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, check=False)
+
+    assert done.returncode == 4
+    assert "permission denied at " in done.stderr
+    assert named in done.stderr
+    assert STEP in done.stderr
+
+
+def test_other_reason_is_told_as_it_is() -> None:
+    """Only what permissions mend is told so."""
+    assert denied.why(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
+    assert denied.why(OSError("a reason")) == "a reason"
+
+
+def test_denial_without_a_path() -> None:
+    """Not every call tells it."""
+    assert denied.why(PermissionError(errno.EACCES, "Permission denied")).startswith("permission denied; let")
+
+
+def test_file_that_is_missing_or_may_be_read_is_not_denied(place: Path) -> None:
+    """SQLite fails to open a file for other reasons, too."""
+    assert denied.at(place / "stores" / "new.sqlite") == denied.at(place / "missing") == ""
