@@ -152,7 +152,7 @@ def times(moment: datetime, zone: str) -> list[datetime | None]:
     """Return when a record says that it was run, and its data made, if the clock showed *moment*."""
     state = {"path": "a", "digest": "0" * 40, "creation": moment, "metadata": {}}
     key = inert.new("sumatra.datastore.base", "DataKey", state)
-    (held,) = asked({"one": old(moment, output_data=[key])}, zone).held
+    (held,) = asked({"rec-00": old(moment, output_data=[key])}, zone).held
     assert held.problem == ""
     one = msgspec.msgpack.decode(held.record, type=Record)
     return [one.timestamp, one.output_data[0].creation]
@@ -189,7 +189,7 @@ async def test_zone_of_the_machine(
     """Where nothing is said, local times are in the zone of this machine, in the child as well."""
     machine_in.setenv("TZ", zone)
     place = dumb_place(tmp_path / "old")
-    await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1, 12))), PROJECT)
+    await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1, 12), label="one")), PROJECT)
 
     found = await whole(opened(place.location.path, ""))
 
@@ -217,7 +217,7 @@ async def test_zone_that_changes(path: Path) -> None:
 @pytest.mark.parametrize("moment", [datetime.min, datetime.max])
 def test_time_at_the_ends_of_time(moment: datetime) -> None:
     """A time that is none in UTC makes its own record unreadable, and no other."""
-    records = {"one": old(moment), "two": old(datetime(2020, 1, 1))}
+    records = {"one": old(moment, label="one"), "two": old(datetime(2020, 1, 1), label="two")}
 
     problems = {
         held.label: held.problem
@@ -321,7 +321,7 @@ def test_class_that_sumatra_does_not_have_any_more() -> None:
     """A record that no 0.8.1 could load is named, and not carried anywhere."""
     gone = inert.new("sumatra.external.NeuroTools.stgen", "StGen", {})
 
-    (held,) = asked({"one": old(datetime(2020, 1, 1), note=gone)}).held
+    (held,) = asked({"rec-00": old(datetime(2020, 1, 1), note=gone)}).held
 
     assert held.problem == (
         "it holds a sumatra.external.NeuroTools.stgen.StGen, which Sumatra 0.8.1 does not have"
@@ -333,7 +333,7 @@ def test_class_that_sumatra_does_not_have_any_more() -> None:
 
 def part(name: str, value: Any, **changes: Any) -> Record:
     """Return the record of 0.7 with one part as an older Sumatra would have made it."""
-    (held,) = asked({"one": old(datetime(2020, 1, 1), **{name: value}, **changes)}).held
+    (held,) = asked({"rec-00": old(datetime(2020, 1, 1), **{name: value}, **changes)}).held
     assert held.problem == ""
     return msgspec.msgpack.decode(held.record, type=Record)
 
@@ -385,7 +385,7 @@ def test_data_without_digests(data_key: Any) -> None:
     pickled = old(datetime(2020, 1, 1), data_key=data_key, input_data=["c"])
     del pickled.state["output_data"]
 
-    (held,) = asked({"one": pickled}).held
+    (held,) = asked({"rec-00": pickled}).held
 
     found = msgspec.msgpack.decode(held.record, type=Record)
     assert [(key.path, key.digest) for key in found.output_data] == [("a", "0" * 40), ("b", "0" * 40)]
