@@ -24,6 +24,8 @@ from tests.peers import dbm_modules, warm
 NAMES = ("django", "plain", "dbm", "server")
 #: Where the requirements are not of the environment's own name.
 SAME = {"dbm": "plain"}
+#: In `plain` new shelves are of dbm.dumb, which is on every machine, whatever else its Python has.
+DUMB_FIRST = 'import dbm; dbm._names.remove("dbm.dumb"); dbm._names.insert(0, "dbm.dumb")\n'
 HERE = Path(__file__).parent
 # Sumatra 0.8.1 was seen to work on these; in this order others are looked for.
 WORKING_PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 10))
@@ -152,7 +154,7 @@ def environment(name: str) -> Environment:
     if not directory.exists():
         with only_one(directory.with_name(f"{directory.name}.lock")):
             if not directory.exists():
-                _build(directory, requirements, interpreter, gnu=name == "dbm")
+                _build(name, directory, requirements, interpreter)
     return Environment(name, directory)
 
 
@@ -170,7 +172,8 @@ def cache() -> Path:
 
 def _directory_name(name: str, requirements: Path, interpreter: Path) -> str:
     version = _version(interpreter)
-    wanted = f"{version}\n{interpreter}\n".encode() + requirements.read_bytes()
+    made = DUMB_FIRST if name == "plain" else ""
+    wanted = f"{version}\n{interpreter}\n{made}".encode() + requirements.read_bytes()
     return f"{name}-{version}-{hashlib.sha256(wanted).hexdigest()[:12]}"
 
 
@@ -182,7 +185,7 @@ def only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-def _build(directory: Path, requirements: Path, interpreter: Path, *, gnu: bool) -> None:
+def _build(name: str, directory: Path, requirements: Path, interpreter: Path) -> None:
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
     try:
@@ -190,8 +193,11 @@ def _build(directory: Path, requirements: Path, interpreter: Path, *, gnu: bool)
         pip: list[str | Path] = [unfinished / "bin" / "python", "-m", "pip", "--no-input"]
         quiet = ["--quiet", "--disable-pip-version-check", "--use-pep517"]
         _must(*pip, "install", *quiet, "--require-hashes", "-r", requirements)
-        if gnu:
+        if name == "dbm":
             dbm_modules.add_gnu(unfinished)
+        elif name == "plain":
+            (packages,) = unfinished.glob("lib/python3.*/site-packages")
+            (packages / "dumb_first.pth").write_text(DUMB_FIRST, "utf-8")
         _relocate(unfinished / "bin", unfinished, directory)
         unfinished.rename(directory)
     except OSError as exc:

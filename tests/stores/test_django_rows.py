@@ -599,7 +599,8 @@ async def test_record_that_the_database_refuses(place: DjangoPlace) -> None:
     """A record that the database itself does not take keeps no other one of its batch back."""
     await place.put(record("old"))
     place.run(
-        "CREATE UNIQUE INDEX one_of_two ON django_store_record (project_id || '') WHERE label IN ('old', 'bad')"
+        "CREATE UNIQUE INDEX one_of_two ON django_store_record (project_id || '')"
+        " WHERE label IN ('old', 'bad')"
     )
     labels = ["first", "bad", "last"]
     # Helper rows that go with the refused batch must not be counted on afterwards.
