@@ -83,11 +83,12 @@ ELSEWHERE = {
     "smtd/regular.py": "it is the way",
     "smtd/private.py": "it opens only what it has just made",
     "smtd/sqlite.py": "it is the way to SQLite, and checks before",
+    "smtd/durable.py": "it syncs what was checked when it was read or made",
+    "smtd/readonly.py": "it opens what SQLite has checked, or could not open",
     "smtd/journal/copies.py": "the journal is checked when it is opened, the copy is made by it",
     "smtd/journal/damage.py": "it checks before",
     "smtd/stores/django/old.py": "it checks before",
     "smtd/stores/django/schema.py": "the schema is a part of this package",
-    "smtd/stores/shelf/foreign.py": "it opens only what it has just made",
 }
 OPENING = {"open", "read_text", "read_bytes", "connect", "copyfile", "copy2"}
 MODULES = {"os", "io", "sqlite3", "aiosqlite", "shutil"}
