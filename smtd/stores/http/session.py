@@ -202,8 +202,7 @@ class Session:
         """Send one request; return answer and headers. Raises TooLarge, Slow, and what aiohttp raises."""
         most = DOCUMENT if len(path) > 1 else LISTING
         # A body takes its time, too; and so may headers that come byte by byte, but not for ever.
-        deadline = anyio.current_time() + CONNECT + SILENCE + len(body or b"") / SLOWEST
-        with anyio.CancelScope(deadline=deadline) as scope:
+        with anyio.move_on_after(CONNECT + SILENCE + len(body or b"") / SLOWEST) as scope:
             async with self._session.request(
                 method,
                 URL(f"{self.base}{address.path(*path)}", encoded=True),
