@@ -204,7 +204,7 @@ class Writer:
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and size <= USUAL_LIMIT:
             reason += (
                 ": a row that records share may be there twice, in one of its tables"
-                f" {_SHARED}; remove the second"
+                f" {_SHARED}; have its records point to the first, then remove the second"
             )
         if found is None:
             return Outcome(Result.REFUSED, reason)
