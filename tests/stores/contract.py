@@ -531,6 +531,9 @@ class SilentContract(SilentReadContract):
 
         assert left_behind(before) == set()
 
+    async def finished(self, place: Place) -> None:
+        """Wait until what was sent to a server, and not answered, is done there."""
+
     async def test_interrupted_write(self, place: Place) -> None:
         """A write that is cancelled at whatever moment makes each change whole or not at all."""
         old, gone, new = full("old"), full("gone"), full("new")
@@ -552,6 +555,7 @@ class SilentContract(SilentReadContract):
                 if not await interrupt(store.write(changes), step):
                     break
                 assert place.is_free()
+                await self.finished(place)
                 found = await store.read([one.key for one in changes])
                 again = await store.write([Change(Key(project, "free"), record("free"), None)])
             digests = {of.label: canonical.digest(one) for of, one in found.items()}

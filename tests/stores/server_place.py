@@ -7,6 +7,8 @@ from math import isfinite
 from pathlib import Path
 from string import ascii_letters, digits
 
+import anyio
+
 from smtd.records.record import Key, Parameters, Record, Repository
 from smtd.stores.locations import Access, Kind, Location
 from tests.build import PROJECT, change, record
@@ -42,6 +44,26 @@ class ServerPlace(DjangoPlace):
         self.server = server
         self.direct = Location(Kind.HTTP, Path(), None, ADA, server.url)
         self.location = Location(Kind.HTTP, Path(), None, ADA, url or server.url)
+
+    async def finished(self) -> None:
+        """Wait until nothing was saved for a while: a PUT is many commits there."""
+        before, now = None, self._counts()
+        while before != now:
+            await anyio.sleep(0.2)
+            before, now = now, self._counts()
+
+    def _counts(self) -> list[object]:
+        tables = (
+            "record",
+            "datakey",
+            "record_tags",
+            "record_dependencies",
+            "record_platforms",
+            "record_input_data",
+        )
+        names = {row[0] for row in self.run("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        found = [name for name in (f"django_store_{table}" for table in tables) if name in names]
+        return [self.run(f"SELECT count(*), max(rowid) FROM {name}") for name in found]
 
     async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
         here = self.location

@@ -19,6 +19,10 @@ class TestServer(SilentContract):
     write_interrupted_at_every = 3
     many = 70  # each costs requests of its own
 
+    async def finished(self, place: Place) -> None:
+        assert isinstance(place, ServerPlace)
+        await place.finished()
+
     @pytest.fixture
     def place(self, server: SumatraServer) -> Place:
         return ServerPlace(server)

@@ -40,6 +40,10 @@ class TestServerByABadLine(SilentContract):
     write_interrupted_at_every = 12
     many = 20
 
+    async def finished(self, place: Place) -> None:
+        assert isinstance(place, ServerPlace)
+        await place.finished()
+
     @pytest.fixture
     async def place(self, server: SumatraServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
         for module in (session, retrying):
