@@ -61,6 +61,7 @@ async def made(path: Path) -> DjangoPlace:
     return place
 
 
+@pytest.mark.root
 async def test_database_in_write_ahead_mode_is_read_and_can_be_a_source(
     home: Path, freeze: Freeze, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ async def test_database_in_write_ahead_mode_is_read_and_can_be_a_source(
     assert await pair.labels(Side.RIGHT) == {"run"}
 
 
+@pytest.mark.root
 async def test_file_system_that_is_mounted_again_is_read_as_it_is_then(home: Path, freeze: Freeze) -> None:
     """By the same store object."""
     place = await made(home / "records")
@@ -90,6 +92,7 @@ async def test_file_system_that_is_mounted_again_is_read_as_it_is_then(home: Pat
         assert not store.capabilities.read_only
 
 
+@pytest.mark.root
 async def test_write_ahead_log_with_content_is_not_passed_over(home: Path, freeze: Freeze) -> None:
     """What it holds was committed. SQLite can read it with its index, and else nobody can."""
     place = await made(home / "records")
@@ -104,6 +107,7 @@ async def test_write_ahead_log_with_content_is_not_passed_over(home: Path, freez
         await to_thread.run_sync(find, str(home / "copy"))
 
 
+@pytest.mark.root
 async def test_cut_off_transaction_is_named(home: Path, freeze: Freeze) -> None:
     """To read on without undoing it would read half of it."""
     path = home / "records"
