@@ -72,7 +72,7 @@ def _asked(
             return result
         for pair in result["progress"]:
             if show is not None:
-                show(pair["state"], pair["total"] - pair["pending"], pair["total"])
+                show(pair["state"], pair["total"] - (pair["pending"] or 0), pair["total"])
     raise NoDaemon("the daemon ended before the cycle did; sync again")
 
 

@@ -57,7 +57,7 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _row(pair: Pair) -> tuple[str, ...]:
-    counts = [f"{pair[name]:,}" for name in _COUNTS]
+    counts = ["?" if pair[name] is None else f"{pair[name]:,}" for name in _COUNTS]
     stores = f"{_side(pair['left'])} {_ARROWS[pair['mode']]} {_side(pair['right'])}"
     lag = f"{pair['lag_seconds']:.1f} s"
     return (shown(pair["pair"]), progress(pair), *counts, lag, _ago(pair["last_cycle"]), stores)
@@ -85,7 +85,7 @@ def _notes(pair: Pair) -> Iterator[str]:
     """Yield what is wrong with a pair or waits for a person, each with what would help."""
     name = pair["pair"]
     if pair["problem"]:
-        yield f"{name}: {pair['problem']}{_next_try(pair)}"
+        yield f"{name}: {pair['problem']}{_waiting(pair)}{_next_try(pair)}"
     for count, kind in (("conflicts", "conflict"), ("held", "hold")):
         if number := pair[count]:
             yield f"{name}: {number:,} {kind}{'' if number == 1 else 's'}: see smtd-ctl {kind}s {name}"
@@ -94,6 +94,13 @@ def _notes(pair: Pair) -> Iterator[str]:
     if (more := pair["failed"] - len(pair["failures"])) > 0:
         yield f"{name}: and {more:,} more failed (smtd-ctl sync now --json lists all)"
     yield from _found(pair)
+
+
+def _waiting(pair: Pair) -> str:
+    """Return how much waits while a store of the pair cannot be reached."""
+    if pair["state"] != "offline" or pair["pending"] is None:
+        return ""
+    return f"; {pair['pending']:,} record{'' if pair['pending'] == 1 else 's'} changed since the last sync"
 
 
 def _next_try(pair: Pair) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -17,6 +15,7 @@ from anyio import to_thread
 
 from smtd import pairing
 from smtd.daemon import heap
+from smtd.daemon.backlog import Backlog
 from smtd.daemon.events import Events
 from smtd.daemon.notice import Condition
 from smtd.daemon.opened import OpenedStores
@@ -32,7 +31,7 @@ from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, turned
 from smtd.errors import PlanMoved, SmtdError, StoreRefused, UsageError
 from smtd.journal.journal import Journal
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import Both
 from smtd.records.record import Key
 from smtd.stores.locations import Location
 from smtd.watch import Watch
@@ -78,6 +77,7 @@ class Keeper:
         #: What a proof has found; a person's cycle looks at it in any case.
         self.doubtful: Collection[Key] = ()
         self._memory = Memory()
+        self._backlog = Backlog(settings, self.locate, journal)
         self._refused = refused
         self._journal = journal
         self._wake = anyio.Event()
@@ -198,6 +198,8 @@ class Keeper:
                         await self._turn(self._answering)
                     finally:
                         self.busy = False
+                if self._standing.status.state == "offline":
+                    await self._count_waiting()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._stores.end()
@@ -273,6 +275,11 @@ class Keeper:
         for request in asked:
             request.answer(outcome)
 
+    async def _count_waiting(self) -> None:
+        """Show how many records wait; what changes meanwhile wakes the pair."""
+        found = await self._tried(self._backlog.count)
+        self._standing.waits(None if isinstance(found, SmtdError) else found)
+
     async def _wished(self, request: Request) -> bool:
         """Write down what *request* wishes, if anything; say whether its cycle may follow."""
         if request.wish is None:
@@ -291,14 +298,14 @@ class Keeper:
     async def _aside(self, request: Request) -> None:
         """Answer what needs no cycle; what changes meanwhile is for the next one."""
         status = self._standing.status
-        was, status.state = status.state, "scanning"
+        before, status.state = (status.state, status.pending), "scanning"
         if request.work is not None:
             outcome = await self._tried(partial(self._worked, partial(_told, request.work)))
         else:
             doubtful = {*self.doubtful, *self._listed}
             plan = partial(self._cycle, self.settings.policy, dry_run=True, doubtful=doubtful)
             outcome = await self._tried(plan)
-        status.state, status.pending = was, 0
+        status.state, status.pending = before
         if self._changed_at is None and (self._touched or request.work is not None):
             self._changed_at = anyio.current_time()
         if self._changed_at is not None:
@@ -377,6 +384,7 @@ class Keeper:
 
     def _succeeded(self, report: PairReport) -> None:
         self._report = report
+        self._backlog.clear()
         again = None if report.again is None else report.again - time.time()
         self._rhythm.succeeded(moved=report.moved, watched=self._stores.are_watched, again=again)
         if self._told_at is not None:
@@ -390,17 +398,6 @@ class Keeper:
     def _failed(self, exc: SmtdError) -> None:
         if isinstance(exc, StoreRefused):
             self._refused()
-        self._stores.expect(_places(self.settings))
+        self._stores.expect(self.settings.places)
         self._rhythm.failed(exc, touched=self._touched)
         self._standing.failed(exc)
-
-
-def _places(settings: PairSettings) -> Iterator[Path]:
-    """Yield where the stores of a pair may come to be, as far as words tell before anything is there."""
-    for side in SIDES:
-        store = settings.stores[side]
-        word = settings.words[side] if store is None else store.location
-        if "://" not in word:
-            path = Path(os.path.expanduser(word))
-            yield from (path, path / "project", path / ".smt" / "project")
-            yield from (path.with_name(f"{path.name}{ending}") for ending in (".dat", ".db"))

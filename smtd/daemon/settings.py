@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from smtd import pairing
 from smtd.config import Config, Pair, Store, seconds
@@ -11,7 +13,7 @@ from smtd.engine.pair import Policy
 from smtd.errors import UsageError
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.guards import DeletionLimit
-from smtd.merge.sides import Both
+from smtd.merge.sides import SIDES, Both
 from smtd.stores.locations import Location
 
 
@@ -38,6 +40,17 @@ class PairSettings:
     def names_projects(self) -> bool:
         """Whether the configuration says which projects are kept; else the stores tell."""
         return self.everything or self.policy.projects is not None
+
+    @property
+    def places(self) -> Iterator[Path]:
+        """The files that the stores may come to have, as far as their names tell before anything is there."""
+        for side in SIDES:
+            store = self.stores[side]
+            word = self.words[side] if store is None else store.location
+            if "://" not in word:
+                path = Path(os.path.expanduser(word))
+                yield from (path, path / "project", path / ".smt" / "project")
+                yield from (path.with_name(f"{path.name}{ending}") for ending in (".dat", ".db"))
 
     def scoped(self, locations: Both[Location]) -> Policy:
         """Return the policy with the projects that the pair keeps where its stores are at *locations*.

@@ -80,10 +80,14 @@ class Standing:
 
     def failed(self, exc: SmtdError) -> None:
         """A cycle ended with an error."""
-        self.status.problem, self.status.pending = encodable(str(exc)), 0
+        self.status.problem, self.status.pending = encodable(str(exc)), None
         state: Trouble = "offline" if isinstance(exc, StoreUnreachable) else "halted"
         self.enter(state)
         self._note(Condition(self._name, state, str(exc)))
+
+    def waits(self, records: int | None) -> None:
+        """So many *records* changed that cannot travel now (None: unknown)."""
+        self.status.pending = records
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
         """A proof is so far, and has found that."""

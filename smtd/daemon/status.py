@@ -31,8 +31,9 @@ class Proven(msgspec.Struct, frozen=True):
 class PairStatus(msgspec.Struct):
     """A pair: times are ISO 8601 in UTC; *problem* says what is wrong and what would mend it.
 
-    *pending* of *total* steps of the cycle that is running are still to be done. *failures* names some of
-    the *failed* records, with the reason, *findings* some of those that a proof found.
+    *pending* of *total* steps of the cycle that is running are still to be done; of a pair that is offline,
+    *pending* is the number of records that changed on the side that can be read (None: unknown). *failures*
+    names some of the *failed* records, with the reason, *findings* some of those that a proof found.
     """
 
     pair: str
@@ -41,7 +42,7 @@ class PairStatus(msgspec.Struct):
     right: SideStatus
     mode: str = "two-way"
     in_sync: int = 0
-    pending: int = 0
+    pending: int | None = 0
     total: int = 0
     conflicts: int = 0
     held: int = 0

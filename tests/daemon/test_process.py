@@ -278,6 +278,8 @@ def test_store_that_goes_and_comes_back(daemon: DaemonProcess, left: Path, right
     assert re.search(r"is missing, though it was synced before.*; next try in \d+ s\n", shown.out)
     assert daemon.ctl("sync", "now").code == 4
     put(right, full("meanwhile"))
+    wait_until(lambda: [daemon.status()[name] for name in ("state", "pending")] == ["offline", 1])
+    assert "; 1 record changed since the last sync; next try in " in daemon.ctl("status").out
 
     away.rename(left)
 

@@ -1,0 +1,101 @@
+"""What waits while a pair cannot sync is counted on the side that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from smtd import pairing
+from smtd.daemon.backlog import Backlog
+from smtd.daemon.settings import PairSettings
+from smtd.engine.pair import Policy
+from smtd.journal.journal import Journal, open_journal
+from smtd.merge.sides import Both
+from smtd.records.record import Key, Record
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, full
+
+POLICY = Policy(insist=False)
+SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), POLICY, 0.0, 30.0)
+AWAY = Location(Kind.HTTP, Path(), url="http://127.0.0.1:9/records/")
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "state") as made:
+        yield made
+
+
+def files(tmp_path: Path) -> Both[Location]:
+    return Both("left", "right").map(lambda name: Location(Kind.DJANGO, tmp_path / f"{name}.sqlite"))
+
+
+async def put(location: Location, *records: Record) -> None:
+    async with open_store(location) as store:
+        await store.write([Change(Key(PROJECT, record.label), record, None) for record in records])
+
+
+async def sync(journal: Journal, locations: Both[Location]) -> None:
+    async with pairing.open_stores(locations) as stores:
+        await pairing.sync(journal, "pair", locations, stores, POLICY)
+
+
+def backlog(journal: Journal, locations: Both[Location]) -> Backlog:
+    async def locate() -> Both[Location]:
+        return locations
+
+    return Backlog(SETTINGS, locate, journal)
+
+
+async def test_all_records_wait_before_the_first_sync(journal: Journal, tmp_path: Path) -> None:
+    """Nothing was ever agreed on, so each record has to travel."""
+    left = files(tmp_path).left
+    await put(left, full("one"), full("two"))
+
+    assert await backlog(journal, Both(left, AWAY)).count() == 2
+
+
+@pytest.mark.parametrize("flipped", [False, True], ids=["as synced", "with the sides exchanged"])
+async def test_new_changed_and_deleted_records_wait(journal: Journal, tmp_path: Path, flipped: bool) -> None:
+    """Each of them is counted once, wherever the side stands that can be read; untouched records are not."""
+    locations = files(tmp_path)
+    await put(locations.left, full("same"), full("edited"), full("gone"))
+    await sync(journal, locations)
+    async with open_store(locations.left) as store:
+        digests = (await store.scan()).digests
+        edited, gone = Key(PROJECT, "edited"), Key(PROJECT, "gone")
+        changes = [
+            Change(edited, full("edited", outcome="new words"), digests[edited]),
+            Change(gone, None, digests[gone]),
+            Change(Key(PROJECT, "new"), full("new"), None),
+        ]
+        await store.write(changes)
+    locations.right.path.unlink()
+
+    assert await backlog(journal, locations.swapped if flipped else locations).count() == 3
+
+
+async def test_count_follows_the_store(journal: Journal, tmp_path: Path) -> None:
+    """What was counted before is good only as long as nobody writes."""
+    locations = files(tmp_path)
+    await put(locations.left, full("one"))
+    counted = backlog(journal, Both(locations.left, AWAY))
+
+    first, again = await counted.count(), await counted.count()
+    await put(locations.left, full("two"))
+
+    assert [first, again, await counted.count()] == [1, 1, 2]
+
+
+async def test_nobody_knows_what_waits_where_no_store_can_be_read(journal: Journal, tmp_path: Path) -> None:
+    """A store that is missing has not lost its records, and so none of them waits."""
+    locations = files(tmp_path)
+    await put(locations.left, full("one"))
+    await sync(journal, locations)
+    locations.left.path.unlink()
+
+    assert await backlog(journal, Both(locations.left, AWAY)).count() is None
