@@ -7,25 +7,34 @@ adopted anew then, as at a first meeting: a union, in which the longer text wins
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from smtd.engine.actions import Copy, Plan
+from smtd.engine.actions import Copy, Delete, Plan
 from smtd.engine.pair import Pair
+from smtd.engine.plan import Known
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, is_plain
-from smtd.stores.base import Scan
+from smtd.stores.base import Scan, Store
+
+#: Records that are read, at the most, before what is missing in a store without a mark is taken for deleted.
+LOOKS = 50
 
 
-async def returned(
-    pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both[Scan], plan: Plan
-) -> frozenset[Side]:
-    """Return the sides whose files are others now, if they lack records or have some as they once were.
+async def returned(pair: Pair, known: Known, plan: Plan) -> frozenset[Side]:
+    """Return the sides whose stores are others now, if they lack records or have some as they once were.
 
-    Asked after the scan: a file that was exchanged before it is known here.
+    Asked after the scan: a file that was exchanged before it is known here. A store without a mark shows that
+    it was put back only by both: it lacks records, and has others as they once were.
     """
+    agreed, scans = known.agreed, known.scans
     found = set()
     for side in SIDES:
+        if not _bears_mark(pair.stores[side]):
+            if await _was_put_back(pair, side, known, plan):
+                found.add(side)
+            continue
         lacks = any(_is_lacking(key, side, scans) for key in agreed)
         changed = [key for key in _changed(plan, side) if key in agreed]
         if not (lacks or changed) or not await pair.is_another(side):
@@ -47,6 +56,52 @@ async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both
     left, right = scans.left.digests, scans.right.digests
     new = [key for key in left.keys() - agreed.keys() if left[key] == right.get(key) and is_plain([*key])]
     return not all([await pair.journal.knows_of(key, left[key]) for key in new])
+
+
+def _bears_mark(store: Store) -> bool:
+    return store.capabilities.bears_mark or not store.capabilities.dear_reads
+
+
+async def _was_put_back(pair: Pair, side: Side, known: Known, plan: Plan) -> bool:
+    """Say whether *side*, which bears no mark, lacks records that would be deleted, and went back in others.
+
+    What a program undid that had not seen smtd's last write (`undone.py`) is no evidence, nor is what a
+    person has decided on.
+    """
+    if not pair.policy.propagate_deletes or side.other not in pair.policy.mode.targets:
+        return False
+    lost = known.lost[side]
+    if not any(_is_lacking(key, side, known.scans) and key not in lost for key in known.agreed):
+        return False
+    unclear = {*lost, *known.overtaken[side], *known.moved, *known.decisions}
+    scan = known.scans[side]
+    read = {key: digest for key, digest in scan.digests.items() if key not in scan.believed}
+    if await _has_gone_back(pair, side, known, read, unclear):
+        return True
+    if not plan.asked and not any(
+        isinstance(each, Delete) and each.target is side.other for each in plan.actions
+    ):
+        return False  # what is missing is held, and was when this was last asked
+    edited = await pair.journal.history.edited(pair.journal.number)
+    believed = [key for key in edited if key in scan.believed][:LOOKS]
+    held = await pair.stores[side].read(believed)
+    now = {key: canonical.digest(record) for key, record in held.items()}
+    return await _has_gone_back(pair, side, known, now, unclear)
+
+
+async def _has_gone_back(
+    pair: Pair, side: Side, known: Known, now: Mapping[Key, Digest], unclear: Collection[Key]
+) -> bool:
+    """Say whether one of the records that *side* holds *now* is as it was before an edit or a deletion."""
+    for key, digest in now.items():
+        agreed = known.agreed.get(key)
+        if key in unclear or not is_plain([*key]) or (agreed is not None and agreed[side] == digest):
+            continue
+        if known.scans[side.other].digests.get(key) != digest and await pair.journal.history.held(
+            pair.journal.number, key, digest
+        ):
+            return True
+    return False
 
 
 def _is_lacking(key: Key, side: Side, scans: Both[Scan]) -> bool:

@@ -90,8 +90,11 @@ async def planned(
     progress("scanning", 0, 0)
     scans = await _scanned(pair, doubtful, untouched, dry_run=dry_run)
     plan, settled = await decided(pair, report, scans, settled, carried, dry_run=dry_run)
-    if plan.adopted and untouched != NEITHER:  # what was agreed on does not tell whose run is not over
-        return await planned(pair, report, progress, doubtful, settled, carried, dry_run=dry_run)
+    believed = {key for side in plan.adopted for key in scans[side].believed}
+    if plan.adopted and (believed or untouched != NEITHER):
+        # What was agreed on tells nothing of a store that was put back, nor whose run is not over.
+        believed.update(doubtful)
+        return await planned(pair, report, progress, believed, settled, carried, dry_run=dry_run)
     return plan, settled
 
 
@@ -135,7 +138,7 @@ async def decided(
     decisions = await pair.journal.decisions.all()
     known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken, carried)
     plan = planning.draft(known, pair.policy, keys)
-    adopted = await returned(pair, agreed.digests, scans, plan)
+    adopted = await returned(pair, known, plan)
     if not adopted and await has_missed(pair, agreed.digests, scans):
         adopted = frozenset(SIDES)
     if adopted:

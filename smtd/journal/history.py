@@ -132,6 +132,16 @@ class History:
         )
         return found is not None
 
+    async def edited(self, pair: int) -> list[Key]:
+        """Return the keys of *pair* whose records were edited by writes that landed, the newest first."""
+        rows = await self._db.fetch(
+            "SELECT h.project, h.label FROM history h JOIN cycle c ON c.id = h.cycle"
+            " WHERE h.landed AND c.pair = ? AND h.action = 'update'"
+            " GROUP BY h.project, h.label ORDER BY max(h.id) DESC",
+            (pair,),
+        )
+        return [Key(*row) for row in rows]
+
     async def replaced(self, pair: int, key: Key, digest: Digest) -> Record | None:
         """Return the record of *key* with *digest* that was last overwritten (None: it is not kept whole)."""
         entry = await self._db.value(
