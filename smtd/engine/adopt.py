@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping
 from smtd.engine.actions import Copy, Delete, Plan
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
+from smtd.errors import RecordUnusable
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, is_plain
+from smtd.records.record import Key, encode, is_plain
 from smtd.stores.base import Scan, Store
 
 #: Records that are read, at the most, before what is missing in a store without a mark is taken for deleted.
@@ -49,13 +50,26 @@ async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both
 
     Both have the same new record, and no pair's history knows of it. Two people cannot have made it: it was
     copied, by a cycle of which this journal has no memory, or by another program than smtd. An edit or a
-    deletion that both sides have is no sign, as two people may well have done that.
+    deletion that both sides have is no sign, as two people may well have done that. Nor is a record that no
+    journal can hold: it is new in every cycle.
     """
     if not any(_is_lacking(key, side, scans) for key in agreed for side in SIDES):
         return False
     left, right = scans.left.digests, scans.right.digests
     new = [key for key in left.keys() - agreed.keys() if left[key] == right.get(key) and is_plain([*key])]
-    return not all([await pair.journal.knows_of(key, left[key]) for key in new])
+    for key in new:
+        if not await pair.journal.knows_of(key, left[key]) and await _can_be_known(pair, key):
+            return True
+    return False
+
+
+async def _can_be_known(pair: Pair, key: Key) -> bool:
+    """Say whether a journal can hold the record *key*, which both sides have."""
+    record = (await pair.stores.left.read([key])).get(key)
+    try:
+        return record is None or bool(encode(record))
+    except RecordUnusable:
+        return False
 
 
 def _bears_mark(store: Store) -> bool:

@@ -351,3 +351,17 @@ async def test_new_record_that_smtd_brought_for_another_pair_is_no_sign_of_that(
     report = await world.cycle()
 
     assert (report.adopted, report.right.deleted) == ([], 1)
+
+
+async def test_new_record_on_both_sides_that_no_journal_can_hold_is_no_sign_of_an_older_one(tmp_path):
+    """It is new in every cycle; so no deletion would ever travel."""
+    world = await World(tmp_path).synced(*MANY[:4])
+    odd = record("odd", outcome="lone\ud800")
+    world.left.put(PROJECT, odd)
+    world.right.put(PROJECT, odd)
+    world.left.remove(PROJECT, MANY[0].label)
+
+    report = await world.cycle()
+
+    assert (report.adopted, counts(report)) == ([], on(Side.RIGHT, deleted=1))
+    assert [each.label for each in report.failed] == ["odd"]
