@@ -141,7 +141,8 @@ async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progr
     waiting = [*spared, *patience.again(executor.refused, refused, time.time())]
     if refused or waiting:
         await pair.journal.set_refused(waiting)
-    report.again = _again(report, waiting, await pair.journal.writes.next_due())
+    due = await pair.journal.writes.next_due(pair.policy.projects)
+    report.again = _again(report, waiting, due)
     return executor.stale | plan.moved
 
 

@@ -20,8 +20,11 @@ def first(now: float) -> float:
 
 
 def following(at: float, now: float) -> float | None:
-    """Return when what was written *at* is looked at after the look of *now*; None: that was the last one."""
-    return next((_drawn(at, after) for after in LOOKS if at + after * (1 + _SPREAD) > now), None)
+    """Return when what was written *at* is looked at after the look of *now*; None: that was the last one.
+
+    Each look is made once: the next is one whose whole span is still to come.
+    """
+    return next((_drawn(at, after) for after in LOOKS if at + after * (1 - _SPREAD) > now), None)
 
 
 def put_off(now: float) -> float:

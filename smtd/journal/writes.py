@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from smtd.journal.knowledge import Landed
@@ -61,10 +61,16 @@ class Writes:
         )
         return unpack_any(found)
 
-    async def next_due(self) -> float | None:
-        """Return when the next look at a write is due, in seconds since 1970 (None: none is)."""
-        found = await self._db.value("SELECT min(due) FROM written WHERE pair = ?", (self._pair,))
-        return None if found is None else float(found)
+    async def next_due(self, projects: Collection[str] | None) -> float | None:
+        """Return when the next look at a write to *projects* (None: to all) is due (None: none is).
+
+        In seconds since 1970.
+        """
+        rows = await self._db.fetch(
+            "SELECT project, min(due) FROM written WHERE pair = ? AND due IS NOT NULL GROUP BY project",
+            (self._pair,),
+        )
+        return min((due for project, due in rows if projects is None or project in projects), default=None)
 
     async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
         """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""

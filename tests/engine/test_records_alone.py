@@ -73,6 +73,25 @@ async def test_report_tells_when_what_was_written_is_read_again(world, clock):
     assert report.again == clock.now + rereads.LOOKS[0]
 
 
+async def test_write_to_a_project_that_is_kept_no_longer_wakes_nobody(world, clock):
+    """It is not looked at; were it due, the pair would have a cycle each second, for ever."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(A, "x"))
+    await world.cycle()
+
+    report = await later(world, clock, LONG, projects=frozenset({"another"}))
+
+    assert report.again is None
+
+
+@pytest.mark.parametrize(("looked", "due"), [(3.0, 18.75), (4.9, 18.75), (30.0, 90.0), (149.0, None)])
+def test_look_that_was_made_is_not_made_again(monkeypatch, looked, due):
+    """Wherever in its span it was made, the next one is later, also where the earliest moment is drawn."""
+    monkeypatch.setattr("random.uniform", min)
+
+    assert rereads.following(0.0, looked) == due
+
+
 async def test_new_record_is_not_read_again(world, clock):
     """Nobody can have read what was not there."""
     await world.synced(A)
