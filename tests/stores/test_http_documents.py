@@ -7,16 +7,20 @@ import re
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from smtd.errors import AnotherRecord, RecordUnusable, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import STALE, Change
 from smtd.stores.http import form
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
+from tests.peers.line import line_to
 from tests.peers.server import SumatraServer
-from tests.stores.server_place import ServerPlace
+from tests.stores.server_place import ADA, ServerPlace
 from tests.stores.test_http_answers import store_behind
 
 ASKED = key("full")
@@ -68,6 +72,17 @@ BAD: dict[str, bytes] = {
     "nothing": b"",
     "no label": b'{"timestamp": "2024-01-01 00:00:00+0000"}',
 }
+
+
+def not_shown(label: str) -> faults.Fault:
+    """Say that the record *label* is not there, and pass on all else."""
+
+    async def fault(line: faults.Line, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.endswith(f"/{label}/"):
+            return web.Response(status=404)
+        return await faults.passed(line, request)
+
+    return fault
 
 
 def test_document_is_read() -> None:
@@ -125,6 +140,35 @@ async def test_mixed_up_documents_are_failures_of_their_records(place: ServerPla
     assert set(scan.digests) == set(found) == {key("b"), key("c")}
     assert written == [STALE, STALE]
     assert place.run("SELECT count(*) FROM django_store_record WHERE reason = 'a first look'") == [(3,)]
+
+
+async def test_record_that_is_listed_and_not_shown_is_not_gone(place: ServerPlace) -> None:
+    """One of two answers is wrong; were the wrong one taken for a deletion, the record would be lost."""
+    await place.put(record("a"), record("b"))
+
+    async with store_behind(place, not_shown("a")) as store:
+        scan = await store.scan([PROJECT])
+
+    assert set(scan.digests) == {key("b")}
+    assert set(scan.unreadable) == {key("a")}
+    assert "lists it, but says that it is not there" in scan.unreadable[key("a")]
+
+
+async def test_record_that_is_deleted_after_it_was_listed_is_gone(place: ServerPlace) -> None:
+    """Another listing shows that it is no longer there."""
+    await place.put(record("a"), record("b"))
+
+    async def deleted(line: faults.Line, request: web.BaseRequest) -> web.StreamResponse:
+        line.faults.clear()
+        place.run("DELETE FROM django_store_record WHERE label = 'a'")
+        return await faults.passed(line, request)
+
+    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
+        line.faults = {2: deleted}
+        async with open_store(Location(Kind.HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
+            scan = await store.scan([PROJECT])
+
+    assert (set(scan.digests), set(scan.unreadable)) == ({key("b")}, set())
 
 
 @pytest.mark.parametrize("part", ["name", "addresses"])

@@ -41,6 +41,10 @@ BATCH = 64
 #: Seconds for which a listing is good, in a row of writes. A record that somebody else makes meanwhile,
 #: under a label that is about to be sent, would get our annotations.
 FRESH = 60.0
+_NOT_SHOWN = (
+    "the server lists it, but says that it is not there; look for a cache or a proxy before it that gives old"
+    " answers"
+)
 
 
 class _Listing(NamedTuple):
@@ -122,7 +126,11 @@ class HttpStore:
             self._companies[project].scanned(listing.there)
             unreadable |= listing.unreadable
             digests |= {key: known[key] for key in listing.keys if key in known}
-            for key, found in (await self._read_all(listing.keys - known.keys())).items():
+            shown = await self._read_all(wanted := listing.keys - known.keys())
+            if missing := wanted - shown.keys():
+                still = (await self._list(project)).there  # else they were deleted since
+                unreadable |= dict.fromkeys(missing & still, _NOT_SHOWN)
+            for key, found in shown.items():
                 try:
                     record = _readable(found)
                     digests[key] = canonical.digest(record)
