@@ -14,6 +14,7 @@ import pytest
 
 from smtd.cli.socket import new_socket_path, socket_path
 from smtd.cli.state import configuration, state_directory
+from smtd.cli.stores import located
 from smtd.config import Config, Daemon
 from smtd.errors import StoreRefused, UsageError
 from smtd.stores.locations import find
@@ -45,6 +46,12 @@ def runtime() -> Iterator[Path]:
 def test_user_without_a_home_has_no_configuration_of_its_own(nobody: None) -> None:
     """That of the machine, or the defaults, will do."""
     assert configuration() == Config()
+
+
+def test_user_without_a_home_has_no_passwords_of_its_own(nobody: None) -> None:
+    """Servers are asked without one."""
+    assert located("http://lab.example/records/", Config(), None).access.password is None
+    assert located("postgresql://ada@lab.example/records", Config(), None).access.password is None
 
 
 def test_user_without_a_home_names_where_the_state_is_kept(nobody: None, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def from_netrc(address: str) -> tuple[str, str] | None:
         host = urlsplit(address).hostname
         regular.check([Path("~/.netrc").expanduser()])
         found = netrc.netrc().authenticators(host) if host else None
-    except (OSError, ValueError, netrc.NetrcParseError):
+    except (OSError, ValueError, RuntimeError, netrc.NetrcParseError):  # RuntimeError: no home is known
         return None
     return (found[0], found[2]) if found and found[0] and found[2] else None
 
