@@ -12,6 +12,7 @@ from anyio import to_thread
 
 from smtd import private, regular
 from smtd.daemon.notice import Told
+from smtd.records.record import BAD_BYTES
 
 log = logging.getLogger("smtd")
 
@@ -35,7 +36,7 @@ class ToldFile:
             self._told = msgspec.json.decode(data, type=dict[str, dict[str, Told]])
         except FileNotFoundError:
             pass
-        except (OSError, msgspec.MsgspecError) as exc:
+        except (OSError, *BAD_BYTES) as exc:
             log.warning("%s cannot be read (%s): what is the matter is told once more", self._path, exc)
 
     def get(self, way: str, pair: str) -> Told:

@@ -13,6 +13,7 @@ import msgspec
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.records.record import BAD_BYTES
 from smtd.stores.base import ResumedStore, Scan, Token
 
 #: No side is known to be untouched.
@@ -34,7 +35,7 @@ async def ended(pair: Pair) -> End | None:
     found = await pair.journal.quiet(pair.policy.fingerprint)
     try:
         return None if found is None else End(found[0], msgspec.msgpack.decode(found[1], type=PairReport))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except BAD_BYTES:
         return None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from smtd import private, regular
+from smtd.records.record import BAD_BYTES
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -19,7 +20,7 @@ class Note(msgspec.Struct, frozen=True):
 
 def read_note(journal: Path) -> Note | None:
     """Return the note beside *journal*; one that is missing or cannot be read says nothing. Blocks."""
-    with suppress(OSError, msgspec.MsgspecError):
+    with suppress(OSError, *BAD_BYTES):
         return msgspec.json.decode(regular.read(_place(journal), regular.SMALL), type=Note)
     return None
 

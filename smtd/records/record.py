@@ -147,6 +147,9 @@ FIELDS: tuple[str, ...] = tuple(
     field for field in Record.__struct_fields__ if field not in ("label", "opaque")
 )
 
+#: What is raised of bytes that msgspec is to decode, and that nobody encoded like that.
+BAD_BYTES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
 
@@ -179,7 +182,7 @@ def decode(data: bytes) -> Record:
     """Return the record that `encode` wrote. Raises RecordUnusable if the bytes are damaged."""
     try:
         return mark_plain(_decoder.decode(data))
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except BAD_BYTES as exc:
         raise RecordUnusable(f"a stored record is damaged: {exc}") from exc
 
 

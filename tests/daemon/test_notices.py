@@ -247,7 +247,15 @@ async def test_ways_that_tell_at_once_keep_one_memory(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("spoil", [lambda path: path.write_text("?"), lambda path: path.mkdir()])
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "no JSON": lambda path: path.write_text("?"),
+    "no text": lambda path: path.write_bytes(b'{"webhook": {"l\xff": {}}}'),
+    "deep": lambda path: path.write_text('{"webhook": {"lab": {"a": ' + "[" * 100_000),
+    "a directory": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 async def test_memory_that_cannot_be_used_costs_a_repetition(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object]
 ) -> None:

@@ -330,10 +330,13 @@ async def test_processes_that_open_a_damaged_journal_at_once(tmp_path):
     assert [event["event"] for event in await events(tmp_path)] == ["journal lost"]
 
 
-async def test_note_that_cannot_be_read_or_written_stops_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "note", [b"\xff", b'{"\xff": 1}', b'{"a": ' + b"[" * 100_000], ids=["no JSON", "bytes", "deep"]
+)
+async def test_note_that_cannot_be_read_or_written_stops_nothing(tmp_path, note):
     """It only spares work."""
     await known_journal(tmp_path)
-    (tmp_path / "journal.note").write_bytes(b"\xff")
+    (tmp_path / "journal.note").write_bytes(note)
     (tmp_path / ".journal.note.new").mkdir()
 
     assert await agreed(tmp_path) == 300

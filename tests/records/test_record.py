@@ -138,9 +138,13 @@ def test_record_that_no_bytes_can_hold_is_refused(what):
     assert not is_plain(UNWRITABLE[what])
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\xc1", b"\x80", b"not a record", encode(full())[:-1], encode(full()) + b"1"]
-)
+DAMAGED = [
+    *(b"", b"\xc1", b"\x80", b"not a record", encode(full())[:-1], encode(full()) + b"1"),
+    encode(record(reason="aaaa")).replace(b"aaaa", b"aa\xffa"),
+]
+
+
+@pytest.mark.parametrize("data", DAMAGED)
 def test_damaged_bytes_are_no_record(data):
     """Bytes that were not written as a record are refused."""
     with pytest.raises(RecordUnusable, match="a stored record is damaged"):
