@@ -108,8 +108,8 @@ class Daemon:
 
     @property
     def added(self) -> Mapping[str, Pair]:
-        """The pairs that were added while running."""
-        return self._added
+        """The pairs that were added while running, and are kept."""
+        return {name: pair for name, pair in self._added.items() if name not in self._config.pairs}
 
     @property
     def history(self) -> History:
@@ -129,6 +129,7 @@ class Daemon:
         if problem:
             log.warning("%s", problem)
             self.events.add("pairs damaged", problem=encodable(problem))
+        self._tell_hidden()
         self._notices.follow(self._config.notify)
         await self._group.start(self._notices.run)
         await self._follow(settings.of(self._config, self._added))
@@ -168,6 +169,7 @@ class Daemon:
                 config = await to_thread.run_sync(self._surroundings.load)
                 wanted = settings.of(config, self._added)
                 self._config = config
+                self._tell_hidden()
                 self._notices.follow(config.notify)
                 done = await self._follow(wanted)
             finally:
@@ -204,6 +206,12 @@ class Daemon:
                 raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
             await self._follow(settings.of(self._config, self._added))
+
+    def _tell_hidden(self) -> None:
+        """Tell of added pairs that are not kept, since the configuration has others of their names."""
+        for name, problem in settings.hidden(self._config, self._added).items():
+            log.warning("%s", problem)
+            self.events.add("pair hidden", pair=name, problem=problem)
 
     async def backup(self, target: Path) -> int:
         """Copy the journal to the new file *target*, and return its size; see `Journal.copy`."""

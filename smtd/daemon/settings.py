@@ -10,7 +10,6 @@ from pathlib import Path
 from smtd import pairing
 from smtd.config import Config, Pair, Store, seconds
 from smtd.engine.pair import Policy
-from smtd.errors import UsageError
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import SIDES, Both
@@ -74,11 +73,17 @@ def narrowed(name: str, project: str) -> str:
 
 
 def of(config: Config, added: Mapping[str, Pair]) -> dict[str, PairSettings]:
-    """Return the settings of every pair, by name. Raises UsageError for what is not supported."""
-    doubled = sorted(config.pairs.keys() & added.keys())
-    if doubled:
-        raise UsageError(f"pair {doubled[0]} is in the configuration and was added, too: remove one of them")
-    return {name: _settings(name, pair, config) for name, pair in [*config.pairs.items(), *added.items()]}
+    """Return the settings of every pair, by name; of two with one name that of the configuration."""
+    return {name: _settings(name, pair, config) for name, pair in {**added, **config.pairs}.items()}
+
+
+def hidden(config: Config, added: Mapping[str, Pair]) -> dict[str, str]:
+    """Return what to say of each added pair whose name the configuration has, too, by that name."""
+    return {
+        name: f"pair {name} was added, but the configuration has one of this name, which counts;"
+        f" smtd-ctl pair remove {name} forgets the added one"
+        for name in sorted(config.pairs.keys() & added.keys())
+    }
 
 
 def _settings(name: str, pair: Pair, config: Config) -> PairSettings:

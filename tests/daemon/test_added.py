@@ -68,6 +68,26 @@ def test_pairs_that_are_whole_in_a_damaged_file_go_on(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("pairs.json.damaged-*"))) == 2
 
 
+def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(tmp_path: Path) -> None:
+    """That of the configuration counts, the other one is told, and can be removed."""
+    left, right = tmp_path / "left.sqlite", tmp_path / "right.sqlite"
+    write(left, full("one"))
+    with daemon_process(tmp_path, pair_of(left, right), start=False) as daemon:
+        daemon.state.mkdir(parents=True)
+        added.write(daemon.state / "pairs.json", {"pair": LAB})
+
+        daemon.start()
+
+        assert daemon.sync()["in_sync"] == 1
+        assert held(right).keys() == {"one"}
+        (told,) = [event for event in daemon.events() if event["event"] == "pair hidden"]
+        assert "smtd-ctl pair remove pair forgets the added one" in told["problem"]
+        assert daemon.ctl("pair", "list", "--json").json["pairs"][0]["added"] is False
+        assert daemon.ctl("pair", "remove", "pair").code == 0
+        assert added.read(daemon.state / "pairs.json") == ({}, "")
+        assert daemon.sync()["in_sync"] == 1
+
+
 def test_daemon_with_a_damaged_file_runs_the_rest(tmp_path: Path) -> None:
     """The pairs of the configuration are synced, and it is told once."""
     left, right = tmp_path / "left.sqlite", tmp_path / "right.sqlite"
