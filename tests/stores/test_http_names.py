@@ -194,9 +194,9 @@ async def test_project_of_somebody_else_is_the_business_of_its_records(place: Se
 @pytest.mark.parametrize(
     ("number", "fault", "reason"),
     [
-        (2, faults.status(500), "does not make project"),
-        (4, faults.status(507), "does not take it"),
-        (4, faults.status(413), "does not take it"),
+        (3, faults.status(500), "does not make project"),
+        (6, faults.status(507), "does not take it"),
+        (6, faults.status(413), "does not take it"),
     ],
     ids=["project 500", "record 507", "record 413"],
 )

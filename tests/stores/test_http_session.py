@@ -292,12 +292,12 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
-            line.faults = {4: stump if shown == "never" else faults.halved}  # after listing, project, look
+            line.faults = {6: stump if shown == "never" else faults.halved}  # after listings, project, look
 
             (outcome,) = await store.write([Change(key("run"), full("run"), None)])
 
-            assert line.requests[3].startswith("PUT")
-            assert line.requests.count(line.requests[3]) == 2
+            assert line.requests[5].startswith("PUT")
+            assert line.requests.count(line.requests[5]) == 2
             assert outcome == DONE, line.requests
             assert (await store.scan([PROJECT])).digests == {key("run"): canonical.digest(full())}
 
@@ -317,7 +317,7 @@ async def test_half_a_record_that_grows_is_left_alone(
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
-            line.faults = {4: faults.halved}
+            line.faults = {6: faults.halved}
             monkeypatch.setattr(anyio, "sleep", wait)
 
             (outcome,) = await store.write([Change(key("run"), full("run"), None)])

@@ -29,7 +29,7 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.http import address, form
+from smtd.stores.http import address, form, meeting
 from smtd.stores.http.answer import TooLarge, check_listing
 from smtd.stores.http.company import Company
 from smtd.stores.http.creation import Creation, write_all
@@ -216,12 +216,23 @@ class HttpStore:
             found = await self._understood(project, answer)
             # An empty project keeps this server from listing any: only make one to be filled.
             if not found.exists and any(map(_can_be_made, changes)):
-                company = self._companies[project]
-                company.founded = await self._make(project)
-                if not company.founded:
-                    company.are_busy()
-                found = found._replace(exists=True)
+                found = await self._found(project)
         return found
+
+    async def _found(self, project: str) -> _Listing:
+        """Make *project*, if nobody else has by now, and return what it holds when it may be filled."""
+        company = self._companies[project]
+        # Where this process has seen records, or made some, the rows are there that records share.
+        knows_records = any(each.known for each in self._companies.values())
+        is_new = not knows_records and await meeting.shown(self._session) is not None
+        company.founded = await self._make(project)
+        listing = _Listing(anyio.current_time(), set(), {})
+        if company.founded and is_new and await meeting.turn(self._session, project, company, self._sleep):
+            listing = await self._list(project)  # others may have begun in it meanwhile
+            company.founded = not listing.there
+        if not company.founded:
+            company.are_busy()
+        return listing
 
     async def _make(self, project: str) -> bool:
         """Make *project*; say whether this made it: of all who try at once, the server says so to one."""
