@@ -43,7 +43,7 @@ def table(pairs: list[Pair], *, colour: bool) -> str:
 def progress(pair: Pair) -> str:
     """Return how far the cycle of a pair is, in a few words."""
     state = str(pair["state"])
-    if not pair["total"] or state not in ("scanning", "applying", "proving"):
+    if not pair["total"] or pair["pending"] is None or state not in ("scanning", "applying", "proving"):
         return state
     return f"{state} {pair['total'] - pair['pending']:,}/{pair['total']:,}"
 

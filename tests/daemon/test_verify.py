@@ -85,6 +85,11 @@ def test_client_that_asks_for_it_is_told_how_the_proof_goes_on(daemon: DaemonPro
     assert progress(going_on) == "proving 250/1,000"
 
 
+def test_pair_of_which_nobody_knows_how_much_waits_has_no_numbers() -> None:
+    """As of one that was offline, and whose plan somebody asks for."""
+    assert progress({"pair": "lab", "state": "scanning", "pending": None, "total": 1000}) == "scanning"
+
+
 def test_row_that_was_changed_is_found_and_mended(daemon: DaemonProcess, right: Path) -> None:
     """On a paused pair; the status tells of it until what it says was done."""
     daemon.ctl("pause", "pair")
