@@ -96,6 +96,8 @@ class Executor:
         await self._split([action for action in actions if isinstance(action, Split)])
 
     async def _forget(self, forgets: Sequence[Forget]) -> None:
+        if not forgets:
+            return  # a mark costs a question to each server
         keys = [action.key for action in forgets]
         await self._pair.flush()
         await self._pair.journal.advance(forgotten=keys, ended=keys, files=await self._marks())

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from smtd.engine import cycle
+from smtd.engine.pair import Policy
 from smtd.errors import StoreUnreachable
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
 from tests.build import PROJECT, change, commented, key, record
+from tests.engine.servers import ServerStore
 from tests.engine.world import TestStore, World
 
 RECORDS = [record(f"run-{number}") for number in range(9)]
@@ -37,6 +44,15 @@ class FragileStore(TestStore):
     def power_cut(self):
         """Hold what is durable, and nothing else."""
         self.replace(self._durable)
+
+
+DONE = {
+    "nothing": lambda world: None,
+    "an edit": lambda world: world.left.put(PROJECT, commented(A, "seen")),
+    "a deletion on both sides": lambda world: [
+        side.remove(PROJECT, A.label) for side in (world.left, world.right)
+    ],
+}
 
 
 @pytest.fixture
@@ -139,3 +155,24 @@ async def test_idle_cycle_makes_nothing_durable(world, monkeypatch):
 
     assert (await world.cycle()).ok
     assert (await world.cycle()).ok
+
+
+@pytest.mark.parametrize(("done", "looks"), [("nothing", 0), ("an edit", 1), ("a deletion on both sides", 1)])
+async def test_marks_are_asked_for_once_for_all_that_is_agreed_on(tmp_path, monkeypatch, done, looks):
+    """A mark costs a question to each server; an idle cycle has none, and makes nothing durable."""
+    world = await World(tmp_path, FragileStore("left"), ServerStore()).synced(*RECORDS)
+    asked = []
+
+    async def marks(written, ended=False):
+        asked.append(written)
+        return Both("", "")
+
+    async def flushed(store):
+        asked.append(store.location)
+
+    monkeypatch.setattr(FragileStore, "flush", flushed)
+    DONE[done](world)
+    async with open_journal(world.directory) as journal, journal.pair("left", "server") as known:
+        await cycle.run(replace(world.pair(known, Policy()), marks=marks))
+
+    assert len(asked) == 2 * looks
