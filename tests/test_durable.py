@@ -14,6 +14,7 @@ import pytest
 
 from smtd import durable, sqlite
 from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.swaps import Swap
 
 
 class Disk:
@@ -153,11 +154,11 @@ def test_commits_of_a_database_are_counted_but_not_in_write_ahead_mode(home: Pat
 def test_swap_of_a_dumb_shelf_is_durable(disk: Disk, home: Path) -> None:
     """The value comes before the index that names it, and the directory last."""
     shelf = DumbFile(home / "records")
-    assert shelf.replace(b"Project", None, b"first")
+    assert shelf.replace({b"Project": Swap(None, b"first")})
     disk.done.clear()
 
     old = shelf.read()[0][b"Project"]
-    assert shelf.replace(b"Project", old, b"second")
+    assert shelf.replace({b"Project": Swap(old, b"second")})
 
     assert disk.done[0] == "sync records.dat"
     assert disk.done[-2:] == ["rename to records.dir", "sync home"]

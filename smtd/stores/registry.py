@@ -20,11 +20,12 @@ from smtd.stores.limited import LimitedStore, room
 from smtd.stores.locations import SERVERS, Kind, Location
 from smtd.stores.renamed import RenamedStore
 from smtd.stores.retrying import RetryingStore
+from smtd.stores.shelf.contents import DbmFile
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
 from smtd.stores.shelf.sqlite3 import Sqlite3File
-from smtd.stores.shelf.store import DbmFile, ShelfStore
+from smtd.stores.shelf.store import ShelfStore
 from smtd.stores.snapshot import SnapshotStore
 
 #: Calls at once to one server from all pairs of this process.

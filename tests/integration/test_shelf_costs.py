@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dbm.dumb
 from collections import Counter
 from contextlib import asynccontextmanager
 
@@ -16,7 +17,8 @@ from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.signature import SETTLE
 from smtd.stores.base import DONE, LARGE_AT_REST, STALE, Change
-from smtd.stores.shelf import child, messages, store
+from smtd.stores.shelf import asking, child, messages, store
+from smtd.stores.shelf import steps as steps_of
 from smtd.stores.shelf.dumb import DumbFile
 from tests.build import commented, key, record
 from tests.stores.contract import create, delete, replace
@@ -136,3 +138,67 @@ async def test_scan_loads_only_what_was_written_since_the_last_one(tmp_path, ask
         await shelf.put(commented(old[4], "by others"))
         assert (await opened.scan()).digests != digests
         assert asked[2:] == [None]
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """How many child processes were started, and indexes written."""
+    found: Counter[str] = Counter()
+    run, write = child.run, DumbFile._write_index
+
+    async def counted_run(*words):
+        found["children"] += 1
+        return await run(*words)
+
+    def counted_write(*words):
+        found["indexes"] += 1
+        return write(*words)
+
+    monkeypatch.setattr(child, "run", counted_run)
+    monkeypatch.setattr(DumbFile, "_write_index", counted_write)
+    return found
+
+
+async def test_many_projects_cost_as_many_steps_as_two(tmp_path, steps):
+    """They are written, and read back, together."""
+    taken = []
+    for count in (2, 60):
+        shelf = dumb_place(tmp_path / str(count))
+        changes = [Change(key("run", f"P{number}"), record("run"), None) for number in range(count)]
+        async with shelf.open() as opened:
+            steps.clear()
+            await opened.scan()
+            assert set(await opened.write(changes)) == {DONE}
+            assert len(await opened.read([change.key for change in changes])) == count
+            assert len((await opened.scan()).digests) == count
+            assert await opened.token() is not None
+        async with shelf.open() as opened:
+            assert len((await opened.scan()).digests) == count
+        taken.append(dict(steps))
+
+    assert taken == [{"children": 3, "indexes": 1}] * 2
+
+
+async def test_projects_are_written_in_steps_of_a_size(tmp_path, steps, monkeypatch):
+    """So that memory does not grow with what is to be written."""
+    monkeypatch.setattr(steps_of, "BATCH", 1)
+    changes = [Change(key("run", f"P{number}"), record("run"), None) for number in range(3)]
+    async with dumb_place(tmp_path / "shelf").open() as opened:
+        assert set(await opened.write(changes)) == {DONE}
+
+    assert steps["indexes"] == 3
+
+
+async def test_projects_are_loaded_in_steps_of_a_size(tmp_path, steps, monkeypatch):
+    """So that no process needs more memory than for a project of that size."""
+    shelf = dumb_place(tmp_path / "shelf")
+    for number in range(6):
+        await shelf.put(record("run"), project=f"P{number}")
+    with dbm.dumb.open(str(shelf.location.path), "r") as file:
+        size = max(len(file[name]) for name in file)
+    monkeypatch.setattr(asking, "LARGE", 2 * (-(-size // 512) * 512) + 1)
+    async with shelf.open() as opened:
+        steps.clear()
+        assert len((await opened.scan()).digests) == 6
+
+    assert steps["children"] == 3

@@ -17,6 +17,7 @@ from smtd.stores.locations import Access, Kind, Location, find
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import foreign, gnu
 from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.contract import ResumedContract
@@ -231,7 +232,7 @@ def test_python_that_is_not_there(tmp_path: Path) -> None:
     path.write_bytes((CORPUS / "c081_gnu").read_bytes())
 
     with pytest.raises(StoreRefused, match="/nowhere/python3 does not run; name the interpreter"):
-        gnu.GnuFile(path, "/nowhere/python3").replace(b"new", None, b"value")
+        gnu.GnuFile(path, "/nowhere/python3").replace({b"new": Swap(None, b"value")})
 
     assert path.read_bytes() == (CORPUS / "c081_gnu").read_bytes()
 
@@ -252,7 +253,7 @@ def test_what_the_module_wrote_is_read_back(tmp_path: Path, lying: str) -> None:
     path.write_bytes((CORPUS / "c081_gnu").read_bytes())
 
     with pytest.raises(StoreRefused, match=r"did not write the shelf .* as it was told to"):
-        gnu.GnuFile(path, lying).replace(b"new", None, b"value")
+        gnu.GnuFile(path, lying).replace({b"new": Swap(None, b"value")})
 
     assert contents(tmp_path) == {"records": (CORPUS / "c081_gnu").read_bytes()}
 

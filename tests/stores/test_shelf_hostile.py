@@ -248,14 +248,15 @@ async def test_pickle_that_cannot_be_loaded(place: ShelfPlace, make: Callable[[]
 
 
 async def test_write_to_what_cannot_be_loaded(place: ShelfPlace) -> None:
-    """Nothing is written where there may be records that cannot be seen."""
+    """Nothing is written where there may be records that cannot be seen: its project alone fails."""
     put(place, UNLOADABLE["truncated"]())
     before = place.values()
 
     async with place.open() as store:
-        with pytest.raises(StoreRefused):
-            await store.write([Change(key("new"), record("new"), None)])
+        (outcome,) = await store.write([Change(key("new"), record("new"), None)])
 
+    assert outcome.result is Result.REFUSED
+    assert outcome.reason.endswith("restore it from a backup")
     assert place.values() == before
 
 

@@ -12,12 +12,14 @@ from smtd.errors import StoreRefused
 from smtd.stores.shelf import child, messages, worker
 from smtd.stores.shelf.messages import (
     PORTION,
+    Answered,
     Answers,
     Held,
     Look,
     Looked,
     Read,
     Records,
+    Several,
     Wish,
     Write,
     Written,
@@ -33,8 +35,9 @@ PICKLE = bytes(range(256)) * 3
         Read(b""),
         Write(None, [Wish("run", b"record", None)]),
         Write(PICKLE, []),
-        Look([PICKLE, b"", PICKLE[:7]]),
-        Look([]),
+        Look(PICKLE),
+        Look(b""),
+        Several([Write(None, [Wish("a", None, b"d")]), Write(PICKLE, []), Read(b"", ["run"]), Look(PICKLE)]),
     ],
 )
 def test_request_arrives_as_it_was(request_: messages.Request) -> None:
@@ -54,7 +57,8 @@ def records(count: int) -> Records:
     [
         *map(records, (0, 1, PORTION, PORTION + 1, 2 * PORTION + 5)),
         Written(PICKLE, ["", "stale"]),
-        Looked([True]),
+        Looked(True),
+        Answered([Written(None, ["stale"]), records(3), Looked(False), messages.Failed("broken")]),
     ],
 )
 def test_answer_arrives_as_it_was(answer: messages.Answer, size: int) -> None:
@@ -83,7 +87,7 @@ def test_answer_that_is_cut_is_none(missing: int | str) -> None:
 
 def test_request_that_is_cut_is_none() -> None:
     """Half a pickle is no pickle, and least of all one without old records."""
-    sent = b"".join(messages.pieces(Look([PICKLE, PICKLE])))
+    sent = b"".join(messages.pieces(Several([Look(PICKLE), Look(PICKLE)])))
 
     with pytest.raises(EOFError):
         messages.received(io.BytesIO(sent[:-1]))

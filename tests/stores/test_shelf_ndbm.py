@@ -13,6 +13,7 @@ from smtd.signature import NotSettled
 from smtd.stores.base import DONE, Change
 from smtd.stores.locations import Kind, find
 from smtd.stores.shelf import holders, ndbm
+from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.contract import ResumedContract
@@ -178,7 +179,7 @@ async def test_program_that_opens_it_in_the_moment_of_the_swap(
     monkeypatch.setattr(holders, "holds_another", holds_another)
     file = ndbm.NdbmFile(place.location.path, place.location.access.python)
     with pytest.raises(NotSettled, match="opened it at the same time"):
-        await to_thread.run_sync(file.replace, b"new", None, b"value")
+        await to_thread.run_sync(file.replace, {b"new": Swap(None, b"value")})
 
     assert place.location.path.stat().st_ino == inode
     assert place.files().keys() == {"records.db"}
@@ -195,7 +196,7 @@ def test_machine_that_does_not_tell_who_has_a_file_open(
     file = ndbm.NdbmFile(path, None)
 
     with pytest.raises(StoreRefused, match="this machine does not tell who has it open"):
-        file.replace(b"new", None, b"value")
+        file.replace({b"new": Swap(None, b"value")})
 
     assert file.read()[0].keys() == {b"corpus"}
     assert contents(tmp_path) == {"records.db": REAL.read_bytes()}

@@ -19,11 +19,12 @@ from smtd.records.record import FIELDS, Component, Key, Parameters, Record
 from smtd.stores.base import DONE, Change, Outcome, Result
 from smtd.stores.shelf import forms, inert, messages, worker
 from smtd.stores.shelf import store as shelf
+from smtd.stores.shelf.contents import DbmFile
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.inert import Inert, Ref
 from smtd.stores.shelf.ndbm import NdbmFile
-from smtd.stores.shelf.store import DbmFile, ShelfStore
+from smtd.stores.shelf.store import ShelfStore
 from tests.build import change, record
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject

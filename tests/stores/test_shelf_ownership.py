@@ -13,6 +13,7 @@ import pytest
 from smtd.stores.shelf import ownership
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.ndbm import NdbmFile
+from smtd.stores.shelf.swaps import Swap
 from tests.peers.environments import Environment
 from tests.stores.places import by_module
 
@@ -31,8 +32,8 @@ as_root = pytest.mark.root
 def shelf(tmp_path: Path) -> DumbFile:
     """A dumb shelf with one value."""
     file = DumbFile(tmp_path / "records")
-    assert file.replace(b"P", None, b"one")
-    assert file.replace(b"P", b"one".ljust(512, b"\0"), b"two")
+    assert file.replace({b"P": Swap(None, b"one")})
+    assert file.replace({b"P": Swap(b"one".ljust(512, b"\0"), b"two")})
     return file
 
 
@@ -46,7 +47,7 @@ def held(file: DumbFile) -> bytes:
 
 
 def write(file: DumbFile) -> None:
-    assert file.replace(b"P", held(file), b"three")
+    assert file.replace({b"P": Swap(held(file), b"three")})
 
 
 def owned(path: Path) -> tuple[int, int, int]:
@@ -79,7 +80,7 @@ def test_shelf_that_was_swapped_has_the_owner_and_group_of_the_one_before(
     path.chmod(0o664)
     before = path.stat().st_ino
 
-    assert NdbmFile(path, str(dbm_environment.python)).replace(b"P", b"one", b"two")
+    assert NdbmFile(path, str(dbm_environment.python)).replace({b"P": Swap(b"one", b"two")})
 
     assert owned(path) == (1000, 5678, 0o664)
     assert path.stat().st_ino != before

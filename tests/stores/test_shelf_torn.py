@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dbm.dumb
+import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +20,12 @@ from smtd.errors import StoreError, StoreUnreachable
 from smtd.records.record import Key
 from smtd.signature import NotSettled
 from smtd.stores.base import DONE, Change
+from smtd.stores.locations import Kind
 from smtd.stores.shelf import dumb, inert, writing
 from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.swaps import Swap
 from tests.build import PROJECT, key, record
+from tests.stores.killing import killed
 from tests.stores.places import HastyTime, ShelfPlace, dumb_place
 
 PROJECTS = ("one", "two", "three")
@@ -264,17 +267,18 @@ def at_sync(monkeypatch: pytest.MonkeyPatch, number: int, deed: Callable[[], obj
     monkeypatch.setattr(os, "fsync", sync)
 
 
+@pytest.mark.parametrize("number", [1, 5])
 async def test_project_that_another_program_adds_meanwhile(
-    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """A project that comes in while smtd writes to another one stays."""
+    """A project that comes in while smtd writes to another one stays, up to the moment of the swap."""
 
     def add() -> None:
         with dbm.dumb.open(str(place.location.path), "c") as shelf:
             shelf[b"Theirs"] = pickled("theirs")
 
     await place.put(record())
-    at_sync(monkeypatch, 1, add)
+    at_sync(monkeypatch, number, add)
 
     async with place.open() as shelf:
         outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
@@ -300,8 +304,9 @@ async def test_record_that_another_program_adds_meanwhile(
     assert set(scan.digests) == {key("run"), key("ours"), key("theirs")}
 
 
+@pytest.mark.parametrize("number", [1, 5])
 async def test_place_that_another_program_takes_meanwhile(
-    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """What another program puts where smtd has just written is not taken for smtd's own."""
     await place.put(record())
@@ -313,7 +318,7 @@ async def test_place_that_another_program_takes_meanwhile(
             data.seek(start)
             data.write(b"theirs" * 100)
 
-    at_sync(monkeypatch, 1, overwrite)
+    at_sync(monkeypatch, number, overwrite)
     async with place.open() as shelf:
         outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
         scan = await shelf.scan()
@@ -322,69 +327,67 @@ async def test_place_that_another_program_takes_meanwhile(
     assert set(scan.digests) == {key("run"), key("ours")}
 
 
-CRASH = """
-import builtins, io, os, signal, sys
-from pathlib import Path
-from smtd.stores.shelf.dumb import DumbFile
+def test_save_that_has_set_the_index_aside_meanwhile(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps of a save there is no index; what smtd wanted to write is written after that."""
+    with dbm.dumb.open(str(place.location.path), "c") as shelf:
+        shelf[b"MyProject"] = b"old"
+    swaps = {b"MyProject": Swap(values(place)[b"MyProject"], b"new")}
+    at_sync(monkeypatch, 1, lambda: file(place, "dir").rename(file(place, "bak")))
 
-path, step, old, new = sys.argv[1], int(sys.argv[2]), *(Path(name).read_bytes() for name in sys.argv[3:])
+    with pytest.raises(NotSettled):
+        DumbFile(place.location.path).replace(swaps)
 
-def step_done():
-    global step
-    step -= 1
-    if not step:
-        os.kill(os.getpid(), signal.SIGKILL)
+    file(place, "bak").rename(file(place, "dir"))
+    assert DumbFile(place.location.path).replace(swaps) == {b"MyProject"}
 
-def before(function):
-    def call(*args, **kwargs):
-        step_done()
-        return function(*args, **kwargs)
-    return call
 
-def after(function):
-    def call(*args, **kwargs):
-        result = function(*args, **kwargs)
-        step_done()
-        return result
-    return call
+async def test_lock_that_another_program_keeps(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second smtd that was stopped in the middle of a write holds nobody up for ever."""
+    monkeypatch.setattr(dumb, "PATIENCE", 0.0)
+    await place.put(record())
+    before = place.files()
 
-os.fsync, os.replace, os.unlink = before(os.fsync), before(os.replace), before(os.unlink)
-os.open = after(os.open)
-builtins.open = io.open = after(open)
-assert DumbFile(Path(path)).replace(b"MyProject", old or None, new)
-"""
+    with file(place, "dat").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        async with place.open() as shelf:
+            with pytest.raises(
+                StoreUnreachable, match=r"records\.dat locked for 0 s; what is to be written waits"
+            ):
+                await shelf.write([Change(key("new"), record("new"), None)])
+
+    assert place.files() == before
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["a shelf", "a new shelf"])
-def test_write_that_is_killed(place: ShelfPlace, tmp_path: Path, there: bool) -> None:
-    """Killed at whatever step, a write leaves the old value or the new one, and can be done again."""
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.write_bytes(b"")
-    new.write_bytes(pickled("run", "new", text="x" * 2000))
+def test_write_that_is_killed(place: ShelfPlace, there: bool) -> None:
+    """Killed at whatever step, a write leaves all old values or all new ones, and can be done again."""
+    new = pickled("run", "new", text="x" * 2000)
     if there:
         with dbm.dumb.open(str(place.location.path), "c") as shelf:
             shelf[b"MyProject"], shelf[b"Other"] = pickled("run"), pickled("other")
-        old.write_bytes(values(place)[b"MyProject"])
-    original = tmp_path / "original"
-    shutil.copytree(place.location.path.parent, original)
+    before = values(place)
+    swaps = {b"MyProject": Swap(before.get(b"MyProject"), new), b"New": Swap(None, new)}
 
-    for step in range(1, 200):
-        shutil.rmtree(place.location.path.parent)
-        shutil.copytree(original, place.location.path.parent)
-        killed = start(CRASH, place.location.path, step, old, new).wait()
-        found = values(place)
-        value = found.get(b"MyProject")
-        assert value == (old.read_bytes() or None) or (value or b"").startswith(new.read_bytes())
-        assert (b"Other" in found) is there
-        assert all(found[name].startswith(same) for name, same in real_values(place).items())
-        assert DumbFile(place.location.path).replace(b"MyProject", value, b"last")
-        assert real_values(place)[b"MyProject"] == b"last"
-        assert set(place.files()) <= {"records.dat", "records.dir", "records.bak"}
-        if killed != -signal.SIGKILL:
-            break
+    told = killed(Kind.DUMB, place.location.path.parent, swaps)
 
-    assert killed == 0
-    assert step > 10
+    assert [ended for ended, _ in told] == [-signal.SIGKILL] * (len(told) - 1) + [0]
+    for _, path in told:
+        copy = dumb_place(path)
+        found = values(copy)
+        is_done = b"New" in found
+        assert found.keys() == before.keys() | (swaps.keys() if is_done else set())
+        assert {name: found[name] for name in found if not is_done or name not in swaps} == {
+            name: before[name] for name in before if not is_done or name not in swaps
+        }
+        assert all(found[name].startswith(new) for name in swaps if is_done)
+        assert all(found[name].startswith(same) for name, same in real_values(copy).items())
+        assert DumbFile(path).replace({b"MyProject": Swap(found.get(b"MyProject"), b"last")})
+        assert real_values(copy)[b"MyProject"] == b"last"
+        assert set(copy.files()) <= {"records.dat", "records.dir", "records.bak"}
+    assert is_done
+    assert len(told) > 10
 
 
 def values(place: ShelfPlace) -> dict[bytes, bytes]:
@@ -408,7 +411,7 @@ def test_file_modes_stay(place: ShelfPlace) -> None:
     for ending in ("dat", "dir"):
         file(place, ending).chmod(0o660)
 
-    assert DumbFile(place.location.path).replace(b"MyProject", values(place)[b"MyProject"], b"new")
+    assert DumbFile(place.location.path).replace({b"MyProject": Swap(values(place)[b"MyProject"], b"new")})
 
     assert [file(place, ending).stat().st_mode & 0o777 for ending in ("dat", "dir")] == [0o660, 0o660]
 
@@ -419,8 +422,8 @@ def test_value_that_is_not_as_expected(place: ShelfPlace) -> None:
         shelf[b"MyProject"] = b"old"
     before = place.files()
 
-    assert not DumbFile(place.location.path).replace(b"MyProject", b"other", b"new")
-    assert not DumbFile(place.location.path).replace(b"MyProject", None, b"new")
+    assert not DumbFile(place.location.path).replace({b"MyProject": Swap(b"other", b"new")})
+    assert not DumbFile(place.location.path).replace({b"MyProject": Swap(None, b"new")})
     assert place.files() == before
 
 
@@ -433,7 +436,7 @@ def test_names_of_all_sorts(place: ShelfPlace) -> None:
             shelf[name.encode()] = name.encode()
 
     for name in names[1::2]:
-        assert there.replace(name.encode(), None, name.encode())
+        assert there.replace({name.encode(): Swap(None, name.encode())})
 
     with dbm.dumb.open(str(place.location.path), "r") as shelf:
         assert {key: shelf[key] for key in shelf} == {name.encode(): name.encode() for name in names}

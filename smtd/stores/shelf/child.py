@@ -19,7 +19,7 @@ from smtd.stores.shelf import messages, worker
 #: Bytes of a pickle that are sent at a time: what waits to be sent is copied.
 SENT = 2**16
 
-Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Looked)
+Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Answered, messages.Looked)
 
 
 async def ask(request: messages.Request, expected: type[Expected], *, what: str, shelf: str) -> Expected:

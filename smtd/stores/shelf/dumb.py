@@ -11,17 +11,24 @@ from __future__ import annotations
 import ast
 import fcntl
 import os
+import time
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from smtd import durable, private, regular
+from smtd.errors import StoreUnreachable
 from smtd.signature import NotSettled, marked, read_settled, signature
 from smtd.stores.base import Token
 from smtd.stores.shelf import ownership
+from smtd.stores.shelf.swaps import Swap, unchanged
 
 BLOCK = 512
+#: Seconds to wait for another smtd that writes to the same shelf.
+PATIENCE = 10.0
 _APPENDING = os.O_RDWR | os.O_APPEND | os.O_CREAT
+_AT_ONCE = "another process wrote at the same time"
 #: Offset and length of a value in `.dat`.
 Place: TypeAlias = tuple[int, int]
 Index: TypeAlias = dict[bytes, Place]
@@ -68,14 +75,16 @@ class DumbFile:
 
     def _index(self) -> Index:
         try:
-            lines = regular.read_text(self._dir, "latin-1").splitlines()
+            return self._parsed(regular.read(self._dir))
         except FileNotFoundError:
             if self._dat.exists() or self._bak.exists() or self._was_there:
                 raise NotSettled(
                     f"its index {self._dir.name} is missing (if it stays so, copy {self._bak.name} to it)"
                 ) from None
             return {}
-        return dict(self._entry(line) for line in lines)
+
+    def _parsed(self, content: bytes) -> Index:
+        return dict(self._entry(line) for line in content.decode("latin-1").splitlines())
 
     def _entry(self, line: str) -> tuple[bytes, Place]:
         try:
@@ -96,56 +105,103 @@ class DumbFile:
         """Make durable what others have written: Sumatra syncs nothing."""
         durable.sync(self._files)
 
-    def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
-        """Store *new* under *key* if the value still is *old*; say whether it was stored.
+    def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
+        """Make the *swaps* whose keys still have their old values; return those keys.
 
-        The new value is appended and only then named in a new index, so that neither a crash
+        The new values are appended and only then named in a new index, so that neither a crash
         nor a process that holds the old index ever sees less than a whole value. A lock keeps
         other smtd processes away; Sumatra knows of none. What Sumatra adds to the index in the
         meantime is kept.
         """
         if not any(path.exists() for path in self._files):
             self._dir.touch()  # first: data without an index is a damaged shelf
-        if self._values().get(key) != old:
-            return False
-        with regular.opened(self._dat, _APPENDING) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            place = self._index().get(key)
-            start = self._append(new)
-            if place is None:
-                durable.sync([self._dat])  # a new file, it may be, and its name is not durable yet
-            index = self._index()
-            if index.get(key) != place or self._held(place) != old:
-                return False
-            index[key] = (start, len(new))
-            self._write_index(index)
-        return True
+        wanted = unchanged(swaps, self._values())
+        if not wanted:
+            return set()
+        try:
+            with regular.opened(self._dat, _APPENDING) as lock:
+                self._claim(lock)
+                return self._store(wanted)
+        except FileNotFoundError:  # between two steps of a save there is no index
+            raise NotSettled(_AT_ONCE) from None
 
-    def _held(self, place: Place | None) -> bytes | None:
-        if place is None:
-            return None
+    def _store(self, wanted: Mapping[bytes, Swap]) -> set[bytes]:
+        """Append what is *wanted*, and name it in a new index where the old values still are there."""
+        before = self._index()
+        places = self._append({key: swap.new for key, swap in wanted.items()})
+        if not wanted.keys() <= before.keys():
+            durable.sync([self._dat])  # a new file, it may be, and its name is not durable yet
+        content = regular.read(self._dir)
+        index = self._parsed(content)
+        same = {key: place for key, place in before.items() if key in wanted and index.get(key) == place}
+        new = wanted.keys() - before.keys() - index.keys()
+        done = unchanged({key: wanted[key] for key in same.keys() | new}, self._held(same))
+        if done:
+            ours = {key: places[key] for key in done}
+
+            def check() -> None:
+                # The index last: it is read in no time, and what others add to it after that is lost.
+                if not self._is_as_left(done, same, ours) or regular.read(self._dir) != content:
+                    raise NotSettled(_AT_ONCE)
+
+            self._write_index(index | ours, content, check)
+        return set(done)
+
+    def _is_as_left(self, swaps: Mapping[bytes, Swap], theirs: Index, ours: Index) -> bool:
+        """Say whether the old values still are where the index has them, and the new ones where it will."""
+        there, new = self._held(theirs), self._held(ours)
+        return all(
+            there.get(key) == swap.old and new[key].startswith(swap.new) for key, swap in swaps.items()
+        )
+
+    def _claim(self, lock: BinaryIO) -> None:
+        """Keep other smtd processes away. Raises StoreUnreachable if one does not let go."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StoreUnreachable(
+                        f"another program (a second smtd?) has {self._dat} locked for {PATIENCE:.0f} s;"
+                        " what is to be written waits until it lets go"
+                    ) from None
+            time.sleep(0.02)
+
+    def _held(self, index: Index) -> dict[bytes, bytes]:
+        """Return what the data holds where *index* says."""
         with regular.opened(self._dat) as data:
-            return _value(data, place, os.fstat(data.fileno()).st_size)
+            size = os.fstat(data.fileno()).st_size
+            return {key: _value(data, place, size) for key, place in index.items()}
 
-    def _append(self, value: bytes) -> int:
-        """Append *value* at the start of a block and return its offset."""
+    def _append(self, values: Mapping[bytes, bytes]) -> Index:
+        """Append *values*, each at the start of a block, and return where they are."""
+        places, content = {}, bytearray()
+        for key, value in values.items():
+            content += bytes(-len(content) % BLOCK)  # the last value has no padding yet
+            places[key] = (len(content), len(value))
+            content += value
         with regular.opened(self._dat, _APPENDING) as data:
             handle = data.fileno()
             padding = -os.fstat(handle).st_size % BLOCK
-            data.write(bytes(padding) + value)
-            start = data.tell() - len(value)
+            data.write(bytes(padding) + content)
+            start = data.tell() - len(content)
             os.fsync(handle)
             # Another process may have appended or overwritten at the same moment.
-            if start % BLOCK or os.pread(handle, len(value), start) != value:
-                raise NotSettled("another process wrote at the same time")
-        return start
+            if start % BLOCK or os.pread(handle, len(content), start) != content:
+                raise NotSettled(_AT_ONCE)
+        return {key: (start + offset, size) for key, (offset, size) in places.items()}
 
-    def _write_index(self, index: Index) -> None:
+    def _write_index(self, index: Index, before: bytes, check: Callable[[], None]) -> None:
+        """Replace the index, whose content was *before*; see `_swap_in` for *check*.
+
+        What another program writes to the index between the check and the swap would be lost: all that takes
+        time comes earlier.
+        """
         lines = (f"{key.decode('latin-1')!r}, {place!r}\n" for key, place in index.items())
         text = "".join(lines).encode("latin-1")
-        if self._dir.exists():
-            _swap_in(self._bak, regular.read(self._dir), like=self._dir)
-        _swap_in(self._dir, text, like=self._dir if self._dir.exists() else self._dat)
+        _swap_in(self._bak, before, like=self._dir)
+        _swap_in(self._dir, text, like=self._dir, check=check)
 
 
 def _value(data: BinaryIO, place: Place, size: int) -> bytes:
@@ -159,14 +215,20 @@ def _value(data: BinaryIO, place: Place, size: int) -> bytes:
     return data.read(whole).ljust(whole, b"\0")
 
 
-def _swap_in(path: Path, content: bytes, *, like: Path) -> None:
-    """Replace *path* in one step by a file that holds *content*, for those who may use the file *like*."""
+def _swap_in(path: Path, content: bytes, *, like: Path, check: Callable[[], None] = lambda: None) -> None:
+    """Replace *path* in one step by a file that holds *content*, for those who may use the file *like*.
+
+    *check* is called directly before, and may raise what leaves *path* as it is.
+    """
     temporary = path.with_name(f".{path.name}.smtd")
     temporary.unlink(missing_ok=True)  # a process that was killed left it
     try:
         with os.fdopen(private.create(temporary), "wb") as file:
             file.write(content)
             ownership.copy(like, temporary)
+            file.flush()
+            os.fsync(file.fileno())
+        check()
         durable.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,8 +23,9 @@ from smtd import durable, regular
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.signature import NotSettled
 from smtd.stores.shelf import holders, ownership
+from smtd.stores.shelf.swaps import Swap, unchanged
 
-#: Seconds that the module may take for one value.
+#: Seconds that the module may take for one write.
 TIMEOUT = 60.0
 #: Seconds to wait for those who opened the old file in the moment of the swap.
 PARTING = 2.0
@@ -50,11 +51,14 @@ except ImportError:
     sys.exit(3)
 if path:
     stream = getattr(sys.stdin, "buffer", sys.stdin)
-    key = stream.read(int(stream.readline()))
     if kind == "dbm.ndbm":
         path = path[:-3]  # the module adds ".db"
     file = module.open(path, "w")
-    file[key] = stream.read()
+    sizes = stream.readline().split()
+    while sizes:
+        key = stream.read(int(sizes[0]))
+        file[key] = stream.read(int(sizes[1]))
+        sizes = stream.readline().split()
     file.close()
 """
 
@@ -79,8 +83,8 @@ class ForeignFile(ABC):
             return f"it is a {self.name}, and this machine does not tell who has it open"
         return ownership.obstacle(self._path) or _obstacle(self.name, self._python)
 
-    def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
-        """Store *new* under *key* if the value still is *old*; say whether it was stored.
+    def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
+        """Make the *swaps* whose keys still have their old values, in one copy; return those keys.
 
         Raises StoreRefused if no interpreter can write it, StoreUnreachable while another program
         has it open, NotSettled if one wrote at the same moment.
@@ -90,23 +94,25 @@ class ForeignFile(ABC):
         path = Path(os.path.realpath(self._path))
         content = regular.read(path)
         values = self.values(content)
-        if values.get(key) != old:
-            return False
+        new = {key: swap.new for key, swap in unchanged(swaps, values).items()}
+        if not new:
+            return set()
         with _copy(path, content) as copy:
-            self._store(copy, key, new)
-            if self.values(regular.read(copy)) != values | {key: new}:
+            self._store(copy, new)
+            if self.values(regular.read(copy)) != values | new:
                 raise StoreRefused(f"{self._python} did not write the shelf {path} as it was told to")
             ownership.copy(path, copy)
             durable.sync([copy])
             self._swap(path, content, copy)
-        return True
+        return set(new)
 
     def flush(self) -> None:
         """Make durable what others have written."""
         durable.sync([self._path])
 
-    def _store(self, copy: Path, key: bytes, value: bytes) -> None:
-        done = _run(self._python, self.name, str(copy), b"%d\n%b%b" % (len(key), key, value))
+    def _store(self, copy: Path, values: Mapping[bytes, bytes]) -> None:
+        given = b"".join(b"%d %d\n%b%b" % (len(key), len(new), key, new) for key, new in values.items())
+        done = _run(self._python, self.name, str(copy), given)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
             raise StoreRefused(f"{self._python} cannot write the shelf {self._path}: {said}")

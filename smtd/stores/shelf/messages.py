@@ -42,9 +42,18 @@ class Write(msgspec.Struct, tag=True):
 
 
 class Look(msgspec.Struct, tag=True):
-    """Ask for each of these pickles whether Sumatra before 0.8 wrote into it."""
+    """Ask whether Sumatra before 0.8 wrote into the pickle."""
 
-    pickles: list[bytes]
+    pickle: bytes
+
+
+One: TypeAlias = Read | Write | Look
+
+
+class Several(msgspec.Struct, tag=True):
+    """Ask about several pickles at once."""
+
+    requests: list[One]
 
 
 class Held(msgspec.Struct):
@@ -76,9 +85,9 @@ class Written(msgspec.Struct, tag=True):
 
 
 class Looked(msgspec.Struct, tag=True):
-    """Answers Look; of a pickle that is broken nobody knows, which counts as no."""
+    """Answers Look."""
 
-    old: list[bool]
+    old: bool
 
 
 class Failed(msgspec.Struct, tag=True):
@@ -87,14 +96,20 @@ class Failed(msgspec.Struct, tag=True):
     problem: str
 
 
+class Answered(msgspec.Struct, tag=True):
+    """Answers Several, in its order."""
+
+    answers: list[Records | Written | Looked | Failed]
+
+
 class Refused(msgspec.Struct, tag=True):
     """Answers a request for a shelf that cannot be read at all, but is whole."""
 
     problem: str
 
 
-Request: TypeAlias = Read | Write | Look
-Answer: TypeAlias = Records | Written | Looked | Failed | Refused
+Request: TypeAlias = One | Several
+Answer: TypeAlias = Records | Written | Looked | Failed | Answered | Refused
 
 #: Bytes that tell the size of what follows; and records of an answer that go at a time.
 SIZE, PORTION = 8, 500
@@ -107,28 +122,39 @@ class _Head(msgspec.Struct):
     sizes: list[int]
 
 
+def size(request: One) -> int:
+    """Return the bytes of pickles and new records in *request*."""
+    written = sum(len(wish.record or b"") for wish in request.wishes) if isinstance(request, Write) else 0
+    return len(request.pickle or b"") + written
+
+
 def pieces(request: Request) -> list[bytes]:
     """Return what to write to the child, piece by piece: the pickles are large, and not copied."""
-    bare: Request
-    if isinstance(request, Look):
-        bare, pickles = Look([]), request.pickles
-    elif request.pickle is None:
-        bare, pickles = request, []
-    else:  # a request that lost its pickle asks about one that is broken, and not about none
-        bare, pickles = structs.replace(request, pickle=b""), [request.pickle]
+    pickles = [one.pickle for one in _ones(request) if one.pickle is not None]
+    if isinstance(request, Several):
+        bare: Request = Several([_bare(one) for one in request.requests])
+    else:
+        bare = _bare(request)
     head = msgspec.msgpack.encode(_Head(bare, list(map(len, pickles))))
     return [len(head).to_bytes(SIZE, "big"), head, *pickles]
+
+
+def _ones(request: Request) -> list[One]:
+    return request.requests if isinstance(request, Several) else [request]
+
+
+def _bare(request: One) -> One:
+    """Return *request* without its pickle: one that lost it asks about a broken one, and not about none."""
+    return request if request.pickle is None else structs.replace(request, pickle=b"")
 
 
 def received(stream: BinaryIO) -> Request:
     """Read the request that `pieces` has taken apart."""
     size = int.from_bytes(stream.read(SIZE), "big")
     head = msgspec.msgpack.decode(stream.read(size), type=_Head)
-    pickles = [_exactly(stream, size) for size in head.sizes]
-    if isinstance(head.request, Look):
-        head.request.pickles = pickles
-    elif pickles:
-        (head.request.pickle,) = pickles
+    with_one = [one for one in _ones(head.request) if one.pickle is not None]
+    for one, size in zip(with_one, head.sizes, strict=True):
+        one.pickle = _exactly(stream, size)
     return head.request
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from smtd import readonly
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.sqlite import ERRORS, flush, opened
 from smtd.stores.base import Token
+from smtd.stores.shelf.swaps import Swap, unchanged
 from smtd.untrusted import Acting
 
 #: Seconds to wait for another process's lock.
@@ -62,16 +63,21 @@ class Sqlite3File:
             with self._open():
                 flush(self._path)
 
-    def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
-        """Store *new* under *key* if the value still is *old*; say whether it was stored."""
+    def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
+        """Make the *swaps* whose keys still have their old values, in one transaction; return those keys."""
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
-            row = db.execute("SELECT value FROM Dict WHERE key = CAST(? AS BLOB)", (key,)).fetchone()
-            if (None if row is None else _bytes(row[0])) != old:
-                return False
-            db.execute("REPLACE INTO Dict (key, value) VALUES (CAST(? AS BLOB), CAST(? AS BLOB))", (key, new))
+            values = {}
+            for key in swaps:
+                for (value,) in db.execute("SELECT value FROM Dict WHERE key = CAST(? AS BLOB)", (key,)):
+                    values[key] = _bytes(value)
+            done = unchanged(swaps, values)
+            db.executemany(
+                "REPLACE INTO Dict (key, value) VALUES (CAST(? AS BLOB), CAST(? AS BLOB))",
+                [(key, swap.new) for key, swap in done.items()],
+            )
             db.execute("COMMIT")
-            return True
+        return set(done)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -1,28 +1,21 @@
-"""The shelf as a store: read by its bytes, rewritten a project at a time."""
+"""The shelf as a store: read by its bytes, rewritten the changed projects at a time."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import groupby
-from operator import attrgetter
-from typing import Protocol
 
 import anyio
 from anyio import to_thread
 
 from smtd import denied
-from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
-from smtd.gather import gather
+from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records import canonical
-from smtd.records.record import Key, Record, decode, encode
+from smtd.records.record import Key, Record, decode
 from smtd.signature import NotSettled, ripe
 from smtd.stores.base import (
-    DONE,
     LARGE_AT_REST,
     STALE,
     Capabilities,
@@ -33,60 +26,13 @@ from smtd.stores.base import (
     Token,
 )
 from smtd.stores.seen import Seen, pool, renewed, scan
-from smtd.stores.shelf import child, messages, worker
+from smtd.stores.shelf import asking, messages, steps, worker
+from smtd.stores.shelf.contents import Contents, DbmFile, name
+from smtd.stores.shelf.loaded import Loaded
+from smtd.stores.shelf.swaps import Swap
 
-#: How often a write is tried again because somebody else wrote at the same moment.
+#: How often a write is tried again because another program wrote at the same moment.
 ATTEMPTS = 5
-#: Up to so many records are asked for by their labels; the whole project is not looked at then.
-FEW = 100
-#: Bytes of a pickle from which on it pays to load it in one more process.
-LARGE = 2_000_000
-
-
-class DbmFile(Protocol):
-    """One dbm file of some backend; blocking, called in threads only.
-
-    Every method raises StoreUnreachable or StoreRefused, with the path, for a file that cannot
-    be used.
-    """
-
-    @property
-    def name(self) -> str:
-        """Python's name of the backend."""
-
-    @property
-    def exclusive_writes(self) -> bool:
-        """See Capabilities."""
-
-    def obstacle(self) -> str:
-        """Return why it cannot be written, as a sentence with the next step; empty: it can."""
-
-    def mark(self) -> Token:
-        """Return what tells that the file is as it was when it was read; cheap."""
-
-    def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return every value by key, as of one moment, and the mark of that moment.
-
-        If the file may change without another mark, that is one that `mark` never returns (see `ripe`).
-        """
-
-    def flush(self) -> None:
-        """Make durable what others have written. Raises OSError if the disk fails."""
-
-    def replace(self, key: bytes, old: bytes | None, new: bytes) -> bool:
-        """Store *new* durably if the value still is *old*, safely against crashes; say whether.
-
-        Raises NotSettled if somebody else wrote at the same moment.
-        """
-
-
-@dataclass(slots=True)
-class _Asked:
-    """The *records* that were asked for, those of *labels* (None: all), in the pickle with the *digest*."""
-
-    digest: bytes
-    records: dict[str, messages.Held]
-    labels: set[str] | None
 
 
 @dataclass(slots=True)
@@ -115,16 +61,12 @@ class ShelfStore:
         self._writable = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True, resumes=True)
         self._file = file
         self._obstacle = ""  # why the file cannot be written; known when it was read
-        self._known: Token | None = None  # the mark of the file when it was read
-        self._traced: Token | None = None  # the same, if only smtd has written since the scan
+        self._contents: Contents | None = None  # what was read last (None: it must be read)
+        self._projects: Collection[str] = ()  # those that were read last, also while the store rests
+        self._traced: Token | None = None  # the mark of the file, if only smtd has written since the scan
         self._flushed: Token | None = None  # the mark of the file when it was made durable
-        self._pickles: dict[str, bytes] = {}
-        self._digests: dict[str, bytes] = {}  # of the pickles, which are not kept while the store rests
-        self._asked: dict[str, _Asked] = {}
+        self._loaded = Loaded(location, timezone)
         self._last: _Last | None = None
-        self._old: dict[
-            str, tuple[bytes, bool]
-        ] = {}  # whether Sumatra before 0.8 wrote a pickle, by its digest
         self._one_at_a_time = anyio.Lock()
 
     def __repr__(self) -> str:
@@ -133,59 +75,56 @@ class ShelfStore:
     @property
     def capabilities(self) -> Capabilities:
         """What this store can do, so far as it has been read."""
+        return replace(self._writable, read_only=self._read_only(self._projects))
+
+    def _read_only(self, projects: Collection[str]) -> str:
+        """Return why a file with these *projects* is not written; empty: it is."""
         if self._obstacle:
-            return replace(self._writable, read_only=self._obstacle)
-        if any(is_old for project, (_, is_old) in self._old.items() if project in self._digests):
-            return replace(self._writable, read_only=worker.READ_ONLY)
-        return self._writable
+            return self._obstacle
+        return worker.READ_ONLY if self._loaded.has_old(projects) else ""
 
     async def projects(self) -> list[str]:
-        await self._refresh()
-        return sorted(self._pickles)
+        return sorted((await self._refresh()).pickles)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         chosen = None if projects is None else frozenset(projects)
         async with self._one_at_a_time:  # no write may land in the middle
-            await self._refresh()
+            contents = await self._refresh()
             last, self._last = self._last, None
-            again = await self._again(last) if last is not None and last.projects == chosen else None
-            found = again or await self._whole(chosen)
+            again = last is not None and last.projects == chosen and last.mark == contents.mark
+            if last is not None and again:
+                found = await self._again(last, contents)
+            else:
+                found = await self._whole(contents, chosen)
             self._traced = found.mark
-            await self._look_for_old()
-            if self._known == found.mark:  # else a read has found others' writes meanwhile
-                self._last = found
+            await self._loaded.look_for_old(contents)
+            if self._contents is not None and self._contents.mark == found.mark:
+                self._last = found  # else a read has found others' writes meanwhile
         # Who may have held the file while smtd wrote may undo that later: so all keys are decided each time.
         return replace(found.scan, changes=None)
 
-    async def _again(self, last: _Last) -> _Last | None:
-        """Scan once more if nobody but this store has written to the file since *last*."""
-        if self._known != last.mark:
-            return None
+    async def _again(self, last: _Last, contents: Contents) -> _Last:
+        """Scan once more what only this store has written to since *last*."""
+        wanted = _by_project(last.written, contents)
         found = []
-        for project, keys in groupby(sorted(last.written), attrgetter("project")):
-            if project in self._pickles:
-                labels = {key.label for key in keys}
-                records = await self._records(project, labels)
-                found += [_seen(project, records[label]) for label in labels & records.keys()]
+        for project, records in (await self._loaded.records(contents, wanted)).items():
+            found += [_seen(project, records[label]) for label in wanted[project] & records.keys()]
         return replace(last, scan=renewed(last.scan, last.written, found), written=set())
 
-    async def _whole(self, projects: frozenset[str] | None) -> _Last:
+    async def _whole(self, contents: Contents, projects: frozenset[str] | None) -> _Last:
         """Scan all of *projects*."""
-        assert self._known is not None
-        mark, known, found = self._known, pool(), []
-        for project in self._pickles:
-            if projects is None or project in projects:
-                records = await self._records(project)
-                found += [known.pooled(_seen(project, held)) for held in records.values()]
-        return _Last(scan(found), projects, mark)
+        wanted = {each: None for each in contents.pickles if projects is None or each in projects}
+        known, found = pool(), []
+        for project, records in (await self._loaded.records(contents, wanted)).items():
+            found += [known.pooled(_seen(project, held)) for held in records.values()]
+        return _Last(scan(found), projects, contents.mark)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        await self._refresh()
+        contents = await self._refresh()
+        wanted = _by_project(keys, contents)
         found = {}
-        for project in {key.project for key in keys} & self._pickles.keys():
-            labels = {key.label for key in keys if key.project == project}
-            records = await self._records(project, labels)
-            for label in labels:
+        for project, records in (await self._loaded.records(contents, wanted)).items():
+            for label in wanted[project]:
                 key, held = Key(project, label), records.get(label)
                 if held is not None and not held.problem:
                     found[key] = decode(held.record)
@@ -193,10 +132,12 @@ class ShelfStore:
         return found
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
-        outcomes: dict[Key, Outcome] = {}
+        outcomes = {change.key: unfit for change in changes if (unfit := steps.unfit(change))}
         async with self._one_at_a_time:
-            for project, group in groupby(sorted(changes, key=attrgetter("key")), lambda c: c.key.project):
-                outcomes.update(await self._write_project(project, list(group)))
+            contents = self._contents or await self._refresh()  # its size counts for the size of a step
+            fit = [change for change in changes if change.key not in outcomes]
+            for wishes in steps.of(fit, contents.pickles):
+                outcomes.update(await self._write(wishes))
         return [outcomes[change.key] for change in changes]
 
     async def token(self) -> Token | None:
@@ -209,7 +150,7 @@ class ShelfStore:
         return token == self._token(await to_thread.run_sync(self._mark))
 
     async def flush(self) -> None:
-        known = self._known
+        known = None if self._contents is None else self._contents.mark
         if known is not None and known == self._flushed == ripe(known):
             return
 
@@ -221,16 +162,16 @@ class ShelfStore:
         self._flushed = known
 
     def rest(self) -> None:
-        if sum(map(len, self._pickles.values())) > LARGE_AT_REST:
-            self._asked, self._pickles, self._last = {}, {}, None
-            self._known = None  # whoever asks next reads the file
+        if self._contents is not None and sum(map(len, self._contents.pickles.values())) > LARGE_AT_REST:
+            self._contents = self._last = None  # whoever asks next reads the file
+            self._loaded.forget()
 
     async def resume(self, token: Token) -> bool:
-        await self._refresh()
-        is_same = self._known is not None and token == self._token(ripe(self._known))
-        if is_same and self._known is not None:
-            self._known = ripe(self._known)  # it was not young any more when the token was given
-        self._traced = self._known if is_same else None
+        contents = await self._refresh()
+        is_same = token == self._token(ripe(contents.mark))
+        if is_same:  # it was not young any more when the token was given
+            contents = self._contents = replace(contents, mark=ripe(contents.mark))
+        self._traced = contents.mark if is_same else None
         return is_same
 
     def _token(self, mark: Token) -> Token:
@@ -248,162 +189,117 @@ class ShelfStore:
         except OSError as exc:
             raise StoreUnreachable(f"the shelf {self.location} cannot be {what}: {denied.why(exc)}") from exc
 
-    async def _refresh(self) -> None:
-        """Read the file again if anybody may have written to it."""
+    async def _refresh(self) -> Contents:
+        """Return what the file holds, which is read again if anybody may have written to it."""
+        known = self._contents
 
-        def read() -> tuple[dict[str, bytes], dict[str, bytes], Token] | None:
+        def read() -> Contents:
             with self._translating("read"):
-                if self._known is not None and self._file.mark() == self._known:
-                    return None
+                if known is not None and self._file.mark() == known.mark:
+                    return known
                 self._obstacle = self._file.obstacle()
-                values, mark = self._file.read()
-            pickles = {key.decode("utf-8", "surrogateescape"): value for key, value in values.items()}
-            return pickles, {project: _digest(pickle) for project, pickle in pickles.items()}, mark
+                return Contents.of(*self._file.read())
 
-        if (found := await to_thread.run_sync(read)) is not None:
-            self._pickles, self._digests, self._known = found
+        found = await to_thread.run_sync(read)
+        if found is not known:
+            self._contents, self._projects = found, found.pickles.keys()
+        return found
 
-    async def _records(
-        self, project: str, labels: Collection[str] | None = None
-    ) -> Mapping[str, messages.Held]:
-        """Return all records of a project, or at least those of *labels*."""
-        pickle, digest = self._pickles[project], self._digests[project]
-        asked = self._asked.get(project)
-        if asked is None or asked.digest != digest:
-            asked = self._asked[project] = _Asked(digest, {}, set())
-        if asked.labels is None or (labels is not None and asked.labels.issuperset(labels)):
-            return asked.records
-        few = None if labels is None or len(labels) > FEW else list(labels)
-        shares = 1 if few is not None else _shares(pickle)
-        requests = [messages.Read(pickle, few, share, shares, self._timezone) for share in range(shares)]
-        answers = await gather([partial(self._read, project, digest, request) for request in requests])
-        asked.records.update({held.label: held for answer in answers for held in answer.held})
-        if few is None:
-            asked.labels = None
-        elif asked.labels is not None:  # somebody else may have asked for all meanwhile
-            asked.labels.update(few)
-        return asked.records
-
-    async def _read(self, project: str, digest: bytes, request: messages.Read) -> messages.Records:
-        records = await child.ask(request, messages.Records, what=_named(project), shelf=self.location)
-        self._old[project] = (digest, records.old != "")
-        return records
-
-    async def _look_for_old(self, but: str | None = None) -> None:
-        """Learn whether projects, as they are now, have old records; one that is broken has none."""
-        unknown = {
-            project: digest
-            for project, digest in self._digests.items()
-            if project != but and self._old.get(project, (None,))[0] != digest
-        }
-        if not unknown:
-            return
-        request = messages.Look([self._pickles[project] for project in unknown])
-        try:
-            found = await child.ask(request, messages.Looked, what="the records", shelf=self.location)
-            told = found.old
-        except StoreRefused:  # one of them asks for too much
-            told = [False] * len(unknown)
-        for (project, digest), is_old in zip(unknown.items(), told, strict=True):
-            self._old[project] = (digest, is_old)
-
-    async def _write_project(self, project: str, changes: list[Change]) -> dict[Key, Outcome]:
-        outcomes = {change.key: unfit for change in changes if (unfit := _unfit(change))}
-        wishes = {
-            change.key: messages.Wish(
-                change.key.label, None if change.record is None else encode(change.record), change.expect
-            )
-            for change in changes
-            if change.key not in outcomes
-        }
+    async def _write(self, wishes: steps.Wishes) -> dict[Key, Outcome]:
+        """Write what is wished for; a project that others write to at that moment is tried again."""
+        outcomes: dict[Key, Outcome] = {}
+        left = dict(wishes)
         for _ in range(ATTEMPTS):
-            await self._refresh()
-            if self._known != self._traced:
-                self._traced = None  # somebody else wrote since the scan
-            pickles = self._pickles  # those of now: a read may find others meanwhile
-            await self._look_for_old(but=project)
-            if reason := self.capabilities.read_only:
-                return outcomes | dict.fromkeys(wishes, Outcome(Result.REFUSED, reason))
-            request = messages.Write(pickles.get(project), list(wishes.values()))
-            answer = await child.ask(request, messages.Written, what=_named(project), shelf=self.location)
-            if answer.pickle is None or await self._replace(project, pickles, answer.pickle, wishes.keys()):
-                results = zip(wishes, answer.results, strict=True)
-                return outcomes | {key: _outcome(result) for key, result in results}
-        return outcomes | dict.fromkeys(wishes, STALE)
+            contents = await self._refresh()
+            if contents.mark != self._traced:
+                self._traced = None  # another program wrote since the scan
+            await self._loaded.look_for_old(contents)
+            if reason := self._read_only(contents.pickles):
+                return outcomes | dict.fromkeys(steps.keys(left), Outcome(Result.REFUSED, reason))
+            made = await self._made(left, contents)
+            new = {project: pickle for project, (pickle, _) in made.items() if pickle is not None}
+            done = await self._replace(new, contents, left) | (left.keys() - new.keys())
+            for project in done:
+                outcomes.update(zip(steps.keys({project: left.pop(project)}), made[project][1], strict=True))
+            if not left:
+                return outcomes
+        return outcomes | dict.fromkeys(steps.keys(left), STALE)
 
-    async def _replace(
-        self, project: str, pickles: Mapping[str, bytes], new: bytes, keys: Collection[Key]
-    ) -> bool:
-        """Swap the pickle of one project, for *keys*, and remember what the file looks like afterwards.
+    async def _made(
+        self, wishes: steps.Wishes, contents: Contents
+    ) -> dict[str, tuple[bytes | None, list[Outcome]]]:
+        """Return for each project its new pickle (None: it stays), and what becomes of each wish then."""
+        requests: dict[str, messages.One] = {
+            project: messages.Write(contents.pickles.get(project), wished)
+            for project, wished in wishes.items()
+        }
+        made: dict[str, tuple[bytes | None, list[Outcome]]] = {}
+        answers = await asking.ask_each(requests, messages.Written, shelf=self.location)
+        for project, answer in answers.items():
+            if isinstance(answer, StoreRefused):
+                made[project] = None, [Outcome(Result.REFUSED, str(answer))] * len(wishes[project])
+            else:
+                made[project] = answer.pickle, steps.outcomes(answer.results)
+        return made
 
-        *pickles* are those of the file from which *new* was made.
+    async def _replace(self, new: Mapping[str, bytes], contents: Contents, wishes: steps.Wishes) -> set[str]:
+        """Swap the pickles of the projects in *new*, and remember what the file looks like afterwards.
+
+        *contents* are those from which *new* were made. Returns the projects that were written.
         """
-        key = project.encode("utf-8", "surrogateescape")
+        swaps = {
+            name(project): Swap(contents.pickles.get(project), pickle) for project, pickle in new.items()
+        }
 
-        def swap() -> bool:
+        def swap() -> set[bytes]:
             try:
                 with self._translating("written"):
-                    return self._file.replace(key, pickles.get(project), new)
+                    return self._file.replace(swaps)
             except NotSettled:
-                return False
+                return set()
 
+        if not new:
+            return set()
         with anyio.CancelScope(shield=True):
-            done = await to_thread.run_sync(swap)
+            stored = await to_thread.run_sync(swap)
+        done = {project for project in new if name(project) in stored}
         if done:
-            await self._trace(project, {**pickles, project: new}, keys)
+            await self._trace({project: new[project] for project in done}, contents.pickles)
+            self._note(steps.keys({project: wishes[project] for project in done}))
         return done
 
-    async def _trace(self, project: str, expected: Mapping[str, bytes], keys: Collection[Key]) -> None:
-        """Go on tracing if the files are as *expected* after a write of *keys* alone."""
-        new = expected[project]
-        before, self._known = self._traced, None
-        await self._refresh()
-        found = dict(self._pickles)
-        # A backend may give a value with what follows it in its last block.
-        if project in found and found[project].startswith(new):
-            self._old[project] = (self._digests[project], False)
-            found[project] = new
-        self._traced = self._known if before is not None and found == expected else None
-        self._note(before, project, keys)
-
-    def _note(self, before: Token | None, project: str, keys: Collection[Key]) -> None:
-        """Keep the last scan for the next one, if the file was as that said *before* *keys* were written."""
-        if self._last is None or self._traced is None or self._last.mark != before:
+    async def _trace(self, new: Mapping[str, bytes], pickles: Mapping[str, bytes]) -> None:
+        """Go on tracing if the file has *pickles*, with the *new* ones, and nothing else."""
+        before, self._contents = self._traced, None
+        contents = await self._refresh()
+        found = dict(contents.pickles)
+        for project, pickle in new.items():
+            # A backend may give a value with what follows it in its last block.
+            if project in found and found[project].startswith(pickle):
+                self._loaded.note_new(project, contents.digests[project])
+                found[project] = pickle
+        is_ours = before is not None and found == {**pickles, **new}
+        self._traced = contents.mark if is_ours else None
+        if self._last is not None and (not is_ours or self._last.mark != before):
             self._last = None
-            return
-        self._last.mark = self._traced
-        if self._last.projects is None or project in self._last.projects:
-            self._last.written.update(keys)
+
+    def _note(self, keys: Collection[Key]) -> None:
+        """Keep the last scan for the next one, which looks at *keys* again."""
+        if self._last is not None and self._traced is not None:
+            projects = self._last.projects
+            self._last.mark = self._traced
+            self._last.written.update(key for key in keys if projects is None or key.project in projects)
 
 
-def _digest(pickle: bytes) -> bytes:
-    return hashlib.blake2b(pickle, digest_size=16).digest()
+def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
+    """Return the labels of *keys*, by those projects that are there."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        if key.project in contents.pickles:
+            found[key.project].add(key.label)
+    return found
 
 
 def _seen(project: str, held: messages.Held) -> Seen:
     """Return what the child tells of one record; there is no row that could bear a mark."""
     return Seen(0, Key(project, held.label), held.problem or held.digest, held.final)
-
-
-def _named(project: str) -> str:
-    return f"the records of project {project!r}"
-
-
-def _shares(pickle: bytes) -> int:
-    """Return how many processes read the records of a pickle together, each of them a share."""
-    return max(1, min(len(pickle) // LARGE, os.cpu_count() or 1, 4))
-
-
-def _unfit(change: Change) -> Outcome | None:
-    try:
-        if change.record is not None:
-            encode(change.record)
-    except RecordUnusable as exc:
-        return Outcome(Result.REFUSED, str(exc))
-    return None
-
-
-def _outcome(result: str) -> Outcome:
-    if result == "":
-        return DONE
-    return STALE if result == "stale" else Outcome(Result.REFUSED, result)

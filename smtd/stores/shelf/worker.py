@@ -21,14 +21,17 @@ from smtd.records.record import BAD_VALUE, Record, bad_value, decode, encode
 from smtd.stores.shelf import forms, inert, reading, writing
 from smtd.stores.shelf.messages import (
     Answer,
+    Answered,
     Failed,
     Held,
     Look,
     Looked,
+    One,
     Read,
     Records,
     Refused,
     Request,
+    Several,
     Wish,
     Written,
     parts,
@@ -67,12 +70,26 @@ def main() -> None:
 
 def answer(request: Request) -> Answer:
     """Do what *request* asks; every failure is part of the answer."""
-    if isinstance(request, Look):
-        return Looked([_is_old(pickle) for pickle in request.pickles])
+    if not isinstance(request, Several):
+        return _answer(request)
+    answers = []
+    for one in request.requests:
+        found = _answer(one)
+        if isinstance(found, Refused):
+            return found
+        answers.append(found)
+    if _was_short_of_memory():
+        return Failed("one of them asks for more memory than a real one of its size")
+    return Answered(answers)
+
+
+def _answer(request: One) -> Records | Written | Looked | Failed | Refused:
     try:
         project = {} if request.pickle is None else _project(request.pickle)
         found = {label: forms.form(pickled) for label, pickled in project.items()}
         old = forms.oldest(found.values())
+        if isinstance(request, Look):
+            return Looked(old != "")
         if isinstance(request, Read):
             return Records(_read(project, found, request), old)
         if old:
@@ -86,11 +103,20 @@ def answer(request: Request) -> Answer:
         return Failed(_showable(str(exc)) or type(exc).__name__)
 
 
-def _is_old(pickle: bytes) -> bool:
-    try:
-        return forms.oldest(map(forms.form, _project(pickle).values())) != ""
-    except (StoreRefused, RecordUnusable, RecursionError, MemoryError):
+def _was_short_of_memory() -> bool:
+    """Say whether one pickle may have left too little memory for others, which would read otherwise then.
+
+    Real ones never need half of what is allowed. Where the system does not tell, nobody knows.
+    """
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if allowed == resource.RLIM_INFINITY:
         return False
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            (peak,) = (int(line.split()[1]) for line in file if line.startswith("VmPeak:"))
+    except (OSError, ValueError, MemoryError):
+        return True
+    return peak * 1024 > allowed // 2
 
 
 def _project(pickle: bytes) -> dict[str, Any]:

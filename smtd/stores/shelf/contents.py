@@ -1,0 +1,74 @@
+"""What a shelf holds, and the dbm file that holds it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from smtd.stores.base import Token
+from smtd.stores.shelf.swaps import Swap
+
+
+class DbmFile(Protocol):
+    """One dbm file of some backend; blocking, called in threads only.
+
+    Every method raises StoreUnreachable or StoreRefused, with the path, for a file that cannot
+    be used.
+    """
+
+    @property
+    def name(self) -> str:
+        """Python's name of the backend."""
+
+    @property
+    def exclusive_writes(self) -> bool:
+        """See Capabilities."""
+
+    def obstacle(self) -> str:
+        """Return why it cannot be written, as a sentence with the next step; empty: it can."""
+
+    def mark(self) -> Token:
+        """Return what tells that the file is as it was when it was read; cheap."""
+
+    def read(self) -> tuple[dict[bytes, bytes], Token]:
+        """Return every value by key, as of one moment, and the mark of that moment.
+
+        If the file may change without another mark, that is one that `mark` never returns (see `ripe`).
+        """
+
+    def flush(self) -> None:
+        """Make durable what others have written. Raises OSError if the disk fails."""
+
+    def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
+        """Make the *swaps* whose keys still have their old values, and return those keys.
+
+        All of them land in one step, durably and safely against crashes: a reader, and whoever comes after
+        a crash, finds all of them or none. Raises NotSettled if another program wrote at the same moment.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The pickle of each project at the moment of *mark*, and its digest."""
+
+    pickles: Mapping[str, bytes]
+    digests: Mapping[str, bytes]
+    mark: Token
+
+    @classmethod
+    def of(cls, values: Mapping[bytes, bytes], mark: Token) -> Contents:
+        """Return the contents of a file that holds *values*."""
+        pickles = {key.decode("utf-8", "surrogateescape"): value for key, value in values.items()}
+        return cls(pickles, {project: digest(pickle) for project, pickle in pickles.items()}, mark)
+
+
+def name(project: str) -> bytes:
+    """Return the key of a project in the file."""
+    return project.encode("utf-8", "surrogateescape")
+
+
+def digest(pickle: bytes) -> bytes:
+    """Return what tells a pickle from others."""
+    return hashlib.blake2b(pickle, digest_size=16).digest()

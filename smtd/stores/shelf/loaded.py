@@ -1,0 +1,145 @@
+"""The records of a shelf that child processes have loaded, kept as long as their pickle is the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+from smtd.errors import StoreRefused
+from smtd.gather import gather
+from smtd.stores.shelf import asking, child, messages
+from smtd.stores.shelf.contents import Contents
+
+#: Up to so many records are asked for by their labels; the whole project is not looked at then.
+FEW = 100
+
+#: Records by label, or what is wrong with each.
+Held: TypeAlias = Mapping[str, messages.Held]
+
+
+@dataclass(slots=True)
+class _Project:
+    """The *records* of *labels* (None: all there are) in the pickle with the *digest*."""
+
+    digest: bytes
+    records: dict[str, messages.Held]
+    labels: set[str] | None
+
+    def covers(self, labels: Collection[str] | None) -> bool:
+        return self.labels is None or (labels is not None and self.labels.issuperset(labels))
+
+    def add(self, held: Iterable[messages.Held], labels: Collection[str] | None) -> None:
+        """Add what is *held* under *labels* (None: all that there is)."""
+        self.records.update({each.label: each for each in held})
+        if labels is None:
+            self.labels = None
+        elif self.labels is not None:  # another task may have asked for all meanwhile
+            self.labels.update(labels)
+
+
+class Loaded:
+    """What is known of the pickles in the shelf at *location*; old records are read in *timezone*."""
+
+    def __init__(self, location: str, timezone: str) -> None:
+        self._location = location
+        self._timezone = timezone
+        self._projects: dict[str, _Project] = {}
+        #: Whether Sumatra before 0.8 wrote into the pickle of a project, which has this digest.
+        self._old: dict[str, tuple[bytes, bool]] = {}
+
+    def forget(self) -> None:
+        """Let go of the records; which projects are old stays known."""
+        self._projects = {}
+
+    async def records(
+        self, contents: Contents, wanted: Mapping[str, Collection[str] | None]
+    ) -> dict[str, Held]:
+        """Return by project all records in *contents*, or at least those of the labels that are *wanted*.
+
+        Raises StoreRefused, naming the project, for a pickle that cannot be loaded.
+        """
+        projects = {project: self._project(project, contents.digests[project]) for project in wanted}
+        reads: dict[str, messages.One] = {}
+        for project, labels in wanted.items():
+            pickle, few = contents.pickles[project], _few(labels)
+            if projects[project].covers(labels):
+                continue
+            if few is None and _shares(pickle) > 1:
+                await self._load_large(project, projects[project], pickle)
+            else:
+                reads[project] = messages.Read(pickle, few, timezone=self._timezone)
+        answers = await asking.ask_each(reads, messages.Records, shelf=self._location)
+        for project, answer in answers.items():
+            if isinstance(answer, messages.Records):
+                self._add(project, projects[project], answer, _few(wanted[project]))
+        _raise_first(answers)
+        return {project: kept.records for project, kept in projects.items()}
+
+    async def _load_large(self, project: str, kept: _Project, pickle: bytes) -> None:
+        """Load all records of a large pickle by several processes, each of them a share."""
+        shares = _shares(pickle)
+        requests = [
+            messages.Read(pickle, share=share, shares=shares, timezone=self._timezone)
+            for share in range(shares)
+        ]
+        ask = partial(
+            child.ask,
+            expected=messages.Records,
+            what=f"the records of project {project!r}",
+            shelf=self._location,
+        )
+        answers = await gather([partial(ask, request) for request in requests])
+        held = [each for answer in answers for each in answer.held]
+        self._add(project, kept, messages.Records(held, answers[0].old), None)
+
+    def _project(self, project: str, digest: bytes) -> _Project:
+        """Return what is known of the project as it is now."""
+        known = self._projects.get(project)
+        if known is None or known.digest != digest:
+            known = self._projects[project] = _Project(digest, {}, set())
+        return known
+
+    def _add(
+        self, project: str, kept: _Project, answer: messages.Records, labels: Collection[str] | None
+    ) -> None:
+        kept.add(answer.held, labels)
+        self._old[project] = (kept.digest, answer.old != "")
+
+    def has_old(self, projects: Collection[str]) -> bool:
+        """Say whether Sumatra before 0.8 wrote into one of the *projects*, so far as that is known."""
+        return any(is_old for project, (_, is_old) in self._old.items() if project in projects)
+
+    def note_new(self, project: str, digest: bytes) -> None:
+        """Remember that smtd wrote the pickle with this digest, which therefore has no old records."""
+        self._old[project] = (digest, False)
+
+    async def look_for_old(self, contents: Contents) -> None:
+        """Learn which projects in *contents* have old records; a pickle that is broken has none."""
+        looks: dict[str, messages.One] = {
+            project: messages.Look(contents.pickles[project])
+            for project, digest in contents.digests.items()
+            if self._old.get(project, (None,))[0] != digest
+        }
+        answers = await asking.ask_each(looks, messages.Looked, shelf=self._location)
+        for project, answer in answers.items():
+            is_old = isinstance(answer, messages.Looked) and answer.old
+            self._old[project] = (contents.digests[project], is_old)
+
+
+def _raise_first(answers: Mapping[str, messages.Records | StoreRefused]) -> None:
+    for answer in answers.values():
+        if isinstance(answer, StoreRefused):
+            raise answer
+
+
+def _few(labels: Collection[str] | None) -> list[str] | None:
+    """Return the labels to ask for; None: it pays to ask for all."""
+    return None if labels is None or len(labels) > FEW else list(labels)
+
+
+def _shares(pickle: bytes) -> int:
+    """Return how many processes read the records of a pickle together, each of them a share."""
+    return max(1, min(len(pickle) // asking.LARGE, os.cpu_count() or 1, 4))

@@ -1,0 +1,66 @@
+"""What is written to a shelf in one step: the changes of many projects, but of a limited size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import TypeAlias
+
+from smtd.errors import RecordUnusable
+from smtd.records.record import Key, encode
+from smtd.stores.base import DONE, STALE, Change, Outcome, Result
+from smtd.stores.shelf import messages
+
+#: Bytes of pickles and new records that are written in one step.
+BATCH = 16_000_000
+
+#: What is to be written, by project.
+Wishes: TypeAlias = dict[str, list[messages.Wish]]
+
+
+def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[Wishes]:
+    """Give the *changes* in steps, each with all changes of its projects; *pickles* are what is there now."""
+    step: Wishes = {}
+    size = 0
+    for project, group in groupby(sorted(changes, key=attrgetter("key")), lambda c: c.key.project):
+        wishes = [_wish(change) for change in group]
+        added = len(pickles.get(project, b"")) + sum(len(wish.record or b"") for wish in wishes)
+        if step and size + added > BATCH:
+            yield step
+            step, size = {}, 0
+        step[project] = wishes
+        size += added
+    if step:
+        yield step
+
+
+def _wish(change: Change) -> messages.Wish:
+    record = None if change.record is None else encode(change.record)
+    return messages.Wish(change.key.label, record, change.expect)
+
+
+def unfit(change: Change) -> Outcome | None:
+    """Return why *change* cannot be sent to any process."""
+    try:
+        if change.record is not None:
+            encode(change.record)
+    except RecordUnusable as exc:
+        return Outcome(Result.REFUSED, str(exc))
+    return None
+
+
+def keys(wishes: Wishes) -> list[Key]:
+    """Return what is to be written."""
+    return [Key(project, wish.label) for project, wished in wishes.items() for wish in wished]
+
+
+def outcomes(results: Sequence[str]) -> list[Outcome]:
+    """Return what the *results* of messages.Written mean."""
+    return [_outcome(result) for result in results]
+
+
+def _outcome(result: str) -> Outcome:
+    if result == "":
+        return DONE
+    return STALE if result == "stale" else Outcome(Result.REFUSED, result)

@@ -1,0 +1,213 @@
+"""Many projects of a shelf are written together: all that can be written lands, and in one step."""
+
+from __future__ import annotations
+
+import signal
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtd.errors import StoreRefused
+from smtd.records.record import Key
+from smtd.stores.base import DONE, STALE, Change, Outcome, Result
+from smtd.stores.locations import Kind
+from smtd.stores.shelf import asking, child, inert, messages, worker, writing
+from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.gnu import GnuFile
+from smtd.stores.shelf.ndbm import NdbmFile
+from smtd.stores.shelf.sqlite3 import Sqlite3File
+from smtd.stores.shelf.swaps import Swap
+from tests.build import key, record
+from tests.stores.killing import killed
+from tests.stores.places import ShelfPlace, dumb_place, foreign_place, sqlite3_place
+
+FILES: dict[Kind, Any] = {
+    Kind.DUMB: DumbFile,
+    Kind.GNU: GnuFile,
+    Kind.NDBM: NdbmFile,
+    Kind.SQLITE3: Sqlite3File,
+}
+#: Loads, and asks for 320 MB of memory to do so.
+GREEDY = b"\x80\x02}r" + struct.pack("<I", 20_000_000) + b"."
+
+
+def made(kind: Kind, directory: Path, request: pytest.FixtureRequest) -> ShelfPlace:
+    """Return an empty shelf of *kind*, which its real module writes, too."""
+    directory.mkdir()
+    if kind in (Kind.GNU, Kind.NDBM):
+        name = "records.db" if kind is Kind.NDBM else "records"
+        python = request.getfixturevalue("dbm_environment").python
+        return foreign_place(kind, directory / name, python)
+    return (dumb_place if kind is Kind.DUMB else sqlite3_place)(directory / "records")
+
+
+@pytest.fixture(params=FILES, ids=lambda kind: kind.name.lower())
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> ShelfPlace:
+    return made(request.param, tmp_path / "shelf", request)
+
+
+@pytest.fixture
+def dumb(tmp_path: Path) -> ShelfPlace:
+    (tmp_path / "shelf").mkdir()
+    return dumb_place(tmp_path / "shelf" / "records")
+
+
+def create(*projects: str, label: str = "run") -> list[Change]:
+    return [Change(key(label, project), record(label), None) for project in projects]
+
+
+def spoil(place: ShelfPlace, project: str, value: bytes) -> None:
+    with place.pickles(place.location.path) as file:
+        file[project.encode()] = value
+
+
+async def test_projects_that_are_written_together_are_there_for_every_program(place: ShelfPlace) -> None:
+    """Beside those that were there; and smtd goes on from there as from any write of its own."""
+    await place.put(record("old"), project="A")
+    changes = create("A", *(f"P{number}" for number in range(5)), "é\n'")
+    async with place.open() as shelf:
+        await shelf.scan()
+        assert await shelf.write(changes) == [DONE] * 7
+        scan, token = await shelf.scan(), await shelf.token()
+
+    assert set(place.forms()) == {key("old", "A"), *(change.key for change in changes)} == set(scan.digests)
+    assert token is not None
+
+
+async def test_project_that_another_program_writes_meanwhile_is_made_again(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the other program wrote stays, in that project and in a new one."""
+    file = FILES[place.location.kind]
+    replace, asked_for = file.replace, list[list[bytes]]()
+
+    def meanwhile(self: Any, swaps: Mapping[bytes, Swap]) -> set[bytes]:
+        if not asked_for:
+            place._edit(lambda held: held.update(theirs=writing.build(record("theirs"))), b"A")
+            place._edit(lambda held: held.update(theirs=writing.build(record("theirs"))), b"C")
+        asked_for.append(sorted(swaps))
+        return replace(self, swaps)  # type: ignore[no-any-return]
+
+    await place.put(record("old"), project="A")
+    async with place.open() as shelf:
+        await shelf.scan()
+        monkeypatch.setattr(file, "replace", meanwhile)
+        assert await shelf.write(create("A", "B")) == [DONE, DONE]
+        assert await shelf.token() is None  # what the other program wrote is not known yet
+
+    labels = {"A": ["old", "run", "theirs"], "B": ["run"], "C": ["theirs"]}
+    assert set(place.forms()) == {Key(project, label) for project in labels for label in labels[project]}
+    assert asked_for == [[b"A", b"B"], [b"A"]]
+
+
+async def test_project_that_is_stale_keeps_no_other_back(dumb: ShelfPlace) -> None:
+    await dumb.put(record("run"), project="A")
+    async with dumb.open() as shelf:
+        assert await shelf.write(create("A", "B", "C")) == [STALE, DONE, DONE]
+        assert len((await shelf.scan()).digests) == 3
+
+
+@pytest.mark.parametrize("value", [b"no pickle", b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."])
+async def test_project_that_cannot_be_loaded_keeps_no_other_back(dumb: ShelfPlace, value: bytes) -> None:
+    """It alone fails, and is named; nothing is put in its place."""
+    await dumb.put(record("run"), project="A")
+    spoil(dumb, "B", value)
+    async with dumb.open() as shelf:
+        first, second, third = await shelf.write(create("A", "B", "C", label="new"))
+
+        assert (first, third) == (DONE, DONE)
+        assert second.result is Result.REFUSED
+        assert second.reason.startswith(f"the records of project 'B' in the shelf {dumb.location.path}")
+        with pytest.raises(StoreRefused, match="the records of project 'B' in the shelf"):
+            await shelf.scan()
+        assert len((await shelf.scan(["A", "C"])).digests) == 3
+
+    assert dumb.values()[b"B"] == value
+
+
+async def test_old_record_in_one_project_lets_none_be_written(dumb: ShelfPlace) -> None:
+    """Also if the shelf was not scanned before, or a project with one came in after that."""
+    old = writing.build(record("old"))
+    old.state["timestamp"] = datetime(2014, 5, 1)
+    async with dumb.open() as shelf:
+        await shelf.scan()
+        await dumb.edit(lambda held: held.update(old=old), "A")
+        before = dumb.files()
+
+        assert await shelf.write(create("A", "B")) == [Outcome(Result.REFUSED, worker.READ_ONLY)] * 2
+
+    assert dumb.files() == before
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many processes were asked, by the kind of request."""
+    found: Counter[str] = Counter()
+    ask = child.ask
+
+    async def counted(request: messages.Request, *expected: Any, **words: Any) -> Any:
+        found[type(request).__name__] += 1
+        return await ask(request, *expected, **words)
+
+    monkeypatch.setattr(child, "ask", counted)
+    return found
+
+
+async def test_pickle_that_takes_the_memory_takes_it_from_no_other_project(asked: Counter[str]) -> None:
+    """Of a process that came near its limit nothing is believed: each pickle is asked for alone."""
+    reads: dict[str, messages.One] = {"greedy": messages.Read(GREEDY), "broken": messages.Read(b"none")}
+    reads["other"] = messages.Read(inert.dump({"run": writing.build(record("run"))}))
+
+    answers = await asking.ask_each(reads, messages.Records, shelf="S")
+
+    assert answers["greedy"] == messages.Records([])
+    assert str(answers["broken"]).startswith("the records of project 'broken' in the shelf S cannot be read")
+    assert [held.problem for held in answers["other"].held] == [""]  # type: ignore[union-attr]
+    assert asked == {"Several": 1, "Read": 3}
+
+
+async def test_what_one_process_is_asked_has_a_size(
+    asked: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pickles and new records count; what alone is larger is asked for alone."""
+    pickle = inert.dump({"run": writing.build(record("run"))})
+    wish = messages.Wish("new", bytes(len(pickle)), None)
+    requests: dict[str, messages.One] = {str(number): messages.Write(pickle, []) for number in range(4)}
+    requests |= {"new": messages.Write(None, [wish]), "large": messages.Write(pickle, [wish])}
+    monkeypatch.setattr(asking, "LARGE", 2 * len(pickle))
+
+    answers = await asking.ask_each(requests, messages.Written, shelf="S")
+
+    assert answers.keys() == requests.keys()
+    assert asked == {"Several": 2, "Write": 2}
+
+
+@pytest.mark.parametrize("kind", [Kind.GNU, Kind.SQLITE3], ids=lambda kind: kind.name.lower())
+def test_swap_of_many_projects_that_is_killed(
+    kind: Kind, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Before whatever step, it leaves all old values or all new ones. (dbm.dumb: test_shelf_torn.py)"""
+    place = made(kind, tmp_path / "shelf", request)
+    old, new = (
+        dict.fromkeys((b"A", b"B", b"C"), b"old"),
+        dict.fromkeys((b"A", b"B", b"C", b"D"), b"new" * 3000),
+    )
+    with place.pickles(place.location.path) as file:
+        for name in old:
+            file[name] = old[name]
+    python = [place.location.access.python] if place.location.access.python else []
+
+    told = killed(
+        kind, place.location.path.parent, {name: Swap(old.get(name), new[name]) for name in new}, *python
+    )
+
+    assert [ended for ended, _ in told] == [-signal.SIGKILL] * (len(told) - 1) + [0]
+    found = [FILES[kind](path, *python).read()[0] for _, path in told]
+    assert [values for values in found if values not in (old, new)] == []
+    assert found == sorted(found, key=new.__eq__)
+    assert found.count(old) > 3
