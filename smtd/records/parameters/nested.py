@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from inspect import signature
+from collections.abc import Callable
 from typing import Any
 
 from smtd.errors import RecordUnusable
@@ -30,11 +30,10 @@ def arguments(call: Call) -> dict[str, Any]:
     Raises RecordUnusable for those that it would not take.
     """
     try:
-        bound = _SIGNATURES[call.name].bind(*call.arguments, **dict(call.keywords))
+        words: dict[str, Any] = _CONSTRUCTORS[call.name](*call.arguments, **dict(call.keywords))
     except TypeError as exc:
-        raise RecordUnusable(f"{literal.write(call)} cannot be made: {exc}") from exc
-    bound.apply_defaults()
-    words: dict[str, Any] = bound.arguments
+        why = str(exc).partition("() ")[2]
+        raise RecordUnusable(f"{literal.write(call)} cannot be made: it {why}") from exc
     words |= words.pop("others", {})
     if call.name == "ParameterRange":
         _check_range(call, words)
@@ -48,12 +47,13 @@ def _check_range(call: Call, words: dict[str, Any]) -> None:
         raise RecordUnusable(f"{literal.write(call)} cannot be made: it has no values to go through")
 
 
-_SIGNATURES = {
-    "ParameterRange": signature(lambda value, units=None, name="", shuffle=False: None),
-    "ref": signature(lambda reference: None),
-    "NormalDist": signature(lambda mean=0.0, std=1.0: None),
-    "UniformDist": signature(lambda min=0.0, max=1.0: None),
-    "GammaDist": signature(lambda mean=None, std=None, repr_mode="ms", **others: None),
+#: Each returns its arguments by name. (`inspect.signature` would do, but takes long to load.)
+_CONSTRUCTORS: dict[str, Callable[..., dict[str, Any]]] = {
+    "ParameterRange": lambda value, units=None, name="", shuffle=False: locals(),
+    "ref": lambda reference: locals(),
+    "NormalDist": lambda mean=0.0, std=1.0: locals(),
+    "UniformDist": lambda min=0.0, max=1.0: locals(),
+    "GammaDist": lambda mean=None, std=None, repr_mode="ms", **others: locals(),
 }
 
 

@@ -19,6 +19,12 @@ from smtd.stores.shelf import messages, worker
 #: Bytes of a pickle that are sent at a time: what waits to be sent is copied.
 SENT = 2**16
 
+#: msgspec does without typing_extensions, which takes a quarter of the time that a process needs to start.
+_START = (
+    "import sys; sys.path[:] = {!r}; sys.modules['typing_extensions'] = None\n"
+    "from smtd.stores.shelf import worker; worker.main()"
+)
+
 Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Answered, messages.Looked)
 
 
@@ -30,8 +36,7 @@ async def ask(request: messages.Request, expected: type[Expected], *, what: str,
     pieces = messages.pieces(request)
     memory, seconds = worker.limits(sum(map(len, pieces)))
     path = [entry for entry in sys.path if entry]
-    start = f"import sys; sys.path[:] = {path!r}; from smtd.stores.shelf import worker; worker.main()"
-    argv = [sys.executable, "-S", "-s", "-c", start, str(memory), str(seconds)]
+    argv = [sys.executable, "-S", "-s", "-c", _START.format(path), str(memory), str(seconds)]
     code, answer = await run(argv, pieces)
     where = f"{what} in the shelf {shelf}"
     if code != 0 or answer is None:

@@ -14,9 +14,9 @@ import copyreg
 import datetime
 import hashlib
 import io
+import os
 import pickle
 import re
-import secrets
 import struct
 import sys
 import types
@@ -108,7 +108,7 @@ class Inert(metaclass=StandIn):
         return f"<{'.'.join(type(self).ref)}>"
 
 
-_TOKEN = "smtd" + secrets.token_hex(12)
+_TOKEN = "smtd" + os.urandom(12).hex()
 _module = types.ModuleType(_TOKEN)
 _classes: dict[tuple[Ref, type], type] = {}
 _names: dict[bytes, bytes] = {}
