@@ -12,7 +12,7 @@ from aiohttp import web
 from smtd.records import canonical
 from smtd.records.record import Record
 from smtd.stores.base import DONE, STALE, Change, Result, Store
-from smtd.stores.http import session
+from smtd.stores.http import session, writer
 from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
@@ -164,3 +164,46 @@ async def test_deletion_that_has_to_wait_is_made_after_another_look(
 
     assert outcomes == [STALE]
     assert found[key("run")].outcome == "fine"
+
+
+async def test_replacement_that_has_to_wait_is_made_after_another_look(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another smtd finds it deleted and brings it back with a comment, which a PUT would overwrite."""
+
+    async def comment(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        await place.put(EDITED)
+        return await faults.status(503)(line, request)
+
+    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
+    await place.put(RUN, record("other"))
+    async with store_behind(place, only("PUT", comment, times=1)) as store:
+        outcomes = await store.write([Change(key("run"), OTHER, canonical.digest(place.kept(RUN)))])
+        found = await store.read([key("run")])
+
+    assert outcomes == [STALE]
+    assert found[key("run")].outcome == "fine"
+
+
+async def test_replacement_that_arrived_after_all_is_not_made_again(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server had begun with it when it said that it is busy, and shows it after a while."""
+    looks = 0
+
+    async def late(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal looks
+        looks += request.method == "GET" and request.path.endswith("/run/")
+        if request.method == "PUT":
+            await place.put(OTHER)
+            return web.Response(status=503)
+        hidden = request.method == "GET" and looks in (3, 4)
+        return web.Response(status=404) if hidden else await faults.passed(line, request)
+
+    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(writer, "STUMP", 0.0)
+    await place.put(RUN, record("other"))
+    async with store_behind(place, late) as store:
+        outcomes = await store.write([Change(key("run"), OTHER, canonical.digest(place.kept(RUN)))])
+
+    assert (outcomes, looks) == ([DONE], 5)

@@ -132,13 +132,30 @@ class Writer:
             return deleted
         if (still := await self.get(key)) is not None:  # the caller sees that nothing has changed
             return DONE if _alike(still, held) else STALE
-        outcome = await _insist(partial(self.create, key, record))
+        outcome = await self._make(key, record)
         if outcome.result is Result.REFUSED:
-            back = await _insist(partial(self.create, key, held))
+            back = await self._make(key, held)
             self.back.pop(key, None)
             if back.result is not Result.DONE:
                 raise StoreRefused(f"{self._location} lost {key} while it was changed: {back.reason}")
         return outcome
+
+    async def _make(self, key: Key, record: Record) -> Outcome:
+        """Make *record*, which is not there, as soon as the server takes it; stale if another one is made."""
+        looked = True
+
+        async def once() -> Outcome:
+            nonlocal looked
+            if not looked:  # a PUT over what others have made meanwhile would overwrite their words
+                found = await self.get(key)
+                if isinstance(found, Record) and _same(found, record):
+                    return self._done(key, found)
+                if found is not None:
+                    return STALE
+            looked = False
+            return await self.create(key, record)
+
+        return await _insist(once)
 
     async def delete(self, key: Key, held: Record | RecordUnusable) -> Outcome:
         """Delete what is there, and is *held*; it is stale if that is no longer so."""
