@@ -24,9 +24,9 @@ def test_altered_bytes_are_read_or_refused(target: str, tmp_path: Path) -> None:
     """Each case ends as it should, and both ways to end are met."""
     tally = Tally("cases")
 
-    fuzz.try_out(target, 150, tmp_path, tally)
+    fuzz.try_out(target, 60, tmp_path, tally)
 
-    assert (tally.count, tally.wrong) == (150, [])
+    assert (tally.count, tally.wrong) == (60, [])
     assert set(tally.befell) == {"read", "refused"}
 
 
@@ -56,9 +56,9 @@ def test_reading_that_does_what_it_must_not_is_told(
 
 def test_cycles_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     """Some cycles of an SQLite pair, and real `smt` beside them."""
-    tally = kills.run(tmp_path, 5, quiet, [kills.sqlite_and_sqlite])
+    tally = kills.run(tmp_path, 3, quiet, [kills.sqlite_and_sqlite])
 
-    assert (tally.count, tally.wrong) == (5, [])
+    assert (tally.count, tally.wrong) == (3, [])
     assert any("run" in note for note in tally.notes)
 
 
@@ -88,8 +88,10 @@ def test_laptops_around_a_server(tmp_path: Path) -> None:
     assert set(tally.befell) >= {"tag", "cycles", "kills"}
 
 
-def test_daemon_under_constant_change(tmp_path: Path) -> None:
-    """Some seconds of it."""
+def test_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some seconds of it, with a few pairs."""
+    monkeypatch.setattr(steady, "PAIRS", 5)
+
     tally = steady.run(tmp_path, 5, quiet)
 
     assert tally.wrong == []
