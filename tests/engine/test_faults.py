@@ -64,7 +64,11 @@ def mixed(left: TestStore, right: TestStore) -> None:
     right.remove(PROJECT, "five")
 
 
-SCENARIOS = [creations, updates, deletions, merges, mixed]
+#: One has some of each; `make soak` tries each kind of change by itself, too.
+SCENARIOS = [
+    mixed,
+    *(pytest.param(alone, marks=pytest.mark.soak) for alone in (creations, updates, deletions, merges)),
+]
 
 
 async def prepared(world: World, scenario: Callable[[TestStore, TestStore], None]) -> World:
