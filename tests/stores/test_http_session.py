@@ -220,8 +220,8 @@ async def test_write_that_hangs_is_sent_twice_at_the_most(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that answers whoever looks, and hangs at each write, gets one more try."""
-    monkeypatch.setattr(session, "SILENCE", 0.3)
-    monkeypatch.setattr(retrying, "ENOUGH", 0.45)
+    monkeypatch.setattr(session, "SILENCE", 1.0)
+    monkeypatch.setattr(retrying, "ENOUGH", 1.9)  # that is over when two have hung
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(retrying, "LONGEST_PAUSE", 0.0)
 
@@ -229,6 +229,7 @@ async def test_write_that_hangs_is_sent_twice_at_the_most(
         is_write = request.method == "PUT" and request.path.endswith("/run/")
         return await (hangs if is_write else faults.passed)(line, request)
 
+    server.make_project(PROJECT)  # so that the time is that of the writes
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
         line.faults = dict.fromkeys(range(1, 1000), hang_at_records)
