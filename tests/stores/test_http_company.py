@@ -15,7 +15,7 @@ from smtd.stores.http import company
 from smtd.stores.http.company import Company
 from smtd.stores.http.session import Login, Trust, connect
 from smtd.stores.http.store import HttpStore
-from tests.build import PROJECT, commented, key, record
+from tests.build import PROJECT, commented, full, key, record
 from tests.peers.line import Line, line_to, passed
 from tests.peers.server import PASSWORD, USERS, SumatraServer
 from tests.stores.server_place import ServerPlace
@@ -241,4 +241,17 @@ async def test_row_that_records_share_and_that_is_there_twice_is_named(place: Se
 
     assert outcome.result is Result.REFUSED
     assert "(status 500)" in outcome.reason
-    assert "executable, launchmode, parameterset, datastore, repository, platform" in outcome.reason
+    assert "tables executable, launchmode, parameterset, datastore and repository; have" in outcome.reason
+
+
+async def test_platform_that_is_there_twice_keeps_no_record_out(place: ServerPlace) -> None:
+    """The server makes one for each record, so it is not among the tables in which to look."""
+    await place.put(full("a"))
+    columns = "architecture_bits, architecture_linkage, machine, network_name, ip_addr, processor, release"
+    columns += ", system_name, version"
+    place.run(
+        f"INSERT INTO django_store_platforminformation ({columns})"
+        f" SELECT {columns} FROM django_store_platforminformation"
+    )
+    async with opened(place, Clock()) as store:
+        assert await store.write(made(full("c"), contested=False)) == [DONE]

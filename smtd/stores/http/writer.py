@@ -30,8 +30,9 @@ STUMP = 2.0
 #: Bytes of a body that Django takes, unless its administrator says otherwise.
 USUAL_LIMIT = 2_621_440
 _ELSEWHERE = "sync it with a file or a database"
-#: Of these the server makes one row for all records that share it, twice if asked twice at once.
-_SHARED = "executable, launchmode, parameterset, datastore, repository, platforminformation and datakey"
+#: Of these the server makes one row for all records that share it, twice if asked twice at once. Platforms,
+#: data and dependencies it makes for each record: there equal rows are no fault.
+_SHARED = "executable, launchmode, parameterset, datastore and repository"
 
 
 class Unshown(RecordUnusable):
