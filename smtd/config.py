@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import tomli
 
-from smtd import regular
+from smtd import denied, regular
 from smtd.errors import UsageError
 from smtd.textfile import decode
 
@@ -128,7 +128,7 @@ def load(path: Path) -> Config:
         text = decode(regular.read(path, regular.SMALL))
         mode = path.stat().st_mode
     except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, regular.NotRegular) else exc
+        why = denied.unread(exc) if isinstance(exc, OSError) else exc
         raise ConfigError(f"the configuration {path} cannot be read: {why}") from exc
     try:
         document = tomli.loads(text)

@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from smtd import regular
 from smtd.text import shown
 
 
@@ -14,6 +15,18 @@ def why(exc: OSError) -> str:
     if exc.errno != errno.EACCES:
         return exc.strerror or str(exc)
     return _denied("" if exc.filename is None else f" at {shown(os.fsdecode(exc.filename))}")
+
+
+def unread(exc: OSError) -> str:
+    """Return why a file that a person wrote, or meant to write, cannot be read, with the next step."""
+    if exc.errno == errno.ENOENT:
+        return "it is not there; make it, or name another file"
+    if exc.errno == errno.EACCES:
+        step = "let this user read it, and enter the directories above it, or name another file"
+        return f"permission denied; {step}"
+    if isinstance(exc, regular.NotRegular):
+        return why(exc)
+    return f"{why(exc)}; mend that, or name another file"
 
 
 def at(path: Path) -> str:

@@ -228,13 +228,25 @@ def test_text_that_is_no_toml_is_told_with_its_place(mistakes):
     assert mistakes("[daemon]\nlog_level = \n") == [" Invalid value (at line 2, column 13)"]
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["absent", "not text"])
-def test_file_that_cannot_be_read_is_told(tmp_path, content):
-    """A file that is not there, or not text, is named."""
-    path = tmp_path / "config.toml"
-    _ = content is None or path.write_bytes(content)
+UNREADABLE = {
+    "absent": (lambda path: None, "it is not there; make it, or name another file"),
+    "not text": (lambda path: path.write_bytes(b"\xff\xfe"), "it is saved as UTF-16"),
+    "a loop": (lambda path: path.symlink_to(path), "Too many levels of symbolic links; mend that, or name"),
+    "a directory": (
+        lambda path: path.mkdir(),
+        "config.toml is a directory, and not a file; put the file back",
+    ),
+}
 
-    with pytest.raises(ConfigError, match=rf"the configuration {re.escape(str(path))} cannot be read: "):
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_file_that_cannot_be_read_is_told(tmp_path, case):
+    """It is named, with the reason and what to do, and without the words of the system's library."""
+    path = tmp_path / "config.toml"
+    make, why = UNREADABLE[case]
+    make(path)
+
+    with pytest.raises(ConfigError, match=rf"the configuration {re.escape(str(path))} cannot be read: {why}"):
         load(path)
 
 

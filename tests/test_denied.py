@@ -71,3 +71,35 @@ def test_denial_without_a_path() -> None:
 def test_file_that_is_missing_or_may_be_read_is_not_denied(place: Path) -> None:
     """SQLite fails to open a file for other reasons, too."""
     assert denied.at(place / "stores" / "new.sqlite") == denied.at(place / "missing") == ""
+
+
+@pytest.mark.parametrize("shut", ["config/smtd", "config/smtd/config.toml"])
+def test_configuration_that_may_not_be_read(place: Path, shut: str) -> None:
+    """It is not passed over, since another one would mean another state directory."""
+    (place / "config" / "smtd").mkdir(parents=True)
+    (place / "config" / "smtd" / "config.toml").touch()
+    (place / shut).chmod(0)
+    command = [*ORDINARY, sys.executable, "-m", "smtd", "check"]
+    environment = os.environ | {"XDG_CONFIG_HOME": str(place / "config")}
+
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, check=False, env=environment)
+    (place / shut).chmod(0o700)
+
+    assert done.returncode == 2
+    assert "config.toml cannot be read: permission denied; let this user read it" in done.stderr
+
+
+def test_directory_that_is_gone(place: Path) -> None:
+    """There is no project in it; one sentence says what to do."""
+    gone = place / "gone"
+    gone.mkdir()
+    script = f"rmdir {gone}; exec {sys.executable} -m smtd sync {place / 'stores' / 'shelf'}"
+
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, cwd=gone, check=False, env=os.environ
+    )
+
+    assert done.returncode == 2
+    assert (
+        "the current directory cannot be looked at (No such file or directory); go to another" in done.stderr
+    )

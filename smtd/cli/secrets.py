@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from smtd import regular
+from smtd import denied, regular
 from smtd.config import Store
 from smtd.errors import UsageError
 from smtd.paths import expanded
@@ -82,6 +82,6 @@ def _first_line(name: str, path: Path) -> str:
             step = f"chmod 600 {shlex.quote(str(path))}"
             raise UsageError(f"the password file of store {name} can be changed by anybody: {step}")
     except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, regular.NotRegular) else exc
-        raise UsageError(f"the password file of store {name} cannot be read: {why}") from None
+        why = denied.unread(exc) if isinstance(exc, OSError) else exc
+        raise UsageError(f"the password file {path} of store {name} cannot be read: {why}") from None
     return text.split("\n", 1)[0]

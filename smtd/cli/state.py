@@ -25,7 +25,15 @@ def configuration_file(chosen: Path | None = None) -> Path | None:
         return expanded(chosen)
     if given := os.environ.get("SMTD_CONFIG"):
         return expanded(Path(given))
-    return next((file for file in usual_files() if file.is_file()), None)
+    return next((file for file in usual_files() if _may_be_there(file)), None)
+
+
+def _may_be_there(file: Path) -> bool:
+    """Say whether *file* is there, or nobody can tell: then reading it says why."""
+    try:
+        return file.is_file()
+    except PermissionError:
+        return True
 
 
 def usual_files() -> list[Path]:

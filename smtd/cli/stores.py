@@ -46,7 +46,7 @@ def located(
     """
     if timezone is not None and not is_timezone(timezone):
         raise UsageError(f"{timezone!r} is not a time zone; name one such as Europe/Paris")
-    word = str(current_project(Path.cwd())) if name is None else name
+    word = str(_current()) if name is None else name
     configured = _configured(word, config)
     access = Access()
     if configured is not None:
@@ -60,6 +60,17 @@ def located(
     if location.kind is Kind.HTTP:
         location = replace(location, access=replace(location.access, proxy=proxy_for(location.url)))
     return location
+
+
+def _current() -> Path:
+    """Return the directory of the project in which the command was given."""
+    try:
+        return current_project(Path.cwd())
+    except OSError as exc:
+        raise UsageError(
+            f"the current directory cannot be looked at ({exc.strerror}); go to another one, or name two"
+            " locations"
+        ) from exc
 
 
 def _by_netrc(location: Location) -> Location:
