@@ -26,6 +26,7 @@ class TestShelfOnDumb(ResumedContract):
 class TestShelfThatRests(ResumedContract):
     """The contract, kept by a shelf that keeps nothing between two calls: as large ones do between cycles."""
 
+    look_interrupted_at_every = 3
     write_interrupted_at_every = 5
 
     @pytest.fixture

@@ -31,6 +31,7 @@ class TestShelfOnGnu(ResumedContract):
     """The contract, kept by dbm.gnu."""
 
     # All but the last step is that of the shelf on dbm.dumb.
+    look_interrupted_at_every = 4
     write_interrupted_at_every = 6
 
     @pytest.fixture

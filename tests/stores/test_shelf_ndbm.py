@@ -36,6 +36,7 @@ class TestShelfOnNdbm(ResumedContract):
     """The contract, kept by dbm.ndbm."""
 
     # All but the last step is that of the shelf on dbm.dumb.
+    look_interrupted_at_every = 4
     write_interrupted_at_every = 6
 
     @pytest.fixture

@@ -24,7 +24,8 @@ class TestShelfOnSqlite3(ResumedContract):
     """The contract, kept by dbm.sqlite3."""
 
     # All but the last step is that of the shelf on dbm.dumb.
-    write_interrupted_at_every = 3
+    look_interrupted_at_every = 4
+    write_interrupted_at_every = 6
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
