@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import tomli
 
-from smtd import denied, regular
+from smtd import denied, private, regular
 from smtd.errors import UsageError
 from smtd.textfile import decode
 
@@ -126,7 +126,7 @@ def load(path: Path) -> Config:
     """Return the configuration in *path*. Raises ConfigError with every mistake in it."""
     try:
         text = decode(regular.read(path, regular.SMALL))
-        mode = path.stat().st_mode
+        found = path.stat()
     except (OSError, ValueError) as exc:
         why = denied.unread(exc) if isinstance(exc, OSError) else exc
         raise ConfigError(f"the configuration {path} cannot be read: {why}") from exc
@@ -141,8 +141,8 @@ def load(path: Path) -> Config:
         *_unmeasured(document),
         *_doubled(document),
         *_unaddressed(document),
-        *(_shown_secrets(document) if mode & (stat.S_IRGRP | stat.S_IROTH) else ()),
-        *(_exposed_commands(document, path) if mode & stat.S_IWOTH else ()),
+        *(_shown_secrets(document) if found.st_mode & (stat.S_IRGRP | stat.S_IROTH) else ()),
+        *(_exposed_commands(document, path, who) if (who := private.strangers(found)) else ()),
     ]
     if problems:
         lines = sorted((_line(text, where), ".".join(where), what) for where, what in problems)
@@ -340,9 +340,9 @@ def _shown_secrets(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
             yield ("notify", name), "others can read this password: chmod 600 the file"
 
 
-def _exposed_commands(document: dict[str, Any], path: Path) -> Iterator[tuple[_Where, str]]:
-    """Yield the programs that *path* names, a file that anybody can write to."""
-    what = f"anybody can change this program: chmod 600 {shlex.quote(str(path))}"
+def _exposed_commands(document: dict[str, Any], path: Path, who: str) -> Iterator[tuple[_Where, str]]:
+    """Yield the programs that *path* names, a file that *who* can write to."""
+    what = f"{who} can change this program: chmod go-w {shlex.quote(str(path))}"
     for store, table in _tables(document, "stores").items():
         for name in ("password_command", "python"):
             if name in table:

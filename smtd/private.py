@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
+import pwd
+import stat
 from pathlib import Path
 
 from smtd import durable
@@ -36,6 +39,23 @@ def ensure(path: Path) -> None:
     if mode & _OTHERS:
         with contextlib.suppress(PermissionError):
             path.chmod(mode & 0o7777 & ~_OTHERS)
+
+
+def strangers(found: os.stat_result) -> str:
+    """Return who beside its owner and root can write to a file that looks as *found* (empty: nobody). Blocks.
+
+    As in ssh, a group is nobody else if it is the owner's own, which many systems give to each user.
+    """
+    if found.st_mode & stat.S_IWOTH:
+        return "anybody"
+    if not found.st_mode & stat.S_IWGRP or found.st_gid == 0:
+        return ""
+    try:
+        owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
+    except KeyError:
+        return f"all of group {found.st_gid}"
+    own = owner.pw_gid == group.gr_gid and owner.pw_name == group.gr_name
+    return "" if own and set(group.gr_mem) <= {owner.pw_name} else f"all of group {group.gr_name}"
 
 
 def replace(path: Path, data: bytes) -> None:

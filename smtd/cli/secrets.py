@@ -8,12 +8,11 @@ from __future__ import annotations
 import netrc
 import os
 import shlex
-import stat
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from smtd import denied, regular
+from smtd import denied, private, regular
 from smtd.config import Store
 from smtd.errors import UsageError
 from smtd.paths import expanded
@@ -78,9 +77,9 @@ def _told(name: str, command: list[str]) -> str:
 def _first_line(name: str, path: Path) -> str:
     try:
         text = decode(regular.read(path, regular.SMALL))
-        if path.stat().st_mode & stat.S_IWOTH:
+        if who := private.strangers(path.stat()):
             step = f"chmod 600 {shlex.quote(str(path))}"
-            raise UsageError(f"the password file of store {name} can be changed by anybody: {step}")
+            raise UsageError(f"the password file of store {name} can be changed by {who}: {step}")
     except (OSError, ValueError) as exc:
         why = denied.unread(exc) if isinstance(exc, OSError) else exc
         raise UsageError(f"the password file {path} of store {name} cannot be read: {why}") from None

@@ -1,0 +1,57 @@
+"""Who else can write to a file that names programs, or has a password."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+import pytest
+
+from smtd.private import strangers
+
+USERS = {1000: ("ada", 1000), 1001: ("bob", 100)}
+GROUPS = {
+    1000: ("ada", []),
+    100: ("users", []),
+    50: ("lab", ["ada", "bob"]),
+    1001: ("bob", []),
+    60: ("ada", ["bob"]),
+}
+
+
+@pytest.fixture(autouse=True)
+def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ada has a group of her own, as on most systems, and Bob shares one, as on some."""
+
+    def user(number: int) -> pwd.struct_passwd:
+        name, group = USERS[number]
+        return pwd.struct_passwd((name, "x", number, group, "", "/", "/bin/sh"))
+
+    def group(number: int) -> grp.struct_group:
+        name, members = GROUPS[number]
+        return grp.struct_group((name, "x", number, members))
+
+    monkeypatch.setattr(pwd, "getpwuid", user)
+    monkeypatch.setattr(grp, "getgrgid", group)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "who"),
+    [
+        (0o600, 1000, 1000, ""),
+        (0o644, 1001, 100, ""),
+        (0o664, 1000, 1000, ""),
+        (0o664, 1000, 0, ""),
+        (0o664, 1000, 50, "all of group lab"),
+        (0o664, 1000, 60, "all of group ada"),
+        (0o664, 1001, 100, "all of group users"),
+        (0o664, 1001, 1001, "all of group bob"),
+        (0o664, 4321, 1000, "all of group 1000"),
+        (0o664, 1000, 4321, "all of group 4321"),
+        (0o666, 1000, 1000, "anybody"),
+    ],
+)
+def test_group_is_a_stranger_unless_it_is_the_owners_own(mode: int, owner: int, group: int, who: str) -> None:
+    """As for ssh: with a umask of 002 a file of a user with a group of their own is theirs alone."""
+    assert strangers(os.stat_result((0o100000 | mode, 1, 1, 1, owner, group, 0, 0, 0, 0))) == who
