@@ -95,6 +95,8 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
             plan.merges.append(key)  # the other side does not have what was lost
         elif lost in policy.mode.targets:
             _restore(key, lost, agreed, now, known, plan)
+        else:
+            plan.held.append(waiting.out_of_reach(key, lost))
         return
     verdict = decide(agreed, now)
     if verdict is Verdict.NOTHING:

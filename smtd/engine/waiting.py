@@ -45,6 +45,15 @@ def vanished(key: Key, side: Side, what: str) -> Held:
     return Held(*key, why, remedy, kind="lost write")
 
 
+def out_of_reach(key: Key, side: Side) -> Held:
+    """Hold a key whose last write by smtd was undone by another program, where nothing is written now."""
+    why = (
+        f"another program undid smtd's last write to the {side.value} store, to which nothing is written now"
+    )
+    remedy = f"edit the record in the {side.value} store, and that travels; or sync both ways once"
+    return Held(*key, why, remedy, kind="lost write")
+
+
 def robbed(key: Key) -> Held:
     """Hold a record of which Sumatra took data away, where a one-way pair cannot give it back."""
     why = "Sumatra took data away from it when another record was deleted or saved"

@@ -299,7 +299,7 @@ async def test_lost_deletion_brings_the_record_back(world, side):
 
 
 async def test_lost_update_is_not_restored_against_the_mode(world):
-    """A pair that became one-way writes nothing to its source, not even what was lost there."""
+    """A pair that became one-way writes nothing to its source, not even what was lost there; it says so."""
     await world.synced(A, B)
     save = world.left.opened()
     world.right.put(PROJECT, tagged(A, "x"))
@@ -307,10 +307,15 @@ async def test_lost_update_is_not_restored_against_the_mode(world):
     save(OWN)
     world.left.changes.clear()
 
-    await world.cycle(mode=Mode.LEFT_TO_RIGHT)
+    report = await world.cycle(mode=Mode.LEFT_TO_RIGHT)
 
     assert world.writes.left == []
     assert world.right.records[key("a")] == tagged(A, "x")
+    assert [(held.label, held.kind) for held in report.held] == [("a", "lost write")]
+    assert "edit the record in the left store" in report.held[0].next
+    world.left.put(PROJECT, commented(A, "on"))
+    await world.cycle(mode=Mode.LEFT_TO_RIGHT)
+    assert world.right.records[key("a")] == commented(A, "on")
 
 
 async def test_lost_update_after_a_crash_is_no_deletion(world):
