@@ -238,6 +238,24 @@ def test_python_that_is_not_there(tmp_path: Path) -> None:
     assert path.read_bytes() == (CORPUS / "c081_gnu").read_bytes()
 
 
+async def test_python_that_comes_later_is_used(
+    place: ShelfPlace, dbm_environment: Environment, tmp_path: Path
+) -> None:
+    """An interpreter that is installed while smtd runs needs no restart, nor a change of the shelf."""
+    await place.put(record())
+    python = tmp_path / "python"
+    location = Location(Kind.GNU, place.location.path, access=Access(python=str(python)))
+
+    async with open_store(location) as shelf:
+        await shelf.scan()
+        assert "does not run" in shelf.capabilities.read_only
+        python.symlink_to(dbm_environment.python)
+        await shelf.scan()
+
+        assert shelf.capabilities.read_only == ""
+        assert await shelf.write(NEW) == [DONE]
+
+
 @pytest.fixture
 def lying(tmp_path: Path) -> str:
     """An interpreter that says that it has written."""
@@ -259,18 +277,20 @@ def test_what_the_module_wrote_is_read_back(tmp_path: Path, lying: str) -> None:
     assert contents(tmp_path) == {"records": (CORPUS / "c081_gnu").read_bytes()}
 
 
+@pytest.mark.parametrize("name", ["records", "records [1]", "**"])
 async def test_copies_of_an_smtd_that_was_killed_are_removed(
-    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, dbm_environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a killed smtd left beside the shelf goes with a later write, once it is old."""
-    left = place.location.path.with_name(".records.abc.smtd.db")
+    """What a killed smtd left beside a shelf of any name goes with a later write, once it is old."""
+    place = foreign_place(Kind.GNU, tmp_path / name, dbm_environment.python)
+    left = place.location.path.with_name(f".{name}.abc.smtd.db")
     left.touch()
     monkeypatch.setattr(foreign, "LEFT_BEHIND", -1.0)
 
     async with place.open() as shelf:
         assert await shelf.write(NEW) == [DONE]
 
-    assert place.files().keys() == {"records"}
+    assert place.files().keys() == {name}
 
 
 async def test_mode_of_the_file_stays(place: ShelfPlace) -> None:

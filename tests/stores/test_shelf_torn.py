@@ -416,6 +416,26 @@ def test_file_modes_stay(place: ShelfPlace) -> None:
     assert [file(place, ending).stat().st_mode & 0o777 for ending in ("dat", "dir")] == [0o660, 0o660]
 
 
+def test_shelf_behind_links(place: ShelfPlace, tmp_path: Path) -> None:
+    """Programs that use the files by their own names see what was written, and lose nothing of it."""
+    with dbm.dumb.open(str(place.location.path), "c") as shelf:
+        shelf[b"MyProject"] = b"old"
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for ending in ("dat", "dir", "bak"):
+        (linked / f"records.{ending}").symlink_to(file(place, ending))
+    there = DumbFile(linked / "records")
+
+    assert there.replace(
+        {b"MyProject": Swap(there.read()[0][b"MyProject"], b"new"), b"New": Swap(None, b"new")}
+    )
+
+    with dbm.dumb.open(str(place.location.path), "w") as shelf:
+        assert {key: shelf[key] for key in shelf} == {b"MyProject": b"new", b"New": b"new"}
+        shelf[b"Theirs"] = b"theirs"
+    assert there.read()[0].keys() == {b"MyProject", b"New", b"Theirs"}
+
+
 def test_value_that_is_not_as_expected(place: ShelfPlace) -> None:
     """A value is swapped only for what it was read as."""
     with dbm.dumb.open(str(place.location.path), "c") as shelf:

@@ -218,8 +218,10 @@ def _value(data: BinaryIO, place: Place, size: int) -> bytes:
 def _swap_in(path: Path, content: bytes, *, like: Path, check: Callable[[], None] = lambda: None) -> None:
     """Replace *path* in one step by a file that holds *content*, for those who may use the file *like*.
 
-    *check* is called directly before, and may raise what leaves *path* as it is.
+    *check* is called directly before, and may raise what leaves *path* as it is. A link stays one: those who
+    use the file by its own name must see the same.
     """
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.smtd")
     temporary.unlink(missing_ok=True)  # a process that was killed left it
     try:

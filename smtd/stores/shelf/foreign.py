@@ -7,7 +7,7 @@ crash of it nor one of smtd leaves less than a whole file, and nobody is locked 
 from __future__ import annotations
 
 import fcntl
-import functools
+import glob
 import os
 import subprocess
 import sys
@@ -172,7 +172,7 @@ def _is_as_left(file: BinaryIO, content: bytes) -> bool:
 def _copy(path: Path, content: bytes) -> Iterator[Path]:
     """Give a copy beside *path*, under a name that every module takes, and remove it at the end."""
     ending = ".smtd.db"
-    for left in path.parent.glob(f".{path.name}.*{ending}*"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{ending}*"):
         with suppress(FileNotFoundError):  # another writer's, which has just ended
             if time.time() - left.stat().st_mtime > LEFT_BEHIND:
                 left.unlink()
@@ -192,10 +192,16 @@ def _is(file: BinaryIO, path: Path) -> bool:
         return False
 
 
-@functools.cache
+#: Modules that interpreters are known to have. One that is missing may be installed, or mounted, at any time.
+_able: set[tuple[str, str]] = set()
+
+
 def _obstacle(name: str, python: str) -> str:
+    if (name, python) in _able:
+        return ""
     done = _run(python, name, "", b"")
     if done.returncode == 0:
+        _able.add((name, python))
         return ""
     if done.returncode == _NO_MODULE:
         lacks = f"it is a {name}, and {python} has no module {name}"

@@ -195,9 +195,11 @@ class ShelfStore:
 
         def read() -> Contents:
             with self._translating("read"):
-                if known is not None and self._file.mark() == known.mark:
+                is_same = known is not None and self._file.mark() == known.mark
+                if self._obstacle or not is_same:  # what was missing may be there now
+                    self._obstacle = self._file.obstacle()
+                if known is not None and is_same:
                     return known
-                self._obstacle = self._file.obstacle()
                 return Contents.of(*self._file.read())
 
         found = await to_thread.run_sync(read)
