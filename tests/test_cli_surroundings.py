@@ -28,8 +28,9 @@ VARIABLES = (
 
 
 @pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A bare user id in a container: no environment, no entry in passwd, no session."""
+    tmp_path_factory.getbasetemp()  # is made for the user of the tests
     for name in VARIABLES.split():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
@@ -88,11 +89,11 @@ def cron(nobody: None, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return runtime
 
 
-def listening(path: Path) -> socket.socket:
+def listening(path: Path, queue: int = 5) -> socket.socket:
     path.parent.mkdir(parents=True)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(str(path))
-    server.listen()
+    server.listen(queue)
     return server
 
 
@@ -120,6 +121,20 @@ def test_socket_that_a_killed_daemon_left_hides_no_other(cron: Path, monkeypatch
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(cron / "run"))
     listening(cron / "run" / "smtd" / "control.sock").close()
     with listening(cron / ".cache" / "smtd" / "control.sock"):
+        assert socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
+
+
+def test_daemon_that_was_stopped_hides_no_other(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its socket takes nobody once its queue is full, and nobody waits for it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(cron / "run"))
+    stopped = cron / "run" / "smtd" / "control.sock"
+    with (
+        listening(stopped, queue=0),
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as waiting,
+        listening(cron / ".cache" / "smtd" / "control.sock"),
+    ):
+        waiting.connect(str(stopped))
+
         assert socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from smtd.control.protocol import addressed
 from smtd.errors import UsageError
 
+#: Seconds in which a socket must answer to be taken for that of a daemon.
+PATIENCE = 1.0
+
 
 def socket_path(chosen: str | None) -> str:
     """Return *chosen*, else the control socket that answers, else the one that a daemon would make.
@@ -52,6 +55,7 @@ def _in(directory: str) -> str:
 
 def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PATIENCE)  # a daemon that was stopped takes nobody once its queue is full
         try:
             with addressed(path) as address:
                 probe.connect(address)

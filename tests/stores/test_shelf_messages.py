@@ -106,6 +106,8 @@ def test_request_that_lost_its_pickle_asks_about_a_broken_one() -> None:
     [
         "import sys; sys.stdout.buffer.write((9).to_bytes(8, 'big') + b'\xc1' * 9 + bytes(9)); input()",
         "import sys; sys.stdout.buffer.write((9).to_bytes(8, 'big') + b'half')",
+        r"import sys; sys.stdout.buffer.write((8).to_bytes(8, 'big') + b'\x81\xa4type\xa1\xff')",
+        r"import sys; sys.stdout.buffer.write((99_000).to_bytes(8, 'big') + b'\x91' * 99_000)",
         "pass",
     ],
 )

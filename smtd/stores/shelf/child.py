@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import TypeVar
 
 import anyio
-import msgspec
 from anyio.abc import ByteSendStream
 
 from smtd.errors import StoreRefused
+from smtd.records.record import BAD_BYTES
 from smtd.stores.shelf import messages, worker
 
 #: Bytes of a pickle that are sent at a time: what waits to be sent is copied.
@@ -65,7 +65,7 @@ async def run(argv: Sequence[str], pieces: Sequence[bytes]) -> tuple[int, messag
         try:
             async for part in process.stdout:
                 answers.feed(part)
-        except msgspec.DecodeError:
+        except BAD_BYTES:
             process.kill()  # nothing that it says can be believed
         code = await process.wait()
     return code, answers.answer
