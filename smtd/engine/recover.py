@@ -16,7 +16,7 @@ from smtd.engine import undone
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
 from smtd.journal.knowledge import Agreement, Begun, Landed
-from smtd.merge.fields import is_built_on
+from smtd.merge.fields import holds_all, is_built_on
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -167,7 +167,11 @@ async def _has_landed(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]])
         wanted = await _read(pair, write.side.other, write.key, write.result)
     if wanted is None:
         return False
-    return is_built_on(await _read(pair, write.side, write.key, held), wanted, write.before)
+    record = await _read(pair, write.side, write.key, held)
+    if pair.stores[write.side].capabilities.saves_records:
+        # Another one may have made the record meanwhile, or the same change: what is not there, it may lack.
+        return holds_all(record, wanted, write.before)
+    return is_built_on(record, wanted, write.before)
 
 
 def _was_cut(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]]) -> bool:

@@ -121,6 +121,27 @@ def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
     return False
 
 
+def holds_all(now: Record, wanted: Record, before: Record | None) -> bool:
+    """Say whether *now* has all that made *wanted* out of *before* (None: all of *wanted*)."""
+    if before is None:
+        fields: tuple[str, ...] = ANNOTATIONS
+        before = msgspec.structs.replace(wanted, reason="", outcome="", tags=wanted.tags & STATUS_TAGS)
+        if _differ(now, wanted):
+            return False
+    else:
+        fields = tuple(canonical.differences(before, wanted))
+    return all(_holds_change(field, now, wanted, before) for field in fields)
+
+
+def _holds_change(field: str, now: Record, wanted: Record, before: Record) -> bool:
+    if field == "tags":
+        return now.tags >= wanted.tags - before.tags and not now.tags & (before.tags - wanted.tags)
+    if field not in ("reason", "outcome"):
+        return canonical.same(now, wanted, field)
+    had, has, lines = (_lines(getattr(one, field) or "") for one in (before, wanted, now))
+    return not _without(_without(has, had), lines) and not set(_without(had, has)) & set(lines)
+
+
 class _Undecided(Exception):
     """Both sides changed a field, and differently."""
 

@@ -14,6 +14,7 @@ from smtd.merge.fields import (
     WHEREABOUTS,
     Conflict,
     Merged,
+    holds_all,
     is_built_on,
     mended,
     merge,
@@ -315,6 +316,56 @@ def test_edit_is_built_on_the_whereabouts_that_it_kept(field):
 
     assert is_built_on(tagged(wanted, "x"), wanted, BEFORE)
     assert not is_built_on(tagged(BEFORE, "x"), wanted, BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"reason": "because"}, True),
+        ({"outcome": "old\nnew\nby a person"}, True),
+        ({"outcome": "by a person\nnew"}, True),
+        ({"tags": FINISHED | {"b", "c"}}, True),
+        ({"outcome": "old"}, False),
+        ({"tags": FINISHED}, False),
+        ({"tags": FINISHED | {"a", "b"}}, False),
+    ],
+)
+def test_record_holds_all_of_a_change_or_not(changes, expected):
+    """All that was added is there, and nothing that was removed; whatever else is there."""
+    assert holds_all(change(WANTED, **changes), WANTED, BEFORE) is expected
+
+
+def test_record_holds_all_of_a_change_whose_removed_line_is_gone():
+    """A line that the change removed must not be there, in whatever order the others are."""
+    wanted = change(BEFORE, outcome="new")
+
+    assert holds_all(change(BEFORE, outcome="more\nnew"), wanted, change(BEFORE, outcome="old"))
+    assert not holds_all(change(BEFORE, outcome="old\nnew"), wanted, change(BEFORE, outcome="old"))
+
+
+@pytest.mark.parametrize("field", WHEREABOUTS)
+def test_record_holds_all_of_a_change_of_whereabouts(field):
+    """Data that was moved must be there."""
+    wanted = change(BEFORE, **{field: ELSEWHERE})
+
+    assert holds_all(tagged(wanted, "x"), wanted, BEFORE)
+    assert not holds_all(tagged(BEFORE, "x"), wanted, BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"outcome": "old\nnew\nmore", "tags": FINISHED | {"b", "c"}}, True),
+        ({"outcome": "old"}, False),
+        ({"tags": FINISHED}, False),
+        ({"version": "beef"}, False),
+    ],
+)
+def test_record_holds_all_of_a_new_one_or_not(changes, expected):
+    """The same experiment with fewer words was made by somebody else."""
+    assert holds_all(change(WANTED, **changes), WANTED, None) is expected
 
 
 def test_edit_of_a_new_record_is_built_on_it_if_it_is_the_same_experiment():

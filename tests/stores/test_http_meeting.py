@@ -30,7 +30,7 @@ def made(project: str = PROJECT) -> list[Change]:
 
 
 async def test_of_all_who_meet_at_a_new_server_who_sees_nobody_begins(place: ServerPlace) -> None:
-    """Each has made its project before it looks; who sees that another one has begun waits once."""
+    """Each has made its project before it looks; who sees another one waits, and then heeds company."""
     first, second = Clock(), Clock()
     began: list[bool] = []
 
@@ -47,20 +47,24 @@ async def test_of_all_who_meet_at_a_new_server_who_sees_nobody_begins(place: Ser
         line.break_at(3, overtaken)  # after the look at the server, before the project is made
         assert await other.write(made()) == [DONE]
 
-    assert (began, first.waits, len(second.waits)) == ([True], [], 1)
+    assert (began, first.waits) == ([True], [])
+    assert len(second.waits) > 1
 
 
 @pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, meeting.LOOKS)])
 async def test_who_sees_an_empty_project_on_a_new_server_waits_for_its_turn(
     place: ServerPlace, project: str, waits: int
 ) -> None:
-    """In the order of names, and not for ever: whoever has made the other one may have gone away."""
+    """In the order of names, and not for ever: whoever has made the other one may have gone away.
+
+    Meanwhile others may have found its own project, so that it then waits as they do.
+    """
     place.server.make_project(project)
     clock = Clock()
     async with opened(place, clock) as store:
         assert await store.write(made()) == [DONE]
 
-    assert len(clock.waits) == waits
+    assert len(clock.waits) > waits
 
 
 async def test_who_was_overtaken_in_its_own_project_while_it_waited_goes_on_in_company(

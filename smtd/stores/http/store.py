@@ -228,8 +228,9 @@ class HttpStore:
         company.founded = await self._make(project)
         listing = _Listing(anyio.current_time(), set(), {})
         if company.founded and is_new and await meeting.turn(self._session, project, company, self._sleep):
-            listing = await self._list(project)  # others may have begun in it meanwhile
-            company.founded = not listing.there
+            # Others may have found it meanwhile, and begin at this moment.
+            listing = await self._list(project)
+            company.founded = False
         if not company.founded:
             company.are_busy()
         return listing
