@@ -15,7 +15,7 @@ from campaigns.campaign import Tally
 from campaigns.laptops.story import Story
 from smtd.stores import retrying
 from smtd.stores.base import Change
-from smtd.stores.http import company, session, writer
+from smtd.stores.http import session, writer
 from tests.build import key, record
 from tests.peers.environments import environment
 from tests.peers.server import SumatraServer, serving
@@ -34,8 +34,6 @@ PAUSES = [
     (writer, "STUMP"),
 ]
 HURRY = 20.0
-#: A wait for others must be longer than a write takes, here, too.
-UNIT = 0.2
 
 
 def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
@@ -75,9 +73,11 @@ async def several(
 
 @contextmanager
 def in_a_hurry() -> Iterator[None]:
-    """Let a server that is near be waited for as near as it is: pauses are a hundredth of what they are."""
+    """Let a server that is near be waited for as near as it is: a twentieth of the time.
+
+    Waits for other laptops stay as they are: they must be longer than a write takes.
+    """
     with ExitStack() as stack:
         for module, name in PAUSES:
             stack.enter_context(patch.object(module, name, getattr(module, name) / HURRY))
-        stack.enter_context(patch.object(company, "UNIT", UNIT))
         yield

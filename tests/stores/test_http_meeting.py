@@ -93,6 +93,19 @@ async def test_who_finds_records_on_a_server_waits_for_nobody(place: ServerPlace
     assert (clock.waits, line.requests.count("GET /records/")) == ([], 1)
 
 
+async def test_who_makes_its_project_begins_at_once_though_the_server_cannot_list_them(
+    place: ServerPlace,
+) -> None:
+    """It cannot while a project is empty and another is not, so there are records somewhere."""
+    await place.put(record("a"), project=AFTER)
+    place.server.make_project(BEFORE)
+    clock = Clock()
+    async with opened(place, clock) as store:
+        assert await store.write(made()) == [DONE]
+
+    assert clock.waits == []
+
+
 @pytest.mark.parametrize("body", [b"[", b"{}", b"[1]", b"\xff"])
 async def test_listing_that_is_none_stops_nobody(place: ServerPlace, body: bytes) -> None:
     """Whether it is a Sumatra Server shows when it is asked for the project."""

@@ -224,7 +224,8 @@ class HttpStore:
         company = self._companies[project]
         # Where this process has seen records, or made some, the rows are there that records share.
         knows_records = any(each.known for each in self._companies.values())
-        is_new = not knows_records and await meeting.shown(self._session) is not None
+        there = None if knows_records else await meeting.shown(self._session)
+        is_new = there is not None and not there.begun
         company.founded = await self._make(project)
         listing = _Listing(anyio.current_time(), set(), {})
         if company.founded and is_new and await meeting.turn(self._session, project, company, self._sleep):
