@@ -18,7 +18,7 @@ from smtd.journal.knowledge import Landed
 from smtd.journal.writes import Look
 from smtd.merge import guards
 from smtd.merge.decide import Mode
-from smtd.merge.fields import Merged, is_built_on, merge
+from smtd.merge.fields import Merged, holds_all, is_built_on, merge
 from smtd.merge.guards import Written
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
@@ -253,7 +253,7 @@ async def _rejoined(
         after = await pair.journal.ancestor(key)
     else:  # by a merge that came to one side only, or somebody who had seen the write edited it since
         after = await pair.journal.writes.record(side, key)
-    before = None if after is None else await _read_by(pair, key, held, after, writes)
+    before = None if after is None else await _read_by(pair, side, key, held, after, writes)
     if before is None or after is None:
         return None
     result = merge(before, held, after)
@@ -261,18 +261,20 @@ async def _rejoined(
 
 
 async def _read_by(
-    pair: Pair, key: Key, held: Record, after: Record, writes: Sequence[Written]
+    pair: Pair, side: Side, key: Key, held: Record, after: Record, writes: Sequence[Written]
 ) -> Record | None:
     """Return what a program had read that saved *held*, which has nothing of the last *writes* of *key*.
 
-    The last of them left *after*. None: it had seen them, or that is not kept any more.
+    The last of them left *after*. None: it had seen them, or that is not kept any more. Where several smtd
+    may bring the same words back, *held* may have some of a write by another one of them.
     """
+    had_seen = holds_all if pair.stores[side].capabilities.saves_records else is_built_on
     base = None
     for write in reversed(writes):
         if write.before is None:
             break
         before = await pair.journal.history.replaced(pair.journal.number, key, write.before)
-        if before is None or is_built_on(held, after, before):
+        if before is None or had_seen(held, after, before):
             break
         base = after = before
     return base

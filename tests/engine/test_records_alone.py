@@ -157,6 +157,20 @@ async def test_write_that_another_one_saved_over_is_merged_with_that(world, cloc
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
 
 
+async def test_write_of_which_another_one_has_some_is_merged_with_that(world, clock):
+    """Another smtd brought back the comment, and had not seen the tag: some of a write is not all of it."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(commented(A, "shared"), "ours"))
+    await world.cycle()
+    world.right.put(PROJECT, tagged(commented(A, "shared"), "theirs"))
+
+    await later(world, clock)
+
+    for store in (world.left, world.right):
+        found = store.records[key("a")]
+        assert (words(store).count("shared"), {"ours", "theirs"} <= found.tags) == (1, True)
+
+
 async def test_what_was_written_elsewhere_since_shows_nothing_of_who_saved_over_it(world, clock):
     """Whoever saves one record need not have seen another one."""
     await world.synced(A, B)
