@@ -89,6 +89,7 @@ ELSEWHERE = {
     "smtd/journal/damage.py": "it checks before",
     "smtd/stores/django/old.py": "it checks before",
     "smtd/stores/django/schema.py": "the schema is a part of this package",
+    "smtd/stores/shelf/worker.py": "it asks the kernel about its own process",
 }
 OPENING = {"open", "read_text", "read_bytes", "connect", "copyfile", "copy2"}
 MODULES = {"os", "io", "sqlite3", "aiosqlite", "shutil"}
