@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,15 +11,16 @@ import pytest
 from aiohttp import web
 
 from smtd.records import canonical
-from smtd.records.record import Record
+from smtd.records.record import Parameters, Record
 from smtd.stores.base import DONE, STALE, Change, Result, Store
-from smtd.stores.http import session, writer
+from smtd.stores.http import form, session, writer
 from smtd.stores.locations import Kind, Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
 from tests.peers.line import Line, line_to
 from tests.peers.server import SumatraServer
+from tests.stores.contract import create
 from tests.stores.server_place import ADA, ServerPlace
 
 
@@ -207,3 +209,38 @@ async def test_replacement_that_arrived_after_all_is_not_made_again(
         outcomes = await store.write([Change(key("run"), OTHER, canonical.digest(place.kept(RUN)))])
 
     assert (outcomes, looks) == ([DONE], 5)
+
+
+async def test_record_that_the_server_altered_is_removed_although_its_answer_was_lost(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server keeps parameters that nobody can read: it must keep none of the record, which is refused."""
+    text = "{'a': GammaDist(a=1, b=2), 'b': {'c': [pi, true, false]}, 'd': ref('b.c')}"
+    altered = change(RUN, parameters=Parameters("NTParameterSet", text))
+    monkeypatch.setattr(writer, "STUMP", 0.0)
+    await place.put(record("other"))
+    async with store_behind(place, only("PUT", faults.lost, times=1)) as store:
+        (outcome,) = await store.write([create(altered)])
+
+    assert outcome.result is Result.REFUSED
+    assert place.run("SELECT label FROM django_store_record") == [("other",)]
+    assert "so it was removed again" in outcome.reason
+
+
+async def test_altered_record_of_somebody_else_is_not_removed(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another client made it in the moment in which the PUT was lost on its way."""
+
+    async def theirs(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        document = json.loads(form.body(OTHER))
+        document["parameters"] = {"type": "NTParameterSet", "content": "{'a': GammaDist(a=1, b=2)}"}
+        await line.ask(request, lambda _: json.dumps(document).encode())
+        return await faults.reset(line, request)
+
+    monkeypatch.setattr(writer, "STUMP", 0.0)
+    async with store_behind(place, only("PUT", theirs, times=1)) as store:
+        outcomes = await store.write([create(RUN)])
+
+    assert outcomes == [STALE]
+    assert place.run("SELECT version FROM django_store_record") == [("another",)]

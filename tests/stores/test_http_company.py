@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from smtd.records.record import Record
+from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.http import company
 from smtd.stores.http.company import Company
@@ -133,6 +133,30 @@ def test_calm_is_over_after_a_while() -> None:
     later = [one.is_calm(10.0 + units * company.UNIT) for units in (1.8, 2.0)]
 
     assert (before, later, one.met) == (False, [True, False], False)
+
+
+def looks_until_calm(one: Company, there: list[Key]) -> int:
+    """Return how many looks that show only what is *there* it takes until it is calm."""
+    for count in range(1, 10):
+        one.heard(there, now=0.0)
+        if one.is_calm(0.0):
+            return count
+    return 0
+
+
+def test_pause_of_others_is_no_end_of_their_work() -> None:
+    """After others added a record it takes more than one quiet look, and more if they add the same records."""
+    others, rivals, founder = Company(Random(1)), Company(Random(1)), Company(Random(1))
+    for one in (others, rivals):
+        one.scanned(KEYS[:1])
+        one.heard(KEYS[:2], now=0.0)
+    rivals.lost_race()
+    founder.are_rivals()
+
+    counts = [looks_until_calm(one, KEYS[:2]) for one in (others, rivals)]
+
+    assert counts == [company.LOOKS, company.LOOKS_AT_RIVALS]
+    assert looks_until_calm(founder, []) == company.LOOKS_AT_RIVALS
 
 
 async def test_of_all_who_meet_an_empty_server_one_begins(place: ServerPlace) -> None:

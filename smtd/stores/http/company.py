@@ -19,6 +19,9 @@ UNIT = 0.5
 SPREAD = 4.0
 #: Races that count, or waits would become too long.
 RACES = 2
+#: Looks in a row that are to show nothing of others: of any others, and of those who make the same records.
+#: A slow one of those pauses for a second or two, and will make all that is to be made here.
+LOOKS, LOOKS_AT_RIVALS = 2, 4
 #: Units after which whoever still hears others lets the cycle look again.
 ENOUGH = 60.0
 #: For how many times its length a unit is stretched at the most; how many looks a write takes as long as.
@@ -102,11 +105,16 @@ class Company:
 
     def are_busy(self) -> None:
         """Note that others are adding records at this moment: one quiet look may be a pause of theirs."""
-        self.met, self._calm, self._size, self._looks = True, None, 1, 2
+        self.met, self._calm, self._size, self._looks = True, None, 1, LOOKS
+
+    def are_rivals(self) -> None:
+        """Note that others are probably making the records that are to be made here."""
+        self.are_busy()
+        self._looks = LOOKS_AT_RIVALS
 
     def lost_race(self) -> None:
         """Note that somebody else has made what was to be made here: from now on, wait longer."""
-        self.met = True
+        self.are_rivals()
         self._lost = min(self._lost + 1, RACES)
 
     def looked(self, seconds: float) -> None:

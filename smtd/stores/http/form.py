@@ -41,7 +41,14 @@ CHANGEABLE = ("reason", "outcome", "tags")
 
 
 class Altered(RecordUnusable):
-    """The server shows a record whose parameters nobody can read: it is surely not what was sent."""
+    """The server shows a record whose parameters nobody can read: it is surely not what was sent.
+
+    `shown` is that record, with those parameters.
+    """
+
+    def __init__(self, reason: str, shown: Record) -> None:
+        super().__init__(reason)
+        self.shown = shown
 
 
 def check(record: Record) -> None:
@@ -210,7 +217,7 @@ def _record(document: dict[str, Any]) -> Record:
     try:
         content.check(made.parameters)
     except RecordUnusable as exc:
-        raise Altered(str(exc)) from exc
+        raise Altered(str(exc), made) from exc
     return made
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from smtd.records import documents
 from smtd.stores.http.company import Company
-from smtd.stores.http.session import Answer, Session
+from smtd.stores.http.session import Session
 
 #: Looks after which it is begun in any case: whoever is first may have gone away.
 LOOKS = 4
@@ -33,7 +33,7 @@ async def shown(asked: Session) -> Shown | None:
     answer = await asked.get()
     if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return Shown(frozenset(), begun=True)  # so it does while one project is empty and another is not
-    entries = _entries(answer)
+    entries = await asked.understood(_entries, answer.body)
     if any(not str(entry.get("last_updated")).startswith(_NEVER) for entry in entries):
         return None
     return Shown(frozenset(str(entry.get("id")) for entry in entries), begun=False)
@@ -54,10 +54,10 @@ async def turn(
     return True
 
 
-def _entries(answer: Answer) -> list[dict[str, object]]:
-    """Return the projects in a listing; none if it is no listing, which others find out."""
+def _entries(body: bytes) -> list[dict[str, object]]:
+    """Return the projects in a listing; none if it is no listing: reading the project says so."""
     try:
-        found = documents.read(answer.body, doubled=documents.refuse)
+        found = documents.read(body, doubled=documents.refuse)
     except (ValueError, RecursionError, MemoryError):
         return []
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

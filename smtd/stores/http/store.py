@@ -233,7 +233,7 @@ class HttpStore:
             listing = await self._list(project)
             company.founded = False
         if not company.founded:
-            company.are_busy()
+            company.are_rivals()  # who makes a project of the same name has copies of the same records
         return listing
 
     async def _make(self, project: str) -> bool:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TypeAlias
 
 import anyio
+import msgspec
 
 from smtd.backoff import pauses
 from smtd.errors import RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
@@ -89,7 +90,7 @@ class Writer:
         except NotSent:
             raise
         except StoreUnreachable as exc:
-            # It may have arrived, it may arrive still: never send it again without a look.
+            # It may have arrived, or still arrive: never send it again without a look.
             if await self._has_arrived(key, record, for_good=not isinstance(exc, Silence)):
                 return DONE
             raise
@@ -103,9 +104,9 @@ class Writer:
         return await self._refused(key, record, found, answer, len(body))
 
     async def finish(self, key: Key, record: Record) -> Outcome:
-        """Make *record* anew, if what is there already is a stump of it; else it is stale."""
+        """Make *record* again if the server holds only a stump of it; else it is stale."""
         found = await self.get(key)
-        if not isinstance(found, Record) or not await self._remove_stump(key, record, found):
+        if not isinstance(found, (Record, form.Altered)) or not await self._remove_stump(key, record, found):
             return STALE
         return await self.create(key, record)
 
@@ -267,7 +268,10 @@ def _deleted(key: Key, answer: Answer) -> Outcome:
 
 
 def _is_stump(found: _Found, record: Record) -> bool:
-    """Say whether *found* is what a PUT of *record* leaves that fails in the middle."""
+    """Say whether *found* is what a PUT of *record* leaves that fails, in the middle or at the end."""
+    if isinstance(found, form.Altered):
+        shown = msgspec.structs.replace(found.shown, parameters=record.parameters)
+        return _same(shown, record) or canonical.is_part(shown, record)
     if isinstance(found, Record):
         return canonical.is_part(found, record)
     return isinstance(found, Unshown)
