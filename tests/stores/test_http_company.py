@@ -145,7 +145,7 @@ def looks_until_calm(one: Company, there: list[Key]) -> int:
 
 
 def test_pause_of_others_is_no_end_of_their_work() -> None:
-    """After others added a record it takes more than one quiet look, and more if they add the same records."""
+    """It takes more than one quiet look after others added a record, and more if it is the same one."""
     others, rivals, founder = Company(Random(1)), Company(Random(1)), Company(Random(1))
     for one in (others, rivals):
         one.scanned(KEYS[:1])
