@@ -33,6 +33,21 @@ collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.p
 #: So are modules whose programs a machine lacks; `.ci/run` installs these.
 PROGRAMS = {"systemd-analyze": "test_systemd.py", "man": "test_manual_pages.py"}
 LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
+
+
+def _has_pseudo_terminals() -> bool:
+    """Say whether this machine gives pseudo-terminals: some containers have no /dev/pts."""
+    try:
+        descriptors = os.openpty()
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return True
+
+
+if not _has_pseudo_terminals():
+    LACKING["a pseudo-terminal (/dev/pts)"] = "test_shown.py"
 collect_ignore += LACKING.values()
 
 #: So are the tests of a database server that cannot be had. Where SMTD_EVERY_SERVER is set that is an error.
@@ -74,16 +89,17 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end of the tests, loudly, which servers were not tried, and that the power was not cut."""
+    """Say at the end of the tests, loudly, what was left out, and that the power was not cut."""
     if SOAK and (reason := disks.lacking()):
         terminalreporter.section("NOT TESTED: power cuts", sep="!", red=True, bold=True)
         terminalreporter.line(reason)
     left_out = {
+        **{f"tests/{module}": f"{what} is not here" for what, module in LACKING.items()},
         **programs.lacking(),
         **{f"TLS of {name}": why for name, why in programs.without_tls().items()},
     }
-    for server, reason in left_out.items():
-        terminalreporter.section(f"NOT TESTED: {server}", sep="!", red=True, bold=True)
+    for what, reason in left_out.items():
+        terminalreporter.section(f"NOT TESTED: {what}", sep="!", red=True, bold=True)
         terminalreporter.line(reason)
 
 

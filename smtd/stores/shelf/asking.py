@@ -6,12 +6,12 @@ for too much can take its neighbours with it; each of them is then asked for alo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
 from smtd.errors import StoreRefused
-from smtd.stores.shelf import child, messages
+from smtd.stores.shelf import child, groups, messages
 
 #: Bytes of pickles and new records that one process is asked about; a single larger pickle has one alone.
 LARGE = 2_000_000
@@ -28,26 +28,12 @@ async def ask_each(
     A pickle that is broken, or asks for too much, is the failure of its project alone.
     """
     answers: dict[str, _Expected | StoreRefused] = {}
-    for group in _groups(requests):
+    sized = ((project, request, messages.size(request)) for project, request in requests.items())
+    for group in groups.limited(sized, LARGE):
         answers |= await _together(group, expected, shelf)
         for project in group.keys() - answers.keys():
             answers[project] = await _alone(project, group[project], expected, shelf)
     return answers
-
-
-def _groups(requests: Mapping[str, messages.One]) -> Iterator[_Group]:
-    """Give the requests in groups of a size."""
-    group: _Group = {}
-    size = 0
-    for project, request in requests.items():
-        added = messages.size(request)
-        if group and size + added > LARGE:
-            yield group
-            group, size = {}, 0
-        group[project] = request
-        size += added
-    if group:
-        yield group
 
 
 async def _together(group: _Group, expected: type[_Expected], shelf: str) -> dict[str, _Expected]:

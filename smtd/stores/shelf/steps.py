@@ -10,7 +10,7 @@ from typing import TypeAlias
 from smtd.errors import RecordUnusable
 from smtd.records.record import Key, encode
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
-from smtd.stores.shelf import messages
+from smtd.stores.shelf import groups, messages
 
 #: Bytes of pickles and new records that are written in one step.
 BATCH = 16_000_000
@@ -20,19 +20,14 @@ Wishes: TypeAlias = dict[str, list[messages.Wish]]
 
 
 def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[Wishes]:
-    """Give the *changes* in steps, each with all changes of its projects; *pickles* are what is there now."""
-    step: Wishes = {}
-    size = 0
-    for project, group in groupby(sorted(changes, key=attrgetter("key")), lambda c: c.key.project):
-        wishes = [_wish(change) for change in group]
-        added = len(pickles.get(project, b"")) + sum(len(wish.record or b"") for wish in wishes)
-        if step and size + added > BATCH:
-            yield step
-            step, size = {}, 0
-        step[project] = wishes
-        size += added
-    if step:
-        yield step
+    """Give the *changes* in steps, each with all those of its projects; *pickles* are what is there now."""
+    grouped = groupby(sorted(changes, key=attrgetter("key")), lambda change: change.key.project)
+    by_project = ((project, [_wish(change) for change in group]) for project, group in grouped)
+    sized = (
+        (project, wishes, len(pickles.get(project, b"")) + sum(len(wish.record or b"") for wish in wishes))
+        for project, wishes in by_project
+    )
+    return groups.limited(sized, BATCH)
 
 
 def _wish(change: Change) -> messages.Wish:
