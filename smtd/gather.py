@@ -33,8 +33,7 @@ async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     async with anyio.create_task_group() as group:
         for number in range(len(calls)):
             group.start_soon(run, number)
-    if errors:
-        raise errors[0]
+    _raise_first(errors)
     return [results[number] for number in range(len(calls))]
 
 
@@ -64,6 +63,21 @@ async def gather_whole(
     async with anyio.create_task_group() as group:
         for _ in range(min(at_once, len(calls))):
             group.start_soon(work)
-    if errors:
-        raise errors[0]
+    _raise_first(errors)
     return [results[number] for number in range(len(calls))]
+
+
+def _raise_first(errors: list[SmtdError]) -> None:
+    """Raise the first of *errors*, if any, and keep none.
+
+    An error knows the frames it went through. A frame that knows the error, too, would keep all that they
+    hold (a whole answer of a server) until the garbage collector comes, which is seldom.
+    """
+    if not errors:
+        return
+    first = errors[0]
+    errors.clear()
+    try:
+        raise first
+    finally:
+        del first

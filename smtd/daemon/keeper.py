@@ -318,14 +318,16 @@ class Keeper:
             return await work()
         except (UsageError, PlanMoved) as exc:
             return exc
+        # The error stays in no variable here: it knows this frame, and the two would keep in memory all
+        # that the failed work held.
         except SmtdError as exc:
-            error = exc
+            await self._stores.close()
+            return exc
         except Exception as exc:
             # A defect of smtd's must not stop the other pairs; this one is tried again.
             log.exception("pair %s: a defect in smtd", self.name)
-            error = SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
-        await self._stores.close()
-        return error
+            await self._stores.close()
+            return SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
 
     async def _cycle(
         self,

@@ -124,10 +124,10 @@ def parameters(type_name: str, text: str) -> Parameters:
         try:
             content.check(found)
         except RecordUnusable as exc:
-            reasons.append(exc)
+            reasons.append(str(exc))
         else:
             return found
-    raise RecordUnusable(f"parameters: {reasons[0]}") from reasons[0]
+    raise RecordUnusable(f"parameters: {reasons[0]}")
 
 
 def paths(text: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import anyio
 import pytest
@@ -133,6 +135,35 @@ async def test_store_that_cannot_be_closed_ends_nothing(
 
     assert str(first.outcome) == "gone"
     assert (await report(again)).in_sync == 1
+
+
+class Answer:
+    """What a look holds: 32 MiB of what is no Sumatra Server, say."""
+
+
+async def test_look_that_fails_leaves_nothing_in_memory(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it held is gone when the next one ends: the garbage collector comes seldom to the daemon."""
+    held: list[ref[Answer]] = []
+
+    async def fails(*_args: Any, **_options: Any) -> Any:
+        answer = Answer()
+        held.append(ref(answer))
+        raise StoreUnreachable("it is away")
+
+    monkeypatch.setattr(pairing, "sync", fails)
+    gc.disable()
+    try:
+        for _ in range(2):
+            asked = Request()
+            keeper.request(asked)
+            await asked.done.wait()
+        first = held[0]()
+    finally:
+        gc.enable()
+
+    assert first is None
 
 
 async def test_illness_is_told_once_and_not_at_every_try(

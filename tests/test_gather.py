@@ -1,0 +1,56 @@
+"""Several calls at once: what is left of them when one fails."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from weakref import WeakSet
+
+import pytest
+
+from smtd.errors import StoreUnreachable
+from smtd.gather import gather, gather_whole
+
+pytestmark = pytest.mark.anyio
+
+
+class Content:
+    """What a call holds: an answer of 32 MiB, say."""
+
+
+Held = WeakSet[Content]
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    """What is still in memory, though the garbage collector did not come."""
+    gc.disable()
+    yield WeakSet()
+    gc.enable()
+
+
+async def fail(held: Held) -> int:
+    content = Content()
+    held.add(content)
+    raise StoreUnreachable("the server is away")
+
+
+async def at_once(calls: list[Callable[[], Awaitable[int]]]) -> None:
+    await gather(calls)
+
+
+async def a_few_at_once(calls: list[Callable[[], Awaitable[int]]]) -> None:
+    await gather_whole(calls, 2, {})
+
+
+@pytest.mark.parametrize("make", [at_once, a_few_at_once])
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_calls_that_fail_leave_nothing_in_memory(
+    make: Callable[[list[Callable[[], Awaitable[int]]]], Awaitable[None]], number: int, held: Held
+) -> None:
+    """Once their error is dealt with, all that the calls held is gone, at once."""
+    with suppress(StoreUnreachable):
+        await make([partial(fail, held)] * number)
+    assert len(held) == 0
