@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.nest import nest
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,7 @@ class Smtd:
 
     def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
         """Run `smtd` with *words* and return how it ended."""
-        done = subprocess.run(
-            [sys.executable, *self.program, *map(str, words)],
-            cwd=cwd or self.directory,
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = nest.run([*self.program, *map(str, words)], cwd or self.directory, self.variables())
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path, cwd: Path | None = None) -> dict[str, Any]:

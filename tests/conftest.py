@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from smtd.stores.http import company
 from tests.command import Smtd
 from tests.integration import disks
+from tests.nest import shelves
 from tests.servers import programs
 
 #: The same examples everywhere and every time: a test that fails here fails for everybody. More,
@@ -70,6 +72,20 @@ SOAK = bool(os.environ.get("SMTD_SOAK"))
 ROOT = os.geteuid() == 0
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the first of the processes that run the tests compile them; the others find them compiled.
+
+    In a fresh clone that takes three quarters of the time of a collection.
+    """
+    with Path(__file__).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave what is marked as soak to `make soak`, and what only root can do to root."""
     left = [
@@ -115,7 +131,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def loop_is_never_blocked() -> Iterator[None]:
     """A call of smtd's that could hold the event loop up is an error."""
     with blockbuster_ctx("smtd") as buster:
@@ -123,6 +139,20 @@ def loop_is_never_blocked() -> Iterator[None]:
             # Tests make locations wherever they like; smtd does so in threads, where it looks for them.
             function.can_block_in("smtd/stores/locations.py", "__post_init__")
             function.can_block_in("tests/engine/world.py", "journal")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_shelves() -> Iterator[None]:
+    """The child process of shelves is a fork of one that has loaded what it needs."""
+    with shelves.warm():
+        yield
+
+
+@pytest.fixture
+def cold_shelves() -> Iterator[None]:
+    """The child process of shelves is a new interpreter, as outside of tests."""
+    with shelves.cold():
         yield
 
 

@@ -9,8 +9,6 @@ import select
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,15 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.command import Answer, Smtd
+from tests.nest import nest
+from tests.nest.nest import Process
 
 Event = dict[str, Any]
 #: Seconds after which a test gives up waiting for what should take less than one.
 PATIENCE = 60.0
-
-
-def _hears_sigint() -> None:
-    """Let SIGINT end a process, also if the tests run in the background of a shell that ignores it there."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class DaemonProcess:
@@ -46,7 +41,7 @@ class DaemonProcess:
         self.told: list[str] = []
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self._short / "notify"))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def state(self) -> Path:
@@ -61,11 +56,10 @@ class DaemonProcess:
         """Start it; with *ready* wait until it tells systemd that it is."""
         notify = {"NOTIFY_SOCKET": str(self._short / "notify")}
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *self.smtd.program, "-c", str(self.config), "run"],
-                cwd=self.directory,
-                env=self.variables(**notify, **environment),
-                stdin=subprocess.DEVNULL,
+            self._process = nest.start(
+                [*self.smtd.program, "-c", str(self.config), "run"],
+                self.directory,
+                self.variables(**notify, **environment),
                 stdout=log,
                 stderr=log,
             )
@@ -116,29 +110,14 @@ class DaemonProcess:
         assert self._process is not None
         return self._process.wait(within)
 
-    def start_ctl(self, *words: str | Path) -> subprocess.Popen[bytes]:
+    def start_ctl(self, *words: str | Path) -> Process:
         """Start `smtd-ctl` with *words*; its standard output is a pipe, read line by line."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "smtd.cli.ctl", *map(str, words)],
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            bufsize=0,  # so that select sees every line
-            preexec_fn=_hears_sigint,
-        )
+        return nest.start(["-m", "smtd.cli.ctl", *map(str, words)], self.directory, self.variables())
 
     def ctl(self, *words: str | Path) -> Answer:
         """Run `smtd-ctl` with *words*."""
-        done = subprocess.run(
-            [sys.executable, "-m", "smtd.cli.ctl", *map(str, words)],
-            cwd=self.directory,
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-        )
+        program = ["-m", "smtd.cli.ctl"]
+        done = nest.run([*program, *map(str, words)], self.directory, self.variables(), PATIENCE)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path) -> dict[str, Any]:
@@ -222,6 +201,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     """Wait until *is_so*, asking again and again."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
+        time.sleep(0.005)
         assert time.monotonic() < deadline, "it never was so"
 
 

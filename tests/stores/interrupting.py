@@ -11,6 +11,8 @@ from typing import Any
 
 from anyio import CancelScope
 
+from tests.nest import shelves
+
 
 class Interrupted:
     """Awaits *work* and cancels *scope* when it waits for the *step*th time."""
@@ -41,7 +43,7 @@ class Interrupted:
 
 async def interrupt(work: Coroutine[Any, Any, Any], step: int) -> bool:
     """Cancel *work* at its *step*th wait; say whether it waited that often."""
-    with CancelScope() as scope:
+    with shelves.cold(), CancelScope() as scope:
         interrupted = Interrupted(work, step, scope)
         await interrupted
     return interrupted.waits >= step

@@ -1,0 +1,248 @@
+"""Starts processes of Python that have loaded smtd before: most of the time of a short one is loading."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+PROGRAM = Path(__file__).with_name("program.py")
+#: What an interpreter heeds at its start, so that a fork comes too late for it.
+AT_START = ("PYTHON", "LC_", "LANG", "COVERAGE_", "LD_", "MALLOC_")
+
+
+def heeded(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that an interpreter heeds at its start."""
+    return {name: value for name, value in env.items() if name.startswith(AT_START)}
+
+
+class Child:
+    """A process that was forked for a test, with what tests use of `subprocess.Popen`."""
+
+    def __init__(self, status: int, stdout: IO[bytes] | None = None) -> None:
+        self._status = os.fdopen(status, "rb", buffering=0)
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self.pid = int(self._line())
+
+    def fileno(self) -> int:
+        """What can be read when it has ended."""
+        return self._status.fileno()
+
+    def poll(self) -> int | None:
+        """Return the exit code if it has ended."""
+        if self.returncode is None and select.select([self], [], [], 0)[0]:
+            self.returncode = int(self._line())
+            self._status.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; raise TimeoutExpired, as Popen does."""
+        if self.returncode is None and not select.select([self], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[bytes | None, None]:
+        """Read what it says until it ends."""
+        said = None
+        if self.stdout is not None:
+            with self.stdout:
+                said = self.stdout.read()
+        self.wait(timeout)
+        return said, None
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for its end, as Popen does."""
+        if self.stdout is not None:
+            self.stdout.close()
+        self.wait()
+
+    def close(self) -> None:
+        """Kill it if it has not ended, and wait for its end."""
+        self.kill()
+        self.wait()
+
+    def _line(self) -> bytes:
+        line = self._status.readline()
+        assert line, "the nest has ended"
+        return line
+
+
+#: What tests start.
+Process: TypeAlias = "Child | subprocess.Popen[bytes]"
+
+
+class Nest:
+    """A warm interpreter, which ends with this process."""
+
+    def __init__(
+        self,
+        modules: Sequence[str],
+        *,
+        flags: Sequence[str] = (),
+        env: Mapping[str, str],
+        path: Sequence[str] = (),
+        without: Sequence[str] = (),
+        hidden: Sequence[str] = (),
+    ) -> None:
+        self.heeds = heeded(env)
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        given = {
+            "path": list(path),
+            "without": list(without),
+            "modules": list(modules),
+            "hidden": list(hidden),
+        }
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, *flags, str(PROGRAM), str(theirs.fileno()), json.dumps(given)],
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """End the interpreter."""
+        self._requests.close()
+        self._process.wait()
+
+    def start(
+        self,
+        words: Sequence[str],
+        streams: Sequence[int],
+        env: Mapping[str, str],
+        *,
+        cwd: str,
+        umask: int,
+    ) -> int:
+        """Start `python` with *words*; return what tells the number of the process, and how it ends.
+
+        *cwd* is absolute. Nothing here waits for a disk or for another process.
+        """
+        request = {"words": list(words), "env": dict(env), "cwd": cwd, "umask": umask}
+        status, theirs = os.pipe()
+        try:
+            socket.send_fds(self._requests, [json.dumps(request).encode()], [*streams, theirs])
+        finally:
+            os.close(theirs)
+        return status
+
+
+def _umask() -> int:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
+
+
+@cache
+def of_commands() -> Nest:
+    """The nest of smtd's commands and of the daemon."""
+    modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return Nest(modules, env=env, hidden=["smtd.cli.ctl"])
+
+
+_COMMANDS = ("smtd.cli.check", "smtd.cli.show", "smtd.cli.held", "smtd.cli.listing", "smtd.cli.cases")
+
+
+def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Say whether a fork is what a new interpreter would be: only for smtd's commands."""
+    if words[:2] != ["-m", "smtd"] and words[:2] != ["-m", "smtd.cli.ctl"]:
+        return False
+    return "COVERAGE_PROCESS_START" not in env and heeded(env) == of_commands().heeds
+
+
+def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float | None = None) -> Any:
+    """Run `python` with *words* to its end, as `subprocess.run` does with captured text."""
+    if not can_start(words, env):
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+    with (
+        open(os.memfd_create("out"), "w+b") as out,
+        open(os.memfd_create("err"), "w+b") as err,
+        open(os.devnull, "rb") as nothing,
+    ):
+        streams = [nothing.fileno(), out.fileno(), err.fileno()]
+        child = Child(of_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask()))
+        try:
+            code = child.wait(timeout)
+        finally:
+            child.close()
+        said, complained = (_text(file.fileno()) for file in (out, err))
+    return subprocess.CompletedProcess(list(words), code, said, complained)
+
+
+def start(
+    words: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    *,
+    stdout: IO[bytes] | None = None,
+    stderr: IO[bytes] | None = None,
+) -> Process:
+    """Start `python` with *words*; without *stdout* what it says can be read line by line, with select."""
+    if not can_start(words, env):
+        return subprocess.Popen(
+            [sys.executable, *words],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout or subprocess.PIPE,
+            stderr=stderr,
+            bufsize=0,  # so that select sees every line
+            preexec_fn=_hears_sigint,
+        )
+    with open(os.devnull, "rb") as nothing:
+        told = None
+        if stdout is None:
+            told, theirs = os.pipe()
+            stdout = os.fdopen(theirs, "wb", buffering=0)
+        number = 2 if stderr is None else stderr.fileno()
+        streams = [nothing.fileno(), stdout.fileno(), number]
+        status = of_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask())
+    if told is None:
+        return Child(status)
+    stdout.close()
+    return Child(status, os.fdopen(told, "rb", buffering=0))
+
+
+def _hears_sigint() -> None:
+    """Let SIGINT end a process, also if the tests run in the background of a shell that ignores it there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _text(number: int) -> str:
+    os.lseek(number, 0, os.SEEK_SET)
+    with open(number, closefd=False) as file:
+        return file.read()

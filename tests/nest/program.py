@@ -1,0 +1,116 @@
+"""The nest: an interpreter that has loaded what its children need, and forks for each of them.
+
+It is a script of the standard library alone, started by `nest.py`. A child is what `python -c` or
+`python -m` would be: the same arguments, directory, environment, streams, mask of files and end.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+
+
+def load(path, without, modules, hidden):
+    """Load *modules*, but for those that are *without*; *hidden* ones their runner loads again."""
+    sys.path[:] = path or sys.path
+    sys.modules.update(dict.fromkeys(without))
+    for name in modules:
+        importlib.import_module(name)
+    for name in hidden:
+        del sys.modules[name]
+        package, _, last = name.rpartition(".")
+        delattr(sys.modules[package], last)
+
+
+def hatch(requests):
+    """Fork for each request, and tell how the child ends; return the request in the child, or None."""
+    status: dict[int, int] = {}
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([requests, woken], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+            tell_ends(status)
+        if requests in ready:
+            asked, given, _, _ = socket.recv_fds(requests, 2**20, 4)
+            if not asked:
+                return None
+            child = os.fork()
+            if not child:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                requests.close()
+                for number in (woken, wake, given.pop(), *status.values()):
+                    os.close(number)
+                return json.loads(asked), given
+            for number in given[:3]:
+                os.close(number)
+            status[child] = given[3]
+            os.write(given[3], b"%d\n" % child)
+
+
+def tell_ends(status):
+    """Write the exit codes of the children that have ended."""
+    while status:
+        child, how = os.waitpid(-1, os.WNOHANG)
+        if not child:
+            return
+        number = status.pop(child)
+        with suppress(BrokenPipeError):  # nobody waits for it any more
+            os.write(number, b"%d\n" % os.waitstatus_to_exitcode(how))
+        os.close(number)
+
+
+def enter(cwd, env, umask, given):
+    """Take the directory, the environment, the mask and the streams of the child."""
+    for number, opened in enumerate(given):
+        os.dup2(opened, number)
+    for opened in given:
+        os.close(opened)
+    os.chdir(cwd)
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def run(words):
+    """Do what `python` with *words* does."""
+    how, what, *rest = words
+    sys.argv[:] = [how, *rest]
+    if how == "-m":
+        sys.path[0] = os.getcwd()
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(what, {"__name__": "__main__"})
+
+
+def main():
+    """Load, answer requests, and run what the request asks for in each child."""
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    load(**json.loads(sys.argv[2]))
+    gc.collect()
+    gc.freeze()
+    found = hatch(requests)
+    if found is not None:
+        request, given = found
+        enter(request["cwd"], request["env"], request["umask"], given)
+        run(request["words"])
+
+
+if __name__ == "__main__":
+    main()
