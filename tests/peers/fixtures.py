@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.peers.environments import Environment, environment
+from tests.peers.environments import Environment, environment, only_one
 from tests.peers.project import SumatraProject
 from tests.peers.server import SumatraServer, serving
-from tests.peers.stores import PeerStore, as_sqlite3_shelf, copy_store
+from tests.peers.stores import Kind, PeerStore, as_sqlite3_shelf, copy_store
 
 # The project of the rich stores.
 RICH = "MyProject"
@@ -34,20 +35,28 @@ def dbm_environment() -> Environment:
     return environment("dbm")
 
 
+def made_once(name: str, base: Path, environment: Environment, kind: Kind) -> Path:
+    """Return the rich store in *name*, which the first process of this run makes for all of them."""
+    place = base.parent / name if "PYTEST_XDIST_WORKER" in os.environ else base / name
+    store, made = place / "records", place / "made"
+    place.mkdir(exist_ok=True)
+    with only_one(place / "lock"):
+        if not made.exists():
+            PeerStore(environment, kind, store).make_rich(RICH)
+            made.touch()
+    return store
+
+
 @pytest.fixture(scope="session")
 def made_rich_shelf(plain_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dumb shelf of which tests take copies."""
-    shelf = tmp_path_factory.mktemp("rich-shelf") / "records"
-    PeerStore(plain_environment, "shelf", shelf).make_rich(RICH)
-    return shelf
+    return made_once("rich-shelf", tmp_path_factory.getbasetemp(), plain_environment, "shelf")
 
 
 @pytest.fixture(scope="session")
 def made_rich_sqlite(django_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite store of which tests take copies."""
-    database = tmp_path_factory.mktemp("rich-sqlite") / "records"
-    PeerStore(django_environment, "django", database).make_rich(RICH)
-    return database
+    return made_once("rich-sqlite", tmp_path_factory.getbasetemp(), django_environment, "django")
 
 
 @pytest.fixture

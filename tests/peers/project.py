@@ -14,28 +14,45 @@ from typing import Any
 
 from tests.peers.environments import Environment, PeerFailed
 
+#: It goes without `os`, as Sumatra looks for the dependencies of each run by reading all that it imports.
 MAIN_PY = '''\
 """Write what was asked for into Data: main.py [PARAMETER_FILE] [ARGUMENT...] [LABEL]"""
-import os
 import sys
 import time
+from posix import environ, mkdir, stat
 
 import model
+
+
+def there(path):
+    try:
+        return stat(path)
+    except OSError:
+        return None
+
+
+def make(directory):
+    if not there(directory):
+        mkdir(directory)
+
 
 arguments = sys.argv[1:]
 label = arguments[-1] if arguments else "unlabelled"
 parameters = ""
-for path in filter(os.path.isfile, arguments):
-    with open(path, encoding="utf-8") as file:
-        parameters += file.read()
-os.makedirs(os.path.join("Data", label), exist_ok=True)
-with open(os.path.join("Data", label, "result.txt"), "w", encoding="utf-8") as file:
+for path in arguments:
+    found = there(path)
+    if found and found.st_mode & 0o170000 == 0o100000:
+        with open(path, encoding="utf-8") as file:
+            parameters += file.read()
+make("Data")
+make(f"Data/{label}")
+with open(f"Data/{label}/result.txt", "w", encoding="utf-8") as file:
     file.write(model.compute(label, parameters))
 print(f"computed {label} from {len(parameters)} characters of parameters")
 if "hold" in arguments:
-    message = os.path.join(os.environ["HOME"], label)
+    message = environ[b"HOME"].decode() + "/" + label
     open(message + ".started", "w").close()
-    while not os.path.exists(message + ".go"):
+    while not there(message + ".go"):
         time.sleep(0.01)
 if "fail" in arguments:
     sys.exit("asked to fail")

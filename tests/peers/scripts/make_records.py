@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 from typing import Any
 
 from many_in_django import save_many_in_django
@@ -44,9 +45,16 @@ def command_line() -> argparse.Namespace:
 
 
 def save(store: Any, arguments: argparse.Namespace, records: list[Any]) -> None:
-    """Save one by one, as `smt` does; many at once, because one by one takes O(n²)."""
+    """Save one by one, as `smt` does; many at once, because one by one takes O(n²).
+
+    In a rich shelf all but the last are as Sumatra holds them when it saves one more: loaded from a pickle.
+    """
     project = arguments.project
-    if arguments.records == "rich":
+    if arguments.records == "rich" and arguments.kind == "shelf":
+        *earlier, last = (pickle.loads(pickle.dumps(record)) for record in records)
+        store.shelf[project] = {record.label: record for record in earlier}
+        store.save(project, last)
+    elif arguments.records == "rich":
         for record in records:
             store.save(project, record)
     elif arguments.kind == "shelf":
