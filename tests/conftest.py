@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from smtd.stores.http import company
+from tests import scratch
 from tests.command import Smtd
 from tests.integration import disks
 from tests.nest import shelves
@@ -28,6 +30,8 @@ settings.register_profile("explore", settings.get_profile("steady"), derandomize
 settings.load_profile("steady")
 
 pytest_plugins = ["tests.peers.fixtures", "tests.servers.fixtures"]
+
+scratch.choose()
 
 #: What only newer Pythons have is not collected on older ones, rather than skipped.
 collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.py"]
@@ -123,6 +127,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where every server is to be tried, and one was not."""
     if programs.lacking() and os.environ.get("SMTD_EVERY_SERVER"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A directory of this test's own, which is not in memory if the test is marked with `disk`."""
+    if not request.node.get_closest_marker("disk"):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="smtd-", ignore_cleanup_errors=True) as made:
+        yield Path(made).resolve()
 
 
 @pytest.fixture

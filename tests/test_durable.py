@@ -16,6 +16,8 @@ from smtd import durable, sqlite
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.swaps import Swap
 
+pytestmark = pytest.mark.disk
+
 
 class Disk:
     """Which files and directories were synced, by name and in order, and which were renamed."""

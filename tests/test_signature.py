@@ -22,6 +22,8 @@ from smtd.signature import (
     ripe_in,
 )
 
+pytestmark = pytest.mark.disk
+
 SECOND = 1_000_000_000
 #: A file that was changed at a whole second, now, and one that was not.
 NOW = int(time.time()) * SECOND

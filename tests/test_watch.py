@@ -16,6 +16,8 @@ from smtd import watch as watching
 from smtd.signature import Signature
 from smtd.watch import Watch, Watched
 
+pytestmark = pytest.mark.disk
+
 
 class Heard:
     """How often it was told, for a test to wait for."""

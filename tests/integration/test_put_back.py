@@ -25,6 +25,8 @@ from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
 from tests.stores.places import DjangoPlace, contents, dumb_place, foreign_place, sqlite3_place
 
+pytestmark = pytest.mark.disk
+
 OLD = [full(f"old-{number}") for number in range(4)]
 NEW = [full(f"new-{number}") for number in range(3)]
 KINDS: dict[str, Callable[[Path], RealPlace]] = {

@@ -14,6 +14,8 @@ from tests.stores import old_databases as old
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace
 
+pytestmark = pytest.mark.disk
+
 
 class OldPlace:
     """A database of an earlier Sumatra in *home*, and what a person does there."""

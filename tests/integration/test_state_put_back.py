@@ -14,6 +14,8 @@ from tests.integration.test_put_back import run
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace, dumb_place
 
+pytestmark = pytest.mark.disk
+
 OLD = [full(f"old-{number}") for number in range(5)]
 #: What is put back; "right" is a shelf.
 PARTS = [("state",), ("state", "left"), ("state", "right"), ("state", "left", "right")]

@@ -23,6 +23,8 @@ from tests.build import change, key, record
 from tests.stores.places import DjangoPlace, dumb_place, sqlite3_place
 from tests.stores.test_snapshot import OldPlace
 
+pytestmark = pytest.mark.disk
+
 BEFORE = record("run", outcome="v001")
 AFTER = change(BEFORE, outcome="v002")
 #: The second in which all happens.
