@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-#: Bytes that must be free there; a run needs a part of it.
-PLENTY = 4 * 2**30
+#: Bytes that must be free there; a run needs a tenth of it.
+PLENTY = 2**30
 
 
 def in_memory() -> bool:

@@ -12,9 +12,12 @@ from smtd.config import load
 from smtd.stores.http.session import Login
 from smtd.stores.locations import find
 from smtd.stores.registry import open_store
+from smtd.stores.shelf import inert, writing
+from tests.build import record
 from tests.command import Smtd
 from tests.peers.line import line_to, status
 from tests.peers.server import PASSWORD, SumatraServer
+from tests.stores.places import dumb_place
 
 WRONG = "wr0ng p@ss/wörd"
 
@@ -29,12 +32,35 @@ def assert_untold(said: bytes, password: str) -> None:
     assert [trace for trace in traces(password) if trace in said] == []
 
 
-@pytest.mark.parametrize("password", [PASSWORD, WRONG])
-@pytest.mark.parametrize("by", ["address", "configuration"])
+@pytest.fixture
+def small_shelf(tmp_path: Path) -> Path:
+    """A shelf with one record."""
+    shelf = tmp_path / "small"
+    with dumb_place(shelf).pickles(shelf) as file:
+        file[b"MyProject"] = inert.dump({"run": writing.build(record())})
+    return shelf
+
+
+@pytest.mark.parametrize(
+    ("by", "password", "shelf"),
+    [
+        # Some of its records are refused, with messages that must not tell it either.
+        ("address", PASSWORD, "rich_shelf"),
+        ("address", WRONG, "small_shelf"),
+        ("configuration", PASSWORD, "small_shelf"),
+        ("configuration", WRONG, "small_shelf"),
+    ],
+)
 def test_no_command_tells_or_keeps_a_password(
-    by: str, password: str, rich_shelf: Path, server: SumatraServer, smtd: Smtd
+    by: str,
+    password: str,
+    shelf: str,
+    request: pytest.FixtureRequest,
+    server: SumatraServer,
+    smtd: Smtd,
 ) -> None:
     """Whether it is right or wrong, in the address or in the configuration."""
+    left: Path = request.getfixturevalue(shelf)
     address = server.url.replace("://", f"://ada:{quote(password, safe='')}@")
     if by == "configuration":
         secret = smtd.directory / "secret"
@@ -48,14 +74,14 @@ def test_no_command_tells_or_keeps_a_password(
         address = "lab"
 
     answers = [
-        smtd("sync", rich_shelf, address, "--project", "MyProject"),
-        smtd("sync", rich_shelf, address, "--project", "MyProject", "--json"),
+        smtd("sync", left, address, "--project", "MyProject"),
+        smtd("sync", left, address, "--project", "MyProject", "--json"),
         smtd("list", address),
         smtd("sync", "no-such-store", address),
         smtd("sync", address, address),
     ]
 
-    assert (answers[0].code == 1) is (password == PASSWORD)
+    assert (answers[0].code in (0, 1)) is (password == PASSWORD)
     for answer in answers:
         assert_untold(f"{answer.out}{answer.err}".encode(), password)
     kept = [file for file in smtd.home.rglob("*") if file.is_file() and file.name != "config.toml"]
