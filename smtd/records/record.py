@@ -200,7 +200,22 @@ BAD_VALUE = (
 
 def bad_value(exc: BaseException) -> RecordUnusable:
     """Return what *exc*, one of BAD_VALUE, means for the record whose value raised it."""
-    return RecordUnusable(f"one of its values cannot be used ({type(exc).__name__}: {str(exc)[:200]})")
+    why = in_words(exc) or f"{type(exc).__name__}: {str(exc)[:200]}"
+    return RecordUnusable(f"one of its values cannot be used ({why})")
+
+
+def in_words(exc: BaseException) -> str:
+    """Return what *exc*, one of BAD_VALUE, says of a value where Python's own words speak of Python."""
+    if isinstance(exc, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(exc, OverflowError):
+        return "a number in it is too large"
+    if isinstance(exc, MemoryError):
+        return "it is too large"
+    if isinstance(exc, UnicodeDecodeError):
+        return "it is not UTF-8"
+    # Only its text tells this ValueError of Python from others.
+    return "a number in it has too many digits" if "set_int_max_str_digits" in str(exc) else ""
 
 
 def is_plain(value: object) -> bool:

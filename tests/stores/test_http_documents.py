@@ -100,6 +100,26 @@ def test_bad_value_is_the_failure_of_its_record(case: str) -> None:
     assert "\n" not in str(told.value)
 
 
+#: Where Python's own words would send a person into Python.
+IN_WORDS = {
+    "a number of 401 digits": "a number in it is too large",
+    "a number of 5000 digits": "a number in it has too many digits",
+    "deep lists": "it is nested too deeply",
+    "latin-1": "it is not UTF-8",
+    "UTF-16": "it is not UTF-8",
+}
+
+
+@pytest.mark.parametrize("case", IN_WORDS)
+def test_bad_value_is_told_in_the_words_of_a_user(case: str) -> None:
+    """The sentence says what is wrong with the record, and what to do next."""
+    with pytest.raises(RecordUnusable) as told:
+        form.read(BAD[case], ASKED)
+
+    next_step = "correct the record there, or delete it there"
+    assert str(told.value) == f"the server's answer is no record: {IN_WORDS[case]}; {next_step}"
+
+
 OTHER = {
     "another label": (document(label="good"), "MyProject/good"),
     "another project": (document(project_id="Other"), "Other/full"),

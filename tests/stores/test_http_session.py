@@ -181,7 +181,7 @@ async def test_silent_server_is_asked_once_more(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two times of silence are enough, however many requests there are; one answer, and all is forgotten."""
-    monkeypatch.setattr(session, "SILENCE", 0.2)
+    monkeypatch.setattr(session, "SILENCE", 1.0)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:

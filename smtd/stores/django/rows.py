@@ -105,7 +105,8 @@ def _check_types(row: Sequence[Any], parts: Parts) -> None:
     """Refuse what SQLite stores but no column is for: it keeps any value in any column."""
     duration = row[_DURATION]
     if not (duration is None or isinstance(duration, (int, float))):
-        raise RecordUnusable(f"its duration {literal.shortened(str(duration))} is no number")
+        shown = "of bytes" if isinstance(duration, bytes) else literal.shortened(str(duration))
+        raise RecordUnusable(f"its duration {shown} is no number")
     texts = [*row[:_DURATION], *row[_DURATION + 1 :], *parts.tags]
     for others in parts[1:]:
         for part in others:

@@ -27,6 +27,7 @@ from smtd.records.record import (
     Record,
     Repository,
     bad_value,
+    in_words,
     is_plain,
     mark_plain,
 )
@@ -162,8 +163,10 @@ def read(data: bytes, key: Key) -> Record:
         _check_name(document, key)
         record = _record(document)
     except BAD_VALUE as exc:
-        why = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)[:200]
-        raise RecordUnusable(f"the server's answer is no record: {why}") from exc
+        why = f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
+        raise RecordUnusable(
+            f"the server's answer is no record: {why}; correct the record there, or delete it there"
+        ) from exc
     return mark_plain(record)
 
 

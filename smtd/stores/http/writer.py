@@ -209,7 +209,7 @@ class Writer:
         if isinstance(found, (Unshown, form.Altered)):
             return await self._removed(key, found, "the server took it but could not show it")
         if isinstance(found, RecordUnusable):  # what cannot be compared is not removed
-            why = f"the server took it, but shows what cannot be read ({found}); look at it there"
+            why = f"the server took it, but shows what cannot be read: {found}"
             return Outcome(Result.REFUSED, why)
         altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
         if not altered:
