@@ -172,7 +172,8 @@ def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
     """Say whether a fork is what a new interpreter would be: only for smtd's commands."""
     if words[:2] != ["-m", "smtd"] and words[:2] != ["-m", "smtd.cli.ctl"]:
         return False
-    return "COVERAGE_PROCESS_START" not in env and heeded(env) == of_commands().heeds
+    measured = any(name.startswith("COVERAGE_") for name in env)
+    return not measured and heeded(env) == of_commands().heeds
 
 
 def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float | None = None) -> Any:
