@@ -7,6 +7,7 @@ spelling.
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import re
 import shlex
@@ -22,6 +23,7 @@ import tomli
 
 from smtd import denied, private, regular
 from smtd.errors import UsageError
+from smtd.text import shown
 from smtd.textfile import decode
 
 #: Text such as "200ms", "30s", "5m", "1h", "90d".
@@ -124,16 +126,19 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load(path: Path) -> Config:
     """Return the configuration in *path*. Raises ConfigError with every mistake in it."""
+    place = shown(str(path))  # each line of the error is one mistake, also where a name has line breaks
     try:
         text = decode(regular.read(path, regular.SMALL))
         found = path.stat()
     except (OSError, ValueError) as exc:
-        why = denied.unread(exc) if isinstance(exc, OSError) else exc
-        raise ConfigError(f"the configuration {path} cannot be read: {why}") from exc
+        why = shown(str(denied.unread(exc) if isinstance(exc, OSError) else exc))
+        raise ConfigError(f"the configuration {place} cannot be read: {why}") from exc
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as exc:
-        raise ConfigError(f"{path}: {exc}") from exc
+        raise ConfigError(f"{place}: {exc}") from exc
+    except RecursionError:
+        raise ConfigError(f"{place}: its arrays or tables are nested too deeply; write them flat") from None
     problems = [
         *_problems(document, Config, ()),
         *_misnamed(document),
@@ -146,7 +151,7 @@ def load(path: Path) -> Config:
     ]
     if problems:
         lines = sorted((_line(text, where), ".".join(where), what) for where, what in problems)
-        raise ConfigError("\n".join(f"{path}:{line}: {where}: {what}" for line, where, what in lines))
+        raise ConfigError("\n".join(f"{place}:{line}: {where}: {what}" for line, where, what in lines))
     return msgspec.convert(document, Config)
 
 
@@ -352,14 +357,25 @@ def _exposed_commands(document: dict[str, Any], path: Path, who: str) -> Iterato
 
 
 def _line(text: str, where: _Where) -> int:
-    """Return the first line with which *text* holds the key *where* (1 if none does)."""
+    """Return the first line with which *text* holds the key *where* (1 if none does).
+
+    Halves what is left with each step, so that a long file costs no more than some looks at all of it.
+    """
     lines = text.splitlines()
-    for count in range(1, len(lines) + 1):
+    return bisect.bisect_left(range(1, len(lines)), True, key=lambda count: _holds(lines[:count], where)) + 1
+
+
+def _holds(lines: list[str], where: _Where) -> bool:
+    """Say whether *lines* hold the key *where*; what they end in the middle of does not count."""
+    for count in range(len(lines), 0, -1):
         try:
             found: Any = tomli.loads("\n".join(lines[:count]))
+        except tomli.TOMLDecodeError:
+            continue
+        try:
             for name in where:
                 found = found[name]
-        except (tomli.TOMLDecodeError, KeyError, TypeError):
-            continue
-        return count
-    return 1
+        except (KeyError, TypeError):
+            return False
+        return True
+    return False

@@ -30,7 +30,7 @@ class NotRegular(OSError):
     """Something else is in the place of a file, or a file that is larger than any."""
 
     def __init__(self, path: Path, what: str) -> None:
-        super().__init__(errno.EINVAL, f"{path.name} {what}; put the file back", str(path))
+        super().__init__(errno.EINVAL, f"{path.name or path} {what}; put the file back", str(path))
 
 
 def check(paths: Iterable[Path]) -> None:

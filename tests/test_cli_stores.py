@@ -111,6 +111,16 @@ def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
     assert "geheim" not in str(told.value)
 
 
+@pytest.mark.parametrize("content", ["", "\n", "\ufeff\r\n", "\ngeheim\n"])
+def test_password_file_with_nothing_in_its_first_line_is_named(content: str, tmp_path: Path) -> None:
+    """A server that turns an empty password away would not tell which of the two is wrong."""
+    (tmp_path / "secret").write_text(content, "utf-8")
+    lab = LAB | {"password_file": str(tmp_path / "secret")}
+
+    with pytest.raises(UsageError, match="/secret of store lab has no password in its first line"):
+        located("lab", Config(stores={"lab": msgspec.convert(lab, Store)}), None)
+
+
 def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> None:
     """The file is named, with what mends it, and no part of the password."""
     secret = tmp_path / "my secret"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import msgspec
@@ -226,6 +227,37 @@ def test_mistake_is_told_with_its_line(mistakes, text, mistake):
 def test_text_that_is_no_toml_is_told_with_its_place(mistakes):
     """A slip of the pen is told with line and column."""
     assert mistakes("[daemon]\nlog_level = \n") == [" Invalid value (at line 2, column 13)"]
+
+
+def test_mistake_at_the_end_of_a_long_file_is_told_at_once_with_its_line(mistakes):
+    """A look at each beginning of 20,000 lines would take most of a minute."""
+    text = "# a comment\n" * 20_000 + "[daemon]\ncolour = 1\n"
+    began = time.process_time()
+    assert mistakes(text) == ["20002: daemon.colour: unknown key 'colour'"]
+    assert time.process_time() - began < 5
+
+
+def test_mistake_inside_a_list_of_many_lines_is_told_with_the_line_that_ends_it(mistakes):
+    """The beginnings of the list are no TOML."""
+    text = "[pairs.p]\nleft = 'p'\nright = 'q'\nprojects = [\n1,\n2,\n]\n[stores.p]\nlocation = 'x'\n"
+    assert [line for line in mistakes(text) if line.startswith("7: pairs.p.projects: ")] != []
+
+
+def test_lists_nested_without_end_are_no_configuration(mistakes):
+    """They are refused in words, however deep."""
+    assert mistakes("x = " + "[" * 100_000) == [
+        " its arrays or tables are nested too deeply; write them flat"
+    ]
+
+
+def test_name_of_a_file_makes_up_no_lines(tmp_path):
+    """Each line of the error is one mistake, whatever the file is called."""
+    path = tmp_path / "a\nb: all is well"
+    path.write_text("colour = 1\n", "utf-8")
+    for place in (path, tmp_path / "c\nd"):
+        with pytest.raises(ConfigError) as told:
+            load(place)
+        assert "\n" not in str(told.value)
 
 
 UNREADABLE = {

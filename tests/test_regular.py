@@ -118,3 +118,9 @@ def _opens(path: Path) -> bool:
 
 def _is(call: ast.Attribute, names: set[str]) -> bool:
     return isinstance(call.value, ast.Name) and call.value.id in names
+
+
+def test_directory_without_a_name_is_shown_as_it_was_named() -> None:
+    """Path("") has no last part: the sentence keeps its subject."""
+    with pytest.raises(regular.NotRegular, match=r"\. is a directory"):
+        regular.check([Path()])

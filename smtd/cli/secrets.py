@@ -83,4 +83,6 @@ def _first_line(name: str, path: Path) -> str:
     except (OSError, ValueError) as exc:
         why = denied.unread(exc) if isinstance(exc, OSError) else exc
         raise UsageError(f"the password file {path} of store {name} cannot be read: {why}") from None
-    return text.split("\n", 1)[0]
+    if not (line := text.split("\n", 1)[0]):
+        raise UsageError(f"the password file {path} of store {name} has no password in its first line")
+    return line

@@ -166,6 +166,8 @@ def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> L
     """
     if "\0" in name:
         raise UsageError("this is no location: it has a NUL in it")
+    if not name:
+        raise UsageError("this is no location: it is empty; the project directory here is called .")
     scheme = name.partition("://")[0].lower()
     if scheme in ("http", "https"):
         return _server(name, access)

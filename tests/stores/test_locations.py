@@ -380,6 +380,16 @@ def test_url_that_is_not_understood_yet(name: str) -> None:
     assert "secret" not in str(told.value)
 
 
+def test_empty_name_is_no_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unset variable of a shell is not the project in the directory at hand."""
+    make_django(tmp_path / "records.sqlite")
+    make_project(tmp_path, DJANGO, db_file=str(tmp_path / "records.sqlite"))
+    monkeypatch.chdir(tmp_path)
+    assert find(".").project == "MyProject"
+    with pytest.raises(UsageError, match="it is empty"):
+        find("", may_be_new=True)
+
+
 # Servers
 
 
