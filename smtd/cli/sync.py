@@ -112,7 +112,7 @@ async def sync(
 def _locations(request: Request, config: Config) -> Both[Location]:
     left = located(request.left, config, request.timezone)
     right = located(request.right, config, request.timezone, may_be_new=request.right is not None)
-    if str(left) == str(right):
+    if str(left) == str(right) or left.shares_file(right):
         raise UsageError(f"{left} is the store on both sides; name two different ones")
     return Both(left, right)
 

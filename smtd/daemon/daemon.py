@@ -254,7 +254,8 @@ class Daemon:
 
     def _located(self, one: PairSettings, config: Config) -> Both[Location]:
         locations = one.words.map(lambda word: self._surroundings.locate(word, config))
-        if locations.left.identity == locations.right.identity:
+        left, right = locations.left, locations.right
+        if left.identity == right.identity or left.shares_file(right):
             raise UsageError(f"pair {one.name}: {locations.left} is the store on both sides; name two")
         return Both(locations.left, replace(locations.right, renames=one.renames))
 

@@ -119,6 +119,10 @@ class Location:
         endings = _DUMB_ENDINGS if self.kind is Kind.DUMB else ("",)
         return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
 
+    def shares_file(self, other: Location) -> bool:
+        """Say whether both are one file, also by a hard link: then it has no two sides. Blocks."""
+        return any(_is_one(mine, theirs) for mine, theirs in zip(self.files, other.files, strict=False))
+
     @property
     def files(self) -> tuple[Path, ...]:
         """The files whose looks tell that somebody wrote to the store; none for a server."""
@@ -143,6 +147,7 @@ DATABASES = {
     "mysql": Kind.MYSQL,
     "mariadb": Kind.MYSQL,
 }
+_WEB_PORTS = {"http": 80, "https": 443}
 _PORTS = {Kind.POSTGRESQL: 5432, Kind.MYSQL: 3306}
 #: How a connection may be protected, in the words of PostgreSQL's own programs.
 TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -155,6 +160,13 @@ _BERKELEY = (b"\x61\x15\x06\x00", b"\x00\x06\x15\x61")
 def _real(path: Path) -> Path:
     """Return *path* without symbolic links, but for one that leads to itself, at which pathlib fails."""
     return Path(os.path.realpath(path))
+
+
+def _is_one(path: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> Location:
@@ -196,7 +208,7 @@ def _server(address: str, access: Access) -> Location:
         password = None if parts.password is None else unquote(parts.password)
         access = access.of(unquote(parts.username), password)
     place = f"[{host}]" if ":" in host else host
-    place += "" if port is None else f":{port}"
+    place += "" if port in (None, _WEB_PORTS[parts.scheme]) else f":{port}"
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
     return Location(Kind.HTTP, Path(), None, access, f"{parts.scheme}://{place}{path}")
 

@@ -244,3 +244,25 @@ async def test_altered_record_of_somebody_else_is_not_removed(
 
     assert outcomes == [STALE]
     assert place.run("SELECT version FROM django_store_record") == [("another",)]
+
+
+async def test_record_that_is_shown_but_not_listed_is_refused(place: ServerPlace) -> None:
+    """A cache shows what was deleted: that is no rival's record, for which it would be waited."""
+    shown: list[bytes] = []
+
+    async def cached(line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        if not shown:
+            shown.append((await line.ask(request))[1])
+        return web.Response(body=shown[0], content_type="application/json")
+
+    await place.put(RUN, record("other"))
+    async with store_behind(place, only("GET", cached)) as store:
+        await store.read([key("run")])
+        await place.remove("run")
+        outcomes = []
+        for _ in range(2):
+            await store.scan([PROJECT])
+            outcomes += await store.write([create(EDITED)])
+
+    assert [outcome.result for outcome in outcomes] == [Result.STALE, Result.REFUSED]
+    assert "but does not list it in its project" in outcomes[1].reason

@@ -399,6 +399,9 @@ def test_empty_name_is_no_location(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("https://lab.example/records/", "https://lab.example/records/", None),
         ("HTTPS://Lab.Example/records", "https://lab.example/records/", None),
         ("http://lab.example", "http://lab.example/", None),
+        ("http://lab.example:80/records/", "http://lab.example/records/", None),
+        ("https://lab.example:443/records/", "https://lab.example/records/", None),
+        ("https://lab.example:80/records/", "https://lab.example:80/records/", None),
         ("http://ada:s%2Fecret@lab.example:8000/", "http://lab.example:8000/", ("ada", "s/ecret")),
         ("http://ada@[::1]:8000/a%20b", "http://[::1]:8000/a%20b/", ("ada", None)),
     ],
@@ -422,6 +425,19 @@ def test_address_of_no_server(address: str) -> None:
         find(address)
 
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("make", [make_django, make_dumb], ids=["sqlite", "dumb"])
+def test_hard_links_of_one_file_are_one_file(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """Its two names are no two sides of a pair; another file of the same kind is another side."""
+    for name in ("a", "b"):
+        make(tmp_path / name)
+    for ending in ("", ".dat", ".dir"):
+        if (tmp_path / f"a{ending}").exists():
+            (tmp_path / f"link{ending}").hardlink_to(tmp_path / f"a{ending}")
+    one, link, other = (find(str(tmp_path / name)) for name in ("a", "link", "b"))
+
+    assert (one.shares_file(link), one.shares_file(other)) == (True, False)
 
 
 def test_two_people_at_one_server() -> None:

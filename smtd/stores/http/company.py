@@ -42,6 +42,8 @@ class Company:
         self.founded = False
         #: Every record that was seen or made here.
         self.known: set[Key] = set()
+        #: Records that were found there by their addresses, though no listing had them.
+        self.unlisted: set[Key] = set()
         self._chance = chance
         self._lost = 0
         self._took = 0.0

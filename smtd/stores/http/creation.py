@@ -16,6 +16,11 @@ from smtd.stores.http.writer import Writer
 
 #: What comes of a record that was not begun.
 _LATER = Outcome(Result.STALE, "not begun")
+_UNLISTED = Outcome(
+    Result.REFUSED,
+    "the server shows it at its address, but does not list it in its project; look for a cache or a proxy"
+    " before it that gives old answers",
+)
 
 
 async def write_all(
@@ -54,6 +59,9 @@ class Creation:
         What others make first is stale, and all that is left if they do not come to an end.
         """
         company, left = self._company, set(made)
+        contradicted = await self._contradicted(left)
+        outcomes |= dict.fromkeys(contradicted, _UNLISTED)
+        left -= contradicted
         until = anyio.current_time() + company.patience
         while left:
             if company.met:
@@ -71,6 +79,17 @@ class Creation:
             await write_all({key: partial(self._create, made[key], alone=alone) for key in batch}, outcomes)
             left -= outcomes.keys()
             company.made(anyio.current_time())
+
+    async def _contradicted(self, keys: Collection[Key]) -> set[Key]:
+        """Return those of *keys* that the server still shows, though no listing since it first did has them.
+
+        What others made would be listed by now.
+        """
+        again = self._company.unlisted.intersection(keys)
+        self._company.unlisted -= again
+        found = {key for key in sorted(again) if await self._writer.get(key) is not None}
+        self._company.unlisted |= found
+        return found
 
     async def _listen(self) -> set[Key]:
         """Return what is there, after a wait, unless it was calm just now.
@@ -99,6 +118,7 @@ class Creation:
         key, record, began = change.key, change.record, anyio.current_time()
         assert record is not None
         if await self._writer.get(key) is not None:
+            company.unlisted.add(key)
             company.lost_race()
             return STALE
         company.known.add(key)
