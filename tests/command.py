@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.nest import nest
+from tests.forkserver import client
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Smtd:
 
     def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
         """Run `smtd` with *words* and return how it ended."""
-        done = nest.run([*self.program, *map(str, words)], cwd or self.directory, self.variables())
+        done = client.run([*self.program, *map(str, words)], cwd or self.directory, self.variables())
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path, cwd: Path | None = None) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 from smtd.stores.http import company
 from tests import scratch
 from tests.command import Smtd
+from tests.forkserver import shelves
 from tests.integration import disks
-from tests.nest import shelves
 from tests.servers import programs
 
 #: The same examples everywhere and every time: a test that fails here fails for everybody. More,
@@ -157,16 +157,16 @@ def loop_is_never_blocked() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def warm_shelves() -> Iterator[None]:
+def forked_shelf_processes() -> Iterator[None]:
     """The child process of shelves is a fork of one that has loaded what it needs."""
-    with shelves.warm():
+    with shelves.forked():
         yield
 
 
 @pytest.fixture
-def cold_shelves() -> Iterator[None]:
+def new_shelf_processes() -> Iterator[None]:
     """The child process of shelves is a new interpreter, as outside of tests."""
-    with shelves.cold():
+    with shelves.new_interpreters():
         yield
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.command import Answer, Smtd
-from tests.nest import nest
-from tests.nest.nest import Process
+from tests.forkserver import client
+from tests.forkserver.client import Process
 
 Event = dict[str, Any]
 #: Seconds after which a test gives up waiting for what should take less than one.
@@ -56,7 +56,7 @@ class DaemonProcess:
         """Start it; with *ready* wait until it tells systemd that it is."""
         notify = {"NOTIFY_SOCKET": str(self._short / "notify")}
         with self.log.open("ab") as log:
-            self._process = nest.start(
+            self._process = client.start(
                 [*self.smtd.program, "-c", str(self.config), "run"],
                 self.directory,
                 self.variables(**notify, **environment),
@@ -112,12 +112,12 @@ class DaemonProcess:
 
     def start_ctl(self, *words: str | Path) -> Process:
         """Start `smtd-ctl` with *words*; its standard output is a pipe, read line by line."""
-        return nest.start(["-m", "smtd.cli.ctl", *map(str, words)], self.directory, self.variables())
+        return client.start(["-m", "smtd.cli.ctl", *map(str, words)], self.directory, self.variables())
 
     def ctl(self, *words: str | Path) -> Answer:
         """Run `smtd-ctl` with *words*."""
         program = ["-m", "smtd.cli.ctl"]
-        done = nest.run([*program, *map(str, words)], self.directory, self.variables(), PATIENCE)
+        done = client.run([*program, *map(str, words)], self.directory, self.variables(), PATIENCE)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path) -> dict[str, Any]:

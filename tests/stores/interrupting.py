@@ -11,7 +11,7 @@ from typing import Any
 
 from anyio import CancelScope
 
-from tests.nest import shelves
+from tests.forkserver import shelves
 
 
 class Interrupted:
@@ -43,7 +43,7 @@ class Interrupted:
 
 async def interrupt(work: Coroutine[Any, Any, Any], step: int) -> bool:
     """Cancel *work* at its *step*th wait; say whether it waited that often."""
-    with shelves.cold(), CancelScope() as scope:
+    with shelves.new_interpreters(), CancelScope() as scope:
         interrupted = Interrupted(work, step, scope)
         await interrupted
     return interrupted.waits >= step

@@ -94,3 +94,18 @@ def test_small_shelf_that_asks_for_much(name: str, tmp_path: Path) -> None:
             f"the records of project {PROJECT!r} in the shelf {place.location.path} cannot"
         )
         assert "\n" not in said
+
+
+def test_pickle_that_fills_memory_ends_at_the_limit(tmp_path: Path) -> None:
+    """Three megabytes of empty sets would take 700; the process that reads them may have 590."""
+    place = dumb_place(tmp_path / "records")
+    with place.pickles(place.location.path) as file:
+        file[PROJECT.encode()] = b"\x80\x04(" + b"\x8f" * 3_000_000 + b"t."
+
+    done = subprocess.run(
+        [sys.executable, "-c", SCAN, place.location.path], capture_output=True, text=True, check=True
+    )
+
+    said, _, memory = json.loads(done.stdout)
+    assert "it asks for more memory than its size allows" in said
+    assert memory < 600_000_000

@@ -15,13 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-PROGRAM = Path(__file__).with_name("program.py")
-#: What an interpreter heeds at its start, so that a fork comes too late for it.
+SERVER = Path(__file__).with_name("server.py")
+#: What an interpreter reads at its start, so that a fork comes too late for it.
 AT_START = ("PYTHON", "LC_", "LANG", "COVERAGE_", "LD_", "MALLOC_")
 
 
-def heeded(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that an interpreter heeds at its start."""
+def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that an interpreter reads at its start."""
     return {name: value for name, value in env.items() if name.startswith(AT_START)}
 
 
@@ -87,7 +87,7 @@ class Child:
 
     def _line(self) -> bytes:
         line = self._status.readline()
-        assert line, "the nest has ended"
+        assert line, "the fork server has ended"
         return line
 
 
@@ -95,8 +95,8 @@ class Child:
 Process: TypeAlias = "Child | subprocess.Popen[bytes]"
 
 
-class Nest:
-    """A warm interpreter, which ends with this process."""
+class ForkServer:
+    """An interpreter that has loaded *modules*, and ends with this process."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Nest:
         without: Sequence[str] = (),
         hidden: Sequence[str] = (),
     ) -> None:
-        self.heeds = heeded(env)
+        self.variables = read_at_start(env)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         given = {
             "path": list(path),
@@ -118,7 +118,7 @@ class Nest:
         }
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, str(PROGRAM), str(theirs.fileno()), json.dumps(given)],
+                [sys.executable, *flags, str(SERVER), str(theirs.fileno()), json.dumps(given)],
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -158,11 +158,11 @@ def _umask() -> int:
 
 
 @cache
-def of_commands() -> Nest:
-    """The nest of smtd's commands and of the daemon."""
+def for_commands() -> ForkServer:
+    """Return the fork server of smtd's commands and of the daemon."""
     modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return Nest(modules, env=env, hidden=["smtd.cli.ctl"])
+    return ForkServer(modules, env=env, hidden=["smtd.cli.ctl"])
 
 
 _COMMANDS = ("smtd.cli.check", "smtd.cli.show", "smtd.cli.held", "smtd.cli.listing", "smtd.cli.cases")
@@ -173,7 +173,7 @@ def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
     if words[:2] != ["-m", "smtd"] and words[:2] != ["-m", "smtd.cli.ctl"]:
         return False
     measured = any(name.startswith("COVERAGE_") for name in env)
-    return not measured and heeded(env) == of_commands().heeds
+    return not measured and read_at_start(env) == for_commands().variables
 
 
 def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float | None = None) -> Any:
@@ -195,7 +195,7 @@ def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float 
         open(os.devnull, "rb") as nothing,
     ):
         streams = [nothing.fileno(), out.fileno(), err.fileno()]
-        child = Child(of_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask()))
+        child = Child(for_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask()))
         try:
             code = child.wait(timeout)
         finally:
@@ -231,7 +231,7 @@ def start(
             stdout = os.fdopen(theirs, "wb", buffering=0)
         number = 2 if stderr is None else stderr.fileno()
         streams = [nothing.fileno(), stdout.fileno(), number]
-        status = of_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask())
+        status = for_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask())
     if told is None:
         return Child(status)
     stdout.close()

@@ -1,6 +1,6 @@
-"""The nest: an interpreter that has loaded what its children need, and forks for each of them.
+"""The fork server: an interpreter that has loaded what its children need, and forks for each of them.
 
-It is a script of the standard library alone, started by `nest.py`. A child is what `python -c` or
+It is a script of the standard library alone, started by `client.py`. A child is what `python -c` or
 `python -m` would be: the same arguments, directory, environment, streams, mask of files and end.
 """
 
@@ -31,7 +31,7 @@ def load(path, without, modules, hidden):
         delattr(sys.modules[package], last)
 
 
-def hatch(requests):
+def serve(requests):
     """Fork for each request, and tell how the child ends; return the request in the child, or None."""
     status: dict[int, int] = {}
     woken, wake = os.pipe()
@@ -105,7 +105,7 @@ def main():
     load(**json.loads(sys.argv[2]))
     gc.collect()
     gc.freeze()
-    found = hatch(requests)
+    found = serve(requests)
     if found is not None:
         request, given = found
         enter(request["cwd"], request["env"], request["umask"], given)

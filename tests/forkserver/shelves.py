@@ -1,7 +1,7 @@
 """The child process of shelves, forked from an interpreter that has loaded what it needs.
 
 A new interpreter costs thirty times what it then does. Tests of how such a process starts, of what it may
-cost and of its end use `cold`, as do processes of smtd that tests start.
+cost and of its end use `new_interpreters`, as do processes of smtd that tests start.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ import anyio
 from anyio.abc import SocketStream
 
 from smtd.stores.shelf import child
-from tests.nest.nest import Nest
+from tests.forkserver.client import ForkServer
 
 FLAGS = ["-S", "-s"]
 #: How the child process finds its modules.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-_cold: list[bool] = []
+_new: list[bool] = []
 
 
 @contextmanager
-def cold() -> Iterator[None]:
+def new_interpreters() -> Iterator[None]:
     """Start interpreters for the length of a `with` block, as smtd does."""
-    _cold.append(True)
+    _new.append(True)
     try:
         yield
     finally:
-        _cold.pop()
+        _new.pop()
 
 
 @contextmanager
-def warm() -> Iterator[None]:
+def forked() -> Iterator[None]:
     """Fork for the length of a `with` block."""
-    _nest()  # a wait for its start would be one of smtd's
+    _server()  # a wait for its start would be one of smtd's
     child.anyio = _Anyio()  # type: ignore[attr-defined, assignment]
     try:
         yield
@@ -55,8 +55,8 @@ class _Anyio:
 
 
 @cache
-def _nest() -> Nest:
-    return Nest(
+def _server() -> ForkServer:
+    return ForkServer(
         ["smtd.stores.shelf.worker"],
         flags=FLAGS,
         env=ENVIRONMENT,
@@ -108,7 +108,7 @@ class Forked:
         while self._told.count(b"\n") < count:
             await anyio.wait_readable(self._status)
             told = os.read(self._status, 100)
-            assert told, "the nest has ended"
+            assert told, "the fork server has ended"
             self._told += told
         return self._told.split(b"\n")
 
@@ -116,7 +116,7 @@ class Forked:
 async def open_process(argv: Sequence[str], *, stderr: int, env: Mapping[str, str]) -> Any:
     """Start a process, by a fork if it is the child of a shelf."""
     if (
-        _cold
+        _new
         or argv[1:4] != [*FLAGS, "-c"]
         or env.items() - {"TZ": env.get("TZ")}.items() != ENVIRONMENT.items()
     ):
@@ -125,7 +125,7 @@ async def open_process(argv: Sequence[str], *, stderr: int, env: Mapping[str, st
     nothing = os.open(os.devnull, os.O_WRONLY)
     with its_stdin, its_stdout, anyio.CancelScope(shield=True):
         streams = [its_stdin.fileno(), its_stdout.fileno(), nothing]
-        status = _nest().start(argv[3:], streams, env, cwd="/", umask=0o22)
+        status = _server().start(argv[3:], streams, env, cwd="/", umask=0o22)
         os.close(nothing)
         os.set_blocking(status, False)
         forked = Forked(await SocketStream.from_socket(stdin), await SocketStream.from_socket(stdout), status)
