@@ -159,6 +159,15 @@ def test_pause_of_others_is_no_end_of_their_work() -> None:
     assert looks_until_calm(founder, []) == company.LOOKS_AT_RIVALS
 
 
+def test_record_that_is_listed_is_contradicted_no_more() -> None:
+    """It was another one's, whose record the listing before did not have yet."""
+    one = Company(Random(1))
+    one.unlisted.update(KEYS[:2])
+    one.scanned(KEYS[:1])
+
+    assert one.unlisted == {KEYS[1]}
+
+
 async def test_of_all_who_meet_an_empty_server_one_begins(place: ServerPlace) -> None:
     """The server tells one of them that it has made the project; the others wait, and then all is there."""
     records = [record(label) for label in LABELS]

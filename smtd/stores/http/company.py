@@ -89,6 +89,7 @@ class Company:
         """Note what is *there*, as a scan found it: the first one does not tell who made it."""
         if self.known and not self.known.issuperset(there):
             self.met = True
+        self.unlisted.difference_update(there)
         self.known.update(there)
 
     def shows_others(self, there: Collection[Key]) -> bool:
