@@ -1,7 +1,8 @@
 """The lines to one server: each delays, drops and repeats requests, and serves old answers, by chance.
 
-What went over them is written down: a word that somebody wrote on the server itself may be overwritten
-between smtd's look and its write. The protocol leaves that moment open, and no laptop has the word.
+What went over them is written down, for two moments that the protocol leaves open. A word that somebody
+wrote on the server itself may be overwritten between smtd's look and its write: no laptop has the word. And
+somebody may delete a record on the server while a laptop writes to it: the word is gone with the record.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Exchange(NamedTuple):
     method: str
     path: str
     old: bool = False
+    body: bytes = b""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Lines:
 
     async def send(self, who: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Send a request to the server itself."""
-        self.log.append(Exchange(anyio.current_time(), who, method, path))
+        self.log.append(Exchange(anyio.current_time(), who, method, path, body=body))
         async with self.client.request(
             method, f"{self.server}{path}", data=io.BytesIO(body), headers=headers, allow_redirects=False
         ) as response:
@@ -88,6 +90,24 @@ class Lines:
                     seen[each.who] = each.at
             elif each.at > at and seen.get(each.who, 0.0) < at and each.at - looked.get(each.who, 0.0) < 1.0:
                 return True
+        return False
+
+    def deleted_unseen(self, word: str, who: str) -> bool:
+        """Say whether *who* deleted a record in which another had *word*, and had not looked since.
+
+        The other wrote it and read it back before the deletion, so nothing tells it apart from any other.
+        """
+        for path in {each.path for each in self.log if word.encode() in each.body}:
+            writer, has_read_back = "", False
+            for each in (each for each in self.log if each.path == path and not each.old):
+                if each.who == who:
+                    if each.method == "DELETE" and has_read_back:
+                        return True
+                    writer, has_read_back = "", False
+                elif each.method == "PUT" and word.encode() in each.body:
+                    writer = each.who
+                elif each.method == "GET" and each.who == writer:
+                    has_read_back = True
         return False
 
 

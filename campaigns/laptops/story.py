@@ -204,6 +204,9 @@ class Story:
             if word in self.there and lines.overwritten(*self.there[word]):
                 self.tally.befell["words of others overwritten between a look and a write"] += 1
                 continue
+            if lines.deleted_unseen(word, "server"):
+                self.tally.befell["words deleted on the server by who had not seen them"] += 1
+                continue
             where = "it is in a history" if word in history else "it is in no history"
             self._wrong("losses", f"{word} of {self.written[word]} ({where})")
 

@@ -1,0 +1,38 @@
+"""What the lines of `campaigns.laptops` tell of a word that is gone: whether smtd could have kept it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import cast
+
+import aiohttp
+import pytest
+
+from campaigns.laptops.line import Exchange, Lines
+
+LOOK = ("server", "GET", b"")
+WRITE = ("laptop b", "PUT", b'{"outcome": "word3x"}')
+READ_BACK = ("laptop b", "GET", b"")
+DELETE = ("server", "DELETE", b"")
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "unseen"),
+    [
+        ([LOOK, WRITE, READ_BACK, DELETE], True),
+        ([WRITE, READ_BACK, LOOK, DELETE], False),
+        ([LOOK, WRITE, DELETE, READ_BACK], False),
+        ([LOOK, DELETE, WRITE, READ_BACK], False),
+        ([LOOK, WRITE, READ_BACK], False),
+    ],
+    ids=["written between", "seen", "not read back", "written afterwards", "not deleted"],
+)
+def test_word_that_was_deleted_unseen(exchanges: list[tuple[str, str, bytes]], unseen: bool) -> None:
+    """It was, if a laptop wrote it and read it back between the look and the deletion of somebody else."""
+    log = [
+        Exchange(at, who, method, "/r/p/a/", body=body) for at, (who, method, body) in enumerate(exchanges)
+    ]
+    lines = Lines("", cast(aiohttp.ClientSession, None), Random(1), 0.0, Counter(), log)
+
+    assert lines.deleted_unseen("word3x", "server") is unseen
