@@ -217,6 +217,16 @@ def test_more_values_than_anybody_needs_are_refused(monkeypatch, value):
         content.meaning(Parameters("YAMLParameterSet", text))
 
 
+@pytest.mark.timeout(10)
+def test_bomb_of_aliases_is_counted_without_writing_it_out():
+    """It costs what its text has, not what it means: a store that holds one is read in every cycle."""
+    bomb = Parameters("YAMLParameterSet", laughs(9, 12))
+
+    for _ in range(100):
+        with pytest.raises(RecordUnusable, match="far more values than its text"):
+            content.meaning(bomb)
+
+
 def test_as_many_values_as_the_text_has(monkeypatch):
     """A large set without aliases is what it is."""
     monkeypatch.setattr(content, "_MOST_VALUES", 3)

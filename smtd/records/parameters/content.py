@@ -93,7 +93,8 @@ def _said(parameters: Parameters, values: Any) -> Any:
     if parameters.type == "NTParameterSet":
         values = nested.meaning(values)
     # Not `plain`: aliases of YAML would be written out in full before anybody counts them.
-    return _bounded(values, max(_MOST_VALUES, len(parameters.content)))
+    has_aliases = parameters.type == "YAMLParameterSet" and "*" in parameters.content
+    return _bounded(values, max(_MOST_VALUES, len(parameters.content)), has_aliases=has_aliases)
 
 
 def _dictionary_in(content: str) -> tuple[Any, str]:
@@ -202,11 +203,27 @@ def plain(value: Any) -> Any:
     return _recurring(value)
 
 
-def _bounded(value: Any, most: int = _MOST_VALUES) -> Any:
+def _bounded(value: Any, most: int = _MOST_VALUES, *, has_aliases: bool = False) -> Any:
     try:
+        if has_aliases and _count(value, {}) > most:
+            raise RecordUnusable("it has far more values than its text")
         return _plain(value, [most])
     except RecursionError as exc:
         raise RecordUnusable("values are nested too deeply") from exc
+
+
+def _count(value: Any, counted: dict[int, int]) -> int:
+    """Return how many values *value* has when written out, in time that follows what is in memory.
+
+    *counted* has the numbers of what was counted, by identity: an alias of YAML is the same object.
+    """
+    if not isinstance(value, (list, tuple, dict)):
+        return 1
+    number = counted.get(id(value))
+    if number is None:
+        items = value.values() if isinstance(value, dict) else value
+        number = counted[id(value)] = 1 + sum(_count(item, counted) for item in items)
+    return number
 
 
 _recurring = Recurring(_bounded)
