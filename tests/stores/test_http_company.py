@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
+from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.http import company
@@ -246,6 +247,35 @@ async def test_others_who_never_end_are_left_to_the_next_cycle(
         await store.scan([PROJECT])
 
         assert await store.write(made(record("a"), record("b"))) == [STALE, STALE]
+
+
+async def test_record_that_is_brought_back_may_be_brought_back_by_others(place: ServerPlace) -> None:
+    """Somebody deleted it on the server: all laptops that changed it meanwhile make it again at once."""
+    await place.put(record("z"), record("a"))
+    clock = Clock()
+    async with opened(place, clock) as store:
+        await store.scan([PROJECT])
+        await place.remove("a")
+        await store.scan([PROJECT])
+
+        outcomes = await store.write(made(record("a")))
+
+    assert results(outcomes) == "done"
+    assert sum(clock.waits) > company.UNIT * company.SPREAD
+
+
+async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(place: ServerPlace) -> None:
+    """It waits as for any new record."""
+    await place.put(record("z"), record("a"))
+    clock = Clock()
+    async with opened(place, clock) as store:
+        await store.scan([PROJECT])
+        await store.write([Change(key("a"), None, canonical.digest(record("a")))])
+
+        outcomes = await store.write(made(record("a")))
+
+    assert results(outcomes) == "done"
+    assert 0 < sum(clock.waits) <= company.UNIT * company.SPREAD
 
 
 async def test_who_is_alone_waits_for_nobody(place: ServerPlace) -> None:

@@ -40,7 +40,7 @@ class Company:
         self.met = False
         #: This process has made the project: nobody can have known of it before.
         self.founded = False
-        #: Every record that was seen or made here.
+        #: Every record that was seen or made here, and that this process did not delete.
         self.known: set[Key] = set()
         #: Records that were found there by their addresses, though no listing had them.
         self.unlisted: set[Key] = set()

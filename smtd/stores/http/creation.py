@@ -62,6 +62,8 @@ class Creation:
         contradicted = await self._contradicted(left)
         outcomes |= dict.fromkeys(contradicted, _UNLISTED)
         left -= contradicted
+        if company.met and left & company.known:
+            company.are_rivals()  # it was there and is gone: all who changed it bring it back now
         until = anyio.current_time() + company.patience
         while left:
             if company.met:
@@ -127,4 +129,6 @@ class Creation:
             company.took(anyio.current_time() - began)
         elif outcome == STALE:
             company.lost_race()
+        else:
+            company.known.discard(key)  # the server does not take it
         return outcome

@@ -194,6 +194,9 @@ class HttpStore:
             outcomes,
         )
         company.met |= any(change.contested for change in made.values()) and not company.founded
+        company.known -= {
+            each.key for each in changes if each.record is None and outcomes.get(each.key) == DONE
+        }
         creation = Creation(company, self._writer, partial(self._there, project), self._sleep)
         await creation.run(made, outcomes)
         self._listed[project] = listing._replace(keys=_after(listing.keys, changes, outcomes))
