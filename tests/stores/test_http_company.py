@@ -249,8 +249,11 @@ async def test_others_who_never_end_are_left_to_the_next_cycle(
         assert await store.write(made(record("a"), record("b"))) == [STALE, STALE]
 
 
-async def test_record_that_is_brought_back_may_be_brought_back_by_others(place: ServerPlace) -> None:
+async def test_record_that_is_brought_back_may_be_brought_back_by_others(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody deleted it on the server: all laptops that changed it meanwhile make it again at once."""
+    monkeypatch.setattr(company, "SLOW", 1.0)
     await place.put(record("z"), record("a"))
     clock = Clock()
     async with opened(place, clock) as store:
@@ -264,8 +267,11 @@ async def test_record_that_is_brought_back_may_be_brought_back_by_others(place: 
     assert sum(clock.waits) > company.UNIT * company.SPREAD
 
 
-async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(place: ServerPlace) -> None:
+async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It waits as for any new record."""
+    monkeypatch.setattr(company, "SLOW", 1.0)
     await place.put(record("z"), record("a"))
     clock = Clock()
     async with opened(place, clock) as store:
