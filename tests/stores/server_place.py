@@ -66,12 +66,20 @@ class ServerPlace(DjangoPlace):
         return [self.run(f"SELECT count(*), max(rowid) FROM {name}") for name in found]
 
     async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
+        """Write into the database of the server, which would make the same rows of a request, slowly."""
         here = self.location
-        self.location = self.direct
+        self.location = Location(Kind.DJANGO, self.path)
         try:
             await super()._write(keys, records)
         finally:
             self.location = here
+        for project in {key.project for key in keys}:
+            self.run(
+                "INSERT INTO sumatra_server_projectpermission (user_id, project_id) SELECT id, ?1"
+                " FROM auth_user WHERE username = ?2 AND NOT EXISTS"
+                " (SELECT 1 FROM sumatra_server_projectpermission WHERE project_id = ?1)",
+                *(project, ADA.username),
+            )
 
     async def spoil(self, label: str, project: str = PROJECT) -> None:
         await self.put(record(label), project=project)
