@@ -127,7 +127,7 @@ def test_record_store_that_is_moved_away_and_made_anew(
 
         project.smt_directory.rename(project.directory / ".smt_orig")
         daemon.wait_event(lambda event: event["event"] == "offline" and event["pair"] == "file")
-        project.init("MyProject")
+        project.init("MyProject", prepared=False)
         for name in ("file", "lab"):
             daemon.wait_event(partial(recovered, name))
         for name in ("file", "lab"):

@@ -17,7 +17,7 @@ from typing import IO, Any, TypeAlias
 
 SERVER = Path(__file__).with_name("server.py")
 #: What an interpreter reads at its start, so that a fork comes too late for it.
-AT_START = ("PYTHON", "LC_", "LANG", "COVERAGE_", "LD_", "MALLOC_")
+AT_START = ("PYTHON", "LC_", "LANG", "COVERAGE_", "LD_", "MALLOC_", "SSL_")
 
 
 def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
@@ -160,12 +160,14 @@ def _umask() -> int:
 @cache
 def for_commands() -> ForkServer:
     """Return the fork server of smtd's commands and of the daemon."""
-    modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS)
+    modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS, *_LATER)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return ForkServer(modules, env=env, hidden=["smtd.cli.ctl"])
 
 
 _COMMANDS = ("smtd.cli.check", "smtd.cli.show", "smtd.cli.held", "smtd.cli.listing", "smtd.cli.cases")
+#: What commands load when they need it: most do, or it takes long.
+_LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "importlib.readers", "smtd.stores.http.store")
 
 
 def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:

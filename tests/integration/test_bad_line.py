@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -84,7 +84,7 @@ class Mirror:
         except StoreError as exc:
             assert "\n" not in str(exc)  # noqa: PT017 - it need not be raised
 
-    async def seen(self) -> dict[Key, Digest]:
+    async def seen(self) -> Mapping[Key, Digest]:
         async with open_store(self.place.location) as store:
             return (await store.scan([PROJECT])).digests
 

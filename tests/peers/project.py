@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.peers.environments import Environment, PeerFailed
+from tests.peers.stores import copy_empty_database
 
 #: It goes without `os`, as Sumatra looks for the dependencies of each run by reading all that it imports.
 MAIN_PY = '''\
@@ -134,14 +135,19 @@ class SumatraProject:
         """Run any `smt` command."""
         return self._run("smt", *args).stdout
 
-    def init(self, name: str, *options: str | Path) -> str:
+    def init(self, name: str, *options: str | Path, prepared: bool = True) -> str:
         """Make the project *name*, and its code if there is none.
 
         Without *options* as the documentation of Sumatra does: the label ends the command
-        line and names a directory in Data, so that no run can claim another's output.
+        line and names a directory in Data, so that no run can claim another's output. An SQLite
+        store is one that Sumatra *prepared* for all tests, which is faster.
         """
         if not (self.directory / ".git").exists():
             self.create_code()
+        elsewhere = any("--store" in str(option) for option in options)
+        if prepared and self.environment.name == "django" and not elsewhere:
+            self.smt_directory.mkdir(exist_ok=True)
+            copy_empty_database(self.environment, self.store_path)
         usual = ("--addlabel=cmdline", "--executable=python", "--on-changed=store-diff")
         return self.smt("init", name, *(options or (*usual, "--main=main.py")))
 

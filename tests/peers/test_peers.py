@@ -164,7 +164,7 @@ def test_project_run_going_on_in_shelf(plain_project: SumatraProject) -> None:
 
 def test_project_store_kind(django_project: SumatraProject, plain_project: SumatraProject) -> None:
     """Without Django `smt init` makes a shelf, with it an SQLite store."""
-    django_project.init("MyProject")
+    django_project.init("MyProject", prepared=False)
     plain_project.init("MyProject")
 
     assert "Django" in django_project.info()
