@@ -149,7 +149,7 @@ class World:
 
     def fork(self, directory: Path) -> World:
         """Return this world as it is now, whatever becomes of either of the two later."""
-        shutil.copytree(self.directory, directory)
+        shutil.copytree(self.directory, directory, copy_function=shutil.copyfile)
         with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
             db.execute("DELETE FROM witness")  # else the copy would be taken for one that was put back
             db.commit()
