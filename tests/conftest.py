@@ -21,6 +21,7 @@ from tests import scratch
 from tests.command import Smtd
 from tests.forkserver import shelves
 from tests.integration import disks
+from tests.sampling import SOAK
 from tests.servers import programs
 
 #: The same examples everywhere and every time: a test that fails here fails for everybody. More,
@@ -68,10 +69,6 @@ SERVERS = {
     "mariadb": ("servers/test_mysql.py", "stores/test_django_mysql.py"),
 }
 collect_ignore += [module for server in programs.lacking() for module in SERVERS[server]]
-
-
-#: What `make soak` tries, too: more of the same, which takes too long for each change.
-SOAK = bool(os.environ.get("SMTD_SOAK"))
 
 
 #: Who gives files to others, say. `.ci/run` runs these tests apart, as root.

@@ -21,11 +21,14 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.stores.base import Change, Outcome, Store
 from tests.engine.world import World
+from tests.sampling import SOAK
 
 T = TypeVar("T")
 Effect = Callable[[], Awaitable[T]]
 
 
+#: Of the steps at which an error or a cancellation befalls a cycle, each, or every second.
+EVERY = 1 if SOAK else 2
 #: The steps that change a store or the journal.
 CHANGING = {"write", "begin_cycle", "intend", "advance", "set_quiet", "put", "set_undone", "look"}
 
@@ -146,8 +149,13 @@ async def run_into(faults: Faults, work: Callable[[Pair], Awaitable[Any]], **pol
 async def crashes(
     world: World, when: str, how: str, work: Callable[[Pair], Awaitable[Any]] = cycle.run, **policy: Any
 ) -> AsyncIterator[tuple[str, World]]:
-    """Give *world* as every crash of *work* (its next cycle) leaves it, with the name of the step."""
-    for at in count():
+    """Give *world* as every crash of *work* (its next cycle) leaves it, with the name of the step.
+
+    Of crashes that what is running sees, which befall each call, `make test` tries every other one: those
+    before even steps and after odd ones, between which a mere look lies. `make soak` tries all.
+    """
+    first, every = (int(when == "after"), EVERY) if how != "kill" and when != "during" else (0, 1)
+    for at in count(first % every, every):
         place = world.directory.with_name(f"{world.directory.name}-{how}-{when}-{at}")
         scratch = place.with_name(f"{place.name}-left")
         faults = Faults(at, when, how, world.fork(place), scratch)

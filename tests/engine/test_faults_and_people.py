@@ -13,6 +13,7 @@ from smtd.records.record import Key, Record
 from tests.build import FINISHED, PROJECT, change, commented, full, key, record, tagged
 from tests.engine.faults import crashes
 from tests.engine.world import TestStore, World, second_cycle_does_nothing
+from tests.sampling import sampled
 
 BYSTANDERS = [record(f"bystander {number}") for number in range(6)]
 UPDATED, DELETED, MERGED, UNTOUCHED = (
@@ -158,10 +159,9 @@ def both(part: Callable[[Record | None], Iterable[str]], story: Story) -> set[st
     return {each for side in SIDES for each in part(story.met[side])}
 
 
-@pytest.fixture(params=SIDES, ids=["from the left", "from the right"])
-def source(request):
-    """The side that most changes come from."""
-    return request.param
+#: The side that most changes come from. Each test goes on with one of them; make soak tries both.
+from_the_left = pytest.mark.parametrize("source", sampled(SIDES, 2))
+from_the_right = pytest.mark.parametrize("source", sampled(SIDES, 2, first=1))
 
 
 @pytest.fixture
@@ -170,6 +170,7 @@ async def world(tmp_path, source):
     return await prepared(World(tmp_path / "world"), source)
 
 
+@from_the_left
 async def test_edit_after_a_crash_joins_what_the_sides_had(world, source):
     """A comment and a tag that a person adds are kept, beside all others, each once."""
     told, complaints = await stories(world, source, edit)
@@ -181,6 +182,7 @@ async def test_edit_after_a_crash_joins_what_the_sides_had(world, source):
     assert [story for story in acted if tags(story.result) != both(tags, story)] == []
 
 
+@from_the_right
 async def test_rewriting_after_a_crash_is_no_conflict(world, source):
     """A reason that a person replaces is the reason, on both sides."""
     told, complaints = await stories(world, source, rewrite)
@@ -192,6 +194,7 @@ async def test_rewriting_after_a_crash_is_no_conflict(world, source):
     assert [story for story in acted if lines(story.result) != sorted(both(lines, story))] == []
 
 
+@from_the_left
 async def test_tag_that_is_removed_after_a_crash_stays_removed(world, source):
     """A tag that both sides had and a person removed does not come back."""
     told, complaints = await stories(world, source, untag)
@@ -202,6 +205,7 @@ async def test_tag_that_is_removed_after_a_crash_stays_removed(world, source):
     assert [story for story in acted if story.result is None or "old" in story.result.tags] == []
 
 
+@from_the_right
 async def test_tags_that_a_merge_brought_and_a_person_removed_stay_removed(world, source):
     """The right side is written to last: if it has the merged record, so had the left one."""
     told, complaints = await stories(world, source, untag_all)
@@ -217,6 +221,7 @@ async def test_tags_that_a_merge_brought_and_a_person_removed_stay_removed(world
     assert [story for story in merged if tags(story.result) != FINISHED] == []
 
 
+@from_the_left
 async def test_deletion_after_a_crash_travels_or_gives_way_to_a_change(world, source):
     """What a person deletes is gone, unless the other side has something that it never saw."""
     told, complaints = await stories(world, source, delete)
@@ -231,6 +236,7 @@ async def test_deletion_after_a_crash_travels_or_gives_way_to_a_change(world, so
     ] == []
 
 
+@from_the_right
 async def test_revert_after_a_crash_is_no_conflict(world, source):
     """What a person puts back is taken as it is, if only they have changed it."""
     told, complaints = await stories(world, source, revert)

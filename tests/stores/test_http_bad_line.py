@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from itertools import cycle, islice
 
@@ -13,12 +12,13 @@ from smtd.stores.http import session, writer
 from tests.peers import line as faults
 from tests.peers.line import line_to
 from tests.peers.server import SumatraServer
+from tests.sampling import SOAK
 from tests.stores.contract import SilentContract
 from tests.stores.places import Place
 from tests.stores.server_place import ServerPlace
 
 #: `make soak` lets every third request go wrong, `make test` every seventh.
-OFTEN = 3 if os.environ.get("SMTD_SOAK") else 7
+OFTEN = 3 if SOAK else 7
 #: What is over in a moment, before and after the server has done what it was asked for.
 PASSING = [
     faults.status(503, Retry_After="0"),

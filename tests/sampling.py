@@ -1,0 +1,24 @@
+"""What `make test` tries of a sweep; `make soak` tries the whole of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+#: Whether this is `make soak`, which tries what takes too long for each change, too.
+SOAK = bool(os.environ.get("SMTD_SOAK"))
+
+
+def sampled(values: Iterable[Any], every: int, *, first: int = 0) -> list[Any]:
+    """Return *values* for a parametrized test: all but each *every*th, from *first* on, are marked as soak."""
+    return [
+        value if number % every == first else pytest.param(*_words(value), marks=pytest.mark.soak)
+        for number, value in enumerate(values)
+    ]
+
+
+def _words(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
