@@ -13,7 +13,7 @@ SOAK = bool(os.environ.get("SMTD_SOAK"))
 
 
 def sampled(values: Iterable[Any], every: int, *, first: int = 0) -> list[Any]:
-    """Return *values* for a parametrized test: all but each *every*th, from *first* on, are marked as soak."""
+    """Return *values* for a test: all but each of so many, from number *first* on, are marked as soak."""
     return [
         value if number % every == first else pytest.param(*_words(value), marks=pytest.mark.soak)
         for number, value in enumerate(values)

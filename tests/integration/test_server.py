@@ -33,6 +33,7 @@ from tests.peers.environments import Environment
 from tests.peers.line import Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer, at_the_resolution_of_a_server
 from tests.peers.stores import PeerStore
+from tests.stores.places import DjangoPlace
 from tests.stores.server_place import ServerPlace
 
 N = 70
@@ -76,7 +77,7 @@ class Mirror:
     async def seen(self) -> dict[Key, Record]:
         """Return what the server has."""
         async with self.place.open() as store:
-            return await store.read(list((await store.scan([PROJECT])).digests))
+            return await store.read(list(self.place.forms()))
 
 
 @pytest.fixture
@@ -295,16 +296,19 @@ def test_client_of_sumatra_reads_what_smtd_wrote(
     assert all(REFUSED[each["label"]] in each["error"] for each in pair["failed"])
 
 
-def test_wrong_password_is_told_and_deletes_nothing(
-    rich_shelf: Path, server: SumatraServer, smtd: Smtd
+async def test_wrong_password_is_told_and_deletes_nothing(
+    tmp_path: Path, server: SumatraServer, smtd: Smtd
 ) -> None:
     """A server that does not know us looks empty; that is no reason to delete anything."""
     right = server.url.replace("://", f"://ada:{PASSWORD}@")
     wrong = server.url.replace("://", "://ada:mistaken@")
-    smtd("sync", str(rich_shelf), right, "--project", "MyProject")
+    here = DjangoPlace(tmp_path / "here.sqlite")
+    await here.put(full("run"), full("other"))
+    smtd.sync(here.path, right, "--project", "MyProject")
 
-    answer = smtd("sync", str(rich_shelf), wrong, "--project", "MyProject")
+    answer = smtd("sync", here.path, wrong, "--project", "MyProject")
 
+    assert {each.label for each in here.forms()} == {"run", "other"}
     assert answer.code == 4
     assert "asks for another name or password" in answer.err
     assert "mistaken" not in answer.out + answer.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,28 +35,32 @@ def dbm_environment() -> Environment:
     return environment("dbm")
 
 
-def made_once(name: str, base: Path, environment: Environment, kind: Kind) -> Path:
-    """Return the rich store in *name*, which the first process of this run makes for all of them."""
+def made_once(name: str, base: Path, make: Callable[[Path], object]) -> Path:
+    """Return the store in *name*, which the first process of this run makes for all of them."""
     place = base.parent / name if "PYTEST_XDIST_WORKER" in os.environ else base / name
     store, made = place / "records", place / "made"
     place.mkdir(exist_ok=True)
     with only_one(place / "lock"):
         if not made.exists():
-            PeerStore(environment, kind, store).make_rich(RICH)
+            make(store)
             made.touch()
     return store
+
+
+def _rich(environment: Environment, kind: Kind) -> Callable[[Path], object]:
+    return lambda path: PeerStore(environment, kind, path).make_rich(RICH)
 
 
 @pytest.fixture(scope="session")
 def made_rich_shelf(plain_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dumb shelf of which tests take copies."""
-    return made_once("rich-shelf", tmp_path_factory.getbasetemp(), plain_environment, "shelf")
+    return made_once("rich-shelf", tmp_path_factory.getbasetemp(), _rich(plain_environment, "shelf"))
 
 
 @pytest.fixture(scope="session")
 def made_rich_sqlite(django_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite store of which tests take copies."""
-    return made_once("rich-sqlite", tmp_path_factory.getbasetemp(), django_environment, "django")
+    return made_once("rich-sqlite", tmp_path_factory.getbasetemp(), _rich(django_environment, "django"))
 
 
 @pytest.fixture

@@ -89,6 +89,16 @@ class SumatraServer:
         while len(self.requests()) == before and time.monotonic() < until:
             time.sleep(0.001)
 
+    def save_to(self, path: Path) -> None:
+        """Copy its database to *path*."""
+        with closing(sqlite3.connect(self.database)) as here, closing(sqlite3.connect(path)) as there:
+            here.backup(there)
+
+    def load_from(self, path: Path) -> None:
+        """Replace its database by what `save_to` made, of this server or of another one."""
+        with closing(sqlite3.connect(self.database)) as here, closing(sqlite3.connect(path)) as there:
+            there.backup(here)
+
     def clear(self) -> None:
         """Delete every record and project."""
         self.run("PRAGMA foreign_keys = OFF")
