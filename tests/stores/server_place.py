@@ -74,12 +74,17 @@ class ServerPlace(DjangoPlace):
         finally:
             self.location = here
         for project in {key.project for key in keys}:
-            self.run(
-                "INSERT INTO sumatra_server_projectpermission (user_id, project_id) SELECT id, ?1"
-                " FROM auth_user WHERE username = ?2 AND NOT EXISTS"
-                " (SELECT 1 FROM sumatra_server_projectpermission WHERE project_id = ?1)",
-                *(project, ADA.username),
-            )
+            # In a thread, as it may be smtd that gives others the time for it.
+            await anyio.to_thread.run_sync(self._let_ada_use, project)
+
+    def _let_ada_use(self, project: str) -> None:
+        """Give its first user a project that is nobody's."""
+        self.run(
+            "INSERT INTO sumatra_server_projectpermission (user_id, project_id) SELECT id, ?1"
+            " FROM auth_user WHERE username = ?2 AND NOT EXISTS"
+            " (SELECT 1 FROM sumatra_server_projectpermission WHERE project_id = ?1)",
+            *(project, ADA.username),
+        )
 
     async def spoil(self, label: str, project: str = PROJECT) -> None:
         await self.put(record(label), project=project)

@@ -311,10 +311,12 @@ async def test_half_a_record_that_grows_is_left_alone(
     stages = iter((full("run", dependencies=()), full("run")))
 
     async def wait(_seconds: float) -> None:
-        await place.remove("run")
-        await place.put(next(stages))
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(anyio, "sleep", sleep)
+            await place.remove("run")
+            await place.put(next(stages))
 
-    place = ServerPlace(server)
+    place, sleep = ServerPlace(server), anyio.sleep
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(Kind.HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
