@@ -6,6 +6,7 @@ It is a script of the standard library alone, started by `client.py`. A child is
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -15,8 +16,10 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 
 def load(path, without, modules, hidden):
@@ -89,7 +92,22 @@ def enter(cwd, env, umask, given):
 
 
 def run(words):
-    """Do what `python` with *words* does."""
+    """Do what `python` with *words* does, and return its exit code."""
+    try:
+        begin(words)
+    except SystemExit as exc:
+        return said(exc.code)
+    except KeyboardInterrupt:
+        sys.excepthook(*sys.exc_info())
+        return None
+    except BaseException:  # noqa: BLE001 - told, and the process ends with it
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def begin(words):
+    """Run the module, or the text of a program."""
     how, what, *rest = words
     sys.argv[:] = [how, *rest]
     if how == "-m":
@@ -97,6 +115,37 @@ def run(words):
         runpy.run_module(what, run_name="__main__", alter_sys=True)
     else:
         exec(what, {"__name__": "__main__"})
+
+
+def said(code):
+    """Return the exit code for what SystemExit has, as Python does."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def end(code):
+    """End the process as an interpreter does, but for its memory, which takes longer than all else."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except (OSError, ValueError) as exc:
+            code = 120
+            if stream is sys.stdout:
+                unraisable = SimpleNamespace(
+                    exc_type=type(exc), exc_value=exc, exc_traceback=None, err_msg=None, object=stream
+                )
+                sys.unraisablehook(unraisable)
+    if code is None:  # it was interrupted
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code)
 
 
 def main():
@@ -109,7 +158,7 @@ def main():
     if found is not None:
         request, given = found
         enter(request["cwd"], request["env"], request["umask"], given)
-        run(request["words"])
+        end(run(request["words"]))
 
 
 if __name__ == "__main__":
