@@ -129,7 +129,7 @@ def said(code):
 
 def end(code):
     """End the process as an interpreter does, but for its memory, which takes longer than all else."""
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:

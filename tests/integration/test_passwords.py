@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import anyio
 import pytest
 
 from smtd.config import load
@@ -33,6 +35,23 @@ def assert_untold(said: bytes, password: str) -> None:
 
 
 @pytest.fixture
+def refused_shelf(rich_shelf: Path) -> Path:
+    """A shelf some of whose records a server refuses."""
+
+    def leave_some(held: dict[str, Any]) -> None:
+        for label in held.keys() - {
+            "parameters-dict",
+            "parameters-json",
+            "launch-slurm",
+            "odd label/1:2|3.x é",
+        }:
+            del held[label]
+
+    anyio.run(dumb_place(rich_shelf).edit, leave_some)
+    return rich_shelf
+
+
+@pytest.fixture
 def small_shelf(tmp_path: Path) -> Path:
     """A shelf with one record."""
     shelf = tmp_path / "small"
@@ -45,7 +64,7 @@ def small_shelf(tmp_path: Path) -> Path:
     ("by", "password", "shelf", "code"),
     [
         # Some of its records are refused, with messages that must not tell it either.
-        ("address", PASSWORD, "rich_shelf", 1),
+        ("address", PASSWORD, "refused_shelf", 1),
         ("address", WRONG, "small_shelf", 4),
         ("configuration", PASSWORD, "small_shelf", 0),
         ("configuration", WRONG, "small_shelf", 4),
