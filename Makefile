@@ -47,10 +47,11 @@ man: $(READY)  ## build man pages and shell completions, in build/share
 merging: $(READY)  ## print the tables of outcomes anew, in docs/merging.md
 	$(BIN)/python -m docs.merging docs/merging.md
 
-soak: $(READY)  ## run every campaign (an hour), a bad line at every request, a minute of many at one database
+soak: $(READY)  ## run every campaign (an hour), every sweep whole, a minute of many at one database
 	$(BIN)/python -m campaigns --write
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
-	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) tests/integration/test_bad_line.py tests/stores/test_http_bad_line.py
+	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) -m "not soak" tests/engine \
+	    tests/integration/test_server_directions.py tests/stores/test_http_bad_line.py
 	SMTD_SOAK=1 $(BIN)/pytest --timeout=3600 $(PYTEST_FLAGS) tests/servers/test_faults.py
 	SMTD_SOAK=1 $(BIN)/pytest -s tests/servers/test_campaign.py
 	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) -m soak --ignore=tests/servers/test_campaign.py
