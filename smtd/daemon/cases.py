@@ -11,8 +11,8 @@ import msgspec
 
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
-from smtd.daemon.keeper import Keeper
-from smtd.daemon.request import Request, Work
+from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
+from smtd.daemon.worker import Worker
 from smtd.engine.choose import OF_CONFLICTS, OF_DELETIONS, Wish
 from smtd.engine.explain import explain, show
 from smtd.engine.pair import Pair
@@ -32,7 +32,7 @@ LIMIT = 100
 class Cases:
     """Answers requests about single records of *daemon*'s pairs, and about what was done to them."""
 
-    def __init__(self, daemon: Daemon, pair_named: Callable[[Asked], Keeper]) -> None:
+    def __init__(self, daemon: Daemon, pair_named: Callable[[Asked], Worker]) -> None:
         self._daemon = daemon
         self._pair_named = pair_named
 
@@ -71,8 +71,7 @@ class Cases:
 
     async def _decided(self, asked: Asked, wish: Wish) -> dict[str, Any]:
         """Write down *wish*, run a cycle, and return its report."""
-        request = Request(wish=wish)
-        report = await self._done(self._pair_named(asked), request)
+        report = await self._pair_named(asked).submit(Sync(SyncOptions(resolution=wish)))
         return as_json(0.0, [report])
 
     async def _explain(self, asked: Asked) -> Answers:
@@ -89,8 +88,8 @@ class Cases:
         names = await self._names()
         pair = None
         if asked.get("pair") is not None:
-            keeper = self._pair_named(asked)
-            pair = next((number for number, (name, _) in names.items() if name == keeper.name), -1)
+            worker = self._pair_named(asked)
+            pair = next((number for number, (name, _) in names.items() if name == worker.name), -1)
         entries = await self._daemon.history.entries(pair, cycle=cycle, label=label, limit=limit)
         forgotten = {number: await self._daemon.history.forgotten(number) for number in names}
         yield {
@@ -111,31 +110,22 @@ class Cases:
         names = await self._names()
         number = await self._daemon.history.pair_of(cycle)
         name = "" if number is None else names.get(number, ("", False))[0]
-        keeper = next((one for one in self._daemon.keepers if one.name == name), None)
-        if keeper is None:
+        worker = next((one for one in self._daemon.workers if one.name == name), None)
+        if worker is None:
             raise UsageError(f"cycle {cycle} wrote nothing to any pair of this daemon; see smtd-ctl history")
-        result = await self._done(
-            keeper, Request(work=_built(lambda pair: undo(pair, cycle, dry_run=dry_run)))
-        )
+        result = await worker.submit(Query(_built(lambda pair: undo(pair, cycle, dry_run=dry_run))))
         yield {"pair": name, **result}
 
     async def _restore(self, asked: Asked) -> Answers:
         key, at = _key(asked), _moment(fields.text(asked, "at"))
         yield await self._worked(asked, lambda pair: restore(pair, key, at))
 
-    async def _worked(self, asked: Asked, work: Work) -> dict[str, Any]:
-        return dict(await self._done(self._pair_named(asked), Request(work=_built(work))))
-
-    async def _done(self, keeper: Keeper, request: Request) -> Any:
-        keeper.request(request)
-        await request.done.wait()
-        if request.error is not None:
-            raise request.error
-        return request.outcome
+    async def _worked(self, asked: Asked, work: Work[Any]) -> dict[str, Any]:
+        return dict(await self._pair_named(asked).submit(Query(_built(work))))
 
     async def _names(self) -> Mapping[int, tuple[str, bool]]:
         """Return for each pair of the journal its name, and whether that names the sides the other way."""
-        known = {keeper.identities: keeper.name for keeper in self._daemon.keepers}
+        known = {worker.session.identities: worker.name for worker in self._daemon.workers}
         names = {}
         for number, (left, right) in (await self._daemon.known_pairs()).items():
             straight = known.get((left, right))
@@ -144,7 +134,7 @@ class Cases:
         return names
 
 
-def _built(work: Work) -> Work:
+def _built(work: Work[Any]) -> Work[Any]:
     """Return *work* with its result as what JSON can say."""
 
     async def built(pair: Pair) -> Any:

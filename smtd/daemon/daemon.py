@@ -1,4 +1,4 @@
-"""The daemon: one long-lived group of tasks that owns every pair's keeper, the watch and the socket."""
+"""The daemon: one long-lived group of tasks that owns every pair's worker, the watch and the socket."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from smtd.config import Config, Pair, seconds, size
 from smtd.control.server import Handler, serving
 from smtd.daemon import added, settings
 from smtd.daemon.events import Events
-from smtd.daemon.keeper import Keeper
 from smtd.daemon.notices import Notices
 from smtd.daemon.prover import Prover
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.worker import Worker
 from smtd.errors import JournalError, SmtdError, UsageError
 from smtd.journal.history import History
 from smtd.journal.journal import Journal
@@ -33,12 +33,12 @@ from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
 
-#: Seconds between two looks of the daemon at itself, and for which a keeper need not turn: a cycle may
-#: wait for a slow server, and tells of its progress only between batches.
+#: Seconds between two looks of the daemon at itself, and for which a job of a worker need make no
+#: progress: a cycle may wait for a slow server, and reports progress only between batches.
 BEAT, STUCK = 5.0, 900.0
 #: Threads for all but the pairs, and for each pair: those that wait for a lock keep no others waiting.
 THREADS, THREADS_OF_PAIR = 40, 4
-#: Seconds to wait for a keeper that ends: a lock of another program may hold it up for longer.
+#: Seconds to wait for a worker that ends: a lock of another program may hold it up for longer.
 PARTING = 2.0
 #: Seconds between two looks at how long the history is.
 DAY = 86_400.0
@@ -66,8 +66,8 @@ class Surroundings:
 
 
 @dataclass(eq=False, slots=True)
-class _Kept:
-    keeper: Keeper
+class _Supervised:
+    worker: Worker
     prover: Prover
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     ended: anyio.Event = field(default_factory=anyio.Event)
@@ -89,17 +89,17 @@ class Daemon:
         self._changing = anyio.Lock()
         self._config = Config()
         self._added: dict[str, Pair] = {}
-        self._kept: dict[str, _Kept] = {}
+        self._pairs: dict[str, _Supervised] = {}
         self._proving = anyio.Lock()
 
     @property
-    def keepers(self) -> list[Keeper]:
-        """The keepers of all pairs, by name."""
-        return [self._kept[name].keeper for name in sorted(self._kept)]
+    def workers(self) -> list[Worker]:
+        """The workers of all pairs, by name."""
+        return [self._pairs[name].worker for name in sorted(self._pairs)]
 
     def prover(self, name: str) -> Prover:
         """Return who proves the pair *name*."""
-        return self._kept[name].prover
+        return self._pairs[name].prover
 
     @property
     def state(self) -> Path:
@@ -138,7 +138,7 @@ class Daemon:
         self._group.start_soon(self._heed_hangups)
         self._group.start_soon(self._forget_the_old)
         async with serving(self._surroundings.socket, handler, self._group):
-            self.events.add("started", pairs=len(self._kept))
+            self.events.add("started", pairs=len(self._pairs))
             notifier.ready()
             self._group.start_soon(self._beat)
             await self._stopped.wait()
@@ -194,14 +194,14 @@ class Daemon:
             await self._follow(wanted)
 
     def _refuse_known(self, name: str) -> None:
-        if name in self._kept:
+        if name in self._pairs:
             raise UsageError(f"there is a pair {name} already; name another, or remove it first")
 
     async def remove(self, name: str) -> None:
         """Remove a pair that was added. Raises UsageError for any other."""
         async with self._changing:
             if name not in self._added:
-                if name in self._kept:
+                if name in self._pairs:
                     raise UsageError(f"pair {name} is in the configuration: remove it there, and reload")
                 raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
@@ -218,10 +218,10 @@ class Daemon:
         return await self._journal.copy(target)
 
     async def _follow(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
-        """Start, end and replace keepers until there is one for each of *wanted*."""
-        held = {name: kept.keeper.settings for name, kept in self._kept.items()}
+        """Start, end and replace workers until there is one for each of *wanted*."""
+        held = {name: kept.worker.settings for name, kept in self._pairs.items()}
         ended = [name for name in held if wanted.get(name) != held[name]]
-        ending = [self._kept.pop(name) for name in ended]  # nobody may ask them any more
+        ending = [self._pairs.pop(name) for name in ended]  # nobody may ask them any more
         for kept in ending:
             kept.scope.cancel()
         with anyio.move_on_after(PARTING, shield=True):  # shielded: who asked may go away meanwhile
@@ -230,12 +230,12 @@ class Daemon:
         await self._notices.keep(wanted)
         to_thread.current_default_thread_limiter().total_tokens = THREADS + THREADS_OF_PAIR * len(wanted)
         for name, one in wanted.items():
-            if name not in self._kept:
+            if name not in self._pairs:
                 locate = partial(self._located, one, self._config)
                 hooks = (self._surroundings.refused, self._notices.note)
-                keeper = Keeper(one, locate, self._journal, self._watch, self.events, *hooks)
-                kept = _Kept(keeper, Prover(keeper, self._journal, self.events, self._proving))
-                self._kept[name] = kept
+                worker = Worker(one, locate, self._journal, self._watch, self.events, *hooks)
+                kept = _Supervised(worker, Prover(worker, self._journal, self.events, self._proving))
+                self._pairs[name] = kept
                 self._group.start_soon(self._keep, kept)
         return {
             "added": sorted(wanted.keys() - held.keys()),
@@ -243,11 +243,11 @@ class Daemon:
             "changed": sorted(wanted.keys() & set(ended)),
         }
 
-    async def _keep(self, kept: _Kept) -> None:
+    async def _keep(self, kept: _Supervised) -> None:
         try:
             with kept.scope:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(kept.keeper.run)
+                    group.start_soon(kept.worker.run)
                     group.start_soon(kept.prover.run)
         finally:
             kept.ended.set()
@@ -300,12 +300,12 @@ class Daemon:
             await anyio.sleep(DAY)
 
     async def _beat(self) -> None:
-        """Tell systemd how things are, and feed its watchdog as long as every keeper turns."""
+        """Tell systemd how things are, and feed its watchdog unless a worker is stuck."""
         notifier, watchdog = self._surroundings.notifier, self._surroundings.watchdog
         while True:
-            notifier.status(_summary(self.keepers))
+            notifier.status(_summary(self.workers))
             now = anyio.current_time()
-            stuck = [one.name for one in self.keepers if one.busy and now - one.turned > STUCK]
+            stuck = [one.name for one in self.workers if one.running and now - one.last_progress > STUCK]
             if stuck:
                 log.warning("pair %s has not moved for long", ", ".join(stuck))
             elif watchdog is not None:
@@ -313,9 +313,9 @@ class Daemon:
             await anyio.sleep(BEAT if watchdog is None else min(BEAT, watchdog / 2))
 
 
-def _summary(keepers: Collection[Keeper]) -> str:
+def _summary(workers: Collection[Worker]) -> str:
     counts: dict[str, int] = {}
-    for keeper in keepers:
-        counts[keeper.status.state] = counts.get(keeper.status.state, 0) + 1
+    for worker in workers:
+        counts[worker.status.state] = counts.get(worker.status.state, 0) + 1
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    return f"{len(keepers)} pairs: {states}" if keepers else "no pairs"
+    return f"{len(workers)} pairs: {states}" if workers else "no pairs"

@@ -1,8 +1,8 @@
 """Proves one pair: a slice at a time in the background, and the whole of it for whoever asks.
 
-The keeper sees to what happens; a prover sees whether what both agreed on is still there. It opens the
-stores anew each time, reads without keeping the keeper waiting, and takes the pair's turn only to look again
-at what seems to differ. It writes to no store.
+The worker carries changes; a prover sees whether what both agreed on is still there. It opens stores of its
+own each time and reads them beside the worker. What seems to differ it reads again in a job of the worker,
+while no cycle runs. It writes to no store.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
+from functools import partial
 
 import anyio
 import msgspec
 
 from smtd import pairing
 from smtd.daemon.events import Events
-from smtd.daemon.keeper import Keeper
-from smtd.daemon.request import ProofRequest, Request
+from smtd.daemon.jobs import Exclusive, Inbox, Proof, Sync, SyncOptions
 from smtd.daemon.status import Proven
+from smtd.daemon.worker import Worker
 from smtd.engine import pace, proof
 from smtd.engine.findings import Finding, ProofReport, listed
-from smtd.engine.proof import Look, Told
-from smtd.errors import SmtdError
+from smtd.engine.proof import Look, Told, Verdict
+from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
 from smtd.journal.proofs import Round
@@ -46,52 +47,48 @@ MOST_TOLD = 20
 
 
 class Prover:
-    """Proves the pair of *keeper*, once `run` is running; *one_at_a_time*: pairs take turns in it."""
+    """Proves the pair of *worker*, once `run` is running; *one_at_a_time*: pairs take turns in it."""
 
-    def __init__(self, keeper: Keeper, journal: Journal, events: Events, one_at_a_time: anyio.Lock) -> None:
-        self.keeper = keeper
+    def __init__(self, worker: Worker, journal: Journal, events: Events, one_at_a_time: anyio.Lock) -> None:
+        self.worker = worker
         #: How far a proof that somebody asked for is, and of how many records.
         self.done, self.total = 0, 0
         self._journal = journal
         self._events = events
         self._one_at_a_time = one_at_a_time
-        self._requests: list[ProofRequest] = []
-        self._answering: list[ProofRequest] = []
         self._asked = anyio.Event()
+        self._inbox = Inbox[Proof](lambda: self._asked.set(), "proof")
         self._round: Round | None = None
         self._findings: dict[Key, Finding | None] = {}  # None: found before the last start, to be looked at
 
-    def request(self, request: ProofRequest) -> None:
-        """Have the whole pair proven for *request*, also while it is paused."""
-        self._requests.append(request)
-        self._asked.set()
+    def submit_nowait(self, job: Proof) -> None:
+        """Have the whole pair proven, also while it is paused; if the prover stops before, *job* says so."""
+        self._inbox.put(job)
 
     async def run(self) -> None:
         """Prove the pair until cancelled."""
         try:
             while True:
-                cycled, self._asked = self.keeper.cycled, anyio.Event()
-                self._answering, self._requests = self._requests, []
-                for request in self._answering:
-                    await self._answer(request)
+                cycled, self._asked = self.worker.cycle_done, anyio.Event()
+                while (job := self._inbox.take()) is not None:
+                    self._inbox.finish(await self._answer(job))
                 wait = await self._in_background()
                 with anyio.move_on_after(wait):
                     await _any(cycled, self._asked)
         finally:
-            for request in (*self._answering, *self._requests):
-                request.give_up()
+            self._inbox.close()
 
-    async def _answer(self, request: ProofRequest) -> None:
-        with request.scope:
+    async def _answer(self, job: Proof) -> ProofReport | SmtdError:
+        """Return the outcome of *job*, until its client has left."""
+        with job.scope:
             try:
-                request.answer(await self._whole(deep=request.deep))
+                return await self._whole(deep=job.deep)
             except SmtdError as exc:
-                request.answer(exc)
+                return exc
             except Exception as exc:
-                log.exception("pair %s: a defect in smtd", self.keeper.name)
-                what = f"a defect in smtd ({type(exc).__name__}); see its log, and report it"
-                request.answer(SmtdError(what))
-        request.give_up()
+                log.exception("pair %s: a defect in smtd", self.worker.name)
+                return SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
+        return StoreUnreachable("nobody waits for this proof any more")
 
     async def _whole(self, *, deep: bool) -> ProofReport:
         """Prove the whole pair, and remember it."""
@@ -99,7 +96,11 @@ class Prover:
         now, found = await self._recall()
         async with self._looking() as look:
             report = await proof.run(
-                look, deep=deep, turn=self._turn, doubtful=found.keys(), progress=self._progress
+                look,
+                deep=deep,
+                confirm=partial(self._confirm, look),
+                doubtful=found.keys(),
+                progress=self._progress,
             )
             if deep or not look.is_dear:
                 now = Round(began, before=began)
@@ -108,7 +109,7 @@ class Prover:
 
     async def _in_background(self) -> float:
         """Prove what is due, and look again at what was found; return the seconds until more is due."""
-        if self.keeper.status.state != "idle":
+        if self.worker.status.state != "idle":
             return float("inf")  # it ends with a good cycle, which wakes us
         try:
             async with self._one_at_a_time:
@@ -116,14 +117,14 @@ class Prover:
                 due = await self._slice()
                 return max(due - time.time(), REST * (time.monotonic() - began))
         except SmtdError as exc:
-            log.debug("pair %s cannot be proven now: %s", self.keeper.name, exc)
+            log.debug("pair %s cannot be proven now: %s", self.worker.name, exc)
         except Exception:
-            log.exception("pair %s: a defect in smtd", self.keeper.name)
+            log.exception("pair %s: a defect in smtd", self.worker.name)
         return PAUSE
 
     async def _slice(self) -> float:
         """Prove the next records if they are due; return when the next are, in seconds since 1970."""
-        within, projects = self.keeper.settings.prove_within, (await self.keeper.policy()).projects
+        within, projects = self.worker.settings.prove_within, (await self.worker.session.policy()).projects
         now, found = await self._recall()
         keys = list(found)[:MOST_AGAIN]
         proofs = (await self._known()).proofs
@@ -150,49 +151,52 @@ class Prover:
             for key, finding in found.items()
             if key not in self._findings and not set(finding.fields) & set(PROVENANCE)
         ]
-        if handed and not self.keeper.paused:
+        if handed and not self.worker.paused:
             await self._cycle(handed)
             found = {key: one for key, one in found.items() if key not in handed}
             found |= await self._judged(look, handed)
         return found
 
     async def _judged(self, look: Look, keys: Sequence[Key]) -> dict[Key, Finding]:
-        """Look again at *keys* in the pair's turn."""
+        """Return what is found of *keys* while no cycle runs."""
         found: dict[Key, Finding] = {}
         for start in range(0, len(keys), proof.BATCH):
-            async with self._turn() as told:
-                verdicts = await proof.judged(look, keys[start : start + proof.BATCH], told)
+            verdicts = await self._confirm(look, keys[start : start + proof.BATCH])
             found |= {verdict.key: verdict for verdict in verdicts if isinstance(verdict, Finding)}
         return found
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[Told]:
-        """Give the pair's turn, after a cycle if somebody changed a store: that is what cycles are for."""
-        keeper = self.keeper
-        moving = True
-        for left in reversed(range(TRIES)):
-            async with keeper.turns:
-                moving = moving and not keeper.paused and not await keeper.is_settled()
-                if not moving or not left:
-                    yield Told(listed(keeper.report), moving)
-                    return
-            # A cycle that fails will not carry what is different: then that is to be told.
-            moving = await self._cycle()
+    async def _confirm(self, look: Look, keys: Sequence[Key]) -> Sequence[Verdict]:
+        """Judge *keys* while no cycle runs; if somebody changed a store, a cycle carries that first."""
+        worker, carried, tries = self.worker, True, TRIES
 
-    async def _cycle(self, doubtful: Sequence[Key] = ()) -> bool:
+        async def judge() -> Sequence[Verdict] | None:
+            # A cycle that fails does not carry what differs: then it is to be reported.
+            moving = carried and not worker.paused and not await worker.session.is_settled()
+            return (
+                None
+                if moving and tries > 1
+                else await proof.judged(look, keys, Told(listed(worker.report), moving))
+            )
+
+        while (verdicts := await worker.submit(Exclusive(judge))) is None:
+            carried, tries = await self._cycle(), tries - 1
+        return verdicts
+
+    async def _cycle(self, recheck: Sequence[Key] = ()) -> bool:
         """Have a cycle run, and say whether it ended well."""
-        request = Request(insist=False, doubtful=frozenset(doubtful))
-        self.keeper.request(request)
-        await request.done.wait()
-        return not isinstance(request.outcome, SmtdError)
+        try:
+            await self.worker.submit(Sync(SyncOptions(force_retry=False, recheck=frozenset(recheck))))
+        except SmtdError:
+            return False
+        return True
 
     async def _known(self) -> PairJournal:
-        known, _ = await pairing.known(self._journal, self.keeper.name, await self.keeper.locate())
+        known, _ = await pairing.known(self._journal, self.worker.name, await self.worker.session.locate())
         return known
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[Look]:
-        locations, settings = await self.keeper.locate(), self.keeper.settings
+        locations, settings = await self.worker.session.locate(), self.worker.settings
         policy = settings.scoped(locations)
         async with pairing.looking(self._journal, settings.name, locations, policy) as look:
             yield look
@@ -216,22 +220,22 @@ class Prover:
         for finding in new[:MOST_TOLD]:
             self._tell(finding)
         if len(new) > MOST_TOLD:
-            log.warning("pair %s: and %d more", self.keeper.name, len(new) - MOST_TOLD)
+            log.warning("pair %s: and %d more", self.worker.name, len(new) - MOST_TOLD)
         self._round, self._findings = now, dict(found)
         await self._show(now)
 
     def _tell(self, finding: Finding) -> None:
-        name = self.keeper.name
+        name = self.worker.name
         log.warning("pair %s: %s/%s: %s", name, finding.project, finding.label, finding.what)
         facts = msgspec.to_builtins(finding)
         self._events.add("finding", pair=name, problem=facts.pop("what"), **facts)
 
     async def _show(self, now: Round) -> None:
         """Show in the status how far the proof is."""
-        total = await (await self._known()).proofs.count((await self.keeper.policy()).projects)
+        total = await (await self._known()).proofs.count((await self.worker.session.policy()).projects)
         whole = now.before is not None
         since = now.before if whole else now.began if now.counted else None
-        self.keeper.proven(
+        self.worker.proven(
             Proven(
                 total if whole else min(now.counted, total),
                 total,

@@ -16,10 +16,10 @@ from smtd.config import check_pair, misnamed
 from smtd.control import fields
 from smtd.daemon.cases import Cases
 from smtd.daemon.daemon import Daemon
-from smtd.daemon.keeper import Keeper
-from smtd.daemon.request import Request
+from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
 from smtd.daemon.verify import verified
-from smtd.engine.report import as_json
+from smtd.daemon.worker import Worker
+from smtd.engine.report import PairReport, as_json
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
@@ -69,7 +69,7 @@ class Verbs:
         yield {
             "version": __version__,
             "uptime_seconds": round(anyio.current_time() - self._daemon.began, 1),
-            "pairs": [msgspec.to_builtins(keeper.status) for keeper in self._chosen(asked)],
+            "pairs": [msgspec.to_builtins(worker.status) for worker in self._chosen(asked)],
         }
 
     async def _sync_now(self, asked: Asked) -> Answers:
@@ -77,37 +77,35 @@ class Verbs:
         if only is not None and len(self._chosen(asked)) > 1:
             raise UsageError("a plan is of one pair: name it")
 
-        def made() -> Request:
-            return Request(include_unfinished=unfinished, only=only)
-
-        async for answer in self._synced(asked, made):
+        options = SyncOptions(include_unfinished=unfinished, expected_plan=only)
+        async for answer in self._synced(asked, lambda: Sync(options)):
             yield answer
 
     async def _sync_plan(self, asked: Asked) -> Answers:
-        async for answer in self._synced(asked, lambda: Request(dry_run=True)):
+        async for answer in self._synced(asked, Preview):
             yield answer
 
-    async def _synced(self, asked: Asked, make: Callable[[], Request]) -> Answers:
+    async def _synced(self, asked: Asked, make: Callable[[], Job[PairReport]]) -> Answers:
         """Ask for cycles, tell how they go on if that is wished for, and at last what came of them."""
         timeout, progress = fields.seconds(asked, "timeout"), fields.flag(asked, "progress")
         began = anyio.current_time()
         end = began + (float("inf") if timeout is None else timeout)
         waiting = []
-        for keeper in self._chosen(asked):
-            request = make()
-            keeper.request(request)
-            waiting.append((keeper, request))
+        for worker in self._chosen(asked):
+            job = make()
+            worker.submit_nowait(job)
+            waiting.append((worker, job))
         step = PROGRESS if progress else float("inf")
-        while not all(request.done.is_set() for _, request in waiting) and anyio.current_time() < end:
+        while not all(job.done.is_set() for _, job in waiting) and anyio.current_time() < end:
             with anyio.move_on_after(min(step, end - anyio.current_time())):
-                for _, request in waiting:
-                    await request.done.wait()
+                for _, job in waiting:
+                    await job.done.wait()
             if progress:
-                yield {"progress": [msgspec.to_builtins(keeper.status) for keeper, _ in waiting]}
+                yield {"progress": [msgspec.to_builtins(worker.status) for worker, _ in waiting]}
         yield _results(anyio.current_time() - began, waiting)
 
     async def _verify(self, asked: Asked) -> Answers:
-        provers = [self._daemon.prover(keeper.name) for keeper in self._chosen(asked)]
+        provers = [self._daemon.prover(worker.name) for worker in self._chosen(asked)]
         progress = PROGRESS if fields.flag(asked, "progress") else None
         async for answer in verified(provers, deep=fields.flag(asked, "deep"), progress=progress):
             yield answer
@@ -117,12 +115,12 @@ class Verbs:
         stores = asked.get("stores")
         if asked.get("state") not in (None, str(self._daemon.state)):
             stores = None
-        for keeper in self._daemon.keepers:
-            known = list(keeper.identities)
+        for worker in self._daemon.workers:
+            known = list(worker.session.identities)
             if known and known in (stores, stores[::-1] if isinstance(stores, list) else None):
-                projects = keeper.projects
+                projects = worker.session.projects
                 yield {
-                    "pair": keeper.name,
+                    "pair": worker.name,
                     "swapped": known != stores,
                     "projects": None if projects is None else sorted(projects),
                 }
@@ -130,13 +128,13 @@ class Verbs:
         yield {"pair": None}
 
     async def _pause(self, asked: Asked) -> Answers:
-        for keeper in self._chosen(asked, must_name=True):
-            keeper.pause()
+        for worker in self._chosen(asked, must_name=True):
+            worker.pause()
         yield {}
 
     async def _resume(self, asked: Asked) -> Answers:
-        for keeper in self._chosen(asked, must_name=True):
-            keeper.resume()
+        for worker in self._chosen(asked, must_name=True):
+            worker.resume()
         yield {}
 
     async def _pair_add(self, asked: Asked) -> Answers:
@@ -158,22 +156,22 @@ class Verbs:
         yield {
             "pairs": [
                 {
-                    "pair": keeper.name,
-                    "left": keeper.status.left.location,
-                    "right": keeper.status.right.location,
-                    "mode": keeper.settings.policy.mode.value,
-                    "added": keeper.name in self._daemon.added,
+                    "pair": worker.name,
+                    "left": worker.status.left.location,
+                    "right": worker.status.right.location,
+                    "mode": worker.settings.policy.mode.value,
+                    "added": worker.name in self._daemon.added,
                 }
-                for keeper in self._daemon.keepers
+                for worker in self._daemon.workers
             ]
         }
 
     async def _listed(self, what: str, asked: Asked) -> Answers:
         found = [
-            {"pair": keeper.name, **msgspec.to_builtins(each)}
-            for keeper in self._chosen(asked)
-            if keeper.report is not None
-            for each in getattr(keeper.report, what)
+            {"pair": worker.name, **msgspec.to_builtins(each)}
+            for worker in self._chosen(asked)
+            if worker.report is not None
+            for each in getattr(worker.report, what)
         ]
         yield {"conflicts" if what == "conflicts" else "holds": found}
 
@@ -195,24 +193,24 @@ class Verbs:
         yield {}
         self._daemon.stop()
 
-    def _pair_named(self, asked: Asked) -> Keeper:
-        """Return the keeper of the one pair that was named."""
+    def _pair_named(self, asked: Asked) -> Worker:
+        """Return the worker of the one pair that was named."""
         name = fields.text(asked, "pair")
-        for keeper in self._daemon.keepers:
-            if keeper.name == name:
-                return keeper
+        for worker in self._daemon.workers:
+            if worker.name == name:
+                return worker
         raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
 
-    def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Keeper]:
-        """Return the keepers of the pairs that were named, or all; names may be globs."""
+    def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Worker]:
+        """Return the workers of the pairs that were named, or all; names may be globs."""
         names = fields.texts(asked, "pairs") or ([] if must_name else ["*"])
         if not names:
             raise UsageError("name the pairs; '*' is all of them")
-        chosen: dict[str, Keeper] = {}
+        chosen: dict[str, Worker] = {}
         for name in names:
-            keepers = self._daemon.keepers
-            found = {one.name: one for one in keepers if one.name == name} or {
-                one.name: one for one in keepers if fnmatchcase(one.name, name)
+            workers = self._daemon.workers
+            found = {one.name: one for one in workers if one.name == name} or {
+                one.name: one for one in workers if fnmatchcase(one.name, name)
             }
             if not found and name != "*":
                 raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
@@ -220,15 +218,15 @@ class Verbs:
         return list(chosen.values())
 
 
-def _results(seconds: float, waiting: Sequence[tuple[Keeper, Request]]) -> dict[str, Any]:
+def _results(seconds: float, waiting: Sequence[tuple[Worker, Job[PairReport]]]) -> dict[str, Any]:
     """Return the JSON of a sync, with the errors of the pairs that had no cycle."""
     reports, errors = [], []
-    for keeper, request in waiting:
-        outcome = request.outcome or StoreUnreachable(
+    for worker, job in waiting:
+        outcome = job.outcome or StoreUnreachable(
             f"there is no result within {seconds:.0f} s; the cycle goes on (smtd-ctl status)"
         )
         if isinstance(outcome, SmtdError):
-            errors.append({"pair": keeper.name, "error": str(outcome), "code": outcome.exit_code})
+            errors.append({"pair": worker.name, "error": str(outcome), "code": outcome.exit_code})
         else:
             reports.append(outcome)
     told = as_json(seconds, reports)

@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 
 import anyio
 
+from smtd.daemon.jobs import Proof
 from smtd.daemon.prover import Prover
-from smtd.daemon.request import ProofRequest
 from smtd.engine.findings import as_json
 from smtd.errors import SmtdError
 
-Waiting: TypeAlias = Sequence[tuple[Prover, ProofRequest]]
+Waiting: TypeAlias = Sequence[tuple[Prover, Proof]]
 
 
 async def verified(
@@ -23,27 +23,27 @@ async def verified(
     Whoever does not wait for the end ends them.
     """
     began = anyio.current_time()
-    waiting = [(prover, ProofRequest(deep)) for prover in provers]
-    for prover, request in waiting:
-        prover.request(request)
+    waiting = [(prover, Proof(deep)) for prover in provers]
+    for prover, job in waiting:
+        prover.submit_nowait(job)
     try:
-        while not all(request.done.is_set() for _, request in waiting):
+        while not all(job.done.is_set() for _, job in waiting):
             with anyio.move_on_after(float("inf") if progress is None else progress):
-                for _, request in waiting:
-                    await request.done.wait()
+                for _, job in waiting:
+                    await job.done.wait()
             if progress is not None:
-                yield {"progress": [_progress(prover, request) for prover, request in waiting]}
+                yield {"progress": [_progress(prover, job) for prover, job in waiting]}
     finally:
-        for _, request in waiting:
-            request.scope.cancel()
+        for _, job in waiting:
+            job.scope.cancel()
     yield _results(anyio.current_time() - began, waiting)
 
 
-def _progress(prover: Prover, request: ProofRequest) -> dict[str, Any]:
+def _progress(prover: Prover, job: Proof) -> dict[str, Any]:
     """Return how far a proof is, in the keys of a pair's status."""
-    state = "done" if request.done.is_set() else "proving"
+    state = "done" if job.done.is_set() else "proving"
     return {
-        "pair": prover.keeper.name,
+        "pair": prover.worker.name,
         "state": state,
         "pending": prover.total - prover.done,
         "total": prover.total,
@@ -52,11 +52,11 @@ def _progress(prover: Prover, request: ProofRequest) -> dict[str, Any]:
 
 def _results(seconds: float, waiting: Waiting) -> dict[str, Any]:
     reports, errors = [], list[Mapping[str, Any]]()
-    for prover, request in waiting:
-        assert request.outcome is not None, "it is done"
-        if isinstance(request.outcome, SmtdError):
-            code, error = request.outcome.exit_code, str(request.outcome)
-            errors.append({"pair": prover.keeper.name, "error": error, "code": code})
+    for prover, job in waiting:
+        assert job.outcome is not None, "it is done"
+        if isinstance(job.outcome, SmtdError):
+            code, error = job.outcome.exit_code, str(job.outcome)
+            errors.append({"pair": prover.worker.name, "error": error, "code": code})
         else:
-            reports.append(request.outcome)
+            reports.append(job.outcome)
     return as_json(seconds, reports, errors)

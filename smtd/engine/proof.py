@@ -7,8 +7,7 @@ only have been on its way; so it is looked at again in the pair's turn, while no
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias, TypeVar, cast
@@ -32,19 +31,17 @@ BATCH = 50
 
 Agreed: TypeAlias = Mapping[Key, Both[Digest]]
 Verdict: TypeAlias = Explained | Finding
+#: Looks at keys once more while no cycle of the pair runs; see `judged`.
+Confirm: TypeAlias = Callable[[Sequence[Key]], Awaitable[Sequence[Verdict]]]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is known in the pair's turn: why records are not in sync, and whether stores are being changed."""
+    """What the daemon knows: why records are not in sync, and whether people are changing the stores."""
 
     listed: Mapping[Key, str] = field(default_factory=dict)
     moving: bool = False
-
-
-#: Gives the pair's turn: no cycle runs until it is over.
-Turn: TypeAlias = Callable[[], AbstractAsyncContextManager[Told]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,12 @@ class Look:
 
 
 async def run(
-    look: Look, *, deep: bool, turn: Turn, doubtful: Collection[Key] = (), progress: Progress = no_progress
+    look: Look,
+    *,
+    deep: bool,
+    confirm: Confirm,
+    doubtful: Collection[Key] = (),
+    progress: Progress = no_progress,
 ) -> ProofReport:
     """Prove the whole pair; *deep*: by reading every record of both stores, field by field.
 
@@ -124,12 +126,11 @@ async def run(
         look.name, look.stores.left.location, look.stores.right.location, deep, compared=len(keys)
     )
     for batch in _batches(suspects):
-        async with turn() as told:
-            for verdict in await judged(look, batch, told):
-                if isinstance(verdict, Finding):
-                    report.findings.append(verdict)
-                else:
-                    report.explained.append(verdict)
+        for verdict in await confirm(batch):
+            if isinstance(verdict, Finding):
+                report.findings.append(verdict)
+            else:
+                report.explained.append(verdict)
     report.equal = report.compared - len(report.explained) - len(report.findings)
     return report
 
@@ -157,7 +158,7 @@ def _same(left: Record | None, right: Record | None) -> bool:
 
 
 async def judged(look: Look, keys: Sequence[Key], told: Told) -> list[Verdict]:
-    """Look at *keys* once more, and say what their differences mean; call it in the pair's turn."""
+    """Look at *keys* once more, and say what their differences mean; call it while no cycle runs."""
     agreed = await look.agreed()
     held = await look.read(keys)
     broken: Both[Mapping[Key, str]] = Both({}, {})

@@ -1,4 +1,4 @@
-"""One pair, its keeper and its prover, without a process around them."""
+"""One pair, its worker and its prover, without a process around them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from anyio import to_thread
 from smtd import pairing
 from smtd.daemon import prover
 from smtd.daemon.events import Events
-from smtd.daemon.keeper import Keeper
+from smtd.daemon.jobs import Exclusive, Preview, Proof, Sync, SyncOptions
 from smtd.daemon.prover import TRIES, Prover
-from smtd.daemon.request import ProofRequest, Request
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.store_session import StoreSession
 from smtd.daemon.verify import verified
+from smtd.daemon.worker import Worker
 from smtd.engine import pace, proof
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
@@ -44,29 +45,23 @@ LABELS = ["one", "three", "two"]
 
 
 class Kept:
-    """A pair of two SQLite files that a keeper and a prover look after; nobody watches the files."""
+    """A pair of two SQLite files that a worker and a prover look after; nobody watches the files."""
 
-    def __init__(self, locations: Both[Location], keeper: Keeper, prover: Prover, events: Events) -> None:
+    def __init__(self, locations: Both[Location], worker: Worker, prover: Prover, events: Events) -> None:
         self.locations = locations
-        self.keeper = keeper
+        self.worker = worker
         self.prover = prover
         self._events = events
 
     async def sync(self) -> PairReport:
         """Have a cycle run, as a person would."""
-        request = Request()
-        self.keeper.request(request)
-        await request.done.wait()
-        assert isinstance(request.outcome, PairReport), request.outcome
-        return request.outcome
+        return await self.worker.submit(Sync())
 
     async def verify(self, *, deep: bool = True) -> ProofReport:
         """Have the pair proven, as a person would."""
-        request = ProofRequest(deep)
-        self.prover.request(request)
-        await request.done.wait()
-        assert isinstance(request.outcome, ProofReport), request.outcome
-        return request.outcome
+        job = Proof(deep)
+        self.prover.submit_nowait(job)
+        return await job.wait()
 
     def tamper(self, label: str = "one", **values: str) -> None:
         """Change a row of the right file behind everybody's back."""
@@ -112,9 +107,9 @@ async def kept(locations: Both[Location], state: Path, within: float = 0.0) -> A
     """Look after the pair of *locations*, as a new process would."""
     async with open_journal(state) as journal, anyio.create_task_group() as group:
         events = Events(journal.events)
-        keeper = Keeper(replace(SETTINGS, prove_within=within), lambda: locations, journal, Watch(), events)
-        made = Kept(locations, keeper, Prover(keeper, journal, events, anyio.Lock()), events)
-        group.start_soon(keeper.run)
+        worker = Worker(replace(SETTINGS, prove_within=within), lambda: locations, journal, Watch(), events)
+        made = Kept(locations, worker, Prover(worker, journal, events, anyio.Lock()), events)
+        group.start_soon(worker.run)
         assert (await made.sync()).in_sync == 3
         group.start_soon(made.prover.run)
         yield made
@@ -131,7 +126,7 @@ async def pair(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Kept]
 @pytest.mark.parametrize("deep", [True, False], ids=["deep", "by digest"])
 async def test_row_that_is_changed_behind_everybodys_back_is_found(pair: Kept, deep: bool) -> None:
     """While the pair is paused no cycle carries it; what the finding says helps, and then all is well."""
-    pair.keeper.pause()
+    pair.worker.pause()
     pair.tamper(version="tampered")
 
     first = await pair.verify(deep=deep)
@@ -149,19 +144,19 @@ async def test_row_that_is_changed_behind_everybodys_back_is_found(pair: Kept, d
 
 async def test_status_tells_what_was_found_and_how_much_is_proven(pair: Kept) -> None:
     """A whole proof counts for all records, from when it began; findings go when they are no more."""
-    pair.keeper.pause()
+    pair.worker.pause()
     pair.tamper(version="tampered")
     before = datetime.now(timezone.utc).replace(microsecond=0)
 
     await pair.verify()
-    found = msgspec.to_builtins(pair.keeper.status)
-    pair.keeper.resume()
-    await pair.until(lambda: not pair.keeper.status.proven.findings)
+    found = msgspec.to_builtins(pair.worker.status)
+    pair.worker.resume()
+    await pair.until(lambda: not pair.worker.status.proven.findings)
 
     assert datetime.fromisoformat(found["proven"].pop("since")) >= before
     assert found["proven"] == {"records": 3, "of": 3, "findings": 1}
     assert [(one["label"], one["side"]) for one in found["findings"]] == [("one", "right")]
-    assert pair.keeper.status.findings == []
+    assert pair.worker.status.findings == []
 
 
 async def test_edit_that_no_cycle_has_seen_is_carried_before_anything_is_said_of_it(pair: Kept) -> None:
@@ -171,8 +166,8 @@ async def test_edit_that_no_cycle_has_seen_is_carried_before_anything_is_said_of
     report = await pair.verify()
 
     assert (report.equal, report.findings, report.explained) == (3, [], [])
-    assert pair.keeper.report is not None
-    assert pair.keeper.report.left.updated == 1
+    assert pair.worker.report is not None
+    assert pair.worker.report.left.updated == 1
 
 
 async def test_record_that_never_comes_to_rest_is_no_finding(
@@ -225,12 +220,12 @@ async def test_background_proof_grows_and_goes_on_after_a_restart(
 
     monkeypatch.setattr(proof, "differing", watched)
     async with kept(locations, tmp_path, within=0.6) as first:
-        await first.until(lambda: first.keeper.status.proven.records == 1)
+        await first.until(lambda: first.worker.status.proven.records == 1)
     async with kept(locations, tmp_path, within=1e6) as idle:
-        await idle.until(lambda: idle.keeper.status.proven.of == 3)
-        remembered = idle.keeper.status.proven
+        await idle.until(lambda: idle.worker.status.proven.of == 3)
+        remembered = idle.worker.status.proven
     async with kept(locations, tmp_path, within=0.6) as last:
-        await last.until(lambda: last.keeper.status.proven.records == 3)
+        await last.until(lambda: last.worker.status.proven.records == 3)
         await last.until(lambda: len(proven) > 4)
 
     assert remembered.records == 1
@@ -243,10 +238,10 @@ async def blind(
 ) -> AsyncIterator[Kept]:
     """A pair whose stores never tell that they were changed, as a server does not; proven all the time."""
 
-    async def is_settled(_keeper: Keeper) -> bool:
+    async def is_settled(_session: StoreSession) -> bool:
         return True
 
-    monkeypatch.setattr(Keeper, "is_settled", is_settled)
+    monkeypatch.setattr(StoreSession, "is_settled", is_settled)
     async with kept(locations, tmp_path / "state", within=0.2) as made:
         yield made
 
@@ -255,10 +250,10 @@ async def test_background_proof_finds_provenance_that_nobody_edits(blind: Kept) 
     """It is told once, and carried only when a person says so; then it is no finding any more."""
     blind.tamper(version="tampered")
 
-    await blind.until(lambda: blind.keeper.status.proven.findings == 1)
+    await blind.until(lambda: blind.worker.status.proven.findings == 1)
     left_alone = blind.version(blind.locations.left)
     await blind.sync()
-    await blind.until(lambda: blind.keeper.status.proven.findings == 0)
+    await blind.until(lambda: blind.worker.status.proven.findings == 0)
 
     assert left_alone == full().version
     assert blind.version(blind.locations.left) == "tampered"
@@ -273,7 +268,7 @@ async def test_background_proof_hands_over_what_a_person_can_have_done(blind: Ke
         await store.write([Change(Key(PROJECT, "two"), None, canonical.digest(full("two")))])
 
     def carried() -> bool:
-        return blind.outcome(blind.locations.left) == "as expected" and blind.keeper.status.left.records == 2
+        return blind.outcome(blind.locations.left) == "as expected" and blind.worker.status.left.records == 2
 
     await blind.until(carried)
 
@@ -283,8 +278,8 @@ async def test_background_proof_hands_over_what_a_person_can_have_done(blind: Ke
 
 async def test_paused_pair_is_not_proven_in_the_background(blind: Kept) -> None:
     """Edits pile up there, and that is what the person wanted."""
-    blind.keeper.pause()
-    await blind.until(lambda: blind.keeper.status.state == "paused")
+    blind.worker.pause()
+    await blind.until(lambda: blind.worker.status.state == "paused")
     blind.tamper(outcome="as expected", version="tampered")
 
     assert await blind.prover._in_background() == float("inf")
@@ -311,22 +306,25 @@ async def test_whoever_no_longer_waits_ends_the_proof(pair: Kept, monkeypatch: p
         assert (await pair.verify()).ok
 
 
-async def test_no_cycle_runs_in_the_turn_of_a_proof(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is looked at again is not on its way meanwhile."""
-    request, sync, begun = Request(), pairing.sync, anyio.Event()
+async def test_no_cycle_runs_while_a_proof_reads_again(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read again is not being carried meanwhile."""
+    sync, begun = pairing.sync, anyio.Event()
 
     async def watched(*args: Any, **options: Any) -> Any:
         begun.set()
         return await sync(*args, **options)
 
-    monkeypatch.setattr(pairing, "sync", watched)
-    async with pair.keeper.turns:
-        pair.keeper.request(request)
+    async def reading() -> bool:
+        pair.worker.submit_nowait(job)
         await anyio.wait_all_tasks_blocked()
-        begun_in_turn = begun.is_set()
-    await request.done.wait()
+        return begun.is_set()
 
-    assert (begun_in_turn, begun.is_set()) == (False, True)
+    monkeypatch.setattr(pairing, "sync", watched)
+    job = Sync()
+    begun_meanwhile = await pair.worker.submit(Exclusive(reading))
+    await job.wait()
+
+    assert (begun_meanwhile, begun.is_set()) == (False, True)
 
 
 async def test_only_a_persons_cycle_looks_at_what_was_found(
@@ -340,12 +338,11 @@ async def test_only_a_persons_cycle_looks_at_what_was_found(
         return await sync(*args, **options)
 
     monkeypatch.setattr(pairing, "sync", watched)
-    monkeypatch.setattr(pair.keeper, "proven", lambda *_: None)
-    pair.keeper.doubtful = [Key(PROJECT, "one")]
-    own, plan = Request(insist=False, doubtful=frozenset({Key(PROJECT, "two")})), Request(dry_run=True)
-    for request in (own, plan):
-        pair.keeper.request(request)
-        await request.done.wait()
+    monkeypatch.setattr(pair.worker, "proven", lambda *_: None)
+    pair.worker.suspects = [Key(PROJECT, "one")]
+    own = SyncOptions(force_retry=False, recheck=frozenset({Key(PROJECT, "two")}))
+    await pair.worker.submit(Sync(own))
+    await pair.worker.submit(Preview())
     await pair.sync()
 
     assert doubted == [{Key(PROJECT, "two")}, {Key(PROJECT, "one")}, {Key(PROJECT, "one")}]
@@ -353,9 +350,9 @@ async def test_only_a_persons_cycle_looks_at_what_was_found(
 
 async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Location], tmp_path: Path) -> None:
     """No request is left without an answer."""
-    asked = ProofRequest()
+    asked = Proof()
     async with kept(locations, tmp_path) as made:
-        made.prover.request(asked)
+        made.prover.submit_nowait(asked)
 
     assert isinstance(asked.outcome, StoreUnreachable)
     assert "the pair was stopped before its proof ended; ask again" in str(asked.outcome)
@@ -363,15 +360,15 @@ async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Locati
 
 async def test_store_that_is_missing_proves_nothing(pair: Kept) -> None:
     """A file that was moved away is not a file without records."""
-    pair.keeper.pause()
+    pair.worker.pause()
     pair.locations.right.path.rename(pair.locations.right.path.with_suffix(".away"))
-    request = ProofRequest(deep=True)
+    job = Proof(deep=True)
 
-    pair.prover.request(request)
-    await request.done.wait()
+    pair.prover.submit_nowait(job)
+    await job.done.wait()
 
-    assert isinstance(request.outcome, StoreUnreachable)
-    assert "is missing, though it was synced before" in str(request.outcome)
+    assert isinstance(job.outcome, StoreUnreachable)
+    assert "is missing, though it was synced before" in str(job.outcome)
 
 
 async def test_pair_that_was_never_synced_cannot_be_proven(locations: Both[Location], tmp_path: Path) -> None:
@@ -393,7 +390,7 @@ async def test_pair_that_is_known_the_other_way_round_is_proven(
     ):
         assert look.flipped
     async with kept(locations.swapped, tmp_path) as swapped:
-        swapped.keeper.pause()
+        swapped.worker.pause()
         swapped.tamper(version="tampered")
 
         report = await swapped.verify()
@@ -408,7 +405,7 @@ async def test_of_many_findings_only_some_are_told_one_by_one(
 ) -> None:
     """A store that went wrong as a whole floods neither the events nor the log; the report has all."""
     monkeypatch.setattr(prover, "MOST_TOLD", 1)
-    pair.keeper.pause()
+    pair.worker.pause()
     for label in LABELS:
         pair.tamper(label, version="tampered")
 
@@ -428,13 +425,13 @@ async def test_defect_of_smtd_is_told_to_whoever_asked(pair: Kept, monkeypatch: 
     async def broken(*_args: Any, **_options: Any) -> Any:
         raise ZeroDivisionError
 
-    request = ProofRequest()
+    job = Proof()
     with monkeypatch.context() as patch:
         patch.setattr(proof, "run", broken)
-        pair.prover.request(request)
-        await request.done.wait()
+        pair.prover.submit_nowait(job)
+        await job.done.wait()
 
-    assert "a defect in smtd (ZeroDivisionError); see its log" in str(request.outcome)
+    assert "a defect in smtd (ZeroDivisionError); see its log" in str(job.outcome)
     assert (await pair.verify()).ok
 
 
@@ -455,7 +452,7 @@ async def test_background_proof_that_fails_is_tried_again(
     monkeypatch.setattr(proof, "differing", failing_once)
     monkeypatch.setattr(prover, "PAUSE", 0.01)
     async with kept(locations, tmp_path, within=0.2) as made:
-        await made.until(lambda: made.keeper.status.proven.records == 3)
+        await made.until(lambda: made.worker.status.proven.records == 3)
 
         assert errors == []
         assert await made.events("finding") == []

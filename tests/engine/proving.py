@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smtd.engine import proof
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
-from smtd.engine.proof import Look, Told
+from smtd.engine.proof import Look, Told, Verdict
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records.record import Key
@@ -22,21 +21,20 @@ async def prove(
     deep: bool = True,
     listed: Mapping[Key, str] | None = None,
     moving: bool = False,
-    before_turn: Callable[[], Any] = lambda: None,
+    before_confirming: Callable[[], Any] = lambda: None,
     **policy: Any,
 ) -> ProofReport:
-    """Prove the pair of *world*; *before_turn* is what others do between the first look and the second."""
+    """Prove the pair of *world*; others call *before_confirming* between the first look and the second."""
 
-    @asynccontextmanager
-    async def turn() -> AsyncIterator[Told]:
-        before_turn()
-        yield Told(listed or {}, moving)
+    async def confirm(keys: Sequence[Key]) -> Sequence[Verdict]:
+        before_confirming()
+        return await proof.judged(look, keys, Told(listed or {}, moving))
 
     async with open_journal(world.directory) as journal:
         known = await journal.known(world.left.location, world.right.location)
         assert known is not None, "it was synced"
         look = Look("pair", Both(world.left, world.right), known, Policy(**policy))
-        return await proof.run(look, deep=deep, turn=turn)
+        return await proof.run(look, deep=deep, confirm=confirm)
 
 
 def found(report: ProofReport) -> dict[str, str]:

@@ -27,7 +27,7 @@ both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
 async def decided(world: World, wish: Wish, **policy) -> list[Key]:
-    """Write down a decision, as the keeper does before a cycle."""
+    """Write down a decision, as the worker does before a cycle."""
     async with (
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,

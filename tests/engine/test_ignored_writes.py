@@ -179,7 +179,7 @@ async def test_half_of_a_merge_that_the_store_does_not_keep_is_written_again(wor
 
 
 async def on_pair(world, work, *words, **policy):
-    """Do *work* on the pair of *world*, as the keeper does."""
+    """Do *work* on the pair of *world*, as the worker does."""
     async with (
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,

@@ -341,7 +341,7 @@ async def test_edit_that_is_carried_meanwhile_is_no_finding(world: World, deep: 
 
     world.left.put(PROJECT, edited)
 
-    report = await prove(world, deep=deep, before_turn=carried)
+    report = await prove(world, deep=deep, before_confirming=carried)
 
     assert report.ok
     assert report.equal == 2

@@ -30,7 +30,7 @@ A, B, C, D = (full(label) for label in "abcd")
 
 
 async def on_pair(world, work, *words, propagate_deletes=True, mode=Mode.TWO_WAY, **more):
-    """Do *work* on the pair of *world*, as the keeper does."""
+    """Do *work* on the pair of *world*, as the worker does."""
     async with (
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,

@@ -63,7 +63,7 @@ class RealPair:
         return await to_thread.run_sync(smtd, "sync", "--state", self.directory, left, right)
 
     async def on_pair(self, work: Any, *words: Any, **more: Any) -> Any:
-        """Do *work* on the pair, as the keeper does."""
+        """Do *work* on the pair, as the worker does."""
         locations = self.places.map(lambda place: place.location)
         async with (
             open_journal(self.directory) as journal,

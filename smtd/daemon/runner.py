@@ -1,0 +1,149 @@
+"""Runs a cycle, a preview or a query on a pair; each opens the pair and locks other processes out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import to_thread
+
+from smtd import pairing
+from smtd.daemon import heap
+from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.jobs import SyncOptions, Work
+from smtd.daemon.settings import PairSettings, narrowed
+from smtd.daemon.store_session import StoreSession
+from smtd.engine import cycle
+from smtd.engine.apply import Progress
+from smtd.engine.choose import Wish, choose
+from smtd.engine.memory import Memory
+from smtd.engine.pair import Pair, Policy
+from smtd.engine.report import PairReport, turned
+from smtd.errors import PlanMoved, UsageError
+from smtd.journal.journal import Journal
+from smtd.records.record import Key
+
+log = logging.getLogger("smtd")
+
+T = TypeVar("T")
+
+
+async def _nothing(pair: Pair) -> None:
+    """Note nothing: the cycle was only planned."""
+
+
+async def _told(work: Work[Any], pair: Pair, flipped: bool) -> Any:
+    """Return the result of *work*, with the sides named as the configuration names them."""
+    found = await work(pair)
+    return turned(found) if flipped else found
+
+
+class PairRunner:
+    """Runs one thing at a time on the pair of *settings*, with the stores that *session* keeps open.
+
+    An error closes the stores, unless it is a person's mistake or a plan that no longer holds.
+    """
+
+    def __init__(
+        self,
+        settings: PairSettings,
+        journal: Journal,
+        session: StoreSession,
+        dirty: DirtyFlag,
+        progress: Progress,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._session = session
+        self._dirty = dirty
+        self._progress = progress
+        self._memory = Memory()
+        self._warned_of_scope = False
+
+    async def sync(self, options: SyncOptions, recheck: Collection[Key]) -> PairReport:
+        """Run one cycle as *options* say; *recheck* keys are read in any case. Raises SmtdError."""
+        policy = options.applied(self._settings.policy)
+        return await self._open(
+            partial(self._cycle, policy, recheck, dry_run=False, only=options.expected_plan)
+        )
+
+    async def preview(self, recheck: Collection[Key]) -> PairReport:
+        """Return what a cycle would do. Raises SmtdError."""
+        return await self._open(partial(self._cycle, self._settings.policy, recheck, dry_run=True))
+
+    async def query(self, work: Work[T]) -> T:
+        """Return what *work* returns of the pair. Raises SmtdError."""
+        found: T = await self._open(partial(self._with_pair, partial(_told, work)))
+        return found
+
+    async def store_resolution(self, wish: Wish, recheck: Collection[Key]) -> None:
+        """Write down *wish*, for the next cycle. Raises UsageError if nothing waits for it."""
+
+        async def write_down(pair: Pair, flipped: bool) -> None:
+            await choose(pair, wish.flipped if flipped else wish, recheck)
+
+        await self._open(partial(self._with_pair, write_down))
+
+    async def _open(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what *work* returns; close the stores after an error of theirs."""
+        # The error stays in no variable here: it knows this frame, and the two would keep in memory all
+        # that the failed work held.
+        try:
+            return await work()
+        except (UsageError, PlanMoved):
+            raise
+        except Exception:
+            await self._session.close()
+            raise
+
+    async def _cycle(
+        self, policy: Policy, recheck: Collection[Key], *, dry_run: bool, only: str | None = None
+    ) -> PairReport:
+        locations, stores = await self._session.ready()
+        policy = replace(policy, projects=self._settings.scoped(locations).projects)
+        report = await pairing.sync(
+            self._journal,
+            self._settings.name,
+            locations,
+            stores,
+            policy,
+            dry_run=dry_run,
+            only=only,
+            progress=self._progress,
+            ended=_nothing if dry_run else self._mark_clean,
+            doubtful=recheck,
+            memory=self._memory,
+        )
+        if report.moved or self._memory.was_whole:
+            await to_thread.run_sync(heap.trim)
+        return report
+
+    async def _with_pair(self, work: Callable[[Pair, bool], Awaitable[T]]) -> T:
+        self._memory = Memory()
+        name = self._settings.name
+        locations, stores = await self._session.ready()
+        policy = self._settings.scoped(locations)
+        async with pairing.opened(self._journal, name, locations, stores, policy) as (pair, flipped):
+            return await work(pair, flipped)
+
+    async def _mark_clean(self, pair: Pair) -> None:
+        """A cycle has written all it writes: set the flag if others wrote to a store since its scan."""
+        self._dirty.release(Source.REPORT)
+        await self._warn_of_scope(pair)
+        same = await self._session.mark_clean()
+        self._dirty.release(Source.FILES)
+        if not (same and await cycle.is_settled(pair)):
+            self._dirty.mark()
+
+    async def _warn_of_scope(self, pair: Pair) -> None:
+        """Say once that the pair keeps fewer projects than before, if it does, and how to keep them all."""
+        projects = pair.policy.projects
+        if self._warned_of_scope or self._settings.names_projects or projects is None:
+            return
+        self._warned_of_scope = True
+        proofs = pair.journal.proofs
+        if await proofs.count(None) > await proofs.count(projects):
+            log.warning(narrowed(self._settings.name, *projects))

@@ -1,0 +1,140 @@
+"""The status of one pair, and the events, log lines and notices that its changes cause."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+
+import msgspec
+
+from smtd.daemon.events import Events, now
+from smtd.daemon.notice import Condition, Trouble
+from smtd.daemon.settings import PairSettings
+from smtd.daemon.status import PairStatus, Proven, SideStatus, State
+from smtd.engine.findings import Finding
+from smtd.engine.report import PairReport, SideReport
+from smtd.errors import SmtdError, StoreUnreachable
+from smtd.merge.sides import SIDES, Both
+from smtd.stores.locations import Location
+from smtd.text import encodable
+
+log = logging.getLogger("smtd")
+
+#: Failures and findings that the status names.
+MOST_FAILURES = 20
+
+
+def unnoted(condition: Condition) -> None:
+    """Notify nobody of how the pair is."""
+
+
+class StatusTracker:
+    """Keeps the status of the pair of *settings*; reports changes to *events*, to the log and to *note*.
+
+    A state that stays the same is reported once, however often a cycle ends in it. No method waits.
+    """
+
+    def __init__(self, settings: PairSettings, events: Events, note: Callable[[Condition], None]) -> None:
+        sides = settings.words.map(lambda word: SideStatus("" if "://" in word else encodable(word)))
+        self._status = PairStatus(
+            settings.name, "starting", sides.left, sides.right, settings.policy.mode.value
+        )
+        self._name = settings.name
+        self._events = events
+        self._note = note
+        self._unhealthy: State | None = None
+
+    @property
+    def state(self) -> State:
+        """What the pair is doing, or what keeps it from that."""
+        return self._status.state
+
+    def snapshot(self, *, lag: float, next_cycle: float | None) -> PairStatus:
+        """Return the status, with the seconds of *lag* and those until the *next_cycle* (None: not known)."""
+        due = None
+        if next_cycle is not None:
+            moment = datetime.now(timezone.utc) + timedelta(seconds=max(0.0, next_cycle))
+            due = moment.isoformat(timespec="seconds")
+        return msgspec.structs.replace(self._status, lag_seconds=round(lag, 3), next_cycle=due)
+
+    def relocated(self, before: Both[Location] | None, now: Both[Location]) -> None:
+        """The stores are at *now*, and were at *before*."""
+        for side in SIDES:
+            if before is not None and before[side] != now[side]:
+                where = (self._name, side.value, now[side], before[side])
+                log.warning("pair %s: its %s store is now %s (was %s)", *where)
+                self._report("store changed", side=side.value, location=str(now[side]))
+        self._status.left.location, self._status.right.location = str(now.left), str(now.right)
+
+    def progressed(self, phase: str, done: int, total: int) -> None:
+        """A cycle is in *phase*, with *done* of *total* steps done."""
+        self.transition("applying" if phase == "applying" else "scanning")
+        self._status.pending, self._status.total = total - done, total
+
+    def succeeded(self, report: PairReport, *, paused: bool) -> None:
+        """A cycle ended well."""
+        status = self._status
+        before = (status.conflicts, status.held, status.failed)
+        status.in_sync, status.pending, status.problem = report.in_sync, 0, None
+        status.conflicts, status.held = len(report.conflicts), len(report.held)
+        status.failed, status.failures = len(report.failed), report.failed[:MOST_FAILURES]
+        for side, told in ((status.left, report.left), (status.right, report.right)):
+            side.records = told.records + told.grown
+        status.last_cycle = now()
+        for which in report.adopted:
+            log.warning(
+                "pair %s: its %s store was replaced or restored, or the journal was; nothing is deleted",
+                *(self._name, which),
+            )
+            self._report("store replaced", side=which)
+        counts = {"conflicts": status.conflicts, "held": status.held, "failed": status.failed}
+        if report.moved or before != tuple(counts.values()):
+            self._report("synced", left=_counts(report.left), right=_counts(report.right), **counts)
+        self.transition("paused" if paused else "idle")
+        self._note(Condition(self._name, conflicts=report.conflicts, holds=report.held))
+
+    def failed(self, exc: SmtdError) -> None:
+        """A cycle ended with an error."""
+        self._status.problem, self._status.pending = encodable(str(exc)), None
+        state: Trouble = "offline" if isinstance(exc, StoreUnreachable) else "halted"
+        self.transition(state)
+        self._note(Condition(self._name, state, str(exc)))
+
+    def backlog(self, records: int | None) -> None:
+        """The pair is offline, and so many *records* wait for it (None: unknown)."""
+        self._status.pending = records
+
+    def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
+        """A proof has come so far, and has these *findings*."""
+        self._status.proven, self._status.findings = proven, list(findings)[:MOST_FAILURES]
+
+    @contextmanager
+    def querying(self) -> Iterator[None]:
+        """Show for the length of a `with` block that stores are read; no cycle, so the state is kept."""
+        before = self._status.state, self._status.pending
+        self._status.state = "scanning"
+        try:
+            yield
+        finally:
+            self._status.state, self._status.pending = before
+
+    def transition(self, state: State) -> None:
+        """Enter *state*; report it if the pair becomes unhealthy or recovers."""
+        self._status.state = state
+        if state in ("offline", "halted") and state != self._unhealthy:
+            self._unhealthy = state
+            log.warning("pair %s is %s: %s", self._name, state, self._status.problem)
+            self._report(state, problem=self._status.problem)
+        elif state == "idle" and self._unhealthy:
+            self._unhealthy = None
+            log.info("pair %s is well again", self._name)
+            self._report("recovered")
+
+    def _report(self, what: str, **facts: object) -> None:
+        self._events.add(what, pair=self._name, **facts)
+
+
+def _counts(side: SideReport) -> dict[str, int]:
+    return {"created": side.created, "updated": side.updated, "deleted": side.deleted}

@@ -1,0 +1,143 @@
+"""The stores of one pair: where they are, open from cycle to cycle, with their files watched all the time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
+from functools import partial
+
+from anyio import to_thread
+
+from smtd import pairing
+from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.settings import PairSettings
+from smtd.engine.pair import Policy
+from smtd.errors import SmtdError
+from smtd.merge.sides import SIDES, Both
+from smtd.signature import age
+from smtd.stores.base import Store
+from smtd.stores.locations import Location
+from smtd.stores.registry import listening
+from smtd.watch import Watch
+
+log = logging.getLogger("smtd")
+
+
+class StoreSession:
+    """The stores of the pair of *settings*; between two cycles they stay open, and hold no lock.
+
+    *dirty* is set when their files look different, when a store reports a change, and when a subscription to
+    such reports is lost. *relocated* is called with where the stores were and where they are.
+    """
+
+    def __init__(
+        self,
+        settings: PairSettings,
+        locate: Callable[[], Both[Location]],
+        watch: Watch,
+        dirty: DirtyFlag,
+        relocated: Callable[[Both[Location] | None, Both[Location]], None],
+    ) -> None:
+        self.locations: Both[Location] | None = None
+        self._settings = settings
+        self._locate = locate
+        self._watch = watch
+        self._dirty = dirty
+        self._files_differ = partial(dirty.notice, Source.FILES)
+        self._reported = partial(dirty.notice, Source.REPORT)
+        self._relocated = relocated
+        self._open = AsyncExitStack()
+        self._stores: Both[Store] | None = None
+        #: When the last cycle began, on the clock that nobody sets.
+        self._began = time.monotonic()
+        #: Whether the subscriptions to all stores that report changes still work.
+        self._subscribed: Callable[[], bool] = bool
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The identities of both stores; none before they were found."""
+        locations = self.locations
+        return () if locations is None else (locations.left.identity, locations.right.identity)
+
+    @property
+    def projects(self) -> Collection[str] | None:
+        """The projects that are kept (None: all of both stores), once the stores were found."""
+        locations, settings = self.locations, self._settings
+        return (settings.policy if locations is None else settings.scoped(locations)).projects
+
+    @property
+    def are_watched(self) -> bool:
+        """Whether both stores have files, which show that somebody writes to them."""
+        locations = self.locations
+        return locations is not None and all(locations[side].files for side in SIDES)
+
+    async def locate(self) -> Both[Location]:
+        """Return where the stores are now. Raises SmtdError."""
+        return await to_thread.run_sync(self._locate)
+
+    async def policy(self) -> Policy:
+        """Return how the pair is kept where its stores are now. Raises SmtdError."""
+        return self._settings.scoped(await self.locate())
+
+    async def ready(self) -> tuple[Both[Location], Both[Store]]:
+        """Return where the stores are now, and the stores, opened."""
+        self._began = time.monotonic()
+        locations = await self.locate()
+        if self._stores is None or locations != self.locations or not self._subscribed():
+            await self._open.aclose()
+            self._follow(locations)
+            both = [locations[side] for side in SIDES]
+            self._subscribed = await self._open.enter_async_context(listening(both, self._reported))
+            self._stores = await self._open.enter_async_context(pairing.open_stores(locations))
+        return locations, self._stores
+
+    async def close(self) -> None:
+        """Close the stores; the next job opens them again, even if these cannot be closed."""
+        self._stores = None
+        try:
+            await self._open.aclose()
+        except Exception:
+            log.exception("pair %s: a store cannot be closed", self._settings.name)
+
+    async def end(self) -> None:
+        """Close the stores, and stop watching their files."""
+        await self.close()
+        self._watch.remove(self)
+
+    def watch_candidates(self) -> None:
+        """Until the stores are found, watch the places where they may appear."""
+        if self.locations is None:
+            self._watch.put(self, self._settings.places, self._files_differ)
+
+    async def age(self) -> float:
+        """Return for how many seconds nobody has written to the files (infinite: none is known)."""
+        return float("inf") if self.locations is None else age(await self._watch.look(self))
+
+    async def is_settled(self) -> bool:
+        """Say whether no store was written to since the last cycle, as far as they can tell.
+
+        Only while nothing else uses the stores.
+        """
+        if self._stores is None or self._dirty.since is not None:
+            return False
+        stores = [self._stores[side] for side in SIDES]
+        try:
+            return all([one.capabilities.dear_reads or await one.token() is not None for one in stores])
+        except SmtdError:
+            return False
+
+    async def mark_clean(self) -> bool:
+        """Take the files as they look now for known; say whether the stores are still where they were."""
+        seen = await self._watch.look(self)
+        again = await self.locate()
+        self._watch.settle(self, seen, self._began)
+        return again == self.locations
+
+    def _follow(self, locations: Both[Location]) -> None:
+        """Watch the files of *locations*."""
+        self._relocated(self.locations, locations)
+        self.locations = locations
+        files = [file for side in SIDES for file in (*locations[side].files, *locations[side].signposts)]
+        self._watch.put(self, files, self._files_differ)

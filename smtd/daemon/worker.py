@@ -1,0 +1,261 @@
+"""The worker of one pair: a task that waits for a job, a change or the schedule, and then runs a cycle."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+
+from smtd.daemon.backlog import Backlog
+from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.events import Events
+from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
+from smtd.daemon.notice import Condition
+from smtd.daemon.runner import PairRunner
+from smtd.daemon.schedule import Schedule
+from smtd.daemon.settings import PairSettings
+from smtd.daemon.status import PairStatus, Proven
+from smtd.daemon.status_tracker import StatusTracker, unnoted
+from smtd.daemon.store_session import StoreSession
+from smtd.engine.findings import Finding, listed
+from smtd.engine.report import PairReport
+from smtd.errors import PlanMoved, SmtdError, StoreRefused
+from smtd.journal.journal import Journal
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+from smtd.stores.locations import Location
+from smtd.watch import Watch
+
+log = logging.getLogger("smtd")
+
+T = TypeVar("T")
+
+
+class Worker:
+    """Keeps the pair of *settings* in sync while `run` runs.
+
+    The task of `run` alone uses the session of the pair's stores: it does one thing at a time, and holds
+    nothing while it waits for the next. All other tasks submit jobs to it, or call methods that change its
+    state and return at once. Every state change is synchronous; what has to be awaited comes after it.
+    """
+
+    def __init__(
+        self,
+        settings: PairSettings,
+        locate: Callable[[], Both[Location]],
+        journal: Journal,
+        watch: Watch,
+        events: Events,
+        refused: Callable[[], None] = lambda: None,
+        note: Callable[[Condition], None] = unnoted,
+    ) -> None:
+        clock = anyio.current_time
+        self.settings = settings
+        #: What the last cycle that ended well did and left.
+        self.report: PairReport | None = None
+        #: Keys with findings of a proof: a person's cycle reads them again in any case.
+        self.suspects: Collection[Key] = ()
+        #: Set at the end of the next cycle that ends well.
+        self.cycle_done = anyio.Event()
+        #: For the watchdog: whether a job runs, and when it last made progress.
+        self.running, self.last_progress = False, clock()
+        self.dirty = DirtyFlag(clock, self._wake)
+        self._wakeup = anyio.Event()
+        #: A job went before a cycle that was due.
+        self._overtaken = False
+        self._refused = refused
+        self._inbox = Inbox[Job[Any]](self._wake, "cycle")
+        self._schedule = Schedule(settings.poll, settings.settle, clock)
+        self._tracker = StatusTracker(settings, events, note)
+        self.session = StoreSession(settings, locate, watch, self.dirty, self._tracker.relocated)
+        self._runner = PairRunner(settings, journal, self.session, self.dirty, self._progressed)
+        self._backlog = Backlog(settings, self.session.locate, journal)
+
+    # What others may call.
+
+    def submit_nowait(self, job: Job[Any]) -> None:
+        """Have *job* run as soon as possible, also while the pair is paused.
+
+        It gets an outcome in any case: if the worker stops before, a StoreUnreachable that says so.
+        """
+        self._inbox.put(job)
+
+    async def submit(self, job: Job[T]) -> T:
+        """Have *job* run as `submit_nowait` does, and return its result. Raises the SmtdError it ends with.
+
+        A client that is cancelled meanwhile is forgotten, and its job goes on; but one that does not outlive
+        its client is withdrawn, or waited for if it has begun.
+        """
+        self.submit_nowait(job)
+        try:
+            return await job.wait()
+        except anyio.get_cancelled_exc_class():
+            if not job.outlives_client and not self._inbox.withdraw(job):
+                with anyio.CancelScope(shield=True):
+                    await job.done.wait()
+            raise
+
+    def pause(self) -> None:
+        """Run no cycle but those that are asked for; one that runs goes on."""
+        self._schedule.pause()
+        self._wake()
+
+    def resume(self) -> None:
+        """End a pause; what changed meanwhile is carried now."""
+        self._schedule.resume()
+        self._wake()
+
+    def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
+        """Show how far the proof of the pair is, and what it has found."""
+        self._tracker.proven(proven, findings)
+        self.suspects = [finding.key for finding in findings]
+
+    @property
+    def name(self) -> str:
+        """The name of the pair."""
+        return self.settings.name
+
+    @property
+    def paused(self) -> bool:
+        """Whether only cycles run that are asked for."""
+        return self._schedule.paused
+
+    @property
+    def status(self) -> PairStatus:
+        """How the pair is now."""
+        now = anyio.current_time()
+        next_cycle = None if self.running or self.paused else self._schedule.next_poll - now
+        return self._tracker.snapshot(
+            lag=0.0 if self.dirty.since is None else now - self.dirty.since, next_cycle=next_cycle
+        )
+
+    # The task.
+
+    async def run(self) -> None:
+        """Keep the pair in sync until cancelled; then no job is left without an outcome."""
+        try:
+            while True:
+                await self._perform(await self._next_job())
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.session.end()
+            self._inbox.close()
+
+    async def _next_job(self) -> Job[Any]:
+        """Wait for a job, or until a cycle is due, which is a job of the worker's own.
+
+        Jobs come first, and neither they nor a pause wait for a burst of changes to settle. But only one job
+        goes before a cycle that is due, so that clients without end do not keep it waiting.
+        """
+        while True:
+            self.last_progress = anyio.current_time()
+            self._wakeup = anyio.Event()
+            if self.paused:
+                self._tracker.transition("paused")
+            elif self.dirty.since is not None:
+                self.dirty.observe(await self.session.age())
+            wait = self._schedule.due(self.dirty) - anyio.current_time()
+            if not (wait <= 0 and self._overtaken) and (job := self._inbox.take()) is not None:
+                self._overtaken = wait <= 0
+                return job
+            if wait <= 0:
+                self._overtaken = False
+                return Sync(SyncOptions(force_retry=False))
+            with anyio.move_on_after(wait):
+                await self._wakeup.wait()
+
+    async def _perform(self, job: Job[Any]) -> None:
+        """Run *job*; its outcome is that of all jobs that were taken with it."""
+        self.running = True
+        try:
+            self._inbox.finish(await self._run(job))
+        finally:
+            self.running = False
+        if isinstance(job, Sync) and self._tracker.state == "offline":
+            await self._count_backlog()
+
+    async def _run(self, job: Job[Any]) -> Any:
+        """Return the result or the error of *job*."""
+        if isinstance(job, Exclusive):
+            return await self._caught(job.work)
+        self.dirty.hold()
+        try:
+            if isinstance(job, Sync):
+                return await self._sync(job.options)
+            if isinstance(job, Preview):
+                recheck = {*self.suspects, *listed(self.report)}
+                return await self._query(partial(self._runner.preview, recheck), may_write=False)
+            assert isinstance(job, Query)
+            return await self._query(partial(self._runner.query, job.work), may_write=True)
+        finally:
+            self.dirty.release(*Source)
+
+    async def _sync(self, options: SyncOptions) -> PairReport | SmtdError:
+        """Run a cycle as *options* say, and note how it ended."""
+        if options.resolution is not None:
+            # What the last cycle listed is read again: a person decides of what they see now.
+            store = partial(self._runner.store_resolution, options.resolution, {*listed(self.report)})
+            if (error := await self._caught(store)) is not None:
+                return error
+        suspects = self.suspects if options.force_retry else ()
+        since = self.dirty.take()
+        outcome = await self._caught(partial(self._runner.sync, options, options.recheck.union(suspects)))
+        if isinstance(outcome, PairReport):
+            self._succeeded(outcome)
+        else:
+            self.dirty.restore(since)
+            self._failed(outcome)
+        return outcome
+
+    def _succeeded(self, report: PairReport) -> None:
+        self.report = report
+        self._backlog.clear()
+        again = None if report.again is None else report.again - time.time()
+        self._schedule.succeeded(moved=report.moved, watched=self.session.are_watched, again=again)
+        self._tracker.succeeded(report, paused=self.paused)
+        self.cycle_done.set()
+        self.cycle_done = anyio.Event()
+
+    def _failed(self, exc: SmtdError) -> None:
+        if isinstance(exc, PlanMoved):
+            self.dirty.mark()
+            return
+        if isinstance(exc, StoreRefused):
+            self._refused()
+        self.session.watch_candidates()
+        self._schedule.failed(exc, touched=self.dirty.touched)
+        self._tracker.failed(exc)
+
+    async def _query(self, work: Callable[[], Awaitable[T]], *, may_write: bool) -> T | SmtdError:
+        """Return the outcome of *work*; what changed meanwhile is for the next cycle."""
+        with self._tracker.querying():
+            outcome = await self._caught(work)
+        if self.dirty.touched or may_write:
+            self.dirty.mark()
+        return outcome
+
+    async def _caught(self, work: Callable[[], Awaitable[T]]) -> T | SmtdError:
+        """Return what *work* returns, or its error; after a defect in smtd the worker goes on, too."""
+        try:
+            return await work()
+        except SmtdError as exc:
+            return exc
+        except Exception as exc:
+            log.exception("pair %s: a defect in smtd", self.name)
+            return SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
+
+    async def _count_backlog(self) -> None:
+        """Show how many records wait while a store is away; what changes meanwhile wakes the worker."""
+        found = await self._caught(self._backlog.count)
+        self._tracker.backlog(None if isinstance(found, SmtdError) else found)
+
+    def _progressed(self, phase: str, done: int, total: int) -> None:
+        self.last_progress = anyio.current_time()
+        self._tracker.progressed(phase, done, total)
+
+    def _wake(self) -> None:
+        self._wakeup.set()

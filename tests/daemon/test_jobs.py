@@ -1,0 +1,143 @@
+"""Jobs and their inbox, without anybody who runs them."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+from weakref import ref
+
+import pytest
+
+from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
+from smtd.engine.choose import Wish
+from smtd.engine.pair import Policy
+from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.journal.decisions import Choice
+from smtd.records.record import Key
+
+
+@pytest.fixture
+def wakes() -> list[str]:
+    """One word for each time that the owner was woken."""
+    return []
+
+
+@pytest.fixture
+def inbox(wakes: list[str]) -> Inbox[Job[Any]]:
+    return Inbox(lambda: wakes.append("woken"), "cycle")
+
+
+async def work(*_: object) -> str:
+    """Do nothing."""
+    return "nothing"
+
+
+async def test_jobs_are_taken_one_by_one_in_order(inbox: Inbox[Job[Any]], wakes: list[str]) -> None:
+    """Each wakes the owner."""
+    jobs: list[Job[Any]] = [Preview(), Sync(), Query(work)]
+    for job in jobs:
+        inbox.put(job)
+    taken = []
+    while (first := inbox.take()) is not None:
+        taken.append(first)
+        inbox.finish("done")
+
+    assert taken == jobs
+    assert [job.outcome for job in jobs] == ["done"] * 3
+    assert len(wakes) == 3
+
+
+async def test_one_run_is_the_reply_to_all_jobs_that_are_the_same(inbox: Inbox[Job[Any]]) -> None:
+    """Ten people who ask for a cycle get the report of one."""
+    same: list[Job[Any]] = [Sync(), Sync(SyncOptions())]
+    other: list[Job[Any]] = [
+        Sync(SyncOptions(include_unfinished=True)),
+        Sync(SyncOptions(expected_plan="a1")),
+        Sync(SyncOptions(force_retry=False)),
+        Sync(SyncOptions(recheck=frozenset({Key("project", "label")}))),
+        Sync(SyncOptions(resolution=Wish(Choice.LEFT))),
+        Preview(),
+    ]
+    for job in (same[0], *other, same[1]):
+        inbox.put(job)
+
+    inbox.take()
+    inbox.finish("done")
+
+    assert [job.outcome for job in same] == ["done", "done"]
+    assert not any(job.done.is_set() for job in other)
+
+
+@pytest.mark.parametrize("kind", [Query, Exclusive])
+async def test_work_is_never_the_same_as_that_of_others(kind: type[Job[Any]]) -> None:
+    """Nobody can know what a function does."""
+    one, other = kind(work), kind(work)  # type: ignore[call-arg]
+
+    assert one.same_as(one)
+    assert not one.same_as(other)
+
+
+async def test_only_a_job_that_has_not_begun_can_be_withdrawn(inbox: Inbox[Job[Any]]) -> None:
+    """What has begun has its effects."""
+    begun, waiting = Query(work), Query(work)
+    inbox.put(begun)
+    inbox.put(waiting)
+    inbox.take()
+
+    assert (inbox.withdraw(begun), inbox.withdraw(waiting)) == (False, True)
+    inbox.finish("done")
+    assert inbox.take() is None
+
+
+async def test_closed_inbox_leaves_no_job_without_an_outcome(inbox: Inbox[Job[Any]]) -> None:
+    """Neither one that runs, nor one that waits, nor one that comes later."""
+    jobs = [Query(work), Query(work), Query(work)]
+    inbox.put(jobs[0])
+    inbox.put(jobs[1])
+    inbox.take()
+    inbox.close()
+    inbox.put(jobs[2])
+
+    for job in jobs:
+        with pytest.raises(
+            StoreUnreachable, match=r"^the pair was stopped before its cycle ended; ask again$"
+        ):
+            await job.wait()
+    assert inbox.take() is None
+
+
+async def test_outcome_is_the_first_one() -> None:
+    """A job that has been done is not abandoned afterwards."""
+    job = Query(work)
+    job.finish("done")
+    job.finish(StoreUnreachable("stopped"))
+
+    assert await job.wait() == "done"
+
+
+async def test_error_that_was_raised_is_kept_by_nobody() -> None:
+    """It refers to the frames it has passed, and all that they hold: the garbage collector comes seldom."""
+    gc.disable()
+    try:
+        job = Query(work)
+        job.finish(StoreRefused("no"))
+        gone = ref(job)
+        with pytest.raises(StoreRefused, match="no"):
+            await job.wait()
+        del job
+        kept = gone()
+    finally:
+        gc.enable()
+
+    assert kept is None
+
+
+def test_options_change_the_policy_of_one_cycle() -> None:
+    """Unfinished runs are held unless somebody asks for them; a person insists on what was refused."""
+    policy = Policy(insist=False)
+
+    asked = SyncOptions(include_unfinished=True).applied(policy)
+    own = SyncOptions(force_retry=False).applied(policy)
+
+    assert (asked.insist, asked.hold_unfinished) == (True, False)
+    assert own == policy

@@ -1,0 +1,227 @@
+"""When a cycle is due that nobody asks for."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.schedule import FALLBACK_POLL, FIRST_PAUSE, LONGEST_PAUSE, MAX_DEBOUNCE, Schedule
+from smtd.errors import SmtdError, StoreBusy, StoreUnreachable
+
+POLL, SETTLE = 10.0, 0.2
+GONE = StoreUnreachable("gone")
+
+
+class Clock:
+    """A clock that stands still until the test sets it."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Pair:
+    """A schedule and a flag of one clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.dirty = DirtyFlag(self.clock, lambda: None)
+        self.schedule = Schedule(POLL, SETTLE, self.clock)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the next cycle is due."""
+        return round(self.schedule.due(self.dirty) - self.clock.now, 6)
+
+    def cycle(self, error: SmtdError | None = None) -> None:
+        """Run a cycle that moves nothing, or fails with *error*."""
+        since = self.dirty.take()
+        if error is None:
+            self.schedule.succeeded(moved=False, watched=True)
+        else:
+            self.dirty.restore(since)
+            self.schedule.failed(error, touched=False)
+
+    def write(self) -> None:
+        """Have somebody write to a file, and the watch notice it."""
+        self.dirty.notice(Source.FILES)
+        self.dirty.observe(age=0)
+
+
+@pytest.fixture
+def pair() -> Pair:
+    """A pair that had a cycle, and whose files are watched."""
+    made = Pair()
+    made.cycle()
+    return made
+
+
+def wait(schedule: Schedule) -> float:
+    return schedule.next_poll - Clock.now
+
+
+def test_polls_are_slower_in_quiet_times_and_faster_after_changes() -> None:
+    """A server is asked ever more rarely until something happens there, within bounds."""
+    schedule = Schedule(POLL, SETTLE, Clock())
+    assert wait(schedule) == 0
+    quiet = []
+    for _ in range(8):
+        schedule.succeeded(moved=False, watched=False)
+        quiet.append(wait(schedule))
+    schedule.succeeded(moved=True, watched=False)
+
+    assert 0.9 * POLL <= quiet[0] < 2 * POLL
+    assert 3.5 * POLL < quiet[-1] < 4.5 * POLL
+    assert wait(schedule) < 0.3 * POLL
+
+
+def test_watched_stores_are_looked_at_for_safety_only() -> None:
+    """Who is told of changes need not ask."""
+    schedule = Schedule(POLL, SETTLE, Clock())
+
+    schedule.succeeded(moved=True, watched=True)
+
+    assert wait(schedule) >= 0.9 * FALLBACK_POLL
+
+
+def test_what_time_alone_brings_is_not_missed() -> None:
+    """A run that counts as killed in five seconds is looked at then."""
+    schedule = Schedule(POLL, SETTLE, Clock())
+
+    schedule.succeeded(moved=False, watched=True, again=5.0)
+    assert wait(schedule) == 5.0
+    schedule.succeeded(moved=False, watched=True, again=-3.0)
+    assert wait(schedule) == FIRST_PAUSE
+
+
+def test_failures_are_tried_again_ever_more_rarely_until_something_happens() -> None:
+    """An hour of failures is a few tries; a sign of life is followed at once, and success forgets all."""
+    random.seed(1)  # one in nine rows of pauses is shorter than an hour
+    schedule = Schedule(POLL, SETTLE, Clock())
+    pauses = []
+    for _ in range(60):
+        schedule.failed(GONE, touched=False)
+        pauses.append(wait(schedule))
+    assert pauses[0] < 5
+    assert max(pauses) <= LONGEST_PAUSE
+    assert sum(pauses) > 3600
+
+    schedule.failed(GONE, touched=True)
+    assert wait(schedule) == FIRST_PAUSE
+    schedule.succeeded(moved=True, watched=False)
+    schedule.failed(GONE, touched=False)
+    assert wait(schedule) < 5
+
+
+def test_server_that_asks_for_a_pause_gets_it() -> None:
+    """Retry-After is honoured, however long it is."""
+    schedule = Schedule(POLL, SETTLE, Clock())
+
+    schedule.failed(StoreBusy("busy", retry_after=900.0), touched=True)
+
+    assert wait(schedule) == 900.0
+
+
+def test_first_cycle_is_due_at_once() -> None:
+    """Nobody knows what happened before."""
+    assert Pair().wait <= 0
+
+
+def test_change_is_due_when_the_files_have_settled(pair: Pair) -> None:
+    """The settle time is counted from the last write, and not from when it was noticed."""
+    pair.write()
+    first = pair.wait
+    pair.clock.now += 0.15
+    pair.dirty.observe(age=0.1)
+
+    assert (first, pair.wait) == (SETTLE, 0.1)
+
+
+def test_report_of_a_store_settles_too(pair: Pair) -> None:
+    """It has no file whose age could be seen."""
+    pair.dirty.notice(Source.REPORT)
+
+    assert pair.wait == SETTLE
+
+
+def test_change_of_a_file_from_the_future_is_due_at_once(pair: Pair) -> None:
+    """Its age says nothing."""
+    pair.dirty.notice(Source.FILES)
+    pair.dirty.observe(age=-3600)
+
+    assert pair.wait <= 0
+
+
+def test_burst_without_end_puts_a_cycle_off_for_ten_settle_times_at_most(pair: Pair) -> None:
+    """A file that is written to all the time is read all the same."""
+    pair.write()
+    for _ in range(MAX_DEBOUNCE * 2 - 1):
+        pair.clock.now += SETTLE / 2
+        pair.write()
+    last = pair.wait
+    pair.clock.now += SETTLE / 2
+    pair.write()
+
+    assert last == SETTLE / 2
+    assert pair.wait <= 0
+
+
+def test_change_after_a_long_cycle_settles_as_well(pair: Pair) -> None:
+    """The time in which no cycle could have run does not count for the burst."""
+    pair.write()
+    pair.clock.now += 100
+    pair.schedule.succeeded(moved=True, watched=True)
+    pair.dirty.observe(age=0)
+
+    assert pair.wait == SETTLE
+
+
+def test_poll_that_is_due_has_nothing_to_settle(pair: Pair) -> None:
+    """Only changes do."""
+    pair.dirty.observe(age=0)
+    pair.clock.now = pair.schedule.next_poll
+
+    assert pair.wait == 0
+
+
+def test_change_that_a_failed_cycle_has_seen_waits_for_the_next_try(pair: Pair) -> None:
+    """Else a store that is away would be asked all the time."""
+    pair.write()
+    pair.clock.now += 1
+    pair.cycle(error=GONE)
+
+    assert pair.wait >= FIRST_PAUSE
+
+
+def test_new_change_is_carried_before_the_next_try_is_due(pair: Pair) -> None:
+    """It may have removed the cause."""
+    pair.cycle(error=StoreBusy("busy", retry_after=900.0))
+    pair.clock.now += 10
+    pair.write()
+
+    assert pair.wait == SETTLE
+
+
+def test_no_cycle_is_due_while_the_pair_is_paused(pair: Pair) -> None:
+    """Whatever happens."""
+    pair.schedule.pause()
+    pair.write()
+    pair.clock.now += 1000
+
+    assert pair.wait == float("inf")
+
+
+def test_cycle_is_due_when_the_pair_is_resumed(pair: Pair) -> None:
+    """At once, or when a change that is just going on has settled."""
+    pair.schedule.pause()
+    pair.write()
+    pair.clock.now += 1000
+    pair.schedule.resume()
+    settled = pair.wait
+    pair.write()
+
+    assert settled <= 0
+    assert pair.wait == SETTLE

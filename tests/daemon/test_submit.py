@@ -1,0 +1,265 @@
+"""What becomes of a job: its result, its error, a client that leaves, and a worker that is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from smtd import pairing
+from smtd.daemon.jobs import Exclusive, Job, Preview, Query, Sync, SyncOptions
+from smtd.daemon.worker import Worker
+from smtd.engine.pair import Pair
+from smtd.errors import PlanMoved, SmtdError, StoreUnreachable
+from smtd.merge.sides import Both
+from smtd.stores.locations import Location
+from tests.daemon.working import put, two_files, working
+
+
+@pytest.fixture
+async def locations(tmp_path: Path) -> Both[Location]:
+    return await two_files(tmp_path)
+
+
+@pytest.fixture
+async def worker(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Worker]:
+    async with working(locations, tmp_path) as made:
+        yield made
+
+
+class Busy:
+    """Keeps a worker busy with a job until `end`."""
+
+    def __init__(self) -> None:
+        self.begun = anyio.Event()
+        self._end = anyio.Event()
+
+    async def __call__(self, pair: Pair | None = None) -> str:
+        self.begun.set()
+        await self._end.wait()
+        return "done"
+
+    def end(self) -> None:
+        """Let the job end."""
+        self._end.set()
+
+
+@pytest.fixture
+async def busy(worker: Worker) -> AsyncIterator[Busy]:
+    """What the worker is busy with."""
+    made = Busy()
+    worker.submit_nowait(Exclusive(made))
+    await made.begun.wait()
+    yield made
+    made.end()
+
+
+async def name_of(pair: Pair) -> str:
+    """Return the name of *pair*."""
+    return pair.name
+
+
+async def test_result_is_returned_to_the_client(worker: Worker) -> None:
+    """Of each kind its own."""
+    assert await worker.submit(Query(name_of)) == "pair"
+    assert (await worker.submit(Preview())).in_sync == 1
+    assert (await worker.submit(Sync())).in_sync == 1
+    assert await worker.submit(Exclusive(worker.session.is_settled)) is True
+
+
+@pytest.mark.parametrize("kind", [Query, Exclusive])
+async def test_error_is_raised_to_the_client_and_the_worker_goes_on(
+    kind: Callable[[Any], Job[Any]], worker: Worker
+) -> None:
+    """What smtd can name keeps its name."""
+
+    async def fails(*_: object) -> None:
+        raise StoreUnreachable("it is away")
+
+    with pytest.raises(StoreUnreachable, match="it is away"):
+        await worker.submit(kind(fails))
+
+    assert (await worker.submit(Sync())).in_sync == 1
+
+
+@pytest.mark.parametrize("kind", [Query, Exclusive])
+async def test_defect_is_logged_and_the_worker_goes_on(
+    kind: Callable[[Any], Job[Any]], worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client is told whose fault it is."""
+
+    async def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(SmtdError, match=r"a defect in smtd \(ZeroDivisionError\); see its log"):
+        await worker.submit(kind(fails))
+
+    assert "pair pair: a defect in smtd" in caplog.text
+    assert (await worker.submit(Sync())).in_sync == 1
+
+
+async def test_one_thing_at_a_time_is_done_with_a_pair(worker: Worker, busy: Busy) -> None:
+    """Jobs wait for the one that runs."""
+    job = Query(name_of)
+    worker.submit_nowait(job)
+    await anyio.wait_all_tasks_blocked()
+    waiting = not job.done.is_set()
+    busy.end()
+
+    assert waiting
+    assert await job.wait() == "pair"
+
+
+async def cancelled(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """Cancel *call* once it waits."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+
+
+async def test_job_goes_on_when_its_client_leaves(
+    worker: Worker, busy: Busy, locations: Both[Location]
+) -> None:
+    """Also one that has not begun: a person who hangs up wants what they asked for."""
+    await put(locations.left, "more")
+    job = Sync()
+    await cancelled(lambda: worker.submit(job))
+    left_first = not job.done.is_set()
+    busy.end()
+
+    assert left_first
+    assert (await job.wait()).in_sync == 2
+
+
+async def test_exclusive_work_that_has_not_begun_is_withdrawn_with_its_client(
+    worker: Worker, busy: Busy
+) -> None:
+    """The stores it would read are the client's, and closed by now."""
+    begun = []
+
+    async def work() -> None:
+        begun.append("begun")
+
+    await cancelled(lambda: worker.submit(Exclusive(work)))
+    busy.end()
+    await worker.submit(Sync())
+
+    assert begun == []
+
+
+async def test_client_leaves_exclusive_work_only_when_it_has_ended(worker: Worker) -> None:
+    """So that nobody closes what it reads."""
+    order, busy = [], Busy()
+
+    async def client() -> None:
+        try:
+            await worker.submit(Exclusive(busy))
+        finally:
+            order.append("client has left")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(client)
+        await busy.begun.wait()
+        group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_all_tasks_blocked()
+            order.append("work ends")
+            busy.end()
+
+    assert order == ["work ends", "client has left"]
+
+
+@pytest.mark.parametrize("kind", [Query, Exclusive])
+async def test_stopped_worker_leaves_no_client_waiting(
+    kind: Callable[[Any], Job[Any]], locations: Both[Location], tmp_path: Path
+) -> None:
+    """Neither the one whose job runs, nor one that waits, nor one that comes later."""
+    async with working(locations, tmp_path) as worker:
+        busy = Busy()
+        jobs: list[Job[Any]] = [kind(busy), Preview()]
+        worker.submit_nowait(jobs[0])
+        worker.submit_nowait(jobs[1])
+        await busy.begun.wait()
+    jobs.append(Sync())
+    worker.submit_nowait(jobs[2])
+
+    for job in jobs:
+        with pytest.raises(StoreUnreachable, match="the pair was stopped before its cycle ended; ask again"):
+            await job.wait()
+    assert not worker.running
+
+
+async def test_equal_requests_share_a_cycle(
+    worker: Worker, busy: Busy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten people who want a cycle get the same report."""
+    sync, cycles = pairing.sync, []
+
+    async def watched(*args: Any, **options: Any) -> Any:
+        cycles.append("cycle")
+        return await sync(*args, **options)
+
+    monkeypatch.setattr(pairing, "sync", watched)
+    jobs = [Sync() for _ in range(10)]
+    for job in jobs:
+        worker.submit_nowait(job)
+    busy.end()
+    reports = [await job.wait() for job in jobs]
+
+    assert cycles == ["cycle"]
+    assert reports == [reports[0]] * 10
+
+
+async def test_paused_pair_does_what_it_is_asked_for_and_nothing_else(
+    worker: Worker, locations: Both[Location]
+) -> None:
+    """A change waits until the pair is resumed, or somebody asks."""
+    worker.pause()
+    await put(locations.left, "more")
+    worker.dirty.mark()
+    await worker.submit(Query(name_of))
+    await anyio.wait_all_tasks_blocked()
+    before = worker.status
+
+    assert (before.state, before.in_sync, before.next_cycle) == ("paused", 1, None)
+    assert (await worker.submit(Sync())).in_sync == 2
+    assert worker.status.state == "paused"
+
+
+async def test_clients_without_end_do_not_keep_a_cycle_waiting(
+    worker: Worker, locations: Both[Location]
+) -> None:
+    """One job goes before a cycle that is due, and then the cycle."""
+    await put(locations.left, "more")
+
+    async def again(pair: Pair | None = None) -> str:
+        if worker.status.in_sync == 1:
+            worker.submit_nowait(Exclusive(again))
+        return "again"
+
+    cycled = worker.cycle_done
+    worker.dirty.mark()
+    worker.submit_nowait(Exclusive(again))
+    with anyio.fail_after(10):
+        await cycled.wait()
+
+    assert worker.status.in_sync == 2
+
+
+async def test_plan_that_does_not_hold_any_more_has_a_cycle_of_its_own(
+    worker: Worker, locations: Both[Location]
+) -> None:
+    """What has changed is carried all the same, though nobody watches the files."""
+    await put(locations.left, "more")
+    cycled = worker.cycle_done
+
+    with pytest.raises(PlanMoved):
+        await worker.submit(Sync(SyncOptions(expected_plan="another")))
+    with anyio.fail_after(10):
+        await cycled.wait()
+
+    assert worker.status.in_sync == 2

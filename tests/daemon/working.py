@@ -1,0 +1,51 @@
+"""One pair of two SQLite files and its worker, without a process around them; nobody watches the files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from smtd.daemon.events import Events
+from smtd.daemon.jobs import Sync
+from smtd.daemon.settings import PairSettings
+from smtd.daemon.worker import Worker
+from smtd.engine.pair import Policy
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+from smtd.stores.base import Change
+from smtd.stores.locations import Kind, Location
+from smtd.stores.registry import open_store
+from smtd.watch import Watch
+from tests.build import PROJECT, full
+
+SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(insist=False), 0.0, 30.0)
+
+
+async def put(location: Location, label: str) -> None:
+    """Write a new record, as somebody else does."""
+    async with open_store(location) as store:
+        await store.write([Change(Key(PROJECT, label), full(label), None)])
+
+
+async def two_files(directory: Path) -> Both[Location]:
+    """Return a file with the record "run", and one that is not there yet."""
+    made = Both("left", "right").map(lambda name: Location(Kind.DJANGO, directory / f"{name}.sqlite"))
+    await put(made.left, "run")
+    return made
+
+
+@asynccontextmanager
+async def working(locations: Both[Location], directory: Path) -> AsyncIterator[Worker]:
+    """Give a worker that has had its first cycle."""
+    async with open_journal(directory / "state") as journal, anyio.create_task_group() as group:
+        worker = Worker(SETTINGS, lambda: locations, journal, Watch(), Events(journal.events))
+        first = Sync()
+        worker.submit_nowait(first)
+        group.start_soon(worker.run)
+        await first.wait()
+        yield worker
+        group.cancel_scope.cancel()
