@@ -80,11 +80,6 @@ class Child:
             self.stdout.close()
         self.wait()
 
-    def close(self) -> None:
-        """Kill it if it has not ended, and wait for its end."""
-        self.kill()
-        self.wait()
-
     def _line(self) -> bytes:
         line = self._status.readline()
         assert line, "the fork server has ended"
@@ -180,28 +175,12 @@ def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
 
 def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float | None = None) -> Any:
     """Run `python` with *words* to its end, as `subprocess.run` does with captured text."""
-    if not can_start(words, env):
-        return subprocess.run(
-            [sys.executable, *words],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-    with (
-        open(os.memfd_create("out"), "w+b") as out,
-        open(os.memfd_create("err"), "w+b") as err,
-        open(os.devnull, "rb") as nothing,
-    ):
-        streams = [nothing.fileno(), out.fileno(), err.fileno()]
-        child = Child(for_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask()))
-        try:
-            code = child.wait(timeout)
-        finally:
-            child.close()
+    with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as err:
+        with start(words, cwd, env, stdout=out, stderr=err) as process:
+            try:
+                code = process.wait(timeout)
+            finally:
+                process.kill()
         said, complained = (_text(file.fileno()) for file in (out, err))
     return subprocess.CompletedProcess(list(words), code, said, complained)
 

@@ -1,0 +1,43 @@
+"""A forked process ends as a new interpreter does: exit code, and what it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.forkserver.client import Child, for_commands
+
+#: Programs, and the exit code of each.
+PROGRAMS = {
+    "print('out')": 0,
+    "raise SystemExit": 0,
+    "raise SystemExit(3)": 3,
+    "raise SystemExit(259)": 3,
+    "raise SystemExit('told')": 1,
+    "raise ValueError('told')": 1,
+    "raise KeyboardInterrupt": -2,
+    "import os; os.abort()": -6,
+    "import atexit; atexit.register(print, 'last'); print('first')": 0,
+    "import threading, time; threading.Thread(target=lambda: [time.sleep(0.05), print('late')]).start()": 0,
+    "import sys; sys.stdout = open('/dev/full', 'w'); print('lost')": 120,
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_process_ends_as_a_new_interpreter_does(program: str, tmp_path: Path) -> None:
+    """Also after its threads and exit functions, by a signal, and if what it said can be written nowhere."""
+    words, env = ["-c", program], dict(os.environ)
+    new = subprocess.run([sys.executable, *words], capture_output=True, env=env, check=False)
+    out, err = tmp_path / "out", tmp_path / "err"
+
+    with open(os.devnull, "rb") as nothing, out.open("wb") as first, err.open("wb") as second:
+        streams = [nothing.fileno(), first.fileno(), second.fileno()]
+        code = Child(for_commands().start(words, streams, env, cwd=str(tmp_path), umask=0o22)).wait(60)
+
+    assert code == new.returncode == PROGRAMS[program]
+    assert out.read_bytes() == new.stdout
+    assert err.read_bytes().splitlines()[-1:] == new.stderr.splitlines()[-1:]
