@@ -91,17 +91,17 @@ async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
                 )
 
 
-async def known(journal: Journal, name: str, locations: Both[Location]) -> tuple[PairJournal, bool]:
-    """Return what the journal knows of a pair, without keeping anybody off it, and whether it is flipped.
+async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJournal:
+    """Return what the journal knows of a pair, without keeping anybody off it.
 
     Raises UsageError if the pair was never synced.
     """
-    left, right = locations.left.identity, locations.right.identity
-    if (found := await journal.known(left, right)) is not None:
-        return found, False
-    if (found := await journal.known(right, left)) is not None:
-        return found, True
-    raise UsageError(f"pair {name} has had no cycle yet, so there is nothing to verify; smtd-ctl sync now")
+    found = await journal.known(locations.left.identity, locations.right.identity)
+    if found is None:
+        raise UsageError(
+            f"pair {name} has had no cycle yet, so there is nothing to verify; smtd-ctl sync now"
+        )
+    return found
 
 
 @asynccontextmanager
@@ -112,10 +112,10 @@ async def looking(
 
     Raises UsageError if the pair was never synced, StoreUnreachable if a store is missing.
     """
-    found, flipped = await known(journal, name, locations)
+    found = await known(journal, name, locations)
     await _expect_stores(found, locations)
     async with open_stores(locations) as stores:
-        yield Look(name, stores, found, policy, flipped)
+        yield Look(name, stores, found, policy)
 
 
 async def _nothing(pair: Pair) -> None:
@@ -125,19 +125,14 @@ async def _nothing(pair: Pair) -> None:
 @asynccontextmanager
 async def opened(
     journal: Journal, name: str, locations: Both[Location], stores: Both[Store], policy: Policy
-) -> AsyncIterator[tuple[Pair, bool]]:
-    """Give the pair of *stores*, and whether the journal knows it the other way round.
+) -> AsyncIterator[Pair]:
+    """Give the pair of *stores*, in whatever order the journal knows it; other processes are kept off it.
 
-    If so the sides of the pair are named as the journal names them. Other processes are kept off it.
     Raises StoreUnreachable if a store is missing that was synced before.
     """
-    left, right = locations.left.identity, locations.right.identity
-    flipped = await journal.knows_turned(left, right)
-    if flipped:
-        locations, stores, policy = locations.swapped, stores.swapped, policy.flipped
     async with _known_pair(journal, name, locations, stores, policy) as pair:
         try:
-            yield pair, flipped
+            yield pair
         finally:
             for side in SIDES:
                 stores[side].rest()
@@ -157,21 +152,21 @@ async def sync(
     doubtful: Collection[Key] = (),
     memory: Memory | None = None,
 ) -> PairReport:
-    """Run one cycle of the pair of *stores*, at *locations*, known in this order or the other.
+    """Run one cycle of the pair of *stores*, at *locations*.
 
     *ended* is called after it, with the pair still locked. For *doubtful* and *memory* see `cycle.run`.
     Raises StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
-    async with opened(journal, name, locations, stores, policy) as (pair, flipped):
+    async with opened(journal, name, locations, stores, policy) as pair:
         report = await cycle.run(
             pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful, memory=memory
         )
         if not dry_run:
-            await _make_new(pair, locations.swapped if flipped else locations)
+            await _make_new(pair, locations)
             written = Both(*[report.side(side).written > 0 for side in SIDES])
             await pair.journal.set_files(await pair.marks(written, ended=True))
         await ended(pair)
-        return report.swapped if flipped else report
+        return report
 
 
 async def _make_new(pair: Pair, locations: Both[Location]) -> None:

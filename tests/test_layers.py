@@ -31,7 +31,7 @@ RANKS = [
     {"smtd.stores.http"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.stores.marks"}
     | {"smtd.control.server", "smtd.control.client"},
-    {"smtd.sameness"},
+    {"smtd.sameness", "smtd.output"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},

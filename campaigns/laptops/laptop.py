@@ -18,6 +18,7 @@ from smtd.errors import StoreError
 from smtd.journal.journal import open_journal
 from smtd.journal.packing import unpack
 from smtd.merge.sides import Both
+from smtd.output.english import sentence
 from smtd.records.record import Key, Record
 from smtd.stores.locations import Location
 from smtd.stores.registry import open_store
@@ -43,7 +44,7 @@ class Laptop:
     @property
     def listed(self) -> dict[Key, str]:
         """What its last cycle has listed."""
-        return dict(listed(self.report))
+        return {key: sentence(why) for key, why in listed(self.report).items()}
 
     async def cycle(self, within: float | None = None, *, thorough: bool = False) -> PairReport | None:
         """Run a cycle, which is killed after so many seconds if it is not over *within* them.

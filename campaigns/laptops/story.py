@@ -17,6 +17,7 @@ from yarl import URL
 from campaigns.campaign import Tally
 from campaigns.laptops.laptop import Laptop
 from campaigns.laptops.line import Lines, laid
+from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.base import Store
@@ -193,7 +194,9 @@ class Story:
                 self._wrong("differences", f"{laptop.name} differs in {labels}")
             failed = [] if laptop.report is None else laptop.report.failed
             if failed and not doubled:
-                self._wrong("differences", f"{laptop.name}: {failed[0].label} failed: {failed[0].error}")
+                self._wrong(
+                    "differences", f"{laptop.name}: {failed[0].label} failed: {sentence(failed[0].why)}"
+                )
             self.tally.befell["left to a person"] += len(laptop.listed)
         self._search(stores, lines)
 

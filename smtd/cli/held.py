@@ -6,14 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from smtd.cli.socket import socket_path
 from smtd.control.client import ask
 from smtd.engine.apply import Progress
-from smtd.engine.report import PairReport
 from smtd.errors import NoDaemon, SmtdError, UsageError
 from smtd.merge.sides import Both
+from smtd.output.shapes import Shape
 from smtd.stores.locations import Location
 
 #: Seconds in which a daemon tells whether it holds a pair.
@@ -29,7 +27,7 @@ def sync(
     dry_run: bool,
     include_unfinished: bool,
     progress: Progress,
-) -> PairReport | None:
+) -> Shape | None:
     """Have the daemon run a cycle of its pair of the stores at *locations*; None if it holds no such pair.
 
     The pair must keep just *projects*, if any are named, and *everything* if that is asked for. A daemon with
@@ -54,11 +52,12 @@ def sync(
         pairs=[found["pair"]],
         include_unfinished=include_unfinished,
         progress=True,
+        mirrored=found["swapped"],
     )
     for error in told["errors"]:
         raise _error(error)
-    report = msgspec.convert(told["pairs"][0], PairReport)
-    return report.swapped if found["swapped"] else report
+    report: Shape = told["pairs"][0]
+    return report
 
 
 def _asked(

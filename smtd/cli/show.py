@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from smtd.cli.say import say
 from smtd.engine.apply import Progress, no_progress
-from smtd.engine.report import PairReport, SideReport
+from smtd.output.shapes import Shape
 
 #: How many of each kind of leftover are listed in full.
 MOST = 20
@@ -30,34 +30,34 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         )
 
 
-def report(result: PairReport, seconds: float, *, dry_run: bool) -> None:
+def report(result: Shape, seconds: float, *, dry_run: bool) -> None:
     """Print what a cycle did, or would do, and what it left."""
-    for name, side in (("left", result.left), ("right", result.right)):
-        say(f"{name:<6} {side.location}  {_counts(side, dry_run)}")
-    projects = ", ".join(result.projects) or "no project"
+    for name in ("left", "right"):
+        say(f"{name:<6} {result[name]['location']}  {_counts(result[name], dry_run)}")
+    projects = ", ".join(result["projects"]) or "no project"
     verb = "would be in sync" if dry_run else "in sync"
-    say(f"{_plural(result.in_sync, 'record')} of {projects} {verb}  ({seconds:.2f} s)")
+    say(f"{_plural(result['in_sync'], 'record')} of {projects} {verb}  ({seconds:.2f} s)")
     _list(
         "conflict",
         [
             (
-                c.project,
-                c.label,
-                f"both sides changed {', '.join(c.fields)}",
+                each["project"],
+                each["label"],
+                f"both sides changed {', '.join(each['fields'])}",
                 "make the two records equal, delete one of them, or sync again with --conflicts left, right"
                 " or newest; where a daemon runs, smtd-ctl resolve decides of single ones",
             )
-            for c in result.conflicts
+            for each in result["conflicts"]
         ],
     )
-    _list("held", [(h.project, h.label, h.reason, h.next) for h in result.held])
-    _list("failed", [(f.project, f.label, f.error, "") for f in result.failed])
+    _list("held", [(each["project"], each["label"], each["reason"], each["next"]) for each in result["held"]])
+    _list("failed", [(each["project"], each["label"], each["error"], "") for each in result["failed"]])
 
 
-def _counts(side: SideReport, dry_run: bool) -> str:
-    counts = (("created", side.created), ("updated", side.updated), ("deleted", side.deleted))
+def _counts(side: Shape, dry_run: bool) -> str:
+    counts = [(name, side[name]) for name in ("created", "updated", "deleted")]
     done = [f"{count} {what}" for what, count in counts if count]
-    unchanged = f"only read: {side.read_only}" if side.read_only else "unchanged"
+    unchanged = f"only read: {side['read_only']}" if side["read_only"] else "unchanged"
     return ("would be: " if dry_run and done else "") + (", ".join(done) or unchanged)
 
 

@@ -18,11 +18,12 @@ from smtd.config import Config
 from smtd.engine.apply import Progress
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
-from smtd.engine.report import as_json as report_json
 from smtd.errors import UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both
+from smtd.output import shapes
+from smtd.output.shapes import Shape
 from smtd.stores.locations import Location
 from smtd.text import encodable
 
@@ -56,20 +57,20 @@ def run(request: Request, *, as_json: bool) -> int:
         report = _by_daemon(request, locations, directory, progress)
         by_daemon = report is not None
         if report is None:
-            report = anyio.run(partial(sync, request, locations, directory, progress))
+            report = shapes.pair(anyio.run(partial(sync, request, locations, directory, progress)))
     if by_daemon and not as_json:
-        complain(f"smtd: the running daemon holds this pair ({report.pair}), and ran the cycle")
+        complain(f"smtd: the running daemon holds this pair ({report['pair']}), and ran the cycle")
     seconds = time.monotonic() - began
     if as_json:
-        say_json(report_json(seconds, [report]))
+        say_json(shapes.sync(seconds, [report]))
     else:
         show.report(report, seconds, dry_run=request.dry_run)
-    return 0 if report.ok else 1
+    return 0 if report["ok"] else 1
 
 
 def _by_daemon(
     request: Request, locations: Both[Location], directory: Path, progress: Progress
-) -> PairReport | None:
+) -> Shape | None:
     """Have a daemon that holds the pair run the cycle, unless more is asked for than it does by itself."""
     wanted = (request.mode, request.deletes, request.conflicts, request.verify)
     if wanted != ("two-way", "propagate", "ask", False) or request.timezone:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, TypeAlias
-
-import msgspec
+from typing import Any, TypeAlias, TypeVar
 
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
@@ -15,16 +13,16 @@ from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
 from smtd.daemon.worker import Worker
 from smtd.engine.choose import OF_CONFLICTS, OF_DELETIONS, Wish
 from smtd.engine.explain import explain, show
-from smtd.engine.pair import Pair
-from smtd.engine.report import as_json, swapped
 from smtd.engine.undo import restore, undo
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice
 from smtd.journal.history import Entry
+from smtd.output import shapes
 from smtd.records.record import Key
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 #: Entries of the history that are told unless more are asked for.
 LIMIT = 100
 
@@ -72,15 +70,15 @@ class Cases:
     async def _decided(self, asked: Asked, wish: Wish) -> dict[str, Any]:
         """Write down *wish*, run a cycle, and return its report."""
         report = await self._pair_named(asked).submit(Sync(SyncOptions(resolution=wish)))
-        return as_json(0.0, [report])
+        return shapes.sync(0.0, [shapes.pair(report)])
 
     async def _explain(self, asked: Asked) -> Answers:
         key = _key(asked)
-        yield await self._worked(asked, lambda pair: explain(pair, key))
+        yield shapes.explanation(await self._worked(asked, lambda pair: explain(pair, key)))
 
     async def _show(self, asked: Asked) -> Answers:
         key = _key(asked)
-        yield await self._worked(asked, lambda pair: show(pair, key))
+        yield shapes.shown(await self._worked(asked, lambda pair: show(pair, key)))
 
     async def _history(self, asked: Asked) -> Answers:
         limit, cycle = fields.whole(asked, "limit", LIMIT), fields.optional_whole(asked, "cycle")
@@ -93,7 +91,7 @@ class Cases:
         entries = await self._daemon.history.entries(pair, cycle=cycle, label=label, limit=limit)
         forgotten = {number: await self._daemon.history.forgotten(number) for number in names}
         yield {
-            "history": [_told(entry, *names.get(entry.pair, ("", False))) for entry in entries],
+            "history": [_entry(entry, *names.get(entry.pair, ("", False))) for entry in entries],
             "forgotten": {
                 names[number][0]: found.at
                 for number, found in forgotten.items()
@@ -113,15 +111,15 @@ class Cases:
         worker = next((one for one in self._daemon.workers if one.name == name), None)
         if worker is None:
             raise UsageError(f"cycle {cycle} wrote nothing to any pair of this daemon; see smtd-ctl history")
-        result = await worker.submit(Query(_built(lambda pair: undo(pair, cycle, dry_run=dry_run))))
-        yield {"pair": name, **result}
+        found = await worker.submit(Query(lambda pair: undo(pair, cycle, dry_run=dry_run)))
+        yield {"pair": name, **shapes.undone(found)}
 
     async def _restore(self, asked: Asked) -> Answers:
         key, at = _key(asked), _moment(fields.text(asked, "at"))
-        yield await self._worked(asked, lambda pair: restore(pair, key, at))
+        yield shapes.pair(await self._worked(asked, lambda pair: restore(pair, key, at)))
 
-    async def _worked(self, asked: Asked, work: Work[Any]) -> dict[str, Any]:
-        return dict(await self._pair_named(asked).submit(Query(_built(work))))
+    async def _worked(self, asked: Asked, work: Work[T]) -> T:
+        return await self._pair_named(asked).submit(Query(work))
 
     async def _names(self) -> Mapping[int, tuple[str, bool]]:
         """Return for each pair of the journal its name, and whether that names the sides the other way."""
@@ -132,15 +130,6 @@ class Cases:
             turned = known.get((right, left))
             names[number] = (straight or turned or f"{left} {right}", straight is None and turned is not None)
         return names
-
-
-def _built(work: Work[Any]) -> Work[Any]:
-    """Return *work* with its result as what JSON can say."""
-
-    async def built(pair: Pair) -> Any:
-        return msgspec.to_builtins(await work(pair))
-
-    return built
 
 
 def _key(asked: Asked) -> Key:
@@ -163,16 +152,5 @@ def _literally(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def _told(entry: Entry, name: str, turned: bool) -> dict[str, Any]:
-    side = entry.side.other if turned else entry.side
-    return {
-        "id": entry.id,
-        "cycle": entry.cycle,
-        "at": entry.at,
-        "pair": name,
-        "side": side.value,
-        "project": entry.key.project,
-        "label": entry.key.label,
-        "action": entry.action,
-        "reason": swapped(entry.reason) if turned else entry.reason,
-    }
+def _entry(entry: Entry, name: str, mirrored: bool) -> shapes.Shape:
+    return shapes.entry(entry, name, mirrored=mirrored)

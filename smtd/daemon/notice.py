@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from smtd.engine.report import Conflict, Held
+from smtd.engine.report import Conflict, Held, Hold
+from smtd.output import shapes
 from smtd.text import shown
 
 Trouble: TypeAlias = Literal["offline", "halted"]
@@ -20,8 +21,6 @@ Name: TypeAlias = tuple[str, str]
 
 #: Records that a notice names, and that its sentence names; characters of a name or a problem in a sentence.
 MOST, FEW, WIDTH = 100, 3, 300
-#: The reason of a hold that ends by itself.
-_PASSING = "running"
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -86,7 +85,7 @@ def _without_the_past(told: Told, now: Condition) -> Told:
 
 def _waiting(now: Condition) -> list[Held] | None:
     """Return the holds that wait for a person."""
-    return None if now.holds is None else [each for each in now.holds if each.reason != _PASSING]
+    return None if now.holds is None else [each for each in now.holds if each.kind is not Hold.RUNNING]
 
 
 def _trouble(now: Condition, what: str, at: str) -> Notice:
@@ -113,9 +112,9 @@ def _records(
 
 def _told(each: Conflict | Held) -> dict[str, object]:
     """Return a record and what is the matter with it, without what no JSON can say."""
-    found = msgspec.structs.asdict(each)
+    found = shapes.held(each) if isinstance(each, Held) else shapes.conflict(each)
     return {
-        key: [*map(_shown, value)] if isinstance(value, tuple) else _shown(value)
+        key: [*map(_shown, value)] if isinstance(value, list) else _shown(value)
         for key, value in found.items()
         if value is not None
     }

@@ -15,7 +15,6 @@ from datetime import datetime, timezone
 from functools import partial
 
 import anyio
-import msgspec
 
 from smtd import pairing
 from smtd.daemon.events import Events
@@ -30,6 +29,7 @@ from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
 from smtd.journal.proofs import Round
 from smtd.merge.fields import PROVENANCE
+from smtd.output import shapes
 from smtd.records.record import Key
 
 log = logging.getLogger("smtd")
@@ -191,8 +191,7 @@ class Prover:
         return True
 
     async def _known(self) -> PairJournal:
-        known, _ = await pairing.known(self._journal, self.worker.name, await self.worker.session.locate())
-        return known
+        return await pairing.known(self._journal, self.worker.name, await self.worker.session.locate())
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[Look]:
@@ -226,8 +225,8 @@ class Prover:
 
     def _tell(self, finding: Finding) -> None:
         name = self.worker.name
-        log.warning("pair %s: %s/%s: %s", name, finding.project, finding.label, finding.what)
-        facts = msgspec.to_builtins(finding)
+        facts = shapes.finding(finding, name)
+        log.warning("pair %s: %s/%s: %s", name, finding.project, finding.label, facts["what"])
         self._events.add("finding", pair=name, problem=facts.pop("what"), **facts)
 
     async def _show(self, now: Round) -> None:

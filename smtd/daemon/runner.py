@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from anyio import to_thread
 
@@ -21,7 +21,7 @@ from smtd.engine.apply import Progress
 from smtd.engine.choose import Wish, choose
 from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
-from smtd.engine.report import PairReport, turned
+from smtd.engine.report import PairReport
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.journal import Journal
 from smtd.records.record import Key
@@ -33,12 +33,6 @@ T = TypeVar("T")
 
 async def _nothing(pair: Pair) -> None:
     """Note nothing: the cycle was only planned."""
-
-
-async def _told(work: Work[Any], pair: Pair, flipped: bool) -> Any:
-    """Return the result of *work*, with the sides named as the configuration names them."""
-    found = await work(pair)
-    return turned(found) if flipped else found
 
 
 class PairRunner:
@@ -76,14 +70,13 @@ class PairRunner:
 
     async def query(self, work: Work[T]) -> T:
         """Return what *work* returns of the pair. Raises SmtdError."""
-        found: T = await self._open(partial(self._with_pair, partial(_told, work)))
-        return found
+        return await self._open(partial(self._with_pair, work))
 
     async def store_resolution(self, wish: Wish, recheck: Collection[Key]) -> None:
         """Write down *wish*, for the next cycle. Raises UsageError if nothing waits for it."""
 
-        async def write_down(pair: Pair, flipped: bool) -> None:
-            await choose(pair, wish.flipped if flipped else wish, recheck)
+        async def write_down(pair: Pair) -> None:
+            await choose(pair, wish, recheck)
 
         await self._open(partial(self._with_pair, write_down))
 
@@ -121,13 +114,13 @@ class PairRunner:
             await to_thread.run_sync(heap.trim)
         return report
 
-    async def _with_pair(self, work: Callable[[Pair, bool], Awaitable[T]]) -> T:
+    async def _with_pair(self, work: Work[T]) -> T:
         self._memory = Memory()
         name = self._settings.name
         locations, stores = await self._session.ready()
         policy = self._settings.scoped(locations)
-        async with pairing.opened(self._journal, name, locations, stores, policy) as (pair, flipped):
-            return await work(pair, flipped)
+        async with pairing.opened(self._journal, name, locations, stores, policy) as pair:
+            return await work(pair)
 
     async def _mark_clean(self, pair: Pair) -> None:
         """A cycle has written all it writes: set the flag if others wrote to a store since its scan."""

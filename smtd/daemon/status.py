@@ -6,8 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from smtd.engine.findings import Finding
-from smtd.engine.report import Failure
+from smtd.output.shapes import Shape
 
 State: TypeAlias = Literal["starting", "idle", "scanning", "applying", "paused", "offline", "halted"]
 
@@ -47,10 +46,10 @@ class PairStatus(msgspec.Struct):
     conflicts: int = 0
     held: int = 0
     failed: int = 0
-    failures: list[Failure] = []
+    failures: list[Shape] = []
     lag_seconds: float = 0.0
     last_cycle: str | None = None
     next_cycle: str | None = None
     problem: str | None = None
     proven: Proven = Proven()
-    findings: list[Finding] = []
+    findings: list[Shape] = []

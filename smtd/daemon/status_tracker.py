@@ -17,6 +17,8 @@ from smtd.engine.findings import Finding
 from smtd.engine.report import PairReport, SideReport
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.merge.sides import SIDES, Both
+from smtd.output import shapes
+from smtd.output.shapes import Shape
 from smtd.stores.locations import Location
 from smtd.text import encodable
 
@@ -79,16 +81,16 @@ class StatusTracker:
         before = (status.conflicts, status.held, status.failed)
         status.in_sync, status.pending, status.problem = report.in_sync, 0, None
         status.conflicts, status.held = len(report.conflicts), len(report.held)
-        status.failed, status.failures = len(report.failed), report.failed[:MOST_FAILURES]
+        status.failed, status.failures = len(report.failed), _shapes(report)
         for side, told in ((status.left, report.left), (status.right, report.right)):
             side.records = told.records + told.grown
         status.last_cycle = now()
         for which in report.adopted:
             log.warning(
                 "pair %s: its %s store was replaced or restored, or the journal was; nothing is deleted",
-                *(self._name, which),
+                *(self._name, which.value),
             )
-            self._report("store replaced", side=which)
+            self._report("store replaced", side=which.value)
         counts = {"conflicts": status.conflicts, "held": status.held, "failed": status.failed}
         if report.moved or before != tuple(counts.values()):
             self._report("synced", left=_counts(report.left), right=_counts(report.right), **counts)
@@ -108,7 +110,8 @@ class StatusTracker:
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
         """A proof has come so far, and has these *findings*."""
-        self._status.proven, self._status.findings = proven, list(findings)[:MOST_FAILURES]
+        self._status.proven = proven
+        self._status.findings = [shapes.finding(each, self._name) for each in list(findings)[:MOST_FAILURES]]
 
     @contextmanager
     def querying(self) -> Iterator[None]:
@@ -134,6 +137,10 @@ class StatusTracker:
 
     def _report(self, what: str, **facts: object) -> None:
         self._events.add(what, pair=self._name, **facts)
+
+
+def _shapes(report: PairReport) -> list[Shape]:
+    return [shapes.failure(each) for each in report.failed[:MOST_FAILURES]]
 
 
 def _counts(side: SideReport) -> dict[str, int]:

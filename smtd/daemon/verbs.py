@@ -19,8 +19,9 @@ from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
 from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
-from smtd.engine.report import PairReport, as_json
+from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
+from smtd.output import shapes
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
@@ -102,7 +103,8 @@ class Verbs:
                     await job.done.wait()
             if progress:
                 yield {"progress": [msgspec.to_builtins(worker.status) for worker, _ in waiting]}
-        yield _results(anyio.current_time() - began, waiting)
+        mirrored = fields.flag(asked, "mirrored")
+        yield _results(anyio.current_time() - began, waiting, mirrored=mirrored)
 
     async def _verify(self, asked: Asked) -> Answers:
         provers = [self._daemon.prover(worker.name) for worker in self._chosen(asked)]
@@ -168,10 +170,10 @@ class Verbs:
 
     async def _listed(self, what: str, asked: Asked) -> Answers:
         found = [
-            {"pair": worker.name, **msgspec.to_builtins(each)}
+            {"pair": worker.name, **each}
             for worker in self._chosen(asked)
             if worker.report is not None
-            for each in getattr(worker.report, what)
+            for each in shapes.pair(worker.report)[what]
         ]
         yield {"conflicts" if what == "conflicts" else "holds": found}
 
@@ -218,7 +220,9 @@ class Verbs:
         return list(chosen.values())
 
 
-def _results(seconds: float, waiting: Sequence[tuple[Worker, Job[PairReport]]]) -> dict[str, Any]:
+def _results(
+    seconds: float, waiting: Sequence[tuple[Worker, Job[PairReport]]], *, mirrored: bool
+) -> dict[str, Any]:
     """Return the JSON of a sync, with the errors of the pairs that had no cycle."""
     reports, errors = [], []
     for worker, job in waiting:
@@ -228,6 +232,6 @@ def _results(seconds: float, waiting: Sequence[tuple[Worker, Job[PairReport]]]) 
         if isinstance(outcome, SmtdError):
             errors.append({"pair": worker.name, "error": str(outcome), "code": outcome.exit_code})
         else:
-            reports.append(outcome)
-    told = as_json(seconds, reports)
-    return {**told, "ok": told["ok"] and not errors, "errors": errors}
+            reports.append(shapes.pair(outcome, mirrored=mirrored))
+    found = shapes.sync(seconds, reports)
+    return {**found, "ok": found["ok"] and not errors, "errors": errors}

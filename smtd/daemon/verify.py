@@ -9,8 +9,8 @@ import anyio
 
 from smtd.daemon.jobs import Proof
 from smtd.daemon.prover import Prover
-from smtd.engine.findings import as_json
 from smtd.errors import SmtdError
+from smtd.output import shapes
 
 Waiting: TypeAlias = Sequence[tuple[Prover, Proof]]
 
@@ -59,4 +59,4 @@ def _results(seconds: float, waiting: Waiting) -> dict[str, Any]:
             errors.append({"pair": prover.worker.name, "error": error, "code": code})
         else:
             reports.append(job.outcome)
-    return as_json(seconds, reports, errors)
+    return shapes.verify(seconds, reports, errors)

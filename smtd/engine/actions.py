@@ -12,10 +12,13 @@ from typing import TypeAlias
 
 from smtd.engine.report import Conflict, Failure, Held
 from smtd.journal.decisions import Decision
+from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
+
+MERGED = Reason(Code.MERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Copy:
     target: Side
     expect: Digest | None
     digest: Digest
-    reason: str = ""
+    why: Reason
     #: A person chose this record: nothing of the one that it takes the place of is saved into it.
     exact: bool = False
 
@@ -38,7 +41,7 @@ class Delete:
     key: Key
     target: Side
     expect: Digest
-    reason: str = ""
+    why: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Merge:
     record: Record
     before: Both[Record | None]
     expect: Both[Digest | None]
-    reason: str = "both sides changed it: merged"
+    why: Reason = MERGED
     #: The sides that get back what somebody had taken away who had not seen it.
     rejoins: frozenset[Side] = frozenset()
 

@@ -20,12 +20,12 @@ from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
 from smtd.journal.knowledge import Agreement, Intent, Landed, Refusal
 from smtd.merge.fields import PROVENANCE
+from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, encode
 from smtd.stores.base import Change, Outcome, Result
-from smtd.text import encodable
 
 #: Called with a phase, how many records are done, and how many there are.
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -43,8 +43,8 @@ def no_progress(phase: str, done: int, total: int) -> None:
 class Write:
     """One write that is about to happen: *record* with *digest* in place of *before* with *expect*.
 
-    *origin* is what the other side holds, if that is not the record itself; *reason* is for a person;
-    *rejoins*: see `Merge.rejoins`.
+    *origin* is what the other side holds, if that is not the record itself; *rejoins*:
+    see `Merge.rejoins`.
     """
 
     key: Key
@@ -53,7 +53,7 @@ class Write:
     digest: Digest | None
     expect: Digest | None
     before: Record | None
-    reason: str
+    why: Reason
     origin: Record | None = None
     encoded: bytes | None = None  # the record, as the journal will keep it, once that is known to go
     rejoins: bool = False
@@ -116,7 +116,8 @@ class Executor:
                 try:
                     agreements.append(Agreement(action.key, digests, record, encode(record)))
                 except RecordUnusable as exc:
-                    self._report.failed.append(failure(action.key, Side.LEFT.value, str(exc)))
+                    why = because(Code.UNUSABLE, None, str(exc))
+                    self._report.failed.append(failure(action.key, Side.LEFT, why))
             await self._pair.flush()
             ended = [each.key for each in agreements]
             await self._pair.journal.advance(agreements=agreements, ended=ended, files=await self._marks())
@@ -147,7 +148,7 @@ class Executor:
             if _digest(record) != digest or _digest(before) != action.expect:
                 self.stale.add(action.key)
                 continue
-            writes.append(Write(action.key, side, record, digest, action.expect, before, action.reason))
+            writes.append(Write(action.key, side, record, digest, action.expect, before, action.why))
         return writes
 
     async def _merge(self, batch: Sequence[Merge]) -> None:
@@ -162,7 +163,7 @@ class Executor:
                         canonical.digest(action.record),
                         action.expect[side],
                         action.before[side],
-                        action.reason,
+                        action.why,
                         action.before[side.other],
                         rejoins=side in action.rejoins,
                     )
@@ -182,8 +183,8 @@ class Executor:
             if record is not None and canonical.digest(record) == split.expect[split.side]:
                 kept = msgspec.structs.replace(record, label=split.alias)
                 nothing: Both[None] = Both(None, None)
-                reason = f"a person kept it beside {split.key.label}"
-                merges.append(Merge(Key(split.key.project, split.alias), kept, nothing, nothing, reason))
+                why = because(Code.KEPT_BESIDE, None, split.key.label)
+                merges.append(Merge(Key(split.key.project, split.alias), kept, nothing, nothing, why))
         await self._merge(merges)
 
     async def _write(self, sides: Sequence[list[Write]]) -> None:
@@ -233,9 +234,9 @@ class Executor:
                     write.expect,
                     write.digest,
                     write.before,
+                    write.why,
                     write.origin,
                     None if write.before is None else write.record,
-                    write.reason,
                 )
                 for write in writes
             ],
@@ -264,7 +265,7 @@ class Executor:
                     encode(write.before)
                 write.encoded = None if write.record is None else encode(write.record)
             except RecordUnusable as exc:
-                self._fail(write, str(exc))
+                self._fail(write, because(Code.UNUSABLE, None, str(exc)))
                 failed.add(write.key)
             else:
                 ready.append(write)
@@ -301,18 +302,15 @@ class Executor:
         That is nobody's edit. What was agreed on stays, and the write is made again after a while; should it
         show before that, the journal knows it.
         """
-        shown = "still shows the record as it was before"
+        code = Code.STILL_AS_BEFORE
         if write.record is None:
-            shown = "still has the record"
+            code = Code.STILL_THERE
         elif write.expect is None:
-            shown = "does not have the record"
-        reason = (
-            f"the {write.side.value} store reported success, but {shown}; smtd tries again later, see the"
-            " log of that store if it stays so"
-        )
-        self._fail(write, reason)
+            code = Code.NOT_THERE
+        why = because(code, write.side)
+        self._fail(write, why)
         digest = patience.NOTHING if write.digest is None else write.digest
-        self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, reason, patience.IGNORED))
+        self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, patience.IGNORED))
         if write.record is not None:
             sent = undone.noted(
                 *(self._pair, write.key, write.side, write.expect, write.digest),
@@ -325,10 +323,10 @@ class Executor:
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:
-            reason = encodable(f"the {write.side.value} store cannot hold it: {outcome.reason}")
-            self._fail(write, reason)
+            why = because(Code.REFUSED, write.side, outcome.reason)
+            self._fail(write, why)
             if write.digest is not None:
-                self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, reason))
+                self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, why))
         return outcome.result is Result.DONE
 
     def _compared(self, write: Write, back: Record | None) -> Digest | None:
@@ -347,9 +345,7 @@ class Executor:
         if not set(changed) & set(PROVENANCE):
             self.stale.add(write.key)
             return write.digest
-        self._fail(
-            write, f"the {write.side.value} store keeps it otherwise than written: {', '.join(changed)}"
-        )
+        self._fail(write, because(Code.ALTERED, write.side, *changed))
         return digest
 
     async def _settle(
@@ -420,8 +416,8 @@ class Executor:
         else:
             side.updated += 1
 
-    def _fail(self, write: Write, error: str) -> None:
-        self._report.failed.append(failure(write.key, write.side.value, error))
+    def _fail(self, write: Write, why: Reason) -> None:
+        self._report.failed.append(failure(write.key, write.side, why))
 
     def _advance(self, count: int) -> None:
         self._done += count

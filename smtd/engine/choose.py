@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from smtd.engine import deciding
 from smtd.engine.actions import Plan
 from smtd.engine.pair import Pair
+from smtd.engine.report import Hold
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge.aliases import alias
 from smtd.merge.sides import Both
 from smtd.records.record import Key
 
-_FLIPPED = {
-    Choice.LEFT: Choice.RIGHT,
-    Choice.RIGHT: Choice.LEFT,
-    Choice.BOTH: Choice.BOTH_TURNED,
-    Choice.BOTH_TURNED: Choice.BOTH,
-}
 #: What can be decided of conflicts and of what was undone, and what of deletions that are held.
 OF_CONFLICTS = (Choice.LEFT, Choice.RIGHT, Choice.BOTH)
 OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
@@ -33,11 +28,6 @@ class Wish:
     choice: Choice
     project: str = "*"
     labels: Sequence[str] = ("*",)
-
-    @property
-    def flipped(self) -> Wish:
-        """The same when the sides are named the other way round."""
-        return replace(self, choice=_FLIPPED.get(self.choice, self.choice))
 
     def means(self, key: Key) -> bool:
         """Say whether *key* is meant."""
@@ -63,8 +53,8 @@ def _waiting(plan: Plan, choice: Choice) -> list[Key]:
     """Return the keys that wait for a choice of that kind."""
     held = {Key(held.project, held.label): held.kind for held in plan.held}
     if choice in OF_DELETIONS:
-        return [key for key, kind in held.items() if kind == "deletion"]
-    undone = [key for key, kind in held.items() if kind in ("undone", "decided")]
+        return [key for key, kind in held.items() if kind is Hold.DELETION]
+    undone = [key for key, kind in held.items() if kind in (Hold.UNDONE, Hold.DECIDED)]
     return [Key(each.project, each.label) for each in plan.conflicts] + undone
 
 
@@ -73,7 +63,7 @@ def _decisions(plan: Plan, keys: Sequence[Key], choice: Choice) -> list[Decision
     for key in keys:
         there = Both(plan.now.left.get(key), plan.now.right.get(key))
         name = ""
-        if choice in (Choice.BOTH, Choice.BOTH_TURNED):
+        if choice is Choice.BOTH:
             if there.left is None or there.right is None:
                 raise UsageError(f"{key} is in one store only; take left or right")
             name = alias(key.label, taken[key.project])

@@ -19,7 +19,8 @@ from smtd.engine.report import PairReport, PlannedAction, blank, failure
 from smtd.engine.untouched import NEITHER, ended, untouched
 from smtd.errors import PlanMoved
 from smtd.journal.knowledge import Refusal
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.reasons import Code, because
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.record import Key, is_plain
 from smtd.stores.base import Changes, PromptStore, Token
@@ -79,9 +80,7 @@ async def run(
         only = None
         if not (stale := await _carry_out(pair, cycle, report, progress, plan)):
             break
-    report.failed += [
-        failure(key, "left", "it kept changing; the next cycle tries again") for key in sorted(stale)
-    ]
+    report.failed += [failure(key, Side.LEFT, because(Code.KEEPS_CHANGING)) for key in sorted(stale)]
     if not stale:
         await _remember(pair, report)
         if memory is not None:
@@ -194,12 +193,12 @@ def _tell(plan: Plan, report: PairReport) -> None:
 def _action(action: Copy | Delete | Merge | Split) -> PlannedAction:
     key = action.key
     if isinstance(action, Split):
-        what = f"keep both: the {action.side.value} one as {action.alias}"
-        return PlannedAction("split", key.project, key.label, "both", what)
+        why = because(Code.BOTH_KEPT, action.side, action.alias)
+        return PlannedAction("split", key.project, key.label, None, why)
     if isinstance(action, Merge):
-        return PlannedAction("merge", key.project, key.label, "both", action.reason)
+        return PlannedAction("merge", key.project, key.label, None, action.why)
     what = "delete" if isinstance(action, Delete) else "create" if action.expect is None else "update"
-    return PlannedAction(what, key.project, key.label, action.target.value, action.reason)
+    return PlannedAction(what, key.project, key.label, action.target, action.why)
 
 
 async def quiet(pair: Pair) -> PairReport | None:

@@ -144,7 +144,7 @@ async def decided(
     if adopted:
         plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
         plan.adopted = adopted
-        report.adopted = sorted({*report.adopted, *(side.value for side in adopted)})
+        report.adopted = [side for side in SIDES if side in adopted or side in report.adopted]
     await _decide_merges(pair, plan, agreed.ancestors, overtaken)
     await _mend(pair, plan)
     if plan.adopted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,7 +12,8 @@ from smtd.engine.actions import Agree, Delete, Forget, Merge, Plan, Split
 from smtd.engine.pair import Pair
 from smtd.errors import UsageError
 from smtd.journal.history import Entry
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.reasons import Code, Reason, because
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.record import FIELDS, Key, Record
 
@@ -25,16 +26,18 @@ class Past(msgspec.Struct, frozen=True):
 
     cycle: int
     at: str
-    side: str
+    side: Side
     action: str
-    reason: str
+    why: Reason
 
 
 class Explanation(msgspec.Struct):
-    """What is known of one key: *rule* is what holds for it now, *next* what happens or what would help.
+    """What is known of one key: *rule* is what holds for it now, and *then* what happens next.
 
-    *left*, *right* and the two digests of *agreed* are short digests (None: absent); equal ones, equal
-    records. *history* has the newest writes; what was written until *forgotten* is not known any more.
+    Where nothing happens by itself *then* is None, and what would help follows from *rule*. *until* is when a
+    hold ends by itself, if it does (ISO 8601). *left*, *right* and the two digests of *agreed* are short
+    digests (None: absent); equal ones, equal records. *history* has the newest writes; what was written until
+    *forgotten* is not known any more.
     """
 
     project: str
@@ -42,10 +45,19 @@ class Explanation(msgspec.Struct):
     left: str | None
     right: str | None
     agreed: dict[str, str | None] | None
-    rule: str
-    next: str
+    rule: Reason
+    then: Reason | None
+    until: str | None
     history: list[Past]
     forgotten: str | None = None
+
+
+class _Rule(NamedTuple):
+    """What holds for a key, what happens next, and when a hold ends."""
+
+    rule: Reason
+    then: Reason | None = None
+    until: str | None = None
 
 
 async def explain(pair: Pair, key: Key) -> Explanation:
@@ -53,8 +65,8 @@ async def explain(pair: Pair, key: Key) -> Explanation:
     plan = await deciding.look(pair, [key])
     agreed = (await pair.journal.agreed({key.project})).get(key)
     entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=_LATEST)
-    rule, then = _told(plan, key) or await _refused(pair, key) or _quiet(plan, key)
-    if agreed is None and not entries and not any(key in plan.now[side] for side in SIDES) and not rule:
+    found = _planned(plan, key) or await _refused(pair, key) or _unplanned(plan, key)
+    if agreed is None and not entries and found.rule.code is Code.ABSENT:
         raise UsageError(f"neither side has {key}, and nothing is known of it; see smtd list")
     known = None
     if agreed is not None:
@@ -66,7 +78,7 @@ async def explain(pair: Pair, key: Key) -> Explanation:
     sides = [plan.now[side].get(key) for side in SIDES]
     left, right = (None if digest is None else digest.hex()[:12] for digest in sides)
     return Explanation(
-        *(*key, left, right, known, rule or "neither side has it", then),
+        *(*key, left, right, known, *found),
         history=list(map(_past, entries)),
         forgotten=await _forgotten(pair),
     )
@@ -77,51 +89,47 @@ async def _forgotten(pair: Pair) -> str | None:
     return None if found is None else found.at
 
 
-def _told(plan: Plan, key: Key) -> tuple[str, str] | None:
-    """Return what the plan says of *key*: a conflict, a hold, a failure or an action."""
+def _planned(plan: Plan, key: Key) -> _Rule | None:
+    """Return what the plan has of *key*: a conflict, a hold, a failure or an action."""
     for conflict in plan.conflicts:
         if (conflict.project, conflict.label) == key:
-            fields = ", ".join(conflict.fields)
-            return f"both sides changed {fields}", "smtd-ctl resolve takes left, right or both"
+            return _Rule(because(Code.BOTH_CHANGED, None, *conflict.fields))
     for held in plan.held:
         if (held.project, held.label) == key:
-            until = "" if held.until is None else f" (until {held.until})"
-            reason = held.reason if held.kind == "deletion" else f"held: {held.reason}"
-            return f"{reason}{until}", held.next
+            return _Rule(because(Code.HELD, cause=held.why), None, held.until)
     for failed in plan.failed:
         if (failed.project, failed.label) == key:
-            return f"failed on the {failed.side}", failed.error
+            return _Rule(because(Code.FAILED_THERE, failed.side, cause=failed.why))
     for action in plan.actions:
         if action.key == key:
             if isinstance(action, (Agree, Forget)):
-                return "both sides are equal", "nothing: the next cycle notes it"
+                return _Rule(because(Code.EQUAL_NOT_NOTED))
             if isinstance(action, (Merge, Split)):
-                return "a change on both sides", "the next cycle writes it to both sides"
-            what = "deletes it from" if isinstance(action, Delete) else "brings it to"
-            return action.reason, f"the next cycle {what} the {action.target.value}"
+                return _Rule(because(Code.CHANGED_ON_BOTH))
+            then = Code.DELETES if isinstance(action, Delete) else Code.COPIES
+            return _Rule(action.why, because(then, action.target))
     return None
 
 
-async def _refused(pair: Pair, key: Key) -> tuple[str, str] | None:
+async def _refused(pair: Pair, key: Key) -> _Rule | None:
     """Return why a side refused *key*, and when it is offered again."""
     for side in SIDES:
         if (refusal := (await pair.journal.refused()).get((key, side))) is not None:
             until = datetime.fromtimestamp(refusal.until, timezone.utc).isoformat(timespec="seconds")
-            return f"refused {refusal.attempts} times: {refusal.reason}", f"it is offered again at {until}"
+            values = (refusal.attempts, until)
+            return _Rule(because(Code.REFUSED_BEFORE, side, *values, cause=refusal.reason))
     return None
 
 
-def _quiet(plan: Plan, key: Key) -> tuple[str, str]:
+def _unplanned(plan: Plan, key: Key) -> _Rule:
     left, right = (plan.now[side].get(key) for side in SIDES)
     if left is None and right is None:
-        return "", "nothing"
-    if left == right:
-        return "both sides hold the same record, as agreed", "nothing"
-    return "what one side did stays there: the pair does not carry it", "change mode or deletes of the pair"
+        return _Rule(because(Code.ABSENT))
+    return _Rule(because(Code.EQUAL if left == right else Code.ONE_SIDED))
 
 
 def _past(entry: Entry) -> Past:
-    return Past(entry.cycle, entry.at, entry.side.value, entry.action, entry.reason)
+    return Past(entry.cycle, entry.at, entry.side, entry.action, entry.reason)
 
 
 class Shown(msgspec.Struct):

@@ -1,38 +1,34 @@
-"""What a proof found, in the shape that `smtd-ctl verify --json` prints."""
+"""What a proof found, as data."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from smtd.engine.report import PairReport
+from smtd.merge.reasons import Code, Reason, because
 from smtd.records.record import Key
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """A record that the stores keep differently, as is known; *reason* says why."""
+    """A record that the stores keep differently, as is known, and why; *fields* are those that differ."""
 
     project: str
     label: str
     fields: tuple[str, ...]
-    reason: str
+    why: Reason
 
 
 class Finding(msgspec.Struct, frozen=True):
     """A record that a store does not hold as was agreed, and nothing explains it.
 
-    *side* is where, if only one is to blame; *fields* are those that differ, none if it is missing or
-    unreadable. *next* says what to do.
+    The side of *what* is where, if only one is to blame; *fields* are those that differ, none if it is
+    missing or unreadable.
     """
 
     project: str
     label: str
-    side: str | None
     fields: tuple[str, ...]
-    what: str
-    next: str
+    what: Reason
 
     @property
     def key(self) -> Key:
@@ -58,23 +54,13 @@ class ProofReport(msgspec.Struct):
         return not self.findings
 
 
-def listed(report: PairReport | None) -> dict[Key, str]:
-    """Return why records are not in sync, as far as the last cycle told."""
-    reasons: dict[Key, str] = {}
+def listed(report: PairReport | None) -> dict[Key, Reason]:
+    """Return why records are not in sync, as far as the last cycle tells."""
+    reasons: dict[Key, Reason] = {}
     for conflict in report.conflicts if report else ():
-        reasons[Key(conflict.project, conflict.label)] = "in conflict"
+        reasons[Key(conflict.project, conflict.label)] = because(Code.IN_CONFLICT)
     for held in report.held if report else ():
-        reasons[Key(held.project, held.label)] = f"held: {held.reason}"
-    for failure in report.failed if report else ():
-        reasons[Key(failure.project, failure.label)] = f"failed: {failure.error}"
+        reasons[Key(held.project, held.label)] = because(Code.HELD, cause=held.why)
+    for failed in report.failed if report else ():
+        reasons[Key(failed.project, failed.label)] = because(Code.FAILED, cause=failed.why)
     return reasons
-
-
-def as_json(seconds: float, reports: list[ProofReport], errors: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the object that `smtd-ctl verify --json` prints (docs/json.md)."""
-    return {
-        "ok": all(report.ok for report in reports) and not errors,
-        "seconds": round(seconds, 3),
-        "pairs": [{"ok": report.ok, **msgspec.to_builtins(report)} for report in reports],
-        "errors": errors,
-    }

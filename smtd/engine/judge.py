@@ -10,11 +10,11 @@ import msgspec
 
 from smtd.engine.findings import Explained, Finding
 from smtd.merge.decide import Mode
+from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.text import encodable
 
 _NONE = Both("", "")
 
@@ -28,16 +28,15 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What explains a difference in the pair *name*.
+    """What explains a difference.
 
     *listed* has the reasons that the last cycle gave. *moving*: people are changing the stores, so what
     is not as agreed is for the next cycle.
     """
 
-    name: str
     mode: Mode = Mode.TWO_WAY
     propagate_deletes: bool = True
-    listed: Mapping[Key, str] = field(default_factory=dict)
+    listed: Mapping[Key, Reason] = field(default_factory=dict)
     moving: bool = False
 
 
@@ -52,12 +51,12 @@ def judge(key: Key, sight: Sight, agreed: Both[Digest] | None, rules: Rules) -> 
             fields = tuple(canonical.differences(left, right))
             if not fields:
                 return None
-    reason = rules.listed.get(key) or _policy(sight, agreed, rules)
-    if reason is None and rules.moving:
-        reason = "it is being changed; the next cycle sees to it"
-    if reason is not None:
-        return Explained(key.project, key.label, fields, reason)
-    return _finding(key, sight, fields, _changed(sight, agreed), rules.name)
+    why = rules.listed.get(key) or _policy(sight, agreed, rules)
+    if why is None and rules.moving:
+        why = because(Code.BEING_CHANGED)
+    if why is not None:
+        return Explained(key.project, key.label, fields, why)
+    return Finding(key.project, key.label, fields, _finding(sight, _changed(sight, agreed)))
 
 
 def _changed(sight: Sight, agreed: Both[Digest] | None) -> list[Side]:
@@ -75,44 +74,31 @@ def _digest(record: Record | None) -> Digest | None:
     return None if record is None else canonical.digest(msgspec.structs.replace(record))
 
 
-def _policy(sight: Sight, agreed: Both[Digest] | None, rules: Rules) -> str | None:
+def _policy(sight: Sight, agreed: Both[Digest] | None, rules: Rules) -> Reason | None:
     """Return the reason, if the pair is meant to leave the difference as it is, or knows nothing of it."""
     if any(sight.unreadable[side] for side in SIDES):
         return None
     changed = _changed(sight, agreed)
     if changed and not any(side.other in rules.mode.targets for side in changed):
-        return f"the pair is {rules.mode.value}: what was done in the {changed[0].value} store stays there"
+        return because(Code.NOT_CARRIED, changed[0], rules.mode.value)
     if agreed is None:
-        return "it is new; the next cycle sees to it"
+        return because(Code.NOT_SYNCED_YET)
     gone = [side for side in changed if sight.records[side] is None]
     if gone and changed == gone and not rules.propagate_deletes:
-        return f"it was deleted from the {gone[0].value} store, and the pair keeps what is deleted"
+        return because(Code.DELETION_NOT_CARRIED, gone[0])
     return None
 
 
-def _finding(key: Key, sight: Sight, fields: tuple[str, ...], changed: list[Side], name: str) -> Finding:
-    differ, sync = ", ".join(fields), f"smtd-ctl sync now {name}"
-    side = changed[0] if len(changed) == 1 else None
+def _finding(sight: Sight, changed: list[Side]) -> Reason:
+    """Return what is wrong with a record that the sides *changed* do not hold as agreed."""
     unreadable = next((each for each in SIDES if sight.unreadable[each]), None)
     gone = next((each for each in changed if sight.records[each] is None), None)
     if unreadable is not None:
-        side = unreadable
-        what = f"the {side.value} store holds it, but it cannot be read: {encodable(sight.unreadable[side])}"
-        then = f"mend it there, or delete it there after a look at the {side.other.value} store"
-    elif gone is not None:
-        side = gone
-        what = f"the {side.value} store lacks it, though it was agreed"
-        then = f"if nobody deleted it, bring it back there; {sync} takes it for deleted"
-    elif not changed:
-        what = f"the two stores have kept {differ} differently since it was written"
-        then = "make the two records equal, or delete one of them"
-    elif side is None:
-        what = f"both stores keep {differ} otherwise than agreed"
-        then = f"{sync} merges it, or lists a conflict"
-    else:
-        what = f"the {side.value} store keeps {differ} otherwise than agreed"
-        then = (
-            f"{sync} carries that to the {side.other.value} store; if nobody meant it, put back first what"
-            f" the {side.other.value} store has"
-        )
-    return Finding(key.project, key.label, None if side is None else side.value, fields, what, then)
+        return because(Code.FOUND_UNREADABLE, unreadable, sight.unreadable[unreadable])
+    if gone is not None:
+        return because(Code.FOUND_MISSING, gone)
+    if not changed:
+        return because(Code.FOUND_DIFFERENT)
+    if len(changed) > 1:
+        return because(Code.FOUND_CHANGED_ON_BOTH)
+    return because(Code.FOUND_CHANGED, changed[0])

@@ -12,11 +12,10 @@ from smtd.engine.undone import Overtaken
 from smtd.merge import fields
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.fields import Merged
+from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.record import Key, Record
-
-_REJOINED = "another program edited it without what smtd had written: merged"
 
 
 def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
@@ -26,11 +25,11 @@ def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan)
         return
     plan.actions.remove(copy)
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(waiting.robbed(copy.key))
+        plan.held.append(waiting.lost_data(copy.key))
         return
     sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
-    reason = "Sumatra had taken data away from it: given back"
-    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), reason))
+    why = because(Code.DATA_GIVEN_BACK)
+    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), why))
 
 
 def rejoined(
@@ -51,10 +50,11 @@ def rejoined(
     if not isinstance(result, Merged):
         _contest(key, result.fields, now, policy, plan)
     elif again is not None:
-        plan.held.append(waiting.vanished(key, again, "edited over twice as if it had not been made"))
+        plan.held.append(waiting.lost_write(key, Code.LOST_AND_EDITED, again))
     else:
         digests = now.map(canonical.digest)
-        plan.actions.append(Merge(key, result.record, now, digests, _REJOINED, frozenset(overtaken)))
+        why = because(Code.MERGED_UNSEEN)
+        plan.actions.append(Merge(key, result.record, now, digests, why, frozenset(overtaken)))
 
 
 def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:
@@ -72,9 +72,12 @@ def _contest(key: Key, differing: tuple[str, ...], now: Both[Record], policy: Po
     """Let the rule of the pair decide a conflict of the fields *differing*, or a person."""
     winner = _winner(policy.conflicts, now)
     if winner is not None and winner.other in policy.mode.targets:
-        loser, reason = winner.other, f"conflict: the {winner.value} side wins ({policy.conflicts.value})"
+        loser = winner.other
+        code = Code.NEWEST_RUN if policy.conflicts is Conflicts.NEWEST else Code.SIDE_PREFERRED
         digests = now.map(canonical.digest)
-        plan.actions.append(Copy(key, loser, digests[loser], digests[winner], reason, exact=True))
+        plan.actions.append(
+            Copy(key, loser, digests[loser], digests[winner], because(code, winner), exact=True)
+        )
     else:
         plan.conflicts.append(Conflict(key.project, key.label, differing))
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 from smtd.records.record import Key
 from smtd.stores.base import Scan
 
-_REASON = "a record of its project has no name there, and may be this one; give that its label again"
+
+class Hidden(str):
+    """In place of the reason why a record is unreadable: it may be one that has lost its name."""
 
 
 def kept(scan: Scan, agreed: Collection[Key]) -> Scan:
@@ -16,5 +18,5 @@ def kept(scan: Scan, agreed: Collection[Key]) -> Scan:
     if not (projects := scan.nameless):
         return scan
     there = scan.digests.keys() | scan.unreadable.keys()
-    hidden = {key: _REASON for key in agreed if key.project in projects and key not in there}
+    hidden = {key: Hidden() for key in agreed if key.project in projects and key not in there}
     return replace(scan, unreadable={**scan.unreadable, **hidden})

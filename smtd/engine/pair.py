@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from smtd.journal.pair import PairJournal
@@ -35,11 +35,6 @@ class Policy:
     def covers(self, key: Key) -> bool:
         """Say whether *key* is of a project that is kept."""
         return self.projects is None or key.project in self.projects
-
-    @property
-    def flipped(self) -> Policy:
-        """The same when the sides are named the other way round."""
-        return replace(self, mode=self.mode.flipped, conflicts=self.conflicts.flipped)
 
     @property
     def fingerprint(self) -> str:

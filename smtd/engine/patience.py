@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from smtd.engine.actions import Copy, Delete, Merge, Plan
-from smtd.engine.report import Failure
+from smtd.engine.report import Failure, failure
 from smtd.journal.knowledge import Refusal
 from smtd.merge.sides import SIDES, Side
 from smtd.records import canonical
@@ -66,4 +66,4 @@ def _writes(action: object) -> Iterator[tuple[Side, Digest]]:
 
 
 def _failure(refusal: Refusal) -> Failure:
-    return Failure(refusal.key.project, refusal.key.label, refusal.side.value, refusal.reason)
+    return failure(refusal.key, refusal.side, refusal.reason)

@@ -10,14 +10,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from smtd.engine import waiting
 from smtd.engine.actions import Agree, Copy, Delete, Forget, Plan, Split
+from smtd.engine.nameless import Hidden
 from smtd.engine.pair import Policy
 from smtd.engine.report import failure
 from smtd.engine.undone import Lost, Overtaken
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge import guards
 from smtd.merge.decide import Mode, Verdict, allowed, decide, target
+from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, is_plain
@@ -58,7 +62,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
         plan.open.add(key)
         if not is_plain([*key]):
             side = Side.LEFT if key in known.scans.left.digests else Side.RIGHT
-            plan.failed.append(failure(key, side.value, "its name is not text; rename it there"))
+            plan.failed.append(failure(key, side, because(Code.NAME_NOT_TEXT, side)))
         elif key not in unreadable and key not in plan.moved:
             _draft_key(key, known, policy, plan, deletes)
     for side in SIDES:
@@ -71,8 +75,10 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
 def _unreadable(scans: Both[Scan], plan: Plan) -> Collection[Key]:
     """List the records that cannot be read; nothing is decided about them."""
     for side in SIDES:
-        for key, reason in sorted(scans[side].unreadable.items()):
-            plan.failed.append(failure(key, side.value, f"it cannot be read: {reason}"))
+        for key, text in sorted(scans[side].unreadable.items()):
+            hidden = isinstance(text, Hidden)
+            why = because(Code.NAMELESS, side) if hidden else because(Code.UNREADABLE, side, text)
+            plan.failed.append(failure(key, side, why))
     return scans.left.unreadable.keys() | scans.right.unreadable.keys()
 
 
@@ -96,15 +102,14 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         elif lost in policy.mode.targets:
             _restore(key, lost, agreed, now, known, plan)
         else:
-            plan.held.append(waiting.out_of_reach(key, lost))
+            plan.held.append(waiting.lost_write(key, Code.LOST_OUT_OF_REACH, lost))
         return
     verdict = decide(agreed, now)
     if verdict is Verdict.NOTHING:
         if now.left is not None and now.left == now.right:
             plan.open.remove(key)
         if agreed == now and now.left != now.right:
-            error = "it is kept otherwise than on the other side since it was written; see what differs"
-            plan.failed.append(failure(key, Side.RIGHT.value, error))
+            plan.failed.append(failure(key, Side.RIGHT, because(Code.KEPT_DIFFERENTLY)))
     elif verdict is Verdict.FORGET:
         plan.actions.append(Forget(key))
     elif verdict is Verdict.AGREE:
@@ -124,8 +129,9 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
 def _is_spoilt(decision: Decision, known: Known) -> bool:
     """Say whether something else has the alias by now: then a person is asked again."""
     alias = Key(decision.key.project, decision.alias)
-    taken = [known.scans[side].digests.get(alias, decision.digests.right) for side in SIDES]
-    return decision.choice is Choice.BOTH and taken != [decision.digests.right] * len(SIDES)
+    digest = decision.digests[decision.aliased]
+    taken = [known.scans[side].digests.get(alias, digest) for side in SIDES]
+    return decision.choice is Choice.BOTH and taken != [digest] * len(SIDES)
 
 
 def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
@@ -133,10 +139,10 @@ def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy:
     key, choice = decision.key, decision.choice
     held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # of a deletion: by one only
     if choice is Choice.HELD:
-        plan.held.append(waiting.deletion(key, held, decision.why))
+        plan.held.append(waiting.deletion(key, _why(decision, held.other)))
     elif choice is Choice.REST:
-        plan.held.append(waiting.undone(key, decision.why))
-    elif choice in (Choice.BOTH, Choice.BOTH_TURNED):
+        plan.held.append(waiting.undone(key, _why(decision)))
+    elif choice is Choice.BOTH:
         _split(decision, now, known, policy, plan)
     elif choice is Choice.APPROVE:
         _impose(key, held, None, now, policy, plan)
@@ -147,6 +153,11 @@ def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy:
         _impose(key, source.other, source, now, policy, plan)
 
 
+def _why(decision: Decision, side: Side | None = None) -> Reason:
+    """Return why a decision was written down, as of *side*: an earlier smtd noted no side."""
+    return msgspec.structs.replace(decision.why or Reason(Code.TEXT), side=side)
+
+
 def _impose(
     key: Key, side: Side, source: Side | None, now: Both[Digest | None], policy: Policy, plan: Plan
 ) -> None:
@@ -155,15 +166,15 @@ def _impose(
     if side not in policy.mode.targets:
         plan.held.append(waiting.closed(key, side))
     elif digest is not None:
-        plan.actions.append(Copy(key, side, expect, digest, "a person decided", exact=True))
+        plan.actions.append(Copy(key, side, expect, digest, because(Code.DECIDED), exact=True))
     else:
         assert expect is not None  # nobody decides of what neither side has
-        plan.actions.append(Delete(key, side, expect, "a person decided"))
+        plan.actions.append(Delete(key, side, expect, because(Code.DECIDED)))
 
 
 def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
     """Keep both records: first one under its alias on both sides, then the other one."""
-    side = Side.RIGHT if decision.choice is Choice.BOTH else Side.LEFT
+    side = decision.aliased
     key, alias = decision.key, Key(decision.key.project, decision.alias)
     there = [known.scans[each].digests.get(alias) for each in SIDES]
     if policy.mode is not Mode.TWO_WAY:
@@ -189,12 +200,12 @@ def _transfer(
     plan: Plan,
     deletes: dict[Side, list[Delete]],
 ) -> None:
-    digest, expect, source = now[side.other], now[side], side.other.value
+    digest, expect, source = now[side.other], now[side], side.other
     if digest is not None:
-        reason = f"new on the {source}" if expect is None else f"changed on the {source}"
-        plan.actions.append(Copy(key, side, expect, digest, reason))
+        code = Code.NEW if expect is None else Code.CHANGED
+        plan.actions.append(Copy(key, side, expect, digest, because(code, source)))
     elif expect is not None and policy.propagate_deletes:
-        deletes[side].append(Delete(key, side, expect, f"deleted on the {source}"))
+        deletes[side].append(Delete(key, side, expect, because(Code.DELETED, source)))
 
 
 def _restore(
@@ -207,11 +218,11 @@ def _restore(
     """
     digest = now[side.other]
     if digest is None:
-        plan.held.append(waiting.vanished(key, side, "deleted on the other side meanwhile"))
+        plan.held.append(waiting.lost_write(key, Code.LOST_AND_DELETED, side))
     elif known.lost[side][key].again and digest == agreed[side.other]:
-        plan.held.append(waiting.vanished(key, side, "undone again after smtd had written it anew"))
+        plan.held.append(waiting.lost_write(key, Code.LOST_AGAIN, side))
     else:
-        plan.actions.append(Copy(key, side, now[side], digest, "another program undid smtd's last write"))
+        plan.actions.append(Copy(key, side, now[side], digest, because(Code.WRITTEN_AGAIN)))
 
 
 def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan: Plan) -> None:
@@ -222,13 +233,13 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
     agreed = {key for key in known.agreed if key in missing or key in source.digests}
     agreed |= known.agreed.keys() & source.unreadable.keys()
     agreed.difference_update(known.carried)
-    of_all = guards.suspicion(len(agreed), len(missing), policy.limit) if deletes else None
-    of_projects = guards.emptied(agreed, missing)
+    of_all = guards.suspicion(len(agreed), len(missing), policy.limit, side.other) if deletes else None
+    of_projects = guards.emptied(agreed, missing, side.other)
     for delete in deletes:
-        reason = of_all or of_projects.get(delete.key.project)
-        if reason is None:
+        why = of_all or of_projects.get(delete.key.project)
+        if why is None:
             plan.actions.append(delete)
             continue
         gone = Both(None, delete.expect) if side is Side.RIGHT else Both(delete.expect, None)
-        plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=reason))
-        plan.held.append(waiting.deletion(delete.key, side, reason))
+        plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=why))
+        plan.held.append(waiting.deletion(delete.key, why))

@@ -20,6 +20,7 @@ from smtd.engine.judge import Rules, Sight, judge
 from smtd.engine.pair import Policy
 from smtd.gather import gather
 from smtd.journal.pair import PairJournal
+from smtd.merge.reasons import Reason
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -40,27 +41,22 @@ T = TypeVar("T")
 class Told:
     """What the daemon knows: why records are not in sync, and whether people are changing the stores."""
 
-    listed: Mapping[Key, str] = field(default_factory=dict)
+    listed: Mapping[Key, Reason] = field(default_factory=dict)
     moving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The stores of a pair, opened for a proof alone, so that nothing that a cycle remembers counts as seen.
-
-    *flipped*: the journal knows the two sides the other way round.
-    """
+    """The stores of a pair, opened for a proof alone: nothing that a cycle remembers counts as seen."""
 
     name: str
     stores: Both[Store]
     journal: PairJournal
     policy: Policy
-    flipped: bool = False
 
     async def agreed(self) -> Agreed:
         """Return what is agreed now."""
-        found = await self.journal.agreed(self.policy.projects)
-        return {key: both.swapped for key, both in found.items()} if self.flipped else found
+        return await self.journal.agreed(self.policy.projects)
 
     async def scan(self, trusted: Agreed) -> Both[Scan]:
         """Scan both sides; a store that is dear to read is only asked whether what is *trusted* is there."""
@@ -89,7 +85,6 @@ class Look:
         read_only = {side for side in SIDES if self.stores[side].capabilities.read_only}
         mode = self.policy.mode
         return Rules(
-            self.name,
             mode.sparing(read_only) or mode,
             self.policy.propagate_deletes,
             told.listed,

@@ -1,15 +1,26 @@
-"""What a cycle did and what it left, in the shape that `--json` prints."""
+"""What a cycle did and what it left, as data; `smtd.output` says it in English and in JSON."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from enum import Enum
 
 import msgspec
 
+from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both, Side
 from smtd.records.record import Key
 from smtd.text import encodable
+
+
+class Hold(Enum):
+    """What kind of action is not taken yet. The words are those of JSON."""
+
+    RUNNING = "running"  # a run that is not over
+    DELETION = "deletion"  # a deletion that may be none
+    UNDONE = "undone"  # what an undo has left, until a person says more
+    DECIDED = "decided"  # what a person decided cannot be done
+    LOST_WRITE = "lost write"  # another program undid what smtd wrote
+    LOST_DATA = "lost data"  # Sumatra took data away from the record
 
 
 class Conflict(msgspec.Struct, frozen=True):
@@ -21,41 +32,40 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """An action not taken yet; *next* says what would release it.
-
-    *kind*: "running", "deletion", "undone", "decided", "lost write" or "lost data".
-    """
+    """An action not taken yet, and why; *until*: when smtd goes on by itself (ISO 8601)."""
 
     project: str
     label: str
-    reason: str
-    next: str
+    kind: Hold
+    why: Reason
     until: str | None = None
-    kind: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A record that could not be read or written on one side."""
+    """A record that could not be read or written on one side (None: on both)."""
 
     project: str
     label: str
-    side: str
-    error: str
+    side: Side | None
+    why: Reason
 
 
-def failure(key: Key, side: str, error: str) -> Failure:
+def failure(key: Key, side: Side | None, why: Reason) -> Failure:
     """Return the failure of *key* in a form that the journal and JSON can hold, whatever a store said."""
-    return Failure(encodable(key.project), encodable(key.label), side, encodable(error))
+    return Failure(encodable(key.project), encodable(key.label), side, why)
 
 
 class PlannedAction(msgspec.Struct, frozen=True):
-    """One action of a plan: *action* is create, update, delete, merge or split; *side* is where."""
+    """One action of a plan: *action* is create, update, delete, merge or split; *side* is where.
+
+    None: on both sides.
+    """
 
     action: str
     project: str
     label: str
-    side: str
-    reason: str
+    side: Side | None
+    why: Reason
 
 
 class SideReport(msgspec.Struct):
@@ -100,7 +110,7 @@ class PairReport(msgspec.Struct):
     held: list[Held] = []
     failed: list[Failure] = []
     again: float | None = None
-    adopted: list[str] = []
+    adopted: list[Side] = []
     plan: str = ""
     actions: list[PlannedAction] = []
 
@@ -118,73 +128,7 @@ class PairReport(msgspec.Struct):
         """Return the part of one side."""
         return self.left if side is Side.LEFT else self.right
 
-    @property
-    def swapped(self) -> PairReport:
-        """The same report, with the sides named the other way round."""
-        failed = [
-            msgspec.structs.replace(each, side=Side(each.side).other.value, error=swapped(each.error))
-            for each in self.failed
-        ]
-        held = [
-            msgspec.structs.replace(each, reason=swapped(each.reason), next=swapped(each.next))
-            for each in self.held
-        ]
-        actions = [
-            msgspec.structs.replace(each, side=_other(each.side), reason=swapped(each.reason))
-            for each in self.actions
-        ]
-        return msgspec.structs.replace(
-            self,
-            left=self.right,
-            right=self.left,
-            failed=failed,
-            held=held,
-            actions=actions,
-            adopted=list(map(_other, self.adopted)),
-        )
-
-
-def swapped(text: str) -> str:
-    """Return a sentence of ours with the sides named the other way round."""
-    return re.sub(r"(?<=\bthe )(left|right)\b", lambda found: _other(found[1]), text)
-
-
-def turned(found: Any) -> Any:
-    """Return what JSON can say of a pair with the sides named the other way round."""
-    if isinstance(found, dict):
-        return {_other(name): _turned_value(name, value) for name, value in found.items()}
-    return [turned(each) for each in found] if isinstance(found, list) else found
-
-
-def _turned_value(name: str, value: Any) -> Any:
-    if name == "side":
-        return _other(value)
-    if name == "fields" and isinstance(value, dict):
-        # Of a record: what is in them is nobody's side.
-        return {field: {_other(side): one for side, one in values.items()} for field, values in value.items()}
-    return swapped(value) if name in ("reason", "next", "rule", "error") else turned(value)
-
-
-def _other(word: str) -> str:
-    return Side(word).other.value if word in ("left", "right") else word
-
 
 def blank(name: str, locations: Both[str]) -> PairReport:
     """Return the report of a cycle that has not done anything yet."""
     return PairReport(name, SideReport(locations.left), SideReport(locations.right))
-
-
-def as_json(seconds: float, pairs: list[PairReport]) -> dict[str, Any]:
-    """Return the object that `smtd sync --json` prints (docs/json.md)."""
-    return {
-        "ok": all(report.ok for report in pairs),
-        "seconds": round(seconds, 3),
-        "pairs": [_pair_json(report) for report in pairs],
-    }
-
-
-def _pair_json(report: PairReport) -> dict[str, Any]:
-    named: dict[str, Any] = msgspec.to_builtins(report)
-    order = ["projects", "in_sync", "left", "right", "conflicts", "held", "failed"]
-    order += ["plan", "actions"] if report.plan else []
-    return {"pair": report.pair, "ok": report.ok} | {name: named[name] for name in order}

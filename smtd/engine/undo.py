@@ -16,11 +16,12 @@ from smtd.engine import deciding
 from smtd.engine.actions import Merge, Plan
 from smtd.engine.apply import Executor, Write, no_progress
 from smtd.engine.pair import Pair
-from smtd.engine.report import Failure, PairReport, blank
+from smtd.engine.report import Failure, PairReport, blank, failure
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.history import Entry
 from smtd.merge.fields import Merged, merge
+from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -32,7 +33,7 @@ class Step(msgspec.Struct, frozen=True):
 
     project: str
     label: str
-    side: str
+    side: Side
     action: str
 
 
@@ -73,18 +74,12 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
     result = Undone(number, [], [])
     wanted: dict[Key, dict[Side, _Back]] = {}
     for key, sides in backs.items():
-        why = {side: _obstacle(back, plan.now[side].get(key)) for side, back in sides.items()}
-        if any(why.values()):
-            result.refused += [
-                Failure(
-                    key.project, key.label, side.value, f"{what}; smtd-ctl restore brings back one record"
-                )
-                for side, what in why.items()
-                if what
-            ]
+        obstacles = {side: _obstacle(back, plan.now[side].get(key)) for side, back in sides.items()}
+        if any(obstacles.values()):
+            result.refused += [failure(key, side, why) for side, why in obstacles.items() if why is not None]
             continue
         wanted[key] = sides
-        result.done += [Step(*key, side.value, _action(back)) for side, back in sides.items()]
+        result.done += [Step(*key, side, _action(back)) for side, back in sides.items()]
     if wanted and not dry_run:
         await _bring_back(pair, wanted, plan, number, result)
     return result
@@ -100,11 +95,11 @@ def _backs(entries: Sequence[Entry]) -> dict[Key, dict[Side, _Back]]:
     return backs
 
 
-def _obstacle(back: _Back, now: Digest | None) -> str:
+def _obstacle(back: _Back, now: Digest | None) -> Reason | None:
     """Return why it cannot be brought back, if so."""
     if (back.before is not None) != (back.entry.action != "create"):
-        return "an older smtd wrote it, and did not note enough to tell whether it has changed since"
-    return "" if now == back.after else "it has changed since"
+        return because(Code.NOTED_TOO_LITTLE)
+    return None if now == back.after else because(Code.CHANGED_SINCE)
 
 
 def _action(back: _Back) -> str:
@@ -120,7 +115,7 @@ async def _bring_back(
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     made = await pair.journal.begin_cycle()
     executor = Executor(pair, made, report, no_progress)
-    why = f"cycle {number} was undone"
+    why = because(Code.CYCLE_UNDONE, None, number)
     # Deletions last: a record that was kept under another label is there until it is back under its own.
     for key, sides in sorted(wanted.items(), key=lambda each: _only_deletes(each[1])):
         goal = {side: sides[side].before if side in sides else plan.now[side].get(key) for side in SIDES}
@@ -136,8 +131,7 @@ async def _bring_back(
     failed = {(each.project, each.label) for each in report.failed} | {tuple(key) for key in executor.stale}
     result.done = [step for step in result.done if (step.project, step.label) not in failed]
     result.refused += [
-        Failure(key.project, key.label, "both", "it changed in this moment; undo the cycle again")
-        for key in sorted(executor.stale)
+        failure(key, None, because(Code.CHANGED_DURING_UNDO)) for key in sorted(executor.stale)
     ]
     # What was not undone does not rest.
     await pair.journal.decisions.put([], [key for key in wanted if tuple(key) in failed])
@@ -174,12 +168,9 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
         raise UsageError(f"{key} is as it was at {at.isoformat()}")
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
-    why = f"restored as of {at.isoformat(timespec='seconds')}"
+    why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
     await executor.run(Plan(actions=[Merge(key, record, held, digests, why)]))
-    report.failed += [
-        Failure(key.project, key.label, "both", "it changed in this moment; restore it again")
-        for key in executor.stale
-    ]
+    report.failed += [failure(key, None, because(Code.CHANGED_DURING_RESTORE)) for key in executor.stale]
     return report
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from smtd.merge.sides import Both
+from smtd.journal.orientation import Orientation
+from smtd.merge.reasons import Reason
+from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.sqlite import Connection
@@ -20,8 +22,7 @@ class Choice(Enum):
     REJECT = "reject"  # the record comes back to where it was deleted
     LEFT = "left"  # what the left side has goes to the right
     RIGHT = "right"
-    BOTH = "both"  # the right record gets an alias, and both go to both sides
-    BOTH_TURNED = "both-turned"  # the left one does: a person calls it right
+    BOTH = "both"  # one record gets an alias, and both go to both sides
     REST = "rest"  # both sides stay as they are: a cycle was undone
 
 
@@ -29,33 +30,56 @@ class Choice(Enum):
 class Decision:
     """A choice for *key*, which holds as long as the sides hold what they held then (None: nothing).
 
-    *alias* is the label under which one record is kept, too, if both are; *why* is a sentence.
+    If both records are kept, that of *aliased* gets the label *alias*. *why* is the reason of a hold.
     """
 
     key: Key
     choice: Choice
     digests: Both[Digest | None]
     alias: str = ""
-    why: str = ""
+    why: Reason | None = None
+    aliased: Side = Side.RIGHT
+
+
+_MIRRORED = {Choice.LEFT: Choice.RIGHT, Choice.RIGHT: Choice.LEFT}
+#: The word for a choice of both of which the left record gets the alias.
+_LEFT_ALIASED = "both-turned"
+_CHOSEN = {each.value: (each, Side.RIGHT) for each in Choice} | {_LEFT_ALIASED: (Choice.BOTH, Side.LEFT)}
 
 
 class Decisions:
     """The decisions of one pair. Every method is one transaction, whole or not at all."""
 
-    def __init__(self, db: Connection, pair: int) -> None:
+    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
         self._db = db
         self._pair = pair
+        self._sides = sides
 
     async def all(self) -> Mapping[Key, Decision]:
         """Return every decision by its key."""
         return {
-            Key(project, label): Decision(Key(project, label), Choice(choice), Both(left, right), alias, why)
-            for project, label, choice, left, right, alias, why in await self._db.fetch(
+            Key(project, label): self._decision(Key(project, label), *rest)
+            for project, label, *rest in await self._db.fetch(
                 "SELECT project, label, choice, left_digest, right_digest, alias, why FROM decision"
                 " WHERE pair = ?",
                 (self._pair,),
             )
         }
+
+    def _decision(
+        self, key: Key, word: str, left: Digest | None, right: Digest | None, alias: str, why: str
+    ) -> Decision:
+        choice, aliased = _CHOSEN[word]
+        if self._sides.mirrored:
+            choice, aliased = _MIRRORED.get(choice, choice), aliased.other
+        reason = self._sides.reason(why) if why else None
+        return Decision(key, choice, self._sides.both(left, right), alias, reason, aliased)
+
+    def _word(self, decision: Decision) -> str:
+        choice, aliased = decision.choice, decision.aliased
+        if self._sides.mirrored:
+            choice, aliased = _MIRRORED.get(choice, choice), aliased.other
+        return _LEFT_ALIASED if choice is Choice.BOTH and aliased is Side.LEFT else choice.value
 
     async def put(self, decisions: Iterable[Decision], void: Iterable[Key] = ()) -> None:
         """Remember *decisions*, each in place of an older one of its key, and forget those of *void*.
@@ -76,11 +100,10 @@ class Decisions:
                     (
                         self._pair,
                         *each.key,
-                        each.choice.value,
-                        each.digests.left,
-                        each.digests.right,
+                        self._word(each),
+                        *self._sides.columns(each.digests),
                         each.alias,
-                        each.why,
+                        "" if each.why is None else self._sides.text(each.why),
                     )
                     for each in decisions
                 ],

@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 
 from smtd.errors import JournalError
+from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.packing import unpack_any
+from smtd.merge.reasons import Reason
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -59,7 +61,7 @@ class Entry:
     side: Side
     key: Key
     action: str
-    reason: str
+    reason: Reason
     before: Digest | None
     after: Digest | None
     landed: bool
@@ -82,10 +84,11 @@ class Forgotten:
 
 
 class History:
-    """The history of all pairs in one journal."""
+    """The history of all pairs in one journal; *sides* names those of the pair that is asked for."""
 
-    def __init__(self, db: Connection) -> None:
+    def __init__(self, db: Connection, sides: Orientation = STRAIGHT) -> None:
         self._db = db
+        self._sides = sides
 
     async def entries(
         self,
@@ -111,7 +114,13 @@ class History:
             " ORDER BY h.id DESC LIMIT ?",
             (*chosen.values(), limit),
         )
-        return [_entry(row) for row in rows]
+        return [self._entry(row) for row in rows]
+
+    def _entry(self, row: Row) -> Entry:
+        number, pair, cycle, at, word, project, label, action, text, before, after, landed = row
+        side, reason = self._sides.side(word), self._sides.reason(text)
+        key = Key(project, label)
+        return Entry(number, pair, cycle, at, side, key, action, reason, before, after, bool(landed))
 
     async def image(self, entry: int) -> Record | None:
         """Return the record that was there before the write *entry* (None: there was none)."""
@@ -249,9 +258,3 @@ def _hash(before: bytes, rows: Sequence[Row]) -> bytes:
     for row in rows:
         found.update(msgspec.msgpack.encode(row))
     return found.digest()
-
-
-def _entry(row: Row) -> Entry:
-    number, pair, cycle, at, side, project, label, action, reason, before, after, landed = row
-    key = Key(project, label)
-    return Entry(number, pair, cycle, at, Side(side), key, action, reason, before, after, bool(landed))

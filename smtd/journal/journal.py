@@ -26,8 +26,10 @@ from smtd.journal.events import EventLog
 from smtd.journal.history import History
 from smtd.journal.migrations import MIGRATIONS, migrate
 from smtd.journal.note import Note, read_note, write_note
+from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
 from smtd.journal.use import Use, using
+from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.sqlite import ERRORS, Connection, Row, connect, script
 from smtd.text import encodable
@@ -63,23 +65,18 @@ class Journal:
         finally:
             given_up.set()
 
-    async def knows(self, left: str, right: str) -> bool:
-        """Say whether the pair of these locations, in this order, is in the journal."""
-        found = await self._db.value(
-            "SELECT 1 FROM pair WHERE left_location = ? AND right_location = ?", (left, right)
-        )
-        return found is not None
-
-    async def knows_turned(self, left: str, right: str) -> bool:
-        """Say whether the pair of these locations is known in the other order; it is known afterwards.
+    async def _orientation(self, left: str, right: str) -> Orientation:
+        """Return how the pair of these locations is known; a new one is known as it is named now.
 
         Two who ask at once, each in an order of its own, agree on one.
         """
         async with self._db.transaction():
-            if await self.knows(left, right) or not await self.knows(right, left):
-                await self._add(left, right)
-                return False
-        return True
+            query = "SELECT 1 FROM pair WHERE left_location = ? AND right_location = ?"
+            straight = await self._db.value(query, (left, right)) is not None
+            if not straight and await self._db.value(query, (right, left)) is not None:
+                return Orientation(mirrored=True)
+            await self._add(left, right)
+        return STRAIGHT
 
     async def _add(self, left: str, right: str) -> None:
         await self._db.run(
@@ -95,29 +92,34 @@ class Journal:
     async def known(self, left: str, right: str) -> PairJournal | None:
         """Return the part of a pair to look at, while others may work with it; None if it was never synced.
 
-        Nothing but proofs may be noted in it.
+        Its sides are named as here, in whatever order it was synced. Nothing but proofs may be noted in it.
         """
-        number = await self._db.value(
-            "SELECT id FROM pair WHERE left_location = ? AND right_location = ? AND canonical_version = ?",
-            (left, right, canonical.VERSION),
-        )
-        return None if number is None else PairJournal(self._db, number)
+        for sides in (STRAIGHT, Orientation(mirrored=True)):
+            number = await self._db.value(
+                "SELECT id FROM pair WHERE left_location = ? AND right_location = ?"
+                " AND canonical_version = ?",
+                (*sides.columns(Both(left, right)), canonical.VERSION),
+            )
+            if number is not None:
+                return PairJournal(self._db, number, sides)
+        return None
 
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
         """Give the part of the pair of two locations, and keep other processes off it.
 
-        Digests of another version of the canonical form are forgotten: the pair is then
-        adopted anew. Raises JournalError if another process has the pair.
+        Its sides are named as here, in whatever order it was synced before. Digests of another version of
+        the canonical form are forgotten: the pair is then adopted anew. Raises JournalError if another
+        process has the pair.
         """
+        sides = await self._orientation(left, right)
         async with self._db.transaction():
-            await self._add(left, right)
             ((number, version),) = await self._db.fetch(
                 "SELECT id, canonical_version FROM pair WHERE left_location = ? AND right_location = ?",
-                (left, right),
+                sides.columns(Both(left, right)),
             )
         async with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
-            journal = PairJournal(self._db, number)
+            journal = PairJournal(self._db, number, sides)
             if version != canonical.VERSION:
                 await journal.forget_all(canonical.VERSION)
             yield journal

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -15,8 +16,7 @@ class Intent:
     """A write of *side* that is about to begin: the digests before and after it (None: absent).
 
     *before* is the record that it overwrites or deletes, *wanted* the one that it overwrites it
-    with. *origin* is the record of the other side, if that is not the wanted one (a merge). *reason*
-    is why, for a person.
+    with. *origin* is the record of the other side, if that is not the wanted one (a merge).
     """
 
     key: Key
@@ -24,9 +24,9 @@ class Intent:
     expect: Digest | None
     result: Digest | None
     before: Record | None
+    reason: Reason
     origin: Record | None = None
     wanted: Record | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +92,5 @@ class Refusal:
     digest: Digest
     attempts: int
     until: float  # seconds since 1970
-    reason: str
+    reason: Reason
     pause: float = 60.0

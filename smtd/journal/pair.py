@@ -9,6 +9,7 @@ from itertools import chain
 from smtd.journal.decisions import Choice, Decisions
 from smtd.journal.history import History, append
 from smtd.journal.knowledge import Agreement, Begun, Intent, Landed, Refusal, Rotation
+from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.packing import archived, pack, pack_any, unpack, unpack_any
 from smtd.journal.proofs import Proofs
 from smtd.journal.writes import Writes
@@ -29,16 +30,17 @@ _KNOWLEDGE = (
 
 
 class PairJournal:
-    """What is known of one pair. Every method is one transaction, whole or not at all."""
+    """What is known of one pair, whose sides are named by *sides*. Every method is one transaction."""
 
-    def __init__(self, db: Connection, number: int) -> None:
+    def __init__(self, db: Connection, number: int, sides: Orientation = STRAIGHT) -> None:
         self._db = db
         self._pair = number
+        self._sides = sides
         self._cycle: int | None = None
-        self.decisions = Decisions(db, number)
-        self.history = History(db)
+        self.decisions = Decisions(db, number, sides)
+        self.history = History(db, sides)
         self.proofs = Proofs(db, number)
-        self.writes = Writes(db, number)
+        self.writes = Writes(db, number, sides)
 
     @property
     def number(self) -> int:
@@ -48,7 +50,7 @@ class PairJournal:
     async def agreed(self, projects: Collection[str] | None) -> dict[Key, Both[Digest]]:
         """Return the digests that were agreed on, of *projects* (None: of all)."""
         return {
-            Key(project, label): Both(left, right)
+            Key(project, label): self._sides.both(left, right)
             for project, label, left, right in await self._db.fetch(
                 "SELECT project, label, left_digest, right_digest FROM agreed WHERE pair = ?", (self._pair,)
             )
@@ -68,7 +70,7 @@ class PairJournal:
             for project, label, left, right in await self._db.fetch(
                 query, (self._pair, *chain.from_iterable(chunk))
             ):
-                found[Key(project, label)] = Both(left, right)
+                found[Key(project, label)] = self._sides.both(left, right)
         return found
 
     async def made_by_others(self, side: Side) -> set[str]:
@@ -81,7 +83,7 @@ class PairJournal:
             " AND a.cycle >= (SELECT ifnull(min(cycle), 0) FROM history) AND NOT EXISTS"
             " (SELECT 1 FROM history h JOIN cycle c ON c.id = h.cycle WHERE h.label = a.label"
             " AND h.project = a.project AND h.side = ? AND h.action = 'create' AND c.pair = a.pair)",
-            (self._pair, side.value),
+            (self._pair, self._sides.word(side)),
         )
         return {project for (project,) in rows}
 
@@ -121,7 +123,8 @@ class PairJournal:
     async def rotation(self, side: Side) -> Rotation | None:
         """Return how far the verification of *side* has come, or None before it began."""
         rows = await self._db.fetch(
-            "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?", (self._pair, side.value)
+            "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?",
+            (self._pair, self._sides.word(side)),
         )
         return next((Rotation(None if p is None else Key(p, label), at) for p, label, at in rows), None)
 
@@ -130,14 +133,16 @@ class PairJournal:
         async with self._db.transaction():
             await self._db.run(
                 "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
-                (self._pair, side.value, *(rotation.after or (None, None)), rotation.at),
+                (self._pair, self._sides.word(side), *(rotation.after or (None, None)), rotation.at),
             )
 
     async def refused(self) -> dict[tuple[Key, Side], Refusal]:
         """Return what the sides refused, and have not taken since."""
         return {
-            (Key(project, label), Side(side)): Refusal(Key(project, label), Side(side), *rest)
-            for side, project, label, *rest in await self._db.fetch(
+            (Key(project, label), self._sides.side(side)): Refusal(
+                Key(project, label), self._sides.side(side), digest, attempts, until, self._sides.reason(text)
+            )
+            for side, project, label, digest, attempts, until, text in await self._db.fetch(
                 "SELECT side, project, label, digest, attempts, until, reason FROM refused WHERE pair = ?",
                 (self._pair,),
             )
@@ -153,12 +158,12 @@ class PairJournal:
                 [
                     (
                         self._pair,
-                        each.side.value,
+                        self._sides.word(each.side),
                         *each.key,
                         each.digest,
                         each.attempts,
                         each.until,
-                        each.reason,
+                        self._sides.text(each.reason),
                     )
                     for each in refusals
                 ],
@@ -167,13 +172,13 @@ class PairJournal:
     async def files(self) -> Both[str]:
         """Return what told the files of the stores at the end of the last cycle (empty: nothing did)."""
         rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
-        return Both(*rows[0]) if rows else Both("", "")
+        return self._sides.both(*rows[0]) if rows else Both("", "")
 
     async def set_files(self, files: Both[str]) -> None:
         """Remember what tells the files of the stores."""
         if files != await self.files():
             await self._db.run(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (self._pair, files.left, files.right)
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (self._pair, *self._sides.columns(files))
             )
 
     async def last_cycle(self) -> int | None:
@@ -204,10 +209,10 @@ class PairJournal:
                     (
                         cycle,
                         now,
-                        intent.side.value,
+                        self._sides.word(intent.side),
                         *intent.key,
                         _action(intent),
-                        intent.reason,
+                        self._sides.text(intent.reason),
                         None if intent.before is None else archived(intent.before),
                         intent.expect,
                         intent.result,
@@ -223,7 +228,7 @@ class PairJournal:
                     (
                         self._pair,
                         *intent.key,
-                        intent.side.value,
+                        self._sides.word(intent.side),
                         intent.expect,
                         intent.result,
                         *map(pack_any, (intent.before, intent.wanted, intent.origin)),
@@ -277,10 +282,7 @@ class PairJournal:
     async def _agree(self, agreements: Sequence[Agreement]) -> None:
         await self._db.run_many(
             "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (self._pair, *each.key, each.digests.left, each.digests.right, self._cycle)
-                for each in agreements
-            ],
+            [(self._pair, *each.key, *self._sides.columns(each.digests), self._cycle) for each in agreements],
         )
         await self._db.run_many(
             "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
@@ -292,7 +294,7 @@ class PairJournal:
         return [
             Begun(
                 Key(project, label),
-                Side(side),
+                self._sides.side(side),
                 expect,
                 result,
                 *(unpack_any(before), unpack_any(wanted), unpack_any(origin)),
@@ -309,18 +311,22 @@ class PairJournal:
         """Return the tokens and the report of the last cycle, if it ran under *policy*."""
         rows = await self._db.fetch(
             "SELECT left_token, right_token, report FROM quiet WHERE pair = ? AND policy = ?",
-            (self._pair, policy),
+            (self._pair, self._named(policy)),
         )
-        return (Both(rows[0][0], rows[0][1]), rows[0][2]) if rows else None
+        return (self._sides.both(rows[0][0], rows[0][1]), rows[0][2]) if rows else None
 
     async def set_quiet(self, tokens: Both[Token], policy: str, report: bytes) -> None:
         """Remember that a cycle under *policy* ended with both stores as *tokens* say."""
         await self._db.run(
             "INSERT OR REPLACE INTO quiet VALUES (?, ?, ?, ?, ?)",
-            (self._pair, tokens.left, tokens.right, policy, report),
+            (self._pair, *self._sides.columns(tokens), self._named(policy), report),
         )
         # Two megabytes of pages, for nothing until the next cycle.
         await self._db.run("PRAGMA shrink_memory")
+
+    def _named(self, policy: str) -> str:
+        """Return what stands for *policy* with the sides in this order: a report names them in one only."""
+        return f"{policy} mirrored" if self._sides.mirrored else policy
 
     async def forget_all(self, canonical_version: int) -> None:
         """Forget what was agreed, not the history: the stores are then adopted anew."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from smtd.journal.knowledge import Landed
+from smtd.journal.orientation import Orientation
 from smtd.journal.packing import pack_any, unpack_any
 from smtd.merge.guards import Written
 from smtd.merge.sides import Side
@@ -35,9 +36,10 @@ class Look(NamedTuple):
 class Writes:
     """The last writes of one pair. Every method but `land` is one transaction."""
 
-    def __init__(self, db: Connection, pair: int) -> None:
+    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
         self._db = db
         self._pair = pair
+        self._sides = sides
 
     async def all(self, side: Side) -> dict[Key, list[Written]]:
         """Return the last writes under each key of *side*, in order."""
@@ -45,7 +47,7 @@ class Writes:
         for project, label, *values in await self._db.fetch(
             "SELECT project, label, number, before_digest, after_digest, restored, undone, merged, seen,"
             " confirmed, at, due FROM written WHERE pair = ? AND side = ? ORDER BY number",
-            (self._pair, side.value),
+            (self._pair, self._sides.word(side)),
         ):
             number, before, after, restored, *marks, at, due = values
             undone, merged, seen, confirmed = map(bool, marks)
@@ -57,7 +59,7 @@ class Writes:
         """Return what was last written under *key* of *side*, if the sides did not agree on that."""
         found = await self._db.value(
             f"SELECT record FROM written WHERE {_OF_KEY} ORDER BY number DESC LIMIT 1",
-            (self._pair, side.value, *key),
+            (self._pair, self._sides.word(side), *key),
         )
         return unpack_any(found)
 
@@ -74,7 +76,7 @@ class Writes:
 
     async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
         """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""
-        of_side = (self._pair, side.value)
+        of_side = (self._pair, self._sides.word(side))
         async with self._db.transaction():
             await self._db.run(
                 "UPDATE written SET undone = 0 WHERE pair = ? AND side = ? AND undone", of_side
@@ -88,7 +90,7 @@ class Writes:
         """Remember what *looks* at *side* have shown."""
         async with self._db.transaction():
             for key, confirmed, due in looks:
-                of_key = (self._pair, side.value, *key)
+                of_key = (self._pair, self._sides.word(side), *key)
                 if due is None:
                     await self._db.run(f"DELETE FROM written WHERE {_OF_KEY}", of_key)
                 else:
@@ -102,7 +104,7 @@ class Writes:
         """Remember that writes which could not be read back at first have *arrived* after all."""
         async with self._db.transaction():
             for key, digest in arrived:
-                of_key = (self._pair, side.value, *key)
+                of_key = (self._pair, self._sides.word(side), *key)
                 await self._db.run(f"UPDATE written SET seen = 1 WHERE {_OF_KEY}", of_key)
                 await self._db.run(
                     "UPDATE history SET landed = 1 WHERE id = (SELECT max(h.id) FROM history h"
@@ -115,11 +117,11 @@ class Writes:
         """Remember writes as one batch, in the transaction that is open; only the last of each key."""
         if not landed:
             return
-        begun = [(self._pair, write.side.value, *write.key) for write in landed if write.begins]
+        begun = [(self._pair, self._sides.word(write.side), *write.key) for write in landed if write.begins]
         await self._db.run_many(f"DELETE FROM written WHERE {_OF_KEY}", begun)
         landed = [write for write in landed if not write.begins]
         number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
-        keys = [(self._pair, write.side.value, *write.key) for write in landed]
+        keys = [(self._pair, self._sides.word(write.side), *write.key) for write in landed]
         now = time.time()
         await self._db.run_many(f"UPDATE written SET due = NULL WHERE {_OF_KEY} AND due IS NOT NULL", keys)
         # The last write there, if it was of the same.

@@ -42,11 +42,6 @@ class Mode(Enum):
         left = self.targets.difference(read_only)
         return next((mode for mode in Mode if mode.targets == left), None)
 
-    @property
-    def flipped(self) -> Mode:
-        """The same mode when the sides are named the other way round."""
-        return _FLIPPED[self]
-
 
 class Conflicts(Enum):
     """Who decides what both sides changed and no rule can merge."""
@@ -56,21 +51,11 @@ class Conflicts(Enum):
     RIGHT = "right"
     NEWEST = "newest"  # the newest run
 
-    @property
-    def flipped(self) -> Conflicts:
-        """The same when the sides are named the other way round."""
-        return {Conflicts.LEFT: Conflicts.RIGHT, Conflicts.RIGHT: Conflicts.LEFT}.get(self, self)
-
 
 _TARGETS = {
     Mode.TWO_WAY: frozenset(Side),
     Mode.LEFT_TO_RIGHT: frozenset({Side.RIGHT}),
     Mode.RIGHT_TO_LEFT: frozenset({Side.LEFT}),
-}
-_FLIPPED = {
-    Mode.TWO_WAY: Mode.TWO_WAY,
-    Mode.LEFT_TO_RIGHT: Mode.RIGHT_TO_LEFT,
-    Mode.RIGHT_TO_LEFT: Mode.LEFT_TO_RIGHT,
 }
 _TOWARDS = {Verdict.TO_LEFT: Side.LEFT, Verdict.TO_RIGHT: Side.RIGHT}
 

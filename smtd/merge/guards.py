@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from smtd.merge.reasons import Code, Reason, because
+from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 
@@ -24,25 +26,25 @@ class DeletionLimit:
     share: float = 0.2
 
 
-def suspicion(agreed: int, missing: int, limit: DeletionLimit) -> str | None:
-    """Say why *missing* of *agreed* records are held rather than deleted, or None."""
+def suspicion(agreed: int, missing: int, limit: DeletionLimit, side: Side) -> Reason | None:
+    """Return why *missing* of *agreed* records, which *side* lacks, are held and not deleted, or None."""
     if not missing:
         return None
     if missing == agreed:
-        return "none of the records that it held before is there any more"
+        return because(Code.ALL_GONE, side)
     if missing > limit.count and missing > limit.share * agreed:
-        return f"{missing} of {agreed} records are gone at once"
+        return because(Code.MANY_GONE, side, missing, agreed)
     return None
 
 
-def emptied(agreed: Collection[Key], missing: Collection[Key]) -> dict[str, str]:
-    """Return the projects of *agreed* all of whose records are *missing*, and why theirs are held.
+def emptied(agreed: Collection[Key], missing: Collection[Key], side: Side) -> dict[str, Reason]:
+    """Return the projects of *agreed* all of whose records are *missing* on *side*, and why theirs are held.
 
     Who is not shown a project any more sees none of its records.
     """
     left = {key.project for key in agreed if key not in missing}
     return {
-        project: f"none of the records of {project} that it held before is there any more"
+        project: because(Code.PROJECT_GONE, side, project)
         for project in {key.project for key in missing} - left
     }
 

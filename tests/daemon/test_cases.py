@@ -214,7 +214,7 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
     assert "smtd-ctl deletes approve, or reject" in listed.out
     assert labels(told.json["holds"]) == [one.label for one in RUNS[:28]]
     assert told.json["holds"][0].keys() == {
-        *("pair", "project", "label", "reason", "next", "until", "kind"),
+        *("pair", "project", "label", "reason", "next", "until", "kind", "code"),
     }
     assert (some.code, f"pair: right {right.path}  11 deleted\n" in some.out) == (1, True)
     assert (rest.code, rest.pair["left"]["created"], rest.pair["held"]) == (0, 17, [])
@@ -261,7 +261,7 @@ def test_history_is_told_and_proven(daemon: DaemonProcess, left: Store) -> None:
     assert lines[3].endswith("pair: create MyProject/same on the left: new on the right")
     assert [each["id"] for each in told.json["history"]] == [4, 3, 2, 1]
     assert told.json["history"][0].keys() == {
-        *("id", "cycle", "at", "pair", "side", "project", "label", "action", "reason"),
+        *("id", "cycle", "at", "pair", "side", "project", "label", "action", "reason", "code"),
     }
     assert labels(daemon.ctl("history", "--label", "a?", "--json").json["history"]) == ["a2", "a1"]
     assert labels(daemon.ctl("history", "--cycle", "1", "--json").json["history"]) == ["same"]

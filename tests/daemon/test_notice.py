@@ -8,18 +8,20 @@ import msgspec
 import pytest
 
 from smtd.daemon.notice import FEW, MOST, WIDTH, Condition, Notice, Told, next_notice
-from smtd.engine.report import Conflict, Held
+from smtd.engine.report import Conflict, Held, Hold
+from smtd.merge.reasons import Code, Reason, because
+from smtd.merge.sides import Side
 
 NOW = "2026-01-31T12:00:00.000+00:00"
-GUARD = "deletion held: in the left store 30 of 100 records are missing"
+GUARD = because(Code.MANY_GONE, Side.LEFT, 30, 100)
 
 
 def conflicts(*labels: str) -> list[Conflict]:
     return [Conflict("P", label, ("reason",)) for label in labels]
 
 
-def holds(*labels: str, reason: str = GUARD) -> list[Held]:
-    return [Held("P", label, reason, "bring the left store back") for label in labels]
+def holds(*labels: str, kind: Hold = Hold.DELETION, why: Reason = GUARD) -> list[Held]:
+    return [Held("P", label, kind, why) for label in labels]
 
 
 def condition(**facts: Any) -> Condition:
@@ -59,7 +61,7 @@ AB, ABC, B = (condition(conflicts=conflicts(*labels)) for labels in ("ab", "abc"
         ([AB, B, AB], [("conflict", ["a", "b"]), ("conflict", ["a"])]),
         ([condition(holds=holds("a"))] * 2, [("hold", ["a"])]),
         ([condition(conflicts=conflicts("a"), holds=holds("a"))], [("conflict", ["a"]), ("hold", ["a"])]),
-        ([condition(holds=holds("a", reason="running"))], []),
+        ([condition(holds=holds("a", kind=Hold.RUNNING, why=because(Code.RUNNING)))], []),
         ([OFFLINE, OFFLINE, FINE, FINE], [("offline", []), ("recovered", [])]),
         ([HALTED, HALTED, FINE], [("halted", []), ("recovered", [])]),
         ([OFFLINE, HALTED, OFFLINE], [("offline", []), ("halted", []), ("offline", [])]),

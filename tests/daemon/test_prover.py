@@ -32,6 +32,8 @@ from smtd.engine.report import PairReport
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.output import shapes
+from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import Change
@@ -42,6 +44,11 @@ from tests.build import PROJECT, full
 
 SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(insist=False), 0.0, 30.0)
 LABELS = ["one", "three", "two"]
+
+
+def whats(report: ProofReport) -> list[str]:
+    """Return what was found, as a person reads it."""
+    return [shapes.finding(each, report.pair)["what"] for each in report.findings]
 
 
 class Kept:
@@ -133,9 +140,7 @@ async def test_row_that_is_changed_behind_everybodys_back_is_found(pair: Kept, d
     synced = await pair.sync()
     second = await pair.verify(deep=deep)
 
-    assert [finding.what for finding in first.findings] == [
-        "the right store keeps version otherwise than agreed"
-    ]
+    assert whats(first) == ["the right store keeps version otherwise than agreed"]
     assert (first.compared, first.equal) == (3, 2)
     assert synced.left.updated == 1
     assert (second.equal, second.findings) == (3, [])
@@ -188,7 +193,9 @@ async def test_record_that_never_comes_to_rest_is_no_finding(
     report = await pair.verify()
 
     assert report.ok
-    assert [each.reason for each in report.explained] == ["it is being changed; the next cycle sees to it"]
+    assert [sentence(each.why) for each in report.explained] == [
+        "it is being changed; the next cycle sees to it"
+    ]
     assert next(edits) == TRIES - 1
 
 
@@ -384,20 +391,13 @@ async def test_pair_that_is_known_the_other_way_round_is_proven(
     """The sides are named as they are now."""
     async with kept(locations, tmp_path):
         pass
-    async with (
-        open_journal(tmp_path) as journal,
-        pairing.looking(journal, "pair", locations.swapped, Policy()) as look,
-    ):
-        assert look.flipped
     async with kept(locations.swapped, tmp_path) as swapped:
         swapped.worker.pause()
         swapped.tamper(version="tampered")
 
         report = await swapped.verify()
 
-    assert [finding.what for finding in report.findings] == [
-        "the right store keeps version otherwise than agreed"
-    ]
+    assert whats(report) == ["the right store keeps version otherwise than agreed"]
 
 
 async def test_of_many_findings_only_some_are_told_one_by_one(

@@ -10,7 +10,9 @@ from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
 from smtd.engine.proof import Look, Told, Verdict
 from smtd.journal.journal import open_journal
+from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both
+from smtd.output import shapes
 from smtd.records.record import Key
 from tests.engine.world import World
 
@@ -19,7 +21,7 @@ async def prove(
     world: World,
     *,
     deep: bool = True,
-    listed: Mapping[Key, str] | None = None,
+    listed: Mapping[Key, Reason] | None = None,
     moving: bool = False,
     before_confirming: Callable[[], Any] = lambda: None,
     **policy: Any,
@@ -39,9 +41,9 @@ async def prove(
 
 def found(report: ProofReport) -> dict[str, str]:
     """Return what was found, by label."""
-    return {finding.label: finding.what for finding in report.findings}
+    return {each["label"]: each["what"] for each in shapes.proof(report)["findings"]}
 
 
 def explained(report: ProofReport) -> dict[str, str]:
     """Return what was explained, by label."""
-    return {each.label: each.reason for each in report.explained}
+    return {each["label"]: each["reason"] for each in shapes.proof(report)["explained"]}

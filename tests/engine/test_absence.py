@@ -12,6 +12,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.guards import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, commented, key, record, tagged
 from tests.engine.world import TestStore, World, counts, holding, on, second_cycle_does_nothing, written
 
@@ -50,10 +51,10 @@ async def test_emptied_store_deletes_nothing(world, side):
     report = await world.cycle()
 
     assert (counts(report), len(report.held), report.ok) == (written(), 30, False)
-    assert report.held[0].reason == (
+    assert sentence(report.held[0].why) == (
         f"deletion held: in the {side.value} store none of the records that it held before is there any more"
     )
-    assert report.held[0].next == (
+    assert next_step(report.held[0].why) == (
         f"bring the {side.value} store back, or delete it from the {other} store too, or comment on it there"
         " to keep it; to a daemon say smtd-ctl deletes approve, or reject"
     )
@@ -273,7 +274,9 @@ async def test_project_that_is_gone_as_a_whole_is_held(tmp_path, side):
 
     assert counts(report) == on(side.other, deleted=1)
     assert [each.label for each in report.held] == ["small-0", "small-1", "small-2"]
-    assert "none of the records of Small that it held before is there any more" in report.held[0].reason
+    assert "none of the records of Small that it held before is there any more" in sentence(
+        report.held[0].why
+    )
 
 
 @both_sides
@@ -288,7 +291,7 @@ async def test_store_that_is_another_one_deletes_nothing(tmp_path, side):
         pair = replace(world.pair(known, Policy()), is_another=another(side))
         report = await cycle.run(pair)
 
-    assert (report.adopted, report.in_sync, counts(report)) == ([side.value], 4, on(side, created=1))
+    assert (report.adopted, report.in_sync, counts(report)) == ([side], 4, on(side, created=1))
     assert world.contents.left == world.contents.right == holding(*MANY[:4])
 
 
@@ -305,7 +308,7 @@ async def test_store_that_is_another_one_and_lacks_nothing_is_no_news(tmp_path):
     assert (report.adopted, counts(report)) == ([], on(Side.RIGHT, updated=1))
 
 
-@pytest.mark.parametrize(("found", "adopted"), [("as it once was", ["left"]), ("a new edit", [])])
+@pytest.mark.parametrize(("found", "adopted"), [("as it once was", [Side.LEFT]), ("a new edit", [])])
 async def test_store_that_has_a_record_as_it_once_was_was_put_back(tmp_path, found, adopted):
     """Nobody edits a record back to the letter while the file is exchanged; then the longer text wins."""
     once, later = MANY[0], commented(MANY[0], "as expected")
@@ -333,7 +336,7 @@ async def test_new_record_on_both_sides_that_no_history_knows_shows_an_older_jou
 
     report = await world.cycle()
 
-    assert (report.adopted, counts(report)) == (["left", "right"], on(Side.LEFT, created=1))
+    assert (report.adopted, counts(report)) == ([Side.LEFT, Side.RIGHT], on(Side.LEFT, created=1))
     assert world.contents.left == world.contents.right == holding(record("new"), *MANY[:4])
     world.left.remove(PROJECT, MANY[0].label)
     assert counts(await world.cycle()) == on(Side.RIGHT, deleted=1)

@@ -9,7 +9,7 @@ import pytest
 
 from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
-from smtd.merge.sides import Both
+from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
 from tests.engine.world import World, counts, crash_after_write, written
 
@@ -191,6 +191,6 @@ async def test_dry_run_tells_of_deletions_and_merges(tmp_path):
 
     assert counts(told) == counts(done) == written(left=(0, 1, 0), right=(0, 1, 1))
     assert sorted((each.action, each.label, each.side) for each in told.actions) == [
-        ("delete", "a", "right"),
-        ("merge", "b", "both"),
+        ("delete", "a", Side.RIGHT),
+        ("merge", "b", None),
     ]

@@ -12,7 +12,8 @@ from smtd.engine.undo import restore, undo
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both
+from smtd.merge.sides import Both, Side
+from smtd.output.english import sentence
 from smtd.stores.base import DONE, Change
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import CLOCKED, Clock, ServerStore, later, words
@@ -80,7 +81,7 @@ def server_world(tmp_path, clock):
 
 def errors(report):
     """Return what failed, by label."""
-    return {failure.label: failure.error for failure in report.failed}
+    return {failure.label: sentence(failure.why) for failure in report.failed}
 
 
 async def test_edit_that_the_store_does_not_keep_is_not_taken_back(world):
@@ -219,7 +220,7 @@ async def test_undo_that_the_store_does_not_keep_is_refused(world):
     honest = await on_pair(world, undo, number)
 
     assert [each.label for each in lying.refused] == ["a"]
-    assert "reported success, but still shows the record as it was before" in lying.refused[0].error
+    assert "reported success, but still shows the record as it was before" in sentence(lying.refused[0].why)
     assert (honest.refused, world.right.records[key("a")]) == ([], A)
 
 
@@ -272,7 +273,7 @@ async def test_edit_that_the_server_shows_late_is_foreseen(server_world, clock):
 
     report = await world.cycle(dry_run=True, insist=False)
 
-    assert [(each.action, each.side) for each in report.actions] == [("update", "right")]
+    assert [(each.action, each.side) for each in report.actions] == [("update", Side.RIGHT)]
     assert world.knowledge() == before
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import pytest
 
+from smtd.engine.report import Hold
 from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
+from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, commented, key, record, tagged
 from tests.engine.world import (
     UnlockedStore,
@@ -247,7 +249,7 @@ async def test_write_that_is_undone_again_is_asked_about(world, side):
     report = await world.cycle()
 
     assert {held.label for held in report.held} >= {"b"}
-    assert "undone again" in report.held[0].reason
+    assert "undone again" in sentence(report.held[0].why)
     assert world[side.other].records[key("b")] == B
 
 
@@ -311,8 +313,8 @@ async def test_lost_update_is_not_restored_against_the_mode(world):
 
     assert world.writes.left == []
     assert world.right.records[key("a")] == tagged(A, "x")
-    assert [(held.label, held.kind) for held in report.held] == [("a", "lost write")]
-    assert "edit the record in the left store" in report.held[0].next
+    assert [(held.label, held.kind) for held in report.held] == [("a", Hold.LOST_WRITE)]
+    assert "edit the record in the left store" in next_step(report.held[0].why)
     world.left.put(PROJECT, commented(A, "on"))
     await world.cycle(mode=Mode.LEFT_TO_RIGHT)
     assert world.right.records[key("a")] == commented(A, "on")
@@ -364,7 +366,7 @@ async def test_write_that_waits_for_a_person_goes_on_waiting_whatever_is_written
 
     report = await world.cycle()
 
-    assert [(held.label, held.kind) for held in report.held] == [("b", "lost write")]
+    assert [(held.label, held.kind) for held in report.held] == [("b", Hold.LOST_WRITE)]
     assert world[side.other].records[key("b")] == B
 
 

@@ -14,6 +14,7 @@ from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import DataKey, Key, Parameters, Record, encode
 from smtd.stores.base import Change
@@ -127,7 +128,7 @@ async def assert_exact_or_named(left: Place, right: Place, state: Path) -> int:
         and canonical.digest(change(one)) != canonical.digest(right.kept(before[of]))
     }
     assert differing == {}
-    assert all(each.error for each in first.failed)
+    assert all(sentence(each.why) for each in first.failed)
     assert (second.left.written, second.right.written) == (0, 0)
     assert {(each.project, each.label) for each in second.failed} == named
     return len(carried)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from smtd.engine.report import Hold
 from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Conflicts
 from smtd.merge.sides import SIDES, Both
@@ -75,7 +76,7 @@ async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(w
 
     report = await world.cycle()
 
-    assert [(held.label, held.kind) for held in report.held] == [("a", "lost write")]
+    assert [(held.label, held.kind) for held in report.held] == [("a", Hold.LOST_WRITE)]
     assert "wrong" in world[side.other].records[key("a")].outcome
 
 
@@ -245,7 +246,7 @@ async def test_what_is_taken_away_again_and_again_is_asked_about(world, side):
         world[side].put(PROJECT, now)
         held.append([each.kind for each in (await world.cycle()).held])
 
-    assert held == [[], ["lost write"], ["lost write"], ["lost write"]]
+    assert held == [[], [Hold.LOST_WRITE], [Hold.LOST_WRITE], [Hold.LOST_WRITE]]
     assert "x" in world[side.other].records[key("a")].tags
 
 
@@ -366,7 +367,7 @@ async def test_what_both_sides_lose_again_and_again_is_asked_about(world):
         saves.left()
         saves.right()
 
-    assert kinds == [[], [], ["lost write"]]
+    assert kinds == [[], [], [Hold.LOST_WRITE]]
 
 
 @pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict
-from smtd.merge.decide import Conflicts, Mode
+from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.output.english import sentence
 from tests.build import MOMENT, PROJECT, RUNNING, change, record, tagged
 from tests.engine.world import (
     World,
@@ -128,7 +128,9 @@ async def test_unfinished_record_is_held_until_its_run_is_over(world, side, stat
     world[side].put(PROJECT, A)
     last = await world.cycle()
 
-    assert [(held.project, held.label, held.reason) for held in report.held] == [(PROJECT, "a", "running")]
+    assert [(held.project, held.label, sentence(held.why)) for held in report.held] == [
+        (PROJECT, "a", "running")
+    ]
     assert (report.ok, report.in_sync, counts(report)) == (False, 1, on(side.other, created=1))
     assert (last.ok, last.in_sync, counts(last)) == (True, 2, on(side.other, created=1))
 
@@ -224,13 +226,3 @@ async def test_run_that_goes_on_counts_as_killed_after_a_while(world, monkeypatc
     assert held.until == end.isoformat(timespec="seconds")
     assert (later.held, later.again) == ([held], end.replace(microsecond=0).timestamp())
     assert counts(at_the_end) == on(Side.RIGHT, created=1)
-
-
-def test_policy_of_a_pair_that_is_known_the_other_way_round():
-    """It writes to the same stores, and lets the same one win; all else is as it was."""
-    policy = Policy(mode=Mode.LEFT_TO_RIGHT, conflicts=Conflicts.RIGHT, propagate_deletes=False)
-
-    assert policy.flipped == Policy(
-        mode=Mode.RIGHT_TO_LEFT, conflicts=Conflicts.LEFT, propagate_deletes=False
-    )
-    assert policy.flipped.flipped == policy

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.findings import as_json, listed
+from smtd.engine.findings import listed
 from smtd.engine.pair import Policy
 from smtd.engine.proof import Look
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
+from smtd.output import shapes
 from smtd.records import canonical
 from smtd.records.record import Key, Parameters, Record
 from smtd.stores.base import Capabilities
@@ -68,9 +69,10 @@ async def test_record_that_changed_behind_everybodys_back_is_found(
     (finding,) = report.findings
     assert (report.compared, report.equal, report.ok) == (2, 1, False)
     assert finding.key == key("run")
-    assert (finding.side, finding.fields) == (side.value, ("version", "outcome"))
-    assert finding.what == f"the {side.value} store keeps version, outcome otherwise than agreed"
-    assert f"smtd-ctl sync now pair carries that to the {side.other.value} store" in finding.next
+    assert (finding.what.side, finding.fields) == (side, ("version", "outcome"))
+    shown = shapes.finding(finding, "pair")
+    assert shown["what"] == f"the {side.value} store keeps version, outcome otherwise than agreed"
+    assert f"smtd-ctl sync now pair carries that to the {side.other.value} store" in shown["next"]
 
 
 @DEPTHS
@@ -82,7 +84,7 @@ async def test_record_that_both_sides_changed_is_found(world: World, deep: bool)
     report = await prove(world, deep=deep)
 
     assert found(report) == {"run": "both stores keep outcome otherwise than agreed"}
-    assert report.findings[0].side is None
+    assert report.findings[0].what.side is None
 
 
 async def test_equal_edits_on_both_sides_are_equal(world: World) -> None:
@@ -102,7 +104,7 @@ async def test_record_that_is_missing_is_found(world: World, side: Side, deep: b
     report = await prove(world, deep=deep)
 
     assert found(report) == {"run": f"the {side.value} store lacks it, though it was agreed"}
-    assert "smtd-ctl sync now pair takes it for deleted" in report.findings[0].next
+    assert "smtd-ctl sync now pair takes it for deleted" in shapes.finding(report.findings[0], "pair")["next"]
 
 
 @DEPTHS
@@ -135,8 +137,9 @@ async def test_record_that_cannot_be_read_is_found(world: World, sides: list[Sid
     report = await prove(world, deep=deep)
 
     (finding,) = report.findings
-    assert finding.what.startswith(f"the {sides[0].value} store holds it, but it cannot be read: parameters")
-    assert (finding.side, report.equal) == (sides[0].value, 1)
+    what = f"the {sides[0].value} store holds it, but it cannot be read: parameters"
+    assert found(report)["run"].startswith(what)
+    assert (finding.what.side, report.equal) == (sides[0], 1)
 
 
 @DEPTHS
@@ -316,7 +319,7 @@ async def test_what_a_store_says_of_a_record_is_not_believed(world: World) -> No
 
     (finding,) = (await prove(world)).findings
 
-    assert finding.side == "right"
+    assert finding.what.side is Side.RIGHT
 
 
 async def test_cycle_that_is_told_of_doubts_looks_though_nothing_seems_to_have_changed(world: World) -> None:
@@ -409,7 +412,7 @@ async def test_report_of_a_proof_in_json(world: World) -> None:
     world.right.put(PROJECT, change(full("run"), version="tampered"))
     report = await prove(world, deep=True)
 
-    told = as_json(0.12345, [report], [{"pair": "other", "error": "gone", "code": 4}])
+    told = shapes.verify(0.12345, [report], [{"pair": "other", "error": "gone", "code": 4}])
     (pair,) = told["pairs"]
 
     assert (told["ok"], told["seconds"], told["errors"][0]["pair"]) == (False, 0.123, "other")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine import rereads
+from smtd.engine.report import Hold
 from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
@@ -247,7 +248,7 @@ async def test_state_of_before_that_shows_again_and_again_is_asked_about(world, 
         world.right.put(PROJECT, A)
         held.append([each.kind for each in (await later(world, clock, seconds)).held])
 
-    assert held == [[], [], [], ["lost write"], ["lost write"]]
+    assert held == [[], [], [], [Hold.LOST_WRITE], [Hold.LOST_WRITE]]
     assert world.left.records[key("a")] == tagged(A, "x")
 
 

@@ -63,7 +63,7 @@ async def test_server_that_was_put_back_gets_what_it_lacks(world, clock):
     report = await later(world, clock)
     again = [await later(world, clock, 2 * HOUR) for _ in range(3)]
 
-    assert (report.ok, report.adopted, counts(report)) == (True, ["right"], on(Side.RIGHT, 3, 2))
+    assert (report.ok, report.adopted, counts(report)) == (True, [Side.RIGHT], on(Side.RIGHT, 3, 2))
     assert world.contents == Both(whole, whole)
     assert [(each.adopted, counts(each)) for each in again] == [([], written())] * 3
 
@@ -75,7 +75,7 @@ async def test_server_that_was_put_back_is_foreseen(world, clock):
 
     report = await world.cycle(dry_run=True)
 
-    assert (report.adopted, counts(report)) == (["right"], on(Side.RIGHT, 3, 2))
+    assert (report.adopted, counts(report)) == ([Side.RIGHT], on(Side.RIGHT, 3, 2))
     assert (world.knowledge(), world.contents) == before
 
 
@@ -92,7 +92,7 @@ async def test_deleted_record_that_is_there_again_shows_that_a_server_was_put_ba
 
     assert (report.ok, report.adopted, counts(report)) == (
         True,
-        ["right"],
+        [Side.RIGHT],
         written(left=(1, 0, 0), right=(1, 0, 0)),
     )
     assert world.contents == Both(*[holding(*OLD, NEW[0])] * 2)
@@ -105,7 +105,7 @@ async def test_server_that_was_put_back_while_deletions_are_held_reverts_nothing
 
     report = await later(world, clock)
 
-    assert (report.adopted, report.held, counts(report)) == (["right"], [], on(Side.RIGHT, 40, 2))
+    assert (report.adopted, report.held, counts(report)) == ([Side.RIGHT], [], on(Side.RIGHT, 40, 2))
     assert world.contents == Both(whole, whole)
 
 
@@ -123,7 +123,7 @@ async def test_edits_that_were_read_in_their_turn_are_not_reverted(world, clock)
 
     report = await later(world, clock, 2 * HOUR)
 
-    assert (report.adopted, report.held) == (["right"], [])
+    assert (report.adopted, report.held) == ([Side.RIGHT], [])
     assert words(world.left, "new-0") == words(world.right, "new-0") == ["today"]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from smtd.engine.report import Failure
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.output.english import sentence
 from smtd.records.canonical import digest
 from smtd.records.record import DataKey, Key, Parameters
 from tests.build import FINISHED, PROJECT, RUNNING, change, commented, full, key, record, tagged
@@ -45,8 +46,8 @@ async def test_refused_record_fails_and_the_others_go_on(world):
     report = await world.cycle()
 
     (failure,) = report.failed
-    assert (failure.project, failure.label, failure.side) == (PROJECT, "a", "right")
-    assert failure.error == "the right store cannot hold it: its label is too long"
+    assert (failure.project, failure.label, failure.side) == (PROJECT, "a", Side.RIGHT)
+    assert sentence(failure.why) == "the right store cannot hold it: its label is too long"
     assert (report.ok, report.in_sync, counts(report)) == (False, 1, written(right=(1, 0, 0)))
     assert world.contents.right == holding(B)
     assert counts(await world.cycle()) == written()
@@ -97,7 +98,7 @@ async def test_half_of_a_merge_that_a_store_refuses_loses_nothing(world, side):
     world[side].put(PROJECT, commented(world[side].records[key("a")], "later"))
     last = await world.cycle()
 
-    assert [(failure.label, failure.side) for failure in report.failed] == [("a", side.value)]
+    assert [(failure.label, failure.side) for failure in report.failed] == [("a", side)]
     assert last.ok
     assert lines(world.left) == lines(world.right) == {*lines_of(merged), "later"}
     assert world.contents.left == world.contents.right
@@ -113,7 +114,7 @@ async def test_merge_that_the_left_store_refuses_is_not_written_to_the_right_one
 
     report = await world.cycle()
 
-    assert [(failure.label, failure.side) for failure in report.failed] == [("a", "left")]
+    assert [(failure.label, failure.side) for failure in report.failed] == [("a", Side.LEFT)]
     assert world.writes.right == []
 
 
@@ -137,8 +138,8 @@ async def test_record_that_a_store_keeps_otherwise_fails(world):
     report = await world.cycle()
 
     (failure,) = report.failed
-    assert (failure.label, failure.side) == ("full", "right")
-    assert failure.error == "the right store keeps it otherwise than written: user"
+    assert (failure.label, failure.side) == ("full", Side.RIGHT)
+    assert sentence(failure.why) == "the right store keeps it otherwise than written: user"
     assert (report.in_sync, world.contents.left) == (0, holding(full()))
 
 
@@ -164,7 +165,7 @@ async def test_store_that_keeps_records_otherwise_is_not_written_to_for_ever(wor
     world.left.put(PROJECT, B)
     again = await world.cycle()
 
-    assert [failure.side for failure in report.failed] == ["right"]
+    assert [failure.side for failure in report.failed] == [Side.RIGHT]
     assert [failure.label for failure in again.failed] == ["full"]
     assert world.writes == Both([], ["b"])
     assert world.contents.left == holding(before, B) | holding(edit)
@@ -236,7 +237,11 @@ async def test_unreadable_record_is_named_and_left_alone(world, side):
     report = await world.cycle()
 
     (failure,) = report.failed
-    assert (failure.label, failure.side, failure.error) == ("a", side.value, "it cannot be read: torn")
+    assert (failure.label, failure.side, sentence(failure.why)) == (
+        "a",
+        side,
+        "it cannot be read: torn",
+    )
     assert (report.in_sync, counts(report)) == (1, written(right=(0, 1, 0)))
     assert world[side.other].records[key("a")] is before
 
@@ -279,7 +284,7 @@ async def test_name_that_is_no_text_fails(world, name):
 
     (failure,) = report.failed
     assert "lone\\ud800" in (failure.project, failure.label)
-    assert failure.error == "its name is not text; rename it there"
+    assert sentence(failure.why) == "its name is not text; rename it there"
     assert set(world.right.records) == {key("b")}
 
 
@@ -299,7 +304,7 @@ async def test_reason_that_is_no_text_can_be_told(world):
     again = await world.cycle()
 
     (failure,) = report.failed
-    assert (failure.label, failure.error) == ("lone\\ud800", "it cannot be read: \\udcff")
+    assert (failure.label, sentence(failure.why)) == ("lone\\ud800", "it cannot be read: \\udcff")
     assert msgspec.json.decode(msgspec.json.encode(report.failed), type=list[Failure]) == again.failed
     assert set(world.right.records) == {key("b")}
 
@@ -313,7 +318,7 @@ async def test_record_that_bears_another_label_is_not_written(world):
 
     report = await world.cycle()
 
-    assert [(each.label, each.error) for each in report.failed] == [
+    assert [(each.label, sentence(each.why)) for each in report.failed] == [
         ("a", "a store gave b when it was asked for a")
     ]
     assert digest(world.right.records[key("a")]) == digest(A)

@@ -8,11 +8,14 @@ import pytest
 
 from smtd.engine.explain import explain, show
 from smtd.engine.pair import Policy
+from smtd.engine.report import Hold
 from smtd.engine.undo import restore, undo
 from smtd.errors import JournalError, UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.output import shapes
+from smtd.output.english import sentence
 from smtd.records.record import Component, Parameters
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
 from tests.engine.world import (
@@ -62,6 +65,11 @@ async def world(request, tmp_path):
     return made
 
 
+async def explained(world, name, **policy):
+    """Return what `smtd-ctl explain` prints of a record."""
+    return shapes.explanation(await on_pair(world, explain, name, **policy))
+
+
 async def test_cycle_is_undone_on_both_sides(world):
     """Both stores hold what they held before it, whole; and it stays so."""
     before = world.contents, dict(world.left.records), dict(world.right.records)
@@ -71,7 +79,7 @@ async def test_cycle_is_undone_on_both_sides(world):
     result = await on_pair(world, undo, last_cycle(world))
 
     assert result.refused == []
-    assert sorted((step.label, step.side, step.action) for step in result.done) == [
+    assert sorted((step.label, step.side.value, step.action) for step in result.done) == [
         ("a", "right", "update"),
         ("b", "left", "update"),
         ("c", "right", "create"),
@@ -85,7 +93,7 @@ async def test_cycle_is_undone_on_both_sides(world):
     report = await world.cycle()
     assert (counts(report), {held.kind for held in report.held}, len(report.held)) == (
         written(),
-        {"undone"},
+        {Hold.UNDONE},
         7,
     )
     assert await second_cycle_does_nothing(world)
@@ -112,8 +120,8 @@ async def test_keys_that_moved_on_are_refused_whole_and_the_rest_is_undone(world
 
     result = await on_pair(world, undo, last_cycle(world))
 
-    assert [(each.label, each.side) for each in result.refused] == [("a", "right"), ("e", "left")]
-    assert "it has changed since" in result.refused[0].error
+    assert [(each.label, each.side) for each in result.refused] == [("a", Side.RIGHT), ("e", Side.LEFT)]
+    assert "it has changed since" in sentence(result.refused[0].why)
     assert {label: world.right.records[key(label)] for label in ("a", "e")} == kept
     assert key("new left") not in world.right.records
 
@@ -157,7 +165,7 @@ async def test_write_of_an_older_smtd_is_not_undone_blindly(world):
 
     result = await on_pair(world, undo, last_cycle(world))
 
-    ((label, error),) = [(each.label, each.error) for each in result.refused]
+    ((label, error),) = [(each.label, sentence(each.why)) for each in result.refused]
     assert (label, "an older smtd wrote it" in error) == ("a", True)
     assert key("new left") not in world.right.records
 
@@ -356,23 +364,22 @@ async def test_explanation_says_which_rule_decides_and_what_follows(world, label
     for store, version in ((world.left, "1"), (world.right, "2")):
         store.put(PROJECT, record("conflict", version=version))
 
-    found = await on_pair(world, explain, key(label, "Other" if label == "kept" else PROJECT))
+    found = await explained(world, key(label, "Other" if label == "kept" else PROJECT))
 
-    assert found.rule.startswith(rule)
-    assert found.next.startswith(then)
+    assert found["rule"].startswith(rule)
+    assert found["next"].startswith(then)
 
 
 async def test_explanation_tells_what_was_agreed_and_done(world):
     """With the time, and the last writes of smtd."""
     await world.cycle()
 
-    found = await on_pair(world, explain, key("a"))
+    found = await explained(world, key("a"))
 
-    assert found.left == found.right is not None
-    assert found.agreed is not None
-    assert found.agreed["left"] == found.left
-    assert datetime.fromisoformat(str(found.agreed["at"])).tzinfo is not None
-    assert [(each.side, each.action, each.reason) for each in found.history] == [
+    assert found["left"] == found["right"] is not None
+    assert found["agreed"]["left"] == found["left"]
+    assert datetime.fromisoformat(found["agreed"]["at"]).tzinfo is not None
+    assert [(each["side"], each["action"], each["reason"]) for each in found["history"]] == [
         ("right", "update", "changed on the left"),
         ("right", "create", "new on the left"),
     ]
@@ -449,7 +456,7 @@ async def test_edit_in_the_moment_of_an_undo_prevails_on_both_sides(world, side)
 
     result = await on_pair(world, undo, last_cycle(world))
 
-    assert ("e", "both") in {(each.label, each.side) for each in result.refused}
+    assert ("e", None) in {(each.label, each.side) for each in result.refused}
     assert "e" not in {step.label for step in result.done}
     assert world.journal("SELECT label FROM decision WHERE label = 'e'") == []
     await world.cycle()
@@ -469,8 +476,8 @@ async def test_record_that_becomes_unreadable_in_the_moment_of_an_undo_is_not_ov
 
     assert [step.label for step in result.done] == ["b"]
     (refused,) = result.refused
-    assert (refused.label, refused.side) == ("a", "right")
-    assert refused.error.startswith("a value cannot be written down")
+    assert (refused.label, refused.side) == ("a", Side.RIGHT)
+    assert sentence(refused.why).startswith("a value cannot be written down")
     assert world.right.records == {key("a"): spoilt, key("b"): B}
 
 
@@ -485,7 +492,7 @@ async def test_record_that_changes_in_the_moment_of_a_restore_is_not_overwritten
 
     report = await on_pair(world, restore, key("a"), then)
 
-    assert [(each.label, each.error) for each in report.failed] == [
+    assert [(each.label, sentence(each.why)) for each in report.failed] == [
         ("a", "it changed in this moment; restore it again")
     ]
     assert world.right.records[key("a")] == quicker
@@ -516,21 +523,21 @@ async def test_explanation_of_what_is_left_alone_says_why(tmp_path):
     world.left.put(PROJECT, change(C, parameters=Parameters("dict", "print(1)")))
     world.right.remove(PROJECT, "d")
 
-    told = {label: await on_pair(world, explain, key(label)) for label in ("a", "b", "c", "refused")}
-    kept = await on_pair(world, explain, key("d"), propagate_deletes=False)
-    waiting = await on_pair(world, explain, key("refused"), mode=Mode.RIGHT_TO_LEFT)
+    told = {label: await explained(world, key(label)) for label in ("a", "b", "c", "refused")}
+    kept = await explained(world, key("d"), propagate_deletes=False)
+    waiting = await explained(world, key("refused"), mode=Mode.RIGHT_TO_LEFT)
 
     nothing = "nothing: the next cycle notes it"
-    assert {label: (each.rule, each.next) for label, each in told.items() if label in "ab"} == {
+    assert {label: (each["rule"], each["next"]) for label, each in told.items() if label in "ab"} == {
         "a": ("both sides are equal", nothing),
         "b": ("both sides are equal", nothing),
     }
-    assert told["c"].rule == "failed on the left"
-    assert told["c"].next.startswith("it cannot be read")
-    assert told["refused"].next == "the next cycle brings it to the right"
-    assert kept.rule == "what one side did stays there: the pair does not carry it"
-    assert waiting.rule == "refused 1 times: the right store cannot hold it: its label is too long"
-    assert waiting.next.startswith("it is offered again at ")
+    assert told["c"]["rule"] == "failed on the left"
+    assert told["c"]["next"].startswith("it cannot be read")
+    assert told["refused"]["next"] == "the next cycle brings it to the right"
+    assert kept["rule"] == "what one side did stays there: the pair does not carry it"
+    assert waiting["rule"] == "refused 1 times: the right store cannot hold it: its label is too long"
+    assert waiting["next"].startswith("it is offered again at ")
 
 
 async def test_explanation_of_what_both_sides_deleted_tells_what_was_done(tmp_path):
@@ -539,15 +546,15 @@ async def test_explanation_of_what_both_sides_deleted_tells_what_was_done(tmp_pa
     world.left.remove(PROJECT, "a")
     await world.cycle()
 
-    found = await on_pair(world, explain, key("a"))
+    found = await explained(world, key("a"))
 
-    assert (found.rule, found.next, found.left, found.agreed) == (
+    assert (found["rule"], found["next"], found["left"], found["agreed"]) == (
         "neither side has it",
         "nothing",
         None,
         None,
     )
-    assert [each.action for each in found.history] == ["delete", "create"]
+    assert [each["action"] for each in found["history"]] == ["delete", "create"]
 
 
 async def test_record_of_one_side_is_shown(tmp_path):

@@ -18,6 +18,7 @@ from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import Side
+from smtd.output.english import sentence
 from smtd.records.canonical import digest
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, change, key, record, tagged
@@ -133,7 +134,7 @@ async def test_every_verb_sees_the_conflict_that_a_cycle_lists(tmp_path):
     assert [each.label for each in plan.conflicts] == ["a"]
     assert counts(plan) == written()
     assert told.right == digest(change(OLD, version="2222")).hex()[:12]
-    assert told.rule == "both sides changed version"
+    assert sentence(told.rule) == "both sides changed version"
     assert (keys, counts(report)) == ([key("a")], on(Side.RIGHT, updated=1))
     assert world.contents.right == world.contents.left
 

@@ -13,6 +13,7 @@ from smtd.engine.choose import Wish, choose
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import Side
+from smtd.output.english import sentence
 from smtd.sqlite import connect
 from tests.build import full, record, tagged
 from tests.command import Smtd
@@ -103,7 +104,7 @@ async def test_store_that_was_made_anew_is_adopted(pair: RealPair, kind: str) ->
 
     report = await pair.cycle()
 
-    assert (report.ok, report.adopted, report.left.created, report.right.created) == (True, ["left"], 4, 1)
+    assert (report.ok, report.adopted, report.left.created, report.right.created) == (True, [Side.LEFT], 4, 1)
 
 
 @pytest.mark.parametrize("rest", [0, 3000])
@@ -132,7 +133,7 @@ async def test_clock_that_was_put_back_deletes_nothing(pair: RealPair) -> None:
         os.utime(file, (10**9, 10**9))
 
     report = await pair.cycle()
-    assert (report.ok, report.adopted, report.left.created, report.right.deleted) == (True, ["left"], 1, 0)
+    assert (report.ok, report.adopted, report.left.created, report.right.deleted) == (True, [Side.LEFT], 1, 0)
     await pair.left.remove("run-1")
     after = await pair.cycle()
 
@@ -213,7 +214,7 @@ async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path)
     report = await pair.cycle()
 
     assert {each.label for each in report.held} == gone
-    assert "1380 of 1500 records are gone at once" in report.held[0].reason
+    assert "1380 of 1500 records are gone at once" in sentence(report.held[0].why)
     assert (report.left.created, report.left.deleted) == (1, 1)
     assert (report.right.created, report.right.updated, report.right.deleted) == (1, 1, 0)
     assert len(await pair.labels(Side.RIGHT)) == 1501

@@ -11,7 +11,7 @@ import pytest
 from smtd import pairing
 from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both
+from smtd.merge.sides import Both, Side
 from smtd.signature import SETTLE
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.shelf.store import ShelfStore
@@ -112,6 +112,6 @@ async def test_run_that_is_not_over_is_held_where_the_other_store_was_put_back(t
 
     report = await process(tmp_path, left, right)
 
-    assert report.adopted == ["right"]
+    assert report.adopted == [Side.RIGHT]
     assert [held.label for held in report.held] == ["long"]
     assert key("long") not in await held(right)

@@ -222,7 +222,7 @@ async def test_copy_that_lacks_a_few_records_deletes_nothing(
     report = await pair.cycle()
 
     assert (report.left.deleted, report.right.deleted, report.held) == (0, 0, [])
-    assert (report.ok, report.adopted, report.left.created) == (True, ["left"], lost)
+    assert (report.ok, report.adopted, report.left.created) == (True, [Side.LEFT], lost)
     assert (planned.left.created, planned.right.deleted) == (lost, 0)
     every = {one.label for one in [*OLD, *NEW[:lost]]}
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == every
@@ -239,7 +239,7 @@ async def test_edits_that_a_copy_lacks_come_back(dumb: RealPair) -> None:
     put_back(dumb, copied_with_times)
     report = await dumb.cycle()
 
-    assert (report.ok, report.adopted, report.left.updated, report.right.written) == (True, ["left"], 1, 0)
+    assert (report.ok, report.adopted, report.left.updated, report.right.written) == (True, [Side.LEFT], 1, 0)
     for side in SIDES:
         held = (await dumb.records(side))[key("old-0")]
         assert (held.outcome, held.tags) == (later[0].outcome, later[0].tags)
@@ -284,7 +284,7 @@ async def test_copy_of_a_mirror_is_filled_again(dumb: RealPair) -> None:
     put_back(dumb, copied)
     report = await dumb.cycle(mode=mode)
 
-    assert (report.ok, report.adopted, report.right.created) == (True, ["right"], 3)
+    assert (report.ok, report.adopted, report.right.created) == (True, [Side.RIGHT], 3)
 
 
 async def test_work_that_went_on_in_a_copy_is_no_proof_of_deletion(sqlite: RealPair) -> None:
@@ -296,7 +296,7 @@ async def test_work_that_went_on_in_a_copy_is_no_proof_of_deletion(sqlite: RealP
     await sqlite.left.put(full("work"), full("more work"), full("yet more"), full("at last"))
     report = await sqlite.cycle()
 
-    assert (report.ok, report.adopted) == (True, ["left"])
+    assert (report.ok, report.adopted) == (True, [Side.LEFT])
     assert (report.left.created, report.right.created, report.right.deleted) == (3, 4, 0)
 
 
@@ -313,7 +313,7 @@ async def test_copy_that_is_put_there_during_a_cycle_deletes_nothing(pair: RealP
     after = await pair.cycle()
 
     assert (during.right.deleted, after.right.deleted) == (0, 0)
-    assert [*during.adopted, *after.adopted] == ["left"]
+    assert [*during.adopted, *after.adopted] == [Side.LEFT]
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) >= {one.label for one in NEW}
 
 
@@ -336,7 +336,7 @@ async def test_copy_that_is_put_back_after_half_a_cycle_deletes_nothing(pair: Re
     await pair.left.put(full("work goes on"))
     report = await pair.cycle()
 
-    assert (report.adopted, report.right.deleted) == (["left"], 0)
+    assert (report.adopted, report.right.deleted) == ([Side.LEFT], 0)
     assert "theirs" in await pair.labels(Side.LEFT) & await pair.labels(Side.RIGHT)
 
 

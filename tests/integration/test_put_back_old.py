@@ -70,7 +70,7 @@ async def test_copy_of_an_old_store_deletes_nothing(
     means(backup, place.home)
     report = await pair.cycle()
 
-    assert (report.right.deleted, report.adopted) == (0, ["left"])
+    assert (report.right.deleted, report.adopted) == (0, [Side.LEFT])
     assert "run-of-today" in await pair.labels(Side.RIGHT)
     again = await pair.cycle()
     assert (again.adopted, again.right.written) == ([], 0)
@@ -86,7 +86,7 @@ async def test_edit_that_the_copy_of_an_old_store_lacks_stays_in_its_mirror(plac
     copied_with_times(backup, place.home)
     report = await pair.cycle()
 
-    assert (report.right.written, report.adopted) == (0, ["left"])
+    assert (report.right.written, report.adopted) == (0, [Side.LEFT])
     assert {one.outcome for one in (await pair.records(Side.RIGHT)).values()} == {"42", "42\nseen again"}
 
 
@@ -101,7 +101,7 @@ async def test_work_that_went_on_in_the_copy_of_an_old_store_is_no_proof_of_dele
     place.comment("first", "seen")
     report = await pair.cycle()
 
-    assert (report.right.deleted, report.right.created, report.adopted) == (0, 1, ["left"])
+    assert (report.right.deleted, report.right.created, report.adopted) == (0, 1, [Side.LEFT])
 
 
 async def test_deletions_in_an_old_store_travel(place: OldPlace) -> None:

@@ -20,6 +20,7 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores import retrying
@@ -336,7 +337,7 @@ async def test_record_that_the_server_refused_is_offered_again_ever_more_rarely(
         )
         (failed,) = report.failed
         assert (failed.label, report.right.created) == ("large", 1)
-        assert "MiB at once" in failed.error
+        assert "MiB at once" in sentence(failed.why)
     assert offered == [True, False, True, False, True, False]
 
     before = len(mirror.place.server.requests())
@@ -381,6 +382,6 @@ async def test_conflict_with_a_server_is_seen_by_all_who_ask(mirror: Mirror) -> 
         report = await cycle.run(pair)
 
     assert [each.label for each in listed.conflicts] == [each.label for each in plan.conflicts] == ["run"]
-    assert told.rule == "both sides changed outcome"
+    assert sentence(told.rule) == "both sides changed outcome"
     assert (chosen, report.ok, report.right.updated) == ([key("run")], True, 1)
     assert (await mirror.seen())[key("run")].outcome == "good"

@@ -48,7 +48,7 @@ async def test_server_that_was_put_back_gets_a_day_of_work_again(
     clock.now += DAY
     again = await pair.cycle()
 
-    assert (report.ok, report.adopted, report.left.written) == (True, ["right"], 0)
+    assert (report.ok, report.adopted, report.left.written) == (True, [Side.RIGHT], 0)
     assert (report.right.created, report.right.updated) == (2, 2)
     assert (again.ok, again.adopted, again.left.written + again.right.written) == (True, [], 0)
     assert await pair.records(Side.LEFT) == before

@@ -144,7 +144,7 @@ async def test_state_directory_that_was_moved_away_and_back_deletes_nothing(
 
     report = await pair.cycle()
 
-    assert (report.left.deleted, report.right.deleted, report.adopted) == (0, 0, ["left", "right"])
+    assert (report.left.deleted, report.right.deleted, report.adopted) == (0, 0, [Side.LEFT, Side.RIGHT])
     for side in SIDES:
         assert await pair.labels(side) == {"old-0", "old-2", "old-3", "old-4", "new"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from smtd.engine.report import Hold
 from smtd.engine.undo import undo
 from smtd.merge.sides import SIDES
 from smtd.records.record import Key, Record
@@ -54,7 +55,10 @@ async def undone(pair: RealPair) -> None:
     assert (len(result.done), result.refused) == (8, [])
     assert await both(pair) == before
     after = await pair.cycle(verify_within=0.0)
-    assert (after.left.written + after.right.written, {held.kind for held in after.held}) == (0, {"undone"})
+    assert (after.left.written + after.right.written, {held.kind for held in after.held}) == (
+        0,
+        {Hold.UNDONE},
+    )
     assert await both(pair) == before
 
 

@@ -19,6 +19,7 @@ from smtd.errors import JournalError, UsageError
 from smtd.journal import copies
 from smtd.journal.journal import open_journal
 from smtd.journal.knowledge import Agreement, Intent, Landed, Rotation
+from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import digest
 from tests.build import key, record, tagged
@@ -36,7 +37,7 @@ async def cycle(directory, *agreed):
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
         number = await known.begin_cycle()
         after = digest(tagged(B, "x"))
-        await known.intend(number, [Intent(key("b"), Side.RIGHT, digest(B), after, B)])
+        await known.intend(number, [Intent(key("b"), Side.RIGHT, digest(B), after, B, because(Code.MERGED))])
         await known.advance(
             agreements=[agreement(each) for each in agreed],
             landed=[Landed(key("b"), Side.RIGHT, digest(B), after)],

@@ -16,6 +16,7 @@ import pytest
 from smtd.errors import JournalError
 from smtd.journal.journal import VERSION, open_journal
 from smtd.journal.knowledge import Agreement, Intent
+from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import digest
@@ -93,45 +94,30 @@ async def test_journal_knows_again_what_it_knew(tmp_path):
 
 
 async def test_journal_keeps_pairs_apart(tmp_path):
-    """What one pair agreed on is nothing to another one, nor to the same one turned round."""
+    """What one pair agreed on is nothing to another one, also if they share a store."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as known:
             await known.advance(agreements=[agreement(A)])
-        async with journal.pair("right", "left") as turned, journal.pair("left", "third") as other:
-            found = [await turned.agreed(None), await other.agreed(None), await other.ancestor(key("a"))]
+        async with journal.pair("third", "right") as one, journal.pair("left", "third") as other:
+            found = [await one.agreed(None), await other.agreed(None), await other.ancestor(key("a"))]
 
     assert found == [{}, {}, None]
 
 
-async def test_journal_knows_the_pairs_that_agreed(tmp_path):
-    """A pair is known by its two locations in their order, once it has agreed on something."""
-    async with open_journal(tmp_path) as journal:
-        async with journal.pair("left", "right") as known:
-            await known.advance(agreements=[agreement(A)])
-
-        assert await journal.knows("left", "right")
-        assert not await journal.knows("right", "left")
-        assert not await journal.knows("left", "left")
-
-
 async def test_two_who_name_a_pair_in_either_order_agree_on_one(tmp_path):
     """Whoever comes first; both at once, too."""
-    found = {}
+    numbers = []
 
     async def ask(journal, left, right):
-        found[left] = await journal.knows_turned(left, right)
+        async with journal.pair(left, right) as known:
+            numbers.append(known.number)
 
     async with open_journal(tmp_path) as journal, anyio.create_task_group() as group:
         group.start_soon(ask, journal, "a", "b")
         group.start_soon(ask, journal, "b", "a")
 
-    assert sorted(found.values()) == [False, True]
     async with open_journal(tmp_path) as journal:
-        assert len(await journal.pairs()) == 1
-        assert [await journal.knows_turned("a", "b"), await journal.knows_turned("b", "a")] == [
-            found["a"],
-            found["b"],
-        ]
+        assert [*await journal.pairs()] == [numbers[0]] == [numbers[1]]
 
 
 async def test_journal_of_another_version_is_refused(tmp_path):
@@ -177,7 +163,7 @@ async def damaged(directory, damage):
 def intent(before):
     """Return the intent to update a record on the right side."""
     after = digest(tagged(before, "x"))
-    return Intent(key(before.label), Side.RIGHT, digest(before), after, before)
+    return Intent(key(before.label), Side.RIGHT, digest(before), after, before, because(Code.MERGED))
 
 
 @pytest.mark.parametrize("error", [OSError(5, "the disk is gone"), sqlite3.OperationalError("no such table")])
@@ -324,7 +310,6 @@ async def test_journal_names_its_pairs(tmp_path):
         assert await journal.pairs() == dict(
             zip(numbers, [("left", "right"), ("left", "third")], strict=True)
         )
-        assert (await journal.knows("left", "third"), await journal.knows("third", "left")) == (True, False)
 
 
 async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):

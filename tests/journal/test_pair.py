@@ -13,6 +13,7 @@ from smtd.errors import RecordUnusable
 from smtd.journal.journal import open_journal
 from smtd.journal.knowledge import Agreement, Intent, Landed
 from smtd.journal.packing import unpack
+from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import digest
 from smtd.records.record import Component
@@ -52,6 +53,7 @@ def update(before, after, *, side=Side.RIGHT, origin=None):
         None if before is None else digest(before),
         None if after is None else digest(after),
         before,
+        because(Code.CHANGED, side.other),
         origin,
     )
 

@@ -111,15 +111,6 @@ def test_modes_name_the_sides_that_may_be_written_to():
     assert Mode("right-to-left").targets == {Side.LEFT}
 
 
-def test_flipped_mode_writes_to_the_opposite_sides():
-    """A pair that is named the other way round is kept the same way."""
-    assert {mode: mode.flipped for mode in Mode} == {
-        Mode.TWO_WAY: Mode.TWO_WAY,
-        Mode.LEFT_TO_RIGHT: Mode.RIGHT_TO_LEFT,
-        Mode.RIGHT_TO_LEFT: Mode.LEFT_TO_RIGHT,
-    }
-
-
 def test_verdict_names_the_side_that_it_writes_to():
     """TO_LEFT writes to the left side, TO_RIGHT to the right one."""
     assert target(TO_LEFT) is Side.LEFT
@@ -134,16 +125,6 @@ def test_sides_are_values():
     assert [both[side] for side in SIDES] == [1, 2]
     assert both.map(str) == Both("1", "2")
     assert both.swapped == Both(2, 1)
-
-
-def test_flipped_rule_takes_the_same_store():
-    """A pair that is named the other way round decides conflicts the same way."""
-    assert {rule: rule.flipped for rule in Conflicts} == {
-        Conflicts.ASK: Conflicts.ASK,
-        Conflicts.LEFT: Conflicts.RIGHT,
-        Conflicts.RIGHT: Conflicts.LEFT,
-        Conflicts.NEWEST: Conflicts.NEWEST,
-    }
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ async def test_run_that_the_dump_lacks_comes_back(pair: RealPair, means: Callabl
     means(dump)
     report = await pair.cycle()
 
-    assert (report.right.deleted, report.left.created, report.adopted) == (0, 1, ["left"])
+    assert (report.right.deleted, report.left.created, report.adopted) == (0, 1, [Side.LEFT])
     assert "run-of-today" in await pair.labels(Side.RIGHT)
     again = await pair.cycle()
     assert (again.adopted, again.left.written, again.right.written) == ([], 0, 0)
@@ -59,7 +59,7 @@ async def test_comment_that_the_dump_lacks_stays(pair: RealPair, means: Callable
     means(dump)
     report = await pair.cycle()
 
-    assert (report.right.written, report.adopted) == (0, ["left"])
+    assert (report.right.written, report.adopted) == (0, [Side.LEFT])
     assert "it was as it should be, seen twice" in {
         one.outcome for one in (await pair.records(Side.RIGHT)).values()
     }
@@ -78,7 +78,7 @@ async def test_work_that_went_on_in_the_restored_dump_deletes_nothing(
     await pair.left.put(full("another run"), full("one more"))
     report = await pair.cycle()
 
-    assert (report.right.deleted, report.right.created, report.adopted) == (0, 2, ["left"])
+    assert (report.right.deleted, report.right.created, report.adopted) == (0, 2, [Side.LEFT])
     assert "run-of-today" in await pair.labels(Side.LEFT)
 
 

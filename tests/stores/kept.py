@@ -68,7 +68,7 @@ class RealPair:
         async with (
             open_journal(self.directory) as journal,
             pairing.open_stores(locations) as stores,
-            pairing.opened(journal, "pair", locations, stores, Policy()) as (pair, _),
+            pairing.opened(journal, "pair", locations, stores, Policy()) as pair,
         ):
             return await work(pair, *words, **more)
 

@@ -115,9 +115,9 @@ class Scene:
         async with (
             open_journal(self.directory / "journal") as journal,
             pairing.open_stores(self.locations) as stores,
-            pairing.opened(journal, "pair", self.locations, stores, self.policy) as (pair, flipped),
+            pairing.opened(journal, "pair", self.locations, stores, self.policy) as pair,
         ):
-            return await choose(pair, wish.flipped if flipped else wish)
+            return await choose(pair, wish)
 
     async def held(self, side: Side) -> dict[Key, Record]:
         """Return every record of *side*. Raises StoreError."""

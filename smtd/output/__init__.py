@@ -1,0 +1,1 @@
+"""What smtd says of its work: reasons in English, and reports as JSON has them."""

@@ -1,0 +1,157 @@
+"""The journal names the sides of a pair in one order; who names them in the other one does not notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smtd.journal.decisions import Choice, Decision
+from smtd.journal.journal import open_journal
+from smtd.journal.knowledge import Agreement, Intent, Landed, Refusal, Rotation
+from smtd.journal.orientation import STRAIGHT, Orientation
+from smtd.journal.pair import PairJournal
+from smtd.merge.reasons import Code, Reason, because
+from smtd.merge.sides import Both, Side
+from smtd.records.canonical import digest
+from tests.build import key, record, tagged
+
+A, B = record("a"), tagged(record("a"), "x")
+DIGESTS = Both(digest(A), digest(B))
+NEW = because(Code.NEW, Side.LEFT)
+MIRRORED = Orientation(mirrored=True)
+
+
+async def tell(known: PairJournal) -> None:
+    """Write down something that names sides, of each kind."""
+    cycle = await known.begin_cycle()
+    intent = Intent(key("a"), Side.RIGHT, digest(B), digest(A), B, NEW, A, A)
+    entry = await known.intend(cycle, [intent])
+    await known.advance(
+        agreements=[Agreement(key("a"), DIGESTS, A)],
+        landed=[Landed(key("a"), Side.RIGHT, digest(B), digest(A))],
+        entries=[entry],
+        files=Both("file 1", "file 2"),
+    )
+    await known.set_refused(
+        [Refusal(key("b"), Side.LEFT, b"1", 2, 3.0, because(Code.REFUSED, Side.LEFT, "no"))]
+    )
+    await known.turn(Side.LEFT, Rotation(key("a"), 1.0))
+    held = because(Code.MANY_GONE, Side.LEFT, 30, 100)
+    await known.decisions.put(
+        [
+            Decision(key("c"), Choice.LEFT, DIGESTS),
+            Decision(key("d"), Choice.BOTH, DIGESTS, "d-2", None, Side.LEFT),
+            Decision(key("e"), Choice.HELD, Both(None, digest(A)), why=held),
+        ]
+    )
+    await known.set_quiet(Both(b"token 1", b"token 2"), "policy", b"report")
+
+
+async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
+    """Return all of that, with the sides exchanged if they are named the other way round."""
+
+    def both(found: Both[object]) -> Both[object]:
+        return found.swapped if mirrored else found
+
+    def side(found: Side) -> Side:
+        return found.other if mirrored else found
+
+    def reason(found: Reason | None) -> Reason | None:
+        return found.mirrored if mirrored and found else found
+
+    (begun,), (entry,) = await known.begun(), await known.history.entries(known.number)
+    decisions = await known.decisions.all()
+    refused = {
+        (name, side(where)): (each.attempts, reason(each.reason))
+        for (name, where), each in (await known.refused()).items()
+    }
+    left = Side.RIGHT if mirrored else Side.LEFT
+    return [
+        {name: both(found) for name, found in (await known.agreed(None)).items()},
+        {name: both(found) for name, found in (await known.agreed_on([key("a")])).items()},
+        both(await known.files()),
+        (side(begun.side), begun.expect, begun.result),
+        (side(entry.side), entry.action, reason(entry.reason)),
+        refused,
+        await known.rotation(left),
+        await known.rotation(left.other),
+        [
+            [(each.before, each.after) for each in writes]
+            for writes in (await known.writes.all(left.other)).values()
+        ],
+        await known.writes.all(left),
+        await known.made_by_others(left),
+        [both(each.digests) for each in decisions.values()],
+        [reason(each.why) for each in decisions.values()],
+        side(decisions[key("d")].aliased),
+    ]
+
+
+@pytest.mark.parametrize("mirrored", [False, True], ids=["in the same order", "in the other order"])
+async def test_who_names_the_sides_the_other_way_round_is_told_the_same(
+    tmp_path: Path, mirrored: bool
+) -> None:
+    """Of each side what was told of it, by whatever name."""
+    names = ("right", "left") if mirrored else ("left", "right")
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right") as known:
+            await tell(known)
+            before = await told(known, mirrored=False)
+            choice = (await known.decisions.all())[key("c")].choice
+        async with journal.pair(*names) as other:
+            after = await told(other, mirrored=mirrored)
+            turned = (await other.decisions.all())[key("c")].choice
+            quiet = await other.quiet("policy")
+
+    assert after == before
+    assert (choice, turned) == (Choice.LEFT, Choice.RIGHT if mirrored else Choice.LEFT)
+    assert quiet == (None if mirrored else (Both(b"token 1", b"token 2"), b"report"))
+
+
+async def test_what_is_told_in_the_other_order_is_kept_in_that_of_the_journal(tmp_path: Path) -> None:
+    """Whoever reads it in the first order finds it so."""
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right"):
+            pass
+        async with journal.pair("right", "left") as other:
+            await tell(other)
+            expected = await told(other, mirrored=False)
+        async with journal.pair("left", "right") as known:
+            found = await told(known, mirrored=True)
+
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("new on the left", because(Code.NEW, Side.LEFT)),
+        ("changed on the right", because(Code.CHANGED, Side.RIGHT)),
+        ("deleted on the left", because(Code.DELETED, Side.LEFT)),
+        ("conflict: the right side wins (newest)", because(Code.NEWEST_RUN, Side.RIGHT)),
+        ("conflict: the left side wins (left)", because(Code.SIDE_PREFERRED, Side.LEFT)),
+        ("the left store cannot hold it: too\nlong", because(Code.REFUSED, Side.LEFT, "too\nlong")),
+        ("cycle 7 was undone", because(Code.CYCLE_UNDONE, None, "7")),
+        ("30 of 100 records are gone at once", because(Code.MANY_GONE, None, "30", "100")),
+        (
+            "none of the records of P that it held before is there any more",
+            because(Code.PROJECT_GONE, None, "P"),
+        ),
+        ("none of the records that it held before is there any more", because(Code.ALL_GONE)),
+        ("both sides changed it: merged", because(Code.TEXT, None, "both sides changed it: merged")),
+        ("{no json", because(Code.TEXT, None, "{no json")),
+    ],
+)
+def test_sentence_of_an_earlier_smtd_is_a_reason(text: str, why: Reason) -> None:
+    """With its side, so that it reads right in either order."""
+    assert STRAIGHT.reason(text) == why
+    assert MIRRORED.reason(text) == why.mirrored
+
+
+@pytest.mark.parametrize("orientation", [STRAIGHT, MIRRORED])
+def test_reason_comes_back_from_a_column(orientation: Orientation) -> None:
+    """Whole, with its cause and what cannot be encoded escaped."""
+    why = because(Code.REFUSED_BEFORE, Side.LEFT, 3, "\udc80", cause=because(Code.REFUSED, Side.LEFT, "a"))
+
+    assert orientation.reason(orientation.text(why)) == why
