@@ -60,8 +60,8 @@ class DaemonProcess:
                 [*self.smtd.program, "-c", str(self.config), "run"],
                 self.directory,
                 self.variables(**notify, **environment),
-                stdout=log,
-                stderr=log,
+                stdout=log.fileno(),
+                stderr=log.fileno(),
             )
         if ready:
             self.wait_told("READY=1")

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -28,9 +28,9 @@ def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
 class Child:
     """A process that was forked for a test, with what tests use of `subprocess.Popen`."""
 
-    def __init__(self, status: int, stdout: IO[bytes] | None = None) -> None:
+    def __init__(self, status: int) -> None:
         self._status = os.fdopen(status, "rb", buffering=0)
-        self.stdout = stdout
+        self.stdout: IO[bytes] | None = None
         self.returncode: int | None = None
         self.pid = int(self._line())
 
@@ -91,7 +91,7 @@ Process: TypeAlias = "Child | subprocess.Popen[bytes]"
 
 
 class ForkServer:
-    """An interpreter that has loaded *modules*, and ends with this process."""
+    """A *python* that has loaded those of *modules* which it has, and ends with this process."""
 
     def __init__(
         self,
@@ -102,6 +102,7 @@ class ForkServer:
         path: Sequence[str] = (),
         without: Sequence[str] = (),
         hidden: Sequence[str] = (),
+        python: str | Path = sys.executable,
     ) -> None:
         self.variables = read_at_start(env)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -113,7 +114,7 @@ class ForkServer:
         }
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, str(SERVER), str(theirs.fileno()), json.dumps(given)],
+                [str(python), *flags, str(SERVER), str(theirs.fileno()), json.dumps(given)],
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -124,6 +125,14 @@ class ForkServer:
         """End the interpreter."""
         self._requests.close()
         self._process.wait()
+
+    def child(
+        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], *, stdout: int, stderr: int = 2
+    ) -> Child:
+        """Start `python` with *words*, and nothing on its standard input."""
+        with open(os.devnull, "rb") as nothing:
+            streams = [nothing.fileno(), stdout, stderr]
+            return Child(self.start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask()))
 
     def start(
         self,
@@ -175,8 +184,15 @@ def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
 
 def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float | None = None) -> Any:
     """Run `python` with *words* to its end, as `subprocess.run` does with captured text."""
+    return captured(words, lambda out, err: start(words, cwd, env, stdout=out, stderr=err), timeout)
+
+
+def captured(
+    words: Sequence[str], started: Callable[[int, int], Process], timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run to its end what is *started* with files for what it says; raise TimeoutExpired, as `run` does."""
     with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as err:
-        with start(words, cwd, env, stdout=out, stderr=err) as process:
+        with started(out.fileno(), err.fileno()) as process:
             try:
                 code = process.wait(timeout)
             finally:
@@ -190,8 +206,8 @@ def start(
     cwd: Path,
     env: Mapping[str, str],
     *,
-    stdout: IO[bytes] | None = None,
-    stderr: IO[bytes] | None = None,
+    stdout: int | None = None,
+    stderr: int = 2,
 ) -> Process:
     """Start `python` with *words*; without *stdout* what it says can be read line by line, with select."""
     if not can_start(words, env):
@@ -200,23 +216,18 @@ def start(
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=stdout or subprocess.PIPE,
+            stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=stderr,
             bufsize=0,  # so that select sees every line
             preexec_fn=_hears_sigint,
         )
-    with open(os.devnull, "rb") as nothing:
-        told = None
-        if stdout is None:
-            told, theirs = os.pipe()
-            stdout = os.fdopen(theirs, "wb", buffering=0)
-        number = 2 if stderr is None else stderr.fileno()
-        streams = [nothing.fileno(), stdout.fileno(), number]
-        status = for_commands().start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask())
-    if told is None:
-        return Child(status)
-    stdout.close()
-    return Child(status, os.fdopen(told, "rb", buffering=0))
+    if stdout is not None:
+        return for_commands().child(words, cwd, env, stdout=stdout, stderr=stderr)
+    told, theirs = os.pipe()
+    child = for_commands().child(words, cwd, env, stdout=theirs, stderr=stderr)
+    os.close(theirs)
+    child.stdout = os.fdopen(told, "rb", buffering=0)
+    return child
 
 
 def _hears_sigint() -> None:
@@ -226,5 +237,5 @@ def _hears_sigint() -> None:
 
 def _text(number: int) -> str:
     os.lseek(number, 0, os.SEEK_SET)
-    with open(number, closefd=False) as file:
+    with open(number, encoding="utf-8", errors="surrogateescape", closefd=False) as file:
         return file.read()

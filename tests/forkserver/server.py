@@ -23,11 +23,12 @@ from types import SimpleNamespace
 
 
 def load(path, without, modules, hidden):
-    """Load *modules*, but for those that are *without*; *hidden* ones their runner loads again."""
+    """Load *modules*, so far as they are here, without some; *hidden* ones their runner loads again."""
     sys.path[:] = path or sys.path
     sys.modules.update(dict.fromkeys(without))
     for name in modules:
-        importlib.import_module(name)
+        with suppress(ImportError):
+            importlib.import_module(name)
     for name in hidden:
         del sys.modules[name]
         package, _, last = name.rpartition(".")
@@ -107,14 +108,18 @@ def run(words):
 
 
 def begin(words):
-    """Run the module, or the text of a program."""
-    how, what, *rest = words
-    sys.argv[:] = [how, *rest]
-    if how == "-m":
+    """Run the module, the text of a program, or the script."""
+    if words[0] == "-m":
+        sys.argv[:] = ["-m", *words[2:]]
         sys.path[0] = os.getcwd()
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    elif words[0] == "-c":
+        sys.argv[:] = ["-c", *words[2:]]
+        exec(words[1], {"__name__": "__main__"})
     else:
-        exec(what, {"__name__": "__main__"})
+        sys.argv[:] = words
+        sys.path[0] = os.path.dirname(words[0])
+        runpy.run_path(words[0], run_name="__main__")
 
 
 def said(code):

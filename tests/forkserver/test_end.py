@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forkserver.client import Child, for_commands
+from tests.forkserver.client import for_commands
 
 #: Programs, and the exit code of each.
 PROGRAMS = {
@@ -34,9 +34,9 @@ def test_process_ends_as_a_new_interpreter_does(program: str, tmp_path: Path) ->
     new = subprocess.run([sys.executable, *words], capture_output=True, env=env, check=False)
     out, err = tmp_path / "out", tmp_path / "err"
 
-    with open(os.devnull, "rb") as nothing, out.open("wb") as first, err.open("wb") as second:
-        streams = [nothing.fileno(), first.fileno(), second.fileno()]
-        code = Child(for_commands().start(words, streams, env, cwd=str(tmp_path), umask=0o22)).wait(60)
+    with out.open("wb") as first, err.open("wb") as second:
+        child = for_commands().child(words, tmp_path, env, stdout=first.fileno(), stderr=second.fileno())
+        code = child.wait(60)
 
     assert code == new.returncode == PROGRAMS[program]
     assert out.read_bytes() == new.stdout
