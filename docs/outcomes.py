@@ -15,7 +15,7 @@ import msgspec
 
 from smtd.engine import merges
 from smtd.engine import plan as planning
-from smtd.engine.actions import Agree, Copy, Delete, Forget, Merge, Plan
+from smtd.engine.actions import Kind, Plan
 from smtd.engine.pair import Policy
 from smtd.engine.plan import Known
 from smtd.merge.sides import Both, Side
@@ -98,12 +98,9 @@ class Case:
         """Return what each side has after that cycle."""
         sides = {Side.LEFT: self.left, Side.RIGHT: self.right}
         for action in self.plan().actions:
-            if isinstance(action, Copy):
-                sides[action.target] = sides[action.target.other]
-            elif isinstance(action, Delete):
-                sides[action.target] = None
-            elif isinstance(action, Merge):
-                sides = dict.fromkeys(sides, action.record)
+            for write in action.writes:
+                copies = action.kind is Kind.COPY
+                sides[write.side] = sides[write.side.other] if copies else write.record
         return Both(sides[Side.LEFT], sides[Side.RIGHT])
 
     def in_words(self) -> str:
@@ -114,12 +111,15 @@ class Case:
         if plan.held:
             return "held"
         for action in plan.actions:
-            if isinstance(action, Copy):
-                return f"{'created' if action.expect is None else 'updated'} on the {action.target.value}"
-            if isinstance(action, Delete):
-                return f"deleted on the {action.target.value}"
-            return {Merge: "merged, on both sides", Agree: "in sync", Forget: "forgotten"}[type(action)]
+            if action.kind in (Kind.COPY, Kind.DELETE):
+                deleted = action.kind is Kind.DELETE
+                done = "deleted" if deleted else "created" if action.creates else "updated"
+                return f"{done} on the {action.writes[0].side.value}"
+            return _OTHERS[action.kind]
         return "nothing to do" if self.left == self.right else "each side stays as it is"
+
+
+_OTHERS = {Kind.MERGE: "merged, on both sides", Kind.AGREE: "in sync", Kind.FORGET: "forgotten"}
 
 
 def _both(record: Record) -> Both[Digest]:

@@ -78,8 +78,7 @@ class Backlog:
     ) -> Mapping[Key, Digest]:
         """Return the digests that *side* had when the sides last agreed."""
         left, right = locations.left.identity, locations.right.identity
-        if (pair := await self._journal.known(left, right)) is None:
-            pair, side = await self._journal.known(right, left), side.other
+        pair = await self._journal.known(left, right)
         agreed = {} if pair is None else await pair.agreed(projects)
         return {key: digests[side] for key, digests in agreed.items()}
 

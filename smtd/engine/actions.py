@@ -8,81 +8,114 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from enum import Enum
 
 from smtd.engine.report import Conflict, Failure, Held
 from smtd.journal.decisions import Decision
-from smtd.merge.reasons import Code, Reason
-from smtd.merge.sides import Both, Side
+from smtd.merge.reasons import Code, Reason, because
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
-MERGED = Reason(Code.MERGED)
+
+class Kind(Enum):
+    """What is done to a key. The words are those of a plan's identity."""
+
+    COPY = "Copy"  # one side gets the record of the other one
+    DELETE = "Delete"  # one side loses its record
+    MERGE = "Merge"  # both sides get a record that is made of theirs
+    SPLIT = "Split"  # both sides keep the record of one side under another label; then the key is free
+    AGREE = "Agree"  # both sides hold equal records, and the journal notes it
+    FORGET = "Forget"  # neither side holds the key any more, and the journal notes it
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """Bring the record of the other side, which has *digest*, to *target*."""
+class Action:
+    """What is done to *key*; *writes* has what it writes, at the most one write a side.
+
+    What a split writes is known when the record of the side *aliased* is read, which gets the label *alias*.
+    Of it and of what is agreed on *seen* has the digests of both sides.
+    """
 
     key: Key
-    target: Side
-    expect: Digest | None
-    digest: Digest
+    kind: Kind
     why: Reason
+    writes: tuple[Write, ...] = ()
+    seen: Both[Digest] | None = None
     #: A person chose this record: nothing of the one that it takes the place of is saved into it.
     exact: bool = False
+    alias: str = ""
+    aliased: Side = Side.RIGHT
+
+    def copies_to(self, side: Side) -> bool:
+        """Say whether *side* gets the record of the other one."""
+        return self.kind is Kind.COPY and self.writes[0].side is side
+
+    def deletes_from(self, side: Side) -> bool:
+        """Say whether *side* loses its record."""
+        return self.kind is Kind.DELETE and self.writes[0].side is side
+
+    @property
+    def creates(self) -> bool:
+        """The side that gets the record of the other one has none."""
+        return self.kind is Kind.COPY and self.writes[0].expect is None
+
+    @property
+    def edits(self) -> bool:
+        """A record that one side changed takes the place of the other one, and no person said so."""
+        return self.kind is Kind.COPY and self.writes[0].expect is not None and not self.exact
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Delete the record of *target*, which has the digest *expect*."""
-
-    key: Key
-    target: Side
-    expect: Digest
-    why: Reason
+def copy(key: Key, side: Side, seen: Both[Digest | None], why: Reason, *, exact: bool = False) -> Action:
+    """Return the action that gives *side* the record of the other one."""
+    write = Write(key, side, seen[side], seen[side.other], why)
+    return Action(key, Kind.COPY, why, (write,), exact=exact)
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Bring *record* to both sides, which hold *before* (None: nothing)."""
-
-    key: Key
-    record: Record
-    before: Both[Record | None]
-    expect: Both[Digest | None]
-    why: Reason = MERGED
-    #: The sides that get back what somebody had taken away who had not seen it.
-    rejoins: frozenset[Side] = frozenset()
+def delete(key: Key, side: Side, seen: Both[Digest | None], why: Reason) -> Action:
+    """Return the action that takes the record from *side*."""
+    return Action(key, Kind.DELETE, why, (Write(key, side, seen[side], None, why),))
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Keep the record of *side* under the label *alias* on both sides; then the key is free."""
+def merge(
+    key: Key,
+    record: Record,
+    before: Both[Record | None],
+    why: Reason,
+    rejoined: frozenset[Side] = frozenset(),
+) -> Action:
+    """Return the action that gives both sides *record*, if they still hold *before* (None: nothing).
 
-    key: Key
-    alias: str
-    side: Side
-    expect: Both[Digest]
-
-
-@dataclass(frozen=True, slots=True)
-class Agree:
-    """Note that both sides hold equal records."""
-
-    key: Key
-    digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Note that neither side holds the key any more."""
-
-    key: Key
+    On the sides *rejoined* it brings back what a program took away that had not seen it.
+    """
+    digest, seen = canonical.digest(record), before.map(_digest)
+    writes = [
+        Write(
+            *(key, side, seen[side], digest, why, record, before[side], before[side.other]),
+            rejoins=side in rejoined,
+        )
+        for side in SIDES
+        if seen[side] != digest
+    ]
+    return Action(key, Kind.MERGE, why, tuple(writes))
 
 
-Action: TypeAlias = Copy | Delete | Merge | Split | Agree | Forget
+def split(key: Key, alias: str, aliased: Side, seen: Both[Digest]) -> Action:
+    """Return the action that keeps the record of the side *aliased* as *alias* on both sides."""
+    why = because(Code.BOTH_KEPT, aliased, alias)
+    return Action(key, Kind.SPLIT, why, seen=seen, alias=alias, aliased=aliased)
+
+
+def agree(key: Key, digest: Digest) -> Action:
+    """Return the action that notes that both sides hold the record with *digest*."""
+    return Action(key, Kind.AGREE, because(Code.EQUAL), seen=Both(digest, digest))
+
+
+def forget(key: Key) -> Action:
+    """Return the action that notes that neither side holds the key."""
+    return Action(key, Kind.FORGET, because(Code.ABSENT))
 
 
 @dataclass(slots=True)
@@ -112,21 +145,21 @@ class Plan:
     def identity(self) -> str:
         """What tells this plan from any that would write something else, in a few letters."""
         found = hashlib.blake2b(digest_size=6)
-        for line in sorted(repr((type(action).__name__, *_essence(action))) for action in self.writes):
+        for line in sorted(map(_essence, self.writing)):
             found.update(line.encode())
         return found.hexdigest()
 
     @property
-    def writes(self) -> list[Copy | Delete | Merge | Split]:
+    def writing(self) -> list[Action]:
         """The actions that write to a store."""
-        return [action for action in self.actions if not isinstance(action, (Agree, Forget))]
+        return [action for action in self.actions if action.kind not in (Kind.AGREE, Kind.FORGET)]
 
 
-def _essence(action: Copy | Delete | Merge | Split) -> tuple[object, ...]:
-    if isinstance(action, Copy):
-        return (action.key, action.target.value, action.expect, action.digest)
-    if isinstance(action, Delete):
-        return (action.key, action.target.value, action.expect)
-    if isinstance(action, Merge):
-        return (action.key, action.expect.left, action.expect.right, canonical.digest(action.record))
-    return (action.key, action.alias, action.side.value, action.expect.left, action.expect.right)
+def _essence(action: Action) -> str:
+    writes = [(write.side.value, write.expect, write.digest) for write in action.writes]
+    seen = () if action.seen is None else (action.seen.left, action.seen.right)
+    return repr((action.kind.value, action.key, writes, seen, action.alias, action.aliased.value))
+
+
+def _digest(record: Record | None) -> Digest | None:
+    return None if record is None else canonical.digest(record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from smtd.engine.actions import Copy, Delete, Plan
+from smtd.engine.actions import Plan
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
 from smtd.errors import RecordUnusable
@@ -92,9 +92,7 @@ async def _was_put_back(pair: Pair, side: Side, known: Known, plan: Plan) -> boo
     read = {key: digest for key, digest in scan.digests.items() if key not in scan.believed}
     if await _has_gone_back(pair, side, known, read, unclear):
         return True
-    if not plan.asked and not any(
-        isinstance(each, Delete) and each.target is side.other for each in plan.actions
-    ):
+    if not plan.asked and not any(each.deletes_from(side.other) for each in plan.actions):
         return False  # what is missing is held, and was when this was last asked
     edited = await pair.journal.history.edited(pair.journal.number)
     believed = [key for key in edited if key in scan.believed][:LOOKS]
@@ -125,8 +123,8 @@ def _is_lacking(key: Key, side: Side, scans: Both[Scan]) -> bool:
 
 def _changed(plan: Plan, side: Side) -> list[Key]:
     """Return the keys that *side* changed, alone or not."""
-    copies = [action for action in plan.actions if isinstance(action, Copy) and action.target is side.other]
-    return [action.key for action in copies if action.expect is not None and not action.exact] + plan.merges
+    edits = [action for action in plan.actions if action.edits and action.copies_to(side.other)]
+    return [action.key for action in edits] + plan.merges
 
 
 async def _is_as_once(pair: Pair, side: Side, keys: list[Key], scans: Both[Scan]) -> bool:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from smtd.engine import company, patience, undone
-from smtd.engine.actions import Action, Agree, Copy, Delete, Forget, Merge, Plan, Split
+from smtd.engine.actions import Action, Kind, Plan, merge
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
-from smtd.journal.knowledge import Agreement, Intent, Landed, Refusal
+from smtd.journal.knowledge import Agreement, Landed, Refusal
 from smtd.merge.fields import PROVENANCE
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, encode
@@ -37,26 +38,6 @@ BATCH = 1000
 
 def no_progress(phase: str, done: int, total: int) -> None:
     """Show nothing."""
-
-
-@dataclass(slots=True, eq=False)
-class Write:
-    """One write that is about to happen: *record* with *digest* in place of *before* with *expect*.
-
-    *origin* is what the other side holds, if that is not the record itself; *rejoins*:
-    see `Merge.rejoins`.
-    """
-
-    key: Key
-    side: Side
-    record: Record | None
-    digest: Digest | None
-    expect: Digest | None
-    before: Record | None
-    why: Reason
-    origin: Record | None = None
-    encoded: bytes | None = None  # the record, as the journal will keep it, once that is known to go
-    rejoins: bool = False
 
 
 class Executor:
@@ -84,107 +65,100 @@ class Executor:
             self._contested[side] = await company.contested(self._pair, side, plan)
         actions, plan.actions = plan.actions, []
         self._total = len(actions)
-        towards = {side: _towards(actions, side) for side in SIDES}
+        by_kind: dict[Kind, list[Action]] = {kind: [] for kind in Kind}
         # Of what was done nothing is kept: there may be as many actions as records.
-        actions = [action for action in actions if not isinstance(action, (Copy, Delete))]
-        await self._forget([action for action in actions if isinstance(action, Forget)])
-        await self._agree([action for action in actions if isinstance(action, Agree)])
+        one_way: dict[Side, deque[Write]] = {side: deque() for side in SIDES}
+        for action in actions:
+            if action.kind in (Kind.COPY, Kind.DELETE):
+                one_way[action.writes[0].side].append(action.writes[0])
+            else:
+                by_kind[action.kind].append(action)
+        actions.clear()
+        await self._forget(by_kind[Kind.FORGET])
+        await self._agree(by_kind[Kind.AGREE])
         for side in SIDES:
-            await self._transfer(side, towards[side])
-        for batch in _batches([action for action in actions if isinstance(action, Merge)], BATCH):
+            await self._transfer(side, one_way[side])
+        for batch in _batches(by_kind[Kind.MERGE], BATCH):
             await self._merge(batch)
-        await self._split([action for action in actions if isinstance(action, Split)])
+        await self._split(by_kind[Kind.SPLIT])
 
-    async def _forget(self, forgets: Sequence[Forget]) -> None:
+    async def _forget(self, forgets: Sequence[Action]) -> None:
         if not forgets:
             return  # a mark costs a question to each server
         keys = [action.key for action in forgets]
         await self._pair.flush()
-        await self._pair.journal.advance(forgotten=keys, ended=keys, files=await self._marks())
+        files = await self._marks()
+        async with self._pair.journal.transaction() as tx:
+            await tx.drop_baselines(keys)
+            await tx.finish(keys)
+            await tx.set_files(files)
         self._advance(len(keys))
 
-    async def _agree(self, agrees: Sequence[Agree]) -> None:
+    async def _agree(self, agrees: Sequence[Action]) -> None:
         for batch in _batches(agrees, BATCH):
             records = await self._pair.stores.left.read([action.key for action in batch])
             agreements = []
             for action in batch:
                 record = records.get(action.key)
-                if record is None or canonical.digest(record) != action.digest:
+                assert action.seen is not None
+                if record is None or canonical.digest(record) != action.seen.left:
                     self.stale.add(action.key)
                     continue
-                digests = Both(action.digest, action.digest)
                 try:
-                    agreements.append(Agreement(action.key, digests, record, encode(record)))
+                    agreements.append(Agreement(action.key, action.seen, record, encode(record)))
                 except RecordUnusable as exc:
                     why = because(Code.UNUSABLE, None, str(exc))
                     self._report.failed.append(failure(action.key, Side.LEFT, why))
             await self._pair.flush()
-            ended = [each.key for each in agreements]
-            await self._pair.journal.advance(agreements=agreements, ended=ended, files=await self._marks())
+            files = await self._marks()
+            async with self._pair.journal.transaction() as tx:
+                await tx.set_baselines(agreements)
+                await tx.finish([each.key for each in agreements])
+                await tx.set_files(files)
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
 
-    async def _transfer(self, side: Side, actions: deque[Copy | Delete]) -> None:
-        while actions:
+    async def _transfer(self, side: Side, writes: deque[Write]) -> None:
+        while writes:
             # Asked each time: a store that was just made takes more at a time than before.
-            size = self._pair.stores[side].capabilities.batch or len(actions)
-            batch = [actions.popleft() for _ in range(min(size, len(actions)))]
-            await self._write([await self._prepared(side, batch)])
+            size = self._pair.stores[side].capabilities.batch or len(writes)
+            batch = [writes.popleft() for _ in range(min(size, len(writes)))]
+            await self._write([await self._loaded(side, batch)])
             self._advance(len(batch))
 
-    async def _prepared(self, side: Side, batch: Sequence[Copy | Delete]) -> list[Write]:
-        """Read what is to be written and what is to be overwritten, as they are now.
+    async def _loaded(self, side: Side, batch: Sequence[Write]) -> list[Write]:
+        """Return the writes with the records that are written and overwritten, as they are now.
 
         What is to be deleted must be absent over there, by a look at it: a listing may be an old one.
         """
         stores = self._pair.stores
-        sources = await stores[side.other].read([action.key for action in batch])
-        befores = await stores[side].read([action.key for action in batch if action.expect is not None])
-        writes = []
-        for action in batch:
-            record = sources.get(action.key)
-            digest = action.digest if isinstance(action, Copy) else None
-            before = befores.get(action.key)
-            if _digest(record) != digest or _digest(before) != action.expect:
-                self.stale.add(action.key)
+        sources = await stores[side.other].read([write.key for write in batch])
+        befores = await stores[side].read([write.key for write in batch if write.expect is not None])
+        loaded = []
+        for write in batch:
+            record, before = sources.get(write.key), befores.get(write.key)
+            if _digest(record) != write.digest or _digest(before) != write.expect:
+                self.stale.add(write.key)
                 continue
-            writes.append(Write(action.key, side, record, digest, action.expect, before, action.why))
-        return writes
+            loaded.append(replace(write, record=record, before=before))
+        return loaded
 
-    async def _merge(self, batch: Sequence[Merge]) -> None:
-        writes: list[list[Write]] = []
-        for side in SIDES:
-            writes.append(
-                [
-                    Write(
-                        action.key,
-                        side,
-                        action.record,
-                        canonical.digest(action.record),
-                        action.expect[side],
-                        action.before[side],
-                        action.why,
-                        action.before[side.other],
-                        rejoins=side in action.rejoins,
-                    )
-                    for action in batch
-                    if canonical.digest(action.record) != action.expect[side]
-                ]
-            )
-        await self._write(writes)
+    async def _merge(self, batch: Sequence[Action]) -> None:
+        writes = [write for action in batch for write in action.writes]
+        await self._write([[write for write in writes if write.side is side] for side in SIDES])
         self._advance(len(batch))
 
-    async def _split(self, splits: Sequence[Split]) -> None:
+    async def _split(self, splits: Sequence[Action]) -> None:
         """Keep one record of each under its alias; the next look decides what becomes of the keys."""
         merges = []
         for split in splits:
-            record = (await self._pair.stores[split.side].read([split.key])).get(split.key)
+            record = (await self._pair.stores[split.aliased].read([split.key])).get(split.key)
             self.stale.add(split.key)
-            if record is not None and canonical.digest(record) == split.expect[split.side]:
+            assert split.seen is not None
+            if record is not None and canonical.digest(record) == split.seen[split.aliased]:
                 kept = msgspec.structs.replace(record, label=split.alias)
-                nothing: Both[None] = Both(None, None)
                 why = because(Code.KEPT_BESIDE, None, split.key.label)
-                merges.append(Merge(Key(split.key.project, split.alias), kept, nothing, nothing, why))
+                merges.append(merge(Key(split.key.project, split.alias), kept, Both(None, None), why))
         await self._merge(merges)
 
     async def _write(self, sides: Sequence[list[Write]]) -> None:
@@ -214,33 +188,18 @@ class Executor:
             for write in arrived
             if write.record is not None and write.digest is not None and (common or not whole)
         ]
-        await self._pair.journal.advance(
-            agreements=agreements,
-            forgotten=[key] if whole and not agreements else [],
-            landed=self._noted(arrived),
-            ended=[key],
-            entries=entries,
-            files=await self._marks(),
-        )
+        files = await self._marks()
+        async with self._pair.journal.transaction() as tx:
+            await tx.set_baselines(agreements)
+            await tx.drop_baselines([key] if whole and not agreements else [])
+            await tx.log_writes(self._noted(arrived))
+            await tx.finish([key])
+            await tx.mark_landed(entries)
+            await tx.set_files(files)
 
     async def _carry(self, writes: Sequence[Write]) -> tuple[dict[Write, Digest | None], set[Key], list[int]]:
         """Write, and read back: return what arrived, the keys of which that is not sure, and the entries."""
-        first = await self._pair.journal.intend(
-            self._cycle,
-            [
-                Intent(
-                    write.key,
-                    write.side,
-                    write.expect,
-                    write.digest,
-                    write.before,
-                    write.why,
-                    write.origin,
-                    None if write.before is None else write.record,
-                )
-                for write in writes
-            ],
-        )
+        first = await self._pair.journal.intend(self._cycle, writes)
         arrived: dict[Write, Digest | None] = {}
         unsure: set[Key] = set()
         for side in SIDES:
@@ -263,12 +222,12 @@ class Executor:
                 _check_label(write)
                 if write.before is not None:
                     encode(write.before)
-                write.encoded = None if write.record is None else encode(write.record)
+                encoded = None if write.record is None else encode(write.record)
             except RecordUnusable as exc:
                 self._fail(write, because(Code.UNUSABLE, None, str(exc)))
                 failed.add(write.key)
             else:
-                ready.append(write)
+                ready.append(replace(write, encoded=encoded))
         return [write for write in ready if write.key not in failed]
 
     async def _write_side(self, side: Side, writes: Sequence[Write]) -> dict[Write, Digest | None]:
@@ -370,15 +329,15 @@ class Executor:
             elif write.record is not None and write.digest is not None:
                 left, right = (held.get((write.key, side)) or write.digest for side in SIDES)
                 agreements[write.key] = Agreement(write.key, Both(left, right), write.record, write.encoded)
-        await self._pair.journal.advance(
-            agreements=list(agreements.values()),
-            forgotten=[write.key for write in arrived if write.record is None],
-            landed=self._noted(arrived, unsure),
-            ended=[write.key for write in writes],
-            entries=entries,
-            decided=[write.key for write in arrived],
-            files=await self._marks(),
-        )
+        files = await self._marks()
+        async with self._pair.journal.transaction() as tx:
+            await tx.set_baselines(list(agreements.values()))
+            await tx.drop_baselines([write.key for write in arrived if write.record is None])
+            await tx.log_writes(self._noted(arrived, unsure))
+            await tx.finish([write.key for write in writes])
+            await tx.mark_landed(entries)
+            await tx.end_decisions([write.key for write in arrived])
+            await tx.set_files(files)
         self._report.in_sync += sum(
             each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()
         )
@@ -436,10 +395,6 @@ def _check_label(write: Write) -> None:
     for record in (write.record, write.before, write.origin):
         if record is not None and record.label != write.key.label:
             raise RecordUnusable(f"a store gave {record.label} when it was asked for {write.key.label}")
-
-
-def _towards(actions: Sequence[Action], side: Side) -> deque[Copy | Delete]:
-    return deque(each for each in actions if isinstance(each, (Copy, Delete)) and each.target is side)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from weakref import WeakKeyDictionary
 
-from smtd.engine.actions import Agree, Copy, Plan
+from smtd.engine.actions import Kind, Plan
 from smtd.engine.pair import Pair
 from smtd.merge.sides import Side
 from smtd.stores.base import Store
@@ -21,9 +21,7 @@ async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
     may be about to begin, too.
     """
     store = pair.stores[side]
-    made = [
-        each for each in plan.actions if isinstance(each, Copy) and each.target is side and not each.expect
-    ]
+    made = [each for each in plan.actions if each.creates and each.copies_to(side)]
     if not store.capabilities.makes_doubles or not made:
         return ()
     if store not in _told:
@@ -32,8 +30,7 @@ async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
     found |= {
         action.key.project
         for action in plan.actions
-        if isinstance(action, Agree)
-        or (isinstance(action, Copy) and action.target is side.other and action.expect is None)
+        if action.kind is Kind.AGREE or (action.creates and action.copies_to(side.other))
     }
     held = {key.project for key in plan.now[side]}
     return found | {action.key.project for action in made if action.key.project not in held}

@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from smtd.engine import deciding, patience
-from smtd.engine.actions import Agree, Copy, Delete, Merge, Plan, Split
+from smtd.engine.actions import Action, Kind, Plan
 from smtd.engine.apply import Executor, Progress, no_progress
 from smtd.engine.memory import Memory, Settled
 from smtd.engine.pair import Pair
@@ -172,33 +172,26 @@ def _tell(plan: Plan, report: PairReport) -> None:
     """Report the plan as if it had been carried out."""
     _leave(plan, report)
     report.plan = plan.identity
-    report.actions = [_action(action) for action in plan.writes]
+    report.actions = [_planned(action) for action in plan.writing]
     for action in plan.actions:
-        if isinstance(action, Copy):
-            side = report.side(action.target)
-            side.created += action.expect is None
-            side.updated += action.expect is not None
-        elif isinstance(action, Delete):
-            report.side(action.target).deleted += 1
-        elif isinstance(action, Merge):
-            for each in SIDES:
-                report.side(each).updated += action.expect[each] != canonical.digest(action.record)
-        elif isinstance(action, Split):
+        for write in action.writes:
+            side = report.side(write.side)
+            side.deleted += write.digest is None
+            side.created += write.expect is None and write.digest is not None
+            side.updated += write.expect is not None and write.digest is not None
+        if action.kind is Kind.SPLIT:
             report.left.created += 1
             report.right.created += 1
-            report.side(action.side).updated += 1
-        report.in_sync += isinstance(action, (Copy, Merge, Agree))
+            report.side(action.aliased).updated += 1
+        report.in_sync += action.kind in (Kind.COPY, Kind.MERGE, Kind.AGREE)
 
 
-def _action(action: Copy | Delete | Merge | Split) -> PlannedAction:
-    key = action.key
-    if isinstance(action, Split):
-        why = because(Code.BOTH_KEPT, action.side, action.alias)
-        return PlannedAction("split", key.project, key.label, None, why)
-    if isinstance(action, Merge):
-        return PlannedAction("merge", key.project, key.label, None, action.why)
-    what = "delete" if isinstance(action, Delete) else "create" if action.expect is None else "update"
-    return PlannedAction(what, key.project, key.label, action.target, action.why)
+def _planned(action: Action) -> PlannedAction:
+    if action.kind in (Kind.MERGE, Kind.SPLIT):
+        return PlannedAction(action.kind.name.lower(), *action.key, None, action.why)
+    write = action.writes[0]
+    what = "delete" if write.digest is None else "create" if write.expect is None else "update"
+    return PlannedAction(what, *action.key, write.side, action.why)
 
 
 async def quiet(pair: Pair) -> PairReport | None:

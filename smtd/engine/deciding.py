@@ -12,7 +12,7 @@ from functools import partial
 
 from smtd.engine import merges, nameless, undone, verify
 from smtd.engine import plan as planning
-from smtd.engine.actions import Copy, Plan
+from smtd.engine.actions import Plan
 from smtd.engine.adopt import has_missed, returned
 from smtd.engine.apply import Progress, no_progress
 from smtd.engine.memory import Settled
@@ -188,7 +188,8 @@ async def _with_late(pair: Pair, agreed: Agreed, found: Both[undone.Undone], *, 
                 moved.add(key)
     if late and not dry_run:
         await pair.flush()
-        await pair.journal.advance(agreements=late)
+        async with pair.journal.transaction() as tx:
+            await tx.set_baselines(late)
     digests = {**agreed.digests, **{each.key: each.digests for each in late}}
     return Agreed(digests, {**agreed.ancestors, **{each.key: each.record for each in late}}, moved)
 
@@ -251,15 +252,12 @@ async def _decide_merges(
 
 async def _mend(pair: Pair, plan: Plan) -> None:
     """Look at the records of all updates for data that Sumatra took away."""
-    updates = [
-        action
-        for action in plan.actions
-        if isinstance(action, Copy) and action.expect is not None and not action.exact
-    ]
+    updates = [action for action in plan.actions if action.edits]
     for start in range(0, len(updates), BATCH):
         batch = updates[start : start + BATCH]
         held = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
         for copy in batch:
-            source, before = held[copy.target.other].get(copy.key), held[copy.target].get(copy.key)
+            side = copy.writes[0].side
+            source, before = held[side.other].get(copy.key), held[side].get(copy.key)
             if source is not None and before is not None:
                 merges.mend(copy, source, before, pair.policy, plan)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from smtd.engine import deciding
-from smtd.engine.actions import Agree, Delete, Forget, Merge, Plan, Split
+from smtd.engine.actions import Kind, Plan
 from smtd.engine.pair import Pair
 from smtd.errors import UsageError
 from smtd.journal.history import Entry
@@ -102,12 +102,12 @@ def _planned(plan: Plan, key: Key) -> _Rule | None:
             return _Rule(because(Code.FAILED_THERE, failed.side, cause=failed.why))
     for action in plan.actions:
         if action.key == key:
-            if isinstance(action, (Agree, Forget)):
+            if action.kind in (Kind.AGREE, Kind.FORGET):
                 return _Rule(because(Code.EQUAL_NOT_NOTED))
-            if isinstance(action, (Merge, Split)):
+            if action.kind in (Kind.MERGE, Kind.SPLIT):
                 return _Rule(because(Code.CHANGED_ON_BOTH))
-            then = Code.DELETES if isinstance(action, Delete) else Code.COPIES
-            return _Rule(action.why, because(then, action.target))
+            then = Code.DELETES if action.kind is Kind.DELETE else Code.COPIES
+            return _Rule(action.why, because(then, action.writes[0].side))
     return None
 
 

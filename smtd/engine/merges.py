@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from smtd.engine import waiting
-from smtd.engine.actions import Copy, Merge, Plan
+from smtd.engine import actions, waiting
+from smtd.engine.actions import Action, Plan
 from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict
 from smtd.engine.undone import Overtaken
@@ -18,7 +18,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 
 
-def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
+def mend(copy: Action, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
     """Replace *copy*, if it would carry the loss of data that Sumatra took away, by its mending."""
     record = fields.mended(before, source)
     if record is source:
@@ -27,9 +27,9 @@ def mend(copy: Copy, source: Record, before: Record, policy: Policy, plan: Plan)
     if policy.mode is not Mode.TWO_WAY:
         plan.held.append(waiting.lost_data(copy.key))
         return
-    sides = Both(source, before) if copy.target is Side.RIGHT else Both(before, source)
+    sides = Both(source, before) if copy.copies_to(Side.RIGHT) else Both(before, source)
     why = because(Code.DATA_GIVEN_BACK)
-    plan.actions.append(Merge(copy.key, record, sides, sides.map(canonical.digest), why))
+    plan.actions.append(actions.merge(copy.key, record, sides, why))
 
 
 def rejoined(
@@ -52,16 +52,15 @@ def rejoined(
     elif again is not None:
         plan.held.append(waiting.lost_write(key, Code.LOST_AND_EDITED, again))
     else:
-        digests = now.map(canonical.digest)
         why = because(Code.MERGED_UNSEEN)
-        plan.actions.append(Merge(key, result.record, now, digests, why, frozenset(overtaken)))
+        plan.actions.append(actions.merge(key, result.record, now, why, frozenset(overtaken)))
 
 
 def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy, plan: Plan) -> None:
     """Decide a key that both sides changed, from its records."""
     result = fields.merge(ancestor, now.left, now.right)
     if isinstance(result, Merged) and policy.mode is Mode.TWO_WAY:
-        plan.actions.append(Merge(key, result.record, now, now.map(canonical.digest)))
+        plan.actions.append(actions.merge(key, result.record, now, because(Code.MERGED)))
     elif isinstance(result, Merged):
         _contest(key, tuple(canonical.differences(now.left, now.right)), now, policy, plan)
     else:
@@ -72,12 +71,9 @@ def _contest(key: Key, differing: tuple[str, ...], now: Both[Record], policy: Po
     """Let the rule of the pair decide a conflict of the fields *differing*, or a person."""
     winner = _winner(policy.conflicts, now)
     if winner is not None and winner.other in policy.mode.targets:
-        loser = winner.other
         code = Code.NEWEST_RUN if policy.conflicts is Conflicts.NEWEST else Code.SIDE_PREFERRED
         digests = now.map(canonical.digest)
-        plan.actions.append(
-            Copy(key, loser, digests[loser], digests[winner], because(code, winner), exact=True)
-        )
+        plan.actions.append(actions.copy(key, winner.other, digests, because(code, winner), exact=True))
     else:
         plan.conflicts.append(Conflict(key.project, key.label, differing))
 

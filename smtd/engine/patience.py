@@ -6,15 +6,13 @@ stays listed as failed, and costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from smtd.engine.actions import Copy, Delete, Merge, Plan
+from smtd.engine.actions import Plan
 from smtd.engine.report import Failure, failure
 from smtd.journal.knowledge import Refusal
-from smtd.merge.sides import SIDES, Side
-from smtd.records import canonical
-from smtd.records.canonical import Digest
+from smtd.merge.sides import Side
 from smtd.records.record import Key
 
 #: Seconds until a refused record is offered again, at the most.
@@ -33,9 +31,9 @@ def spare(plan: Plan, refused: Refusals, now: float) -> list[Refusal]:
     for action in list(plan.actions):
         waiting = [
             refusal
-            for side, digest in _writes(action)
-            if (refusal := refused.get((action.key, side)))
-            and refusal.digest == digest
+            for write in action.writes
+            if (refusal := refused.get((write.key, write.side)))
+            and refusal.digest == (NOTHING if write.digest is None else write.digest)
             and refusal.until > now
         ]
         if waiting:
@@ -54,15 +52,6 @@ def _put_off(refusal: Refusal, before: Refusal | None, now: float) -> Refusal:
     attempts = 1 + (before.attempts if before is not None and before.digest == refusal.digest else 0)
     pause = min(LONGEST, refusal.pause * 2.0 ** min(attempts - 1, 20))
     return replace(refusal, attempts=attempts, until=now + pause)
-
-
-def _writes(action: object) -> Iterator[tuple[Side, Digest]]:
-    if isinstance(action, Copy):
-        yield action.target, action.digest
-    elif isinstance(action, Delete):
-        yield action.target, NOTHING
-    elif isinstance(action, Merge):
-        yield from ((side, canonical.digest(action.record)) for side in SIDES)
 
 
 def _failure(refusal: Refusal) -> Failure:

@@ -12,8 +12,8 @@ from datetime import datetime
 
 import msgspec
 
-from smtd.engine import waiting
-from smtd.engine.actions import Agree, Copy, Delete, Forget, Plan, Split
+from smtd.engine import actions, waiting
+from smtd.engine.actions import Action, Plan
 from smtd.engine.nameless import Hidden
 from smtd.engine.pair import Policy
 from smtd.engine.report import failure
@@ -53,7 +53,7 @@ class Known:
 def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> Plan:
     """Decide every key from its digests, or only *keys*: no other one needs anything, nor is any missing."""
     plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
-    deletes: dict[Side, list[Delete]] = {side: [] for side in SIDES}
+    deletes: dict[Side, list[Action]] = {side: [] for side in SIDES}
     unreadable = _unreadable(known.scans, plan)
     if keys is None:
         keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
@@ -82,7 +82,7 @@ def _unreadable(scans: Both[Scan], plan: Plan) -> Collection[Key]:
     return scans.left.unreadable.keys() | scans.right.unreadable.keys()
 
 
-def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict[Side, list[Delete]]) -> None:
+def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict[Side, list[Action]]) -> None:
     agreed = known.agreed.get(key)
     now = Both(known.scans.left.digests.get(key), known.scans.right.digests.get(key))
     if (decision := known.decisions.get(key)) is not None:
@@ -111,10 +111,10 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         if agreed == now and now.left != now.right:
             plan.failed.append(failure(key, Side.RIGHT, because(Code.KEPT_DIFFERENTLY)))
     elif verdict is Verdict.FORGET:
-        plan.actions.append(Forget(key))
+        plan.actions.append(actions.forget(key))
     elif verdict is Verdict.AGREE:
         assert now.left is not None
-        plan.actions.append(Agree(key, now.left))
+        plan.actions.append(actions.agree(key, now.left))
     elif not allowed(verdict, policy.mode):
         if verdict is Verdict.MERGE:
             plan.merges.append(key)
@@ -162,14 +162,14 @@ def _impose(
     key: Key, side: Side, source: Side | None, now: Both[Digest | None], policy: Policy, plan: Plan
 ) -> None:
     """Give *side* exactly what *source* has (None: nothing), because a person decided so."""
-    digest, expect = None if source is None else now[source], now[side]
+    why = because(Code.DECIDED)
     if side not in policy.mode.targets:
         plan.held.append(waiting.closed(key, side))
-    elif digest is not None:
-        plan.actions.append(Copy(key, side, expect, digest, because(Code.DECIDED), exact=True))
+    elif source is not None and now[source] is not None:
+        plan.actions.append(actions.copy(key, side, now, why, exact=True))
     else:
-        assert expect is not None  # nobody decides of what neither side has
-        plan.actions.append(Delete(key, side, expect, because(Code.DECIDED)))
+        assert now[side] is not None  # nobody decides of what neither side has
+        plan.actions.append(actions.delete(key, side, now, why))
 
 
 def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
@@ -180,7 +180,7 @@ def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: P
     if policy.mode is not Mode.TWO_WAY:
         plan.held.append(waiting.closed(key, next(each for each in SIDES if each not in policy.mode.targets)))
     elif now.left is not None and now.right is not None and there == [None, None]:
-        plan.actions.append(Split(key, decision.alias, side, Both(now.left, now.right)))
+        plan.actions.append(actions.split(key, decision.alias, side, Both(now.left, now.right)))
     elif there == [now[side], now[side]]:
         _impose(key, side, side.other, now, policy, plan)
     else:
@@ -198,14 +198,13 @@ def _transfer(
     now: Both[Digest | None],
     policy: Policy,
     plan: Plan,
-    deletes: dict[Side, list[Delete]],
+    deletes: dict[Side, list[Action]],
 ) -> None:
-    digest, expect, source = now[side.other], now[side], side.other
-    if digest is not None:
-        code = Code.NEW if expect is None else Code.CHANGED
-        plan.actions.append(Copy(key, side, expect, digest, because(code, source)))
-    elif expect is not None and policy.propagate_deletes:
-        deletes[side].append(Delete(key, side, expect, because(Code.DELETED, source)))
+    if now[side.other] is not None:
+        code = Code.NEW if now[side] is None else Code.CHANGED
+        plan.actions.append(actions.copy(key, side, now, because(code, side.other)))
+    elif now[side] is not None and policy.propagate_deletes:
+        deletes[side].append(actions.delete(key, side, now, because(Code.DELETED, side.other)))
 
 
 def _restore(
@@ -222,10 +221,10 @@ def _restore(
     elif known.lost[side][key].again and digest == agreed[side.other]:
         plan.held.append(waiting.lost_write(key, Code.LOST_AGAIN, side))
     else:
-        plan.actions.append(Copy(key, side, now[side], digest, because(Code.WRITTEN_AGAIN)))
+        plan.actions.append(actions.copy(key, side, now, because(Code.WRITTEN_AGAIN)))
 
 
-def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan: Plan) -> None:
+def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan: Plan) -> None:
     """Let the deletions on *side* pass, or hold them."""
     source, other = known.scans[side.other], known.scans[side]
     missing = {key for key in known.agreed if key not in source.digests and key not in source.unreadable}
@@ -240,6 +239,7 @@ def _guard(side: Side, deletes: list[Delete], known: Known, policy: Policy, plan
         if why is None:
             plan.actions.append(delete)
             continue
-        gone = Both(None, delete.expect) if side is Side.RIGHT else Both(delete.expect, None)
+        expect = delete.writes[0].expect
+        gone = Both(None, expect) if side is Side.RIGHT else Both(expect, None)
         plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=why))
         plan.held.append(waiting.deletion(delete.key, why))

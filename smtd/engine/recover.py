@@ -15,9 +15,10 @@ import anyio
 from smtd.engine import undone
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
-from smtd.journal.knowledge import Agreement, Begun, Landed
+from smtd.journal.knowledge import Agreement, Landed
 from smtd.merge.fields import holds_all, is_built_on
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -48,7 +49,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
     With *dry_run* the journal is left as it is.
     """
     resting, begun = await _resting(pair, now), await _begun(pair)
-    landed: list[Begun] = []
+    landed: list[Write] = []
     agreements: list[Agreement] = []
     forgotten: list[Key] = []
     moved: set[Key] = set()
@@ -79,17 +80,16 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
             digest = canonical.digest(common)
             agreements.append(Agreement(key, Both(digest, digest), common))
     # Who was deleted and is there again is new.
-    forgotten += [write.key for write in landed if write.result is None]
+    forgotten += [write.key for write in landed if write.digest is None]
     if begun and not dry_run:
         await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
-        await pair.journal.advance(
-            agreements=agreements,
-            forgotten=forgotten,
-            landed=_lockless(pair, landed, agreements),
-            ended=begun.keys() - moved,
-            entries=[write.history for write in landed if write.history is not None],
-            decided=[write.key for write in landed],
-        )
+        async with pair.journal.transaction() as tx:
+            await tx.set_baselines(agreements)
+            await tx.drop_baselines(forgotten)
+            await tx.log_writes(_lockless(pair, landed, agreements))
+            await tx.finish(begun.keys() - moved)
+            await tx.mark_landed([write.entry for write in landed if write.entry is not None])
+            await tx.end_decisions([write.key for write in landed])
     agreed = await pair.journal.agreed(pair.policy.projects)
     agreed |= {each.key: each.digests for each in agreements}
     for key in forgotten:
@@ -106,16 +106,16 @@ async def _resting(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
     }
 
 
-async def _begun(pair: Pair) -> dict[Key, list[Begun]]:
+async def _begun(pair: Pair) -> dict[Key, list[Write]]:
     """Return the writes that a crash left undecided, of the projects that are kept, by key."""
-    begun: dict[Key, list[Begun]] = defaultdict(list)
+    begun: dict[Key, list[Write]] = defaultdict(list)
     for write in await pair.journal.begun():
         if pair.policy.covers(write.key):
             begun[write.key].append(write)
     return begun
 
 
-async def _landed(pair: Pair, writes: Sequence[Begun], now: Both[Mapping[Key, Digest]]) -> Sequence[Begun]:
+async def _landed(pair: Pair, writes: Sequence[Write], now: Both[Mapping[Key, Digest]]) -> Sequence[Write]:
     """Return those of the *writes* of one key that landed. Raises _Moved."""
     done = [write for write in writes if await _has_landed(pair, write, now)]
     if any(write.side is Side.RIGHT for write in done):
@@ -124,20 +124,20 @@ async def _landed(pair: Pair, writes: Sequence[Begun], now: Both[Mapping[Key, Di
 
 
 async def _stumps(
-    pair: Pair, begun: Sequence[Begun], now: Both[Mapping[Key, Digest]]
-) -> list[tuple[Begun, Record]]:
+    pair: Pair, begun: Sequence[Write], now: Both[Mapping[Key, Digest]]
+) -> list[tuple[Write, Record]]:
     """Return what writes that broke off have left of their records, where those are made bit by bit."""
-    found: list[tuple[Begun, Record]] = []
+    found: list[tuple[Write, Record]] = []
     for write in begun:
         held, other = now[write.side].get(write.key), write.side.other
         if (
             pair.stores[write.side].capabilities.atomic_updates
-            or write.result is None
-            or held in (None, write.result, write.expect)
+            or write.digest is None
+            or held in (None, write.digest, write.expect)
         ):
             continue
-        wanted = write.wanted
-        if wanted is None and now[other].get(write.key) == write.result:
+        wanted = write.record
+        if wanted is None and now[other].get(write.key) == write.digest:
             wanted = (await pair.stores[other].read([write.key])).get(write.key)
         part = (await pair.stores[write.side].read([write.key])).get(write.key)
         if wanted is not None and part is not None and canonical.is_part(part, wanted):
@@ -145,7 +145,7 @@ async def _stumps(
     return found
 
 
-async def _remove(pair: Pair, stumps: Sequence[tuple[Begun, Record]]) -> None:
+async def _remove(pair: Pair, stumps: Sequence[tuple[Write, Record]]) -> None:
     """Take away what nobody goes on with, and bring back what was there before, if anything was."""
     await anyio.sleep(SETTLED)
     for write, part in stumps:
@@ -155,16 +155,16 @@ async def _remove(pair: Pair, stumps: Sequence[tuple[Begun, Record]]) -> None:
             await _put_back(pair, [write])
 
 
-async def _has_landed(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]]) -> bool:
+async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
     """Say whether *write* reached its store, though somebody may have edited the record since."""
     held = now[write.side].get(write.key)
-    if held == write.result:
+    if held == write.digest:
         return True
-    if held is None or write.result is None or held == write.expect:
+    if held is None or write.digest is None or held == write.expect:
         return False
-    wanted = write.wanted
-    if wanted is None and now[write.side.other].get(write.key) == write.result:
-        wanted = await _read(pair, write.side.other, write.key, write.result)
+    wanted = write.record
+    if wanted is None and now[write.side.other].get(write.key) == write.digest:
+        wanted = await _read(pair, write.side.other, write.key, write.digest)
     if wanted is None:
         return False
     record = await _read(pair, write.side, write.key, held)
@@ -174,37 +174,37 @@ async def _has_landed(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]])
     return is_built_on(record, wanted, write.before)
 
 
-def _was_cut(pair: Pair, write: Begun, now: Both[Mapping[Key, Digest]]) -> bool:
+def _was_cut(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
     """Say whether a change that is not one step in its store has left the record deleted."""
     return (
         not pair.stores[write.side].capabilities.atomic_updates
         and write.before is not None
-        and write.result is not None
+        and write.digest is not None
         and write.key not in now[write.side]
     )
 
 
-async def _put_back(pair: Pair, cut: Sequence[Begun]) -> None:
+async def _put_back(pair: Pair, cut: Sequence[Write]) -> None:
     """Bring back what was there before; the next look decides as if the change had never begun."""
     for write in cut:
         await pair.stores[write.side].write([Change(write.key, write.before, None)])
 
 
 async def _common(
-    pair: Pair, begun: Sequence[Begun], landed: Sequence[Begun], now: Both[Mapping[Key, Digest]]
+    pair: Pair, begun: Sequence[Write], landed: Sequence[Write], now: Both[Mapping[Key, Digest]]
 ) -> Record | None:
     """Return what both sides have in common after those writes of one key that landed, if anything."""
     for write in sorted(landed, key=lambda each: each.side is Side.LEFT):  # right was written to last
-        if write.result is None:
+        if write.digest is None:
             continue
         if write.side is Side.LEFT and any(
-            each.side is Side.RIGHT and each.result == write.result for each in begun
+            each.side is Side.RIGHT and each.digest == write.digest for each in begun
         ):
             return write.origin  # the right side was not written to yet: it holds that (None: nothing)
-        if write.wanted is not None:
-            return write.wanted
-        holders = [side for side in SIDES if now[side].get(write.key) == write.result]
-        return await _read(pair, holders[0], write.key, write.result) if holders else None
+        if write.record is not None:
+            return write.record
+        holders = [side for side in SIDES if now[side].get(write.key) == write.digest]
+        return await _read(pair, holders[0], write.key, write.digest) if holders else None
     return None
 
 
@@ -216,13 +216,13 @@ async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
     return record
 
 
-def _lockless(pair: Pair, landed: Sequence[Begun], agreements: Sequence[Agreement]) -> list[Landed]:
+def _lockless(pair: Pair, landed: Sequence[Write], agreements: Sequence[Agreement]) -> list[Landed]:
     """Return the writes to stores without a lock, as the journal remembers them."""
     agreed = {each.key: each.digests for each in agreements}
     found = []
     for write in landed:
-        alone = write.key in agreed and agreed[write.key].left != write.result
-        record = write.wanted if alone else None
-        noted = undone.noted(pair, write.key, write.side, write.expect, write.result, record=record)
+        alone = write.key in agreed and agreed[write.key].left != write.digest
+        record = write.record if alone else None
+        noted = undone.noted(pair, write.key, write.side, write.expect, write.digest, record=record)
         found += [] if noted is None else [noted]
     return found

@@ -12,9 +12,9 @@ from datetime import datetime
 
 import msgspec
 
-from smtd.engine import deciding
-from smtd.engine.actions import Merge, Plan
-from smtd.engine.apply import Executor, Write, no_progress
+from smtd.engine import actions, deciding
+from smtd.engine.actions import Plan
+from smtd.engine.apply import Executor, no_progress
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport, blank, failure
 from smtd.errors import UsageError
@@ -23,6 +23,7 @@ from smtd.journal.history import Entry
 from smtd.merge.fields import Merged, merge
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -125,7 +126,7 @@ async def _bring_back(
         writes = []
         for side, back in sides.items():
             record = await pair.journal.history.image(back.entry.id)
-            writes.append(Write(key, side, record, back.before, back.after, held[side], why))
+            writes.append(Write(key, side, back.after, back.before, why, record, held[side]))
         await executor.put_back(writes, _is_edited(writes, held))
     result.refused += report.failed
     failed = {(each.project, each.label) for each in report.failed} | {tuple(key) for key in executor.stale}
@@ -169,7 +170,7 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
     why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
-    await executor.run(Plan(actions=[Merge(key, record, held, digests, why)]))
+    await executor.run(Plan(actions=[actions.merge(key, record, held, why)]))
     report.failed += [failure(key, None, because(Code.CHANGED_DURING_RESTORE)) for key in executor.stale]
     return report
 

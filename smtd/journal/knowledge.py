@@ -12,38 +12,6 @@ from smtd.records.record import Key, Record
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
-    """A write of *side* that is about to begin: the digests before and after it (None: absent).
-
-    *before* is the record that it overwrites or deletes, *wanted* the one that it overwrites it
-    with. *origin* is the record of the other side, if that is not the wanted one (a merge).
-    """
-
-    key: Key
-    side: Side
-    expect: Digest | None
-    result: Digest | None
-    before: Record | None
-    reason: Reason
-    origin: Record | None = None
-    wanted: Record | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An intent of a cycle that never ended, and its entry in the history."""
-
-    key: Key
-    side: Side
-    expect: Digest | None
-    result: Digest | None
-    before: Record | None
-    wanted: Record | None
-    origin: Record | None
-    history: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Agreement:
     """A key on which both sides agree: their digests and the record (and that encoded, if known)."""
 

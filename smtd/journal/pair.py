@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from itertools import chain
 
-from smtd.journal.decisions import Choice, Decisions
+from smtd.journal.decisions import Decisions
 from smtd.journal.history import History, append
-from smtd.journal.knowledge import Agreement, Begun, Intent, Landed, Refusal, Rotation
+from smtd.journal.knowledge import Refusal, Rotation
 from smtd.journal.orientation import STRAIGHT, Orientation
-from smtd.journal.packing import archived, pack, pack_any, unpack, unpack_any
+from smtd.journal.packing import archived, pack_any, unpack, unpack_any
 from smtd.journal.proofs import Proofs
+from smtd.journal.transaction import Transaction
 from smtd.journal.writes import Writes
+from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Both, Side
+from smtd.merge.write import Write
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.sqlite import Connection
@@ -176,10 +180,8 @@ class PairJournal:
 
     async def set_files(self, files: Both[str]) -> None:
         """Remember what tells the files of the stores."""
-        if files != await self.files():
-            await self._db.run(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (self._pair, *self._sides.columns(files))
-            )
+        async with self.transaction() as tx:
+            await tx.set_files(files)
 
     async def last_cycle(self) -> int | None:
         """Return the number of the last cycle that anybody began."""
@@ -196,7 +198,7 @@ class PairJournal:
             )
         return self._cycle
 
-    async def intend(self, cycle: int, intents: Sequence[Intent]) -> int:
+    async def intend(self, cycle: int, writes: Sequence[Write]) -> int:
         """Make durable what is about to be written, and all that it will overwrite.
 
         Returns the number of the first of their entries in the history; the others follow in order.
@@ -209,15 +211,15 @@ class PairJournal:
                     (
                         cycle,
                         now,
-                        self._sides.word(intent.side),
-                        *intent.key,
-                        _action(intent),
-                        self._sides.text(intent.reason),
-                        None if intent.before is None else archived(intent.before),
-                        intent.expect,
-                        intent.result,
+                        self._sides.word(write.side),
+                        *write.key,
+                        _action(write),
+                        self._sides.text(write.why),
+                        None if write.before is None else archived(write.before),
+                        write.expect,
+                        write.digest,
                     )
-                    for intent in intents
+                    for write in writes
                 ],
             )
             await self._db.run_many(
@@ -227,84 +229,46 @@ class PairJournal:
                 [
                     (
                         self._pair,
-                        *intent.key,
-                        self._sides.word(intent.side),
-                        intent.expect,
-                        intent.result,
-                        *map(pack_any, (intent.before, intent.wanted, intent.origin)),
+                        *write.key,
+                        self._sides.word(write.side),
+                        write.expect,
+                        write.digest,
+                        # The other side has the record that is new on this one.
+                        *map(
+                            pack_any,
+                            (write.before, write.record if write.before is not None else None, write.origin),
+                        ),
                         entry,
                     )
-                    for entry, intent in enumerate(intents, first)
+                    for entry, write in enumerate(writes, first)
                 ],
             )
         return first
 
-    async def advance(
-        self,
-        *,
-        agreements: Sequence[Agreement] = (),
-        forgotten: Iterable[Key] = (),
-        landed: Sequence[Landed] = (),
-        ended: Iterable[Key] = (),
-        entries: Iterable[int] = (),
-        decided: Iterable[Key] = (),
-        files: Both[str] | None = None,
-    ) -> None:
-        """Record what became true, and that the intents of the keys *ended* are over.
-
-        It must be durable in the stores. *files* is what tells their files by now, for `files`.
-
-        *entries* are those of the history whose writes have arrived. What a person decided of the keys
-        *decided* is done: should the sides ever hold the same again, nobody has decided of that.
-        """
-        gone = [(self._pair, *key) for key in forgotten]
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Give what notes together what became true; that must be durable in the stores."""
         async with self._db.transaction():
-            if files is not None:
-                await self.set_files(files)
-            await self._agree(agreements)
-            for table in ("agreed", "ancestor", "written"):
-                await self._db.run_many(
-                    f"DELETE FROM {table} WHERE pair = ? AND project = ? AND label = ?", gone
-                )
-            await self.writes.land(landed)
-            await self._db.run_many(
-                "DELETE FROM intent WHERE pair = ? AND project = ? AND label = ?",
-                [(self._pair, *key) for key in ended],
-            )
-            await self._db.run_many(
-                "UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries]
-            )
-            await self._db.run_many(
-                "DELETE FROM decision WHERE pair = ? AND project = ? AND label = ? AND choice != ?",
-                [(self._pair, *key, Choice.REST.value) for key in decided],
-            )
+            yield Transaction(self._db, self._pair, self._sides, self._cycle)
 
-    async def _agree(self, agreements: Sequence[Agreement]) -> None:
-        await self._db.run_many(
-            "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?, ?)",
-            [(self._pair, *each.key, *self._sides.columns(each.digests), self._cycle) for each in agreements],
+    async def begun(self) -> list[Write]:
+        """Return the writes that a crash left behind; the record of one that creates it is not known."""
+        rows = await self._db.fetch(
+            "SELECT i.project, i.label, i.side, i.expect, i.result, h.reason, i.wanted, i.before, i.origin,"
+            " i.history FROM intent i LEFT JOIN history h ON h.id = i.history WHERE i.pair = ?",
+            (self._pair,),
         )
-        await self._db.run_many(
-            "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
-            [(self._pair, *each.key, pack(each.record, each.encoded)) for each in agreements],
-        )
-
-    async def begun(self) -> list[Begun]:
-        """Return the intents that a crash left behind."""
         return [
-            Begun(
+            Write(
                 Key(project, label),
                 self._sides.side(side),
                 expect,
-                result,
-                *(unpack_any(before), unpack_any(wanted), unpack_any(origin)),
-                history=entry,
+                digest,
+                Reason(Code.TEXT) if why is None else self._sides.reason(why),
+                *(unpack_any(record), unpack_any(before), unpack_any(origin)),
+                entry=entry,
             )
-            for project, label, side, expect, result, before, wanted, origin, entry in await self._db.fetch(
-                "SELECT project, label, side, expect, result, before, wanted, origin, history FROM intent"
-                " WHERE pair = ?",
-                (self._pair,),
-            )
+            for project, label, side, expect, digest, why, record, before, origin, entry in rows
         ]
 
     async def quiet(self, policy: str) -> tuple[Both[Token], bytes] | None:
@@ -338,10 +302,10 @@ class PairJournal:
             )
 
 
-def _action(intent: Intent) -> str:
-    if intent.result is None:
+def _action(write: Write) -> str:
+    if write.digest is None:
         return "delete"
-    return "create" if intent.expect is None else "update"
+    return "create" if write.expect is None else "update"
 
 
 def _now() -> str:

@@ -6,6 +6,7 @@ Nothing here is prose. `smtd.output.english` has the sentence for each code, and
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 
 import msgspec
 
@@ -116,7 +117,15 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, side=side, cause=cause)
 
 
+@cache
+def _plain(code: Code, side: Side | None) -> Reason:
+    """Return the one reason without values: a plan of many actions shares it."""
+    return Reason(code, side)
+
+
 def because(code: Code, side: Side | None = None, *values: str | int, cause: Reason | None = None) -> Reason:
     """Return a reason; lone surrogates in its texts are escaped, so that journals and JSON can hold it."""
+    if not values and cause is None:
+        return _plain(code, side)
     texts = tuple(encodable(str(each)) if isinstance(each, str) else each for each in values)
     return Reason(code, side, texts, cause)

@@ -7,6 +7,7 @@ finds: the files of the journal and what the stores hold.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -30,7 +31,7 @@ Effect = Callable[[], Awaitable[T]]
 #: Of the steps at which an error or a cancellation befalls a cycle, each, or every second.
 EVERY = 1 if SOAK else 2
 #: The steps that change a store or the journal.
-CHANGING = {"write", "begin_cycle", "intend", "advance", "set_quiet", "put", "set_undone", "look"}
+CHANGING = {"write", "begin_cycle", "intend", "transaction", "set_quiet", "put", "set_undone", "look"}
 
 
 class Crashed(Exception):
@@ -127,6 +128,31 @@ class FaultyJournal:
         if name in ("decisions", "writes"):
             return FaultyJournal(found, self._faults)
         return lambda *words, **more: self._faults.step("journal", name, lambda: found(*words, **more))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        notes = _Notes()
+        yield notes
+
+        async def commit() -> None:
+            async with self._journal.transaction() as tx:
+                for name, words in notes.calls:
+                    await getattr(tx, name)(*words)
+
+        await self._faults.step("journal", "transaction", commit)
+
+
+class _Notes:
+    """What is noted in a transaction, until it is committed as one step."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        async def note(*words: Any) -> None:
+            self.calls.append((name, words))
+
+        return note
 
 
 async def run_into(faults: Faults, work: Callable[[Pair], Awaitable[Any]], **policy: Any) -> None:

@@ -18,11 +18,13 @@ import pytest
 from smtd.errors import JournalError, UsageError
 from smtd.journal import copies
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Agreement, Intent, Landed, Rotation
+from smtd.journal.knowledge import Agreement, Landed, Rotation
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
+from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from tests.build import key, record, tagged
+from tests.journal.noting import note
 
 A, B = record("a"), record("b")
 
@@ -37,8 +39,11 @@ async def cycle(directory, *agreed):
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
         number = await known.begin_cycle()
         after = digest(tagged(B, "x"))
-        await known.intend(number, [Intent(key("b"), Side.RIGHT, digest(B), after, B, because(Code.MERGED))])
-        await known.advance(
+        await known.intend(
+            number, [Write(key("b"), Side.RIGHT, digest(B), after, because(Code.MERGED), None, B)]
+        )
+        await note(
+            known,
             agreements=[agreement(each) for each in agreed],
             landed=[Landed(key("b"), Side.RIGHT, digest(B), after)],
         )

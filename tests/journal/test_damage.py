@@ -25,6 +25,7 @@ from smtd.journal.knowledge import Agreement
 from smtd.merge.sides import Both
 from smtd.records.canonical import digest
 from tests.build import key, record
+from tests.journal.noting import note
 
 #: Opens the journal in another process, and says how that went; a second word: keeps it open.
 OTHER_PROCESS = """
@@ -67,7 +68,7 @@ async def known_journal(directory, *, size=300):
     ]
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
         await known.begin_cycle()
-        await known.advance(agreements=agreed)
+        await note(known, agreements=agreed)
 
 
 async def agreed(directory):

@@ -15,14 +15,16 @@ import pytest
 
 from smtd.errors import JournalError
 from smtd.journal.journal import VERSION, open_journal
-from smtd.journal.knowledge import Agreement, Intent
+from smtd.journal.knowledge import Agreement
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
+from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import digest
 from smtd.stores.base import Change
 from smtd.stores.memory import MemoryStore
 from tests.build import full, key, record, tagged
+from tests.journal.noting import note
 
 A, B = record("a"), record("b")
 #: Opens the pair in another process, and says how that went.
@@ -84,7 +86,7 @@ async def test_journal_makes_its_directory_for_nobody_else(tmp_path):
 async def test_journal_knows_again_what_it_knew(tmp_path):
     """What was agreed is there after a restart, whole."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        await known.advance(agreements=[agreement(full()), agreement(A)])
+        await note(known, agreements=[agreement(full()), agreement(A)])
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         agreed, ancestor = await known.agreed(None), await known.ancestor(key("full"))
@@ -97,7 +99,7 @@ async def test_journal_keeps_pairs_apart(tmp_path):
     """What one pair agreed on is nothing to another one, also if they share a store."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as known:
-            await known.advance(agreements=[agreement(A)])
+            await note(known, agreements=[agreement(A)])
         async with journal.pair("third", "right") as one, journal.pair("left", "third") as other:
             found = [await one.agreed(None), await other.agreed(None), await other.ancestor(key("a"))]
 
@@ -145,7 +147,7 @@ async def test_journal_of_another_version_is_refused(tmp_path):
 async def test_journal_that_was_damaged_inside_is_an_error(tmp_path, damage):
     """Whatever part cannot be read, the journal is named, and not the stores."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        await known.advance(agreements=[agreement(A)])
+        await note(known, agreements=[agreement(A)])
 
     with pytest.raises(JournalError, match="journal"):
         await damaged(tmp_path, damage)
@@ -163,7 +165,7 @@ async def damaged(directory, damage):
 def intent(before):
     """Return the intent to update a record on the right side."""
     after = digest(tagged(before, "x"))
-    return Intent(key(before.label), Side.RIGHT, digest(before), after, before, because(Code.MERGED))
+    return Write(key(before.label), Side.RIGHT, digest(before), after, because(Code.MERGED), None, before)
 
 
 @pytest.mark.parametrize("error", [OSError(5, "the disk is gone"), sqlite3.OperationalError("no such table")])
@@ -232,7 +234,7 @@ async def test_other_canonical_version_forgets_agreement_and_keeps_history(tmp_p
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         cycle = await known.begin_cycle()
         await known.intend(cycle, [intent(A)])
-        await known.advance(agreements=[agreement(B)])
+        await note(known, agreements=[agreement(B)])
         await known.set_quiet(Both(b"1", b"2"), "policy", b"report")
     monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
 
@@ -252,7 +254,7 @@ async def test_other_canonical_version_is_forgotten_once(tmp_path, monkeypatch):
     """What is agreed on under the new form stays."""
     monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        await known.advance(agreements=[agreement(A)])
+        await note(known, agreements=[agreement(A)])
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         assert list(await known.agreed(None)) == [key("a")]
@@ -263,7 +265,7 @@ async def test_other_canonical_version_of_one_pair_leaves_the_others(tmp_path):
     async with open_journal(tmp_path) as journal:
         for left in ("old", "new"):
             async with journal.pair(left, "right") as known:
-                await known.advance(agreements=[agreement(A)])
+                await note(known, agreements=[agreement(A)])
     execute(tmp_path, "UPDATE pair SET canonical_version = 0 WHERE left_location = 'old'")
 
     async with open_journal(tmp_path) as journal:

@@ -8,13 +8,15 @@ import pytest
 
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Agreement, Intent, Landed, Refusal, Rotation
+from smtd.journal.knowledge import Agreement, Landed, Refusal, Rotation
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Both, Side
+from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from tests.build import key, record, tagged
+from tests.journal.noting import note
 
 A, B = record("a"), tagged(record("a"), "x")
 DIGESTS = Both(digest(A), digest(B))
@@ -25,9 +27,10 @@ MIRRORED = Orientation(mirrored=True)
 async def tell(known: PairJournal) -> None:
     """Write down something that names sides, of each kind."""
     cycle = await known.begin_cycle()
-    intent = Intent(key("a"), Side.RIGHT, digest(B), digest(A), B, NEW, A, A)
+    intent = Write(key("a"), Side.RIGHT, digest(B), digest(A), NEW, A, B, A)
     entry = await known.intend(cycle, [intent])
-    await known.advance(
+    await note(
+        known,
         agreements=[Agreement(key("a"), DIGESTS, A)],
         landed=[Landed(key("a"), Side.RIGHT, digest(B), digest(A))],
         entries=[entry],
@@ -71,7 +74,7 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
         {name: both(found) for name, found in (await known.agreed(None)).items()},
         {name: both(found) for name, found in (await known.agreed_on([key("a")])).items()},
         both(await known.files()),
-        (side(begun.side), begun.expect, begun.result),
+        (side(begun.side), begun.expect, begun.digest, reason(begun.why)),
         (side(entry.side), entry.action, reason(entry.reason)),
         refused,
         await known.rotation(left),

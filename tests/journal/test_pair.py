@@ -11,13 +11,15 @@ import pytest
 
 from smtd.errors import RecordUnusable
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Agreement, Intent, Landed
+from smtd.journal.knowledge import Agreement, Landed
 from smtd.journal.packing import unpack
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
+from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from smtd.records.record import Component
 from tests.build import change, full, key, record, tagged
+from tests.journal.noting import note
 
 A, B, C = record("a"), record("b"), record("c")
 
@@ -47,13 +49,14 @@ def agreement(made, project="MyProject"):
 
 def update(before, after, *, side=Side.RIGHT, origin=None):
     """Return the intent to write *after* over *before*."""
-    return Intent(
+    return Write(
         key((before or after).label),
         side,
         None if before is None else digest(before),
         None if after is None else digest(after),
-        before,
         because(Code.CHANGED, side.other),
+        None,
+        before,
         origin,
     )
 
@@ -70,17 +73,17 @@ async def test_new_pair_knows_nothing(known):
 
 async def test_pair_that_agreed_on_anything_has_agreed(known):
     """One record is enough, and none is none again."""
-    await known.advance(agreements=[agreement(A)])
+    await note(known, agreements=[agreement(A)])
     before = await known.has_agreed()
-    await known.advance(forgotten=[key("a")])
+    await note(known, forgotten=[key("a")])
 
     assert (before, await known.has_agreed()) == (True, False)
 
 
 async def test_agreement_is_known_per_side_and_replaced(known):
     """Each side has a digest of its own; the last agreement counts."""
-    await known.advance(agreements=[agreement(A), agreement(B)])
-    await known.advance(agreements=[Agreement(key("a"), Both(b"left", b"right"), tagged(A, "x"))])
+    await note(known, agreements=[agreement(A), agreement(B)])
+    await note(known, agreements=[Agreement(key("a"), Both(b"left", b"right"), tagged(A, "x"))])
 
     assert await known.agreed(None) == {key("a"): Both(b"left", b"right"), key("b"): agreement(B).digests}
     assert await known.ancestor(key("a")) == tagged(A, "x")
@@ -88,7 +91,7 @@ async def test_agreement_is_known_per_side_and_replaced(known):
 
 async def test_agreement_is_given_of_the_projects_asked_for(known):
     """A cycle of some projects knows of these only."""
-    await known.advance(agreements=[agreement(A), agreement(A, "Other")])
+    await note(known, agreements=[agreement(A), agreement(A, "Other")])
 
     assert set(await known.agreed({"Other"})) == {key("a", "Other")}
     assert set(await known.agreed(None)) == {key("a"), key("a", "Other")}
@@ -97,10 +100,10 @@ async def test_agreement_is_given_of_the_projects_asked_for(known):
 
 async def test_forgotten_key_is_gone_whole(known):
     """Of a record that both sides deleted nothing but history is left."""
-    await known.advance(
-        agreements=[agreement(A), agreement(B)], landed=[Landed(key("a"), Side.LEFT, None, digest(A))]
+    await note(
+        known, agreements=[agreement(A), agreement(B)], landed=[Landed(key("a"), Side.LEFT, None, digest(A))]
     )
-    await known.advance(forgotten=[key("a")])
+    await note(known, forgotten=[key("a")])
 
     assert set(await known.agreed(None)) == {key("b")}
     assert await known.ancestor(key("a")) is None
@@ -159,9 +162,9 @@ async def test_begun_writes_are_known_until_they_ended(known):
             update(C, None),
         ],
     )
-    await known.advance(ended=[key("b")])
+    await note(known, ended=[key("b")])
 
-    found = {(each.key.label, each.side): (each.result, each.origin) for each in await known.begun()}
+    found = {(each.key.label, each.side): (each.digest, each.origin) for each in await known.begun()}
     assert found == {
         ("a", Side.LEFT): (digest(merged), tagged(A, "y")),
         ("a", Side.RIGHT): (digest(merged), tagged(A, "x")),
@@ -185,7 +188,7 @@ async def test_advance_of_unusable_records_leaves_all_as_it_was(known):
     unusable = change(B, launch_mode=Component("SerialLaunchMode", {"x": 2**70}))
 
     with pytest.raises(RecordUnusable):
-        await known.advance(agreements=[agreement(A), agreement(unusable)], ended=[key("a")])
+        await note(known, agreements=[agreement(A), agreement(unusable)], ended=[key("a")])
 
     assert await known.agreed(None) == {}
     assert [each.key for each in await known.begun()] == [key("a")]
@@ -195,16 +198,16 @@ async def test_cancelled_advance_is_whole_or_did_not_happen(known):
     """A cancellation leaves no open transaction: the next method works, and sees all or nothing."""
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await known.advance(agreements=[agreement(A), agreement(B)])
+        await note(known, agreements=[agreement(A), agreement(B)])
 
     assert len(await known.agreed(None)) in (0, 2)
-    await known.advance(agreements=[agreement(C)])
+    await note(known, agreements=[agreement(C)])
     assert key("c") in await known.agreed(None)
 
 
 async def test_full_record_comes_back_whole(known):
     """The ancestor has every field that the record had."""
-    await known.advance(agreements=[agreement(full())])
+    await note(known, agreements=[agreement(full())])
 
     assert await known.ancestor(key("full")) == full()
 
@@ -213,7 +216,7 @@ async def test_many_agreements_are_kept_at_once(known):
     """A thousand records are one step."""
     many = [record(f"run-{number}") for number in range(1000)]
 
-    await known.advance(agreements=[agreement(each) for each in many])
+    await note(known, agreements=[agreement(each) for each in many])
 
     assert len(await known.agreed(None)) == 1000
 
@@ -222,7 +225,7 @@ async def test_labels_and_projects_may_be_any_text(known):
     """Names with quotes, line breaks or other alphabets are keys like any other."""
     strange = [record(label) for label in ("it's", '"', "a\nb", "é ñ", "%", "")]
 
-    await known.advance(agreements=[agreement(each, each.label) for each in strange])
+    await note(known, agreements=[agreement(each, each.label) for each in strange])
 
     assert set(await known.agreed(None)) == {key(each.label, each.label) for each in strange}
     assert [await known.ancestor(key(each.label, each.label)) for each in strange] == strange
@@ -249,7 +252,7 @@ async def test_no_intents_are_nothing(known, rows):
 async def test_history_tells_where_others_have_made_records(known):
     """What was agreed on, and was not made by smtd on that side, is theirs; of what is older nobody knows."""
     await known.intend(await known.begin_cycle(), [update(None, A)])
-    await known.advance(agreements=[agreement(A), agreement(B, "Other")])
+    await note(known, agreements=[agreement(A), agreement(B, "Other")])
     before = [await known.made_by_others(side) for side in (Side.RIGHT, Side.LEFT)]
     await known.history.prune(timedelta(days=-1), 10**9)
     await known.intend(await known.begin_cycle(), [update(None, C)])
@@ -260,7 +263,7 @@ async def test_history_tells_where_others_have_made_records(known):
 
 async def test_files_are_known_with_what_was_agreed(known):
     """In one transaction: no crash comes between."""
-    await known.advance(agreements=[agreement(A)], files=Both("1:2", "3:4"))
-    await known.advance(agreements=[agreement(B)])
+    await note(known, agreements=[agreement(A)], files=Both("1:2", "3:4"))
+    await note(known, agreements=[agreement(B)])
 
     assert await known.files() == Both("1:2", "3:4")

@@ -15,6 +15,7 @@ from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key
 from tests.build import key, record
+from tests.journal.noting import note
 
 KEYS = [Key("A", "two"), Key("B", "one"), Key("B", "two"), Key("C", "one")]
 
@@ -26,7 +27,7 @@ async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
     async with open_journal(tmp_path) as journal:
         for right, keys in (("right", KEYS), ("other", [*KEYS, Key("A", "one")])):
             async with journal.pair("left", right) as pair:
-                await pair.advance(agreements=[Agreement(each, digests, record(each.label)) for each in keys])
+                await note(pair, agreements=[Agreement(each, digests, record(each.label)) for each in keys])
         found = await journal.known("left", "right")
         assert found is not None
         yield found

@@ -1,0 +1,76 @@
+"""What becomes true of one pair in one step, noted whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from smtd.journal.decisions import Choice
+from smtd.journal.knowledge import Agreement, Landed
+from smtd.journal.orientation import Orientation
+from smtd.journal.packing import pack
+from smtd.journal.writes import Writes
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+from smtd.sqlite import Connection
+
+
+class Transaction:
+    """The notes of one step; `PairJournal.transaction` begins and commits it.
+
+    *cycle* is the one that is running (None: nobody began one).
+    """
+
+    def __init__(self, db: Connection, pair: int, sides: Orientation, cycle: int | None) -> None:
+        self._db = db
+        self._pair = pair
+        self._sides = sides
+        self._cycle = cycle
+
+    async def set_baselines(self, agreements: Sequence[Agreement]) -> None:
+        """Both sides agree on the records of these keys."""
+        await self._db.run_many(
+            "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?, ?)",
+            [(self._pair, *each.key, *self._sides.columns(each.digests), self._cycle) for each in agreements],
+        )
+        await self._db.run_many(
+            "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
+            [(self._pair, *each.key, pack(each.record, each.encoded)) for each in agreements],
+        )
+
+    async def drop_baselines(self, keys: Iterable[Key]) -> None:
+        """The sides have nothing in common under these keys any more, nor is a write there remembered."""
+        gone = [(self._pair, *key) for key in keys]
+        for table in ("agreed", "ancestor", "written"):
+            await self._db.run_many(f"DELETE FROM {table} WHERE pair = ? AND project = ? AND label = ?", gone)
+
+    async def log_writes(self, landed: Sequence[Landed]) -> None:
+        """These writes may get lost later; they are one batch."""
+        await Writes(self._db, self._pair, self._sides).land(landed)
+
+    async def finish(self, keys: Iterable[Key]) -> None:
+        """The intents of these keys are over."""
+        await self._db.run_many(
+            "DELETE FROM intent WHERE pair = ? AND project = ? AND label = ?",
+            [(self._pair, *key) for key in keys],
+        )
+
+    async def mark_landed(self, entries: Iterable[int]) -> None:
+        """The writes of these entries of the history have arrived."""
+        await self._db.run_many("UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries])
+
+    async def end_decisions(self, keys: Iterable[Key]) -> None:
+        """What a person decided of these keys is done.
+
+        Should the sides ever hold the same again, nobody has decided of that.
+        """
+        await self._db.run_many(
+            "DELETE FROM decision WHERE pair = ? AND project = ? AND label = ? AND choice != ?",
+            [(self._pair, *key, Choice.REST.value) for key in keys],
+        )
+
+    async def set_files(self, files: Both[str]) -> None:
+        """That is what tells the files of the stores by now."""
+        row = self._sides.columns(files)
+        rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
+        if rows != [row]:
+            await self._db.run("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (self._pair, *row))

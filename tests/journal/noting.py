@@ -1,0 +1,31 @@
+"""Tell a journal what became true, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from smtd.journal.knowledge import Agreement, Landed
+from smtd.journal.pair import PairJournal
+from smtd.merge.sides import Both
+from smtd.records.record import Key
+
+
+async def note(
+    known: PairJournal,
+    *,
+    agreements: Sequence[Agreement] = (),
+    forgotten: Collection[Key] = (),
+    landed: Sequence[Landed] = (),
+    ended: Collection[Key] = (),
+    entries: Collection[int] = (),
+    files: Both[str] | None = None,
+) -> None:
+    """Note all of that, as the end of a batch of writes does."""
+    async with known.transaction() as tx:
+        await tx.set_baselines(agreements)
+        await tx.drop_baselines(forgotten)
+        await tx.log_writes(landed)
+        await tx.finish(ended)
+        await tx.mark_landed(entries)
+        if files is not None:
+            await tx.set_files(files)
