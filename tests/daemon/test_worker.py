@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -15,9 +15,10 @@ import pytest
 from smtd import pairing
 from smtd.daemon.dirty import Source
 from smtd.daemon.events import Events
-from smtd.daemon.jobs import Preview, Sync
+from smtd.daemon.jobs import Job, Preview, Sync
 from smtd.daemon.worker import Worker
-from smtd.errors import StoreUnreachable
+from smtd.engine.report import PairReport
+from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.stores.locations import Location
@@ -133,6 +134,49 @@ async def test_own_write_that_is_noticed_while_a_cycle_runs_has_no_other_one(
     assert cycles == ["cycle"]
     assert worker.dirty.touched
     assert worker.dirty.since is None
+
+
+@pytest.mark.parametrize("job", [Preview, Sync])
+async def test_change_that_is_noticed_after_a_job_is_new(
+    job: Callable[[], Job[PairReport]], worker: Worker
+) -> None:
+    """What the watch sees from then on was written by somebody else."""
+    await worker.submit(job())
+    worker.dirty.notice(Source.FILES)
+
+    assert worker.dirty.since is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "opened"),
+    [(StoreUnreachable("it is away"), ["opened"]), (UsageError("name two"), [])],
+    ids=["of a store", "of a person"],
+)
+async def test_change_waits_on_when_a_cycle_fails(
+    error: SmtdError, opened: list[str], worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lag grows; the stores are opened again for the next cycle only if they failed."""
+    open_stores, seen = pairing.open_stores, []
+
+    async def fails(*_args: Any, **_options: Any) -> Any:
+        raise error
+
+    def watched(locations: Both[Location]) -> Any:
+        seen.append("opened")
+        return open_stores(locations)
+
+    worker.pause()
+    worker.dirty.mark()
+    monkeypatch.setattr(pairing, "open_stores", watched)
+    with monkeypatch.context() as patched:
+        patched.setattr(pairing, "sync", fails)
+        with pytest.raises(type(error)):
+            await worker.submit(Sync())
+    waiting = worker.dirty.since
+    await worker.submit(Sync())
+
+    assert waiting is not None
+    assert (worker.dirty.since, seen) == (None, opened)
 
 
 async def test_store_that_cannot_be_closed_ends_nothing(
