@@ -132,7 +132,7 @@ class Daemon:
         self._tell_hidden()
         self._notices.follow(self._config.notify)
         await self._group.start(self._notices.run)
-        await self._follow(settings.of(self._config, self._added))
+        await self._reconcile(settings.of(self._config, self._added))
         self._group.start_soon(self._watch.run)
         self._group.start_soon(self.events.run)
         self._group.start_soon(self._heed_hangups)
@@ -171,7 +171,7 @@ class Daemon:
                 self._config = config
                 self._tell_hidden()
                 self._notices.follow(config.notify)
-                done = await self._follow(wanted)
+                done = await self._reconcile(wanted)
             finally:
                 notifier.ready()
         self.events.add("reloaded", **done)
@@ -191,7 +191,7 @@ class Daemon:
             found = {**self._added, name: pair}
             wanted = settings.of(self._config, found)
             await self._remember(found)
-            await self._follow(wanted)
+            await self._reconcile(wanted)
 
     def _refuse_known(self, name: str) -> None:
         if name in self._pairs:
@@ -205,10 +205,10 @@ class Daemon:
                     raise UsageError(f"pair {name} is in the configuration: remove it there, and reload")
                 raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
-            await self._follow(settings.of(self._config, self._added))
+            await self._reconcile(settings.of(self._config, self._added))
 
     def _tell_hidden(self) -> None:
-        """Tell of added pairs that are not kept, since the configuration has others of their names."""
+        """Tell of added pairs that are not used, since the configuration has others of their names."""
         for name, problem in settings.hidden(self._config, self._added).items():
             log.warning("%s", problem)
             self.events.add("pair hidden", pair=name, problem=problem)
@@ -217,16 +217,16 @@ class Daemon:
         """Copy the journal to the new file *target*, and return its size; see `Journal.copy`."""
         return await self._journal.copy(target)
 
-    async def _follow(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
+    async def _reconcile(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
         """Start, end and replace workers until there is one for each of *wanted*."""
-        held = {name: kept.worker.settings for name, kept in self._pairs.items()}
+        held = {name: pair.worker.settings for name, pair in self._pairs.items()}
         ended = [name for name in held if wanted.get(name) != held[name]]
         ending = [self._pairs.pop(name) for name in ended]  # nobody may ask them any more
-        for kept in ending:
-            kept.scope.cancel()
+        for pair in ending:
+            pair.scope.cancel()
         with anyio.move_on_after(PARTING, shield=True):  # shielded: who asked may go away meanwhile
-            for kept in ending:
-                await kept.ended.wait()
+            for pair in ending:
+                await pair.ended.wait()
         await self._notices.keep(wanted)
         to_thread.current_default_thread_limiter().total_tokens = THREADS + THREADS_OF_PAIR * len(wanted)
         for name, one in wanted.items():
@@ -234,23 +234,23 @@ class Daemon:
                 locate = partial(self._located, one, self._config)
                 hooks = (self._surroundings.refused, self._notices.note)
                 worker = Worker(one, locate, self._journal, self._watch, self.events, *hooks)
-                kept = _Supervised(worker, Prover(worker, self._journal, self.events, self._proving))
-                self._pairs[name] = kept
-                self._group.start_soon(self._keep, kept)
+                pair = _Supervised(worker, Prover(worker, self._journal, self.events, self._proving))
+                self._pairs[name] = pair
+                self._group.start_soon(self._supervise, pair)
         return {
             "added": sorted(wanted.keys() - held.keys()),
             "removed": sorted(held.keys() - wanted.keys()),
             "changed": sorted(wanted.keys() & set(ended)),
         }
 
-    async def _keep(self, kept: _Supervised) -> None:
+    async def _supervise(self, pair: _Supervised) -> None:
         try:
-            with kept.scope:
+            with pair.scope:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(kept.worker.run)
-                    group.start_soon(kept.prover.run)
+                    group.start_soon(pair.worker.run)
+                    group.start_soon(pair.prover.run)
         finally:
-            kept.ended.set()
+            pair.ended.set()
 
     def _located(self, one: PairSettings, config: Config) -> Both[Location]:
         locations = one.words.map(lambda word: self._surroundings.locate(word, config))
