@@ -138,6 +138,21 @@ async def opened(
                 stores[side].rest()
 
 
+async def preview(
+    journal: Journal,
+    name: str,
+    locations: Both[Location],
+    stores: Both[Store],
+    policy: Policy,
+    *,
+    progress: Progress = no_progress,
+    doubtful: Collection[Key] = (),
+) -> PairReport:
+    """Return what a cycle of the pair of *stores*, at *locations*, would do. Raises what `sync` raises."""
+    async with opened(journal, name, locations, stores, policy) as pair:
+        return await cycle.preview(pair, progress=progress, doubtful=doubtful)
+
+
 async def sync(
     journal: Journal,
     name: str,
@@ -145,7 +160,6 @@ async def sync(
     stores: Both[Store],
     policy: Policy,
     *,
-    dry_run: bool = False,
     only: str | None = None,
     progress: Progress = no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
@@ -154,17 +168,14 @@ async def sync(
 ) -> PairReport:
     """Run one cycle of the pair of *stores*, at *locations*.
 
-    *ended* is called after it, with the pair still locked. For *doubtful* and *memory* see `cycle.run`.
+    *ended* is called after it, with the pair still locked. For the others see `cycle.run`.
     Raises StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as pair:
-        report = await cycle.run(
-            pair, dry_run=dry_run, only=only, progress=progress, doubtful=doubtful, memory=memory
-        )
-        if not dry_run:
-            await _make_new(pair, locations)
-            written = Both(*[report.side(side).written > 0 for side in SIDES])
-            await pair.journal.set_files(await pair.marks(written, ended=True))
+        report = await cycle.run(pair, only=only, progress=progress, doubtful=doubtful, memory=memory)
+        await _make_new(pair, locations)
+        written = Both(*[report.side(side).written > 0 for side in SIDES])
+        await pair.journal.set_files(await pair.marks(written, ended=True))
         await ended(pair)
         return report
 

@@ -99,15 +99,9 @@ async def sync(
         verify_within=0.0 if request.verify else Policy().verify_within,
     )
     async with open_journal(directory) as journal, pairing.open_stores(locations) as stores:
-        return await pairing.sync(
-            journal,
-            _name(request, locations),
-            locations,
-            stores,
-            policy,
-            dry_run=request.dry_run,
-            progress=progress,
-        )
+        run = pairing.preview if request.dry_run else pairing.sync
+        name = _name(request, locations)
+        return await run(journal, name, locations, stores, policy, progress=progress)
 
 
 def _locations(request: Request, config: Config) -> Both[Location]:

@@ -31,10 +31,6 @@ log = logging.getLogger("smtd")
 T = TypeVar("T")
 
 
-async def _nothing(pair: Pair) -> None:
-    """Note nothing: the cycle was only planned."""
-
-
 class PairRunner:
     """Runs one thing at a time on the pair of *settings*, with the stores that *session* keeps open.
 
@@ -60,13 +56,11 @@ class PairRunner:
     async def sync(self, options: SyncOptions, recheck: Collection[Key]) -> PairReport:
         """Run one cycle as *options* say; *recheck* keys are read in any case. Raises SmtdError."""
         policy = options.applied(self._settings.policy)
-        return await self._open(
-            partial(self._cycle, policy, recheck, dry_run=False, only=options.expected_plan)
-        )
+        return await self._open(partial(self._cycle, policy, recheck, options.expected_plan))
 
     async def preview(self, recheck: Collection[Key]) -> PairReport:
         """Return what a cycle would do. Raises SmtdError."""
-        return await self._open(partial(self._cycle, self._settings.policy, recheck, dry_run=True))
+        return await self._open(partial(self._preview, recheck))
 
     async def query(self, work: Work[T]) -> T:
         """Return what *work* returns of the pair. Raises SmtdError."""
@@ -92,9 +86,19 @@ class PairRunner:
             await self._session.close()
             raise
 
-    async def _cycle(
-        self, policy: Policy, recheck: Collection[Key], *, dry_run: bool, only: str | None = None
-    ) -> PairReport:
+    async def _preview(self, recheck: Collection[Key]) -> PairReport:
+        locations, stores = await self._session.ready()
+        return await pairing.preview(
+            self._journal,
+            self._settings.name,
+            locations,
+            stores,
+            self._settings.scoped(locations),
+            progress=self._progress,
+            doubtful=recheck,
+        )
+
+    async def _cycle(self, policy: Policy, recheck: Collection[Key], only: str | None) -> PairReport:
         locations, stores = await self._session.ready()
         policy = replace(policy, projects=self._settings.scoped(locations).projects)
         report = await pairing.sync(
@@ -103,10 +107,9 @@ class PairRunner:
             locations,
             stores,
             policy,
-            dry_run=dry_run,
             only=only,
             progress=self._progress,
-            ended=_nothing if dry_run else self._mark_clean,
+            ended=self._mark_clean,
             doubtful=recheck,
             memory=self._memory,
         )

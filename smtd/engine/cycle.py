@@ -15,6 +15,7 @@ from smtd.engine.actions import Action, Kind, Plan
 from smtd.engine.apply import Executor, Progress, no_progress
 from smtd.engine.memory import Memory, Settled
 from smtd.engine.pair import Pair
+from smtd.engine.recovery import Judged, finish_intents
 from smtd.engine.report import PairReport, PlannedAction, blank, failure
 from smtd.engine.untouched import NEITHER, ended, untouched
 from smtd.errors import PlanMoved
@@ -32,10 +33,25 @@ ROUNDS = 3
 FEW = 100
 
 
+async def preview(
+    pair: Pair, *, progress: Progress = no_progress, doubtful: Collection[Key] = ()
+) -> PairReport:
+    """Return what the next cycle of *pair* would do; nothing is written anywhere.
+
+    *doubtful* keys are looked at in any case. Raises StoreError if a store cannot be read whole,
+    JournalError if the journal fails.
+    """
+    if not doubtful and not await _insists(pair) and (remembered := await quiet(pair)) is not None:
+        return remembered
+    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    plan, _ = await deciding.preview(pair, report, progress, doubtful)
+    _tell(plan, report)
+    return report
+
+
 async def run(
     pair: Pair,
     *,
-    dry_run: bool = False,
     only: str | None = None,
     progress: Progress = no_progress,
     doubtful: Collection[Key] = (),
@@ -43,19 +59,14 @@ async def run(
 ) -> PairReport:
     """Run one cycle of *pair* and return what it did and left.
 
-    With *dry_run* nothing is written anywhere, and the report tells what would be done. With *only* the
-    plan must be the one of that identity. *doubtful* keys are looked at in any case. With the *memory* of the
-    cycle before, in this process and with nothing else done between, only what has changed is decided.
-    Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved.
+    With *only* the plan must be the one of that identity. *doubtful* keys are looked at in any case. With the
+    *memory* of the cycle before, in this process and with nothing else done between, only what has changed is
+    decided. Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved.
     """
-    insists = pair.policy.insist and await pair.journal.refused()
-    must_look = only is not None or doubtful or insists
+    must_look = only is not None or doubtful or await _insists(pair)
     if not must_look and (remembered := await quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
-    if dry_run:
-        await _foretell(pair, report, progress, doubtful)
-        return report
     settled, known = None, NEITHER
     if memory is not None and not must_look:
         settled = memory.taken(pair.policy, await pair.journal.last_cycle())
@@ -63,6 +74,7 @@ async def run(
         known = await untouched(pair)
     cycle = await pair.journal.begin_cycle()
     await pair.begin()
+    open_keys = await finish_intents(pair)
     carried: Collection[Key] = ()
     if settled is not None and not pair.policy.insist:  # who insists does not hurry
         settled, carried = await _hasten(pair, cycle, report, progress, settled)
@@ -71,21 +83,29 @@ async def run(
         scratch = blank(pair.name, pair.stores.map(lambda store: store.location))
         _, recheck = await deciding.preview(pair, scratch, progress, doubtful)
     for _ in range(ROUNDS):
-        plan, settled = await deciding.planned(
-            pair, report, progress, stale.union(recheck), settled, carried, known, dry_run=False
+        judged = Judged(moved=open_keys)
+        plan, settled, learnt = await deciding.decided(
+            pair, report, progress, stale.union(recheck), judged, settled, carried, known
         )
         known = NEITHER
         if only is not None and plan.identity != only:
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None
+        await deciding.note(pair, learnt)
         if not (stale := await _carry_out(pair, cycle, report, progress, plan)):
             break
+        open_keys = await finish_intents(pair)
     report.failed += [failure(key, Side.LEFT, because(Code.KEEPS_CHANGING)) for key in sorted(stale)]
     if not stale:
         await _remember(pair, report)
         if memory is not None:
             memory.keep(settled, cycle)
     return report
+
+
+async def _insists(pair: Pair) -> bool:
+    """Say whether a person asks, and something was refused that is offered again then."""
+    return pair.policy.insist and bool(await pair.journal.refused())
 
 
 def _unresolved(settled: Settled | None) -> Collection[Key]:
@@ -121,7 +141,8 @@ async def _hasten(
     if not (known and 0 < len(keys) <= FEW) or await pair.journal.begun() or await pair.journal.refused():
         return after, ()
     new = Both(*[replace(scans[side], changes=Changes(settled.numbers[side], keys)) for side in SIDES])
-    plan, _ = await deciding.decided(pair, report, new, settled._replace(open=()), dry_run=False)
+    plan, _, learnt = await deciding.decided_from(pair, report, new, settled=settled._replace(open=()))
+    await deciding.note(pair, learnt)
     stale = await _carry_out(pair, cycle, report, progress, plan)
     return after._replace(open=changed | plan.open | stale, projects=report.projects), keys
 
@@ -143,12 +164,6 @@ async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progr
     due = await pair.journal.writes.next_due(pair.policy.projects)
     report.again = _again(report, waiting, due)
     return executor.stale | plan.moved
-
-
-async def _foretell(pair: Pair, report: PairReport, progress: Progress, doubtful: Collection[Key]) -> None:
-    """Report what a cycle would do."""
-    plan, _ = await deciding.preview(pair, report, progress, doubtful)
-    _tell(plan, report)
 
 
 def _leave(plan: Plan, report: PairReport) -> None:

@@ -1,14 +1,15 @@
 """Look at both sides and decide what to do: scans, what the journal knows, and the records of merges.
 
-Nothing is written to a store here; what recovery understands of a crash is written to the journal.
+Nothing is written to a store here, and to the journal only by `note`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from typing import NamedTuple
 
 from smtd.engine import merges, nameless, undone, verify
 from smtd.engine import plan as planning
@@ -18,25 +19,45 @@ from smtd.engine.apply import Progress, no_progress
 from smtd.engine.memory import Settled
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
-from smtd.engine.recover import Agreed, recover
+from smtd.engine.recovery import Judged, judge_intents
 from smtd.engine.report import PairReport, blank
-from smtd.engine.undone import Overtaken
+from smtd.engine.undone import Overtaken, Undone
 from smtd.engine.untouched import NEITHER
 from smtd.errors import StoreRefused
 from smtd.gather import gather
-from smtd.journal.knowledge import Agreement
+from smtd.journal.knowledge import Agreement, Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
+from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Scan
 
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
+#: No intent was open.
+NOTHING_OPEN = Judged()
+NO_ROTATIONS: Both[Rotation | None] = Both(None, None)
 #: Records of keys to merge that are read at a time.
 BATCH = 500
 
 
 #: How often a look starts over because it led to keys that had not been read.
 ROUNDS = 3
+
+
+class Learnt(NamedTuple):
+    """What a look has shown that is no action: `note` writes it down, before the plan is carried out."""
+
+    rotations: Both[Rotation | None]
+    undone: Both[Undone]
+    late: Sequence[Agreement]
+
+
+class Decided(NamedTuple):
+    """The plan, what will be settled after it, and what was learnt on the way."""
+
+    plan: Plan
+    settled: Settled | None
+    learnt: Learnt
 
 
 async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
@@ -49,19 +70,31 @@ async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
 async def preview(
     pair: Pair, report: PairReport, progress: Progress, recheck: Collection[Key] = ()
 ) -> tuple[Plan, Collection[Key]]:
-    """Return what a cycle would do now, and the keys that were read again for it.
+    """Return what a cycle would do now, and the keys that were read again for it; nothing is written.
 
     A scan of a server trusts what was agreed, and a cycle reads a record there before it writes. So a preview
     reads again whatever its plan is about, and *recheck*, until it has seen what the cycle will see.
     """
     keys = set(recheck)
     for _ in range(ROUNDS):
-        plan, _ = await planned(pair, report, progress, keys, dry_run=True)
+        plan, _, _ = await decided(pair, report, progress, keys, await judge_intents(pair))
         found = plan.moved | await _trusted(pair, plan.open)
         if not plan.moved and found <= keys:
             break
         keys |= found
     return plan, keys
+
+
+async def note(pair: Pair, learnt: Learnt) -> None:
+    """Write down what was *learnt*."""
+    for side in SIDES:
+        if (rotation := learnt.rotations[side]) is not None:
+            await pair.journal.turn(side, rotation)
+        await undone.note(pair, side, learnt.undone[side])
+    if learnt.late:
+        await pair.flush()
+        async with pair.journal.transaction() as tx:
+            await tx.set_baselines(learnt.late)
 
 
 async def _trusted(pair: Pair, keys: Collection[Key]) -> set[Key]:
@@ -71,43 +104,43 @@ async def _trusted(pair: Pair, keys: Collection[Key]) -> set[Key]:
     return set(await pair.journal.agreed_on([key for key in keys if is_plain([*key])]))
 
 
-async def planned(
+async def decided(
     pair: Pair,
     report: PairReport,
     progress: Progress,
     doubtful: Collection[Key] = (),
+    judged: Judged = NOTHING_OPEN,
     settled: Settled | None = None,
     carried: Collection[Key] = (),
     untouched: Both[Scan | None] = NEITHER,
-    *,
-    dry_run: bool,
-) -> tuple[Plan, Settled | None]:
-    """Scan both sides and decide every key that may not be *settled*; return what will be after the plan.
+) -> Decided:
+    """Scan both sides and decide every key that may not be *settled*; nothing is written.
 
-    Those that are *doubtful* are looked at in any case; *carried* are those that this cycle has brought over.
-    Sides that are *untouched* are not scanned.
+    *judged* is what came of open intents, as far as that is not noted. Keys that are *doubtful* are looked at
+    in any case; *carried* are those that this cycle has brought over. Sides that are *untouched* are not
+    scanned.
     """
     progress("scanning", 0, 0)
-    scans = await _scanned(pair, doubtful, untouched, dry_run=dry_run)
-    plan, settled = await decided(pair, report, scans, settled, carried, dry_run=dry_run)
-    believed = {key for side in plan.adopted for key in scans[side].believed}
-    if plan.adopted and (believed or untouched != NEITHER):
+    scans, rotations = await _scanned(pair, doubtful, untouched)
+    found = await decided_from(pair, report, scans, rotations, judged, settled, carried)
+    believed = {key for side in found.plan.adopted for key in scans[side].believed}
+    if found.plan.adopted and (believed or untouched != NEITHER):
         # What was agreed on tells nothing of a store that was put back, nor whose run is not over.
         believed.update(doubtful)
-        return await planned(pair, report, progress, believed, settled, carried, dry_run=dry_run)
-    return plan, settled
+        return await decided(pair, report, progress, believed, judged, settled, carried)
+    return found
 
 
-async def decided(
+async def decided_from(
     pair: Pair,
     report: PairReport,
     scans: Both[Scan],
-    settled: Settled | None,
+    rotations: Both[Rotation | None] = NO_ROTATIONS,
+    judged: Judged = NOTHING_OPEN,
+    settled: Settled | None = None,
     carried: Collection[Key] = (),
-    *,
-    dry_run: bool,
-) -> tuple[Plan, Settled | None]:
-    """Decide every key that may not be *settled*, now that *scans* were made; see `planned`."""
+) -> Decided:
+    """Decide every key that may not be *settled*, now that *scans* were made; see `decided`."""
     policy = pair.policy
     for side in SIDES:
         told = report.side(side)  # of a step before, it may be
@@ -117,40 +150,41 @@ async def decided(
         scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
     pair = _sparing_read_only(pair, report)
     now = scans.map(lambda scan: scan.digests)
-    begun = await pair.journal.begun()
-    if not dry_run and begun:
-        for side in SIDES:
-            if not pair.stores[side].capabilities.exclusive_writes:
-                await undone.foresee(pair, side, now[side])
-    keys = None if settled is None or begun else settled.changed(scans)
-    agreed = Agreed(await pair.journal.agreed_on([key for key in keys or () if is_plain([*key])]), {}, ())
-    if keys is None or any(key not in now[side] for side in SIDES for key in agreed.digests):
+    # What a crash left may concern any key of a store without a lock.
+    keys = None if settled is None or judged != NOTHING_OPEN else settled.changed(scans)
+    agreed: Mapping[Key, Both[Digest]]
+    agreed = await pair.journal.agreed_on([key for key in keys or () if is_plain([*key])])
+    if keys is None or any(key not in now[side] for side in SIDES for key in agreed):
         # Whether what is missing was deleted can only be told from all that was agreed.
-        keys, agreed = None, await recover(pair, now, dry_run=dry_run)
+        keys, agreed = None, judged.agreed(await pair.journal.agreed(policy.projects))
     before = None if keys is None else settled
-    scans = scans.map(lambda scan: nameless.kept(scan, agreed.digests))
+    scans = scans.map(lambda scan: nameless.kept(scan, agreed))
     report.projects = _projects(pair, scans, keys or (), before)
-    sides = Both(
-        *[await undone.find(pair, side, scans[side], agreed.digests, dry_run=dry_run) for side in SIDES]
-    )
-    agreed = await _with_late(pair, agreed, sides, dry_run=dry_run)
+    sides = Both(*[await undone.find(pair, side, scans[side], agreed) for side in SIDES])
+    late, moved = await _late(pair, sides)
+    moved.update(judged.moved)
+    if late:
+        agreed = {**agreed, **{each.key: each.digests for each in late}}
+    ancestors = {**judged.ancestors, **{each.key: each.record for each in late}}
     lost, overtaken = sides.map(lambda each: each.lost), sides.map(lambda each: each.overtaken)
     decisions = await pair.journal.decisions.all()
-    known = Known(agreed.digests, scans, lost, agreed.moved, until, decisions, overtaken, carried)
+    known = Known(agreed, scans, lost, moved, until, decisions, overtaken, carried)
     plan = planning.draft(known, pair.policy, keys)
     adopted = await returned(pair, known, plan)
-    if not adopted and await has_missed(pair, agreed.digests, scans):
+    if not adopted and await has_missed(pair, agreed, scans):
         adopted = frozenset(SIDES)
     if adopted:
-        plan = planning.draft(Known({}, scans, Both({}, {}), agreed.moved, until), pair.policy)
+        plan = planning.draft(Known({}, scans, Both({}, {}), moved, until), pair.policy)
         plan.adopted = adopted
         report.adopted = [side for side in SIDES if side in adopted or side in report.adopted]
-    await _decide_merges(pair, plan, agreed.ancestors, overtaken)
+    await _decide_merges(pair, plan, ancestors, overtaken)
     await _mend(pair, plan)
+    learnt = Learnt(rotations, sides, late)
     if plan.adopted:
-        return plan, None
+        return Decided(plan, None, learnt)
     numbers = scans.map(lambda scan: scan.number)
-    return plan, Settled(policy, numbers, plan.open | plan.moved, report.projects, keys is None)
+    after = Settled(policy, numbers, plan.open | plan.moved, report.projects, keys is None)
+    return Decided(plan, after, learnt)
 
 
 def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Settled | None) -> list[str]:
@@ -163,21 +197,21 @@ def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Set
 
 
 async def _scanned(
-    pair: Pair, doubtful: Collection[Key], untouched: Both[Scan | None], *, dry_run: bool
-) -> Both[Scan]:
+    pair: Pair, doubtful: Collection[Key], untouched: Both[Scan | None]
+) -> tuple[Both[Scan], Both[Rotation | None]]:
     """Scan both sides at once, but for those that are *untouched*."""
 
-    async def scan(side: Side) -> Scan:
+    async def scan(side: Side) -> tuple[Scan, Rotation | None]:
         known = untouched[side]
-        return await verify.scan(pair, side, doubtful, dry_run=dry_run) if known is None else known
+        return await verify.scan(pair, side, doubtful) if known is None else (known, None)
 
     left, right = await gather([partial(scan, side) for side in SIDES])
-    return Both(left, right)
+    return Both(left[0], right[0]), Both(left[1], right[1])
 
 
-async def _with_late(pair: Pair, agreed: Agreed, found: Both[undone.Undone], *, dry_run: bool) -> Agreed:
-    """Return what is agreed, with the writes that a store shows only now: what smtd sent is nobody's edit."""
-    moved = {*agreed.moved, *found.left.moved, *found.right.moved}
+async def _late(pair: Pair, found: Both[Undone]) -> tuple[list[Agreement], set[Key]]:
+    """Return the writes that a store shows only now, which are nobody's edits, and keys that changed."""
+    moved = {*found.left.moved, *found.right.moved}
     late: list[Agreement] = []
     for side in SIDES:
         held = await pair.stores[side].read(found[side].late) if found[side].late else {}
@@ -186,12 +220,7 @@ async def _with_late(pair: Pair, agreed: Agreed, found: Both[undone.Undone], *, 
                 late.append(Agreement(key, Both(digest, digest), held[key]))
             else:
                 moved.add(key)
-    if late and not dry_run:
-        await pair.flush()
-        async with pair.journal.transaction() as tx:
-            await tx.set_baselines(late)
-    digests = {**agreed.digests, **{each.key: each.digests for each in late}}
-    return Agreed(digests, {**agreed.ancestors, **{each.key: each.record for each in late}}, moved)
+    return late, moved
 
 
 async def _without_stale(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
@@ -63,31 +63,36 @@ class Undone:
     overtaken: Mapping[Key, Overtaken] = field(default_factory=dict)
     late: Mapping[Key, Digest] = field(default_factory=dict)
     moved: Collection[Key] = ()
+    #: What of this is to be noted: which writes are undone (None: nothing new), and what a look has shown.
+    marks: Collection[tuple[Key, int]] | None = None
+    looks: Sequence[Look] = ()
 
 
-async def find(
-    pair: Pair,
-    side: Side,
-    scan: Scan,
-    agreed: Mapping[Key, Both[Digest]],
-    *,
-    dry_run: bool,
-) -> Undone:
-    """Return what was undone on *side*, as *scan* has it, and remember it, but with *dry_run*."""
+async def find(pair: Pair, side: Side, scan: Scan, agreed: Mapping[Key, Both[Digest]]) -> Undone:
+    """Return what was undone on *side*, as *scan* has it; `note` writes it down."""
     if pair.stores[side].capabilities.exclusive_writes:
         return Undone()
     everything = await pair.journal.writes.all(side)
     written = {key: writes for key, writes in everything.items() if pair.policy.covers(key)}
     if pair.stores[side].capabilities.saves_records:
-        return await _find_by_record(pair, side, written, scan, agreed, dry_run=dry_run)
+        return await _find_by_record(pair, side, written, scan, agreed)
     now = scan.digests
     undone = guards.undone(written, now)
     overtaken, _ = await _overtaken(pair, side, written, now, agreed, undone)
     found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
     others = {(key, number) for key, number in _flagged(everything) if not pair.policy.covers(key)}
-    if found | others != _flagged(everything) and not dry_run:
-        await pair.journal.writes.set_undone(side, found | others)
-    return Undone({key: _lost(written[key][-1]) for key in undone}, overtaken)
+    marks = found | others if found | others != _flagged(everything) else None
+    return Undone({key: _lost(written[key][-1]) for key in undone}, overtaken, marks=marks)
+
+
+async def note(pair: Pair, side: Side, found: Undone) -> None:
+    """Write down what was *found* on *side*, before anything else is written there."""
+    if found.marks is not None:
+        await pair.journal.writes.set_undone(side, found.marks)
+    if found.looks:
+        await pair.journal.writes.look(side, found.looks)
+    if found.late:
+        await pair.journal.writes.set_seen(side, found.late.items())
 
 
 async def _find_by_record(
@@ -96,8 +101,6 @@ async def _find_by_record(
     written: _Writes,
     scan: Scan,
     agreed: Mapping[Key, Both[Digest]],
-    *,
-    dry_run: bool,
 ) -> Undone:
     """Find what was undone where programs save single records: of each of them alone can it be told.
 
@@ -117,11 +120,8 @@ async def _find_by_record(
     undone = guards.undone(moved, now, by_record=True)
     overtaken, changed = await _overtaken(pair, side, moved, now, agreed, undone)
     found = Undone({key: _lost(written[key][-1], TRIES) for key in undone}, overtaken, late, changed)
-    if not dry_run and written:
-        looked = {key: writes for key, writes in written.items() if key not in scan.believed}
-        await pair.journal.writes.look(side, _looks(looked, now, found))
-        await pair.journal.writes.set_seen(side, late.items())
-    return found
+    looked = {key: writes for key, writes in written.items() if key not in scan.believed}
+    return replace(found, looks=_looks(looked, now, found))
 
 
 def _not_shown(writes: Sequence[Written]) -> Iterable[Written]:
@@ -147,14 +147,16 @@ def _lost(write: Written, tries: int = 1) -> Lost:
     return Lost(write.after, write.restored >= tries or (tries == 1 and write.merged))
 
 
-async def foresee(pair: Pair, side: Side, now: Mapping[Key, Digest]) -> None:
-    """Remember what may have been undone on *side*, which holds *now*, before the journal learns of writes.
+async def foresee_now(pair: Pair, side: Side) -> None:
+    """Remember what may have been undone on *side* by now, before the journal learns of writes there.
 
     `find` looks closer, and forgets what was not.
     """
-    if pair.stores[side].capabilities.saves_records:
+    store = pair.stores[side]
+    if store.capabilities.saves_records:
         return  # whoever saves another record shows nothing of this one
     written = await pair.journal.writes.all(side)
+    now = {key: canonical.digest(record) for key, record in (await store.read(list(written))).items()}
     may = _rows(guards.undone(written, now))
     may |= {(key, write.number) for key, write in guards.unseen(written, now).items()}
     may = {(key, number) for key, number in may if pair.policy.covers(key)}
@@ -195,10 +197,8 @@ async def look_again(pair: Pair, side: Side) -> None:
     store = pair.stores[side]
     if store.capabilities.exclusive_writes or store.capabilities.saves_records:
         return
-    if await store.token() is not None:
-        return
-    held = await store.read(list(await pair.journal.writes.all(side)))
-    await foresee(pair, side, {key: canonical.digest(record) for key, record in held.items()})
+    if await store.token() is None:
+        await foresee_now(pair, side)
 
 
 async def _overtaken(

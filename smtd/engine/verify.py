@@ -20,15 +20,15 @@ from smtd.records.record import Key
 from smtd.stores.base import DearStore, Scan
 
 
-async def scan(pair: Pair, side: Side, doubtful: Collection[Key], *, dry_run: bool) -> Scan:
+async def scan(pair: Pair, side: Side, doubtful: Collection[Key]) -> tuple[Scan, Rotation | None]:
     """Scan one side; a store that is dear to read is trusted with what was agreed and is not due.
 
-    *doubtful* keys are read in any case, and those that smtd wrote lately (`rereads`). With *dry_run* the
-    turn stays where it is.
+    *doubtful* keys are read in any case, and those that smtd wrote lately (`rereads`). Returns also how far
+    the turn has come then, if there is one.
     """
     store = pair.stores[side]
     if not store.capabilities.dear_reads:
-        return await store.scan(pair.policy.projects)
+        return await store.scan(pair.policy.projects), None
     agreed = await pair.journal.agreed(pair.policy.projects)
     unsure = {write.key for write in await pair.journal.begun()}
     # An edit that the other side has refused is still there, unless a look says otherwise.
@@ -48,9 +48,7 @@ async def scan(pair: Pair, side: Side, doubtful: Collection[Key], *, dry_run: bo
     seen = {key: decision.digests[side] for key, decision in decisions.items()}
     known = {key: digest for key, digest in known.items() if seen.get(key, digest) == digest}
     found = await cast(DearStore, store).scan(pair.policy.projects, known=known)
-    if not dry_run:
-        await pair.journal.turn(side, turned)
-    return replace(found, believed=known.keys() & found.digests.keys())
+    return replace(found, believed=known.keys() & found.digests.keys()), turned
 
 
 def due(

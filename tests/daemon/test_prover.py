@@ -338,13 +338,17 @@ async def test_only_a_persons_cycle_looks_at_what_was_found(
     pair: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a proof found in a server is not carried before somebody has said so."""
-    sync, doubted = pairing.sync, []
+    doubted = []
 
-    async def watched(*args: Any, **options: Any) -> Any:
-        doubted.append(set(options["doubtful"]))
-        return await sync(*args, **options)
+    def watched(work: Any) -> Any:
+        async def watch(*args: Any, **options: Any) -> Any:
+            doubted.append(set(options["doubtful"]))
+            return await work(*args, **options)
 
-    monkeypatch.setattr(pairing, "sync", watched)
+        return watch
+
+    for name in ("sync", "preview"):
+        monkeypatch.setattr(pairing, name, watched(getattr(pairing, name)))
     monkeypatch.setattr(pair.worker, "proven", lambda *_: None)
     pair.worker.suspects = [Key(PROJECT, "one")]
     own = SyncOptions(force_retry=False, recheck=frozenset({Key(PROJECT, "two")}))

@@ -42,18 +42,22 @@ async def test_change_while_a_plan_is_made_is_for_the_next_cycle(
     worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plan only looks; what happens meanwhile is not lost with it."""
-    sync, cycles = pairing.sync, []
+    sync, preview, cycles = pairing.sync, pairing.preview, []
     cycled = worker.cycle_done
 
-    async def watched(*args: Any, dry_run: bool, **options: Any) -> Any:
-        cycles.append(dry_run)
-        report = await sync(*args, dry_run=dry_run, **options)
-        if dry_run:
-            await put(locations.left, "more")
-            worker.dirty.notice(Source.FILES)
+    async def synced(*args: Any, **options: Any) -> Any:
+        cycles.append("sync")
+        return await sync(*args, **options)
+
+    async def previewed(*args: Any, **options: Any) -> Any:
+        cycles.append("preview")
+        report = await preview(*args, **options)
+        await put(locations.left, "more")
+        worker.dirty.notice(Source.FILES)
         return report
 
-    monkeypatch.setattr(pairing, "sync", watched)
+    monkeypatch.setattr(pairing, "sync", synced)
+    monkeypatch.setattr(pairing, "preview", previewed)
     plan = Preview()
     worker.submit_nowait(plan)
 
@@ -61,7 +65,7 @@ async def test_change_while_a_plan_is_made_is_for_the_next_cycle(
     with anyio.fail_after(10):
         await cycled.wait()
 
-    assert cycles == [True, False]
+    assert cycles == ["preview", "sync"]
     assert worker.status.in_sync == 2
 
 

@@ -329,7 +329,7 @@ async def test_plan_that_has_moved_on_is_not_run(conflict):
         with pytest.raises(PlanMoved, match=f"the stores have changed since plan {seen} was made"):
             await cycle.run(pair, only=seen)
         assert conflict.writes == Both([], [])
-        now = (await cycle.run(pair, dry_run=True)).plan
+        now = (await cycle.preview(pair)).plan
         report = await cycle.run(pair, only=now)
 
     assert report.right.created == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from smtd.engine import recover
+from smtd.engine import recovery
 from smtd.engine.choose import Wish, choose
 from smtd.engine.pair import Policy
 from smtd.errors import StoreUnreachable
@@ -158,7 +158,7 @@ def stepwise(tmp_path):
 
 async def test_half_a_record_is_made_whole(stepwise, monkeypatch):
     """What a store left in the middle of a record is neither a conflict nor an edit."""
-    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "SETTLED", 0.0)
     with pytest.raises(StoreUnreachable, match="it is gone"):
         await stepwise.cycle()
     assert stepwise.right.records == {key("a"): HALF}
@@ -176,7 +176,7 @@ async def test_half_a_record_that_grows_is_left_alone(stepwise, monkeypatch):
     """A store that is still at it is not disturbed."""
 
     async def wait(seconds):
-        assert seconds == recover.SETTLED
+        assert seconds == recovery.SETTLED
         stepwise.right.put(PROJECT, full("a"))
 
     with pytest.raises(StoreUnreachable, match="it is gone"):
@@ -192,7 +192,7 @@ async def test_half_a_record_that_grows_is_left_alone(stepwise, monkeypatch):
 
 async def test_what_lacks_more_than_a_store_leaves_out_is_a_conflict(stepwise, monkeypatch):
     """A record that says anything else is somebody's own."""
-    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "SETTLED", 0.0)
     with pytest.raises(StoreUnreachable, match="it is gone"):
         await stepwise.cycle()
     stepwise.right.put(PROJECT, change(HALF, stdout_stderr="another run"))
@@ -227,7 +227,7 @@ async def test_change_that_was_cut_after_the_record_was_deleted_is_put_back(step
 
 async def test_change_of_which_half_a_record_is_left_is_put_back(stepwise, monkeypatch):
     """What was there before is there again, and then the change is made."""
-    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "SETTLED", 0.0)
     await stepwise_in_sync(stepwise)
     stepwise.left.put(PROJECT, tagged(full("a"), "edited"))
 

@@ -141,7 +141,9 @@ class World:
             journal.pair(self.left.location, self.right.location) as known,
         ):
             pair = self.pair(known, Policy(**policy))
-            return await cycle.run(pair, dry_run=dry_run, memory=self.memory)
+            if dry_run:
+                return await cycle.preview(pair)
+            return await cycle.run(pair, memory=self.memory)
 
     def pair(self, known: PairJournal, policy: Policy) -> Pair:
         """Return the pair of the two stores."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from smtd.engine import cycle, recover
+from smtd.engine import cycle, recovery
 from smtd.engine.choose import Wish, choose
 from smtd.engine.explain import explain
 from smtd.engine.pair import Pair, Policy
@@ -211,7 +211,7 @@ async def test_half_a_record_that_a_dying_server_left_is_made_whole(
     what: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends in the middle of a record and is back later: nothing is lost, and nobody is asked."""
-    monkeypatch.setattr(recover, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "SETTLED", 0.0)
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(session, "LONGEST_PAUSE", 0.0)
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
@@ -376,7 +376,7 @@ async def test_conflict_with_a_server_is_seen_by_all_who_ask(mirror: Mirror) -> 
     listed = await mirror.cycle()
 
     async with mirror.pair() as pair:
-        plan = await cycle.run(pair, dry_run=True)
+        plan = await cycle.preview(pair)
         told = await explain(pair, key("run"))
         chosen = await choose(pair, Wish(Choice.LEFT))
         report = await cycle.run(pair)

@@ -48,7 +48,8 @@ class RealPair:
         locations = self.places.map(lambda place: place.location)
         async with open_journal(self.directory) as journal, pairing.open_stores(locations) as fresh:
             opened = stores or fresh
-            return await pairing.sync(journal, "pair", locations, opened, Policy(**policy), dry_run=dry_run)
+            run = pairing.preview if dry_run else pairing.sync
+            return await run(journal, "pair", locations, opened, Policy(**policy))
 
     async def tried(self) -> PairReport | StoreError:
         """Run one cycle, and return its report, or the error that it ended with."""

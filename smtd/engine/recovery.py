@@ -1,14 +1,15 @@
-"""Understand the writes that a crash left undecided: which of them landed, and what that means.
+"""Finish the writes that a crash left open, before anything is planned: look, judge, commit.
 
 A write that landed contains what the other side held when it began; so that is what both sides
-have in common, and the ancestor of whatever people did since.
+have in common, and the ancestor of whatever people did since. No write is made again: a plan does that.
+Only a change of two steps, of which the crash left one, is taken back.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import anyio
 
@@ -29,41 +30,90 @@ SETTLED = 5.0
 
 
 class _Moved(Exception):
-    """A record changed between the scan and a look at it."""
+    """A record changed between the look at it and the reading of it."""
 
 
-class Agreed(NamedTuple):
-    """What is agreed, and the common ancestors that the journal may not have yet.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of open intents, as both stores show it; nothing of that is noted yet.
 
-    *moved* are the keys that changed while they were looked at: scan again.
+    *moved* are the keys that nothing can be said of yet: they changed meanwhile, or are put right first.
+    *cut* are writes of two steps that left their record deleted, and *stumps* those that left a part of it.
     """
 
-    digests: Mapping[Key, Both[Digest]]
-    ancestors: Mapping[Key, Record]
-    moved: Collection[Key]
+    agreements: Sequence[Agreement] = ()
+    forgotten: Sequence[Key] = ()
+    landed: Sequence[Write] = ()
+    ended: Collection[Key] = ()
+    moved: Collection[Key] = ()
+    cut: Sequence[Write] = ()
+    stumps: Sequence[tuple[Write, Record]] = ()
+
+    def agreed(self, noted: Mapping[Key, Both[Digest]]) -> Mapping[Key, Both[Digest]]:
+        """Return what is agreed once this is noted, where the journal has *noted* so far."""
+        if not (self.agreements or self.forgotten):
+            return noted
+        agreed = {**noted, **{each.key: each.digests for each in self.agreements}}
+        return {key: digests for key, digests in agreed.items() if key not in self.forgotten}
+
+    @property
+    def ancestors(self) -> Mapping[Key, Record]:
+        """The common ancestors that the journal may not have yet."""
+        return {each.key: each.record for each in self.agreements}
 
 
-async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool) -> Agreed:
-    """Return what is agreed, with the help of what a crash left; end those intents.
+async def finish_intents(pair: Pair) -> Collection[Key]:
+    """Finish what a crash left open; return the keys of which nothing can be said yet."""
+    begun = await _begun(pair)
+    if not begun:
+        return ()
+    now = await _look(pair, begun)
+    for side in SIDES:  # what others undid must be noted before this is: it would seem to be the later one
+        if not pair.stores[side].capabilities.exclusive_writes:
+            await undone.foresee_now(pair, side)
+    judged = await _judge(pair, begun, now)
+    if judged.stumps:
+        await _remove(pair, judged.stumps)
+    await _put_back(pair, judged.cut)
+    await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
+    async with pair.journal.transaction() as tx:
+        await tx.set_baselines(judged.agreements)
+        await tx.drop_baselines(judged.forgotten)
+        await tx.log_writes(_lockless(pair, judged.landed, judged.agreements))
+        await tx.finish(judged.ended)
+        await tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
+        await tx.end_decisions([write.key for write in judged.landed])
+    return judged.moved
 
-    With *dry_run* the journal is left as it is.
-    """
-    resting, begun = await _resting(pair, now), await _begun(pair)
+
+async def judge_intents(pair: Pair) -> Judged:
+    """Return what `finish_intents` would find; nothing is written anywhere."""
+    begun = await _begun(pair)
+    return await _judge(pair, begun, await _look(pair, begun)) if begun else Judged()
+
+
+async def _look(pair: Pair, keys: Collection[Key]) -> Both[Mapping[Key, Digest]]:
+    """Return the digests that both sides have under *keys* now."""
+    held = [await pair.stores[side].read(keys) for side in SIDES]
+    left, right = ({key: canonical.digest(each) for key, each in found.items()} for found in held)
+    return Both(left, right)
+
+
+async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Mapping[Key, Digest]]) -> Judged:
+    """Say what came of the writes *begun*, by key, now that both sides have these digests."""
+    resting = await _resting(pair, now)
     landed: list[Write] = []
     agreements: list[Agreement] = []
     forgotten: list[Key] = []
-    moved: set[Key] = set()
+    all_cut: list[Write] = []
     stumps = await _stumps(pair, [write for writes in begun.values() for write in writes], now)
-    if stumps and not dry_run:
-        await _remove(pair, stumps)
-    moved |= {write.key for write, _ in stumps}
+    moved = {write.key for write, _ in stumps}
     for key, writes in begun.items():
         if key in moved:
             continue
         if cut := [write for write in writes if _was_cut(pair, write, now)]:
             # Not a deletion: the store makes a change in two steps, and the crash was between them.
-            if not dry_run:
-                await _put_back(pair, cut)
+            all_cut += cut
             moved.add(key)
             continue
         try:
@@ -81,20 +131,7 @@ async def recover(pair: Pair, now: Both[Mapping[Key, Digest]], *, dry_run: bool)
             agreements.append(Agreement(key, Both(digest, digest), common))
     # Who was deleted and is there again is new.
     forgotten += [write.key for write in landed if write.digest is None]
-    if begun and not dry_run:
-        await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
-        async with pair.journal.transaction() as tx:
-            await tx.set_baselines(agreements)
-            await tx.drop_baselines(forgotten)
-            await tx.log_writes(_lockless(pair, landed, agreements))
-            await tx.finish(begun.keys() - moved)
-            await tx.mark_landed([write.entry for write in landed if write.entry is not None])
-            await tx.end_decisions([write.key for write in landed])
-    agreed = await pair.journal.agreed(pair.policy.projects)
-    agreed |= {each.key: each.digests for each in agreements}
-    for key in forgotten:
-        agreed.pop(key, None)
-    return Agreed(agreed, {each.key: each.record for each in agreements}, moved)
+    return Judged(agreements, forgotten, landed, begun.keys() - moved, moved, all_cut, stumps)
 
 
 async def _resting(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
