@@ -24,9 +24,9 @@ def test_altered_bytes_are_read_or_refused(target: str, tmp_path: Path) -> None:
     """Each case ends as it should, and both ways to end are met."""
     tally = Tally("cases")
 
-    fuzz.try_out(target, 24, tmp_path, tally)
+    fuzz.try_out(target, 16, tmp_path, tally)
 
-    assert (tally.count, tally.wrong) == (24, [])
+    assert (tally.count, tally.wrong) == (16, [])
     assert set(tally.befell) == {"read", "refused"}
 
 
@@ -81,10 +81,10 @@ def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_laptops_around_a_server(tmp_path: Path) -> None:
-    """Two stories, in which nothing is lost, doubled or unexplained."""
-    tally = laptops.run(tmp_path, 2, quiet)
+    """One story, in which nothing is lost, doubled or unexplained."""
+    tally = laptops.run(tmp_path, 1, quiet)
 
-    assert (tally.count, tally.wrong) == (2, [])
+    assert (tally.count, tally.wrong) == (1, [])
     assert set(tally.befell) >= {"tag", "cycles", "kills"}
 
 

@@ -28,8 +28,8 @@ T = TypeVar("T")
 Effect = Callable[[], Awaitable[T]]
 
 
-#: Of the steps at which an error or a cancellation befalls a cycle, each, or every second.
-EVERY = 1 if SOAK else 2
+#: Of the steps at which an error or a cancellation befalls a cycle, each, or every third.
+EVERY = 1 if SOAK else 3
 #: The steps that change a store or the journal.
 CHANGING = {"write", "begin_cycle", "intend", "transaction", "set_quiet", "put", "set_undone", "look"}
 
@@ -177,8 +177,8 @@ async def crashes(
 ) -> AsyncIterator[tuple[str, World]]:
     """Give *world* as every crash of *work* (its next cycle) leaves it, with the name of the step.
 
-    Of crashes that what is running sees, which befall each call, `make test` tries every other one: those
-    before even steps and after odd ones, between which a mere look lies. `make soak` tries all.
+    Of crashes that what is running sees, which befall each call, `make test` tries every third one: before
+    other steps than after. `make soak` tries all.
     """
     first, every = (int(when == "after"), EVERY) if how != "kill" and when != "during" else (0, 1)
     for at in count(first % every, every):

@@ -16,8 +16,8 @@ from tests.stores.server_place import ServerPlace
 class TestServer(SilentContract):
     """The contract, kept by a server, which has no sign of a change."""
 
-    write_interrupted_at_every = 3
-    many = 70  # each costs requests of its own
+    write_interrupted_at_every = 5
+    many = 40  # each costs requests of its own
 
     async def finished(self, place: Place) -> None:
         assert isinstance(place, ServerPlace)

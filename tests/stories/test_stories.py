@@ -13,7 +13,7 @@ from tests.stories.machine import about
 
 #: The same ones each time, and none of them shortened, which would take longer than all other tests.
 SOME = settings(
-    max_examples=3,
+    max_examples=2,
     stateful_step_count=10,
     deadline=None,
     derandomize=True,
