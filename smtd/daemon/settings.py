@@ -11,7 +11,7 @@ from smtd import pairing
 from smtd.config import Config, Pair, Store, seconds
 from smtd.engine.pair import Policy
 from smtd.merge.decide import Conflicts, Mode
-from smtd.merge.guards import DeletionLimit
+from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.locations import Location
 

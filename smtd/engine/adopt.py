@@ -79,7 +79,7 @@ def _bears_mark(store: Store) -> bool:
 async def _was_put_back(pair: Pair, side: Side, known: Known, plan: Plan) -> bool:
     """Say whether *side*, which bears no mark, lacks records that would be deleted, and went back in others.
 
-    What a program undid that had not seen smtd's last write (`undone.py`) is no evidence, nor is what a
+    What a program undid that had not seen smtd's last write (`lost_updates.py`) is no evidence, nor is what a
     person has decided on.
     """
     if not pair.policy.propagate_deletes or side.other not in pair.policy.mode.targets:

@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from smtd.engine import company, patience, undone
+from smtd.engine import company, lost_updates, patience
 from smtd.engine.actions import Action, Kind, Plan, merge
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
@@ -206,7 +206,7 @@ class Executor:
             mine = [write for write in writes if write.side is side and write.key not in unsure]
             landed = await self._write_side(side, mine)
             if landed:
-                await undone.look_again(self._pair, side)
+                await lost_updates.recheck(self._pair, side)
             unsure |= {write.key for write in mine if write not in landed}
             arrived |= landed
         return arrived, unsure, [entry for entry, write in enumerate(writes, first) if write in arrived]
@@ -271,7 +271,7 @@ class Executor:
         digest = patience.NOTHING if write.digest is None else write.digest
         self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, patience.IGNORED))
         if write.record is not None:
-            sent = undone.noted(
+            sent = lost_updates.logged(
                 *(self._pair, write.key, write.side, write.expect, write.digest),
                 seen=False,
                 record=write.record,
@@ -358,7 +358,7 @@ class Executor:
         noted, self._unseen = self._unseen, []
         for write in arrived:
             record = write.record if write.key in alone else None
-            one = undone.noted(
+            one = lost_updates.logged(
                 *(self._pair, write.key, write.side, write.expect, write.digest),
                 merged=write.rejoins,
                 record=record,

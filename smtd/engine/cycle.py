@@ -161,7 +161,7 @@ async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progr
     waiting = [*spared, *patience.again(executor.refused, refused, time.time())]
     if refused or waiting:
         await pair.journal.set_refused(waiting)
-    due = await pair.journal.writes.next_due(pair.policy.projects)
+    due = await pair.journal.write_log.next_due(pair.policy.projects)
     report.again = _again(report, waiting, due)
     return executor.stale | plan.moved
 

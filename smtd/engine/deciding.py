@@ -11,17 +11,17 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import NamedTuple
 
-from smtd.engine import merges, nameless, undone, verify
+from smtd.engine import lost_updates, merges, nameless, verify
 from smtd.engine import plan as planning
 from smtd.engine.actions import Plan
 from smtd.engine.adopt import has_missed, returned
 from smtd.engine.apply import Progress, no_progress
+from smtd.engine.lost_updates import LostUpdates, StaleOverwrite
 from smtd.engine.memory import Settled
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
 from smtd.engine.recovery import Judged, judge_intents
 from smtd.engine.report import PairReport, blank
-from smtd.engine.undone import Overtaken, Undone
 from smtd.engine.untouched import NEITHER
 from smtd.errors import StoreRefused
 from smtd.gather import gather
@@ -48,7 +48,7 @@ class Learnt(NamedTuple):
     """What a look has shown that is no action: `note` writes it down, before the plan is carried out."""
 
     rotations: Both[Rotation | None]
-    undone: Both[Undone]
+    lost_updates: Both[LostUpdates]
     late: Sequence[Agreement]
 
 
@@ -90,7 +90,7 @@ async def note(pair: Pair, learnt: Learnt) -> None:
     for side in SIDES:
         if (rotation := learnt.rotations[side]) is not None:
             await pair.journal.turn(side, rotation)
-        await undone.note(pair, side, learnt.undone[side])
+        await lost_updates.note(pair, side, learnt.lost_updates[side])
     if learnt.late:
         await pair.flush()
         async with pair.journal.transaction() as tx:
@@ -160,13 +160,13 @@ async def decided_from(
     before = None if keys is None else settled
     scans = scans.map(lambda scan: nameless.kept(scan, agreed))
     report.projects = _projects(pair, scans, keys or (), before)
-    sides = Both(*[await undone.find(pair, side, scans[side], agreed) for side in SIDES])
+    sides = Both(*[await lost_updates.detect(pair, side, scans[side], agreed) for side in SIDES])
     late, moved = await _late(pair, sides)
     moved.update(judged.moved)
     if late:
         agreed = {**agreed, **{each.key: each.digests for each in late}}
     ancestors = {**judged.ancestors, **{each.key: each.record for each in late}}
-    lost, overtaken = sides.map(lambda each: each.lost), sides.map(lambda each: each.overtaken)
+    lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.stale)
     decisions = await pair.journal.decisions.all()
     known = Known(agreed, scans, lost, moved, until, decisions, overtaken, carried)
     plan = planning.draft(known, pair.policy, keys)
@@ -209,7 +209,7 @@ async def _scanned(
     return Both(left[0], right[0]), Both(left[1], right[1])
 
 
-async def _late(pair: Pair, found: Both[Undone]) -> tuple[list[Agreement], set[Key]]:
+async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Agreement], set[Key]]:
     """Return the writes that a store shows only now, which are nobody's edits, and keys that changed."""
     moved = {*found.left.moved, *found.right.moved}
     late: list[Agreement] = []
@@ -258,7 +258,7 @@ def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
 
 
 async def _decide_merges(
-    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Both[Mapping[Key, Overtaken]]
+    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Both[Mapping[Key, StaleOverwrite]]
 ) -> None:
     for start in range(0, len(plan.merges), BATCH):
         keys = plan.merges[start : start + BATCH]

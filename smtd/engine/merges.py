@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from smtd.engine import actions, waiting
 from smtd.engine.actions import Action, Plan
+from smtd.engine.lost_updates import StaleOverwrite
 from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict
-from smtd.engine.undone import Overtaken
 from smtd.merge import fields
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.fields import Merged
@@ -35,7 +35,7 @@ def mend(copy: Action, source: Record, before: Record, policy: Policy, plan: Pla
 def rejoined(
     key: Key,
     ancestor: Record,
-    overtaken: Mapping[Side, Overtaken],
+    overtaken: Mapping[Side, StaleOverwrite],
     now: Both[Record],
     policy: Policy,
     plan: Plan,
@@ -44,7 +44,7 @@ def rejoined(
 
     It is merged with that once; the second time a person is asked.
     """
-    sides = Both(*[overtaken[side].rejoined if side in overtaken else now[side] for side in SIDES])
+    sides = Both(*[overtaken[side].rebased if side in overtaken else now[side] for side in SIDES])
     result = fields.merge(ancestor, sides.left, sides.right)
     again = next((side for side in SIDES if side in overtaken and overtaken[side].again), None)
     if not isinstance(result, Merged):

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from smtd.journal.pair import PairJournal
 from smtd.merge.decide import Conflicts, Mode
-from smtd.merge.guards import DeletionLimit
+from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.stores.base import Store

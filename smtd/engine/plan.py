@@ -14,12 +14,12 @@ import msgspec
 
 from smtd.engine import actions, waiting
 from smtd.engine.actions import Action, Plan
+from smtd.engine.lost_updates import RevertedWrite, StaleOverwrite
 from smtd.engine.nameless import Hidden
 from smtd.engine.pair import Policy
 from smtd.engine.report import failure
-from smtd.engine.undone import Lost, Overtaken
 from smtd.journal.decisions import Choice, Decision
-from smtd.merge import guards
+from smtd.merge import deletion_guard
 from smtd.merge.decide import Mode, Verdict, allowed, decide, target
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
@@ -37,7 +37,7 @@ class Known:
 
     agreed: Mapping[Key, Both[Digest]]
     scans: Both[Scan]
-    lost: Both[Mapping[Key, Lost]]
+    lost: Both[Mapping[Key, RevertedWrite]]
     #: Keys that changed since the scan: not decided now.
     moved: Collection[Key] = ()
     #: When runs that are not over will be taken to have been killed.
@@ -45,7 +45,7 @@ class Known:
     #: What a person decided.
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
     #: Keys that a program saved as they were before smtd's last writes, on each side.
-    overtaken: Both[Mapping[Key, Overtaken]] = field(default_factory=lambda: Both({}, {}))
+    overtaken: Both[Mapping[Key, StaleOverwrite]] = field(default_factory=lambda: Both({}, {}))
     #: What this cycle has carried already; it is no reason to think that less is missing.
     carried: Collection[Key] = ()
 
@@ -232,8 +232,10 @@ def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan
     agreed = {key for key in known.agreed if key in missing or key in source.digests}
     agreed |= known.agreed.keys() & source.unreadable.keys()
     agreed.difference_update(known.carried)
-    of_all = guards.suspicion(len(agreed), len(missing), policy.limit, side.other) if deletes else None
-    of_projects = guards.emptied(agreed, missing, side.other)
+    of_all = (
+        deletion_guard.mass_deletion(len(agreed), len(missing), policy.limit, side.other) if deletes else None
+    )
+    of_projects = deletion_guard.emptied_projects(agreed, missing, side.other)
     for delete in deletes:
         why = of_all or of_projects.get(delete.key.project)
         if why is None:

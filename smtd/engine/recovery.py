@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from smtd.engine import undone
+from smtd.engine import lost_updates
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
 from smtd.journal.knowledge import Agreement, Landed
@@ -70,7 +70,7 @@ async def finish_intents(pair: Pair) -> Collection[Key]:
     now = await _look(pair, begun)
     for side in SIDES:  # what others undid must be noted before this is: it would seem to be the later one
         if not pair.stores[side].capabilities.exclusive_writes:
-            await undone.foresee_now(pair, side)
+            await lost_updates.flag_suspects(pair, side)
     judged = await _judge(pair, begun, now)
     if judged.stumps:
         await _remove(pair, judged.stumps)
@@ -260,6 +260,6 @@ def _lockless(pair: Pair, landed: Sequence[Write], agreements: Sequence[Agreemen
     for write in landed:
         alone = write.key in agreed and agreed[write.key].left != write.digest
         record = write.record if alone else None
-        noted = undone.noted(pair, write.key, write.side, write.expect, write.digest, record=record)
+        noted = lost_updates.logged(pair, write.key, write.side, write.expect, write.digest, record=record)
         found += [] if noted is None else [noted]
     return found

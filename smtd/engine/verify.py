@@ -36,7 +36,7 @@ async def scan(pair: Pair, side: Side, doubtful: Collection[Key]) -> tuple[Scan,
     moment = time.time()
     unsure |= {
         key
-        for key, writes in (await pair.journal.writes.all(side)).items()
+        for key, writes in (await pair.journal.write_log.all(side)).items()
         if writes[-1].due is not None and writes[-1].due <= moment
     }
     decisions = await pair.journal.decisions.all()

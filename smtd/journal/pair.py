@@ -14,7 +14,7 @@ from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.packing import archived, pack_any, unpack, unpack_any
 from smtd.journal.proofs import Proofs
 from smtd.journal.transaction import Transaction
-from smtd.journal.writes import Writes
+from smtd.journal.write_log import WriteLog
 from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write
@@ -44,7 +44,7 @@ class PairJournal:
         self.decisions = Decisions(db, number, sides)
         self.history = History(db, sides)
         self.proofs = Proofs(db, number)
-        self.writes = Writes(db, number, sides)
+        self.write_log = WriteLog(db, number, sides)
 
     @property
     def number(self) -> int:

@@ -8,7 +8,7 @@ from smtd.journal.decisions import Choice
 from smtd.journal.knowledge import Agreement, Landed
 from smtd.journal.orientation import Orientation
 from smtd.journal.packing import pack
-from smtd.journal.writes import Writes
+from smtd.journal.write_log import WriteLog
 from smtd.merge.sides import Both
 from smtd.records.record import Key
 from smtd.sqlite import Connection
@@ -45,7 +45,7 @@ class Transaction:
 
     async def log_writes(self, landed: Sequence[Landed]) -> None:
         """These writes may get lost later; they are one batch."""
-        await Writes(self._db, self._pair, self._sides).land(landed)
+        await WriteLog(self._db, self._pair, self._sides).append(landed)
 
     async def finish(self, keys: Iterable[Key]) -> None:
         """The intents of these keys are over."""

@@ -72,7 +72,7 @@ def test_programs_that_save_what_they_read_long_before(tmp_path: Path) -> None:
 
 def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If what smtd wrote were forgotten, the races would show it."""
-    monkeypatch.setattr("smtd.journal.writes._KEPT", 0)
+    monkeypatch.setattr("smtd.journal.write_log._KEPT", 0)
 
     tally = races.run(tmp_path, 12, quiet)
 

@@ -31,7 +31,7 @@ Effect = Callable[[], Awaitable[T]]
 #: Of the steps at which an error or a cancellation befalls a cycle, each, or every third.
 EVERY = 1 if SOAK else 3
 #: The steps that change a store or the journal.
-CHANGING = {"write", "begin_cycle", "intend", "transaction", "set_quiet", "put", "set_undone", "look"}
+CHANGING = {"write", "begin_cycle", "intend", "transaction", "set_quiet", "put", "flag", "look"}
 
 
 class Crashed(Exception):
@@ -125,7 +125,7 @@ class FaultyJournal:
         found = getattr(self._journal, name)
         if name in ("history", "number"):
             return found
-        if name in ("decisions", "writes"):
+        if name in ("decisions", "write_log"):
             return FaultyJournal(found, self._faults)
         return lambda *words, **more: self._faults.step("journal", name, lambda: found(*words, **more))
 

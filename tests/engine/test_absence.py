@@ -10,7 +10,7 @@ from smtd.engine import cycle
 from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
-from smtd.merge.guards import DeletionLimit
+from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, commented, key, record, tagged

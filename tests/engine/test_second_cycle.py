@@ -10,7 +10,7 @@ from smtd.engine.pair import Policy
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
-from smtd.merge.guards import DeletionLimit
+from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import Both
 from tests.build import PROJECT, RUNNING, change, commented, full, record, tagged
 from tests.engine.world import TestStore, UnlockedStore, World, counts, second_cycle_does_nothing, written

@@ -56,7 +56,7 @@ async def known(directory):
             set(await pair.agreed(None)),
             await pair.ancestor(key("a")),
             await pair.begun(),
-            await pair.writes.all(Side.RIGHT),
+            await pair.write_log.all(Side.RIGHT),
             await pair.rotation(Side.LEFT),
         )
 

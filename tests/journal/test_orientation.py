@@ -81,9 +81,9 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
         await known.rotation(left.other),
         [
             [(each.before, each.after) for each in writes]
-            for writes in (await known.writes.all(left.other)).values()
+            for writes in (await known.write_log.all(left.other)).values()
         ],
-        await known.writes.all(left),
+        await known.write_log.all(left),
         await known.made_by_others(left),
         [both(each.digests) for each in decisions.values()],
         [reason(each.why) for each in decisions.values()],

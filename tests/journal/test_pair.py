@@ -66,7 +66,7 @@ async def test_new_pair_knows_nothing(known):
     assert await known.agreed(None) == {}
     assert await known.ancestor(key("a")) is None
     assert await known.begun() == []
-    assert await known.writes.all(Side.LEFT) == {}
+    assert await known.write_log.all(Side.LEFT) == {}
     assert await known.quiet("policy") is None
     assert not await known.has_agreed()
 
@@ -107,7 +107,7 @@ async def test_forgotten_key_is_gone_whole(known):
 
     assert set(await known.agreed(None)) == {key("b")}
     assert await known.ancestor(key("a")) is None
-    assert await known.writes.all(Side.LEFT) == {}
+    assert await known.write_log.all(Side.LEFT) == {}
 
 
 async def test_cycles_are_numbered(known):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from smtd.journal.knowledge import Landed
 from smtd.journal.orientation import Orientation
 from smtd.journal.packing import pack_any, unpack_any
-from smtd.merge.guards import Written
+from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -33,17 +33,17 @@ class Look(NamedTuple):
     due: float | None
 
 
-class Writes:
-    """The last writes of one pair. Every method but `land` is one transaction."""
+class WriteLog:
+    """The last writes of one pair. Every method but `append` is one transaction."""
 
     def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
         self._db = db
         self._pair = pair
         self._sides = sides
 
-    async def all(self, side: Side) -> dict[Key, list[Written]]:
+    async def all(self, side: Side) -> dict[Key, list[LoggedWrite]]:
         """Return the last writes under each key of *side*, in order."""
-        writes: dict[Key, list[Written]] = defaultdict(list)
+        writes: dict[Key, list[LoggedWrite]] = defaultdict(list)
         for project, label, *values in await self._db.fetch(
             "SELECT project, label, number, before_digest, after_digest, restored, undone, merged, seen,"
             " confirmed, at, due FROM written WHERE pair = ? AND side = ? ORDER BY number",
@@ -51,7 +51,7 @@ class Writes:
         ):
             number, before, after, restored, *marks, at, due = values
             undone, merged, seen, confirmed = map(bool, marks)
-            write = Written(number, before, after, restored, undone, merged, seen, confirmed, at, due)
+            write = LoggedWrite(number, before, after, restored, undone, merged, seen, confirmed, at, due)
             writes[Key(project, label)].append(write)
         return writes
 
@@ -74,7 +74,7 @@ class Writes:
         )
         return min((due for project, due in rows if projects is None or project in projects), default=None)
 
-    async def set_undone(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
+    async def flag(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
         """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""
         of_side = (self._pair, self._sides.word(side))
         async with self._db.transaction():
@@ -113,7 +113,7 @@ class Writes:
                     (*of_key, digest),
                 )
 
-    async def land(self, landed: Sequence[Landed]) -> None:
+    async def append(self, landed: Sequence[Landed]) -> None:
         """Remember writes as one batch, in the transaction that is open; only the last of each key."""
         if not landed:
             return

@@ -15,11 +15,11 @@ from typing import NamedTuple, TypeAlias
 from smtd.engine import rereads
 from smtd.engine.pair import Pair
 from smtd.journal.knowledge import Landed
-from smtd.journal.writes import Look
-from smtd.merge import guards
+from smtd.journal.write_log import Look
+from smtd.merge import lost_updates as detection
 from smtd.merge.decide import Mode
 from smtd.merge.fields import Merged, holds_all, is_built_on, merge
-from smtd.merge.guards import Written
+from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -29,21 +29,21 @@ from smtd.stores.base import Scan
 #: How often a write is made anew where programs save single records, before a person is asked.
 TRIES = 3
 
-_Writes: TypeAlias = Mapping[Key, Sequence[Written]]
+_Writes: TypeAlias = Mapping[Key, Sequence[LoggedWrite]]
 
 
-class Overtaken(NamedTuple):
+class StaleOverwrite(NamedTuple):
     """A record that a program saved as it had read it before smtd's last writes, edited or not.
 
-    *rejoined* is what would be there if that program had seen them. *again*: smtd's last write was one that
+    *rebased* is what would be there if that program had seen them. *again*: smtd's last write was one that
     brought back what had been taken away like this.
     """
 
-    rejoined: Record
+    rebased: Record
     again: bool
 
 
-class Lost(NamedTuple):
+class RevertedWrite(NamedTuple):
     """A write that was undone: *after* is what it left. *again*: it was written anew before, often enough."""
 
     after: Digest
@@ -51,16 +51,18 @@ class Lost(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
-    """What other programs undid on one side: *lost*, the last write under each key that is as it was before
-    one, and *overtaken*, the keys that they edited as they were before, or that have no other remedy.
+class LostUpdates:
+    """What other programs undid on one side.
+
+    *reverted* has the last write under each key that is as it was before one, and *stale* the keys that they
+    edited as they were before, or that have no other remedy.
 
     *late* are writes that the store did not show at first, and shows now; *moved* the keys that changed while
     they were looked at.
     """
 
-    lost: Mapping[Key, Lost] = field(default_factory=dict)
-    overtaken: Mapping[Key, Overtaken] = field(default_factory=dict)
+    reverted: Mapping[Key, RevertedWrite] = field(default_factory=dict)
+    stale: Mapping[Key, StaleOverwrite] = field(default_factory=dict)
     late: Mapping[Key, Digest] = field(default_factory=dict)
     moved: Collection[Key] = ()
     #: What of this is to be noted: which writes are undone (None: nothing new), and what a look has shown.
@@ -68,31 +70,31 @@ class Undone:
     looks: Sequence[Look] = ()
 
 
-async def find(pair: Pair, side: Side, scan: Scan, agreed: Mapping[Key, Both[Digest]]) -> Undone:
+async def detect(pair: Pair, side: Side, scan: Scan, agreed: Mapping[Key, Both[Digest]]) -> LostUpdates:
     """Return what was undone on *side*, as *scan* has it; `note` writes it down."""
     if pair.stores[side].capabilities.exclusive_writes:
-        return Undone()
-    everything = await pair.journal.writes.all(side)
+        return LostUpdates()
+    everything = await pair.journal.write_log.all(side)
     written = {key: writes for key, writes in everything.items() if pair.policy.covers(key)}
     if pair.stores[side].capabilities.saves_records:
         return await _find_by_record(pair, side, written, scan, agreed)
     now = scan.digests
-    undone = guards.undone(written, now)
+    undone = detection.reverted(written, now)
     overtaken, _ = await _overtaken(pair, side, written, now, agreed, undone)
     found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
     others = {(key, number) for key, number in _flagged(everything) if not pair.policy.covers(key)}
     marks = found | others if found | others != _flagged(everything) else None
-    return Undone({key: _lost(written[key][-1]) for key in undone}, overtaken, marks=marks)
+    return LostUpdates({key: _lost(written[key][-1]) for key in undone}, overtaken, marks=marks)
 
 
-async def note(pair: Pair, side: Side, found: Undone) -> None:
+async def note(pair: Pair, side: Side, found: LostUpdates) -> None:
     """Write down what was *found* on *side*, before anything else is written there."""
     if found.marks is not None:
-        await pair.journal.writes.set_undone(side, found.marks)
+        await pair.journal.write_log.flag(side, found.marks)
     if found.looks:
-        await pair.journal.writes.look(side, found.looks)
+        await pair.journal.write_log.look(side, found.looks)
     if found.late:
-        await pair.journal.writes.set_seen(side, found.late.items())
+        await pair.journal.write_log.set_seen(side, found.late.items())
 
 
 async def _find_by_record(
@@ -101,7 +103,7 @@ async def _find_by_record(
     written: _Writes,
     scan: Scan,
     agreed: Mapping[Key, Both[Digest]],
-) -> Undone:
+) -> LostUpdates:
     """Find what was undone where programs save single records: of each of them alone can it be told.
 
     What the store holds as was agreed on nobody has touched since.
@@ -117,54 +119,54 @@ async def _find_by_record(
         for key, writes in written.items()
         if key in agreed and key not in late and key not in unreadable and now.get(key) != agreed[key][side]
     }
-    undone = guards.undone(moved, now, by_record=True)
+    undone = detection.reverted(moved, now, by_record=True)
     overtaken, changed = await _overtaken(pair, side, moved, now, agreed, undone)
-    found = Undone({key: _lost(written[key][-1], TRIES) for key in undone}, overtaken, late, changed)
+    found = LostUpdates({key: _lost(written[key][-1], TRIES) for key in undone}, overtaken, late, changed)
     looked = {key: writes for key, writes in written.items() if key not in scan.believed}
     return replace(found, looks=_looks(looked, now, found))
 
 
-def _not_shown(writes: Sequence[Written]) -> Iterable[Written]:
+def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:
     """Return those of the *writes* of one key which the store has not shown, as it has nothing later."""
     return takewhile(lambda write: not write.seen, reversed(writes))
 
 
-def _looks(written: _Writes, now: Mapping[Key, Digest], found: Undone) -> list[Look]:
+def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> list[Look]:
     """Return what a look at the keys *written* has shown, and when each is looked at again."""
     looks, moment = [], time.time()
     for key, writes in written.items():
         last = writes[-1]
         if last.due is not None and last.due > moment:
             continue
-        if key in found.lost or key in found.overtaken or key in found.moved:
+        if key in found.reverted or key in found.stale or key in found.moved:
             looks.append(Look(key, False, rereads.put_off(moment)))
         else:
             looks.append(Look(key, now.get(key) == last.after, rereads.following(last.at, moment)))
     return looks
 
 
-def _lost(write: Written, tries: int = 1) -> Lost:
-    return Lost(write.after, write.restored >= tries or (tries == 1 and write.merged))
+def _lost(write: LoggedWrite, tries: int = 1) -> RevertedWrite:
+    return RevertedWrite(write.after, write.reapplied >= tries or (tries == 1 and write.rebased))
 
 
-async def foresee_now(pair: Pair, side: Side) -> None:
+async def flag_suspects(pair: Pair, side: Side) -> None:
     """Remember what may have been undone on *side* by now, before the journal learns of writes there.
 
-    `find` looks closer, and forgets what was not.
+    `detect` looks closer, and forgets what was not.
     """
     store = pair.stores[side]
     if store.capabilities.saves_records:
         return  # whoever saves another record shows nothing of this one
-    written = await pair.journal.writes.all(side)
+    written = await pair.journal.write_log.all(side)
     now = {key: canonical.digest(record) for key, record in (await store.read(list(written))).items()}
-    may = _rows(guards.undone(written, now))
-    may |= {(key, write.number) for key, write in guards.unseen(written, now).items()}
+    may = _rows(detection.reverted(written, now))
+    may |= {(key, write.number) for key, write in detection.possibly_unseen(written, now).items()}
     may = {(key, number) for key, number in may if pair.policy.covers(key)}
     if not may <= (known := _flagged(written)):
-        await pair.journal.writes.set_undone(side, may | known)
+        await pair.journal.write_log.flag(side, may | known)
 
 
-def noted(
+def logged(
     pair: Pair,
     key: Key,
     side: Side,
@@ -189,7 +191,7 @@ def noted(
     return Landed(key, side, before, after, merged, record, seen, rereads.first(time.time()), begins)
 
 
-async def look_again(pair: Pair, side: Side) -> None:
+async def recheck(pair: Pair, side: Side) -> None:
     """Find what was undone since the scan, after a write to *side* and before the journal knows of that.
 
     Nothing is to be found unless another program wrote there meanwhile.
@@ -198,7 +200,7 @@ async def look_again(pair: Pair, side: Side) -> None:
     if store.capabilities.exclusive_writes or store.capabilities.saves_records:
         return
     if await store.token() is None:
-        await foresee_now(pair, side)
+        await flag_suspects(pair, side)
 
 
 async def _overtaken(
@@ -208,7 +210,7 @@ async def _overtaken(
     now: Mapping[Key, Digest],
     agreed: Mapping[Key, Both[Digest]],
     undone: Collection[Key],
-) -> tuple[dict[Key, Overtaken], set[Key]]:
+) -> tuple[dict[Key, StaleOverwrite], set[Key]]:
     """Return what other programs saved on *side* without having seen smtd's writes, and keys that moved on.
 
     They had read the store before, and saved their own edit without what smtd had brought. That is no edit
@@ -224,7 +226,7 @@ async def _overtaken(
         for key in undone
         if key in now and key in agreed and (both_lockless or agreed[key][side] != written[key][-1].after)
     }
-    edited = guards.unseen(written, now, by_record=by_record).keys() & agreed.keys()
+    edited = detection.possibly_unseen(written, now, by_record=by_record).keys() & agreed.keys()
     held = await pair.stores[side].read(reverted | edited) if reverted or edited else {}
     found, moved = {}, {key for key in reverted | edited if key not in held}
     for key, record in held.items():
@@ -235,15 +237,15 @@ async def _overtaken(
         if rejoined is not None:
             last = written[key][-1]
             if by_record:  # others save it all the time: who loses a race runs it again
-                again = key in reverted and last.restored >= TRIES
+                again = key in reverted and last.reapplied >= TRIES
             else:
-                again = last.merged or (key in reverted and last.restored > 0)
-            found[key] = Overtaken(rejoined, again)
+                again = last.rebased or (key in reverted and last.reapplied > 0)
+            found[key] = StaleOverwrite(rejoined, again)
     return found, moved
 
 
 async def _rejoined(
-    pair: Pair, side: Side, key: Key, held: Record, agreed: Digest, writes: Sequence[Written]
+    pair: Pair, side: Side, key: Key, held: Record, agreed: Digest, writes: Sequence[LoggedWrite]
 ) -> Record | None:
     """Return what *held* and the last of *writes* make together, whose common ancestor a program had read.
 
@@ -252,7 +254,7 @@ async def _rejoined(
     if agreed == writes[-1].after:
         after = await pair.journal.ancestor(key)
     else:  # by a merge that came to one side only, or somebody who had seen the write edited it since
-        after = await pair.journal.writes.record(side, key)
+        after = await pair.journal.write_log.record(side, key)
     before = None if after is None else await _read_by(pair, side, key, held, after, writes)
     if before is None or after is None:
         return None
@@ -261,7 +263,7 @@ async def _rejoined(
 
 
 async def _read_by(
-    pair: Pair, side: Side, key: Key, held: Record, after: Record, writes: Sequence[Written]
+    pair: Pair, side: Side, key: Key, held: Record, after: Record, writes: Sequence[LoggedWrite]
 ) -> Record | None:
     """Return what a program had read that saved *held*, which has nothing of the last *writes* of *key*.
 
@@ -285,4 +287,4 @@ def _rows(writes: _Writes) -> set[tuple[Key, int]]:
 
 
 def _flagged(writes: _Writes) -> set[tuple[Key, int]]:
-    return _rows({key: [write for write in each if write.undone] for key, each in writes.items()})
+    return _rows({key: [write for write in each if write.reverted] for key, each in writes.items()})

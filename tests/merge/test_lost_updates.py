@@ -1,45 +1,11 @@
-"""When an absence is no deletion: emptied stores, many deletions at once, and lost updates."""
+"""Which writes of smtd were undone by a program that had not seen them, as far as the log tells."""
 
 from __future__ import annotations
 
 import pytest
 
-from smtd.merge.guards import DeletionLimit, Written, suspicion, undone
-from smtd.merge.reasons import Code, because
-from smtd.merge.sides import Side
+from smtd.merge.lost_updates import LoggedWrite, reverted
 from tests.build import key
-
-NO_LONGER_ANY = because(Code.ALL_GONE, Side.LEFT)
-
-SUSPICIONS = [
-    # agreed, missing, limit, reason
-    (0, 0, DeletionLimit(), None),
-    (1, 0, DeletionLimit(), None),
-    (1, 1, DeletionLimit(), NO_LONGER_ANY),
-    (2, 1, DeletionLimit(), None),
-    (2, 2, DeletionLimit(), NO_LONGER_ANY),
-    (20, 19, DeletionLimit(), None),
-    (20, 20, DeletionLimit(), NO_LONGER_ANY),
-    (21, 20, DeletionLimit(), None),
-    (22, 21, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 21, 22)),
-    (100, 20, DeletionLimit(), None),
-    (100, 21, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 21, 100)),
-    (105, 21, DeletionLimit(), None),
-    (104, 21, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 21, 104)),
-    (1000, 200, DeletionLimit(), None),
-    (1000, 201, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 201, 1000)),
-    (1000, 999, DeletionLimit(count=1000), None),
-    (1000, 1000, DeletionLimit(count=1000), NO_LONGER_ANY),
-    (1000, 999, DeletionLimit(count=0, share=1.0), None),
-    (1000, 1, DeletionLimit(count=0, share=0.0), because(Code.MANY_GONE, Side.LEFT, 1, 1000)),
-]
-
-
-@pytest.mark.parametrize(("agreed", "missing", "limit", "reason"), SUSPICIONS)
-def test_deletions_are_held_above_both_limits_or_if_all_are_gone(agreed, missing, limit, reason):
-    """A store that lost everything, or more than a person deletes at once, deletes nothing."""
-    assert suspicion(agreed, missing, limit, Side.LEFT) == reason
-
 
 #: For each key: smtd's writes, each with the number of its batch, what was there before it, and what
 #: it wrote; and what is there now. `-` is nothing, `!` marks what was lost.
@@ -85,7 +51,7 @@ def told(row):
     """Return the writes of one key (`*`: it was found undone), and what is there now (None: nothing)."""
     *writes, now = row.rstrip("!").split(" ")
     return [
-        Written(int(number), digest(old), digest(new), undone=found == ["*"])
+        LoggedWrite(int(number), digest(old), digest(new), reverted=found == ["*"])
         for number, old, new, *found in writes
     ], digest(now)
 
@@ -97,7 +63,7 @@ def test_write_is_lost_if_it_and_all_later_ones_are_undone(case):
     written = {name: writes for name, (writes, _) in rows.items()}
     now = {name: held for name, (_, held) in rows.items() if held is not None}
 
-    lost = undone(written, now)
+    lost = reverted(written, now)
 
     assert set(lost) == {key(str(at)) for at, row in enumerate(LOST[case]) if row.endswith("!")}
     assert all(now.get(name) == write.before for name, writes in lost.items() for write in writes)
@@ -110,6 +76,6 @@ def digest(letter):
 
 def test_other_records_say_nothing_about_a_lost_write():
     """A record that smtd did not write shows nothing about who had seen what."""
-    written = {key("mine"): [Written(1, None, b"a")]}
+    written = {key("mine"): [LoggedWrite(1, None, b"a")]}
 
-    assert set(undone(written, {key("theirs"): b"b"})) == {key("mine")}
+    assert set(reverted(written, {key("theirs"): b"b"})) == {key("mine")}

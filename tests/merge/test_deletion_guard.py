@@ -1,0 +1,40 @@
+"""When an absence is no deletion: emptied stores, and many deletions at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.merge.deletion_guard import DeletionLimit, mass_deletion
+from smtd.merge.reasons import Code, because
+from smtd.merge.sides import Side
+
+NO_LONGER_ANY = because(Code.ALL_GONE, Side.LEFT)
+
+SUSPICIONS = [
+    # agreed, missing, limit, reason
+    (0, 0, DeletionLimit(), None),
+    (1, 0, DeletionLimit(), None),
+    (1, 1, DeletionLimit(), NO_LONGER_ANY),
+    (2, 1, DeletionLimit(), None),
+    (2, 2, DeletionLimit(), NO_LONGER_ANY),
+    (20, 19, DeletionLimit(), None),
+    (20, 20, DeletionLimit(), NO_LONGER_ANY),
+    (21, 20, DeletionLimit(), None),
+    (22, 21, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 21, 22)),
+    (100, 20, DeletionLimit(), None),
+    (100, 21, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 21, 100)),
+    (105, 21, DeletionLimit(), None),
+    (104, 21, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 21, 104)),
+    (1000, 200, DeletionLimit(), None),
+    (1000, 201, DeletionLimit(), because(Code.MANY_GONE, Side.LEFT, 201, 1000)),
+    (1000, 999, DeletionLimit(count=1000), None),
+    (1000, 1000, DeletionLimit(count=1000), NO_LONGER_ANY),
+    (1000, 999, DeletionLimit(count=0, share=1.0), None),
+    (1000, 1, DeletionLimit(count=0, share=0.0), because(Code.MANY_GONE, Side.LEFT, 1, 1000)),
+]
+
+
+@pytest.mark.parametrize(("agreed", "missing", "limit", "reason"), SUSPICIONS)
+def test_deletions_are_held_above_both_limits_or_if_all_are_gone(agreed, missing, limit, reason):
+    """A store that lost everything, or more than a person deletes at once, deletes nothing."""
+    assert mass_deletion(agreed, missing, limit, Side.LEFT) == reason
