@@ -170,7 +170,7 @@ class Worker:
 
     async def _perform(self, job: Job[Any]) -> None:
         """Run *job*; its outcome is that of all jobs that were taken with it."""
-        self.running = True
+        self.running = not isinstance(job, Exclusive)  # which reports no progress, and may take long
         try:
             self._inbox.finish(await self._run(job))
         finally:
@@ -200,6 +200,8 @@ class Worker:
             # What the last cycle listed is read again: a person decides of what they see now.
             store = partial(self._runner.store_resolution, options.resolution, {*listed(self.report)})
             if (error := await self._caught(store)) is not None:
+                if self.dirty.touched:
+                    self.dirty.mark()
                 return error
         suspects = self.suspects if options.force_retry else ()
         since = self.dirty.take()

@@ -202,7 +202,7 @@ class Executor:
         first = await self._pair.journal.intend(self._cycle, writes)
         arrived: dict[Write, Digest | None] = {}
         unsure: set[Key] = set()
-        for side in SIDES:
+        for side in self._pair.journal.order:  # recovery relies on it
             mine = [write for write in writes if write.side is side and write.key not in unsure]
             landed = await self._write_side(side, mine)
             if landed:

@@ -74,16 +74,18 @@ async def run(
         known = await untouched(pair)
     cycle = await pair.journal.begin_cycle()
     await pair.begin()
-    open_keys = await finish_intents(pair)
+    finished = await finish_intents(pair)
+    if finished.keys:
+        settled = None  # what a crash left may concern any key of a store without a lock
     carried: Collection[Key] = ()
     if settled is not None and not pair.policy.insist:  # who insists does not hurry
         settled, carried = await _hasten(pair, cycle, report, progress, settled)
-    stale, recheck = set(doubtful), _unresolved(settled)
+    stale, recheck = {*doubtful, *finished.keys}, _unresolved(settled)
     if only is not None:  # the plan was made after a look at these
         scratch = blank(pair.name, pair.stores.map(lambda store: store.location))
-        _, recheck = await deciding.preview(pair, scratch, progress, doubtful)
+        _, recheck = await deciding.preview(pair, scratch, progress, stale)
     for _ in range(ROUNDS):
-        judged = Judged(moved=open_keys)
+        judged = Judged(moved=finished.moved)
         plan, settled, learnt = await deciding.decided(
             pair, report, progress, stale.union(recheck), judged, settled, carried, known
         )
@@ -92,9 +94,13 @@ async def run(
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None
         await deciding.note(pair, learnt)
-        if not (stale := await _carry_out(pair, cycle, report, progress, plan)):
+        stale = await _carry_out(pair, cycle, report, progress, plan)
+        await deciding.note_rotations(pair, learnt)
+        if not stale:
             break
-        open_keys = await finish_intents(pair)
+        finished = await finish_intents(pair)
+        if finished.keys:
+            settled = None
     report.failed += [failure(key, Side.LEFT, because(Code.KEEPS_CHANGING)) for key in sorted(stale)]
     if not stale:
         await _remember(pair, report)

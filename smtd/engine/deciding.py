@@ -45,7 +45,7 @@ ROUNDS = 3
 
 
 class Learnt(NamedTuple):
-    """What a look has shown that is no action: `note` writes it down, before the plan is carried out."""
+    """What a look has shown that is no action: `note` and `note_rotations` write it down."""
 
     rotations: Both[Rotation | None]
     lost_updates: Both[LostUpdates]
@@ -86,15 +86,20 @@ async def preview(
 
 
 async def note(pair: Pair, learnt: Learnt) -> None:
-    """Write down what was *learnt*."""
+    """Write down what was *learnt* of writes, before the plan is carried out."""
     for side in SIDES:
-        if (rotation := learnt.rotations[side]) is not None:
-            await pair.journal.turn(side, rotation)
         await lost_updates.note(pair, side, learnt.lost_updates[side])
     if learnt.late:
         await pair.flush()
         async with pair.journal.transaction() as tx:
             await tx.set_baselines(learnt.late)
+
+
+async def note_rotations(pair: Pair, learnt: Learnt) -> None:
+    """Write down how far the turn has come, once what it has shown was carried: else it is read again."""
+    for side in SIDES:
+        if (rotation := learnt.rotations[side]) is not None:
+            await pair.journal.turn(side, rotation)
 
 
 async def _trusted(pair: Pair, keys: Collection[Key]) -> set[Key]:
@@ -150,8 +155,7 @@ async def decided_from(
         scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
     pair = _sparing_read_only(pair, report)
     now = scans.map(lambda scan: scan.digests)
-    # What a crash left may concern any key of a store without a lock.
-    keys = None if settled is None or judged != NOTHING_OPEN else settled.changed(scans)
+    keys = None if settled is None else settled.changed(scans)
     agreed: Mapping[Key, Both[Digest]]
     agreed = await pair.journal.agreed_on([key for key in keys or () if is_plain([*key])])
     if keys is None or any(key not in now[side] for side in SIDES for key in agreed):

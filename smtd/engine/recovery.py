@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 
@@ -54,7 +55,9 @@ class Judged:
         if not (self.agreements or self.forgotten):
             return noted
         agreed = {**noted, **{each.key: each.digests for each in self.agreements}}
-        return {key: digests for key, digests in agreed.items() if key not in self.forgotten}
+        for key in self.forgotten:
+            agreed.pop(key, None)
+        return agreed
 
     @property
     def ancestors(self) -> Mapping[Key, Record]:
@@ -62,11 +65,21 @@ class Judged:
         return {each.key: each.record for each in self.agreements}
 
 
-async def finish_intents(pair: Pair) -> Collection[Key]:
-    """Finish what a crash left open; return the keys of which nothing can be said yet."""
+class Finished(NamedTuple):
+    """The *keys* of open intents, and those of them of which nothing can be said yet (*moved*).
+
+    What was seen of *keys* is not trusted by what follows: they are to be read again.
+    """
+
+    keys: Collection[Key] = ()
+    moved: Collection[Key] = ()
+
+
+async def finish_intents(pair: Pair) -> Finished:
+    """Finish what a crash left open."""
     begun = await _begun(pair)
     if not begun:
-        return ()
+        return Finished()
     now = await _look(pair, begun)
     for side in SIDES:  # what others undid must be noted before this is: it would seem to be the later one
         if not pair.stores[side].capabilities.exclusive_writes:
@@ -83,7 +96,7 @@ async def finish_intents(pair: Pair) -> Collection[Key]:
         await tx.finish(judged.ended)
         await tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
         await tx.end_decisions([write.key for write in judged.landed])
-    return judged.moved
+    return Finished(begun.keys(), judged.moved)
 
 
 async def judge_intents(pair: Pair) -> Judged:
@@ -155,8 +168,8 @@ async def _begun(pair: Pair) -> dict[Key, list[Write]]:
 async def _landed(pair: Pair, writes: Sequence[Write], now: Both[Mapping[Key, Digest]]) -> Sequence[Write]:
     """Return those of the *writes* of one key that landed. Raises _Moved."""
     done = [write for write in writes if await _has_landed(pair, write, now)]
-    if any(write.side is Side.RIGHT for write in done):
-        return writes  # the left side came first: what it does not show any more was undone there
+    if any(write.side is pair.journal.order[1] for write in done):
+        return writes  # the other side came first: what it does not show any more was undone there
     return done
 
 
@@ -231,13 +244,12 @@ async def _common(
     pair: Pair, begun: Sequence[Write], landed: Sequence[Write], now: Both[Mapping[Key, Digest]]
 ) -> Record | None:
     """Return what both sides have in common after those writes of one key that landed, if anything."""
-    for write in sorted(landed, key=lambda each: each.side is Side.LEFT):  # right was written to last
+    first, last = pair.journal.order
+    for write in sorted(landed, key=lambda each: each.side is first):
         if write.digest is None:
             continue
-        if write.side is Side.LEFT and any(
-            each.side is Side.RIGHT and each.digest == write.digest for each in begun
-        ):
-            return write.origin  # the right side was not written to yet: it holds that (None: nothing)
+        if write.side is first and any(each.side is last and each.digest == write.digest for each in begun):
+            return write.origin  # the last side was not written to yet: it holds that (None: nothing)
         if write.record is not None:
             return write.record
         holders = [side for side in SIDES if now[side].get(write.key) == write.digest]

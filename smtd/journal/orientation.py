@@ -14,6 +14,7 @@ from smtd.records.record import BAD_BYTES
 
 T = TypeVar("T")
 
+_STORE = r"the (?P<side>left|right) store "
 #: What smtd wrote down as English until version 8 of the journal.
 _EARLIER = [
     (Code.NEW, re.compile(r"new on the (?P<side>left|right)")),
@@ -21,7 +22,17 @@ _EARLIER = [
     (Code.DELETED, re.compile(r"deleted on the (?P<side>left|right)")),
     (Code.NEWEST_RUN, re.compile(r"conflict: the (?P<side>left|right) side wins \(newest\)")),
     (Code.SIDE_PREFERRED, re.compile(r"conflict: the (?P<side>left|right) side wins \(\w+\)")),
-    (Code.REFUSED, re.compile(r"the (?P<side>left|right) store cannot hold it: (?P<value>.*)", re.DOTALL)),
+    (Code.REFUSED, re.compile(_STORE + r"cannot hold it: (?P<value>.*)", re.DOTALL)),
+    (
+        Code.ALTERED,
+        re.compile(_STORE + r"keeps it otherwise than written: (?P<value>.*)"),
+    ),
+    (
+        Code.STILL_AS_BEFORE,
+        re.compile(_STORE + r"reported success, but still shows .*"),
+    ),
+    (Code.STILL_THERE, re.compile(_STORE + r"reported success, but still has .*")),
+    (Code.NOT_THERE, re.compile(_STORE + r"reported success, but does not .*")),
     (Code.CYCLE_UNDONE, re.compile(r"cycle (?P<value>\d+) was undone")),
     (Code.MANY_GONE, re.compile(r"(?P<value>\d+) of (?P<other>\d+) records are gone at once")),
     (Code.ALL_GONE, re.compile(r"none of the records that it held before is there any more")),

@@ -51,6 +51,14 @@ class PairJournal:
         """The number of the pair in the journal."""
         return self._pair
 
+    @property
+    def order(self) -> tuple[Side, Side]:
+        """The sides in the order in which a merge is written to them, however they are named now.
+
+        What a crash left is judged by it, and the next cycle may name the sides the other way round.
+        """
+        return self._sides.side("left"), self._sides.side("right")
+
     async def agreed(self, projects: Collection[str] | None) -> dict[Key, Both[Digest]]:
         """Return the digests that were agreed on, of *projects* (None: of all)."""
         return {

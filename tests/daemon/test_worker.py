@@ -15,10 +15,12 @@ import pytest
 from smtd import pairing
 from smtd.daemon.dirty import Source
 from smtd.daemon.events import Events
-from smtd.daemon.jobs import Job, Preview, Sync
+from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
 from smtd.daemon.worker import Worker
+from smtd.engine.choose import Wish, choose
 from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
+from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.stores.locations import Location
@@ -294,3 +296,25 @@ async def test_pair_halts_when_the_journal_is_found_damaged(
     )
     async with open_store(locations.right) as store:
         assert [key.label for key in (await store.scan()).digests] == ["run"]
+
+
+@pytest.mark.parametrize("source", list(Source))
+async def test_change_while_a_resolution_fails_is_for_the_next_cycle(
+    worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    """Nothing waits for it, but what was reported meanwhile is not forgotten."""
+    cycled = worker.cycle_done
+
+    async def watched(*args: Any) -> Any:
+        await put(locations.left, "more")
+        worker.dirty.notice(source)
+        return await choose(*args)
+
+    monkeypatch.setattr("smtd.daemon.runner.choose", watched)
+
+    with pytest.raises(UsageError, match="no conflict waits there"):
+        await worker.submit(Sync(SyncOptions(resolution=Wish(Choice.LEFT))))
+    with anyio.fail_after(10):
+        await cycled.wait()
+
+    assert worker.status.in_sync == 2

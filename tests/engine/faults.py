@@ -123,7 +123,7 @@ class FaultyJournal:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._journal, name)
-        if name in ("history", "number"):
+        if name in ("history", "number", "order"):
             return found
         if name in ("decisions", "write_log"):
             return FaultyJournal(found, self._faults)

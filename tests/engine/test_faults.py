@@ -131,6 +131,27 @@ async def test_failure_at_any_step_converges(tmp_path, scenario, when):
     assert {step: each for step, each in found.items() if each != expected} == {}
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_start_that_names_the_sides_the_other_way_round_converges(tmp_path, when):
+    """What a crash left is judged by the order in which it was written, and not by that of the names."""
+    world = await prepared(World(tmp_path / "world"), mixed)
+    turned = world.fork(tmp_path / "turned")
+    await turned.mirrored.cycle()
+    straight, other = (await undisturbed(world)).contents.left, turned.contents.left
+
+    found = {}
+    async for step, crashed in crashes(world, when, "kill"):
+        await crashed.mirrored.cycle()
+        found[step] = await restarted(crashed, world)
+
+    assert len(found) >= 5
+    assert {step: each for step, each in found.items() if each.left_over or each.lost or not each.quiet} == {}
+    for step, each in found.items():
+        # In what was merged the lines of the side that was called left come first.
+        odd = [name for name, held in each.contents.left.items() if held not in (straight[name], other[name])]
+        assert (step, each.contents.left, odd) == (step, each.contents.right, [])
+
+
 @pytest.mark.parametrize("how", ["kill", "cancel"])
 @pytest.mark.parametrize("when", ["during", "after"])
 async def test_end_of_the_process_at_any_step_converges(tmp_path, when, how):

@@ -149,6 +149,11 @@ class World:
         """Return the pair of the two stores."""
         return Pair("pair", Both(self.left, self.right), known, policy)
 
+    @property
+    def mirrored(self) -> World:
+        """The same pair, as somebody sees it who names its stores the other way round."""
+        return World(self.directory, self.right, self.left, memory=None)
+
     def fork(self, directory: Path) -> World:
         """Return this world as it is now, whatever becomes of either of the two later."""
         shutil.copytree(self.directory, directory, copy_function=shutil.copyfile)

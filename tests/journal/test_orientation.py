@@ -135,6 +135,22 @@ async def test_what_is_told_in_the_other_order_is_kept_in_that_of_the_journal(tm
         ("conflict: the right side wins (newest)", because(Code.NEWEST_RUN, Side.RIGHT)),
         ("conflict: the left side wins (left)", because(Code.SIDE_PREFERRED, Side.LEFT)),
         ("the left store cannot hold it: too\nlong", because(Code.REFUSED, Side.LEFT, "too\nlong")),
+        (
+            "the right store keeps it otherwise than written: user",
+            because(Code.ALTERED, Side.RIGHT, "user"),
+        ),
+        (
+            "the left store reported success, but still shows the record as it was before; smtd tries again",
+            because(Code.STILL_AS_BEFORE, Side.LEFT),
+        ),
+        (
+            "the left store reported success, but still has the record; smtd tries again",
+            because(Code.STILL_THERE, Side.LEFT),
+        ),
+        (
+            "the left store reported success, but does not have the record; smtd tries again",
+            because(Code.NOT_THERE, Side.LEFT),
+        ),
         ("cycle 7 was undone", because(Code.CYCLE_UNDONE, None, "7")),
         ("30 of 100 records are gone at once", because(Code.MANY_GONE, None, "30", "100")),
         (

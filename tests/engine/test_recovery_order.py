@@ -1,0 +1,142 @@
+"""After a crash the pair may be named the other way round, and a server is not trusted with what was open."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from smtd.engine import cycle
+from smtd.engine.pair import Policy
+from smtd.engine.undo import restore
+from smtd.errors import StoreUnreachable
+from smtd.journal.journal import open_journal
+from smtd.journal.pair import PairJournal
+from smtd.merge.decide import Mode
+from smtd.merge.sides import Side
+from smtd.records.record import Record
+from tests.build import PROJECT, commented, key, record, tagged
+from tests.engine.servers import ServerStore
+from tests.engine.world import TestStore, World, crash_after_write
+
+A = record("a")
+BY_SERVER = commented(A, "of the server")
+
+
+def gone() -> None:
+    """Fail as a store that cannot be reached."""
+    raise StoreUnreachable("it is gone")
+
+
+@pytest.mark.parametrize("first", ["as before", "the other way round"])
+async def test_merge_that_reached_one_side_loses_no_edit_in_the_other_order(
+    tmp_path: Path, first: str
+) -> None:
+    """Whoever named the sides when it crashed, and whoever does so afterwards."""
+    world = await World(tmp_path).synced(A)
+    world.left.put(PROJECT, commented(A, "by one"))
+    world.right.put(PROJECT, tagged(A, "by-another"))
+    before, after = (world, world.mirrored) if first == "as before" else (world.mirrored, world)
+    crash_after_write(world.left)
+    crash_after_write(world.right)
+    with pytest.raises(StoreUnreachable):
+        await before.cycle()
+    world.left.meanwhile.clear()
+    world.right.meanwhile.clear()
+
+    report = await after.cycle()
+
+    assert (report.ok, world.contents.left) == (True, world.contents.right)
+    found = world.left.records[key("a")]
+    assert ("by one" in str(found.outcome), "by-another" in found.tags) == (True, True)
+    assert not (await world.cycle()).moved
+
+
+async def test_restored_record_that_reached_one_side_stays_in_the_other_order(tmp_path: Path) -> None:
+    """Half of a restoration is no new record that somebody deleted."""
+    world = await World(tmp_path).synced(A, record("b"))
+    at = datetime.now(timezone.utc)
+    world.left.remove(PROJECT, "a")
+    assert (await world.cycle()).ok
+    world.change_journal("UPDATE history SET at = '2099-01-01T00:00:00.000+00:00' WHERE action = 'delete'")
+    crash_after_write(world.left)
+    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
+        with pytest.raises(StoreUnreachable):
+            await restore(world.pair(known, Policy()), key("a"), at)
+
+    await world.mirrored.cycle()
+
+    assert world.left.records[key("a")] == world.right.records[key("a")] == A
+
+
+async def interrupted(world: World, edited: Record, mode: Mode = Mode.TWO_WAY) -> None:
+    """Let somebody edit a record on the server, and the cycle that sees it fail before it writes."""
+    world.right.put(PROJECT, edited)
+    world.left.meanwhile["before write"] = gone
+    with pytest.raises(StoreUnreachable):
+        await world.cycle(verify_within=0.0, mode=mode)
+
+
+@pytest.fixture
+async def server_world(tmp_path: Path) -> World:
+    """A pair with a server on the right, and one record in sync."""
+    return await World(tmp_path, TestStore("left"), ServerStore()).synced(A)
+
+
+@pytest.mark.parametrize("mode", [Mode.TWO_WAY, Mode.RIGHT_TO_LEFT])
+async def test_edit_on_a_server_whose_copy_was_interrupted_travels_next(
+    server_world: World, mode: Mode
+) -> None:
+    """It was seen, so that the turn is past it: it is read again."""
+    await interrupted(server_world, BY_SERVER, mode)
+
+    report = await server_world.cycle(mode=mode)
+
+    assert (report.ok, report.left.updated) == (True, 1)
+    assert server_world.left.records[key("a")] == BY_SERVER
+
+
+async def test_plan_after_an_interrupted_copy_is_what_the_cycle_does(server_world: World) -> None:
+    """It is shown, and run as it was shown."""
+    await interrupted(server_world, BY_SERVER)
+
+    plan = await server_world.cycle(dry_run=True)
+    async with open_journal(server_world.directory) as journal, journal.pair("left", "server") as known:
+        report = await cycle.run(server_world.pair(known, Policy()), only=plan.plan)
+
+    assert (plan.left.updated, report.left.updated) == (1, 1)
+
+
+async def test_edit_on_a_server_that_the_turn_has_shown_travels_although_the_journal_failed(
+    server_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The turn is past a record when that was carried, and not before."""
+
+    async def failing(*_words: object) -> int:
+        raise StoreUnreachable("it is locked")
+
+    server_world.right.put(PROJECT, BY_SERVER)
+    with monkeypatch.context() as failure:
+        failure.setattr(PairJournal, "intend", failing)
+        with pytest.raises(StoreUnreachable):
+            await server_world.cycle(verify_within=0.0)
+
+    report = await server_world.cycle(verify_within=1e-6)
+
+    assert (report.left.updated, server_world.left.records[key("a")]) == (1, BY_SERVER)
+
+
+async def test_preview_after_a_crash_in_many_deletions_is_soon_there(tmp_path: Path) -> None:
+    """What it lays over the agreed records costs no more than those."""
+    many = [record(f"run-{number:05}") for number in range(3000)]
+    world = await World(tmp_path).synced(*many)
+    for each in many[:500]:
+        world.left.remove(PROJECT, each.label)
+    crash_after_write(world.right)
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+
+    plan = await world.cycle(dry_run=True)
+
+    assert (plan.in_sync, plan.side(Side.RIGHT).deleted) == (2500, 0)
