@@ -62,6 +62,24 @@ async def test_edit_while_a_crash_is_recovered_from_is_not_taken_for_common(worl
     assert world.left.records[key("a")].tags == {"_finished_", "good"}
 
 
+async def test_new_record_that_changes_while_recovery_looks_at_it_loses_no_word(world):
+    """What was seen of it a moment before is not taken for what both sides have in common."""
+    await world.synced(B)
+    world.left.put(PROJECT, A)
+    crash_after_write(world.right)
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+    world.left.put(PROJECT, commented(A, "after the crash"))
+    world.right.meanwhile["after read"] = lambda: world.right.put(PROJECT, tagged(A, "meanwhile"))
+
+    await world.cycle()
+    report = await world.cycle()
+
+    assert (report.ok, world.contents.left) == (True, world.contents.right)
+    found = world.left.records[key("a")]
+    assert ("after the crash" in found.outcome, "meanwhile" in found.tags) == (True, True)
+
+
 async def test_dry_run_during_which_somebody_edits_after_a_crash_says_what_it_saw(world):
     """A dry run is an answer, also if a record changes while it looks at what a crash left."""
     await world.synced(A, B)
