@@ -41,10 +41,11 @@ class Decision:
     aliased: Side = Side.RIGHT
 
 
-_MIRRORED = {Choice.LEFT: Choice.RIGHT, Choice.RIGHT: Choice.LEFT}
-#: The word for a choice of both of which the left record gets the alias.
-_LEFT_ALIASED = "both-turned"
-_CHOSEN = {each.value: (each, Side.RIGHT) for each in Choice} | {_LEFT_ALIASED: (Choice.BOTH, Side.LEFT)}
+#: The word for a choice of both, by the word for the side whose record gets the alias.
+_BOTH = {"right": Choice.BOTH.value, "left": "both-turned"}
+_ALIASED = {word: side for side, word in _BOTH.items()}
+#: Choices that name a side.
+_SIDED = (Choice.LEFT.value, Choice.RIGHT.value)
 
 
 class Decisions:
@@ -69,17 +70,19 @@ class Decisions:
     def _decision(
         self, key: Key, word: str, left: Digest | None, right: Digest | None, alias: str, why: str
     ) -> Decision:
-        choice, aliased = _CHOSEN[word]
-        if self._sides.mirrored:
-            choice, aliased = _MIRRORED.get(choice, choice), aliased.other
+        aliased = self._sides.side(_ALIASED.get(word, "right"))
+        if word in _ALIASED:
+            word = Choice.BOTH.value
+        elif word in _SIDED:
+            word = self._sides.side(word).value
         reason = self._sides.reason(why) if why else None
-        return Decision(key, choice, self._sides.both(left, right), alias, reason, aliased)
+        return Decision(key, Choice(word), self._sides.both(left, right), alias, reason, aliased)
 
     def _word(self, decision: Decision) -> str:
-        choice, aliased = decision.choice, decision.aliased
-        if self._sides.mirrored:
-            choice, aliased = _MIRRORED.get(choice, choice), aliased.other
-        return _LEFT_ALIASED if choice is Choice.BOTH and aliased is Side.LEFT else choice.value
+        word = decision.choice.value
+        if decision.choice is Choice.BOTH:
+            return _BOTH[self._sides.word(decision.aliased)]
+        return self._sides.word(Side(word)) if word in _SIDED else word
 
     async def put(self, decisions: Iterable[Decision], void: Iterable[Key] = ()) -> None:
         """Remember *decisions*, each in place of an older one of its key, and forget those of *void*.

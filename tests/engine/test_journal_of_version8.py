@@ -2,7 +2,7 @@
 
 It ends with a crash: three writes to the right side have arrived, and their intents are open. Before that a
 cycle was undone, two records came in conflict, of which a person has decided one, 28 deletions were held, of
-which a person has approved one, and the right side had refused a record. `d4d3430.sql` is a dump of it.
+which a person has approved one, and the right side had refused a record. `d4d3430.sql` has its rows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.build import PROJECT, RUNNING, change, commented, record, tagged
 from tests.engine.world import RefusingStore, TestStore, World, counts, written
 
 DUMP = Path(__file__).parent / "d4d3430.sql"
+SCHEMA = Path(__file__).parents[1] / "journal" / "schemas" / "version8.sql"
 RUNS = [f"run-{number:02}" for number in range(34)]
 HELD = RUNS[1:28]
 UNDONE, EDITED = record("undone"), commented(record("edited"), "by a person")
@@ -47,9 +48,12 @@ def stores() -> Both[TestStore]:
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
     """Return the pair with that journal."""
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
-        db.executescript(DUMP.read_text("utf-8"))
-    both = stores().swapped if request.param else stores()
-    return World(tmp_path, both.left, both.right, memory=None)
+        for part in (SCHEMA, DUMP):
+            db.executescript(part.read_text("utf-8"))
+        db.execute("PRAGMA user_version = 8")
+    both = stores()
+    world = World(tmp_path, both.left, both.right, memory=None)
+    return world.mirrored if request.param else world
 
 
 async def test_journal_is_brought_along_with_all_that_was_open(world: World) -> None:
