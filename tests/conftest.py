@@ -19,7 +19,7 @@ import smtd as smtd_package
 from smtd.stores.http import company
 from tests import scratch
 from tests.command import Smtd
-from tests.forkserver import shelves
+from tests.forkserver import foreign, shelves
 from tests.integration import disks
 from tests.sampling import SOAK
 from tests.servers import programs
@@ -180,8 +180,8 @@ def _or_not_of_smtd(may_block: Callable[..., bool]) -> Callable[..., bool]:
 
 @pytest.fixture(scope="session", autouse=True)
 def forked_shelf_processes() -> Iterator[None]:
-    """The child process of shelves is a fork of one that has loaded what it needs."""
-    with shelves.forked():
+    """The child process of shelves is a fork of one that has loaded what it needs; so is who writes a dbm."""
+    with shelves.forked(), foreign.forked():
         yield
 
 

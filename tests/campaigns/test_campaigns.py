@@ -92,7 +92,7 @@ def test_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.Monkey
     """Some seconds of it, with a few pairs."""
     monkeypatch.setattr(steady, "PAIRS", 5)
 
-    tally = steady.run(tmp_path, 5, quiet)
+    tally = steady.run(tmp_path, 3, quiet)
 
     assert tally.wrong == []
     assert any("lag p50" in note for note in tally.notes)

@@ -28,8 +28,8 @@ T = TypeVar("T")
 Effect = Callable[[], Awaitable[T]]
 
 
-#: Of the steps at which an error or a cancellation befalls a cycle, each, or every third.
-EVERY = 1 if SOAK else 3
+#: Of the steps at which an error or a cancellation befalls a cycle, each, or every fifth.
+EVERY = 1 if SOAK else 5
 #: The steps that change a store or the journal.
 CHANGING = {"write", "begin_cycle", "intend", "transaction", "set_quiet", "put", "flag", "look"}
 

@@ -102,6 +102,7 @@ class ForkServer:
         path: Sequence[str] = (),
         without: Sequence[str] = (),
         hidden: Sequence[str] = (),
+        prepare: Sequence[str] = (),
         python: str | Path = sys.executable,
     ) -> None:
         self.variables = read_at_start(env)
@@ -111,6 +112,7 @@ class ForkServer:
             "without": list(without),
             "modules": list(modules),
             "hidden": list(hidden),
+            "prepare": list(prepare),
         }
         with theirs:
             self._process = subprocess.Popen(
@@ -166,9 +168,12 @@ def for_commands() -> ForkServer:
     """Return the fork server of smtd's commands and of the daemon."""
     modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS, *_LATER)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return ForkServer(modules, env=env, hidden=["smtd.cli.ctl"])
+    prepare = ["tests.forkserver.shelves:fork_for_children"]
+    return ForkServer(modules, env=env, hidden=["smtd.cli.ctl"], prepare=prepare)
 
 
+#: Texts of programs that run smtd's commands, and are at home in a fork.
+programs: set[str] = set()
 _COMMANDS = ("smtd.cli.check", "smtd.cli.show", "smtd.cli.held", "smtd.cli.listing", "smtd.cli.cases")
 #: What commands load when they need it: most do, or it takes long.
 _LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "importlib.readers", "smtd.stores.http.store")
@@ -176,7 +181,7 @@ _LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "importlib.readers", 
 
 def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
     """Say whether a fork is what a new interpreter would be: only for smtd's commands."""
-    if words[:2] != ["-m", "smtd"] and words[:2] != ["-m", "smtd.cli.ctl"]:
+    if words[:2] not in (["-m", "smtd"], ["-m", "smtd.cli.ctl"]) and words[1] not in programs:
         return False
     measured = any(name.startswith("COVERAGE_") for name in env)
     return not measured and read_at_start(env) == for_commands().variables

@@ -22,8 +22,11 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 
-def load(path, without, modules, hidden):
-    """Load *modules*, so far as they are here, without some; *hidden* ones their runner loads again."""
+def load(path, without, modules, hidden, prepare):
+    """Load *modules*, so far as they are here, without some; *hidden* ones their runner loads again.
+
+    Then call what is to *prepare* the children: functions, each as `module:name`.
+    """
     sys.path[:] = path or sys.path
     sys.modules.update(dict.fromkeys(without))
     for name in modules:
@@ -33,6 +36,9 @@ def load(path, without, modules, hidden):
         del sys.modules[name]
         package, _, last = name.rpartition(".")
         delattr(sys.modules[package], last)
+    for name in prepare:
+        module, _, function = name.partition(":")
+        getattr(importlib.import_module(module), function)()
 
 
 def serve(requests):

@@ -6,6 +6,7 @@ cost and of its end use `new_interpreters`, as do processes of smtd that tests s
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import sys
@@ -45,6 +46,12 @@ def forked() -> Iterator[None]:
         yield
     finally:
         child.anyio = anyio  # type: ignore[attr-defined]
+
+
+def fork_for_children() -> None:
+    """Let all that this process forks fork the children of their shelves; it ends with the last of them."""
+    atexit.unregister(_server().end)
+    child.anyio = _Anyio()  # type: ignore[attr-defined, assignment]
 
 
 class _Anyio:

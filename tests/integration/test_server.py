@@ -28,16 +28,17 @@ from smtd.stores.http import session
 from smtd.stores.http.writer import Writer
 from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, RUNNING, change, full, key, record, tagged
-from tests.command import Smtd
+from tests.command import Answer, Smtd
 from tests.peers import line as faults
 from tests.peers.environments import Environment
 from tests.peers.line import Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer, at_the_resolution_of_a_server
 from tests.peers.stores import PeerStore
+from tests.sampling import SOAK
 from tests.stores.places import DjangoPlace
 from tests.stores.server_place import ServerPlace
 
-N = 70
+N = 70 if SOAK else 20
 
 
 class Crash(BaseException):
@@ -276,13 +277,17 @@ UNFINISHED = {
 
 
 def test_client_of_sumatra_reads_what_smtd_wrote(
-    rich_shelf: Path, server: SumatraServer, smtd: Smtd, django_environment: Environment, tmp_path: Path
+    rich_shelf: Path,
+    rich_server: tuple[Path, Answer],
+    server: SumatraServer,
+    django_environment: Environment,
+    tmp_path: Path,
 ) -> None:
     """Sumatra's own client sees every record as in the source, field by field, to the second."""
-    address = server.url.replace("://", f"://ada:{PASSWORD}@")
     source = PeerStore(django_environment, "shelf", rich_shelf).dump()["MyProject"]
 
-    answer = smtd("sync", str(rich_shelf), address, "--project", "MyProject", "--json")
+    database, answer = rich_server
+    server.load_from(database)
 
     assert PASSWORD not in answer.out + answer.err
     pair = answer.pair

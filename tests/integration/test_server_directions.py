@@ -12,21 +12,20 @@ import pytest
 from smtd.errors import StoreBusy
 from smtd.records import canonical
 from tests.build import PROJECT, full, key, tagged
-from tests.command import NOTHING, Smtd, written
+from tests.command import NOTHING, Answer, Smtd, written
 from tests.integration.test_server import Mirror
 from tests.peers import line as faults
 from tests.peers.environments import Environment, environment
-from tests.peers.fixtures import made_once
 from tests.peers.line import line_to
 from tests.peers.server import PASSWORD, SumatraServer, at_the_resolution_of_a_server, serving
-from tests.peers.stores import Kind, PeerStore, copy_store
+from tests.peers.stores import Kind, PeerStore
 from tests.sampling import SOAK
 from tests.stores.server_place import ServerPlace
 
 #: Records of the rich shelf that a server can hold, and that are finished.
 HELD = 58
 #: Each of how many goes on to another server; all of them go to a server, and come from one, elsewhere.
-EVERY = 1 if SOAK else 4
+EVERY = 1 if SOAK else 8
 
 
 def address(server: SumatraServer, user: str = "ada") -> str:
@@ -51,27 +50,15 @@ def other_server(running_other_server: SumatraServer) -> SumatraServer:
     return running_other_server
 
 
-@pytest.fixture(scope="module")
-def rich_database(
-    made_rich_shelf: Path, running_server: SumatraServer, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The database of a server to which a shelf was synced, in full, as far as it can be."""
-
-    def make(database: Path) -> None:
-        running_server.clear()
-        shelf = copy_store(made_rich_shelf, database.with_name("shelf"))
-        Smtd(database.parent).sync(shelf, address(running_server))
-        running_server.save_to(database)
-
-    return made_once("rich-server", tmp_path_factory.getbasetemp(), make)
-
-
 @pytest.fixture
 def source(
-    made_rich_shelf: Path, rich_database: Path, server: SumatraServer, django_environment: Environment
+    made_rich_shelf: Path,
+    rich_server: tuple[Path, Answer],
+    server: SumatraServer,
+    django_environment: Environment,
 ) -> Any:
     """What Sumatra sees in a shelf that the server has in full, as far as it can."""
-    server.load_from(rich_database)
+    server.load_from(rich_server[0])
     seen = PeerStore(django_environment, "shelf", made_rich_shelf).dump()["MyProject"]
     return {label: at_the_resolution_of_a_server(one) for label, one in seen.items()}
 

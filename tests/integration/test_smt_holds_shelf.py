@@ -23,7 +23,7 @@ from tests.peers.environments import HERE, Environment
 from tests.peers.stores import PeerStore
 
 PROJECT = "sweep"
-FEW, MANY = 50, 200
+FEW, MANY = 25, 200
 BACKENDS = ["dumb", "sqlite3"] if sys.version_info >= (3, 13) else ["dumb"]
 #: Each save reads and rewrites the whole project, so that many take long.
 LOOPS: list[Any] = [

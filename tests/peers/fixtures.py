@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.command import Answer, Smtd
 from tests.peers.environments import Environment, environment, only_one
 from tests.peers.project import SumatraProject
 from tests.peers.server import SumatraServer, serving
@@ -100,6 +102,23 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sumatra
     """A Sumatra Server that all tests share."""
     with serving(environment("server"), tmp_path_factory.mktemp("server"), careless=True) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def rich_server(
+    made_rich_shelf: Path, running_server: SumatraServer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Answer]:
+    """The database of a server to which smtd has synced a shelf, as far as it can; and what smtd said."""
+
+    def make(database: Path) -> None:
+        running_server.clear()
+        shelf = copy_store(made_rich_shelf, database.with_name("shelf"))
+        answer = Smtd(database.parent)("sync", shelf, running_server.address, "--project", RICH, "--json")
+        running_server.save_to(database)
+        database.with_name("answer").write_text(json.dumps([answer.code, answer.out, answer.err]), "utf-8")
+
+    database = made_once("rich-server", tmp_path_factory.getbasetemp(), make)
+    return database, Answer(*json.loads(database.with_name("answer").read_text("utf-8")))
 
 
 @pytest.fixture

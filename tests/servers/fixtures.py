@@ -11,6 +11,9 @@ from tests.servers.postgresql import postgresql
 from tests.servers.programs import lacking
 from tests.servers.server import Database, DatabaseServer
 
+#: Those that can be had here.
+SERVERS = [scheme for scheme in ("postgresql", "mariadb") if scheme not in lacking()]
+
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[DatabaseServer]:
@@ -38,7 +41,7 @@ def mariadb_database(mariadb_server: DatabaseServer) -> Database:
     return mariadb_server.new()
 
 
-@pytest.fixture(params=[scheme for scheme in ("postgresql", "mariadb") if scheme not in lacking()])
+@pytest.fixture(params=SERVERS)
 def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
     """Each of the servers in turn."""
     found: DatabaseServer = request.getfixturevalue(f"{request.param}_server")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,16 @@ from smtd.stores.django.server_store import ServerStore
 from smtd.stores.locations import find
 from smtd.stores.registry import open_store
 from tests.build import change, full
+from tests.sampling import sampled
 from tests.servers.dump import Dump
+from tests.servers.fixtures import SERVERS
 from tests.servers.place import place_of
 from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace
 
-MEANS = [Dump.reload, Dump.restore]
+#: Of these make test tries each server by one means.
+CASES = sampled(product(SERVERS, [Dump.reload, Dump.restore]), 3)
 OLD = [full(f"old-{number}") for number in range(3)]
 
 
@@ -33,7 +37,7 @@ def dumped(pair: RealPair) -> Dump:
     return Dump(pair.left.database)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("means", MEANS)
+@pytest.mark.parametrize(("database_server", "means"), CASES, indirect=["database_server"])
 async def test_run_that_the_dump_lacks_comes_back(pair: RealPair, means: Callable[[Dump], None]) -> None:
     """The other store keeps it, and the next cycle has nothing to do."""
     dump = dumped(pair)
@@ -49,7 +53,7 @@ async def test_run_that_the_dump_lacks_comes_back(pair: RealPair, means: Callabl
     assert (again.adopted, again.left.written, again.right.written) == ([], 0, 0)
 
 
-@pytest.mark.parametrize("means", MEANS)
+@pytest.mark.parametrize(("database_server", "means"), CASES, indirect=["database_server"])
 async def test_comment_that_the_dump_lacks_stays(pair: RealPair, means: Callable[[Dump], None]) -> None:
     """Nobody took it back, and no row is missing."""
     dump = dumped(pair)
@@ -65,7 +69,7 @@ async def test_comment_that_the_dump_lacks_stays(pair: RealPair, means: Callable
     }
 
 
-@pytest.mark.parametrize("means", MEANS)
+@pytest.mark.parametrize(("database_server", "means"), CASES, indirect=["database_server"])
 async def test_work_that_went_on_in_the_restored_dump_deletes_nothing(
     pair: RealPair, means: Callable[[Dump], None]
 ) -> None:
@@ -82,7 +86,7 @@ async def test_work_that_went_on_in_the_restored_dump_deletes_nothing(
     assert "run-of-today" in await pair.labels(Side.LEFT)
 
 
-@pytest.mark.parametrize("means", MEANS)
+@pytest.mark.parametrize(("database_server", "means"), CASES, indirect=["database_server"])
 async def test_what_smtd_wrote_after_the_dump_is_not_taken_for_deleted(
     pair: RealPair, means: Callable[[Dump], None]
 ) -> None:

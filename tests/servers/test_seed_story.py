@@ -11,6 +11,8 @@ import pytest
 from tests.command import NOTHING, Smtd, written
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject
+from tests.sampling import sampled
+from tests.servers.fixtures import SERVERS
 from tests.servers.server import PASSWORD, DatabaseServer
 
 PARAMETERS = "seed = 42 # the answer\nname = \"a 'b' c\"\nweights = [1, 2.5]\n"
@@ -31,6 +33,7 @@ def shelved(plain_environment: Environment, tmp_path_factory: pytest.TempPathFac
     return directory
 
 
+@pytest.mark.parametrize("database_server", sampled(SERVERS, 2), indirect=True)
 async def test_project_moves_to_a_database_and_goes_on(
     shelved: Path,
     django_environment: Environment,

@@ -16,6 +16,8 @@ from tests.build import change, full, record, tagged
 from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore
+from tests.sampling import sampled
+from tests.servers.fixtures import SERVERS
 from tests.servers.place import DatabasePlace, place_of
 from tests.servers.programs import lacking
 from tests.servers.server import Database, DatabaseServer
@@ -113,6 +115,7 @@ async def test_rich_store_is_read_whole_and_copied(
     assert peer.dump() == seen
 
 
+@pytest.mark.parametrize("database_server", sampled(SERVERS, 2), indirect=True)
 async def test_many_records_are_read_as_sumatra_sees_them(
     database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
 ) -> None:

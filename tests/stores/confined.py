@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.command import Smtd
+from tests.forkserver import client
 
 _RUN = "import runpy, sys; sys.argv[0] = 'smtd'; runpy.run_module('smtd', run_name='__main__')"
 
@@ -21,17 +22,21 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 
 def mortal(smtd: Smtd) -> Smtd:
     """Let *smtd* run without the rights of root, but as the same user."""
-    smtd.program = ["-c", _MORTAL + _RUN]
-    return smtd
+    return _run_by(smtd, _MORTAL + _RUN)
 
 
 def cramped(smtd: Smtd, size: int) -> Smtd:
     """Let no file of *smtd* grow beyond *size* bytes, as if the disk were full."""
-    smtd.program = ["-c", _CRAMPED.format(size=size) + _RUN]
-    return smtd
+    return _run_by(smtd, _CRAMPED.format(size=size) + _RUN)
 
 
 def free(smtd: Smtd) -> Smtd:
     """Let *smtd* run as usual again."""
     smtd.program = ["-m", "smtd"]
+    return smtd
+
+
+def _run_by(smtd: Smtd, program: str) -> Smtd:
+    client.programs.add(program)
+    smtd.program = ["-c", program]
     return smtd

@@ -29,6 +29,7 @@ from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import inert, writing
 from tests.build import PROJECT, change, record
+from tests.forkserver import foreign
 
 #: What Sumatra would run when it reads the record, and smtd must not.
 CODE = "__import__('os').abort()"
@@ -268,8 +269,8 @@ file.close()
 
 def by_module(python: Path, module: str, path: Path, given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Store *given* in the dbm file at *path* as Python does that has the module; return all it holds."""
-    command = [str(python), "-c", _MODULE, module, str(path)]
-    done = subprocess.run(command, input=pickle.dumps(given), stdout=subprocess.PIPE, check=True)
+    done = foreign.run(python, ["-c", _MODULE, module, str(path)], pickle.dumps(given))
+    assert done.returncode == 0, done.stderr.decode()
     found: dict[bytes, bytes] = pickle.loads(done.stdout)
     return found
 

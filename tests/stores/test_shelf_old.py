@@ -29,9 +29,10 @@ from tests.build import change, record
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject
 from tests.peers.stores import PeerStore, copy_store
+from tests.sampling import sampled
 from tests.stores import oracle
 from tests.stores import seen as sumatra
-from tests.stores.places import DjangoPlace, contents, dumb_place
+from tests.stores.places import DjangoPlace, ShelfPlace, contents, dumb_place
 from tests.stores.samples import ROOT
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -459,18 +460,34 @@ async def test_old_shelves_into_a_new_database(
     assert django_project.records().keys() == labels
 
 
-async def test_old_shelf_into_a_new_shelf(path: Path, tmp_path: Path, plain_environment: Environment) -> None:
-    """Real Sumatra 0.8.1 loads, sees and saves what was copied from an old shelf into a new one."""
+async def renewed(path: Path, directory: Path) -> tuple[ShelfPlace, dict[Key, Record]]:
+    """Copy the records of an old shelf into a new one; return that, and the records."""
     found = {of: at_home(one) for of, one in (await whole(opened(path))).items()}
-    place = dumb_place(tmp_path / "new" / "records")
+    place = dumb_place(directory / "new" / "records")
     place.location.path.parent.mkdir()
-
     async with place.open() as store:
         assert set(await store.write([Change(of, one, None) for of, one in found.items()])) == {DONE}
+    return place, found
 
-    peer = PeerStore(plain_environment, "shelf", place.location.path)
-    seen = sumatra.records(peer.dump())
+
+async def test_old_shelf_into_a_new_shelf(path: Path, tmp_path: Path, plain_environment: Environment) -> None:
+    """Real Sumatra 0.8.1 loads and sees what was copied from an old shelf into a new one."""
+    place, found = await renewed(path, tmp_path)
+
+    seen = sumatra.records(PeerStore(plain_environment, "shelf", place.location.path).dump())
+
     assert seen.keys() == found.keys()
     assert {of: differing for of in seen if (differing := difference(seen[of], found[of]))} == {}
+
+
+@pytest.mark.parametrize("path", sampled(SHELVES, len(SHELVES)), indirect=True)
+async def test_copy_of_an_old_shelf_is_saved_by_sumatra(
+    path: Path, tmp_path: Path, plain_environment: Environment
+) -> None:
+    """Real Sumatra 0.8.1 goes on in a new shelf into which an old one was copied."""
+    place, _ = await renewed(path, tmp_path)
+    peer = PeerStore(plain_environment, "shelf", place.location.path)
+
     peer.edit(PROJECT, "rec-00", tag="theirs")
+
     assert "theirs" in peer.dump()[PROJECT]["rec-00"]["tags"]
