@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +17,28 @@ from campaigns.fuzz import campaign as fuzz
 from campaigns.fuzz.targets import TARGETS
 from campaigns.kills import campaign as kills
 from campaigns.laptops import campaign as laptops
+from tests.forkserver import client
+
+ROOT = Path(__file__).parents[2]
+
+
+@cache
+def _loaded() -> client.ForkServer:
+    """Return an interpreter that has loaded what alters bytes and reads them."""
+    return client.ForkServer(["campaigns.fuzz.targets"], env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+@pytest.fixture(autouse=True)
+def forked_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads altered bytes is a fork."""
+
+    def run(command: list[str], **_how: object) -> subprocess.CompletedProcess[str]:
+        words = command[1:]
+        return client.captured(
+            words, lambda out, err: _loaded().child(words, ROOT, os.environ, stdout=out, stderr=err)
+        )
+
+    monkeypatch.setattr("campaigns.fuzz.campaign.subprocess", SimpleNamespace(run=run))
 
 
 def quiet(_text: str) -> None:

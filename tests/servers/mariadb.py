@@ -27,20 +27,32 @@ _CARELESS = (
 _QUOTES = ("SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES'", ())
 
 
-async def ask(port: int, database: str, statements: Sequence[Statement]) -> list[Any]:
-    """Run *statements*, by a connection of its own, and return the rows of the last."""
-    db = await asyncmy.connect(
-        host="127.0.0.1", port=port, user=USER, password=PASSWORD, database=database, autocommit=True
+class Connected:
+    """A connection."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+
+    async def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """Run a statement, and return its rows."""
+        async with self._db.cursor() as cursor:
+            await cursor.execute(said(statement), tuple(values) or None)
+            return [tuple(row) for row in await cursor.fetchall()] if cursor.description else []
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._db.ensure_closed()
+
+
+async def connect(port: int, database: str) -> Connected:
+    """Connect to *database*, or to none in particular."""
+    made = Connected(
+        await asyncmy.connect(
+            host="127.0.0.1", port=port, user=USER, password=PASSWORD, database=database, autocommit=True
+        )
     )
-    try:
-        rows: list[Any] = []
-        async with db.cursor() as cursor:
-            for statement, values in (_QUOTES, *statements):
-                await cursor.execute(said(statement), tuple(values) or None)
-                rows = list(await cursor.fetchall()) if cursor.description else []
-        return [tuple(row) for row in rows]
-    finally:
-        await db.ensure_closed()
+    await made.rows(*_QUOTES)
+    return made
 
 
 @contextmanager
@@ -72,7 +84,9 @@ def mariadb() -> Iterator[DatabaseServer]:
             return [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ()), *([] if empty else tables)]
 
         with serving(command, lambda: _accepts(port), data.parent / "log", env):
-            yield DatabaseServer("mariadb", port, proof.authority, ask, making)
+            server = DatabaseServer("mariadb", port, proof.authority, connect, making)
+            yield server
+            elsewhere(server.part())
 
 
 def _system(share: Path) -> str:
@@ -87,7 +101,11 @@ def _system(share: Path) -> str:
 
 def _accepts(port: int) -> bool:
     try:
-        elsewhere(ask(port, "", [("SELECT 1", ())]))
+        elsewhere(_tried(port))
     except (OSError, MySQLError):
         return False
     return True
+
+
+async def _tried(port: int) -> None:
+    await (await connect(port, "")).close()

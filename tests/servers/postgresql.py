@@ -16,23 +16,34 @@ from tests.servers.process import certificate, free_port, reachable, run, servin
 from tests.servers.server import PASSWORD, TEMPLATE, USER, DatabaseServer, Statement, elsewhere
 
 
-async def ask(port: int, database: str, statements: Sequence[Statement]) -> list[Any]:
-    """Run *statements*, by a connection of its own, and return the rows of the last."""
-    db = await asyncpg.connect(
-        host="127.0.0.1",
-        port=port,
-        user=USER,
-        password=PASSWORD,
-        database=database or "postgres",
-        ssl="disable",
+class Connected:
+    """A connection."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+
+    async def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """Run a statement, and return its rows."""
+        return [tuple(row) for row in await self._db.fetch(said(statement), *values)]
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._db.close()
+
+
+async def connect(port: int, database: str) -> Connected:
+    """Connect to *database*, or to none in particular."""
+    return Connected(
+        await asyncpg.connect(
+            host="127.0.0.1",
+            port=port,
+            user=USER,
+            password=PASSWORD,
+            database=database or "postgres",
+            ssl="disable",
+            statement_cache_size=0,  # tables change between two statements
+        )
     )
-    try:
-        rows: list[Any] = []
-        for statement, values in statements:
-            rows = await db.fetch(said(statement), *values)
-        return [tuple(row) for row in rows]
-    finally:
-        await db.close()
 
 
 def _making(name: str, empty: bool) -> list[Statement]:
@@ -60,6 +71,8 @@ def postgresql() -> Iterator[DatabaseServer]:
             "full_page_writes=off",
             "max_wal_size=4GB",
             "wal_writer_delay=10ms",
+            # It would look at each of hundreds of databases, one after the other, all the time.
+            "autovacuum=off",
         )
         options = [word for option in careless for word in ("-c", option)]
         listening = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", str(data)]
@@ -67,16 +80,21 @@ def postgresql() -> Iterator[DatabaseServer]:
         secured = [f"--ssl_cert_file={proof.chain}", f"--ssl_key_file={proof.key}"]
         command: list[str | Path] = [bin / "postgres", "-D", files, *listening, *options, *secured]
         with serving(command, lambda: _accepts(port), data.parent / "log"):
-            server = DatabaseServer("postgresql", port, proof.authority, ask, _making)
-            elsewhere(ask(port, "", [(f"CREATE DATABASE {TEMPLATE}", ())]))
+            server = DatabaseServer("postgresql", port, proof.authority, connect, _making)
+            elsewhere(server.ask("", [(f"CREATE DATABASE {TEMPLATE}", ())]))
             making = [(statement, ()) for statement in schema.statements("postgresql")]
-            elsewhere(ask(port, TEMPLATE, [*making, *schema.noted()]))
+            elsewhere(server.ask(TEMPLATE, [*making, *schema.noted()]))
             yield server
+            elsewhere(server.part())
 
 
 def _accepts(port: int) -> bool:
     try:
-        elsewhere(ask(port, "", [("SELECT 1", ())]))
+        elsewhere(_tried(port))
     except (OSError, asyncpg.PostgresError):
         return False
     return True
+
+
+async def _tried(port: int) -> None:
+    await (await connect(port, "")).close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,11 +19,18 @@ TEMPLATE = "smtd_template"
 Statement = tuple[str, Sequence[Any]]
 
 
-class Ask(Protocol):
-    """Runs statements in a database by a connection of its own."""
+class Connection(Protocol):
+    """A connection of another program to a database."""
 
-    async def __call__(self, port: int, database: str, statements: Sequence[Statement]) -> list[Any]:
-        """Return the rows of the last statement."""
+    async def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """Run a statement, and return its rows."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+#: Connects to a database at a port.
+Connect = Callable[[int, str], Coroutine[Any, Any, Connection]]
 
 
 @dataclass
@@ -35,16 +43,47 @@ class DatabaseServer:
     scheme: str
     port: int
     authority: Path
-    ask: Ask
+    connect: Connect
     #: Makes a new database from the template, or an empty one.
     making: Callable[[str, bool], list[Statement]]
+    #: For `place.emptied`.
+    shared: Database | None = None
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _kept: tuple[str, Connection] | None = None
 
     def new(self, *, empty: bool = False) -> Database:
         """Return a new database, with Sumatra's tables unless it is to be *empty*."""
         name = f"lab_{next(self._numbers)}"
-        elsewhere(self.ask(self.port, "", self.making(name, empty)))
+        elsewhere(self.ask("", self.making(name, empty)))
         return Database(self, name)
+
+    async def ask(self, database: str, statements: Sequence[Statement]) -> list[Any]:
+        """Run *statements* by a connection of their own, and return the rows of the last."""
+        db = await self.connect(self.port, database)
+        try:
+            rows: list[Any] = []
+            for statement, values in statements:
+                rows = await db.rows(statement, values)
+            return rows
+        finally:
+            await db.close()
+
+    async def ask_again(self, database: str, statement: str, values: Sequence[Any]) -> list[Any]:
+        """Run a statement by the connection of the one before, if that was to the same database."""
+        if self._kept is None or self._kept[0] != database:
+            await self.part()
+            self._kept = database, await self.connect(self.port, database)
+        try:
+            return await self._kept[1].rows(statement, values)
+        except BaseException:
+            await self.part()
+            raise
+
+    async def part(self) -> None:
+        """Close the connection that is kept."""
+        if self._kept is not None:
+            (_, db), self._kept = self._kept, None
+            await db.close()
 
 
 @dataclass(frozen=True)
@@ -67,18 +106,20 @@ class Database:
 
     def run(self, statement: str, *values: Any) -> list[Any]:
         """Run one statement, with `?` for each of *values*, as another program would; return its rows."""
-        return self.run_all((statement, values))
+        return elsewhere(self.server.ask_again(self.name, statement, values))
 
     def run_all(self, *statements: Statement) -> list[Any]:
         """Run statements one after the other by one connection; return the rows of the last."""
-        return elsewhere(self.server.ask(self.server.port, self.name, statements))
+        return elsewhere(self.server.ask(self.name, statements))
 
 
-def elsewhere(work: Awaitable[T]) -> T:
-    """Return what *work* returns, done in an event loop of another thread, as by another program."""
+def elsewhere(work: Coroutine[Any, Any, T]) -> T:
+    """Return what *work* returns, done in the event loop of another thread, as by another program."""
+    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
 
-    async def done() -> T:
-        return await work
 
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, done()).result()
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return loop

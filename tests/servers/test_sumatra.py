@@ -102,7 +102,7 @@ async def test_rich_store_is_read_whole_and_copied(
     database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
 ) -> None:
     """Of a store that Sumatra filled smtd reads what Sumatra does, and Sumatra sees the same in a copy."""
-    filled = database_server.new(empty=True)
+    filled = database_server.new()  # with the tables that Sumatra would make
     theirs = peer_of(peer.environment, filled, tmp_path)
     theirs.make_rich(RICH)
     seen = theirs.dump()
@@ -120,7 +120,7 @@ async def test_many_records_are_read_as_sumatra_sees_them(
     database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
 ) -> None:
     """Runs of a sweep that Sumatra saved are read, and are in a copy, as Sumatra sees them."""
-    filled = database_server.new(empty=True)
+    filled = database_server.new()
     theirs = peer_of(peer.environment, filled, tmp_path)
     theirs.make_many(RICH, 20)
 

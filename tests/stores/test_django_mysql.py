@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.servers.place import MysqlPlace
-from tests.servers.server import Database
+from tests.servers.place import MysqlPlace, emptied
+from tests.servers.server import DatabaseServer
 from tests.stores.contract import StoreContract
 from tests.stores.places import Place
 
@@ -18,5 +18,5 @@ class TestDjangoInMariadb(StoreContract):
     write_interrupted_at_every = 3
 
     @pytest.fixture
-    def place(self, mariadb_database: Database) -> Place:
-        return MysqlPlace(mariadb_database)
+    def place(self, mariadb_server: DatabaseServer) -> Place:
+        return MysqlPlace(emptied(mariadb_server))

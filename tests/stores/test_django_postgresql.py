@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.servers.place import PostgresqlPlace
-from tests.servers.server import Database
+from tests.servers.place import PostgresqlPlace, emptied
+from tests.servers.server import DatabaseServer
 from tests.stores.contract import StoreContract
 from tests.stores.places import Place
 
@@ -18,5 +18,5 @@ class TestDjangoInPostgresql(StoreContract):
     write_interrupted_at_every = 7
 
     @pytest.fixture
-    def place(self, postgresql_database: Database) -> Place:
-        return PostgresqlPlace(postgresql_database)
+    def place(self, postgresql_server: DatabaseServer) -> Place:
+        return PostgresqlPlace(emptied(postgresql_server))

@@ -14,7 +14,7 @@ from tests.stories.machine import about
 #: The same ones each time, and none of them shortened, which would take longer than all other tests.
 SOME = settings(
     max_examples=2,
-    stateful_step_count=10,
+    stateful_step_count=6,
     deadline=None,
     derandomize=True,
     database=None,
