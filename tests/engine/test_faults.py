@@ -131,7 +131,7 @@ async def test_failure_at_any_step_converges(tmp_path, scenario, when):
     assert {step: each for step, each in found.items() if each != expected} == {}
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.soak), "after"])
 async def test_start_that_names_the_sides_the_other_way_round_converges(tmp_path, when):
     """What a crash left is judged by the order in which it was written, and not by that of the names."""
     world = await prepared(World(tmp_path / "world"), mixed)

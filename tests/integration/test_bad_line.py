@@ -126,8 +126,8 @@ async def test_after_any_fault_both_sides_are_as_meant(mirror: Mirror, fault: st
     mirror.line.break_at(number, FAULTS[fault])
 
     await mirror.try_by_the_line()
-    for _ in range(3):
-        report = await mirror.cycle(mirror.place.location)
+    for patience in (3600.0, 3600.0, 0.0):
+        report = await mirror.cycle(mirror.place.location, patience)
 
     assert (report.failed, report.conflicts, report.held) == ([], [], [])
     assert {of: canonical.digest(one) for of, one in local.records.items()} == meant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dbm.dumb
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -54,7 +55,7 @@ class PeerStore:
 
     def dump(self) -> Seen:
         """Return what Sumatra sees, by project and label; see scripts/dump_store.py."""
-        seen: Seen = json.loads(self._script("dump_store.py", self._name))
+        seen: Seen = json.loads(self._look("dump_store.py", self._name))
         return seen
 
     def edit(
@@ -70,11 +71,11 @@ class PeerStore:
         """Change one record; None leaves what is."""
         asked = {"--tag": tag, "--untag": untag, "--outcome": outcome, "--reason": reason}
         edits = [f"{option}={value}" for option, value in asked.items() if value is not None]
-        self._script("edit_store.py", self._name, project, label, *edits)
+        self._look("edit_store.py", self._name, project, label, *edits)
 
     def delete(self, project: str, label: str) -> None:
         """Delete one record."""
-        self._script("edit_store.py", self._name, project, label, "--delete")
+        self._look("edit_store.py", self._name, project, label, "--delete")
 
     @contextmanager
     def held(self, project: str, label: str) -> Iterator[Callable[[], None]]:
@@ -117,8 +118,13 @@ class PeerStore:
         return self.url or self.path
 
     def _script(self, name: str, *args: str | Path) -> str:
+        return self.environment.script(name, f"--{self.kind}", *args, cwd=self.path.parent).stdout
+
+    def _look(self, name: str, *args: str | Path) -> str:
+        """Run a script that makes no repository, with what answers quickly for Mercurial."""
+        path = f"{HERE / 'quick'}{os.pathsep}{self.environment.variables()['PATH']}"
         kind = f"--{self.kind}"
-        return self.environment.script(name, kind, *args, cwd=self.path.parent).stdout
+        return self.environment.script(name, kind, *args, cwd=self.path.parent, env={"PATH": path}).stdout
 
     def _start_holder(self, project: str, label: str) -> subprocess.Popen[str]:
         script = HERE / "scripts" / "hold_shelf.py"
