@@ -23,7 +23,6 @@ from bench.sweep import fill
 from smtd import pairing
 from smtd.cli import collector
 from smtd.daemon import heap
-from smtd.engine.memory import Memory
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.journal.journal import open_journal
@@ -37,14 +36,14 @@ SETTLED = 0.3
 @asynccontextmanager
 async def kept_open(directory: Path, locations: Both[Location], steps: Steps) -> AsyncIterator[Cycle]:
     """Give a cycle of two stores that stay open, with a journal in *directory*, as the daemon runs it."""
-    memory, policy = Memory(), Policy(insist=False)
+    policy = Policy(insist=False)
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
 
         async def cycle() -> PairReport:
             report = await pairing.sync(
-                journal, "pair", locations, stores, policy, memory=memory, progress=steps.progressed
+                journal, "pair", locations, stores, policy, progress=steps.progressed
             )
-            if report.moved or memory.was_whole:
+            if report.moved:
                 heap.trim()
             return report
 

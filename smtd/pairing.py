@@ -9,7 +9,6 @@ from anyio import to_thread
 
 from smtd.engine import cycle
 from smtd.engine.apply import Progress, no_progress
-from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.proof import Look
 from smtd.engine.report import PairReport
@@ -164,7 +163,6 @@ async def sync(
     progress: Progress = no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
     doubtful: Collection[Key] = (),
-    memory: Memory | None = None,
 ) -> PairReport:
     """Run one cycle of the pair of *stores*, at *locations*.
 
@@ -172,7 +170,7 @@ async def sync(
     Raises StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as pair:
-        report = await cycle.run(pair, only=only, progress=progress, doubtful=doubtful, memory=memory)
+        report = await cycle.run(pair, only=only, progress=progress, doubtful=doubtful)
         await _make_new(pair, locations)
         written = Both(*[report.side(side).written > 0 for side in SIDES])
         await pair.journal.set_files(await pair.marks(written, ended=True))

@@ -11,7 +11,6 @@ import anyio
 
 from smtd.engine import cycle
 from smtd.engine.findings import listed
-from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreError
@@ -39,7 +38,6 @@ class Laptop:
     errors: list[str] = field(default_factory=list)
     _stack: AsyncExitStack | None = None
     _pair: Pair | None = None
-    _memory: Memory = field(default_factory=Memory)
 
     @property
     def listed(self) -> dict[Key, str]:
@@ -56,7 +54,7 @@ class Laptop:
             try:
                 pair = await self._opened()
                 pair = Pair(pair.name, pair.stores, pair.journal, policy)
-                self.report = await cycle.run(pair, memory=self._memory)
+                self.report = await cycle.run(pair)
                 return self.report
             except StoreError as exc:
                 self.errors.append(str(exc))
@@ -65,7 +63,7 @@ class Laptop:
 
     async def _opened(self) -> Pair:
         if self._pair is None:
-            self._stack, self._memory = AsyncExitStack(), Memory()
+            self._stack = AsyncExitStack()
             journal = await self._stack.enter_async_context(open_journal(self.directory))
             server = await self._stack.enter_async_context(open_store(self.server))
             known = await self._stack.enter_async_context(journal.pair(self.name, "server"))

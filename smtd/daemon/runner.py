@@ -19,7 +19,6 @@ from smtd.daemon.store_session import StoreSession
 from smtd.engine import cycle
 from smtd.engine.apply import Progress
 from smtd.engine.choose import Wish, choose
-from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import PlanMoved, UsageError
@@ -50,7 +49,6 @@ class PairRunner:
         self._session = session
         self._dirty = dirty
         self._progress = progress
-        self._memory = Memory()
         self._warned_of_scope = False
 
     async def sync(self, options: SyncOptions, recheck: Collection[Key]) -> PairReport:
@@ -111,14 +109,12 @@ class PairRunner:
             progress=self._progress,
             ended=self._mark_clean,
             doubtful=recheck,
-            memory=self._memory,
         )
-        if report.moved or self._memory.was_whole:
+        if report.moved:
             await to_thread.run_sync(heap.trim)
         return report
 
     async def _with_pair(self, work: Work[T]) -> T:
-        self._memory = Memory()
         name = self._settings.name
         locations, stores = await self._session.ready()
         policy = self._settings.scoped(locations)

@@ -88,30 +88,39 @@ async def _was_put_back(pair: Pair, side: Side, known: Known, plan: Plan) -> boo
     if not any(_is_lacking(key, side, known.scans) and key not in lost for key in known.agreed):
         return False
     unclear = {*lost, *known.overtaken[side], *known.moved, *known.decisions}
-    scan = known.scans[side]
+    scan, other = known.scans[side], known.scans[side.other].digests
     read = {key: digest for key, digest in scan.digests.items() if key not in scan.believed}
-    if await _has_gone_back(pair, side, known, read, unclear):
+    if await _has_gone_back(pair, side, read, known.agreed, other, unclear):
         return True
     if not plan.asked and not any(each.deletes_from(side.other) for each in plan.actions):
         return False  # what is missing is held, and was when this was last asked
     edited = await pair.journal.history.edited(pair.journal.number)
-    believed = [key for key in edited if key in scan.believed][:LOOKS]
-    held = await pair.stores[side].read(believed)
+    keys = [key for key in edited if key not in read and key not in known.moved and is_plain([*key])][:LOOKS]
+    held = await pair.stores[side].read(keys)
     now = {key: canonical.digest(record) for key, record in held.items()}
-    return await _has_gone_back(pair, side, known, now, unclear)
+    agreed = await pair.journal.agreed_on(keys)
+    there = await pair.journal.indexes[side.other].entries(keys)
+    other = {key: each.digest for key, each in there.items() if each.digest is not None}
+    return await _has_gone_back(pair, side, now, agreed, other, unclear)
 
 
 async def _has_gone_back(
-    pair: Pair, side: Side, known: Known, now: Mapping[Key, Digest], unclear: Collection[Key]
+    pair: Pair,
+    side: Side,
+    now: Mapping[Key, Digest],
+    agreed: Mapping[Key, Both[Digest]],
+    other: Mapping[Key, Digest],
+    unclear: Collection[Key],
 ) -> bool:
-    """Say whether one of the records that *side* holds *now* is as it was before an edit or a deletion."""
+    """Say whether one of the records that *side* holds *now* is as it was before an edit or a deletion.
+
+    *agreed* and *other* are what was agreed on, and what the other side holds, of the same keys.
+    """
     for key, digest in now.items():
-        agreed = known.agreed.get(key)
-        if key in unclear or not is_plain([*key]) or (agreed is not None and agreed[side] == digest):
+        known = agreed.get(key)
+        if key in unclear or not is_plain([*key]) or (known is not None and known[side] == digest):
             continue
-        if known.scans[side.other].digests.get(key) != digest and await pair.journal.history.held(
-            pair.journal.number, key, digest
-        ):
+        if other.get(key) != digest and await pair.journal.history.held(pair.journal.number, key, digest):
             return True
     return False
 

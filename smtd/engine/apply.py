@@ -19,14 +19,17 @@ from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
 from smtd.journal.knowledge import Agreement, Landed, Refusal
+from smtd.journal.transaction import Transaction
 from smtd.merge.fields import PROVENANCE
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
+from smtd.records.life import is_final
 from smtd.records.record import Key, Record, encode
 from smtd.stores.base import Change, Outcome, Result
+from smtd.stores.index import ABSENT, readable
 
 #: Called with a phase, how many records are done, and how many there are.
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -52,6 +55,8 @@ class Executor:
         self._total = 0
         #: Keys that somebody changed since the scan: the caller scans again.
         self.stale: set[Key] = set()
+        #: Keys that are in sync by now, unless they are stale.
+        self.synced: set[Key] = set()
         #: What the stores refused, and what they took and did not keep.
         self.refused: list[Refusal] = []
         #: Of the latter what they may show later, until the journal has it.
@@ -92,6 +97,7 @@ class Executor:
             await tx.drop_baselines(keys)
             await tx.finish(keys)
             await tx.set_files(files)
+        self.synced.update(keys)
         self._advance(len(keys))
 
     async def _agree(self, agrees: Sequence[Action]) -> None:
@@ -115,6 +121,7 @@ class Executor:
                 await tx.set_baselines(agreements)
                 await tx.finish([each.key for each in agreements])
                 await tx.set_files(files)
+            self.synced.update(each.key for each in agreements)
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
 
@@ -196,6 +203,8 @@ class Executor:
             await tx.finish([key])
             await tx.mark_landed(entries)
             await tx.set_files(files)
+            await self._note(tx, arrived)
+            await tx.reopen([key])
 
     async def _carry(self, writes: Sequence[Write]) -> tuple[dict[Write, Digest | None], set[Key], list[int]]:
         """Write, and read back: return what arrived, the keys of which that is not sure, and the entries."""
@@ -338,9 +347,27 @@ class Executor:
             await tx.mark_landed(entries)
             await tx.end_decisions([write.key for write in arrived])
             await tx.set_files(files)
-        self._report.in_sync += sum(
-            each.digests.left == each.digests.right and key not in unsure for key, each in agreements.items()
-        )
+            await self._note(tx, arrived)
+        equal = {
+            key
+            for key, each in agreements.items()
+            if each.digests.left == each.digests.right and key not in unsure
+        }
+        self._report.in_sync += len(equal)
+        self.synced |= equal.union(write.key for write in arrived if write.record is None)
+
+    async def _note(self, tx: Transaction, arrived: Mapping[Write, Digest | None]) -> None:
+        """Enter into the indexes what was read back of writes that *arrived*, beside what is agreed."""
+        for side in SIDES:
+            found = {
+                write.key: ABSENT
+                if write.record is None or digest is None
+                else readable(digest, final=is_final(write.record))
+                for write, digest in arrived.items()
+                if write.side is side
+            }
+            if found:
+                await tx.note(side, found)
 
     async def _marks(self) -> Both[str]:
         """Return what tells the files of the stores, to be kept with what is agreed.

@@ -13,7 +13,7 @@ from smtd.engine.report import Hold
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge.aliases import alias
-from smtd.merge.sides import Both
+from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
 
 #: What can be decided of conflicts and of what was undone, and what of deletions that are held.
@@ -45,7 +45,8 @@ async def choose(pair: Pair, wish: Wish, recheck: Collection[Key] = ()) -> list[
         what = "deletion is held" if wish.choice in OF_DELETIONS else "conflict waits"
         listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
         raise UsageError(f"no {what} there; smtd-ctl {listed} lists those that do")
-    await pair.journal.decisions.put(_decisions(plan, keys, wish.choice))
+    taken = {key.project: await _labels(pair, key.project) for key in keys}
+    await pair.journal.decisions.put(_decisions(plan, keys, wish.choice, taken))
     return keys
 
 
@@ -58,8 +59,11 @@ def _waiting(plan: Plan, choice: Choice) -> list[Key]:
     return [Key(each.project, each.label) for each in plan.conflicts] + undone
 
 
-def _decisions(plan: Plan, keys: Sequence[Key], choice: Choice) -> list[Decision]:
-    made, taken = [], _labels(plan)
+def _decisions(
+    plan: Plan, keys: Sequence[Key], choice: Choice, taken: Mapping[str, set[str]]
+) -> list[Decision]:
+    """Return *choice* for *keys*; *taken* are the labels of each project."""
+    made = []
     for key in keys:
         there = Both(plan.now.left.get(key), plan.now.right.get(key))
         name = ""
@@ -72,11 +76,9 @@ def _decisions(plan: Plan, keys: Sequence[Key], choice: Choice) -> list[Decision
     return made
 
 
-def _labels(plan: Plan) -> Mapping[str, set[str]]:
-    labels: dict[str, set[str]] = {}
-    for key in plan.now.left.keys() | plan.now.right.keys():
-        labels.setdefault(key.project, set()).add(key.label)
-    return labels
+async def _labels(pair: Pair, project: str) -> set[str]:
+    """Return the labels of *project* on either side."""
+    return {key.label for side in SIDES for key in await pair.journal.indexes[side].all({project})}
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -32,5 +32,5 @@ async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
         for action in plan.actions
         if action.kind is Kind.AGREE or (action.creates and action.copies_to(side.other))
     }
-    held = {key.project for key in plan.now[side]}
-    return found | {action.key.project for action in made if action.key.project not in held}
+    begun = await pair.journal.indexes[side].held(None)
+    return found | {action.key.project for action in made if action.key.project not in begun}

@@ -5,26 +5,25 @@ Nothing is written to a store here, and to the journal only by `note`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import NamedTuple
 
-from smtd.engine import lost_updates, merges, nameless, verify
+from smtd.engine import lost_updates, merges, nameless
 from smtd.engine import plan as planning
 from smtd.engine.actions import Plan
 from smtd.engine.adopt import has_missed, returned
 from smtd.engine.apply import Progress, no_progress
 from smtd.engine.lost_updates import LostUpdates, StaleOverwrite
-from smtd.engine.memory import Settled
+from smtd.engine.observe import NOWHERE, Observed, observe
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Known
 from smtd.engine.recovery import Judged, judge_intents
 from smtd.engine.report import PairReport, blank
-from smtd.engine.untouched import NEITHER
 from smtd.errors import StoreRefused
-from smtd.gather import gather
+from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.knowledge import Agreement, Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
@@ -35,7 +34,6 @@ from smtd.stores.base import Scan
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 #: No intent was open.
 NOTHING_OPEN = Judged()
-NO_ROTATIONS: Both[Rotation | None] = Both(None, None)
 #: Records of keys to merge that are read at a time.
 BATCH = 500
 
@@ -53,10 +51,10 @@ class Learnt(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """The plan, what will be settled after it, and what was learnt on the way."""
+    """The plan, what was observed for it, and what was learnt on the way."""
 
     plan: Plan
-    settled: Settled | None
+    observed: Observed
     learnt: Learnt
 
 
@@ -72,13 +70,16 @@ async def preview(
 ) -> tuple[Plan, Collection[Key]]:
     """Return what a cycle would do now, and the keys that were read again for it; nothing is written.
 
-    A scan of a server trusts what was agreed, and a cycle reads a record there before it writes. So a preview
-    reads again whatever its plan is about, and *recheck*, until it has seen what the cycle will see.
+    A look at a server trusts what it saw before, and a cycle reads a record there before it writes. So a
+    preview reads again whatever its plan is about, and *recheck*, until it has seen what the cycle will see.
     """
-    keys = set(recheck)
+    checkpoint = await pair.journal.checkpoints.get() or NOWHERE
+    keys = {*recheck, *(write.key for write in await pair.journal.begun() if pair.policy.covers(write.key))}
     for _ in range(ROUNDS):
-        plan, _, _ = await decided(pair, report, progress, keys, await judge_intents(pair))
-        found = plan.moved | await _trusted(pair, plan.open)
+        judged = await judge_intents(pair)
+        plan, observed, _ = await decided(pair, report, progress, checkpoint, keys, judged)
+        believed = plan.open.intersection(*[{*observed.scans[side].believed} for side in SIDES])
+        found = plan.moved | believed
         if not plan.moved and found <= keys:
             break
         keys |= found
@@ -102,69 +103,45 @@ async def note_rotations(pair: Pair, learnt: Learnt) -> None:
             await pair.journal.turn(side, rotation)
 
 
-async def _trusted(pair: Pair, keys: Collection[Key]) -> set[Key]:
-    """Return those of *keys* that a scan may have trusted instead of reading them."""
-    if not any(pair.stores[side].capabilities.dear_reads for side in SIDES):
-        return set()
-    return set(await pair.journal.agreed_on([key for key in keys if is_plain([*key])]))
-
-
 async def decided(
     pair: Pair,
     report: PairReport,
     progress: Progress,
-    doubtful: Collection[Key] = (),
+    checkpoint: Checkpoint,
+    recheck: Collection[Key] = (),
     judged: Judged = NOTHING_OPEN,
-    settled: Settled | None = None,
-    carried: Collection[Key] = (),
-    untouched: Both[Scan | None] = NEITHER,
 ) -> Decided:
-    """Scan both sides and decide every key that may not be *settled*; nothing is written.
+    """Look at both sides and decide every key that may not be in sync; nothing is written to a store.
 
-    *judged* is what came of open intents, as far as that is not noted. Keys that are *doubtful* are looked at
-    in any case; *carried* are those that this cycle has brought over. Sides that are *untouched* are not
-    scanned.
+    *judged* is what came of open intents, as far as that is not noted. The keys of *recheck* are read in any
+    case.
     """
     progress("scanning", 0, 0)
-    scans, rotations = await _scanned(pair, doubtful, untouched)
-    found = await decided_from(pair, report, scans, rotations, judged, settled, carried)
-    believed = {key for side in found.plan.adopted for key in scans[side].believed}
-    if found.plan.adopted and (believed or untouched != NEITHER):
-        # What was agreed on tells nothing of a store that was put back, nor whose run is not over.
-        believed.update(doubtful)
-        return await decided(pair, report, progress, believed, judged, settled, carried)
+    observed = await observe(pair, checkpoint, recheck)
+    found = await _decided(pair, report, observed, judged)
+    believed = observed.scans.left.believed or observed.scans.right.believed
+    if found.plan.adopted and (observed.keys is not None or believed):
+        # What was seen before tells nothing of a store that was put back.
+        observed = await observe(pair, checkpoint, recheck, afresh=True)
+        found = await _decided(pair, report, observed, judged)
     return found
 
 
-async def decided_from(
-    pair: Pair,
-    report: PairReport,
-    scans: Both[Scan],
-    rotations: Both[Rotation | None] = NO_ROTATIONS,
-    judged: Judged = NOTHING_OPEN,
-    settled: Settled | None = None,
-    carried: Collection[Key] = (),
-) -> Decided:
-    """Decide every key that may not be *settled*, now that *scans* were made; see `decided`."""
-    policy = pair.policy
+async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: Judged) -> Decided:
+    """Decide the keys that were *observed*; see `decided`."""
+    keys, scans, policy = observed.keys, observed.scans, pair.policy
     for side in SIDES:
         told = report.side(side)  # of a step before, it may be
-        told.records = len(scans[side].digests) + len(scans[side].unreadable) - told.grown
+        told.records = sum(held.records for held in observed.held[side].values()) - told.grown
     until: dict[Key, datetime] = {}
-    if pair.policy.hold_unfinished and pair.policy.stale_after is not None:
+    if policy.hold_unfinished and policy.stale_after is not None:
         scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
     pair = _sparing_read_only(pair, report)
-    now = scans.map(lambda scan: scan.digests)
-    keys = None if settled is None else settled.changed(scans)
-    agreed: Mapping[Key, Both[Digest]]
-    agreed = await pair.journal.agreed_on([key for key in keys or () if is_plain([*key])])
-    if keys is None or any(key not in now[side] for side in SIDES for key in agreed):
-        # Whether what is missing was deleted can only be told from all that was agreed.
-        keys, agreed = None, judged.agreed(await pair.journal.agreed(policy.projects))
-    before = None if keys is None else settled
+    noted = await _noted(pair, keys)
+    agreed = judged.agreed(noted)
     scans = scans.map(lambda scan: nameless.kept(scan, agreed))
-    report.projects = _projects(pair, scans, keys or (), before)
-    sides = Both(*[await lost_updates.detect(pair, side, scans[side], agreed) for side in SIDES])
+    report.projects = _projects(pair, observed)
+    sides = Both(*[await lost_updates.detect(pair, side, scans[side], agreed, keys) for side in SIDES])
     late, moved = await _late(pair, sides)
     moved.update(judged.moved)
     if late:
@@ -172,45 +149,51 @@ async def decided_from(
     ancestors = {**judged.ancestors, **{each.key: each.record for each in late}}
     lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.stale)
     decisions = await pair.journal.decisions.all()
-    known = Known(agreed, scans, lost, moved, until, decisions, overtaken, carried)
+    others = {} if keys is None else await _others(pair, scans, noted, agreed)
+    readable = sum(held.readable for held in observed.held.left.values())
+    known = Known(agreed, scans, lost, moved, until, decisions, overtaken, others, readable)
     plan = planning.draft(known, pair.policy, keys)
     adopted = await returned(pair, known, plan)
     if not adopted and await has_missed(pair, agreed, scans):
         adopted = frozenset(SIDES)
     if adopted:
-        plan = planning.draft(Known({}, scans, Both({}, {}), moved, until), pair.policy)
+        plan = planning.draft(Known({}, scans, Both({}, {}), moved, until, readable=readable), pair.policy)
         plan.adopted = adopted
         report.adopted = [side for side in SIDES if side in adopted or side in report.adopted]
     await _decide_merges(pair, plan, ancestors, overtaken)
     await _mend(pair, plan)
-    learnt = Learnt(rotations, sides, late)
-    if plan.adopted:
-        return Decided(plan, None, learnt)
-    numbers = scans.map(lambda scan: scan.number)
-    after = Settled(policy, numbers, plan.open | plan.moved, report.projects, keys is None)
-    return Decided(plan, after, learnt)
+    return Decided(plan, observed, Learnt(observed.rotations, sides, late))
 
 
-def _projects(pair: Pair, scans: Both[Scan], keys: Collection[Key], settled: Settled | None) -> list[str]:
-    """Return the projects of which this cycle is; where there are *settled* ones *keys* are all new ones."""
+async def _noted(pair: Pair, keys: Collection[Key] | None) -> Mapping[Key, Both[Digest]]:
+    """Return what the journal has of *keys* (None: of all) as agreed."""
+    if keys is None:
+        return await pair.journal.agreed(pair.policy.projects)
+    return await pair.journal.agreed_on([key for key in keys if is_plain([*key])])
+
+
+async def _others(
+    pair: Pair, scans: Both[Scan], noted: Collection[Key], agreed: Collection[Key]
+) -> Mapping[str, int]:
+    """Return how much was agreed on beside the keys *noted*, by project, if one of *agreed* is missing.
+
+    Whether what is missing was deleted can be told only from all that was agreed.
+    """
+    if all(key in scans[side].digests for side in SIDES for key in agreed):
+        return {}
+    others = Counter(await pair.journal.agreed_counts(pair.policy.projects))
+    others.subtract(key.project for key in noted)
+    return +others
+
+
+def _projects(pair: Pair, observed: Observed) -> list[str]:
+    """Return the projects of which this cycle is."""
     if pair.policy.projects is not None:
         return sorted(pair.policy.projects)
-    if settled is not None and all(key in scans.left.digests or key in scans.right.digests for key in keys):
-        return sorted({*settled.projects, *(key.project for key in keys if is_plain(key.project))})
-    return sorted({key.project for side in SIDES for key in scans[side].digests if is_plain(key.project)})
-
-
-async def _scanned(
-    pair: Pair, doubtful: Collection[Key], untouched: Both[Scan | None]
-) -> tuple[Both[Scan], Both[Rotation | None]]:
-    """Scan both sides at once, but for those that are *untouched*."""
-
-    async def scan(side: Side) -> tuple[Scan, Rotation | None]:
-        known = untouched[side]
-        return await verify.scan(pair, side, doubtful) if known is None else (known, None)
-
-    left, right = await gather([partial(scan, side) for side in SIDES])
-    return Both(left[0], right[0]), Both(left[1], right[1])
+    held = observed.held
+    return sorted(
+        {name for side in SIDES for name, each in held[side].items() if each.readable and is_plain(name)}
+    )
 
 
 async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Agreement], set[Key]]:

@@ -70,13 +70,23 @@ class LostUpdates:
     looks: Sequence[Look] = ()
 
 
-async def detect(pair: Pair, side: Side, scan: Scan, agreed: Mapping[Key, Both[Digest]]) -> LostUpdates:
-    """Return what was undone on *side*, as *scan* has it; `note` writes it down."""
+async def detect(
+    pair: Pair,
+    side: Side,
+    scan: Scan,
+    agreed: Mapping[Key, Both[Digest]],
+    keys: Collection[Key] | None = None,
+) -> LostUpdates:
+    """Return what was undone on *side*, as *scan* has it of *keys* (None: of all); `note` writes it down.
+
+    Only where programs save single records are there *keys*.
+    """
     if pair.stores[side].capabilities.exclusive_writes:
         return LostUpdates()
     everything = await pair.journal.write_log.all(side)
     written = {key: writes for key, writes in everything.items() if pair.policy.covers(key)}
     if pair.stores[side].capabilities.saves_records:
+        written = {key: writes for key, writes in written.items() if keys is None or key in keys}
         return await _find_by_record(pair, side, written, scan, agreed)
     now = scan.digests
     undone = detection.reverted(written, now)

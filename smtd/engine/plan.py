@@ -46,8 +46,10 @@ class Known:
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
     #: Keys that a program saved as they were before smtd's last writes, on each side.
     overtaken: Both[Mapping[Key, StaleOverwrite]] = field(default_factory=lambda: Both({}, {}))
-    #: What this cycle has carried already; it is no reason to think that less is missing.
-    carried: Collection[Key] = ()
+    #: How many records are agreed on beside those of `agreed`, by project: both sides have them.
+    others: Mapping[str, int] = field(default_factory=dict)
+    #: How many records the left side has that can be read.
+    readable: int = 0
 
 
 def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> Plan:
@@ -68,7 +70,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
     for side in SIDES:
         _guard(side, deletes[side], known, policy, plan)
     left = known.scans.left.digests
-    plan.in_sync = len(left) - sum(key in left for key in plan.open)
+    plan.in_sync = known.readable - sum(key in left for key in plan.open)
     return plan
 
 
@@ -231,11 +233,9 @@ def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan
     missing -= {key for key in missing if key not in other.digests and key not in other.unreadable}
     agreed = {key for key in known.agreed if key in missing or key in source.digests}
     agreed |= known.agreed.keys() & source.unreadable.keys()
-    agreed.difference_update(known.carried)
-    of_all = (
-        deletion_guard.mass_deletion(len(agreed), len(missing), policy.limit, side.other) if deletes else None
-    )
-    of_projects = deletion_guard.emptied_projects(agreed, missing, side.other)
+    count = len(agreed) + sum(known.others.values())
+    of_all = deletion_guard.mass_deletion(count, len(missing), policy.limit, side.other) if deletes else None
+    of_projects = deletion_guard.emptied_projects(agreed, missing, side.other, known.others)
     for delete in deletes:
         why = of_all or of_projects.get(delete.key.project)
         if why is None:

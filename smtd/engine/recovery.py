@@ -96,6 +96,7 @@ async def finish_intents(pair: Pair) -> Finished:
         await tx.finish(judged.ended)
         await tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
         await tx.end_decisions([write.key for write in judged.landed])
+        await tx.reopen(begun.keys())
     return Finished(begun.keys(), judged.moved)
 
 

@@ -9,46 +9,32 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Collection
-from dataclasses import replace
-from typing import cast
+from collections.abc import Collection, Mapping
 
 from smtd.engine.pair import Pair
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import Side
 from smtd.records.record import Key
-from smtd.stores.base import DearStore, Scan
+from smtd.stores.index import Entry
 
 
-async def scan(pair: Pair, side: Side, doubtful: Collection[Key]) -> tuple[Scan, Rotation | None]:
-    """Scan one side; a store that is dear to read is trusted with what was agreed and is not due.
+async def trusted(
+    pair: Pair, side: Side, entries: Mapping[Key, Entry], unsure: Collection[Key]
+) -> tuple[dict[Key, Entry], Rotation]:
+    """Return those *entries* of *side* that need not be read now, and how far the turn has come then.
 
-    *doubtful* keys are read in any case, and those that smtd wrote lately (`rereads`). Returns also how far
-    the turn has come then, if there is one.
+    To be read are *unsure* keys, those that smtd wrote lately (`rereads`), and those whose turn it is.
     """
-    store = pair.stores[side]
-    if not store.capabilities.dear_reads:
-        return await store.scan(pair.policy.projects), None
-    agreed = await pair.journal.agreed(pair.policy.projects)
-    unsure = {write.key for write in await pair.journal.begun()}
-    # An edit that the other side has refused is still there, unless a look says otherwise.
-    unsure |= {key for key, target in await pair.journal.refused() if target is side.other}
     moment = time.time()
-    unsure |= {
+    again = {*unsure, *(write.key for write in await pair.journal.begun())}
+    again |= {
         key
         for key, writes in (await pair.journal.write_log.all(side)).items()
         if writes[-1].due is not None and writes[-1].due <= moment
     }
-    decisions = await pair.journal.decisions.all()
-    keys = sorted(agreed.keys() - unsure - set(doubtful))
-    rotation = await pair.journal.rotation(side)
-    now_due, turned = due(keys, rotation, moment, pair.policy.verify_within)
-    known = {key: agreed[key][side] for key in keys if key not in now_due}
-    # Trusted, a record that a person has decided on would look like another one.
-    seen = {key: decision.digests[side] for key, decision in decisions.items()}
-    known = {key: digest for key, digest in known.items() if seen.get(key, digest) == digest}
-    found = await cast(DearStore, store).scan(pair.policy.projects, known=known)
-    return replace(found, believed=known.keys() & found.digests.keys()), turned
+    keys = sorted(key for key, each in entries.items() if each.is_readable and key not in again)
+    now_due, turned = due(keys, await pair.journal.rotation(side), moment, pair.policy.verify_within)
+    return {key: entries[key] for key in keys if key not in now_due}, turned
 
 
 def due(

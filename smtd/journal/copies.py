@@ -15,6 +15,7 @@ from threading import Event
 
 from smtd import private
 from smtd.errors import JournalError, UsageError
+from smtd.journal import index
 from smtd.journal.note import Note
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
@@ -87,4 +88,6 @@ async def disown(db: Connection) -> None:
     """Forget what was agreed by any pair; then the journal is as good as any."""
     for (number,) in await db.fetch("SELECT id FROM pair"):
         await PairJournal(db, number).forget_all(canonical.VERSION)
+    async with db.transaction():
+        await index.clear_all(db)
     await db.run("PRAGMA application_id = 0")

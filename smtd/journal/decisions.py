@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from smtd.journal import checkpoint
 from smtd.journal.orientation import Orientation
 from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both, Side
@@ -90,7 +91,7 @@ class Decisions:
         The next cycle has something to do then, though neither store has changed.
         """
         async with self._db.transaction():
-            await self._db.run("DELETE FROM quiet WHERE pair = ?", (self._pair,))
+            await checkpoint.reopen(self._db, self._pair)
             await self._db.run_many(
                 "DELETE FROM decision WHERE pair = ? AND project = ? AND label = ?",
                 [(self._pair, *key) for key in void],

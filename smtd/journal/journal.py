@@ -29,7 +29,7 @@ from smtd.journal.note import Note, read_note, write_note
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
 from smtd.journal.use import Use, using
-from smtd.merge.sides import Both
+from smtd.merge.sides import SIDES, Both
 from smtd.records import canonical
 from smtd.sqlite import ERRORS, Connection, Row, connect, script
 from smtd.text import encodable
@@ -37,7 +37,7 @@ from smtd.text import encodable
 log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
-VERSION = 10
+VERSION = 11
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
 PATIENCE = 10.0
@@ -101,7 +101,7 @@ class Journal:
                 (*sides.columns(Both(left, right)), canonical.VERSION),
             )
             if number is not None:
-                return PairJournal(self._db, number, sides)
+                return PairJournal(self._db, number, sides, Both(left, right))
         return None
 
     @asynccontextmanager
@@ -119,7 +119,9 @@ class Journal:
                 sides.columns(Both(left, right)),
             )
         async with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
-            journal = PairJournal(self._db, number, sides)
+            journal = PairJournal(self._db, number, sides, Both(left, right))
+            for side in SIDES:
+                await journal.indexes[side].begin()
             if version != canonical.VERSION:
                 await journal.forget_all(canonical.VERSION)
             yield journal

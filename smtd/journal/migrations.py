@@ -144,6 +144,56 @@ INSERT INTO forgotten
         AND (SELECT min(last) FROM seal) > 0
     GROUP BY pair;
 """,
+    10: """
+DROP TABLE quiet;
+CREATE TABLE store (
+    id INTEGER PRIMARY KEY,
+    location TEXT NOT NULL UNIQUE,
+    reader TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+);
+CREATE TABLE entry (
+    store INTEGER NOT NULL REFERENCES store,
+    project NOT NULL,
+    label NOT NULL,
+    state INTEGER NOT NULL,
+    digest BLOB,
+    problem NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (store, project, label)
+) WITHOUT ROWID;
+CREATE INDEX entry_seq ON entry (store, seq);
+CREATE TABLE held (
+    store INTEGER NOT NULL REFERENCES store,
+    project NOT NULL,
+    readable INTEGER NOT NULL,
+    unreadable INTEGER NOT NULL,
+    PRIMARY KEY (store, project)
+) WITHOUT ROWID;
+CREATE TABLE head (
+    store INTEGER NOT NULL REFERENCES store,
+    projects TEXT NOT NULL,
+    head BLOB NOT NULL,
+    PRIMARY KEY (store, projects)
+) WITHOUT ROWID;
+CREATE TABLE checkpoint (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    left_epoch INTEGER NOT NULL,
+    left_seq INTEGER NOT NULL,
+    right_epoch INTEGER NOT NULL,
+    right_seq INTEGER NOT NULL,
+    projects TEXT,
+    policy TEXT NOT NULL,
+    report BLOB
+);
+CREATE TABLE out_of_sync (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project NOT NULL,
+    label NOT NULL,
+    PRIMARY KEY (pair, project, label)
+) WITHOUT ROWID;
+""",
 }
 
 

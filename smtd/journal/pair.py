@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from itertools import chain
 
+from smtd.journal import checkpoint
+from smtd.journal.checkpoint import Checkpoints
 from smtd.journal.decisions import Decisions
 from smtd.journal.history import History, append
+from smtd.journal.index import StoreIndex
 from smtd.journal.knowledge import Refusal, Rotation
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.packing import archived, pack_any, unpack, unpack_any
@@ -21,14 +24,23 @@ from smtd.merge.write import Write
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.sqlite import Connection
-from smtd.stores.base import Token
 
 #: How many keys are asked for in one query: SQLite takes 999 values.
 _ASKED = 400
 
 #: What is forgotten of a pair that is adopted anew.
 _KNOWLEDGE = (
-    *("agreed", "ancestor", "intent", "written", "quiet", "rotation", "refused", "decision"),
+    *(
+        "agreed",
+        "ancestor",
+        "intent",
+        "written",
+        "checkpoint",
+        "out_of_sync",
+        "rotation",
+        "refused",
+        "decision",
+    ),
     *("proof", "finding"),
 )
 
@@ -36,7 +48,13 @@ _KNOWLEDGE = (
 class PairJournal:
     """What is known of one pair, whose sides are named by *sides*. Every method is one transaction."""
 
-    def __init__(self, db: Connection, number: int, sides: Orientation = STRAIGHT) -> None:
+    def __init__(
+        self,
+        db: Connection,
+        number: int,
+        sides: Orientation = STRAIGHT,
+        stores: Both[str] = Both("", ""),  # noqa: B008
+    ) -> None:
         self._db = db
         self._pair = number
         self._sides = sides
@@ -45,6 +63,9 @@ class PairJournal:
         self.history = History(db, sides)
         self.proofs = Proofs(db, number)
         self.write_log = WriteLog(db, number, sides)
+        self.checkpoints = Checkpoints(db, number, sides)
+        #: What is known of both stores; other pairs may have the same.
+        self.indexes = stores.map(lambda location: StoreIndex(db, location))
 
     @property
     def number(self) -> int:
@@ -84,6 +105,13 @@ class PairJournal:
             ):
                 found[Key(project, label)] = self._sides.both(left, right)
         return found
+
+    async def agreed_counts(self, projects: Collection[str] | None) -> dict[str, int]:
+        """Return how many records were agreed on in each of *projects* (None: in each)."""
+        rows = await self._db.fetch(
+            "SELECT project, count(*) FROM agreed WHERE pair = ? GROUP BY project", (self._pair,)
+        )
+        return {project: count for project, count in rows if projects is None or project in projects}
 
     async def made_by_others(self, side: Side) -> set[str]:
         """Return the projects with records that were agreed on, and that smtd did not make on *side*.
@@ -200,7 +228,7 @@ class PairJournal:
     async def begin_cycle(self) -> int:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
         async with self._db.transaction():
-            await self._db.run("DELETE FROM quiet WHERE pair = ?", (self._pair,))
+            await checkpoint.reopen(self._db, self._pair)
             self._cycle = await self._db.run(
                 "INSERT INTO cycle (pair, started) VALUES (?, ?)", (self._pair, _now())
             )
@@ -257,7 +285,7 @@ class PairJournal:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Give what notes together what became true; that must be durable in the stores."""
         async with self._db.transaction():
-            yield Transaction(self._db, self._pair, self._sides, self._cycle)
+            yield Transaction(self._db, self._pair, self._sides, self._cycle, self.indexes)
 
     async def begun(self) -> list[Write]:
         """Return the writes that a crash left behind; the record of one that creates it is not known."""
@@ -278,27 +306,6 @@ class PairJournal:
             )
             for project, label, side, expect, digest, why, record, before, origin, entry in rows
         ]
-
-    async def quiet(self, policy: str) -> tuple[Both[Token], bytes] | None:
-        """Return the tokens and the report of the last cycle, if it ran under *policy*."""
-        rows = await self._db.fetch(
-            "SELECT left_token, right_token, report FROM quiet WHERE pair = ? AND policy = ?",
-            (self._pair, self._named(policy)),
-        )
-        return (self._sides.both(rows[0][0], rows[0][1]), rows[0][2]) if rows else None
-
-    async def set_quiet(self, tokens: Both[Token], policy: str, report: bytes) -> None:
-        """Remember that a cycle under *policy* ended with both stores as *tokens* say."""
-        await self._db.run(
-            "INSERT OR REPLACE INTO quiet VALUES (?, ?, ?, ?, ?)",
-            (self._pair, *self._sides.columns(tokens), self._named(policy), report),
-        )
-        # Two megabytes of pages, for nothing until the next cycle.
-        await self._db.run("PRAGMA shrink_memory")
-
-    def _named(self, policy: str) -> str:
-        """Return what stands for *policy* with the sides in this order: a report names them in one only."""
-        return f"{policy} mirrored" if self._sides.mirrored else policy
 
     async def forget_all(self, canonical_version: int) -> None:
         """Forget what was agreed, not the history: the stores are then adopted anew."""

@@ -105,14 +105,62 @@ CREATE TABLE written (
     due REAL,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
--- The end of the last cycle, if it left both stores as their tokens say.
-CREATE TABLE quiet (
-    pair INTEGER PRIMARY KEY REFERENCES pair,
-    left_token BLOB NOT NULL,
-    right_token BLOB NOT NULL,
-    policy TEXT NOT NULL,
-    report BLOB NOT NULL
+-- A store that was looked at. `seq` numbers the changes that were seen there; `epoch` is another one whenever its
+-- entries were forgotten, and `reader` the version of the canonical form that their digests are of.
+CREATE TABLE store (
+    id INTEGER PRIMARY KEY,
+    location TEXT NOT NULL UNIQUE,
+    reader TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL
 );
+-- What a store held under a key when that was last read, and the change that it came with. `state` is one of
+-- `State` in stores/index.py. A name that is not Unicode is a BLOB.
+CREATE TABLE entry (
+    store INTEGER NOT NULL REFERENCES store,
+    project NOT NULL,
+    label NOT NULL,
+    state INTEGER NOT NULL,
+    digest BLOB,
+    problem NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (store, project, label)
+) WITHOUT ROWID;
+CREATE INDEX entry_seq ON entry (store, seq);
+-- How many records a store holds, by project.
+CREATE TABLE held (
+    store INTEGER NOT NULL REFERENCES store,
+    project NOT NULL,
+    readable INTEGER NOT NULL,
+    unreadable INTEGER NOT NULL,
+    PRIMARY KEY (store, project)
+) WITHOUT ROWID;
+-- What a store looked like when it held what the entries of these projects say (JSON; empty: of all).
+CREATE TABLE head (
+    store INTEGER NOT NULL REFERENCES store,
+    projects TEXT NOT NULL,
+    head BLOB NOT NULL,
+    PRIMARY KEY (store, projects)
+) WITHOUT ROWID;
+-- How far a pair has come: the cursors of its sides, of which projects (JSON; NULL: of all), and the report of
+-- the last cycle under that policy (NULL: another one has begun since).
+CREATE TABLE checkpoint (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    left_epoch INTEGER NOT NULL,
+    left_seq INTEGER NOT NULL,
+    right_epoch INTEGER NOT NULL,
+    right_seq INTEGER NOT NULL,
+    projects TEXT,
+    policy TEXT NOT NULL,
+    report BLOB
+);
+-- The keys that were not in sync then.
+CREATE TABLE out_of_sync (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project NOT NULL,
+    label NOT NULL,
+    PRIMARY KEY (pair, project, label)
+) WITHOUT ROWID;
 -- How far the verification of a store that is dear to read has come: the last key that was read anew
 -- (NULL: none yet), and when, in seconds since 1970.
 CREATE TABLE rotation (

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from smtd.journal import checkpoint
 from smtd.journal.decisions import Choice
+from smtd.journal.index import StoreIndex
 from smtd.journal.knowledge import Agreement, Landed
 from smtd.journal.orientation import Orientation
 from smtd.journal.packing import pack
 from smtd.journal.write_log import WriteLog
-from smtd.merge.sides import Both
+from smtd.merge.sides import Both, Side
 from smtd.records.record import Key
 from smtd.sqlite import Connection
+from smtd.stores.index import Entry
 
 
 class Transaction:
@@ -20,11 +23,19 @@ class Transaction:
     *cycle* is the one that is running (None: nobody began one).
     """
 
-    def __init__(self, db: Connection, pair: int, sides: Orientation, cycle: int | None) -> None:
+    def __init__(
+        self,
+        db: Connection,
+        pair: int,
+        sides: Orientation,
+        cycle: int | None,
+        indexes: Both[StoreIndex],
+    ) -> None:
         self._db = db
         self._pair = pair
         self._sides = sides
         self._cycle = cycle
+        self._indexes = indexes
 
     async def set_baselines(self, agreements: Sequence[Agreement]) -> None:
         """Both sides agree on the records of these keys."""
@@ -42,6 +53,15 @@ class Transaction:
         gone = [(self._pair, *key) for key in keys]
         for table in ("agreed", "ancestor", "written"):
             await self._db.run_many(f"DELETE FROM {table} WHERE pair = ? AND project = ? AND label = ?", gone)
+
+    async def note(self, side: Side, found: Mapping[Key, Entry]) -> None:
+        """This is what *side* holds now."""
+        await self._indexes[side].note(found)
+
+    async def reopen(self, keys: Collection[Key]) -> None:
+        """The next cycle is to decide these keys, whatever the stores show."""
+        await checkpoint.add(self._db, self._pair, keys)
+        await checkpoint.reopen(self._db, self._pair)
 
     async def log_writes(self, landed: Sequence[Landed]) -> None:
         """These writes may get lost later; they are one batch."""

@@ -34,12 +34,15 @@ def mass_deletion(agreed: int, missing: int, limit: DeletionLimit, side: Side) -
     return None
 
 
-def emptied_projects(agreed: Collection[Key], missing: Collection[Key], side: Side) -> dict[str, Reason]:
+def emptied_projects(
+    agreed: Collection[Key], missing: Collection[Key], side: Side, others: Collection[str] = ()
+) -> dict[str, Reason]:
     """Return the projects of *agreed* all of whose records are *missing* on *side*, and why theirs are held.
 
-    Who is not shown a project any more sees none of its records.
+    *others* are projects that have more records than those. Who is not shown a project any more sees none of
+    its records.
     """
-    left = {key.project for key in agreed if key not in missing}
+    left = {key.project for key in agreed if key not in missing}.union(others)
     return {
         project: because(Code.PROJECT_GONE, side, project)
         for project in {key.project for key in missing} - left

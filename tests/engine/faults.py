@@ -31,7 +31,8 @@ Effect = Callable[[], Awaitable[T]]
 #: Of the steps at which an error or a cancellation befalls a cycle, each, or every fifth.
 EVERY = 1 if SOAK else 5
 #: The steps that change a store or the journal.
-CHANGING = {"write", "begin_cycle", "intend", "transaction", "set_quiet", "put", "flag", "look"}
+CHANGING = {"write", "begin_cycle", "intend", "transaction", "put", "flag", "look"}
+CHANGING |= {"update", "set_head", "save"}
 
 
 class Crashed(Exception):
@@ -123,10 +124,12 @@ class FaultyJournal:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._journal, name)
-        if name in ("history", "number", "order"):
+        if name in ("history", "number", "order", "location", "advanced"):
             return found
-        if name in ("decisions", "write_log"):
+        if name in ("decisions", "write_log", "checkpoints"):
             return FaultyJournal(found, self._faults)
+        if name == "indexes":
+            return found.map(lambda index: FaultyJournal(index, self._faults))
         return lambda *words, **more: self._faults.step("journal", name, lambda: found(*words, **more))
 
     @asynccontextmanager

@@ -52,7 +52,7 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
             db.executescript(part.read_text("utf-8"))
         db.execute("PRAGMA user_version = 8")
     both = stores()
-    world = World(tmp_path, both.left, both.right, memory=None)
+    world = World(tmp_path, both.left, both.right)
     return world.mirrored if request.param else world
 
 

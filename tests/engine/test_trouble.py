@@ -208,6 +208,7 @@ async def test_store_that_cannot_be_read_stops_the_cycle(world, side, error):
         raise error("it is locked")
 
     world[side].scan = scan
+    world[side].touch()
 
     with pytest.raises(error, match="it is locked"):
         await world.cycle()
@@ -256,6 +257,7 @@ def unreadable(store, label):
         return type(found)(digests, found.unfinished, {key(label): "torn"})
 
     store.scan = scan
+    store.touch()
 
 
 async def test_record_that_cannot_be_written_down_fails(world):

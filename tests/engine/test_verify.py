@@ -10,7 +10,6 @@ import pytest
 from smtd.engine import cycle
 from smtd.engine.choose import Wish, choose
 from smtd.engine.explain import explain
-from smtd.engine.memory import Memory
 from smtd.engine.pair import Policy
 from smtd.engine.undo import undo
 from smtd.engine.verify import due
@@ -165,13 +164,12 @@ async def test_undo_sees_what_was_edited_on_the_server_since(tmp_path):
     assert (result.done, [each.label for each in result.refused]) == ([], ["a"])
 
 
-@pytest.mark.parametrize("goes_on", [True, False], ids=["one process", "a process a cycle"])
-async def test_what_only_the_server_shows_stays_listed(tmp_path, monkeypatch, goes_on):
+async def test_what_only_the_server_shows_stays_listed(tmp_path, monkeypatch):
     """An edit on the server that the other side cannot hold is a failure of every cycle, not of one."""
     now = 1_800_000_000.0
     monkeypatch.setattr("smtd.engine.verify.time.time", lambda: now)
     left = RefusingStore("left")
-    made = World(tmp_path, left, DearStore("right"), memory=Memory() if goes_on else None)
+    made = World(tmp_path, left, DearStore("right"))
     world = await made.synced(OLD)
     left.refused = frozenset({"a"})
     world.right.put(PROJECT, tagged(OLD, "edited"))

@@ -6,12 +6,11 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from smtd.engine import cycle
-from smtd.engine.memory import Memory
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreUnreachable
@@ -43,6 +42,10 @@ class TestStore(MemoryStore):
         self.records = dict(records)
         self._version += 1
 
+    def touch(self) -> None:
+        """Look changed."""
+        self._version += 1
+
     def copy(self) -> TestStore:
         """Return a store of the same kind with the same records and the same past."""
         other = type(self)(self.location, self.records)
@@ -59,8 +62,13 @@ class TestStore(MemoryStore):
         self.happen("after scan")
         return found
 
+    async def unchanged_since(self, token: Any) -> bool:
+        found = await super().unchanged_since(token)
+        self.happen("after scan")  # it need not be looked at
+        return found
+
     async def resume(self, token: Any) -> bool:
-        found = await super().resume(token)
+        found = await MemoryStore.resume(self, token)
         self.happen("after resume")
         return found
 
@@ -128,8 +136,6 @@ class World:
     directory: Path
     left: TestStore = field(default_factory=lambda: TestStore("left"))
     right: TestStore = field(default_factory=lambda: TestStore("right"))
-    #: What a daemon remembers from cycle to cycle.
-    memory: Memory | None = field(default_factory=Memory, kw_only=True)
 
     def __getitem__(self, side: Side) -> TestStore:
         return self.left if side is Side.LEFT else self.right
@@ -143,7 +149,7 @@ class World:
             pair = self.pair(known, Policy(**policy))
             if dry_run:
                 return await cycle.preview(pair)
-            return await cycle.run(pair, memory=self.memory)
+            return await cycle.run(pair)
 
     def pair(self, known: PairJournal, policy: Policy) -> Pair:
         """Return the pair of the two stores."""
@@ -152,7 +158,7 @@ class World:
     @property
     def mirrored(self) -> World:
         """The same pair, as somebody sees it who names its stores the other way round."""
-        return World(self.directory, self.right, self.left, memory=None)
+        return World(self.directory, self.right, self.left)
 
     def fork(self, directory: Path) -> World:
         """Return this world as it is now, whatever becomes of either of the two later."""
@@ -163,11 +169,10 @@ class World:
         return World(directory, self.left.copy(), self.right.copy())
 
     def forgetful(self, directory: Path) -> World:
-        """Return this world as it is now, but that nothing is remembered, and both stores are looked at."""
+        """Return this world as it is now, but that nothing is known of what both stores hold."""
         other = self.fork(directory)
-        other.memory = None
-        for store in (other.left, other.right):
-            store.capabilities = replace(store.capabilities, resumes=False)
+        for table in ("head", "entry", "held", "checkpoint", "out_of_sync"):
+            other.change_journal(f"DELETE FROM {table}")
         return other
 
     async def synced(self, *records: Record, project: str = PROJECT) -> World:
@@ -211,9 +216,12 @@ class World:
 
     def knowledge(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return all that the journal knows."""
-        tables = ("pair", "agreed", "ancestor", "intent", "cycle", "history", "written", "quiet", "decision")
+        tables = ("pair", "agreed", "ancestor", "intent", "cycle", "history", "written", "decision")
         with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db:
-            return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+            return {
+                table: db.execute(f"SELECT * FROM {table}").fetchall()
+                for table in (*tables, "checkpoint", "out_of_sync")
+            }
 
 
 def contents(store: MemoryStore) -> dict[Key, Digest]:

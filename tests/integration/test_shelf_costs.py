@@ -10,7 +10,6 @@ import anyio
 import pytest
 
 from smtd import pairing
-from smtd.engine.memory import Memory
 from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
@@ -47,13 +46,13 @@ def calls(monkeypatch):
 @asynccontextmanager
 async def mirrored(directory, left, right):
     """Give what runs a cycle of the pair of places, whose stores stay open."""
-    locations, memory = Both(left.location, right.location), Memory()
+    locations = Both(left.location, right.location)
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
 
         async def cycle():
             await anyio.sleep(4 * SETTLE)  # until nobody has written for a moment
             policy = Policy(insist=False)
-            return await pairing.sync(journal, "pair", locations, stores, policy, memory=memory)
+            return await pairing.sync(journal, "pair", locations, stores, policy)
 
         yield cycle
 

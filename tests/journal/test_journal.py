@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from smtd.errors import JournalError
+from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.journal import VERSION, open_journal
 from smtd.journal.knowledge import Agreement
 from smtd.merge.reasons import Code, because
@@ -22,6 +23,7 @@ from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import digest
 from smtd.stores.base import Change
+from smtd.stores.index import readable
 from smtd.stores.memory import MemoryStore
 from tests.build import full, key, record, tagged
 from tests.journal.noting import note
@@ -235,7 +237,11 @@ async def test_other_canonical_version_forgets_agreement_and_keeps_history(tmp_p
         cycle = await known.begin_cycle()
         await known.intend(cycle, [intent(A)])
         await note(known, agreements=[agreement(B)])
-        await known.set_quiet(Both(b"1", b"2"), "policy", b"report")
+        await known.indexes.left.update(
+            {key("b"): readable(digest(B), final=True)}, None, b"head", whole=True
+        )
+        cursors = Both(await known.indexes.left.cursor(), await known.indexes.right.cursor())
+        await known.checkpoints.save(Checkpoint(cursors, None), [key("a")])
     monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
@@ -243,10 +249,15 @@ async def test_other_canonical_version_forgets_agreement_and_keeps_history(tmp_p
             await known.agreed(None),
             await known.ancestor(key("b")),
             await known.begun(),
-            await known.quiet("policy"),
+            await known.checkpoints.get(),
+            await known.checkpoints.out_of_sync(),
+            await known.indexes.left.all(None),
+            await known.indexes.left.head(None),
+            await known.indexes.left.held(None),
+            (await known.indexes.left.cursor()).epoch == cursors.left.epoch,
         ]
 
-    assert found == [{}, None, [], None]
+    assert found == [{}, None, [], None, set(), {}, None, {}, False]
     assert [row[0] for row in rows(tmp_path, "SELECT label FROM history")] == ["a"]
 
 
@@ -332,6 +343,8 @@ async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
         "DROP TABLE finding",
         "DROP TABLE witness",
         "DROP TABLE forgotten",
+        *(f"DROP TABLE {name}" for name in ("entry", "held", "head", "store", "checkpoint", "out_of_sync")),
+        "CREATE TABLE quiet (pair INTEGER)",
         "ALTER TABLE agreed DROP COLUMN cycle",
         "ALTER TABLE intent DROP COLUMN history",
         *(

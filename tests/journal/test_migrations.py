@@ -28,7 +28,8 @@ def old_journal(directory, version):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {version}")
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            if not table.startswith("sqlite_"):
+            # A witness that does not fit is that of a journal which was put back.
+            if not table.startswith("sqlite_") and table != "witness":
                 columns = [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info({table})")]
                 values = [
                     [parents.get((name, row)) or value(name, kind, next(numbers)) for name, kind in columns]
@@ -86,8 +87,9 @@ async def test_journal_of_an_earlier_version_becomes_as_a_new_one(tmp_path, vers
 
 @pytest.mark.parametrize("version", range(1, VERSION))
 async def test_journal_of_an_earlier_version_knows_what_it_knew(tmp_path, version):
-    """Not a row is lost or another one."""
+    """Not a row is lost or another one, but what both stores looked like at the end of the last cycle."""
     made = old_journal(tmp_path, version)
+    del made["quiet"]
 
     async with open_journal(tmp_path):
         pass

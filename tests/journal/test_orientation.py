@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.decisions import Choice, Decision
+from smtd.journal.index import Cursor
 from smtd.journal.journal import open_journal
 from smtd.journal.knowledge import Agreement, Landed, Refusal, Rotation
 from smtd.journal.orientation import STRAIGHT, Orientation
@@ -48,7 +50,15 @@ async def tell(known: PairJournal) -> None:
             Decision(key("e"), Choice.HELD, Both(None, digest(A)), why=held),
         ]
     )
-    await known.set_quiet(Both(b"token 1", b"token 2"), "policy", b"report")
+    checkpoint = Checkpoint(Both(Cursor(1, 2), Cursor(3, 4)), None, "policy", b"report")
+    await known.checkpoints.save(checkpoint, [key("c")])
+
+
+async def cursors(known: PairJournal) -> Both[object]:
+    """Return the cursors of the checkpoint."""
+    checkpoint = await known.checkpoints.get()
+    assert checkpoint is not None
+    return Both(checkpoint.cursors.left, checkpoint.cursors.right)
 
 
 async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
@@ -74,6 +84,7 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
         {name: both(found) for name, found in (await known.agreed(None)).items()},
         {name: both(found) for name, found in (await known.agreed_on([key("a")])).items()},
         both(await known.files()),
+        both(await cursors(known)),
         (side(begun.side), begun.expect, begun.digest, reason(begun.why)),
         (side(entry.side), entry.action, reason(entry.reason)),
         refused,
@@ -105,11 +116,12 @@ async def test_who_names_the_sides_the_other_way_round_is_told_the_same(
         async with journal.pair(*names) as other:
             after = await told(other, mirrored=mirrored)
             turned = (await other.decisions.all())[key("c")].choice
-            quiet = await other.quiet("policy")
+            checkpoint = await other.checkpoints.get()
 
     assert after == before
     assert (choice, turned) == (Choice.LEFT, Choice.RIGHT if mirrored else Choice.LEFT)
-    assert quiet == (None if mirrored else (Both(b"token 1", b"token 2"), b"report"))
+    assert checkpoint is not None
+    assert checkpoint.report == (None if mirrored else b"report")
 
 
 async def test_what_is_told_in_the_other_order_is_kept_in_that_of_the_journal(tmp_path: Path) -> None:

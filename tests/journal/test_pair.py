@@ -67,7 +67,7 @@ async def test_new_pair_knows_nothing(known):
     assert await known.ancestor(key("a")) is None
     assert await known.begun() == []
     assert await known.write_log.all(Side.LEFT) == {}
-    assert await known.quiet("policy") is None
+    assert await known.checkpoints.get() is None
     assert not await known.has_agreed()
 
 
@@ -115,23 +115,6 @@ async def test_cycles_are_numbered(known):
     first, second = await known.begin_cycle(), await known.begin_cycle()
 
     assert 0 < first < second
-
-
-async def test_begun_cycle_is_not_quiet(known):
-    """While a cycle runs, nothing is known about the stores."""
-    await known.set_quiet(Both(b"1", b"2"), "policy", b"report")
-    before = await known.quiet("policy")
-    await known.begin_cycle()
-
-    assert before == (Both(b"1", b"2"), b"report")
-    assert await known.quiet("policy") is None
-
-
-async def test_quiet_is_known_for_its_policy_only(known):
-    """What one policy left proves nothing for another."""
-    await known.set_quiet(Both(b"1", b"2"), "policy", b"report")
-
-    assert await known.quiet("another policy") is None
 
 
 async def test_intents_are_durable_with_what_they_overwrite(known, rows):

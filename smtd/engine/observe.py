@@ -1,0 +1,194 @@
+"""Look at both stores, bring their indexes up to date, and tell which keys are to be decided.
+
+What a store holds is in its index, and in nothing that a cycle remembers: so a process that has just begun
+decides as one that goes on, and pairs that have a store in common share what was seen there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import NamedTuple, cast
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import anyio
+
+from smtd.engine import verify
+from smtd.engine.pair import Pair
+from smtd.gather import gather
+from smtd.journal.checkpoint import Checkpoint
+from smtd.journal.index import MANY, Cursor, Held, StoreIndex
+from smtd.journal.knowledge import Rotation
+from smtd.merge.sides import SIDES, Both, Side
+from smtd.records.record import Key
+from smtd.stores import index as known
+from smtd.stores.base import DearStore, ResumedStore, Scan, Store, Token
+from smtd.stores.index import Entry
+
+#: So many keys that are not in sync are read again each time where the store cannot tell what has changed.
+FEW = 100
+#: There was no cycle yet: all keys are to be decided.
+NOWHERE = Checkpoint(Both(Cursor(0, 0), Cursor(0, 0)), frozenset())
+
+
+class Observed(NamedTuple):
+    """What both sides hold of the *keys* to decide (None: of all), and up to which change that is known.
+
+    *held*: how many records each side has, by project. Of all other keys both sides equal each other and what
+    was agreed on. *rotations*: how far the verification of a side has come with this look.
+    """
+
+    keys: Collection[Key] | None
+    scans: Both[Scan]
+    cursors: Both[Cursor]
+    held: Both[Mapping[str, Held]]
+    rotations: Both[Rotation | None]
+
+
+class _Look(NamedTuple):
+    """What came of a look at one side.
+
+    Where each record costs a request: the keys that were not read, and those that were read anew, which are
+    to be decided, changed or not.
+    """
+
+    believed: Collection[Key] = ()
+    reread: Collection[Key] = ()
+    rotation: Rotation | None = None
+
+
+class _Followed(NamedTuple):
+    """The number of the last scan of a store, and where its index was when it said what that had found."""
+
+    scan: int
+    cursor: Cursor
+
+
+_followed: WeakKeyDictionary[Store, _Followed] = WeakKeyDictionary()
+_turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+
+
+async def observe(
+    pair: Pair, checkpoint: Checkpoint, recheck: Collection[Key] = (), *, afresh: bool = False
+) -> Observed:
+    """Look at both sides, and return what is to be decided since *checkpoint*.
+
+    The keys of *recheck* are read and decided in any case; *afresh*: all are. Raises StoreError if a store
+    cannot be read whole.
+    """
+    waiting = await pair.journal.checkpoints.out_of_sync()
+    soon = waiting if len(waiting) <= FEW else set()
+    left, right = await gather([partial(_look, pair, side, recheck, soon, afresh) for side in SIDES])
+    looks, indexes, projects = Both(left, right), pair.journal.indexes, pair.policy.projects
+    cursors = Both(*[await indexes[side].cursor() for side in SIDES])
+    again = waiting.union(recheck, left.reread, right.reread)
+    keys = None if afresh else await _keys(pair, checkpoint, cursors, again)
+    scans, held = [], []
+    for side in SIDES:
+        index = indexes[side]
+        found = await index.all(projects) if keys is None else await index.entries(keys)
+        scans.append(known.scan(found, found.keys() & set(looks[side].believed)))
+        held.append(await index.held(projects))
+    return Observed(keys, Both(*scans), cursors, Both(*held), looks.map(lambda look: look.rotation))
+
+
+async def is_current(pair: Pair, side: Side) -> bool:
+    """Say whether nobody wrote to *side* since its index was brought up to date, as far as it can tell."""
+    head = await pair.journal.indexes[side].head(pair.policy.projects)
+    return head is not None and await pair.stores[side].unchanged_since(head)
+
+
+async def note_heads(pair: Pair) -> None:
+    """Remember what both stores look like after the writes of a cycle, if nobody else has written meanwhile.
+
+    Their indexes have those writes.
+    """
+    for side in SIDES:
+        store, index = pair.stores[side], pair.journal.indexes[side]
+        if store.capabilities.dear_reads:
+            continue
+        async with _turn(index):
+            if (head := await store.token()) is not None:
+                await index.set_head(pair.policy.projects, head)
+
+
+async def _keys(
+    pair: Pair, checkpoint: Checkpoint, cursors: Both[Cursor], keys: Collection[Key]
+) -> Collection[Key] | None:
+    """Return *keys* and what has changed since *checkpoint*; None: everything may have, or nearly so."""
+    policy, journal = pair.policy, pair.journal
+    if not checkpoint.covers(policy.projects) or any(
+        checkpoint.cursors[side].epoch != cursors[side].epoch for side in SIDES
+    ):
+        return None
+    if any(_may_undo_unseen(pair.stores[side]) for side in SIDES):
+        return None
+    found = {*keys, *(await journal.decisions.all())}
+    for side in SIDES:
+        found |= await journal.indexes[side].changed_since(checkpoint.cursors[side], policy.projects)
+    return None if len(found) > MANY else {key for key in found if policy.covers(key)}
+
+
+def _may_undo_unseen(store: Store) -> bool:
+    """Say whether a program may save all records of a project as it read them before smtd wrote there."""
+    return not (store.capabilities.exclusive_writes or store.capabilities.saves_records)
+
+
+async def _look(
+    pair: Pair, side: Side, recheck: Collection[Key], soon: Collection[Key], afresh: bool
+) -> _Look:
+    store, index = pair.stores[side], pair.journal.indexes[side]
+    async with _turn(index):
+        if store.capabilities.dear_reads:
+            return await _look_at_server(pair, side, {*recheck, *soon}, afresh)
+        head = await index.head(pair.policy.projects)
+        if head is not None and not (recheck or afresh) and await _is_as(store, head):
+            return _Look()
+        before = _followed.pop(store, None)
+        scan = await store.scan(pair.policy.projects)
+        keys = await _changed(index, scan, before)
+        found = known.entries(scan) if keys is None else {key: known.entry(scan, key) for key in keys}
+        head = await store.token()
+        cursor = await index.update(found, pair.policy.projects, head, whole=keys is None)
+        _followed[store] = _Followed(scan.number, cursor)
+    return _Look()
+
+
+async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> Collection[Key] | None:
+    """Return the keys whose entries may be otherwise than *scan* has them (None: any may).
+
+    Those are what changed in the store since the scan *before*, and in the index since it had that.
+    """
+    if before is None or scan.changes is None or scan.changes.since != before.scan:
+        return None
+    if (await index.cursor()).epoch != before.cursor.epoch:
+        return None
+    return {*scan.changes.keys, *await index.changed_since(before.cursor, None)}
+
+
+async def _is_as(store: Store, head: Token) -> bool:
+    """Say whether *store* looks like *head*; it goes on from there."""
+    if store.capabilities.resumes and store not in _followed:
+        return await cast(ResumedStore, store).resume(head)
+    return await store.unchanged_since(head)
+
+
+async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afresh: bool) -> _Look:
+    """List what is there, and read what is new, what is *unsure*, and what is due to be verified."""
+    store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
+    entries = await index.all(projects)
+    trusted, rotation = await verify.trusted(pair, side, entries, unsure)
+    if afresh:
+        trusted = {}
+    digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
+    scan = await cast(DearStore, store).scan(projects, known=digests)
+    believed = trusted.keys() & scan.digests.keys()
+    found: dict[Key, Entry] = known.entries(scan)
+    found.update((key, trusted[key]) for key in believed)
+    await index.update(found, projects, None, whole=True)
+    return _Look(believed, entries.keys() - believed, rotation)
+
+
+def _turn(index: StoreIndex) -> anyio.Lock:
+    """Return what lets one task of this process after another look at a store."""
+    return _turns.setdefault(index.location, anyio.Lock())

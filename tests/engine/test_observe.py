@@ -1,0 +1,536 @@
+"""What a store holds is in its index: a cycle decides what has changed, whoever has seen that."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from smtd.engine import plan as planning
+from smtd.engine.pair import Policy
+from smtd.engine.undo import undo
+from smtd.errors import StoreUnreachable
+from smtd.journal.journal import open_journal
+from smtd.merge.decide import Mode
+from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
+from tests.engine.servers import ServerStore
+from tests.engine.world import (
+    RefusingStore,
+    TestStore,
+    UnlockedStore,
+    World,
+    counts,
+    crash_after_write,
+    written,
+)
+from tests.sampling import sampled
+
+RECORDS = [record(f"run-{number}") for number in range(9)]
+A, B, C, D = RECORDS[:4]
+
+
+@pytest.fixture
+def decided(monkeypatch):
+    """What keys each draft of a plan was about (None: all)."""
+    found = []
+    draft = planning.draft
+
+    def drafted(known, policy, keys=None):
+        found.append(keys if keys is None else {each.label for each in keys})
+        return draft(known, policy, keys)
+
+    monkeypatch.setattr(planning, "draft", drafted)
+    return found
+
+
+@pytest.fixture
+async def world(tmp_path):
+    """A pair in sync, with records of two projects."""
+    world = await World(tmp_path / "world").synced(*RECORDS)
+    world.left.put("Other", record("elsewhere"))
+    await world.cycle()
+    reset(world)
+    return world
+
+
+def reset(world):
+    """Count looks from now on."""
+    world.left.scans = world.right.scans = 0
+
+
+def looks(world):
+    """Return how often each store was looked at."""
+    return world.left.scans, world.right.scans
+
+
+def another_process(world):
+    """Let the next cycle be one of a process that has seen neither store."""
+    world.left, world.right = world.left.copy(), world.right.copy()
+
+
+def go_on(_world):
+    """Let the next cycle be one of the same process."""
+
+
+whoever = pytest.mark.parametrize("then", [go_on, another_process])
+
+
+@whoever
+async def test_only_what_has_changed_is_decided(world, decided, then):
+    """One edit, and a record that is new, of ten."""
+    then(world)
+    world.left.put(PROJECT, commented(A, "seen"))
+    world.right.put(PROJECT, record("new"))
+
+    report = await world.cycle()
+
+    assert decided == [{"run-0", "new"}]
+    assert (report.ok, report.in_sync, report.projects) == (True, 11, ["MyProject", "Other"])
+    assert world.contents.left == world.contents.right
+
+
+@whoever
+@pytest.mark.parametrize("side", ["left", "right"])
+async def test_side_that_nobody_wrote_to_is_not_looked_at(world, side, then):
+    then(world)
+    reset(world)
+    store = getattr(world, side)
+    store.put(PROJECT, commented(A, "seen"))
+    store.put(PROJECT, record("new"))
+    store.remove(PROJECT, B.label)
+
+    report = await world.cycle()
+
+    other = "right" if side == "left" else "left"
+    assert looks(world) == ((1, 0) if side == "left" else (0, 1))
+    assert counts(report) == written(**{other: (1, 1, 1)})
+    assert (report.ok, report.in_sync, report.left.records, report.right.records) == (True, 10, 10, 10)
+    assert world.contents.left == world.contents.right
+
+
+@whoever
+async def test_what_a_cycle_wrote_is_not_looked_at_again(world, decided, then):
+    """Nor is it decided again."""
+    world.left.put(PROJECT, record("new"))
+    await world.cycle()
+    then(world)
+    reset(world)
+    decided.clear()
+
+    report = await world.cycle()
+
+    assert (looks(world), decided) == ((0, 0), [])
+    assert (report.ok, report.in_sync, report.right.written) == (True, 11, 0)
+
+
+async def test_first_sync_leaves_nothing_to_decide(world, decided):
+    """However many records it carried: the next cycle decides the one that is new."""
+    world.left.put(PROJECT, record("new"))
+
+    await world.cycle()
+
+    assert decided == [{"new"}]
+
+
+@pytest.mark.parametrize(
+    ("then", "moment"),
+    [
+        (go_on, "after scan"),
+        (go_on, "before write"),
+        (another_process, "after resume"),
+        (another_process, "before write"),
+    ],
+)
+@pytest.mark.parametrize("deed", ["same", "another", "away"])
+async def test_edit_in_the_middle_of_the_cycle_is_not_lost(world, moment, deed, then):
+    """It is merged in the same cycle, or carried by the next one."""
+
+    def edit():
+        if deed == "away":
+            world.right.remove(PROJECT, A.label)
+        else:
+            world.right.put(PROJECT, tagged(A if deed == "same" else B, "right"))
+
+    then(world)
+    world.left.put(PROJECT, commented(A, "left"))
+    world.right.meanwhile[moment] = edit
+
+    await world.cycle()
+    await world.cycle()
+    await world.cycle()
+
+    assert world.left.records[key("run-0")].outcome == "left"
+    assert world.contents.left == world.contents.right
+
+
+@whoever
+async def test_edit_and_its_reversal_are_both_seen(world, then):
+    """A, B, and A again: the second A is carried, too."""
+    states = []
+    for one in (commented(A, "once"), A, commented(A, "once"), A):
+        world.left.put(PROJECT, one)
+        await world.cycle()
+        then(world)
+        states.append(world.right.records[key("run-0")])
+
+    assert states == [commented(A, "once"), A, commented(A, "once"), A]
+
+
+async def test_record_that_smtd_wrote_and_a_person_deletes_at_once_is_deleted(world):
+    """No scan has ever seen it there."""
+    world.left.put(PROJECT, record("new"))
+    await world.cycle()
+    world.right.remove(PROJECT, "new")
+
+    report = await world.cycle()
+
+    assert counts(report) == written(left=(0, 0, 1))
+    assert key("new") not in world.left.records
+
+
+async def test_report_is_that_of_a_cycle_that_knows_nothing_of_the_stores(world, decided, tmp_path):
+    """Whatever has happened: new, edited by one or by both, in conflict, still running, of other projects."""
+    happenings = [
+        lambda: world.left.put(PROJECT, tagged(A, "left")),
+        lambda: world.right.put("Third", record("new")),
+        lambda: world.right.put(PROJECT, change(B, version="1111")),
+        lambda: world.left.put(PROJECT, change(B, version="2222")),
+        lambda: world.left.put(PROJECT, record("long", tags=RUNNING, duration=None)),
+        lambda: world.right.put(PROJECT, commented(RECORDS[2], "right")),
+        lambda: world.left.put(PROJECT, record("long")),
+    ]
+    for number, happen in enumerate(happenings):
+        happen()
+        whole = await world.forgetful(tmp_path / str(number)).cycle()
+
+        report = await world.cycle()
+
+        assert (decided[-2], decided[-1] is None) == (None, False)
+        assert msgspec.to_builtins(report) == msgspec.to_builtins(whole)
+
+
+@whoever
+async def test_conflict_that_waits_is_listed_again_by_each_cycle(world, decided, then):
+    """It has not changed since."""
+    world.left.put(PROJECT, change(A, version="1111"))
+    world.right.put(PROJECT, change(A, version="2222"))
+    await world.cycle()
+    then(world)
+    world.left.put(PROJECT, commented(B, "seen"))
+
+    report = await world.cycle()
+
+    assert [conflict.label for conflict in report.conflicts] == ["run-0"]
+    assert decided[-1] == {"run-0", "run-1"}
+
+
+async def test_run_that_is_held_is_carried_when_it_ends(world):
+    world.left.put(PROJECT, change(A, tags=RUNNING, duration=None))
+    await world.cycle()
+    world.left.put(PROJECT, A)
+
+    report = await world.cycle()
+
+    assert (report.held, report.in_sync) == ([], 10)
+
+
+@whoever
+async def test_absence_is_judged_by_all_that_was_agreed(world, then):
+    """One deletion travels; and all of a store that is emptied are held."""
+    world.left.remove(PROJECT, "run-0")
+    assert counts(await world.cycle()) == written(right=(0, 0, 1))
+    then(world)
+    for held in list(world.left.records):
+        world.left.remove(held.project, held.label)
+
+    report = await world.cycle()
+
+    assert len(report.held) == len(world.right.records) == 9
+
+
+@pytest.mark.parametrize(("gone", "new"), [(11, 40), (9, 100), (3, 20)])
+async def test_cycle_that_breaks_off_hides_no_deletion(tmp_path, gone, new):
+    """The next one holds as many as this one would have."""
+    world = await World(tmp_path / "world").synced(*RECORDS, record("last"), record("very last"))
+    for held in sorted(world.left.records)[:gone]:
+        world.left.remove(*held)
+    for number in range(new):
+        world.left.put(PROJECT, record(f"new-{number}"))
+    whole = world.forgetful(tmp_path / "whole")
+    expected = await whole.cycle()
+    world.right.meanwhile["before write"] = broken
+    with pytest.raises(StoreUnreachable):
+        await world.cycle()
+    another_process(world)
+
+    report = await world.cycle()
+
+    assert len(report.held) == len(expected.held)
+    assert report.right.deleted == expected.right.deleted
+
+
+def broken():
+    """Break off."""
+    raise StoreUnreachable("it is locked")
+
+
+@pytest.mark.parametrize("mode", [Mode.LEFT_TO_RIGHT, Mode.RIGHT_TO_LEFT])
+async def test_another_policy_is_for_what_the_last_one_left(world, mode):
+    """What is allowed now is done now."""
+    forbidden = Mode.RIGHT_TO_LEFT if mode is Mode.LEFT_TO_RIGHT else Mode.LEFT_TO_RIGHT
+    source = world.left if mode is Mode.LEFT_TO_RIGHT else world.right
+    source.put(PROJECT, commented(A, "seen"))
+    assert not (await world.cycle(mode=forbidden)).moved
+
+    await world.cycle(mode=mode)
+
+    assert world.left.records[key("run-0")] == world.right.records[key("run-0")] == commented(A, "seen")
+
+
+async def test_deletion_that_did_not_travel_does_when_it_may(world):
+    world.left.remove(PROJECT, A.label)
+    await world.cycle(propagate_deletes=False)
+    assert key("run-0") in world.right.records
+
+    await world.cycle()
+
+    assert key("run-0") not in world.right.records
+
+
+async def test_projects_that_are_kept_from_now_on_are_looked_at_whole(world):
+    """What happened there while they were not kept is carried."""
+    only = frozenset({PROJECT})
+    world.left.put("Other", commented(record("elsewhere"), "meanwhile"))
+    world.left.put("Third", record("new"))
+    await world.cycle(projects=only)
+    world.left.put(PROJECT, commented(A, "seen"))
+    await world.cycle(projects=only)
+    assert world.contents.left != world.contents.right
+
+    report = await world.cycle()
+
+    assert (report.ok, report.in_sync, report.projects) == (True, 11, ["MyProject", "Other", "Third"])
+    assert world.contents.left == world.contents.right
+
+
+async def test_cycle_after_one_that_failed_does_all_that_it_left(world):
+    """Nothing that the failed one has seen counts as done."""
+    world.left.put(PROJECT, commented(A, "seen"))
+    world.left.put(PROJECT, commented(B, "seen"))
+    crash_after_write(world.right)
+    with pytest.raises(Exception, match="it is gone"):
+        await world.cycle()
+    another_process(world)
+
+    report = await world.cycle()
+
+    assert (report.ok, report.in_sync) == (True, 10)
+    assert world.contents.left == world.contents.right
+
+
+async def test_store_that_was_opened_anew_is_looked_at_whole(world, decided):
+    """Its scans go on from none that was seen; only what has changed is decided."""
+    fresh = TestStore("left", world.left.records)
+    fresh.put(PROJECT, commented(A, "seen"))
+    world.left = fresh
+
+    report = await world.cycle()
+
+    assert (decided, report.ok) == ([{"run-0"}], True)
+
+
+async def test_project_whose_name_is_no_text_fails_no_cycle(world):
+    """It is listed, each time."""
+    for store in (world.left, world.right):
+        store.put("bad\udcff", record("x"))
+    for edit in ("one", "two", "three"):
+        world.left.put(PROJECT, commented(A, edit))
+
+        report = await world.cycle()
+
+        assert [failure.project for failure in report.failed] == ["bad\\udcff"]
+        assert report.projects == ["MyProject", "Other"]
+        assert report.in_sync == 10
+
+
+@whoever
+async def test_decision_to_let_a_record_rest_is_void_once_both_sides_lost_it(world, then):
+    """Should it come back, it is new."""
+    world.left.put(PROJECT, record("c"))
+    await world.cycle()
+    ((cycle,),) = world.journal("SELECT max(cycle) FROM history")
+    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
+        await undo(world.pair(known, Policy()), cycle)
+    await world.cycle()
+    world.left.remove(PROJECT, "c")
+    await world.cycle()
+    then(world)
+    world.left.put(PROJECT, record("c"))
+
+    report = await world.cycle()
+
+    assert report.held == []
+    assert key("c") in world.right.records
+
+
+@whoever
+async def test_what_was_refused_is_remembered(tmp_path, then):
+    """It is offered again when its time has come, and not with each new record."""
+    world = await World(tmp_path, right=RefusingStore("right")).synced(*RECORDS)
+    RefusingStore.refused = frozenset({"bad"})
+    try:
+        world.left.put(PROJECT, record("bad"))
+        await world.cycle(insist=False)
+        then(world)
+        world.right.changes.clear()
+        world.left.put(PROJECT, record("new"))
+
+        report = await world.cycle(insist=False)
+    finally:
+        RefusingStore.refused = frozenset()
+
+    assert [failure.label for failure in report.failed] == ["bad"]
+    assert world.writes.right == ["new"]
+
+
+@pytest.mark.parametrize("report", ["x'92c0ffee'", "x'a2ff'", "x''"])
+async def test_report_that_cannot_be_read_back_stops_no_cycle(world, report):
+    """It is only remembered: without it there is a cycle that finds nothing to do."""
+    world.change_journal(f"UPDATE checkpoint SET report = {report}")
+
+    idle = await world.cycle()
+    world.change_journal(f"UPDATE checkpoint SET report = {report}")
+    world.left.put(PROJECT, record("new"))
+    after = await world.cycle()
+
+    assert (idle.in_sync, after.in_sync) == (10, 11)
+
+
+KINDS = [TestStore, UnlockedStore, ServerStore]
+
+
+@whoever
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", sampled(range(20), 2))
+async def test_everything_is_decided_as_by_a_cycle_that_knows_nothing_of_the_stores(
+    tmp_path, kind, seed, then
+):
+    """Anything may happen between two cycles; the reports and the stores are the same."""
+    chance = random.Random(seed)
+    world = await World(tmp_path / "world", right=kind("right")).synced(*RECORDS)
+    for turn in range(6):
+        for _ in range(chance.randint(1, 4)):
+            happen(chance, world, turn, with_server=kind is ServerStore)
+        forgetful = world.forgetful(tmp_path / str(turn))
+        whole = await forgetful.cycle(insist=False)
+        then(world)
+
+        report = await world.cycle(insist=False)
+
+        assert told(report) == told(whole)
+        assert world.contents == forgetful.contents
+
+
+def told(report):
+    """Return *report* without the moment of the next look, which is drawn."""
+    return msgspec.to_builtins(msgspec.structs.replace(report, again=None))
+
+
+def happen(chance, world, turn, *, with_server):
+    """Let somebody do something to one of the stores; an edit on a server shows in its turn only."""
+    store = chance.choice((world.left, world.right))
+    there = sorted(store.records)
+    whats = ("add", "add", "edit", "tag", "remove", "conflict", "run", "again")
+    what = chance.choice(("add", "remove") if with_server and store is world.right else whats)
+    if what == "add":
+        store.put(PROJECT, record(f"new-{turn}-{chance.randint(0, 3)}"))
+    elif what == "run":
+        store.put(PROJECT, change(record(f"run-{turn}"), tags=RUNNING, duration=None))
+    elif what == "again":
+        store.put(PROJECT, commented(record(f"run-{chance.randint(0, 9)}"), "made anew"))
+    elif there:
+        one = chance.choice(there)
+        if what == "remove":
+            store.remove(*one)
+        elif what == "conflict":
+            store.put(one.project, change(store.records[one], version=str(chance.randint(0, 9))))
+        elif what == "tag":
+            store.put(one.project, tagged(store.records[one], str(turn)))
+        else:
+            store.put(one.project, commented(store.records[one], str(turn)))
+
+
+# Pairs that have a store in common
+
+
+@pytest.fixture
+async def hub(world):
+    """Three pairs that share their left store, in sync."""
+    pairs = [world] + [World(world.directory, world.left, TestStore(name)) for name in ("second", "third")]
+    for each in pairs:
+        await each.cycle()
+    reset(world)
+    return pairs
+
+
+@whoever
+async def test_change_in_a_shared_store_is_looked_for_once(hub, then):
+    """Each pair sees all of it."""
+    store = hub[0].left
+    store.put(PROJECT, commented(A, "seen"))
+    store.put(PROJECT, record("new"))
+    store.remove(PROJECT, "run-1")
+    if then is another_process:
+        for each in hub:
+            each.left = store.copy()
+
+    reports = [await each.cycle() for each in hub]
+
+    scans = store.scans + sum(each.left.scans for each in hub if each.left is not store)
+    assert scans == 1
+    assert [counts(report) for report in reports] == [written(right=(1, 1, 1))] * 3
+    assert {each.contents.right == hub[0].contents.left for each in hub} == {True}
+
+
+async def test_what_one_pair_writes_to_a_shared_store_is_carried_by_the_others(hub):
+    """Without a look at it: what was written there is known."""
+    first, second, third = hub
+    first.right.put(PROJECT, commented(A, "first"))
+    await first.cycle()
+
+    for each in (second, third):
+        await each.cycle()
+
+    assert looks(first) == (0, 1)
+    assert second.right.records[key("run-0")] == third.right.records[key("run-0")] == commented(A, "first")
+
+
+async def test_look_of_another_pair_takes_nothing_from_a_conflict(hub):
+    """A pair with a conflict lists it, whoever looks at the store in between."""
+    first, second, _ = hub
+    first.left.put(PROJECT, change(A, version="1111"))
+    first.right.put(PROJECT, change(A, version="2222"))
+    listed = []
+    for label in ("one", "two", "three"):
+        first.left.put(PROJECT, record(label))
+        await second.cycle()
+        listed += [[each.label for each in (await first.cycle()).conflicts]]
+
+    assert listed == [["run-0"]] * 3
+    assert second.right.records[key("run-0")].version == "1111"
+
+
+async def test_pair_that_was_away_for_long_gets_all_at_once(hub):
+    """Other pairs have seen it all, and more, before."""
+    first, second, third = hub
+    for number in range(5):
+        first.left.put(PROJECT, record(f"new-{number}"))
+        await second.cycle()
+    first.left.remove(PROJECT, "new-0")
+    await second.cycle()
+
+    report = await third.cycle()
+
+    assert counts(report) == written(right=(4, 0, 0))
+    assert third.contents.right == first.contents.left

@@ -1,0 +1,187 @@
+"""The index of a store: its entries, the sequence of their changes, and what the store looked like then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from smtd.errors import Nameless
+from smtd.journal import copies
+from smtd.journal.index import MANY, Cursor, Held, StoreIndex
+from smtd.journal.journal import open_journal
+from smtd.journal.pair import PairJournal
+from smtd.merge.sides import Side
+from smtd.records.canonical import digest
+from smtd.records.record import Key
+from smtd.stores.base import Scan
+from smtd.stores.index import ABSENT, Entry, State, entries, readable, scan
+from tests.build import PROJECT, key, record, tagged
+
+A, B, C = key("a"), key("b"), key("c")
+ONE, OTHER = (
+    readable(digest(record("a")), final=True),
+    readable(digest(tagged(record("a"), "x")), final=False),
+)
+TORN = Entry(State.UNREADABLE, None, "torn")
+NO_TEXT = Key("bad\udcff", "\udcfe")
+ELSEWHERE = key("a", "Other")
+
+
+@pytest.fixture
+async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
+    """The journal of a pair."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        yield known
+
+
+@pytest.fixture
+def index(known: PairJournal) -> StoreIndex:
+    """The index of its left store."""
+    return known.indexes.left
+
+
+async def test_store_that_was_never_looked_at_holds_nothing(index: StoreIndex) -> None:
+    assert await index.all(None) == {}
+    assert await index.held(None) == {}
+    assert await index.head(None) is None
+    assert (await index.cursor()).seq == 0
+
+
+async def test_pair_that_is_not_known_has_empty_indexes(tmp_path: Path) -> None:
+    """Nothing can be told of a store that nobody named."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        nobody = StoreIndex(known._db, "nowhere")
+
+        assert (await nobody.cursor(), await nobody.all(None)) == (Cursor(0, 0), {})
+
+
+async def test_whole_look_is_remembered(index: StoreIndex) -> None:
+    found = {A: ONE, B: OTHER, C: TORN, NO_TEXT: ONE, ELSEWHERE: ONE}
+
+    await index.update(found, None, b"head", whole=True)
+
+    assert await index.all(None) == found
+    assert await index.all({PROJECT}) == {A: ONE, B: OTHER, C: TORN}
+    assert await index.entries([A, C, key("nobody's")]) == {A: ONE, C: TORN}
+    assert await index.held(None) == {PROJECT: Held(2, 1), "Other": Held(1, 0), "bad\udcff": Held(1, 0)}
+    assert {name: held.records for name, held in (await index.held({PROJECT})).items()} == {PROJECT: 3}
+    assert (await index.head(None), await index.head({PROJECT})) == (b"head", None)
+
+
+async def test_change_gets_the_next_number(index: StoreIndex) -> None:
+    """What is as it was keeps the number that it had."""
+    before = await index.update({A: ONE, B: ONE, ELSEWHERE: ONE}, None, None, whole=True)
+
+    after = await index.update({A: ONE, B: OTHER, ELSEWHERE: OTHER}, None, None, whole=True)
+
+    assert after == Cursor(before.epoch, before.seq + 1)
+    assert await index.changed_since(before, None) == {B, ELSEWHERE}
+    assert await index.changed_since(before, {PROJECT}) == {B}
+    assert await index.changed_since(after, None) == set()
+
+
+async def test_look_that_finds_no_change_gets_no_number(index: StoreIndex) -> None:
+    before = await index.update({A: ONE}, None, b"1", whole=True)
+
+    after = await index.update({A: ONE}, None, b"2", whole=True)
+
+    assert (after, await index.head(None)) == (before, b"2")
+
+
+async def test_absence_is_a_change_like_any_other(index: StoreIndex) -> None:
+    """It is there until the record is there again."""
+    first = await index.update({A: ONE, B: ONE}, None, None, whole=True)
+    second = await index.update({B: ONE}, None, None, whole=True)
+    gone = await index.entries([A])
+    await index.update({A: ONE}, None, None, whole=False)
+
+    assert await index.changed_since(first, None) == {A}
+    assert gone == {A: ABSENT}
+    assert await index.changed_since(second, None) == {A}
+    assert await index.all(None) == {A: ONE, B: ONE}
+    assert await index.held(None) == {PROJECT: Held(2, 0)}
+
+
+async def test_look_at_one_project_tells_nothing_of_others(index: StoreIndex) -> None:
+    await index.update({A: ONE, ELSEWHERE: ONE}, None, None, whole=True)
+
+    await index.update({}, {"Other"}, None, whole=True)
+
+    assert await index.all(None) == {A: ONE}
+
+
+async def test_part_of_a_look_leaves_the_rest(index: StoreIndex) -> None:
+    await index.update({A: ONE, B: ONE}, None, b"head", whole=True)
+
+    await index.update({B: ABSENT, C: TORN, key("never there"): ABSENT}, None, None, whole=False)
+
+    assert await index.all(None) == {A: ONE, C: TORN}
+    assert await index.entries([key("never there")]) == {}
+    assert await index.head(None) is None
+
+
+async def test_many_records_are_found_as_few_are(index: StoreIndex) -> None:
+    found = {key(f"run-{number}"): ONE for number in range(MANY + 1)}
+    await index.update(found, None, None, whole=True)
+
+    assert await index.entries(list(found)) == await index.entries(found.keys()) == found
+    assert await index.entries(list(found)[:1000]) == dict(list(found.items())[:1000])
+
+
+async def test_own_write_moves_the_cursor_on(known: PairJournal, index: StoreIndex) -> None:
+    """Who wrote need not decide it again."""
+    cursor = await index.update({A: ONE}, None, None, whole=True)
+
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: OTHER})
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {B: ONE})
+
+    assert index.advanced(cursor) == await index.cursor() == Cursor(cursor.epoch, cursor.seq + 2)
+    assert await index.all(None) == {A: OTHER, B: ONE}
+
+
+async def test_own_write_after_a_change_by_others_does_not(known: PairJournal, index: StoreIndex) -> None:
+    """That change would not be seen."""
+    cursor = await index.update({A: ONE}, None, None, whole=True)
+    await StoreIndex(known._db, "left").update({B: ONE}, None, None, whole=False)
+
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: OTHER})
+
+    assert index.advanced(cursor) == cursor
+    assert await index.changed_since(cursor, None) == {A, B}
+
+
+async def test_pairs_that_have_a_store_in_common_have_one_index_of_it(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        async with journal.pair("left", "right") as known:
+            await known.indexes.left.update({A: ONE}, None, b"head", whole=True)
+        async with journal.pair("another", "left") as known:
+            assert await known.indexes.right.all(None) == {A: ONE}
+            assert await known.indexes.left.all(None) == {}
+
+
+async def test_journal_that_was_put_back_knows_nothing_of_the_stores(known: PairJournal) -> None:
+    """They have moved on since."""
+    before = await known.indexes.left.update({A: ONE}, None, b"head", whole=True)
+
+    await copies.disown(known._db)
+
+    assert (await known.indexes.left.all(None), await known.indexes.left.head(None)) == ({}, None)
+    assert (await known.indexes.left.cursor()).epoch != before.epoch
+
+
+def test_entries_say_what_a_scan_says() -> None:
+    """And make the same scan again."""
+    unreadable = {C: "torn", NO_TEXT: Nameless("it has no name")}
+    found = Scan({A: digest(record("a")), B: digest(record("b"))}, {B}, unreadable)
+
+    again = scan(entries(found), believed={A})
+
+    assert again == Scan(found.digests, found.unfinished, found.unreadable, believed={A})
+    assert again.believed == {A}
+    assert again.nameless == {"bad\udcff"}
+    assert [each.is_readable for each in entries(found).values()].count(True) == 2
