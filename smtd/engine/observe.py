@@ -23,10 +23,13 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.stores import index as known
 from smtd.stores.base import DearStore, ResumedStore, Scan, Store, Token
-from smtd.stores.index import Entry
+from smtd.stores.index import Entry, TrackedStore
 
 #: So many keys that are not in sync are read again each time where the store cannot tell what has changed.
 FEW = 100
+#: To read so many records again that smtd wrote, as soon as others write, takes longer than to learn now what
+#: their rows look like.
+MANY_WRITTEN = 500
 #: There was no cycle yet: all keys are to be decided.
 NOWHERE = Checkpoint(Both(Cursor(0, 0), Cursor(0, 0)), frozenset())
 
@@ -94,8 +97,13 @@ async def observe(
 
 async def is_current(pair: Pair, side: Side) -> bool:
     """Say whether nobody wrote to *side* since its index was brought up to date, as far as it can tell."""
-    head = await pair.journal.indexes[side].head(pair.policy.projects)
+    head = await pair.journal.indexes[side].head(_scope(pair, side))
     return head is not None and await pair.stores[side].unchanged_since(head)
+
+
+def _scope(pair: Pair, side: Side) -> Collection[str] | None:
+    """Return the projects that a look at *side* covers (None: all)."""
+    return None if pair.stores[side].capabilities.tracks else pair.policy.projects
 
 
 async def note_heads(pair: Pair) -> None:
@@ -108,8 +116,12 @@ async def note_heads(pair: Pair) -> None:
         if store.capabilities.dear_reads:
             continue
         async with _turn(index):
+            if store.capabilities.tracks and await index.must_learn(MANY_WRITTEN):
+                learnt = await cast(TrackedStore, store).learn(index)
+                if learnt is not None:
+                    await index.learn(*learnt)
             if (head := await store.token()) is not None:
-                await index.set_head(pair.policy.projects, head)
+                await index.set_head(_scope(pair, side), head)
 
 
 async def _keys(
@@ -141,6 +153,8 @@ async def _look(
     async with _turn(index):
         if store.capabilities.dear_reads:
             return await _look_at_server(pair, side, {*recheck, *soon}, afresh)
+        if store.capabilities.tracks:
+            return await _track(pair, side, recheck, afresh=afresh)
         head = await index.head(pair.policy.projects)
         if head is not None and not (recheck or afresh) and await _is_as(store, head):
             return _Look()
@@ -151,6 +165,18 @@ async def _look(
         head = await store.token()
         cursor = await index.update(found, pair.policy.projects, head, whole=keys is None)
         _followed[store] = _Followed(scan.number, cursor)
+    return _Look()
+
+
+async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> _Look:
+    """Look at a store that tells by its rows what has changed: at all projects, whichever are kept."""
+    store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
+    head = await index.head(None)
+    if head is None or recheck or afresh or not await _is_as(store, head):
+        look = await store.track(index, recheck, afresh=afresh)
+        await index.update_rows(look, await store.token())
+        _followed[store] = _Followed(0, await index.cursor())
+    await store.follow(index)
     return _Look()
 
 

@@ -9,20 +9,26 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.sqlite import Connection
 from smtd.stores.base import Token
-from smtd.stores.index import ABSENT, Entry, State
+from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowLook, State
+
+T = TypeVar("T")
 
 #: Keys that are asked for in one query: SQLite takes 999 values.
 _ASKED = 400
 #: From so many keys on it takes longer to ask for each than for all there are.
 MANY = 5000
+
+
+#: Where the number of a row that bears a key is kept: most keys have one.
+_ROWS = (("entry", "row"), ("extra_row", "id"))
 
 
 class Cursor(NamedTuple):
@@ -139,9 +145,152 @@ class StoreIndex:
             await self._set_head(projects, head)
         return await self.cursor()
 
+    async def fingerprints(self) -> Fingerprints | None:
+        """Return what all rows of the store looked like (None: nobody knows)."""
+        said = await self._db.value("SELECT blocks FROM store WHERE id = ?", (await self._id(),))
+        if said is None:
+            return None
+        sizes, average = json.loads(said)
+        blocks: list[dict[int, Block]] = [{} for _ in sizes]
+        for place, number, mark, owners in await self._db.fetch(
+            "SELECT place, block, mark, owners FROM fingerprint WHERE store = ?", (await self._id(),)
+        ):
+            blocks[place][number] = Block(mark, owners)
+        return Fingerprints(sizes, average, blocks)
+
+    async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
+        """Return the numbers of the rows that bore *keys*."""
+        found: dict[Key, list[int]] = defaultdict(list)
+        for chunk in _chunks(list(keys)):
+            values = ", ".join(["(?, ?)"] * len(chunk))
+            for table, column in _ROWS:
+                query = (
+                    f"SELECT project, label, {column} FROM {table} WHERE store = ? AND {column} IS NOT NULL"
+                    f" AND (project, label) IN (VALUES {values})"
+                )
+                given = (await self._id(), *chain.from_iterable(map(columns, chunk)))
+                for project, label, row in await self._db.fetch(query, given):
+                    found[key_of(project, label)].append(row)
+        return found
+
+    async def keys_of(self, rows: Collection[int]) -> set[Key]:
+        """Return the keys that *rows* bore."""
+        found: set[Key] = set()
+        for chunk in _chunks(list(rows)):
+            marks = ", ".join("?" * len(chunk))
+            for table, column in _ROWS:
+                query = f"SELECT project, label FROM {table} WHERE store = ? AND {column} IN ({marks})"
+                found.update(key_of(*row) for row in await self._db.fetch(query, (await self._id(), *chunk)))
+        return found
+
+    async def highest_row(self) -> int | None:
+        """Return the highest number of a row (None: there is none)."""
+        tops = [
+            await self._db.value(f"SELECT max({column}) FROM {table} WHERE store = ?", (await self._id(),))
+            for table, column in _ROWS
+        ]
+        return max((int(top) for top in tops if top is not None), default=None)
+
+    async def unlisted(self) -> set[Key]:
+        """Return the keys that smtd wrote since the rows were looked at."""
+        query = "SELECT project, label FROM entry WHERE store = ? AND unlisted"
+        return {key_of(*row) for row in await self._db.fetch(query, (await self._id(),))}
+
+    async def must_learn(self, most: int) -> bool:
+        """Say whether smtd wrote more than *most* records of whose rows nobody knows what they look like."""
+        store = await self._id()
+        if await self._db.value("SELECT blocks FROM store WHERE id = ?", (store,)) is None:
+            query = "SELECT count(*) FROM entry WHERE store = ? AND state > 0"
+        else:
+            query = "SELECT count(*) FROM entry WHERE store = ? AND unlisted"
+        return int(await self._db.value(query, (store,))) > most
+
+    async def update_rows(self, look: RowLook, head: Token | None) -> None:
+        """Remember what *look* has found; *head* is what the store looks like if nobody wrote since."""
+        store = await self._id()
+        async with self._db.transaction():
+            found = dict(look.found)
+            if look.whole:
+                gone = (await _present(self._db, store, None)).keys() - found.keys()
+                found |= dict.fromkeys(gone, ABSENT)
+            await put(self._db, store, found)
+            await self._set_rows({**dict.fromkeys(found, ()), **look.rows})
+            if look.whole:
+                await self._set_fingerprints(look.fingerprints)
+            else:
+                await self._set_blocks(look.blocks)
+            if look.settled:
+                listed = [(store, *columns(key)) for key in await self.unlisted() & look.found.keys()]
+                query = "UPDATE entry SET unlisted = 0 WHERE store = ? AND project = ? AND label = ?"
+                await self._db.run_many(query, listed)
+            await self._set_head(None, head)
+
+    async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]]) -> None:
+        """Remember what all rows look like now, and the new *rows*: the entries are as they say."""
+        async with self._db.transaction():
+            await self._set_rows(rows)
+            await self._set_fingerprints(fingerprints)
+            await self._db.run(
+                "UPDATE entry SET unlisted = 0 WHERE store = ? AND unlisted", (await self._id(),)
+            )
+
+    async def _set_rows(self, rows: Mapping[Key, Sequence[int]]) -> None:
+        store = await self._id()
+        one = [(numbers[0] if numbers else None, store, *columns(key)) for key, numbers in rows.items()]
+        await self._db.run_many(
+            "UPDATE entry SET row = ?1 WHERE store = ?2 AND project = ?3 AND label = ?4 AND row IS NOT ?1",
+            one,
+        )
+        await self._db.run_many(
+            "DELETE FROM extra_row WHERE store = ? AND project = ? AND label = ?",
+            [(store, *columns(key)) for key in rows] if await self._has_extra_rows() else [],
+        )
+        await self._db.run_many(
+            "INSERT OR REPLACE INTO extra_row (store, id, project, label) VALUES (?, ?, ?, ?)",
+            [(store, row, *columns(key)) for key, numbers in rows.items() for row in numbers[1:]],
+        )
+
+    async def _has_extra_rows(self) -> bool:
+        query = "SELECT 1 FROM extra_row WHERE store = ? LIMIT 1"
+        return await self._db.value(query, (await self._id(),)) is not None
+
+    async def _set_fingerprints(self, found: Fingerprints | None) -> None:
+        store = await self._id()
+        await self._db.run("DELETE FROM fingerprint WHERE store = ?", (store,))
+        said = None if found is None else json.dumps([list(found.sizes), found.average])
+        await self._db.run("UPDATE store SET blocks = ? WHERE id = ?", (said, store))
+        if found is not None:
+            await self._set_blocks(
+                {
+                    (place, at): each
+                    for place, blocks in enumerate(found.blocks)
+                    for at, each in blocks.items()
+                }
+            )
+
+    async def _set_blocks(self, blocks: Mapping[tuple[int, int], Block | None]) -> None:
+        store = await self._id()
+        await self._db.run_many(
+            "DELETE FROM fingerprint WHERE store = ? AND place = ? AND block = ?",
+            [(store, *at) for at, each in blocks.items() if each is None],
+        )
+        await self._db.run_many(
+            "INSERT OR REPLACE INTO fingerprint (store, place, block, mark, owners) VALUES (?, ?, ?, ?, ?)",
+            [(store, *at, *each) for at, each in blocks.items() if each is not None],
+        )
+
     async def note(self, found: Mapping[Key, Entry]) -> None:
-        """Remember what smtd wrote and read back, in the transaction that is open."""
+        """Remember what smtd wrote and read back, in the transaction that is open.
+
+        A store that looks as it did before that was put back to what it was.
+        """
+        await self._db.run("DELETE FROM head WHERE store = ?", (await self._id(),))
         self._noted.append(await put(self._db, await self._id(), found))
+        await self._db.run_many(
+            "UPDATE entry SET unlisted = 1 WHERE store = ? AND project = ? AND label = ?"
+            " AND (SELECT blocks IS NOT NULL FROM store WHERE id = ?)",
+            [(await self._id(), *columns(key), await self._id()) for key in found],
+        )
 
     def advanced(self, cursor: Cursor) -> Cursor:
         """Return *cursor* after what this object noted since, as far as nobody else did in between."""
@@ -166,9 +315,9 @@ class StoreIndex:
 
 async def clear(db: Connection, store: int) -> None:
     """Forget all entries of *store*, in the transaction that is open: no cursor fits them any more."""
-    for table in ("entry", "held", "head"):
+    for table in ("entry", "held", "head", "extra_row", "fingerprint"):
         await db.run(f"DELETE FROM {table} WHERE store = ?", (store,))
-    await db.run("UPDATE store SET epoch = ? WHERE id = ?", (_epoch(), store))
+    await db.run("UPDATE store SET epoch = ?, blocks = NULL WHERE id = ?", (_epoch(), store))
 
 
 def _epoch() -> int:
@@ -187,8 +336,9 @@ async def put(db: Connection, store: int, found: Mapping[Key, Entry]) -> tuple[i
     if not changed:
         return before, before
     await db.run_many(
-        "INSERT OR REPLACE INTO entry (store, project, label, state, digest, problem, seq)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO entry (store, project, label, state, digest, problem, seq)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state,"
+        " digest = excluded.digest, problem = excluded.problem, seq = excluded.seq",
         [
             (store, *columns(key), int(each.state), each.digest, _column(each.problem), before + 1)
             for key, each in changed.items()
@@ -220,14 +370,17 @@ async def _entries(db: Connection, store: int, keys: Collection[Key]) -> dict[Ke
         wanted = keys if isinstance(keys, (set, frozenset, dict)) else set(keys)
         return {key: each for key, each in map(_read, rows) if key in wanted}
     found: dict[Key, Entry] = {}
-    listed = list(keys)
-    for start in range(0, len(listed), _ASKED):
-        chunk = listed[start : start + _ASKED]
+    for chunk in _chunks(list(keys)):
         query = (
             f"{_SELECT} WHERE store = ? AND (project, label) IN (VALUES {', '.join(['(?, ?)'] * len(chunk))})"
         )
         found.update(map(_read, await db.fetch(query, (store, *chain.from_iterable(map(columns, chunk))))))
     return found
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _ASKED):
+        yield items[start : start + _ASKED]
 
 
 async def _present(db: Connection, store: int, projects: Collection[str] | None) -> dict[Key, Entry]:

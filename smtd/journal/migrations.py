@@ -151,7 +151,8 @@ CREATE TABLE store (
     location TEXT NOT NULL UNIQUE,
     reader TEXT NOT NULL,
     epoch INTEGER NOT NULL,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,
+    blocks TEXT
 );
 CREATE TABLE entry (
     store INTEGER NOT NULL REFERENCES store,
@@ -161,9 +162,28 @@ CREATE TABLE entry (
     digest BLOB,
     problem NOT NULL,
     seq INTEGER NOT NULL,
+    row INTEGER,
+    unlisted INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
 CREATE INDEX entry_seq ON entry (store, seq);
+CREATE INDEX entry_row ON entry (store, row) WHERE row IS NOT NULL;
+CREATE INDEX entry_unlisted ON entry (store) WHERE unlisted;
+CREATE TABLE extra_row (
+    store INTEGER NOT NULL REFERENCES store,
+    id INTEGER NOT NULL,
+    project NOT NULL,
+    label NOT NULL,
+    PRIMARY KEY (store, id)
+) WITHOUT ROWID;
+CREATE TABLE fingerprint (
+    store INTEGER NOT NULL REFERENCES store,
+    place INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    mark INTEGER,
+    owners NOT NULL,
+    PRIMARY KEY (store, place, block)
+) WITHOUT ROWID;
 CREATE TABLE held (
     store INTEGER NOT NULL REFERENCES store,
     project NOT NULL,

@@ -106,16 +106,19 @@ CREATE TABLE written (
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 -- A store that was looked at. `seq` numbers the changes that were seen there; `epoch` is another one whenever its
--- entries were forgotten, and `reader` the version of the canonical form that their digests are of.
+-- entries were forgotten, and `reader` the version of the canonical form that their digests are of. `blocks` says
+-- how large the blocks of `fingerprint` are (JSON; NULL: nobody knows what the rows look like).
 CREATE TABLE store (
     id INTEGER PRIMARY KEY,
     location TEXT NOT NULL UNIQUE,
     reader TEXT NOT NULL,
     epoch INTEGER NOT NULL,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,
+    blocks TEXT
 );
 -- What a store held under a key when that was last read, and the change that it came with. `state` is one of
--- `State` in stores/index.py. A name that is not Unicode is a BLOB.
+-- `State` in stores/index.py. A name that is not Unicode is a BLOB. `row` is the row of a table that bears the
+-- key, and `unlisted` says that smtd wrote it since the blocks were looked at.
 CREATE TABLE entry (
     store INTEGER NOT NULL REFERENCES store,
     project NOT NULL,
@@ -124,9 +127,30 @@ CREATE TABLE entry (
     digest BLOB,
     problem NOT NULL,
     seq INTEGER NOT NULL,
+    row INTEGER,
+    unlisted INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
 CREATE INDEX entry_seq ON entry (store, seq);
+CREATE INDEX entry_row ON entry (store, row) WHERE row IS NOT NULL;
+CREATE INDEX entry_unlisted ON entry (store) WHERE unlisted;
+-- Further rows that bear the same key as another one.
+CREATE TABLE extra_row (
+    store INTEGER NOT NULL REFERENCES store,
+    id INTEGER NOT NULL,
+    project NOT NULL,
+    label NOT NULL,
+    PRIMARY KEY (store, id)
+) WITHOUT ROWID;
+-- What some rows of a table looked like when their records were read, and the records that own them.
+CREATE TABLE fingerprint (
+    store INTEGER NOT NULL REFERENCES store,
+    place INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    mark INTEGER,
+    owners NOT NULL,
+    PRIMARY KEY (store, place, block)
+) WITHOUT ROWID;
 -- How many records a store holds, by project.
 CREATE TABLE held (
     store INTEGER NOT NULL REFERENCES store,

@@ -63,8 +63,8 @@ class Capabilities:
     dear_reads: bool = False
     #: Programs save single records. False: they may save all records of a project, as they read them before.
     saves_records: bool = False
-    #: What others have added is told sooner than by a scan: see PromptStore.
-    tells_arrivals: bool = False
+    #: It tells which records may have changed, given what is known of its rows: see TrackedStore.
+    tracks: bool = False
     #: It goes on from a token of an earlier process without a scan: see ResumedStore.
     resumes: bool = False
     #: It tells whether it was put back from a backup: see MarkedStore.
@@ -98,8 +98,6 @@ class Scan:
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     changes: Changes | None = field(default=None, compare=False)
     number: int = field(default_factory=lambda: next(_numbers), compare=False)
-    #: Others have written to the store since, and only what they added is in it.
-    partial: bool = field(default=False, compare=False)
     #: Keys that are there, but were not read: what was agreed on is believed of them.
     believed: Collection[Key] = field(default=(), compare=False)
 
@@ -204,17 +202,6 @@ class DearStore(Store, Protocol):
         self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
     ) -> Scan:
         """Scan as `Store.scan`, but trust that what is there of *known* has the digests given."""
-
-
-class PromptStore(Store, Protocol):
-    """A store whose capabilities say that it tells arrivals."""
-
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        """Return the last scan of *projects* with what has been added since, and maybe nothing else.
-
-        `changes` names what was looked at; of all other keys nothing is known that is newer than the last
-        scan, but that there are as many records as that says: none is gone. None: a scan is needed to tell.
-        """
 
 
 class ResumedStore(Store, Protocol):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from smtd.errors import Nameless
+from smtd.errors import Nameless, RecordUnusable
+from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key
-from smtd.stores.base import Scan
+from smtd.records.life import is_final
+from smtd.records.record import Key, Record
+from smtd.stores.base import Scan, Store
 
 
 class State(IntEnum):
@@ -46,13 +48,28 @@ def readable(digest: Digest, *, final: bool) -> Entry:
     return Entry(State.FINAL if final else State.UNFINISHED, digest)
 
 
+def unreadable(problem: str) -> Entry:
+    """Return the entry of a record that cannot be read, and why."""
+    state = State.NAMELESS if isinstance(problem, Nameless) else State.UNREADABLE
+    return Entry(state, None, str(problem))
+
+
+def entry_of(record: Record | RecordUnusable) -> Entry:
+    """Return the entry of *record*, or of one that cannot be read."""
+    try:
+        if isinstance(record, RecordUnusable):
+            raise record
+        return readable(canonical.digest(record), final=is_final(record))
+    except RecordUnusable as exc:
+        return unreadable(exc.reason)
+
+
 def entry(scan: Scan, key: Key) -> Entry:
     """Return what *scan* says of *key*."""
     if (digest := scan.digests.get(key)) is not None:
         return readable(digest, final=key not in scan.unfinished)
     if (problem := scan.unreadable.get(key)) is not None:
-        state = State.NAMELESS if isinstance(problem, Nameless) else State.UNREADABLE
-        return Entry(state, None, str(problem))
+        return unreadable(problem)
     return ABSENT
 
 
@@ -73,3 +90,92 @@ def scan(found: Mapping[Key, Entry], believed: Collection[Key] = ()) -> Scan:
 
 def _problem(found: Entry) -> str:
     return Nameless(found.problem) if found.state is State.NAMELESS else found.problem
+
+
+class Block(NamedTuple):
+    """Some rows of a table that follow each other: what tells them from others, and the records of them.
+
+    *owners* are numbers with commas, or, to take less room, the first and the last one as bytes: `5 130`.
+    *mark* None: they may have been read when they were otherwise.
+    """
+
+    mark: int | None
+    owners: str | bytes
+
+
+class Fingerprints(NamedTuple):
+    """What all rows of a store looked like: the blocks of each table by their numbers.
+
+    *sizes*: how many rows a block has at most, by table; *average*: the bytes of a record then.
+    """
+
+    sizes: Sequence[int]
+    average: int
+    blocks: Sequence[Mapping[int, Block]]
+
+
+class RowLook(NamedTuple):
+    """What a look at a store of rows has found, of all keys that may have changed.
+
+    *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
+    are those that look otherwise than before, by table and number (None: they are gone); a *whole* look has
+    *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile,
+    so that what smtd wrote itself is in the blocks as it is in the entries.
+    """
+
+    found: Mapping[Key, Entry]
+    rows: Mapping[Key, Sequence[int]]
+    whole: bool
+    settled: bool
+    fingerprints: Fingerprints | None = None
+    blocks: Mapping[tuple[int, int], Block | None] = {}
+
+
+class RowIndex(Protocol):
+    """What is remembered of a store of rows, as far as a look at it needs that."""
+
+    async def fingerprints(self) -> Fingerprints | None:
+        """Return what all rows looked like (None: nobody knows)."""
+
+    async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
+        """Return the numbers of the rows that bore *keys*."""
+
+    async def keys_of(self, rows: Collection[int]) -> set[Key]:
+        """Return the keys that *rows* bore."""
+
+    async def highest_row(self) -> int | None:
+        """Return the highest number of a row (None: there is none)."""
+
+    async def unlisted(self) -> set[Key]:
+        """Return the keys that smtd wrote since the blocks were looked at, in which those writes are not."""
+
+
+def combined(seen: Sequence[Entry]) -> Entry:
+    """Return what a key holds that several rows bear: *seen* is what each of them says."""
+    if not seen:
+        return ABSENT
+    for one in seen:
+        if not one.is_readable:
+            return one
+    if len({one.digest for one in seen}) > 1:
+        return Entry(State.UNREADABLE, None, "two different records bear this label")
+    return readable(seen[0].digest or b"", final=all(one.state is State.FINAL for one in seen))
+
+
+class TrackedStore(Store, Protocol):
+    """A store of rows whose capabilities say that it tracks them."""
+
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+        """Return what may have changed since *index* was brought up to date; nothing else has.
+
+        The keys of *recheck* are read in any case; *afresh*: all are.
+        """
+
+    async def follow(self, index: RowIndex) -> None:
+        """Take the numbers of rows from *index*, which is up to date, until the store rests."""
+
+    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        """Return what all rows look like, and the new ones, if *index* is up to date; None: it may not be.
+
+        It is if nobody but this object has written since the last look: its own writes are in the index.
+        """

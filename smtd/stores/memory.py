@@ -16,9 +16,7 @@ class MemoryStore:
     """Keeps records in a dictionary; others may write to it with `put` and `remove`."""
 
     kind = "memory"
-    capabilities = Capabilities(
-        exclusive_writes=True, batch=None, keeps_opaque=True, tells_arrivals=True, resumes=True
-    )
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, resumes=True)
 
     def __init__(self, location: str = "memory", records: dict[Key, Record] | None = None) -> None:
         self.location = location
@@ -46,21 +44,6 @@ class MemoryStore:
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         self._known = self._version
         return self._compared(self._scanned(projects), projects)
-
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        if self._last is None or self._last[1] != projects:
-            return None
-        last, now = self._last[0], self._scanned(projects)
-        before, there = (scan.digests.keys() | scan.unreadable.keys() for scan in (last, now))
-        if not before <= there:
-            return None
-        new = now.digests.keys() - before
-        digests = {**last.digests, **{key: now.digests[key] for key in new}}
-        unfinished = set(last.unfinished) | (new & set(now.unfinished))
-        partial = self._known != self._version
-        found = Scan(digests, unfinished, last.unreadable, Changes(last.number, new), partial=partial)
-        self._last = (found, projects)
-        return found
 
     def _scanned(self, projects: Collection[str] | None) -> Scan:
         digests, unfinished, unreadable = {}, set(), {}

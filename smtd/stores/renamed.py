@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.stores.base import NOTHING_KNOWN, Capabilities, Change, Outcome, Scan, Store
+from smtd.stores.base import NOTHING_KNOWN, Change, Outcome, Scan, Store
+from smtd.stores.index import Fingerprints, RowIndex, RowLook, TrackedStore
 from smtd.stores.wrapped import WrappedStore
 
 
@@ -21,10 +23,6 @@ class RenamedStore(WrappedStore):
         super().__init__(store)
         self._inner = dict(names)
         self._shown = {inner: shown for shown, inner in names.items()}
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, tells_arrivals=False)
 
     async def projects(self) -> list[str]:
         return sorted(self._shown[name] for name in await super().projects() if name in self._shown)
@@ -49,8 +47,60 @@ class RenamedStore(WrappedStore):
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await super().write([replace(change, key=self._within(change.key)) for change in changes])
 
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+        within = [self._within(key) for key in recheck if key.project in self._inner]
+        store = cast(TrackedStore, self._store)
+        found = await store.track(_RenamedIndex(index, self), within, afresh=afresh)
+        shown = [key for key in found.found if key.project in self._shown]
+        return found._replace(
+            found={self._without(key): found.found[key] for key in shown},
+            rows={self._without(key): found.rows[key] for key in shown},
+        )
+
+    async def follow(self, index: RowIndex) -> None:
+        await cast(TrackedStore, self._store).follow(_RenamedIndex(index, self))
+
+    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        found = await cast(TrackedStore, self._store).learn(_RenamedIndex(index, self))
+        if found is None:
+            return None
+        rows = {self._without(key): each for key, each in found[1].items() if key.project in self._shown}
+        return found[0], rows
+
+    def inner(self, keys: Collection[Key]) -> dict[Key, Key]:
+        """Return the keys in the store of those *keys* that are shown, by their own."""
+        return {self._within(key): key for key in keys if key.project in self._inner}
+
+    def shown(self, keys: Collection[Key]) -> dict[Key, Key]:
+        """Return the shown keys of those *keys* in the store that are, by their own."""
+        return {self._without(key): key for key in keys if key.project in self._shown}
+
     def _within(self, key: Key) -> Key:
         return Key(self._inner[key.project], key.label)
 
     def _without(self, key: Key) -> Key:
         return Key(self._shown[key.project], key.label)
+
+
+class _RenamedIndex:
+    """The index of a store whose projects are *shown* by other names, as the store itself names them."""
+
+    def __init__(self, index: RowIndex, names: RenamedStore) -> None:
+        self._index = index
+        self._names = names
+
+    async def fingerprints(self) -> Fingerprints | None:
+        return await self._index.fingerprints()
+
+    async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
+        shown = self._names.shown(keys)
+        return {shown[key]: rows for key, rows in (await self._index.rows_of(shown)).items()}
+
+    async def keys_of(self, rows: Collection[int]) -> set[Key]:
+        return set(self._names.inner(await self._index.keys_of(rows)))
+
+    async def highest_row(self) -> int | None:
+        return await self._index.highest_row()
+
+    async def unlisted(self) -> set[Key]:
+        return set(self._names.inner(await self._index.unlisted()))

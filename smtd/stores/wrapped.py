@@ -15,7 +15,6 @@ from smtd.stores.base import (
     DearStore,
     MarkedStore,
     Outcome,
-    PromptStore,
     ResumedStore,
     Scan,
     Store,
@@ -55,9 +54,6 @@ class WrappedStore:
         if not self.capabilities.dear_reads:
             return await self._look(partial(self._store.scan, projects))
         return await self._look(partial(cast(DearStore, self._store).scan, projects, known=known))
-
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
-        return await self._look(partial(cast(PromptStore, self._store).arrivals, projects))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         return await self._look(partial(self._store.read, keys))

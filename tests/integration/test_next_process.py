@@ -35,7 +35,14 @@ def looked_at(monkeypatch):
 
         monkeypatch.setattr(kind, "scan", scan)
 
-    noting(DjangoStore)
+    def tracking(real):
+        async def track(store, *words, **more):
+            found.append(store.location)
+            return await real(store, *words, **more)
+
+        monkeypatch.setattr(DjangoStore, "track", track)
+
+    tracking(DjangoStore.track)
     noting(ShelfStore)
     return found
 

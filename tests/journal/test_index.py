@@ -143,6 +143,18 @@ async def test_own_write_moves_the_cursor_on(known: PairJournal, index: StoreInd
     assert await index.all(None) == {A: OTHER, B: ONE}
 
 
+async def test_store_that_looks_as_before_an_own_write_is_not_known(known: PairJournal) -> None:
+    """Somebody put it back: what smtd wrote is not there any more."""
+    index = known.indexes.left
+    await index.update({A: ONE}, None, b"head", whole=True)
+    await index.set_head({PROJECT}, b"head")
+
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: OTHER})
+
+    assert (await index.head(None), await index.head({PROJECT})) == (None, None)
+
+
 async def test_own_write_after_a_change_by_others_does_not(known: PairJournal, index: StoreIndex) -> None:
     """That change would not be seen."""
     cursor = await index.update({A: ONE}, None, None, whole=True)

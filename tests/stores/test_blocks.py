@@ -10,12 +10,13 @@ import pytest
 from anyio import to_thread
 
 from smtd.stores.base import Change, Scan
-from smtd.stores.django import blocks, file_sight, reader
-from smtd.stores.django.file_sight import FileSight
+from smtd.stores.django import blocks, file_tracker, reader
+from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import Parts
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.stores.places import DjangoPlace, copied
+from tests.stores.tracked import changed, tracked
 
 #: Records with something in every column, that share some rows, and some without.
 RECORDS = [
@@ -76,9 +77,8 @@ async def test_every_change_of_a_table_is_seen(place, table, monkeypatch):
     """Whatever a person changes by hand, in whatever column, a look shows what a first look would."""
     everything = edits(place, table)
     assert everything
-    async with place.open() as store:
-        before = await store.scan()
-        shown = copied(before)
+    async with tracked(place) as store:
+        shown = copied(await store.scan())
         for statement in everything:
             with closing(sqlite3.connect(place.location.path, isolation_level=None)) as db:
                 db.execute(statement)
@@ -87,33 +87,32 @@ async def test_every_change_of_a_table_is_seen(place, table, monkeypatch):
 
             assert now == await seen_anew(place), statement
             assert now.changes is not None
-            assert now.changes.since == before.number
             differing = {each for each, _ in shown.digests.items() ^ now.digests.items()}
             differing |= shown.unreadable.keys() ^ now.unreadable.keys()
-            assert differing <= set(now.changes.keys), statement
-            before, shown = now, copied(now)
+            assert differing <= changed(now), statement
+            shown = copied(now)
 
 
 async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
     """One new record of hundreds, and one edit."""
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     read = []
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         await place.put(record("new"))
         await place.put(commented(record("more-123"), "seen"))
-        understood = FileSight._understood
+        understood = FileTracker._understood
 
-        def counted(sight, raw, *pool):
+        def counted(tracker, raw):
             read.append(raw)
-            return understood(sight, raw, *pool)
+            return understood(tracker, raw)
 
-        monkeypatch.setattr(FileSight, "_understood", counted)
+        monkeypatch.setattr(FileTracker, "_understood", counted)
 
         scan = await store.scan()
 
     assert scan.changes is not None
-    assert {key("new"), key("more-123")} <= set(scan.changes.keys)
+    assert {key("new"), key("more-123")} <= changed(scan)
     assert len(read) < 300
     assert scan == await seen_anew(place)
 
@@ -123,27 +122,27 @@ async def test_rows_across_the_pages_of_a_look(place, monkeypatch):
     monkeypatch.setattr(blocks, "CHUNK", 256)
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     place.run("DELETE FROM django_store_record WHERE label BETWEEN 'more-200' AND 'more-450'")
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         for label in ("more-000", "more-199", "more-451", "more-599"):
             await place.put(commented(record(label), "seen"))
 
             scan = await store.scan()
 
-            assert key(label) in scan.changes.keys
+            assert key(label) in changed(scan)
             assert scan == await seen_anew(place)
 
 
 async def test_own_writes_and_those_of_others_between_two_looks(place):
-    async with place.open() as store:
-        before = await store.scan()
+    async with tracked(place) as store:
+        await store.scan()
         await place.put(record("theirs"))
         await store.write([change_to(record("mine"), None)])
 
         scan = await store.scan()
 
-    assert {key("theirs"), key("mine")} <= set(scan.changes.keys)
-    assert scan.changes.since == before.number
+    assert key("theirs") in changed(scan)
+    assert key("mine") in scan.digests
     assert scan == await seen_anew(place)
 
 
@@ -151,7 +150,7 @@ async def test_own_writes_and_those_of_others_between_two_looks(place):
 async def test_own_write_that_others_take_back_is_seen(place, looks):
     """The rows are then as they were when all were looked at, whether there was a look since or not."""
     own = commented(RECORDS[2], "own")
-    async with place.open() as store:
+    async with tracked(place) as store:
         scan = await store.scan()
         await store.write([change_to(record("mine"), None), change_to(own, scan.digests[key(own.label)])])
         for _ in range(looks):
@@ -169,7 +168,7 @@ async def test_own_write_that_others_take_back_is_seen(place, looks):
 async def test_blocks_that_were_not_known_before_an_own_write_do_not_hide_one(place):
     """A new store, whose rows nobody but smtd has written."""
     place = DjangoPlace(place.location.path.with_name("new.sqlite"))
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         await store.write([change_to(each, None) for each in RECORDS])
         await store.scan()
@@ -184,7 +183,7 @@ async def test_blocks_that_were_not_known_before_an_own_write_do_not_hide_one(pl
 
 async def test_other_projects_are_not_shown(place):
     """A change elsewhere is none; and a record that moves there is gone."""
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan({PROJECT})
         await place.put(record("elsewhere"), project="Other")
         assert key("elsewhere", "Other") not in (await store.scan({PROJECT})).digests
@@ -198,17 +197,17 @@ async def test_other_projects_are_not_shown(place):
 
 async def test_look_that_fails_hides_nothing(place, monkeypatch):
     """What was found to be changed, and not read any more, is found again."""
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         await place.put(commented(RECORDS[2], "seen"))
         with monkeypatch.context() as broken:
-            broken.setattr(FileSight, "_understood", lambda *_: 1 / 0)
+            broken.setattr(FileTracker, "_understood", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await store.scan()
 
         scan = await store.scan()
 
-    assert scan.changes is None
+    assert key("plain-1") in changed(scan)
     assert scan == await seen_anew(place)
 
 
@@ -224,7 +223,7 @@ def test_mark_tells_numbers_apart_that_have_one_hash():
 async def test_value_that_is_no_text_is_looked_at_all_the_same(place):
     """Sumatra never writes one; whoever did gets every look a whole one, and sees every change."""
     place.run("UPDATE django_store_record SET stdout_stderr = x'00ff' WHERE label = 'plain-2'")
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         await place.put(commented(RECORDS[2], "seen"))
 
@@ -237,20 +236,20 @@ async def test_value_that_is_no_text_is_looked_at_all_the_same(place):
 async def test_numbers_far_apart_are_looked_at_as_soon(place):
     """Nobody counts from one to the other."""
     place.run("UPDATE django_store_record SET db_id = 1000000000000 WHERE label = 'plain-1'")
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         place.run("UPDATE django_store_record SET outcome = 'seen' WHERE label = 'plain-1'")
 
         scan = await store.scan()
 
-    assert key("plain-1") in scan.changes.keys
+    assert key("plain-1") in changed(scan)
     assert scan == await seen_anew(place)
 
 
 async def test_number_that_differs_in_its_last_digit_is_another_one(place):
     """JSON would round both to the same."""
     place.run("UPDATE django_store_record SET duration = 0.1 + 0.2 WHERE label = 'plain-1'")
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         place.run("UPDATE django_store_record SET duration = 0.3 WHERE label = 'plain-1'")
 
@@ -265,15 +264,15 @@ def meanwhile(place, monkeypatch):
     records are read."""
 
     def during(statement):
-        compare = blocks.Blocks.changed
+        look = blocks.look
 
-        async def changed(self, db):
-            found = await compare(self, db)
+        async def looked(*words):
+            found = await look(*words)
             await to_thread.run_sync(place.run, statement)
-            monkeypatch.setattr(blocks.Blocks, "changed", compare)
+            monkeypatch.setattr(blocks, "look", look)
             return found
 
-        monkeypatch.setattr(blocks.Blocks, "changed", changed)
+        monkeypatch.setattr(blocks, "look", looked)
 
     return during
 
@@ -281,7 +280,7 @@ def meanwhile(place, monkeypatch):
 @pytest.mark.parametrize("looks", [0, 1], ids=["the first look", "a later look"])
 async def test_change_during_a_look_that_is_taken_back_is_seen(place, meanwhile, looks):
     """The rows are then as they were compared, but not as they were read."""
-    async with place.open() as store:
+    async with tracked(place) as store:
         for _ in range(looks):
             await store.scan()
         place.run("UPDATE django_store_record SET reason = 'other' WHERE label = 'plain-2'")
@@ -314,14 +313,14 @@ async def test_large_records_are_put_together_a_few_at_a_time(place, sizes, monk
     monkeypatch.setattr(blocks, "MOST_TEXT", 20_000)
     monkeypatch.setattr(blocks, "STEP_TEXT", 60_000)
     await place.put(*[change(record(f"large-{number}"), stdout_stderr="x" * 5000) for number in range(40)])
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         await place.put(commented(record("large-7"), "seen"))
 
         scan = await store.scan()
 
     assert max(sizes) <= 4
-    assert key("large-7") in scan.changes.keys
+    assert key("large-7") in changed(scan)
     assert scan == await seen_anew(place)
 
 
@@ -329,7 +328,7 @@ async def test_new_store_is_not_taken_for_one_of_large_records(tmp_path, sizes):
     """Its tables take more room than its records."""
     place = DjangoPlace(tmp_path / "new.sqlite")
     await place.put(record("first"))
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
 
     assert sizes == [table.size for table in blocks.TABLES]
@@ -342,7 +341,7 @@ async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place
         await db.fetch("SELECT zeroblob(2000000000)")
         raise AssertionError("SQLite makes longer texts than it says")
 
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         monkeypatch.setattr(blocks, "_blocks", too_long)
         await place.put(commented(RECORDS[2], "seen"))
@@ -360,7 +359,7 @@ async def test_text_that_is_no_unicode_hides_no_later_commit(place, mode):
     place.run("UPDATE django_store_record SET reason = CAST(x'ff41' AS TEXT) WHERE label = 'plain-2'")
     gc.disable()
     try:
-        async with place.open() as store:
+        async with tracked(place) as store:
             await store.scan()
             place.run("DELETE FROM django_store_record WHERE label = 'plain-1'")
 
@@ -374,7 +373,7 @@ async def test_text_that_is_no_unicode_hides_no_later_commit(place, mode):
 @pytest.mark.parametrize("number", [0, -5, 2**63 - 1])
 async def test_number_that_a_person_gave_is_one_like_any_other(place, number):
     """A first look and a later one show the same."""
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         place.run(f"UPDATE django_store_record SET db_id = {number} WHERE label = 'plain-1'")
         place.run("UPDATE django_store_tag SET name = name || '!'")
@@ -387,7 +386,7 @@ async def test_number_that_a_person_gave_is_one_like_any_other(place, number):
 
 
 async def test_record_that_was_given_another_label_can_be_read(place):
-    async with place.open() as store:
+    async with tracked(place) as store:
         scan = await store.scan()
         await store.read(list(scan.digests))
         place.run("UPDATE django_store_record SET label = 'new' WHERE label = 'plain-1'")
@@ -398,7 +397,7 @@ async def test_record_that_was_given_another_label_can_be_read(place):
 
 async def test_text_in_the_place_of_a_number_stops_nothing(place):
     """SQLite takes it; it belongs to no record."""
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         place.run("UPDATE OR IGNORE django_store_record_dependencies SET record_id = 'x'")
         place.run("UPDATE django_store_dependency SET version = 'new'")
@@ -412,7 +411,7 @@ async def test_text_in_the_place_of_a_number_stops_nothing(place):
 @pytest.mark.parametrize("patience", [0, 20])
 async def test_first_look_while_others_write_all_along(place, monkeypatch, patience):
     """Between any two pages: what was there before, what is to come, what is taken back, and what is gone."""
-    monkeypatch.setattr(file_sight, "PATIENCE", patience)
+    monkeypatch.setattr(file_tracker, "PATIENCE", patience)
     monkeypatch.setattr(reader, "PAGE", 5)
     await place.put(*[record(f"more-{number:02}") for number in range(30)])
     statements = [
@@ -431,7 +430,7 @@ async def test_first_look_while_others_write_all_along(place, monkeypatch, patie
                 await to_thread.run_sync(place.run, statements.pop(0))
 
     monkeypatch.setattr(reader, "pages", interrupted)
-    async with place.open() as store:
+    async with tracked(place) as store:
         first = await store.scan()
         assert statements == []
 
@@ -461,7 +460,7 @@ async def test_typo_that_is_there_for_one_page_only_is_not_kept(place, monkeypat
             yield page
 
     monkeypatch.setattr(reader, "pages", interrupted)
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         monkeypatch.setattr(reader, "pages", pages)
 
@@ -486,7 +485,7 @@ async def test_first_look_during_which_rows_can_be_compared_no_more(place, monke
             yield page
 
     monkeypatch.setattr(reader, "pages", interrupted)
-    async with place.open() as store:
+    async with tracked(place) as store:
         first = await store.scan()
 
         assert await store.token() is None or first == await seen_anew(place)
@@ -497,7 +496,7 @@ async def test_first_look_during_which_rows_can_be_compared_no_more(place, monke
 async def test_own_write_that_others_take_back_and_change_during_a_look_is_seen(place, meanwhile, looks):
     """Its rows compare as before the write, and are read as they are for a moment only."""
     own = commented(RECORDS[2], "own")
-    async with place.open() as store:
+    async with tracked(place) as store:
         scan = await store.scan()
         await store.write([change_to(own, scan.digests[key(own.label)])])
         await place.put(RECORDS[2])
@@ -514,7 +513,7 @@ async def test_own_write_that_others_take_back_and_change_during_a_look_is_seen(
 @pytest.mark.parametrize("owner", ["1..99999999999", "a..b", "1 99999999999", "x"])
 async def test_owner_that_is_no_number_owns_nothing(place, owner):
     """Whatever text somebody has written there."""
-    async with place.open() as store:
+    async with tracked(place) as store:
         await store.scan()
         first = "(SELECT min(id) FROM django_store_datakey)"
         place.run(f"UPDATE django_store_datakey SET output_from_record_id = ? WHERE id = {first}", owner)

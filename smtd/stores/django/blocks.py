@@ -7,12 +7,14 @@ block; and only a hash of that is kept.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from smtd.stores.django.connection import Connection
+from smtd.stores.index import Block, Fingerprints
 
 #: Rows, and blocks, that are read by one statement, which keeps others from committing.
 CHUNK, BLOCKS = 4096, 400
@@ -73,16 +75,6 @@ TABLES = (
 )
 
 
-class _Block(NamedTuple):
-    """Some rows that follow each other: what tells them from others, and the records that own them.
-
-    *owners* are numbers with commas, or, to take less room, the first and the last one as bytes: `5 130`.
-    """
-
-    mark: int
-    owners: str | bytes
-
-
 class _Bounds(NamedTuple):
     """The lowest and the highest number of a row; None: there is none."""
 
@@ -90,75 +82,69 @@ class _Bounds(NamedTuple):
     last: int | None
 
 
-class Blocks:
-    """What the rows of all tables were like when `changed` was called last."""
+class Changed(NamedTuple):
+    """The *records* that may read otherwise than before, and the *blocks* that do, by table and number."""
 
-    def __init__(self) -> None:
-        self._known: list[dict[int, _Block]] | None = None
-        #: How many rows a block has at most, and bytes a record on average.
-        self._sizes = [table.size for table in TABLES]
-        self._average = 1
-        #: The blocks that were found to differ, of each table; and those that are taken to, the next time.
-        self._found: list[set[int]] = [set() for _ in TABLES]
-        self._doubtful: list[set[int]] = [set() for _ in TABLES]
+    records: set[int]
+    blocks: Mapping[tuple[int, int], Block | None]
 
-    @property
-    def are_known(self) -> bool:
-        """Whether there is anything to compare with."""
-        return self._known is not None
 
-    def forget(self) -> None:
-        """Forget all rows."""
-        self._known = None
-        self.trust()
+async def look(db: Connection, before: Fingerprints | None = None) -> Fingerprints | None:
+    """Return what all rows look like, in blocks like those of *before*; None: nobody can tell."""
+    try:
+        sizes, average = await _measured(db) if before is None else (before.sizes, before.average)
+        columns, bounds = await _columns(db), await _bounds(db)
+        blocks = [
+            await _blocks(db, table, columns[table.name], bound, size, average)
+            for table, bound, size in zip(TABLES, bounds, sizes, strict=True)
+        ]
+    except (sqlite3.OperationalError, sqlite3.DataError) as exc:
+        if isinstance(exc, sqlite3.OperationalError) and "JSON" not in str(exc).upper():
+            raise
+        return None  # a value that Sumatra never writes, a text of a gigabyte, or an SQLite without JSON
+    return Fingerprints(sizes, average, blocks)
 
-    def trust(self) -> None:
-        """Note that the records that had changed were read as they were when `changed` was called."""
-        self._doubtful = [set() for _ in TABLES]
 
-    def doubt(self) -> None:
-        """Note that they may have been read otherwise: they are read again, whatever their rows are like."""
-        self._doubtful = self._found
-
-    async def changed(self, db: Connection) -> set[int] | None:
-        """Return the ids of all records that may read otherwise than before (None: nobody can tell)."""
-        before, self._known = self._known, None
-        try:
-            if before is None:
-                await self._measure(db)
-            columns, bounds = await _columns(db), await _bounds(db)
-            now = [
-                await _blocks(db, table, columns[table.name], bound, size, self._average)
-                for table, bound, size in zip(TABLES, bounds, self._sizes, strict=True)
-            ]
-        except (sqlite3.OperationalError, sqlite3.DataError) as exc:
-            if isinstance(exc, sqlite3.OperationalError) and "JSON" not in str(exc).upper():
-                raise
-            return None  # a value that Sumatra never writes, a text of a gigabyte, or an SQLite without JSON
-        self._known = now
-        if before is None:
-            return None
-        changed: set[int] = set()
-        for place, (table, old, new) in enumerate(zip(TABLES, before, now, strict=True)):
-            numbers = {number for number in old.keys() | new.keys() if old.get(number) != new.get(number)}
-            numbers |= self._doubtful[place]
-            self._found[place] = numbers
-            for number in numbers:
-                changed |= await _concerned(
-                    db, table, self._sizes[place], number, old.get(number), new.get(number)
+async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Changed:
+    """Return what may read otherwise *now* than *before*."""
+    records: set[int] = set()
+    blocks: dict[tuple[int, int], Block | None] = {}
+    for place, (table, old, new) in enumerate(zip(TABLES, before.blocks, now.blocks, strict=True)):
+        for number in old.keys() | new.keys():
+            if old.get(number) != new.get(number):
+                blocks[place, number] = new.get(number)
+                records |= await _concerned(
+                    db, table, now.sizes[place], number, old.get(number), new.get(number)
                 )
-        return changed
+    return Changed(records, blocks)
 
-    async def _measure(self, db: Connection) -> None:
-        """Let blocks have fewer rows where records are large: one is put together in memory."""
-        size = await db.value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
-        count = await db.value("SELECT count(*) FROM django_store_record")
-        self._average = max(1, size // max(FEW, count))
-        self._sizes = [max(1, min(table.size, MOST_TEXT // self._average)) for table in TABLES]
+
+def doubted(
+    before: Fingerprints, blocks: Mapping[tuple[int, int], Block | None]
+) -> dict[tuple[int, int], Block]:
+    """Return *blocks* so that they look otherwise than any, and are owned by all that owned them *before*.
+
+    Their records may have been read when they were otherwise.
+    """
+    found = {}
+    for (place, number), new in blocks.items():
+        owners: set[int] = set()
+        for block in (before.blocks[place].get(number), new):
+            owners |= set() if block is None else _owners(block.owners)
+        found[place, number] = Block(None, ",".join(map(str, sorted(owners))))
+    return found
+
+
+async def _measured(db: Connection) -> tuple[list[int], int]:
+    """Return how many rows a block may have, and the bytes of a record: one is put together in memory."""
+    size = await db.value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    count = await db.value("SELECT count(*) FROM django_store_record")
+    average = max(1, size // max(FEW, count))
+    return [max(1, min(table.size, MOST_TEXT // average)) for table in TABLES], average
 
 
 async def _concerned(
-    db: Connection, table: _Table, size: int, number: int, old: _Block | None, new: _Block | None
+    db: Connection, table: _Table, size: int, number: int, old: Block | None, new: Block | None
 ) -> set[int]:
     """Return the records that own rows of the block *number*, or did, and those that use them."""
     first, last = number * size, (number + 1) * size - 1
@@ -182,7 +168,7 @@ def _owners(said: str | bytes) -> set[int]:
 
 async def _blocks(
     db: Connection, table: _Table, columns: Sequence[str], bounds: _Bounds, size: int, average: int
-) -> dict[int, _Block]:
+) -> dict[int, Block]:
     """Read all rows of *table*, and return its blocks of *size* by their numbers.
 
     *average*: how many bytes a record has. Each statement is of one moment, and keeps others from committing
@@ -198,23 +184,26 @@ async def _blocks(
     )
     if table.owner in (key, "NULL"):
         owners = "SELECT NULL"
-    query = (
-        f"SELECT n.column1, (SELECT json_group_array(json_array({', '.join(columns)})) {within}),"
-        f" ({owners} {within}) FROM (VALUES {{starts}}) n"
-    )
+    text = f"SELECT json_group_array(json_array({', '.join(columns)})) {within}"
+    query = f"SELECT n.column1, CAST(({text}) AS BLOB), ({owners} {within}) FROM (VALUES {{starts}}) n"
     step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
-    found: dict[int, _Block] = {}
+    found: dict[int, Block] = {}
     lowest = bounds.first
     while lowest is not None and bounds.last is not None:
         start = lowest // size * size
         end = min(start + step, bounds.last + 1)
         starts = ", ".join(f"({number})" for number in range(start, end, size))
         rows = await db.fetch(query.format(starts=starts))
-        found |= {at // size: _Block(hash(text), owners or "") for at, text, owners in rows if text != "[]"}
+        found |= {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
         if start + step > bounds.last:
             break
         lowest = await db.value(f"SELECT min({key}) FROM {name} WHERE {key} >= ?", (start + step,))
     return found
+
+
+def _mark(text: bytes) -> int:
+    """Return the same for the same text, and with all but certainty another number for any other."""
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
 async def _bounds(db: Connection) -> list[_Bounds]:

@@ -5,7 +5,7 @@ What a driver raises is translated by the database that knows it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Protocol
 
@@ -17,13 +17,14 @@ from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import Columns
+from smtd.stores.index import Fingerprints, RowIndex, RowLook
 
 
 class Sight(Protocol):
     """What one store object knows of the tables, and whether that is how they are."""
 
-    #: Whether `arrivals` tells anything, and whether `resume` does.
-    tells_arrivals: bool
+    #: Whether `track`, and whether `resume`, tell anything.
+    tracks: bool
     resumes: bool
 
     async def settle(self) -> None:
@@ -35,8 +36,15 @@ class Sight(Protocol):
     async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
         """Return what the rows of *projects* (None: of all) say."""
 
-    async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
-        """See `PromptStore.arrivals`; called only if this tells them."""
+    async def track(
+        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+    ) -> RowLook:
+        """See `TrackedStore.track`; called only if this tracks."""
+
+    async def learn(
+        self, db: Connection, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        """See `TrackedStore.learn`; called only if this tracks."""
 
     def digest(self, raw: Raw) -> Digest | None:
         """Return the digest of the record of *raw*, if it is known without understanding it again."""
@@ -52,6 +60,9 @@ class Sight(Protocol):
 
     def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
         """Note that the rows of *ids* were written, which then had *marks*; those without one are gone."""
+
+    def rest(self) -> None:
+        """Let go of what can be read again."""
 
     def forget(self) -> None:
         """Forget everything: it is another database."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from smtd.records.record import Key
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.reader import LOWEST, key_of
+from smtd.stores.index import RowIndex
 
 #: Where others insert at the same time, rows may show up later than as many with higher ids. What comes
 #: even later is found by the next scan, and by whoever writes, who waits for all others first.
@@ -23,54 +24,57 @@ class RowIds:
         self._ids: dict[Key, int | tuple[int, ...]] = {}
         #: Up to here all rows are known, and the highest id that was seen at all.
         self._settled = self._highest = LOWEST
+        #: What knows the rows up to there; None: this object itself.
+        self._index: RowIndex | None = None
 
-    @property
-    def are_known(self) -> bool:
-        """Whether any were learned since the last `forget`."""
-        return bool(self._ids)
+    async def follow(self, index: RowIndex) -> None:
+        """Leave to *index* what it knows."""
+        self.forget()
+        self._index = index
+        self._settled = self._highest = LOWEST if (highest := await index.highest_row()) is None else highest
 
     async def of(self, db: Connection, keys: Collection[Key]) -> list[int]:
         """Return the ids of all rows that bear one of *keys*, and of some that once did."""
         await self.added(db)
-        return self.known(keys)
-
-    def known(self, keys: Collection[Key]) -> list[int]:
-        """Return the ids of the rows that are known to bear one of *keys*, and of some that once did."""
-        return [row_id for key in keys for row_id in self._bearing(key)]
+        found = [row_id for key in keys for row_id in self._bearing(key)]
+        if self._index is not None:
+            found += [row_id for rows in (await self._index.rows_of(keys)).values() for row_id in rows]
+        return list(dict.fromkeys(found))
 
     def _bearing(self, key: Key) -> tuple[int, ...]:
         found = self._ids.get(key, ())
         return found if isinstance(found, tuple) else (found,)
 
-    async def added(self, db: Connection) -> set[Key]:
-        """Learn the rows that nobody has shown yet, and return their keys."""
+    async def added(self, db: Connection) -> None:
+        """Learn the rows that nobody has shown yet."""
         start = self._settled if db.orderly else max(self._settled, self._highest - STRAGGLERS)
+        for row_id, key in await self.listed(db, start):
+            self.learn(row_id, key)
+        if db.orderly:
+            self._settled = self._highest
+
+    async def listed(self, db: Connection, after: int | None) -> list[tuple[int, Key]]:
+        """Return all rows with ids above *after* (None: all) and their keys, in order."""
         asked = (
             "SELECT db_id, project_id, label FROM django_store_record"
             f" WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id LIMIT {CHUNK} {db.for_update}"
         )
-        found: set[Key] = set()
-        rows = await db.fetch(asked, (start,))
+        found: list[tuple[int, Key]] = []
+        rows = await db.fetch(asked, (LOWEST if after is None else after,))
         while rows:
-            for row_id, project, label in rows:
-                key = key_of(row_id, project, label)
-                if self.learn(row_id, key):
-                    found.add(key)
+            found += [(row_id, key_of(row_id, project, label)) for row_id, project, label in rows]
             rows = await db.fetch(asked, (rows[-1][0],)) if len(rows) == CHUNK else []
-        if db.orderly:
-            self._settled = self._highest
         return found
 
-    def learn(self, row_id: int, key: Key) -> bool:
-        """Note that a row bears *key*, maybe beside one that it bore before; say whether that is new."""
+    def learn(self, row_id: int, key: Key) -> None:
+        """Note that a row bears *key*, maybe beside one that it bore before."""
         known = self._bearing(key)
-        is_new = row_id not in known
-        if is_new:
+        if row_id not in known:
             self._ids[key] = (*known, row_id) if known else row_id
         self._highest = max(self._highest, row_id)
-        return is_new
 
     def forget(self) -> None:
-        """Forget all ids: a transaction that had given some was rolled back."""
+        """Forget all ids, and who knows them: a transaction that had given some was rolled back."""
         self._ids.clear()
         self._settled = self._highest = LOWEST
+        self._index = None

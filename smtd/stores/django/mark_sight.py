@@ -17,11 +17,11 @@ from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import Connection, Row
-from smtd.stores.django.file_sight import looked_at
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
-from smtd.stores.seen import Seen, renewed, scan
+from smtd.stores.index import RowIndex, RowLook
+from smtd.stores.seen import Seen, renewed, scan, understood
 
 
 class Words(Protocol):
@@ -159,7 +159,7 @@ class _Proof(NamedTuple):
 class MarkSight:
     """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
 
-    tells_arrivals = resumes = False
+    tracks = resumes = False
 
     def __init__(self, sessions: Sessions, words: Words, ids: RowIds) -> None:
         self._sessions = sessions
@@ -204,8 +204,13 @@ class MarkSight:
             self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
-    async def arrivals(self, db: Connection, projects: Collection[str] | None) -> Scan | None:
-        return None
+    async def track(
+        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+    ) -> RowLook:
+        raise NotImplementedError
+
+    async def learn(self, db: Connection, index: RowIndex) -> None:
+        raise NotImplementedError
 
     async def _read(self, db: Connection, ids: Sequence[int]) -> dict[int, Seen]:
         """Read the rows of *ids*, each with the mark that it has at that moment.
@@ -218,7 +223,7 @@ class MarkSight:
             async with db.reading():
                 page = await reader.by_id(db, chunk)
                 marks = await self._marks_of(db, chunk)
-            read |= {raw.row_id: looked_at(raw, marks.get(raw.row_id, 0)) for raw in page}
+            read |= {raw.row_id: _looked_at(raw, marks.get(raw.row_id, 0)) for raw in page}
         return read
 
     async def _marks_of(self, db: Connection, ids: Sequence[int]) -> dict[int, int]:
@@ -247,6 +252,9 @@ class MarkSight:
             for row_id in ids:
                 self._marks.pop(row_id, None)
             self._marks |= marks
+
+    def rest(self) -> None:
+        pass
 
     def forget(self) -> None:
         self._seen, self._last, self._marks, self._proof = {}, None, None, None
@@ -280,3 +288,8 @@ class MarkSight:
         if moment and moment == proof.moment:
             return True
         return bool(proof.trace) and await self._words.trace(db, proof.since) == proof.trace
+
+
+def _looked_at(raw: Raw, mark: int) -> Seen:
+    found = raw.found()
+    return understood(mark, found.key, found.record)

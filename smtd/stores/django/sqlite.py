@@ -19,7 +19,7 @@ from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, is_coarse, is_you
 from smtd.sqlite import ERRORS, Connection, check, commits, connect, flush, translated
 from smtd.stores.base import Token
 from smtd.stores.django import schema
-from smtd.stores.django.file_sight import FileSight
+from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.rows import Columns
 
@@ -89,8 +89,8 @@ class SqliteFile:
     async def session(self) -> AsyncIterator[Connection | None]:
         yield await self.connection()
 
-    def sight(self, ids: RowIds) -> FileSight:
-        return FileSight(self, ids)
+    def sight(self, ids: RowIds) -> FileTracker:
+        return FileTracker(self, ids)
 
     def fitted(self, key: Key, columns: Columns) -> Columns:
         return columns  # SQLite keeps any text in any column
@@ -180,10 +180,6 @@ class SqliteFile:
                 break
             await anyio.sleep(QUIET - since)
         self._version = await self._data_version()
-
-    async def is_quiet(self) -> bool:
-        """Say whether nobody has written for a moment."""
-        return not 0 <= age(await to_thread.run_sync(signature, self._files)) < QUIET
 
     async def is_settled(self) -> bool:
         """Say whether nobody has committed since `settle` was called last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -22,6 +22,7 @@ from smtd.stores.django.reader import Found, Raw
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.shared_rows import NotKept
 from smtd.stores.django.writer import Insert, Update, Writer
+from smtd.stores.index import Fingerprints, RowIndex, RowLook
 
 
 class DjangoStore:
@@ -50,8 +51,8 @@ class DjangoStore:
             batch=self._database.batch,
             keeps_opaque=False,
             read_only=self._database.obstacle,
-            tells_arrivals=self._sight.tells_arrivals,
             resumes=self._sight.resumes,
+            tracks=self._sight.tracks,
         )
 
     async def projects(self) -> list[str]:
@@ -68,10 +69,23 @@ class DjangoStore:
                     return self._sight.nothing(projects)
                 return await self._sight.look(db, projects)
 
-    async def arrivals(self, projects: Collection[str] | None = None) -> Scan | None:
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+        with translating(self._database):
+            await self._sight.settle()
+            async with self._session() as db:
+                if db is None:
+                    self._sight.nothing(None)
+                    return RowLook({}, {}, whole=True, settled=True)
+                self._ids.forget()
+                return await self._sight.track(db, index, recheck, afresh=afresh)
+
+    async def follow(self, index: RowIndex) -> None:
+        await self._ids.follow(index)
+
+    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         with translating(self._database):
             async with self._session() as db:
-                return None if db is None else await self._sight.arrivals(db, projects)
+                return None if db is None else await self._sight.learn(db, index)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
@@ -130,6 +144,8 @@ class DjangoStore:
     def rest(self) -> None:
         self._writer.rest()
         self._wrote.clear()
+        self._sight.rest()
+        self._ids.forget()  # whoever looks next brings an index again
 
     async def resume(self, token: Token) -> bool:
         with translating(self._database):

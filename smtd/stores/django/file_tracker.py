@@ -1,0 +1,245 @@
+"""Tracks the tables in a file: which records may have changed since the index was brought up to date."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+from smtd.stores.base import Scan, Token
+from smtd.stores.django import blocks, reader
+from smtd.stores.django.connection import Connection
+from smtd.stores.django.ids import RowIds
+from smtd.stores.django.reader import Raw
+from smtd.stores.index import ABSENT, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
+
+#: How often others may write during a look at all rows before it is not all known which of them it saw.
+PATIENCE = 20
+
+
+class WatchedFile(Protocol):
+    """A file that tells how often others have written to it."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was made by this object, which knows all commits of others since."""
+
+    @property
+    def version(self) -> int | None:
+        """What changed if others have committed since `settle`."""
+
+    async def settle(self) -> None:
+        """Wait for a quiet moment, and start a new token."""
+
+    async def is_settled(self) -> bool:
+        """Say whether nobody has committed since `settle`."""
+
+    async def renew(self) -> None:
+        """Count the commits of others from now on."""
+
+    async def connection(self) -> Connection | None:
+        """Return the connection to the file, or None while it has no tables."""
+
+    async def token(self) -> Token | None:
+        """Return what the file looks like if nobody else wrote since `settle`."""
+
+    async def unchanged_since(self, token: Token) -> bool:
+        """Say whether the file looks as it did when *token* was given."""
+
+    async def resume(self, token: Token) -> bool:
+        """Say so, and start a new token as `settle` does; but no token if the file looks otherwise."""
+
+
+class FileTracker:
+    """Looks at all rows once; then at those which others may have changed, or this store has written."""
+
+    tells_arrivals = False
+    resumes = tracks = True
+
+    def __init__(self, file: WatchedFile, ids: RowIds) -> None:
+        self._file = file
+        self._ids = ids
+        #: What the rows that a look has understood said, by their numbers: until the store rests.
+        self._digests: dict[int, tuple[int, Digest]] = {}
+        #: The version of the file at the last look.
+        self._version: int | None = None
+
+    async def settle(self) -> None:
+        await self._file.settle()
+
+    def nothing(self, projects: Collection[str] | None) -> Scan:
+        self.forget()
+        return Scan({})
+
+    async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
+        rows, _, _ = await self._whole(db, projects)
+        return scan(_entries(rows))
+
+    async def track(
+        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+    ) -> RowLook:
+        """Return what may have changed since *index* was brought up to date; see `TrackedStore`."""
+        # Asked before the look: a commit of others during it makes the next look another one.
+        self._version = self._file.version
+        before = None if afresh else await index.fingerprints()
+        now = None if before is None else await blocks.look(db, before)
+        if before is None or now is None:
+            return await self._track_all(db)
+        changed = await blocks.changed(db, before, now)
+        keys = {*recheck, *await index.unlisted()}
+        added = await self._added(db, await index.highest_row())
+        rows = await self._read_closed(db, index, changed.records | added, keys)
+        settled = await self._file.is_settled()
+        # What others changed during the look, and change back before the next one, would be in the blocks as
+        # it was, and in the records as it is not.
+        found = changed.blocks if settled else blocks.doubted(before, changed.blocks)
+        entries = _entries(rows)
+        touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records | added)], ABSENT), **entries}
+        return RowLook(touched, _rows(rows, touched), whole=False, settled=settled, blocks=found)
+
+    async def _track_all(self, db: Connection) -> RowLook:
+        rows, fingerprints, settled = await self._whole(db, None)
+        entries = _entries(rows)
+        return RowLook(entries, _rows(rows, entries), whole=True, settled=settled, fingerprints=fingerprints)
+
+    async def learn(
+        self, db: Connection, index: RowIndex
+    ) -> tuple[Fingerprints, dict[Key, list[int]]] | None:
+        """Return what all rows look like, and the new ones, if only this store wrote since its last look.
+
+        Its own writes are in the entries already.
+        """
+        is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
+        if not (is_known and await self._file.is_settled()):
+            return None
+        now = await blocks.look(db)
+        new: dict[Key, list[int]] = defaultdict(list)
+        for row_id, key in await self._ids.listed(db, await index.highest_row()):
+            new[key].append(row_id)
+        if now is None or not await self._file.is_settled():
+            return None
+        self._version = self._file.version
+        return now, new
+
+    async def _added(self, db: Connection, highest: int | None) -> set[int]:
+        return {row_id for row_id, _ in await self._ids.listed(db, highest)}
+
+    async def _read_closed(
+        self, db: Connection, index: RowIndex, rows: Collection[int], keys: Collection[Key]
+    ) -> dict[int, tuple[Key, Entry]]:
+        """Read *rows*, and all rows that bear a key that one of them bears, or bore, or one of *keys*."""
+        found: dict[int, tuple[Key, Entry]] = {}
+        wanted, known = set(rows), set(keys)
+        asked: set[int] = set()
+        bore = {*keys, *await index.keys_of(wanted)}
+        while True:
+            known |= bore
+            for numbers in (await index.rows_of(bore)).values():
+                wanted.update(numbers)
+            if not (new := wanted - asked):
+                return found
+            asked |= new
+            read = await self._read(db, sorted(new))
+            found |= read
+            bore = {key for key, _ in read.values()} - known
+
+    async def _read(self, db: Connection, rows: list[int]) -> dict[int, tuple[Key, Entry]]:
+        found: dict[int, tuple[Key, Entry]] = {}
+        for start in range(0, len(rows), reader.PAGE):
+            async with db.reading():
+                raws = await reader.by_id(db, rows[start : start + reader.PAGE])
+            found |= {raw.row_id: self._understood(raw) for raw in raws if raw.project is not None}
+        return found
+
+    async def _whole(
+        self, db: Connection, projects: Collection[str] | None, *, compare: bool = True
+    ) -> tuple[dict[int, tuple[Key, Entry]], Fingerprints | None, bool]:
+        """Read every row; return what they say, what they look like, and whether nobody wrote meanwhile.
+
+        That takes long where there are many. What was read while others wrote is read again, and so is what
+        is otherwise then than before.
+        """
+        before = await blocks.look(db) if compare else None
+        rows: dict[int, tuple[Key, Entry]] = {}
+        again: set[int] = set()
+        patience = PATIENCE if before is not None else 0
+        async for page in reader.pages(db, projects):
+            rows |= {raw.row_id: self._understood(raw) for raw in page}
+            if patience and before is not None and not await self._file.is_settled():
+                patience -= 1
+                await self._file.renew()
+                self._version = self._file.version
+                if (now := await blocks.look(db, before)) is None:
+                    # Nobody can tell any more what they wrote: once more, and without asking.
+                    return await self._whole(db, projects, compare=False)
+                again |= {raw.row_id for raw in page} | (await blocks.changed(db, before, now)).records
+                before = now
+        if again:
+            for row_id in again:
+                rows.pop(row_id, None)
+            read = await self._read(db, sorted(again))
+            rows |= {
+                row_id: one for row_id, one in read.items() if projects is None or one[0].project in projects
+            }
+        settled = await self._file.is_settled()
+        return rows, before if settled else None, settled
+
+    def _understood(self, raw: Raw) -> tuple[Key, Entry]:
+        found = raw.found()
+        entry = entry_of(found.record)
+        if entry.digest is not None:
+            self._digests[raw.row_id] = raw.mark, entry.digest
+        return found.key, entry
+
+    def digest(self, raw: Raw) -> Digest | None:
+        mark, digest = self._digests.get(raw.row_id, (None, None))
+        return digest if mark is not None and mark == raw.mark else None
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        pass  # the index has them as unlisted
+
+    def read_back(self, raw: Raw, key: Key, record: Record) -> None:
+        pass
+
+    async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
+        return {}
+
+    def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
+        pass  # the file tells
+
+    def rest(self) -> None:
+        """Let go of what the rows said."""
+        self._digests = {}
+
+    def forget(self) -> None:
+        self._digests, self._version = {}, None
+
+    async def token(self) -> Token | None:
+        return await self._file.token()
+
+    async def unchanged_since(self, token: Token) -> bool:
+        return await self._file.unchanged_since(token)
+
+    async def resume(self, token: Token) -> bool:
+        is_same = await self._file.resume(token)
+        if is_same:
+            self._version = self._file.version
+        return is_same
+
+
+def _entries(rows: Mapping[int, tuple[Key, Entry]]) -> dict[Key, Entry]:
+    """Return what each key holds, given what *rows* say that bear it."""
+    seen: dict[Key, list[Entry]] = defaultdict(list)
+    for _, (key, entry) in sorted(rows.items()):
+        seen[key].append(entry)
+    return {key: each[0] if len(each) == 1 else combined(each) for key, each in seen.items()}
+
+
+def _rows(rows: Mapping[int, tuple[Key, Entry]], keys: Collection[Key]) -> dict[Key, list[int]]:
+    """Return the numbers of the rows that bear each of *keys*."""
+    found: dict[Key, list[int]] = {key: [] for key in keys}
+    for row_id, (key, _) in sorted(rows.items()):
+        found[key].append(row_id)
+    return found

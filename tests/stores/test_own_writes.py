@@ -1,0 +1,179 @@
+"""What smtd wrote itself is in the index before the rows are looked at again, and hides nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.engine import observe
+from smtd.records import canonical
+from smtd.stores.base import DONE, Change
+from smtd.stores.django import sqlite
+from smtd.stores.django.file_tracker import FileTracker
+from tests.build import change, commented, full, key, record, tagged
+from tests.stores.places import DjangoPlace, copied
+from tests.stores.tracked import changed, tracked
+
+RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag")]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """Nobody waits for a moment in which nobody writes."""
+    monkeypatch.setattr(sqlite, "QUIET", 1e-9)
+
+
+@pytest.fixture
+async def place(tmp_path):
+    """An SQLite store with RECORDS."""
+    place = DjangoPlace(tmp_path / "records.sqlite")
+    await place.put(*RECORDS)
+    return place
+
+
+@pytest.fixture
+def understood(monkeypatch):
+    """The labels of the rows that looks have understood."""
+    found = []
+    real = FileTracker._understood
+
+    def noted(tracker, raw):
+        found.append(raw.row[2])
+        return real(tracker, raw)
+
+    monkeypatch.setattr(FileTracker, "_understood", noted)
+    return found
+
+
+async def seen_anew(place):
+    """Return what a store shows that has never looked before."""
+    async with place.open() as store:
+        return copied(await store.scan())
+
+
+async def test_row_that_took_the_place_of_another_leaves_no_phantom(place):
+    """Somebody gave one record's row the label of another one, and smtd wrote to that."""
+    async with tracked(place) as store:
+        await store.scan()
+        before = (await store.read([key("plain-1")]))[key("plain-1")]
+        place.run("DELETE FROM django_store_record WHERE label = 'plain-1'")
+        await place.put(record("soon"))
+        place.run("UPDATE django_store_record SET label = 'plain-1' WHERE label = 'plain-2'")
+        place.run("DELETE FROM django_store_taggeditem")
+        place.run(
+            "CREATE UNIQUE INDEX refuse ON django_store_record (project_id) WHERE label IN ('soon', 'bad')"
+        )
+        await store.write([Change(key("bad"), record("bad"), None)])  # and forgets the numbers of rows
+        held = (await store.read([key("plain-1")]))[key("plain-1")]
+        after = commented(held, "own")
+        assert await store.write([Change(key("plain-1"), after, canonical.digest(held))]) == [DONE]
+        await store.read([key("plain-1")])
+
+        scan = await store.scan()
+
+        assert before.label == "plain-1"
+        assert key("plain-2") not in scan.digests
+        assert scan == await seen_anew(place)
+
+
+async def test_blocks_that_others_have_changed_meanwhile_are_kept(place, understood, monkeypatch):
+    """After many own writes they are learned anew, but not when that would be for nothing."""
+    monkeypatch.setattr(observe, "MANY_WRITTEN", 20)
+    await place.put(*[record(f"more-{number:03}") for number in range(600)])
+    async with tracked(place) as store:
+        await store.scan()
+        await filled(store)
+        await place.put(record("new"))
+        assert not await store.end_cycle()
+        understood.clear()
+
+        assert await store.scan() == await seen_anew(place)
+
+    labels = [label for label in understood if label.startswith("more-")]
+    assert len(labels) < 600 + 600  # of which the first half is what `seen_anew` looked at
+
+
+async def filled(store, count=30):
+    """Write many records to *store*, and read them back, as a cycle does."""
+    made = [record(f"run-{number:03}") for number in range(count)]
+    await store.scan()
+    assert await store.write([Change(key(one.label), one, None) for one in made]) == [DONE] * count
+    assert len(await store.read([key(one.label) for one in made])) == count
+    return made
+
+
+@pytest.fixture(params=["new", "old"])
+def target(request, place, tmp_path):
+    """A store that is not there yet, and one that is."""
+    return place if request.param == "old" else DjangoPlace(tmp_path / "target.sqlite")
+
+
+async def test_what_was_read_back_is_not_looked_at_again(target, understood, monkeypatch):
+    monkeypatch.setattr(observe, "MANY_WRITTEN", 20)
+    async with tracked(target) as store:
+        await filled(store, 900)
+        assert await store.end_cycle()
+        await target.put(record("new"))
+        understood.clear()
+
+        scan = await store.scan()
+
+        assert "new" in understood
+        assert len(understood) < 300  # those in the same block of rows as the new one, or beside it
+        assert changed(scan) == {key("new")}
+        assert scan == await seen_anew(target)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+@pytest.mark.parametrize("when", ["before the token", "after the token"])
+async def test_what_others_do_to_own_writes_is_seen(target, monkeypatch, learns, when):
+    """They edit one of them, delete one, put one back as it was, and give one another label."""
+    monkeypatch.setattr(observe, "MANY_WRITTEN", 20 if learns else 1000)
+    async with tracked(target) as store:
+        made = await filled(store)
+        if when == "after the token":
+            await store.end_cycle()
+        target.run("UPDATE django_store_record SET outcome = 'edited' WHERE label = 'run-003'")
+        await target.remove("run-004")
+        target.run("UPDATE django_store_record SET label = 'other' WHERE label = 'run-005'")
+        if when == "before the token":
+            await store.end_cycle()
+
+        scan = await store.scan()
+
+        assert scan == await seen_anew(target)
+        assert scan.digests[key("run-003")] != canonical.digest(made[3])
+        assert await store.scan() == scan
+
+
+async def test_edit_that_came_between_write_and_reading_back_is_seen(target, monkeypatch):
+    monkeypatch.setattr(observe, "MANY_WRITTEN", 1)
+    async with tracked(target) as store:
+        await store.scan()
+        made = record("run")
+        assert await store.write([Change(key("run"), made, None)]) == [DONE]
+        target.run("UPDATE django_store_record SET outcome = 'edited' WHERE label = 'run'")
+        (back,) = (await store.read([key("run")])).values()
+        await store.end_cycle()
+
+        scan = await store.scan()
+
+    assert back.outcome == "edited"
+    assert scan == await seen_anew(target)
+
+
+async def test_own_write_that_others_took_back_is_seen(place, monkeypatch):
+    """The rows are as they were at the last look, and what was read back is not."""
+    monkeypatch.setattr(observe, "MANY_WRITTEN", 1000)
+    async with tracked(place) as store:
+        before = copied(await store.scan())
+        after = change(RECORDS[1], outcome="written")
+        assert await store.write([Change(key("plain-1"), after, before.digests[key("plain-1")])]) == [DONE]
+        await store.read([key("plain-1")])
+        await store.end_cycle()
+        outcome = RECORDS[1].outcome or ""
+        place.run(f"UPDATE django_store_record SET outcome = '{outcome}' WHERE label = 'plain-1'")
+
+        scan = await store.scan()
+
+        assert scan == before
+        assert key("plain-1") in changed(scan)
