@@ -22,7 +22,8 @@ RANKS = [
     {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"}
     | {"smtd.private", "smtd.textfile", "smtd.paths"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier", "smtd.stores.tls"},
-    {"smtd.stores.wrapped", "smtd.stores.seen", "smtd.stores.index"},
+    {"smtd.stores.index"},
+    {"smtd.stores.wrapped", "smtd.stores.seen"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
     | {"smtd.stores.locations", "smtd.stores.export", "smtd.stores.snapshot"}

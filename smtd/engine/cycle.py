@@ -39,7 +39,10 @@ async def preview(
     if not doubtful and not await _insists(pair) and (remembered := await quiet(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
-    plan, _ = await deciding.preview(pair, report, progress, doubtful)
+    try:
+        plan, _ = await deciding.preview(pair, report, progress, doubtful)
+    finally:
+        _rest(pair)
     _tell(plan, report)
     return report
 
@@ -56,6 +59,19 @@ async def run(
     With *only* the plan must be the one of that identity. *doubtful* keys are looked at in any case. Raises
     StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved.
     """
+    try:
+        return await _run(pair, only, progress, doubtful)
+    finally:
+        _rest(pair)
+
+
+def _rest(pair: Pair) -> None:
+    """Let the stores forget what they know by the journal, which may be closed now."""
+    for side in SIDES:
+        pair.stores[side].rest()
+
+
+async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Collection[Key]) -> PairReport:
     must_look = only is not None or doubtful or await _insists(pair)
     if not must_look and (remembered := await quiet(pair)) is not None:
         return remembered

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
 
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import NOTHING_KNOWN, Change, Outcome, Scan, Store
-from smtd.stores.index import Fingerprints, RowIndex, RowLook, TrackedStore
+from smtd.stores.index import Fingerprints, RowIndex, RowLook
 from smtd.stores.wrapped import WrappedStore
 
 
@@ -49,8 +48,7 @@ class RenamedStore(WrappedStore):
 
     async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
         within = [self._within(key) for key in recheck if key.project in self._inner]
-        store = cast(TrackedStore, self._store)
-        found = await store.track(_RenamedIndex(index, self), within, afresh=afresh)
+        found = await super().track(_RenamedIndex(index, self), within, afresh=afresh)
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
             found={self._without(key): found.found[key] for key in shown},
@@ -58,10 +56,10 @@ class RenamedStore(WrappedStore):
         )
 
     async def follow(self, index: RowIndex) -> None:
-        await cast(TrackedStore, self._store).follow(_RenamedIndex(index, self))
+        await super().follow(_RenamedIndex(index, self))
 
     async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        found = await cast(TrackedStore, self._store).learn(_RenamedIndex(index, self))
+        found = await super().learn(_RenamedIndex(index, self))
         if found is None:
             return None
         rows = {self._without(key): each for key, each in found[1].items() if key.project in self._shown}

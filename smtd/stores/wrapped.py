@@ -20,6 +20,7 @@ from smtd.stores.base import (
     Store,
     Token,
 )
+from smtd.stores.index import Fingerprints, RowIndex, RowLook, TrackedStore
 
 T = TypeVar("T")
 
@@ -54,6 +55,16 @@ class WrappedStore:
         if not self.capabilities.dear_reads:
             return await self._look(partial(self._store.scan, projects))
         return await self._look(partial(cast(DearStore, self._store).scan, projects, known=known))
+
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+        store = cast(TrackedStore, self._store)
+        return await self._look(partial(store.track, index, recheck, afresh=afresh))
+
+    async def follow(self, index: RowIndex) -> None:
+        await self._look(partial(cast(TrackedStore, self._store).follow, index))
+
+    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        return await self._look(partial(cast(TrackedStore, self._store).learn, index))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         return await self._look(partial(self._store.read, keys))

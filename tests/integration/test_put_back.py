@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from anyio import to_thread
@@ -19,6 +19,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores import marks
 from smtd.stores.base import Change, Outcome, Scan, Store
+from smtd.stores.index import TrackedStore
 from smtd.stores.locations import Kind
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
@@ -88,6 +89,12 @@ class Meddled:
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         await to_thread.run_sync(self._todo.pop("before the scan", lambda: None))
         found = await self._inner.scan(projects)
+        await to_thread.run_sync(self._todo.pop("after the scan", lambda: None))
+        return found
+
+    async def track(self, *words: Any, **more: Any) -> Any:
+        await to_thread.run_sync(self._todo.pop("before the scan", lambda: None))
+        found = await cast(TrackedStore, self._inner).track(*words, **more)
         await to_thread.run_sync(self._todo.pop("after the scan", lambda: None))
         return found
 

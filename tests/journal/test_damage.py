@@ -267,7 +267,7 @@ async def test_damaged_journal_of_a_newer_smtd_is_not_taken_for_that(tmp_path):
     await known_journal(tmp_path)
     with closing(sqlite3.connect(file(tmp_path))) as db:
         db.execute("PRAGMA user_version = 99")
-    overwrite(file(tmp_path), start=0.5, size=30_000)
+    overwrite(file(tmp_path), start=0.4, size=30_000)
 
     assert await agreed(tmp_path) == 0
 
@@ -276,7 +276,7 @@ async def test_large_journal_is_read_whole_only_if_it_was_not_closed(tmp_path, m
     """A start costs what happened, not what is known; after a crash it costs more."""
     monkeypatch.setattr(damage, "SMALL", 0)
     await known_journal(tmp_path)
-    overwrite(file(tmp_path), start=0.5, size=30_000)
+    overwrite(file(tmp_path), start=0.4, size=30_000)
 
     async with open_journal(tmp_path):
         pass

@@ -1,0 +1,124 @@
+"""Stores of rows, which tell by their index what has changed, in any process."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd import pairing
+from smtd.engine import observe
+from smtd.engine.pair import Policy
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.records import canonical
+from smtd.stores.django import sqlite
+from smtd.stores.django.file_tracker import FileTracker
+from tests.build import commented, key, record, tagged
+from tests.stores.places import DjangoPlace
+
+MADE = [record(f"run-{number:03}") for number in range(300)]
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch):
+    """Nobody waits for a moment in which nobody writes."""
+    monkeypatch.setattr(sqlite, "QUIET", 1e-9)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The labels of the records that looks have read."""
+    found = []
+    understood = FileTracker._understood
+
+    def noted(tracker, raw):
+        found.append(raw.row[2])
+        return understood(tracker, raw)
+
+    monkeypatch.setattr(FileTracker, "_understood", noted)
+    return found
+
+
+class Files:
+    """A pair of two SQLite files, each of whose cycles is one of a process of its own."""
+
+    def __init__(self, directory):
+        self.left = DjangoPlace(directory / "left.sqlite")
+        self.right = DjangoPlace(directory / "right.sqlite")
+        self._state = directory / "state"
+
+    async def cycle(self, **policy):
+        locations = Both(self.left.location, self.right.location)
+        async with open_journal(self._state) as journal, pairing.open_stores(locations) as stores:
+            return await pairing.sync(journal, "pair", locations, stores, Policy(**policy))
+
+    async def digests(self):
+        found = []
+        for place in (self.left, self.right):
+            async with place.open() as store:
+                found.append((await store.scan()).digests)
+        return found
+
+
+@pytest.fixture(params=[0, 1_000_000], ids=["learns what it wrote", "reads what it wrote"])
+async def files(request, tmp_path, monkeypatch):
+    """A pair in sync."""
+    monkeypatch.setattr(observe, "MANY_WRITTEN", request.param)
+    files = Files(tmp_path)
+    await files.left.put(*MADE)
+    assert (await files.cycle()).right.created == len(MADE)
+    await files.cycle()
+    return files
+
+
+async def test_one_change_costs_the_records_beside_it(files, read):
+    """In a process that has seen neither store before."""
+    await files.left.put(commented(MADE[7], "seen"))
+    await files.right.put(tagged(MADE[9], "right"))
+    read.clear()
+
+    report = await files.cycle()
+
+    left, right = await files.digests()
+    assert (report.left.updated, report.right.updated, report.in_sync) == (1, 1, 300)
+    assert left == right
+    assert left[key("run-007")] == canonical.digest(commented(MADE[7], "seen"))
+
+
+async def test_nothing_is_read_where_nobody_wrote(files, read):
+    await files.cycle()
+
+    assert read == []
+
+
+async def test_deletion_of_what_smtd_wrote_travels(files):
+    """The rows are then those of before the write."""
+    await files.left.put(record("new"))
+    assert (await files.cycle()).right.created == 1
+    await files.right.remove("new")
+
+    report = await files.cycle()
+
+    assert (report.left.deleted, report.in_sync) == (1, 300)
+
+
+async def test_record_that_is_looked_at_in_any_case_is_read(files, read):
+    """Though its rows are unchanged."""
+    read.clear()
+    locations = Both(files.left.location, files.right.location)
+    async with open_journal(files._state) as journal, pairing.open_stores(locations) as stores:
+        await pairing.sync(journal, "pair", locations, stores, Policy(), doubtful=[key("run-003")])
+
+    assert "run-003" in read
+
+
+async def test_side_that_was_exchanged_is_read_whole(files, tmp_path):
+    """And what it lacks is not deleted."""
+    other = DjangoPlace(tmp_path / "other.sqlite")
+    await other.put(*MADE[:200])
+    other.location.path.rename(files.right.location.path)
+
+    report = await files.cycle()
+
+    left, right = await files.digests()
+    assert (report.left.deleted, report.right.created) == (0, 100)
+    assert left == right

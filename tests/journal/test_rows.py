@@ -1,0 +1,129 @@
+"""What the index of a store of rows knows of them: who bears which key, and what they looked like."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from smtd.journal.index import StoreIndex
+from smtd.journal.journal import open_journal
+from smtd.journal.pair import PairJournal
+from smtd.merge.sides import Side
+from smtd.records.canonical import digest
+from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowLook, State, combined, readable
+from tests.build import key, record, tagged
+
+A, B, C = key("a"), key("b"), key("c")
+ONE = readable(digest(record("a")), final=True)
+OTHER = readable(digest(tagged(record("a"), "x")), final=False)
+LOOKED = Fingerprints([128, 1], 500, [{0: Block(7, "1,2"), 3: Block(-8, b"5 130")}, {}])
+FIRST = RowLook({A: ONE, B: ONE, C: OTHER}, {A: [1], B: [2, 9], C: [3]}, True, True, LOOKED)
+
+
+@pytest.fixture
+async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
+    """The journal of a pair."""
+    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
+        yield known
+
+
+@pytest.fixture
+async def index(known: PairJournal) -> StoreIndex:
+    """The index of its left store, which was looked at."""
+    await known.indexes.left.update_rows(FIRST, b"head")
+    return known.indexes.left
+
+
+async def test_store_that_was_never_looked_at_has_no_rows(known: PairJournal) -> None:
+    index = known.indexes.left
+
+    assert await index.fingerprints() is None
+    assert await index.highest_row() is None
+    assert (await index.rows_of([A]), await index.keys_of([1]), await index.unlisted()) == ({}, set(), set())
+
+
+async def test_look_is_remembered_with_its_rows(index: StoreIndex) -> None:
+    """Also where two rows bear one key."""
+    assert await index.fingerprints() == LOOKED
+    assert await index.highest_row() == 9
+    assert await index.rows_of([A, B, key("nobody's")]) == {A: [1], B: [2, 9]}
+    assert await index.keys_of([1, 9, 77]) == {A, B}
+    assert await index.all(None) == {A: ONE, B: ONE, C: OTHER}
+    assert await index.head(None) == b"head"
+
+
+async def test_later_look_tells_what_has_changed(index: StoreIndex) -> None:
+    """Of two rows one is gone, a record moved to another row, and one is not there any more."""
+    before = await index.cursor()
+    blocks = {(0, 0): Block(None, "1"), (0, 3): None, (1, 5): Block(6, "")}
+    found = {A: ONE, B: OTHER, C: ABSENT}
+
+    await index.update_rows(RowLook(found, {A: [4], B: [9], C: []}, False, True, blocks=blocks), None)
+
+    assert await index.changed_since(before, None) == {B, C}
+    assert await index.rows_of([A, B, C]) == {A: [4], B: [9]}
+    assert await index.fingerprints() == Fingerprints(
+        [128, 1], 500, [{0: Block(None, "1")}, {5: Block(6, "")}]
+    )
+    assert await index.head(None) is None
+
+
+async def test_whole_look_takes_the_place_of_all(index: StoreIndex) -> None:
+    await index.update_rows(RowLook({A: ONE}, {A: [1]}, True, False), None)
+
+    assert await index.all(None) == {A: ONE}
+    assert (await index.rows_of([A, B, C]), await index.fingerprints()) == ({A: [1]}, None)
+
+
+async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
+    known: PairJournal, index: StoreIndex
+) -> None:
+    """Its row is that of before, or nobody knows it."""
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
+    unlisted, rows = await index.unlisted(), await index.rows_of([A, key("new")])
+
+    await index.update_rows(RowLook({A: OTHER}, {A: [1]}, False, False), None)
+    meanwhile = await index.unlisted()
+    await index.update_rows(
+        RowLook({A: OTHER, key("new"): ONE}, {A: [1], key("new"): [10]}, False, True), None
+    )
+
+    assert (unlisted, rows) == ({A, key("new")}, {A: [1]})
+    assert meanwhile == {A, key("new")}
+    assert (await index.unlisted(), await index.rows_of([key("new")])) == (set(), {key("new"): [10]})
+
+
+async def test_after_many_own_writes_the_rows_are_to_be_learnt(known: PairJournal, index: StoreIndex) -> None:
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
+    asked = [await index.must_learn(1), await index.must_learn(2)]
+
+    await index.learn(LOOKED, {key("new"): [10, 11]})
+
+    assert asked == [True, False]
+    assert await index.unlisted() == set()
+    assert await index.rows_of([A, key("new")]) == {A: [1], key("new"): [10, 11]}
+
+
+async def test_new_store_that_smtd_has_filled_is_to_be_learnt(known: PairJournal) -> None:
+    """Nobody knows yet what its rows look like."""
+    index = known.indexes.left
+    await index.update_rows(RowLook({}, {}, True, True), None)
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: ONE, B: ONE})
+
+    assert [await index.must_learn(1), await index.must_learn(2)] == [True, False]
+    assert await index.unlisted() == set()
+
+
+def test_key_that_several_rows_bear_holds_what_they_agree_on() -> None:
+    torn = Entry(State.UNREADABLE, None, "torn")
+
+    assert combined([]) == ABSENT
+    assert combined([ONE, ONE]) == ONE
+    assert combined([ONE, torn]) == torn
+    assert combined([ONE, OTHER]).problem == "two different records bear this label"
+    assert combined([ONE, readable(ONE.digest or b"", final=False)]).state is State.UNFINISHED

@@ -1,0 +1,171 @@
+"""Who follows a store by its index ends with what a look at everything shows, whatever others commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from anyio import to_thread
+
+from smtd.sqlite import Connection
+from smtd.stores.base import Scan
+from smtd.stores.django import sqlite
+from tests.build import commented, full, record, tagged
+from tests.stores.places import DjangoPlace
+from tests.stores.tracked import tracked
+
+RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag"), record("plain-3")]
+#: What another program does and takes back: an edit, a tag, another label, a deletion.
+DEEDS = {
+    "edit": (
+        "UPDATE django_store_record SET outcome = 'typo' WHERE label = 'plain-1'",
+        "UPDATE django_store_record SET outcome = '' WHERE label = 'plain-1'",
+    ),
+    "tag": (
+        "UPDATE django_store_tag SET name = name || '!'",
+        "UPDATE django_store_tag SET name = rtrim(name, '!')",
+    ),
+    "label": (
+        "UPDATE django_store_record SET label = 'other' WHERE label = 'plain-1'",
+        "UPDATE django_store_record SET label = 'plain-1' WHERE label = 'other'",
+    ),
+    "shared": (
+        "UPDATE django_store_executable SET version = version || '!'",
+        "UPDATE django_store_executable SET version = rtrim(version, '!')",
+    ),
+}
+
+
+@pytest.fixture
+async def place(tmp_path, monkeypatch) -> DjangoPlace:
+    """A store whose readers keep nobody from committing."""
+    monkeypatch.setattr(sqlite, "QUIET", 1e-9)  # nobody waits for a moment in which nobody writes
+    place = DjangoPlace(tmp_path / "records.sqlite")
+    await place.put(*RECORDS)
+    place.run("PRAGMA journal_mode = wal")
+    return place
+
+
+class Meanwhile:
+    """Lets others run *statement* before one of the statements of a store: that with the number *at*."""
+
+    def __init__(self, run: Callable[[str], Any]) -> None:
+        self._run = run
+        self.statement: str | None = None
+        self.at = 0
+
+    async def step(self) -> None:
+        self.at -= 1
+        if self.at < 0 and self.statement is not None:
+            statement, self.statement = self.statement, None
+            await to_thread.run_sync(self._run, statement)
+
+
+@pytest.fixture
+def meanwhile(place, monkeypatch) -> Meanwhile:
+    """What happens between two statements that the store asks; the journal's own are not among them."""
+    others = Meanwhile(place.run)
+    fetch = Connection.fetch
+
+    async def fetched(db: Connection, *words: Any) -> Any:
+        if type(db) is Connection:
+            await others.step()
+        return await fetch(db, *words)
+
+    monkeypatch.setattr(Connection, "fetch", fetched)
+    return others
+
+
+async def whole(place: DjangoPlace) -> Scan:
+    """Return what a store shows that has never been looked at."""
+    async with place.open() as store:
+        found: Scan = await store.scan()
+        return found
+
+
+async def look(place: DjangoPlace) -> Scan:
+    """Look at the store, as a process does that has nothing but the index."""
+    async with tracked(place) as store:
+        return await store.scan()
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the first look", "a later look"])
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_commit_before_any_statement_of_a_look_is_seen(place, meanwhile, deed, first):
+    """It is taken back after the look, so that the rows are what they were at its begin."""
+    do, undo = DEEDS[deed]
+    tried = 0
+    while True:
+        state = place.location.path.with_name("records.sqlite.state")
+        if first and state.exists():
+            state.rename(state.with_name(f"state-{tried}"))
+        elif not first:
+            await look(place)
+            await place.put(commented(RECORDS[3], f"edit {tried}"))
+        meanwhile.statement, meanwhile.at = do, tried
+        await look(place)
+        if meanwhile.statement is not None:  # there are no more statements
+            meanwhile.statement = None
+            break
+        during = await look(place)
+        assert during == await whole(place), f"after statement {tried}"
+        place.run(undo)
+        tried += 1
+
+        assert await look(place) == await whole(place), f"taken back after statement {tried}"
+    assert tried > 20
+
+
+async def test_look_that_is_cut_off_at_any_statement_hides_nothing(place, meanwhile, monkeypatch):
+    """The next one finds what it had found, and more."""
+
+    class CutOff(Exception):
+        """The process ends here."""
+
+    def cut_off(_statement: str) -> None:
+        raise CutOff
+
+    meanwhile._run = cut_off
+    await look(place)
+    tried = 0
+    while True:
+        await place.put(commented(RECORDS[3], f"edit {tried}"))
+        meanwhile.statement, meanwhile.at = "", tried
+        try:
+            await look(place)
+        except CutOff:
+            tried += 1
+            assert await look(place) == await whole(place), f"cut off before statement {tried}"
+        else:
+            break
+    assert tried > 10
+
+
+async def test_row_that_bears_another_key_leaves_the_one_that_stays(place):
+    """Of two rows with one label one gets another label, and that of another record; then it is deleted."""
+    await look(place)
+    shown = []
+    for statement in (
+        "UPDATE django_store_record SET label = 'plain-2' WHERE label = 'plain-1'",
+        "UPDATE django_store_record SET label = 'plain-4' WHERE label = 'plain-2' AND db_id = 2",
+        "UPDATE django_store_record SET label = 'plain-3', outcome = '' WHERE label = 'plain-4'",
+        "DELETE FROM django_store_record WHERE label = 'plain-3' AND db_id = 2",
+    ):
+        place.run(statement)
+        shown.append(await look(place))
+        assert shown[-1] == await whole(place), statement
+
+    assert [len(each.digests) + len(each.unreadable) for each in shown] == [3, 4, 3, 3]
+
+
+async def test_file_that_took_the_place_of_another_is_followed_from_there(place, tmp_path):
+    """Its rows have the same numbers, and bear other records."""
+    await look(place)
+    other = DjangoPlace(tmp_path / "other.sqlite")
+    await other.put(record("plain-3"), commented(RECORDS[1], "another"), record("new"))
+    other.location.path.rename(place.location.path)
+    for ending in ("-wal", "-shm"):
+        place.location.path.with_name(place.location.path.name + ending).unlink(missing_ok=True)
+
+    assert await look(place) == await whole(place)
