@@ -40,9 +40,7 @@ async def kept_open(directory: Path, locations: Both[Location], steps: Steps) ->
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
 
         async def cycle() -> PairReport:
-            report = await pairing.sync(
-                journal, "pair", locations, stores, policy, progress=steps.progressed
-            )
+            report = await pairing.sync(journal, "pair", locations, stores, policy, progress=steps.progressed)
             if report.moved:
                 heap.trim()
             return report
