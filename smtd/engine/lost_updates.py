@@ -28,6 +28,8 @@ from smtd.stores.base import Scan
 
 #: How often a write is made anew where programs save single records, before a person is asked.
 TRIES = 3
+#: Seconds for which a program may take to save a record that it has read in a database.
+UNSEEN = 120.0
 
 _Writes: TypeAlias = Mapping[Key, Sequence[LoggedWrite]]
 
@@ -81,11 +83,14 @@ async def detect(
 
     Only where programs save single records are there *keys*.
     """
-    if pair.stores[side].capabilities.exclusive_writes:
+    store = pair.stores[side].capabilities
+    if store.exclusive_writes and not store.saves_records:
         return LostUpdates()
     everything = await pair.journal.write_log.all(side)
     written = {key: writes for key, writes in everything.items() if pair.policy.covers(key)}
-    if pair.stores[side].capabilities.saves_records:
+    if store.exclusive_writes:
+        return await _find_edited(pair, side, written, scan, agreed)
+    if store.saves_records:
         written = {key: writes for key, writes in written.items() if keys is None or key in keys}
         return await _find_by_record(pair, side, written, scan, agreed)
     now = scan.digests
@@ -134,6 +139,25 @@ async def _find_by_record(
     found = LostUpdates({key: _lost(written[key][-1], TRIES) for key in undone}, overtaken, late, changed)
     looked = {key: writes for key, writes in written.items() if key not in scan.believed}
     return replace(found, looks=_looks(looked, now, found))
+
+
+async def _find_edited(
+    pair: Pair, side: Side, written: _Writes, scan: Scan, agreed: Mapping[Key, Both[Digest]]
+) -> LostUpdates:
+    """Find what was saved over in a database by programs that had read a record before smtd wrote it.
+
+    The transaction in which smtd writes does not keep them from saving what they have read. After
+    `UNSEEN` seconds an edit is an edit, and so is one of what was brought back before.
+    """
+    begin = time.time() - UNSEEN
+    fresh = {
+        key: writes
+        for key, writes in written.items()
+        if key in agreed and key in scan.digests and writes[-1].at >= begin and not writes[-1].rebased
+    }
+    overtaken, changed = await _overtaken(pair, side, fresh, scan.digests, agreed, ())
+    old = [Look(key, False, None) for key, writes in written.items() if writes[-1].at < begin]
+    return LostUpdates(stale=overtaken, moved=changed, looks=old)
 
 
 def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:
@@ -193,8 +217,11 @@ def logged(
     See `Landed` for the rest.
     """
     store = pair.stores[side].capabilities
-    if store.exclusive_writes or after is None:
+    if after is None:
         return None
+    if store.exclusive_writes:
+        is_update = store.saves_records and before is not None and seen
+        return Landed(key, side, before, after, merged, record) if is_update else None
     if not store.saves_records:
         return Landed(key, side, before, after, merged, record) if seen else None
     begins = before is None and seen

@@ -219,7 +219,8 @@ async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]])
     if wanted is None:
         return False
     record = await _read(pair, write.side, write.key, held)
-    if pair.stores[write.side].capabilities.saves_records:
+    store = pair.stores[write.side].capabilities
+    if store.saves_records and not store.exclusive_writes:
         # Another one may have made the record meanwhile, or the same change: what is not there, it may lack.
         return holds_all(record, wanted, write.before)
     return is_built_on(record, wanted, write.before)

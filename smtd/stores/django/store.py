@@ -51,6 +51,7 @@ class DjangoStore:
             batch=self._database.batch,
             keeps_opaque=False,
             read_only=self._database.obstacle,
+            saves_records=True,
             resumes=self._sight.resumes,
             tracks=self._sight.tracks,
         )
