@@ -20,7 +20,7 @@ from smtd.stores import retrying
 from smtd.stores.django import mysql, postgresql
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import TestStore
-from tests.servers.place import DatabasePlace, place_of
+from tests.servers.place import DatabasePlace, emptied, place_of
 from tests.servers.server import DatabaseServer
 
 #: At which statements: at each, or if time matters, at some.
@@ -100,7 +100,7 @@ async def test_connection_that_breaks_at_any_statement(
     """The next cycle leaves what an undisturbed one would have left, and the one after it does nothing."""
     steps, failed = 1, 0
     while True:
-        place, left = place_of(database_server.new()), TestStore("left")
+        place, left = place_of(emptied(database_server)), TestStore("left")
         journal = tmp_path / f"journal-{steps}"
         for one in BEFORE:
             left.put(PROJECT, one)

@@ -14,12 +14,20 @@ django.setup()
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 from django.db.backends.signals import connection_created
 
 
 class Server(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def process_request_thread(self, request, client_address):
+        """Answer all that a client asks by a connection, and close what its thread has opened for that."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            connections.close_all()
 
 
 class Handler(wsgiref.simple_server.WSGIRequestHandler):
