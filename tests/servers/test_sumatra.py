@@ -97,6 +97,7 @@ def heard(database: Database, one: Record) -> bool:
 
 
 # Sumatra cannot save all of these records in MySQL.
+@pytest.mark.soak
 @pytest.mark.parametrize("database_server", sorted({"postgresql"} - lacking().keys()), indirect=True)
 async def test_rich_store_is_read_whole_and_copied(
     database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
