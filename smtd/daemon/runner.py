@@ -50,6 +50,8 @@ class PairRunner:
         self._dirty = dirty
         self._progress = progress
         self._warned_of_scope = False
+        #: No cycle has ended yet: the first one may look at both stores whole.
+        self._is_first = True
 
     async def sync(self, options: SyncOptions, recheck: Collection[Key]) -> PairReport:
         """Run one cycle as *options* say; *recheck* keys are read in any case. Raises SmtdError."""
@@ -110,7 +112,8 @@ class PairRunner:
             ended=self._mark_clean,
             doubtful=recheck,
         )
-        if report.moved:
+        if report.moved or self._is_first:
+            self._is_first = False
             await to_thread.run_sync(heap.trim)
         return report
 

@@ -23,7 +23,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.stores import index as known
 from smtd.stores.base import DearStore, ResumedStore, Scan, Store, Token
-from smtd.stores.index import Entry, TrackedStore
+from smtd.stores.index import ABSENT, Entry, TrackedStore
 
 #: So many keys that are not in sync are read again each time where the store cannot tell what has changed.
 FEW = 100
@@ -211,7 +211,9 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     believed = trusted.keys() & scan.digests.keys()
     found: dict[Key, Entry] = known.entries(scan)
     found.update((key, trusted[key]) for key in believed)
-    await index.update(found, projects, None, whole=True)
+    changed = {key: each for key, each in found.items() if entries.get(key) != each}
+    gone = dict.fromkeys(entries.keys() - found.keys(), ABSENT)
+    await index.update({**changed, **gone}, projects, None, whole=False)
     return _Look(believed, entries.keys() - believed, rotation)
 
 
