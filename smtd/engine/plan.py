@@ -60,12 +60,14 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
     if keys is None:
         keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
         keys |= {key for key in known.decisions if policy.covers(key)}
+        keys |= unreadable
     for key in sorted(keys):
         plan.open.add(key)
+        if key in unreadable:
+            continue
         if not is_plain([*key]):
-            side = Side.LEFT if key in known.scans.left.digests else Side.RIGHT
-            plan.failed.append(failure(key, side, because(Code.NAME_NOT_TEXT, side)))
-        elif key not in unreadable and key not in plan.moved:
+            _fail_name(key, known.scans, plan)
+        elif key not in plan.moved:
             _draft_key(key, known, policy, plan, deletes)
     for side in SIDES:
         _guard(side, deletes[side], known, policy, plan)
@@ -82,6 +84,15 @@ def _unreadable(scans: Both[Scan], plan: Plan) -> Collection[Key]:
             why = because(Code.NAMELESS, side) if hidden else because(Code.UNREADABLE, side, text)
             plan.failed.append(failure(key, side, why))
     return scans.left.unreadable.keys() | scans.right.unreadable.keys()
+
+
+def _fail_name(key: Key, scans: Both[Scan], plan: Plan) -> None:
+    """List a record whose name is not text, if there still is one."""
+    holder = next((side for side in SIDES if key in scans[side].digests), None)
+    if holder is None:
+        plan.open.remove(key)
+    else:
+        plan.failed.append(failure(key, holder, because(Code.NAME_NOT_TEXT, holder)))
 
 
 def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict[Side, list[Action]]) -> None:
@@ -108,7 +119,7 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         return
     verdict = decide(agreed, now)
     if verdict is Verdict.NOTHING:
-        if now.left is not None and now.left == now.right:
+        if now.left == now.right:
             plan.open.remove(key)
         if agreed == now and now.left != now.right:
             plan.failed.append(failure(key, Side.RIGHT, because(Code.KEPT_DIFFERENTLY)))
