@@ -11,7 +11,7 @@ from anyio import to_thread
 from smtd.sqlite import Connection
 from smtd.stores.base import Scan
 from smtd.stores.django import sqlite
-from tests.build import commented, full, record, tagged
+from tests.build import commented, full, key, record, tagged
 from tests.stores.places import DjangoPlace
 from tests.stores.tracked import tracked
 
@@ -114,6 +114,26 @@ async def test_commit_before_any_statement_of_a_look_is_seen(place, meanwhile, d
         tried += 1
 
         assert await look(place) == await whole(place), f"taken back after statement {tried}"
+    assert tried > 20
+
+
+async def test_commit_during_the_reading_of_what_is_unchanged_is_seen(place, meanwhile):
+    """A record that is read in any case was otherwise in that moment; its rows are what they were."""
+    do, undo = DEEDS["label"]
+    await look(place)
+    tried = 0
+    while True:
+        meanwhile.statement, meanwhile.at = do, tried
+        async with tracked(place) as store:
+            found = await store.track(store._index, [key("plain-1")])
+            if meanwhile.statement is not None:  # there are no more statements
+                meanwhile.statement = None
+                break
+            place.run(undo)
+            await store._index.update_rows(found, await store.token())
+        tried += 1
+
+        assert await look(place) == await whole(place), f"after statement {tried}"
     assert tried > 20
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from smtd.stores.django.connection import Connection
@@ -119,17 +119,22 @@ async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Ch
     return Changed(records, blocks)
 
 
+def of_records(before: Fingerprints, rows: Collection[int]) -> set[tuple[int, int]]:
+    """Return where the blocks of the records with the numbers *rows* are, by table and number."""
+    return {(0, row // before.sizes[0]) for row in rows}
+
+
 def doubted(
-    before: Fingerprints, blocks: Mapping[tuple[int, int], Block | None]
+    before: Fingerprints, places: Collection[tuple[int, int]], now: Fingerprints
 ) -> dict[tuple[int, int], Block]:
-    """Return *blocks* so that they look otherwise than any, and are owned by all that owned them *before*.
+    """Return the blocks at *places* so that they look otherwise than any; who owned or owns them still does.
 
     Their records may have been read when they were otherwise.
     """
     found = {}
-    for (place, number), new in blocks.items():
+    for place, number in places:
         owners: set[int] = set()
-        for block in (before.blocks[place].get(number), new):
+        for block in (before.blocks[place].get(number), now.blocks[place].get(number)):
             owners |= set() if block is None else _owners(block.owners)
         found[place, number] = Block(None, ",".join(map(str, sorted(owners))))
     return found

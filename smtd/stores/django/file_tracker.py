@@ -90,11 +90,13 @@ class FileTracker:
         changed = await blocks.changed(db, before, now)
         keys = {*recheck, *await index.unlisted()}
         added = await self._added(db, await index.highest_row())
-        rows = await self._read_closed(db, index, changed.records | added, keys)
+        rows, asked = await self._read_closed(db, index, changed.records | added, keys)
         settled = await self._file.is_settled()
-        # What others changed during the look, and change back before the next one, would be in the blocks as
-        # it was, and in the records as it is not.
-        found = changed.blocks if settled else blocks.doubted(before, changed.blocks)
+        found = changed.blocks
+        if not settled:
+            # What others changed during the look, and change back before the next one, would be in the blocks
+            # as it was, and in the records as it is not: in those that were read without need, too.
+            found = blocks.doubted(before, {*found, *blocks.of_records(before, asked)}, now)
         entries = _entries(rows)
         touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records | added)], ABSENT), **entries}
         return RowLook(touched, _rows(rows, touched), whole=False, settled=settled, blocks=found)
@@ -128,8 +130,11 @@ class FileTracker:
 
     async def _read_closed(
         self, db: Connection, index: RowIndex, rows: Collection[int], keys: Collection[Key]
-    ) -> dict[int, tuple[Key, Entry]]:
-        """Read *rows*, and all rows that bear a key that one of them bears, or bore, or one of *keys*."""
+    ) -> tuple[dict[int, tuple[Key, Entry]], set[int]]:
+        """Read *rows*, and all rows that bear a key that one of them bears, or bore, or one of *keys*.
+
+        Returns what they say, and the numbers of all that were asked for.
+        """
         found: dict[int, tuple[Key, Entry]] = {}
         wanted, known = set(rows), set(keys)
         asked: set[int] = set()
@@ -139,7 +144,7 @@ class FileTracker:
             for numbers in (await index.rows_of(bore)).values():
                 wanted.update(numbers)
             if not (new := wanted - asked):
-                return found
+                return found, asked
             asked |= new
             read = await self._read(db, sorted(new))
             found |= read
