@@ -102,7 +102,7 @@ async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Colle
     report.failed += [failure(key, Side.LEFT, because(Code.KEEPS_CHANGING)) for key in sorted(stale)]
     waiting = stale.union(plan.open - executor.synced)
     cursors = Both(*[pair.journal.indexes[side].advanced(observed.cursors[side]) for side in SIDES])
-    await note_heads(pair)
+    await note_heads(pair, cursors)
     await _save(pair, report, cursors, waiting, complete=not stale)
     return report
 

@@ -49,12 +49,13 @@ class Observed(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What came of a look at one side.
+    """What came of a look at one side, and where the sequence was then: the entries are right up to there.
 
     Where each record costs a request: the keys that were not read, and those that were read anew, which are
     to be decided, changed or not.
     """
 
+    cursor: Cursor
     believed: Collection[Key] = ()
     reread: Collection[Key] = ()
     rotation: Rotation | None = None
@@ -83,7 +84,7 @@ async def observe(
     soon = waiting if len(waiting) <= FEW else set()
     left, right = await gather([partial(_look, pair, side, recheck, soon, afresh) for side in SIDES])
     looks, indexes, projects = Both(left, right), pair.journal.indexes, pair.policy.projects
-    cursors = Both(*[await indexes[side].cursor() for side in SIDES])
+    cursors = looks.map(lambda look: look.cursor)
     again = waiting.union(recheck, left.reread, right.reread)
     keys = None if afresh else await _keys(pair, checkpoint, cursors, again)
     scans, held = [], []
@@ -106,10 +107,10 @@ def _scope(pair: Pair, side: Side) -> Collection[str] | None:
     return None if pair.stores[side].capabilities.tracks else pair.policy.projects
 
 
-async def note_heads(pair: Pair) -> None:
+async def note_heads(pair: Pair, cursors: Both[Cursor]) -> None:
     """Remember what both stores look like after the writes of a cycle, if nobody else has written meanwhile.
 
-    Their indexes have those writes.
+    Their indexes have those writes, and nothing else beyond the look of this cycle, if they are at *cursors*.
     """
     for side in SIDES:
         store, index = pair.stores[side], pair.journal.indexes[side]
@@ -119,9 +120,9 @@ async def note_heads(pair: Pair) -> None:
             if store.capabilities.tracks and await index.must_learn(MANY_WRITTEN):
                 learnt = await cast(TrackedStore, store).learn(index)
                 if learnt is not None:
-                    await index.learn(*learnt)
+                    await index.learn(*learnt, cursors[side])
             if (head := await store.token()) is not None:
-                await index.set_head(_scope(pair, side), head)
+                await index.set_head(_scope(pair, side), head, cursors[side])
 
 
 async def _keys(
@@ -155,29 +156,32 @@ async def _look(
             return await _look_at_server(pair, side, {*recheck, *soon}, afresh)
         if store.capabilities.tracks:
             return await _track(pair, side, recheck, afresh=afresh)
+        since = await index.cursor()
         head = await index.head(pair.policy.projects)
         if head is not None and not (recheck or afresh) and await _is_as(store, head):
-            return _Look()
+            return _Look(since)
         before = _followed.pop(store, None)
         scan = await store.scan(pair.policy.projects)
         keys = await _changed(index, scan, before)
         found = known.entries(scan) if keys is None else {key: known.entry(scan, key) for key in keys}
         head = await store.token()
-        cursor = await index.update(found, pair.policy.projects, head, whole=keys is None)
-        _followed[store] = _Followed(scan.number, cursor)
-    return _Look()
+        cursor = await index.update(found, pair.policy.projects, head, whole=keys is None, since=since)
+        if cursor is not None:
+            _followed[store] = _Followed(scan.number, cursor)
+    return _Look(cursor or since)
 
 
 async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> _Look:
     """Look at a store that tells by its rows what has changed: at all projects, whichever are kept."""
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
+    cursor = since = await index.cursor()
     head = await index.head(None)
     if head is None or recheck or afresh or not await _is_as(store, head):
         look = await store.track(index, recheck, afresh=afresh)
-        await index.update_rows(look, await store.token())
-        _followed[store] = _Followed(0, await index.cursor())
+        cursor = await index.update_rows(look, await store.token(), since=since) or since
+        _followed[store] = _Followed(0, cursor)
     await store.follow(index)
-    return _Look()
+    return _Look(cursor)
 
 
 async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> Collection[Key] | None:
@@ -202,6 +206,7 @@ async def _is_as(store: Store, head: Token) -> bool:
 async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afresh: bool) -> _Look:
     """List what is there, and read what is new, what is *unsure*, and what is due to be verified."""
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
+    since = await index.cursor()
     entries = await index.all(projects)
     trusted, rotation = await verify.trusted(pair, side, entries, unsure)
     if afresh:
@@ -213,8 +218,8 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     found.update((key, trusted[key]) for key in believed)
     changed = {key: each for key, each in found.items() if entries.get(key) != each}
     gone = dict.fromkeys(entries.keys() - found.keys(), ABSENT)
-    await index.update({**changed, **gone}, projects, None, whole=False)
-    return _Look(believed, entries.keys() - believed, rotation)
+    cursor = await index.update({**changed, **gone}, projects, None, whole=False, since=since)
+    return _Look(cursor or since, believed, entries.keys() - believed, rotation)
 
 
 def _turn(index: StoreIndex) -> anyio.Lock:

@@ -60,7 +60,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
     if keys is None:
         keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
         keys |= {key for key in known.decisions if policy.covers(key)}
-        keys |= unreadable
+        keys = keys.union(unreadable)
     for key in sorted(keys):
         plan.open.add(key)
         if key in unreadable:

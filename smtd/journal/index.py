@@ -90,10 +90,14 @@ class StoreIndex:
         )
         return None if found is None else bytes(found)
 
-    async def set_head(self, projects: Collection[str] | None, head: Token | None) -> None:
-        """Remember that a store that looks like *head* holds what the entries of *projects* say."""
+    async def set_head(self, projects: Collection[str] | None, head: Token | None, at: Cursor) -> None:
+        """Remember that a store that looks like *head* holds what the entries of *projects* say up to *at*.
+
+        Nothing is remembered if others have changed an entry since: whoever did may have looked earlier.
+        """
         async with self._db.transaction():
-            await self._set_head(projects, head)
+            if await self.cursor() == at:
+                await self._set_head(projects, head)
 
     async def entries(self, keys: Collection[Key]) -> dict[Key, Entry]:
         """Return the entries of those *keys* that have one."""
@@ -131,19 +135,44 @@ class StoreIndex:
         head: Token | None,
         *,
         whole: bool,
-    ) -> Cursor:
+        since: Cursor | None = None,
+    ) -> Cursor | None:
         """Remember what a look at *projects* (None: all) has *found*; return where the sequence is then.
 
-        *whole*: there are no other records. *head* is what the store looks like if nobody wrote since.
+        *whole*: there are no other records. *head* is what the store looks like if nobody wrote since. The
+        look began when the sequence was at *since* (None: nobody else looks). What others have noted after
+        that stays, as it may be what came later; and None is returned, as it may have come earlier, too:
+        the store is to be looked at again, whole.
         """
         store = await self._id()
         async with self._db.transaction():
             if whole:
                 gone = (await _present(self._db, store, projects)).keys() - found.keys()
                 found = {**found, **dict.fromkeys(gone, ABSENT)}
-            await put(self._db, store, found)
+            newer = await self._newer(since)
+            if newer is not None:
+                found, head = {key: each for key, each in found.items() if key not in newer}, None
+            before, after = await put(self._db, store, found)
+            if before != after:
+                await self._void_heads(Cursor(0, before))
             await self._set_head(projects, head)
-        return await self.cursor()
+            return await self.cursor() if newer is None else None
+
+    async def _void_heads(self, cursor: Cursor) -> None:
+        """Forget the heads of projects whose entries changed after *cursor*: they are of other entries."""
+        changed = {project for project, _ in await self.changed_since(cursor, None)}
+        query = "SELECT projects FROM head WHERE store = ?"
+        for (scope,) in await self._db.fetch(query, (await self._id(),)):
+            if not scope or not changed.isdisjoint(json.loads(scope)):
+                await self._db.run(
+                    "DELETE FROM head WHERE store = ? AND projects = ?", (await self._id(), scope)
+                )
+
+    async def _newer(self, since: Cursor | None) -> Collection[Key] | None:
+        """Return the keys whose entries others have changed after *since*; None: they have done nothing."""
+        if since is None or await self.cursor() == since:
+            return None
+        return await self.changed_since(since, None)
 
     async def fingerprints(self) -> Fingerprints | None:
         """Return what all rows of the store looked like (None: nobody knows)."""
@@ -205,14 +234,23 @@ class StoreIndex:
             query = "SELECT count(*) FROM entry WHERE store = ? AND unlisted"
         return int(await self._db.value(query, (store,))) > most
 
-    async def update_rows(self, look: RowLook, head: Token | None) -> None:
-        """Remember what *look* has found; *head* is what the store looks like if nobody wrote since."""
+    async def update_rows(
+        self, look: RowLook, head: Token | None, *, since: Cursor | None = None
+    ) -> Cursor | None:
+        """Remember what *look* has found; *head* is what the store looks like if nobody wrote since.
+
+        For the rest see `update`: where others were at it, the blocks that differed do so at the next look.
+        """
         store = await self._id()
         async with self._db.transaction():
             found = dict(look.found)
             if look.whole:
                 gone = (await _present(self._db, store, None)).keys() - found.keys()
                 found |= dict.fromkeys(gone, ABSENT)
+            if (newer := await self._newer(since)) is not None:
+                look, head = look.doubted(newer), None
+                found = {key: each for key, each in found.items() if key not in newer}
+                await self._unlist(newer)
             await put(self._db, store, found)
             await self._set_rows({**dict.fromkeys(found, ()), **look.rows})
             if look.whole:
@@ -224,10 +262,16 @@ class StoreIndex:
                 query = "UPDATE entry SET unlisted = 0 WHERE store = ? AND project = ? AND label = ?"
                 await self._db.run_many(query, listed)
             await self._set_head(None, head)
+            return await self.cursor() if newer is None else None
 
-    async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]]) -> None:
-        """Remember what all rows look like now, and the new *rows*: the entries are as they say."""
+    async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]], at: Cursor) -> None:
+        """Remember what all rows look like now, and the new *rows*: the entries up to *at* are as they say.
+
+        Nothing is remembered if others have changed an entry since.
+        """
         async with self._db.transaction():
+            if await self.cursor() != at:
+                return
             await self._set_rows(rows)
             await self._set_fingerprints(fingerprints)
             await self._db.run(
@@ -286,10 +330,14 @@ class StoreIndex:
         """
         await self._db.run("DELETE FROM head WHERE store = ?", (await self._id(),))
         self._noted.append(await put(self._db, await self._id(), found))
+        await self._unlist(found)
+
+    async def _unlist(self, keys: Collection[Key]) -> None:
+        """Have *keys* read at the next look, whatever the blocks look like, if there are any."""
         await self._db.run_many(
             "UPDATE entry SET unlisted = 1 WHERE store = ? AND project = ? AND label = ?"
             " AND (SELECT blocks IS NOT NULL FROM store WHERE id = ?)",
-            [(await self._id(), *columns(key), await self._id()) for key in found],
+            [(await self._id(), *columns(key), await self._id()) for key in keys],
         )
 
     def advanced(self, cursor: Cursor) -> Cursor:

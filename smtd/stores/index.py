@@ -130,6 +130,18 @@ class RowLook(NamedTuple):
     fingerprints: Fingerprints | None = None
     blocks: Mapping[tuple[int, int], Block | None] = {}
 
+    def doubted(self, newer: Collection[Key]) -> RowLook:
+        """Return what can be relied on if others looked, too, who may have been later or earlier.
+
+        They say what the keys *newer* hold. What this look has seen in blocks is to be seen again.
+        """
+        return self._replace(
+            rows={key: each for key, each in self.rows.items() if key not in newer},
+            settled=False,
+            fingerprints=None,
+            blocks={at: Block(None, "" if each is None else each.owners) for at, each in self.blocks.items()},
+        )
+
 
 class RowIndex(Protocol):
     """What is remembered of a store of rows, as far as a look at it needs that."""

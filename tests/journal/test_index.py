@@ -147,7 +147,7 @@ async def test_store_that_looks_as_before_an_own_write_is_not_known(known: PairJ
     """Somebody put it back: what smtd wrote is not there any more."""
     index = known.indexes.left
     await index.update({A: ONE}, None, b"head", whole=True)
-    await index.set_head({PROJECT}, b"head")
+    await index.set_head({PROJECT}, b"head", await index.cursor())
 
     async with known.transaction() as tx:
         await tx.note(Side.LEFT, {A: OTHER})
@@ -197,3 +197,41 @@ def test_entries_say_what_a_scan_says() -> None:
     assert again.believed == {A}
     assert again.nameless == {"bad\udcff"}
     assert [each.is_readable for each in entries(found).values()].count(True) == 2
+
+
+async def test_head_of_projects_is_void_once_another_look_has_changed_their_entries(
+    index: StoreIndex,
+) -> None:
+    """Should the store look like that again (a directory that was moved away and back), they tell nothing."""
+    await index.update({A: ONE}, {PROJECT}, b"mine", whole=True)
+    await index.update({ELSEWHERE: ONE}, {"Other"}, b"other", whole=True)
+
+    await index.update({A: OTHER, ELSEWHERE: ONE}, None, b"all", whole=True)
+
+    heads = [await index.head(scope) for scope in (None, {PROJECT}, {"Other"})]
+    assert heads == [b"all", None, b"other"]
+
+
+async def test_look_that_others_have_overtaken_leaves_what_they_noted(
+    known: PairJournal, index: StoreIndex
+) -> None:
+    """Nor does it tell what the store looks like: nobody knows which of both came later."""
+    await index.update({A: ONE, C: ONE}, None, None, whole=True)
+    since = await index.cursor()
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: OTHER, ELSEWHERE: ONE})
+
+    told = await index.update({A: ONE, B: ONE}, None, b"head", whole=True, since=since)
+
+    assert (told, await index.head(None)) == (None, None)
+    assert await index.all(None) == {A: OTHER, B: ONE, ELSEWHERE: ONE}
+
+
+async def test_head_of_entries_that_others_have_changed_is_not_remembered(index: StoreIndex) -> None:
+    await index.update({A: ONE}, None, None, whole=True)
+    at = await index.cursor()
+    await index.update({A: OTHER}, None, None, whole=True)
+
+    await index.set_head(None, b"head", at)
+
+    assert await index.head(None) is None

@@ -101,7 +101,7 @@ async def test_after_many_own_writes_the_rows_are_to_be_learnt(known: PairJourna
         await tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
     asked = [await index.must_learn(1), await index.must_learn(2)]
 
-    await index.learn(LOOKED, {key("new"): [10, 11]})
+    await index.learn(LOOKED, {key("new"): [10, 11]}, await index.cursor())
 
     assert asked == [True, False]
     assert await index.unlisted() == set()
@@ -127,3 +127,23 @@ def test_key_that_several_rows_bear_holds_what_they_agree_on() -> None:
     assert combined([ONE, torn]) == torn
     assert combined([ONE, OTHER]).problem == "two different records bear this label"
     assert combined([ONE, readable(ONE.digest or b"", final=False)]).state is State.UNFINISHED
+
+
+async def test_look_that_others_have_overtaken_is_for_the_next_one_to_see_again(
+    known: PairJournal, index: StoreIndex
+) -> None:
+    """What they noted stays, and is read again, as are the blocks that have changed."""
+    since = await index.cursor()
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: OTHER})
+    await index.update_rows(RowLook({A: OTHER}, {A: [1]}, False, True), None)
+    await index.learn(LOOKED, {}, since)
+    look = RowLook({A: ONE, B: OTHER}, {A: [1], B: [2]}, False, True, blocks={(0, 0): Block(9, "1,2")})
+
+    told = await index.update_rows(look, b"head", since=since)
+
+    assert (told, await index.head(None), await index.unlisted()) == (None, None, {A})
+    assert await index.entries([A, B]) == {A: OTHER, B: OTHER}
+    assert await index.fingerprints() == LOOKED._replace(
+        blocks=[{0: Block(None, "1,2"), 3: Block(-8, b"5 130")}, {}]
+    )

@@ -137,6 +137,21 @@ async def test_commit_during_the_reading_of_what_is_unchanged_is_seen(place, mea
     assert tried > 20
 
 
+async def test_look_of_another_process_in_the_middle_of_a_look_is_not_undone(place):
+    """The first one has read a record before somebody gave it another tag; the second one has seen that."""
+    await look(place)
+    await place.put(commented(RECORDS[1], "edit"))
+    async with tracked(place, "one") as one, tracked(place, "two") as two:
+        since = await one._index.cursor()
+        found = await one.track(one._index)
+        token = await one.token()
+        place.run(DEEDS["tag"][0])
+        await two.scan()
+        await one._index.update_rows(found, token, since=since)
+
+    assert await look(place) == await whole(place)
+
+
 async def test_look_that_is_cut_off_at_any_statement_hides_nothing(place, meanwhile, monkeypatch):
     """The next one finds what it had found, and more."""
 

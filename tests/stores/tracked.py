@@ -58,17 +58,17 @@ class Tracked:
         if await self._index.must_learn(observe.MANY_WRITTEN):
             learnt = await self._store.learn(self._index)
             if learnt is not None:
-                await self._index.learn(*learnt)
+                await self._index.learn(*learnt, await self._index.cursor())
         return await self._store.token() is not None
 
 
 @asynccontextmanager
-async def tracked(place: DjangoPlace) -> AsyncIterator[Tracked]:
-    """Give the store at *place*, and an index of it."""
+async def tracked(place: DjangoPlace, other: str = "other") -> AsyncIterator[Tracked]:
+    """Give the store at *place*, and an index of it, as the pair with *other* has it."""
     directory = place.location.path.with_name(f"{place.location.path.name}.state")
     async with (
         open_journal(directory) as opened,
-        opened.pair(str(place.location), "other") as pair,
+        opened.pair(str(place.location), other) as pair,
         place.open() as store,
     ):
         yield Tracked(cast(TrackedStore, store), pair.indexes.left)
