@@ -9,9 +9,10 @@ from smtd.records import canonical
 from smtd.stores.base import DONE, Change
 from smtd.stores.django import sqlite
 from smtd.stores.django.file_tracker import FileTracker
-from tests.build import change, commented, full, key, record, tagged
+from smtd.stores.renamed import RenamedStore
+from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.stores.places import DjangoPlace, copied
-from tests.stores.tracked import changed, tracked
+from tests.stores.tracked import Tracked, changed, tracked
 
 RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag")]
 
@@ -177,3 +178,18 @@ async def test_own_write_that_others_took_back_is_seen(place, monkeypatch):
 
         assert scan == before
         assert key("plain-1") in changed(scan)
+
+
+async def test_records_of_projects_that_are_not_shown_are_not_read_each_time(place, understood):
+    """Their rows are higher than those of all that is shown."""
+    await place.put(*[record(f"other-{number}") for number in range(300)], project="Other")
+    async with tracked(place) as plain:
+        renamed = Tracked(RenamedStore(plain._store, {PROJECT: PROJECT}), plain._index)
+        await renamed.scan()
+        place.run("UPDATE django_store_record SET outcome = 'seen' WHERE label = 'plain-1'")
+        understood.clear()
+
+        scan = await renamed.scan()
+
+    assert changed(scan) == {key("plain-1")}
+    assert len(understood) <= 128

@@ -89,8 +89,7 @@ class FileTracker:
             return await self._track_all(db)
         changed = await blocks.changed(db, before, now)
         keys = {*recheck, *await index.unlisted()}
-        added = await self._added(db, await index.highest_row())
-        rows, asked = await self._read_closed(db, index, changed.records | added, keys)
+        rows, asked = await self._read_closed(db, index, changed.records, keys)
         settled = await self._file.is_settled()
         found = changed.blocks
         if not settled:
@@ -98,7 +97,7 @@ class FileTracker:
             # as it was, and in the records as it is not: in those that were read without need, too.
             found = blocks.doubted(before, {*found, *blocks.of_records(before, asked)}, now)
         entries = _entries(rows)
-        touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records | added)], ABSENT), **entries}
+        touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records)], ABSENT), **entries}
         return RowLook(touched, _rows(rows, touched), whole=False, settled=settled, blocks=found)
 
     async def _track_all(self, db: Connection) -> RowLook:
@@ -124,9 +123,6 @@ class FileTracker:
             return None
         self._version = self._file.version
         return now, new
-
-    async def _added(self, db: Connection, highest: int | None) -> set[int]:
-        return {row_id for row_id, _ in await self._ids.listed(db, highest)}
 
     async def _read_closed(
         self, db: Connection, index: RowIndex, rows: Collection[int], keys: Collection[Key]
