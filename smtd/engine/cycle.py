@@ -91,6 +91,8 @@ async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Colle
         if only is not None and plan.identity != only:
             raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
         only = None
+        if plan.adopted:
+            checkpoint = NOWHERE  # it is forgotten with all that was agreed
         await deciding.note(pair, learnt)
         executor = await _carry_out(pair, cycle, report, progress, plan)
         await deciding.note_rotations(pair, learnt)

@@ -13,7 +13,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.output.english import next_step, sentence
-from tests.build import PROJECT, commented, key, record, tagged
+from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.world import TestStore, World, counts, holding, on, second_cycle_does_nothing, written
 
 MANY = [record(f"run-{number:03}") for number in range(30)]
@@ -368,3 +368,24 @@ async def test_new_record_on_both_sides_that_no_journal_can_hold_is_no_sign_of_a
 
     assert (report.adopted, counts(report)) == ([], on(Side.RIGHT, deleted=1))
     assert [each.label for each in report.failed] == ["odd"]
+
+
+async def test_conflict_is_left_open_by_a_cycle_that_adopts_and_starts_over(tmp_path):
+    """It waited before the store was exchanged, and nothing about it has changed."""
+    world = await World(tmp_path).synced(*MANY)
+    one, other = LABELS[:2]
+    world.left.put(PROJECT, change(MANY[0], version="1111"))
+    world.right.put(PROJECT, change(MANY[0], version="2222"))
+    assert [each.label for each in (await world.cycle()).conflicts] == [one]
+    world.left.remove(PROJECT, other)
+    world.left.put(PROJECT, tagged(MANY[2], "left"))
+    world.right.meanwhile["before write"] = lambda: world.right.put(PROJECT, tagged(MANY[2], "right"))
+    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
+        report = await cycle.run(replace(world.pair(known, Policy()), is_another=another(Side.LEFT)))
+    world.left.put(PROJECT, record("new"))
+
+    later = await world.cycle()
+
+    assert report.adopted == [Side.LEFT]
+    assert [each.label for each in report.conflicts] == [one]
+    assert [each.label for each in later.conflicts] == [one]
