@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,13 @@ def index(known: PairJournal) -> StoreIndex:
     return known.indexes.left
 
 
+async def known_at(look: Awaitable[Cursor | None]) -> Cursor:
+    """Return where the sequence is after a *look* beside which nobody else has looked."""
+    cursor = await look
+    assert cursor is not None
+    return cursor
+
+
 async def test_store_that_was_never_looked_at_holds_nothing(index: StoreIndex) -> None:
     assert await index.all(None) == {}
     assert await index.held(None) == {}
@@ -72,9 +79,9 @@ async def test_whole_look_is_remembered(index: StoreIndex) -> None:
 
 async def test_change_gets_the_next_number(index: StoreIndex) -> None:
     """What is as it was keeps the number that it had."""
-    before = await index.update({A: ONE, B: ONE, ELSEWHERE: ONE}, None, None, whole=True)
+    before = await known_at(index.update({A: ONE, B: ONE, ELSEWHERE: ONE}, None, None, whole=True))
 
-    after = await index.update({A: ONE, B: OTHER, ELSEWHERE: OTHER}, None, None, whole=True)
+    after = await known_at(index.update({A: ONE, B: OTHER, ELSEWHERE: OTHER}, None, None, whole=True))
 
     assert after == Cursor(before.epoch, before.seq + 1)
     assert await index.changed_since(before, None) == {B, ELSEWHERE}
@@ -83,17 +90,17 @@ async def test_change_gets_the_next_number(index: StoreIndex) -> None:
 
 
 async def test_look_that_finds_no_change_gets_no_number(index: StoreIndex) -> None:
-    before = await index.update({A: ONE}, None, b"1", whole=True)
+    before = await known_at(index.update({A: ONE}, None, b"1", whole=True))
 
-    after = await index.update({A: ONE}, None, b"2", whole=True)
+    after = await known_at(index.update({A: ONE}, None, b"2", whole=True))
 
     assert (after, await index.head(None)) == (before, b"2")
 
 
 async def test_absence_is_a_change_like_any_other(index: StoreIndex) -> None:
     """It is there until the record is there again."""
-    first = await index.update({A: ONE, B: ONE}, None, None, whole=True)
-    second = await index.update({B: ONE}, None, None, whole=True)
+    first = await known_at(index.update({A: ONE, B: ONE}, None, None, whole=True))
+    second = await known_at(index.update({B: ONE}, None, None, whole=True))
     gone = await index.entries([A])
     await index.update({A: ONE}, None, None, whole=False)
 
@@ -132,7 +139,7 @@ async def test_many_records_are_found_as_few_are(index: StoreIndex) -> None:
 
 async def test_own_write_moves_the_cursor_on(known: PairJournal, index: StoreIndex) -> None:
     """Who wrote need not decide it again."""
-    cursor = await index.update({A: ONE}, None, None, whole=True)
+    cursor = await known_at(index.update({A: ONE}, None, None, whole=True))
 
     async with known.transaction() as tx:
         await tx.note(Side.LEFT, {A: OTHER})
@@ -157,7 +164,7 @@ async def test_store_that_looks_as_before_an_own_write_is_not_known(known: PairJ
 
 async def test_own_write_after_a_change_by_others_does_not(known: PairJournal, index: StoreIndex) -> None:
     """That change would not be seen."""
-    cursor = await index.update({A: ONE}, None, None, whole=True)
+    cursor = await known_at(index.update({A: ONE}, None, None, whole=True))
     await StoreIndex(known._db, "left").update({B: ONE}, None, None, whole=False)
 
     async with known.transaction() as tx:
@@ -178,7 +185,7 @@ async def test_pairs_that_have_a_store_in_common_have_one_index_of_it(tmp_path: 
 
 async def test_journal_that_was_put_back_knows_nothing_of_the_stores(known: PairJournal) -> None:
     """They have moved on since."""
-    before = await known.indexes.left.update({A: ONE}, None, b"head", whole=True)
+    before = await known_at(known.indexes.left.update({A: ONE}, None, b"head", whole=True))
 
     await copies.disown(known._db)
 
