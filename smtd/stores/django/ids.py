@@ -73,6 +73,11 @@ class RowIds:
             self._ids[key] = (*known, row_id) if known else row_id
         self._highest = max(self._highest, row_id)
 
+    def rest(self) -> None:
+        """Let go of what an index knows as well: whoever looks next brings it again."""
+        if self._index is not None:
+            self.forget()
+
     def forget(self) -> None:
         """Forget all ids, and who knows them: a transaction that had given some was rolled back."""
         self._ids.clear()

@@ -146,7 +146,7 @@ class DjangoStore:
         self._writer.rest()
         self._wrote.clear()
         self._sight.rest()
-        self._ids.forget()  # whoever looks next brings an index again
+        self._ids.rest()
 
     async def resume(self, token: Token) -> bool:
         with translating(self._database):

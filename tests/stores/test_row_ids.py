@@ -1,0 +1,25 @@
+"""Which rows bear a key, where no index of the journal knows that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smtd.sqlite import Connection
+from smtd.stores.django.ids import STRAGGLERS
+from tests.build import key, record
+from tests.stores.places import DjangoPlace
+
+
+async def test_rows_that_a_look_has_shown_are_known_after_a_rest(tmp_path: Any, monkeypatch: Any) -> None:
+    """A look at a server shows only the rows that are new, and those far below are not asked for."""
+    place = DjangoPlace(tmp_path / "records.sqlite")
+    await place.put(record("old"), record("new"))
+    place.run(f"UPDATE django_store_record SET db_id = {3 * STRAGGLERS} WHERE label = 'new'")
+    async with place.open() as store:
+        await store.scan()
+        await store.read([key("old")])
+        monkeypatch.setattr(Connection, "orderly", False)
+        store.rest()
+        store._ids.learn(3 * STRAGGLERS, key("new"))
+
+        assert (await store.read([key("old")])).keys() == {key("old")}
