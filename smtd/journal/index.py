@@ -179,13 +179,13 @@ class StoreIndex:
         said = await self._db.value("SELECT blocks FROM store WHERE id = ?", (await self._id(),))
         if said is None:
             return None
-        sizes, average = json.loads(said)
+        sizes, average, scheme = json.loads(said)
         blocks: list[dict[int, Block]] = [{} for _ in sizes]
         for place, number, mark, owners in await self._db.fetch(
             "SELECT place, block, mark, owners FROM fingerprint WHERE store = ?", (await self._id(),)
         ):
             blocks[place][number] = Block(mark, owners)
-        return Fingerprints(sizes, average, blocks)
+        return Fingerprints(sizes, average, blocks, scheme)
 
     async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
         """Return the numbers of the rows that bore *keys*."""
@@ -301,7 +301,7 @@ class StoreIndex:
     async def _set_fingerprints(self, found: Fingerprints | None) -> None:
         store = await self._id()
         await self._db.run("DELETE FROM fingerprint WHERE store = ?", (store,))
-        said = None if found is None else json.dumps([list(found.sizes), found.average])
+        said = None if found is None else json.dumps([list(found.sizes), found.average, found.scheme])
         await self._db.run("UPDATE store SET blocks = ? WHERE id = ?", (said, store))
         if found is not None:
             await self._set_blocks(

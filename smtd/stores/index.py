@@ -106,12 +106,14 @@ class Block(NamedTuple):
 class Fingerprints(NamedTuple):
     """What all rows of a store looked like: the blocks of each table by their numbers.
 
-    *sizes*: how many rows a block has at most, by table; *average*: the bytes of a record then.
+    *sizes*: how many rows a block has at most, by table; *average*: the bytes of a record then. *scheme*
+    tells which tables these are, and how their rows are told from others: only equal ones can be compared.
     """
 
     sizes: Sequence[int]
     average: int
     blocks: Sequence[Mapping[int, Block]]
+    scheme: str = ""
 
 
 class RowLook(NamedTuple):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from smtd.sqlite import Connection
 from smtd.stores.django.ids import STRAGGLERS
+from smtd.stores.django.store import DjangoStore
 from tests.build import key, record
 from tests.stores.places import DjangoPlace
 
@@ -15,7 +16,8 @@ async def test_rows_that_a_look_has_shown_are_known_after_a_rest(tmp_path: Any, 
     place = DjangoPlace(tmp_path / "records.sqlite")
     await place.put(record("old"), record("new"))
     place.run(f"UPDATE django_store_record SET db_id = {3 * STRAGGLERS} WHERE label = 'new'")
-    async with place.open() as store:
+    async with place.open() as opened:
+        store = cast(DjangoStore, opened)
         await store.scan()
         await store.read([key("old")])
         monkeypatch.setattr(Connection, "orderly", False)

@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from smtd.sqlite import Connection
 from smtd.stores.base import Scan
-from smtd.stores.django import sqlite
+from smtd.stores.django import blocks, sqlite
 from tests.build import commented, full, key, record, tagged
 from tests.stores.places import DjangoPlace
 from tests.stores.tracked import tracked
@@ -204,3 +204,16 @@ async def test_file_that_took_the_place_of_another_is_followed_from_there(place,
         place.location.path.with_name(place.location.path.name + ending).unlink(missing_ok=True)
 
     assert await look(place) == await whole(place)
+
+
+async def test_fingerprints_of_another_smtd_are_not_compared(place, monkeypatch):
+    """It looked at other tables: all is looked at once, and then followed."""
+    with monkeypatch.context() as another:
+        another.setattr(blocks, "SCHEME", "another one")
+        await look(place)
+    place.run("UPDATE django_store_record SET outcome = 'seen' WHERE label = 'plain-1'")
+
+    first, second = await look(place), await look(place)
+
+    assert first == second == await whole(place)
+    assert (first.changes, second.changes is None) == (None, False)

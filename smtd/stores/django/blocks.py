@@ -75,6 +75,10 @@ TABLES = (
 )
 
 
+#: Another one for other tables, and to be raised whenever a block is told from others in another way.
+SCHEME = "1 " + hashlib.blake2b(repr(TABLES).encode(), digest_size=8).hexdigest()
+
+
 class _Bounds(NamedTuple):
     """The lowest and the highest number of a row; None: there is none."""
 
@@ -102,7 +106,7 @@ async def look(db: Connection, before: Fingerprints | None = None) -> Fingerprin
         if isinstance(exc, sqlite3.OperationalError) and "JSON" not in str(exc).upper():
             raise
         return None  # a value that Sumatra never writes, a text of a gigabyte, or an SQLite without JSON
-    return Fingerprints(sizes, average, blocks)
+    return Fingerprints(sizes, average, blocks, SCHEME)
 
 
 async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Changed:

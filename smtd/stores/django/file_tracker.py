@@ -84,6 +84,8 @@ class FileTracker:
         # Asked before the look: a commit of others during it makes the next look another one.
         self._version = self._file.version
         before = None if afresh else await index.fingerprints()
+        if before is not None and before.scheme != blocks.SCHEME:
+            before = None  # of an smtd that looked at other tables, or otherwise
         now = None if before is None else await blocks.look(db, before)
         if before is None or now is None:
             return await self._track_all(db)
