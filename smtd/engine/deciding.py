@@ -5,6 +5,7 @@ Nothing is written to a store here, and to the journal only by `note`.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from smtd.engine.report import PairReport, blank
 from smtd.errors import StoreRefused
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.knowledge import Agreement, Rotation
+from smtd.merge.deletion_guard import PERIOD
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -150,8 +152,9 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.stale)
     decisions = await pair.journal.decisions.all()
     others = {} if keys is None else await _others(pair, scans, noted, agreed)
+    recent = await _recent(pair, scans, agreed)
     readable = sum(held.readable for held in observed.held.left.values())
-    known = Known(agreed, scans, lost, moved, until, decisions, overtaken, others, readable)
+    known = Known(agreed, scans, lost, moved, until, decisions, overtaken, others, recent, readable)
     plan = planning.draft(known, pair.policy, keys)
     adopted = await returned(pair, known, plan)
     if not adopted and await has_missed(pair, agreed, scans):
@@ -184,6 +187,16 @@ async def _others(
     others = Counter(await pair.journal.agreed_counts(pair.policy.projects))
     others.subtract(key.project for key in noted)
     return +others
+
+
+async def _recent(pair: Pair, scans: Both[Scan], agreed: Collection[Key]) -> Both[int]:
+    """Return how many records were deleted lately on each side that has one of *agreed* and the other not."""
+    found, journal, moment = [], pair.journal, time.time()
+    for side in SIDES:
+        here, there = scans[side].digests, scans[side.other].digests
+        is_asked = any(key in here and key not in there for key in agreed)
+        found.append(await journal.history.deleted(journal.number, side, moment, PERIOD) if is_asked else 0)
+    return Both(*found)
 
 
 def _projects(pair: Pair, observed: Observed) -> list[str]:

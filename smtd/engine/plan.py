@@ -48,6 +48,8 @@ class Known:
     overtaken: Both[Mapping[Key, StaleOverwrite]] = field(default_factory=lambda: Both({}, {}))
     #: How many records are agreed on beside those of `agreed`, by project: both sides have them.
     others: Mapping[str, int] = field(default_factory=dict)
+    #: How many records were deleted lately on each side, since the other one lacked them.
+    recent: Both[int] = field(default_factory=lambda: Both(0, 0))
     #: How many records the left side has that can be read.
     readable: int = 0
 
@@ -238,14 +240,17 @@ def _restore(
 
 
 def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan: Plan) -> None:
-    """Let the deletions on *side* pass, or hold them."""
+    """Let the deletions on *side* pass, or hold them; those that a person approved do not count."""
+    if not deletes:
+        return
     source, other = known.scans[side.other], known.scans[side]
     missing = {key for key in known.agreed if key not in source.digests and key not in source.unreadable}
     missing -= {key for key in missing if key not in other.digests and key not in other.unreadable}
+    missing -= {key for key in missing if _is_approved(key, known, plan)}
     agreed = {key for key in known.agreed if key in missing or key in source.digests}
     agreed |= known.agreed.keys() & source.unreadable.keys()
     count = len(agreed) + sum(known.others.values())
-    of_all = deletion_guard.mass_deletion(count, len(missing), policy.limit, side.other) if deletes else None
+    of_all = deletion_guard.mass_deletion(count, len(missing), policy.limit, side.other, known.recent[side])
     of_projects = deletion_guard.emptied_projects(agreed, missing, side.other, known.others)
     for delete in deletes:
         why = of_all or of_projects.get(delete.key.project)
@@ -256,3 +261,9 @@ def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan
         gone = Both(None, expect) if side is Side.RIGHT else Both(expect, None)
         plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=why))
         plan.held.append(waiting.deletion(delete.key, why))
+
+
+def _is_approved(key: Key, known: Known, plan: Plan) -> bool:
+    """Say whether a person approved that *key* is deleted, and that still holds."""
+    decision = known.decisions.get(key)
+    return decision is not None and decision.choice is Choice.APPROVE and key not in plan.void

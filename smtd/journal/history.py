@@ -19,7 +19,7 @@ import msgspec
 from smtd.errors import JournalError
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.packing import unpack_any
-from smtd.merge.reasons import Reason
+from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -42,6 +42,15 @@ INSERT INTO forgotten
     SELECT c.pair, max(h.cycle), max(h.at) FROM history h JOIN cycle c ON c.id = h.cycle
     WHERE h.id <= ? GROUP BY c.pair
     ON CONFLICT (pair) DO UPDATE SET cycle = max(cycle, excluded.cycle), at = max(at, excluded.at)
+"""
+#: What was deleted on a side of a pair since a time, and did not come back. The history is read from its end;
+#: a time far ahead is of a clock that was wrong.
+_DELETED = """
+SELECT h.project, h.label, h.reason FROM history h JOIN cycle c ON c.id = h.cycle
+    WHERE h.id > ifnull((SELECT id FROM history WHERE at < ?1 ORDER BY id DESC LIMIT 1), 0)
+        AND h.at BETWEEN ?1 AND ?2 AND h.landed AND h.action = 'delete' AND h.side = ?3 AND c.pair = ?4
+        AND NOT EXISTS
+            (SELECT 1 FROM agreed a WHERE a.pair = ?4 AND a.project = h.project AND a.label = h.label)
 """
 #: Rows that are checked at a time.
 _PAGE = 500
@@ -140,6 +149,16 @@ class History:
             (pair, *key, digest),
         )
         return found is not None
+
+    async def deleted(self, pair: int, side: Side, moment: float, period: float) -> int:
+        """Return how many records smtd deleted on *side* of *pair* in the *period* seconds before *moment*.
+
+        Those count that the other side had deleted, and that did not come back; not what a person decided.
+        *moment* is in seconds since 1970.
+        """
+        since, until = (_iso(moment - period), _iso(moment + period))
+        rows = await self._db.fetch(_DELETED, (since, until, self._sides.word(side), pair))
+        return len({Key(*row[:2]) for row in rows if self._sides.reason(row[2]).code is Code.DELETED})
 
     async def edited(self, pair: int) -> list[Key]:
         """Return the keys of *pair* whose records were edited by writes that landed, the newest first."""
@@ -251,6 +270,10 @@ async def seal_all(db: Connection) -> None:
     if rows:
         last = await db.value("SELECT max(id) FROM history")
         await db.run("INSERT OR REPLACE INTO seal VALUES (?, ?)", (last, _hash(b"", rows)))
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
 
 
 def _hash(before: bytes, rows: Sequence[Row]) -> bytes:

@@ -1,8 +1,8 @@
 """Is an absence a deletion? Pure rules that keep a broken store from deleting anything.
 
 Deletions travel only from a store that still holds what it held. A store that lost everything,
-or more than a person is likely to delete between two cycles, deletes nothing: those deletions are
-held.
+or more than a person is likely to delete in a short time, deletes nothing: those deletions are
+held. They are judged as a set, however many cycles saw them: what was carried lately counts, too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 
+#: Seconds for which deletions count that were carried.
+PERIOD = 600.0
+
 
 @dataclass(frozen=True, slots=True)
 class DeletionLimit:
@@ -23,14 +26,21 @@ class DeletionLimit:
     share: float = 0.2
 
 
-def mass_deletion(agreed: int, missing: int, limit: DeletionLimit, side: Side) -> Reason | None:
-    """Return why *missing* of *agreed* records, which *side* lacks, are held and not deleted, or None."""
+def mass_deletion(
+    agreed: int, missing: int, limit: DeletionLimit, side: Side, recent: int = 0
+) -> Reason | None:
+    """Return why *missing* of *agreed* records, which *side* lacks, are held and not deleted, or None.
+
+    *recent* more were deleted within the last `PERIOD` seconds, because *side* lacked them: they had been
+    agreed on, and belong to the same set.
+    """
     if not missing:
         return None
     if missing == agreed:
         return because(Code.ALL_GONE, side)
-    if missing > limit.count and missing > limit.share * agreed:
-        return because(Code.MANY_GONE, side, missing, agreed)
+    gone, all_of_them = missing + recent, agreed + recent
+    if gone > limit.count and gone > limit.share * all_of_them:
+        return because(Code.MANY_GONE, side, gone, all_of_them)
     return None
 
 

@@ -27,7 +27,7 @@ _SENTENCES: Mapping[Code, str] = {
     Code.ALL_GONE: (
         "deletion held: in the {side} store none of the records that it held before is there any more"
     ),
-    Code.MANY_GONE: "deletion held: in the {side} store {0} of {1} records are gone at once",
+    Code.MANY_GONE: "deletion held: in the {side} store {0} of {1} records are gone within minutes",
     Code.PROJECT_GONE: (
         "deletion held: in the {side} store none of the records of {0} that it held before is there any more"
     ),

@@ -209,7 +209,7 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
     rest = daemon.ctl("deletes", "reject", "pair", "--json")
 
     assert (listed.code, told.code) == (1, 1)
-    reason = "deletion held: in the left store 28 of 34 records are gone at once"
+    reason = "deletion held: in the left store 28 of 34 records are gone within minutes"
     assert listed.out.startswith(f"pair: MyProject/run-00: {reason}; bring the left store back")
     assert "smtd-ctl deletes approve, or reject" in listed.out
     assert labels(told.json["holds"]) == [one.label for one in RUNS[:28]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,14 @@ from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.deletion_guard import DeletionLimit
+from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, change, commented, key, record, tagged
+from tests.engine.servers import Clock
 from tests.engine.world import TestStore, World, counts, holding, on, second_cycle_does_nothing, written
 
+HUNDRED = [record(f"run-{number:03}") for number in range(100)]
 MANY = [record(f"run-{number:03}") for number in range(30)]
 LABELS = [each.label for each in MANY]
 both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
@@ -110,6 +114,72 @@ async def test_emptied_store_still_gets_what_was_edited(world, side):
 
     assert len(report.held) == 29
     assert world.contents[side] == holding(tagged(MANY[0], "x"))
+
+
+async def delete_in_slices(world, side, labels):
+    """Delete *labels* on *side*, three at a time, with a cycle after each; return the last report."""
+    for start in range(0, len(labels), 3):
+        remove(world[side], labels[start : start + 3])
+        report = await world.cycle()
+    return report
+
+
+@both_sides
+async def test_deletions_in_slices_are_held_like_those_at_once(tmp_path, side):
+    """Sixty of a hundred records go, three before each cycle: up to the limit they travel, the rest waits."""
+    world = await World(tmp_path).synced(*HUNDRED)
+
+    report = await delete_in_slices(world, side, [each.label for each in HUNDRED[:60]])
+
+    assert len(world[side.other].records) == 82
+    assert [each.label for each in report.held] == [each.label for each in HUNDRED[18:60]]
+    assert report.held[0].why == because(Code.MANY_GONE, side, 21, 100)
+    assert await second_cycle_does_nothing(world)
+
+
+@both_sides
+async def test_deletions_of_ten_minutes_ago_count_no_more(tmp_path, side, monkeypatch):
+    """A few more may go then, and those that are held go on waiting for a person."""
+    world, clock = await World(tmp_path).synced(*HUNDRED), Clock()
+    clock.now = time.time() + 590
+    await delete_in_slices(world, side, [each.label for each in HUNDRED[:21]])
+    monkeypatch.setattr("smtd.engine.deciding.time", clock)
+
+    before = await delete_in_slices(world, side, [each.label for each in HUNDRED[21:24]])
+    clock.now += 20
+    after = await delete_in_slices(world, side, [each.label for each in HUNDRED[24:27]])
+
+    assert (len(before.held), len(after.held), len(world[side.other].records)) == (6, 6, 79)
+
+
+async def test_deletion_that_was_undone_does_not_count(world):
+    """Its record is there again, and agreed on: it is not gone."""
+    limit = DeletionLimit(count=2, share=0.0)
+    remove(world.left, LABELS[:2])
+    await world.cycle(limit=limit)
+    for each in MANY[:2]:
+        world.left.put(PROJECT, each)
+    await world.cycle(limit=limit)
+
+    remove(world.left, LABELS[:2])
+    report = await world.cycle(limit=limit)
+
+    assert (report.held, counts(report)) == ([], on(Side.RIGHT, deleted=2))
+
+
+async def test_deletions_on_the_other_side_and_of_another_pair_do_not_count(world, tmp_path):
+    """Each side of each pair has its own."""
+    limit, third = DeletionLimit(count=2, share=0.0), TestStore("third")
+    other = World(tmp_path, world.left, third)
+    await other.cycle()
+    remove(world.left, LABELS[:2])
+    await world.cycle(limit=limit)
+    await other.cycle(limit=limit)
+    remove(world.right, LABELS[2:4])
+
+    report = await world.cycle(limit=limit)
+
+    assert (report.held, counts(report)) == ([], on(Side.LEFT, deleted=2))
 
 
 @pytest.mark.parametrize(("gone", "held"), [(1, 0), (20, 0), (21, 21), (29, 29), (30, 30)])

@@ -239,6 +239,24 @@ async def test_decision_is_done_once(tmp_path, side):
 
 
 @both_sides
+async def test_approved_deletions_do_not_count_beside_others(tmp_path, side):
+    """What a person decided is no accident: not in the cycle that carries it, and not in those after it."""
+    world = await World(tmp_path).synced(*MANY)
+    for label in GONE:
+        world[side].remove(PROJECT, label)
+    await world.cycle()
+    await decided(world, Wish(Choice.APPROVE))
+
+    world[side].remove(PROJECT, "run-25")
+    beside = await world.cycle()
+    world[side].remove(PROJECT, "run-26")
+    later = await world.cycle()
+
+    assert (counts(beside), counts(later)) == (on(side.other, deleted=26), on(side.other, deleted=1))
+    assert (beside.held, later.held) == ([], [])
+
+
+@both_sides
 async def test_label_that_somebody_takes_meanwhile_is_asked_for_again(conflict, side):
     """Nothing is kept under a label that has another record by now, and the conflict waits."""
     await decided(conflict, Wish(Choice.BOTH))

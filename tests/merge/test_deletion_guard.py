@@ -38,3 +38,22 @@ SUSPICIONS = [
 def test_deletions_are_held_above_both_limits_or_if_all_are_gone(agreed, missing, limit, reason):
     """A store that lost everything, or more than a person deletes at once, deletes nothing."""
     assert mass_deletion(agreed, missing, limit, Side.LEFT) == reason
+
+
+#: agreed, missing, recent, reason
+SLICES = [
+    (99, 0, 30, None),
+    (85, 5, 15, None),
+    (80, 1, 20, because(Code.MANY_GONE, Side.LEFT, 21, 100)),
+    (79, 3, 18, because(Code.MANY_GONE, Side.LEFT, 21, 97)),
+    (985, 15, 15, None),
+    (900, 100, 100, None),
+    (900, 101, 100, because(Code.MANY_GONE, Side.LEFT, 201, 1000)),
+    (3, 3, 18, NO_LONGER_ANY),
+]
+
+
+@pytest.mark.parametrize(("agreed", "missing", "recent", "reason"), SLICES)
+def test_deletions_of_the_last_minutes_count_as_if_they_came_at_once(agreed, missing, recent, reason):
+    """What was carried lately is part of the set, and was agreed on: slices are held as the whole is."""
+    assert mass_deletion(agreed, missing, DeletionLimit(), Side.LEFT, recent) == reason
