@@ -136,7 +136,7 @@ def main() -> None:
 @click.option(
     "--verify",
     is_flag=True,
-    help="Read every record of a server again, to see edits that were made there. [default: in turns]",
+    help="Read every record of a server again, to see edits there. [default: the newest, others in turn]",
 )
 @_TIMEZONE
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")

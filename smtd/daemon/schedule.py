@@ -15,6 +15,10 @@ FALLBACK_POLL = 300.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: Factors of the poll interval: BACKOFF for each cycle without changes, up to SLOWEST; SPEEDUP after one.
 BACKOFF, SLOWEST, SPEEDUP = 1.5, 4.0, 0.25
+#: Factors of the poll interval, drawn between them: so pairs do not poll in step.
+JITTER = (0.9, 1.1)
+#: The same where records must be read again to show an edit: two intervals have room for two looks.
+REREAD_JITTER = (0.88, 0.96)
 #: For how many settle times a burst of changes may put a cycle off.
 MAX_DEBOUNCE = 10
 
@@ -56,15 +60,19 @@ class Schedule:
         self.paused = False
         self.next_poll = self._free_since = self._clock()
 
-    def succeeded(self, *, moved: bool, watched: bool, again: float | None = None) -> None:
+    def succeeded(
+        self, *, moved: bool, watched: bool, rereads: bool = False, again: float | None = None
+    ) -> None:
         """A cycle ended well; it *moved* records or not, and changes of both stores are *watched* or not.
 
+        *rereads*: a store shows an edit only to who reads the record again. It is polled no more slowly then.
         *again*: the seconds after which there is something to do though nobody changes anything.
         """
         self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
-        self._interval = SPEEDUP if moved else min(SLOWEST, max(1.0, self._interval * BACKOFF))
+        slowest = 1.0 if rereads else SLOWEST
+        self._interval = SPEEDUP if moved else min(slowest, max(1.0, self._interval * BACKOFF))
         wait = max(FALLBACK_POLL, self._poll) if watched else self._poll * self._interval
-        wait *= random.uniform(0.9, 1.1)
+        wait *= random.uniform(*(REREAD_JITTER if rereads else JITTER))
         if again is not None:
             wait = min(wait, max(FIRST_PAUSE, again))
         self._wait(wait)

@@ -73,6 +73,12 @@ class StoreSession:
         locations = self.locations
         return locations is not None and all(locations[side].files for side in SIDES)
 
+    @property
+    def rereads(self) -> bool:
+        """Whether a store shows an edit only to who reads the record again, as far as it was opened."""
+        stores = self._stores
+        return stores is not None and any(stores[side].capabilities.dear_reads for side in SIDES)
+
     async def locate(self) -> Both[Location]:
         """Return where the stores are now. Raises SmtdError."""
         return await to_thread.run_sync(self._locate)

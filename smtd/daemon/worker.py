@@ -217,7 +217,10 @@ class Worker:
         self.report = report
         self._backlog.clear()
         again = None if report.again is None else report.again - time.time()
-        self._schedule.succeeded(moved=report.moved, watched=self.session.are_watched, again=again)
+        session = self.session
+        self._schedule.succeeded(
+            moved=report.moved, watched=session.are_watched, rereads=session.rereads, again=again
+        )
         self._tracker.succeeded(report, paused=self.paused)
         self.cycle_done.set()
         self.cycle_done = anyio.Event()

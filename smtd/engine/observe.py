@@ -208,9 +208,8 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
     since = await index.cursor()
     entries = await index.all(projects)
-    trusted, rotation = await verify.trusted(pair, side, entries, unsure)
-    if afresh:
-        trusted = {}
+    answer = await verify.trusted(pair, side, entries, unsure)
+    trusted = {} if afresh else answer.entries
     digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
     scan = await cast(DearStore, store).scan(projects, known=digests)
     believed = trusted.keys() & scan.digests.keys()
@@ -219,7 +218,9 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     changed = {key: each for key, each in found.items() if entries.get(key) != each}
     gone = dict.fromkeys(entries.keys() - found.keys(), ABSENT)
     cursor = await index.update({**changed, **gone}, projects, None, whole=False, since=since)
-    return _Look(cursor or since, believed, entries.keys() - believed, rotation)
+    read = (await index.newest(projects)).keys() - believed if cursor is not None else set()
+    await index.note_reads(read, answer.moment, answer.looked)
+    return _Look(cursor or since, believed, entries.keys() - believed, answer.rotation)
 
 
 def _turn(index: StoreIndex) -> anyio.Lock:

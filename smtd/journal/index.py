@@ -10,7 +10,7 @@ import json
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 from smtd.records import canonical
@@ -27,6 +27,8 @@ _ASKED = 400
 MANY = 5000
 
 
+#: So many records that changed last are the newest of a store.
+NEWEST = 100
 #: Where the number of a row that bears a key is kept: most keys have one.
 _ROWS = (("entry", "row"), ("extra_row", "id"))
 
@@ -117,6 +119,38 @@ class StoreIndex:
             )
             if projects is None or _text(project) in projects
         }
+
+    async def newest(self, projects: Collection[str] | None) -> dict[Key, float | None]:
+        """Return the `NEWEST` records of *projects* (None: of all) that changed last, the last one first.
+
+        Of those that changed together the larger labels come first: they are of later runs. With each comes
+        when it was last read, in seconds since 1970 (None: nobody knows).
+        """
+        rows = await self._db.fetch(
+            "SELECT project, label, read FROM entry WHERE store = ? AND state > 0"
+            " ORDER BY seq DESC, label DESC, project LIMIT ?",
+            (await self._id(), NEWEST if projects is None else -1),
+        )
+        found = ((key_of(project, label), read) for project, label, read in rows)
+        return dict(
+            islice((each for each in found if projects is None or each[0].project in projects), NEWEST)
+        )
+
+    async def looked(self) -> float | None:
+        """Return when records were last read again (None: never), in seconds since 1970."""
+        found: float | None = await self._db.value(
+            "SELECT looked FROM store WHERE id = ?", (await self._id(),)
+        )
+        return found
+
+    async def note_reads(self, keys: Collection[Key], moment: float, looked: float | None) -> None:
+        """Remember that the records of *keys* were read at *moment*, and when some were last read again."""
+        async with self._db.transaction():
+            await self._db.run_many(
+                "UPDATE entry SET read = ? WHERE store = ? AND project = ? AND label = ?",
+                [(moment, await self._id(), *columns(key)) for key in keys],
+            )
+            await self._db.run("UPDATE store SET looked = ? WHERE id = ?", (looked, await self._id()))
 
     async def held(self, projects: Collection[str] | None) -> dict[str, Held]:
         """Return how many records the store holds, by each of *projects* (None: by all) that has any."""

@@ -152,7 +152,8 @@ CREATE TABLE store (
     reader TEXT NOT NULL,
     epoch INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    blocks TEXT
+    blocks TEXT,
+    looked REAL
 );
 CREATE TABLE entry (
     store INTEGER NOT NULL REFERENCES store,
@@ -164,6 +165,7 @@ CREATE TABLE entry (
     seq INTEGER NOT NULL,
     row INTEGER,
     unlisted INTEGER NOT NULL DEFAULT 0,
+    read REAL,
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
 CREATE INDEX entry_seq ON entry (store, seq);

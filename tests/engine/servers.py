@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from smtd.engine.report import PairReport
 from smtd.records.record import Key, Record
 from smtd.stores.base import Capabilities, Scan
@@ -44,6 +46,11 @@ class Clock:
 
     def time(self) -> float:
         return self.now
+
+
+def believe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is known of a server be believed, as it is of most records of a large one."""
+    monkeypatch.setattr("smtd.journal.index.NEWEST", 0)
 
 
 def words(store: TestStore, label: str = "a") -> list[str]:

@@ -14,7 +14,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Parameters
 from tests.build import PROJECT, change, commented, key, record, tagged
-from tests.engine.servers import CLOCKED, Clock, ServerStore, later, words
+from tests.engine.servers import CLOCKED, Clock, ServerStore, believe, later, words
 from tests.engine.world import (
     TestStore,
     UnlockedStore,
@@ -37,6 +37,7 @@ def clock(monkeypatch):
     clock = Clock()
     for module in CLOCKED:
         monkeypatch.setattr(f"smtd.{module}.time", clock)
+    believe(monkeypatch)
     monkeypatch.setattr(rereads, "_SPREAD", 0.0)
     return clock
 

@@ -10,7 +10,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, commented, record, tagged
-from tests.engine.servers import CLOCKED, Clock, ServerStore, later, words
+from tests.engine.servers import CLOCKED, Clock, ServerStore, believe, later, words
 from tests.engine.world import TestStore, World, counts, holding, on, written
 
 OLD = [record(f"old-{number}") for number in range(9)]
@@ -25,6 +25,7 @@ def clock(monkeypatch):
     clock = Clock()
     for module in CLOCKED:
         monkeypatch.setattr(f"smtd.{module}.time", clock)
+    believe(monkeypatch)
     return clock
 
 

@@ -21,6 +21,7 @@ from smtd.output.english import sentence
 from smtd.records.canonical import digest
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, change, key, record, tagged
+from tests.engine.servers import believe
 from tests.engine.world import RefusingStore, TestStore, World, counts, on, written
 
 KEYS = [key(label) for label in "abcdef"]
@@ -50,7 +51,7 @@ def test_as_many_records_are_read_anew_as_time_has_passed(after, elapsed, expect
     """In order of their keys, from where the turn had come; all of them within the hour."""
     before = Rotation(None if after is None else key(after), 1000.0)
 
-    found, rotation = due(KEYS, before, 1000.0 + elapsed, HOUR)
+    found, rotation = due(KEYS, before, 1000.0 + elapsed, HOUR, most=6)
 
     assert (labels(found), rotation) == (expected, Rotation(key(turned), 1000.0 + elapsed))
 
@@ -60,13 +61,34 @@ def test_time_adds_up_until_it_is_worth_a_record(elapsed):
     """Many short cycles read no less than a few long ones; a clock that was set back reads nothing."""
     before = Rotation(key("a"), 1000.0)
 
-    assert due(KEYS, before, 1000.0 + elapsed, HOUR) == (frozenset(), before)
+    assert due(KEYS, before, 1000.0 + elapsed, HOUR, most=6) == (frozenset(), before)
+
+
+@pytest.mark.parametrize(("most", "expected", "turned"), [(2, "bc", "c"), (1, "b", "b")])
+def test_turn_reads_no_more_than_it_may(most, expected, turned):
+    """The rest waits until the turn comes there; the time for it is over."""
+    found, rotation = due(KEYS, Rotation(key("a"), 1000.0), 1000.0 + HOUR, HOUR, most)
+
+    assert (labels(found), rotation) == (expected, Rotation(key(turned), 1000.0 + HOUR))
+
+
+def test_turn_that_may_read_nothing_stands_still():
+    """Its time goes on adding up."""
+    before = Rotation(key("a"), 1000.0)
+
+    assert due(KEYS, before, 1000.0 + HOUR, HOUR, most=0) == (frozenset(), before)
 
 
 def test_turn_begins_where_there_is_something_to_read():
     """What has just been read for the first time needs no second look; no time adds up over nothing."""
-    assert due(KEYS, None, 1000.0, HOUR) == (frozenset(), Rotation(None, 1000.0))
-    assert due([], Rotation(None, 1.0), 1000.0, HOUR) == (frozenset(), Rotation(None, 1000.0))
+    assert due(KEYS, None, 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
+    assert due([], Rotation(None, 1.0), 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
+
+
+@pytest.fixture(autouse=True)
+def only_the_turn(monkeypatch):
+    """Let records be read in their turn only."""
+    believe(monkeypatch)
 
 
 class DearStore(TestStore):

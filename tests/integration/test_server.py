@@ -91,7 +91,8 @@ def mirror(server: SumatraServer, tmp_path: Path) -> Mirror:
 async def test_each_finished_record_is_sent_once_and_whole(mirror: Mirror) -> None:
     """The first sync of N records needs N writes, a look before and after each of them, and five more.
 
-    Two of these look for others who meet at a new server.
+    Two of these look for others who meet at a new server. The next one reads the records again, since a person
+    asks for it; the daemon right after that reads nothing.
     """
     for number in range(N):
         mirror.local.put(PROJECT, full(f"run-{number}"))
@@ -99,10 +100,12 @@ async def test_each_finished_record_is_sent_once_and_whole(mirror: Mirror) -> No
 
     first = await mirror.requests()
     second = await mirror.requests()
+    third = await mirror.requests(insist=False)
 
     assert len([line for line in first if line.startswith("PUT /records/MyProject/run-")]) == N
     assert len(first) <= 3 * N + 5
-    assert len(second) <= 3
+    assert len(second) <= N + 3
+    assert len(third) <= 3
     seen = await mirror.seen()
     assert {of.label for of in seen} == {f"run-{number}" for number in range(N)}
     assert {canonical.digest(change(one)) for one in seen.values()} == {canonical.digest(full())}
@@ -125,13 +128,14 @@ async def test_edits_travel_both_ways(mirror: Mirror) -> None:
 
 
 async def test_edits_on_the_server_are_seen_in_time(mirror: Mirror) -> None:
-    """Without asking for it, each record is read again in turn."""
+    """A record that was read a moment ago is believed, unless a person asks."""
     mirror.local.put(PROJECT, full("run"))
+    await mirror.cycle()
     await mirror.cycle()
     await mirror.place.put(tagged(full("run"), "there"))
 
-    unseen = await mirror.cycle(verify_within=3600.0)
-    seen = await mirror.cycle(verify_within=1e-9)
+    unseen = await mirror.cycle(insist=False)
+    seen = await mirror.cycle()
 
     assert (unseen.left.updated, seen.left.updated) == (0, 1)
     assert "there" in mirror.local.records[key("run")].tags

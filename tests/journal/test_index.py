@@ -9,7 +9,7 @@ import pytest
 
 from smtd.errors import Nameless
 from smtd.journal import copies
-from smtd.journal.index import MANY, Cursor, Held, StoreIndex
+from smtd.journal.index import MANY, NEWEST, Cursor, Held, StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Side
@@ -62,6 +62,36 @@ async def test_pair_that_is_not_known_has_empty_indexes(tmp_path: Path) -> None:
         nobody = StoreIndex(known._db, "nowhere")
 
         assert (await nobody.cursor(), await nobody.all(None)) == (Cursor(0, 0), {})
+
+
+async def test_newest_records_are_those_that_changed_last(index: StoreIndex) -> None:
+    """Of those that changed together the larger labels come first; what is gone is not among them."""
+    await index.update({A: ONE, B: ONE, C: ONE, ELSEWHERE: TORN}, None, None, whole=True)
+    await index.update({B: OTHER, C: ABSENT}, None, None, whole=False)
+    await index.note_reads([A], 5.0, 4.0)
+
+    assert [*(await index.newest(None)).items()] == [(B, None), (A, 5.0), (ELSEWHERE, None)]
+    assert [*await index.newest({PROJECT})] == [B, A]
+    assert await index.looked() == 4.0
+
+
+@pytest.mark.parametrize("projects", [None, {PROJECT}])
+async def test_newest_records_are_a_hundred_at_the_most(index: StoreIndex, projects: set[str] | None) -> None:
+    """However many there are."""
+    many = {key(f"run-{number:03}"): ONE for number in range(NEWEST + 1)}
+    await index.update(many, None, None, whole=True)
+
+    assert [*await index.newest(projects)] == sorted(many, reverse=True)[:NEWEST]
+
+
+async def test_record_that_changes_is_known_as_read_as_before(index: StoreIndex) -> None:
+    """A store that was never read again says so."""
+    await index.update({A: ONE}, None, None, whole=True)
+    assert await index.looked() is None
+    await index.note_reads([A], 5.0, None)
+    await index.update({A: OTHER}, None, None, whole=True)
+
+    assert (await index.newest(None), await index.looked()) == ({A: 5.0}, None)
 
 
 async def test_whole_look_is_remembered(index: StoreIndex) -> None:

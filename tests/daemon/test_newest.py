@@ -1,0 +1,106 @@
+"""A pair with a server is polled often enough for an edit of a new record to come back in a minute."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from smtd.config import Store, seconds
+from smtd.daemon.jobs import Sync
+from smtd.daemon.schedule import Schedule
+from smtd.daemon.store_session import StoreSession
+from smtd.records.record import Record
+from tests.build import PROJECT, commented, record
+from tests.daemon.working import two_files, working
+from tests.engine.servers import CLOCKED, Clock, ServerStore
+from tests.engine.world import World
+
+RECORDS = [record(f"run-{number:03}") for number in range(150)]
+POLL = seconds(Store(location="").poll_interval)
+#: Seconds that a cycle takes.
+CYCLE = 1.0
+
+
+class Poller:
+    """A pair with a server, whose cycles run when its schedule says so, and at no other time."""
+
+    def __init__(self, world: World, server: ServerStore, clock: Clock) -> None:
+        self.world, self.server, self.clock = world, server, clock
+        self.schedule = Schedule(POLL, 0.2, clock.time)
+        #: When each look was, and how many records it read.
+        self.looks: list[tuple[float, int]] = []
+
+    @property
+    def rates(self) -> list[float]:
+        """How many records a second each look read, for the time since the one before."""
+        return [count / (at - before) for (before, _), (at, count) in pairwise(self.looks)]
+
+    async def poll(self) -> None:
+        """Wait for the next cycle, and run it."""
+        self.clock.now = max(self.clock.now, self.schedule.next_poll)
+        self.server.reads.clear()
+        at = self.clock.now
+        await self.world.cycle(insist=False)
+        self.looks.append((at, len(self.server.reads)))
+        self.clock.now += CYCLE
+        self.schedule.succeeded(moved=False, watched=False, rereads=True)
+
+    async def delay(self, edited: Record) -> float:
+        """Edit a record on the server; return how many seconds later the other side has the edit."""
+        self.server.put(PROJECT, edited)
+        since = self.clock.now
+        while edited not in self.world.left.records.values():
+            await self.poll()
+        return self.clock.now - since
+
+
+@pytest.fixture
+async def poller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Poller:
+    """A pair in sync to which nothing has happened for some polls."""
+    random.seed(3)
+    clock, server = Clock(), ServerStore()
+    for module in CLOCKED:
+        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    world = await World(tmp_path, right=server).synced(*RECORDS)
+    poller = Poller(world, server, clock)
+    for _ in range(5):
+        await poller.poll()
+    return poller
+
+
+async def test_edit_of_a_new_record_is_back_within_a_minute(poller: Poller) -> None:
+    """Also when nothing else happens, whichever it is, and though the edit comes right after a look."""
+    delays = [await poller.delay(commented(each, "seen")) for each in RECORDS[50::10]]
+
+    assert max(delays) <= 60.0
+
+
+async def test_server_is_asked_for_two_records_a_second_at_the_most(poller: Poller) -> None:
+    """From look to look, and old records have their turn as well."""
+    for _ in range(10):
+        await poller.poll()
+
+    assert 1.8 < max(poller.rates[5:]) <= 2.0
+
+
+async def test_worker_polls_a_server_no_more_slowly_in_quiet_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two looks, and what they take, fit into two poll intervals."""
+    monkeypatch.setattr(StoreSession, "rereads", True)
+    monkeypatch.setattr(StoreSession, "are_watched", False)
+    async with working(await two_files(tmp_path), tmp_path) as worker:
+        for _ in range(4):
+            await worker.submit(Sync())
+        schedule = worker._schedule
+
+        assert schedule.next_poll - schedule._free_since < 0.97 * POLL
+
+
+async def test_only_a_server_is_read_again(tmp_path: Path) -> None:
+    """Files show by themselves that they changed."""
+    async with working(await two_files(tmp_path), tmp_path) as worker:
+        assert not worker.session.rereads
