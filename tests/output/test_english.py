@@ -38,5 +38,5 @@ def test_held_deletion_names_the_side_that_lost_and_the_one_that_kept() -> None:
     """Each in its place."""
     why = because(Code.MANY_GONE, Side.RIGHT, 30, 100)
 
-    assert sentence(why) == "deletion held: in the right store 30 of 100 records are gone at once"
+    assert sentence(why) == "deletion held: in the right store 30 of 100 records are gone within minutes"
     assert next_step(why).startswith("bring the right store back, or delete it from the left store too")
