@@ -7,6 +7,7 @@ decides as one that goes on, and pairs that have a store in common share what wa
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -20,6 +21,7 @@ from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.index import MANY, Cursor, Held, StoreIndex
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import SIDES, Both, Side
+from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores import index as known
 from smtd.stores.base import DearStore, ResumedStore, Scan, Store, Token
@@ -211,7 +213,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     answer = await verify.trusted(pair, side, entries, unsure)
     trusted = {} if afresh else answer.entries
     digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
-    scan = await cast(DearStore, store).scan(projects, known=digests)
+    scan = await _scan_server(cast(DearStore, store), projects, digests, {key.project for key in entries})
     believed = trusted.keys() & scan.digests.keys()
     found: dict[Key, Entry] = known.entries(scan)
     found.update((key, trusted[key]) for key in believed)
@@ -221,6 +223,29 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     read = (await index.newest(projects)).keys() - believed if cursor is not None else set()
     await index.note_reads(read, answer.moment, answer.looked)
     return _Look(cursor or since, believed, entries.keys() - believed, answer.rotation)
+
+
+async def _scan_server(
+    store: DearStore,
+    projects: Collection[str] | None,
+    digests: Mapping[Key, Digest],
+    seen: Collection[str],
+) -> Scan:
+    """Return a scan of *store* that believes *digests*; *seen* are the projects of what was there before.
+
+    A project that is not listed any more may only be hidden: so it is asked for, and the server says so then.
+    """
+    scan = await store.scan(projects, known=digests)
+    gone = {*seen} - {key.project for key in scan.digests.keys() | scan.unreadable.keys()}
+    if projects is not None or not gone:
+        return scan
+    other = await store.scan(gone, known={})
+    return replace(
+        scan,
+        digests={**scan.digests, **other.digests},
+        unfinished={*scan.unfinished, *other.unfinished},
+        unreadable={**scan.unreadable, **other.unreadable},
+    )
 
 
 def _turn(index: StoreIndex) -> anyio.Lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine.verify import RATE, longest
+from smtd.errors import StoreRefused
 from smtd.merge.sides import Side
 from tests.build import PROJECT, commented, key, record
 from tests.engine.servers import CLOCKED, Clock, ServerStore, later
@@ -133,6 +134,47 @@ async def test_pairs_that_have_a_server_in_common_ask_it_together(world, clock, 
 
     assert sum(map(len, found)) <= 130.0 * RATE
     assert world.contents.left == other.contents.left == world.contents.right
+
+
+class HidingServer(ServerStore):
+    """A server that lists no project which it closed to us, and says so to who asks for that."""
+
+    closed = ""
+    hidden = ""
+
+    async def scan(self, projects=None, *, known=None):
+        if projects is not None and self.closed in projects:
+            raise StoreRefused("closed")
+        shown = {name.project for name in self.records} - {self.closed, self.hidden}
+        return await super().scan(shown if projects is None else projects, known=known)
+
+
+async def hiding(directory):
+    """Return a pair with such a server, of two projects."""
+    world = await World(directory, right=HidingServer()).synced(*RECORDS[:3])
+    return await world.synced(*RECORDS[:2], project="Other")
+
+
+async def test_project_that_is_closed_to_us_deletes_nothing_though_all_is_read_again(tmp_path):
+    """A project that is not listed is asked for: it may be there."""
+    world = await hiding(tmp_path)
+    world.right.closed = "Other"
+
+    with pytest.raises(StoreRefused, match="closed"):
+        await world.cycle(insist=True)
+
+    assert len(world.left.records) == 5
+
+
+async def test_project_that_is_merely_not_listed_is_there(tmp_path):
+    """What it has is read as any other."""
+    world = await hiding(tmp_path)
+    world.right.hidden = "Other"
+    world.right.put("Other", commented(RECORDS[0], "seen"))
+
+    report = await world.cycle(insist=True)
+
+    assert (report.held, counts(report)) == ([], on(Side.LEFT, updated=1))
 
 
 async def test_time_that_was_set_back_keeps_nothing_from_being_read(world, clock):
