@@ -29,9 +29,10 @@ def clock(monkeypatch):
 @pytest.fixture
 async def world(tmp_path, clock):
     """A store and a server that came in sync long ago, and were looked at once since then."""
-    world = await World(tmp_path, right=ServerStore()).synced(*RECORDS)
+    server = ServerStore()
+    world = await World(tmp_path, right=server).synced(*RECORDS)
     await later(world, clock, 3600.0, insist=True)
-    world.right.reads.clear()
+    server.reads.clear()
     return world
 
 

@@ -91,7 +91,7 @@ def mirror(server: SumatraServer, tmp_path: Path) -> Mirror:
 async def test_each_finished_record_is_sent_once_and_whole(mirror: Mirror) -> None:
     """The first sync of N records needs N writes, a look before and after each of them, and five more.
 
-    Two of these look for others who meet at a new server. The next one reads the records again, since a person
+    Two of these look for others who meet at a new server. The next one reads the records again, as a person
     asks for it; the daemon right after that reads nothing.
     """
     for number in range(N):
