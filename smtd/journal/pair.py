@@ -219,12 +219,6 @@ class PairJournal:
         async with self.transaction() as tx:
             await tx.set_files(files)
 
-    async def last_cycle(self) -> int | None:
-        """Return the number of the last cycle that anybody began."""
-        query = "SELECT id FROM cycle WHERE pair = ? ORDER BY id DESC LIMIT 1"
-        found = await self._db.value(query, (self._pair,))
-        return None if found is None else int(found)
-
     async def begin_cycle(self) -> int:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
         async with self._db.transaction():

@@ -6,6 +6,7 @@ import random
 
 import msgspec
 import pytest
+from anyio import to_thread
 
 from smtd.engine import plan as planning
 from smtd.engine.pair import Policy
@@ -534,3 +535,27 @@ async def test_pair_that_was_away_for_long_gets_all_at_once(hub):
 
     assert counts(report) == written(right=(4, 0, 0))
     assert third.contents.right == first.contents.left
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+async def test_look_that_another_process_overtakes_is_made_again(world, side):
+    """Who of the two was later nobody can tell."""
+    store = getattr(world, side)
+    store.put(PROJECT, commented(A, "seen"))
+    look = store.scan
+
+    async def overtaken(projects):
+        store.scan = look
+        found = await look(projects)
+        await to_thread.run_sync(world.change_journal, "UPDATE store SET seq = seq + 1")
+        return found
+
+    store.scan = overtaken
+    await world.cycle()
+    reset(world)
+
+    report = await world.cycle()
+
+    assert getattr(world, side).scans == 1
+    assert (report.ok, report.in_sync) == (True, 10)
+    assert world.left.records[key("run-0")] == world.right.records[key("run-0")] == commented(A, "seen")

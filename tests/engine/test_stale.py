@@ -339,3 +339,16 @@ async def test_listing_of_long_ago_deletes_nothing(world, side):
 
     assert counts(report) == on(side, created=1)
     assert world.contents == before.map(lambda held: held | holding(C))
+
+
+async def test_record_that_goes_away_before_it_is_merged_keeps_the_other_edit(world):
+    """Both sides had changed it: an edit wins over the deletion."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, tagged(A, "left"))
+    world.right.put(PROJECT, tagged(A, "right"))
+    world.right.meanwhile["after scan"] = lambda: world.right.remove(PROJECT, "a")
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == Both(*[holding(tagged(A, "left"), B)] * 2)

@@ -122,3 +122,16 @@ async def test_side_that_was_exchanged_is_read_whole(files, tmp_path):
     left, right = await files.digests()
     assert (report.left.deleted, report.right.created) == (0, 100)
     assert left == right
+
+
+async def test_file_whose_rows_cannot_be_compared_is_synced_all_the_same(files):
+    """It has a value that Sumatra never writes: each look at it is a whole one."""
+    files.right.run("UPDATE django_store_record SET stdout_stderr = x'00ff' WHERE label = 'run-100'")
+    await files.cycle()
+    await files.left.put(commented(MADE[7], "seen"), record("new"))
+
+    report = await files.cycle()
+    await files.right.put(tagged(MADE[9], "right"))
+    then = await files.cycle()
+
+    assert (report.right.created, report.right.updated, then.left.updated) == (1, 1, 1)
