@@ -65,14 +65,16 @@ class StoreIndex:
     async def begin(self) -> None:
         """Make the index if there is none; begin it anew if another version of smtd read the records."""
         reader = str(canonical.VERSION)
+        query = "SELECT id, reader FROM store WHERE location = ?"
+        if (known := await self._db.fetch(query, (self.location,))) and known[0][1] == reader:
+            self._number = known[0][0]
+            return
         async with self._db.transaction():
             await self._db.run(
                 "INSERT OR IGNORE INTO store (location, reader, epoch, seq) VALUES (?, ?, ?, 0)",
                 (self.location, reader, _epoch()),
             )
-            ((self._number, found),) = await self._db.fetch(
-                "SELECT id, reader FROM store WHERE location = ?", (self.location,)
-            )
+            ((self._number, found),) = await self._db.fetch(query, (self.location,))
             if found != reader:
                 await clear(self._db, self._number)
                 await self._db.run("UPDATE store SET reader = ? WHERE id = ?", (reader, self._number))
@@ -225,15 +227,15 @@ class StoreIndex:
         """Return the numbers of the rows that bore *keys*."""
         found: dict[Key, list[int]] = defaultdict(list)
         for chunk in _chunks(list(keys)):
-            values = ", ".join(["(?, ?)"] * len(chunk))
+            begin, given = _wanted(chunk)
             for table, column in _ROWS:
                 query = (
-                    f"SELECT project, label, {column} FROM {table} WHERE store = ? AND {column} IS NOT NULL"
-                    f" AND (project, label) IN (VALUES {values})"
+                    f"{begin} SELECT e.project, e.label, e.{column} FROM wanted w CROSS JOIN {table} e"
+                    " ON e.store = ? AND e.project = w.project AND e.label = w.label"
                 )
-                given = (await self._id(), *chain.from_iterable(map(columns, chunk)))
-                for project, label, row in await self._db.fetch(query, given):
-                    found[key_of(project, label)].append(row)
+                for project, label, row in await self._db.fetch(query, (*given, await self._id())):
+                    if row is not None:
+                        found[key_of(project, label)].append(row)
         return found
 
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
@@ -249,14 +251,17 @@ class StoreIndex:
     async def highest_row(self) -> int | None:
         """Return the highest number of a row (None: there is none)."""
         tops = [
-            await self._db.value(f"SELECT max({column}) FROM {table} WHERE store = ?", (await self._id(),))
+            await self._db.value(
+                f"SELECT max({column}) FROM {table} WHERE store = ? AND {column} IS NOT NULL",
+                (await self._id(),),
+            )
             for table, column in _ROWS
         ]
         return max((int(top) for top in tops if top is not None), default=None)
 
     async def unlisted(self) -> set[Key]:
         """Return the keys that smtd wrote since the rows were looked at."""
-        query = "SELECT project, label FROM entry WHERE store = ? AND unlisted"
+        query = "SELECT project, label FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
         return {key_of(*row) for row in await self._db.fetch(query, (await self._id(),))}
 
     async def must_learn(self, most: int) -> bool:
@@ -265,7 +270,7 @@ class StoreIndex:
         if await self._db.value("SELECT blocks FROM store WHERE id = ?", (store,)) is None:
             query = "SELECT count(*) FROM entry WHERE store = ? AND state > 0"
         else:
-            query = "SELECT count(*) FROM entry WHERE store = ? AND unlisted"
+            query = "SELECT count(*) FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
         return int(await self._db.value(query, (store,))) > most
 
     async def update_rows(
@@ -453,11 +458,23 @@ async def _entries(db: Connection, store: int, keys: Collection[Key]) -> dict[Ke
         return {key: each for key, each in map(_read, rows) if key in wanted}
     found: dict[Key, Entry] = {}
     for chunk in _chunks(list(keys)):
+        begin, given = _wanted(chunk)
         query = (
-            f"{_SELECT} WHERE store = ? AND (project, label) IN (VALUES {', '.join(['(?, ?)'] * len(chunk))})"
+            f"{begin} SELECT e.project, e.label, e.state, e.digest, e.problem"
+            " FROM wanted w CROSS JOIN entry e"
+            " ON e.store = ? AND e.project = w.project AND e.label = w.label"
         )
-        found.update(map(_read, await db.fetch(query, (store, *chain.from_iterable(map(columns, chunk))))))
+        found.update(map(_read, await db.fetch(query, (*given, store))))
     return found
+
+
+def _wanted(keys: Sequence[Key]) -> tuple[str, list[str | bytes]]:
+    """Return how a query begins that is about *keys*, and its first parameters.
+
+    SQLite finds them by the whole of a primary key only in a join: by `IN` it goes through all of a store.
+    """
+    values = ", ".join(["(?, ?)"] * len(keys))
+    return f"WITH wanted (project, label) AS (VALUES {values})", [*chain.from_iterable(map(columns, keys))]
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -96,12 +96,14 @@ class PairJournal:
         listed = list(keys)
         for start in range(0, len(listed), _ASKED):
             chunk = listed[start : start + _ASKED]
+            # By `IN` SQLite would go through all of the pair.
             query = (
-                "SELECT project, label, left_digest, right_digest FROM agreed WHERE pair = ?"
-                f" AND (project, label) IN (VALUES {', '.join(['(?, ?)'] * len(chunk))})"
+                f"WITH wanted (project, label) AS (VALUES {', '.join(['(?, ?)'] * len(chunk))})"
+                " SELECT a.project, a.label, a.left_digest, a.right_digest FROM wanted w CROSS JOIN agreed a"
+                " ON a.pair = ? AND a.project = w.project AND a.label = w.label"
             )
             for project, label, left, right in await self._db.fetch(
-                query, (self._pair, *chain.from_iterable(chunk))
+                query, (*chain.from_iterable(chunk), self._pair)
             ):
                 found[Key(project, label)] = self._sides.both(left, right)
         return found
