@@ -18,7 +18,7 @@ from tests.peers.environments import PeerFailed
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
 HEAD = ("campaign", "count", "lost", "doubled", "unexplained", "seconds", "what befell", "again")
 TABLE = Table(DOCUMENT, "python -m campaigns ", HEAD, list(CAMPAIGNS))
-#: How much is told of what is wrong.
+#: Faults that are printed, at the most.
 SHOWN = 20
 
 

@@ -45,13 +45,13 @@ class Tally:
         return "; ".join([*(f"{count:,} {what}" for what, count in sorted(self.befell.items())), *self.notes])
 
 
-#: Runs in a directory of its own for as often as it is told, and tells of each step.
+#: Called with a directory of its own, a count, and a function that reports progress.
 Running: TypeAlias = Callable[[Path, int, Callable[[str], None]], Tally]
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign that can be asked for; *count* is how often, unless told otherwise."""
+    """One campaign; *count* is how often it runs by default."""
 
     what: str
     run: Running

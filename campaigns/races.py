@@ -30,7 +30,7 @@ MOVES = 40
 #: Cycles without a disturbance after which all is at rest, and one more that has nothing to do.
 QUIET = 3
 SEED = 20261125
-#: Races between two words to whoever waits.
+#: Races between two reports of progress.
 SHARE = 100
 #: Up to so many records: with few of them, everybody is at the same ones.
 FEW = 5
@@ -70,8 +70,8 @@ class Race:
     under: dict[str, set[str]] = field(default_factory=dict)
     #: What the program on a side has read, and not saved yet.
     seen: dict[Side, dict[Key, Record]] = field(default_factory=dict)
-    #: What happened, for whoever must understand it.
-    told: list[str] = field(default_factory=list)
+    #: What happened, in order: the evidence of a fault.
+    log: list[str] = field(default_factory=list)
     _forks: int = 0
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Race:
             self._save(side, dict(store.records))
         elif side not in self.seen:
             self.seen[side] = dict(store.records)
-            self.told.append(f"{side.value}: read")
+            self.log.append(f"{side.value}: read")
         else:
             self._save(side, self.seen.pop(side))
 
@@ -125,13 +125,13 @@ class Race:
             self.words.written.add(word)
             store.replace(seen | {changed: EDITS[what](before, word)})
         self.tally.befell[what] += 1
-        self.told.append(f"{side.value}: {what} {before.label} {word}")
+        self.log.append(f"{side.value}: {what} {before.label} {word}")
 
     async def _cycle(self) -> None:
         """Run a cycle, that ends at its next step or is let alone."""
         if self.chance.random() < 0.4:
             await self.world.cycle()
-            self.told.append("cycle")
+            self.log.append("cycle")
             return
         self._forks += 1
         at, when, how = next(self.ends)
@@ -140,7 +140,7 @@ class Race:
         if faults.left is not None:
             self.world = faults.left
         self.tally.befell["cycles that ended early" if faults.left else "cycles"] += 1
-        self.told.append(f"cycle: {when} {faults.steps[-1]}: {how}" if faults.left else "cycle")
+        self.log.append(f"cycle: {when} {faults.steps[-1]}: {how}" if faults.left else "cycle")
 
     def _lost(self) -> bool:
         """Look for words that are gone, and say whether one is."""
@@ -148,7 +148,7 @@ class Race:
         gone = self.words.lost([*held.left.values(), *held.right.values()], [], by_rule=False)
         lost = [word for word, why in gone.items() if why == "nobody took it away"]
         if lost:
-            self.tally.losses.append(f"race {self.number}: {', '.join(lost)} after {'; '.join(self.told)}")
+            self.tally.losses.append(f"race {self.number}: {', '.join(lost)} after {'; '.join(self.log)}")
         return lost != []
 
     def _compare(self, report: PairReport) -> None:
@@ -160,6 +160,6 @@ class Race:
         wrong += [f"the {side.value} was written to" for side in SIDES if report.side(side).written]
         if wrong:
             self.tally.differences.append(
-                f"race {self.number}: {', '.join(wrong)} after {'; '.join(self.told)}"
+                f"race {self.number}: {', '.join(wrong)} after {'; '.join(self.log)}"
             )
         self.tally.befell["writes left to a person"] += len(report.held)

@@ -18,7 +18,7 @@ from tests.stories.kinds import kinds
 from tests.stories.machine import about
 
 STEPS = 20
-#: Stories between two words to whoever waits.
+#: Stories between two reports of progress.
 SHARE = 100
 
 

@@ -29,7 +29,7 @@ RUNS = frozenset(
 WARM_UP = 20
 #: Seconds that one case may take.
 PATIENCE = int(os.environ.get("SMTD_FUZZ_PATIENCE", "30"))
-#: Bytes that the process may ask for: more, and it is told that there are none.
+#: Bytes of memory that the process may have.
 ROOM = 512 << 20
 #: The exit codes of a process in which something was run, and of one that hangs.
 RAN, HANGS = 66, 67

@@ -13,7 +13,7 @@ from campaigns.fuzz.mutations import mutated
 from campaigns.fuzz.targets import WORDS
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of
 
-#: What is asked for; nothing that ends the daemon or writes where it is told to.
+#: The requests; none ends the daemon or writes to a file that it names.
 REQUESTS = [
     *({"verb": verb} for verb in ("status", "pair list", "conflicts", "holds", "reload")),
     *({"verb": verb, "pairs": ["pair"]} for verb in ("sync now", "sync plan", "pause", "resume")),
@@ -26,7 +26,7 @@ REQUESTS = [
     {"verb": "verify", "pair": "pair", "deep": True},
     {"verb": "pair add", "name": "x", "left": "a", "right": "b"},
 ]
-#: Seconds after which a request without an answer is given up by whoever made it.
+#: Seconds after which a client gives up a request without an answer.
 PATIENCE = 5.0
 
 

@@ -55,7 +55,7 @@ class Arena:
     waited: set[str] = field(default_factory=set)
     usual: float = 0.1
     _read: int = 0
-    #: The words that were told to be lost.
+    #: The words that a report has as lost.
     _told: set[str] = field(default_factory=set)
 
     def cycle(self, mishap: Mishap, chance: Random) -> int:

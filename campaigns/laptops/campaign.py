@@ -21,7 +21,7 @@ from tests.peers.environments import environment
 from tests.peers.server import SumatraServer, serving
 from tests.stores.server_place import ServerPlace
 
-#: Stories between two words to whoever waits.
+#: Stories between two reports of progress.
 SHARE = 20
 #: Stories at a time: much of one is waiting.
 AT_ONCE = 4

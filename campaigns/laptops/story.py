@@ -48,8 +48,8 @@ class Story:
     #: Every word that was written, by whom; those that a person took away; and those that came to the server.
     written: dict[str, str] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
-    #: What happened, for whoever must understand it.
-    told: list[str] = field(default_factory=list)
+    #: What happened, in order: the evidence of a fault.
+    log: list[str] = field(default_factory=list)
     #: Where and when each word was written on the server itself.
     there: dict[str, tuple[str, float]] = field(default_factory=dict)
 
@@ -219,10 +219,10 @@ class Story:
         return word
 
     def _note(self, who: str, what: str) -> None:
-        self.told.append(f"{anyio.current_time() % 1000:.3f} {who}: {what}")
+        self.log.append(f"{anyio.current_time() % 1000:.3f} {who}: {what}")
 
     def _wrong(self, kind: str, what: str) -> None:
-        getattr(self.tally, kind).append(f"story {self.number}: {what} after {'; '.join(self.told)}")
+        getattr(self.tally, kind).append(f"story {self.number}: {what} after {'; '.join(self.log)}")
 
 
 def _differing(one: dict[Key, Record], other: dict[Key, Record]) -> set[Key]:

@@ -18,7 +18,8 @@ from smtd.engine import verify
 from smtd.engine.pair import Pair
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
-from smtd.journal.index import MANY, Cursor, Held, StoreIndex
+from smtd.journal.entries import MANY
+from smtd.journal.index import Cursor, Held, StoreIndex
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest

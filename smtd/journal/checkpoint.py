@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from smtd.journal.index import Cursor, columns, key_of
+from smtd.journal.entries import columns, key_of
+from smtd.journal.index import Cursor
 from smtd.journal.orientation import Orientation
 from smtd.merge.sides import Both
 from smtd.records.record import Key

@@ -15,7 +15,7 @@ from threading import Event
 
 from smtd import private
 from smtd.errors import JournalError, UsageError
-from smtd.journal import index
+from smtd.journal import entries
 from smtd.journal.note import Note
 from smtd.journal.pair import PairJournal
 from smtd.records import canonical
@@ -89,5 +89,5 @@ async def disown(db: Connection) -> None:
     for (number,) in await db.fetch("SELECT id FROM pair"):
         await PairJournal(db, number).forget_all(canonical.VERSION)
     async with db.transaction():
-        await index.clear_all(db)
+        await entries.clear_all(db)
     await db.run("PRAGMA application_id = 0")

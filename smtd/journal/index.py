@@ -7,30 +7,20 @@ remembers up to which number it knows the entries finds what has changed since.
 from __future__ import annotations
 
 import json
-import secrets
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
 
+from smtd.journal import entries
+from smtd.journal.rows import IndexedRows
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.sqlite import Connection
 from smtd.stores.base import Token
-from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowLook, State
-
-T = TypeVar("T")
-
-#: Keys that are asked for in one query: SQLite takes 999 values.
-_ASKED = 400
-#: From so many keys on it takes longer to ask for each than for all there are.
-MANY = 5000
-
+from smtd.stores.index import ABSENT, Entry, Fingerprints, RowLook
 
 #: So many records that changed last are the newest of a store.
 NEWEST = 100
-#: Where the number of a row that bears a key is kept: most keys have one.
-_ROWS = (("entry", "row"), ("extra_row", "id"))
 
 
 class Cursor(NamedTuple):
@@ -52,13 +42,11 @@ class Held(NamedTuple):
         return self.readable + self.unreadable
 
 
-class StoreIndex:
+class StoreIndex(IndexedRows):
     """The index of the store at *location*. Every method but `note` is one transaction."""
 
     def __init__(self, db: Connection, location: str) -> None:
-        self.location = location
-        self._db = db
-        self._number: int | None = None
+        super().__init__(db, location)
         #: Where the sequence was before and after each note of this object, in order.
         self._noted: list[tuple[int, int]] = []
 
@@ -72,11 +60,11 @@ class StoreIndex:
         async with self._db.transaction():
             await self._db.run(
                 "INSERT OR IGNORE INTO store (location, reader, epoch, seq) VALUES (?, ?, ?, 0)",
-                (self.location, reader, _epoch()),
+                (self.location, reader, entries.new_epoch()),
             )
             ((self._number, found),) = await self._db.fetch(query, (self.location,))
             if found != reader:
-                await clear(self._db, self._number)
+                await entries.clear(self._db, self._number)
                 await self._db.run("UPDATE store SET reader = ? WHERE id = ?", (reader, self._number))
 
     async def cursor(self) -> Cursor:
@@ -105,21 +93,21 @@ class StoreIndex:
 
     async def entries(self, keys: Collection[Key]) -> dict[Key, Entry]:
         """Return the entries of those *keys* that have one."""
-        return await _entries(self._db, await self._id(), keys)
+        return await entries.entries(self._db, await self._id(), keys)
 
     async def all(self, projects: Collection[str] | None) -> dict[Key, Entry]:
         """Return the entries of all records of *projects* (None: of all), without the absent ones."""
-        return await _present(self._db, await self._id(), projects)
+        return await entries.present(self._db, await self._id(), projects)
 
     async def changed_since(self, cursor: Cursor, projects: Collection[str] | None) -> set[Key]:
         """Return the keys of *projects* (None: of all) whose entries changed after *cursor*."""
         return {
-            key_of(project, label)
+            entries.key_of(project, label)
             for project, label in await self._db.fetch(
                 "SELECT project, label FROM entry WHERE store = ? AND seq > ?",
                 (await self._id(), cursor.seq),
             )
-            if projects is None or _text(project) in projects
+            if projects is None or entries.text(project) in projects
         }
 
     async def newest(self, projects: Collection[str] | None) -> dict[Key, float | None]:
@@ -133,7 +121,7 @@ class StoreIndex:
             " ORDER BY seq DESC, label DESC, project LIMIT ?",
             (await self._id(), NEWEST if projects is None else -1),
         )
-        found = ((key_of(project, label), read) for project, label, read in rows)
+        found = ((entries.key_of(project, label), read) for project, label, read in rows)
         return dict(
             islice((each for each in found if projects is None or each[0].project in projects), NEWEST)
         )
@@ -150,18 +138,18 @@ class StoreIndex:
         async with self._db.transaction():
             await self._db.run_many(
                 "UPDATE entry SET read = ? WHERE store = ? AND project = ? AND label = ?",
-                [(moment, await self._id(), *columns(key)) for key in keys],
+                [(moment, await self._id(), *entries.columns(key)) for key in keys],
             )
             await self._db.run("UPDATE store SET looked = ? WHERE id = ?", (looked, await self._id()))
 
     async def held(self, projects: Collection[str] | None) -> dict[str, Held]:
         """Return how many records the store holds, by each of *projects* (None: by all) that has any."""
         return {
-            _text(project): Held(readable, unreadable)
+            entries.text(project): Held(readable, unreadable)
             for project, readable, unreadable in await self._db.fetch(
                 "SELECT project, readable, unreadable FROM held WHERE store = ?", (await self._id(),)
             )
-            if readable + unreadable and (projects is None or _text(project) in projects)
+            if readable + unreadable and (projects is None or entries.text(project) in projects)
         }
 
     async def update(
@@ -180,15 +168,11 @@ class StoreIndex:
         that stays, as it may be what came later; and None is returned, as it may have come earlier, too:
         the store is to be looked at again, whole.
         """
-        store = await self._id()
         async with self._db.transaction():
-            if whole:
-                gone = (await _present(self._db, store, projects)).keys() - found.keys()
-                found = {**found, **dict.fromkeys(gone, ABSENT)}
             newer = await self._newer(since)
-            if newer is not None:
-                found, head = {key: each for key, each in found.items() if key not in newer}, None
-            before, after = await put(self._db, store, found)
+            found = await self._relied_on(found, projects, newer or (), whole=whole)
+            head = head if newer is None else None
+            before, after = await entries.put(self._db, await self._id(), found)
             if before != after:
                 await self._void_heads(Cursor(0, before))
             await self._set_head(projects, head)
@@ -204,74 +188,24 @@ class StoreIndex:
                     "DELETE FROM head WHERE store = ? AND projects = ?", (await self._id(), scope)
                 )
 
+    async def _relied_on(
+        self,
+        found: Mapping[Key, Entry],
+        projects: Collection[str] | None,
+        newer: Collection[Key],
+        *,
+        whole: bool,
+    ) -> dict[Key, Entry]:
+        """Return what was *found*, with what is gone if that is *whole*, but for keys that are *newer*."""
+        known = await entries.present(self._db, await self._id(), projects) if whole else {}
+        gone = dict.fromkeys(known.keys() - found.keys(), ABSENT)
+        return {key: each for key, each in {**gone, **found}.items() if key not in newer}
+
     async def _newer(self, since: Cursor | None) -> Collection[Key] | None:
         """Return the keys whose entries others have changed after *since*; None: they have done nothing."""
         if since is None or await self.cursor() == since:
             return None
         return await self.changed_since(since, None)
-
-    async def fingerprints(self) -> Fingerprints | None:
-        """Return what all rows of the store looked like (None: nobody knows)."""
-        said = await self._db.value("SELECT blocks FROM store WHERE id = ?", (await self._id(),))
-        if said is None:
-            return None
-        sizes, average, scheme = json.loads(said)
-        blocks: list[dict[int, Block]] = [{} for _ in sizes]
-        for place, number, mark, owners in await self._db.fetch(
-            "SELECT place, block, mark, owners FROM fingerprint WHERE store = ?", (await self._id(),)
-        ):
-            blocks[place][number] = Block(mark, owners)
-        return Fingerprints(sizes, average, blocks, scheme)
-
-    async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
-        """Return the numbers of the rows that bore *keys*."""
-        found: dict[Key, list[int]] = defaultdict(list)
-        for chunk in _chunks(list(keys)):
-            begin, given = _wanted(chunk)
-            for table, column in _ROWS:
-                query = (
-                    f"{begin} SELECT e.project, e.label, e.{column} FROM wanted w CROSS JOIN {table} e"
-                    " ON e.store = ? AND e.project = w.project AND e.label = w.label"
-                )
-                for project, label, row in await self._db.fetch(query, (*given, await self._id())):
-                    if row is not None:
-                        found[key_of(project, label)].append(row)
-        return found
-
-    async def keys_of(self, rows: Collection[int]) -> set[Key]:
-        """Return the keys that *rows* bore."""
-        found: set[Key] = set()
-        for chunk in _chunks(list(rows)):
-            marks = ", ".join("?" * len(chunk))
-            for table, column in _ROWS:
-                query = f"SELECT project, label FROM {table} WHERE store = ? AND {column} IN ({marks})"
-                found.update(key_of(*row) for row in await self._db.fetch(query, (await self._id(), *chunk)))
-        return found
-
-    async def highest_row(self) -> int | None:
-        """Return the highest number of a row (None: there is none)."""
-        tops = [
-            await self._db.value(
-                f"SELECT max({column}) FROM {table} WHERE store = ? AND {column} IS NOT NULL",
-                (await self._id(),),
-            )
-            for table, column in _ROWS
-        ]
-        return max((int(top) for top in tops if top is not None), default=None)
-
-    async def unlisted(self) -> set[Key]:
-        """Return the keys that smtd wrote since the rows were looked at."""
-        query = "SELECT project, label FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
-        return {key_of(*row) for row in await self._db.fetch(query, (await self._id(),))}
-
-    async def must_learn(self, most: int) -> bool:
-        """Say whether smtd wrote more than *most* records of whose rows nobody knows what they look like."""
-        store = await self._id()
-        if await self._db.value("SELECT blocks FROM store WHERE id = ?", (store,)) is None:
-            query = "SELECT count(*) FROM entry WHERE store = ? AND state > 0"
-        else:
-            query = "SELECT count(*) FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
-        return int(await self._db.value(query, (store,))) > most
 
     async def update_rows(
         self, look: RowLook, head: Token | None, *, since: Cursor | None = None
@@ -282,22 +216,19 @@ class StoreIndex:
         """
         store = await self._id()
         async with self._db.transaction():
-            found = dict(look.found)
-            if look.whole:
-                gone = (await _present(self._db, store, None)).keys() - found.keys()
-                found |= dict.fromkeys(gone, ABSENT)
-            if (newer := await self._newer(since)) is not None:
+            newer = await self._newer(since)
+            found = await self._relied_on(look.found, None, newer or (), whole=look.whole)
+            if newer is not None:
                 look, head = look.doubted(newer), None
-                found = {key: each for key, each in found.items() if key not in newer}
-                await self._unlist(newer)
-            await put(self._db, store, found)
-            await self._set_rows({**dict.fromkeys(found, ()), **look.rows})
+                await self.unlist(newer)
+            await entries.put(self._db, store, found)
+            await self.set_rows({**dict.fromkeys(found, ()), **look.rows})
             if look.whole:
-                await self._set_fingerprints(look.fingerprints)
+                await self.set_fingerprints(look.fingerprints)
             else:
-                await self._set_blocks(look.blocks)
+                await self.set_blocks(look.blocks)
             if look.settled:
-                listed = [(store, *columns(key)) for key in await self.unlisted() & look.found.keys()]
+                listed = [(store, *entries.columns(key)) for key in await self.unlisted() & look.found.keys()]
                 query = "UPDATE entry SET unlisted = 0 WHERE store = ? AND project = ? AND label = ?"
                 await self._db.run_many(query, listed)
             await self._set_head(None, head)
@@ -311,56 +242,11 @@ class StoreIndex:
         async with self._db.transaction():
             if await self.cursor() != at:
                 return
-            await self._set_rows(rows)
-            await self._set_fingerprints(fingerprints)
+            await self.set_rows(rows)
+            await self.set_fingerprints(fingerprints)
             await self._db.run(
                 "UPDATE entry SET unlisted = 0 WHERE store = ? AND unlisted", (await self._id(),)
             )
-
-    async def _set_rows(self, rows: Mapping[Key, Sequence[int]]) -> None:
-        store = await self._id()
-        one = [(numbers[0] if numbers else None, store, *columns(key)) for key, numbers in rows.items()]
-        await self._db.run_many(
-            "UPDATE entry SET row = ?1 WHERE store = ?2 AND project = ?3 AND label = ?4 AND row IS NOT ?1",
-            one,
-        )
-        await self._db.run_many(
-            "DELETE FROM extra_row WHERE store = ? AND project = ? AND label = ?",
-            [(store, *columns(key)) for key in rows] if await self._has_extra_rows() else [],
-        )
-        await self._db.run_many(
-            "INSERT OR REPLACE INTO extra_row (store, id, project, label) VALUES (?, ?, ?, ?)",
-            [(store, row, *columns(key)) for key, numbers in rows.items() for row in numbers[1:]],
-        )
-
-    async def _has_extra_rows(self) -> bool:
-        query = "SELECT 1 FROM extra_row WHERE store = ? LIMIT 1"
-        return await self._db.value(query, (await self._id(),)) is not None
-
-    async def _set_fingerprints(self, found: Fingerprints | None) -> None:
-        store = await self._id()
-        await self._db.run("DELETE FROM fingerprint WHERE store = ?", (store,))
-        said = None if found is None else json.dumps([list(found.sizes), found.average, found.scheme])
-        await self._db.run("UPDATE store SET blocks = ? WHERE id = ?", (said, store))
-        if found is not None:
-            await self._set_blocks(
-                {
-                    (place, at): each
-                    for place, blocks in enumerate(found.blocks)
-                    for at, each in blocks.items()
-                }
-            )
-
-    async def _set_blocks(self, blocks: Mapping[tuple[int, int], Block | None]) -> None:
-        store = await self._id()
-        await self._db.run_many(
-            "DELETE FROM fingerprint WHERE store = ? AND place = ? AND block = ?",
-            [(store, *at) for at, each in blocks.items() if each is None],
-        )
-        await self._db.run_many(
-            "INSERT OR REPLACE INTO fingerprint (store, place, block, mark, owners) VALUES (?, ?, ?, ?, ?)",
-            [(store, *at, *each) for at, each in blocks.items() if each is not None],
-        )
 
     async def note(self, found: Mapping[Key, Entry]) -> None:
         """Remember what smtd wrote and read back, in the transaction that is open.
@@ -368,16 +254,8 @@ class StoreIndex:
         A store that looks as it did before that was put back to what it was.
         """
         await self._db.run("DELETE FROM head WHERE store = ?", (await self._id(),))
-        self._noted.append(await put(self._db, await self._id(), found))
-        await self._unlist(found)
-
-    async def _unlist(self, keys: Collection[Key]) -> None:
-        """Have *keys* read at the next look, whatever the blocks look like, if there are any."""
-        await self._db.run_many(
-            "UPDATE entry SET unlisted = 1 WHERE store = ? AND project = ? AND label = ?"
-            " AND (SELECT blocks IS NOT NULL FROM store WHERE id = ?)",
-            [(await self._id(), *columns(key), await self._id()) for key in keys],
-        )
+        self._noted.append(await entries.put(self._db, await self._id(), found))
+        await self.unlist(found)
 
     def advanced(self, cursor: Cursor) -> Cursor:
         """Return *cursor* after what this object noted since, as far as nobody else did in between."""
@@ -385,12 +263,6 @@ class StoreIndex:
             if before == cursor.seq:
                 cursor = cursor._replace(seq=after)
         return cursor
-
-    async def _id(self) -> int:
-        if self._number is None:
-            query = "SELECT id FROM store WHERE location = ?"
-            self._number = await self._db.value(query, (self.location,))
-        return -1 if self._number is None else self._number  # the number of no store
 
     async def _set_head(self, projects: Collection[str] | None, head: Token | None) -> None:
         row = (await self._id(), _scope(projects))
@@ -400,137 +272,5 @@ class StoreIndex:
             await self._db.run("INSERT OR REPLACE INTO head VALUES (?, ?, ?)", (*row, head))
 
 
-async def clear(db: Connection, store: int) -> None:
-    """Forget all entries of *store*, in the transaction that is open: no cursor fits them any more."""
-    for table in ("entry", "held", "head", "extra_row", "fingerprint"):
-        await db.run(f"DELETE FROM {table} WHERE store = ?", (store,))
-    await db.run("UPDATE store SET epoch = ?, blocks = NULL WHERE id = ?", (_epoch(), store))
-
-
-def _epoch() -> int:
-    """Return a number that no index had before, in this journal or in one that was lost."""
-    return secrets.randbits(62)
-
-
-async def put(db: Connection, store: int, found: Mapping[Key, Entry]) -> tuple[int, int]:
-    """Put the entries *found* in place of what is known of their keys, in the transaction that is open.
-
-    Those that are new get the next number of the sequence. Returns the number before, and after.
-    """
-    before = int(await db.value("SELECT seq FROM store WHERE id = ?", (store,)))
-    known = await _entries(db, store, found)
-    changed = {key: each for key, each in found.items() if known.get(key, ABSENT) != each}
-    if not changed:
-        return before, before
-    await db.run_many(
-        "INSERT INTO entry (store, project, label, state, digest, problem, seq)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state,"
-        " digest = excluded.digest, problem = excluded.problem, seq = excluded.seq",
-        [
-            (store, *columns(key), int(each.state), each.digest, _column(each.problem), before + 1)
-            for key, each in changed.items()
-        ],
-    )
-    await _count(db, store, {key: (known.get(key, ABSENT), each) for key, each in changed.items()})
-    await db.run("UPDATE store SET seq = ? WHERE id = ?", (before + 1, store))
-    return before, before + 1
-
-
-async def _count(db: Connection, store: int, changed: Mapping[Key, tuple[Entry, Entry]]) -> None:
-    """Count by project what was known of each key, and what is known now."""
-    grown: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for key, (before, now) in changed.items():
-        for each, sign in ((before, -1), (now, 1)):
-            if each.state is not State.ABSENT:
-                grown[key.project][0 if each.is_readable else 1] += sign
-    await db.run_many(
-        "INSERT INTO held (store, project, readable, unreadable) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET readable = readable + excluded.readable,"
-        " unreadable = unreadable + excluded.unreadable",
-        [(store, _column(project), *counts) for project, counts in grown.items()],
-    )
-
-
-async def _entries(db: Connection, store: int, keys: Collection[Key]) -> dict[Key, Entry]:
-    if len(keys) > MANY:
-        rows = await db.fetch(f"{_SELECT} WHERE store = ?", (store,))
-        wanted = keys if isinstance(keys, (set, frozenset, dict)) else set(keys)
-        return {key: each for key, each in map(_read, rows) if key in wanted}
-    found: dict[Key, Entry] = {}
-    for chunk in _chunks(list(keys)):
-        begin, given = _wanted(chunk)
-        query = (
-            f"{begin} SELECT e.project, e.label, e.state, e.digest, e.problem"
-            " FROM wanted w CROSS JOIN entry e"
-            " ON e.store = ? AND e.project = w.project AND e.label = w.label"
-        )
-        found.update(map(_read, await db.fetch(query, (*given, store))))
-    return found
-
-
-def _wanted(keys: Sequence[Key]) -> tuple[str, list[str | bytes]]:
-    """Return how a query begins that is about *keys*, and its first parameters.
-
-    SQLite finds them by the whole of a primary key only in a join: by `IN` it goes through all of a store.
-    """
-    values = ", ".join(["(?, ?)"] * len(keys))
-    return f"WITH wanted (project, label) AS (VALUES {values})", [*chain.from_iterable(map(columns, keys))]
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), _ASKED):
-        yield items[start : start + _ASKED]
-
-
-async def _present(db: Connection, store: int, projects: Collection[str] | None) -> dict[Key, Entry]:
-    rows = await db.fetch(f"{_SELECT} WHERE store = ? AND state > 0", (store,))
-    return {key: each for key, each in map(_read, rows) if projects is None or key.project in projects}
-
-
-_SELECT = "SELECT project, label, state, digest, problem FROM entry"
-
-
-def _read(row: Sequence[object]) -> tuple[Key, Entry]:
-    project, label, state, digest, problem = row
-    assert isinstance(state, int)
-    assert digest is None or isinstance(digest, bytes)
-    return key_of(project, label), Entry(State(state), digest, _text(problem))
-
-
-def key_of(project: object, label: object) -> Key:
-    """Return the key that two columns of an index have."""
-    return Key(_text(project), _text(label))
-
-
-def columns(key: Key) -> tuple[str | bytes, str | bytes]:
-    """Return the two columns that an index has for *key*."""
-    return _column(key.project), _column(key.label)
-
-
-def _column(text: str) -> str | bytes:
-    """Return what a column has for *text*: a name that is no text is kept as well, as bytes."""
-    if text.isascii():
-        return text
-    encoded = text.encode("utf-8", "surrogatepass")
-    try:
-        encoded.decode("utf-8")
-    except UnicodeDecodeError:
-        return encoded
-    return text
-
-
-def _text(column: object) -> str:
-    if isinstance(column, bytes):
-        return column.decode("utf-8", "surrogatepass")
-    assert isinstance(column, str)
-    return column
-
-
 def _scope(projects: Collection[str] | None) -> str:
     return "" if projects is None else json.dumps(sorted(projects))
-
-
-async def clear_all(db: Connection) -> None:
-    """Forget the entries of all stores, in the transaction that is open."""
-    for (number,) in await db.fetch("SELECT id FROM store"):
-        await clear(db, number)

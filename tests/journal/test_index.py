@@ -9,7 +9,8 @@ import pytest
 
 from smtd.errors import Nameless
 from smtd.journal import copies
-from smtd.journal.index import MANY, NEWEST, Cursor, Held, StoreIndex
+from smtd.journal.entries import MANY
+from smtd.journal.index import NEWEST, Cursor, Held, StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Side

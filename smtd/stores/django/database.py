@@ -5,13 +5,13 @@ What a driver raises is translated by the database that knows it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Protocol
 
 from smtd.errors import StoreError
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record
+from smtd.records.record import Key
 from smtd.stores.base import Scan, Token
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
@@ -20,12 +20,29 @@ from smtd.stores.django.rows import Columns
 from smtd.stores.index import Fingerprints, RowIndex, RowLook
 
 
+class Tracker(Protocol):
+    """What finds the records that may have changed since an index of the tables was brought up to date."""
+
+    async def track(
+        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+    ) -> RowLook:
+        """See `TrackedStore.track`."""
+
+    async def learn(
+        self, db: Connection, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        """See `TrackedStore.learn`."""
+
+
 class Sight(Protocol):
     """What one store object knows of the tables, and whether that is how they are."""
 
-    #: Whether `track`, and whether `resume`, tell anything.
-    tracks: bool
+    #: Whether `resume` tells anything.
     resumes: bool
+
+    @property
+    def tracker(self) -> Tracker | None:
+        """What tells by an index which records may have changed (None: a look at all marks does)."""
 
     async def settle(self) -> None:
         """Wait, not for long, until whoever writes is done; called without a connection."""
@@ -36,24 +53,8 @@ class Sight(Protocol):
     async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
         """Return what the rows of *projects* (None: of all) say."""
 
-    async def track(
-        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
-    ) -> RowLook:
-        """See `TrackedStore.track`; called only if this tracks."""
-
-    async def learn(
-        self, db: Connection, index: RowIndex
-    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        """See `TrackedStore.learn`; called only if this tracks."""
-
     def digest(self, raw: Raw) -> Digest | None:
         """Return the digest of the record of *raw*, if it is known without understanding it again."""
-
-    def touch(self, keys: Iterable[Key]) -> None:
-        """Note that this object is about to write to *keys*."""
-
-    def read_back(self, raw: Raw, key: Key, record: Record) -> None:
-        """Note that *raw* is the row of *key*, and says *record*, which this object has written."""
 
     async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
         """Return what tells whether anybody else writes to the rows of *ids*; called while writing."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record
+from smtd.records.record import Key
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import blocks, reader
 from smtd.stores.django.connection import Connection
@@ -55,8 +55,7 @@ class WatchedFile(Protocol):
 class FileTracker:
     """Looks at all rows once; then at those which others may have changed, or this store has written."""
 
-    tells_arrivals = False
-    resumes = tracks = True
+    resumes = True
 
     def __init__(self, file: WatchedFile, ids: RowIds) -> None:
         self._file = file
@@ -65,6 +64,10 @@ class FileTracker:
         self._digests: dict[int, tuple[int, Digest]] = {}
         #: The version of the file at the last look.
         self._version: int | None = None
+
+    @property
+    def tracker(self) -> FileTracker:
+        return self
 
     async def settle(self) -> None:
         await self._file.settle()
@@ -199,12 +202,6 @@ class FileTracker:
     def digest(self, raw: Raw) -> Digest | None:
         mark, digest = self._digests.get(raw.row_id, (None, None))
         return digest if mark is not None and mark == raw.mark else None
-
-    def touch(self, keys: Iterable[Key]) -> None:
-        pass  # the index has them as unlisted
-
-    def read_back(self, raw: Raw, key: Key, record: Record) -> None:
-        pass
 
     async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
         return {}

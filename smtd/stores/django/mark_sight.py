@@ -8,19 +8,17 @@ anew, hide nothing. The mark of one more look at the same content is the same, a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import Connection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
-from smtd.stores.index import RowIndex, RowLook
 from smtd.stores.seen import Seen, renewed, scan, understood
 
 
@@ -159,7 +157,8 @@ class _Proof(NamedTuple):
 class MarkSight:
     """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
 
-    tracks = resumes = False
+    tracker = None
+    resumes = False
 
     def __init__(self, sessions: Sessions, words: Words, ids: RowIds) -> None:
         self._sessions = sessions
@@ -204,14 +203,6 @@ class MarkSight:
             self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
-    async def track(
-        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
-    ) -> RowLook:
-        raise NotImplementedError
-
-    async def learn(self, db: Connection, index: RowIndex) -> None:
-        raise NotImplementedError
-
     async def _read(self, db: Connection, ids: Sequence[int]) -> dict[int, Seen]:
         """Read the rows of *ids*, each with the mark that it has at that moment.
 
@@ -233,12 +224,6 @@ class MarkSight:
 
     def digest(self, raw: Raw) -> Digest | None:
         return None  # marks are computed by the database
-
-    def touch(self, keys: Iterable[Key]) -> None:
-        pass  # the marks tell
-
-    def read_back(self, raw: Raw, key: Key, record: Record) -> None:
-        pass  # so they do
 
     async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
         found: dict[int, int] = {}

@@ -16,7 +16,7 @@ from smtd.records.record import BAD_VALUE, Key, Record, bad_value, is_plain
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import Connection
-from smtd.stores.django.database import Database, translating
+from smtd.stores.django.database import Database, Tracker, translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Found, Raw
 from smtd.stores.django.rows import Columns
@@ -53,7 +53,7 @@ class DjangoStore:
             read_only=self._database.obstacle,
             saves_records=True,
             resumes=self._sight.resumes,
-            tracks=self._sight.tracks,
+            tracks=self._sight.tracker is not None,
         )
 
     async def projects(self) -> list[str]:
@@ -70,6 +70,11 @@ class DjangoStore:
                     return self._sight.nothing(projects)
                 return await self._sight.look(db, projects)
 
+    @property
+    def _tracker(self) -> Tracker:
+        assert self._sight.tracker is not None, "its capabilities say whether it tracks"
+        return self._sight.tracker
+
     async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
         with translating(self._database):
             await self._sight.settle()
@@ -78,7 +83,7 @@ class DjangoStore:
                     self._sight.nothing(None)
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
-                return await self._sight.track(db, index, recheck, afresh=afresh)
+                return await self._tracker.track(db, index, recheck, afresh=afresh)
 
     async def follow(self, index: RowIndex) -> None:
         await self._ids.follow(index)
@@ -86,7 +91,7 @@ class DjangoStore:
     async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         with translating(self._database):
             async with self._session() as db:
-                return None if db is None else await self._sight.learn(db, index)
+                return None if db is None else await self._tracker.learn(db, index)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
@@ -107,17 +112,13 @@ class DjangoStore:
         """Spare computing the digest of *record*, if it is known already, or was written by this object."""
         digest, change = self._sight.digest(raw), self._wrote.get(key)
         wrote = None if change is None else change.record
-        if digest is None and change is not None and wrote is not None and canonical.identical(wrote, record):
+        if digest is None and wrote is not None and canonical.identical(wrote, record):
             digest = canonical.digest(wrote)
-            canonical.set_digest(record, digest)
-            # The key of the change, since equal keys that are one object take the room of one.
-            self._sight.read_back(raw, change.key, record)
-        elif digest is not None:
+        if digest is not None:
             canonical.set_digest(record, digest)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        self._sight.touch(change.key for change in changes)
         self._wrote = {change.key: change for change in changes}
         with translating(self._database):
             await self._database.create()

@@ -1,0 +1,156 @@
+"""The entries of an index in the journal's tables: how keys are written, found and counted."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TypeVar
+
+from smtd.records.record import Key
+from smtd.sqlite import Connection
+from smtd.stores.index import ABSENT, Entry, State
+
+T = TypeVar("T")
+
+#: Keys that are asked for in one query: SQLite takes 999 values.
+_ASKED = 400
+#: From so many keys on it takes longer to ask for each than for all there are.
+MANY = 5000
+
+
+async def clear(db: Connection, store: int) -> None:
+    """Forget all entries of *store*, in the transaction that is open: no cursor fits them any more."""
+    for table in ("entry", "held", "head", "extra_row", "fingerprint"):
+        await db.run(f"DELETE FROM {table} WHERE store = ?", (store,))
+    await db.run("UPDATE store SET epoch = ?, blocks = NULL WHERE id = ?", (new_epoch(), store))
+
+
+def new_epoch() -> int:
+    """Return a number that no index had before, in this journal or in one that was lost."""
+    return secrets.randbits(62)
+
+
+async def put(db: Connection, store: int, found: Mapping[Key, Entry]) -> tuple[int, int]:
+    """Put the entries *found* in place of what is known of their keys, in the transaction that is open.
+
+    Those that are new get the next number of the sequence. Returns the number before, and after.
+    """
+    before = int(await db.value("SELECT seq FROM store WHERE id = ?", (store,)))
+    known = await entries(db, store, found)
+    changed = {key: each for key, each in found.items() if known.get(key, ABSENT) != each}
+    if not changed:
+        return before, before
+    await db.run_many(
+        "INSERT INTO entry (store, project, label, state, digest, problem, seq)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state,"
+        " digest = excluded.digest, problem = excluded.problem, seq = excluded.seq",
+        [
+            (store, *columns(key), int(each.state), each.digest, column(each.problem), before + 1)
+            for key, each in changed.items()
+        ],
+    )
+    await _count(db, store, {key: (known.get(key, ABSENT), each) for key, each in changed.items()})
+    await db.run("UPDATE store SET seq = ? WHERE id = ?", (before + 1, store))
+    return before, before + 1
+
+
+async def _count(db: Connection, store: int, changed: Mapping[Key, tuple[Entry, Entry]]) -> None:
+    """Count by project what was known of each key, and what is known now."""
+    grown: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for key, (before, now) in changed.items():
+        for each, sign in ((before, -1), (now, 1)):
+            if each.state is not State.ABSENT:
+                grown[key.project][0 if each.is_readable else 1] += sign
+    await db.run_many(
+        "INSERT INTO held (store, project, readable, unreadable) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET readable = readable + excluded.readable,"
+        " unreadable = unreadable + excluded.unreadable",
+        [(store, column(project), *counts) for project, counts in grown.items()],
+    )
+
+
+async def entries(db: Connection, store: int, keys: Collection[Key]) -> dict[Key, Entry]:
+    """Return the entries of *store* under those *keys* that have one."""
+    if len(keys) > MANY:
+        rows = await db.fetch(f"{_SELECT} WHERE store = ?", (store,))
+        asked = keys if isinstance(keys, (set, frozenset, dict)) else set(keys)
+        return {key: each for key, each in map(_read, rows) if key in asked}
+    found: dict[Key, Entry] = {}
+    for chunk in chunks(list(keys)):
+        begin, given = wanted(chunk)
+        query = (
+            f"{begin} SELECT e.project, e.label, e.state, e.digest, e.problem"
+            " FROM wanted w CROSS JOIN entry e"
+            " ON e.store = ? AND e.project = w.project AND e.label = w.label"
+        )
+        found.update(map(_read, await db.fetch(query, (*given, store))))
+    return found
+
+
+def wanted(keys: Sequence[Key]) -> tuple[str, list[str | bytes]]:
+    """Return how a query begins that is about *keys*, and its first parameters.
+
+    SQLite finds them by the whole of a primary key only in a join: by `IN` it goes through all of a store.
+    """
+    values = ", ".join(["(?, ?)"] * len(keys))
+    return f"WITH wanted (project, label) AS (VALUES {values})", [*chain.from_iterable(map(columns, keys))]
+
+
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Give *items*, as many at a time as one query may be about."""
+    for start in range(0, len(items), _ASKED):
+        yield items[start : start + _ASKED]
+
+
+async def present(db: Connection, store: int, projects: Collection[str] | None) -> dict[Key, Entry]:
+    """Return the entries of all records of *projects* in *store* (None: of all), without the absent ones."""
+    rows = await db.fetch(f"{_SELECT} WHERE store = ? AND state > 0", (store,))
+    return {key: each for key, each in map(_read, rows) if projects is None or key.project in projects}
+
+
+_SELECT = "SELECT project, label, state, digest, problem FROM entry"
+
+
+def _read(row: Sequence[object]) -> tuple[Key, Entry]:
+    project, label, state, digest, problem = row
+    assert isinstance(state, int)
+    assert digest is None or isinstance(digest, bytes)
+    return key_of(project, label), Entry(State(state), digest, text(problem))
+
+
+def key_of(project: object, label: object) -> Key:
+    """Return the key that two columns of an index have."""
+    return Key(text(project), text(label))
+
+
+def columns(key: Key) -> tuple[str | bytes, str | bytes]:
+    """Return the two columns that an index has for *key*."""
+    return column(key.project), column(key.label)
+
+
+def column(name: str) -> str | bytes:
+    """Return what a column has for *name*: a name that is no text is kept as well, as bytes."""
+    if name.isascii():
+        return name
+    encoded = name.encode("utf-8", "surrogatepass")
+    try:
+        encoded.decode("utf-8")
+    except UnicodeDecodeError:
+        return encoded
+    return name
+
+
+def text(column: object) -> str:
+    """Return the text that a column has for a name."""
+    if isinstance(column, bytes):
+        return column.decode("utf-8", "surrogatepass")
+    assert isinstance(column, str)
+    return column
+
+
+async def clear_all(db: Connection) -> None:
+    """Forget the entries of all stores, in the transaction that is open."""
+    for (number,) in await db.fetch("SELECT id FROM store"):
+        await clear(db, number)

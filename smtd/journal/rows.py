@@ -1,0 +1,149 @@
+"""Which row of a store bears which key, and what all rows looked like when they were read."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from smtd.journal.entries import chunks, columns, key_of, wanted
+from smtd.records.record import Key
+from smtd.sqlite import Connection
+from smtd.stores.index import Block, Fingerprints
+
+#: Where the number of a row that bears a key is kept: most keys have one.
+_ROWS = (("entry", "row"), ("extra_row", "id"))
+
+
+class IndexedRows:
+    """The rows of the store at *location*, as the index has them; see `stores.index.RowIndex`."""
+
+    def __init__(self, db: Connection, location: str) -> None:
+        self.location = location
+        self._db = db
+        self._number: int | None = None
+
+    async def _id(self) -> int:
+        if self._number is None:
+            query = "SELECT id FROM store WHERE location = ?"
+            self._number = await self._db.value(query, (self.location,))
+        return -1 if self._number is None else self._number  # the number of no store
+
+    async def fingerprints(self) -> Fingerprints | None:
+        """Return what all rows of the store looked like (None: nobody knows)."""
+        said = await self._db.value("SELECT blocks FROM store WHERE id = ?", (await self._id(),))
+        if said is None:
+            return None
+        sizes, average, scheme = json.loads(said)
+        blocks: list[dict[int, Block]] = [{} for _ in sizes]
+        for place, number, mark, owners in await self._db.fetch(
+            "SELECT place, block, mark, owners FROM fingerprint WHERE store = ?", (await self._id(),)
+        ):
+            blocks[place][number] = Block(mark, owners)
+        return Fingerprints(sizes, average, blocks, scheme)
+
+    async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
+        """Return the numbers of the rows that bore *keys*."""
+        found: dict[Key, list[int]] = defaultdict(list)
+        for chunk in chunks(list(keys)):
+            begin, given = wanted(chunk)
+            for table, column in _ROWS:
+                query = (
+                    f"{begin} SELECT e.project, e.label, e.{column} FROM wanted w CROSS JOIN {table} e"
+                    " ON e.store = ? AND e.project = w.project AND e.label = w.label"
+                )
+                for project, label, row in await self._db.fetch(query, (*given, await self._id())):
+                    if row is not None:
+                        found[key_of(project, label)].append(row)
+        return found
+
+    async def keys_of(self, rows: Collection[int]) -> set[Key]:
+        """Return the keys that *rows* bore."""
+        found: set[Key] = set()
+        for chunk in chunks(list(rows)):
+            marks = ", ".join("?" * len(chunk))
+            for table, column in _ROWS:
+                query = f"SELECT project, label FROM {table} WHERE store = ? AND {column} IN ({marks})"
+                found.update(key_of(*row) for row in await self._db.fetch(query, (await self._id(), *chunk)))
+        return found
+
+    async def highest_row(self) -> int | None:
+        """Return the highest number of a row (None: there is none)."""
+        tops = [
+            await self._db.value(
+                f"SELECT max({column}) FROM {table} WHERE store = ? AND {column} IS NOT NULL",
+                (await self._id(),),
+            )
+            for table, column in _ROWS
+        ]
+        return max((int(top) for top in tops if top is not None), default=None)
+
+    async def unlisted(self) -> set[Key]:
+        """Return the keys that smtd wrote since the rows were looked at."""
+        query = "SELECT project, label FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
+        return {key_of(*row) for row in await self._db.fetch(query, (await self._id(),))}
+
+    async def must_learn(self, most: int) -> bool:
+        """Say whether smtd wrote more than *most* records of whose rows nobody knows what they look like."""
+        store = await self._id()
+        if await self._db.value("SELECT blocks FROM store WHERE id = ?", (store,)) is None:
+            query = "SELECT count(*) FROM entry WHERE store = ? AND state > 0"
+        else:
+            query = "SELECT count(*) FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
+        return int(await self._db.value(query, (store,))) > most
+
+    async def set_rows(self, rows: Mapping[Key, Sequence[int]]) -> None:
+        """Note the numbers of the *rows* that bear each key, in the transaction that is open."""
+        store = await self._id()
+        one = [(numbers[0] if numbers else None, store, *columns(key)) for key, numbers in rows.items()]
+        await self._db.run_many(
+            "UPDATE entry SET row = ?1 WHERE store = ?2 AND project = ?3 AND label = ?4 AND row IS NOT ?1",
+            one,
+        )
+        await self._db.run_many(
+            "DELETE FROM extra_row WHERE store = ? AND project = ? AND label = ?",
+            [(store, *columns(key)) for key in rows] if await self._has_extra_rows() else [],
+        )
+        await self._db.run_many(
+            "INSERT OR REPLACE INTO extra_row (store, id, project, label) VALUES (?, ?, ?, ?)",
+            [(store, row, *columns(key)) for key, numbers in rows.items() for row in numbers[1:]],
+        )
+
+    async def _has_extra_rows(self) -> bool:
+        query = "SELECT 1 FROM extra_row WHERE store = ? LIMIT 1"
+        return await self._db.value(query, (await self._id(),)) is not None
+
+    async def set_fingerprints(self, found: Fingerprints | None) -> None:
+        """Note what all rows look like (None: nobody knows), in the transaction that is open."""
+        store = await self._id()
+        await self._db.run("DELETE FROM fingerprint WHERE store = ?", (store,))
+        said = None if found is None else json.dumps([list(found.sizes), found.average, found.scheme])
+        await self._db.run("UPDATE store SET blocks = ? WHERE id = ?", (said, store))
+        if found is not None:
+            await self.set_blocks(
+                {
+                    (place, at): each
+                    for place, blocks in enumerate(found.blocks)
+                    for at, each in blocks.items()
+                }
+            )
+
+    async def set_blocks(self, blocks: Mapping[tuple[int, int], Block | None]) -> None:
+        """Note what some *blocks* look like (None: they are gone), in the transaction that is open."""
+        store = await self._id()
+        await self._db.run_many(
+            "DELETE FROM fingerprint WHERE store = ? AND place = ? AND block = ?",
+            [(store, *at) for at, each in blocks.items() if each is None],
+        )
+        await self._db.run_many(
+            "INSERT OR REPLACE INTO fingerprint (store, place, block, mark, owners) VALUES (?, ?, ?, ?, ?)",
+            [(store, *at, *each) for at, each in blocks.items() if each is not None],
+        )
+
+    async def unlist(self, keys: Collection[Key]) -> None:
+        """Have the next look read *keys*, if it compares blocks; in the transaction that is open."""
+        await self._db.run_many(
+            "UPDATE entry SET unlisted = 1 WHERE store = ? AND project = ? AND label = ?"
+            " AND (SELECT blocks IS NOT NULL FROM store WHERE id = ?)",
+            [(await self._id(), *columns(key), await self._id()) for key in keys],
+        )
