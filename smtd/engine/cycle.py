@@ -11,7 +11,7 @@ import msgspec
 from smtd.engine import deciding, patience
 from smtd.engine.actions import Action, Kind, Plan
 from smtd.engine.apply import Executor, Progress, no_progress
-from smtd.engine.observe import NOWHERE, is_current, note_heads
+from smtd.engine.observe import NOWHERE, heads, is_current, scope
 from smtd.engine.pair import Pair
 from smtd.engine.recovery import Judged, finish_intents
 from smtd.engine.report import PairReport, PlannedAction, blank, failure
@@ -104,7 +104,6 @@ async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Colle
     report.failed += [failure(key, Side.LEFT, because(Code.KEEPS_CHANGING)) for key in sorted(stale)]
     waiting = stale.union(plan.open - executor.synced)
     cursors = Both(*[pair.journal.indexes[side].advanced(observed.cursors[side]) for side in SIDES])
-    await note_heads(pair, cursors)
     await _save(pair, report, cursors, waiting, complete=not stale)
     return report
 
@@ -210,7 +209,7 @@ async def is_settled(pair: Pair) -> bool:
 async def _save(
     pair: Pair, report: PairReport, cursors: Both[Cursor], waiting: Collection[Key], *, complete: bool
 ) -> None:
-    """Save a checkpoint at *cursors*, but for the keys that are *waiting*.
+    """Save a checkpoint at *cursors*, but for the keys *waiting*, and what both stores look like now.
 
     What keeps a side from being written may end without a change of its store: so that is looked at each
     time, and so is all that a cycle has left that is not *complete*.
@@ -218,7 +217,13 @@ async def _save(
     remembered = complete and not any(report.side(side).read_only for side in SIDES)
     encoded = msgspec.msgpack.encode(_idle(report)) if remembered else None
     checkpoint = Checkpoint(cursors, pair.policy.projects, pair.policy.fingerprint, encoded)
-    await pair.journal.checkpoints.save(checkpoint, waiting)
+    found = await heads(pair, cursors)
+    async with pair.journal.transaction() as tx:
+        for side, head in found.items():
+            await tx.set_head(side, scope(pair, side), head, cursors[side])
+        await tx.save(checkpoint, waiting)
+    if remembered:
+        await pair.journal.checkpoints.rest()
 
 
 def _idle(report: PairReport) -> PairReport:

@@ -101,20 +101,21 @@ async def observe(
 
 async def is_current(pair: Pair, side: Side) -> bool:
     """Say whether nobody wrote to *side* since its index was brought up to date, as far as it can tell."""
-    head = await pair.journal.indexes[side].head(_scope(pair, side))
+    head = await pair.journal.indexes[side].head(scope(pair, side))
     return head is not None and await pair.stores[side].unchanged_since(head)
 
 
-def _scope(pair: Pair, side: Side) -> Collection[str] | None:
+def scope(pair: Pair, side: Side) -> Collection[str] | None:
     """Return the projects that a look at *side* covers (None: all)."""
     return None if pair.stores[side].capabilities.tracks else pair.policy.projects
 
 
-async def note_heads(pair: Pair, cursors: Both[Cursor]) -> None:
-    """Remember what both stores look like after the writes of a cycle, if nobody else has written meanwhile.
+async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
+    """Return what the sides look like after the writes of a cycle, unless others have written meanwhile.
 
     Their indexes have those writes, and nothing else beyond the look of this cycle, if they are at *cursors*.
     """
+    found: dict[Side, Token] = {}
     for side in SIDES:
         store, index = pair.stores[side], pair.journal.indexes[side]
         if store.capabilities.dear_reads:
@@ -125,7 +126,8 @@ async def note_heads(pair: Pair, cursors: Both[Cursor]) -> None:
                 if learnt is not None:
                     await index.learn(*learnt, cursors[side])
             if (head := await store.token()) is not None:
-                await index.set_head(_scope(pair, side), head, cursors[side])
+                found[side] = head
+    return found
 
 
 async def _keys(

@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoint of one pair, whose sides are named by *sides*. Every method is one transaction."""
+    """The checkpoint of one pair; *sides* names its sides. Every method but `put` is one transaction."""
 
     def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
         self._db = db
@@ -68,28 +68,28 @@ class Checkpoints:
             )
         }
 
-    async def save(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
-        """Remember *checkpoint* in place of the last one."""
+    async def put(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
+        """Put *checkpoint* in place of the last one, in the transaction that is open."""
         (left, right), scope = self._sides.columns(checkpoint.cursors), checkpoint.projects
         policy = checkpoint.policy + (_MIRRORED if self._sides.mirrored else "")
         known = await self.out_of_sync()
-        async with self._db.transaction():
-            await self._db.run(
-                "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(self._pair, *left, *right),
-                    None if scope is None else json.dumps(sorted(scope)),
-                    *(policy, checkpoint.report),
-                ),
-            )
-            await self._db.run_many(
-                "DELETE FROM out_of_sync WHERE pair = ? AND project = ? AND label = ?",
-                [(self._pair, *columns(key)) for key in known.difference(out_of_sync)],
-            )
-            await add(self._db, self._pair, set(out_of_sync) - known)
-        if checkpoint.report is not None:
-            # Two megabytes of pages, for nothing until the next cycle.
-            await self._db.run("PRAGMA shrink_memory")
+        await self._db.run(
+            "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(self._pair, *left, *right),
+                None if scope is None else json.dumps(sorted(scope)),
+                *(policy, checkpoint.report),
+            ),
+        )
+        await self._db.run_many(
+            "DELETE FROM out_of_sync WHERE pair = ? AND project = ? AND label = ?",
+            [(self._pair, *columns(key)) for key in known.difference(out_of_sync)],
+        )
+        await add(self._db, self._pair, set(out_of_sync) - known)
+
+    async def rest(self) -> None:
+        """Give back two megabytes of pages, which are for nothing until the next cycle."""
+        await self._db.run("PRAGMA shrink_memory")
 
 
 _MIRRORED = " mirrored"

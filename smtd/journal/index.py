@@ -43,7 +43,7 @@ class Held(NamedTuple):
 
 
 class StoreIndex(IndexedRows):
-    """The index of the store at *location*. Every method but `note` is one transaction."""
+    """The index of the store at *location*. Every method but `note` and `put_head` is one transaction."""
 
     def __init__(self, db: Connection, location: str) -> None:
         super().__init__(db, location)
@@ -82,14 +82,14 @@ class StoreIndex(IndexedRows):
         )
         return None if found is None else bytes(found)
 
-    async def set_head(self, projects: Collection[str] | None, head: Token | None, at: Cursor) -> None:
-        """Remember that a store that looks like *head* holds what the entries of *projects* say up to *at*.
+    async def put_head(self, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
+        """Note that a store that looks like *head* holds what the entries of *projects* say up to *at*.
 
-        Nothing is remembered if others have changed an entry since: whoever did may have looked earlier.
+        In the transaction that is open. Nothing is noted if others have changed an entry since: whoever did
+        may have looked earlier.
         """
-        async with self._db.transaction():
-            if await self.cursor() == at:
-                await self._set_head(projects, head)
+        if await self.cursor() == at and await self.head(projects) != head:
+            await self._set_head(projects, head)
 
     async def entries(self, keys: Collection[Key]) -> dict[Key, Entry]:
         """Return the entries of those *keys* that have one."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from smtd.journal import checkpoint
+from smtd.journal.checkpoint import Checkpoint, Checkpoints
 from smtd.journal.decisions import Choice
-from smtd.journal.index import StoreIndex
+from smtd.journal.index import Cursor, StoreIndex
 from smtd.journal.knowledge import Agreement, Landed
 from smtd.journal.orientation import Orientation
 from smtd.journal.packing import pack
@@ -14,6 +15,7 @@ from smtd.journal.write_log import WriteLog
 from smtd.merge.sides import Both, Side
 from smtd.records.record import Key
 from smtd.sqlite import Connection
+from smtd.stores.base import Token
 from smtd.stores.index import Entry
 
 
@@ -57,6 +59,14 @@ class Transaction:
     async def note(self, side: Side, found: Mapping[Key, Entry]) -> None:
         """This is what *side* holds now."""
         await self._indexes[side].note(found)
+
+    async def set_head(self, side: Side, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
+        """So looks *side* when it holds what its entries of *projects* (None: of all) say up to *at*."""
+        await self._indexes[side].put_head(projects, head, at)
+
+    async def save(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
+        """So far has the pair come, but for the keys that are *out of sync*."""
+        await Checkpoints(self._db, self._pair, self._sides).put(checkpoint, out_of_sync)
 
     async def reopen(self, keys: Collection[Key]) -> None:
         """The next cycle is to decide these keys, whatever the stores show."""

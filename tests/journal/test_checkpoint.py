@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import pytest
@@ -28,22 +28,28 @@ async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
         yield known
 
 
+async def saved(known: PairJournal, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
+    """Save *checkpoint*."""
+    async with known.transaction() as tx:
+        await tx.save(checkpoint, out_of_sync)
+
+
 async def test_new_pair_has_none(known: PairJournal) -> None:
     assert await known.checkpoints.get() is None
     assert await known.checkpoints.out_of_sync() == set()
 
 
 async def test_checkpoint_is_as_it_was_saved(known: PairJournal) -> None:
-    await known.checkpoints.save(REPORTED, [key("a"), NO_TEXT])
+    await saved(known, REPORTED, [key("a"), NO_TEXT])
 
     assert await known.checkpoints.get() == REPORTED
     assert await known.checkpoints.out_of_sync() == {key("a"), NO_TEXT}
 
 
 async def test_next_one_takes_its_place(known: PairJournal) -> None:
-    await known.checkpoints.save(REPORTED, [key("a"), key("b")])
+    await saved(known, REPORTED, [key("a"), key("b")])
 
-    await known.checkpoints.save(Checkpoint(CURSORS, None), [key("b"), key("c")])
+    await saved(known, Checkpoint(CURSORS, None), [key("b"), key("c")])
 
     assert await known.checkpoints.get() == Checkpoint(CURSORS, None, "", None)
     assert await known.checkpoints.out_of_sync() == {key("b"), key("c")}
@@ -51,7 +57,7 @@ async def test_next_one_takes_its_place(known: PairJournal) -> None:
 
 async def test_report_is_void_once_another_cycle_begins(known: PairJournal) -> None:
     """The cursors are not: what has changed since is decided."""
-    await known.checkpoints.save(REPORTED, [key("a")])
+    await saved(known, REPORTED, [key("a")])
 
     await known.begin_cycle()
 
@@ -60,7 +66,7 @@ async def test_report_is_void_once_another_cycle_begins(known: PairJournal) -> N
 
 
 async def test_report_is_void_once_a_person_decides_something(known: PairJournal) -> None:
-    await known.checkpoints.save(REPORTED, [])
+    await saved(known, REPORTED, [])
 
     await known.decisions.put([Decision(key("a"), Choice.LEFT, Both(b"1", b"2"))])
 
@@ -70,7 +76,7 @@ async def test_report_is_void_once_a_person_decides_something(known: PairJournal
 
 
 async def test_key_that_is_opened_again_is_for_the_next_cycle(known: PairJournal) -> None:
-    await known.checkpoints.save(REPORTED, [key("a")])
+    await saved(known, REPORTED, [key("a")])
 
     async with known.transaction() as tx:
         await tx.reopen([key("a"), key("b")])
@@ -82,7 +88,7 @@ async def test_key_that_is_opened_again_is_for_the_next_cycle(known: PairJournal
 
 
 async def test_pair_that_is_adopted_anew_has_none(known: PairJournal) -> None:
-    await known.checkpoints.save(REPORTED, [key("a")])
+    await saved(known, REPORTED, [key("a")])
 
     await known.forget_all(1)
 

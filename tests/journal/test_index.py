@@ -185,7 +185,8 @@ async def test_store_that_looks_as_before_an_own_write_is_not_known(known: PairJ
     """Somebody put it back: what smtd wrote is not there any more."""
     index = known.indexes.left
     await index.update({A: ONE}, None, b"head", whole=True)
-    await index.set_head({PROJECT}, b"head", await index.cursor())
+    async with known.transaction() as tx:
+        await tx.set_head(Side.LEFT, {PROJECT}, b"head", await index.cursor())
 
     async with known.transaction() as tx:
         await tx.note(Side.LEFT, {A: OTHER})
@@ -265,11 +266,14 @@ async def test_look_that_others_have_overtaken_leaves_what_they_noted(
     assert await index.all(None) == {A: OTHER, B: ONE, ELSEWHERE: ONE}
 
 
-async def test_head_of_entries_that_others_have_changed_is_not_remembered(index: StoreIndex) -> None:
+async def test_head_of_entries_that_others_have_changed_is_not_remembered(
+    known: PairJournal, index: StoreIndex
+) -> None:
     await index.update({A: ONE}, None, None, whole=True)
     at = await index.cursor()
     await index.update({A: OTHER}, None, None, whole=True)
 
-    await index.set_head(None, b"head", at)
+    async with known.transaction() as tx:
+        await tx.set_head(Side.LEFT, None, b"head", at)
 
     assert await index.head(None) is None

@@ -51,7 +51,8 @@ async def tell(known: PairJournal) -> None:
         ]
     )
     checkpoint = Checkpoint(Both(Cursor(1, 2), Cursor(3, 4)), None, "policy", b"report")
-    await known.checkpoints.save(checkpoint, [key("c")])
+    async with known.transaction() as tx:
+        await tx.save(checkpoint, [key("c")])
 
 
 async def cursors(known: PairJournal) -> Both[object]:
