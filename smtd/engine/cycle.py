@@ -190,20 +190,28 @@ async def quiet(pair: Pair) -> PairReport | None:
     if report.again is not None and report.again <= time.time():
         return None
     for side in SIDES:
-        if await pair.journal.indexes[side].cursor() != checkpoint.cursors[side]:
-            return None
-        if not await is_current(pair, side):
+        if not (await is_current(pair, side) and await _is_followed(pair, side, checkpoint)):
             return None
     return report
 
 
 async def is_settled(pair: Pair) -> bool:
-    """Say whether nobody wrote to a store of *pair* since it was looked at, as far as stores can tell."""
+    """Say whether nobody wrote to a store of *pair* since its last cycle, as far as stores can tell."""
+    checkpoint = await pair.journal.checkpoints.get()
     for side in SIDES:
-        store = pair.stores[side]
-        if not store.capabilities.dear_reads and not await is_current(pair, side):
+        if not (pair.stores[side].capabilities.dear_reads or await is_current(pair, side)):
+            return False
+        if checkpoint is None or not await _is_followed(pair, side, checkpoint):
             return False
     return True
+
+
+async def _is_followed(pair: Pair, side: Side, checkpoint: Checkpoint) -> bool:
+    """Say whether *checkpoint* is of all changes in the index of *side*.
+
+    Asked after whether the index is current: another pair may bring it up to date in between.
+    """
+    return await pair.journal.indexes[side].cursor() == checkpoint.cursors[side]
 
 
 async def _save(

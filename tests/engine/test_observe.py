@@ -8,10 +8,13 @@ import msgspec
 import pytest
 from anyio import to_thread
 
+from smtd.engine import cycle
 from smtd.engine import plan as planning
+from smtd.engine.cycle import is_settled
 from smtd.engine.pair import Policy
 from smtd.engine.undo import undo
 from smtd.errors import StoreUnreachable
+from smtd.journal.index import StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
@@ -505,6 +508,41 @@ async def test_what_one_pair_writes_to_a_shared_store_is_carried_by_the_others(h
 
     assert looks(first) == (0, 1)
     assert second.right.records[key("run-0")] == third.right.records[key("run-0")] == commented(A, "first")
+
+
+async def test_pair_is_not_settled_by_what_only_another_one_has_seen(hub):
+    """The store is as its index says; but this pair has not carried that yet."""
+    first, second, _ = hub
+    first.left.put(PROJECT, commented(A, "seen"))
+    await second.cycle()
+
+    async with (
+        open_journal(first.directory) as journal,
+        journal.pair(first.left.location, first.right.location) as known,
+    ):
+        pair = first.pair(known, Policy())
+        settled = [await is_settled(pair)]
+        await cycle.run(pair)
+        settled.append(await is_settled(pair))
+
+    assert settled == [False, True]
+    assert first.contents.right == first.contents.left
+
+
+async def test_change_that_another_pair_sees_while_a_cycle_begins_is_carried(hub, monkeypatch):
+    first, second, _ = hub
+    head, turns = StoreIndex.head, iter([True])
+
+    async def after_another_look(index, projects):
+        if index.location == first.left.location and next(turns, False):
+            first.left.put(PROJECT, commented(A, "seen"))
+            await second.cycle()
+        return await head(index, projects)
+
+    monkeypatch.setattr(StoreIndex, "head", after_another_look)
+    await first.cycle()
+
+    assert first.contents.right == first.contents.left
 
 
 async def test_look_of_another_pair_takes_nothing_from_a_conflict(hub):
