@@ -65,24 +65,29 @@ class Journal:
         finally:
             given_up.set()
 
-    async def _orientation(self, left: str, right: str) -> Orientation:
-        """Return how the pair of these locations is known; a new one is known as it is named now.
+    async def _find(self, left: str, right: str) -> tuple[int, int, Orientation] | None:
+        """Return the number of a pair, the version of its digests, and how its sides were named."""
+        for sides in (STRAIGHT, Orientation(mirrored=True)):
+            for number, version in await self._db.fetch(
+                "SELECT id, canonical_version FROM pair WHERE left_location = ? AND right_location = ?",
+                sides.columns(Both(left, right)),
+            ):
+                return number, version, sides
+        return None
+
+    async def _add(self, left: str, right: str) -> tuple[int, int, Orientation]:
+        """Add the pair as it is named now, and return what `_find` returns.
 
         Two who ask at once, each in an order of its own, agree on one.
         """
         async with self._db.transaction():
-            query = "SELECT 1 FROM pair WHERE left_location = ? AND right_location = ?"
-            straight = await self._db.value(query, (left, right)) is not None
-            if not straight and await self._db.value(query, (right, left)) is not None:
-                return Orientation(mirrored=True)
-            await self._add(left, right)
-        return STRAIGHT
-
-    async def _add(self, left: str, right: str) -> None:
-        await self._db.run(
-            "INSERT OR IGNORE INTO pair (left_location, right_location, canonical_version) VALUES (?, ?, ?)",
-            (left, right, canonical.VERSION),
-        )
+            if (found := await self._find(left, right)) is not None:
+                return found
+            number = await self._db.run(
+                "INSERT INTO pair (left_location, right_location, canonical_version) VALUES (?, ?, ?)",
+                (left, right, canonical.VERSION),
+            )
+            return number, canonical.VERSION, STRAIGHT
 
     async def pairs(self) -> dict[int, tuple[str, str]]:
         """Return the locations of both sides of every pair, by its number."""
@@ -94,15 +99,11 @@ class Journal:
 
         Its sides are named as here, in whatever order it was synced. Nothing but proofs may be noted in it.
         """
-        for sides in (STRAIGHT, Orientation(mirrored=True)):
-            number = await self._db.value(
-                "SELECT id FROM pair WHERE left_location = ? AND right_location = ?"
-                " AND canonical_version = ?",
-                (*sides.columns(Both(left, right)), canonical.VERSION),
-            )
-            if number is not None:
-                return PairJournal(self._db, number, sides, Both(left, right))
-        return None
+        found = await self._find(left, right)
+        if found is None or found[1] != canonical.VERSION:
+            return None
+        number, _, sides = found
+        return PairJournal(self._db, number, sides, Both(left, right))
 
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
@@ -112,12 +113,7 @@ class Journal:
         the canonical form are forgotten: the pair is then adopted anew. Raises JournalError if another
         process has the pair.
         """
-        sides = await self._orientation(left, right)
-        async with self._db.transaction():
-            ((number, version),) = await self._db.fetch(
-                "SELECT id, canonical_version FROM pair WHERE left_location = ? AND right_location = ?",
-                sides.columns(Both(left, right)),
-            )
+        number, version, sides = await self._find(left, right) or await self._add(left, right)
         async with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
             journal = PairJournal(self._db, number, sides, Both(left, right))
             for side in SIDES:

@@ -218,8 +218,9 @@ class PairJournal:
 
     async def set_files(self, files: Both[str]) -> None:
         """Remember what tells the files of the stores."""
-        async with self.transaction() as tx:
-            await tx.set_files(files)
+        if files != await self.files():
+            async with self.transaction() as tx:
+                await tx.set_files(files)
 
     async def begin_cycle(self) -> int:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
