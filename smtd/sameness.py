@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from anyio import to_thread
 
+from smtd.signature import CLOCK_TICK, Signature, age, is_young, signature
 from smtd.stores import marks
 from smtd.stores.base import MarkedStore, Store
 from smtd.stores.locations import Location
@@ -40,10 +41,22 @@ class _File:
     def __init__(self, location: Location) -> None:
         self._location = location
         self.swaps = location.kind in marks.SWAPPED
+        #: The last mark, and what the files looked like then (None: they may change and look the same).
+        self._known = ""
+        self._seen: Signature | None = None
 
     async def mark(self) -> str:
-        found = await to_thread.run_sync(marks.mark, self._location)
-        return "" if found is None else str(found)
+        return await to_thread.run_sync(self._mark)
+
+    def _mark(self) -> str:
+        """Return the mark; a database need not be asked while its files look the same. Blocks."""
+        seen = signature(self._location.files)
+        if seen != self._seen:
+            is_old = age(seen) > CLOCK_TICK and not is_young(seen)
+            found = marks.mark(self._location)
+            self._known = "" if found is None else str(found)
+            self._seen = seen if is_old else None
+        return self._known
 
     async def is_another(self, before: str, now: str) -> bool:
         return await to_thread.run_sync(marks.is_another, self._location, marks.read(before))

@@ -153,7 +153,7 @@ async def connect(path: str, *, patience: float = 10.0, trusted: bool = False) -
 
 @contextmanager
 def opened(
-    path: Path, *, mode: str = "rw", options: str = "", patience: float = 10.0
+    path: Path, *, mode: str = "rw", options: str = "", patience: float = 10.0, guard: Guard | None = None
 ) -> Iterator[sqlite3.Connection]:
     """Open the SQLite file at *path*, which must be there, in autocommit mode and in this thread. Blocks.
 
@@ -161,7 +161,7 @@ def opened(
     share the steps of many. Raises sqlite3.Error (`Acting` among them) and NotRegular, as `connect` does.
     """
     check(path)
-    guard = Guard(10 * MOST_STEPS)
+    guard = guard or Guard(10 * MOST_STEPS)
     address = f"{path.absolute().as_uri()}?mode={mode}{options}"
     if readonly.is_frozen(path):
         address = readonly.address(path)

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 from anyio import to_thread
 
+from smtd.errors import StoreUnreachable
 from smtd.stores.base import Change, Scan
 from smtd.stores.django import blocks, file_tracker, reader
 from smtd.stores.django.file_tracker import FileTracker
@@ -299,12 +300,47 @@ def sizes(monkeypatch):
     found = []
     read = blocks._blocks
 
-    async def noted(db, table, columns, bounds, size, average):
-        found.append(size)
-        return await read(db, table, columns, bounds, size, average)
+    def noted(db, guard, part, *others):
+        found.append(part.size)
+        return read(db, guard, part, *others)
 
     monkeypatch.setattr(blocks, "_blocks", noted)
     return found
+
+
+async def test_two_threads_look_at_a_large_file_as_one_does(place, monkeypatch):
+    async with tracked(place) as store:
+        await store.scan()
+        monkeypatch.setattr(blocks, "LARGE", 0)
+        place.run("UPDATE django_store_tag SET name = 'another' WHERE name = 'a tag'")
+        await place.put(commented(RECORDS[2], "seen"))
+
+        scan = await store.scan()
+
+    assert changed(scan) == {key("plain-1"), key("plain-2")}
+    assert scan == await seen_anew(place)
+
+
+async def test_error_of_one_of_two_threads_ends_the_look(place, monkeypatch):
+    monkeypatch.setattr(blocks, "LARGE", 0)
+    async with tracked(place) as store:
+        await store.scan()
+        fetch, turns = blocks._fetch, iter(range(3))
+
+        def fetched(*words):
+            if next(turns, None) is None:
+                raise sqlite3.OperationalError("database is locked")
+            return fetch(*words)
+
+        monkeypatch.setattr(blocks, "_fetch", fetched)
+        await place.put(commented(RECORDS[2], "seen"))
+
+        with pytest.raises(StoreUnreachable, match="locked by another program"):
+            await store.scan()
+        monkeypatch.setattr(blocks, "_fetch", fetch)
+        scan = await store.scan()
+
+    assert scan == await seen_anew(place)
 
 
 async def test_large_records_are_put_together_a_few_at_a_time(place, sizes, monkeypatch):
@@ -337,8 +373,8 @@ async def test_new_store_is_not_taken_for_one_of_large_records(tmp_path, sizes):
 async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place, monkeypatch):
     """Every look is a whole one then, and the database is not called damaged."""
 
-    async def too_long(db, *_):
-        await db.fetch("SELECT zeroblob(2000000000)")
+    def too_long(db, *_):
+        db.execute("SELECT zeroblob(2000000000)").fetchall()
         raise AssertionError("SQLite makes longer texts than it says")
 
     async with tracked(place) as store:

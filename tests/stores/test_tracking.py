@@ -55,25 +55,30 @@ class Meanwhile:
         self.statement: str | None = None
         self.at = 0
 
-    async def step(self) -> None:
+    def step(self) -> None:
         self.at -= 1
         if self.at < 0 and self.statement is not None:
             statement, self.statement = self.statement, None
-            await to_thread.run_sync(self._run, statement)
+            self._run(statement)
 
 
 @pytest.fixture
 def meanwhile(place, monkeypatch) -> Meanwhile:
     """What happens between two statements that the store asks; the journal's own are not among them."""
     others = Meanwhile(place.run)
-    fetch = Connection.fetch
+    fetch, of_blocks = Connection.fetch, blocks._fetch
 
     async def fetched(db: Connection, *words: Any) -> Any:
         if type(db) is Connection:
-            await others.step()
+            await to_thread.run_sync(others.step)
         return await fetch(db, *words)
 
+    def fetched_in_its_thread(*words: Any) -> Any:
+        others.step()
+        return of_blocks(*words)
+
     monkeypatch.setattr(Connection, "fetch", fetched)
+    monkeypatch.setattr(blocks, "_fetch", fetched_in_its_thread)
     return others
 
 

@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections import defaultdict
+import threading
+from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import anyio
+from anyio import to_thread
+
+from smtd.sqlite import ERRORS, lenient, opened
 from smtd.stores.django.connection import Connection
 from smtd.stores.index import Block, Fingerprints
+from smtd.untrusted import Guard
 
 #: Rows, and blocks, that are read by one statement, which keeps others from committing.
 CHUNK, BLOCKS = 4096, 400
@@ -24,6 +32,8 @@ MOST_TEXT, STEP_TEXT = 2**20, 2**24
 NEAR = 256
 #: As if there were at least so many records: a new file is larger than the first of them.
 FEW = 500
+#: From so many records on two threads look at a file, each with a connection of its own.
+LARGE = 10_000
 
 
 class _Table(NamedTuple):
@@ -85,6 +95,21 @@ class _Bounds(NamedTuple):
     first: int | None
     last: int | None
 
+    @property
+    def span(self) -> int:
+        """How many numbers there are from the first to the last."""
+        return 0 if self.first is None or self.last is None else self.last - self.first + 1
+
+
+class _Part(NamedTuple):
+    """A table of a look, with its number: what tells its columns, and how many rows make a block."""
+
+    place: int
+    table: _Table
+    columns: Sequence[str]
+    bounds: _Bounds
+    size: int
+
 
 class Changed(NamedTuple):
     """The *records* that may read otherwise than before, and the *blocks* that do, by table and number."""
@@ -93,20 +118,67 @@ class Changed(NamedTuple):
     blocks: Mapping[tuple[int, int], Block | None]
 
 
-async def look(db: Connection, before: Fingerprints | None = None) -> Fingerprints | None:
-    """Return what all rows look like, in blocks like those of *before*; None: nobody can tell."""
+async def look(db: Connection, path: Path, before: Fingerprints | None = None) -> Fingerprints | None:
+    """Return what all rows look like, in blocks like those of *before*; None: nobody can tell.
+
+    *db* is a connection to the file at *path*. The rows are read by threads that have connections of their
+    own: one trip to a thread for each statement would take longer than most of the statements. A look that is
+    cancelled leaves them, and they end with their statement.
+    """
     try:
         sizes, average = await _measured(db) if before is None else (before.sizes, before.average)
         columns, bounds = await _columns(db), await _bounds(db)
-        blocks = [
-            await _blocks(db, table, columns[table.name], bound, size, average)
-            for table, bound, size in zip(TABLES, bounds, sizes, strict=True)
+        parts = [
+            _Part(place, table, columns[table.name], bounds[place], sizes[place])
+            for place, table in enumerate(TABLES)
         ]
+        found = await _read(path, parts, average)
     except (sqlite3.OperationalError, sqlite3.DataError) as exc:
         if isinstance(exc, sqlite3.OperationalError) and "JSON" not in str(exc).upper():
             raise
         return None  # a value that Sumatra never writes, a text of a gigabyte, or an SQLite without JSON
-    return Fingerprints(sizes, average, blocks, SCHEME)
+    return Fingerprints(sizes, average, [found[part.place] for part in parts], SCHEME)
+
+
+async def _read(path: Path, parts: Sequence[_Part], average: int) -> dict[int, dict[int, Block]]:
+    """Return the blocks of all *parts* by their places. Raises the first error of a thread."""
+    todo, found = deque(parts), dict[int, dict[int, Block]]()
+    errors: list[Exception] = []
+    given_up = threading.Event()
+    work = partial(_work, path, todo, average, found, errors, given_up)
+    thread = partial(to_thread.run_sync, work, abandon_on_cancel=True)
+    try:
+        if parts[0].bounds.span > LARGE:
+            async with anyio.create_task_group() as group:
+                group.start_soon(thread)
+                group.start_soon(thread)
+        else:
+            await thread()
+    finally:
+        given_up.set()
+    if errors:
+        raise errors.pop()
+    return found
+
+
+def _work(
+    path: Path,
+    todo: deque[_Part],
+    average: int,
+    found: dict[int, dict[int, Block]],
+    errors: list[Exception],
+    given_up: threading.Event,
+) -> None:
+    """Take parts from *todo* and note in *found* what their rows look like, until there are none. Blocks."""
+    guard = Guard()
+    try:
+        with opened(path, guard=guard) as db:
+            db.text_factory = lenient
+            while (part := _next(todo)) is not None and not given_up.is_set():
+                found[part.place] = _blocks(db, guard, part, average, given_up)
+    except (*ERRORS, OSError) as exc:
+        errors.append(exc)
+        given_up.set()
 
 
 async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Changed:
@@ -175,39 +247,58 @@ def _owners(said: str | bytes) -> set[int]:
     return {int(owner) for owner in said.split(",") if owner.removeprefix("-").isdecimal()}
 
 
-async def _blocks(
-    db: Connection, table: _Table, columns: Sequence[str], bounds: _Bounds, size: int, average: int
+def _next(todo: deque[_Part]) -> _Part | None:
+    """Take the next part, which another thread may do at the same time; None: there is none."""
+    try:
+        return todo.popleft()
+    except IndexError:
+        return None
+
+
+def _blocks(
+    db: sqlite3.Connection, guard: Guard, part: _Part, average: int, given_up: threading.Event
 ) -> dict[int, Block]:
-    """Read all rows of *table*, and return its blocks of *size* by their numbers.
+    """Read all rows of a table, and return its blocks by their numbers. Blocks.
 
     *average*: how many bytes a record has. Each statement is of one moment, and keeps others from committing
     for some 20 ms at most.
     """
-    name, key = table.name, table.key
-    within = f"FROM {name} WHERE {key} >= n.column1 AND {key} < n.column1 + {size}"
+    (name, key, *_), size, bounds = part.table, part.size, part.bounds
+    query, step = _query(part), size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
+    found: dict[int, Block] = {}
+    lowest = bounds.first
+    while lowest is not None and bounds.last is not None and not given_up.is_set():
+        start = lowest // size * size
+        end = min(start + step, bounds.last + 1)
+        starts = ", ".join(f"({number})" for number in range(start, end, size))
+        rows = _fetch(db, guard, query.format(starts=starts))
+        found |= {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
+        if start + step > bounds.last:
+            break
+        ((lowest,),) = _fetch(db, guard, f"SELECT min({key}) FROM {name} WHERE {key} >= {start + step}")
+    return found
+
+
+def _query(part: _Part) -> str:
+    """Return what puts together the rows of some blocks, whose first numbers it lacks, and their owners."""
+    table, columns, size = part.table, part.columns, part.size
+    within = f"FROM {table.name} WHERE {table.key} >= n.column1 AND {table.key} < n.column1 + {size}"
     first, last = f"min({table.owner})", f"max({table.owner})"
     owners = (
         f"SELECT CASE WHEN typeof({first}) = 'integer' AND typeof({last}) = 'integer'"
         f" AND {last} - {first} < {NEAR} THEN CAST({first} || ' ' || {last} AS BLOB)"
         f" ELSE group_concat({table.owner}) END"
     )
-    if table.owner in (key, "NULL"):
+    if table.owner in (table.key, "NULL"):
         owners = "SELECT NULL"
     text = f"SELECT json_group_array(json_array({', '.join(columns)})) {within}"
-    query = f"SELECT n.column1, CAST(({text}) AS BLOB), ({owners} {within}) FROM (VALUES {{starts}}) n"
-    step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
-    found: dict[int, Block] = {}
-    lowest = bounds.first
-    while lowest is not None and bounds.last is not None:
-        start = lowest // size * size
-        end = min(start + step, bounds.last + 1)
-        starts = ", ".join(f"({number})" for number in range(start, end, size))
-        rows = await db.fetch(query.format(starts=starts))
-        found |= {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
-        if start + step > bounds.last:
-            break
-        lowest = await db.value(f"SELECT min({key}) FROM {name} WHERE {key} >= ?", (start + step,))
-    return found
+    return f"SELECT n.column1, CAST(({text}) AS BLOB), ({owners} {within}) FROM (VALUES {{starts}}) n"
+
+
+def _fetch(db: sqlite3.Connection, guard: Guard, query: str) -> list[Any]:
+    """Return all rows of *query*, which may take the steps of one statement."""
+    with guard.watching():
+        return db.execute(query).fetchall()
 
 
 def _mark(text: bytes) -> int:

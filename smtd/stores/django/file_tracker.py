@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from smtd.records.canonical import Digest
@@ -21,6 +22,10 @@ PATIENCE = 20
 
 class WatchedFile(Protocol):
     """A file that tells how often others have written to it."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
 
     @property
     def is_new(self) -> bool:
@@ -89,7 +94,7 @@ class FileTracker:
         before = None if afresh else await index.fingerprints()
         if before is not None and before.scheme != blocks.SCHEME:
             before = None  # of an smtd that looked at other tables, or otherwise
-        now = None if before is None else await blocks.look(db, before)
+        now = None if before is None else await blocks.look(db, self._file.path, before)
         if before is None or now is None:
             return await self._track_all(db)
         changed = await blocks.changed(db, before, now)
@@ -120,7 +125,7 @@ class FileTracker:
         is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
         if not (is_known and await self._file.is_settled()):
             return None
-        now = await blocks.look(db)
+        now = await blocks.look(db, self._file.path)
         new: dict[Key, list[int]] = defaultdict(list)
         for row_id, key in await self._ids.listed(db, await index.highest_row()):
             new[key].append(row_id)
@@ -167,7 +172,7 @@ class FileTracker:
         That takes long where there are many. What was read while others wrote is read again, and so is what
         is otherwise then than before.
         """
-        before = await blocks.look(db) if compare else None
+        before = await blocks.look(db, self._file.path) if compare else None
         rows: dict[int, tuple[Key, Entry]] = {}
         again: set[int] = set()
         patience = PATIENCE if before is not None else 0
@@ -177,7 +182,7 @@ class FileTracker:
                 patience -= 1
                 await self._file.renew()
                 self._version = self._file.version
-                if (now := await blocks.look(db, before)) is None:
+                if (now := await blocks.look(db, self._file.path, before)) is None:
                     # Nobody can tell any more what they wrote: once more, and without asking.
                     return await self._whole(db, projects, compare=False)
                 again |= {raw.row_id for raw in page} | (await blocks.changed(db, before, now)).records
