@@ -19,8 +19,11 @@ BACKOFF, SLOWEST, SPEEDUP = 1.5, 4.0, 0.25
 JITTER = (0.9, 1.1)
 #: The same where records must be read again to show an edit: two intervals have room for two looks.
 REREAD_JITTER = (0.88, 0.96)
-#: For how many settle times a burst of changes may put a cycle off.
-MAX_DEBOUNCE = 10
+#: For how many settle times a burst of changes may put a cycle off: where a record is whole when its file is,
+#: and where that is told of each record.
+MAX_DEBOUNCE, MAX_DEBOUNCE_BY_KEY = 10, 1
+#: A burst has a cycle put off for so many times as long as the last one took, too.
+REST = 3
 
 
 class Schedule:
@@ -37,6 +40,8 @@ class Schedule:
         self._pauses: Iterator[float] = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         self._interval = 1.0
         self._free_since = clock()
+        #: Seconds for which a burst of changes may put a cycle off.
+        self._patience = MAX_DEBOUNCE * settle
         self.paused = False
         #: When a cycle is due if no store changes.
         self.next_poll = clock()
@@ -48,7 +53,7 @@ class Schedule:
         wanted = self.next_poll if dirty.marked_at is None else min(self.next_poll, dirty.marked_at)
         if dirty.since is None or wanted > self._clock():
             return wanted
-        latest = max(wanted, self._free_since) + MAX_DEBOUNCE * self._settle
+        latest = max(wanted, self._free_since) + self._patience
         return min(dirty.last_write + self._settle, latest)
 
     def pause(self) -> None:
@@ -61,13 +66,25 @@ class Schedule:
         self.next_poll = self._free_since = self._clock()
 
     def succeeded(
-        self, *, moved: bool, watched: bool, rereads: bool = False, again: float | None = None
+        self,
+        *,
+        moved: bool,
+        watched: bool,
+        rereads: bool = False,
+        again: float | None = None,
+        took: float | None = None,
     ) -> None:
         """A cycle ended well; it *moved* records or not, and changes of both stores are *watched* or not.
 
         *rereads*: a store shows an edit only to who reads the record again. It is polled no more slowly then.
-        *again*: the seconds after which there is something to do though nobody changes anything.
+        *again*: the seconds after which there is something to do though nobody changes anything. *took*: the
+        seconds that it took, if it tells of each record whether that is whole: a burst of changes hardly puts
+        off the next one.
         """
+        patience = MAX_DEBOUNCE * self._settle
+        if took is not None:
+            patience = min(patience, max(MAX_DEBOUNCE_BY_KEY * self._settle, REST * took))
+        self._patience = patience
         self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         slowest = 1.0 if rereads else SLOWEST
         self._interval = SPEEDUP if moved else min(slowest, max(1.0, self._interval * BACKOFF))

@@ -79,6 +79,16 @@ class StoreSession:
         stores = self._stores
         return stores is not None and any(stores[side].capabilities.dear_reads for side in SIDES)
 
+    @property
+    def settles_by_key(self) -> bool:
+        """Whether cycles tell of each record if it may be half saved: no burst of changes hides them all."""
+        locations, stores = self.locations, self._stores
+        return (
+            locations is not None
+            and stores is not None
+            and all(stores[side].capabilities.tracks for side in SIDES if locations[side].files)
+        )
+
     async def locate(self) -> Both[Location]:
         """Return where the stores are now. Raises SmtdError."""
         return await to_thread.run_sync(self._locate)

@@ -204,22 +204,26 @@ class Worker:
                     self.dirty.mark()
                 return error
         suspects = self.suspects if options.force_retry else ()
-        since = self.dirty.take()
+        since, began = self.dirty.take(), anyio.current_time()
         outcome = await self._caught(partial(self._runner.sync, options, options.recheck.union(suspects)))
         if isinstance(outcome, PairReport):
-            self._succeeded(outcome)
+            self._succeeded(outcome, anyio.current_time() - began)
         else:
             self.dirty.restore(since)
             self._failed(outcome)
         return outcome
 
-    def _succeeded(self, report: PairReport) -> None:
+    def _succeeded(self, report: PairReport, took: float) -> None:
         self.report = report
         self._backlog.clear()
         again = None if report.again is None else report.again - time.time()
         session = self.session
         self._schedule.succeeded(
-            moved=report.moved, watched=session.are_watched, rereads=session.rereads, again=again
+            moved=report.moved,
+            watched=session.are_watched,
+            rereads=session.rereads,
+            again=again,
+            took=took if session.settles_by_key else None,
         )
         self._tracker.succeeded(report, paused=self.paused)
         self.cycle_done.set()

@@ -104,7 +104,7 @@ async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Colle
     report.failed += [failure(key, Side.LEFT, because(Code.KEEPS_CHANGING)) for key in sorted(stale)]
     waiting = stale.union(plan.open - executor.synced)
     cursors = Both(*[pair.journal.indexes[side].advanced(observed.cursors[side]) for side in SIDES])
-    await _save(pair, report, cursors, waiting, complete=not stale)
+    await _save(pair, report, cursors, waiting, complete=not (stale or observed.unsettled))
     return report
 
 
@@ -196,12 +196,17 @@ async def quiet(pair: Pair) -> PairReport | None:
 
 
 async def is_settled(pair: Pair) -> bool:
-    """Say whether nobody wrote to a store of *pair* since its last cycle, as far as stores can tell."""
+    """Say whether nobody wrote to a store of *pair* since its last cycle, as far as stores can tell.
+
+    Nor did its records have to be looked at once more, as they may have been half saved.
+    """
     checkpoint = await pair.journal.checkpoints.get()
     for side in SIDES:
         if not (pair.stores[side].capabilities.dear_reads or await is_current(pair, side)):
             return False
         if checkpoint is None or not await _is_followed(pair, side, checkpoint):
+            return False
+        if await pair.journal.indexes[side].unsettled():
             return False
     return True
 

@@ -154,13 +154,26 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     others = {} if keys is None else await _others(pair, scans, noted, agreed)
     recent = await _recent(pair, scans, agreed)
     readable = sum(held.readable for held in observed.held.left.values())
-    known = Known(agreed, scans, lost, moved, until, decisions, overtaken, others, recent, readable)
+    known = Known(
+        agreed,
+        scans,
+        lost,
+        moved,
+        observed.unsettled,
+        until,
+        decisions,
+        overtaken,
+        others,
+        recent,
+        readable,
+    )
     plan = planning.draft(known, pair.policy, keys)
     adopted = await returned(pair, known, plan)
     if not adopted and await has_missed(pair, agreed, scans):
         adopted = frozenset(SIDES)
     if adopted:
-        plan = planning.draft(Known({}, scans, Both({}, {}), moved, until, readable=readable), pair.policy)
+        anew = Known({}, scans, Both({}, {}), moved, observed.unsettled, until, readable=readable)
+        plan = planning.draft(anew, pair.policy)
         plan.adopted = adopted
         report.adopted = [side for side in SIDES if side in adopted or side in report.adopted]
     await _decide_merges(pair, plan, ancestors, overtaken)

@@ -6,6 +6,7 @@ decides as one that goes on, and pairs that have a store in common share what wa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
@@ -41,7 +42,8 @@ class Observed(NamedTuple):
     """What both sides hold of the *keys* to decide (None: of all), and up to which change that is known.
 
     *held*: how many records each side has, by project. Of all other keys both sides equal each other and what
-    was agreed on. *rotations*: how far the verification of a side has come with this look.
+    was agreed on. *rotations*: how far the verification of a side has come with this look. *unsettled* are
+    keys whose records may be half saved: of them nothing is to be decided yet.
     """
 
     keys: Collection[Key] | None
@@ -49,6 +51,7 @@ class Observed(NamedTuple):
     cursors: Both[Cursor]
     held: Both[Mapping[str, Held]]
     rotations: Both[Rotation | None]
+    unsettled: Collection[Key]
 
 
 class _Look(NamedTuple):
@@ -90,13 +93,15 @@ async def observe(
     cursors = looks.map(lambda look: look.cursor)
     again = waiting.union(recheck, left.reread, right.reread)
     keys = None if afresh else await _keys(pair, checkpoint, cursors, again)
-    scans, held = [], []
+    scans, held, unsettled = [], [], set[Key]()
     for side in SIDES:
         index = indexes[side]
+        unsettled |= await index.unsettled()
         found = await index.all(projects) if keys is None else await index.entries(keys)
         scans.append(known.scan(found, found.keys() & set(looks[side].believed)))
         held.append(await index.held(projects))
-    return Observed(keys, Both(*scans), cursors, Both(*held), looks.map(lambda look: look.rotation))
+    rotations = looks.map(lambda look: look.rotation)
+    return Observed(keys, Both(*scans), cursors, Both(*held), rotations, unsettled)
 
 
 async def is_current(pair: Pair, side: Side) -> bool:
@@ -181,10 +186,14 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
     cursor = since = await index.cursor()
     head = await index.head(None)
-    if head is None or recheck or afresh or not await _is_as(store, head):
-        look = await store.track(index, recheck, afresh=afresh)
+    wait = pair.policy.insist  # a person who asks waits until others are done, and the daemon comes again
+    must_look = recheck or afresh or (wait and await index.unsettled())
+    if head is None or must_look or not await _is_as(store, head):
+        look = await store.track(index, recheck, afresh=afresh, wait=wait)
         cursor = await index.update_rows(look, await store.token(), since=since) or since
         _followed[store] = _Followed(0, cursor)
+    else:
+        await index.settle(time.time())
     await store.follow(index)
     return _Look(cursor)
 

@@ -40,6 +40,8 @@ class Known:
     lost: Both[Mapping[Key, RevertedWrite]]
     #: Keys that changed since the scan: not decided now.
     moved: Collection[Key] = ()
+    #: Keys whose records may be half saved: not decided now, either.
+    unsettled: Collection[Key] = ()
     #: When runs that are not over will be taken to have been killed.
     until: Mapping[Key, datetime] = field(default_factory=dict)
     #: What a person decided.
@@ -69,7 +71,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
             continue
         if not is_plain([*key]):
             _fail_name(key, known.scans, plan)
-        elif key not in plan.moved:
+        elif key not in plan.moved and key not in known.unsettled:
             _draft_key(key, known, policy, plan, deletes)
     for side in SIDES:
         _guard(side, deletes[side], known, policy, plan)

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TypeVar
 
 from smtd.records.record import Key
+from smtd.signature import SETTLE
 from smtd.sqlite import Connection
 from smtd.stores.index import ABSENT, Entry, State
 
@@ -16,6 +17,9 @@ T = TypeVar("T")
 
 #: Keys that are asked for in one query: SQLite takes 999 values.
 _ASKED = 400
+#: A save of Sumatra is several commits (measured: up to 55 ms apart). A record that was not changed for so
+#: many seconds is whole; one that changes all the time is taken for whole after so many.
+STILL, LONGEST = 2 * SETTLE, 20 * SETTLE
 #: From so many keys on it takes longer to ask for each than for all there are.
 MANY = 5000
 
@@ -32,10 +36,13 @@ def new_epoch() -> int:
     return secrets.randbits(62)
 
 
-async def put(db: Connection, store: int, found: Mapping[Key, Entry]) -> tuple[int, int]:
+async def put(
+    db: Connection, store: int, found: Mapping[Key, Entry], busy: float | None = None
+) -> tuple[int, int]:
     """Put the entries *found* in place of what is known of their keys, in the transaction that is open.
 
-    Those that are new get the next number of the sequence. Returns the number before, and after.
+    Those that are new get the next number of the sequence; they may be half saved if others were writing when
+    the look began, at *busy* (seconds since 1970). Returns the number before, and after.
     """
     before = int(await db.value("SELECT seq FROM store WHERE id = ?", (store,)))
     known = await entries(db, store, found)
@@ -43,17 +50,43 @@ async def put(db: Connection, store: int, found: Mapping[Key, Entry]) -> tuple[i
     if not changed:
         return before, before
     await db.run_many(
-        "INSERT INTO entry (store, project, label, state, digest, problem, seq)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state,"
-        " digest = excluded.digest, problem = excluded.problem, seq = excluded.seq",
+        "INSERT INTO entry (store, project, label, state, digest, problem, seq, changed, changing)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state,"
+        " digest = excluded.digest, problem = excluded.problem, seq = excluded.seq,"
+        " changed = excluded.changed, changing = min(excluded.changing, ifnull(changing, excluded.changing))",
         [
-            (store, *columns(key), int(each.state), each.digest, column(each.problem), before + 1)
+            (store, *columns(key), int(each.state), each.digest, column(each.problem), before + 1, busy, busy)
             for key, each in changed.items()
         ],
     )
     await _count(db, store, {key: (known.get(key, ABSENT), each) for key, each in changed.items()})
     await db.run("UPDATE store SET seq = ? WHERE id = ?", (before + 1, store))
     return before, before + 1
+
+
+async def unsettled(db: Connection, store: int) -> set[Key]:
+    """Return the keys of *store* whose records may be half saved."""
+    query = f"SELECT project, label FROM entry INDEXED BY entry_changed WHERE {_CHANGED}"
+    return {key_of(*row) for row in await db.fetch(query, (store,))}
+
+
+async def settle(db: Connection, store: int, busy: float | None) -> None:
+    """Take the records of *store* for whole that a look found as they were, in the transaction that is open.
+
+    It began at *busy*, in seconds since 1970; None: nobody was writing. So are those that change all the
+    time.
+    """
+    query = f"UPDATE entry SET changed = NULL, changing = NULL WHERE {_CHANGED}"
+    if busy is None:
+        await db.run(query, (store,))
+    else:
+        await db.run(
+            f"{query} AND (changed <= ? OR changed > ? OR changing <= ?)",
+            (store, busy - STILL, busy, busy - LONGEST),
+        )
+
+
+_CHANGED = "store = ? AND changed IS NOT NULL"
 
 
 async def _count(db: Connection, store: int, changed: Mapping[Key, tuple[Entry, Entry]]) -> None:

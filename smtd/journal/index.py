@@ -221,7 +221,8 @@ class StoreIndex(IndexedRows):
             if newer is not None:
                 look, head = look.doubted(newer), None
                 await self.unlist(newer)
-            await entries.put(self._db, store, found)
+            await entries.put(self._db, store, found, look.busy)
+            await entries.settle(self._db, store, look.busy)
             await self.set_rows({**dict.fromkeys(found, ()), **look.rows})
             if look.whole:
                 await self.set_fingerprints(look.fingerprints)
@@ -233,6 +234,16 @@ class StoreIndex(IndexedRows):
                 await self._db.run_many(query, listed)
             await self._set_head(None, head)
             return await self.cursor() if newer is None else None
+
+    async def unsettled(self) -> set[Key]:
+        """Return the keys whose records may be half saved: they changed while others were writing."""
+        return await entries.unsettled(self._db, await self._id())
+
+    async def settle(self, moment: float) -> None:
+        """Take those for whole that have not changed up to *moment* (seconds since 1970) for long enough."""
+        if await self.unsettled():
+            async with self._db.transaction():
+                await entries.settle(self._db, await self._id(), moment)
 
     async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]], at: Cursor) -> None:
         """Remember what all rows look like now, and the new *rows*: the entries up to *at* are as they say.

@@ -37,7 +37,7 @@ from smtd.text import encodable
 log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
-VERSION = 11
+VERSION = 12
 
 #: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
 PATIENCE = 10.0

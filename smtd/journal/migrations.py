@@ -216,6 +216,11 @@ CREATE TABLE out_of_sync (
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
 """,
+    11: """
+ALTER TABLE entry ADD COLUMN changed REAL;
+ALTER TABLE entry ADD COLUMN changing REAL;
+CREATE INDEX entry_changed ON entry (store) WHERE changed IS NOT NULL;
+""",
 }
 
 

@@ -121,7 +121,8 @@ CREATE TABLE store (
 -- What a store held under a key when that was last read, and the change that it came with. `state` is one of
 -- `State` in stores/index.py. A name that is not Unicode is a BLOB. `row` is the row of a table that bears the
 -- key, and `unlisted` says that smtd wrote it since the blocks were looked at. `read` is when a record of a server
--- was last read, in seconds since 1970, of the newest ones only.
+-- was last read, in seconds since 1970, of the newest ones only. `changed` is when it was last seen to have
+-- changed while others were writing, `changing` when that began: until it stays as it is, it may be half saved.
 CREATE TABLE entry (
     store INTEGER NOT NULL REFERENCES store,
     project NOT NULL,
@@ -133,11 +134,14 @@ CREATE TABLE entry (
     row INTEGER,
     unlisted INTEGER NOT NULL DEFAULT 0,
     read REAL,
+    changed REAL,
+    changing REAL,
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
 CREATE INDEX entry_seq ON entry (store, seq);
 CREATE INDEX entry_row ON entry (store, row) WHERE row IS NOT NULL;
 CREATE INDEX entry_unlisted ON entry (store) WHERE unlisted;
+CREATE INDEX entry_changed ON entry (store) WHERE changed IS NOT NULL;
 -- Further rows that bear the same key as another one.
 CREATE TABLE extra_row (
     store INTEGER NOT NULL REFERENCES store,

@@ -122,7 +122,8 @@ class RowLook(NamedTuple):
     *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
     are those that look otherwise than before, by table and number (None: they are gone); a *whole* look has
     *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile,
-    so that what smtd wrote itself is in the blocks as it is in the entries.
+    so that what smtd wrote itself is in the blocks as it is in the entries. *busy* is when the look began, in
+    seconds since 1970, if others were writing then or later: what has changed may be half saved.
     """
 
     found: Mapping[Key, Entry]
@@ -131,6 +132,7 @@ class RowLook(NamedTuple):
     settled: bool
     fingerprints: Fingerprints | None = None
     blocks: Mapping[tuple[int, int], Block | None] = {}
+    busy: float | None = None
 
     def doubted(self, newer: Collection[Key]) -> RowLook:
         """Return what can be relied on if others looked, too, who may have been later or earlier.
@@ -179,10 +181,13 @@ def combined(seen: Sequence[Entry]) -> Entry:
 class TrackedStore(Store, Protocol):
     """A store of rows whose capabilities say that it tracks them."""
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False, wait: bool = True
+    ) -> RowLook:
         """Return what may have changed since *index* was brought up to date; nothing else has.
 
-        The keys of *recheck* are read in any case; *afresh*: all are.
+        The keys of *recheck* are read in any case; *afresh*: all are. *wait*, for two seconds at most, until
+        nobody writes; else the look says if it is `busy`.
         """
 
     async def follow(self, index: RowIndex) -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from smtd.daemon.dirty import DirtyFlag, Source
-from smtd.daemon.schedule import FALLBACK_POLL, FIRST_PAUSE, LONGEST_PAUSE, MAX_DEBOUNCE, Schedule
+from smtd.daemon.schedule import FALLBACK_POLL, FIRST_PAUSE, LONGEST_PAUSE, MAX_DEBOUNCE, REST, Schedule
 from smtd.errors import SmtdError, StoreBusy, StoreUnreachable
 
 POLL, SETTLE = 10.0, 0.2
@@ -167,6 +167,24 @@ def test_burst_without_end_puts_a_cycle_off_for_ten_settle_times_at_most(pair: P
 
     assert last == SETTLE / 2
     assert pair.wait <= 0
+
+
+@pytest.mark.parametrize(
+    ("took", "off"),
+    [(0.01, SETTLE), (0.3, REST * 0.3), (60.0, MAX_DEBOUNCE * SETTLE)],
+    ids=["a short cycle", "a longer one", "a very long one"],
+)
+def test_burst_hardly_puts_off_a_cycle_that_settles_by_key(pair: Pair, took: float, off: float) -> None:
+    """It may take a quarter of the time at most."""
+    pair.schedule.succeeded(moved=True, watched=True, took=took)
+    pair.write()
+    waits = [pair.wait]
+    while pair.wait > 0:
+        pair.clock.now += min(SETTLE / 2, pair.wait)
+        pair.write()
+
+    assert waits == [SETTLE]
+    assert pair.clock.now - Clock.now == pytest.approx(off)
 
 
 def test_change_after_a_long_cycle_settles_as_well(pair: Pair) -> None:

@@ -31,6 +31,13 @@ async def put(location: Location, label: str) -> None:
         await store.write([Change(Key(PROJECT, label), full(label), None)])
 
 
+async def until_in_sync(worker: Worker, records: int) -> None:
+    """Wait until so many *records* are in sync; one that was just written may take a second cycle."""
+    with anyio.fail_after(10):
+        while worker.status.in_sync != records:
+            await worker.cycle_done.wait()
+
+
 async def two_files(directory: Path) -> Both[Location]:
     """Return a file with the record "run", and one that is not there yet."""
     made = Both("left", "right").map(lambda name: Location(Kind.DJANGO, directory / f"{name}.sqlite"))

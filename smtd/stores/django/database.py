@@ -44,8 +44,11 @@ class Sight(Protocol):
     def tracker(self) -> Tracker | None:
         """What tells by an index which records may have changed (None: a look at all marks does)."""
 
-    async def settle(self) -> None:
-        """Wait, not for long, until whoever writes is done; called without a connection."""
+    async def settle(self, *, wait: bool = True) -> bool:
+        """Start a new token; say whether nobody was writing in that moment, as far as can be told.
+
+        *wait*, not for long, until whoever writes is done. Called without a connection.
+        """
 
     def nothing(self, projects: Collection[str] | None) -> Scan:
         """Note that there are no tables yet, and return what that says."""

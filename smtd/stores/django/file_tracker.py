@@ -35,8 +35,8 @@ class WatchedFile(Protocol):
     def version(self) -> int | None:
         """What changed if others have committed since `settle`."""
 
-    async def settle(self) -> None:
-        """Wait for a quiet moment, and start a new token."""
+    async def settle(self, *, wait: bool = True) -> bool:
+        """Start a new token; say whether nobody has written for a moment, and *wait* for such a one."""
 
     async def is_settled(self) -> bool:
         """Say whether nobody has committed since `settle`."""
@@ -74,8 +74,8 @@ class FileTracker:
     def tracker(self) -> FileTracker:
         return self
 
-    async def settle(self) -> None:
-        await self._file.settle()
+    async def settle(self, *, wait: bool = True) -> bool:
+        return await self._file.settle(wait=wait)
 
     def nothing(self, projects: Collection[str] | None) -> Scan:
         self.forget()

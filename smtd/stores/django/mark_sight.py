@@ -172,8 +172,8 @@ class MarkSight:
         self._marks: dict[int, int] | None = None
         self._proof: _Proof | None = None
 
-    async def settle(self) -> None:
-        pass  # a save that is half done is looked at again when it is done
+    async def settle(self, *, wait: bool = True) -> bool:
+        return True  # a save that is half done is looked at again when it is done
 
     def nothing(self, projects: Collection[str] | None) -> Scan:
         return Scan({})

@@ -172,14 +172,20 @@ class SqliteFile:
         """SQLite's count of the commits of others when `settle` was called last."""
         return self._version
 
-    async def settle(self) -> None:
-        """Wait until nobody has written for a moment, but not for long; start a new token."""
-        for _ in range(int(PATIENCE / QUIET)):
+    async def settle(self, *, wait: bool = True) -> bool:
+        """Start a new token; say whether nobody has written for a moment.
+
+        *wait* for such a one, but not for long.
+        """
+        is_quiet, patience = False, int(PATIENCE / QUIET) if wait else 1
+        while not is_quiet and patience:
+            # Asked before the look: a commit after it makes a busy look of the one that follows.
+            self._version = await self._data_version()
             since = age(await to_thread.run_sync(signature, self._files))
-            if not 0 <= since < QUIET:
-                break
-            await anyio.sleep(QUIET - since)
-        self._version = await self._data_version()
+            is_quiet, patience = not 0 <= since < QUIET, patience - 1
+            if not is_quiet and patience:
+                await anyio.sleep(QUIET - since)
+        return is_quiet
 
     async def is_settled(self) -> bool:
         """Say whether nobody has committed since `settle` was called last."""

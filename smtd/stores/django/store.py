@@ -75,15 +75,19 @@ class DjangoStore:
         assert self._sight.tracker is not None, "its capabilities say whether it tracks"
         return self._sight.tracker
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False, wait: bool = True
+    ) -> RowLook:
         with translating(self._database):
-            await self._sight.settle()
+            began = time.time()
+            is_quiet = await self._sight.settle(wait=wait)
             async with self._session() as db:
                 if db is None:
                     self._sight.nothing(None)
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
-                return await self._tracker.track(db, index, recheck, afresh=afresh)
+                look = await self._tracker.track(db, index, recheck, afresh=afresh)
+        return look if wait or (is_quiet and look.settled) else look._replace(busy=began)
 
     async def follow(self, index: RowIndex) -> None:
         await self._ids.follow(index)

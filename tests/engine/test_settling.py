@@ -1,0 +1,157 @@
+"""A record that may be half saved is not carried, however busy its store is; and none waits for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd import pairing
+from smtd.engine.cycle import is_settled
+from smtd.engine.pair import Policy
+from smtd.journal import entries
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.stores.django.sqlite import SqliteFile
+from tests.build import change, commented, full, key, record
+from tests.stores.places import DjangoPlace
+
+HALF = record("new")
+WHOLE = change(full("new"), outcome="as expected")
+
+
+class Files:
+    """Two SQLite files as the daemon keeps them; each cycle is one of a process of its own."""
+
+    def __init__(self, directory):
+        self.left = DjangoPlace(directory / "left.sqlite")
+        self.right = DjangoPlace(directory / "right.sqlite")
+        self._state = directory / "state"
+
+    async def cycle(self, *, insist=False):
+        """Return how many records a cycle wrote to the right, and whether the pair is settled after it."""
+        locations, ended = Both(self.left.location, self.right.location), []
+
+        async def note(pair):
+            ended.append(await is_settled(pair))
+
+        async with open_journal(self._state) as journal, pairing.open_stores(locations) as stores:
+            policy = Policy(insist=insist)
+            report = await pairing.sync(journal, "pair", locations, stores, policy, ended=note)
+            assert [report.failed, report.held, report.conflicts] == [[], [], []]
+        return report.right.written, *ended
+
+    async def shown(self):
+        """Return what the right side has under each label."""
+        async with self.right.open() as store:
+            return {key.label: digest for key, digest in (await store.scan()).digests.items()}
+
+    async def same(self):
+        """Say whether both sides have the same."""
+        async with self.left.open() as store:
+            left = {key.label: digest for key, digest in (await store.scan()).digests.items()}
+        return left == await self.shown()
+
+    async def history(self):
+        """Return what was done to the right, in order."""
+        async with open_journal(self._state) as journal:
+            return await journal._db.fetch(
+                "SELECT action, label FROM history WHERE side = 'right' AND label = 'new' ORDER BY id"
+            )
+
+
+@pytest.fixture
+async def files(tmp_path, monkeypatch):
+    """A pair in sync, to whose stores others are writing all the time; between two cycles no time goes by."""
+    files = Files(tmp_path)
+    await files.left.put(record("old"), record("older"))
+    await files.cycle(insist=True)
+    settle = SqliteFile.settle
+
+    async def busy(file, *, wait=True):
+        await settle(file, wait=False)
+        return False
+
+    monkeypatch.setattr(SqliteFile, "settle", busy)
+    monkeypatch.setattr(entries, "STILL", 1e6)
+    monkeypatch.setattr(entries, "LONGEST", 1e6)
+    return files
+
+
+@pytest.fixture
+def time_goes_by(monkeypatch):
+    """Let a record that stayed as it was be one that stayed so for long enough."""
+    return lambda: monkeypatch.setattr(entries, "STILL", 0.0)
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["others go on", "others stop"])
+async def test_state_in_the_middle_of_a_save_is_never_carried(files, time_goes_by, others):
+    await files.left.put(HALF)
+    shown = [await files.cycle()]
+    await files.left.put(WHOLE)
+    shown.append(await files.cycle())
+    if others:
+        await files.left.put(commented(record("old"), "meanwhile"))
+    time_goes_by()
+    last = await files.cycle()
+
+    assert shown == [(0, False), (0, False)]
+    assert last == (1 + others, True)
+    assert await files.history() == [("create", "new")]
+    assert await files.same()
+
+
+async def test_record_that_changes_all_the_time_is_carried_in_the_end(files, monkeypatch):
+    for turn in range(3):
+        await files.left.put(change(HALF, outcome=str(turn)))
+        assert (await files.cycle())[0] == 0
+    monkeypatch.setattr(entries, "LONGEST", 0.0)
+    await files.left.put(WHOLE)
+
+    assert await files.cycle() == (1, True)
+    assert await files.same()
+
+
+async def test_record_that_is_made_anew_is_not_deleted(files, time_goes_by):
+    """A program that deletes a row and inserts another one in its place."""
+    await files.left.remove("old")
+    gone = await files.cycle()
+    await files.left.put(record("old"))
+    back = await files.cycle()
+    time_goes_by()
+
+    assert (gone, back) == ((0, False), (0, False))
+    assert await files.cycle() == (0, True)
+    assert sorted(await files.shown()) == ["old", "older"]
+
+
+async def test_deletion_is_carried_when_the_record_stays_away(files, time_goes_by):
+    await files.left.remove("old")
+    await files.cycle()
+    time_goes_by()
+
+    assert await files.cycle() == (1, True)
+    assert sorted(await files.shown()) == ["older"]
+
+
+async def test_half_of_a_save_is_not_merged_with_what_the_other_side_has(files, time_goes_by):
+    """Nor written over: the other side waits, too."""
+    await files.left.put(commented(record("old"), "left"))
+    await files.right.put(change(record("old"), reason="ha"))
+    assert (await files.cycle())[0] == 0
+    await files.right.put(change(record("old"), reason="half, and the rest"))
+    assert (await files.cycle())[0] == 0
+    time_goes_by()
+    await files.cycle()
+
+    async with files.left.open() as store:
+        (found,) = (await store.read([key("old")])).values()
+    assert (found.outcome, found.reason) == ("left", "half, and the rest")
+    assert await files.same()
+
+
+async def test_who_asks_for_a_sync_gets_all_that_is_there(files):
+    """They have waited until the others were done, or for two seconds."""
+    await files.left.put(WHOLE)
+    await files.cycle()
+
+    assert await files.cycle(insist=True) == (1, True)
+    assert await files.same()
