@@ -80,10 +80,20 @@ class Connection:
             with CancelScope(shield=True), self._guard.watching():
                 await self._db.executemany(sql, rows)
 
+    async def run_all(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> None:
+        """Run several statements, each with its parameters, in one crossing to the thread."""
+
+        def run(db: sqlite3.Connection) -> None:
+            for statement, parameters in statements:
+                db.execute(statement, parameters)
+
+        with CancelScope(shield=True), self._guard.watching():
+            # aiosqlite has no public way to do several things in one crossing.
+            await self._db._execute(run, self._db._conn)  # type: ignore[no-untyped-call]
+
     async def run_script(self, statements: Iterable[str]) -> None:
         """Run several statements without parameters, inside whatever transaction is open."""
-        for statement in statements:
-            await self.run(statement)
+        await self.run_all([(statement, ()) for statement in statements])
 
     def reading(self) -> AbstractAsyncContextManager[None]:
         """Let all that is read inside be of one moment, as `transaction`."""

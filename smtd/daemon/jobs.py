@@ -61,7 +61,8 @@ class SyncOptions:
 
     *resolution* is stored before the cycle. With *expected_plan* the cycle runs only if that is still its
     plan. *recheck* keys are read whatever the stores say of changes. *force_retry*: a person asks, so writes
-    that a store refused are tried again now, and the findings of the last proof are read again.
+    that a store refused are tried again now, the findings of the last proof are read again, and a record that
+    may be half saved is waited for.
     """
 
     include_unfinished: bool = False
@@ -73,7 +74,8 @@ class SyncOptions:
     def applied(self, policy: Policy) -> Policy:
         """Return *policy* with what these options change."""
         hold = policy.hold_unfinished and not self.include_unfinished
-        return replace(policy, insist=self.force_retry, hold_unfinished=hold)
+        asked = self.force_retry
+        return replace(policy, insist=asked, wait_for_quiet=asked, hold_unfinished=hold)
 
 
 @dataclass(eq=False)

@@ -186,7 +186,7 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
     cursor = since = await index.cursor()
     head = await index.head(None)
-    wait = pair.policy.insist  # a person who asks waits until others are done, and the daemon comes again
+    wait = pair.policy.wait_for_quiet
     must_look = recheck or afresh or (wait and await index.unsettled())
     if head is None or must_look or not await _is_as(store, head):
         look = await store.track(index, recheck, afresh=afresh, wait=wait)

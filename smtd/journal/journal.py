@@ -9,7 +9,7 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -145,6 +145,10 @@ class _JournalConnection(Connection):
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         with self._translating():
             await super().run_many(sql, rows)
+
+    async def run_all(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> None:
+        with self._translating():
+            await super().run_all(statements)
 
     @contextmanager
     def _translating(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from smtd.engine.pair import Pair
 from smtd.errors import PlanMoved, SmtdError, StoreUnreachable
 from smtd.merge.sides import Both
 from smtd.stores.locations import Location
-from tests.daemon.working import put, two_files, working
+from tests.daemon.working import put, two_files, until_in_sync, working
 
 
 @pytest.fixture
@@ -241,13 +241,9 @@ async def test_clients_without_end_do_not_keep_a_cycle_waiting(
             worker.submit_nowait(Exclusive(again))
         return "again"
 
-    cycled = worker.cycle_done
     worker.dirty.mark()
     worker.submit_nowait(Exclusive(again))
-    with anyio.fail_after(10):
-        await cycled.wait()
-
-    assert worker.status.in_sync == 2
+    await until_in_sync(worker, 2)
 
 
 async def test_plan_that_does_not_hold_any_more_has_a_cycle_of_its_own(
@@ -255,11 +251,7 @@ async def test_plan_that_does_not_hold_any_more_has_a_cycle_of_its_own(
 ) -> None:
     """What has changed is carried all the same, though nobody watches the files."""
     await put(locations.left, "more")
-    cycled = worker.cycle_done
 
     with pytest.raises(PlanMoved):
         await worker.submit(Sync(SyncOptions(expected_plan="another")))
-    with anyio.fail_after(10):
-        await cycled.wait()
-
-    assert worker.status.in_sync == 2
+    await until_in_sync(worker, 2)

@@ -26,7 +26,7 @@ class Files:
         self.right = DjangoPlace(directory / "right.sqlite")
         self._state = directory / "state"
 
-    async def cycle(self, *, insist=False):
+    async def cycle(self, *, asked=False):
         """Return how many records a cycle wrote to the right, and whether the pair is settled after it."""
         locations, ended = Both(self.left.location, self.right.location), []
 
@@ -34,7 +34,7 @@ class Files:
             ended.append(await is_settled(pair))
 
         async with open_journal(self._state) as journal, pairing.open_stores(locations) as stores:
-            policy = Policy(insist=insist)
+            policy = Policy(wait_for_quiet=asked)
             report = await pairing.sync(journal, "pair", locations, stores, policy, ended=note)
             assert [report.failed, report.held, report.conflicts] == [[], [], []]
         return report.right.written, *ended
@@ -63,7 +63,7 @@ async def files(tmp_path, monkeypatch):
     """A pair in sync, to whose stores others are writing all the time; between two cycles no time goes by."""
     files = Files(tmp_path)
     await files.left.put(record("old"), record("older"))
-    await files.cycle(insist=True)
+    await files.cycle(asked=True)
     settle = SqliteFile.settle
 
     async def busy(file, *, wait=True):
@@ -153,5 +153,5 @@ async def test_who_asks_for_a_sync_gets_all_that_is_there(files):
     await files.left.put(WHOLE)
     await files.cycle()
 
-    assert await files.cycle(insist=True) == (1, True)
+    assert await files.cycle(asked=True) == (1, True)
     assert await files.same()

@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from importlib.resources import files
 
 from smtd.sqlite import script
-from smtd.stores.django.connection import Connection
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS, moment
 
 PREFIX = "django_store_"
@@ -125,12 +124,9 @@ def statements(dialect: str) -> list[str]:
     return script(files(__package__).joinpath(f"{dialect}.sql").read_text("utf-8"))
 
 
-async def make(db: Connection, statements: Iterable[str]) -> None:
-    """Make the tables by *statements*, and tell Django that they are made."""
-    for statement in statements:
-        await db.run(statement)
-    for statement, values in noted():
-        await db.run(statement, values)
+def making(statements: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return *statements*, which make the tables, and those that tell Django so; each with its values."""
+    return [*((statement, ()) for statement in statements), *noted()]
 
 
 def noted() -> list[tuple[str, tuple[str, ...]]]:

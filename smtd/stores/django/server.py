@@ -197,7 +197,8 @@ class ServerDatabase:
                     return False
                 async with link.making():
                     if missing := await self._dialect.identity(link) is None:
-                        await schema.make(link, statements)
+                        for statement, values in schema.making(statements):
+                            await link.run(statement, values)
         return missing
 
     async def run(self, statements: Iterable[str]) -> None:

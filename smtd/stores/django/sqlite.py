@@ -158,7 +158,7 @@ class SqliteFile:
         async with db.transaction():
             made = await _is_empty(db)
             if made:
-                await schema.make(db, statements)
+                await db.run_all(schema.making(statements))
                 # Asked before anybody else can write to it.
                 version = await db.value("PRAGMA data_version")
         if not made:  # another smtd was quicker
