@@ -50,7 +50,7 @@ class PairRunner:
         self._dirty = dirty
         self._progress = progress
         self._warned_of_scope = False
-        #: No cycle has ended yet: the first one may look at both stores whole.
+        #: No cycle has ended yet: the first one may look at both stores whole, and carries all that is there.
         self._is_first = True
 
     async def sync(self, options: SyncOptions, recheck: Collection[Key]) -> PairReport:
@@ -100,7 +100,11 @@ class PairRunner:
 
     async def _cycle(self, policy: Policy, recheck: Collection[Key], only: str | None) -> PairReport:
         locations, stores = await self._session.ready()
-        policy = replace(policy, projects=self._settings.scoped(locations).projects)
+        policy = replace(
+            policy,
+            projects=self._settings.scoped(locations).projects,
+            wait_for_quiet=policy.wait_for_quiet or self._is_first,
+        )
         report = await pairing.sync(
             self._journal,
             self._settings.name,
