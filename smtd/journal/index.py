@@ -222,7 +222,8 @@ class StoreIndex(IndexedRows):
                 look, head = look.doubted(newer), None
                 await self.unlist(newer)
             await entries.put(self._db, store, found, look.busy)
-            await entries.settle(self._db, store, look.busy)
+            if newer is None:  # or what others saw half saved, maybe later, would be taken for whole
+                await entries.settle(self._db, store, look.busy)
             await self.set_rows({**dict.fromkeys(found, ()), **look.rows})
             if look.whole:
                 await self.set_fingerprints(look.fingerprints)

@@ -12,6 +12,7 @@ from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Side
 from smtd.records.canonical import digest
+from smtd.records.record import Key
 from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowLook, State, combined, readable
 from tests.build import key, record, tagged
 
@@ -147,3 +148,77 @@ async def test_look_that_others_have_overtaken_is_for_the_next_one_to_see_again(
     assert await index.fingerprints() == LOOKED._replace(
         blocks=[{0: Block(None, "1,2"), 3: Block(-8, b"5 130")}, {}]
     )
+
+
+# What may be half saved
+
+
+async def busy_look(index: StoreIndex, moment: float, found: dict[Key, Entry]) -> None:
+    """Remember a look that began at *moment*, while others were writing."""
+    rows = {A: [1], B: [2, 9]}
+    await index.update_rows(
+        RowLook(found, {key: rows[key] for key in found}, False, True, busy=moment), b"head"
+    )
+
+
+async def test_change_in_a_busy_store_is_unsettled_until_it_stays(index: StoreIndex) -> None:
+    shown = []
+    for moment, found in ((100.0, {A: OTHER}), (100.06, {A: ONE}), (100.12, {B: OTHER}), (100.2, {B: OTHER})):
+        await busy_look(index, moment, found)
+        shown.append(await index.unsettled())
+
+    assert shown == [{A}, {A}, {A, B}, {B}]
+
+
+async def test_record_that_changes_all_the_time_is_settled_in_the_end(index: StoreIndex) -> None:
+    for step in range(20):
+        await busy_look(index, 100 + step / 20, {A: (OTHER, ONE)[step % 2]})
+        assert await index.unsettled() == {A}
+    await busy_look(index, 101, {A: OTHER})
+
+    assert await index.unsettled() == set()
+
+
+async def test_look_at_a_quiet_store_settles_all(index: StoreIndex) -> None:
+    await busy_look(index, 100, {A: OTHER, B: OTHER})
+
+    await index.update_rows(RowLook({A: ONE}, {A: [1]}, False, True), b"head")
+
+    assert await index.unsettled() == set()
+
+
+async def test_store_that_stays_as_it_is_settles_without_a_look(index: StoreIndex) -> None:
+    await busy_look(index, 100, {A: OTHER})
+    shown = []
+    for moment in (100.05, 100.2, 100.3):
+        await index.settle(moment)
+        shown.append(await index.unsettled())
+
+    assert shown == [{A}, set(), set()]
+
+
+async def test_clock_that_is_put_back_leaves_nothing_unsettled(index: StoreIndex) -> None:
+    await busy_look(index, 5000, {A: OTHER})
+
+    await index.settle(100)
+
+    assert await index.unsettled() == set()
+
+
+async def test_own_write_is_settled(known: PairJournal, index: StoreIndex) -> None:
+    await busy_look(index, 100, {A: OTHER})
+
+    async with known.transaction() as tx:
+        await tx.note(Side.LEFT, {A: ONE})
+
+    assert await index.unsettled() == set()
+
+
+async def test_look_that_others_have_overtaken_settles_nothing(index: StoreIndex) -> None:
+    """They may have seen half of a save that began after that look."""
+    since = await index.cursor()
+    await busy_look(index, 100, {A: OTHER})
+
+    await index.update_rows(RowLook({B: ONE}, {B: [2, 9]}, False, True), b"head", since=since)
+
+    assert await index.unsettled() == {A}
