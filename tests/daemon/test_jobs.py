@@ -133,11 +133,14 @@ async def test_error_that_was_raised_is_kept_by_nobody() -> None:
 
 
 def test_options_change_the_policy_of_one_cycle() -> None:
-    """Unfinished runs are held unless somebody asks for them; a person insists on what was refused."""
-    policy = Policy(insist=False)
+    """Unfinished runs are held unless somebody asks for them; a person insists on what was refused.
+
+    And on all that is there.
+    """
+    policy = Policy(insist=False, wait_for_quiet=False)
 
     asked = SyncOptions(include_unfinished=True).applied(policy)
     own = SyncOptions(force_retry=False).applied(policy)
 
-    assert (asked.insist, asked.hold_unfinished) == (True, False)
+    assert (asked.insist, asked.wait_for_quiet, asked.hold_unfinished) == (True, True, False)
     assert own == policy
