@@ -184,7 +184,7 @@ async def _look(
 async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> _Look:
     """Look at a store that tells by its rows what has changed: at all projects, whichever are kept."""
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
-    cursor = since = await index.cursor()
+    since, moment = await index.cursor(), time.time()
     head = await index.head(None)
     wait = pair.policy.wait_for_quiet
     must_look = recheck or afresh or (wait and await index.unsettled())
@@ -193,7 +193,7 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
         cursor = await index.update_rows(look, await store.token(), since=since) or since
         _followed[store] = _Followed(0, cursor)
     else:
-        await index.settle(time.time())
+        cursor = await index.settle(moment)
     await store.follow(index)
     return _Look(cursor)
 

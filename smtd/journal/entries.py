@@ -11,7 +11,7 @@ from typing import TypeVar
 from smtd.records.record import Key
 from smtd.signature import SETTLE
 from smtd.sqlite import Connection
-from smtd.stores.index import ABSENT, Entry, State
+from smtd.stores.index import ABSENT, Busy, Entry, State
 
 T = TypeVar("T")
 
@@ -37,12 +37,13 @@ def new_epoch() -> int:
 
 
 async def put(
-    db: Connection, store: int, found: Mapping[Key, Entry], busy: float | None = None
+    db: Connection, store: int, found: Mapping[Key, Entry], seen: float | None = None
 ) -> tuple[int, int]:
     """Put the entries *found* in place of what is known of their keys, in the transaction that is open.
 
-    Those that are new get the next number of the sequence; they may be half saved if others were writing when
-    the look began, at *busy* (seconds since 1970). Returns the number before, and after.
+    Those that are new get the next number of the sequence; they may be half saved if others were writing
+    during the look, and then were *seen* before that moment (seconds since 1970). Returns the number before,
+    and after.
     """
     before = int(await db.value("SELECT seq FROM store WHERE id = ?", (store,)))
     known = await entries(db, store, found)
@@ -55,7 +56,7 @@ async def put(
         " digest = excluded.digest, problem = excluded.problem, seq = excluded.seq,"
         " changed = excluded.changed, changing = min(excluded.changing, ifnull(changing, excluded.changing))",
         [
-            (store, *columns(key), int(each.state), each.digest, column(each.problem), before + 1, busy, busy)
+            (store, *columns(key), int(each.state), each.digest, column(each.problem), before + 1, seen, seen)
             for key, each in changed.items()
         ],
     )
@@ -70,20 +71,28 @@ async def unsettled(db: Connection, store: int) -> set[Key]:
     return {key_of(*row) for row in await db.fetch(query, (store,))}
 
 
-async def settle(db: Connection, store: int, busy: float | None) -> None:
+async def settle(db: Connection, store: int, busy: Busy | None) -> None:
     """Take the records of *store* for whole that a look found as they were, in the transaction that is open.
 
-    It began at *busy*, in seconds since 1970; None: nobody was writing. So are those that change all the
-    time.
+    It was at *busy*; None: nobody was writing. Those that change all the time are taken for whole, too.
+    Deletions are one until they end: a guard must see all of them. What is taken for whole gets the next
+    number of the sequence, so that every pair decides it, whoever has looked.
     """
-    query = f"UPDATE entry SET changed = NULL, changing = NULL WHERE {_CHANGED}"
-    if busy is None:
-        await db.run(query, (store,))
-    else:
-        await db.run(
-            f"{query} AND (changed <= ? OR changed > ? OR changing <= ?)",
-            (store, busy - STILL, busy, busy - LONGEST),
-        )
+    still, longest, calm = float("inf"), float("inf"), True
+    if busy is not None:
+        still, longest = busy.began - STILL, busy.began - LONGEST
+        # The clock was put back: nobody can tell for how long those have waited that are of a later moment.
+        later = f"UPDATE entry SET changed = ?, changing = min(changing, ?) WHERE {_CHANGED} AND changed > ?"
+        await db.run(later, (busy.ended, busy.ended, store, busy.ended))
+        absent = f"SELECT max(changed) FROM entry INDEXED BY entry_changed WHERE {_CHANGED} AND state = 0"
+        calm = (await db.value(absent, (store,)) or 0.0) <= still
+    which = f"{_CHANGED} AND (changed <= ? AND (state > 0 OR ?) OR changing <= ?)"
+    given = (store, still, calm, longest)
+    if not await db.value(f"SELECT count(*) FROM entry INDEXED BY entry_changed WHERE {which}", given):
+        return
+    await db.run("UPDATE store SET seq = seq + 1 WHERE id = ?", (store,))
+    seq = await db.value("SELECT seq FROM store WHERE id = ?", (store,))
+    await db.run(f"UPDATE entry SET changed = NULL, changing = NULL, seq = ? WHERE {which}", (seq, *given))
 
 
 _CHANGED = "store = ? AND changed IS NOT NULL"

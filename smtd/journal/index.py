@@ -17,7 +17,7 @@ from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.sqlite import Connection
 from smtd.stores.base import Token
-from smtd.stores.index import ABSENT, Entry, Fingerprints, RowLook
+from smtd.stores.index import ABSENT, Busy, Entry, Fingerprints, RowLook
 
 #: So many records that changed last are the newest of a store.
 NEWEST = 100
@@ -221,8 +221,8 @@ class StoreIndex(IndexedRows):
             if newer is not None:
                 look, head = look.doubted(newer), None
                 await self.unlist(newer)
-            await entries.put(self._db, store, found, look.busy)
-            if newer is None:  # or what others saw half saved, maybe later, would be taken for whole
+            await entries.put(self._db, store, found, None if look.busy is None else look.busy.ended)
+            if newer is None:  # else a record may have changed after this look, and be seen by another one
                 await entries.settle(self._db, store, look.busy)
             await self.set_rows({**dict.fromkeys(found, ()), **look.rows})
             if look.whole:
@@ -240,11 +240,15 @@ class StoreIndex(IndexedRows):
         """Return the keys whose records may be half saved: they changed while others were writing."""
         return await entries.unsettled(self._db, await self._id())
 
-    async def settle(self, moment: float) -> None:
-        """Take those for whole that have not changed up to *moment* (seconds since 1970) for long enough."""
+    async def settle(self, moment: float) -> Cursor:
+        """Take those for whole that have not changed up to *moment* (seconds since 1970) for long enough.
+
+        Returns where the sequence is then.
+        """
         if await self.unsettled():
             async with self._db.transaction():
-                await entries.settle(self._db, await self._id(), moment)
+                await entries.settle(self._db, await self._id(), Busy(moment, moment))
+        return await self.cursor()
 
     async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]], at: Cursor) -> None:
         """Remember what all rows look like now, and the new *rows*: the entries up to *at* are as they say.

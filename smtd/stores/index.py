@@ -116,14 +116,21 @@ class Fingerprints(NamedTuple):
     scheme: str = ""
 
 
+class Busy(NamedTuple):
+    """When a look began during which others were writing, and when it ended, in seconds since 1970."""
+
+    began: float
+    ended: float
+
+
 class RowLook(NamedTuple):
     """What a look at a store of rows has found, of all keys that may have changed.
 
     *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
     are those that look otherwise than before, by table and number (None: they are gone); a *whole* look has
     *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile,
-    so that what smtd wrote itself is in the blocks as it is in the entries. *busy* is when the look began, in
-    seconds since 1970, if others were writing then or later: what has changed may be half saved.
+    so that what smtd wrote itself is in the blocks as it is in the entries. *busy* is when the look was, if
+    others were writing: what has changed may be half saved.
     """
 
     found: Mapping[Key, Entry]
@@ -132,7 +139,7 @@ class RowLook(NamedTuple):
     settled: bool
     fingerprints: Fingerprints | None = None
     blocks: Mapping[tuple[int, int], Block | None] = {}
-    busy: float | None = None
+    busy: Busy | None = None
 
     def doubted(self, newer: Collection[Key]) -> RowLook:
         """Return what can be relied on if others looked, too, who may have been later or earlier.

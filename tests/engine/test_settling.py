@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from smtd import pairing
@@ -9,6 +11,7 @@ from smtd.engine.cycle import is_settled
 from smtd.engine.pair import Policy
 from smtd.journal import entries
 from smtd.journal.journal import open_journal
+from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import Both
 from smtd.stores.django.sqlite import SqliteFile
 from tests.build import change, commented, full, key, record
@@ -25,18 +28,30 @@ class Files:
         self.left = DjangoPlace(directory / "left.sqlite")
         self.right = DjangoPlace(directory / "right.sqlite")
         self._state = directory / "state"
+        #: To which of them others are writing.
+        self.busy = {self.left.location.path, self.right.location.path}
 
-    async def cycle(self, *, asked=False):
+    def beside(self, directory):
+        """Return another pair with the same left store and the same journal."""
+        directory.mkdir()
+        other = Files(directory)
+        other.left, other._state = self.left, self._state
+        return other
+
+    async def cycle(self, *, asked=False, before_end=None, **more):
         """Return how many records a cycle wrote to the right, and whether the pair is settled after it."""
         locations, ended = Both(self.left.location, self.right.location), []
 
         async def note(pair):
+            if before_end is not None:
+                await before_end()
             ended.append(await is_settled(pair))
 
         async with open_journal(self._state) as journal, pairing.open_stores(locations) as stores:
-            policy = Policy(wait_for_quiet=asked)
+            policy = Policy(wait_for_quiet=asked, **more)
             report = await pairing.sync(journal, "pair", locations, stores, policy, ended=note)
-            assert [report.failed, report.held, report.conflicts] == [[], [], []]
+            assert [report.failed, report.conflicts] == [[], []]
+            self.held = [each.label for each in report.held]
         return report.right.written, *ended
 
     async def shown(self):
@@ -68,7 +83,7 @@ async def files(tmp_path, monkeypatch):
 
     async def busy(file, *, wait=True):
         await settle(file, wait=False)
-        return False
+        return file.path not in files.busy
 
     monkeypatch.setattr(SqliteFile, "settle", busy)
     monkeypatch.setattr(entries, "STILL", 1e6)
@@ -91,10 +106,10 @@ async def test_state_in_the_middle_of_a_save_is_never_carried(files, time_goes_b
     if others:
         await files.left.put(commented(record("old"), "meanwhile"))
     time_goes_by()
-    last = await files.cycle()
+    last = [await files.cycle(), await files.cycle()]
 
     assert shown == [(0, False), (0, False)]
-    assert last == (1 + others, True)
+    assert last == [(1, not others), (others, True)]
     assert await files.history() == [("create", "new")]
     assert await files.same()
 
@@ -155,3 +170,31 @@ async def test_who_asks_for_a_sync_gets_all_that_is_there(files):
 
     assert await files.cycle(asked=True) == (1, True)
     assert await files.same()
+
+
+async def test_record_that_another_pair_finds_settled_is_carried(files, tmp_path):
+    """That one looked while this pair's cycle ended: nothing had changed, but one record was whole."""
+    other = files.beside(tmp_path / "other")
+    await other.cycle(asked=True)
+    await files.left.put(WHOLE)
+
+    first = await files.cycle(before_end=partial(other.cycle, asked=True))
+
+    assert first == (0, False)
+    assert await files.cycle() == (1, True)
+    assert await files.same()
+
+
+async def test_guard_sees_deletions_in_slices_as_if_they_came_at_once(files, time_goes_by):
+    """Those of a program that deletes one record after the other, faster than a deletion settles."""
+    limit = DeletionLimit(count=2, share=0.2)
+    await files.left.put(*[record(f"more-{number}") for number in range(8)])
+    await files.cycle(asked=True)
+    time_goes_by()
+    for label in ("more-0", "more-1", "more-2"):
+        await files.left.remove(label)
+        await files.cycle(limit=limit)
+    await files.cycle(limit=limit)
+
+    assert files.held == ["more-0", "more-1", "more-2"]
+    assert len(await files.shown()) == 10

@@ -12,8 +12,7 @@ from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Side
 from smtd.records.canonical import digest
-from smtd.records.record import Key
-from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowLook, State, combined, readable
+from smtd.stores.index import ABSENT, Block, Busy, Entry, Fingerprints, RowLook, State, combined, readable
 from tests.build import key, record, tagged
 
 A, B, C = key("a"), key("b"), key("c")
@@ -150,75 +149,80 @@ async def test_look_that_others_have_overtaken_is_for_the_next_one_to_see_again(
     )
 
 
-# What may be half saved
+def busy(began: float, ended: float, **found: Entry) -> RowLook:
+    """Return a look between *began* and *ended*, at a store to which others were writing, by labels."""
+    seen = {key(label): each for label, each in found.items()}
+    return RowLook(seen, {each: [1] for each in seen}, False, False, busy=Busy(began, ended))
 
 
-async def busy_look(index: StoreIndex, moment: float, found: dict[Key, Entry]) -> None:
-    """Remember a look that began at *moment*, while others were writing."""
-    rows = {A: [1], B: [2, 9]}
-    await index.update_rows(
-        RowLook(found, {key: rows[key] for key in found}, False, True, busy=moment), b"head"
-    )
-
-
-async def test_change_in_a_busy_store_is_unsettled_until_it_stays(index: StoreIndex) -> None:
-    shown = []
-    for moment, found in ((100.0, {A: OTHER}), (100.06, {A: ONE}), (100.12, {B: OTHER}), (100.2, {B: OTHER})):
-        await busy_look(index, moment, found)
+async def test_record_is_settled_if_a_look_that_began_later_finds_it_unchanged(index: StoreIndex) -> None:
+    """Counted from the end of the look that found it changed: it may have read it last."""
+    await index.update_rows(busy(100.0, 105.0, a=OTHER), None)
+    shown = [await index.unsettled()]
+    for began in (105.05, 105.2):
+        await index.update_rows(busy(began, began + 3.0, a=OTHER), None)
         shown.append(await index.unsettled())
 
-    assert shown == [{A}, {A}, {A, B}, {B}]
+    assert shown == [{A}, {A}, set()]
 
 
-async def test_record_that_changes_all_the_time_is_settled_in_the_end(index: StoreIndex) -> None:
-    for step in range(20):
-        await busy_look(index, 100 + step / 20, {A: (OTHER, ONE)[step % 2]})
-        assert await index.unsettled() == {A}
-    await busy_look(index, 101, {A: OTHER})
+async def test_record_that_settles_is_a_change_for_all_pairs(index: StoreIndex) -> None:
+    """Whoever has looked: a pair that has seen it unsettled decides it then."""
+    await index.update_rows(busy(100.0, 100.1, a=OTHER), b"head")
+    before = await index.cursor()
+    still = await index.settle(100.15)
 
+    after = await index.settle(100.3)
+
+    assert (still, await index.unsettled()) == (before, set())
+    assert after == await index.cursor() != before
+    assert await index.changed_since(before, None) == {A}
+    assert await index.head(None) == b"head"
+
+
+async def test_deletions_settle_when_no_more_come(index: StoreIndex) -> None:
+    """A guard that saw the first ones would let them pass; edits do not wait for that."""
+    await index.update_rows(busy(100.0, 100.1, a=ABSENT, b=OTHER), None)
+    await index.update_rows(busy(100.3, 100.4, a=ABSENT, c=ABSENT), None)
+    growing = await index.unsettled()
+    await index.settle(100.6)
+
+    assert growing == {A, C}
     assert await index.unsettled() == set()
 
 
-async def test_look_at_a_quiet_store_settles_all(index: StoreIndex) -> None:
-    await busy_look(index, 100, {A: OTHER, B: OTHER})
+async def test_deletion_does_not_wait_for_others_without_end(index: StoreIndex) -> None:
+    await index.update_rows(busy(100.0, 100.1, a=ABSENT), None)
+    await index.update_rows(busy(102.0, 102.1, c=ABSENT), None)
 
-    await index.update_rows(RowLook({A: ONE}, {A: [1]}, False, True), b"head")
-
-    assert await index.unsettled() == set()
-
-
-async def test_store_that_stays_as_it_is_settles_without_a_look(index: StoreIndex) -> None:
-    await busy_look(index, 100, {A: OTHER})
-    shown = []
-    for moment in (100.05, 100.2, 100.3):
-        await index.settle(moment)
-        shown.append(await index.unsettled())
-
-    assert shown == [{A}, set(), set()]
+    assert await index.unsettled() == {C}
 
 
-async def test_clock_that_is_put_back_leaves_nothing_unsettled(index: StoreIndex) -> None:
-    await busy_look(index, 5000, {A: OTHER})
+async def test_clock_that_is_put_back_neither_settles_a_record_nor_keeps_it(index: StoreIndex) -> None:
+    await index.update_rows(busy(5000.0, 5000.1, a=OTHER), None)
+    await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
+    shown = await index.unsettled()
+    await index.update_rows(busy(100.3, 100.4, a=OTHER), None)
 
-    await index.settle(100)
-
-    assert await index.unsettled() == set()
-
-
-async def test_own_write_is_settled(known: PairJournal, index: StoreIndex) -> None:
-    await busy_look(index, 100, {A: OTHER})
-
-    async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: ONE})
-
-    assert await index.unsettled() == set()
+    assert (shown, await index.unsettled()) == ({A}, set())
 
 
-async def test_look_that_others_have_overtaken_settles_nothing(index: StoreIndex) -> None:
-    """They may have seen half of a save that began after that look."""
+@pytest.mark.parametrize("quiet", [True, False])
+async def test_look_settles_nothing_that_another_one_has_seen_meanwhile(
+    index: StoreIndex, quiet: bool
+) -> None:
+    """That of another process, which began later, and was noted first."""
     since = await index.cursor()
-    await busy_look(index, 100, {A: OTHER})
-
-    await index.update_rows(RowLook({B: ONE}, {B: [2, 9]}, False, True), b"head", since=since)
+    await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
+    look = busy(99.0, 110.0, a=ONE)
+    await index.update_rows(look._replace(busy=None) if quiet else look, None, since=since)
 
     assert await index.unsettled() == {A}
+    assert (await index.entries([A]))[A] == OTHER
+
+
+async def test_look_while_nobody_writes_settles_all(index: StoreIndex) -> None:
+    await index.update_rows(busy(100.0, 100.1, a=OTHER, b=ABSENT), None)
+    await index.update_rows(RowLook({}, {}, False, True), None)
+
+    assert await index.unsettled() == set()

@@ -22,7 +22,7 @@ from smtd.stores.django.reader import Found, Raw
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.shared_rows import NotKept
 from smtd.stores.django.writer import Insert, Update, Writer
-from smtd.stores.index import Fingerprints, RowIndex, RowLook
+from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
 
 
 class DjangoStore:
@@ -87,7 +87,9 @@ class DjangoStore:
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
                 look = await self._tracker.track(db, index, recheck, afresh=afresh)
-        return look if wait or (is_quiet and look.settled) else look._replace(busy=began)
+        if wait or (is_quiet and look.settled):
+            return look
+        return look._replace(busy=Busy(began, max(began, time.time())))
 
     async def follow(self, index: RowIndex) -> None:
         await self._ids.follow(index)
