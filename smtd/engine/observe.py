@@ -96,8 +96,9 @@ async def observe(
     scans, held, unsettled = [], [], set[Key]()
     for side in SIDES:
         index = indexes[side]
-        unsettled |= await index.unsettled()
         found = await index.all(projects) if keys is None else await index.entries(keys)
+        # Asked after that: what another look brings in between is noted there with it.
+        unsettled |= await index.unsettled()
         scans.append(known.scan(found, found.keys() & set(looks[side].believed)))
         held.append(await index.held(projects))
     rotations = looks.map(lambda look: look.rotation)

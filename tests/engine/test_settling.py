@@ -10,6 +10,7 @@ from smtd import pairing
 from smtd.engine.cycle import is_settled
 from smtd.engine.pair import Policy
 from smtd.journal import entries
+from smtd.journal.index import StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import Both
@@ -183,6 +184,31 @@ async def test_record_that_another_pair_finds_settled_is_carried(files, tmp_path
     assert first == (0, False)
     assert await files.cycle() == (1, True)
     assert await files.same()
+
+
+async def test_half_of_a_save_that_another_pair_sees_in_between_is_not_carried(files, tmp_path, monkeypatch):
+    """This pair has looked, and reads in the index what a record holds that changed on its right side."""
+    other = files.beside(tmp_path / "other")
+    await other.cycle(asked=True)
+    files.busy.remove(files.right.location.path)
+    await files.right.put(change(record("old"), reason="right"))
+    entries_of, turns = StoreIndex.entries, iter([True])
+
+    async def after_another_look(index, keys):
+        if str(files.left.location.path) in index.location and next(turns, False):
+            await files.left.put(commented(record("old"), "ha"))
+            await other.cycle()
+        return await entries_of(index, keys)
+
+    monkeypatch.setattr(StoreIndex, "entries", after_another_look)
+    assert await files.cycle() == (0, False)
+    await files.left.put(commented(record("old"), "half, and the rest"))
+    files.busy.clear()
+    await files.cycle()
+
+    async with files.left.open() as store:
+        (found,) = (await store.read([key("old")])).values()
+    assert (found.outcome, found.reason) == ("half, and the rest", "right")
 
 
 async def test_guard_sees_deletions_in_slices_as_if_they_came_at_once(files, time_goes_by):
