@@ -60,7 +60,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
     """Decide every key from its digests, or only *keys*: no other one needs anything, nor is any missing."""
     plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
     deletes: dict[Side, list[Action]] = {side: [] for side in SIDES}
-    unreadable = _unreadable(known.scans, plan)
+    unreadable = _unreadable(known, plan)
     if keys is None:
         keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
         keys |= {key for key in known.decisions if policy.covers(key)}
@@ -80,10 +80,13 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
     return plan
 
 
-def _unreadable(scans: Both[Scan], plan: Plan) -> Collection[Key]:
-    """List the records that cannot be read; nothing is decided about them."""
+def _unreadable(known: Known, plan: Plan) -> Collection[Key]:
+    """List the records that cannot be read, unless that may be half of a save; nothing is decided of them."""
+    scans = known.scans
     for side in SIDES:
         for key, text in sorted(scans[side].unreadable.items()):
+            if key in known.unsettled:
+                continue
             hidden = isinstance(text, Hidden)
             why = because(Code.NAMELESS, side) if hidden else because(Code.UNREADABLE, side, text)
             plan.failed.append(failure(key, side, why))

@@ -224,3 +224,11 @@ async def test_guard_sees_deletions_in_slices_as_if_they_came_at_once(files, tim
 
     assert files.held == ["more-0", "more-1", "more-2"]
     assert len(await files.shown()) == 10
+
+
+async def test_state_that_cannot_be_read_in_the_middle_of_a_save_is_no_failure(files):
+    """A program that inserts a row and then deletes the one that it replaces."""
+    await files.left.put(commented(record("other"), "new"))
+    files.left.run("UPDATE django_store_record SET label = 'old' WHERE label = 'other'")
+
+    assert await files.cycle() == (0, False)
