@@ -173,7 +173,9 @@ async def sync(
         report = await cycle.run(pair, only=only, progress=progress, doubtful=doubtful)
         await _make_new(pair, locations)
         written = Both(*[report.side(side).written > 0 for side in SIDES])
-        await pair.journal.set_files(await pair.marks(written, ended=True))
+        # A store that was exchanged is another one until all that differs in it has been decided.
+        ended_well = bool(report.adopted) or await cycle.has_decided(pair)
+        await pair.journal.set_files(await pair.marks(written, ended=ended_well))
         await ended(pair)
         return report
 

@@ -200,10 +200,16 @@ async def is_settled(pair: Pair) -> bool:
 
     Nor did its records have to be looked at once more, as they may have been half saved.
     """
-    checkpoint = await pair.journal.checkpoints.get()
     for side in SIDES:
         if not (pair.stores[side].capabilities.dear_reads or await is_current(pair, side)):
             return False
+    return await has_decided(pair)
+
+
+async def has_decided(pair: Pair) -> bool:
+    """Say whether the last cycle of *pair* left nothing for later of what is known of its stores by now."""
+    checkpoint = await pair.journal.checkpoints.get()
+    for side in SIDES:
         if checkpoint is None or not await _is_followed(pair, side, checkpoint):
             return False
         if await pair.journal.indexes[side].unsettled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 
 import pytest
@@ -59,6 +60,13 @@ class Files:
         """Return what the right side has under each label."""
         async with self.right.open() as store:
             return {key.label: digest for key, digest in (await store.scan()).digests.items()}
+
+    async def outcomes(self):
+        """Return what the records of the right side say of their outcome, by their labels."""
+        async with self.right.open() as store:
+            return {
+                each.label: each.outcome for each in (await store.read((await store.scan()).digests)).values()
+            }
 
     async def same(self):
         """Say whether both sides have the same."""
@@ -232,3 +240,19 @@ async def test_state_that_cannot_be_read_in_the_middle_of_a_save_is_no_failure(f
     files.left.run("UPDATE django_store_record SET label = 'old' WHERE label = 'other'")
 
     assert await files.cycle() == (0, False)
+
+
+async def test_store_that_was_put_back_while_others_write_takes_no_edit_back(files, time_goes_by):
+    """It is another one until what it has as it once was is decided."""
+    backup = files.left.location.path.with_name("backup")
+    shutil.copy(files.left.location.path, backup)
+    await files.left.put(commented(record("old"), "new"))
+    await files.cycle(asked=True)
+    shutil.copy(backup, files.left.location.path.with_name("new"))
+    files.left.location.path.with_name("new").replace(files.left.location.path)
+    await files.cycle()
+    time_goes_by()
+    await files.cycle()
+
+    assert (await files.outcomes())["old"] == "new"
+    assert await files.same()
