@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -557,3 +558,29 @@ async def test_owner_that_is_no_number_owns_nothing(place, owner):
         place.run(f"UPDATE django_store_datakey SET digest = 'z' WHERE id = {first}")
 
         assert await store.scan() == await seen_anew(place)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+async def test_look_beside_writers_tells_when_it_began_and_when_all_was_read(place, quiet, monkeypatch):
+    """A record settles from the end of one look to the begin of another one."""
+    read, settle = [], FileTracker.settle
+
+    async def settled(tracker, *, wait):
+        await settle(tracker, wait=False)
+        return quiet
+
+    async def tracked_until(tracker, *words, **more):
+        look = await real(tracker, *words, **more)
+        read.append(time.time())
+        return look
+
+    real = FileTracker.track
+    monkeypatch.setattr(FileTracker, "settle", settled)
+    monkeypatch.setattr(FileTracker, "track", tracked_until)
+    began = time.time()
+    async with tracked(place) as store:
+        look = await store.track(store._index, wait=False)
+        asked = await store.track(store._index, wait=True)
+
+    assert (look.busy is None, asked.busy) == (quiet, None)
+    assert quiet or began <= look.busy.began <= read[0] <= look.busy.ended
