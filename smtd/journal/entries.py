@@ -20,6 +20,8 @@ _ASKED = 400
 #: A save of Sumatra is several commits (measured: up to 55 ms apart). A record that was not changed for so
 #: many seconds is whole; one that changes all the time is taken for whole after so many.
 STILL, LONGEST = 2 * SETTLE, 20 * SETTLE
+#: What was last seen to change so many seconds ago has not changed all the time: nobody looked, it may be.
+BURST = 60.0
 #: From so many keys on it takes longer to ask for each than for all there are.
 MANY = 5000
 
@@ -54,7 +56,8 @@ async def put(
         "INSERT INTO entry (store, project, label, state, digest, problem, seq, changed, changing)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state,"
         " digest = excluded.digest, problem = excluded.problem, seq = excluded.seq,"
-        " changed = excluded.changed, changing = min(excluded.changing, ifnull(changing, excluded.changing))",
+        f" changed = excluded.changed, changing = CASE WHEN changed > excluded.changed - {BURST}"
+        " THEN min(changing, excluded.changing) ELSE excluded.changing END",
         [
             (store, *columns(key), int(each.state), each.digest, column(each.problem), before + 1, seen, seen)
             for key, each in changed.items()

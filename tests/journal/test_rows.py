@@ -198,6 +198,23 @@ async def test_deletion_does_not_wait_for_others_without_end(index: StoreIndex) 
     assert await index.unsettled() == {C}
 
 
+async def test_record_that_changes_in_each_look_is_taken_for_whole_in_the_end(index: StoreIndex) -> None:
+    shown = []
+    for began, now in ((100.0, OTHER), (100.6, ONE), (101.3, OTHER)):
+        await index.update_rows(busy(began, began + 0.1, a=now), None)
+        shown.append(await index.unsettled())
+
+    assert shown == [{A}, {A}, set()]
+
+
+async def test_record_that_changes_again_after_a_long_pause_may_be_half_saved(index: StoreIndex) -> None:
+    """It was unsettled when the daemon stopped, or the other store went away."""
+    await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
+    await index.update_rows(busy(5000.0, 5000.1, a=ABSENT), None)
+
+    assert await index.unsettled() == {A}
+
+
 async def test_clock_that_is_put_back_neither_settles_a_record_nor_keeps_it(index: StoreIndex) -> None:
     await index.update_rows(busy(5000.0, 5000.1, a=OTHER), None)
     await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
