@@ -103,7 +103,7 @@ class PairRunner:
         policy = replace(
             policy,
             projects=self._settings.scoped(locations).projects,
-            wait_for_quiet=policy.wait_for_quiet or self._is_first,
+            wait_to_settle=policy.wait_to_settle or self._is_first,
         )
         report = await pairing.sync(
             self._journal,

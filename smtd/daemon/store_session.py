@@ -81,11 +81,15 @@ class StoreSession:
 
     @property
     def settles_by_key(self) -> bool:
-        """Whether cycles tell of each record if it may be half saved: no burst of changes hides them all."""
+        """Whether cycles tell of each record if it may be half saved, and cost little: a burst need not end.
+
+        A server is asked for its whole listing in each cycle.
+        """
         locations, stores = self.locations, self._stores
         return (
             locations is not None
             and stores is not None
+            and not self.rereads
             and all(stores[side].capabilities.tracks for side in SIDES if locations[side].files)
         )
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -19,7 +20,7 @@ from smtd.engine import verify
 from smtd.engine.pair import Pair
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
-from smtd.journal.entries import MANY
+from smtd.journal.entries import LONGEST, MANY, STILL
 from smtd.journal.index import Cursor, Held, StoreIndex
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import SIDES, Both, Side
@@ -185,16 +186,20 @@ async def _look(
 async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> _Look:
     """Look at a store that tells by its rows what has changed: at all projects, whichever are kept."""
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
-    since, moment = await index.cursor(), time.time()
-    head = await index.head(None)
-    wait = pair.policy.wait_for_quiet
-    must_look = recheck or afresh or (wait and await index.unsettled())
-    if head is None or must_look or not await _is_as(store, head):
-        look = await store.track(index, recheck, afresh=afresh, wait=wait)
-        cursor = await index.update_rows(look, await store.token(), since=since) or since
-        _followed[store] = _Followed(0, cursor)
-    else:
-        cursor = await index.settle(moment)
+    patience = ceil(LONGEST / STILL) if pair.policy.wait_to_settle else 0
+    while True:
+        since, moment = await index.cursor(), time.time()
+        head = await index.head(None)
+        if head is None or recheck or afresh or not await _is_as(store, head):
+            look = await store.track(index, recheck, afresh=afresh)
+            cursor = await index.update_rows(look, await store.token(), since=since) or since
+            _followed[store] = _Followed(0, cursor)
+        else:
+            cursor = await index.settle(moment)
+        if not (patience and await index.unsettled()):
+            break
+        patience, recheck, afresh = patience - 1, (), False
+        await anyio.sleep(STILL)
     await store.follow(index)
     return _Look(cursor)
 

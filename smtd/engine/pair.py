@@ -29,9 +29,9 @@ class Policy:
     verify_within: float = 3600.0
     #: Offer what a store refused in every cycle; else ever more rarely.
     insist: bool = True
-    #: A person waits for all that is there now: look when nobody writes, if that is soon. Else a record that
-    #: may be half saved is left for a later cycle.
-    wait_for_quiet: bool = True
+    #: A person waits for all that is there now: wait, for a second or so, until no record may be half saved.
+    #: Else such a record is left for a later cycle.
+    wait_to_settle: bool = True
     #: Seconds for which a run may go on; then it is taken to have been killed (None: for ever).
     stale_after: float | None = None
 

@@ -188,13 +188,10 @@ def combined(seen: Sequence[Entry]) -> Entry:
 class TrackedStore(Store, Protocol):
     """A store of rows whose capabilities say that it tracks them."""
 
-    async def track(
-        self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False, wait: bool = True
-    ) -> RowLook:
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
         """Return what may have changed since *index* was brought up to date; nothing else has.
 
-        The keys of *recheck* are read in any case; *afresh*: all are. *wait*, for two seconds at most, until
-        nobody writes; else the look says if it is `busy`.
+        The keys of *recheck* are read in any case; *afresh*: all are. The look says if it is `busy`.
         """
 
     async def follow(self, index: RowIndex) -> None:

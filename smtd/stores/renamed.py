@@ -46,11 +46,9 @@ class RenamedStore(WrappedStore):
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await super().write([replace(change, key=self._within(change.key)) for change in changes])
 
-    async def track(
-        self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False, wait: bool = True
-    ) -> RowLook:
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
         within = [self._within(key) for key in recheck if key.project in self._inner]
-        found = await super().track(_RenamedIndex(index, self), within, afresh=afresh, wait=wait)
+        found = await super().track(_RenamedIndex(index, self), within, afresh=afresh)
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
             found={self._without(key): found.found[key] for key in shown},

@@ -56,11 +56,9 @@ class WrappedStore:
             return await self._look(partial(self._store.scan, projects))
         return await self._look(partial(cast(DearStore, self._store).scan, projects, known=known))
 
-    async def track(
-        self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False, wait: bool = True
-    ) -> RowLook:
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
         store = cast(TrackedStore, self._store)
-        return await self._look(partial(store.track, index, recheck, afresh=afresh, wait=wait))
+        return await self._look(partial(store.track, index, recheck, afresh=afresh))
 
     async def follow(self, index: RowIndex) -> None:
         await self._look(partial(cast(TrackedStore, self._store).follow, index))

@@ -11,6 +11,7 @@ from smtd import pairing
 from smtd.engine.cycle import is_settled
 from smtd.engine.pair import Policy
 from smtd.journal import entries
+from smtd.journal.entries import STILL
 from smtd.journal.index import StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.merge.deletion_guard import DeletionLimit
@@ -41,7 +42,17 @@ class Files:
         return other
 
     async def cycle(self, *, asked=False, before_end=None, **more):
-        """Return how many records a cycle wrote to the right, and whether the pair is settled after it."""
+        """Return how many records a cycle wrote to the right, and whether the pair is settled after it.
+
+        Of one that is *asked* for the time goes by.
+        """
+        with pytest.MonkeyPatch.context() as clock:
+            if asked:
+                clock.setattr(entries, "STILL", STILL)
+            return await self.cycle_at_once(asked=asked, before_end=before_end, **more)
+
+    async def cycle_at_once(self, *, asked, before_end=None, **more):
+        """Return what `cycle` returns of one during which no time goes by."""
         locations, ended = Both(self.left.location, self.right.location), []
 
         async def note(pair):
@@ -50,7 +61,7 @@ class Files:
             ended.append(await is_settled(pair))
 
         async with open_journal(self._state) as journal, pairing.open_stores(locations) as stores:
-            policy = Policy(wait_for_quiet=asked, **more)
+            policy = Policy(wait_to_settle=asked, **more)
             report = await pairing.sync(journal, "pair", locations, stores, policy, ended=note)
             assert [report.failed, report.conflicts] == [[], []]
             self.held = [each.label for each in report.held]
@@ -173,12 +184,17 @@ async def test_half_of_a_save_is_not_merged_with_what_the_other_side_has(files, 
 
 
 async def test_who_asks_for_a_sync_gets_all_that_is_there(files):
-    """They have waited until the others were done, or for two seconds."""
+    """It waits until no record may be half saved."""
     await files.left.put(WHOLE)
-    await files.cycle()
 
     assert await files.cycle(asked=True) == (1, True)
     assert await files.same()
+
+
+async def test_who_asks_for_a_sync_does_not_get_half_of_a_save_either(files):
+    await files.left.put(HALF)
+
+    assert await files.cycle_at_once(asked=True) == (0, False)
 
 
 async def test_record_that_another_pair_finds_settled_is_carried(files, tmp_path):

@@ -238,7 +238,7 @@ class SqliteFile:
 
     async def resume(self, token: Token) -> bool:
         """Say so, and start a new token; but no token if the files are others."""
-        await self.settle()
+        await self.settle(wait=False)
         # Asked after that: what others commit later is in the next token, or keeps it from being given.
         is_same = await self.unchanged_since(token)
         if not is_same:

@@ -75,19 +75,16 @@ class DjangoStore:
         assert self._sight.tracker is not None, "its capabilities say whether it tracks"
         return self._sight.tracker
 
-    async def track(
-        self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False, wait: bool = True
-    ) -> RowLook:
+    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
         with translating(self._database):
-            began = time.time()
-            is_quiet = await self._sight.settle(wait=wait)
+            is_quiet, began = await self._sight.settle(wait=False), time.time()
             async with self._session() as db:
                 if db is None:
                     self._sight.nothing(None)
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
                 look = await self._tracker.track(db, index, recheck, afresh=afresh)
-        if wait or (is_quiet and look.settled):
+        if is_quiet and look.settled:
             return look
         return look._replace(busy=Busy(began, max(began, time.time())))
 
