@@ -1,9 +1,10 @@
 """What each step of a process costs: time, bytes, and memory.
 
-Of every step, by its name: `ms` of each time that it was done, and `arrived`, until the first record was
-over there; `read` and `wrote`, the bytes of all calls that read or write files, of this process and of those
-that it has started and waited for, the least of all times; `piped`, what went to such processes and back, the
-most; `resident` and `peak`, the memory of this process afterwards and at most, in bytes.
+Of every step, by its name: `ms` of each time that it was done, `cpu` of them, in which a processor was at
+work for this process, and `arrived`, until the first record was over there; `read` and `wrote`, the bytes of
+all calls that read or write files, of this process and of those that it has started and waited for, the least
+of all times; `piped`, what went to such processes and back, the most; `resident` and `peak`, the memory of
+this process afterwards and at most, in bytes.
 """
 
 from __future__ import annotations
@@ -56,12 +57,13 @@ class Steps:
         """Do it once, and see that it wrote so many records to either side."""
         read, wrote = _moved()
         self._arrived, self._piped = 0.0, 0
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), _processor()
         report = await cycle()
-        took = time.perf_counter() - began
+        took, worked = time.perf_counter() - began, _processor() - busy
         assert (report.left.written, report.right.written) == (left, right), (name, report)
-        step = self.costs.setdefault(name, {"ms": []})
+        step = self.costs.setdefault(name, {"ms": [], "cpu": []})
         step["ms"].append(round(took * 1000, 2))
+        step["cpu"].append(round(worked * 1000, 2))
         if self._arrived:
             step.setdefault("arrived", []).append(round((self._arrived - began) * 1000, 2))
         now_read, now_wrote = _moved()
@@ -71,6 +73,12 @@ class Steps:
         step["piped"] = max(step.get("piped", 0), self._piped)
         step["resident"] = _resident()
         step["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS
+
+
+def _processor() -> float:
+    """Return for how many seconds processors were at work for this process, and those that it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _moved() -> tuple[int, int]:

@@ -179,7 +179,7 @@ async def test_connections_that_the_server_ended(place: MysqlPlace) -> None:
     async with place.open() as store:
         await store.scan()
         for (number,) in place.run(
-            "SELECT id FROM information_schema.processlist WHERE id <> connection_id()"
+            "SELECT id FROM information_schema.processlist WHERE id <> connection_id() AND db = database()"
         ):
             place.run(f"KILL {number}")
         scan = await store.scan()
