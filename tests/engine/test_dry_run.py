@@ -11,6 +11,8 @@ from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
+from tests.engine.faults import crashes
+from tests.engine.test_faults import mixed, prepared
 from tests.engine.world import World, counts, crash_after_write, written
 
 A, B, C, D = (record(label) for label in "abcd")
@@ -142,6 +144,20 @@ async def test_dry_run_of_a_new_pair_writes_nothing(tmp_path):
     assert (counts(report), report.in_sync) == (written(left=(1, 0, 0)), 2)
     assert world.journal("SELECT * FROM agreed") == []
     assert world.left.records.keys() == {key("a")}
+
+
+async def test_dry_run_after_a_kill_at_any_commit_says_what_the_next_cycle_does(tmp_path):
+    """Whatever that cycle has to finish first."""
+    world = await prepared(World(tmp_path / "world"), mixed)
+    different = {}
+    async for step, left in crashes(world, "after", "kill"):
+        planned = await left.cycle(dry_run=True)
+        done = await left.cycle()
+        said = msgspec.to_builtins(msgspec.structs.replace(planned, plan="", actions=[]))
+        if said != msgspec.to_builtins(done):
+            different[step] = (planned, done)
+
+    assert different == {}
 
 
 async def test_dry_run_after_a_crash_writes_nothing(world):

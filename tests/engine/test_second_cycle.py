@@ -10,7 +10,16 @@ from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from tests.build import PROJECT, RUNNING, change, commented, full, record, tagged
-from tests.engine.world import TestStore, UnlockedStore, World, counts, second_cycle_does_nothing, written
+from tests.engine.world import (
+    RefusingStore,
+    TestStore,
+    UnlockedStore,
+    World,
+    counts,
+    second_cycle_does_nothing,
+    written,
+)
+from tests.sampling import SOAK
 
 A, B = record("a"), record("b")
 
@@ -53,6 +62,30 @@ async def test_second_cycle_reports_what_is_left(world):
     assert counts(second) == written()
     assert (second.in_sync, second.projects) == (first.in_sync, first.projects)
     assert (second.conflicts, second.held, second.failed) == (first.conflicts, first.held, first.failed)
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["others write", "nobody writes"])
+async def test_cycles_of_a_hundred_processes_report_the_same(tmp_path, monkeypatch, busy):
+    """Conflicts, holds, and records that are unreadable, refused or kept in another way: none wears off."""
+    monkeypatch.setattr(RefusingStore, "refused", frozenset({"refused"}))
+    world = World(tmp_path, right=RefusingStore("right"))
+    await everything(world)
+    world.left.put(PROJECT, record("refused"))
+    world.left.put(PROJECT, change(record("damaged"), outcome="\ud800"))
+    first, reports = await world.cycle(insist=False), []
+
+    for number in range(100 if SOAK else 12):
+        world.left, world.right = world.left.copy(), world.right.copy()
+        if busy:
+            world.right.put("Other", record(f"other-{number}"))
+        reports.append(await world.cycle(insist=False))
+
+    assert {each.label for each in first.failed} == {"refused", "damaged"}
+    assert first.conflicts != []
+    assert first.held != []
+    for report in reports:
+        assert (report.conflicts, report.held) == (first.conflicts, first.held)
+        assert sorted(report.failed, key=str) == sorted(first.failed, key=str)
 
 
 async def test_second_cycle_does_not_even_look(world):

@@ -203,6 +203,19 @@ async def test_row_that_bears_another_key_leaves_the_one_that_stays(place):
     assert [len(each.digests) + len(each.unreadable) for each in shown] == [3, 4, 3, 3]
 
 
+async def test_row_that_moves_to_another_project_leaves_the_one_it_was_in(place):
+    await look(place)
+    place.run("INSERT INTO django_store_project VALUES ('Other', 'Other', '')")
+    place.run("UPDATE django_store_record SET project_id = 'Other' WHERE label = 'plain-1'")
+
+    moved, expected = await look(place), await whole(place)
+    place.run("UPDATE django_store_record SET project_id = 'MyProject' WHERE label = 'plain-1'")
+
+    assert moved == expected
+    assert {key("plain-1", "Other"), key("plain-1")} & moved.digests.keys() == {key("plain-1", "Other")}
+    assert await look(place) == await whole(place)
+
+
 async def test_file_that_took_the_place_of_another_is_followed_from_there(place, tmp_path):
     """Its rows have the same numbers, and bear other records."""
     await look(place)
