@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+import threading
 import time
 from contextlib import closing
 
+import anyio
 import pytest
 from anyio import to_thread
 
@@ -584,3 +586,26 @@ async def test_look_beside_writers_tells_when_it_began_and_when_all_was_read(pla
 
     assert (look.busy is None) == quiet
     assert quiet or began <= look.busy.began <= read[0] <= look.busy.ended
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["one thread", "two threads"])
+async def test_look_that_is_cancelled_leaves_no_thread(place, monkeypatch, large):
+    """It ends with its statement, though another program keeps that waiting."""
+    monkeypatch.setattr(blocks, "LARGE", 0 if large else blocks.LARGE)
+    fetch, begun, ended = blocks._fetch, threading.Event(), []
+
+    def slow(*words):
+        begun.set()
+        time.sleep(0.05)
+        ended.append(words)
+        return fetch(*words)
+
+    monkeypatch.setattr(blocks, "_fetch", slow)
+    async with tracked(place) as store, anyio.create_task_group() as group:
+        group.start_soon(store.scan)
+        await to_thread.run_sync(begun.wait)
+        group.cancel_scope.cancel()
+    statements = len(ended)
+    await anyio.sleep(0.2)
+
+    assert 0 < len(ended) == statements < 5

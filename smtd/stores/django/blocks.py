@@ -123,7 +123,7 @@ async def look(db: Connection, path: Path, before: Fingerprints | None = None) -
 
     *db* is a connection to the file at *path*. The rows are read by threads that have connections of their
     own: one trip to a thread for each statement would take longer than most of the statements. A look that is
-    cancelled leaves them, and they end with their statement.
+    cancelled waits until they have ended their statement.
     """
     try:
         sizes, average = await _measured(db) if before is None else (before.sizes, before.average)
@@ -140,45 +140,58 @@ async def look(db: Connection, path: Path, before: Fingerprints | None = None) -
     return Fingerprints(sizes, average, [found[part.place] for part in parts], SCHEME)
 
 
+class _Work:
+    """What the threads of one look do: take *parts* until there are none, or the look is given up."""
+
+    def __init__(self, path: Path, parts: Sequence[_Part], average: int) -> None:
+        self._path = path
+        self._todo = deque(parts)
+        self._average = average
+        self._given_up = threading.Event()
+        #: The blocks of each part by its place, and what SQLite raised.
+        self.found: dict[int, dict[int, Block]] = {}
+        self.errors: list[Exception] = []
+
+    def run(self, running: threading.Lock) -> None:
+        """Work until there is nothing to do, with the lock *running* held. Blocks."""
+        guard = Guard()
+        with running:
+            try:
+                if not self._given_up.is_set():
+                    with opened(self._path, guard=guard) as db:
+                        db.text_factory = lenient
+                        while not self._given_up.is_set() and (part := _next(self._todo)) is not None:
+                            self.found[part.place] = _blocks(db, guard, part, self._average, self._given_up)
+            except (*ERRORS, OSError) as exc:
+                self.errors.append(exc)
+                self._given_up.set()
+
+    async def give_up(self, running: Sequence[threading.Lock]) -> None:
+        """Have the threads that hold *running* end with their statement, and wait for that."""
+        self._given_up.set()
+        with anyio.CancelScope(shield=True):
+            for lock in running:
+                await to_thread.run_sync(lock.acquire)
+
+
 async def _read(path: Path, parts: Sequence[_Part], average: int) -> dict[int, dict[int, Block]]:
     """Return the blocks of all *parts* by their places. Raises the first error of a thread."""
-    todo, found = deque(parts), dict[int, dict[int, Block]]()
-    errors: list[Exception] = []
-    given_up = threading.Event()
-    work = partial(_work, path, todo, average, found, errors, given_up)
-    thread = partial(to_thread.run_sync, work, abandon_on_cancel=True)
+    work = _Work(path, parts, average)
+    running = [threading.Lock() for _ in range(2 if parts[0].bounds.span > LARGE else 1)]
+    threads = [partial(to_thread.run_sync, work.run, lock, abandon_on_cancel=True) for lock in running]
     try:
-        if parts[0].bounds.span > LARGE:
-            async with anyio.create_task_group() as group:
-                group.start_soon(thread)
-                group.start_soon(thread)
+        if len(threads) == 1:
+            await threads[0]()
         else:
-            await thread()
-    finally:
-        given_up.set()
-    if errors:
-        raise errors.pop()
-    return found
-
-
-def _work(
-    path: Path,
-    todo: deque[_Part],
-    average: int,
-    found: dict[int, dict[int, Block]],
-    errors: list[Exception],
-    given_up: threading.Event,
-) -> None:
-    """Take parts from *todo* and note in *found* what their rows look like, until there are none. Blocks."""
-    guard = Guard()
-    try:
-        with opened(path, guard=guard) as db:
-            db.text_factory = lenient
-            while (part := _next(todo)) is not None and not given_up.is_set():
-                found[part.place] = _blocks(db, guard, part, average, given_up)
-    except (*ERRORS, OSError) as exc:
-        errors.append(exc)
-        given_up.set()
+            async with anyio.create_task_group() as group:
+                for thread in threads:
+                    group.start_soon(thread)
+    except BaseException:
+        await work.give_up(running)
+        raise
+    if work.errors:
+        raise work.errors.pop()
+    return work.found
 
 
 async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Changed:
