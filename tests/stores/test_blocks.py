@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from smtd.errors import StoreUnreachable
 from smtd.stores.base import Change, Scan
-from smtd.stores.django import blocks, file_tracker, reader
+from smtd.stores.django import block_reader, blocks, file_tracker, reader
 from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import Parts
@@ -123,7 +123,7 @@ async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
 
 async def test_rows_across_the_pages_of_a_look(place, monkeypatch):
     """Numbers with gaps, and more rows than are read at a time."""
-    monkeypatch.setattr(blocks, "CHUNK", 256)
+    monkeypatch.setattr(block_reader, "CHUNK", 256)
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     place.run("DELETE FROM django_store_record WHERE label BETWEEN 'more-200' AND 'more-450'")
     async with tracked(place) as store:
@@ -301,20 +301,20 @@ async def test_change_during_a_look_that_is_taken_back_is_seen(place, meanwhile,
 def sizes(monkeypatch):
     """How many rows a block has, of each table at each look."""
     found = []
-    read = blocks._blocks
+    read = block_reader._blocks
 
     def noted(db, guard, part, *others):
         found.append(part.size)
         return read(db, guard, part, *others)
 
-    monkeypatch.setattr(blocks, "_blocks", noted)
+    monkeypatch.setattr(block_reader, "_blocks", noted)
     return found
 
 
 async def test_two_threads_look_at_a_large_file_as_one_does(place, monkeypatch):
     async with tracked(place) as store:
         await store.scan()
-        monkeypatch.setattr(blocks, "LARGE", 0)
+        monkeypatch.setattr(block_reader, "LARGE", 0)
         place.run("UPDATE django_store_tag SET name = 'another' WHERE name = 'a tag'")
         await place.put(commented(RECORDS[2], "seen"))
 
@@ -325,22 +325,22 @@ async def test_two_threads_look_at_a_large_file_as_one_does(place, monkeypatch):
 
 
 async def test_error_of_one_of_two_threads_ends_the_look(place, monkeypatch):
-    monkeypatch.setattr(blocks, "LARGE", 0)
+    monkeypatch.setattr(block_reader, "LARGE", 0)
     async with tracked(place) as store:
         await store.scan()
-        fetch, turns = blocks._fetch, iter(range(3))
+        fetch, turns = block_reader._fetch, iter(range(3))
 
         def fetched(*words):
             if next(turns, None) is None:
                 raise sqlite3.OperationalError("database is locked")
             return fetch(*words)
 
-        monkeypatch.setattr(blocks, "_fetch", fetched)
+        monkeypatch.setattr(block_reader, "_fetch", fetched)
         await place.put(commented(RECORDS[2], "seen"))
 
         with pytest.raises(StoreUnreachable, match="locked by another program"):
             await store.scan()
-        monkeypatch.setattr(blocks, "_fetch", fetch)
+        monkeypatch.setattr(block_reader, "_fetch", fetch)
         scan = await store.scan()
 
     assert scan == await seen_anew(place)
@@ -350,7 +350,7 @@ async def test_large_records_are_put_together_a_few_at_a_time(place, sizes, monk
     """Or one block would be more text than SQLite can make, or than there is memory for."""
     monkeypatch.setattr(blocks, "FEW", 1)
     monkeypatch.setattr(blocks, "MOST_TEXT", 20_000)
-    monkeypatch.setattr(blocks, "STEP_TEXT", 60_000)
+    monkeypatch.setattr(block_reader, "STEP_TEXT", 60_000)
     await place.put(*[change(record(f"large-{number}"), stdout_stderr="x" * 5000) for number in range(40)])
     async with tracked(place) as store:
         await store.scan()
@@ -382,7 +382,7 @@ async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place
 
     async with tracked(place) as store:
         await store.scan()
-        monkeypatch.setattr(blocks, "_blocks", too_long)
+        monkeypatch.setattr(block_reader, "_blocks", too_long)
         await place.put(commented(RECORDS[2], "seen"))
 
         scan = await store.scan()
@@ -591,8 +591,8 @@ async def test_look_beside_writers_tells_when_it_began_and_when_all_was_read(pla
 @pytest.mark.parametrize("large", [False, True], ids=["one thread", "two threads"])
 async def test_look_that_is_cancelled_leaves_no_thread(place, monkeypatch, large):
     """It ends with its statement, though another program keeps that waiting."""
-    monkeypatch.setattr(blocks, "LARGE", 0 if large else blocks.LARGE)
-    fetch, begun, ended = blocks._fetch, threading.Event(), []
+    monkeypatch.setattr(block_reader, "LARGE", 0 if large else block_reader.LARGE)
+    fetch, begun, ended = block_reader._fetch, threading.Event(), []
 
     def slow(*words):
         begun.set()
@@ -600,7 +600,7 @@ async def test_look_that_is_cancelled_leaves_no_thread(place, monkeypatch, large
         ended.append(words)
         return fetch(*words)
 
-    monkeypatch.setattr(blocks, "_fetch", slow)
+    monkeypatch.setattr(block_reader, "_fetch", slow)
     async with tracked(place) as store, anyio.create_task_group() as group:
         group.start_soon(store.scan)
         await to_thread.run_sync(begun.wait)

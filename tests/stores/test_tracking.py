@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from smtd.sqlite import Connection
 from smtd.stores.base import Scan
-from smtd.stores.django import blocks, sqlite
+from smtd.stores.django import block_reader, blocks, sqlite
 from tests.build import commented, full, key, record, tagged
 from tests.sampling import SOAK
 from tests.stores.places import DjangoPlace
@@ -70,7 +70,7 @@ class Meanwhile:
 def meanwhile(place, monkeypatch) -> Meanwhile:
     """What happens between two statements that the store asks; the journal's own are not among them."""
     others = Meanwhile(place.run)
-    fetch, of_blocks = Connection.fetch, blocks._fetch
+    fetch, of_blocks = Connection.fetch, block_reader._fetch
 
     async def fetched(db: Connection, *words: Any) -> Any:
         if type(db) is Connection:
@@ -82,7 +82,7 @@ def meanwhile(place, monkeypatch) -> Meanwhile:
         return of_blocks(*words)
 
     monkeypatch.setattr(Connection, "fetch", fetched)
-    monkeypatch.setattr(blocks, "_fetch", fetched_in_its_thread)
+    monkeypatch.setattr(block_reader, "_fetch", fetched_in_its_thread)
     return others
 
 

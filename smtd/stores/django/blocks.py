@@ -9,69 +9,43 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import threading
-from collections import defaultdict, deque
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import anyio
-from anyio import to_thread
-
-from smtd.sqlite import ERRORS, lenient, opened
+from smtd.stores.django.block_reader import Bounds, Part, Table, read
 from smtd.stores.django.connection import Connection
 from smtd.stores.index import Block, Fingerprints
-from smtd.untrusted import Guard
 
-#: Rows, and blocks, that are read by one statement, which keeps others from committing.
-CHUNK, BLOCKS = 4096, 400
-#: Bytes of the records that make a block, and of those that are read in one transaction, on average.
-MOST_TEXT, STEP_TEXT = 2**20, 2**24
-#: Records from the first to the last owner of a block, up to which those between are taken for owners, too.
-NEAR = 256
+#: Bytes of the records that make a block, on average.
+MOST_TEXT = 2**20
 #: As if there were at least so many records: a new file is larger than the first of them.
 FEW = 500
-#: From so many records on two threads look at a file, each with a connection of its own.
-LARGE = 10_000
 
 
-class _Table(NamedTuple):
-    """A table of rows that records consist of, or share.
-
-    *key* is what its rows are numbered by, *owner* the column that names a record, *size* how many numbers
-    make a block, and *users* finds the records that share the rows of two numbers and those between.
-    """
-
-    name: str
-    key: str = "id"
-    owner: str = "NULL"
-    size: int = 128
-    users: str = ""
-
-
-def _shared(table: str, column: str, size: int = 1) -> _Table:
+def _shared(table: str, column: str, size: int = 1) -> Table:
     """Return a table of rows that records share, by reference; most of them are used by many."""
     users = f"SELECT db_id FROM django_store_record WHERE {column} BETWEEN ? AND ?"
-    return _Table(f"django_store_{table}", size=size, users=users)
+    return Table(f"django_store_{table}", size=size, users=users)
 
 
-def _linked(table: str, link: str, owner: str, column: str) -> _Table:
+def _linked(table: str, link: str, owner: str, column: str) -> Table:
     """Return a table of rows that records share by way of the table *link*."""
     users = f"SELECT {owner} FROM django_store_{link} WHERE {column} BETWEEN ? AND ?"
-    return _Table(f"django_store_{table}", size=1, users=users)
+    return Table(f"django_store_{table}", size=1, users=users)
 
 
 _INPUTS = "SELECT record_id FROM django_store_record_input_data WHERE datakey_id BETWEEN ? AND ?"
 _TAGGED = "SELECT object_id FROM django_store_taggeditem WHERE content_type_id BETWEEN ? AND ?"
 TABLES = (
-    _Table("django_store_record", "db_id", "db_id"),
-    _Table("django_store_datakey", owner="output_from_record_id", users=_INPUTS),
+    Table("django_store_record", "db_id", "db_id"),
+    Table("django_store_datakey", owner="output_from_record_id", users=_INPUTS),
     *(
-        _Table(f"django_store_record_{name}", owner="record_id")
+        Table(f"django_store_record_{name}", owner="record_id")
         for name in ("input_data", "dependencies", "platforms")
     ),
-    _Table("django_store_taggeditem", owner="object_id"),
+    Table("django_store_taggeditem", owner="object_id"),
     _linked("tag", "taggeditem", "object_id", "tag_id"),
     _linked("dependency", "record_dependencies", "record_id", "dependency_id"),
     _linked("platforminformation", "record_platforms", "record_id", "platforminformation_id"),
@@ -81,34 +55,12 @@ TABLES = (
     _shared("launchmode", "launch_mode_id"),
     _shared("datastore", "datastore_id"),
     _shared("datastore", "input_datastore_id"),
-    _Table("django_content_type", size=1, users=_TAGGED),
+    Table("django_content_type", size=1, users=_TAGGED),
 )
 
 
 #: Another one for other tables, and to be raised whenever a block is told from others in another way.
 SCHEME = "1 " + hashlib.blake2b(repr(TABLES).encode(), digest_size=8).hexdigest()
-
-
-class _Bounds(NamedTuple):
-    """The lowest and the highest number of a row; None: there is none."""
-
-    first: int | None
-    last: int | None
-
-    @property
-    def span(self) -> int:
-        """How many numbers there are from the first to the last."""
-        return 0 if self.first is None or self.last is None else self.last - self.first + 1
-
-
-class _Part(NamedTuple):
-    """A table of a look, with its number: what tells its columns, and how many rows make a block."""
-
-    place: int
-    table: _Table
-    columns: Sequence[str]
-    bounds: _Bounds
-    size: int
 
 
 class Changed(NamedTuple):
@@ -121,77 +73,21 @@ class Changed(NamedTuple):
 async def look(db: Connection, path: Path, before: Fingerprints | None = None) -> Fingerprints | None:
     """Return what all rows look like, in blocks like those of *before*; None: nobody can tell.
 
-    *db* is a connection to the file at *path*. The rows are read by threads that have connections of their
-    own: one trip to a thread for each statement would take longer than most of the statements. A look that is
-    cancelled waits until they have ended their statement.
+    *db* is a connection to the file at *path*. Raises what SQLite raises of a file that cannot be read.
     """
     try:
         sizes, average = await _measured(db) if before is None else (before.sizes, before.average)
         columns, bounds = await _columns(db), await _bounds(db)
         parts = [
-            _Part(place, table, columns[table.name], bounds[place], sizes[place])
+            Part(place, table, columns[table.name], bounds[place], sizes[place])
             for place, table in enumerate(TABLES)
         ]
-        found = await _read(path, parts, average)
+        found = await read(path, parts, average)
     except (sqlite3.OperationalError, sqlite3.DataError) as exc:
         if isinstance(exc, sqlite3.OperationalError) and "JSON" not in str(exc).upper():
             raise
         return None  # a value that Sumatra never writes, a text of a gigabyte, or an SQLite without JSON
     return Fingerprints(sizes, average, [found[part.place] for part in parts], SCHEME)
-
-
-class _Work:
-    """What the threads of one look do: take *parts* until there are none, or the look is given up."""
-
-    def __init__(self, path: Path, parts: Sequence[_Part], average: int) -> None:
-        self._path = path
-        self._todo = deque(parts)
-        self._average = average
-        self._given_up = threading.Event()
-        #: The blocks of each part by its place, and what SQLite raised.
-        self.found: dict[int, dict[int, Block]] = {}
-        self.errors: list[Exception] = []
-
-    def run(self, running: threading.Lock) -> None:
-        """Work until there is nothing to do, with the lock *running* held. Blocks."""
-        guard = Guard()
-        with running:
-            try:
-                if not self._given_up.is_set():
-                    with opened(self._path, guard=guard) as db:
-                        db.text_factory = lenient
-                        while not self._given_up.is_set() and (part := _next(self._todo)) is not None:
-                            self.found[part.place] = _blocks(db, guard, part, self._average, self._given_up)
-            except (*ERRORS, OSError) as exc:
-                self.errors.append(exc)
-                self._given_up.set()
-
-    async def give_up(self, running: Sequence[threading.Lock]) -> None:
-        """Have the threads that hold *running* end with their statement, and wait for that."""
-        self._given_up.set()
-        with anyio.CancelScope(shield=True):
-            for lock in running:
-                await to_thread.run_sync(lock.acquire)
-
-
-async def _read(path: Path, parts: Sequence[_Part], average: int) -> dict[int, dict[int, Block]]:
-    """Return the blocks of all *parts* by their places. Raises the first error of a thread."""
-    work = _Work(path, parts, average)
-    running = [threading.Lock() for _ in range(2 if parts[0].bounds.span > LARGE else 1)]
-    threads = [partial(to_thread.run_sync, work.run, lock, abandon_on_cancel=True) for lock in running]
-    try:
-        if len(threads) == 1:
-            await threads[0]()
-        else:
-            async with anyio.create_task_group() as group:
-                for thread in threads:
-                    group.start_soon(thread)
-    except BaseException:
-        await work.give_up(running)
-        raise
-    if work.errors:
-        raise work.errors.pop()
-    return work.found
 
 
 async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Changed:
@@ -238,7 +134,7 @@ async def _measured(db: Connection) -> tuple[list[int], int]:
 
 
 async def _concerned(
-    db: Connection, table: _Table, size: int, number: int, old: Block | None, new: Block | None
+    db: Connection, table: Table, size: int, number: int, old: Block | None, new: Block | None
 ) -> set[int]:
     """Return the records that own rows of the block *number*, or did, and those that use them."""
     first, last = number * size, (number + 1) * size - 1
@@ -260,70 +156,11 @@ def _owners(said: str | bytes) -> set[int]:
     return {int(owner) for owner in said.split(",") if owner.removeprefix("-").isdecimal()}
 
 
-def _next(todo: deque[_Part]) -> _Part | None:
-    """Take the next part, which another thread may do at the same time; None: there is none."""
-    try:
-        return todo.popleft()
-    except IndexError:
-        return None
-
-
-def _blocks(
-    db: sqlite3.Connection, guard: Guard, part: _Part, average: int, given_up: threading.Event
-) -> dict[int, Block]:
-    """Read all rows of a table, and return its blocks by their numbers. Blocks.
-
-    *average*: how many bytes a record has. Each statement is of one moment, and keeps others from committing
-    for some 20 ms at most.
-    """
-    (name, key, *_), size, bounds = part.table, part.size, part.bounds
-    query, step = _query(part), size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
-    found: dict[int, Block] = {}
-    lowest = bounds.first
-    while lowest is not None and bounds.last is not None and not given_up.is_set():
-        start = lowest // size * size
-        end = min(start + step, bounds.last + 1)
-        starts = ", ".join(f"({number})" for number in range(start, end, size))
-        rows = _fetch(db, guard, query.format(starts=starts))
-        found |= {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
-        if start + step > bounds.last:
-            break
-        ((lowest,),) = _fetch(db, guard, f"SELECT min({key}) FROM {name} WHERE {key} >= {start + step}")
-    return found
-
-
-def _query(part: _Part) -> str:
-    """Return what puts together the rows of some blocks, whose first numbers it lacks, and their owners."""
-    table, columns, size = part.table, part.columns, part.size
-    within = f"FROM {table.name} WHERE {table.key} >= n.column1 AND {table.key} < n.column1 + {size}"
-    first, last = f"min({table.owner})", f"max({table.owner})"
-    owners = (
-        f"SELECT CASE WHEN typeof({first}) = 'integer' AND typeof({last}) = 'integer'"
-        f" AND {last} - {first} < {NEAR} THEN CAST({first} || ' ' || {last} AS BLOB)"
-        f" ELSE group_concat({table.owner}) END"
-    )
-    if table.owner in (table.key, "NULL"):
-        owners = "SELECT NULL"
-    text = f"SELECT json_group_array(json_array({', '.join(columns)})) {within}"
-    return f"SELECT n.column1, CAST(({text}) AS BLOB), ({owners} {within}) FROM (VALUES {{starts}}) n"
-
-
-def _fetch(db: sqlite3.Connection, guard: Guard, query: str) -> list[Any]:
-    """Return all rows of *query*, which may take the steps of one statement."""
-    with guard.watching():
-        return db.execute(query).fetchall()
-
-
-def _mark(text: bytes) -> int:
-    """Return the same for the same text, and with all but certainty another number for any other."""
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
-
-
-async def _bounds(db: Connection) -> list[_Bounds]:
+async def _bounds(db: Connection) -> list[Bounds]:
     """Return the lowest and highest number of a row of each table; what others add is for the next look."""
     asked = [f"(SELECT {which}({t.key}) FROM {t.name})" for t in TABLES for which in ("min", "max")]
     (found,) = await db.fetch(f"SELECT {', '.join(asked)}")
-    return [_Bounds(first, last) for first, last in zip(found[::2], found[1::2], strict=True)]
+    return [Bounds(first, last) for first, last in zip(found[::2], found[1::2], strict=True)]
 
 
 async def _columns(db: Connection) -> dict[str, list[str]]:

@@ -1,0 +1,190 @@
+"""Reads all rows of a file in blocks, in threads of their own: what tells a block, and which records own it.
+
+One trip to a thread for each statement would take longer than most of the statements do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+from anyio import to_thread
+
+from smtd.sqlite import ERRORS, lenient, opened
+from smtd.stores.index import Block
+from smtd.untrusted import Guard
+
+#: Rows, and blocks, that are read by one statement, which keeps others from committing.
+CHUNK, BLOCKS = 4096, 400
+#: Bytes of the records that are read in one transaction, on average.
+STEP_TEXT = 2**24
+#: Records from the first to the last owner of a block, up to which those between are taken for owners, too.
+NEAR = 256
+#: From so many records on two threads look at a file, each with a connection of its own.
+LARGE = 10_000
+
+
+class Table(NamedTuple):
+    """A table of rows that records consist of, or share.
+
+    *key* is what its rows are numbered by, *owner* the column that names a record, *size* how many numbers
+    make a block, and *users* finds the records that share the rows of two numbers and those between.
+    """
+
+    name: str
+    key: str = "id"
+    owner: str = "NULL"
+    size: int = 128
+    users: str = ""
+
+
+class Bounds(NamedTuple):
+    """The lowest and the highest number of a row; None: there is none."""
+
+    first: int | None
+    last: int | None
+
+    @property
+    def span(self) -> int:
+        """How many numbers there are from the first to the last."""
+        return 0 if self.first is None or self.last is None else self.last - self.first + 1
+
+
+class Part(NamedTuple):
+    """A table of a look, with its number: what tells its columns, and how many rows make a block."""
+
+    place: int
+    table: Table
+    columns: Sequence[str]
+    bounds: Bounds
+    size: int
+
+
+async def read(path: Path, parts: Sequence[Part], average: int) -> dict[int, dict[int, Block]]:
+    """Return the blocks of all *parts* of the file at *path*, by their places.
+
+    *average*: how many bytes a record has. Whoever is cancelled waits until the threads have ended their
+    statement. Raises the first error of a thread, by SQLite or by the system.
+    """
+    work = _Work(path, parts, average)
+    running = [threading.Lock() for _ in range(2 if parts[0].bounds.span > LARGE else 1)]
+    threads = [partial(to_thread.run_sync, work.run, lock, abandon_on_cancel=True) for lock in running]
+    try:
+        if len(threads) == 1:
+            await threads[0]()
+        else:
+            async with anyio.create_task_group() as group:
+                for thread in threads:
+                    group.start_soon(thread)
+    except BaseException:
+        await work.give_up(running)
+        raise
+    if work.errors:
+        raise work.errors.pop()
+    return work.found
+
+
+class _Work:
+    """What the threads of one look do: take *parts* until there are none, or the look is given up."""
+
+    def __init__(self, path: Path, parts: Sequence[Part], average: int) -> None:
+        self._path = path
+        self._todo = deque(parts)
+        self._average = average
+        self._given_up = threading.Event()
+        #: The blocks of each part by its place, and what SQLite raised.
+        self.found: dict[int, dict[int, Block]] = {}
+        self.errors: list[Exception] = []
+
+    def run(self, running: threading.Lock) -> None:
+        """Work until there is nothing to do, with the lock *running* held. Blocks."""
+        guard = Guard()
+        with running:
+            try:
+                if not self._given_up.is_set():
+                    with opened(self._path, guard=guard) as db:
+                        db.text_factory = lenient
+                        while not self._given_up.is_set() and (part := _next(self._todo)) is not None:
+                            self.found[part.place] = _blocks(db, guard, part, self._average, self._given_up)
+            except (*ERRORS, OSError) as exc:
+                self.errors.append(exc)
+                self._given_up.set()
+
+    async def give_up(self, running: Sequence[threading.Lock]) -> None:
+        """Have the threads that hold *running* end with their statement, and wait for that."""
+        self._given_up.set()
+        with anyio.CancelScope(shield=True):
+            for lock in running:
+                await to_thread.run_sync(_wait_for, lock)
+
+
+def _wait_for(lock: threading.Lock) -> None:
+    """Wait until nobody holds *lock*; a thread that begins later finds the look given up. Blocks."""
+    with lock:
+        pass
+
+
+def _next(todo: deque[Part]) -> Part | None:
+    """Take the next part, which another thread may do at the same time; None: there is none."""
+    try:
+        return todo.popleft()
+    except IndexError:
+        return None
+
+
+def _blocks(
+    db: sqlite3.Connection, guard: Guard, part: Part, average: int, given_up: threading.Event
+) -> dict[int, Block]:
+    """Read all rows of a table, and return its blocks by their numbers. Blocks.
+
+    *average*: how many bytes a record has. Each statement is of one moment, and keeps others from committing
+    for some 20 ms at most.
+    """
+    (name, key, *_), size, bounds = part.table, part.size, part.bounds
+    query, step = _query(part), size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
+    found: dict[int, Block] = {}
+    lowest = bounds.first
+    while lowest is not None and bounds.last is not None and not given_up.is_set():
+        start = lowest // size * size
+        end = min(start + step, bounds.last + 1)
+        starts = ", ".join(f"({number})" for number in range(start, end, size))
+        rows = _fetch(db, guard, query.format(starts=starts))
+        found |= {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
+        if start + step > bounds.last:
+            break
+        ((lowest,),) = _fetch(db, guard, f"SELECT min({key}) FROM {name} WHERE {key} >= {start + step}")
+    return found
+
+
+def _query(part: Part) -> str:
+    """Return what puts together the rows of some blocks, whose first numbers it lacks, and their owners."""
+    table, columns, size = part.table, part.columns, part.size
+    within = f"FROM {table.name} WHERE {table.key} >= n.column1 AND {table.key} < n.column1 + {size}"
+    first, last = f"min({table.owner})", f"max({table.owner})"
+    owners = (
+        f"SELECT CASE WHEN typeof({first}) = 'integer' AND typeof({last}) = 'integer'"
+        f" AND {last} - {first} < {NEAR} THEN CAST({first} || ' ' || {last} AS BLOB)"
+        f" ELSE group_concat({table.owner}) END"
+    )
+    if table.owner in (table.key, "NULL"):
+        owners = "SELECT NULL"
+    text = f"SELECT json_group_array(json_array({', '.join(columns)})) {within}"
+    return f"SELECT n.column1, CAST(({text}) AS BLOB), ({owners} {within}) FROM (VALUES {{starts}}) n"
+
+
+def _fetch(db: sqlite3.Connection, guard: Guard, query: str) -> list[Any]:
+    """Return all rows of *query*, which may take the steps of one statement."""
+    with guard.watching():
+        return db.execute(query).fetchall()
+
+
+def _mark(text: bytes) -> int:
+    """Return the same for the same text, and with all but certainty another number for any other."""
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
