@@ -132,8 +132,9 @@ async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
                 learnt = await cast(TrackedStore, store).learn(index)
                 if learnt is not None:
                     await index.learn(*learnt, cursors[side])
-            if (head := await store.token()) is not None:
-                found[side] = head
+            head = await store.token()
+        if head is not None:
+            found[side] = head
     return found
 
 
@@ -178,8 +179,8 @@ async def _look(
         found = known.entries(scan) if keys is None else {key: known.entry(scan, key) for key in keys}
         head = await store.token()
         cursor = await index.update(found, pair.policy.projects, head, whole=keys is None, since=since)
-        if cursor is not None:
-            _followed[store] = _Followed(scan.number, cursor)
+    if cursor is not None:
+        _followed[store] = _Followed(scan.number, cursor)
     return _Look(cursor or since)
 
 

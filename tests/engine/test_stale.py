@@ -346,7 +346,11 @@ async def test_record_that_goes_away_before_it_is_merged_keeps_the_other_edit(wo
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "left"))
     world.right.put(PROJECT, tagged(A, "right"))
-    world.right.meanwhile["after scan"] = lambda: world.right.remove(PROJECT, "a")
+
+    def when_it_was_asked_whether_it_changed() -> None:
+        world.right.meanwhile["after scan"] = lambda: world.right.remove(PROJECT, "a")
+
+    world.right.meanwhile["after scan"] = when_it_was_asked_whether_it_changed
 
     report = await world.cycle()
 
