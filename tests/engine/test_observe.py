@@ -416,7 +416,7 @@ KINDS = [TestStore, UnlockedStore, ServerStore]
 
 @whoever
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", sampled(range(20), 2))
+@pytest.mark.parametrize("seed", sampled(range(20), 4))
 async def test_everything_is_decided_as_by_a_cycle_that_knows_nothing_of_the_stores(
     tmp_path, kind, seed, then
 ):
