@@ -22,9 +22,8 @@ REREAD_JITTER = (0.88, 0.96)
 #: For how many settle times a burst of changes may put a cycle off: where a record is whole when its file is,
 #: and where that is told of each record.
 MAX_DEBOUNCE, MAX_DEBOUNCE_BY_KEY = 10, 1
-#: In a burst a pair rests, after each cycle that took longer than CHEAP (seconds), for so many times as long
-#: as it took beyond that: a look at a large store is for a twentieth of the time at most.
-REST, CHEAP = 19, 0.05
+#: In a burst a pair rests after each cycle for so many times as long as that took.
+REST = 1
 
 
 class Schedule:
@@ -84,7 +83,7 @@ class Schedule:
         """
         patience = MAX_DEBOUNCE * self._settle
         if took is not None:
-            patience = min(patience, max(MAX_DEBOUNCE_BY_KEY * self._settle, REST * (took - CHEAP)))
+            patience = min(patience, max(MAX_DEBOUNCE_BY_KEY * self._settle, REST * took))
         self._patience = patience
         self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         slowest = 1.0 if rereads else SLOWEST
