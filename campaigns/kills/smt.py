@@ -1,7 +1,7 @@
 """Real `smt` at work on a project, in a process of its own, until it is ended; what it did stands in a log.
 
-`python -m campaigns.kills.smt PROJECT ENVIRONMENT SEED`: whoever holds a lock on the file `turn` beside the
-project keeps it from the next command. Of each command that `smt` said was done the log has one line of JSON.
+`python -m campaigns.kills.smt PROJECT ENVIRONMENT SEED`: a lock on the file `turn` beside the project stops
+it before the next command. The log has one line of JSON for each command that `smt` reported as done.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def work(project: SumatraProject, chance: Random) -> None:
         with turn(project.directory), log_of(project.directory).open("a") as log:
             done = _do(project, chance, labels, number, word)
             print(json.dumps(done), file=log, flush=True)
-        time.sleep(0.01)  # or whoever waits for a turn would never get one
+        time.sleep(0.01)  # lets a process that waits for the lock have it
 
 
 def _do(project: SumatraProject, chance: Random, labels: list[str], number: int, word: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A wire to a server, in a process of its own: it may be cut, go dead, or lead to where the server is now.
 
-`python -m campaigns.kills.wire` prints the port that it listens at, and does what it is told, a line at a
-time: `to PORT`, `pass`, `cut BYTES` (the next connection, after so many bytes of the answer), `dead` (the
-next connection: whatever is sent, nothing comes back, and nobody hangs up).
+`python -m campaigns.kills.wire` prints the port that it listens at, and reads one command a line: `to PORT`,
+`pass`, `cut BYTES` (cut the next connection after so many bytes of the answer), `dead` (the next connection
+stays open and answers nothing).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def main(config: Path | None, socket: str | None) -> int:
         passwords.forget()
         fresh = configuration(config)
         for url in filter(None, (fresh.notify.webhook, fresh.notify.heartbeat_url)):
-            proxy_for(url)  # a proxy that is none is told now, and not when somebody is to be notified
+            proxy_for(url)  # reports a wrong proxy now, and not at the first notice
         log.setLevel(fresh.daemon.log_level.upper())
         if fresh.daemon.state_dir != found.daemon.state_dir:
             log.warning("state_dir has changed, and is used after a restart")

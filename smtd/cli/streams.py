@@ -90,7 +90,7 @@ def end_with_reader() -> None:
 
     def wait() -> None:
         poll = select.poll()
-        poll.register(1, 0)  # a hang-up is told in any case
+        poll.register(1, 0)  # poll reports a hang-up even without a mask
         poll.poll()
         os._exit(0)
 

@@ -212,7 +212,7 @@ async def has_decided(pair: Pair) -> bool:
     for side in SIDES:
         if checkpoint is None or not await _is_followed(pair, side, checkpoint):
             return False
-        if await pair.journal.indexes[side].unsettled():
+        if any(map(pair.policy.covers, await pair.journal.indexes[side].unsettled())):
             return False
     return True
 

@@ -103,6 +103,7 @@ async def observe(
         scans.append(known.scan(found, found.keys() & set(looks[side].believed)))
         held.append(await index.held(projects))
     rotations = looks.map(lambda look: look.rotation)
+    unsettled = {key for key in unsettled if pair.policy.covers(key)}
     return Observed(keys, Both(*scans), cursors, Both(*held), rotations, unsettled)
 
 

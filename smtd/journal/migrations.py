@@ -76,6 +76,20 @@ async def _to_version_6(db: Connection) -> None:
     await seal_all(db)
 
 
+async def _version_12(db: Connection) -> None:
+    """Add the columns that a journal of version 11 lacks: two of them came without another number."""
+    for table, column in (
+        ("store", "looked"),
+        ("entry", "read"),
+        ("entry", "changed"),
+        ("entry", "changing"),
+    ):
+        known = await db.fetch(f"SELECT name FROM pragma_table_info('{table}')")
+        if (column,) not in known:
+            await db.run(f"ALTER TABLE {table} ADD COLUMN {column} REAL")
+    await db.run("CREATE INDEX entry_changed ON entry (store) WHERE changed IS NOT NULL")
+
+
 MIGRATIONS: dict[int, Migration] = {
     1: """
 CREATE TABLE rotation (
@@ -152,8 +166,7 @@ CREATE TABLE store (
     reader TEXT NOT NULL,
     epoch INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    blocks TEXT,
-    looked REAL
+    blocks TEXT
 );
 CREATE TABLE entry (
     store INTEGER NOT NULL REFERENCES store,
@@ -165,7 +178,6 @@ CREATE TABLE entry (
     seq INTEGER NOT NULL,
     row INTEGER,
     unlisted INTEGER NOT NULL DEFAULT 0,
-    read REAL,
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
 CREATE INDEX entry_seq ON entry (store, seq);
@@ -216,11 +228,7 @@ CREATE TABLE out_of_sync (
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
 """,
-    11: """
-ALTER TABLE entry ADD COLUMN changed REAL;
-ALTER TABLE entry ADD COLUMN changing REAL;
-CREATE INDEX entry_changed ON entry (store) WHERE changed IS NOT NULL;
-""",
+    11: _version_12,
 }
 
 

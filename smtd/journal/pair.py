@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
-from itertools import chain
 
 from smtd.journal import checkpoint
 from smtd.journal.checkpoint import Checkpoints
 from smtd.journal.decisions import Decisions
+from smtd.journal.entries import chunks, wanted
 from smtd.journal.history import History, append
 from smtd.journal.index import StoreIndex
 from smtd.journal.knowledge import Refusal, Rotation
@@ -24,9 +24,6 @@ from smtd.merge.write import Write
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.sqlite import Connection
-
-#: How many keys are asked for in one query: SQLite takes 999 values.
-_ASKED = 400
 
 #: What is forgotten of a pair that is adopted anew.
 _KNOWLEDGE = (
@@ -93,18 +90,14 @@ class PairJournal:
     async def agreed_on(self, keys: Collection[Key]) -> dict[Key, Both[Digest]]:
         """Return the digests that were agreed on, of *keys*."""
         found: dict[Key, Both[Digest]] = {}
-        listed = list(keys)
-        for start in range(0, len(listed), _ASKED):
-            chunk = listed[start : start + _ASKED]
-            # By `IN` SQLite would go through all of the pair.
+        for chunk in chunks(list(keys)):
+            begin, given = wanted(chunk)
             query = (
-                f"WITH wanted (project, label) AS (VALUES {', '.join(['(?, ?)'] * len(chunk))})"
-                " SELECT a.project, a.label, a.left_digest, a.right_digest FROM wanted w CROSS JOIN agreed a"
+                f"{begin} SELECT a.project, a.label, a.left_digest, a.right_digest"
+                " FROM wanted w CROSS JOIN agreed a"
                 " ON a.pair = ? AND a.project = w.project AND a.label = w.label"
             )
-            for project, label, left, right in await self._db.fetch(
-                query, (*chain.from_iterable(chunk), self._pair)
-            ):
+            for project, label, left, right in await self._db.fetch(query, (*given, self._pair)):
                 found[Key(project, label)] = self._sides.both(left, right)
         return found
 

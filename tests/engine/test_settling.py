@@ -17,7 +17,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import Both
 from smtd.stores.django.sqlite import SqliteFile
-from tests.build import change, commented, full, key, record
+from tests.build import PROJECT, change, commented, full, key, record
 from tests.stores.places import DjangoPlace
 
 HALF = record("new")
@@ -181,6 +181,12 @@ async def test_half_of_a_save_is_not_merged_with_what_the_other_side_has(files, 
         (found,) = (await store.read([key("old")])).values()
     assert (found.outcome, found.reason) == ("left", "half, and the rest")
     assert await files.same()
+
+
+async def test_record_of_a_project_that_is_not_kept_keeps_no_pair_awake(files):
+    await files.left.put(WHOLE, project="Other")
+
+    assert await files.cycle(projects=frozenset({PROJECT})) == (0, True)
 
 
 async def test_who_asks_for_a_sync_gets_all_that_is_there(files):

@@ -86,6 +86,21 @@ async def test_journal_of_an_earlier_version_becomes_as_a_new_one(tmp_path, vers
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
 
 
+async def test_both_kinds_of_version_11_become_as_a_new_one(tmp_path):
+    """For a while it had two more columns, and the same number."""
+    (tmp_path / "old").mkdir()
+    old_journal(tmp_path / "old", 11)
+    with closing(sqlite3.connect(tmp_path / "old" / "journal.sqlite")) as db:
+        db.execute("ALTER TABLE store ADD COLUMN looked REAL")
+        db.execute("ALTER TABLE entry ADD COLUMN read REAL")
+
+    for name in ("old", "new"):
+        async with open_journal(tmp_path / name):
+            pass
+
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
 @pytest.mark.parametrize("version", range(1, VERSION))
 async def test_journal_of_an_earlier_version_knows_what_it_knew(tmp_path, version):
     """Not a row is lost or another one, but what both stores looked like at the end of the last cycle."""

@@ -105,17 +105,21 @@ class _Work:
 
     def run(self, running: threading.Lock) -> None:
         """Work until there is nothing to do, with the lock *running* held. Blocks."""
-        guard = Guard()
         with running:
             try:
-                if not self._given_up.is_set():
-                    with opened(self._path, guard=guard) as db:
-                        db.text_factory = lenient
-                        while not self._given_up.is_set() and (part := _next(self._todo)) is not None:
-                            self.found[part.place] = _blocks(db, guard, part, self._average, self._given_up)
+                self._read_parts()
             except (*ERRORS, OSError) as exc:
                 self.errors.append(exc)
                 self._given_up.set()
+
+    def _read_parts(self) -> None:
+        if self._given_up.is_set():
+            return
+        guard = Guard()
+        with opened(self._path, guard=guard) as db:
+            db.text_factory = lenient
+            while not self._given_up.is_set() and (part := _next(self._todo)) is not None:
+                self.found[part.place] = _blocks(db, guard, part, self._average, self._given_up)
 
     async def give_up(self, running: Sequence[threading.Lock]) -> None:
         """Have the threads that hold *running* end with their statement, and wait for that."""

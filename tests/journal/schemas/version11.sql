@@ -107,21 +107,18 @@ CREATE TABLE written (
 ) WITHOUT ROWID;
 -- A store that was looked at. `seq` numbers the changes that were seen there; `epoch` is another one whenever its
 -- entries were forgotten, and `reader` the version of the canonical form that their digests are of. `blocks` says
--- how large the blocks of `fingerprint` are (JSON; NULL: nobody knows what the rows look like). `looked` is when
--- records of a server were last read again, in seconds since 1970.
+-- how large the blocks of `fingerprint` are (JSON; NULL: nobody knows what the rows look like).
 CREATE TABLE store (
     id INTEGER PRIMARY KEY,
     location TEXT NOT NULL UNIQUE,
     reader TEXT NOT NULL,
     epoch INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    blocks TEXT,
-    looked REAL
+    blocks TEXT
 );
 -- What a store held under a key when that was last read, and the change that it came with. `state` is one of
 -- `State` in stores/index.py. A name that is not Unicode is a BLOB. `row` is the row of a table that bears the
--- key, and `unlisted` says that smtd wrote it since the blocks were looked at. `read` is when a record of a server
--- was last read, in seconds since 1970, of the newest ones only.
+-- key, and `unlisted` says that smtd wrote it since the blocks were looked at.
 CREATE TABLE entry (
     store INTEGER NOT NULL REFERENCES store,
     project NOT NULL,
@@ -132,7 +129,6 @@ CREATE TABLE entry (
     seq INTEGER NOT NULL,
     row INTEGER,
     unlisted INTEGER NOT NULL DEFAULT 0,
-    read REAL,
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
 CREATE INDEX entry_seq ON entry (store, seq);
