@@ -19,18 +19,20 @@ BACKOFF, SLOWEST, SPEEDUP = 1.5, 4.0, 0.25
 JITTER = (0.9, 1.1)
 #: The same where records must be read again to show an edit: two intervals have room for two looks.
 REREAD_JITTER = (0.88, 0.96)
-#: For how many settle times a burst of changes may put a cycle off: where a record is whole when its file is,
-#: and where that is told of each record.
-MAX_DEBOUNCE, MAX_DEBOUNCE_BY_KEY = 10, 1
-#: In a burst a pair rests after each cycle for so many times as long as that took.
-REST = 1
+#: For how many settle times a burst of changes may put a cycle off.
+MAX_DEBOUNCE = 10
+#: Where cycles tell of each record whether it is whole: after so much of the settle time a change is carried.
+BY_KEY = 0.5
+#: Seconds: in a burst such a pair rests after a cycle for as long as that took longer.
+LONG = 0.5
 
 
 class Schedule:
     """Says when the next cycle of one pair is due; all moments are of *clock*, in seconds.
 
-    After a change: when nobody has written for *settle* seconds. Else: every *poll* seconds, faster after
-    changes, slower in quiet times, later after each failure, and never in step with other pairs.
+    After a change: when nobody has written for *settle* seconds; sooner where cycles tell of each record
+    whether it is whole, as then nothing else has to wait for the end of a burst. Else: every *poll* seconds,
+    faster after changes, slower in quiet times, later after each failure, and never in step with other pairs.
     """
 
     def __init__(self, poll: float, settle: float, clock: Callable[[], float]) -> None:
@@ -40,8 +42,8 @@ class Schedule:
         self._pauses: Iterator[float] = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         self._interval = 1.0
         self._free_since = clock()
-        #: Seconds for which a burst of changes may put a cycle off.
-        self._patience = MAX_DEBOUNCE * settle
+        #: Seconds that the last cycle took, if it told of each record whether that is whole.
+        self._took: float | None = None
         self.paused = False
         #: When a cycle is due if no store changes.
         self.next_poll = clock()
@@ -53,8 +55,14 @@ class Schedule:
         wanted = self.next_poll if dirty.marked_at is None else min(self.next_poll, dirty.marked_at)
         if dirty.since is None or wanted > self._clock():
             return wanted
-        latest = max(wanted, self._free_since) + self._patience
-        return min(dirty.last_write + self._settle, latest)
+        if self._took is None:
+            latest = max(wanted, self._free_since) + MAX_DEBOUNCE * self._settle
+            return min(dirty.last_write + self._settle, latest)
+        quiet = BY_KEY * self._settle
+        if wanted > self._free_since:
+            return min(dirty.last_write, wanted) + quiet
+        # The burst went on during the cycle, or it left what had not settled.
+        return min(dirty.last_write + quiet, self._free_since + max(0.0, self._took - LONG))
 
     def pause(self) -> None:
         """Let no cycle be due."""
@@ -78,13 +86,10 @@ class Schedule:
 
         *rereads*: a store shows an edit only to who reads the record again. It is polled no more slowly then.
         *again*: the seconds after which there is something to do though nobody changes anything. *took*: the
-        seconds that it took, if it tells of each record whether that is whole: a burst of changes hardly puts
+        seconds that it took, if it told of each record whether that is whole: a burst of changes hardly puts
         off the next one.
         """
-        patience = MAX_DEBOUNCE * self._settle
-        if took is not None:
-            patience = min(patience, max(MAX_DEBOUNCE_BY_KEY * self._settle, REST * took))
-        self._patience = patience
+        self._took = None if took is None else min(took, LONG + MAX_DEBOUNCE * self._settle)
         self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         slowest = 1.0 if rereads else SLOWEST
         self._interval = SPEEDUP if moved else min(slowest, max(1.0, self._interval * BACKOFF))

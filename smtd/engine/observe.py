@@ -190,6 +190,7 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
     patience = ceil(LONGEST / STILL) if pair.policy.wait_to_settle else 0
     while True:
+        await _let_settle(index)
         since, moment = await index.cursor(), time.time()
         head = await index.head(None)
         if head is None or recheck or afresh or not await _is_as(store, head):
@@ -201,9 +202,14 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
         if not (patience and await index.unsettled()):
             break
         patience, recheck, afresh = patience - 1, (), False
-        await anyio.sleep(STILL)
     await store.follow(index)
     return _Look(cursor)
+
+
+async def _let_settle(index: StoreIndex) -> None:
+    """Wait until a look can tell of the first unsettled record whether it stays as it is, if there is one."""
+    if (last := await index.first_unsettled()) is not None:
+        await anyio.sleep(max(0.0, min(last + STILL - time.time(), STILL)))
 
 
 async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> Collection[Key] | None:

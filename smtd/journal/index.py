@@ -229,8 +229,8 @@ class StoreIndex(IndexedRows):
                 await self.set_fingerprints(look.fingerprints)
             else:
                 await self.set_blocks(look.blocks)
-            if look.settled:
-                listed = [(store, *entries.columns(key)) for key in await self.unlisted() & look.found.keys()]
+            if look.listed:
+                listed = [(store, *entries.columns(key)) for key in await self.unlisted() & {*look.listed}]
                 query = "UPDATE entry SET unlisted = 0 WHERE store = ? AND project = ? AND label = ?"
                 await self._db.run_many(query, listed)
             await self._set_head(None, head)
@@ -239,6 +239,10 @@ class StoreIndex(IndexedRows):
     async def unsettled(self) -> set[Key]:
         """Return the keys whose records may be half saved: they changed while others were writing."""
         return await entries.unsettled(self._db, await self._id())
+
+    async def first_unsettled(self) -> float | None:
+        """Return since when the first unsettled record looks as it does, in seconds since 1970."""
+        return await entries.first_unsettled(self._db, await self._id())
 
     async def settle(self, moment: float) -> Cursor:
         """Take those for whole that have not changed up to *moment* (seconds since 1970) for long enough.

@@ -128,15 +128,16 @@ class RowLook(NamedTuple):
 
     *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
     are those that look otherwise than before, by table and number (None: they are gone); a *whole* look has
-    *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile,
-    so that what smtd wrote itself is in the blocks as it is in the entries. *busy* is when the look was, if
-    others were writing: what has changed may be half saved.
+    *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile.
+    Of the keys *listed*, what smtd wrote itself is in the blocks as it is in the entries. *busy* is when the
+    look was, if others were writing: what has changed may be half saved.
     """
 
     found: Mapping[Key, Entry]
     rows: Mapping[Key, Sequence[int]]
     whole: bool
     settled: bool
+    listed: Collection[Key] = ()
     fingerprints: Fingerprints | None = None
     blocks: Mapping[tuple[int, int], Block | None] = {}
     busy: Busy | None = None
@@ -148,7 +149,7 @@ class RowLook(NamedTuple):
         """
         return self._replace(
             rows={key: each for key, each in self.rows.items() if key not in newer},
-            settled=False,
+            listed=(),
             fingerprints=None,
             blocks={at: Block(None, "" if each is None else each.owners) for at, each in self.blocks.items()},
         )

@@ -8,11 +8,12 @@ import pytest
 
 from smtd.daemon.dirty import DirtyFlag, Source
 from smtd.daemon.schedule import (
+    BY_KEY,
     FALLBACK_POLL,
     FIRST_PAUSE,
+    LONG,
     LONGEST_PAUSE,
     MAX_DEBOUNCE,
-    REST,
     Schedule,
 )
 from smtd.errors import SmtdError, StoreBusy, StoreUnreachable
@@ -176,22 +177,31 @@ def test_burst_without_end_puts_a_cycle_off_for_ten_settle_times_at_most(pair: P
     assert pair.wait <= 0
 
 
+def test_change_is_carried_sooner_where_records_settle_one_by_one(pair: Pair) -> None:
+    """However many others follow, as those do not keep it back."""
+    pair.schedule.succeeded(moved=True, watched=True, took=0.1)
+    pair.clock.now += 1
+    pair.write()
+    first = pair.wait
+    pair.clock.now += first / 2
+    pair.write()
+
+    assert (first, pair.wait) == (BY_KEY * SETTLE, BY_KEY * SETTLE / 2)
+
+
 @pytest.mark.parametrize(
-    ("took", "off"),
-    [(0.01, SETTLE), (0.3, REST * 0.3), (60.0, MAX_DEBOUNCE * SETTLE)],
+    ("took", "wait"),
+    [(LONG / 2, 0.0), (LONG + 0.07, 0.07), (60.0, BY_KEY * SETTLE)],
     ids=["a short cycle", "a longer one", "a very long one"],
 )
-def test_burst_hardly_puts_off_a_cycle_that_settles_by_key(pair: Pair, took: float, off: float) -> None:
-    """It may take half of the time, and more if it takes longer than a burst may put it off."""
-    pair.schedule.succeeded(moved=True, watched=True, took=took)
+def test_burst_goes_on_with_the_next_cycle_where_records_settle_one_by_one(
+    pair: Pair, took: float, wait: float
+) -> None:
+    """A long cycle gives others some room first, unless they stop writing."""
     pair.write()
-    waits = [pair.wait]
-    while pair.wait > 0:
-        pair.clock.now += min(SETTLE / 2, pair.wait)
-        pair.write()
+    pair.schedule.succeeded(moved=True, watched=True, took=took)
 
-    assert waits == [SETTLE]
-    assert pair.clock.now - Clock.now == pytest.approx(off)
+    assert pair.wait == pytest.approx(wait)
 
 
 def test_change_after_a_long_cycle_settles_as_well(pair: Pair) -> None:

@@ -19,7 +19,14 @@ A, B, C = key("a"), key("b"), key("c")
 ONE = readable(digest(record("a")), final=True)
 OTHER = readable(digest(tagged(record("a"), "x")), final=False)
 LOOKED = Fingerprints([128, 1], 500, [{0: Block(7, "1,2"), 3: Block(-8, b"5 130")}, {}])
-FIRST = RowLook({A: ONE, B: ONE, C: OTHER}, {A: [1], B: [2, 9], C: [3]}, True, True, LOOKED)
+FIRST = RowLook(
+    {A: ONE, B: ONE, C: OTHER},
+    {A: [1], B: [2, 9], C: [3]},
+    whole=True,
+    settled=True,
+    listed=(A, B, C),
+    fingerprints=LOOKED,
+)
 
 
 @pytest.fixture
@@ -88,7 +95,7 @@ async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
     await index.update_rows(RowLook({A: OTHER}, {A: [1]}, False, False), None)
     meanwhile = await index.unlisted()
     await index.update_rows(
-        RowLook({A: OTHER, key("new"): ONE}, {A: [1], key("new"): [10]}, False, True), None
+        RowLook({A: OTHER, key("new"): ONE}, {A: [1], key("new"): [10]}, False, True, (A, key("new"))), None
     )
 
     assert (unlisted, rows) == ({A, key("new")}, {A: [1]})

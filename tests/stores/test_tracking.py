@@ -11,6 +11,8 @@ from anyio import to_thread
 from smtd.sqlite import Connection
 from smtd.stores.base import Scan
 from smtd.stores.django import block_reader, blocks, sqlite
+from smtd.stores.django.file_tracker import FileTracker
+from smtd.stores.django.reader import Raw
 from tests.build import commented, full, key, record, tagged
 from tests.sampling import SOAK
 from tests.stores.places import DjangoPlace
@@ -34,6 +36,16 @@ DEEDS = {
     "shared": (
         "UPDATE django_store_executable SET version = version || '!'",
         "UPDATE django_store_executable SET version = rtrim(version, '!')",
+    ),
+    "link": (
+        "INSERT INTO django_store_record_dependencies (id, record_id, dependency_id)"
+        " SELECT 99999, r.db_id, d.id FROM django_store_record r, django_store_dependency d"
+        " WHERE r.label = 'plain-1' LIMIT 1",
+        "DELETE FROM django_store_record_dependencies WHERE id = 99999",
+    ),
+    "unlink": (
+        "UPDATE django_store_taggeditem SET object_id = object_id + 9000 WHERE object_id < 9000",
+        "UPDATE django_store_taggeditem SET object_id = object_id - 9000 WHERE object_id > 9000",
     ),
 }
 
@@ -124,6 +136,75 @@ async def test_commit_before_any_statement_of_a_look_is_seen(place, meanwhile, d
         assert await look(place) == await whole(place), f"taken back after statement {tried}"
         tried += EVERY
     assert tried > 20
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_commit_during_a_look_beside_a_steady_writer_is_seen_though_taken_back(
+    place, meanwhile, deed, monkeypatch
+):
+    """A record was read as it is no more, and all rows look as they did when they were compared."""
+    do, undo = DEEDS[deed]
+    await look(place)
+    monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
+    tried = [*DEEDS].index(deed) % EVERY
+    while True:
+        await place.put(commented(RECORDS[3], f"edit {tried}"))
+        meanwhile.statement, meanwhile.at = do, tried
+        await look(place)
+        if meanwhile.statement is not None:  # there are no more statements
+            meanwhile.statement = None
+            break
+        place.run(undo)
+
+        assert await look(place) == await whole(place), f"after statement {tried}"
+        tried += EVERY
+    assert tried > 40
+
+
+async def test_looks_beside_a_steady_writer_read_what_changed_and_no_more(place, monkeypatch):
+    """None of them is quiet; what one of them has read another one does not read again."""
+    await place.put(*[record(f"more-{number:04}") for number in range(1500)])
+    await look(place)
+    monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
+    read = []
+    understood = FileTracker._understood
+
+    def counted(tracker: FileTracker, raw: Raw) -> Any:
+        read.append(raw)
+        return understood(tracker, raw)
+
+    monkeypatch.setattr(FileTracker, "_understood", counted)
+    counts = []
+    for number in range(0, 1500, 150):
+        await place.put(commented(record(f"more-{number:04}"), "an edit"))
+        await look(place)
+        counts.append(len(read))
+        read.clear()
+    await look(place)
+
+    assert min(counts) > 0
+    assert max(counts) <= 2 * 128
+    assert read == []
+    assert await look(place) == await whole(place)
+
+
+async def test_what_smtd_wrote_beside_a_steady_writer_is_read_once(place, monkeypatch):
+    await look(place)
+    monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
+    async with tracked(place) as store:
+        await store.scan()
+        await store._index.unlist([key("plain-1"), key("plain-2")])
+        before = await store._index.unlisted()
+        await store.scan()
+
+        assert (len(before), await store._index.unlisted()) == (2, set())
+
+
+def always(answer: bool) -> Callable[..., Any]:
+    async def answered(*_: object) -> bool:
+        return answer
+
+    return answered
 
 
 async def test_commit_during_the_reading_of_what_is_unchanged_is_seen(place, meanwhile):

@@ -9,7 +9,7 @@ import hashlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,18 +31,45 @@ NEAR = 256
 LARGE = 10_000
 
 
+class Through(NamedTuple):
+    """By which rows records use those of another table: *owner* names the record, *column* what it uses."""
+
+    table: str
+    owner: str
+    column: str
+
+
 class Table(NamedTuple):
     """A table of rows that records consist of, or share.
 
     *key* is what its rows are numbered by, *owner* the column that names a record, *size* how many numbers
-    make a block, and *users* finds the records that share the rows of two numbers and those between.
+    make a block, and *through* tells which records share its rows.
     """
 
     name: str
     key: str = "id"
     owner: str = "NULL"
     size: int = 128
-    users: str = ""
+    through: Through | None = None
+
+    @property
+    def users(self) -> str | None:
+        """What finds the records that share the rows of two numbers and those between (None: none do)."""
+        if self.through is None:
+            return None
+        table, owner, column = self.through
+        return f"SELECT {owner} FROM {table} WHERE {column} BETWEEN ? AND ?"
+
+    def used(self, records: Iterable[int]) -> str:
+        """Return what finds the numbers of the rows that *records* own or share."""
+        among = f"IN ({', '.join(map(str, records))})"
+        queries = []
+        if self.owner != "NULL":
+            queries.append(f"SELECT {self.key} FROM {self.name} WHERE {self.owner} {among}")
+        if self.through is not None:
+            table, owner, column = self.through
+            queries.append(f"SELECT {column} FROM {table} WHERE {owner} {among}")
+        return " UNION ".join(queries)
 
 
 class Bounds(NamedTuple):
@@ -152,24 +179,23 @@ def _blocks(
     for some 20 ms at most.
     """
     (name, key, *_), size, bounds = part.table, part.size, part.bounds
-    query, step = _query(part), size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
+    step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
     found: dict[int, Block] = {}
     lowest = bounds.first
     while lowest is not None and bounds.last is not None and not given_up.is_set():
         start = lowest // size * size
         end = min(start + step, bounds.last + 1)
-        starts = ", ".join(f"({number})" for number in range(start, end, size))
-        rows = _fetch(db, guard, query.format(starts=starts))
-        found |= {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
+        found |= blocks(_fetch(db, guard, query(part, range(start // size, -(-end // size)))), size)
         if start + step > bounds.last:
             break
         ((lowest,),) = _fetch(db, guard, f"SELECT min({key}) FROM {name} WHERE {key} >= {start + step}")
     return found
 
 
-def _query(part: Part) -> str:
-    """Return what puts together the rows of some blocks, whose first numbers it lacks, and their owners."""
+def query(part: Part, numbers: Iterable[int]) -> str:
+    """Return what puts together the rows of the blocks *numbers*, and tells their owners; see `blocks`."""
     table, columns, size = part.table, part.columns, part.size
+    starts = ", ".join(f"({number * size})" for number in numbers)
     within = f"FROM {table.name} WHERE {table.key} >= n.column1 AND {table.key} < n.column1 + {size}"
     first, last = f"min({table.owner})", f"max({table.owner})"
     owners = (
@@ -180,7 +206,12 @@ def _query(part: Part) -> str:
     if table.owner in (table.key, "NULL"):
         owners = "SELECT NULL"
     text = f"SELECT json_group_array(json_array({', '.join(columns)})) {within}"
-    return f"SELECT n.column1, CAST(({text}) AS BLOB), ({owners} {within}) FROM (VALUES {{starts}}) n"
+    return f"SELECT n.column1, CAST(({text}) AS BLOB), ({owners} {within}) FROM (VALUES {starts}) n"
+
+
+def blocks(rows: Iterable[Sequence[Any]], size: int) -> Mapping[int, Block]:
+    """Return the blocks of *size* rows that the *rows* of a `query` tell of, by their numbers."""
+    return {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
 
 
 def _fetch(db: sqlite3.Connection, guard: Guard, query: str) -> list[Any]:

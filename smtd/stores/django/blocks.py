@@ -14,7 +14,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from smtd.stores.django.block_reader import Bounds, Part, Table, read
+from smtd.stores.django import block_reader
+from smtd.stores.django.block_reader import BLOCKS, Bounds, Part, Table, Through, read
 from smtd.stores.django.connection import Connection
 from smtd.stores.index import Block, Fingerprints
 
@@ -26,21 +27,20 @@ FEW = 500
 
 def _shared(table: str, column: str, size: int = 1) -> Table:
     """Return a table of rows that records share, by reference; most of them are used by many."""
-    users = f"SELECT db_id FROM django_store_record WHERE {column} BETWEEN ? AND ?"
-    return Table(f"django_store_{table}", size=size, users=users)
+    through = Through("django_store_record", "db_id", column)
+    return Table(f"django_store_{table}", size=size, through=through)
 
 
 def _linked(table: str, link: str, owner: str, column: str) -> Table:
     """Return a table of rows that records share by way of the table *link*."""
-    users = f"SELECT {owner} FROM django_store_{link} WHERE {column} BETWEEN ? AND ?"
-    return Table(f"django_store_{table}", size=1, users=users)
+    return Table(f"django_store_{table}", size=1, through=Through(f"django_store_{link}", owner, column))
 
 
-_INPUTS = "SELECT record_id FROM django_store_record_input_data WHERE datakey_id BETWEEN ? AND ?"
-_TAGGED = "SELECT object_id FROM django_store_taggeditem WHERE content_type_id BETWEEN ? AND ?"
+_INPUTS = Through("django_store_record_input_data", "record_id", "datakey_id")
+_TAGGED = Through("django_store_taggeditem", "object_id", "content_type_id")
 TABLES = (
     Table("django_store_record", "db_id", "db_id"),
-    Table("django_store_datakey", owner="output_from_record_id", users=_INPUTS),
+    Table("django_store_datakey", owner="output_from_record_id", through=_INPUTS),
     *(
         Table(f"django_store_record_{name}", owner="record_id")
         for name in ("input_data", "dependencies", "platforms")
@@ -55,7 +55,7 @@ TABLES = (
     _shared("launchmode", "launch_mode_id"),
     _shared("datastore", "datastore_id"),
     _shared("datastore", "input_datastore_id"),
-    Table("django_content_type", size=1, users=_TAGGED),
+    Table("django_content_type", size=1, through=_TAGGED),
 )
 
 
@@ -104,6 +104,52 @@ async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Ch
     return Changed(records, blocks)
 
 
+async def doubtful(db: Connection, rows: Collection[int], now: Fingerprints) -> Changed:
+    """Return which of the records *rows* may not be as the blocks *now* have them, and those blocks, doubted.
+
+    Call it in the transaction that reads the records: a block with something that they consist of, or share,
+    looks otherwise in that moment, or else they hold what is in it.
+    """
+    columns = await _columns(db)
+    records: set[int] = set()
+    doubted: dict[tuple[int, int], Block | None] = {}
+    for place, table in enumerate(TABLES):
+        size, known = now.sizes[place], now.blocks[place]
+        part = Part(place, table, columns[table.name], Bounds(None, None), size)
+        wanted = sorted({row // size for row in await _used(db, table, rows)} | _of(known, rows))
+        for start in range(0, len(wanted), BLOCKS):
+            some = wanted[start : start + BLOCKS]
+            seen = block_reader.blocks(await db.fetch(block_reader.query(part, some)), size)
+            for number in some:
+                both = known.get(number), seen.get(number)
+                if both[0] != both[1]:
+                    doubted[place, number] = _doubted(*both)
+                    records |= await _concerned(db, table, size, number, *both)
+    return Changed(records & {*rows}, doubted)
+
+
+async def _used(db: Connection, table: Table, rows: Collection[int]) -> Collection[int]:
+    """Return the numbers of the rows of *table* that the records *rows* own or share."""
+    if table.owner == table.key:
+        return rows
+    return [key for (key,) in await db.fetch(table.used(rows)) if isinstance(key, int)]
+
+
+def _of(blocks: Mapping[int, Block], rows: Collection[int]) -> set[int]:
+    """Return the numbers of those of *blocks* that one of *rows* may own."""
+    wanted, first, last = set(rows), min(rows), max(rows)
+    found = set()
+    for number, block in blocks.items():
+        if isinstance(block.owners, bytes):
+            low, high = map(int, block.owners.split())
+            may_own = low <= last and first <= high
+        else:
+            may_own = not wanted.isdisjoint(_owners(block.owners))
+        if may_own:
+            found.add(number)
+    return found
+
+
 def of_records(before: Fingerprints, rows: Collection[int]) -> set[tuple[int, int]]:
     """Return where the blocks of the records with the numbers *rows* are, by table and number."""
     return {(0, row // before.sizes[0]) for row in rows}
@@ -116,13 +162,16 @@ def doubted(
 
     Their records may have been read when they were otherwise.
     """
-    found = {}
-    for place, number in places:
-        owners: set[int] = set()
-        for block in (before.blocks[place].get(number), now.blocks[place].get(number)):
-            owners |= set() if block is None else _owners(block.owners)
-        found[place, number] = Block(None, ",".join(map(str, sorted(owners))))
-    return found
+    return {
+        (place, number): _doubted(before.blocks[place].get(number), now.blocks[place].get(number))
+        for place, number in places
+    }
+
+
+def _doubted(*seen: Block | None) -> Block:
+    """Return a block that looks otherwise than any; who owned it as it was *seen* still does."""
+    owners = set[int]().union(*(_owners(block.owners) for block in seen if block is not None))
+    return Block(None, ",".join(map(str, sorted(owners))))
 
 
 async def _measured(db: Connection) -> tuple[list[int], int]:

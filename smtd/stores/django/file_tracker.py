@@ -14,7 +14,7 @@ from smtd.stores.django import blocks, reader
 from smtd.stores.django.connection import Connection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
-from smtd.stores.index import ABSENT, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
+from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
 
 #: How often others may write during a look at all rows before it is not all known which of them it saw.
 PATIENCE = 20
@@ -55,6 +55,30 @@ class WatchedFile(Protocol):
 
     async def resume(self, token: Token) -> bool:
         """Say so, and start a new token as `settle` does; but no token if the file looks otherwise."""
+
+
+class _Reading:
+    """The rows that a look reads; others write meanwhile if they are compared with the blocks *now*."""
+
+    def __init__(self, now: Fingerprints | None) -> None:
+        self.now = now
+        #: The numbers of all rows that were asked for, and what those say that are there.
+        self.asked: set[int] = set()
+        self.found: dict[int, tuple[Key, Entry]] = {}
+        #: Which of them may not be as the blocks have them, and these blocks.
+        self.doubtful: set[int] = set()
+        self.doubted: dict[tuple[int, int], Block | None] = {}
+
+    def doubt(self, found: blocks.Changed) -> None:
+        """Remember what was *found* doubtful when some rows were read."""
+        self.doubtful |= found.records
+        self.doubted.update(found.blocks)
+
+    async def certain(self, index: RowIndex) -> set[Key]:
+        """Return the keys of records that are as the blocks have them."""
+        doubtful = await index.keys_of(self.doubtful)
+        doubtful |= {key for row, (key, _) in self.found.items() if row in self.doubtful}
+        return {key for key, _ in self.found.values()} - doubtful
 
 
 class FileTracker:
@@ -99,21 +123,34 @@ class FileTracker:
             return await self._track_all(db)
         changed = await blocks.changed(db, before, now)
         keys = {*recheck, *await index.unlisted()}
-        rows, asked = await self._read_closed(db, index, changed.records, keys)
+        reading = _Reading(None if await self._file.is_settled() else now)
+        await self._read_closed(db, index, changed.records, keys, reading)
+        entries = _entries(reading.found)
+        touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records)], ABSENT), **entries}
         settled = await self._file.is_settled()
         found = changed.blocks
         if not settled:
             # What others changed during the look, and change back before the next one, would be in the blocks
             # as it was, and in the records as it is not: in those that were read without need, too.
-            found = blocks.doubted(before, {*found, *blocks.of_records(before, asked)}, now)
-        entries = _entries(rows)
-        touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records)], ABSENT), **entries}
-        return RowLook(touched, _rows(rows, touched), whole=False, settled=settled, blocks=found)
+            places = {*found, *blocks.of_records(before, reading.asked)} if reading.now is None else ()
+            found = {**found, **blocks.doubted(before, places, now), **reading.doubted}
+        rows = _rows(reading.found, touched)
+        look = RowLook(touched, rows, whole=False, settled=settled, listed=touched, blocks=found)
+        if settled:
+            return look
+        return look._replace(listed=() if reading.now is None else await reading.certain(index))
 
     async def _track_all(self, db: Connection) -> RowLook:
         rows, fingerprints, settled = await self._whole(db, None)
         entries = _entries(rows)
-        return RowLook(entries, _rows(rows, entries), whole=True, settled=settled, fingerprints=fingerprints)
+        return RowLook(
+            entries,
+            _rows(rows, entries),
+            whole=True,
+            settled=settled,
+            listed=entries if settled else (),
+            fingerprints=fingerprints,
+        )
 
     async def learn(
         self, db: Connection, index: RowIndex
@@ -135,33 +172,37 @@ class FileTracker:
         return now, new
 
     async def _read_closed(
-        self, db: Connection, index: RowIndex, rows: Collection[int], keys: Collection[Key]
-    ) -> tuple[dict[int, tuple[Key, Entry]], set[int]]:
-        """Read *rows*, and all rows that bear a key that one of them bears, or bore, or one of *keys*.
-
-        Returns what they say, and the numbers of all that were asked for.
-        """
-        found: dict[int, tuple[Key, Entry]] = {}
+        self,
+        db: Connection,
+        index: RowIndex,
+        rows: Collection[int],
+        keys: Collection[Key],
+        reading: _Reading,
+    ) -> None:
+        """Read *rows*, and all rows that bear a key that one of them bears, or bore, or one of *keys*."""
         wanted, known = set(rows), set(keys)
-        asked: set[int] = set()
         bore = {*keys, *await index.keys_of(wanted)}
         while True:
             known |= bore
             for numbers in (await index.rows_of(bore)).values():
                 wanted.update(numbers)
-            if not (new := wanted - asked):
-                return found, asked
-            asked |= new
-            read = await self._read(db, sorted(new))
-            found |= read
+            if not (new := wanted - reading.asked):
+                return
+            read = await self._read(db, sorted(new), reading)
             bore = {key for key, _ in read.values()} - known
 
-    async def _read(self, db: Connection, rows: list[int]) -> dict[int, tuple[Key, Entry]]:
+    async def _read(self, db: Connection, rows: list[int], reading: _Reading) -> dict[int, tuple[Key, Entry]]:
+        """Read *rows*, and return what those say that are there."""
         found: dict[int, tuple[Key, Entry]] = {}
         for start in range(0, len(rows), reader.PAGE):
+            page = rows[start : start + reader.PAGE]
             async with db.reading():
-                raws = await reader.by_id(db, rows[start : start + reader.PAGE])
+                raws = await reader.by_id(db, page)
+                if reading.now is not None:
+                    reading.doubt(await blocks.doubtful(db, page, reading.now))
             found |= {raw.row_id: self._understood(raw) for raw in raws if raw.project is not None}
+        reading.asked.update(rows)
+        reading.found.update(found)
         return found
 
     async def _whole(
@@ -190,7 +231,7 @@ class FileTracker:
         if again:
             for row_id in again:
                 rows.pop(row_id, None)
-            read = await self._read(db, sorted(again))
+            read = await self._read(db, sorted(again), _Reading(None))
             rows |= {
                 row_id: one for row_id, one in read.items() if projects is None or one[0].project in projects
             }
