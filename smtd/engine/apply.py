@@ -279,13 +279,12 @@ class Executor:
         self._fail(write, why)
         digest = patience.NOTHING if write.digest is None else write.digest
         self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, patience.IGNORED))
-        if write.record is not None:
-            sent = lost_updates.logged(
-                *(self._pair, write.key, write.side, write.expect, write.digest),
-                seen=False,
-                record=write.record,
-            )
-            self._unseen += [] if sent is None else [sent]
+        sent = lost_updates.logged(
+            *(self._pair, write.key, write.side, write.expect, write.digest),
+            seen=False,
+            record=write.record,
+        )
+        self._unseen += [] if sent is None else [sent]
 
     def _judge(self, write: Write, outcome: Outcome) -> bool:
         if outcome.result is Result.STALE:

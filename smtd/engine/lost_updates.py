@@ -48,7 +48,7 @@ class StaleOverwrite(NamedTuple):
 class RevertedWrite(NamedTuple):
     """A write that was undone: *after* is what it left. *again*: it was written anew before, often enough."""
 
-    after: Digest
+    after: Digest | None
     again: bool
 
 
@@ -124,21 +124,45 @@ async def _find_by_record(
     What the store holds as was agreed on nobody has touched since.
     """
     now, unreadable = scan.digests, scan.unreadable
-    late = {
-        key: now[key]
-        for key, writes in written.items()
-        if key in now and any(write.after == now[key] for write in _not_shown(writes))
-    }
     moved = {
         key: writes
         for key, writes in written.items()
-        if key in agreed and key not in late and key not in unreadable and now.get(key) != agreed[key][side]
+        if key in agreed and key not in unreadable and now.get(key) != agreed[key][side]
     }
+    gone, stale = await _taken_back(pair, side, moved, now, agreed)
+    edits = {
+        key: [write for write in writes if write.after is not None]
+        for key, writes in written.items()
+        if key not in gone and key not in stale
+    }
+    late = {
+        key: now[key]
+        for key, writes in edits.items()
+        if key in now and any(write.after == now[key] for write in _not_shown(writes))
+    }
+    moved = {key: writes for key, writes in edits.items() if writes and key in moved.keys() - late.keys()}
     undone = detection.reverted(moved, now, by_record=True)
     overtaken, changed = await _overtaken(pair, side, moved, now, agreed, undone)
-    found = LostUpdates({key: _lost(written[key][-1], TRIES) for key in undone}, overtaken, late, changed)
+    reverted = {key: _lost(moved[key][-1], TRIES) for key in undone}
+    found = LostUpdates(gone | reverted, stale | overtaken, late, changed)
     looked = {key: writes for key, writes in written.items() if key not in scan.believed}
     return replace(found, looks=_looks(looked, now, found))
+
+
+async def _taken_back(
+    pair: Pair, side: Side, written: _Writes, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
+) -> tuple[dict[Key, RevertedWrite], dict[Key, StaleOverwrite]]:
+    """Return the keys that smtd's own requests, which had broken off, deleted or saved over long after that.
+
+    Both sides had agreed on something else since: that is written once more.
+    """
+    if pair.policy.mode is not Mode.TWO_WAY:
+        return {}, {}
+    late = detection.arrived_late(written, now, {key: each[side] for key, each in agreed.items()})
+    gone = {key: RevertedWrite(agreed[key][side], again=False) for key in late if key not in now}
+    ancestors = {key: await pair.journal.ancestor(key) for key in late if key in now}
+    stale = {key: StaleOverwrite(each, again=False) for key, each in ancestors.items() if each is not None}
+    return gone, stale
 
 
 async def _find_edited(
@@ -217,7 +241,7 @@ def logged(
     See `Landed` for the rest.
     """
     store = pair.stores[side].capabilities
-    if after is None:
+    if after is None and seen:
         return None
     if store.exclusive_writes:
         is_update = store.saves_records and before is not None and seen

@@ -38,6 +38,7 @@ class _Moved(Exception):
 class Judged:
     """What came of open intents, as both stores show it; nothing of that is noted yet.
 
+    *unseen* are writes that do not show: a request that broke off may still be on its way to a server.
     *moved* are the keys that nothing can be said of yet: they changed meanwhile, or are put right first.
     *cut* are writes of two steps that left their record deleted, and *stumps* those that left a part of it.
     """
@@ -45,6 +46,7 @@ class Judged:
     agreements: Sequence[Agreement] = ()
     forgotten: Sequence[Key] = ()
     landed: Sequence[Write] = ()
+    unseen: Sequence[Write] = ()
     ended: Collection[Key] = ()
     moved: Collection[Key] = ()
     cut: Sequence[Write] = ()
@@ -92,6 +94,7 @@ async def finish_intents(pair: Pair) -> Finished:
     async with pair.journal.transaction() as tx:
         await tx.set_baselines(judged.agreements)
         await tx.drop_baselines(judged.forgotten)
+        await tx.log_writes(_not_shown(pair, judged.unseen))
         await tx.log_writes(_lockless(pair, judged.landed, judged.agreements))
         await tx.finish(judged.ended)
         await tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
@@ -117,6 +120,7 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
     """Say what came of the writes *begun*, by key, now that both sides have these digests."""
     resting = await _resting(pair, now)
     landed: list[Write] = []
+    unseen: list[Write] = []
     agreements: list[Agreement] = []
     forgotten: list[Key] = []
     all_cut: list[Write] = []
@@ -138,6 +142,7 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
             moved.add(key)
             continue
         landed += done
+        unseen += [write for write in writes if write not in done]
         if key in resting:
             forgotten.append(key)  # of an undo: both sides stay as they are, and have nothing in common
         elif common is not None:
@@ -145,7 +150,7 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
             agreements.append(Agreement(key, Both(digest, digest), common))
     # Who was deleted and is there again is new.
     forgotten += [write.key for write in landed if write.digest is None]
-    return Judged(agreements, forgotten, landed, begun.keys() - moved, moved, all_cut, stumps)
+    return Judged(agreements, forgotten, landed, unseen, begun.keys() - moved, moved, all_cut, stumps)
 
 
 async def _resting(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
@@ -276,4 +281,17 @@ def _lockless(pair: Pair, landed: Sequence[Write], agreements: Sequence[Agreemen
         record = write.record if alone else None
         noted = lost_updates.logged(pair, write.key, write.side, write.expect, write.digest, record=record)
         found += [] if noted is None else [noted]
+    return found
+
+
+def _not_shown(pair: Pair, unseen: Sequence[Write]) -> list[Landed]:
+    """Return the edits that broke off on their way to a server, as the journal remembers them."""
+    found = []
+    for write in unseen:
+        store = pair.stores[write.side].capabilities
+        if store.saves_records and not store.exclusive_writes and write.expect is not None:
+            noted = lost_updates.logged(
+                *(pair, write.key, write.side, write.expect, write.digest), seen=False, record=write.record
+            )
+            found += [] if noted is None else [noted]
     return found

@@ -33,7 +33,7 @@ class Landed:
     key: Key
     side: Side
     before: Digest | None
-    after: Digest
+    after: Digest | None
     merged: bool = False
     record: Record | None = None
     seen: bool = True

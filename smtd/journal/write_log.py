@@ -19,6 +19,9 @@ from smtd.sqlite import Connection
 #: A program that read a store before more writes of one key than this is not recognised.
 _KEPT = 50
 
+#: What stands for the digest of a record that was to be deleted.
+_GONE = b""
+
 _OF_KEY = "pair = ? AND side = ? AND project = ? AND label = ?"
 
 
@@ -51,7 +54,9 @@ class WriteLog:
         ):
             number, before, after, restored, *marks, at, due = values
             undone, merged, seen, confirmed = map(bool, marks)
-            write = LoggedWrite(number, before, after, restored, undone, merged, seen, confirmed, at, due)
+            write = LoggedWrite(
+                number, before, after or None, restored, undone, merged, seen, confirmed, at, due
+            )
             writes[Key(project, label)].append(write)
         return writes
 
@@ -137,10 +142,10 @@ class WriteLog:
             f" coalesce((SELECT restored + 1 FROM written WHERE {last} AND seen), 0))",
             [
                 (
-                    *(*key, number, write.before, write.after, pack_any(write.record)),
+                    *(*key, number, write.before, write.after or _GONE, pack_any(write.record)),
                     *(write.seen, now, write.due),
-                    *(write.merged, *key, write.after, *key, write.merged),
-                    *(*key, write.after, *key),
+                    *(write.merged, *key, write.after or _GONE, *key, write.merged),
+                    *(*key, write.after or _GONE, *key),
                 )
                 for key, write in zip(keys, landed, strict=True)
             ],

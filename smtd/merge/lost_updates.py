@@ -21,13 +21,14 @@ class LoggedWrite:
     *number* grows with every batch of writes; *reapplied* says how often in a row the same had
     to be written again; *reverted* says that it was found undone, or edited over, by somebody who had not
     seen it, and nothing was written there since; *rebased*, that it was merged with such an edit. What was
-    not *seen* was taken by the store, which still showed what was there before. *confirmed*: it was there at
+    not *seen* was sent to the store, which still showed what was there before; of deletions (*after* None)
+    only such are logged. *confirmed*: it was there at
     a later look. *at* and *due*, in seconds since 1970: when it was made, and when it is looked at again.
     """
 
     number: int
     before: Digest | None
-    after: Digest
+    after: Digest | None
     reapplied: int = 0
     reverted: bool = False
     rebased: bool = False
@@ -78,6 +79,22 @@ def possibly_unseen(
         for key, write in last.items()
         if (write.reverted or write.number > latest[key if by_record else key.project])
         and now.get(key) not in (None, write.before, write.after)
+    }
+
+
+def arrived_late(
+    written: Mapping[Key, Sequence[LoggedWrite]],
+    now: Mapping[Key, Digest],
+    agreed: Mapping[Key, Digest | None],
+) -> set[Key]:
+    """Return the keys that show a write which did not show before both sides *agreed* on another one."""
+    return {
+        key
+        for key, writes in written.items()
+        if any(
+            not write.seen and write.after == now.get(key) and agreed.get(key) not in (write.before, None)
+            for write in writes
+        )
     }
 
 

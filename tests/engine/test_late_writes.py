@@ -1,0 +1,197 @@
+"""A request to a server breaks off, and arrives all the same when the record has gone on."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.errors import StoreUnreachable
+from smtd.merge.decide import Mode
+from tests.build import PROJECT, change, commented, key, record, tagged
+from tests.engine.servers import CLOCKED, Clock, ServerStore, later, words
+from tests.engine.world import TestStore, World
+
+A, B = record("a"), record("b")
+
+
+class SlowServer(ServerStore):
+    """A server behind a line that breaks, and that brings later what was sent."""
+
+    breaks = False
+
+    def __init__(self, location="server"):
+        super().__init__(location)
+        self.under_way = []
+
+    async def write(self, changes):
+        if not self.breaks:
+            return await super().write(changes)
+        self.under_way += changes
+        raise StoreUnreachable("the line broke")
+
+    def arrive(self):
+        """Save what was sent, whatever is there by now."""
+        for each in self.under_way:
+            if each.record is None:
+                self.remove(PROJECT, each.key.label)
+            else:
+                self.put(PROJECT, each.record)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let time go on by hand."""
+    clock = Clock()
+    for module in CLOCKED:
+        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    return clock
+
+
+@pytest.fixture
+async def world(tmp_path, clock):
+    """A database and a server, and a comment that was sent when the line broke."""
+    server = SlowServer()
+    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    server.breaks = True
+    world.left.put(PROJECT, commented(A, "ours"))
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock)
+    server.breaks = False
+    return world
+
+
+async def test_tag_of_a_person_survives_a_request_that_arrives_later_than_the_next_one(world, clock):
+    """smtd has sent the comment again, and has seen the tag since."""
+    await later(world, clock)
+    world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
+    await later(world, clock)
+
+    world.right.arrive()
+    await later(world, clock)
+
+    assert "theirs" in world.left.records[key("a")].tags
+    assert world.left.records == world.right.records
+
+
+async def test_tag_of_a_person_survives_a_request_that_arrives_after_a_merge(world, clock):
+    """smtd has seen the tag before it sent the comment once more."""
+    world.right.put(PROJECT, tagged(A, "theirs"))
+    await later(world, clock)
+    world.right.arrive()
+
+    await later(world, clock)
+
+    assert "theirs" in world.left.records[key("a")].tags
+    assert words(world.right) == ["ours"]
+    assert world.left.records == world.right.records
+
+
+async def test_edit_of_a_person_survives_twice(world, clock):
+    """A line may bring a request more than once."""
+    world.right.put(PROJECT, tagged(A, "theirs"))
+    await later(world, clock)
+    for _ in range(4):
+        world.right.arrive()
+        report = await later(world, clock)
+
+    assert report.ok
+    assert "theirs" in world.right.records[key("a")].tags
+    assert world.left.records == world.right.records
+
+
+async def test_what_the_other_side_says_meanwhile_is_kept_as_well(world, clock):
+    await later(world, clock)
+    world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
+    await later(world, clock)
+    world.right.arrive()
+    world.left.put(PROJECT, change(world.left.records[key("a")], reason="why"))
+
+    await later(world, clock)
+
+    both = world.left.records[key("a")]
+    assert ("theirs" in both.tags, both.reason, words(world.left)) == (True, "why", ["ours"])
+    assert world.left.records == world.right.records
+
+
+async def test_request_that_arrives_first_is_nobodys_edit(world, clock):
+    """Both sides agree on it then."""
+    world.right.arrive()
+    world.left.changes.clear()
+    world.right.changes.clear()
+
+    report = await later(world, clock)
+
+    assert (report.ok, world.left.changes, world.right.changes) == (True, [], [])
+
+
+async def test_person_who_takes_a_tag_away_long_after_means_it(world, clock):
+    """No request takes so long."""
+    await later(world, clock)
+    world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
+    for seconds in (5.0, 30.0, 150.0, 300.0):
+        await later(world, clock, seconds)
+    world.right.put(PROJECT, commented(A, "ours"))
+
+    await later(world, clock)
+
+    assert "theirs" not in world.left.records[key("a")].tags
+    assert world.left.records == world.right.records
+
+
+async def test_bad_line_asks_nobody(world, clock):
+    """However often the same is sent: the server shows what was agreed on."""
+    world.right.breaks = True
+    for _ in range(6):
+        with pytest.raises(StoreUnreachable):
+            await later(world, clock)
+    world.right.breaks = False
+
+    report = await later(world, clock)
+
+    assert (report.ok, words(world.right)) == (True, ["ours"])
+
+
+async def test_deletion_that_arrives_when_the_record_was_kept_after_all_deletes_nothing(tmp_path, clock):
+    """Somebody had edited it meanwhile, and the edit won."""
+    server = SlowServer()
+    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    server.breaks = True
+    world.left.remove(PROJECT, "a")
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock)
+    server.breaks = False
+    server.put(PROJECT, commented(A, "theirs"))
+    await later(world, clock)
+    assert words(world.left) == words(server) == ["theirs"]
+
+    server.arrive()
+    report = await later(world, clock)
+
+    assert report.ok
+    assert words(world.left) == words(server) == ["theirs"]
+
+
+async def test_deletion_that_arrives_late_is_one_if_nobody_kept_the_record(tmp_path, clock):
+    server = SlowServer()
+    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    server.breaks = True
+    world.left.remove(PROJECT, "a")
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock)
+    server.breaks = False
+    server.arrive()
+
+    report = await later(world, clock)
+
+    assert (report.ok, [*world.left.records], [*server.records]) == (True, [key("b")], [key("b")])
+
+
+async def test_server_that_only_takes_shows_the_source_again(world, clock):
+    """There the other side has what is right in any case."""
+    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+    world.left.put(PROJECT, commented(A, "ours and more"))
+    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+    world.right.arrive()
+
+    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+
+    assert words(world.left) == ["ours and more"]
