@@ -18,6 +18,7 @@ from smtd.config import Config, Pair, seconds, size
 from smtd.control.server import Handler, serving
 from smtd.daemon import added, settings
 from smtd.daemon.events import Events
+from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.notices import Notices
 from smtd.daemon.prover import Prover
 from smtd.daemon.settings import PairSettings
@@ -91,6 +92,7 @@ class Daemon:
         self._added: dict[str, Pair] = {}
         self._pairs: dict[str, _Supervised] = {}
         self._proving = anyio.Lock()
+        self._first_cycles = FirstCycles()
 
     @property
     def workers(self) -> list[Worker]:
@@ -233,7 +235,9 @@ class Daemon:
             if name not in self._pairs:
                 locate = partial(self._located, one, self._config)
                 hooks = (self._surroundings.refused, self._notices.note)
-                worker = Worker(one, locate, self._journal, self._watch, self.events, *hooks)
+                worker = Worker(
+                    one, locate, self._journal, self._watch, self.events, *hooks, self._first_cycles
+                )
                 pair = _Supervised(worker, Prover(worker, self._journal, self.events, self._proving))
                 self._pairs[name] = pair
                 self._group.start_soon(self._supervise, pair)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -13,6 +14,7 @@ from anyio import to_thread
 from smtd import pairing
 from smtd.daemon import heap
 from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import SyncOptions, Work
 from smtd.daemon.settings import PairSettings, narrowed
 from smtd.daemon.store_session import StoreSession
@@ -23,6 +25,7 @@ from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.journal import Journal
+from smtd.merge.sides import SIDES
 from smtd.records.record import Key
 
 log = logging.getLogger("smtd")
@@ -43,12 +46,14 @@ class PairRunner:
         session: StoreSession,
         dirty: DirtyFlag,
         progress: Progress,
+        first_cycles: FirstCycles,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._session = session
         self._dirty = dirty
         self._progress = progress
+        self._first_cycles = first_cycles
         self._warned_of_scope = False
         #: No cycle has ended yet: the first one may look at both stores whole, and carries all that is there.
         self._is_first = True
@@ -105,17 +110,20 @@ class PairRunner:
             projects=self._settings.scoped(locations).projects,
             wait_to_settle=policy.wait_to_settle or self._is_first,
         )
-        report = await pairing.sync(
-            self._journal,
-            self._settings.name,
-            locations,
-            stores,
-            policy,
-            only=only,
-            progress=self._progress,
-            ended=self._mark_clean,
-            doubtful=recheck,
-        )
+        # A server answers when it likes: nobody else waits for that.
+        must_wait = self._is_first and all(locations[side].files for side in SIDES)
+        async with self._first_cycles.turn() if must_wait else nullcontext():
+            report = await pairing.sync(
+                self._journal,
+                self._settings.name,
+                locations,
+                stores,
+                policy,
+                only=only,
+                progress=self._progress,
+                ended=self._mark_clean,
+                doubtful=recheck,
+            )
         if report.moved or self._is_first:
             self._is_first = False
             await to_thread.run_sync(heap.trim)

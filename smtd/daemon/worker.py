@@ -13,6 +13,7 @@ import anyio
 from smtd.daemon.backlog import Backlog
 from smtd.daemon.dirty import DirtyFlag, Source
 from smtd.daemon.events import Events
+from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
 from smtd.daemon.notice import Condition
 from smtd.daemon.runner import PairRunner
@@ -52,6 +53,7 @@ class Worker:
         events: Events,
         refused: Callable[[], None] = lambda: None,
         note: Callable[[Condition], None] = unnoted,
+        first_cycles: FirstCycles | None = None,
     ) -> None:
         clock = anyio.current_time
         self.settings = settings
@@ -72,7 +74,10 @@ class Worker:
         self._schedule = Schedule(settings.poll, settings.settle, clock)
         self._tracker = StatusTracker(settings, events, note)
         self.session = StoreSession(settings, locate, watch, self.dirty, self._tracker.relocated)
-        self._runner = PairRunner(settings, journal, self.session, self.dirty, self._progressed)
+        self._runner = PairRunner(
+            *(settings, journal, self.session, self.dirty, self._progressed),
+            first_cycles=first_cycles or FirstCycles(),
+        )
         self._backlog = Backlog(settings, self.session.locate, journal)
 
     # What others may call.
