@@ -82,12 +82,16 @@ async def _known_pair(
 async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
     """Raise StoreUnreachable if a store is missing that was synced before."""
     if await known.has_agreed():
-        for side in SIDES:
-            if await to_thread.run_sync(locations[side].is_missing):
-                raise StoreUnreachable(
-                    f"{locations[side]} is missing, though it was synced before; bring it back, or sync"
-                    " with another --state to fill a new store"
-                )
+        for side in await to_thread.run_sync(_missing, locations):
+            raise StoreUnreachable(
+                f"{locations[side]} is missing, though it was synced before; bring it back, or sync"
+                " with another --state to fill a new store"
+            )
+
+
+def _missing(locations: Both[Location]) -> list[Side]:
+    """Return the sides whose stores are missing. Blocks."""
+    return [side for side in SIDES if locations[side].is_missing()]
 
 
 async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJournal:
@@ -185,7 +189,7 @@ async def _make_new(pair: Pair, locations: Both[Location]) -> None:
 
     That of a project is left to its Sumatra, and where neither is there a name is misspelt.
     """
-    missing = {side for side in SIDES if await to_thread.run_sync(locations[side].is_missing)}
+    missing = await to_thread.run_sync(_missing, locations)
     if len(missing) == 1:
         (side,) = missing
         if side in pair.policy.mode.targets and locations[side].project is None:

@@ -7,8 +7,8 @@ An event is a hint, and only makes us look; what counts is how the files look. W
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -34,6 +34,11 @@ class Watched:
     seen: Signature | None = None
     #: What was seen last was looked into while it was young: it may have changed since and look the same.
     young: bool = False
+    #: The directories of the files.
+    directories: Collection[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directories = {path.parent for path in self.paths}
 
     def look(self) -> Signature:
         """Return how the files look now. Blocks."""
@@ -150,15 +155,16 @@ class Watch:
         """Return the directories of all files, or of those that are missing the nearest above; each
         with what tells it from another one of that name."""
         found = {}
-        for watched in list(self._watched.values()):
-            for path in watched.paths:
-                for parent in path.parents:
-                    try:
-                        state = os.stat(parent)
-                    except OSError:
-                        continue
-                    found[str(parent)] = (state.st_dev, state.st_ino)
-                    break
+        for directory in set[Path]().union(
+            *(watched.directories for watched in list(self._watched.values()))
+        ):
+            for parent in (directory, *directory.parents):
+                try:
+                    state = os.stat(parent)
+                except OSError:
+                    continue
+                found[str(parent)] = (state.st_dev, state.st_ino)
+                break
         return sorted((name, *state) for name, state in found.items())
 
     async def _compare(self) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from smtd.engine import deciding, patience
 from smtd.engine.actions import Action, Kind, Plan
 from smtd.engine.apply import Executor, Progress, no_progress
-from smtd.engine.observe import NOWHERE, heads, is_current, scope
+from smtd.engine.observe import NOWHERE, heads, is_followed, scope
 from smtd.engine.pair import Pair
 from smtd.engine.recovery import Judged, finish_intents
 from smtd.engine.report import PairReport, PlannedAction, blank, failure
@@ -190,7 +190,7 @@ async def quiet(pair: Pair) -> PairReport | None:
     if report.again is not None and report.again <= time.time():
         return None
     for side in SIDES:
-        if not (await is_current(pair, side) and await _is_followed(pair, side, checkpoint)):
+        if not await is_followed(pair, side, checkpoint):
             return None
     return report
 
@@ -200,29 +200,28 @@ async def is_settled(pair: Pair) -> bool:
 
     Nor did its records have to be looked at once more, as they may have been half saved.
     """
-    for side in SIDES:
-        if not (pair.stores[side].capabilities.dear_reads or await is_current(pair, side)):
-            return False
-    return await has_decided(pair)
-
-
-async def has_decided(pair: Pair) -> bool:
-    """Say whether the last cycle of *pair* left nothing for later of what is known of its stores by now."""
     checkpoint = await pair.journal.checkpoints.get()
     for side in SIDES:
-        if checkpoint is None or not await _is_followed(pair, side, checkpoint):
+        dear = pair.stores[side].capabilities.dear_reads
+        if checkpoint is None or not (dear or await is_followed(pair, side, checkpoint)):
             return False
-        if any(map(pair.policy.covers, await pair.journal.indexes[side].unsettled())):
+    return await has_decided(pair, checkpoint)
+
+
+async def has_decided(pair: Pair, checkpoint: Checkpoint | None = None) -> bool:
+    """Say whether the last cycle of *pair* left nothing for later of what is known of its stores by now.
+
+    *checkpoint* is the one that it saved, if that is known.
+    """
+    checkpoint = checkpoint or await pair.journal.checkpoints.get()
+    for side in SIDES:
+        index = pair.journal.indexes[side]
+        state = await index.state(None)
+        if checkpoint is None or state.cursor != checkpoint.cursors[side]:
+            return False
+        if not state.is_settled and any(map(pair.policy.covers, await index.unsettled())):
             return False
     return True
-
-
-async def _is_followed(pair: Pair, side: Side, checkpoint: Checkpoint) -> bool:
-    """Say whether *checkpoint* is of all changes in the index of *side*.
-
-    Asked after whether the index is current: another pair may bring it up to date in between.
-    """
-    return await pair.journal.indexes[side].cursor() == checkpoint.cursors[side]
 
 
 async def _save(

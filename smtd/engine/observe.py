@@ -107,10 +107,15 @@ async def observe(
     return Observed(keys, Both(*scans), cursors, Both(*held), rotations, unsettled)
 
 
-async def is_current(pair: Pair, side: Side) -> bool:
-    """Say whether nobody wrote to *side* since its index was brought up to date, as far as it can tell."""
-    head = await pair.journal.indexes[side].head(scope(pair, side))
-    return head is not None and await pair.stores[side].unchanged_since(head)
+async def is_followed(pair: Pair, side: Side, checkpoint: Checkpoint) -> bool:
+    """Say whether nobody changed *side* since *checkpoint*, as far as it can tell."""
+    state = await pair.journal.indexes[side].state(scope(pair, side))
+    # Read in one moment and before the store is asked: another pair may bring the index up to date meanwhile.
+    return (
+        state.cursor == checkpoint.cursors[side]
+        and state.head is not None
+        and await pair.stores[side].unchanged_since(state.head)
+    )
 
 
 def scope(pair: Pair, side: Side) -> Collection[str] | None:

@@ -30,6 +30,14 @@ class Cursor(NamedTuple):
     seq: int
 
 
+class IndexState(NamedTuple):
+    """Where the sequence of a store is, what the store looked like then, and whether all is settled."""
+
+    cursor: Cursor
+    head: Token | None
+    is_settled: bool
+
+
 class Held(NamedTuple):
     """How many records of a project a store holds."""
 
@@ -90,6 +98,17 @@ class StoreIndex(IndexedRows):
         """
         if await self.cursor() == at and await self.head(projects) != head:
             await self._set_head(projects, head)
+
+    async def state(self, projects: Collection[str] | None) -> IndexState:
+        """Return how the index is at one moment; its head is that of *projects* (None: all)."""
+        rows = await self._db.fetch(
+            "SELECT s.epoch, s.seq, h.head, EXISTS (SELECT 1 FROM entry INDEXED BY entry_changed"
+            " WHERE store = s.id AND changed IS NOT NULL) FROM store s"
+            " LEFT JOIN head h ON h.store = s.id AND h.projects = ? WHERE s.location = ?",
+            (_scope(projects), self.location),
+        )
+        ((epoch, seq, head, is_unsettled),) = rows or [(0, 0, None, False)]
+        return IndexState(Cursor(epoch, seq), None if head is None else bytes(head), not is_unsettled)
 
     async def entries(self, keys: Collection[Key]) -> dict[Key, Entry]:
         """Return the entries of those *keys* that have one."""
