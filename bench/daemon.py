@@ -10,8 +10,8 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bench.measure import Command, CommandFailed
@@ -171,6 +171,30 @@ def lags(left: Path, right: Path, changes: int) -> list[float]:
             time.sleep(0.05 + 0.13 * (turn % 7) / 7)
     if count_records(left) != count_records(right):
         raise CommandFailed("the stores hold different numbers of records")
+    return found
+
+
+def lags_to_all(left: Path, rights: Sequence[Path], changes: int) -> list[float]:
+    """Change one record in *left* after the other; return the seconds until each is so in all *rights*."""
+    found = []
+    arrived = "SELECT count(*) FROM django_store_record WHERE outcome = ?"
+    with ExitStack() as stack:
+        here, *there = [
+            stack.enter_context(closing(sqlite3.connect(path, timeout=30))) for path in (left, *rights)
+        ]
+        ids = [number for (number,) in here.execute("SELECT rowid FROM django_store_record")]
+        for turn in range(changes):
+            change = (f"hub {turn}", ids[turn % len(ids)])
+            here.execute("UPDATE django_store_record SET outcome = ? WHERE rowid = ?", change)
+            here.commit()
+            began, waiting = time.perf_counter(), list(there)
+            while waiting:
+                if time.perf_counter() - began > PATIENCE:
+                    raise CommandFailed(f"change {turn} never arrived in {len(waiting)} stores")
+                time.sleep(0.005)
+                waiting = [db for db in waiting if db.execute(arrived, change[:1]).fetchone() == (0,)]
+            found.append(time.perf_counter() - began)
+            time.sleep(0.5 + 0.13 * (turn % 7) / 7)  # out of step with the daemon, as people are
     return found
 
 

@@ -8,13 +8,15 @@ from functools import partial
 from statistics import quantiles
 
 from bench import measure
-from bench.daemon import lags, lags_at, running, save_times
+from bench.daemon import lags, lags_at, lags_to_all, running, save_times
 from bench.line import Line, seconds, spread
 from bench.workplace import Pair, Workplace, count_records, expect
 from tests.peers.stores import copy_store
 
 #: Records of a pair, changes of which the lag is taken, pairs at rest and seconds of it, saves by Sumatra.
 RECORDS, CHANGES, PAIRS, REST, SAVES = 1000, 200, 20, 60, 200
+#: Changes of a store that all pairs share.
+HUB_CHANGES = 40
 #: Changes a second, for so many seconds; and pairs of a daemon that starts.
 RATES, LOADED, MANY = (1, 10, 100), 20, 50
 #: Records of a pair under load: one for each change.
@@ -60,6 +62,29 @@ def lag_under_load(work: Workplace, rounds: int) -> list[Line]:
             )
         )
     return lines
+
+
+def hub(work: Workplace, rounds: int) -> list[Line]:
+    """From a commit in a store that many pairs have in common to the commit in the last other store."""
+    pair = Pair(work, "hub-stores", RECORDS)
+    pair.sync(created=RECORDS)
+    left = copy_store(pair.database, pair.database.with_name("left.sqlite"))
+    rights = [
+        copy_store(pair.database, pair.database.with_name(f"right-{number}.sqlite"))
+        for number in range(PAIRS)
+    ]
+    with running(work, "hub", [(left, right) for right in rights]):
+        taken = sorted(lags_to_all(left, rights, HUB_CHANGES * rounds))
+    p50, p99 = percentiles(taken)
+    return [
+        Line(
+            f"daemon: {len(taken)} changes of a store that {PAIRS} pairs share, {RECORDS:,} records, to all",
+            f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms",
+            "",
+            "p50 ≤ 0.5 s",
+            p50 <= 0.5,
+        )
+    ]
 
 
 def many_pairs(work: Workplace, rounds: int) -> list[Line]:

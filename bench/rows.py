@@ -99,6 +99,7 @@ ROWS = {
     "lag": Row(daemon_rows.lag, 1),
     "rest": Row(daemon_rows.at_rest, 1),
     "lag-rates": Row(daemon_rows.lag_under_load, 1),
+    "hub": Row(daemon_rows.hub, 1),
     "many-pairs": Row(daemon_rows.many_pairs, 3),
     "neighbour": Row(daemon_rows.neighbour, 1),
     "status": Row(daemon_rows.status, 15),
