@@ -46,9 +46,14 @@ class Connection:
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""
+        (rows,) = await self.fetch_each([(sql, parameters)])
+        return rows
+
+    async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
+        """Return all rows of each query, in one crossing to the thread; as `fetch`."""
         with CancelScope(shield=True), self._guard.watching():
             try:
-                rows = await self._fetch(sql, parameters)
+                found = await self._fetch_each(queries)
             except ERRORS as exc:
                 # The traceback holds the cursor, and that the snapshot: no commits would be seen any more.
                 clear_frames(exc.__traceback__)
@@ -56,12 +61,16 @@ class Connection:
                     raise
                 # One text that is not Unicode must not keep all others back.
                 self._db.text_factory = lenient
-                rows = await self._fetch(sql, parameters)
-        return rows
+                found = await self._fetch_each(queries)
+        return found
 
-    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        """One crossing to the thread and back, cursor and all."""
-        return list(await self._db.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
+    async def _fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
+        def fetch(db: sqlite3.Connection) -> list[list[Row]]:
+            return [_rows(db, sql, parameters) for sql, parameters in queries]
+
+        # aiosqlite has no public way to do several things in one crossing.
+        found: list[list[Row]] = await self._db._execute(fetch, self._db._conn)  # type: ignore[no-untyped-call]
+        return found
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the first column of the first row, or None if there is no row."""
@@ -120,6 +129,12 @@ class Connection:
                     if self._db.in_transaction:
                         await self.run("ROLLBACK")
                     raise
+
+
+def _rows(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    """Return all rows of one query, and leave no cursor open. Blocks."""
+    with closing(db.execute(sql, parameters)) as cursor:
+        return cursor.fetchall()
 
 
 @asynccontextmanager

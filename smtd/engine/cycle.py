@@ -219,7 +219,7 @@ async def has_decided(pair: Pair, checkpoint: Checkpoint | None = None) -> bool:
         state = await index.state(None)
         if checkpoint is None or state.cursor != checkpoint.cursors[side]:
             return False
-        if not state.is_settled and any(map(pair.policy.covers, await index.unsettled())):
+        if state.unsettled_since is not None and any(map(pair.policy.covers, await index.unsettled())):
             return False
     return True
 

@@ -21,7 +21,7 @@ from smtd.engine.pair import Pair
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.entries import LONGEST, MANY, STILL
-from smtd.journal.index import Cursor, Held, StoreIndex
+from smtd.journal.index import Cursor, Held, IndexState, StoreIndex
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
@@ -195,9 +195,7 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
     patience = ceil(LONGEST / STILL) if pair.policy.wait_to_settle else 0
     while True:
-        await _let_settle(index)
-        since, moment = await index.cursor(), time.time()
-        head = await index.head(None)
+        (since, head, _), moment = await _settled(index), time.time()
         if head is None or recheck or afresh or not await _is_as(store, head):
             look = await store.track(index, recheck, afresh=afresh)
             cursor = await index.update_rows(look, await store.token(), since=since) or since
@@ -211,10 +209,13 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
     return _Look(cursor)
 
 
-async def _let_settle(index: StoreIndex) -> None:
-    """Wait until a look can tell of the first unsettled record whether it stays as it is, if there is one."""
-    if (last := await index.first_unsettled()) is not None:
-        await anyio.sleep(max(0.0, min(last + STILL - time.time(), STILL)))
+async def _settled(index: StoreIndex) -> IndexState:
+    """Return how *index* is when a look can tell whether its first unsettled record has stayed as it is."""
+    state = await index.state(None)
+    if state.unsettled_since is None:
+        return state
+    await anyio.sleep(max(0.0, min(state.unsettled_since + STILL - time.time(), STILL)))
+    return await index.state(None)
 
 
 async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> Collection[Key] | None:

@@ -74,13 +74,6 @@ async def unsettled(db: Connection, store: int) -> set[Key]:
     return {key_of(*row) for row in await db.fetch(query, (store,))}
 
 
-async def first_unsettled(db: Connection, store: int) -> float | None:
-    """Return the first moment at which a record of *store* was seen changed that is unsettled."""
-    query = f"SELECT min(changed) FROM entry INDEXED BY entry_changed WHERE {_CHANGED}"
-    found: float | None = await db.value(query, (store,))
-    return found
-
-
 async def settle(db: Connection, store: int, busy: Busy | None) -> None:
     """Take the records of *store* for whole that a look found as they were, in the transaction that is open.
 

@@ -31,11 +31,15 @@ class Cursor(NamedTuple):
 
 
 class IndexState(NamedTuple):
-    """Where the sequence of a store is, what the store looked like then, and whether all is settled."""
+    """Where the sequence of a store is, and what the store looked like then.
+
+    *unsettled_since*: since when the first unsettled record looks as it does (None: all are settled), in
+    seconds since 1970.
+    """
 
     cursor: Cursor
     head: Token | None
-    is_settled: bool
+    unsettled_since: float | None
 
 
 class Held(NamedTuple):
@@ -102,13 +106,13 @@ class StoreIndex(IndexedRows):
     async def state(self, projects: Collection[str] | None) -> IndexState:
         """Return how the index is at one moment; its head is that of *projects* (None: all)."""
         rows = await self._db.fetch(
-            "SELECT s.epoch, s.seq, h.head, EXISTS (SELECT 1 FROM entry INDEXED BY entry_changed"
+            "SELECT s.epoch, s.seq, h.head, (SELECT min(changed) FROM entry INDEXED BY entry_changed"
             " WHERE store = s.id AND changed IS NOT NULL) FROM store s"
             " LEFT JOIN head h ON h.store = s.id AND h.projects = ? WHERE s.location = ?",
             (_scope(projects), self.location),
         )
-        ((epoch, seq, head, is_unsettled),) = rows or [(0, 0, None, False)]
-        return IndexState(Cursor(epoch, seq), None if head is None else bytes(head), not is_unsettled)
+        ((epoch, seq, head, unsettled_since),) = rows or [(0, 0, None, None)]
+        return IndexState(Cursor(epoch, seq), None if head is None else bytes(head), unsettled_since)
 
     async def entries(self, keys: Collection[Key]) -> dict[Key, Entry]:
         """Return the entries of those *keys* that have one."""
@@ -258,10 +262,6 @@ class StoreIndex(IndexedRows):
     async def unsettled(self) -> set[Key]:
         """Return the keys whose records may be half saved: they changed while others were writing."""
         return await entries.unsettled(self._db, await self._id())
-
-    async def first_unsettled(self) -> float | None:
-        """Return since when the first unsettled record looks as it does, in seconds since 1970."""
-        return await entries.first_unsettled(self._db, await self._id())
 
     async def settle(self, moment: float) -> Cursor:
         """Take those for whole that have not changed up to *moment* (seconds since 1970) for long enough.

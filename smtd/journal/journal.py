@@ -134,9 +134,9 @@ class _JournalConnection(Connection):
         self._path = path
         self.damaged = False
 
-    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
         with self._translating():
-            return await super().fetch(sql, parameters)
+            return await super().fetch_each(queries)
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         with self._translating():

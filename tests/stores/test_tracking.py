@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from anyio import to_thread
 
-from smtd.sqlite import Connection
+from smtd import sqlite as sqlite_connection
 from smtd.stores.base import Scan
 from smtd.stores.django import block_reader, blocks, sqlite
 from smtd.stores.django.file_tracker import FileTracker
@@ -82,18 +81,18 @@ class Meanwhile:
 def meanwhile(place, monkeypatch) -> Meanwhile:
     """What happens between two statements that the store asks; the journal's own are not among them."""
     others = Meanwhile(place.run)
-    fetch, of_blocks = Connection.fetch, block_reader._fetch
+    rows, of_blocks = sqlite_connection._rows, block_reader._fetch
 
-    async def fetched(db: Connection, *words: Any) -> Any:
-        if type(db) is Connection:
-            await to_thread.run_sync(others.step)
-        return await fetch(db, *words)
+    def fetched(db: Any, *words: Any) -> Any:
+        if "django_store" in words[0] or "data_version" in words[0]:
+            others.step()
+        return rows(db, *words)
 
     def fetched_in_its_thread(*words: Any) -> Any:
         others.step()
         return of_blocks(*words)
 
-    monkeypatch.setattr(Connection, "fetch", fetched)
+    monkeypatch.setattr(sqlite_connection, "_rows", fetched)
     monkeypatch.setattr(block_reader, "_fetch", fetched_in_its_thread)
     return others
 

@@ -104,6 +104,9 @@ class MysqlConnection:
             rows += await self._execute(said(sql), tuple(parameters) or None)
         return rows
 
+    async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
+        return [await self.fetch(sql, parameters) for sql, parameters in queries]
+
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         rows = await self.fetch(sql, parameters)
         return rows[0][0] if rows else None

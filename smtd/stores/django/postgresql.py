@@ -109,6 +109,9 @@ class PostgresqlConnection:
             rows = await self._db.fetch(said(sql), *parameters)
         return [tuple(row) for row in rows]
 
+    async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
+        return [await self.fetch(sql, parameters) for sql, parameters in queries]
+
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         rows = await self.fetch(sql, parameters)
         return rows[0][0] if rows else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -131,24 +131,29 @@ async def by_id(db: Connection, ids: Sequence[int]) -> list[Raw]:
     found: list[Raw] = []
     for start in range(0, len(ids), PAGE):
         chunk = ids[start : start + PAGE]
-        select = f"{schema.SELECT_RECORDS} WHERE r.db_id IN ({schema.marks(len(chunk))})"
-        found += await _assembled(db, await db.fetch(select, chunk))
+        marks = schema.marks(len(chunk))
+        records, *parts = await db.fetch_each(
+            [
+                (f"{schema.SELECT_RECORDS} WHERE r.db_id IN ({marks})", chunk),
+                *((select.format(ids=marks), chunk) for select in _PARTS),
+            ]
+        )
+        found += _assembled(records, [_by_owner(rows) for rows in parts])
     return found
 
 
-async def _assembled(db: Connection, found: list[Row]) -> list[Raw]:
+_PARTS = (
+    schema.SELECT_TAGS,
+    schema.SELECT_INPUTS,
+    schema.SELECT_OUTPUTS,
+    schema.SELECT_DEPENDENCIES,
+    schema.SELECT_PLATFORMS,
+)
+
+
+def _assembled(records: list[Row], parts: Sequence[Mapping[int, list[Row]]]) -> list[Raw]:
     """Put the rows of the record table together with what other tables hold of them."""
-    ids = [row[0] for row in found]
-    tags, inputs, outputs, dependencies, platforms = [
-        await _parts(db, select, ids)
-        for select in (
-            schema.SELECT_TAGS,
-            schema.SELECT_INPUTS,
-            schema.SELECT_OUTPUTS,
-            schema.SELECT_DEPENDENCIES,
-            schema.SELECT_PLATFORMS,
-        )
-    ]
+    tags, inputs, outputs, dependencies, platforms = parts
     return [
         Raw(
             row,
@@ -160,13 +165,12 @@ async def _assembled(db: Connection, found: list[Row]) -> list[Raw]:
                 platforms[row[0]],
             ),
         )
-        for row in found
+        for row in records
     ]
 
 
-async def _parts(db: Connection, select: str, ids: list[Any]) -> dict[int, list[Row]]:
+def _by_owner(rows: list[Row]) -> Mapping[int, list[Row]]:
     parts: dict[int, list[Row]] = defaultdict(list)
-    if ids:
-        for owner, *values in await db.fetch(select.format(ids=schema.marks(len(ids))), ids):
-            parts[owner].append(tuple(values))
+    for owner, *values in rows:
+        parts[owner].append(tuple(values))
     return parts
