@@ -13,6 +13,7 @@ from smtd.daemon.verbs import Verbs
 
 ROOT = Path(__file__).parents[1]
 CONTROL = (ROOT / "docs" / "control.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
 def first_cells(heading: str) -> list[str]:
@@ -36,3 +37,23 @@ def test_every_state_and_every_key_of_a_status_is_documented() -> None:
 
     assert sorted(states) == sorted(get_args(State))
     assert [key for key in keys if f"`{key}`" not in CONTROL] == []
+
+
+def test_every_place_that_contributing_names_is_there() -> None:
+    """Each file and directory, and each name that it gives in one of them."""
+    section = CONTRIBUTING.split("\n## Where things go\n")[1].split("\n## ")[0]
+    words = re.findall(r"`([^`\s]+)`", section)
+    paths = [word for word in words if "/" in word]
+    names = [word for word in words if re.fullmatch(r"_?[A-Za-z]\w*", word)]
+    sources = "\n".join(
+        file.read_text("utf-8") for path in paths for file in files(path) if file.suffix == ".py"
+    )
+
+    assert [path for path in paths if not files(path)] == []
+    assert [name for name in names if not re.search(rf"\b{name}\b", sources)] == []
+
+
+def files(path: str) -> list[Path]:
+    """Return the files at *path*, which may be a glob or a directory."""
+    found = list(ROOT.glob(path))
+    return [file for each in found for file in ([each] if each.is_file() else each.rglob("*.py"))]
