@@ -15,7 +15,7 @@ import msgspec
 
 from smtd.engine import merges
 from smtd.engine import plan as planning
-from smtd.engine.actions import Kind, Plan
+from smtd.engine.actions import ActionKind, Plan
 from smtd.engine.pair import Policy
 from smtd.engine.plan import Known
 from smtd.merge.sides import Both, Side
@@ -99,7 +99,7 @@ class Case:
         sides = {Side.LEFT: self.left, Side.RIGHT: self.right}
         for action in self.plan().actions:
             for write in action.writes:
-                copies = action.kind is Kind.COPY
+                copies = action.kind is ActionKind.COPY
                 sides[write.side] = sides[write.side.other] if copies else write.record
         return Both(sides[Side.LEFT], sides[Side.RIGHT])
 
@@ -111,15 +111,19 @@ class Case:
         if plan.held:
             return "held"
         for action in plan.actions:
-            if action.kind in (Kind.COPY, Kind.DELETE):
-                deleted = action.kind is Kind.DELETE
+            if action.kind in (ActionKind.COPY, ActionKind.DELETE):
+                deleted = action.kind is ActionKind.DELETE
                 done = "deleted" if deleted else "created" if action.creates else "updated"
                 return f"{done} on the {action.writes[0].side.value}"
             return _OTHERS[action.kind]
         return "nothing to do" if self.left == self.right else "each side stays as it is"
 
 
-_OTHERS = {Kind.MERGE: "merged, on both sides", Kind.AGREE: "in sync", Kind.FORGET: "forgotten"}
+_OTHERS = {
+    ActionKind.MERGE: "merged, on both sides",
+    ActionKind.AGREE: "in sync",
+    ActionKind.FORGET: "forgotten",
+}
 
 
 def _both(record: Record) -> Both[Digest]:

@@ -48,7 +48,7 @@ class ConfigError(UsageError):
     has_lines = True
 
 
-class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What concerns smtd as a whole."""
 
     state_dir: str | None = None
@@ -57,7 +57,7 @@ class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history_size: str = "1GB"
 
 
-class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One store: how to find it and how to be let in."""
 
     location: str
@@ -87,7 +87,7 @@ class MaxDeletes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     share: str = "20%"
 
 
-class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Two stores and how they are kept in sync."""
 
     left: str
@@ -118,9 +118,9 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole configuration file."""
 
-    daemon: Daemon = Daemon()
-    stores: dict[str, Store] = {}
-    pairs: dict[str, Pair] = {}
+    daemon: DaemonConfig = DaemonConfig()
+    stores: dict[str, StoreConfig] = {}
+    pairs: dict[str, PairConfig] = {}
     notify: Notify = Notify()
 
 
@@ -155,7 +155,7 @@ def load(path: Path) -> Config:
     return msgspec.convert(document, Config)
 
 
-def check_pair(name: str, table: object) -> Pair:
+def check_pair(name: str, table: object) -> PairConfig:
     """Return the pair that *table* describes. Raises ConfigError with every mistake in it.
 
     Its sides may be names of stores or locations.
@@ -165,7 +165,7 @@ def check_pair(name: str, table: object) -> Pair:
     if problems:
         lines = [f"{'.'.join(where)}: {what}" for where, what in problems]
         raise ConfigError("\n".join(lines))
-    return msgspec.convert(table, Pair)
+    return msgspec.convert(table, PairConfig)
 
 
 def misnamed(name: str) -> str:

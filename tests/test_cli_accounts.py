@@ -15,7 +15,7 @@ import pytest
 from anyio import to_thread
 
 from smtd.cli.stores import located
-from smtd.config import Config, Store
+from smtd.config import Config, StoreConfig
 from smtd.stores.django.postgresql import connected
 from smtd.stores.django.server import Address
 from tests.command import Smtd
@@ -39,7 +39,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def account(word: str, **store: str) -> tuple[str | None, str | None]:
     """Return who is to be let in at *word*, a place of which the configuration says *store*."""
-    configured = msgspec.convert({"location": word, **store}, Store)
+    configured = msgspec.convert({"location": word, **store}, StoreConfig)
     config = Config(stores={"lab": configured} if store else {})
     access = located(word, config, None).access
     return access.username, access.password

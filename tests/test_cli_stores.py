@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from smtd.cli.stores import Passwords, located
-from smtd.config import Config, Store
+from smtd.config import Config, StoreConfig
 from smtd.errors import UsageError
 from smtd.stores.locations import Access
 
@@ -30,7 +30,9 @@ def test_word_is_a_path(shelf: Path) -> None:
 
 def test_word_is_the_name_of_a_configured_store(shelf: Path) -> None:
     """A configured store is known by its name, with all that is said of it."""
-    config = Config(stores={"lab": Store(str(shelf), timezone="Europe/Paris", python="/usr/bin/python3")})
+    config = Config(
+        stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris", python="/usr/bin/python3")}
+    )
 
     found = located("lab", config, None)
 
@@ -40,14 +42,14 @@ def test_word_is_the_name_of_a_configured_store(shelf: Path) -> None:
 def test_word_is_the_place_of_a_configured_store(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever names the place of a configured store means that store."""
     monkeypatch.chdir(shelf.parent)
-    config = Config(stores={"lab": Store(str(shelf), timezone="Europe/Paris")})
+    config = Config(stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris")})
 
     assert located("records", config, None).access.timezone == "Europe/Paris"
 
 
 def test_timezone_of_the_command_line_is_for_stores_that_have_none(shelf: Path) -> None:
     """What is said of one store in particular counts more than what is said of both."""
-    config = Config(stores={"lab": Store(str(shelf), timezone="Europe/Paris")})
+    config = Config(stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris")})
 
     assert located("lab", config, "Asia/Tokyo").access.timezone == "Europe/Paris"
     assert located(str(shelf), Config(), "Asia/Tokyo").access.timezone == "Asia/Tokyo"
@@ -63,7 +65,7 @@ def test_timezone_that_nobody_knows_is_refused(shelf: Path, zone: str) -> None:
 def test_password_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> None:
     """A daemon asks for the same password again and again; the command is not run each time."""
     command = ["sh", "-c", f"echo asked >> {tmp_path / 'log'}; wc -l < {tmp_path / 'log'}"]
-    store = Store("https://lab.example/records/", username="ada", password_command=command)
+    store = StoreConfig("https://lab.example/records/", username="ada", password_command=command)
     config, passwords = Config(stores={"lab": store}), Passwords()
 
     def password(config: Config) -> str:
@@ -94,7 +96,7 @@ def test_password_of_another_editor_is_read(by: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes("\ufeffgeheim ß\r\nrest\r\n".encode())
     how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
 
-    found = located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, Store)}), None)
+    found = located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, StoreConfig)}), None)
 
     assert found.access.password == "geheim ß"
 
@@ -106,7 +108,7 @@ def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
     how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
 
     with pytest.raises(UsageError, match="UTF-16") as told:
-        located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, Store)}), None)
+        located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, StoreConfig)}), None)
 
     assert "geheim" not in str(told.value)
 
@@ -118,7 +120,7 @@ def test_password_file_with_nothing_in_its_first_line_is_named(content: str, tmp
     lab = LAB | {"password_file": str(tmp_path / "secret")}
 
     with pytest.raises(UsageError, match="/secret of store lab has no password in its first line"):
-        located("lab", Config(stores={"lab": msgspec.convert(lab, Store)}), None)
+        located("lab", Config(stores={"lab": msgspec.convert(lab, StoreConfig)}), None)
 
 
 def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> Non
     secret = tmp_path / "my secret"
     secret.write_text("geheim\n", "utf-8")
     secret.chmod(0o666)
-    config = Config(stores={"lab": msgspec.convert(LAB | {"password_file": str(secret)}, Store)})
+    config = Config(stores={"lab": msgspec.convert(LAB | {"password_file": str(secret)}, StoreConfig)})
 
     with pytest.raises(UsageError, match=f"can be changed by anybody: chmod 600 '{secret}'") as told:
         located("lab", config, None)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from smtd.cli.socket import new_socket_path, socket_path
+from smtd.cli.socket_path import new_socket_path, socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
-from smtd.config import Config, Daemon
+from smtd.config import Config, DaemonConfig
 from smtd.errors import StoreRefused, UsageError
 from smtd.stores.locations import find
 from smtd.stores.registry import open_store
@@ -58,7 +58,7 @@ def test_user_without_a_home_has_no_passwords_of_its_own(nobody: None) -> None:
 def test_user_without_a_home_names_where_the_state_is_kept(nobody: None, tmp_path: Path) -> None:
     """By the option, the configuration or the environment, as anybody may."""
     assert state_directory(tmp_path, Config()) == tmp_path
-    assert state_directory(None, Config(daemon=Daemon(state_dir=str(tmp_path)))) == tmp_path
+    assert state_directory(None, Config(daemon=DaemonConfig(state_dir=str(tmp_path)))) == tmp_path
 
 
 def test_user_without_a_home_is_told_how_to_name_a_state_directory(nobody: None) -> None:

@@ -11,13 +11,23 @@ import pytest
 import tomli
 
 from smtd import config
-from smtd.config import Config, ConfigError, Daemon, MaxDeletes, Notify, Pair, Store, load, seconds
+from smtd.config import (
+    Config,
+    ConfigError,
+    DaemonConfig,
+    MaxDeletes,
+    Notify,
+    PairConfig,
+    StoreConfig,
+    load,
+    seconds,
+)
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 SECTIONS: dict[str, type[msgspec.Struct]] = {
-    "daemon": Daemon,
-    "stores": Store,
-    "pairs": Pair,
+    "daemon": DaemonConfig,
+    "stores": StoreConfig,
+    "pairs": PairConfig,
     "notify": Notify,
 }
 
@@ -76,14 +86,14 @@ def test_example_shows_every_key(section):
 def test_example_shows_the_defaults():
     """The values that are commented out are those that hold without them."""
     pair = tomli.loads(uncommented())["pairs"]["myproject"]
-    defaults = msgspec.to_builtins(Pair("", ""))
+    defaults = msgspec.to_builtins(PairConfig("", ""))
     shown = {name: value for name, value in pair.items() if name not in ("left", "right", "projects")}
 
     assert shown == {name: defaults[name] for name in shown}
-    assert uncommented().count(f'log_level = "{Daemon().log_level}"') == 1
+    assert uncommented().count(f'log_level = "{DaemonConfig().log_level}"') == 1
     for name in ("history_age", "history_size"):
-        assert uncommented().count(f'{name} = "{getattr(Daemon(), name)}"') == 1
-    assert uncommented().count(f'poll_interval = "{Store("").poll_interval}"') == 1
+        assert uncommented().count(f'{name} = "{getattr(DaemonConfig(), name)}"') == 1
+    assert uncommented().count(f'poll_interval = "{StoreConfig("").poll_interval}"') == 1
 
 
 def test_empty_configuration_is_one(tmp_path):
@@ -120,7 +130,7 @@ def test_values_arrive_where_they_belong(tmp_path):
     assert loaded.daemon.state_dir == "/state"
     assert loaded.stores["b c"].username == "ada"
     assert loaded.pairs["p"].projects == {"MyProject": "my-project"}
-    assert loaded.pairs["p"] == Pair(
+    assert loaded.pairs["p"] == PairConfig(
         "a", "b c", {"MyProject": "my-project"}, "left-to-right", max_deletes=MaxDeletes(3)
     )
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from smtd import textfile
-from smtd.config import Pair
+from smtd.config import PairConfig
 from smtd.daemon import added
 
 
 def test_added_pairs_that_another_editor_has_saved_are_read(tmp_path: Path) -> None:
     """The file is smtd's own, but a person may mend it."""
-    pairs, file = {"lab": Pair("/a", "/b")}, tmp_path / "pairs.json"
+    pairs, file = {"lab": PairConfig("/a", "/b")}, tmp_path / "pairs.json"
     added.write(file, pairs)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
 

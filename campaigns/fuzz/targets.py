@@ -24,13 +24,13 @@ from smtd.records.record import decode
 from smtd.stores import export, retrying
 from smtd.stores.django import old
 from smtd.stores.http import form, session
-from smtd.stores.locations import Kind, Location
+from smtd.stores.locations import Location, StoreKind
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import messages, worker
+from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
-from smtd.stores.shelf.sqlite3 import Sqlite3File
 from tests.build import PROJECT, full
 from tests.stores.old_exports import OLDEST
 from tests.stores.places import DjangoPlace, sqlite3_place
@@ -182,7 +182,7 @@ async def _table_rows(chance: Random, scratch: Path) -> None:
                 )
             except sqlite3.IntegrityError:
                 continue
-    await _scan(Location(Kind.DJANGO, store))
+    await _scan(Location(StoreKind.DJANGO, store))
 
 
 def database_files(chance: Random, scratch: Path) -> None:
@@ -221,7 +221,7 @@ async def _answers(chance: Random) -> None:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/records/"
-        await _scan(Location(Kind.HTTP, Path(), None, ADA, url))
+        await _scan(Location(StoreKind.HTTP, Path(), None, ADA, url))
     finally:
         await runner.cleanup()
 

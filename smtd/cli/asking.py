@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.cli.say import complain, say
-from smtd.cli.socket import socket_path
+from smtd.cli.socket_path import socket_path
 from smtd.cli.table import progress
 from smtd.control.client import ask
 from smtd.errors import SmtdError

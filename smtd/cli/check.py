@@ -19,7 +19,7 @@ from smtd.daemon import settings
 from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
 from smtd.merge.sides import Both
-from smtd.stores.locations import DATABASES, Kind, Location
+from smtd.stores.locations import DATABASES, Location, StoreKind
 from smtd.stores.registry import open_database, open_store
 
 
@@ -118,7 +118,7 @@ async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collec
         scan = await store.scan() if not store.capabilities.dear_reads else None
         projects = await store.projects()
         reason = store.capabilities.read_only
-    if location.kind is Kind.HTTP and not projects:
+    if location.kind is StoreKind.HTTP and not projects:
         raise SmtdError(
             f"{location} shows this user no project: the name or the password may be wrong;"
             " if they are right, it is empty, and the first sync fills it"
@@ -136,7 +136,7 @@ async def _done(location: Location, asked: Asked) -> str:
             complain(f"smtd: {location}: {risk}")
         if asked.create and await database.make():
             done += "tables made; "
-        if location.kind is Kind.POSTGRESQL and (asked.install_notify or asked.remove_notify):
+        if location.kind is StoreKind.POSTGRESQL and (asked.install_notify or asked.remove_notify):
             from smtd.stores.django import notify
 
             if asked.remove_notify:

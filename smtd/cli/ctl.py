@@ -13,7 +13,7 @@ from smtd import __version__
 from smtd.cli import cases, proving, streams
 from smtd.cli.asking import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.say import complain_of, say, say_json
-from smtd.cli.socket import socket_path
+from smtd.cli.socket_path import socket_path
 from smtd.cli.table import table
 from smtd.control.client import ask
 from smtd.errors import SmtdError

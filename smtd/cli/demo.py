@@ -24,7 +24,7 @@ from smtd.errors import NoDaemon
 from smtd.records import canonical
 from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
 from smtd.stores.base import Change, Store
-from smtd.stores.locations import Kind, Location
+from smtd.stores.locations import Location, StoreKind
 from smtd.stores.registry import open_store
 
 PROJECT = "Demo"
@@ -37,8 +37,8 @@ class Demo:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.shelf = Location(Kind.DUMB, directory / "laptop.shelf")
-        self.database = Location(Kind.DJANGO, directory / "lab.sqlite")
+        self.shelf = Location(StoreKind.DUMB, directory / "laptop.shelf")
+        self.database = Location(StoreKind.DJANGO, directory / "lab.sqlite")
         self._socket = str(directory / "control.sock")
         self._seen = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from smtd.cli.socket import socket_path
+from smtd.cli.socket_path import socket_path
 from smtd.control.client import ask
 from smtd.engine.apply import Progress
 from smtd.errors import NoDaemon, SmtdError, UsageError

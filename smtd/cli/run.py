@@ -13,7 +13,7 @@ import anyio
 
 from smtd.cli import collector, logs
 from smtd.cli.proxies import proxy_for
-from smtd.cli.socket import new_socket_path
+from smtd.cli.socket_path import new_socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config

@@ -6,24 +6,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from smtd.cli import secrets
+from smtd.cli import passwords
 from smtd.cli.proxies import proxy_for
-from smtd.config import Config, Store, is_timezone
+from smtd.config import Config, StoreConfig, is_timezone
 from smtd.errors import UsageError
-from smtd.stores.locations import Access, Kind, Location, current_project, find
+from smtd.stores.locations import Access, Location, StoreKind, current_project, find
 
 
 class Passwords:
     """Passwords of configured stores, asked for once; `forget` them when one may be another."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Store, str | None]] = {}  # and what was said of the store then
+        self._known: dict[str, tuple[StoreConfig, str | None]] = {}  # and what was said of the store then
 
-    def __call__(self, name: str, store: Store) -> str | None:
+    def __call__(self, name: str, store: StoreConfig) -> str | None:
         """Return the password of the store *name*. Blocks the first time."""
         known = self._known.get(name)
         if known is None or known[0] != store:
-            known = self._known[name] = store, secrets.password(name, store)
+            known = self._known[name] = store, passwords.password(name, store)
         return known[1]
 
     def forget(self) -> None:
@@ -37,7 +37,7 @@ def located(
     timezone: str | None,
     *,
     may_be_new: bool = False,
-    passwords: Callable[[str, Store], str | None] = secrets.password,
+    passwords: Callable[[str, StoreConfig], str | None] = passwords.password,
 ) -> Location:
     """Return the location of the configured store *name*, else of the file, directory or address *name*.
 
@@ -57,7 +57,7 @@ def located(
     location = find(word, access, may_be_new=may_be_new)
     if "://" in word and location.access.password is None:
         location = _by_netrc(location)
-    if location.kind is Kind.HTTP:
+    if location.kind is StoreKind.HTTP:
         location = replace(location, access=replace(location.access, proxy=proxy_for(location.url)))
     return location
 
@@ -75,20 +75,20 @@ def _current() -> Path:
 
 def _by_netrc(location: Location) -> Location:
     """Let the account that is named, or any if none is, have the password that ~/.netrc has for it."""
-    found = secrets.from_netrc(location.url)
+    found = passwords.from_netrc(location.url)
     if found is None or location.access.username not in (None, found[0]):
         return location
     return replace(location, access=replace(location.access, username=found[0], password=found[1]))
 
 
-def _configured(word: str, config: Config) -> tuple[str, Store] | None:
+def _configured(word: str, config: Config) -> tuple[str, StoreConfig] | None:
     """Return the configured store that is called *word*, or that is at the place *word*."""
     if word in config.stores:
         return word, config.stores[word]
     return next(((name, store) for name, store in config.stores.items() if _same(store.location, word)), None)
 
 
-def _access(name: str, store: Store, passwords: Callable[[str, Store], str | None]) -> Access:
+def _access(name: str, store: StoreConfig, passwords: Callable[[str, StoreConfig], str | None]) -> Access:
     return Access(
         timezone=store.timezone or "",
         python=store.python,

@@ -11,18 +11,18 @@ from typing import NamedTuple
 import msgspec
 
 from smtd import private, regular, textfile
-from smtd.config import ConfigError, Pair, check_pair
+from smtd.config import ConfigError, PairConfig, check_pair
 from smtd.errors import UsageError
 
 
 class Added(NamedTuple):
     """The pairs that can be read, and a sentence on what is wrong with the file (empty: nothing)."""
 
-    pairs: dict[str, Pair]
+    pairs: dict[str, PairConfig]
     problem: str = ""
 
 
-def write(file: Path, pairs: Mapping[str, Pair]) -> None:
+def write(file: Path, pairs: Mapping[str, PairConfig]) -> None:
     """Make *file* hold *pairs*, in ASCII: a path need not be Unicode. Blocks. Raises UsageError."""
     data = json.dumps(msgspec.to_builtins(dict(pairs)), indent=2).encode("ascii")
     try:
@@ -33,7 +33,7 @@ def write(file: Path, pairs: Mapping[str, Pair]) -> None:
 
 def read(file: Path) -> Added:
     """Return the pairs in *file*, of a damaged one those that are whole; that is then set aside. Blocks."""
-    pairs: dict[str, Pair] = {}
+    pairs: dict[str, PairConfig] = {}
     try:
         found = msgspec.convert(
             json.loads(textfile.decode(regular.read(file, regular.SMALL))), dict[str, object]

@@ -11,12 +11,12 @@ from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
 from smtd.daemon.worker import Worker
-from smtd.engine.choose import OF_CONFLICTS, OF_DELETIONS, Wish
+from smtd.engine.choose import OF_CONFLICTS, OF_DELETIONS, Resolution
 from smtd.engine.explain import explain, show
 from smtd.engine.undo import restore, undo
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice
-from smtd.journal.history import Entry
+from smtd.journal.history import HistoryEntry
 from smtd.output import shapes
 from smtd.records.record import Key
 
@@ -56,18 +56,18 @@ class Cases:
             raise UsageError("say what to take: left, right or both")
         if of_all:
             globs = [fields.optional_text(asked, name) or "*" for name in ("project", "label")]
-            wish = Wish(choice, globs[0], (globs[1],))
+            wish = Resolution(choice, globs[0], (globs[1],))
         else:
             key = _key(asked)
-            wish = Wish(choice, _literally(key.project), (_literally(key.label),))
+            wish = Resolution(choice, _literally(key.project), (_literally(key.label),))
         yield await self._decided(asked, wish)
 
     async def _deletes(self, choice: Choice, asked: Asked) -> Answers:
         assert choice in OF_DELETIONS
         labels = fields.texts(asked, "labels") or ["*"]
-        yield await self._decided(asked, Wish(choice, labels=tuple(labels)))
+        yield await self._decided(asked, Resolution(choice, labels=tuple(labels)))
 
-    async def _decided(self, asked: Asked, wish: Wish) -> dict[str, Any]:
+    async def _decided(self, asked: Asked, wish: Resolution) -> dict[str, Any]:
         """Write down *wish*, run a cycle, and return its report."""
         report = await self._pair_named(asked).submit(Sync(SyncOptions(resolution=wish)))
         return shapes.sync(0.0, [shapes.pair(report)])
@@ -152,5 +152,5 @@ def _literally(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def _entry(entry: Entry, name: str, mirrored: bool) -> shapes.Shape:
+def _entry(entry: HistoryEntry, name: str, mirrored: bool) -> shapes.Shape:
     return shapes.entry(entry, name, mirrored=mirrored)

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from smtd.config import Config, Pair, seconds, size
+from smtd.config import Config, PairConfig, seconds, size
 from smtd.control.server import Handler, serving
 from smtd.daemon import added, settings
 from smtd.daemon.events import Events
@@ -89,7 +89,7 @@ class Daemon:
         self._hangup = anyio.Event()
         self._changing = anyio.Lock()
         self._config = Config()
-        self._added: dict[str, Pair] = {}
+        self._added: dict[str, PairConfig] = {}
         self._pairs: dict[str, _Supervised] = {}
         self._proving = anyio.Lock()
         self._first_cycles = FirstCycles()
@@ -109,7 +109,7 @@ class Daemon:
         return self._surroundings.state
 
     @property
-    def added(self) -> Mapping[str, Pair]:
+    def added(self) -> Mapping[str, PairConfig]:
         """The pairs that were added while running, and are kept."""
         return {name: pair for name, pair in self._added.items() if name not in self._config.pairs}
 
@@ -180,7 +180,7 @@ class Daemon:
         log.info("the configuration was read again")
         return done
 
-    async def add(self, name: str, pair: Pair) -> None:
+    async def add(self, name: str, pair: PairConfig) -> None:
         """Add a pair, and keep it in the state directory. Raises UsageError if it cannot be one."""
         self._refuse_known(name)
         for word in (pair.left, pair.right):
@@ -267,7 +267,7 @@ class Daemon:
     def _file(self) -> Path:
         return self._surroundings.state / "pairs.json"
 
-    async def _remember(self, pairs: dict[str, Pair]) -> None:
+    async def _remember(self, pairs: dict[str, PairConfig]) -> None:
         await to_thread.run_sync(added.write, self._file, pairs)
         self._added = pairs
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 
-class Source(Enum):
+class ChangeSource(Enum):
     """What a watcher saw: files that look different, or a store that itself reported a change."""
 
     FILES = auto()
@@ -24,7 +24,7 @@ class DirtyFlag:
     def __init__(self, clock: Callable[[], float], wake: Callable[[], None]) -> None:
         self._clock = clock
         self._wake = wake
-        self._held: set[Source] = set()
+        self._held: set[ChangeSource] = set()
         self._reported_at = self._written_at = float("-inf")
         #: When the first change was seen that no cycle has carried (None: there is none).
         self.since: float | None = None
@@ -45,9 +45,9 @@ class DirtyFlag:
         """
         self._written_at = self._clock() - age if age >= 0 else float("-inf")
 
-    def notice(self, source: Source) -> None:
+    def notice(self, source: ChangeSource) -> None:
         """A watcher saw a change."""
-        if source is Source.REPORT:
+        if source is ChangeSource.REPORT:
             self._reported_at = self._clock()
         if source in self._held:
             self.touched = True
@@ -63,10 +63,10 @@ class DirtyFlag:
 
     def hold(self) -> None:
         """A job begins that may write."""
-        self._held = {*Source}
+        self._held = {*ChangeSource}
         self.touched = False
 
-    def release(self, *sources: Source) -> None:
+    def release(self, *sources: ChangeSource) -> None:
         """From now on what *sources* see is not the job's own write."""
         self._held.difference_update(sources)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import anyio
 
-from smtd.engine.choose import Wish
+from smtd.engine.choose import Resolution
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
@@ -67,7 +67,7 @@ class SyncOptions:
 
     include_unfinished: bool = False
     expected_plan: str | None = None
-    resolution: Wish | None = None
+    resolution: Resolution | None = None
     recheck: frozenset[Key] = frozenset()
     force_retry: bool = True
 

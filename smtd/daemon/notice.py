@@ -23,7 +23,7 @@ Name: TypeAlias = tuple[str, str]
 MOST, FEW, WIDTH = 100, 3, 300
 
 
-class Told(msgspec.Struct, frozen=True):
+class Delivered(msgspec.Struct, frozen=True):
     """What was told of a pair: its trouble, and the records in conflict and held, by project and label."""
 
     trouble: Trouble | None = None
@@ -56,7 +56,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     records: list[dict[str, object]] = []
 
 
-def next_notice(told: Told, now: Condition, at: str) -> tuple[Notice | None, Told]:
+def next_notice(told: Delivered, now: Condition, at: str) -> tuple[Notice | None, Delivered]:
     """Return what is to be told next, if anything, and what is told once it is."""
     told = _without_the_past(told, now)
     if now.trouble is not None and now.trouble != told.trouble:
@@ -74,7 +74,7 @@ def next_notice(told: Told, now: Condition, at: str) -> tuple[Notice | None, Tol
     return None, told
 
 
-def _without_the_past(told: Told, now: Condition) -> Told:
+def _without_the_past(told: Delivered, now: Condition) -> Delivered:
     """Forget the conflicts and the holds that are over."""
     if now.conflicts is not None:
         told = msgspec.structs.replace(told, conflicts=told.conflicts & set(map(_name, now.conflicts)))

@@ -24,7 +24,7 @@ from smtd.daemon import command
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.events import now
 from smtd.daemon.heartbeat import Heartbeat
-from smtd.daemon.notice import Condition, Notice, Told, next_notice
+from smtd.daemon.notice import Condition, Delivered, Notice, next_notice
 from smtd.daemon.told import ToldFile
 
 log = logging.getLogger("smtd")
@@ -128,7 +128,7 @@ class Notices:
                 failing, retries = False, pauses(FIRST_PAUSE, LONGEST_PAUSE)
             await self._told.put(way, notice.pair, told)
 
-    async def _next(self, way: str) -> tuple[Notice | None, Told]:
+    async def _next(self, way: str) -> tuple[Notice | None, Delivered]:
         """Return what is to be told next, and what is told of its pair after that."""
         for name, condition in sorted(self._conditions.items()):
             known = self._told.get(way, name)
@@ -136,9 +136,9 @@ class Notices:
             if notice is not None:
                 return notice, told
             await self._told.put(way, name, told)
-        return None, Told()
+        return None, Delivered()
 
-    def _settled(self, condition: Condition, known: Told) -> Condition:
+    def _settled(self, condition: Condition, known: Delivered) -> Condition:
         """Return *condition*, as if nothing had happened while a pair is offline for a moment only."""
         since = self._offline_since.get(condition.pair)
         if since is None or anyio.current_time() >= since + seconds(self._notify.offline_after):

@@ -23,7 +23,7 @@ from smtd.daemon.status import Proven
 from smtd.daemon.worker import Worker
 from smtd.engine import pace, proof
 from smtd.engine.findings import Finding, ProofReport, listed
-from smtd.engine.proof import Look, Told, Verdict
+from smtd.engine.proof import PairState, ProofSession, Verdict
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
@@ -142,7 +142,7 @@ class Prover:
             await self._note(now, found)
         return pace.due(now, total, within)
 
-    async def _found_in(self, look: Look, keys: Sequence[Key]) -> dict[Key, Finding]:
+    async def _found_in(self, look: ProofSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Prove *keys*; what a person can have done is first left to a cycle that looks there."""
         suspects = await proof.differing(look, keys)
         found = await self._judged(look, suspects)
@@ -157,7 +157,7 @@ class Prover:
             found |= await self._judged(look, handed)
         return found
 
-    async def _judged(self, look: Look, keys: Sequence[Key]) -> dict[Key, Finding]:
+    async def _judged(self, look: ProofSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Return what is found of *keys* while no cycle runs."""
         found: dict[Key, Finding] = {}
         for start in range(0, len(keys), proof.BATCH):
@@ -165,7 +165,7 @@ class Prover:
             found |= {verdict.key: verdict for verdict in verdicts if isinstance(verdict, Finding)}
         return found
 
-    async def _confirm(self, look: Look, keys: Sequence[Key]) -> Sequence[Verdict]:
+    async def _confirm(self, look: ProofSession, keys: Sequence[Key]) -> Sequence[Verdict]:
         """Judge *keys* while no cycle runs; if somebody changed a store, a cycle carries that first."""
         worker, carried, tries = self.worker, True, TRIES
 
@@ -175,7 +175,7 @@ class Prover:
             return (
                 None
                 if moving and tries > 1
-                else await proof.judged(look, keys, Told(listed(worker.report), moving))
+                else await proof.judged(look, keys, PairState(listed(worker.report), moving))
             )
 
         while (verdicts := await worker.submit(Exclusive(judge))) is None:
@@ -194,7 +194,7 @@ class Prover:
         return await pairing.known(self._journal, self.worker.name, await self.worker.session.locate())
 
     @asynccontextmanager
-    async def _looking(self) -> AsyncIterator[Look]:
+    async def _looking(self) -> AsyncIterator[ProofSession]:
         locations, settings = await self.worker.session.locate(), self.worker.settings
         policy = settings.scoped(locations)
         async with pairing.looking(self._journal, settings.name, locations, policy) as look:

@@ -13,14 +13,14 @@ from anyio import to_thread
 
 from smtd import pairing
 from smtd.daemon import heap
-from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import SyncOptions, Work
 from smtd.daemon.settings import PairSettings, narrowed
 from smtd.daemon.store_session import StoreSession
 from smtd.engine import cycle
 from smtd.engine.apply import Progress
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import PlanMoved, UsageError
@@ -71,7 +71,7 @@ class PairRunner:
         """Return what *work* returns of the pair. Raises SmtdError."""
         return await self._open(partial(self._with_pair, work))
 
-    async def store_resolution(self, wish: Wish, recheck: Collection[Key]) -> None:
+    async def store_resolution(self, wish: Resolution, recheck: Collection[Key]) -> None:
         """Write down *wish*, for the next cycle. Raises UsageError if nothing waits for it."""
 
         async def write_down(pair: Pair) -> None:
@@ -138,10 +138,10 @@ class PairRunner:
 
     async def _mark_clean(self, pair: Pair) -> None:
         """A cycle has written all it writes: set the flag if others wrote to a store since its scan."""
-        self._dirty.release(Source.REPORT)
+        self._dirty.release(ChangeSource.REPORT)
         await self._warn_of_scope(pair)
         same = await self._session.mark_clean()
-        self._dirty.release(Source.FILES)
+        self._dirty.release(ChangeSource.FILES)
         if not (same and await cycle.is_settled(pair)):
             self._dirty.mark()
 

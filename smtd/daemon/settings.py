@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smtd import pairing
-from smtd.config import Config, Pair, Store, seconds
+from smtd.config import Config, PairConfig, StoreConfig, seconds
 from smtd.engine.pair import Policy
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.deletion_guard import DeletionLimit
@@ -27,7 +27,7 @@ class PairSettings:
 
     name: str
     words: Both[str]
-    stores: Both[Store | None]
+    stores: Both[StoreConfig | None]
     policy: Policy
     settle: float
     poll: float
@@ -72,12 +72,12 @@ def narrowed(name: str, project: str) -> str:
     )
 
 
-def of(config: Config, added: Mapping[str, Pair]) -> dict[str, PairSettings]:
+def of(config: Config, added: Mapping[str, PairConfig]) -> dict[str, PairSettings]:
     """Return the settings of every pair, by name; of two with one name that of the configuration."""
     return {name: _settings(name, pair, config) for name, pair in {**added, **config.pairs}.items()}
 
 
-def hidden(config: Config, added: Mapping[str, Pair]) -> dict[str, str]:
+def hidden(config: Config, added: Mapping[str, PairConfig]) -> dict[str, str]:
     """Return what to say of each added pair whose name the configuration has, too, by that name."""
     return {
         name: f"pair {name} was added, but the configuration has one of this name, which counts;"
@@ -86,11 +86,11 @@ def hidden(config: Config, added: Mapping[str, Pair]) -> dict[str, str]:
     }
 
 
-def _settings(name: str, pair: Pair, config: Config) -> PairSettings:
+def _settings(name: str, pair: PairConfig, config: Config) -> PairSettings:
     words = Both(pair.left, pair.right)
     stores = words.map(config.stores.get)
     known = [store for store in (stores.left, stores.right) if store is not None]
-    default = Store(location="")
+    default = StoreConfig(location="")
     everything = isinstance(pair.projects, list) and pairing.ALL in pair.projects
     return PairSettings(
         name,

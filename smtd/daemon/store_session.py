@@ -11,7 +11,7 @@ from functools import partial
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
 from smtd.engine.pair import Policy
 from smtd.errors import SmtdError
@@ -45,8 +45,8 @@ class StoreSession:
         self._locate = locate
         self._watch = watch
         self._dirty = dirty
-        self._files_differ = partial(dirty.notice, Source.FILES)
-        self._reported = partial(dirty.notice, Source.REPORT)
+        self._files_differ = partial(dirty.notice, ChangeSource.FILES)
+        self._reported = partial(dirty.notice, ChangeSource.REPORT)
         self._relocated = relocated
         self._open = AsyncExitStack()
         self._stores: Both[Store] | None = None

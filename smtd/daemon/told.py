@@ -11,7 +11,7 @@ import msgspec
 from anyio import to_thread
 
 from smtd import private, regular
-from smtd.daemon.notice import Told
+from smtd.daemon.notice import Delivered
 from smtd.records.record import BAD_BYTES
 
 log = logging.getLogger("smtd")
@@ -25,7 +25,7 @@ class ToldFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._told: dict[str, dict[str, Told]] = {}
+        self._told: dict[str, dict[str, Delivered]] = {}
         self._failing = False
         self._saving = anyio.Lock()  # two that write at once would take each other's new file
 
@@ -33,17 +33,17 @@ class ToldFile:
         """Take what the file says, if it can be read."""
         try:
             data = await to_thread.run_sync(regular.read, self._path, regular.SMALL)
-            self._told = msgspec.json.decode(data, type=dict[str, dict[str, Told]])
+            self._told = msgspec.json.decode(data, type=dict[str, dict[str, Delivered]])
         except FileNotFoundError:
             pass
         except (OSError, *BAD_BYTES) as exc:
             log.warning("%s cannot be read (%s): what is the matter is told once more", self._path, exc)
 
-    def get(self, way: str, pair: str) -> Told:
+    def get(self, way: str, pair: str) -> Delivered:
         """Return what was told of *pair* by *way*."""
-        return self._told.get(way, {}).get(pair, Told())
+        return self._told.get(way, {}).get(pair, Delivered())
 
-    async def put(self, way: str, pair: str, told: Told) -> None:
+    async def put(self, way: str, pair: str, told: Delivered) -> None:
         """Remember what was told of *pair* by *way*."""
         if told != self.get(way, pair):
             self._told.setdefault(way, {})[pair] = told

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio
 
 from smtd.daemon.backlog import Backlog
-from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.events import Events
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
@@ -197,7 +197,7 @@ class Worker:
             assert isinstance(job, Query)
             return await self._query(partial(self._runner.query, job.work), may_write=True)
         finally:
-            self.dirty.release(*Source)
+            self.dirty.release(*ChangeSource)
 
     async def _sync(self, options: SyncOptions) -> PairReport | SmtdError:
         """Run a cycle as *options* say, and note how it ended."""

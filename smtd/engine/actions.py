@@ -20,7 +20,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
 
-class Kind(Enum):
+class ActionKind(Enum):
     """What is done to a key. The words are those of a plan's identity."""
 
     COPY = "Copy"  # one side gets the record of the other one
@@ -40,7 +40,7 @@ class Action:
     """
 
     key: Key
-    kind: Kind
+    kind: ActionKind
     why: Reason
     writes: tuple[Write, ...] = ()
     seen: Both[Digest] | None = None
@@ -51,32 +51,32 @@ class Action:
 
     def copies_to(self, side: Side) -> bool:
         """Say whether *side* gets the record of the other one."""
-        return self.kind is Kind.COPY and self.writes[0].side is side
+        return self.kind is ActionKind.COPY and self.writes[0].side is side
 
     def deletes_from(self, side: Side) -> bool:
         """Say whether *side* loses its record."""
-        return self.kind is Kind.DELETE and self.writes[0].side is side
+        return self.kind is ActionKind.DELETE and self.writes[0].side is side
 
     @property
     def creates(self) -> bool:
         """The side that gets the record of the other one has none."""
-        return self.kind is Kind.COPY and self.writes[0].expect is None
+        return self.kind is ActionKind.COPY and self.writes[0].expect is None
 
     @property
     def edits(self) -> bool:
         """A record that one side changed takes the place of the other one, and no person said so."""
-        return self.kind is Kind.COPY and self.writes[0].expect is not None and not self.exact
+        return self.kind is ActionKind.COPY and self.writes[0].expect is not None and not self.exact
 
 
 def copy(key: Key, side: Side, seen: Both[Digest | None], why: Reason, *, exact: bool = False) -> Action:
     """Return the action that gives *side* the record of the other one."""
     write = Write(key, side, seen[side], seen[side.other], why)
-    return Action(key, Kind.COPY, why, (write,), exact=exact)
+    return Action(key, ActionKind.COPY, why, (write,), exact=exact)
 
 
 def delete(key: Key, side: Side, seen: Both[Digest | None], why: Reason) -> Action:
     """Return the action that takes the record from *side*."""
-    return Action(key, Kind.DELETE, why, (Write(key, side, seen[side], None, why),))
+    return Action(key, ActionKind.DELETE, why, (Write(key, side, seen[side], None, why),))
 
 
 def merge(
@@ -99,23 +99,23 @@ def merge(
         for side in SIDES
         if seen[side] != digest
     ]
-    return Action(key, Kind.MERGE, why, tuple(writes))
+    return Action(key, ActionKind.MERGE, why, tuple(writes))
 
 
 def split(key: Key, alias: str, aliased: Side, seen: Both[Digest]) -> Action:
     """Return the action that keeps the record of the side *aliased* as *alias* on both sides."""
     why = because(Code.BOTH_KEPT, aliased, alias)
-    return Action(key, Kind.SPLIT, why, seen=seen, alias=alias, aliased=aliased)
+    return Action(key, ActionKind.SPLIT, why, seen=seen, alias=alias, aliased=aliased)
 
 
 def agree(key: Key, digest: Digest) -> Action:
     """Return the action that notes that both sides hold the record with *digest*."""
-    return Action(key, Kind.AGREE, because(Code.EQUAL), seen=Both(digest, digest))
+    return Action(key, ActionKind.AGREE, because(Code.EQUAL), seen=Both(digest, digest))
 
 
 def forget(key: Key) -> Action:
     """Return the action that notes that neither side holds the key."""
-    return Action(key, Kind.FORGET, because(Code.ABSENT))
+    return Action(key, ActionKind.FORGET, because(Code.ABSENT))
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class Plan:
     @property
     def writing(self) -> list[Action]:
         """The actions that write to a store."""
-        return [action for action in self.actions if action.kind not in (Kind.AGREE, Kind.FORGET)]
+        return [action for action in self.actions if action.kind not in (ActionKind.AGREE, ActionKind.FORGET)]
 
 
 def _essence(action: Action) -> str:

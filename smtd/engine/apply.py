@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from smtd.engine import company, lost_updates, patience
-from smtd.engine.actions import Action, Kind, Plan, merge
+from smtd.engine.actions import Action, ActionKind, Plan, merge
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
@@ -70,22 +70,22 @@ class Executor:
             self._contested[side] = await company.contested(self._pair, side, plan)
         actions, plan.actions = plan.actions, []
         self._total = len(actions)
-        by_kind: dict[Kind, list[Action]] = {kind: [] for kind in Kind}
+        by_kind: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
         # Of what was done nothing is kept: there may be as many actions as records.
         one_way: dict[Side, deque[Write]] = {side: deque() for side in SIDES}
         for action in actions:
-            if action.kind in (Kind.COPY, Kind.DELETE):
+            if action.kind in (ActionKind.COPY, ActionKind.DELETE):
                 one_way[action.writes[0].side].append(action.writes[0])
             else:
                 by_kind[action.kind].append(action)
         actions.clear()
-        await self._forget(by_kind[Kind.FORGET])
-        await self._agree(by_kind[Kind.AGREE])
+        await self._forget(by_kind[ActionKind.FORGET])
+        await self._agree(by_kind[ActionKind.AGREE])
         for side in SIDES:
             await self._transfer(side, one_way[side])
-        for batch in _batches(by_kind[Kind.MERGE], BATCH):
+        for batch in _batches(by_kind[ActionKind.MERGE], BATCH):
             await self._merge(batch)
-        await self._split(by_kind[Kind.SPLIT])
+        await self._split(by_kind[ActionKind.SPLIT])
 
     async def _forget(self, forgets: Sequence[Action]) -> None:
         if not forgets:

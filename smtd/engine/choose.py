@@ -22,7 +22,7 @@ OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Resolution:
     """*choice* for every key that waits for one in *project* under one of *labels*; both may be globs."""
 
     choice: Choice
@@ -34,7 +34,7 @@ class Wish:
         return _fits(key.project, self.project) and any(_fits(key.label, label) for label in self.labels)
 
 
-async def choose(pair: Pair, wish: Wish, recheck: Collection[Key] = ()) -> list[Key]:
+async def choose(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -> list[Key]:
     """Remember *wish* for all keys that it means, and return them; *recheck* keys are read again.
 
     Raises UsageError if nothing that waits for it is meant.

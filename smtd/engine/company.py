@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from weakref import WeakKeyDictionary
 
-from smtd.engine.actions import Kind, Plan
+from smtd.engine.actions import ActionKind, Plan
 from smtd.engine.pair import Pair
 from smtd.merge.sides import Side
 from smtd.stores.base import Store
@@ -30,7 +30,7 @@ async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
     found |= {
         action.key.project
         for action in plan.actions
-        if action.kind is Kind.AGREE or (action.creates and action.copies_to(side.other))
+        if action.kind is ActionKind.AGREE or (action.creates and action.copies_to(side.other))
     }
     begun = await pair.journal.indexes[side].held(None)
     return found | {action.key.project for action in made if action.key.project not in begun}

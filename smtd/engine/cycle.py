@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from smtd.engine import deciding, patience
-from smtd.engine.actions import Action, Kind, Plan
+from smtd.engine.actions import Action, ActionKind, Plan
 from smtd.engine.apply import Executor, Progress, no_progress
 from smtd.engine.observe import NOWHERE, heads, is_followed, scope
 from smtd.engine.pair import Pair
@@ -160,15 +160,15 @@ def _tell(plan: Plan, report: PairReport) -> None:
             side.deleted += write.digest is None
             side.created += write.expect is None and write.digest is not None
             side.updated += write.expect is not None and write.digest is not None
-        if action.kind is Kind.SPLIT:
+        if action.kind is ActionKind.SPLIT:
             report.left.created += 1
             report.right.created += 1
             report.side(action.aliased).updated += 1
-        report.in_sync += action.kind in (Kind.COPY, Kind.MERGE, Kind.AGREE)
+        report.in_sync += action.kind in (ActionKind.COPY, ActionKind.MERGE, ActionKind.AGREE)
 
 
 def _planned(action: Action) -> PlannedAction:
-    if action.kind in (Kind.MERGE, Kind.SPLIT):
+    if action.kind in (ActionKind.MERGE, ActionKind.SPLIT):
         return PlannedAction(action.kind.name.lower(), *action.key, None, action.why)
     write = action.writes[0]
     what = "delete" if write.digest is None else "create" if write.expect is None else "update"

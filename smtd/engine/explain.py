@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from smtd.engine import deciding
-from smtd.engine.actions import Kind, Plan
+from smtd.engine.actions import ActionKind, Plan
 from smtd.engine.pair import Pair
 from smtd.errors import UsageError
-from smtd.journal.history import Entry
+from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
@@ -102,11 +102,11 @@ def _planned(plan: Plan, key: Key) -> _Rule | None:
             return _Rule(because(Code.FAILED_THERE, failed.side, cause=failed.why))
     for action in plan.actions:
         if action.key == key:
-            if action.kind in (Kind.AGREE, Kind.FORGET):
+            if action.kind in (ActionKind.AGREE, ActionKind.FORGET):
                 return _Rule(because(Code.EQUAL_NOT_NOTED))
-            if action.kind in (Kind.MERGE, Kind.SPLIT):
+            if action.kind in (ActionKind.MERGE, ActionKind.SPLIT):
                 return _Rule(because(Code.CHANGED_ON_BOTH))
-            then = Code.DELETES if action.kind is Kind.DELETE else Code.COPIES
+            then = Code.DELETES if action.kind is ActionKind.DELETE else Code.COPIES
             return _Rule(action.why, because(then, action.writes[0].side))
     return None
 
@@ -128,11 +128,11 @@ def _unplanned(plan: Plan, key: Key) -> _Rule:
     return _Rule(because(Code.EQUAL if left == right else Code.ONE_SIDED))
 
 
-def _past(entry: Entry) -> Past:
+def _past(entry: HistoryEntry) -> Past:
     return Past(entry.cycle, entry.at, entry.side, entry.action, entry.reason)
 
 
-class Shown(msgspec.Struct):
+class RecordDiff(msgspec.Struct):
     """One record field by field: what each side has and what was agreed (None: no record or no value).
 
     *differing* are the fields that the two sides do not have in common. What was written until *forgotten*
@@ -146,7 +146,7 @@ class Shown(msgspec.Struct):
     forgotten: str | None = None
 
 
-async def show(pair: Pair, key: Key) -> Shown:
+async def show(pair: Pair, key: Key) -> RecordDiff:
     """Read *key* from both sides and from the journal. Raises UsageError if nobody has it."""
     left, right = [(await pair.stores[side].read([key])).get(key) for side in SIDES]
     agreed = await pair.journal.ancestor(key)
@@ -162,7 +162,7 @@ async def show(pair: Pair, key: Key) -> Shown:
         }
         for field in FIELDS
     }
-    return Shown(*key, differing, fields, await _forgotten(pair))
+    return RecordDiff(*key, differing, fields, await _forgotten(pair))
 
 
 def _value(record: Record | None, field: str) -> Any:

@@ -19,7 +19,7 @@ from smtd.records.record import Key, Record
 _NONE = Both("", "")
 
 
-class Sight(NamedTuple):
+class SidesHeld(NamedTuple):
     """What the stores hold under one key: a record, or why there is one that cannot be read, or nothing."""
 
     records: Both[Record | None]
@@ -40,7 +40,9 @@ class Rules:
     moving: bool = False
 
 
-def judge(key: Key, sight: Sight, agreed: Both[Digest] | None, rules: Rules) -> Explained | Finding | None:
+def judge(
+    key: Key, sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules
+) -> Explained | Finding | None:
     """Say why *key* is not the same in both stores (None: it is, or neither has it)."""
     left, right = sight.records.left, sight.records.right
     fields: tuple[str, ...] = ()
@@ -59,7 +61,7 @@ def judge(key: Key, sight: Sight, agreed: Both[Digest] | None, rules: Rules) -> 
     return Finding(key.project, key.label, fields, _finding(sight, _changed(sight, agreed)))
 
 
-def _changed(sight: Sight, agreed: Both[Digest] | None) -> list[Side]:
+def _changed(sight: SidesHeld, agreed: Both[Digest] | None) -> list[Side]:
     """Return the sides that do not hold what was agreed."""
     return [
         side
@@ -74,7 +76,7 @@ def _digest(record: Record | None) -> Digest | None:
     return None if record is None else canonical.digest(msgspec.structs.replace(record))
 
 
-def _policy(sight: Sight, agreed: Both[Digest] | None, rules: Rules) -> Reason | None:
+def _policy(sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules) -> Reason | None:
     """Return the reason, if the pair is meant to leave the difference as it is, or knows nothing of it."""
     if any(sight.unreadable[side] for side in SIDES):
         return None
@@ -89,7 +91,7 @@ def _policy(sight: Sight, agreed: Both[Digest] | None, rules: Rules) -> Reason |
     return None
 
 
-def _finding(sight: Sight, changed: list[Side]) -> Reason:
+def _finding(sight: SidesHeld, changed: list[Side]) -> Reason:
     """Return what is wrong with a record that the sides *changed* do not hold as agreed."""
     unreadable = next((each for each in SIDES if sight.unreadable[each]), None)
     gone = next((each for each in changed if sight.records[each] is None), None)

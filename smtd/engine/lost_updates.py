@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from smtd.engine import rereads
 from smtd.engine.pair import Pair
 from smtd.journal.knowledge import Landed
-from smtd.journal.write_log import Look
+from smtd.journal.write_log import Reread
 from smtd.merge import lost_updates as detection
 from smtd.merge.decide import Mode
 from smtd.merge.fields import Merged, holds_all, is_built_on, merge
@@ -69,7 +69,7 @@ class LostUpdates:
     moved: Collection[Key] = ()
     #: What of this is to be noted: which writes are undone (None: nothing new), and what a look has shown.
     marks: Collection[tuple[Key, int]] | None = None
-    looks: Sequence[Look] = ()
+    looks: Sequence[Reread] = ()
 
 
 async def detect(
@@ -180,7 +180,7 @@ async def _find_edited(
         if key in agreed and key in scan.digests and writes[-1].at >= begin and not writes[-1].rebased
     }
     overtaken, changed = await _overtaken(pair, side, fresh, scan.digests, agreed, ())
-    old = [Look(key, False, None) for key, writes in written.items() if writes[-1].at < begin]
+    old = [Reread(key, False, None) for key, writes in written.items() if writes[-1].at < begin]
     return LostUpdates(stale=overtaken, moved=changed, looks=old)
 
 
@@ -189,7 +189,7 @@ def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:
     return takewhile(lambda write: not write.seen, reversed(writes))
 
 
-def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> list[Look]:
+def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> list[Reread]:
     """Return what a look at the keys *written* has shown, and when each is looked at again."""
     looks, moment = [], time.time()
     for key, writes in written.items():
@@ -197,9 +197,9 @@ def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> l
         if last.due is not None and last.due > moment:
             continue
         if key in found.reverted or key in found.stale or key in found.moved:
-            looks.append(Look(key, False, rereads.put_off(moment)))
+            looks.append(Reread(key, False, rereads.put_off(moment)))
         else:
-            looks.append(Look(key, now.get(key) == last.after, rereads.following(last.at, moment)))
+            looks.append(Reread(key, now.get(key) == last.after, rereads.following(last.at, moment)))
     return looks
 
 

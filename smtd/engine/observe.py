@@ -21,7 +21,7 @@ from smtd.engine.pair import Pair
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.entries import LONGEST, MANY, STILL
-from smtd.journal.index import Cursor, Held, IndexState, StoreIndex
+from smtd.journal.index import Cursor, IndexState, RecordCount, StoreIndex
 from smtd.journal.knowledge import Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
@@ -50,7 +50,7 @@ class Observed(NamedTuple):
     keys: Collection[Key] | None
     scans: Both[Scan]
     cursors: Both[Cursor]
-    held: Both[Mapping[str, Held]]
+    held: Both[Mapping[str, RecordCount]]
     rotations: Both[Rotation | None]
     unsettled: Collection[Key]
 

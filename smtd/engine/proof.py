@@ -16,7 +16,7 @@ import anyio
 
 from smtd.engine.apply import Progress, no_progress
 from smtd.engine.findings import Explained, Finding, ProofReport
-from smtd.engine.judge import Rules, Sight, judge
+from smtd.engine.judge import Rules, SidesHeld, judge
 from smtd.engine.pair import Policy
 from smtd.gather import gather
 from smtd.journal.pair import PairJournal
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PairState:
     """What the daemon knows: why records are not in sync, and whether people are changing the stores."""
 
     listed: Mapping[Key, Reason] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ProofSession:
     """The stores of a pair, opened for a proof alone: nothing that a cycle remembers counts as seen."""
 
     name: str
@@ -80,7 +80,7 @@ class Look:
         """Reading a record costs one of the stores a request of its own."""
         return any(self.stores[side].capabilities.dear_reads for side in SIDES)
 
-    def rules(self, told: Told) -> Rules:
+    def rules(self, told: PairState) -> Rules:
         """Return what explains a difference."""
         read_only = {side for side in SIDES if self.stores[side].capabilities.read_only}
         mode = self.policy.mode
@@ -93,7 +93,7 @@ class Look:
 
 
 async def run(
-    look: Look,
+    look: ProofSession,
     *,
     deep: bool,
     confirm: Confirm,
@@ -130,7 +130,7 @@ async def run(
     return report
 
 
-async def differing(look: Look, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
+async def differing(look: ProofSession, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
     """Read *keys* on both sides, and return those that do not say the same, or that one side lacks.
 
     Stores and the loop are left in peace for as long as they were kept busy.
@@ -152,7 +152,7 @@ def _same(left: Record | None, right: Record | None) -> bool:
     return canonical.identical(left, right) or not canonical.differences(left, right)
 
 
-async def judged(look: Look, keys: Sequence[Key], told: Told) -> list[Verdict]:
+async def judged(look: ProofSession, keys: Sequence[Key], told: PairState) -> list[Verdict]:
     """Look at *keys* once more, and say what their differences mean; call it while no cycle runs."""
     agreed = await look.agreed()
     held = await look.read(keys)
@@ -166,8 +166,8 @@ async def judged(look: Look, keys: Sequence[Key], told: Told) -> list[Verdict]:
     return [verdict for verdict in verdicts if verdict is not None]
 
 
-def _sight(key: Key, held: Both[dict[Key, Record]], broken: Both[Mapping[Key, str]]) -> Sight:
-    return Sight(held.map(lambda records: records.get(key)), broken.map(lambda why: why.get(key, "")))
+def _sight(key: Key, held: Both[dict[Key, Record]], broken: Both[Mapping[Key, str]]) -> SidesHeld:
+    return SidesHeld(held.map(lambda records: records.get(key)), broken.map(lambda why: why.get(key, "")))
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

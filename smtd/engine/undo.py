@@ -19,7 +19,7 @@ from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport, blank, failure
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
-from smtd.journal.history import Entry
+from smtd.journal.history import HistoryEntry
 from smtd.merge.fields import Merged, merge
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
@@ -50,7 +50,7 @@ class Undone(msgspec.Struct):
 class _Back:
     """What one side of a key is to hold again, and what it must hold now (None: nothing)."""
 
-    entry: Entry
+    entry: HistoryEntry
     before: Digest | None
     after: Digest | None
 
@@ -86,7 +86,7 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
     return result
 
 
-def _backs(entries: Sequence[Entry]) -> dict[Key, dict[Side, _Back]]:
+def _backs(entries: Sequence[HistoryEntry]) -> dict[Key, dict[Side, _Back]]:
     """Return for each key and side what was there before the first of *entries* and after the last."""
     backs: dict[Key, dict[Side, _Back]] = {}
     for entry in sorted(entries, key=lambda each: each.id):

@@ -57,7 +57,7 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One write: *action* is create, update or delete; *before* and *after* are digests (None: absent).
 
     It *landed* if it was seen in the store afterwards. Times are ISO 8601 in UTC.
@@ -107,7 +107,7 @@ class History:
         key: Key | None = None,
         label: str | None = None,
         limit: int = 1000,
-    ) -> list[Entry]:
+    ) -> list[HistoryEntry]:
         """Return the newest *limit* writes that landed, newest first, of a pair, cycle, key or label glob."""
         wanted = {
             "c.pair = ?": pair,
@@ -125,11 +125,11 @@ class History:
         )
         return [self._entry(row) for row in rows]
 
-    def _entry(self, row: Row) -> Entry:
+    def _entry(self, row: Row) -> HistoryEntry:
         number, pair, cycle, at, word, project, label, action, text, before, after, landed = row
         side, reason = self._sides.side(word), self._sides.reason(text)
         key = Key(project, label)
-        return Entry(number, pair, cycle, at, side, key, action, reason, before, after, bool(landed))
+        return HistoryEntry(number, pair, cycle, at, side, key, action, reason, before, after, bool(landed))
 
     async def image(self, entry: int) -> Record | None:
         """Return the record that was there before the write *entry* (None: there was none)."""

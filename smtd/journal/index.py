@@ -42,7 +42,7 @@ class IndexState(NamedTuple):
     unsettled_since: float | None
 
 
-class Held(NamedTuple):
+class RecordCount(NamedTuple):
     """How many records of a project a store holds."""
 
     readable: int
@@ -165,10 +165,10 @@ class StoreIndex(IndexedRows):
             )
             await self._db.run("UPDATE store SET looked = ? WHERE id = ?", (looked, await self._id()))
 
-    async def held(self, projects: Collection[str] | None) -> dict[str, Held]:
+    async def held(self, projects: Collection[str] | None) -> dict[str, RecordCount]:
         """Return how many records the store holds, by each of *projects* (None: by all) that has any."""
         return {
-            entries.text(project): Held(readable, unreadable)
+            entries.text(project): RecordCount(readable, unreadable)
             for project, readable, unreadable in await self._db.fetch(
                 "SELECT project, readable, unreadable FROM held WHERE store = ?", (await self._id(),)
             )

@@ -25,7 +25,7 @@ _GONE = b""
 _OF_KEY = "pair = ? AND side = ? AND project = ? AND label = ?"
 
 
-class Look(NamedTuple):
+class Reread(NamedTuple):
     """A look at what was written under *key*: it was there (*confirmed*) or not; *due* is the next look.
 
     None: there is no other, and nothing more is remembered.
@@ -91,7 +91,7 @@ class WriteLog:
                 [(*of_side, *key, number) for key, number in writes],
             )
 
-    async def look(self, side: Side, looks: Iterable[Look]) -> None:
+    async def look(self, side: Side, looks: Iterable[Reread]) -> None:
         """Remember what *looks* at *side* have shown."""
         async with self._db.transaction():
             for key, confirmed, due in looks:

@@ -31,19 +31,21 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class Unmergeable:
     """The fields that no rule may decide."""
 
     fields: tuple[str, ...]
 
 
-def merge(ancestor: Record | None, left: Record, right: Record) -> Merged | Conflict:
+def merge(ancestor: Record | None, left: Record, right: Record) -> Merged | Unmergeable:
     """Merge *left* and *right*, which both differ from *ancestor* (None: they never agreed)."""
     if ancestor is not None:
         left, right = mended(ancestor, left), mended(ancestor, right)
     base = _same_experiment(ancestor, left, right)
     if base is None:
-        return Conflict(tuple(field for field in canonical.differences(left, right) if field in PROVENANCE))
+        return Unmergeable(
+            tuple(field for field in canonical.differences(left, right) if field in PROVENANCE)
+        )
     other = right if base is left else left
     taken: dict[str, _Taken] = {}
     conflicts = []
@@ -55,7 +57,7 @@ def merge(ancestor: Record | None, left: Record, right: Record) -> Merged | Conf
         except _Undecided:
             conflicts.append(field)
     if conflicts:
-        return Conflict(tuple(field for field in FIELDS if field in conflicts))
+        return Unmergeable(tuple(field for field in FIELDS if field in conflicts))
     return Merged(_assembled(base, other, taken))
 
 

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from smtd.engine.explain import Explanation, Shown
+from smtd.engine.explain import Explanation, RecordDiff
 from smtd.engine.findings import Finding, ProofReport
 from smtd.engine.report import Conflict, Failure, Held, PairReport, PlannedAction
 from smtd.engine.undo import Undone
-from smtd.journal.history import Entry
+from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Side
 from smtd.output.english import next_step, sentence
@@ -172,7 +172,7 @@ def explanation(found: Explanation) -> Shape:
     }
 
 
-def shown(found: Shown) -> Shape:
+def shown(found: RecordDiff) -> Shape:
     """Return one record field by field."""
     shape: Shape = msgspec.to_builtins(found)
     return shape
@@ -187,7 +187,7 @@ def undone(found: Undone) -> Shape:
     }
 
 
-def entry(each: Entry, name: str, *, mirrored: bool = False) -> Shape:
+def entry(each: HistoryEntry, name: str, *, mirrored: bool = False) -> Shape:
     """Return one write in the history of the pair *name*."""
     why = _turned(each.reason, mirrored)
     return {

@@ -36,7 +36,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LegacySource:
     """A kind of source: its name in one word, what it is, its files, and how to read it whole.
 
     `load` takes the path and the name of a time zone (empty: that of this machine) and blocks. It

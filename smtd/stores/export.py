@@ -35,7 +35,7 @@ from smtd.records.record import (
     is_plain,
 )
 from smtd.stores import earlier
-from smtd.stores.earlier import Snapshot, Source
+from smtd.stores.earlier import LegacySource, Snapshot
 
 _Text: TypeAlias = str | None
 
@@ -265,4 +265,4 @@ def _files(path: Path) -> tuple[Path, ...]:
     return (path, path.with_name("project_export.json"))
 
 
-SOURCE = Source("export", "an export", _files, load)
+SOURCE = LegacySource("export", "an export", _files, load)

@@ -20,7 +20,7 @@ from smtd.text import encodable
 from smtd.untrusted import Acting
 
 
-class Kind(Enum):
+class StoreKind(Enum):
     """The kinds of store that smtd can open, by what their files hold."""
 
     DUMB = "shelf (dbm.dumb)"
@@ -36,7 +36,7 @@ class Kind(Enum):
 
 
 #: What is asked over a network, and has no files.
-SERVERS = frozenset({Kind.HTTP, Kind.POSTGRESQL, Kind.MYSQL})
+SERVERS = frozenset({StoreKind.HTTP, StoreKind.POSTGRESQL, StoreKind.MYSQL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Location:
     as it was when the location was made, which blocks for a moment.
     """
 
-    kind: Kind
+    kind: StoreKind
     path: Path
     project: str | None = None
     access: Access = field(default=Access(), compare=False)
@@ -98,7 +98,7 @@ class Location:
         if self.kind in SERVERS:
             object.__setattr__(self, "name", self.url)
             return
-        dumb = self.kind is Kind.DUMB
+        dumb = self.kind is StoreKind.DUMB
         name = _real(Path(f"{self.path}.dat")).with_suffix("") if dumb else _real(self.path)
         object.__setattr__(self, "name", str(name))
 
@@ -116,7 +116,7 @@ class Location:
         """Say whether none of its files is there. Blocks."""
         if self.kind in SERVERS:
             return False  # asked by opening it
-        endings = _DUMB_ENDINGS if self.kind is Kind.DUMB else ("",)
+        endings = _DUMB_ENDINGS if self.kind is StoreKind.DUMB else ("",)
         return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
 
     def shares_file(self, other: Location) -> bool:
@@ -128,8 +128,8 @@ class Location:
         """The files whose looks tell that somebody wrote to the store; none for a server."""
         if self.kind in SERVERS:
             return ()
-        if self.kind in (Kind.DUMB, Kind.DJANGO, Kind.OLD_DJANGO, Kind.SQLITE3):
-            endings = (".dat", ".dir") if self.kind is Kind.DUMB else ("", "-wal")
+        if self.kind in (StoreKind.DUMB, StoreKind.DJANGO, StoreKind.OLD_DJANGO, StoreKind.SQLITE3):
+            endings = (".dat", ".dir") if self.kind is StoreKind.DUMB else ("", "-wal")
             return tuple(Path(f"{self.name}{ending}") for ending in endings)
         return (Path(self.name),)
 
@@ -138,17 +138,22 @@ class Location:
 
 
 #: Names by which a store that is not there yet may be asked for.
-_NEW = {".sqlite": Kind.DJANGO, ".sqlite3": Kind.DJANGO, ".db": Kind.DJANGO, ".shelf": Kind.DUMB}
+_NEW = {
+    ".sqlite": StoreKind.DJANGO,
+    ".sqlite3": StoreKind.DJANGO,
+    ".db": StoreKind.DJANGO,
+    ".shelf": StoreKind.DUMB,
+}
 _DUMB_ENDINGS = (".dat", ".dir", ".bak")
 #: Databases by the schemes of their addresses, which are Sumatra's, and where they listen by default.
 DATABASES = {
-    "postgres": Kind.POSTGRESQL,
-    "postgresql": Kind.POSTGRESQL,
-    "mysql": Kind.MYSQL,
-    "mariadb": Kind.MYSQL,
+    "postgres": StoreKind.POSTGRESQL,
+    "postgresql": StoreKind.POSTGRESQL,
+    "mysql": StoreKind.MYSQL,
+    "mariadb": StoreKind.MYSQL,
 }
 _WEB_PORTS = {"http": 80, "https": 443}
-_PORTS = {Kind.POSTGRESQL: 5432, Kind.MYSQL: 3306}
+_PORTS = {StoreKind.POSTGRESQL: 5432, StoreKind.MYSQL: 3306}
 #: How a connection may be protected, in the words of PostgreSQL's own programs.
 TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
@@ -210,7 +215,7 @@ def _server(address: str, access: Access) -> Location:
     place = f"[{host}]" if ":" in host else host
     place += "" if port in (None, _WEB_PORTS[parts.scheme]) else f":{port}"
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
-    return Location(Kind.HTTP, Path(), None, access, f"{parts.scheme}://{place}{path}")
+    return Location(StoreKind.HTTP, Path(), None, access, f"{parts.scheme}://{place}{path}")
 
 
 def _database(address: str, access: Access) -> Location:
@@ -307,7 +312,7 @@ def _project_store(home: Path, name: str, kind: str, recorded: Path) -> Location
     path = _moved(home, recorded if recorded.is_absolute() else home.parent / recorded)
     found = _file(path)
     if found is None:
-        found = Location(Kind.DJANGO if kind == "DjangoRecordStore" else Kind.DUMB, path)
+        found = Location(StoreKind.DJANGO if kind == "DjangoRecordStore" else StoreKind.DUMB, path)
     return Location(found.kind, found.path, name)
 
 
@@ -328,7 +333,7 @@ def _file(path: Path) -> Location | None:
     if path.is_file() and path.suffix not in _DUMB_ENDINGS and not (dumb and _is_stray(path)):
         return Location(_sniff(path), path)
     if dumb:
-        return Location(Kind.DUMB, base)
+        return Location(StoreKind.DUMB, base)
     database = Path(f"{path}.db")
     if database.is_file():
         return Location(_sniff(database), database)
@@ -342,7 +347,7 @@ def _is_stray(path: Path) -> bool:
     It takes a dumb shelf for a database that is not there yet, and makes an empty one. Raises
     UsageError if the database has records too.
     """
-    if _sniff(path) is not Kind.DJANGO:
+    if _sniff(path) is not StoreKind.DJANGO:
         return False
     try:
         with opened(path) as db:
@@ -357,21 +362,21 @@ def _is_stray(path: Path) -> bool:
     return True
 
 
-def _sniff(path: Path) -> Kind:
+def _sniff(path: Path) -> StoreKind:
     if (kind := _sqlite_kind(path)) is not None:
         return kind
     with regular.opened(path) as file:
         start = file.read(16)
     if start[:4] in _GDBM:
-        return Kind.GNU
+        return StoreKind.GNU
     if start[12:16] in _BERKELEY:
-        return Kind.NDBM
+        return StoreKind.NDBM
     if path.suffix == ".json" and start.removeprefix(BOM_UTF8).lstrip()[:1] in (b"[", b"{"):
-        return Kind.EXPORT
+        return StoreKind.EXPORT
     raise StoreRefused(f"{path} is no record store: neither a shelf nor an SQLite file nor an export (.json)")
 
 
-def _sqlite_kind(path: Path) -> Kind | None:
+def _sqlite_kind(path: Path) -> StoreKind | None:
     """Tell what the SQLite file at *path* is, or None for any other file.
 
     SQLite itself is asked: whoever opens the file and closes it again takes away the locks that all
@@ -391,10 +396,10 @@ def _sqlite_kind(path: Path) -> Kind | None:
             raise StoreRefused(f"{path} {exc}") from exc
         raise StoreUnreachable(f"{path} cannot be read: {readonly.obstacle(path, exc) or exc}") from exc
     if "django_store_record" in tables or not tables:
-        return Kind.OLD_DJANGO if is_old else Kind.DJANGO  # an empty file is an empty database
+        return StoreKind.OLD_DJANGO if is_old else StoreKind.DJANGO  # an empty file is an empty database
     # Sumatra on Python 3.13 takes a Django store for a shelf, and leaves an empty table `Dict` in it.
     if "Dict" in tables:
-        return Kind.SQLITE3
+        return StoreKind.SQLITE3
     raise StoreRefused(f"{path} is an SQLite file, but no record store of Sumatra")
 
 

@@ -12,22 +12,22 @@ from typing import NamedTuple, TypeVar
 from smtd import sqlite
 from smtd.sqlite import ERRORS, commits
 from smtd.stores.django import old
-from smtd.stores.locations import Kind, Location
+from smtd.stores.locations import Location, StoreKind
 
 T = TypeVar("T")
 
 #: Files that no program makes smaller: dbm.dumb, gdbm and Berkeley DB reuse room, or waste it.
-_NEVER_SHRINK = frozenset({Kind.DUMB, Kind.GNU, Kind.NDBM})
+_NEVER_SHRINK = frozenset({StoreKind.DUMB, StoreKind.GNU, StoreKind.NDBM})
 #: Files in whose place smtd itself puts another one when it writes.
-SWAPPED = frozenset({Kind.GNU, Kind.NDBM})
+SWAPPED = frozenset({StoreKind.GNU, StoreKind.NDBM})
 #: Seconds to wait for a database that somebody has locked.
 _PATIENCE = 2.0
 
 #: The highest number that rows ever had: SQLite gives none to two records, nor does dbm.sqlite3 to two
 #: saves of a project, since each replaces its row by a new one.
 _HIGHEST = {
-    Kind.DJANGO: "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'",
-    Kind.SQLITE3: "SELECT max(rowid) FROM Dict",
+    StoreKind.DJANGO: "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'",
+    StoreKind.SQLITE3: "SELECT max(rowid) FROM Dict",
 }
 #: The newest row, and what never changes of a row.
 _NEWEST = "SELECT max(db_id) FROM django_store_record"
@@ -86,15 +86,15 @@ def read(text: str) -> Mark | None:
 def mark(location: Location) -> Mark | None:
     """Return the mark of the file at *location*, or None if there is none, as of a server. Blocks."""
     found = _looks(location)
-    if found is None or location.kind not in (*_HIGHEST, Kind.OLD_DJANGO):
+    if found is None or location.kind not in (*_HIGHEST, StoreKind.OLD_DJANGO):
         return found
 
     def numbered(db: sqlite3.Connection) -> Mark:
         db.execute("BEGIN")  # so that all that is read is of one moment
-        newest = None if location.kind is Kind.SQLITE3 else _one(db, _NEWEST)
+        newest = None if location.kind is StoreKind.SQLITE3 else _one(db, _NEWEST)
         name = None if newest is None else _name(db, newest)
         numbered = found._replace(newest=newest, name=name)
-        if location.kind is Kind.OLD_DJANGO:
+        if location.kind is StoreKind.OLD_DJANGO:
             return numbered._replace(highest=_sequence(db), changes=old.change_counter(location.path))
         return numbered._replace(highest=_one(db, _HIGHEST[location.kind]), changes=commits(location.path))
 
@@ -139,7 +139,7 @@ def _asked(location: Location, ask: Callable[[sqlite3.Connection], T]) -> T | No
 
 
 def _opened(location: Location) -> AbstractContextManager[sqlite3.Connection]:
-    if location.kind is Kind.OLD_DJANGO:
+    if location.kind is StoreKind.OLD_DJANGO:
         return old.opened(location.path)
     # Not read-only: in WAL mode such a reader leaves files behind that it may not remove.
     return sqlite.opened(location.path, patience=_PATIENCE)
@@ -148,7 +148,7 @@ def _opened(location: Location) -> AbstractContextManager[sqlite3.Connection]:
 def _sequence(db: sqlite3.Connection) -> int | None:
     """Return the highest number that a record had (None: numbers are given again, as before Sumatra 0.7)."""
     if _one(db, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'"):
-        return _one(db, _HIGHEST[Kind.DJANGO])
+        return _one(db, _HIGHEST[StoreKind.DJANGO])
     return None
 
 

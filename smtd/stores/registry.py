@@ -17,14 +17,14 @@ from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.limited import LimitedStore, room
-from smtd.stores.locations import SERVERS, Kind, Location
+from smtd.stores.locations import SERVERS, Location, StoreKind
 from smtd.stores.renamed import RenamedStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.shelf.contents import DbmFile
+from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
-from smtd.stores.shelf.sqlite3 import Sqlite3File
 from smtd.stores.shelf.store import ShelfStore
 from smtd.stores.snapshot import SnapshotStore
 
@@ -32,7 +32,7 @@ from smtd.stores.snapshot import SnapshotStore
 _CALLS = 4
 #: How to get the driver for a database: smtd is on no package index.
 _ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment that smtd runs in"
-_SOURCES = {Kind.OLD_DJANGO: old.SOURCE, Kind.EXPORT: export.SOURCE}
+_SOURCES = {StoreKind.OLD_DJANGO: old.SOURCE, StoreKind.EXPORT: export.SOURCE}
 
 
 @asynccontextmanager
@@ -48,14 +48,14 @@ async def open_store(location: Location) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def _opened(location: Location) -> AsyncIterator[Store]:
     name, timezone = str(location), location.access.timezone
-    if location.kind is Kind.HTTP:
+    if location.kind is StoreKind.HTTP:
         async with _open_server(location) as store:
             yield store
     elif location.kind in SERVERS:
         async with open_database(location) as database:
             store = ServerStore(database, name)
             yield RetryingStore(LimitedStore(store, room(location.url, _CALLS)))
-    elif location.kind is Kind.DJANGO:
+    elif location.kind is StoreKind.DJANGO:
         async with SqliteFile(location.path, name) as database:
             yield DjangoStore(database, name)
     elif location.kind in _SOURCES:
@@ -66,7 +66,7 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
 
 async def make(location: Location, store: Store) -> None:
     """Make the new store at *location*, which *store* is, without a record. Raises StoreUnreachable."""
-    if location.kind is not Kind.DUMB:
+    if location.kind is not StoreKind.DUMB:
         await store.write([])
         return
     try:
@@ -77,11 +77,11 @@ async def make(location: Location, store: Store) -> None:
 
 def _dbm_file(location: Location) -> DbmFile:
     path, python = location.path, location.access.python
-    if location.kind is Kind.GNU:
+    if location.kind is StoreKind.GNU:
         return GnuFile(path, python)
-    if location.kind is Kind.NDBM:
+    if location.kind is StoreKind.NDBM:
         return NdbmFile(path, python)
-    return DumbFile(path) if location.kind is Kind.DUMB else Sqlite3File(path)
+    return DumbFile(path) if location.kind is StoreKind.DUMB else Sqlite3File(path)
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def open_database(location: Location) -> AsyncIterator[ServerDatabase]:
     address = _address(location)
     try:
         # Here, since few people have these drivers.
-        if location.kind is Kind.POSTGRESQL:
+        if location.kind is StoreKind.POSTGRESQL:
             from smtd.stores.django import postgresql
 
             opened = postgresql.database(address)
@@ -99,7 +99,7 @@ async def open_database(location: Location) -> AsyncIterator[ServerDatabase]:
 
             opened = mysql.database(address)
     except ModuleNotFoundError as exc:
-        extra = "postgres" if location.kind is Kind.POSTGRESQL else "mysql"
+        extra = "postgres" if location.kind is StoreKind.POSTGRESQL else "mysql"
         raise UsageError(f"{location} needs {exc.name}: {_ADVICE.format(extra)}") from exc
     async with opened as database:
         yield database
@@ -125,7 +125,7 @@ async def listening(
 
     Gives a function that says whether all of them still are heard. Raises StoreError.
     """
-    asked = [each for each in locations if each.access.notify and each.kind is Kind.POSTGRESQL]
+    asked = [each for each in locations if each.access.notify and each.kind is StoreKind.POSTGRESQL]
     async with AsyncExitStack() as stack:
         ears = []
         for location in asked:

@@ -28,7 +28,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     final: bool = True
 
 
-class Pool:
+class Interner:
     """Makes equal keys, and equal digests of one key, the same objects: two sides take the room of one."""
 
     def __init__(self) -> None:
@@ -46,12 +46,12 @@ def shared(one: Seen, other: Seen) -> Seen:
     return Seen(one.mark, other.key, other.found if other.found == one.found else one.found, one.final)
 
 
-_pools: WeakValueDictionary[str, Pool] = WeakValueDictionary()
+_pools: WeakValueDictionary[str, Interner] = WeakValueDictionary()
 
 
-def pool() -> Pool:
+def pool() -> Interner:
     """Return the one pool of this process, for as long as anybody has it: while stores are looked at."""
-    return _pools.setdefault("", Pool())
+    return _pools.setdefault("", Interner())
 
 
 def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:

@@ -15,7 +15,7 @@ from smtd.records.life import is_final
 from smtd.records.record import Key, Record
 from smtd.signature import LONG, NotSettled, Signature, age, marked, read_settled, signature, size
 from smtd.stores.base import LARGE_AT_REST, Capabilities, Change, Outcome, Result, Scan, Token
-from smtd.stores.earlier import Snapshot, Source
+from smtd.stores.earlier import LegacySource, Snapshot
 
 
 class _Loaded(NamedTuple):
@@ -33,7 +33,7 @@ class SnapshotStore:
     zone of times that do not say theirs (empty: that of this machine).
     """
 
-    def __init__(self, source: Source, path: Path, location: str, timezone: str = "") -> None:
+    def __init__(self, source: LegacySource, path: Path, location: str, timezone: str = "") -> None:
         self.location = location
         self.kind = source.kind
         self._source = source

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from smtd.config import Pair
+from smtd.config import PairConfig
 from smtd.daemon import added
 from tests.build import full
 from tests.daemon.process import daemon_process, pair_of
 from tests.daemon.sqlite_stores import held, write
 
-LAB = Pair("/a", "/b")
+LAB = PairConfig("/a", "/b")
 
 
 def become_pipe(file: Path) -> None:

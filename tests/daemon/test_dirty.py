@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.dirty import ChangeSource, DirtyFlag
 
 
 class Clock:
@@ -32,9 +32,9 @@ def dirty(clock: Clock, wakes: list[str]) -> DirtyFlag:
     return DirtyFlag(clock, lambda: wakes.append("woken"))
 
 
-@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("source", ChangeSource)
 def test_watcher_sets_the_flag_and_wakes_the_worker(
-    source: Source, dirty: DirtyFlag, clock: Clock, wakes: list[str]
+    source: ChangeSource, dirty: DirtyFlag, clock: Clock, wakes: list[str]
 ) -> None:
     """The first change counts for the lag, and each one wakes."""
     dirty.notice(source)
@@ -45,9 +45,9 @@ def test_watcher_sets_the_flag_and_wakes_the_worker(
     assert len(wakes) == 2
 
 
-@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("source", ChangeSource)
 def test_what_is_seen_while_a_job_runs_may_be_its_own_write(
-    source: Source, dirty: DirtyFlag, wakes: list[str]
+    source: ChangeSource, dirty: DirtyFlag, wakes: list[str]
 ) -> None:
     """It is remembered, and asks for no cycle."""
     dirty.hold()
@@ -59,10 +59,10 @@ def test_what_is_seen_while_a_job_runs_may_be_its_own_write(
 def test_sources_are_released_one_after_the_other(dirty: DirtyFlag) -> None:
     """Reports of own writes have come before the files are known as they are."""
     dirty.hold()
-    dirty.release(Source.REPORT)
-    dirty.notice(Source.FILES)
+    dirty.release(ChangeSource.REPORT)
+    dirty.notice(ChangeSource.FILES)
     unset = dirty.since
-    dirty.notice(Source.REPORT)
+    dirty.notice(ChangeSource.REPORT)
 
     assert unset is None
     assert dirty.since == 1000.0
@@ -71,7 +71,7 @@ def test_sources_are_released_one_after_the_other(dirty: DirtyFlag) -> None:
 def test_next_job_does_not_know_what_the_one_before_has_seen(dirty: DirtyFlag) -> None:
     """*touched* is of one job."""
     dirty.hold()
-    dirty.notice(Source.FILES)
+    dirty.notice(ChangeSource.FILES)
     dirty.hold()
 
     assert not dirty.touched
@@ -107,7 +107,7 @@ def test_change_during_a_cycle_that_fails_stays(dirty: DirtyFlag) -> None:
 def test_last_write_is_that_of_the_files_or_the_last_report(dirty: DirtyFlag, clock: Clock) -> None:
     """Whichever came later."""
     before = dirty.last_write
-    dirty.notice(Source.REPORT)
+    dirty.notice(ChangeSource.REPORT)
     reported = dirty.last_write
     clock.now += 5
     dirty.observe(age=2)

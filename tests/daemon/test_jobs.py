@@ -9,7 +9,7 @@ from weakref import ref
 import pytest
 
 from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
-from smtd.engine.choose import Wish
+from smtd.engine.choose import Resolution
 from smtd.engine.pair import Policy
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
@@ -55,7 +55,7 @@ async def test_one_run_is_the_reply_to_all_jobs_that_are_the_same(inbox: Inbox[J
         Sync(SyncOptions(expected_plan="a1")),
         Sync(SyncOptions(force_retry=False)),
         Sync(SyncOptions(recheck=frozenset({Key("project", "label")}))),
-        Sync(SyncOptions(resolution=Wish(Choice.LEFT))),
+        Sync(SyncOptions(resolution=Resolution(Choice.LEFT))),
         Preview(),
     ]
     for job in (same[0], *other, same[1]):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.config import Store, seconds
+from smtd.config import StoreConfig, seconds
 from smtd.daemon.jobs import Sync
 from smtd.daemon.schedule import Schedule
 from smtd.daemon.store_session import StoreSession
@@ -19,7 +19,7 @@ from tests.engine.servers import CLOCKED, Clock, ServerStore
 from tests.engine.world import World
 
 RECORDS = [record(f"run-{number:03}") for number in range(150)]
-POLL = seconds(Store(location="").poll_interval)
+POLL = seconds(StoreConfig(location="").poll_interval)
 #: Seconds that a cycle takes.
 CYCLE = 1.0
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from smtd.daemon.notice import FEW, MOST, WIDTH, Condition, Notice, Told, next_notice
+from smtd.daemon.notice import FEW, MOST, WIDTH, Condition, Delivered, Notice, next_notice
 from smtd.engine.report import Conflict, Held, Hold
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Side
@@ -28,9 +28,9 @@ def condition(**facts: Any) -> Condition:
     return Condition("lab", **{"conflicts": [], "holds": [], **facts})
 
 
-def told_of(*conditions: Condition, told: Told | None = None) -> list[Notice]:
+def told_of(*conditions: Condition, told: Delivered | None = None) -> list[Notice]:
     """Return all that is told while a pair is in these conditions, one after the other."""
-    notices, known = [], Told() if told is None else told
+    notices, known = [], Delivered() if told is None else told
     for now in conditions:
         while True:
             notice, known = next_notice(known, now, NOW)

@@ -17,7 +17,7 @@ from smtd.config import Notify
 from smtd.daemon import heartbeat, notices
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.heartbeat import Heartbeat
-from smtd.daemon.notice import Condition, Told
+from smtd.daemon.notice import Condition, Delivered
 from smtd.daemon.notices import Notices
 from smtd.daemon.told import ToldFile
 from smtd.engine.report import Conflict
@@ -239,7 +239,7 @@ async def test_ways_that_tell_at_once_keep_one_memory(
     told, ways = ToldFile(tmp_path / "told.json"), [f"way {n}" for n in range(50)]
     async with anyio.create_task_group() as group:
         for way in ways:
-            group.start_soon(told.put, way, "lab", Told(trouble="halted"))
+            group.start_soon(told.put, way, "lab", Delivered(trouble="halted"))
 
     again = ToldFile(tmp_path / "told.json")
     await again.read()

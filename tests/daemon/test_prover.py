@@ -27,7 +27,7 @@ from smtd.daemon.worker import Worker
 from smtd.engine import pace, proof
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
-from smtd.engine.proof import Look
+from smtd.engine.proof import ProofSession
 from smtd.engine.report import PairReport
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
@@ -37,7 +37,7 @@ from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.locations import Kind, Location
+from smtd.stores.locations import Location, StoreKind
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full
@@ -103,7 +103,7 @@ class Kept:
 @pytest.fixture
 async def locations(tmp_path: Path) -> Both[Location]:
     """A file with three records, and one that is not there yet."""
-    made = Both("left", "right").map(lambda name: Location(Kind.DJANGO, tmp_path / f"{name}.sqlite"))
+    made = Both("left", "right").map(lambda name: Location(StoreKind.DJANGO, tmp_path / f"{name}.sqlite"))
     async with open_store(made.left) as store:
         await store.write([Change(Key(PROJECT, label), full(label), None) for label in LABELS])
     return made
@@ -221,7 +221,7 @@ async def test_background_proof_grows_and_goes_on_after_a_restart(
     proven: list[Key] = []
     differing = proof.differing
 
-    async def watched(look: Look, keys: Sequence[Key]) -> list[Key]:
+    async def watched(look: ProofSession, keys: Sequence[Key]) -> list[Key]:
         proven.extend(keys)
         return await differing(look, keys)
 
@@ -448,7 +448,7 @@ async def test_background_proof_that_fails_is_tried_again(
     """No finding comes of it, and what was due is proven later."""
     differing, errors = proof.differing, [error]
 
-    async def failing_once(look: Look, keys: Sequence[Key]) -> list[Key]:
+    async def failing_once(look: ProofSession, keys: Sequence[Key]) -> list[Key]:
         if errors:
             raise errors.pop()
         return await differing(look, keys)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from smtd.daemon.dirty import DirtyFlag, Source
+from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.schedule import (
     BY_KEY,
     FALLBACK_POLL,
@@ -55,7 +55,7 @@ class Pair:
 
     def write(self) -> None:
         """Have somebody write to a file, and the watch notice it."""
-        self.dirty.notice(Source.FILES)
+        self.dirty.notice(ChangeSource.FILES)
         self.dirty.observe(age=0)
 
 
@@ -150,14 +150,14 @@ def test_change_is_due_when_the_files_have_settled(pair: Pair) -> None:
 
 def test_report_of_a_store_settles_too(pair: Pair) -> None:
     """It has no file whose age could be seen."""
-    pair.dirty.notice(Source.REPORT)
+    pair.dirty.notice(ChangeSource.REPORT)
 
     assert pair.wait == SETTLE
 
 
 def test_change_of_a_file_from_the_future_is_due_at_once(pair: Pair) -> None:
     """Its age says nothing."""
-    pair.dirty.notice(Source.FILES)
+    pair.dirty.notice(ChangeSource.FILES)
     pair.dirty.observe(age=-3600)
 
     assert pair.wait <= 0

@@ -13,11 +13,11 @@ import anyio
 import pytest
 
 from smtd import pairing
-from smtd.daemon.dirty import Source
+from smtd.daemon.dirty import ChangeSource
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
 from smtd.daemon.worker import Worker
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.journal.decisions import Choice
@@ -54,7 +54,7 @@ async def test_change_while_a_plan_is_made_is_for_the_next_cycle(
         cycles.append("preview")
         report = await preview(*args, **options)
         await put(locations.left, "more")
-        worker.dirty.notice(Source.FILES)
+        worker.dirty.notice(ChangeSource.FILES)
         return report
 
     monkeypatch.setattr(pairing, "sync", synced)
@@ -103,7 +103,7 @@ async def test_change_that_is_noticed_when_a_cycle_has_just_ended_has_the_next_o
         report = await sync(*args, **options)
         if late:
             await put(locations.left, late.pop())
-            worker.dirty.notice(Source.FILES)
+            worker.dirty.notice(ChangeSource.FILES)
         cycled.append(report.in_sync)
         return report
 
@@ -122,8 +122,8 @@ async def test_own_write_that_is_noticed_while_a_cycle_runs_has_no_other_one(
 
     async def watched(*args: Any, progress: Any, **options: Any) -> Any:
         def writing(*phase: Any) -> None:
-            worker.dirty.notice(Source.FILES)
-            worker.dirty.notice(Source.REPORT)
+            worker.dirty.notice(ChangeSource.FILES)
+            worker.dirty.notice(ChangeSource.REPORT)
             progress(*phase)
 
         cycles.append("cycle")
@@ -144,7 +144,7 @@ async def test_change_that_is_noticed_after_a_job_is_new(
 ) -> None:
     """What the watch sees from then on was written by somebody else."""
     await worker.submit(job())
-    worker.dirty.notice(Source.FILES)
+    worker.dirty.notice(ChangeSource.FILES)
 
     assert worker.dirty.since is not None
 
@@ -294,9 +294,9 @@ async def test_pair_halts_when_the_journal_is_found_damaged(
         assert [key.label for key in (await store.scan()).digests] == ["run"]
 
 
-@pytest.mark.parametrize("source", list(Source))
+@pytest.mark.parametrize("source", list(ChangeSource))
 async def test_change_while_a_resolution_fails_is_for_the_next_cycle(
-    worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch, source: Source
+    worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch, source: ChangeSource
 ) -> None:
     """Nothing waits for it, but what was reported meanwhile is not forgotten."""
 
@@ -308,5 +308,5 @@ async def test_change_while_a_resolution_fails_is_for_the_next_cycle(
     monkeypatch.setattr("smtd.daemon.runner.choose", watched)
 
     with pytest.raises(UsageError, match="no conflict waits there"):
-        await worker.submit(Sync(SyncOptions(resolution=Wish(Choice.LEFT))))
+        await worker.submit(Sync(SyncOptions(resolution=Resolution(Choice.LEFT))))
     await until_in_sync(worker, 2)

@@ -8,7 +8,7 @@ from typing import Any
 from smtd.engine import proof
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
-from smtd.engine.proof import Look, Told, Verdict
+from smtd.engine.proof import PairState, ProofSession, Verdict
 from smtd.journal.journal import open_journal
 from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both
@@ -30,12 +30,12 @@ async def prove(
 
     async def confirm(keys: Sequence[Key]) -> Sequence[Verdict]:
         before_confirming()
-        return await proof.judged(look, keys, Told(listed or {}, moving))
+        return await proof.judged(look, keys, PairState(listed or {}, moving))
 
     async with open_journal(world.directory) as journal:
         known = await journal.known(world.left.location, world.right.location)
         assert known is not None, "it was synced"
-        look = Look("pair", Both(world.left, world.right), known, Policy(**policy))
+        look = ProofSession("pair", Both(world.left, world.right), known, Policy(**policy))
         return await proof.run(look, deep=deep, confirm=confirm)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Policy
 from smtd.engine.report import Hold, PairReport
 from smtd.engine.undo import undo
@@ -27,7 +27,7 @@ GONE = [each.label for each in MANY[:25]]
 both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
-async def decided(world: World, wish: Wish, **policy) -> list[Key]:
+async def decided(world: World, wish: Resolution, **policy) -> list[Key]:
     """Write down a decision, as the worker does before a cycle."""
     async with (
         open_journal(world.directory) as journal,
@@ -36,7 +36,7 @@ async def decided(world: World, wish: Wish, **policy) -> list[Key]:
         return await choose(world.pair(known, Policy(**policy)), wish)
 
 
-async def after(world: World, wish: Wish, **policy) -> PairReport:
+async def after(world: World, wish: Resolution, **policy) -> PairReport:
     """Decide, and run the cycle that does it."""
     await decided(world, wish, **policy)
     return await world.cycle(**policy)
@@ -68,7 +68,7 @@ async def test_one_side_is_taken(conflict, side):
     chosen = {Side.LEFT: ONE, Side.RIGHT: OTHER}
     choice = Choice.LEFT if side is Side.LEFT else Choice.RIGHT
 
-    report = await after(conflict, Wish(choice))
+    report = await after(conflict, Resolution(choice))
 
     assert (report.ok, report.in_sync, counts(report)) == (True, 1, on(side.other, updated=1))
     assert conflict.contents[Side.LEFT] == conflict.contents[Side.RIGHT] == holding(chosen[side])
@@ -82,7 +82,7 @@ async def test_both_are_kept_the_right_one_under_another_label(conflict):
     conflict.right.put(PROJECT, record("a-2"))
     await conflict.cycle()
 
-    report = await after(conflict, Wish(Choice.BOTH))
+    report = await after(conflict, Resolution(Choice.BOTH))
 
     assert (report.ok, report.in_sync) == (True, 3)
     expected = holding(ONE, record("a-2"), change(OTHER, label="a-3"))
@@ -94,7 +94,7 @@ async def test_both_are_kept_the_right_one_under_another_label(conflict):
 
 async def test_decision_is_void_once_a_side_has_moved_on(conflict):
     """A person decided of two records; of another one, nobody has decided."""
-    await decided(conflict, Wish(Choice.LEFT))
+    await decided(conflict, Resolution(Choice.LEFT))
     conflict.right.put(PROJECT, change(OTHER, version="3333"))
 
     report = await conflict.cycle()
@@ -111,12 +111,12 @@ async def test_only_what_is_meant_is_decided(tmp_path):
         world.right.put(PROJECT, change(OTHER, label=label))
     await world.cycle()
 
-    assert await decided(world, Wish(Choice.LEFT, PROJECT, ("[a]",))) == [key("a")]
-    assert sorted(await decided(world, Wish(Choice.LEFT, labels=("a*",)))) == [key("ab")]
+    assert await decided(world, Resolution(Choice.LEFT, PROJECT, ("[a]",))) == [key("a")]
+    assert sorted(await decided(world, Resolution(Choice.LEFT, labels=("a*",)))) == [key("ab")]
     with pytest.raises(UsageError, match="no conflict waits there; smtd-ctl conflicts lists those that do"):
-        await decided(world, Wish(Choice.LEFT, "Other"))
+        await decided(world, Resolution(Choice.LEFT, "Other"))
     with pytest.raises(UsageError, match="no deletion is held there; smtd-ctl holds lists"):
-        await decided(world, Wish(Choice.APPROVE))
+        await decided(world, Resolution(Choice.APPROVE))
     report = await world.cycle()
     assert [each.label for each in report.conflicts] == ["b"]
     assert report.right.updated == 2
@@ -124,12 +124,12 @@ async def test_only_what_is_meant_is_decided(tmp_path):
 
 async def test_decision_does_not_write_to_the_source_of_a_one_way_pair(conflict):
     """It waits, with the reason."""
-    report = await after(conflict, Wish(Choice.RIGHT), mode=Mode.LEFT_TO_RIGHT)
+    report = await after(conflict, Resolution(Choice.RIGHT), mode=Mode.LEFT_TO_RIGHT)
 
     (held,) = report.held
     assert (held.kind, counts(report)) == (Hold.DECIDED, written())
     assert "would write to the left store, which is the source of a one-way pair" in sentence(held.why)
-    again = await after(conflict, Wish(Choice.LEFT), mode=Mode.LEFT_TO_RIGHT)
+    again = await after(conflict, Resolution(Choice.LEFT), mode=Mode.LEFT_TO_RIGHT)
     assert (again.ok, again.right.updated) == (True, 1)
 
 
@@ -166,18 +166,18 @@ async def test_rule_does_not_write_to_the_source_of_a_one_way_pair(conflict):
 
 async def test_approved_deletions_travel(emptied):
     """Those that were approved, and no other."""
-    report = await after(emptied, Wish(Choice.APPROVE, labels=("run-00", "run-01")))
+    report = await after(emptied, Resolution(Choice.APPROVE, labels=("run-00", "run-01")))
 
     assert (counts(report), len(report.held)) == (on(Side.RIGHT, deleted=2), 23)
     assert len((await emptied.cycle()).held) == 23
-    report = await after(emptied, Wish(Choice.APPROVE))
+    report = await after(emptied, Resolution(Choice.APPROVE))
     assert (report.ok, counts(report)) == (True, on(Side.RIGHT, deleted=23))
     assert len(emptied.right.records) == 5
 
 
 async def test_rejected_deletions_bring_the_records_back(emptied):
     """To the side that lost them."""
-    report = await after(emptied, Wish(Choice.REJECT))
+    report = await after(emptied, Resolution(Choice.REJECT))
 
     assert (report.ok, report.in_sync, counts(report)) == (True, 30, on(Side.LEFT, created=25))
     assert emptied.contents.left == holding(*MANY)
@@ -225,8 +225,8 @@ async def test_decision_is_done_once(tmp_path, side):
     for label in GONE:
         world[side].remove(PROJECT, label)
     await world.cycle()
-    await after(world, Wish(Choice.REJECT, labels=("run-00",)))
-    await after(world, Wish(Choice.APPROVE, labels=("run-01",)))
+    await after(world, Resolution(Choice.REJECT, labels=("run-00",)))
+    await after(world, Resolution(Choice.APPROVE, labels=("run-01",)))
     assert (key("run-00") in world[side].records, key("run-01") in world[side.other].records) == (True, False)
 
     world[side].remove(PROJECT, "run-00")
@@ -245,7 +245,7 @@ async def test_approved_deletions_do_not_count_beside_others(tmp_path, side):
     for label in GONE:
         world[side].remove(PROJECT, label)
     await world.cycle()
-    await decided(world, Wish(Choice.APPROVE))
+    await decided(world, Resolution(Choice.APPROVE))
 
     world[side].remove(PROJECT, "run-25")
     beside = await world.cycle()
@@ -259,20 +259,20 @@ async def test_approved_deletions_do_not_count_beside_others(tmp_path, side):
 @both_sides
 async def test_label_that_somebody_takes_meanwhile_is_asked_for_again(conflict, side):
     """Nothing is kept under a label that has another record by now, and the conflict waits."""
-    await decided(conflict, Wish(Choice.BOTH))
+    await decided(conflict, Resolution(Choice.BOTH))
     conflict[side].put(PROJECT, record("a-2", reason="somebody else's"))
 
     report = await conflict.cycle()
 
     assert [each.label for each in report.conflicts] == ["a"]
     assert (report.failed, counts(report)) == ([], on(side.other, created=1))
-    assert (await after(conflict, Wish(Choice.BOTH))).ok
+    assert (await after(conflict, Resolution(Choice.BOTH))).ok
     assert key("a-3") in conflict.left.records
 
 
 async def test_label_that_somebody_takes_at_the_last_moment_is_asked_for_again(conflict):
     """The write finds it, and the conflict waits."""
-    await decided(conflict, Wish(Choice.BOTH))
+    await decided(conflict, Resolution(Choice.BOTH))
     theirs = record("a-2", reason="somebody else's")
     conflict.left.meanwhile["before write"] = lambda: conflict.left.put(PROJECT, theirs)
 
@@ -284,7 +284,7 @@ async def test_label_that_somebody_takes_at_the_last_moment_is_asked_for_again(c
 
 async def test_record_that_changes_before_it_is_kept_under_another_label_is_asked_for_again(conflict):
     """A person decided of another record."""
-    await decided(conflict, Wish(Choice.BOTH))
+    await decided(conflict, Resolution(Choice.BOTH))
     edited = tagged(OTHER, "edited")
     conflict.right.meanwhile["after scan"] = lambda: conflict.right.put(PROJECT, edited)
 
@@ -296,7 +296,7 @@ async def test_record_that_changes_before_it_is_kept_under_another_label_is_aske
 
 async def test_record_of_one_store_only_cannot_be_kept_twice(conflict):
     """There is one to take."""
-    await after(conflict, Wish(Choice.LEFT))
+    await after(conflict, Resolution(Choice.LEFT))
     ((number,),) = conflict.journal("SELECT max(cycle) FROM history")
     conflict.left.put(PROJECT, record("b"))
     await conflict.cycle()
@@ -307,12 +307,12 @@ async def test_record_of_one_store_only_cannot_be_kept_twice(conflict):
         await undo(conflict.pair(known, Policy()), number + 1)
 
     with pytest.raises(UsageError, match="MyProject/b is in one store only; take left or right"):
-        await decided(conflict, Wish(Choice.BOTH))
+        await decided(conflict, Resolution(Choice.BOTH))
 
 
 async def test_plan_tells_of_both_records(conflict):
     """One line, and what it would write to each side."""
-    await decided(conflict, Wish(Choice.BOTH))
+    await decided(conflict, Resolution(Choice.BOTH))
 
     report = await conflict.cycle(dry_run=True)
 
@@ -328,7 +328,7 @@ async def test_plan_tells_of_both_records(conflict):
 
 async def test_both_are_not_kept_by_a_one_way_pair(conflict):
     """It would write to the source."""
-    report = await after(conflict, Wish(Choice.BOTH), mode=Mode.RIGHT_TO_LEFT)
+    report = await after(conflict, Resolution(Choice.BOTH), mode=Mode.RIGHT_TO_LEFT)
 
     assert (report.held[0].kind, counts(report)) == (Hold.DECIDED, written())
     assert "would write to the right store" in sentence(report.held[0].why)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.undo import restore, undo
 from smtd.journal.decisions import Choice
@@ -54,7 +54,7 @@ async def on_pair(world: World, work: Work) -> Any:
         return await work(world.pair(known, Policy()))
 
 
-def decides(*wishes: Wish) -> Work:
+def decides(*wishes: Resolution) -> Work:
     """Return the work of a person who decides, and of the cycle that does it."""
 
     async def work(pair: Pair) -> None:
@@ -139,7 +139,7 @@ async def test_resolution_that_ends_anywhere_is_done_or_still_asked_for(empty, w
     world = await conflicting(empty)
     undecided = world.contents.left, world.contents.right
 
-    found = await outcomes(world, when, how, decides(Wish(choice)))
+    found = await outcomes(world, when, how, decides(Resolution(choice)))
 
     assert [(each.step, each.complaints) for each in found if each.complaints] == []
     wrong = [(each.step, each.held) for each in found if each.held not in ((expected, expected), undecided)]
@@ -158,7 +158,7 @@ async def test_answer_to_held_deletions_that_ends_anywhere_is_done_or_still_aske
     for made in MANY[:21]:
         world.left.remove(PROJECT, made.label)
     assert len((await world.cycle()).held) == 21
-    wishes = Wish(choice, labels=("run-00", "run-01", "run-02")), Wish(choice, labels=("run-03",))
+    wishes = Resolution(choice, labels=("run-00", "run-01", "run-02")), Resolution(choice, labels=("run-03",))
     decided = [made.label for made in MANY[:4]]
 
     found = await outcomes(world, when, how, decides(*wishes))
@@ -223,7 +223,7 @@ async def test_undo_that_ends_anywhere_undid_each_record_whole_or_not_at_all(emp
 async def test_undo_of_a_resolution_that_ends_anywhere_leaves_both_experiments(empty, when, how):
     """The conflict is back, or the resolution stands."""
     world = await conflicting(empty)
-    await on_pair(world, decides(Wish(Choice.BOTH)))
+    await on_pair(world, decides(Resolution(Choice.BOTH)))
     number = last_cycle(world)
 
     found = await outcomes(world, when, how, lambda pair: undo(pair, number))

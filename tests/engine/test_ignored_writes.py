@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Policy
 from smtd.engine.undo import restore, undo
 from smtd.errors import StoreUnreachable
@@ -196,7 +196,7 @@ async def test_resolution_that_the_store_does_not_keep_stays_decided(world, cloc
     world.right.put(PROJECT, change(A, reason="right"))
     await later(world, clock, 2 * HOUR, verify_within=1.0)
     clock.now += 5.0
-    await on_pair(world, choose, Wish(Choice.LEFT), verify_within=1.0)
+    await on_pair(world, choose, Resolution(Choice.LEFT), verify_within=1.0)
     world.right.lying = True
     lying = await later(world, clock, verify_within=1.0)
     world.right.lying = False

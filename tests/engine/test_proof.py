@@ -11,7 +11,7 @@ import pytest
 from smtd.engine import cycle
 from smtd.engine.findings import listed
 from smtd.engine.pair import Policy
-from smtd.engine.proof import Look
+from smtd.engine.proof import ProofSession
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
@@ -426,5 +426,5 @@ async def test_look_is_dear_if_either_store_is(world: World) -> None:
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,
     ):
-        assert Look("pair", Both(world.left, world.right), known, Policy()).is_dear
-        assert not Look("pair", Both(world.left, world.left), known, Policy()).is_dear
+        assert ProofSession("pair", Both(world.left, world.right), known, Policy()).is_dear
+        assert not ProofSession("pair", Both(world.left, world.left), known, Policy()).is_dear

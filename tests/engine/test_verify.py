@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.explain import explain
 from smtd.engine.pair import Policy
 from smtd.engine.undo import undo
@@ -149,7 +149,7 @@ async def test_every_verb_sees_the_conflict_that_a_cycle_lists(tmp_path):
     plan = await world.cycle(dry_run=True)
     async with opened(world) as pair:
         told = await explain(pair, key("a"))
-        keys = await choose(pair, Wish(Choice.LEFT))
+        keys = await choose(pair, Resolution(Choice.LEFT))
     report = await world.cycle()
 
     assert [each.label for each in plan.conflicts] == ["a"]

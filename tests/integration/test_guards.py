@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import Side
@@ -89,7 +89,7 @@ async def test_store_that_was_emptied_holds_its_deletions(pair: RealPair) -> Non
 
     assert {each.label for each in report.held} == LABELS
     assert (report.adopted, report.left.created, report.right.created, report.right.deleted) == ([], 1, 1, 0)
-    await pair.on_pair(choose, Wish(Choice.REJECT))
+    await pair.on_pair(choose, Resolution(Choice.REJECT))
     assert (await pair.cycle()).ok
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == {*LABELS, "here", "there"}
 
@@ -147,7 +147,7 @@ async def test_store_that_is_locked_deletes_nothing(
     """It is waited for, not for ever; when it is free what a person deleted travels."""
     pair = await kept(kind, tmp_path)
     await pair.left.remove("run-0")
-    for name, patience in (("shelf.sqlite3.TIMEOUT", 0.1), ("marks._PATIENCE", 0.1)):
+    for name, patience in (("shelf.dbm_sqlite3.TIMEOUT", 0.1), ("marks._PATIENCE", 0.1)):
         monkeypatch.setattr(f"smtd.stores.{name}", patience)
     monkeypatch.setattr("smtd.stores.django.sqlite.connect", partial(connect, patience=0.1))
 
@@ -218,8 +218,8 @@ async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path)
     assert (report.left.created, report.left.deleted) == (1, 1)
     assert (report.right.created, report.right.updated, report.right.deleted) == (1, 1, 0)
     assert len(await pair.labels(Side.RIGHT)) == 451
-    await pair.on_pair(choose, Wish(Choice.APPROVE, labels=("run-00*",)))
-    await pair.on_pair(choose, Wish(Choice.REJECT, labels=("run-01*",)))
+    await pair.on_pair(choose, Resolution(Choice.APPROVE, labels=("run-00*",)))
+    await pair.on_pair(choose, Resolution(Choice.REJECT, labels=("run-01*",)))
     decided = await pair.cycle()
     assert (decided.right.deleted, decided.left.created, len(decided.held)) == (100, 100, 180)
 

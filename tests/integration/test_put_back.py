@@ -20,7 +20,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores import marks
 from smtd.stores.base import Change, Outcome, Scan, Store
 from smtd.stores.index import TrackedStore
-from smtd.stores.locations import Kind
+from smtd.stores.locations import StoreKind
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
@@ -372,7 +372,7 @@ async def test_file_that_smtd_itself_exchanged_is_the_one_that_it_was(
 ) -> None:
     """A gdbm is written by swapping another file in; deletions travel from it afterwards all the same."""
     (tmp_path / "home").mkdir()
-    left = foreign_place(Kind.GNU, tmp_path / "home" / "records", dbm_environment.python)
+    left = foreign_place(StoreKind.GNU, tmp_path / "home" / "records", dbm_environment.python)
     pair = await RealPair(tmp_path / "state", left, DjangoPlace(tmp_path / "right.sqlite")).synced(OLD)
     await pair.right.put(full("there"))
     assert (await pair.cycle()).left.created == 1

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from smtd.engine import cycle, recovery
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.explain import explain
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
@@ -25,7 +25,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores import retrying
 from smtd.stores.http import session
-from smtd.stores.http.writer import Writer
+from smtd.stores.http.writer import ServerWriter
 from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, RUNNING, change, full, key, record, tagged
 from tests.command import Answer, Smtd
@@ -168,7 +168,7 @@ async def test_record_that_a_crash_left_deleted_is_put_back(
         raise Crash
 
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "create", crash)
+        patched.setattr(ServerWriter, "create", crash)
         with pytest.raises(Crash):
             await mirror.cycle()
     assert await mirror.seen() == {}
@@ -387,7 +387,7 @@ async def test_conflict_with_a_server_is_seen_by_all_who_ask(mirror: Mirror) -> 
     async with mirror.pair() as pair:
         plan = await cycle.preview(pair)
         told = await explain(pair, key("run"))
-        chosen = await choose(pair, Wish(Choice.LEFT))
+        chosen = await choose(pair, Resolution(Choice.LEFT))
         report = await cycle.run(pair)
 
     assert [each.label for each in listed.conflicts] == [each.label for each in plan.conflicts] == ["run"]

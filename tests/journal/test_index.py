@@ -10,7 +10,7 @@ import pytest
 from smtd.errors import Nameless
 from smtd.journal import copies
 from smtd.journal.entries import MANY
-from smtd.journal.index import NEWEST, Cursor, Held, StoreIndex
+from smtd.journal.index import NEWEST, Cursor, RecordCount, StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Side
@@ -103,7 +103,11 @@ async def test_whole_look_is_remembered(index: StoreIndex) -> None:
     assert await index.all(None) == found
     assert await index.all({PROJECT}) == {A: ONE, B: OTHER, C: TORN}
     assert await index.entries([A, C, key("nobody's")]) == {A: ONE, C: TORN}
-    assert await index.held(None) == {PROJECT: Held(2, 1), "Other": Held(1, 0), "bad\udcff": Held(1, 0)}
+    assert await index.held(None) == {
+        PROJECT: RecordCount(2, 1),
+        "Other": RecordCount(1, 0),
+        "bad\udcff": RecordCount(1, 0),
+    }
     assert {name: held.records for name, held in (await index.held({PROJECT})).items()} == {PROJECT: 3}
     assert (await index.head(None), await index.head({PROJECT})) == (b"head", None)
 
@@ -139,7 +143,7 @@ async def test_absence_is_a_change_like_any_other(index: StoreIndex) -> None:
     assert gone == {A: ABSENT}
     assert await index.changed_since(second, None) == {A}
     assert await index.all(None) == {A: ONE, B: ONE}
-    assert await index.held(None) == {PROJECT: Held(2, 0)}
+    assert await index.held(None) == {PROJECT: RecordCount(2, 0)}
 
 
 async def test_look_at_one_project_tells_nothing_of_others(index: StoreIndex) -> None:

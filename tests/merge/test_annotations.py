@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from smtd.merge.fields import (
-    Conflict,
     Merged,
+    Unmergeable,
     merge,
 )
 from smtd.records.canonical import differences
@@ -140,7 +140,9 @@ def test_tags_merge_as_a_set_with_one_status(before, left, right, expected):
     ancestor, one, other = (full(tags=tags(words)) for words in (before, left, right))
 
     for result in (merge(ancestor, one, other), merge(ancestor, other, one)):
-        assert result == Conflict(("tags",)) if expected is None else record_of(result).tags == tags(expected)
+        assert (
+            result == Unmergeable(("tags",)) if expected is None else record_of(result).tags == tags(expected)
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,9 @@ def test_tags_without_an_ancestor_are_united(left, right, expected):
         merge(None, full(tags=tags(left)), full(tags=tags(right))),
         merge(None, full(tags=tags(right)), full(tags=tags(left))),
     ):
-        assert result == Conflict(("tags",)) if expected is None else record_of(result).tags == tags(expected)
+        assert (
+            result == Unmergeable(("tags",)) if expected is None else record_of(result).tags == tags(expected)
+        )
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from smtd.merge.fields import (
     ANNOTATIONS,
     PROVENANCE,
     WHEREABOUTS,
-    Conflict,
     Merged,
+    Unmergeable,
     holds_all,
     is_built_on,
     mended,
@@ -103,8 +103,8 @@ def test_provenance_that_differs_is_a_conflict(ancestor, field):
     """Another provenance is another experiment: no rule decides, and the field is named."""
     left, right = change(full(), **{field: OTHER[field]}), tagged(full(), "x")
 
-    assert merge(ancestor, left, right) == Conflict((field,))
-    assert merge(ancestor, right, left) == Conflict((field,))
+    assert merge(ancestor, left, right) == Unmergeable((field,))
+    assert merge(ancestor, right, left) == Unmergeable((field,))
 
 
 @pytest.mark.parametrize("field", PROVENANCE)
@@ -114,7 +114,7 @@ def test_provenance_that_both_sides_changed_is_a_conflict(field):
     left = full(tags=FINISHED)
     right = full(tags=FINISHED, **{field: WRONG[field]})
 
-    assert merge(ancestor, left, right) == Conflict((field,))
+    assert merge(ancestor, left, right) == Unmergeable((field,))
 
 
 #: A third value for every field of the provenance.
@@ -139,7 +139,7 @@ def test_conflict_names_all_fields_in_the_order_of_sumatra():
     left = change(full(), diff="", duration=2.5, version="beef", reason="one")
     right = change(full(), reason="another")
 
-    assert merge(full(), left, right) == Conflict(("duration", "version", "diff"))
+    assert merge(full(), left, right) == Unmergeable(("duration", "version", "diff"))
 
 
 @pytest.mark.parametrize("field", ["reason", *WHEREABOUTS])
@@ -148,7 +148,7 @@ def test_field_that_both_sides_replaced_is_a_conflict(field):
     third = {"reason": "third", "datastore": full().launch_mode, "input_datastore": full().launch_mode}
     left, right = change(full(), **{field: OTHER[field]}), change(full(), **{field: third[field]})
 
-    assert merge(full(), left, right) == Conflict((field,))
+    assert merge(full(), left, right) == Unmergeable((field,))
 
 
 def test_fields_that_both_sides_replaced_are_all_named():
@@ -156,13 +156,13 @@ def test_fields_that_both_sides_replaced_are_all_named():
     left = change(full(), reason="l", outcome="l", datastore=ELSEWHERE)
     right = change(full(), reason="r", outcome="r", datastore=full().launch_mode)
 
-    assert merge(full(), left, right) == Conflict(("reason", "datastore", "outcome"))
+    assert merge(full(), left, right) == Unmergeable(("reason", "datastore", "outcome"))
 
 
 @pytest.mark.parametrize("field", WHEREABOUTS)
 def test_whereabouts_without_an_ancestor_are_a_conflict(field):
     """If nobody knows where the data was, nobody knows which side moved it."""
-    assert merge(None, change(full(), **{field: ELSEWHERE}), full()) == Conflict((field,))
+    assert merge(None, change(full(), **{field: ELSEWHERE}), full()) == Unmergeable((field,))
 
 
 COMPLETED = {
@@ -199,7 +199,7 @@ def test_run_that_never_agreed_is_not_completed_by_guess():
     """Without an ancestor nobody knows that the one is the start of the other."""
     started = record(**STARTED)
 
-    assert merge(None, started, change(started, **COMPLETED)) == Conflict(
+    assert merge(None, started, change(started, **COMPLETED)) == Unmergeable(
         ("duration", "output_data", "stdout_stderr", "repeats")
     )
 
@@ -262,7 +262,7 @@ def test_field_that_only_a_shelf_can_hold_and_both_sides_changed_is_a_conflict(f
     """Nobody can merge what nobody can read."""
     ancestor, left, right = (full(opaque={field: Pickled(each, each)}) for each in (b"0", b"1", b"2"))
 
-    assert merge(ancestor, left, right) == Conflict((field,))
+    assert merge(ancestor, left, right) == Unmergeable((field,))
 
 
 @pytest.mark.parametrize("expressed", [False, True])
@@ -428,7 +428,7 @@ def test_merge_without_an_ancestor_is_symmetric(left, right):
 
 def unordered(result):
     """Return the canonical part of a result, without the order of the lines of texts."""
-    if isinstance(result, Conflict):
+    if isinstance(result, Unmergeable):
         return result
     lines = {
         field: sorted((getattr(result.record, field) or "").split("\n")) for field in ("reason", "outcome")

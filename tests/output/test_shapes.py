@@ -9,7 +9,7 @@ import pytest
 
 from smtd.engine import waiting
 from smtd.engine.report import Conflict, PairReport, PlannedAction, SideReport, blank, failure
-from smtd.journal.history import Entry
+from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.output import shapes
@@ -93,7 +93,7 @@ def test_sides_are_named_as_the_reader_names_them(report: PairReport) -> None:
 def test_write_in_the_history_is_named_as_the_reader_names_the_sides() -> None:
     """Its side, and that in its reason."""
     why = because(Code.CHANGED, Side.RIGHT)
-    entry = Entry(1, 1, 8, "2026-11-25", Side.LEFT, key("a"), "update", why, b"1", b"2", True)
+    entry = HistoryEntry(1, 1, 8, "2026-11-25", Side.LEFT, key("a"), "update", why, b"1", b"2", True)
 
     straight, mirrored = shapes.entry(entry, "lab"), shapes.entry(entry, "lab", mirrored=True)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from smtd.stores.locations import Kind
+from smtd.stores.locations import StoreKind
 from smtd.stores.shelf.swaps import Swap
 
 #: Forks for each step. Each fork makes the swaps in a copy of the shelf, and is killed before one of the
@@ -21,7 +21,7 @@ from pathlib import Path
 from smtd.stores.locations import Kind
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
-from smtd.stores.shelf.sqlite3 import Sqlite3File
+from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.swaps import Swap
 
 kind, home, python = Kind[sys.argv[1]], Path(sys.argv[2]), sys.argv[3:]
@@ -68,7 +68,7 @@ print(json.dumps(ended))
 """
 
 
-def killed(kind: Kind, home: Path, swaps: Mapping[bytes, Swap], *python: str) -> list[tuple[int, Path]]:
+def killed(kind: StoreKind, home: Path, swaps: Mapping[bytes, Swap], *python: str) -> list[tuple[int, Path]]:
     """Make *swaps* in copies of the shelf `home/records`; return how each step ended, and the copy.
 
     The last one is the one that came to its end.

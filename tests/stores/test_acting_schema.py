@@ -13,7 +13,7 @@ from smtd import sqlite, untrusted
 from smtd.errors import StoreRefused
 from smtd.sqlite import connect
 from smtd.stores.base import Change
-from smtd.stores.locations import Kind, Location, find
+from smtd.stores.locations import Location, StoreKind, find
 from smtd.stores.registry import open_store
 from tests.build import key, record
 from tests.stores.places import DjangoPlace, sqlite3_place
@@ -125,7 +125,7 @@ async def test_old_store_with_a_view_is_named(tmp_path: Path) -> None:
         db.execute(f"CREATE VIEW django_store_record AS SELECT {ENDLESS} AS label")
 
     with pytest.raises(StoreRefused, match=r"no record store|not a record store"):
-        async with open_store(Location(Kind.OLD_DJANGO, path)) as store:
+        async with open_store(Location(StoreKind.OLD_DJANGO, path)) as store:
             await store.scan()
 
 

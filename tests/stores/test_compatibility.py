@@ -9,7 +9,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import Access, Kind, find
+from smtd.stores.locations import Access, StoreKind, find
 from smtd.stores.registry import open_store
 from tests.build import record
 from tests.peers.environments import Environment
@@ -32,10 +32,15 @@ SHELVES = {
 }
 DEVELOPMENT = "0.8 (development)"
 COLUMNS = ["dbm.dumb", "dbm.gnu", "dbm.ndbm", "dbm.sqlite3", "SQLite", "export"]
-BACKENDS = {Kind.DUMB: "dbm.dumb", Kind.GNU: "dbm.gnu", Kind.NDBM: "dbm.ndbm", Kind.SQLITE3: "dbm.sqlite3"}
+BACKENDS = {
+    StoreKind.DUMB: "dbm.dumb",
+    StoreKind.GNU: "dbm.gnu",
+    StoreKind.NDBM: "dbm.ndbm",
+    StoreKind.SQLITE3: "dbm.sqlite3",
+}
 
 
-async def tried(path: Path, python: Path) -> tuple[Kind, str, dict[str, bytes]]:
+async def tried(path: Path, python: Path) -> tuple[StoreKind, str, dict[str, bytes]]:
     """Return what smtd takes a file for, what it can do with it, and the digests that it finds."""
     location = await to_thread.run_sync(find, str(path), Access(timezone="Europe/Paris", python=str(python)))
     async with open_store(location) as store:
@@ -54,16 +59,16 @@ def pickles(name: str) -> dict[bytes, bytes]:
         return {key: shelf[key] for key in shelf}
 
 
-def make_shelves(held: dict[bytes, bytes], directory: Path, python: Path) -> dict[Kind, Path]:
+def make_shelves(held: dict[bytes, bytes], directory: Path, python: Path) -> dict[StoreKind, Path]:
     """Let each backend make a shelf of *held*."""
     directory.mkdir()
     made = {kind: directory / kind.name.lower() for kind in BACKENDS}
-    with dbm.dumb.open(str(made[Kind.DUMB]), "n") as dumb:
+    with dbm.dumb.open(str(made[StoreKind.DUMB]), "n") as dumb:
         for key, value in held.items():
             dumb[key] = value
-    by_module(python, "dbm.gnu", made[Kind.GNU], held)
-    by_module(python, "dbm.ndbm", made[Kind.NDBM], held)
-    with sqlite3_pickles(made[Kind.SQLITE3]) as table:
+    by_module(python, "dbm.gnu", made[StoreKind.GNU], held)
+    by_module(python, "dbm.ndbm", made[StoreKind.NDBM], held)
+    with sqlite3_pickles(made[StoreKind.SQLITE3]) as table:
         for key, value in held.items():
             table[key] = value
     return made

@@ -16,7 +16,7 @@ from smtd.daemon.notice import Notice
 from smtd.daemon.webhook import open_webhook
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.stores.http import session
-from smtd.stores.locations import Access, Kind, Location
+from smtd.stores.locations import Access, Location, StoreKind
 from smtd.stores.registry import open_store
 
 SERVER_PASSWORD, PROXY_PASSWORD = "s3cret", "pr0xy-p@ss"
@@ -57,7 +57,7 @@ def basic(user: str, password: str) -> str:
 
 def lab(scheme: str, by: Proxy) -> Location:
     access = Access(username="ada", password=SERVER_PASSWORD, proxy=by.url)
-    return Location(Kind.HTTP, Path(), None, access, f"{scheme}://records.lab.invalid/records/")
+    return Location(StoreKind.HTTP, Path(), None, access, f"{scheme}://records.lab.invalid/records/")
 
 
 async def test_server_is_asked_by_its_proxy() -> None:

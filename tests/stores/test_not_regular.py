@@ -11,11 +11,11 @@ import pytest
 from anyio import to_thread
 
 from smtd import config
-from smtd.cli import secrets
+from smtd.cli import passwords
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
 from smtd.stores.http.session import Trust
-from smtd.stores.locations import Kind, Location, find
+from smtd.stores.locations import Location, StoreKind, find
 from tests.build import key, record
 from tests.stores.places import DjangoPlace, ShelfPlace, dumb_place, sqlite3_place
 from tests.test_regular import PLACES
@@ -63,8 +63,8 @@ async def test_name_of_what_is_no_file(tmp_path: Path, what: str) -> None:
         await to_thread.run_sync(find, str(tmp_path / "store"))
 
 
-@pytest.mark.parametrize(("kind", "ending"), [(Kind.DUMB, ".dat"), (Kind.DJANGO, "")])
-def test_location_of_a_link_to_itself_has_a_name(tmp_path: Path, kind: Kind, ending: str) -> None:
+@pytest.mark.parametrize(("kind", "ending"), [(StoreKind.DUMB, ".dat"), (StoreKind.DJANGO, "")])
+def test_location_of_a_link_to_itself_has_a_name(tmp_path: Path, kind: StoreKind, ending: str) -> None:
     """The pair can say where its store should be."""
     PLACES["loop"][0](tmp_path / f"store{ending}")
 
@@ -85,7 +85,7 @@ async def test_other_files_that_are_none(tmp_path: Path, what: str) -> None:
         with pytest.raises(config.ConfigError, match=said):
             config.load(place)
         with pytest.raises(UsageError, match=said):
-            secrets.password("lab", config.Store(location="", password_file=str(place)))
+            passwords.password("lab", config.StoreConfig(location="", password_file=str(place)))
 
     with anyio.fail_after(30):
         await to_thread.run_sync(refused)

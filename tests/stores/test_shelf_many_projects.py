@@ -15,35 +15,35 @@ import pytest
 from smtd.errors import StoreRefused
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
-from smtd.stores.locations import Kind
+from smtd.stores.locations import StoreKind
 from smtd.stores.shelf import asking, child, inert, messages, worker, writing
+from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
-from smtd.stores.shelf.sqlite3 import Sqlite3File
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.stores.killing import killed
 from tests.stores.places import ShelfPlace, dumb_place, foreign_place, sqlite3_place
 
-FILES: dict[Kind, Any] = {
-    Kind.DUMB: DumbFile,
-    Kind.GNU: GnuFile,
-    Kind.NDBM: NdbmFile,
-    Kind.SQLITE3: Sqlite3File,
+FILES: dict[StoreKind, Any] = {
+    StoreKind.DUMB: DumbFile,
+    StoreKind.GNU: GnuFile,
+    StoreKind.NDBM: NdbmFile,
+    StoreKind.SQLITE3: Sqlite3File,
 }
 #: Loads, and asks for 320 MB of memory to do so.
 GREEDY = b"\x80\x02}r" + struct.pack("<I", 20_000_000) + b"."
 
 
-def made(kind: Kind, directory: Path, request: pytest.FixtureRequest) -> ShelfPlace:
+def made(kind: StoreKind, directory: Path, request: pytest.FixtureRequest) -> ShelfPlace:
     """Return an empty shelf of *kind*, which its real module writes, too."""
     directory.mkdir()
-    if kind in (Kind.GNU, Kind.NDBM):
-        name = "records.db" if kind is Kind.NDBM else "records"
+    if kind in (StoreKind.GNU, StoreKind.NDBM):
+        name = "records.db" if kind is StoreKind.NDBM else "records"
         python = request.getfixturevalue("dbm_environment").python
         return foreign_place(kind, directory / name, python)
-    return (dumb_place if kind is Kind.DUMB else sqlite3_place)(directory / "records")
+    return (dumb_place if kind is StoreKind.DUMB else sqlite3_place)(directory / "records")
 
 
 @pytest.fixture(params=FILES, ids=lambda kind: kind.name.lower())
@@ -176,9 +176,11 @@ async def test_what_one_process_is_asked_has_a_size(
 ) -> None:
     """Pickles and new records count; what alone is larger is asked for alone."""
     pickle = inert.dump({"run": writing.build(record("run"))})
-    wish = messages.Wish("new", bytes(len(pickle)), None)
-    requests: dict[str, messages.One] = {str(number): messages.Write(pickle, []) for number in range(4)}
-    requests |= {"new": messages.Write(None, [wish]), "large": messages.Write(pickle, [wish])}
+    wish = messages.WriteOp("new", bytes(len(pickle)), None)
+    requests: dict[str, messages.One] = {
+        str(number): messages.WriteProject(pickle, []) for number in range(4)
+    }
+    requests |= {"new": messages.WriteProject(None, [wish]), "large": messages.WriteProject(pickle, [wish])}
     monkeypatch.setattr(asking, "LARGE", 2 * len(pickle))
 
     answers = await asking.ask_each(requests, messages.Written, shelf="S")
@@ -187,9 +189,9 @@ async def test_what_one_process_is_asked_has_a_size(
     assert asked == {"Several": 2, "Write": 2}
 
 
-@pytest.mark.parametrize("kind", [Kind.GNU, Kind.SQLITE3], ids=lambda kind: kind.name.lower())
+@pytest.mark.parametrize("kind", [StoreKind.GNU, StoreKind.SQLITE3], ids=lambda kind: kind.name.lower())
 def test_swap_of_many_projects_that_is_killed(
-    kind: Kind, tmp_path: Path, request: pytest.FixtureRequest
+    kind: StoreKind, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Before whatever step, it leaves all old values or all new ones. (dbm.dumb: test_shelf_torn.py)"""
     place = made(kind, tmp_path / "shelf", request)

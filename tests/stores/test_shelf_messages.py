@@ -14,14 +14,14 @@ from smtd.stores.shelf.messages import (
     PORTION,
     Answered,
     Answers,
-    Held,
-    Look,
-    Looked,
+    Probed,
+    ProbeLegacy,
     Read,
+    RecordEntry,
     Records,
     Several,
-    Wish,
-    Write,
+    WriteOp,
+    WriteProject,
     Written,
 )
 
@@ -33,11 +33,18 @@ PICKLE = bytes(range(256)) * 3
     [
         Read(PICKLE, ["run"], 1, 2, "Europe/Paris"),
         Read(b""),
-        Write(None, [Wish("run", b"record", None)]),
-        Write(PICKLE, []),
-        Look(PICKLE),
-        Look(b""),
-        Several([Write(None, [Wish("a", None, b"d")]), Write(PICKLE, []), Read(b"", ["run"]), Look(PICKLE)]),
+        WriteProject(None, [WriteOp("run", b"record", None)]),
+        WriteProject(PICKLE, []),
+        ProbeLegacy(PICKLE),
+        ProbeLegacy(b""),
+        Several(
+            [
+                WriteProject(None, [WriteOp("a", None, b"d")]),
+                WriteProject(PICKLE, []),
+                Read(b"", ["run"]),
+                ProbeLegacy(PICKLE),
+            ]
+        ),
     ],
 )
 def test_request_arrives_as_it_was(request_: messages.Request) -> None:
@@ -48,7 +55,9 @@ def test_request_arrives_as_it_was(request_: messages.Request) -> None:
 
 
 def records(count: int) -> Records:
-    return Records([Held(f"run-{number}", b"d", b"r" * (number % 7)) for number in range(count)], "0.7")
+    return Records(
+        [RecordEntry(f"run-{number}", b"d", b"r" * (number % 7)) for number in range(count)], "0.7"
+    )
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000_000])
@@ -57,8 +66,8 @@ def records(count: int) -> Records:
     [
         *map(records, (0, 1, PORTION, PORTION + 1, 2 * PORTION + 5)),
         Written(PICKLE, ["", "stale"]),
-        Looked(True),
-        Answered([Written(None, ["stale"]), records(3), Looked(False), messages.Failed("broken")]),
+        Probed(True),
+        Answered([Written(None, ["stale"]), records(3), Probed(False), messages.Failed("broken")]),
     ],
 )
 def test_answer_arrives_as_it_was(answer: messages.Answer, size: int) -> None:
@@ -87,7 +96,7 @@ def test_answer_that_is_cut_is_none(missing: int | str) -> None:
 
 def test_request_that_is_cut_is_none() -> None:
     """Half a pickle is no pickle, and least of all one without old records."""
-    sent = b"".join(messages.pieces(Several([Look(PICKLE), Look(PICKLE)])))
+    sent = b"".join(messages.pieces(Several([ProbeLegacy(PICKLE), ProbeLegacy(PICKLE)])))
 
     with pytest.raises(EOFError):
         messages.received(io.BytesIO(sent[:-1]))

@@ -11,7 +11,7 @@ from anyio import to_thread
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.signature import NotSettled
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import Kind, find
+from smtd.stores.locations import StoreKind, find
 from smtd.stores.shelf import holders, ndbm
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
@@ -41,12 +41,12 @@ class TestShelfOnNdbm(ResumedContract):
 
     @pytest.fixture
     def place(self, tmp_path: Path, dbm_environment: Environment) -> Place:
-        return foreign_place(Kind.NDBM, tmp_path / "records.db", dbm_environment.python)
+        return foreign_place(StoreKind.NDBM, tmp_path / "records.db", dbm_environment.python)
 
 
 @pytest.fixture
 def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
-    return foreign_place(Kind.NDBM, tmp_path / "records.db", dbm_environment.python)
+    return foreign_place(StoreKind.NDBM, tmp_path / "records.db", dbm_environment.python)
 
 
 # Reading
@@ -60,7 +60,7 @@ def test_file_of_berkeley_db_is_read_by_its_bytes(dbm_environment: Environment, 
     found = ndbm.parse(REAL.read_bytes())
 
     assert [find(str(tmp_path / name)).kind for name in ("shelf.old", "records.db", "records")] == [
-        Kind.NDBM
+        StoreKind.NDBM
     ] * 3
     assert found == by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", {})
 

@@ -75,7 +75,7 @@ async def test_scan_that_a_write_comes_in_between(shelf: ShelfPlace, monkeypatch
         assert set((await opened.scan()).digests) == await anew(shelf)
 
 
-@pytest.mark.parametrize("asked", [messages.Write, messages.Read])
+@pytest.mark.parametrize("asked", [messages.WriteProject, messages.Read])
 async def test_scan_after_others_wrote_during_another_call(
     shelf: ShelfPlace, monkeypatch: pytest.MonkeyPatch, asked: type
 ) -> None:
@@ -94,7 +94,7 @@ async def test_scan_after_others_wrote_during_another_call(
     async with shelf.open() as opened:
         await opened.scan()
         monkeypatch.setattr(child, "ask", ask)
-        if asked is messages.Write:
+        if asked is messages.WriteProject:
             assert await opened.write([create(record("mine"))]) == [DONE]
         else:
             await shelf.put(record("new"))

@@ -12,7 +12,7 @@ import pytest
 
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.stores.base import DONE, Change, Scan
-from smtd.stores.shelf import sqlite3 as backend
+from smtd.stores.shelf import dbm_sqlite3 as backend
 from tests.build import PROJECT, key, record
 from tests.stores.contract import ResumedContract
 from tests.stores.places import Place, ShelfPlace, sqlite3_place

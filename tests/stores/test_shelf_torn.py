@@ -20,7 +20,7 @@ from smtd.errors import StoreError, StoreUnreachable
 from smtd.records.record import Key
 from smtd.signature import NotSettled
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import Kind
+from smtd.stores.locations import StoreKind
 from smtd.stores.shelf import dumb, inert, writing
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.swaps import Swap
@@ -370,7 +370,7 @@ def test_write_that_is_killed(place: ShelfPlace, there: bool) -> None:
     before = values(place)
     swaps = {b"MyProject": Swap(before.get(b"MyProject"), new), b"New": Swap(None, new)}
 
-    told = killed(Kind.DUMB, place.location.path.parent, swaps)
+    told = killed(StoreKind.DUMB, place.location.path.parent, swaps)
 
     assert [ended for ended, _ in told] == [-signal.SIGKILL] * (len(told) - 1) + [0]
     for _, path in told:

@@ -19,7 +19,7 @@ from smtd.records.record import Key, Record
 from smtd.stores import earlier, export, snapshot
 from smtd.stores.base import LARGE_AT_REST, Change, Result, Store
 from smtd.stores.django import old
-from smtd.stores.earlier import Snapshot, Source
+from smtd.stores.earlier import LegacySource, Snapshot
 from smtd.stores.snapshot import SnapshotStore
 from tests.build import PROJECT, record
 from tests.stores import old_databases
@@ -101,7 +101,7 @@ def path(tmp_path: Path) -> Path:
     return old_databases.make(directory / "records", "0.7")
 
 
-def opened(path: Path, timezone: str = "Europe/Paris", source: Source = old.SOURCE) -> SnapshotStore:
+def opened(path: Path, timezone: str = "Europe/Paris", source: LegacySource = old.SOURCE) -> SnapshotStore:
     return SnapshotStore(source, path, str(path), timezone)
 
 
@@ -181,7 +181,7 @@ async def test_source_is_read_once_while_it_stays_as_it_is(
         loads.append(path)
         return old.load(path, timezone)
 
-    store = opened(path, source=Source("sqlite", "a store", old.SOURCE.files, load))
+    store = opened(path, source=LegacySource("sqlite", "a store", old.SOURCE.files, load))
     await store.scan()
     await store.read([HAGGLING])
     await store.projects()
@@ -204,7 +204,7 @@ async def test_large_source_is_let_go_of_at_rest(
         return old.load(path, timezone)
 
     monkeypatch.setattr(snapshot, "LARGE_AT_REST", kept)
-    store = opened(path, source=Source("sqlite", "a store", old.SOURCE.files, load))
+    store = opened(path, source=LegacySource("sqlite", "a store", old.SOURCE.files, load))
     scan, token, why = await store.scan(), await store.token(), store.capabilities.read_only
     store.rest()
 
@@ -253,7 +253,7 @@ async def test_file_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
             path.write_text("[]", encoding="utf-8")
         return export.load(path, timezone)
 
-    store = opened(file, source=Source("export", "an export", lambda path: (path,), load))
+    store = opened(file, source=LegacySource("export", "an export", lambda path: (path,), load))
 
     assert (await store.scan()).digests == {}
     assert len(calls) >= 3

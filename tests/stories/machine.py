@@ -13,7 +13,7 @@ import anyio
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from smtd.engine.choose import Wish
+from smtd.engine.choose import Resolution
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.errors import UsageError
@@ -177,7 +177,7 @@ class Story(RuleBasedStateMachine):
             return
         held = Both(*[self.wait(self.scene.held, side) for side in SIDES])
         try:
-            keys = self.wait(self.scene.decide, Wish(choice))
+            keys = self.wait(self.scene.decide, Resolution(choice))
         except UsageError:
             return
         if choice is Choice.BOTH:

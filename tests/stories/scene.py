@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from anyio import CancelScope
 
 from smtd import pairing
-from smtd.engine.choose import Wish, choose
+from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreError
@@ -110,7 +110,7 @@ class Scene:
                 self.scans[side].append(await stores[side].scan([PROJECT]))
             return report
 
-    async def decide(self, wish: Wish) -> list[Key]:
+    async def decide(self, wish: Resolution) -> list[Key]:
         """Let a person decide, and return of what. Raises UsageError if nothing waits for it."""
         async with (
             open_journal(self.directory / "journal") as journal,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from smtd.stores.django import block_reader
 from smtd.stores.django.block_reader import BLOCKS, Bounds, Part, Table, Through, read
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.index import Block, Fingerprints
 
 #: Bytes of the records that make a block, on average.
@@ -70,7 +70,7 @@ class Changed(NamedTuple):
     blocks: Mapping[tuple[int, int], Block | None]
 
 
-async def look(db: Connection, path: Path, before: Fingerprints | None = None) -> Fingerprints | None:
+async def look(db: DatabaseConnection, path: Path, before: Fingerprints | None = None) -> Fingerprints | None:
     """Return what all rows look like, in blocks like those of *before*; None: nobody can tell.
 
     *db* is a connection to the file at *path*. Raises what SQLite raises of a file that cannot be read.
@@ -90,7 +90,7 @@ async def look(db: Connection, path: Path, before: Fingerprints | None = None) -
     return Fingerprints(sizes, average, [found[part.place] for part in parts], SCHEME)
 
 
-async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Changed:
+async def changed(db: DatabaseConnection, before: Fingerprints, now: Fingerprints) -> Changed:
     """Return what may read otherwise *now* than *before*."""
     records: set[int] = set()
     blocks: dict[tuple[int, int], Block | None] = {}
@@ -104,7 +104,7 @@ async def changed(db: Connection, before: Fingerprints, now: Fingerprints) -> Ch
     return Changed(records, blocks)
 
 
-async def doubtful(db: Connection, rows: Collection[int], now: Fingerprints) -> Changed:
+async def doubtful(db: DatabaseConnection, rows: Collection[int], now: Fingerprints) -> Changed:
     """Return which of the records *rows* may not be as the blocks *now* have them, and those blocks, doubted.
 
     Call it in the transaction that reads the records: a block with something that they consist of, or share,
@@ -128,7 +128,7 @@ async def doubtful(db: Connection, rows: Collection[int], now: Fingerprints) -> 
     return Changed(records & {*rows}, doubted)
 
 
-async def _used(db: Connection, table: Table, rows: Collection[int]) -> Collection[int]:
+async def _used(db: DatabaseConnection, table: Table, rows: Collection[int]) -> Collection[int]:
     """Return the numbers of the rows of *table* that the records *rows* own or share."""
     if table.owner == table.key:
         return rows
@@ -174,7 +174,7 @@ def _doubted(*seen: Block | None) -> Block:
     return Block(None, ",".join(map(str, sorted(owners))))
 
 
-async def _measured(db: Connection) -> tuple[list[int], int]:
+async def _measured(db: DatabaseConnection) -> tuple[list[int], int]:
     """Return how many rows a block may have, and the bytes of a record: one is put together in memory."""
     size = await db.value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
     count = await db.value("SELECT count(*) FROM django_store_record")
@@ -183,7 +183,7 @@ async def _measured(db: Connection) -> tuple[list[int], int]:
 
 
 async def _concerned(
-    db: Connection, table: Table, size: int, number: int, old: Block | None, new: Block | None
+    db: DatabaseConnection, table: Table, size: int, number: int, old: Block | None, new: Block | None
 ) -> set[int]:
     """Return the records that own rows of the block *number*, or did, and those that use them."""
     first, last = number * size, (number + 1) * size - 1
@@ -205,14 +205,14 @@ def _owners(said: str | bytes) -> set[int]:
     return {int(owner) for owner in said.split(",") if owner.removeprefix("-").isdecimal()}
 
 
-async def _bounds(db: Connection) -> list[Bounds]:
+async def _bounds(db: DatabaseConnection) -> list[Bounds]:
     """Return the lowest and highest number of a row of each table; what others add is for the next look."""
     asked = [f"(SELECT {which}({t.key}) FROM {t.name})" for t in TABLES for which in ("min", "max")]
     (found,) = await db.fetch(f"SELECT {', '.join(asked)}")
     return [Bounds(first, last) for first, last in zip(found[::2], found[1::2], strict=True)]
 
 
-async def _columns(db: Connection) -> dict[str, list[str]]:
+async def _columns(db: DatabaseConnection) -> dict[str, list[str]]:
     """Return what tells the columns of each table."""
     names = ", ".join(sorted({f"'{table.name}'" for table in TABLES}))
     found: dict[str, list[str]] = defaultdict(list)

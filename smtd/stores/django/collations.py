@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from smtd.errors import StoreRefused
 from smtd.records.record import Key
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 
 _COLUMN = re.compile(r"for column (\S+)")
 RECORDS = "django_store_record"
@@ -25,7 +25,7 @@ class Texts(NamedTuple):
     #: Character set and collation of labels.
     label: tuple[str, str] = ("utf8mb4", "utf8mb4_bin")
 
-    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""
         if RECORDS not in self.folding:
             return {}
@@ -50,7 +50,7 @@ class Texts(NamedTuple):
         return clashes
 
 
-async def texts(db: Connection) -> Texts:
+async def texts(db: DatabaseConnection) -> Texts:
     """Look at the columns of Sumatra's tables. Raises StoreRefused if one of them holds bytes."""
     found = await db.fetch(
         "SELECT table_name, column_name, data_type, character_set_name, collation_name"
@@ -74,7 +74,7 @@ def _bytes_only(what: str) -> StoreRefused:
     )
 
 
-async def check_database(db: Connection) -> None:
+async def check_database(db: DatabaseConnection) -> None:
     """Raise StoreRefused for a database in which new tables would hold bytes."""
     if await db.value("SELECT @@character_set_database") == "binary":
         raise _bytes_only("the database")

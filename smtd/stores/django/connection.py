@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 Row: TypeAlias = tuple[Any, ...]
 
 
-class Connection(Protocol):
+class DatabaseConnection(Protocol):
     """A connection, for whole statements only; those outside `reading` and `writing` stand alone."""
 
     @property

@@ -13,7 +13,7 @@ from smtd.errors import StoreError
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores.base import Scan, Token
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import Columns
@@ -24,17 +24,17 @@ class Tracker(Protocol):
     """What finds the records that may have changed since an index of the tables was brought up to date."""
 
     async def track(
-        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+        self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
     ) -> RowLook:
         """See `TrackedStore.track`."""
 
     async def learn(
-        self, db: Connection, index: RowIndex
+        self, db: DatabaseConnection, index: RowIndex
     ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         """See `TrackedStore.learn`."""
 
 
-class Sight(Protocol):
+class RowTracker(Protocol):
     """What one store object knows of the tables, and whether that is how they are."""
 
     #: Whether `resume` tells anything.
@@ -53,13 +53,13 @@ class Sight(Protocol):
     def nothing(self, projects: Collection[str] | None) -> Scan:
         """Note that there are no tables yet, and return what that says."""
 
-    async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
+    async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
         """Return what the rows of *projects* (None: of all) say."""
 
     def digest(self, raw: Raw) -> Digest | None:
         """Return the digest of the record of *raw*, if it is known without understanding it again."""
 
-    async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
+    async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
         """Return what tells whether anybody else writes to the rows of *ids*; called while writing."""
 
     def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
@@ -107,13 +107,13 @@ class Database(Protocol):
     #: What a driver raises of one record that the tables cannot hold.
     refusals: tuple[type[Exception], ...]
 
-    def session(self) -> AbstractAsyncContextManager[Connection | None]:
+    def session(self) -> AbstractAsyncContextManager[DatabaseConnection | None]:
         """Give a connection for a while, or None while there are no tables yet that `create` may make.
 
         Raises StoreRefused for a schema that is not that of Sumatra 0.8.1, StoreUnreachable.
         """
 
-    def sight(self, ids: RowIds) -> Sight:
+    def sight(self, ids: RowIds) -> RowTracker:
         """Return a new view of the tables, for one store object, which shares *ids*."""
 
     async def create(self) -> None:
@@ -125,7 +125,7 @@ class Database(Protocol):
     def fitted(self, key: Key, columns: Columns) -> Columns:
         """Return *columns* as the tables will give them back. Raises RecordUnusable for what does not fit."""
 
-    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Return those of *keys* that the database takes for others that it has, with the reason."""
 
     def translated(self, exc: Exception) -> StoreError | None:

@@ -11,7 +11,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import blocks, reader
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
@@ -44,7 +44,7 @@ class WatchedFile(Protocol):
     async def renew(self) -> None:
         """Count the commits of others from now on."""
 
-    async def connection(self) -> Connection | None:
+    async def connection(self) -> DatabaseConnection | None:
         """Return the connection to the file, or None while it has no tables."""
 
     async def token(self) -> Token | None:
@@ -105,12 +105,12 @@ class FileTracker:
         self.forget()
         return Scan({})
 
-    async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
+    async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
         rows, _, _ = await self._whole(db, projects)
         return scan(_entries(rows))
 
     async def track(
-        self, db: Connection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+        self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
     ) -> RowLook:
         """Return what may have changed since *index* was brought up to date; see `TrackedStore`."""
         # Asked before the look: a commit of others during it makes the next look another one.
@@ -140,7 +140,7 @@ class FileTracker:
             return look
         return look._replace(listed=() if reading.now is None else await reading.certain(index))
 
-    async def _track_all(self, db: Connection) -> RowLook:
+    async def _track_all(self, db: DatabaseConnection) -> RowLook:
         rows, fingerprints, settled = await self._whole(db, None)
         entries = _entries(rows)
         return RowLook(
@@ -153,7 +153,7 @@ class FileTracker:
         )
 
     async def learn(
-        self, db: Connection, index: RowIndex
+        self, db: DatabaseConnection, index: RowIndex
     ) -> tuple[Fingerprints, dict[Key, list[int]]] | None:
         """Return what all rows look like, and the new ones, if only this store wrote since its last look.
 
@@ -173,7 +173,7 @@ class FileTracker:
 
     async def _read_closed(
         self,
-        db: Connection,
+        db: DatabaseConnection,
         index: RowIndex,
         rows: Collection[int],
         keys: Collection[Key],
@@ -191,7 +191,9 @@ class FileTracker:
             read = await self._read(db, sorted(new), reading)
             bore = {key for key, _ in read.values()} - known
 
-    async def _read(self, db: Connection, rows: list[int], reading: _Reading) -> dict[int, tuple[Key, Entry]]:
+    async def _read(
+        self, db: DatabaseConnection, rows: list[int], reading: _Reading
+    ) -> dict[int, tuple[Key, Entry]]:
         """Read *rows*, and return what those say that are there."""
         found: dict[int, tuple[Key, Entry]] = {}
         for start in range(0, len(rows), reader.PAGE):
@@ -206,7 +208,7 @@ class FileTracker:
         return found
 
     async def _whole(
-        self, db: Connection, projects: Collection[str] | None, *, compare: bool = True
+        self, db: DatabaseConnection, projects: Collection[str] | None, *, compare: bool = True
     ) -> tuple[dict[int, tuple[Key, Entry]], Fingerprints | None, bool]:
         """Read every row; return what they say, what they look like, and whether nobody wrote meanwhile.
 
@@ -249,7 +251,7 @@ class FileTracker:
         mark, digest = self._digests.get(raw.row_id, (None, None))
         return digest if mark is not None and mark == raw.mark else None
 
-    async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
+    async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
         return {}
 
     def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from smtd.records.record import Key
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import LOWEST, key_of
 from smtd.stores.index import RowIndex
 
@@ -33,7 +33,7 @@ class RowIds:
         self._index = index
         self._settled = self._highest = LOWEST if (highest := await index.highest_row()) is None else highest
 
-    async def of(self, db: Connection, keys: Collection[Key]) -> list[int]:
+    async def of(self, db: DatabaseConnection, keys: Collection[Key]) -> list[int]:
         """Return the ids of all rows that bear one of *keys*, and of some that once did."""
         await self.added(db)
         found = [row_id for key in keys for row_id in self._bearing(key)]
@@ -45,7 +45,7 @@ class RowIds:
         found = self._ids.get(key, ())
         return found if isinstance(found, tuple) else (found,)
 
-    async def added(self, db: Connection) -> None:
+    async def added(self, db: DatabaseConnection) -> None:
         """Learn the rows that nobody has shown yet."""
         start = self._settled if db.orderly else max(self._settled, self._highest - STRAGGLERS)
         for row_id, key in await self.listed(db, start):
@@ -53,7 +53,7 @@ class RowIds:
         if db.orderly:
             self._settled = self._highest
 
-    async def listed(self, db: Connection, after: int | None) -> list[tuple[int, Key]]:
+    async def listed(self, db: DatabaseConnection, after: int | None) -> list[tuple[int, Key]]:
         """Return all rows with ids above *after* (None: all) and their keys, in order."""
         asked = (
             "SELECT db_id, project_id, label FROM django_store_record"

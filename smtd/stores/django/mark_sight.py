@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from smtd.records.canonical import Digest
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader, schema
-from smtd.stores.django.connection import Connection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
@@ -34,13 +34,13 @@ class Words(Protocol):
     def total(self, number: str) -> str:
         """Return the numbers of all rows as one, whatever their order."""
 
-    async def moment(self, db: Connection) -> str:
+    async def moment(self, db: DatabaseConnection) -> str:
         """Return what is the same only as long as nobody has committed anything; empty: nobody can tell."""
 
-    async def since(self, db: Connection) -> str:
+    async def since(self, db: DatabaseConnection) -> str:
         """Return from where on `trace` has to look for what others write from now on."""
 
-    async def trace(self, db: Connection, since: str) -> list[Row]:
+    async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
         """Return what is the same as before only if nobody has written to the tables; empty: nobody can tell.
 
         It costs less than the marks. *since* is of a moment at which there was another trace.
@@ -50,7 +50,7 @@ class Words(Protocol):
 class Sessions(Protocol):
     """Where connections come from."""
 
-    def session(self) -> AbstractAsyncContextManager[Connection]:
+    def session(self) -> AbstractAsyncContextManager[DatabaseConnection]:
         """Give a connection for a while."""
 
 
@@ -178,7 +178,7 @@ class MarkSight:
     def nothing(self, projects: Collection[str] | None) -> Scan:
         return Scan({})
 
-    async def look(self, db: Connection, projects: Collection[str] | None) -> Scan:
+    async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
         async with db.reading():
             found = await db.fetch(self._all)
         marks = {row_id: int(mark) for row_id, _, mark in found}
@@ -203,7 +203,7 @@ class MarkSight:
             self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
-    async def _read(self, db: Connection, ids: Sequence[int]) -> dict[int, Seen]:
+    async def _read(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, Seen]:
         """Read the rows of *ids*, each with the mark that it has at that moment.
 
         Not with one from before: what was changed between, and is changed back, would be taken for known.
@@ -217,7 +217,7 @@ class MarkSight:
             read |= {raw.row_id: _looked_at(raw, marks.get(raw.row_id, 0)) for raw in page}
         return read
 
-    async def _marks_of(self, db: Connection, ids: Sequence[int]) -> dict[int, int]:
+    async def _marks_of(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, int]:
         asked = statement(self._words, schema.marks(len(ids)))
         found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
         return {row_id: int(mark) for row_id, _, mark in found}
@@ -225,7 +225,7 @@ class MarkSight:
     def digest(self, raw: Raw) -> Digest | None:
         return None  # marks are computed by the database
 
-    async def marks(self, db: Connection, ids: Collection[int]) -> Mapping[int, int]:
+    async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
         found: dict[int, int] = {}
         listed = list(ids) if self._marks is not None else []
         for start in range(0, len(listed), reader.PAGE):
@@ -269,7 +269,7 @@ class MarkSight:
             self._proof = proof._replace(moment=moment)
         return proof.state
 
-    async def _holds(self, db: Connection, proof: _Proof, moment: str) -> bool:
+    async def _holds(self, db: DatabaseConnection, proof: _Proof, moment: str) -> bool:
         if moment and moment == proof.moment:
             return True
         return bool(proof.trace) and await self._words.trace(db, proof.since) == proof.trace

@@ -25,7 +25,7 @@ from smtd.errors import RecordUnusable, StoreBusy, StoreError, StoreRefused, Sto
 from smtd.records.record import Key
 from smtd.stores.django import collations
 from smtd.stores.django.collations import Texts
-from smtd.stores.django.connection import Connection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
@@ -236,18 +236,18 @@ class Mysql:
     def total(self, number: str) -> str:
         return f"bit_xor({number})"
 
-    async def moment(self, db: Connection) -> str:
+    async def moment(self, db: DatabaseConnection) -> str:
         # Nothing tells, in either of the two: the UPDATE_TIME of a table is that of a statement, whose
         # transaction may end, and show, much later (seen in MariaDB 10.11).
         return ""
 
-    async def since(self, db: Connection) -> str:
+    async def since(self, db: DatabaseConnection) -> str:
         return ""
 
-    async def trace(self, db: Connection, since: str) -> list[Row]:
+    async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
         return []
 
-    async def identity(self, db: Connection) -> tuple[object, ...] | None:
+    async def identity(self, db: DatabaseConnection) -> tuple[object, ...] | None:
         found = await db.fetch(
             "SELECT create_time, @@max_allowed_packet FROM information_schema.tables"
             " WHERE table_schema = database() AND table_name = 'django_store_record'"
@@ -264,7 +264,7 @@ class Mysql:
         self.limits = replace(self.limits, most_bytes=int(packet) // 2)
         return (made,)
 
-    async def mark(self, db: Connection) -> ServerMark:
+    async def mark(self, db: DatabaseConnection) -> ServerMark:
         servers: dict[str, str] = dict(await db.fetch(_SERVER))
         (found,) = await db.fetch(_MARK)
         made, number, newest, project, label = found
@@ -275,17 +275,17 @@ class Mysql:
             name=None if newest is None else named((project, label)),
         )
 
-    async def keeps_older(self, db: Connection, since: int) -> bool:
+    async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
         return True  # a row does not tell who wrote it
 
-    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""
         return await self._texts.clashing(db, keys)
 
-    async def flush(self, db: Connection) -> None:
+    async def flush(self, db: DatabaseConnection) -> None:
         """Do nothing: no connection can; see `risk`."""
 
-    async def risk(self, db: Connection) -> str:
+    async def risk(self, db: DatabaseConnection) -> str:
         for setting, safe in _DURABLE.items():
             ((_, value),) = await db.fetch(f"SHOW GLOBAL VARIABLES LIKE '{setting}'") or [("", safe[0])]
             if value not in safe and (setting != "sync_binlog" or await _has_binlog(db)):
@@ -317,7 +317,7 @@ class Mysql:
 _DURABLE = {"innodb_flush_log_at_trx_commit": ("1", "3"), "sync_binlog": ("1",)}
 
 
-async def _has_binlog(db: Connection) -> bool:
+async def _has_binlog(db: DatabaseConnection) -> bool:
     """Say whether the server keeps a binary log: after a crash it takes back what is not in it."""
     return str(await db.value("SELECT @@log_bin")) == "1"
 

@@ -29,7 +29,7 @@ from smtd.stores import earlier
 from smtd.stores.django import rows
 from smtd.stores.django.old_schema import OldSchema
 from smtd.stores.django.rows import RECORD_COLUMNS, Parts
-from smtd.stores.earlier import Snapshot, Source
+from smtd.stores.earlier import LegacySource, Snapshot
 from smtd.text import encodable
 
 #: Seconds to wait for another program's lock.
@@ -244,4 +244,4 @@ def _files(path: Path) -> tuple[Path, ...]:
     return (path, Path(f"{path}-wal"))
 
 
-SOURCE = Source("sqlite", "a store", _files, load)
+SOURCE = LegacySource("sqlite", "a store", _files, load)

@@ -17,7 +17,7 @@ from asyncpg import exceptions as pg
 from smtd.errors import StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import passfile, schema
-from smtd.stores.django.connection import Connection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
@@ -224,7 +224,7 @@ class Postgresql:
     def total(self, number: str) -> str:
         return f"sum({number})"
 
-    async def flush(self, db: Connection) -> None:
+    async def flush(self, db: DatabaseConnection) -> None:
         written = await db.value(_FLUSH)
         if written is None:
             return
@@ -234,7 +234,7 @@ class Postgresql:
             await anyio.sleep(_PAUSE)
         raise StoreBusy("the server does not make durable what was committed; smtd tries again")
 
-    async def risk(self, db: Connection) -> str:
+    async def risk(self, db: DatabaseConnection) -> str:
         if await db.value("SHOW fsync") == "on":
             return ""
         return (
@@ -242,17 +242,17 @@ class Postgresql:
             " and smtd would take that for edits and deletions; set fsync = on"
         )
 
-    async def moment(self, db: Connection) -> str:
+    async def moment(self, db: DatabaseConnection) -> str:
         """Return which transactions are seen. A server that crashed may use the number of one again."""
         asked = "SELECT pg_current_snapshot()::text || ' ' || pg_postmaster_start_time()::text"
         return str(await db.value(asked))
 
-    async def since(self, db: Connection) -> str:
+    async def since(self, db: DatabaseConnection) -> str:
         """Return the low-water mark: the oldest transaction that may still write."""
         # As a transaction number of 32 bits, of which the first three have another meaning.
         return str(max(3, int(await db.value(_LOW_WATER)) % 2**32))
 
-    async def trace(self, db: Connection, since: str) -> list[Row]:
+    async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
         """Count the rows of each table, and those of transactions *since* then, and sum up which.
 
         Whoever adds rows, or changes them, adds some with higher numbers than all; whoever only deletes
@@ -264,7 +264,7 @@ class Postgresql:
         tables = (f"SELECT '{table}', {counted}, {summed} FROM {table}" for table in _TRACED)
         return await db.fetch(f"{' UNION ALL '.join(tables)} ORDER BY 1")
 
-    async def identity(self, db: Connection) -> tuple[object, ...] | None:
+    async def identity(self, db: DatabaseConnection) -> tuple[object, ...] | None:
         asked = (
             "SELECT oid, pg_relation_filenode(oid) FROM pg_class"
             " WHERE oid = to_regclass('django_store_record')"
@@ -272,7 +272,7 @@ class Postgresql:
         found = await db.fetch(asked)
         return found[0] if found else None
 
-    async def mark(self, db: Connection) -> ServerMark:
+    async def mark(self, db: DatabaseConnection) -> ServerMark:
         (found,) = await db.fetch(_MARK)
         *place, filed, number, transaction, written, newest, project, label = found
         return ServerMark(
@@ -284,13 +284,13 @@ class Postgresql:
             None if newest is None else named((project, label)),
         )
 
-    async def keeps_older(self, db: Connection, since: int) -> bool:
+    async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
         # A clean-up of the whole table keeps the numbers of the transactions that wrote its rows.
         mark = f"age('{max(3, since % 2**32)}'::xid)"
         asked = f"SELECT EXISTS (SELECT 1 FROM django_store_record WHERE age(xmin) > {mark})"
         return bool(await db.value(asked))
 
-    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         return {}  # its texts are equal only if they are the same
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
@@ -317,7 +317,7 @@ class Postgresql:
         return None
 
 
-async def _cluster(db: Connection) -> str | None:
+async def _cluster(db: DatabaseConnection) -> str | None:
     """Return who the cluster is (None: the user may not know)."""
     try:
         return str(await db.value(_CLUSTER))

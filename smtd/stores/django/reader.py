@@ -12,7 +12,7 @@ from smtd.errors import RecordNameless, RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.sqlite import lenient
 from smtd.stores.django import rows, schema
-from smtd.stores.django.connection import Connection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.rows import Parts
 from smtd.text import encodable
 
@@ -88,7 +88,7 @@ def _name(row_id: int, value: Any) -> str:
     return f"(row {row_id}, without a name)"
 
 
-async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:
+async def pages(db: DatabaseConnection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:
     """Give all rows of *projects* (None: of all), in the order of their ids.
 
     Between two pages no transaction is open and no cursor is held.
@@ -111,14 +111,14 @@ async def pages(db: Connection, projects: Collection[str] | None) -> AsyncIterat
         last = page[-1].row_id
 
 
-async def count(db: Connection, projects: Collection[str] | None) -> int:
+async def count(db: DatabaseConnection, projects: Collection[str] | None) -> int:
     """Return how many rows there are of *projects* (None: of all)."""
     chosen = "IS NOT NULL" if projects is None else f"IN ({schema.marks(len(projects))})"
     asked = f"SELECT count(*) FROM django_store_record WHERE project_id {chosen}"
     return int(await db.value(asked, [*(projects or ())]))
 
 
-async def hold(db: Connection, ids: Sequence[int]) -> None:
+async def hold(db: DatabaseConnection, ids: Sequence[int]) -> None:
     """Keep others from changing the records of *ids* until the end of the transaction."""
     for start in range(0, len(ids) if db.for_update else 0, PAGE):
         chunk = ids[start : start + PAGE]
@@ -126,7 +126,7 @@ async def hold(db: Connection, ids: Sequence[int]) -> None:
         await db.fetch(f"{held} {db.for_update}", chunk)
 
 
-async def by_id(db: Connection, ids: Sequence[int]) -> list[Raw]:
+async def by_id(db: DatabaseConnection, ids: Sequence[int]) -> list[Raw]:
     """Return the rows of *ids* that are still there. Call it inside a transaction."""
     found: list[Raw] = []
     for start in range(0, len(ids), PAGE):

@@ -16,7 +16,7 @@ from smtd import regular
 from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import limits, schema, server_mark
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.limits import Limits
@@ -93,22 +93,22 @@ class Dialect(Words, Protocol):
     def limits(self) -> Limits:
         """What its columns hold beside texts of their length."""
 
-    async def identity(self, db: Connection) -> tuple[object, ...] | None:
+    async def identity(self, db: DatabaseConnection) -> tuple[object, ...] | None:
         """Return what tells Sumatra's tables from others made in their place (None: there are none)."""
 
-    async def mark(self, db: Connection) -> ServerMark:
+    async def mark(self, db: DatabaseConnection) -> ServerMark:
         """Return what tells the tables from others in their place, and from an earlier state."""
 
-    async def keeps_older(self, db: Connection, since: int) -> bool:
+    async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
         """Say whether a row is older than *since* of an earlier mark; True if nobody can tell."""
 
-    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """See `Database.clashing`."""
 
-    async def flush(self, db: Connection) -> None:
+    async def flush(self, db: DatabaseConnection) -> None:
         """Make durable what others have committed, as far as a connection can."""
 
-    async def risk(self, db: Connection) -> str:
+    async def risk(self, db: DatabaseConnection) -> str:
         """Return why a crash of the server loses what was committed, with the remedy; empty: it does not."""
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
@@ -130,14 +130,14 @@ class ServerDatabase:
         self.generation = 0
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Connection]:
+    async def session(self) -> AsyncIterator[DatabaseConnection]:
         async with self._pool.link() as link:
             identity = await self._dialect.identity(link)
             if identity != self._identity or identity is None:
                 await self._meet(link, identity)
             yield link
 
-    async def _meet(self, db: Connection, identity: tuple[object, ...] | None) -> None:
+    async def _meet(self, db: DatabaseConnection, identity: tuple[object, ...] | None) -> None:
         """Look at tables that are new to this object."""
         if identity is None:
             raise StoreRefused(
@@ -211,7 +211,7 @@ class ServerDatabase:
     def fitted(self, key: Key, columns: Columns) -> Columns:
         return limits.fitted(key, columns, self._dialect.limits)
 
-    async def clashing(self, db: Connection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         return await self._dialect.clashing(db, keys) if keys else {}
 
     def translated(self, exc: Exception) -> StoreError | None:

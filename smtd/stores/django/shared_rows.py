@@ -13,7 +13,7 @@ from typing import Any
 from smtd.errors import RecordUnusable
 from smtd.records import literal
 from smtd.stores.django import schema
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 
 #: So few rows are looked for in the table, unless it is known already: in 5 ms where there are 100,000.
 FEW = 10
@@ -36,7 +36,7 @@ class SharedRows:
         self._alike: set[bytes] = set()
         self._last_id = 0
 
-    async def ids(self, db: Connection, rows: Collection[tuple[Any, ...]]) -> list[int]:
+    async def ids(self, db: DatabaseConnection, rows: Collection[tuple[Any, ...]]) -> list[int]:
         """Return an id for each of *rows*, inserting those that are not there.
 
         Must be called inside a transaction that keeps other writers out.
@@ -55,7 +55,7 @@ class SharedRows:
             await self._insert(db, missing)
         return [self._ids[hashes[row]] for row in rows]
 
-    async def _look_for(self, db: Connection, row: tuple[Any, ...]) -> int:
+    async def _look_for(self, db: DatabaseConnection, row: tuple[Any, ...]) -> int:
         """Return the id of one row, which is made if it is not there; nothing is kept in mind."""
         names, marks = schema.names(self._columns), schema.marks(len(self._columns))
         equal = " AND ".join(
@@ -74,7 +74,7 @@ class SharedRows:
     def _not_kept(self) -> NotKept:
         return NotKept(f"it did not keep a row of {self._table}; look for a trigger there that prevents it")
 
-    async def _insert(self, db: Connection, rows: dict[bytes, tuple[Any, ...]]) -> None:
+    async def _insert(self, db: DatabaseConnection, rows: dict[bytes, tuple[Any, ...]]) -> None:
         names, marks = schema.names(self._columns), schema.marks(len(self._columns))
         await db.run_many(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", list(rows.values()))
         # Nobody else can insert meanwhile, so the new ids are those of the rows, in their order.
@@ -84,7 +84,7 @@ class SharedRows:
         self._ids.update(zip(rows, (row_id for (row_id,) in made), strict=True))
         self._last_id = made[-1][0]
 
-    def _check(self, db: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    def _check(self, db: DatabaseConnection, rows: Iterable[tuple[Any, ...]]) -> None:
         """Refuse new rows that the database, and so Sumatra, would take for others that are there.
 
         Sumatra could not save any record again that refers to one of the two.
@@ -103,7 +103,7 @@ class SharedRows:
                 )
             self._alike.add(alike)
 
-    async def _refresh(self, db: Connection) -> None:
+    async def _refresh(self, db: DatabaseConnection) -> None:
         """Learn the rows that were added since the last time."""
         names, fold = schema.names(self._columns), db.fold(self._table)
         for row_id, *values in await db.fetch(

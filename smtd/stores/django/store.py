@@ -15,13 +15,13 @@ from smtd.records.canonical import Digest
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value, is_plain
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import Database, Tracker, translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Found, Raw
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.shared_rows import NotKept
-from smtd.stores.django.writer import Insert, Update, Writer
+from smtd.stores.django.writer import Insert, RowWriter, Update
 from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
 
 
@@ -34,7 +34,7 @@ class DjangoStore:
         self._database = database
         self._ids = RowIds()
         self._sight = database.sight(self._ids)
-        self._writer = Writer()
+        self._writer = RowWriter()
         self._generation = 0
         #: What is raised of one record that the tables do not take.
         self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
@@ -157,7 +157,7 @@ class DjangoStore:
             return await self._sight.resume(token)
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Connection | None]:
+    async def _session(self) -> AsyncIterator[DatabaseConnection | None]:
         """Give a connection (None: there are no tables yet); forget what an older database held."""
         async with self._database.session() as db:
             if self._database.generation != self._generation:
@@ -209,7 +209,7 @@ class DjangoStore:
         self._sight.wrote(written, marks)
         return outcomes
 
-    async def _held(self, db: Connection, keys: Collection[Key]) -> dict[Key, list[Found]]:
+    async def _held(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[Found]]:
         """Return the rows that bear one of *keys* at this moment of the transaction."""
         held: dict[Key, list[Found]] = defaultdict(list)
         ids = await self._ids.of(db, keys)
@@ -220,7 +220,9 @@ class DjangoStore:
         return held
 
     async def _apply(
-        self, db: Connection, todo: Sequence[tuple[Change, Columns | RecordUnusable | None, list[Found]]]
+        self,
+        db: DatabaseConnection,
+        todo: Sequence[tuple[Change, Columns | RecordUnusable | None, list[Found]]],
     ) -> list[int]:
         """Make the changes; return the ids of all rows that are, or were, concerned."""
         inserts, updated, deletes = [], [], []

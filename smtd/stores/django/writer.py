@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from smtd.records.record import Key
 from smtd.stores.django import schema
-from smtd.stores.django.connection import Connection
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.rows import RECORD_COLUMNS, Columns
 from smtd.stores.django.shared_rows import NotKept, SharedRows
 
@@ -49,7 +49,7 @@ class Update(NamedTuple):
     fields: Collection[str]
 
 
-class Writer:
+class RowWriter:
     """Writes inside the caller's transaction; `forget` it when that is rolled back."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Writer:
         for shared in self._shared.values():
             shared.rest()
 
-    async def insert(self, db: Connection, inserts: Sequence[Insert]) -> list[int]:
+    async def insert(self, db: DatabaseConnection, inserts: Sequence[Insert]) -> list[int]:
         """Write new records, a few statements for all of them; return their ids. Raises NotKept."""
         if not inserts:
             return []
@@ -107,7 +107,7 @@ class Writer:
             await self._add_members(db, field, members)
         return owners
 
-    async def update(self, db: Connection, update: Update) -> None:
+    async def update(self, db: DatabaseConnection, update: Update) -> None:
         """Write the changed fields of one record, and nothing else."""
         row_id, columns, fields = update
         values = {
@@ -131,7 +131,7 @@ class Writer:
                 await db.run(f"DELETE FROM {schema.PREFIX}{table} WHERE record_id = ?", (row_id,))
                 await self._add_members(db, field, [(row_id, getattr(columns, field))])
 
-    async def delete(self, db: Connection, ids: Sequence[int]) -> None:
+    async def delete(self, db: DatabaseConnection, ids: Sequence[int]) -> None:
         """Delete the records of *ids*; data that other records took as input stays theirs."""
         if not ids:
             return
@@ -145,7 +145,7 @@ class Writer:
         )
         await db.run(f"DELETE FROM django_store_record WHERE db_id IN ({which})", ids)
 
-    async def _make_projects(self, db: Connection, names: Collection[str]) -> None:
+    async def _make_projects(self, db: DatabaseConnection, names: Collection[str]) -> None:
         there = {name for (name,) in await db.fetch("SELECT id FROM django_store_project")}
         await db.run_many(
             "INSERT INTO django_store_project (id, name, description) VALUES (?, '', '')",
@@ -153,14 +153,14 @@ class Writer:
         )
 
     async def _references(
-        self, db: Connection, table: str, field: str, records: Sequence[Columns]
+        self, db: DatabaseConnection, table: str, field: str, records: Sequence[Columns]
     ) -> list[int | None]:
         """Return the id of the shared row that each record refers to (None: it has none)."""
         wanted = [row for columns in records if (row := getattr(columns, field)) is not None]
         ids = iter(await self._shared[table].ids(db, wanted))
         return [None if getattr(columns, field) is None else next(ids) for columns in records]
 
-    async def _record_type(self, db: Connection) -> int:
+    async def _record_type(self, db: DatabaseConnection) -> int:
         """Return Django's number for the record table, which differs from store to store."""
         if self._content_type is None:
             found = await db.value(_RECORD_TYPE)
@@ -172,7 +172,7 @@ class Writer:
             self._content_type = int(found)
         return self._content_type
 
-    async def _add_tags(self, db: Connection, tagged: Any) -> None:
+    async def _add_tags(self, db: DatabaseConnection, tagged: Any) -> None:
         pairs = [(owner, (tag,)) for owner, tags in tagged for tag in tags]
         ids = await self._shared["tag"].ids(db, [tag for _, tag in pairs])
         kind = await self._record_type(db)
@@ -181,14 +181,14 @@ class Writer:
             [(owner, kind, tag_id) for (owner, _), tag_id in zip(pairs, ids, strict=True)],
         )
 
-    async def _replace_tags(self, db: Connection, row_id: int, tags: list[str]) -> None:
+    async def _replace_tags(self, db: DatabaseConnection, row_id: int, tags: list[str]) -> None:
         await db.run(
             "DELETE FROM django_store_taggeditem WHERE content_type_id = ? AND object_id = ?",
             (await self._record_type(db), row_id),
         )
         await self._add_tags(db, [(row_id, tags)])
 
-    async def _add_outputs(self, db: Connection, outputs: list[tuple[int, tuple[Any, ...]]]) -> None:
+    async def _add_outputs(self, db: DatabaseConnection, outputs: list[tuple[int, tuple[Any, ...]]]) -> None:
         """Give records their outputs, taking over equal data that belongs to nobody.
 
         Data that belongs to another record is never moved; an equal row is made instead.
@@ -206,7 +206,7 @@ class Writer:
             f"INSERT INTO django_store_datakey ({names}, output_from_record_id) VALUES (?, ?, ?, ?, ?)", made
         )
 
-    async def _unowned(self, db: Connection, paths: Sequence[str]) -> dict[tuple[Any, ...], int]:
+    async def _unowned(self, db: DatabaseConnection, paths: Sequence[str]) -> dict[tuple[Any, ...], int]:
         """Return the lowest id of each data key with one of *paths* that is no record's output."""
         names = schema.names(schema.DATA_KEY_COLUMNS)
         found: dict[tuple[Any, ...], int] = {}
@@ -220,7 +220,9 @@ class Writer:
                 found.setdefault(tuple(values), key_id)
         return found
 
-    async def _replace_outputs(self, db: Connection, row_id: int, outputs: list[tuple[Any, ...]]) -> None:
+    async def _replace_outputs(
+        self, db: DatabaseConnection, row_id: int, outputs: list[tuple[Any, ...]]
+    ) -> None:
         names = schema.names(schema.DATA_KEY_COLUMNS)
         there = [
             (key_id, tuple(values))
@@ -233,7 +235,7 @@ class Writer:
         await self._drop_outputs(db, f"id IN ({schema.marks(len(gone))})", gone)
         await self._add_outputs(db, [(row_id, values) for values in outputs if values not in kept])
 
-    async def _drop_outputs(self, db: Connection, which: str, parameters: Sequence[Any]) -> None:
+    async def _drop_outputs(self, db: DatabaseConnection, which: str, parameters: Sequence[Any]) -> None:
         """Delete data keys, but leave without an owner those that some record took as input.
 
         Sumatra's own delete takes them away from those records (sumatra-formats 2.3).
@@ -247,7 +249,7 @@ class Writer:
         )
 
     async def _add_members(
-        self, db: Connection, field: str, members: Sequence[tuple[int, list[tuple[Any, ...]]]]
+        self, db: DatabaseConnection, field: str, members: Sequence[tuple[int, list[tuple[Any, ...]]]]
     ) -> None:
         pairs, column, shared = next(names for first, *names in MEMBERSHIPS if first == field)
         flat = [(owner, values) for owner, all_values in members for values in all_values]

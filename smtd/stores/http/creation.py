@@ -12,7 +12,7 @@ from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.http.company import Company
 from smtd.stores.http.concurrency import AT_ONCE
-from smtd.stores.http.writer import Writer
+from smtd.stores.http.writer import ServerWriter
 
 #: What comes of a record that was not begun.
 _LATER = Outcome(Result.STALE, "not begun")
@@ -44,7 +44,7 @@ class Creation:
     def __init__(
         self,
         company: Company,
-        writer: Writer,
+        writer: ServerWriter,
         listed: Callable[[], Awaitable[Collection[Key]]],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:

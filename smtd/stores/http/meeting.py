@@ -21,22 +21,24 @@ LOOKS = 4
 _NEVER = "1970-01-01T00:00:00"
 
 
-class Shown(NamedTuple):
+class ProjectListing(NamedTuple):
     """The *projects* that a server shows to its user, as far as it can; *begun*: one of them has records."""
 
     projects: frozenset[str]
     begun: bool
 
 
-async def shown(asked: Session) -> Shown | None:
+async def shown(asked: Session) -> ProjectListing | None:
     """Return what the server shows that is *asked* (None: it is established, so there is nothing to heed)."""
     answer = await asked.get()
     if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Shown(frozenset(), begun=True)  # so it does while one project is empty and another is not
+        return ProjectListing(
+            frozenset(), begun=True
+        )  # so it does while one project is empty and another is not
     entries = await asked.understood(_entries, answer.body)
     if any(not str(entry.get("last_updated")).startswith(_NEVER) for entry in entries):
         return None
-    return Shown(frozenset(str(entry.get("id")) for entry in entries), begun=False)
+    return ProjectListing(frozenset(str(entry.get("id")) for entry in entries), begun=False)
 
 
 async def turn(

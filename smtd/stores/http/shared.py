@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 
-class SharedRows:
+class RowsInFlight:
     """What the server has by now, and what it is about to make, as digests."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ from smtd.stores.http.answer import TooLarge, check_listing
 from smtd.stores.http.company import Company
 from smtd.stores.http.creation import Creation, write_all
 from smtd.stores.http.session import Answer, Session
-from smtd.stores.http.writer import Writer
+from smtd.stores.http.writer import ServerWriter
 
 #: Changes that a call of `write` should get: enough to keep all connections busy.
 BATCH = 64
@@ -92,7 +92,7 @@ class HttpStore:
         self._companies: defaultdict[str, Company] = defaultdict(lambda: Company(chance))
         self._session = session
         #: What it reads back after a write is for the next `read`, which asks for just that.
-        self._writer = Writer(session, location)
+        self._writer = ServerWriter(session, location)
         #: What the projects hold, as listed by the first of a row of writes.
         self._listed: dict[str, _Listing] = {}
 

@@ -23,7 +23,7 @@ from smtd.stores.base import DONE, STALE, Outcome, Result
 from smtd.stores.http import address, form, session
 from smtd.stores.http.answer import TooLarge
 from smtd.stores.http.session import Answer, NotSent, Session, Silence
-from smtd.stores.http.shared import SharedRows
+from smtd.stores.http.shared import RowsInFlight
 
 #: Seconds in which a server goes on with a record that it makes, however slowly: what stays the same for
 #: as long is a stump that it left.
@@ -44,7 +44,7 @@ class Unshown(RecordUnusable):
 _Found: TypeAlias = Record | RecordUnusable | None
 
 
-class Writer:
+class ServerWriter:
     """Writes records to the server that is *asked*, which people know as *location*.
 
     `back` has what was read back of the records that were written.
@@ -54,7 +54,7 @@ class Writer:
         self.back: dict[Key, Record] = {}
         self._session = asked
         self._location = location
-        self._rows = SharedRows()
+        self._rows = RowsInFlight()
 
     async def get(self, key: Key) -> Record | RecordUnusable | None:
         """Return what the server shows of *key*; None if it is not there."""

@@ -16,7 +16,7 @@ from smtd.stores.shelf import child, groups, messages
 #: Bytes of pickles and new records that one process is asked about; a single larger pickle has one alone.
 LARGE = 2_000_000
 
-_Expected = TypeVar("_Expected", messages.Records, messages.Written, messages.Looked)
+_Expected = TypeVar("_Expected", messages.Records, messages.Written, messages.Probed)
 _Group: TypeAlias = dict[str, messages.One]
 
 

@@ -25,7 +25,7 @@ _START = (
     "from smtd.stores.shelf import worker; worker.main()"
 )
 
-Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Answered, messages.Looked)
+Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Answered, messages.Probed)
 
 
 async def ask(request: messages.Request, expected: type[Expected], *, what: str, shelf: str) -> Expected:

@@ -17,7 +17,7 @@ from smtd.stores.shelf.contents import Contents
 FEW = 100
 
 #: Records by label, or what is wrong with each.
-Held: TypeAlias = Mapping[str, messages.Held]
+Held: TypeAlias = Mapping[str, messages.RecordEntry]
 
 
 @dataclass(slots=True)
@@ -25,13 +25,13 @@ class _Project:
     """The *records* of *labels* (None: all there are) in the pickle with the *digest*."""
 
     digest: bytes
-    records: dict[str, messages.Held]
+    records: dict[str, messages.RecordEntry]
     labels: set[str] | None
 
     def covers(self, labels: Collection[str] | None) -> bool:
         return self.labels is None or (labels is not None and self.labels.issuperset(labels))
 
-    def add(self, held: Iterable[messages.Held], labels: Collection[str] | None) -> None:
+    def add(self, held: Iterable[messages.RecordEntry], labels: Collection[str] | None) -> None:
         """Add what is *held* under *labels* (None: all that there is)."""
         self.records.update({each.label: each for each in held})
         if labels is None:
@@ -119,13 +119,13 @@ class Loaded:
     async def look_for_old(self, contents: Contents) -> None:
         """Learn which projects in *contents* have old records; a pickle that is broken has none."""
         looks: dict[str, messages.One] = {
-            project: messages.Look(contents.pickles[project])
+            project: messages.ProbeLegacy(contents.pickles[project])
             for project, digest in contents.digests.items()
             if self._old.get(project, (None,))[0] != digest
         }
-        answers = await asking.ask_each(looks, messages.Looked, shelf=self._location)
+        answers = await asking.ask_each(looks, messages.Probed, shelf=self._location)
         for project, answer in answers.items():
-            is_old = isinstance(answer, messages.Looked) and answer.old
+            is_old = isinstance(answer, messages.Probed) and answer.old
             self._old[project] = (contents.digests[project], is_old)
 
 

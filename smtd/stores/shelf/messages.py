@@ -26,7 +26,7 @@ class Read(msgspec.Struct, tag=True):
     timezone: str = ""
 
 
-class Wish(msgspec.Struct):
+class WriteOp(msgspec.Struct):
     """Make *label* hold *record* (None: nothing) if it has the digest *expect*."""
 
     label: str
@@ -34,20 +34,20 @@ class Wish(msgspec.Struct):
     expect: bytes | None
 
 
-class Write(msgspec.Struct, tag=True):
+class WriteProject(msgspec.Struct, tag=True):
     """Ask for a new pickle of the project (None: there is none yet) with *wishes* fulfilled."""
 
     pickle: bytes | None
-    wishes: list[Wish]
+    wishes: list[WriteOp]
 
 
-class Look(msgspec.Struct, tag=True):
+class ProbeLegacy(msgspec.Struct, tag=True):
     """Ask whether Sumatra before 0.8 wrote into the pickle."""
 
     pickle: bytes
 
 
-One: TypeAlias = Read | Write | Look
+One: TypeAlias = Read | WriteProject | ProbeLegacy
 
 
 class Several(msgspec.Struct, tag=True):
@@ -56,7 +56,7 @@ class Several(msgspec.Struct, tag=True):
     requests: list[One]
 
 
-class Held(msgspec.Struct):
+class RecordEntry(msgspec.Struct):
     """One record in the pickle, encoded; or what is wrong with it."""
 
     label: str
@@ -72,7 +72,7 @@ class Records(msgspec.Struct, tag=True):
     *more* of them are still to come.
     """
 
-    held: list[Held]
+    held: list[RecordEntry]
     old: str = ""
     more: int = 0
 
@@ -84,8 +84,8 @@ class Written(msgspec.Struct, tag=True):
     results: list[str]
 
 
-class Looked(msgspec.Struct, tag=True):
-    """Answers Look."""
+class Probed(msgspec.Struct, tag=True):
+    """Answers ProbeLegacy."""
 
     old: bool
 
@@ -99,7 +99,7 @@ class Failed(msgspec.Struct, tag=True):
 class Answered(msgspec.Struct, tag=True):
     """Answers Several, in its order."""
 
-    answers: list[Records | Written | Looked | Failed]
+    answers: list[Records | Written | Probed | Failed]
 
 
 class Refused(msgspec.Struct, tag=True):
@@ -109,7 +109,7 @@ class Refused(msgspec.Struct, tag=True):
 
 
 Request: TypeAlias = One | Several
-Answer: TypeAlias = Records | Written | Looked | Failed | Answered | Refused
+Answer: TypeAlias = Records | Written | Probed | Failed | Answered | Refused
 
 #: Bytes that tell the size of what follows; and records of an answer that go at a time.
 SIZE, PORTION = 8, 500
@@ -124,7 +124,9 @@ class _Head(msgspec.Struct):
 
 def size(request: One) -> int:
     """Return the bytes of pickles and new records in *request*."""
-    written = sum(len(wish.record or b"") for wish in request.wishes) if isinstance(request, Write) else 0
+    written = (
+        sum(len(wish.record or b"") for wish in request.wishes) if isinstance(request, WriteProject) else 0
+    )
     return len(request.pickle or b"") + written
 
 

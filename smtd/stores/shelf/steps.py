@@ -16,7 +16,7 @@ from smtd.stores.shelf import groups, messages
 BATCH = 16_000_000
 
 #: What is to be written, by project.
-Wishes: TypeAlias = dict[str, list[messages.Wish]]
+Wishes: TypeAlias = dict[str, list[messages.WriteOp]]
 
 
 def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[Wishes]:
@@ -30,9 +30,9 @@ def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[Wish
     return groups.limited(sized, BATCH)
 
 
-def _wish(change: Change) -> messages.Wish:
+def _wish(change: Change) -> messages.WriteOp:
     record = None if change.record is None else encode(change.record)
-    return messages.Wish(change.key.label, record, change.expect)
+    return messages.WriteOp(change.key.label, record, change.expect)
 
 
 def unfit(change: Change) -> Outcome | None:

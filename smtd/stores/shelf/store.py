@@ -232,7 +232,7 @@ class ShelfStore:
     ) -> dict[str, tuple[bytes | None, list[Outcome]]]:
         """Return for each project its new pickle (None: it stays), and what becomes of each wish then."""
         requests: dict[str, messages.One] = {
-            project: messages.Write(contents.pickles.get(project), wished)
+            project: messages.WriteProject(contents.pickles.get(project), wished)
             for project, wished in wishes.items()
         }
         made: dict[str, tuple[bytes | None, list[Outcome]]] = {}
@@ -302,6 +302,6 @@ def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
     return found
 
 
-def _seen(project: str, held: messages.Held) -> Seen:
+def _seen(project: str, held: messages.RecordEntry) -> Seen:
     """Return what the child tells of one record; there is no row that could bear a mark."""
     return Seen(0, Key(project, held.label), held.problem or held.digest, held.final)

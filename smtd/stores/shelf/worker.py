@@ -23,16 +23,16 @@ from smtd.stores.shelf.messages import (
     Answer,
     Answered,
     Failed,
-    Held,
-    Look,
-    Looked,
     One,
+    Probed,
+    ProbeLegacy,
     Read,
+    RecordEntry,
     Records,
     Refused,
     Request,
     Several,
-    Wish,
+    WriteOp,
     Written,
     parts,
     received,
@@ -83,13 +83,13 @@ def answer(request: Request) -> Answer:
     return Answered(answers)
 
 
-def _answer(request: One) -> Records | Written | Looked | Failed | Refused:
+def _answer(request: One) -> Records | Written | Probed | Failed | Refused:
     try:
         project = {} if request.pickle is None else _project(request.pickle)
         found = {label: forms.form(pickled) for label, pickled in project.items()}
         old = forms.oldest(found.values())
-        if isinstance(request, Look):
-            return Looked(old != "")
+        if isinstance(request, ProbeLegacy):
+            return Probed(old != "")
         if isinstance(request, Read):
             return Records(_read(project, found, request), old)
         if old:
@@ -128,7 +128,7 @@ def _project(pickle: bytes) -> dict[str, Any]:
     return project
 
 
-def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list[Held]:
+def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list[RecordEntry]:
     wanted = project if request.labels is None else project.keys() & set(request.labels)
     mine = list(wanted)[request.share :: request.shares]
     if all(found[label] == forms.CURRENT for label in mine):
@@ -141,16 +141,16 @@ def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list
     return [_held(label, project[label], None if found[label] == forms.CURRENT else renew) for label in mine]
 
 
-def _held(label: str, pickled: Any, renew: Callable[[Any], Any] | None = None) -> Held:
+def _held(label: str, pickled: Any, renew: Callable[[Any], Any] | None = None) -> RecordEntry:
     try:
         record = reading.record(label, pickled if renew is None else renew(pickled))
         encoded = encode(record)
         decode(encoded)  # raises here, for this record alone, and not where all are read
-        return Held(label, canonical.digest(record), encoded, is_final(record))
+        return RecordEntry(label, canonical.digest(record), encoded, is_final(record))
     except RecordUnusable as exc:
-        return Held(encodable(label), problem=_showable(str(exc)))
+        return RecordEntry(encodable(label), problem=_showable(str(exc)))
     except Exception as exc:  # noqa: BLE001 - it is made of whatever somebody pickled
-        return Held(encodable(label), problem=_showable(f"{type(exc).__name__}: {exc}"))
+        return RecordEntry(encodable(label), problem=_showable(f"{type(exc).__name__}: {exc}"))
 
 
 def _showable(text: str) -> str:
@@ -158,7 +158,7 @@ def _showable(text: str) -> str:
     return " ".join(encodable(text).split())
 
 
-def _fulfil(project: dict[str, Any], wish: Wish) -> str:
+def _fulfil(project: dict[str, Any], wish: WriteOp) -> str:
     pickled = project.get(wish.label)
     try:
         held = None if pickled is None else canonical.digest(reading.record(wish.label, pickled))

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from smtd import denied, private, regular
-from smtd.config import Store
+from smtd.config import StoreConfig
 from smtd.errors import UsageError
 from smtd.paths import expanded
 from smtd.textfile import decode
@@ -22,7 +22,7 @@ from smtd.textfile import decode
 PATIENCE = 10.0
 
 
-def password(name: str, store: Store) -> str | None:
+def password(name: str, store: StoreConfig) -> str | None:
     """Return the password of the configured store *name*, or None if nothing is said of one. Blocks.
 
     Raises UsageError, without any part of the password, where it cannot be had.
