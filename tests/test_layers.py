@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -38,6 +39,8 @@ RANKS = [
     {"smtd.cli"},
     {"smtd.__main__"},  # starts smtd.cli, and is imported by nobody
 ]
+#: Lines of the longest function that may be.
+LONGEST_FUNCTION = 50
 RANK_OF = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
 COMMAND_LINES = RANK_OF["smtd.cli"]
 
@@ -184,13 +187,34 @@ def cycles(modules: list[Module], known: set[str]) -> Iterator[str]:
         yield "import cycle: " + " ← ".join(exc.args[1])
 
 
+def wrong_sizes(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > LONGEST_FUNCTION:
+                yield f"{module.name}:{node.lineno} {node.name} has {lines} lines"
+
+
+def names_twice(modules: list[Module]) -> Iterator[str]:
+    where: dict[str, str] = {}
+    for module in modules:
+        last = module.name.rpartition(".")[2]
+        if last in sys.stdlib_module_names and module.name not in (module.package, *SHELLS):
+            yield f"{module.name} has the name of a module of Python"
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                if node.name in where:
+                    yield f"{module.name} has a class {node.name}, as {where[node.name]} has"
+                where[node.name] = module.name
+
+
 def problems(sources: Mapping[str, str]) -> list[str]:
     """Return what is wrong with *sources*, a program text for each path."""
     modules = [Module.parse(path, source) for path, source in sources.items()]
     known = {module.name for module in modules}
     found = [problem for module in modules for problem in wrong_imports(module, known)]
-    found += [problem for module in modules for problem in wrong_uses(module)]
-    return found + list(cycles(modules, known))
+    found += [problem for module in modules for problem in (*wrong_uses(module), *wrong_sizes(module))]
+    return found + list(cycles(modules, known)) + list(names_twice(modules))
 
 
 def test_smtd_keeps_its_layers():
@@ -237,6 +261,9 @@ WRONG = {
     "sumatra": ("smtd/cli/main.py", "from sumatra.records import Record"),
     "django": ("smtd/stores/django.py", "import django.db"),
     "drawing": ("smtd/config.py", "def f():\n    import rich.table"),
+    "a class of a name that another one has": ("smtd/errors.py", "class A: pass\nclass A: pass"),
+    "a module with a name of Python's": ("smtd/stores/shelf/socket.py", ""),
+    "a long function": ("smtd/daemon.py", "def f():\n" + 50 * "    x = 1\n"),
     "print": ("smtd/daemon.py", "print()"),
     "print, handed on": ("smtd/daemon.py", "f(print)"),
     "exit": ("smtd/daemon.py", "import sys\nsys.exit(1)"),
@@ -251,7 +278,7 @@ WRONG = {
     "exec": ("smtd/merge.py", "import builtins\nbuiltins.exec('1')"),
     "unpickling": ("smtd/stores/shelf/x.py", "import pickle\npickle.load(f)"),
     "unpickling, renamed": ("smtd/stores/shelf/x.py", "from pickle import loads as l\nl(b)"),
-    "unpickler elsewhere": ("smtd/config.py", "import pickle\nclass I(pickle.Unpickler): ..."),
+    "unpickler elsewhere": ("smtd/config.py", "import pickle\nclass J(pickle.Unpickler): ..."),
     "bare unpickler": (
         "smtd/stores/shelf/inert.py",
         "import pickle\nclass I(pickle.Unpickler): ...\npickle.Unpickler(f)",
