@@ -16,7 +16,7 @@ from docs.measured import Cells, Table, provenance
 from tests.peers.environments import PeerFailed
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
-HEAD = ("campaign", "count", "lost", "doubled", "unexplained", "seconds", "what befell", "again")
+HEAD = ("campaign", "count", "lost", "doubled", "unexplained", "seconds", "faults injected", "again")
 TABLE = Table(DOCUMENT, "python -m campaigns ", HEAD, list(CAMPAIGNS))
 #: Faults that are printed, at the most.
 SHOWN = 20
