@@ -21,8 +21,8 @@ from bench.edits import EDIT, MANY, ROUNDS
 from bench.steps import Cycle, Steps
 from bench.sweep import fill
 from smtd import pairing
-from smtd.cli import collector
-from smtd.daemon import heap
+from smtd.cli import gc_tuning
+from smtd.daemon import malloc_trim
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.journal.journal import open_journal
@@ -42,7 +42,7 @@ async def kept_open(directory: Path, locations: Both[Location], steps: Steps) ->
         async def cycle() -> PairReport:
             report = await pairing.sync(journal, "pair", locations, stores, policy, progress=steps.progressed)
             if report.moved:
-                heap.trim()
+                malloc_trim.trim()
             return report
 
         yield cycle
@@ -103,7 +103,7 @@ async def commit(database: Path, statement: str, *values: str) -> None:
 def main() -> None:
     """Measure what the command line asks for."""
     count, directory, *what = sys.argv[1:]
-    collector.ease()
+    gc_tuning.ease()
     inside = Inside(Path(directory))
     anyio.run(inside.run, int(count), "".join(what))
     print(json.dumps(inside.steps.costs))

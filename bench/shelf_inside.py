@@ -19,7 +19,7 @@ from msgspec import structs
 from bench.edits import EDIT, FEW
 from bench.inside import SETTLED, commit, kept_open
 from bench.steps import Steps
-from smtd.cli import collector
+from smtd.cli import gc_tuning
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key
@@ -73,7 +73,7 @@ def _live(shelf: Path) -> int:
 
 def main(shelf: str, directory: str, *what: str) -> None:
     """Measure what the command line asks for."""
-    collector.ease()
+    gc_tuning.ease()
     steps = Steps()
     anyio.run(lambda: run(Path(shelf), Path(directory), steps, changes="changes" in what))
     print(json.dumps(steps.costs))

@@ -21,7 +21,6 @@ from smtd.engine.plan import Known
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.life import is_final
 from smtd.records.record import (
     Component,
     DataKey,
@@ -33,6 +32,7 @@ from smtd.records.record import (
     Record,
     Repository,
 )
+from smtd.records.run_status import is_final
 from smtd.stores.base import Scan
 
 KEY = Key("MyProject", "run")

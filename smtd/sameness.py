@@ -9,8 +9,8 @@ from typing import Protocol, cast
 
 from anyio import to_thread
 
-from smtd.signature import CLOCK_TICK, Signature, age, is_young, signature
-from smtd.stores import marks
+from smtd.filestat import CLOCK_TICK, Signature, age, is_young, signature
+from smtd.stores import incarnation
 from smtd.stores.base import MarkedStore, Store
 from smtd.stores.locations import Location
 
@@ -40,7 +40,7 @@ class _File:
 
     def __init__(self, location: Location) -> None:
         self._location = location
-        self.swaps = location.kind in marks.SWAPPED
+        self.swaps = location.kind in incarnation.SWAPPED
         #: The last mark, and what the files looked like then (None: they may change and look the same).
         self._known = ""
         self._seen: Signature | None = None
@@ -53,16 +53,16 @@ class _File:
         seen = signature(self._location.files)
         if seen != self._seen:
             is_old = age(seen) > CLOCK_TICK and not is_young(seen)
-            found = marks.mark(self._location)
+            found = incarnation.mark(self._location)
             self._known = "" if found is None else str(found)
             self._seen = seen if is_old else None
         return self._known
 
     async def is_another(self, before: str, now: str) -> bool:
-        return await to_thread.run_sync(marks.is_another, self._location, marks.read(before))
+        return await to_thread.run_sync(incarnation.is_another, self._location, incarnation.read(before))
 
     def filled(self, after: str, before: str) -> str:
-        new, old = marks.read(after), marks.read(before)
+        new, old = incarnation.read(after), incarnation.read(before)
         return after if new is None or old is None else str(new.filled(old))
 
 

@@ -15,7 +15,7 @@ import anyio
 from anyio import to_thread
 from watchfiles import awatch
 
-from smtd.signature import Signature, is_young, ripe_in, signature
+from smtd.filestat import Signature, is_young, ripe_in, signature
 from smtd.text import encodable
 
 #: Seconds between two looks at all files.

@@ -16,7 +16,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 import smtd as smtd_package
-from smtd.stores.http import company
+from smtd.stores.http import other_clients
 from tests import scratch
 from tests.command import Smtd
 from tests.forkserver import foreign, shelves
@@ -195,8 +195,8 @@ def new_shelf_processes() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def short_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of tests is near: whoever adds records beside others there waits for a moment."""
-    monkeypatch.setattr(company, "UNIT", 0.01)
-    monkeypatch.setattr(company, "ENOUGH", 10_000.0)
+    monkeypatch.setattr(other_clients, "UNIT", 0.01)
+    monkeypatch.setattr(other_clients, "ENOUGH", 10_000.0)
 
 
 @pytest.fixture

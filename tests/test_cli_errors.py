@@ -227,7 +227,7 @@ def test_exit_code_lives_on_the_error(smtd, monkeypatch, error, code):
     def failed(*_words, **_more):
         raise error("it is so")
 
-    monkeypatch.setattr("smtd.cli.listing.run", failed)
+    monkeypatch.setattr("smtd.cli.list_records.run", failed)
 
     result = smtd("list", "a.sqlite")
 

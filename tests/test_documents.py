@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from smtd.daemon.pair_verbs import Verbs
 from smtd.daemon.status import PairStatus, State
-from smtd.daemon.verbs import Verbs
 
 ROOT = Path(__file__).parents[1]
 CONTROL = (ROOT / "docs" / "control.md").read_text("utf-8")

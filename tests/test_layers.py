@@ -20,18 +20,18 @@ RANKS = [
     {"smtd.errors", "smtd.systemd", "smtd.text", "smtd.regular", "smtd.untrusted", "smtd.durable"},
     {"smtd.denied"},
     {"smtd.readonly"},
-    {"smtd.records", "smtd.sqlite", "smtd.signature", "smtd.gather", "smtd.backoff"}
+    {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
     | {"smtd.private", "smtd.textfile", "smtd.paths"},
-    {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.earlier", "smtd.stores.tls"},
+    {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy_source", "smtd.stores.tls"},
     {"smtd.stores.index"},
-    {"smtd.stores.wrapped", "smtd.stores.seen"},
+    {"smtd.stores.wrapped", "smtd.stores.row_cache"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
     | {"smtd.stores.locations", "smtd.stores.export", "smtd.stores.snapshot"}
     | {"smtd.stores.retrying", "smtd.stores.limited", "smtd.stores.renamed"},
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
     {"smtd.stores.http"},
-    {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.stores.marks"}
+    {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.stores.incarnation"}
     | {"smtd.control.server", "smtd.control.client"},
     {"smtd.sameness", "smtd.output"},
     {"smtd.pairing"},

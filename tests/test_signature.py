@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from smtd import signature
+from smtd import filestat
 from smtd.errors import StoreUnreachable
-from smtd.signature import (
+from smtd.filestat import (
     COARSE_TICK,
     Signature,
     age,
@@ -47,7 +47,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", clock)
-    monkeypatch.setattr(signature, "_first_seen", {})
+    monkeypatch.setattr(filestat, "_first_seen", {})
     return clock
 
 
@@ -80,7 +80,7 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_coarse_times_are_known_by_the_time_that_nobody_can_set(seen: Signature, coarse: bool) -> None:
     assert seen[0] is not None
-    assert signature.is_coarse(seen[0]) is coarse
+    assert filestat.is_coarse(seen[0]) is coarse
     assert is_young(seen) is coarse
 
 
@@ -92,14 +92,14 @@ def test_file_is_young_until_a_tick_after_it_was_first_seen(
     path = tmp_path / "file"
     path.touch()
     os.utime(path, (time.time() + wrong,) * 2)
-    seen = signature.signature([path])
+    seen = filestat.signature([path])
 
     assert is_young(seen)
     assert ripe_in(seen) == pytest.approx(COARSE_TICK)
     clock.now += COARSE_TICK - 0.1
-    assert is_young(signature.signature([path]))
+    assert is_young(filestat.signature([path]))
     clock.now += 0.2
-    assert not is_young(signature.signature([path]))
+    assert not is_young(filestat.signature([path]))
     assert ripe_in(seen) == 0
     assert is_young(seen, 1000.0)
 
@@ -120,7 +120,7 @@ def test_age_of_a_coarse_file_is_no_more_than_the_time_since_it_was_seen(
     """By its time alone a file that was written just now may be a second old."""
     path = tmp_path / "file"
     path.touch()
-    seen = signature.signature([path])
+    seen = filestat.signature([path])
 
     assert age(seen) == 0
     clock.now += 0.3
@@ -130,12 +130,12 @@ def test_age_of_a_coarse_file_is_no_more_than_the_time_since_it_was_seen(
 def test_only_so_many_looks_are_kept_in_mind(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, coarse: None
 ) -> None:
-    monkeypatch.setattr(signature, "_KEPT", 3)
+    monkeypatch.setattr(filestat, "_KEPT", 3)
     for number in range(9):
         (tmp_path / "file").write_bytes(b"x" * number)
-        signature.signature([tmp_path / "file"])
+        filestat.signature([tmp_path / "file"])
 
-    assert len(signature._first_seen) <= 3
+    assert len(filestat._first_seen) <= 3
 
 
 def test_mark_of_young_files_tells_what_they_hold_and_equals_no_other() -> None:
@@ -157,7 +157,7 @@ def test_files_that_are_torn_while_they_are_young_are_read_again(tmp_path: Path,
     found, seen, young = read_settled([path], lambda: answers.pop(0), what="it")
 
     assert (found, young, answers) == (b"whole", True, [])
-    assert seen == signature.signature([path])
+    assert seen == filestat.signature([path])
 
 
 def test_files_that_are_written_all_the_time_while_they_are_young_are_not_read(

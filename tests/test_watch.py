@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from smtd import watch as watching
-from smtd.signature import Signature
+from smtd.filestat import Signature
 from smtd.watch import Watch, Watched
 
 pytestmark = pytest.mark.disk

@@ -19,7 +19,7 @@ from typing import Any
 
 from campaigns.fuzz.targets import TARGETS
 from smtd.errors import SmtdError
-from smtd.signature import NotSettled
+from smtd.filestat import NotSettled
 
 #: What no reading of data ever does.
 RUNS = frozenset(

@@ -18,7 +18,7 @@ import anyio
 from aiohttp import web
 
 from campaigns.fuzz.mutations import mutated
-from smtd import config, signature
+from smtd import config, filestat
 from smtd.errors import StoreRefused
 from smtd.records.record import decode
 from smtd.stores import export, retrying
@@ -128,7 +128,7 @@ def dumb_files(chance: Random, scratch: Path) -> None:
             scratch / f"shelf{end}",
             mutated(content, chance, [*WORDS, *NUMBERS]) if end == spoiled else content,
         )
-    signature.SETTLE = signature.LONG = 0.0  # nobody is still writing it
+    filestat.SETTLE = filestat.LONG = 0.0  # nobody is still writing it
     DumbFile(scratch / "shelf").read()
 
 

@@ -15,7 +15,7 @@ from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreError
 from smtd.journal.journal import open_journal
-from smtd.journal.packing import unpack
+from smtd.journal.record_codec import unpack
 from smtd.merge.sides import Both
 from smtd.output.english import sentence
 from smtd.records.record import Key, Record

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from smtd import __version__
-from smtd.cli import cases, proving, streams
-from smtd.cli.asking import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
+from smtd.cli import records, streams, verify
+from smtd.cli.client import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.say import complain_of, say, say_json
 from smtd.cli.socket_path import socket_path
-from smtd.cli.table import table
+from smtd.cli.status_table import table
 from smtd.control.client import ask
 from smtd.errors import SmtdError
 from smtd.text import shown_lines
@@ -82,11 +82,11 @@ def parser() -> argparse.ArgumentParser:
             metavar="SECONDS",
             help="wait no longer; the cycle goes on [default: wait]",
         )
-    proving.add_to(verbs)
+    verify.add_to(verbs)
     add_verb(verbs, "pause", _plain("pause"), "run no cycles of these pairs", pairs="+")
     add_verb(verbs, "resume", _plain("resume"), "go on with these pairs", pairs="+")
     _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
-    cases.add_to(verbs)
+    records.add_to(verbs)
     events = add_verb(verbs, "events", _events, "what happened, one JSON object a line")
     events.add_argument("--since", metavar="ID", type=int, default=0, help="only later ones")
     events.add_argument("--follow", action="store_true", help="go on with those to come")

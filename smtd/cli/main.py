@@ -179,7 +179,7 @@ def list_records(
     config: Path | None, /, location: str, projects: tuple[str, ...], timezone: str | None, as_json: bool
 ) -> None:
     """List the records of the store at LOCATION."""
-    from smtd.cli.listing import run
+    from smtd.cli.list_records import run
 
     sys.exit(run(location, projects, timezone=timezone, config=config, as_json=as_json))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from smtd.cli import collector, logs
+from smtd.cli import gc_tuning, logs
 from smtd.cli.proxies import proxy_for
 from smtd.cli.socket_path import new_socket_path
 from smtd.cli.state import configuration, state_directory
@@ -59,7 +59,7 @@ def main(config: Path | None, socket: str | None) -> int:
         _end_at_the_latest,
         proxy_for,
     )
-    collector.ease()
+    gc_tuning.ease()
     anyio.run(partial(run, surroundings))
     return 0
 

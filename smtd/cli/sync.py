@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 
 from smtd import pairing
-from smtd.cli import collector, held, show
+from smtd.cli import delegate, gc_tuning, show
 from smtd.cli.say import complain, say_json
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
@@ -49,7 +49,7 @@ class Request:
 def run(request: Request, *, as_json: bool) -> int:
     """Sync, print the result, and return the exit code."""
     began = time.monotonic()
-    collector.ease()
+    gc_tuning.ease()
     config = configuration(request.config)
     locations = _locations(request, config)
     directory = state_directory(request.state, config)
@@ -75,7 +75,7 @@ def _by_daemon(
     wanted = (request.mode, request.deletes, request.conflicts, request.verify)
     if wanted != ("two-way", "propagate", "ask", False) or request.timezone:
         return None
-    return held.sync(
+    return delegate.sync(
         locations,
         directory,
         _projects(request, locations),

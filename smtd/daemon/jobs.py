@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import anyio
 
-from smtd.engine.choose import Resolution
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
+from smtd.engine.resolve import Resolution
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.records.record import Key
 

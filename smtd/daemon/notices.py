@@ -22,10 +22,10 @@ from smtd.backoff import pauses
 from smtd.config import Notify, seconds
 from smtd.daemon import command
 from smtd.daemon.delivery import Undelivered
+from smtd.daemon.delivery_state import ToldFile
 from smtd.daemon.events import now
 from smtd.daemon.heartbeat import Heartbeat
 from smtd.daemon.notice import Condition, Delivered, Notice, next_notice
-from smtd.daemon.told import ToldFile
 
 log = logging.getLogger("smtd")
 

@@ -21,7 +21,7 @@ from smtd.daemon.events import Events
 from smtd.daemon.jobs import Exclusive, Inbox, Proof, Sync, SyncOptions
 from smtd.daemon.status import Proven
 from smtd.daemon.worker import Worker
-from smtd.engine import pace, proof
+from smtd.engine import proof, scrub_pace
 from smtd.engine.findings import Finding, ProofReport, listed
 from smtd.engine.proof import PairState, ProofSession, Verdict
 from smtd.errors import SmtdError, StoreUnreachable
@@ -129,10 +129,10 @@ class Prover:
         keys = list(found)[:MOST_AGAIN]
         proofs = (await self._known()).proofs
         total = await proofs.count(projects)
-        if pace.due(now, total, within) <= time.time():
-            size = pace.size(total)
+        if scrub_pace.due(now, total, within) <= time.time():
+            size = scrub_pace.size(total)
             following = await proofs.following(now.after, size, projects)
-            now = pace.advanced(now, following, size, time.time())
+            now = scrub_pace.advanced(now, following, size, time.time())
             keys += [key for key in following if key not in found]
         if keys:
             async with self._looking() as look:
@@ -140,7 +140,7 @@ class Prover:
                 await self._note(now, left | await self._found_in(look, keys))
         else:
             await self._note(now, found)
-        return pace.due(now, total, within)
+        return scrub_pace.due(now, total, within)
 
     async def _found_in(self, look: ProofSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Prove *keys*; what a person can have done is first left to a cycle that looks there."""

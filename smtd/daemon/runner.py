@@ -12,7 +12,7 @@ from typing import TypeVar
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.daemon import heap
+from smtd.daemon import malloc_trim
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import SyncOptions, Work
@@ -20,9 +20,9 @@ from smtd.daemon.settings import PairSettings, narrowed
 from smtd.daemon.store_session import StoreSession
 from smtd.engine import cycle
 from smtd.engine.apply import Progress
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
+from smtd.engine.resolve import Resolution, choose
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES
@@ -126,7 +126,7 @@ class PairRunner:
             )
         if report.moved or self._is_first:
             self._is_first = False
-            await to_thread.run_sync(heap.trim)
+            await to_thread.run_sync(malloc_trim.trim)
         return report
 
     async def _with_pair(self, work: Work[T]) -> T:

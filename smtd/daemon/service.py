@@ -12,7 +12,7 @@ import anyio
 
 from smtd import denied, regular
 from smtd.daemon.daemon import Daemon, Surroundings
-from smtd.daemon.verbs import Verbs
+from smtd.daemon.pair_verbs import Verbs
 from smtd.errors import DaemonRuns, SmtdError, UsageError
 from smtd.journal.journal import open_journal
 

@@ -15,8 +15,8 @@ from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
 from smtd.engine.pair import Policy
 from smtd.errors import SmtdError
+from smtd.filestat import age
 from smtd.merge.sides import SIDES, Both
-from smtd.signature import age
 from smtd.stores.base import Store
 from smtd.stores.locations import Location
 from smtd.stores.registry import listening

@@ -13,21 +13,21 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from smtd.engine import company, lost_updates, patience
+from smtd.engine import lost_updates, other_writers, rejections
 from smtd.engine.actions import Action, ActionKind, Plan, merge
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
-from smtd.journal.knowledge import Agreement, Landed, Refusal
 from smtd.journal.transaction import Transaction
+from smtd.journal.values import Agreement, Landed, Refusal
 from smtd.merge.fields import PROVENANCE
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.life import is_final
 from smtd.records.record import Key, Record, encode
+from smtd.records.run_status import is_final
 from smtd.stores.base import Change, Outcome, Result
 from smtd.stores.index import ABSENT, readable
 
@@ -67,7 +67,7 @@ class Executor:
     async def run(self, plan: Plan) -> None:
         """Carry out every action of *plan*, which has none afterwards."""
         for side in SIDES:
-            self._contested[side] = await company.contested(self._pair, side, plan)
+            self._contested[side] = await other_writers.contested(self._pair, side, plan)
         actions, plan.actions = plan.actions, []
         self._total = len(actions)
         by_kind: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
@@ -277,8 +277,8 @@ class Executor:
             code = Code.NOT_THERE
         why = because(code, write.side)
         self._fail(write, why)
-        digest = patience.NOTHING if write.digest is None else write.digest
-        self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, patience.IGNORED))
+        digest = rejections.NOTHING if write.digest is None else write.digest
+        self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, rejections.IGNORED))
         sent = lost_updates.logged(
             *(self._pair, write.key, write.side, write.expect, write.digest),
             seen=False,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from smtd.engine import deciding, patience
+from smtd.engine import deciding, rejections
 from smtd.engine.actions import Action, ActionKind, Plan
 from smtd.engine.apply import Executor, Progress, no_progress
 from smtd.engine.observe import NOWHERE, heads, is_followed, scope
@@ -18,7 +18,7 @@ from smtd.engine.report import PairReport, PlannedAction, blank, failure
 from smtd.errors import PlanMoved
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.index import Cursor
-from smtd.journal.knowledge import Refusal
+from smtd.journal.values import Refusal
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
@@ -120,11 +120,11 @@ async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progr
     if plan.asked or plan.void:
         await pair.journal.decisions.put(plan.asked, plan.void)
     refused = await pair.journal.refused()
-    spared = [] if pair.policy.insist else patience.spare(plan, refused, time.time())
+    spared = [] if pair.policy.insist else rejections.spare(plan, refused, time.time())
     _leave(plan, report)
     executor = Executor(pair, cycle, report, progress)
     await executor.run(plan)
-    waiting = [*spared, *patience.again(executor.refused, refused, time.time())]
+    waiting = [*spared, *rejections.again(executor.refused, refused, time.time())]
     if refused or waiting:
         await pair.journal.set_refused(waiting)
     due = await pair.journal.write_log.next_due(pair.policy.projects)

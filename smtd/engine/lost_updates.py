@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from smtd.engine import rereads
 from smtd.engine.pair import Pair
-from smtd.journal.knowledge import Landed
+from smtd.journal.values import Landed
 from smtd.journal.write_log import Reread
 from smtd.merge import lost_updates as detection
 from smtd.merge.decide import Mode

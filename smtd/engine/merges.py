@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from smtd.engine import actions, waiting
+from smtd.engine import actions, holds
 from smtd.engine.actions import Action, Plan
 from smtd.engine.lost_updates import StaleOverwrite
 from smtd.engine.pair import Policy
@@ -25,7 +25,7 @@ def mend(copy: Action, source: Record, before: Record, policy: Policy, plan: Pla
         return
     plan.actions.remove(copy)
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(waiting.lost_data(copy.key))
+        plan.held.append(holds.lost_data(copy.key))
         return
     sides = Both(source, before) if copy.copies_to(Side.RIGHT) else Both(before, source)
     why = because(Code.DATA_GIVEN_BACK)
@@ -50,7 +50,7 @@ def rejoined(
     if not isinstance(result, Merged):
         _contest(key, result.fields, now, policy, plan)
     elif again is not None:
-        plan.held.append(waiting.lost_write(key, Code.LOST_AND_EDITED, again))
+        plan.held.append(holds.lost_write(key, Code.LOST_AND_EDITED, again))
     else:
         why = because(Code.MERGED_UNSEEN)
         plan.actions.append(actions.merge(key, result.record, now, why, frozenset(overtaken)))

@@ -16,13 +16,13 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
 
-from smtd.engine import verify
+from smtd.engine import server_scrub
 from smtd.engine.pair import Pair
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.entries import LONGEST, MANY, STILL
 from smtd.journal.index import Cursor, IndexState, RecordCount, StoreIndex
-from smtd.journal.knowledge import Rotation
+from smtd.journal.values import Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
@@ -242,7 +242,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
     since = await index.cursor()
     entries = await index.all(projects)
-    answer = await verify.trusted(pair, side, entries, unsure)
+    answer = await server_scrub.trusted(pair, side, entries, unsure)
     trusted = {} if afresh else answer.entries
     digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
     scan = await _scan_server(cast(DearStore, store), projects, digests, {key.project for key in entries})

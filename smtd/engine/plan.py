@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from smtd.engine import actions, waiting
+from smtd.engine import actions, holds
 from smtd.engine.actions import Action, Plan
 from smtd.engine.lost_updates import RevertedWrite, StaleOverwrite
 from smtd.engine.nameless import Hidden
@@ -122,7 +122,7 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         elif lost in policy.mode.targets:
             _restore(key, lost, agreed, now, known, plan)
         else:
-            plan.held.append(waiting.lost_write(key, Code.LOST_OUT_OF_REACH, lost))
+            plan.held.append(holds.lost_write(key, Code.LOST_OUT_OF_REACH, lost))
         return
     verdict = decide(agreed, now)
     if verdict is Verdict.NOTHING:
@@ -139,7 +139,7 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         if verdict is Verdict.MERGE:
             plan.merges.append(key)
     elif _is_held(key, verdict, known.scans, policy):
-        plan.held.append(waiting.running(key, known.until.get(key)))
+        plan.held.append(holds.running(key, known.until.get(key)))
     elif verdict is Verdict.MERGE or overtaken:
         plan.merges.append(key)
     else:
@@ -159,9 +159,9 @@ def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy:
     key, choice = decision.key, decision.choice
     held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # of a deletion: by one only
     if choice is Choice.HELD:
-        plan.held.append(waiting.deletion(key, _why(decision, held.other)))
+        plan.held.append(holds.deletion(key, _why(decision, held.other)))
     elif choice is Choice.REST:
-        plan.held.append(waiting.undone(key, _why(decision)))
+        plan.held.append(holds.undone(key, _why(decision)))
     elif choice is Choice.BOTH:
         _split(decision, now, known, policy, plan)
     elif choice is Choice.APPROVE:
@@ -184,7 +184,7 @@ def _impose(
     """Give *side* exactly what *source* has (None: nothing), because a person decided so."""
     why = because(Code.DECIDED)
     if side not in policy.mode.targets:
-        plan.held.append(waiting.closed(key, side))
+        plan.held.append(holds.closed(key, side))
     elif source is not None and now[source] is not None:
         plan.actions.append(actions.copy(key, side, now, why, exact=True))
     else:
@@ -198,7 +198,7 @@ def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: P
     key, alias = decision.key, Key(decision.key.project, decision.alias)
     there = [known.scans[each].digests.get(alias) for each in SIDES]
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(waiting.closed(key, next(each for each in SIDES if each not in policy.mode.targets)))
+        plan.held.append(holds.closed(key, next(each for each in SIDES if each not in policy.mode.targets)))
     elif now.left is not None and now.right is not None and there == [None, None]:
         plan.actions.append(actions.split(key, decision.alias, side, Both(now.left, now.right)))
     elif there == [now[side], now[side]]:
@@ -237,9 +237,9 @@ def _restore(
     """
     digest = now[side.other]
     if digest is None:
-        plan.held.append(waiting.lost_write(key, Code.LOST_AND_DELETED, side))
+        plan.held.append(holds.lost_write(key, Code.LOST_AND_DELETED, side))
     elif known.lost[side][key].again and digest == agreed[side.other]:
-        plan.held.append(waiting.lost_write(key, Code.LOST_AGAIN, side))
+        plan.held.append(holds.lost_write(key, Code.LOST_AGAIN, side))
     else:
         plan.actions.append(actions.copy(key, side, now, because(Code.WRITTEN_AGAIN)))
 
@@ -265,7 +265,7 @@ def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan
         expect = delete.writes[0].expect
         gone = Both(None, expect) if side is Side.RIGHT else Both(expect, None)
         plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=why))
-        plan.held.append(waiting.deletion(delete.key, why))
+        plan.held.append(holds.deletion(delete.key, why))
 
 
 def _is_approved(key: Key, known: Known, plan: Plan) -> bool:

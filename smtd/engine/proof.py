@@ -15,8 +15,8 @@ from typing import TypeAlias, TypeVar, cast
 import anyio
 
 from smtd.engine.apply import Progress, no_progress
+from smtd.engine.classify import Rules, SidesHeld, judge
 from smtd.engine.findings import Explained, Finding, ProofReport
-from smtd.engine.judge import Rules, SidesHeld, judge
 from smtd.engine.pair import Policy
 from smtd.gather import gather
 from smtd.journal.pair import PairJournal

@@ -17,7 +17,7 @@ import anyio
 from smtd.engine import lost_updates
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
-from smtd.journal.knowledge import Agreement, Landed
+from smtd.journal.values import Agreement, Landed
 from smtd.merge.fields import holds_all, is_built_on
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
+from smtd.filestat import SETTLE
 from smtd.records.record import Key
-from smtd.signature import SETTLE
 from smtd.sqlite import Connection
 from smtd.stores.index import ABSENT, Busy, Entry, State
 

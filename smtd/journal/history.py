@@ -18,7 +18,7 @@ import msgspec
 
 from smtd.errors import JournalError
 from smtd.journal.orientation import STRAIGHT, Orientation
-from smtd.journal.packing import unpack_any
+from smtd.journal.record_codec import unpack_any
 from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest

@@ -20,15 +20,15 @@ from anyio import CancelScope, to_thread
 
 from smtd import denied, private, regular
 from smtd.errors import JournalError
-from smtd.journal import copies, witness
-from smtd.journal.damage import Loss, examine, is_damage
+from smtd.journal import backup, witness
 from smtd.journal.events import EventLog
 from smtd.journal.history import History
+from smtd.journal.integrity import Loss, examine, is_damage
+from smtd.journal.journal_lock import Use, using
 from smtd.journal.migrations import MIGRATIONS, migrate
-from smtd.journal.note import Note, read_note, write_note
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
-from smtd.journal.use import Use, using
+from smtd.journal.shutdown_marker import Note, read_note, write_note
 from smtd.merge.sides import SIDES, Both
 from smtd.records import canonical
 from smtd.sqlite import ERRORS, Connection, Row, connect, script
@@ -60,7 +60,7 @@ class Journal:
         given_up = threading.Event()
         try:
             return await to_thread.run_sync(
-                copies.copy, _file(self._directory), target, given_up, abandon_on_cancel=True
+                backup.copy, _file(self._directory), target, given_up, abandon_on_cancel=True
             )
         finally:
             given_up.set()
@@ -214,12 +214,12 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         if use.alone:
             if loss is not None:
                 await _tell_of_loss(journal, path, loss)
-            elif await copies.is_older(db, note) or not await witness.fits(db, seen):
+            elif await backup.is_older(db, note) or not await witness.fits(db, seen):
                 await _disown(journal, db, path)
             await witness.renew(db, path)
-            await to_thread.run_sync(write_note, path, Note(await copies.cycles(db), well=False))
+            await to_thread.run_sync(write_note, path, Note(await backup.cycles(db), well=False))
             await use.share()
-        elif await copies.is_copy(db):
+        elif await backup.is_copy(db):
             raise JournalError(f"the journal {path} was put back while another smtd runs; stop that first")
         try:
             yield journal
@@ -258,7 +258,7 @@ async def _tell_of_loss(journal: Journal, path: Path, loss: Loss) -> None:
 
 async def _disown(journal: Journal, db: Connection, path: Path) -> None:
     """Forget what is not to be believed, and tell of it."""
-    await copies.disown(db)
+    await backup.disown(db)
     log.warning(
         "the journal %s is an older one that was put back: its history is kept, the stores are"
         " adopted anew, nothing is deleted",
@@ -272,7 +272,7 @@ async def _end(db: _JournalConnection, path: Path, use: Use) -> None:
     with suppress(JournalError):
         if not db.damaged and use.is_last():
             await witness.renew(db, path)
-            await to_thread.run_sync(write_note, path, Note(await copies.cycles(db), well=True))
+            await to_thread.run_sync(write_note, path, Note(await backup.cycles(db), well=True))
 
 
 def _file(directory: Path) -> Path:

@@ -12,11 +12,11 @@ from smtd.journal.decisions import Decisions
 from smtd.journal.entries import chunks, wanted
 from smtd.journal.history import History, append
 from smtd.journal.index import StoreIndex
-from smtd.journal.knowledge import Refusal, Rotation
 from smtd.journal.orientation import STRAIGHT, Orientation
-from smtd.journal.packing import archived, pack_any, unpack, unpack_any
 from smtd.journal.proofs import Proofs
+from smtd.journal.record_codec import archived, pack_any, unpack, unpack_any
 from smtd.journal.transaction import Transaction
+from smtd.journal.values import Refusal, Rotation
 from smtd.journal.write_log import WriteLog
 from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Both, Side

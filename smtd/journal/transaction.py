@@ -8,9 +8,9 @@ from smtd.journal import checkpoint
 from smtd.journal.checkpoint import Checkpoint, Checkpoints
 from smtd.journal.decisions import Choice
 from smtd.journal.index import Cursor, StoreIndex
-from smtd.journal.knowledge import Agreement, Landed
 from smtd.journal.orientation import Orientation
-from smtd.journal.packing import pack
+from smtd.journal.record_codec import pack
+from smtd.journal.values import Agreement, Landed
 from smtd.journal.write_log import WriteLog
 from smtd.merge.sides import Both, Side
 from smtd.records.record import Key

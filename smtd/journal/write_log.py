@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from smtd.journal.knowledge import Landed
 from smtd.journal.orientation import Orientation
-from smtd.journal.packing import pack_any, unpack_any
+from smtd.journal.record_codec import pack_any, unpack_any
+from smtd.journal.values import Landed
 from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest

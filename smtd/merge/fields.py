@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from smtd.records import canonical, tags
-from smtd.records.life import is_final
 from smtd.records.record import FIELDS, Pickled, Record
+from smtd.records.run_status import is_final
 from smtd.records.tags import STATUS_TAGS
 
 ANNOTATIONS = ("reason", "outcome", "tags")

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 from smtd.errors import Nameless, RecordUnusable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.life import is_final
 from smtd.records.record import Key, Record
+from smtd.records.run_status import is_final
 from smtd.stores.base import Scan, Store
 
 

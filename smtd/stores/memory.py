@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from smtd.errors import RecordUnusable
 from smtd.records import canonical
-from smtd.records.life import is_final
 from smtd.records.record import Key, Record
+from smtd.records.run_status import is_final
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Changes, Outcome, Scan, Token
 
 

@@ -10,12 +10,12 @@ from anyio import to_thread
 
 from smtd import denied, durable
 from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.filestat import LONG, NotSettled, Signature, age, marked, read_settled, signature, size
 from smtd.records import canonical
-from smtd.records.life import is_final
 from smtd.records.record import Key, Record
-from smtd.signature import LONG, NotSettled, Signature, age, marked, read_settled, signature, size
+from smtd.records.run_status import is_final
 from smtd.stores.base import LARGE_AT_REST, Capabilities, Change, Outcome, Result, Scan, Token
-from smtd.stores.earlier import LegacySource, Snapshot
+from smtd.stores.legacy_source import LegacySource, Snapshot
 
 
 class _Loaded(NamedTuple):

@@ -9,8 +9,8 @@ from weakref import ref
 import pytest
 
 from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
-from smtd.engine.choose import Resolution
 from smtd.engine.pair import Policy
+from smtd.engine.resolve import Resolution
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.records.record import Key

@@ -16,10 +16,10 @@ from anyio import to_thread
 from smtd.config import Notify
 from smtd.daemon import heartbeat, notices
 from smtd.daemon.delivery import Undelivered
+from smtd.daemon.delivery_state import ToldFile
 from smtd.daemon.heartbeat import Heartbeat
 from smtd.daemon.notice import Condition, Delivered
 from smtd.daemon.notices import Notices
-from smtd.daemon.told import ToldFile
 from smtd.engine.report import Conflict
 from tests.daemon.process import wait_until
 from tests.daemon.receiver import STALL, Receiver, receiver

@@ -24,7 +24,7 @@ from smtd.daemon.settings import PairSettings
 from smtd.daemon.store_session import StoreSession
 from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
-from smtd.engine import pace, proof
+from smtd.engine import proof, scrub_pace
 from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
 from smtd.engine.proof import ProofSession
@@ -217,7 +217,7 @@ async def test_background_proof_grows_and_goes_on_after_a_restart(
     locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each record is proven once a round, in order, whichever process does it."""
-    monkeypatch.setattr(pace, "SMALLEST", 1)
+    monkeypatch.setattr(scrub_pace, "SMALLEST", 1)
     proven: list[Key] = []
     differing = proof.differing
 

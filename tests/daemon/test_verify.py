@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from smtd.cli.table import progress
+from smtd.cli.status_table import progress
 from smtd.control.client import ask
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change

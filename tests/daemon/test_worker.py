@@ -17,8 +17,8 @@ from smtd.daemon.dirty import ChangeSource
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
 from smtd.daemon.worker import Worker
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.report import PairReport
+from smtd.engine.resolve import Resolution, choose
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Policy
 from smtd.engine.report import Hold, PairReport
+from smtd.engine.resolve import Resolution, choose
 from smtd.engine.undo import undo
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.decisions import Choice

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Pair, Policy
+from smtd.engine.resolve import Resolution, choose
 from smtd.engine.undo import restore, undo
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.journal.packing import unpack
+from smtd.journal.record_codec import unpack
 from smtd.merge.sides import SIDES
 from smtd.records.canonical import digest
 from smtd.records.record import Pickled

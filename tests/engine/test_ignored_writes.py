@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Policy
+from smtd.engine.resolve import Resolution, choose
 from smtd.engine.undo import restore, undo
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine.verify import RATE, longest
+from smtd.engine.server_scrub import RATE, longest
 from smtd.errors import StoreRefused
 from smtd.merge.sides import Side
 from tests.build import PROJECT, commented, key, record

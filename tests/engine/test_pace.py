@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine.pace import MOST, SMALLEST, advanced, due, size
+from smtd.engine.scrub_pace import MOST, SMALLEST, advanced, due, size
 from smtd.journal.proofs import Round
 from tests.build import key
 

@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from smtd.engine import recovery
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Policy
+from smtd.engine.resolve import Resolution, choose
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal

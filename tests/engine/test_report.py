@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine import waiting
+from smtd.engine import holds
 from smtd.engine.report import Conflict, Hold, PairReport, SideReport, blank, failure
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
@@ -70,7 +70,7 @@ async def test_report_names_what_is_left(report):
     "left",
     [
         {"conflicts": [Conflict(PROJECT, "a", ("version",))]},
-        {"held": [waiting.running(key("a"), None)]},
+        {"held": [holds.running(key("a"), None)]},
         {"failed": [TORN]},
     ],
     ids=["conflict", "hold", "failure"],

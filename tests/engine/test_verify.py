@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.explain import explain
 from smtd.engine.pair import Policy
+from smtd.engine.resolve import Resolution, choose
+from smtd.engine.server_scrub import due
 from smtd.engine.undo import undo
-from smtd.engine.verify import due
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Rotation
+from smtd.journal.values import Rotation
 from smtd.merge.sides import Side
 from smtd.output.english import sentence
 from smtd.records.canonical import digest
@@ -127,7 +127,7 @@ async def disputed(directory):
 async def test_edit_in_a_store_that_is_dear_to_read_shows_within_its_time(tmp_path, monkeypatch):
     """A dry run does not use the turn up."""
     now = 1_800_000_000.0
-    monkeypatch.setattr("smtd.engine.verify.time.time", lambda: now)
+    monkeypatch.setattr("smtd.engine.server_scrub.time.time", lambda: now)
     made = World(tmp_path, right=DearStore("right"))
     world = await made.synced(*(record(label) for label in "abcdef"))
     await world.cycle()
@@ -189,7 +189,7 @@ async def test_undo_sees_what_was_edited_on_the_server_since(tmp_path):
 async def test_what_only_the_server_shows_stays_listed(tmp_path, monkeypatch):
     """An edit on the server that the other side cannot hold is a failure of every cycle, not of one."""
     now = 1_800_000_000.0
-    monkeypatch.setattr("smtd.engine.verify.time.time", lambda: now)
+    monkeypatch.setattr("smtd.engine.server_scrub.time.time", lambda: now)
     left = RefusingStore("left")
     made = World(tmp_path, left, DearStore("right"))
     world = await made.synced(OLD)

@@ -15,8 +15,8 @@ from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
-from smtd.journal.packing import unpack
 from smtd.journal.pair import PairJournal
+from smtd.journal.record_codec import unpack
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest, digest
 from smtd.records.record import Key, Record

@@ -174,7 +174,13 @@ def for_commands() -> ForkServer:
 
 #: Texts of programs that run smtd's commands, and are at home in a fork.
 programs: set[str] = set()
-_COMMANDS = ("smtd.cli.check", "smtd.cli.show", "smtd.cli.held", "smtd.cli.listing", "smtd.cli.cases")
+_COMMANDS = (
+    "smtd.cli.check",
+    "smtd.cli.show",
+    "smtd.cli.delegate",
+    "smtd.cli.list_records",
+    "smtd.cli.records",
+)
 #: What commands load when they need it: most do, or it takes long.
 _LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "importlib.readers", "smtd.stores.http.store")
 

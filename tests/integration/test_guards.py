@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.engine.choose import Resolution, choose
+from smtd.engine.resolve import Resolution, choose
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import Side
@@ -112,7 +112,7 @@ async def test_file_that_was_cut_off_deletes_nothing(
     pair: RealPair, rest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is damaged, and says so; the other side keeps all, and all goes on with the whole file."""
-    monkeypatch.setattr("smtd.signature.time", HastyTime)
+    monkeypatch.setattr("smtd.filestat.time", HastyTime)
     file = pair.left.location.files[0]
     whole = file.read_bytes()
     os.truncate(file, rest)
@@ -147,7 +147,7 @@ async def test_store_that_is_locked_deletes_nothing(
     """It is waited for, not for ever; when it is free what a person deleted travels."""
     pair = await kept(kind, tmp_path)
     await pair.left.remove("run-0")
-    for name, patience in (("shelf.dbm_sqlite3.TIMEOUT", 0.1), ("marks._PATIENCE", 0.1)):
+    for name, patience in (("shelf.dbm_sqlite3.TIMEOUT", 0.1), ("incarnation._PATIENCE", 0.1)):
         monkeypatch.setattr(f"smtd.stores.{name}", patience)
     monkeypatch.setattr("smtd.stores.django.sqlite.connect", partial(connect, patience=0.1))
 

@@ -10,9 +10,9 @@ import pytest
 
 from smtd import pairing
 from smtd.engine.pair import Policy
+from smtd.filestat import SETTLE
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both, Side
-from smtd.signature import SETTLE
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.shelf.store import ShelfStore
 from tests.build import RUNNING, change, commented, key, record, tagged

@@ -17,7 +17,7 @@ from smtd import pairing
 from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
-from smtd.stores import marks
+from smtd.stores import incarnation
 from smtd.stores.base import Change, Outcome, Scan, Store
 from smtd.stores.index import TrackedStore
 from smtd.stores.locations import StoreKind
@@ -152,14 +152,14 @@ async def test_every_means_is_seen_through(
     await place.put(*OLD)
     run("cp", "-rp", tmp_path / "home", tmp_path / "backup")
     await place.put(NEW[0])
-    before = await to_thread.run_sync(marks.mark, place.location)
-    assert not await to_thread.run_sync(marks.is_another, place.location, before)
+    before = await to_thread.run_sync(incarnation.mark, place.location)
+    assert not await to_thread.run_sync(incarnation.is_another, place.location, before)
 
     means(tmp_path / "backup", tmp_path / "home")
 
-    assert await to_thread.run_sync(marks.is_another, place.location, before)
-    now = await to_thread.run_sync(marks.mark, place.location)
-    assert not await to_thread.run_sync(marks.is_another, place.location, now)
+    assert await to_thread.run_sync(incarnation.is_another, place.location, before)
+    now = await to_thread.run_sync(incarnation.mark, place.location)
+    assert not await to_thread.run_sync(incarnation.is_another, place.location, now)
 
 
 @pytest.mark.parametrize("kind", ["dbm.sqlite3", "SQLite"])
@@ -171,8 +171,8 @@ async def test_look_at_a_file_leaves_nothing_beside_it(kind: str, tmp_path: Path
     with closing(sqlite3.connect(place.location.path)) as db:
         db.execute("PRAGMA journal_mode = wal")
 
-    before = await to_thread.run_sync(marks.mark, place.location)
-    assert not await to_thread.run_sync(marks.is_another, place.location, before)
+    before = await to_thread.run_sync(incarnation.mark, place.location)
+    assert not await to_thread.run_sync(incarnation.is_another, place.location, before)
 
     assert list(contents(tmp_path / "home")) == ["records"]
 
@@ -192,14 +192,14 @@ async def test_look_at_a_file_leaves_nothing_beside_it(kind: str, tmp_path: Path
 )
 def test_file_that_has_gone_back_in_any_respect_is_another_one(text: str, followed: bool) -> None:
     """What is not known of one of two marks says nothing."""
-    before, now = marks.read("1:10:512:100:7"), marks.read(text)
+    before, now = incarnation.read("1:10:512:100:7"), incarnation.read(text)
 
     assert before is not None
     assert now is not None
     assert before.is_followed_by(now) is followed
-    assert marks.read(str(now)) == now
+    assert incarnation.read(str(now)) == now
     assert now.filled(before).highest in (now.highest, before.highest)
-    assert marks.read("") is None
+    assert incarnation.read("") is None
 
 
 async def test_what_a_person_deletes_and_writes_makes_no_other_file(pair: RealPair) -> None:

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 
 from smtd.engine import cycle, recovery
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.explain import explain
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
+from smtd.engine.resolve import Resolution, choose
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal

@@ -11,10 +11,10 @@ import pytest
 
 from smtd import pairing
 from smtd.engine.pair import Policy
+from smtd.filestat import SETTLE
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records import canonical
-from smtd.signature import SETTLE
 from smtd.stores.base import DONE, LARGE_AT_REST, STALE, Change
 from smtd.stores.shelf import asking, child, messages, store
 from smtd.stores.shelf import steps as steps_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from smtd.journal.knowledge import Agreement, Landed
 from smtd.journal.pair import PairJournal
+from smtd.journal.values import Agreement, Landed
 from smtd.merge.sides import Both
 from smtd.records.record import Key
 

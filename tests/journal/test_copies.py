@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 from smtd.errors import JournalError, UsageError
-from smtd.journal import copies
+from smtd.journal import backup
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Agreement, Landed, Rotation
+from smtd.journal.values import Agreement, Landed, Rotation
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write
@@ -123,11 +123,11 @@ class Gate(Event):
 async def test_copy_is_as_of_one_moment(tmp_path, monkeypatch):
     """What is written while it is made goes on, and is not in it."""
     await cycle(tmp_path / "state", *(record(f"run-{n}") for n in range(500)))
-    monkeypatch.setattr(copies, "_PAGES", 1)
+    monkeypatch.setattr(backup, "_PAGES", 1)
     journal, target, gate = tmp_path / "state" / "journal.sqlite", tmp_path / "copy", Gate()
 
     async with anyio.create_task_group() as group:
-        group.start_soon(anyio.to_thread.run_sync, copies.copy, journal, target, gate)
+        group.start_soon(anyio.to_thread.run_sync, backup.copy, journal, target, gate)
         await anyio.to_thread.run_sync(gate.reached.wait)
         await cycle(tmp_path / "state", A)
         gate.opened.set()
@@ -170,7 +170,7 @@ def test_copy_that_is_given_up_leaves_nothing(tmp_path):
     anyio.run(cycle, tmp_path / "state", A)
 
     with pytest.raises(JournalError, match="smtd ended before the copy did"):
-        copies.copy(tmp_path / "state" / "journal.sqlite", tmp_path / "copy", given_up)
+        backup.copy(tmp_path / "state" / "journal.sqlite", tmp_path / "copy", given_up)
 
     assert not (tmp_path / "copy").exists()
 

@@ -19,9 +19,9 @@ import msgspec
 import pytest
 
 from smtd.errors import JournalError
-from smtd.journal import damage
+from smtd.journal import integrity
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Agreement
+from smtd.journal.values import Agreement
 from smtd.merge.sides import Both
 from smtd.records.canonical import digest
 from tests.build import key, record
@@ -205,7 +205,7 @@ async def test_events_are_numbered_on_after_a_loss(tmp_path):
 
 async def test_locked_journal_is_no_damaged_one(tmp_path, monkeypatch):
     """It stays where it is, and an error says what is the matter."""
-    monkeypatch.setattr(damage, "PATIENCE", 0.1)
+    monkeypatch.setattr(integrity, "PATIENCE", 0.1)
     await known_journal(tmp_path)
     with closing(sqlite3.connect(file(tmp_path), isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -274,7 +274,7 @@ async def test_damaged_journal_of_a_newer_smtd_is_not_taken_for_that(tmp_path):
 
 async def test_large_journal_is_read_whole_only_if_it_was_not_closed(tmp_path, monkeypatch):
     """A start costs what happened, not what is known; after a crash it costs more."""
-    monkeypatch.setattr(damage, "SMALL", 0)
+    monkeypatch.setattr(integrity, "SMALL", 0)
     await known_journal(tmp_path)
     overwrite(file(tmp_path), start=0.4, size=30_000)
 
@@ -291,7 +291,7 @@ async def test_damage_that_is_found_later_ends_in_order_and_is_mended_by_the_nex
     tmp_path, monkeypatch
 ):
     """An error says so; though the journal is large and was closed, the next start looks at all of it."""
-    monkeypatch.setattr(damage, "SMALL", 0)
+    monkeypatch.setattr(integrity, "SMALL", 0)
     await known_journal(tmp_path)
     overwrite(file(tmp_path), start=0.1, size=100_000)
 

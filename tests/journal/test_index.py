@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smtd.errors import Nameless
-from smtd.journal import copies
+from smtd.journal import backup
 from smtd.journal.entries import MANY
 from smtd.journal.index import NEWEST, Cursor, RecordCount, StoreIndex
 from smtd.journal.journal import open_journal
@@ -223,7 +223,7 @@ async def test_journal_that_was_put_back_knows_nothing_of_the_stores(known: Pair
     """They have moved on since."""
     before = await known_at(known.indexes.left.update({A: ONE}, None, b"head", whole=True))
 
-    await copies.disown(known._db)
+    await backup.disown(known._db)
 
     assert (await known.indexes.left.all(None), await known.indexes.left.head(None)) == ({}, None)
     assert (await known.indexes.left.cursor()).epoch != before.epoch

@@ -16,7 +16,7 @@ import pytest
 from smtd.errors import JournalError
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.journal import VERSION, open_journal
-from smtd.journal.knowledge import Agreement
+from smtd.journal.values import Agreement
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write

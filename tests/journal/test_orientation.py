@@ -10,9 +10,9 @@ from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.index import Cursor
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Agreement, Landed, Refusal, Rotation
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
+from smtd.journal.values import Agreement, Landed, Refusal, Rotation
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from smtd.journal.journal import open_journal
-from smtd.journal.knowledge import Agreement
 from smtd.journal.pair import PairJournal
 from smtd.journal.proofs import Round
+from smtd.journal.values import Agreement
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from smtd.errors import JournalError
-from smtd.journal import use
+from smtd.journal import journal_lock
 from smtd.journal.journal import open_journal
 
 
@@ -42,7 +42,7 @@ async def test_second_one_waits_for_the_first(tmp_path: Path) -> None:
 
 async def test_who_has_waited_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the directory."""
-    monkeypatch.setattr(use, "PATIENCE", 0.05)
+    monkeypatch.setattr(journal_lock, "PATIENCE", 0.05)
     with opening(tmp_path), pytest.raises(JournalError, match="another smtd is opening the journal in"):
         async with open_journal(tmp_path):
             pass

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from smtd.engine import waiting
+from smtd.engine import holds
 from smtd.engine.report import Conflict, PairReport, PlannedAction, SideReport, blank, failure
 from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, because
@@ -27,7 +27,7 @@ def report() -> PairReport:
         [PROJECT],
         3,
         [Conflict(PROJECT, "a", ("version", "diff"))],
-        [waiting.deletion(key("b"), because(Code.ALL_GONE, Side.RIGHT))],
+        [holds.deletion(key("b"), because(Code.ALL_GONE, Side.RIGHT))],
         [failure(key("c"), Side.RIGHT, because(Code.REFUSED, Side.RIGHT, "too long"))],
         plan="1f",
         actions=[PlannedAction("create", PROJECT, "d", Side.RIGHT, new)],
@@ -104,7 +104,7 @@ def test_write_in_the_history_is_named_as_the_reader_names_the_sides() -> None:
 def test_sync_is_ok_if_all_pairs_are() -> None:
     """One pair with something left makes the whole run not ok."""
     good, held = (blank(name, Both("l", "r")) for name in ("good", "held"))
-    held.held.append(waiting.running(key("a"), None))
+    held.held.append(holds.running(key("a"), None))
 
     assert shapes.sync(0.41234, [shapes.pair(good)])["ok"] is True
     assert shapes.sync(0, [])["ok"] is True

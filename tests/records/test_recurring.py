@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from smtd.records.recurring import MOST, SMALL, Recurring
+from smtd.records.memo import MOST, SMALL, Recurring
 
 
 @pytest.fixture

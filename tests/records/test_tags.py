@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from smtd.records.life import is_final
+from smtd.records.run_status import is_final
 from smtd.records.tags import STATUS_TAGS, Stage, settled, split, stage
 from tests.build import record
 from tests.records.strategies import tag_sets, texts

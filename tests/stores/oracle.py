@@ -13,12 +13,12 @@ from datetime import date, datetime, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
-from smtd.records import vocabulary
+from smtd.records import sumatra_classes
 from smtd.records.literal import Call
 from smtd.records.record import Component, DataKey, Dependency, Executable, Platform, Repository
 
 UTC = timezone.utc
-NAMES = {cls: name for name, cls in vocabulary.EXECUTABLES.items()}
+NAMES = {cls: name for name, cls in sumatra_classes.EXECUTABLES.items()}
 NO_DIGEST = "0" * 40
 #: What Sumatra 0.8.1 takes for what older JSON lacks (sumatra/recordstore/serialization.py).
 DEFAULTS = {"script_arguments": "", "user": "", "stdout_stderr": "", "repeats": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from smtd.records import canonical, vocabulary
+from smtd.records import canonical, sumatra_classes
 from smtd.records.literal import Call
 from smtd.records.parameters import content
 from smtd.records.record import (
@@ -96,10 +96,10 @@ DATA_STORES: dict[str, dict[str, Any]] = {
 
 
 def _vocabulary() -> list[Record]:
-    programs = [*vocabulary.EXECUTABLES, "my-simulator"]
+    programs = [*sumatra_classes.EXECUTABLES, "my-simulator"]
     launched = [Component(*launched) for launched in LAUNCH_MODES.items()]
     places = [Component(*place) for place in DATA_STORES.items()]
-    spoken = tuple(Dependency(name, "x", "/opt/x", "1.0") for name in vocabulary.LANGUAGES)
+    spoken = tuple(Dependency(name, "x", "/opt/x", "1.0") for name in sumatra_classes.LANGUAGES)
     return [
         *_named("executable", "executable", [Executable("/opt/x", name, "1", "-v") for name in programs]),
         *_named("repository", "repository", [Repository(name, "/é", None) for name in REPOSITORIES]),

@@ -14,9 +14,9 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from smtd import signature
+from smtd import filestat
 from smtd.records.canonical import digest
-from smtd.stores import marks
+from smtd.stores import incarnation
 from smtd.stores.base import ResumedStore, Token
 from smtd.watch import Watch
 from tests.build import change, key, record
@@ -53,18 +53,18 @@ class Seconds:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._set = monkeypatch.setattr
-        self._set(signature, "_look", self.look)
-        self._set(signature, "_first_seen", {})
+        self._set(filestat, "_look", self.look)
+        self._set(filestat, "_first_seen", {})
         self.last(1000.0)
 
     def last(self, seconds: float) -> None:
-        self._set(signature, "COARSE_TICK", seconds)
+        self._set(filestat, "COARSE_TICK", seconds)
 
     def look(self, path: Path) -> tuple[int, ...] | None:
         if not os.path.exists(path):
             return None
         look = (1, 2, 3, NOW, NOW)
-        signature._note(look)
+        filestat._note(look)
         return look
 
 
@@ -160,13 +160,13 @@ async def test_database_that_was_put_back_is_known_by_its_count_of_changes(tmp_p
     await place.put(BEFORE)
     copy = place.path.read_bytes()
     await place.put(AFTER)
-    before = await to_thread.run_sync(marks.mark, place.location)
+    before = await to_thread.run_sync(incarnation.mark, place.location)
     assert before is not None
     assert before.changes is not None
 
     place.path.write_bytes(copy)
 
-    assert await to_thread.run_sync(marks.is_another, place.location, before)
+    assert await to_thread.run_sync(incarnation.is_another, place.location, before)
 
 
 async def test_files_that_were_looked_into_while_young_are_told_once_they_are_not(

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from smtd.records.record import Component, DataKey, Dependency, Executable, Key, Platform, Record, Repository
 from smtd.stores.django import old
-from smtd.stores.earlier import Snapshot
+from smtd.stores.legacy_source import Snapshot
 from tests.stores.places import DjangoPlace, contents
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -14,7 +14,7 @@ import pytest
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import old
-from smtd.stores.earlier import Snapshot
+from smtd.stores.legacy_source import Snapshot
 from tests.stores import old_databases
 from tests.stores.old_databases import HAGGLING, PROJECT
 from tests.stores.places import CODE, contents

@@ -14,7 +14,7 @@ import pytest
 from smtd.errors import StoreRefused
 from smtd.records.record import Component, DataKey, Key, Record
 from smtd.stores.django import old
-from smtd.stores.earlier import Snapshot
+from smtd.stores.legacy_source import Snapshot
 from tests.build import UTC
 from tests.stores import old_databases
 from tests.stores.old_databases import HAGGLING, PROJECT, VERSIONS

@@ -12,8 +12,8 @@ from aiohttp import web
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
-from smtd.stores.http import company
-from smtd.stores.http.company import Company
+from smtd.stores.http import other_clients
+from smtd.stores.http.other_clients import Company
 from smtd.stores.http.session import Login, Trust, connect
 from smtd.stores.http.store import HttpStore
 from tests.build import PROJECT, commented, full, key, record
@@ -73,39 +73,39 @@ def requests(line: Line, label: str) -> list[str]:
 def test_wait_is_drawn_and_longer_after_a_lost_race() -> None:
     """Whoever lost waits longer than whoever did not, each time; after many races no longer still."""
     one = Company(Random(1))
-    first = [one.pause / company.UNIT for _ in range(100)]
+    first = [one.pause / other_clients.UNIT for _ in range(100)]
     one.lost_race()
-    second = [one.pause / company.UNIT for _ in range(100)]
+    second = [one.pause / other_clients.UNIT for _ in range(100)]
     for _ in range(9):
         one.lost_race()
-    last = [one.pause / company.UNIT for _ in range(100)]
+    last = [one.pause / other_clients.UNIT for _ in range(100)]
 
-    assert 1.0 <= min(first) < max(first) <= company.SPREAD < min(second)
-    assert max(last) <= company.SPREAD * (1 + company.RACES)
+    assert 1.0 <= min(first) < max(first) <= other_clients.SPREAD < min(second)
+    assert max(last) <= other_clients.SPREAD * (1 + other_clients.RACES)
 
 
 def test_who_makes_a_record_waits_less_from_then_on() -> None:
     """As after one lost race: those who won before may be gone, and nothing is to take long for ever."""
     one = Company(Random(1))
-    for _ in range(company.RACES):
+    for _ in range(other_clients.RACES):
         one.lost_race()
     before = min(one.pause for _ in range(100))
     one.made(0.0)
     after = [one.pause for _ in range(100)]
 
     assert max(after) < before
-    assert min(after) > company.SPREAD * company.UNIT
+    assert min(after) > other_clients.SPREAD * other_clients.UNIT
 
 
 def test_wait_is_longer_on_a_slow_server() -> None:
     """Two who wait for drawn times differ by more than a look and a write take; up to a limit."""
     slow, dead = Company(Random(1)), Company(Random(1))
     for _ in range(20):
-        slow.took(2 * company.UNIT)
+        slow.took(2 * other_clients.UNIT)
         dead.looked(600.0)
 
-    assert slow.unit == pytest.approx(4 * company.UNIT)
-    assert dead.unit == company.SLOW * company.UNIT
+    assert slow.unit == pytest.approx(4 * other_clients.UNIT)
+    assert dead.unit == other_clients.SLOW * other_clients.UNIT
 
 
 def test_batches_grow_until_others_are_heard() -> None:
@@ -130,8 +130,8 @@ def test_calm_is_over_after_a_while() -> None:
     one.made(0.0)
     before = one.is_calm(0.0)
     one.heard(KEYS, 10.0)
-    one.made(10.0 + 0.9 * company.UNIT)
-    later = [one.is_calm(10.0 + units * company.UNIT) for units in (1.8, 2.0)]
+    one.made(10.0 + 0.9 * other_clients.UNIT)
+    later = [one.is_calm(10.0 + units * other_clients.UNIT) for units in (1.8, 2.0)]
 
     assert (before, later, one.met) == (False, [True, False], False)
 
@@ -156,8 +156,8 @@ def test_pause_of_others_is_no_end_of_their_work() -> None:
 
     counts = [looks_until_calm(one, KEYS[:2]) for one in (others, rivals)]
 
-    assert counts == [company.LOOKS, company.LOOKS_AT_RIVALS]
-    assert looks_until_calm(founder, []) == company.LOOKS_AT_RIVALS
+    assert counts == [other_clients.LOOKS, other_clients.LOOKS_AT_RIVALS]
+    assert looks_until_calm(founder, []) == other_clients.LOOKS_AT_RIVALS
 
 
 def test_record_that_is_listed_is_contradicted_no_more() -> None:
@@ -219,14 +219,14 @@ async def test_others_who_are_adding_records_are_waited_for(place: ServerPlace) 
         outcomes = await store.write(made(*map(record, LABELS)))
 
     assert results(outcomes) == "stale stale " + " ".join(["done"] * 6)
-    assert sum(clock.waits[2:]) >= 2 * company.UNIT * (1 + company.SPREAD)
+    assert sum(clock.waits[2:]) >= 2 * other_clients.UNIT * (1 + other_clients.SPREAD)
 
 
 async def test_wait_ends_when_others_have_made_all(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is looked in the wait, so that the rest of it stops nothing."""
-    monkeypatch.setattr(company, "STEP", 0.5)
+    monkeypatch.setattr(other_clients, "STEP", 0.5)
     await place.put(record("z"))
     clock = Clock(lambda: place.put(record("a"), record("b")))
     async with opened(place, clock) as store:
@@ -241,7 +241,7 @@ async def test_others_who_never_end_are_left_to_the_next_cycle(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cycle looks again, and tells how far everything is."""
-    monkeypatch.setattr(company, "ENOUGH", 0.0)
+    monkeypatch.setattr(other_clients, "ENOUGH", 0.0)
     await place.put(record("z"))
     async with opened(place, Clock(lambda: place.put(record("y")))) as store:
         await store.scan([PROJECT])
@@ -253,7 +253,7 @@ async def test_record_that_is_brought_back_may_be_brought_back_by_others(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody deleted it on the server: all laptops that changed it meanwhile make it again at once."""
-    monkeypatch.setattr(company, "SLOW", 1.0)
+    monkeypatch.setattr(other_clients, "SLOW", 1.0)
     await place.put(record("z"), record("a"))
     clock = Clock()
     async with opened(place, clock) as store:
@@ -264,14 +264,14 @@ async def test_record_that_is_brought_back_may_be_brought_back_by_others(
         outcomes = await store.write(made(record("a")))
 
     assert results(outcomes) == "done"
-    assert sum(clock.waits) > company.UNIT * company.SPREAD
+    assert sum(clock.waits) > other_clients.UNIT * other_clients.SPREAD
 
 
 async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits as for any new record."""
-    monkeypatch.setattr(company, "SLOW", 1.0)
+    monkeypatch.setattr(other_clients, "SLOW", 1.0)
     await place.put(record("z"), record("a"))
     clock = Clock()
     async with opened(place, clock) as store:
@@ -281,7 +281,7 @@ async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(
         outcomes = await store.write(made(record("a")))
 
     assert results(outcomes) == "done"
-    assert 0 < sum(clock.waits) <= company.UNIT * company.SPREAD
+    assert 0 < sum(clock.waits) <= other_clients.UNIT * other_clients.SPREAD
 
 
 async def test_who_is_alone_waits_for_nobody(place: ServerPlace) -> None:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from smtd.records.record import Key
 from smtd.stores.base import DONE, Change
-from smtd.stores.http import meeting
+from smtd.stores.http import new_server
 from tests.build import PROJECT, record
 from tests.peers.line import Line, line_to, passed
 from tests.peers.server import SumatraServer
@@ -51,7 +51,7 @@ async def test_of_all_who_meet_at_a_new_server_who_sees_nobody_begins(place: Ser
     assert len(second.waits) > 1
 
 
-@pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, meeting.LOOKS)])
+@pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, new_server.LOOKS)])
 async def test_who_sees_an_empty_project_on_a_new_server_waits_for_its_turn(
     place: ServerPlace, project: str, waits: int
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
-from smtd.signature import NotSettled
+from smtd.filestat import NotSettled
 from smtd.stores.base import DONE, Change
 from smtd.stores.locations import Access, Location, StoreKind, find
 from smtd.stores.registry import open_store

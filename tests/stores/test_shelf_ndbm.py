@@ -9,10 +9,10 @@ import pytest
 from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.signature import NotSettled
+from smtd.filestat import NotSettled
 from smtd.stores.base import DONE, Change
 from smtd.stores.locations import StoreKind, find
-from smtd.stores.shelf import holders, ndbm
+from smtd.stores.shelf import ndbm, open_files
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
@@ -154,7 +154,7 @@ async def test_large_shelf_that_another_program_has_open(
     place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a large file a part may have been written already: it is not read before it is closed."""
-    monkeypatch.setattr("smtd.signature.time", HastyTime)
+    monkeypatch.setattr("smtd.filestat.time", HastyTime)
     await place.put(record(stdout_stderr="x" * ndbm.CACHE))
 
     with opened_elsewhere(place.location.path):
@@ -177,7 +177,7 @@ async def test_program_that_opens_it_in_the_moment_of_the_swap(
     def holds_another(_file: object) -> bool:
         return next(asked, False)
 
-    monkeypatch.setattr(holders, "holds_another", holds_another)
+    monkeypatch.setattr(open_files, "holds_another", holds_another)
     file = ndbm.NdbmFile(place.location.path, place.location.access.python)
     with pytest.raises(NotSettled, match="opened it at the same time"):
         await to_thread.run_sync(file.replace, {b"new": Swap(None, b"value")})
@@ -191,7 +191,7 @@ def test_machine_that_does_not_tell_who_has_a_file_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without that a shelf cannot be swapped safely: it is only read."""
-    monkeypatch.setattr(holders, "PROCESSES", tmp_path)
+    monkeypatch.setattr(open_files, "PROCESSES", tmp_path)
     path = tmp_path / "records.db"
     path.write_bytes(REAL.read_bytes())
     file = ndbm.NdbmFile(path, None)

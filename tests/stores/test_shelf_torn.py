@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from smtd import signature
+from smtd import filestat
 from smtd.errors import StoreError, StoreUnreachable
+from smtd.filestat import NotSettled
 from smtd.records.record import Key
-from smtd.signature import NotSettled
 from smtd.stores.base import DONE, Change
 from smtd.stores.locations import StoreKind
 from smtd.stores.shelf import dumb, inert, writing
@@ -41,7 +41,7 @@ def place(tmp_path: Path) -> ShelfPlace:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a shelf up soon if there is no quiet moment."""
-    monkeypatch.setattr(signature, "time", HastyTime)
+    monkeypatch.setattr(filestat, "time", HastyTime)
 
 
 def file(place: ShelfPlace, ending: str) -> Path:
@@ -477,10 +477,10 @@ def test_files_that_change_while_they_are_read(tmp_path: Path) -> None:
             path.write_text("new")
         return found
 
-    found, seen, _ = signature.read_settled([path], read, what="it")
+    found, seen, _ = filestat.read_settled([path], read, what="it")
 
     assert found == "new"
-    assert seen == signature.signature([path])
+    assert seen == filestat.signature([path])
 
 
 def test_files_that_were_just_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,10 +498,10 @@ def test_files_that_were_just_written(tmp_path: Path, monkeypatch: pytest.Monkey
         def time() -> float:
             return written + 0.01 + sum(waited)
 
-    monkeypatch.setattr(signature, "time", Clock)
-    signature.read_settled([path], lambda: waited.append(0.0), what="it")
+    monkeypatch.setattr(filestat, "time", Clock)
+    filestat.read_settled([path], lambda: waited.append(0.0), what="it")
 
-    assert sum(waited) == pytest.approx(signature.SETTLE - 0.01, abs=1e-3)
+    assert sum(waited) == pytest.approx(filestat.SETTLE - 0.01, abs=1e-3)
     assert waited[-1] == 0.0
 
 
@@ -512,4 +512,4 @@ def test_files_that_never_settle() -> None:
         raise NotSettled("it is torn")
 
     with pytest.raises(StoreUnreachable, match="the shelf X cannot be read: it is torn"):
-        signature.read_settled([], read, what="the shelf X", patience=0)
+        filestat.read_settled([], read, what="the shelf X", patience=0)

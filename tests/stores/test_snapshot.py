@@ -16,10 +16,10 @@ from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records.record import Key, Record
-from smtd.stores import earlier, export, snapshot
+from smtd.stores import export, legacy_source, snapshot
 from smtd.stores.base import LARGE_AT_REST, Change, Result, Store
 from smtd.stores.django import old
-from smtd.stores.earlier import LegacySource, Snapshot
+from smtd.stores.legacy_source import LegacySource, Snapshot
 from smtd.stores.snapshot import SnapshotStore
 from tests.build import PROJECT, record
 from tests.stores import old_databases
@@ -279,4 +279,4 @@ async def test_zone_that_nobody_knows_is_refused(path: Path, monkeypatch: pytest
 
 def test_zone_of_this_machine_has_no_name() -> None:
     """An empty name stands for it."""
-    assert earlier.zone("") is None
+    assert legacy_source.zone("") is None

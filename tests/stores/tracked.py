@@ -11,8 +11,8 @@ from smtd.engine import observe
 from smtd.journal.index import StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.records.canonical import digest
-from smtd.records.life import is_final
 from smtd.records.record import Key
+from smtd.records.run_status import is_final
 from smtd.stores import index as known
 from smtd.stores.base import DONE, Change, Changes, Outcome, Scan
 from smtd.stores.index import ABSENT, TrackedStore

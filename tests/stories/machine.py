@@ -13,9 +13,9 @@ import anyio
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from smtd.engine.choose import Resolution
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
+from smtd.engine.resolve import Resolution
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice
 from smtd.merge.decide import Conflicts, Mode

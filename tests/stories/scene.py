@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 from anyio import CancelScope
 
 from smtd import pairing
-from smtd.engine.choose import Resolution, choose
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
+from smtd.engine.resolve import Resolution, choose
 from smtd.errors import StoreError
 from smtd.journal.journal import open_journal
-from smtd.journal.packing import unpack
+from smtd.journal.record_codec import unpack
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest

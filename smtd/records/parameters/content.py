@@ -13,9 +13,9 @@ import msgspec
 
 from smtd.errors import RecordUnusable
 from smtd.records import literal
+from smtd.records.memo import Recurring
 from smtd.records.parameters import config, nested, simple
 from smtd.records.record import Parameters
-from smtd.records.recurring import Recurring
 
 
 def read(parameters: Parameters) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.errors import RecordUnusable
-from smtd.records import harm, literal, vocabulary
+from smtd.records import literal, safety, sumatra_classes
 from smtd.records.parameters import content
 from smtd.records.record import Component, Parameters, Record
 
@@ -22,12 +22,12 @@ _RESERVED = frozenset(("parameters", "names"))
 
 
 def fit(record: Record) -> Record:
-    """Return *record* as Sumatra can read it back without doing anything else (`records/harm.py`).
+    """Return *record* as Sumatra can read it back without doing anything else (`records/safety.py`).
 
     Raises RecordUnusable, with the reason, if there is no such form that says the same.
     """
     _check(record)
-    harmless = harm.disarmed(record)
+    harmless = safety.disarmed(record)
     _check_parameters(harmless.parameters)
     return harmless
 
@@ -41,12 +41,12 @@ def _check(record: Record) -> None:
         raise RecordUnusable("Sumatra cannot read a label that does not begin with a letter or digit")
     if record.executable is None or not record.executable.path or record.repository is None:
         raise RecordUnusable("Sumatra cannot read a record without an executable or a repository")
-    _known("repository", record.repository.type, vocabulary.REPOSITORIES)
-    _check_component("launch mode", record.launch_mode, vocabulary.LAUNCH_MODES)
-    _check_component("data store", record.datastore, vocabulary.DATA_STORES)
-    _check_component("data store", record.input_datastore, vocabulary.DATA_STORES)
+    _known("repository", record.repository.type, sumatra_classes.REPOSITORIES)
+    _check_component("launch mode", record.launch_mode, sumatra_classes.LAUNCH_MODES)
+    _check_component("data store", record.datastore, sumatra_classes.DATA_STORES)
+    _check_component("data store", record.input_datastore, sumatra_classes.DATA_STORES)
     for dependency in record.dependencies:
-        _known("language", dependency.module, vocabulary.LANGUAGES)
+        _known("language", dependency.module, sumatra_classes.LANGUAGES)
 
 
 def _known(what: str, name: str, known: dict[str, str]) -> None:
@@ -56,7 +56,7 @@ def _known(what: str, name: str, known: dict[str, str]) -> None:
 
 def _check_component(what: str, value: Component, known: dict[str, str]) -> None:
     _known(what, value.type, known)
-    needed, possible = vocabulary.ARGUMENTS[value.type]
+    needed, possible = sumatra_classes.ARGUMENTS[value.type]
     names = value.parameters.keys()
     if not needed <= names <= needed | possible:
         raise RecordUnusable(

@@ -19,7 +19,7 @@ from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
-from smtd.stores.seen import Seen, renewed, scan, understood
+from smtd.stores.row_cache import Seen, renewed, scan, understood
 
 
 class Words(Protocol):

@@ -25,11 +25,11 @@ from smtd.errors import RecordNameless, RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.sqlite import ERRORS, Row, lenient, translated
-from smtd.stores import earlier
+from smtd.stores import legacy_source
 from smtd.stores.django import rows
 from smtd.stores.django.old_schema import OldSchema
 from smtd.stores.django.rows import RECORD_COLUMNS, Parts
-from smtd.stores.earlier import LegacySource, Snapshot
+from smtd.stores.legacy_source import LegacySource, Snapshot
 from smtd.text import encodable
 
 #: Seconds to wait for another program's lock.
@@ -61,13 +61,13 @@ def load(path: Path, timezone: str) -> Snapshot:
     file, StoreUnreachable if it is locked, StoreRefused if it is damaged or of no schema of
     Sumatra's, or for a time zone that nobody knows (empty: that of this machine).
     """
-    local = earlier.zone(timezone)
+    local = legacy_source.zone(timezone)
     try:
         with opened(path) as db:
             held = _held(db, path)
     except ERRORS as exc:
         raise _translated(exc, path) from exc
-    return earlier.snapshot(_records(held, local), held.version)
+    return legacy_source.snapshot(_records(held, local), held.version)
 
 
 def _translated(exc: Exception, path: Path) -> StoreError:
@@ -195,7 +195,7 @@ def _as_of_today(
     text, *lists = values[_WIDTH:]
     row[_TIMESTAMP] = _moment(row[_TIMESTAMP], local)
     if isinstance(row[_PARAMETERS], str) and isinstance(row[_PARAMETERS + 1], str):
-        row[_PARAMETERS + 1] = earlier.parameters(*row[_PARAMETERS : _PARAMETERS + 2]).content
+        row[_PARAMETERS + 1] = legacy_source.parameters(*row[_PARAMETERS : _PARAMETERS + 2]).content
     for place in _DICTIONARIES:
         row[place] = _of_python3(row[place])
     inputs, outputs = (
@@ -210,7 +210,7 @@ def _as_of_today(
 
 
 def _moment(text: Any, local: ZoneInfo | None) -> Any:
-    return rows.moment(earlier.moment(text, local)) if isinstance(text, str) else text
+    return rows.moment(legacy_source.moment(text, local)) if isinstance(text, str) else text
 
 
 def _of_python3(text: Any) -> Any:
@@ -237,7 +237,7 @@ def _without_digests(paths: Any) -> list[Row]:
         return []
     if not isinstance(paths, str):
         raise RecordUnusable("its list of data is no text")
-    return [(path, earlier.NO_DIGEST, None, "{}") for path in earlier.paths(paths)]
+    return [(path, legacy_source.NO_DIGEST, None, "{}") for path in legacy_source.paths(paths)]
 
 
 def _files(path: Path) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from smtd.errors import StoreRefused
 from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
 from smtd.stores.django.schema import DATA_KEY_COLUMNS, PREFIX
-from smtd.stores.earlier import INPUT_DATASTORE
+from smtd.stores.legacy_source import INPUT_DATASTORE
 
 #: What some schema has no column for, by table; elsewhere a missing column is another schema.
 _MISSING = {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records import literal
+from smtd.records.memo import Recurring
 from smtd.records.parameters import content
 from smtd.records.record import (
     BAD_VALUE,
@@ -27,7 +28,6 @@ from smtd.records.record import (
     bad_value,
     is_plain,
 )
-from smtd.records.recurring import Recurring
 from smtd.stores.django import fitness
 
 #: The columns of one record, as `schema.SELECT_RECORDS` gives them.

@@ -14,8 +14,8 @@ from anyio import to_thread
 
 from smtd import denied, readonly
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
+from smtd.filestat import CLOCK_TICK, SETTLE, Signature, age, is_coarse, is_young, marked, signature
 from smtd.records.record import Key
-from smtd.signature import CLOCK_TICK, SETTLE, Signature, age, is_coarse, is_young, marked, signature
 from smtd.sqlite import ERRORS, Connection, check, commits, connect, flush, translated
 from smtd.stores.base import Token
 from smtd.stores.django import schema

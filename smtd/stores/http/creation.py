@@ -10,8 +10,8 @@ import anyio
 from smtd.gather import gather_whole
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
-from smtd.stores.http.company import Company
 from smtd.stores.http.concurrency import AT_ONCE
+from smtd.stores.http.other_clients import Company
 from smtd.stores.http.writer import ServerWriter
 
 #: What comes of a record that was not begun.

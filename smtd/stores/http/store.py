@@ -16,8 +16,8 @@ from smtd.errors import AnotherRecord, RecordUnusable, StoreBusy, StoreRefused, 
 from smtd.gather import gather
 from smtd.records import canonical, documents, literal
 from smtd.records.canonical import Digest
-from smtd.records.life import is_final
 from smtd.records.record import Key, Record
+from smtd.records.run_status import is_final
 from smtd.stores.base import (
     DONE,
     NOTHING_KNOWN,
@@ -29,10 +29,10 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.http import address, form, meeting
+from smtd.stores.http import address, form, new_server
 from smtd.stores.http.answer import TooLarge, check_listing
-from smtd.stores.http.company import Company
 from smtd.stores.http.creation import Creation, write_all
+from smtd.stores.http.other_clients import Company
 from smtd.stores.http.session import Answer, Session
 from smtd.stores.http.writer import ServerWriter
 
@@ -227,11 +227,11 @@ class HttpStore:
         company = self._companies[project]
         # Where this process has seen records, or made some, the rows are there that records share.
         knows_records = any(each.known for each in self._companies.values())
-        there = None if knows_records else await meeting.shown(self._session)
+        there = None if knows_records else await new_server.shown(self._session)
         is_new = there is not None and not there.begun
         company.founded = await self._make(project)
         listing = _Listing(anyio.current_time(), set(), {})
-        if company.founded and is_new and await meeting.turn(self._session, project, company, self._sleep):
+        if company.founded and is_new and await new_server.turn(self._session, project, company, self._sleep):
             # Others may have found it meanwhile, and begin at this moment.
             listing = await self._list(project)
             company.founded = False

@@ -19,7 +19,7 @@ from typing import BinaryIO, TypeAlias
 
 from smtd import durable, private, regular
 from smtd.errors import StoreUnreachable
-from smtd.signature import NotSettled, marked, read_settled, signature
+from smtd.filestat import NotSettled, marked, read_settled, signature
 from smtd.stores.base import Token
 from smtd.stores.shelf import ownership
 from smtd.stores.shelf.swaps import Swap, unchanged

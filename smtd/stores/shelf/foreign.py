@@ -21,8 +21,8 @@ from typing import BinaryIO
 
 from smtd import durable, regular
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.signature import NotSettled
-from smtd.stores.shelf import holders, ownership
+from smtd.filestat import NotSettled
+from smtd.stores.shelf import open_files, ownership
 from smtd.stores.shelf.swaps import Swap, unchanged
 
 #: Seconds that the module may take for one write.
@@ -79,7 +79,7 @@ class ForeignFile(ABC):
 
     def obstacle(self) -> str:
         """Return why it cannot be written here, as a sentence with the next step; empty: it can."""
-        if not holders.can_tell():
+        if not open_files.can_tell():
             return f"it is a {self.name}, and this machine does not tell who has it open"
         return ownership.obstacle(self._path) or _obstacle(self.name, self._python)
 
@@ -130,7 +130,7 @@ class ForeignFile(ABC):
                 if self.exclusive_writes:
                     # Whoever opened the old file in this moment is not let in, and gives up.
                     _wait_until_left(file)
-                elif not _is_as_left(file, content) and not holders.holds_another(path.stat()):
+                elif not _is_as_left(file, content) and not open_files.holds_another(path.stat()):
                     os.replace(before, path)
                     raise NotSettled("another program opened it at the same time")
             finally:
@@ -146,7 +146,7 @@ class ForeignFile(ABC):
             locked = False
         if locked and self.exclusive_writes:
             return
-        if holders.holds_another(os.fstat(file.fileno())):
+        if open_files.holds_another(os.fstat(file.fileno())):
             raise StoreUnreachable(
                 f"the shelf {self._path} is open in another program (smt run?);"
                 " what is to be written waits until that has ended"
@@ -158,14 +158,14 @@ class ForeignFile(ABC):
 def _wait_until_left(file: BinaryIO) -> None:
     """Wait until nobody else has *file* open, but not for long: a program may only be reading it."""
     deadline = time.monotonic() + PARTING
-    while holders.holds_another(os.fstat(file.fileno())) and time.monotonic() < deadline:
+    while open_files.holds_another(os.fstat(file.fileno())) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 def _is_as_left(file: BinaryIO, content: bytes) -> bool:
     """Say whether nobody has *file* open, nor has changed it."""
     file.seek(0)
-    return not holders.holds_another(os.fstat(file.fileno())) and file.read() == content
+    return not open_files.holds_another(os.fstat(file.fileno())) and file.read() == content
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from smtd import regular
-from smtd.signature import SETTLE, NotSettled, read_settled
+from smtd.filestat import SETTLE, NotSettled, read_settled
 from smtd.stores.base import Token
 from smtd.stores.shelf import foreign
 

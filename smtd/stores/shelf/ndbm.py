@@ -14,9 +14,9 @@ from itertools import chain
 
 from smtd import regular
 from smtd.errors import StoreRefused
-from smtd.signature import NotSettled, marked, read_settled, signature
+from smtd.filestat import NotSettled, marked, read_settled, signature
 from smtd.stores.base import Token
-from smtd.stores.shelf import foreign, holders
+from smtd.stores.shelf import foreign, open_files
 
 MAGIC = 0x061561
 _VERSIONS = (8, 9, 10)
@@ -54,7 +54,7 @@ class NdbmFile(foreign.ForeignFile):
 
     def _settled(self) -> dict[bytes, bytes]:
         content = regular.read(self._path)
-        if len(content) > CACHE and holders.holds_another(self._path.stat()):
+        if len(content) > CACHE and open_files.holds_another(self._path.stat()):
             raise NotSettled("another program has it open, and keeps back a part of what it writes")
         return self.values(content)
 

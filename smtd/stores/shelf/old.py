@@ -16,8 +16,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from smtd.errors import RecordUnusable
-from smtd.records import vocabulary
-from smtd.stores import earlier
+from smtd.records import sumatra_classes
+from smtd.stores import legacy_source
 from smtd.stores.shelf import inert, sets, writing
 from smtd.stores.shelf.forms import is_naive
 from smtd.stores.shelf.inert import Inert, Ref
@@ -90,7 +90,7 @@ def _executable(value: Any) -> Any:
     return _with(value, {"options": "", "name": name, **state})
 
 
-_NAMES = {cls: name for name, cls in vocabulary.EXECUTABLES.items()}
+_NAMES = {cls: name for name, cls in sumatra_classes.EXECUTABLES.items()}
 
 
 def _repository(value: Any) -> Any:
@@ -116,7 +116,7 @@ def _launch_mode(value: Any) -> Any:
     return _with(value, {"working_directory": None, "options": None, **_state(value)})
 
 
-_LAUNCH_MODES = {Ref(module, name) for name, module in vocabulary.LAUNCH_MODES.items()}
+_LAUNCH_MODES = {Ref(module, name) for name, module in sumatra_classes.LAUNCH_MODES.items()}
 
 
 def _keep_mpi_info(state: dict[str, Any]) -> None:
@@ -131,24 +131,26 @@ def _data_store(value: Any) -> Any:
     if "_root" in state:
         state["root"] = state.pop("_root")
     name = type(value).ref.name if state else ""
-    return _new(name, state) if name in vocabulary.DATA_STORES else value
+    return _new(name, state) if name in sumatra_classes.DATA_STORES else value
 
 
 def _new(data_store: str, state: dict[str, Any]) -> Inert:
-    return inert.new(vocabulary.DATA_STORES[data_store], data_store, state)
+    return inert.new(sumatra_classes.DATA_STORES[data_store], data_store, state)
 
 
 def _data(value: Any) -> Any:
     """Until 0.3 data were known by their paths only, in a list or as the text of one."""
     paths = [] if value is None else value
     if isinstance(paths, str):
-        paths = earlier.paths(paths)
+        paths = legacy_source.paths(paths)
     return [_data_key(path) for path in paths] if isinstance(paths, list) else value
 
 
 def _data_key(value: Any) -> Any:
     if isinstance(value, str):
-        value = inert.new("sumatra.datastore.base", "DataKey", {"path": value, "digest": earlier.NO_DIGEST})
+        value = inert.new(
+            "sumatra.datastore.base", "DataKey", {"path": value, "digest": legacy_source.NO_DIGEST}
+        )
     state = _state(value)
     return _with(value, {"creation": None, "metadata": {}, **state}) if "path" in state else value
 
@@ -204,11 +206,11 @@ _RENEWERS: dict[str, Callable[[Any], Any]] = {
 #: What a pickle may name of Sumatra: one name more, and 0.8.1 could not list the whole project.
 _KNOWN = {
     *(Ref("sumatra.programs", name) for name in ("Executable", *_NAMES)),
-    *(Ref(module, name) for name, module in vocabulary.REPOSITORIES.items()),
-    *(Ref(m, name.replace("Repository", "WorkingCopy")) for name, m in vocabulary.REPOSITORIES.items()),
+    *(Ref(module, name) for name, module in sumatra_classes.REPOSITORIES.items()),
+    *(Ref(m, name.replace("Repository", "WorkingCopy")) for name, m in sumatra_classes.REPOSITORIES.items()),
     *_LAUNCH_MODES,
-    *(Ref(module, name) for name, module in vocabulary.DATA_STORES.items()),
-    *(Ref(module, "Dependency") for module in vocabulary.LANGUAGES.values()),
+    *(Ref(module, name) for name, module in sumatra_classes.DATA_STORES.items()),
+    *(Ref(module, "Dependency") for module in sumatra_classes.LANGUAGES.values()),
     Ref("sumatra.datastore.base", "DataKey"),
     Ref("sumatra.launch", "PlatformInformation"),
     *sets.CLASSES,

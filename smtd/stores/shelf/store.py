@@ -12,9 +12,9 @@ from anyio import to_thread
 
 from smtd import denied
 from smtd.errors import StoreRefused, StoreUnreachable
+from smtd.filestat import NotSettled, ripe
 from smtd.records import canonical
 from smtd.records.record import Key, Record, decode
-from smtd.signature import NotSettled, ripe
 from smtd.stores.base import (
     LARGE_AT_REST,
     STALE,
@@ -25,7 +25,7 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.seen import Seen, pool, renewed, scan
+from smtd.stores.row_cache import Seen, pool, renewed, scan
 from smtd.stores.shelf import asking, messages, steps, worker
 from smtd.stores.shelf.contents import Contents, DbmFile, name
 from smtd.stores.shelf.loaded import Loaded

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.records.literal import Call
+from smtd.records.memo import Recurring
 from smtd.records.record import is_plain
-from smtd.records.recurring import Recurring
 from smtd.stores.shelf import inert
 from smtd.stores.shelf.inert import Inert, Ref
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from smtd.errors import RecordUnusable, StoreRefused
 from smtd.records import canonical
-from smtd.records.life import is_final
 from smtd.records.record import BAD_VALUE, Record, bad_value, decode, encode
+from smtd.records.run_status import is_final
 from smtd.stores.shelf import forms, inert, reading, writing
 from smtd.stores.shelf.messages import (
     Answer,
@@ -134,10 +134,10 @@ def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list
     if all(found[label] == forms.CURRENT for label in mine):
         return [_held(label, project[label]) for label in mine]
     # Only now, since what knows the time zones takes as long to load as a hundred records.
-    from smtd.stores import earlier
+    from smtd.stores import legacy_source
     from smtd.stores.shelf import old
 
-    renew = partial(old.renewed, zone=earlier.zone(request.timezone))
+    renew = partial(old.renewed, zone=legacy_source.zone(request.timezone))
     return [_held(label, project[label], None if found[label] == forms.CURRENT else renew) for label in mine]
 
 

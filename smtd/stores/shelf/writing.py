@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.errors import RecordUnusable
-from smtd.records import canonical, vocabulary
+from smtd.records import canonical, sumatra_classes
 from smtd.records.literal import Call
 from smtd.records.parameters import content, nested, simple
 from smtd.records.record import (
@@ -22,7 +22,7 @@ from smtd.records.record import (
     Record,
     Repository,
 )
-from smtd.stores.shelf import harm, inert, reading
+from smtd.stores.shelf import inert, pickle_safety, reading
 from smtd.stores.shelf.inert import Inert, Ref
 
 
@@ -49,12 +49,12 @@ def update(pickled: Inert, record: Record) -> None:
 def _extras(record: Record) -> dict[str, Any]:
     """Return the attributes that only a shelf has."""
     kept = {name: pickled for name, pickled in record.opaque.items() if name not in FIELDS}
-    return {name: harm.harmless(inert.load(pickled.data)) for name, pickled in kept.items()}
+    return {name: pickle_safety.harmless(inert.load(pickled.data)) for name, pickled in kept.items()}
 
 
 def _attribute(record: Record, field: str) -> Any:
     if (pickled := record.opaque.get(field)) is not None:
-        return harm.harmless(inert.load(pickled.data))
+        return pickle_safety.harmless(inert.load(pickled.data))
     value = getattr(record, field)
     make = _MAKERS.get(field)
     return value if make is None or value is None else make(value)
@@ -69,11 +69,13 @@ def _module(modules: dict[str, str], name: str, what: str) -> str:
 
 def _executable(value: Executable) -> Inert:
     state = {"path": value.path, "version": value.version, "options": value.options, "name": value.name}
-    return inert.new("sumatra.programs", vocabulary.EXECUTABLES.get(value.name or "", "Executable"), state)
+    return inert.new(
+        "sumatra.programs", sumatra_classes.EXECUTABLES.get(value.name or "", "Executable"), state
+    )
 
 
 def _repository(value: Repository) -> Inert:
-    module = _module(vocabulary.REPOSITORIES, value.type, "repository")
+    module = _module(sumatra_classes.REPOSITORIES, value.type, "repository")
     return inert.new(module, value.type, {"url": value.url, "upstream": value.upstream})
 
 
@@ -97,7 +99,7 @@ def _data_key(value: DataKey) -> Inert:
 def _dependency(value: Dependency) -> Inert:
     names = ("name", "path", "version", "diff", "source")
     state = {name: getattr(value, name) for name in names}
-    return inert.new(_module(vocabulary.LANGUAGES, value.module, "language"), "Dependency", state)
+    return inert.new(_module(sumatra_classes.LANGUAGES, value.module, "language"), "Dependency", state)
 
 
 def _platform(value: Platform) -> Inert:
@@ -221,9 +223,9 @@ _MAKERS: dict[str, Callable[[Any], Any]] = {
     "parameters": _parameters,
     "input_data": _all(_data_key),
     "output_data": _all(_data_key),
-    "launch_mode": _component(vocabulary.LAUNCH_MODES, "launch mode"),
-    "datastore": _component(vocabulary.DATA_STORES, "data store"),
-    "input_datastore": _component(vocabulary.DATA_STORES, "data store"),
+    "launch_mode": _component(sumatra_classes.LAUNCH_MODES, "launch mode"),
+    "datastore": _component(sumatra_classes.DATA_STORES, "data store"),
+    "input_datastore": _component(sumatra_classes.DATA_STORES, "data store"),
     "tags": set,
     "dependencies": _all(_dependency),
     "platforms": _all(_platform),

@@ -9,7 +9,7 @@ from typing import Any
 
 from smtd.cli.say import complain, say
 from smtd.cli.socket_path import socket_path
-from smtd.cli.table import progress
+from smtd.cli.status_table import progress
 from smtd.control.client import ask
 from smtd.errors import SmtdError
 from smtd.text import shown

@@ -16,7 +16,7 @@ from math import ceil
 from typing import NamedTuple
 
 from smtd.engine.pair import Pair
-from smtd.journal.knowledge import Rotation
+from smtd.journal.values import Rotation
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 from smtd.stores.index import Entry

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from smtd.cli.asking import Result, add_verb, ask_daemon, print_reports, told
+from smtd.cli.client import Result, add_verb, ask_daemon, print_reports, told
 from smtd.cli.say import complain, say, say_json
 from smtd.errors import UsageError
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from smtd.journal.note import read_note
+from smtd.journal.shutdown_marker import read_note
 from smtd.sqlite import ERRORS, check
 
 #: Bytes up to which a journal is read whole at every start. It takes 0.6 ms for each MB that is in memory

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from smtd.records import documents
-from smtd.stores.http.company import Company
+from smtd.stores.http.other_clients import Company
 from smtd.stores.http.session import Session
 
 #: Looks after which it is begun in any case: whoever is first may have gone away.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from smtd.cli.asking import Result, add_verb, ask_daemon, print_errors
+from smtd.cli.client import Result, add_verb, ask_daemon, print_errors
 from smtd.cli.say import say, say_json
 
 

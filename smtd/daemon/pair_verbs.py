@@ -14,9 +14,9 @@ import msgspec
 from smtd import __version__
 from smtd.config import check_pair, misnamed
 from smtd.control import fields
-from smtd.daemon.cases import Cases
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
+from smtd.daemon.record_verbs import Cases
 from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport

@@ -11,8 +11,8 @@ from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
 from smtd.daemon.worker import Worker
-from smtd.engine.choose import OF_CONFLICTS, OF_DELETIONS, Resolution
 from smtd.engine.explain import explain, show
+from smtd.engine.resolve import OF_CONFLICTS, OF_DELETIONS, Resolution
 from smtd.engine.undo import restore, undo
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice

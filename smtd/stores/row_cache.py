@@ -10,8 +10,8 @@ import msgspec
 from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.life import is_final
 from smtd.records.record import Key, Record
+from smtd.records.run_status import is_final
 from smtd.stores.base import Changes, Scan
 
 
