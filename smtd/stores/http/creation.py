@@ -1,4 +1,4 @@
-"""Make records on a server where others may be making the same ones: see `company.py`."""
+"""Make records on a server where others may be making the same ones: see `other_clients.py`."""
 
 from __future__ import annotations
 
