@@ -47,15 +47,15 @@ def strangers(found: os.stat_result) -> str:
     As in ssh, a group is nobody else if it is the owner's own, which many systems give to each user.
     """
     if found.st_mode & stat.S_IWOTH:
-        return "anybody"
+        return "everyone"
     if not found.st_mode & stat.S_IWGRP or found.st_gid == 0:
         return ""
     try:
         owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
     except KeyError:
-        return f"all of group {found.st_gid}"
+        return f"all members of group {found.st_gid}"
     own = owner.pw_gid == group.gr_gid and owner.pw_name == group.gr_name
-    return "" if own and set(group.gr_mem) <= {owner.pw_name} else f"all of group {group.gr_name}"
+    return "" if own and set(group.gr_mem) <= {owner.pw_name} else f"all members of group {group.gr_name}"
 
 
 def replace(path: Path, data: bytes) -> None:

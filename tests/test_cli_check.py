@@ -57,10 +57,10 @@ def test_each_store_is_reached_and_told(smtd: Smtd, tmp_path: Path, server: Suma
 
     lines = answer.out.splitlines()
     assert (answer.code, answer.err) == (0, "")
-    assert lines[0] == f"left         {tmp_path}/left.sqlite  1 records of {PROJECT}"
-    assert lines[1] == f"new          {tmp_path}/new.sqlite  not there yet; the first sync makes it"
+    assert lines[0] == f"left         {tmp_path}/left.sqlite  1 record of {PROJECT}"
+    assert lines[1] == f"new          {tmp_path}/new.sqlite  does not exist yet; the first sync creates it"
     assert lines[2] == f"lab          {server.url}  Mine"
-    assert lines[3] == "3 stores, 1 pairs: all is well"
+    assert lines[3] == "3 stores, 1 pair: all is well"
     assert not (tmp_path / "new.sqlite").exists()
 
 
@@ -103,8 +103,8 @@ def test_all_stores_that_cannot_be_reached_are_told_at_once(
     ]
     assert "is no record store" in told[0]
     assert "there is no directory" in told[1]
-    assert "shows this user no project: the name or the password may be wrong" in told[2]
-    assert "is the store on both sides; name two" in told[3]
+    assert "shows no projects to this user: check the user name and the password" in told[2]
+    assert "is on both sides; name two different stores" in told[3]
     assert "mistaken" not in answer.err
 
 
@@ -128,7 +128,7 @@ def test_server_that_shows_no_project_is_exit_code_1(smtd: Smtd, server: Sumatra
     )
 
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith(f"smtd: store lab: {server.url} shows this user no project")
+    assert answer.err.startswith(f"smtd: store lab: {server.url} shows no projects to this user")
 
 
 def test_project_that_neither_store_has_is_exit_code_1(smtd: Smtd, tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_no_configuration_is_told_with_the_places_searched(smtd: Smtd) -> None:
     usual = smtd.home / "smtd" / "config.toml"
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
-        f"smtd: there is no configuration: neither {usual} nor /etc/smtd/config.toml is there;"
-        " make one, or name it with -c\n"
+        f"smtd: no configuration found: neither {usual} nor /etc/smtd/config.toml exists;"
+        " create one, or name one with -c\n"
     )
 
 

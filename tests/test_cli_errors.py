@@ -68,8 +68,8 @@ ERRORS = [
     (["sync", "a.sqlite", "b.sqlite", "--unfinished", "no"], "'no' is not one of", 2),
     (["sync", "a.sqlite", "b.sqlite", "--what"], "No such option", 2),
     (["synch"], "No such command", 2),
-    (["sync", "a.sqlite", "a.sqlite"], "is the store on both sides; name two different ones", 2),
-    (["sync", "a.sqlite", "./a.sqlite"], "is the store on both sides; name two different ones", 2),
+    (["sync", "a.sqlite", "a.sqlite"], "is on both sides; name two different stores", 2),
+    (["sync", "a.sqlite", "./a.sqlite"], "is on both sides; name two different stores", 2),
     (["sync", "a.sqlite"], "project", 2),
     (
         ["sync", f"https://ada:{SECRET}@lab.example/?page=2", "b.sqlite"],
@@ -206,7 +206,7 @@ def test_interruption_is_a_sentence(smtd, monkeypatch):
 
     result = smtd("sync", "a.sqlite", "b.sqlite")
 
-    assert (result.exit_code, result.stderr) == (130, "smtd: stopped; the next run goes on from here\n")
+    assert (result.exit_code, result.stderr) == (130, "smtd: stopped; the next run continues from here\n")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.command import Smtd
 from tests.daemon.process import PATIENCE, daemon_process
 from tests.daemon.test_process import labels, put
 
-NO_ROOM = "the output cannot be written: No space left on device; make room, or write it to another place\n"
+NO_ROOM = "the output cannot be written: No space left on device; free some space, or write it elsewhere\n"
 
 
 @dataclass

@@ -74,7 +74,7 @@ def test_proxy_that_cannot_be_used_is_named_by_its_variable(
     """Without any part of it, and with the next step."""
     environment.setenv("https_proxy", said)
 
-    with pytest.raises(UsageError, match=r"https_proxy is no proxy that smtd can use; .*no_proxy") as told:
+    with pytest.raises(UsageError, match=r"smtd cannot use the proxy in https_proxy; .*no_proxy") as told:
         located(LAB.replace("http", "https"), Config(), None)
 
     assert "t0ken" not in str(told.value)

@@ -130,7 +130,9 @@ def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> Non
     secret.chmod(0o666)
     config = Config(stores={"lab": msgspec.convert(LAB | {"password_file": str(secret)}, StoreConfig)})
 
-    with pytest.raises(UsageError, match=f"can be changed by anybody: chmod 600 '{secret}'") as told:
+    with pytest.raises(
+        UsageError, match=f"everyone can change the password file of store .*; run chmod 600 '{secret}'"
+    ) as told:
         located("lab", config, None)
 
     assert "geheim" not in str(told.value)

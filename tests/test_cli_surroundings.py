@@ -63,14 +63,14 @@ def test_user_without_a_home_names_where_the_state_is_kept(nobody: None, tmp_pat
 
 def test_user_without_a_home_is_told_how_to_name_a_state_directory(nobody: None) -> None:
     """If nothing names one."""
-    with pytest.raises(UsageError, match=r"no home directory .*--state .*state_dir .*XDG_STATE_HOME"):
+    with pytest.raises(UsageError, match=r"no home directory .*--state, .*state_dir .*XDG_STATE_HOME"):
         state_directory(None, Config())
 
 
 @pytest.mark.parametrize("place", [socket_path, new_socket_path])
 def test_user_without_a_home_is_told_how_to_name_a_socket(nobody: None, place) -> None:
     """Who asks a daemon, and who starts one."""
-    with pytest.raises(UsageError, match="name it with --socket or SMTD_SOCKET"):
+    with pytest.raises(UsageError, match="name a socket with --socket or SMTD_SOCKET"):
         place(None)
 
 

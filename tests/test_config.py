@@ -485,7 +485,7 @@ def test_program_that_anybody_can_change_is_a_mistake(tmp_path, table, name):
         load(path)
 
     key = f"{table}.{name.partition(' ')[0]}"
-    assert f"{key}: anybody can change this program: chmod go-w '{path}'" in str(told.value)
+    assert f"{key}: everyone can change this program: chmod go-w '{path}'" in str(told.value)
     path.chmod(0o644)
     assert load(path)
 

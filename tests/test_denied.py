@@ -101,5 +101,5 @@ def test_directory_that_is_gone(place: Path) -> None:
 
     assert done.returncode == 2
     assert (
-        "the current directory cannot be looked at (No such file or directory); go to another" in done.stderr
+        "the current directory cannot be read (No such file or directory); change to another" in done.stderr
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from smtd.cli.say import complain, say
+from smtd.cli.say import complain, plural, say
 from smtd.cli.state import configuration_file, usual_files
 from smtd.cli.stores import located
 from smtd.config import Config, load
@@ -35,18 +35,17 @@ class Asked:
 def run(chosen: Path | None, asked: Asked) -> int:
     """Print what was found of each store, and return the exit code."""
     if asked.install_notify and asked.remove_notify:
-        raise UsageError("--install-notify and --remove-notify undo each other; give one of them")
+        raise UsageError("--install-notify and --remove-notify exclude each other; give one of them")
     if (file := configuration_file(chosen)) is None:
         places = " nor ".join(map(str, usual_files()))
-        raise UsageError(
-            f"there is no configuration: neither {places} is there; make one, or name it with -c"
-        )
+        raise UsageError(f"no configuration found: neither {places} exists; create one, or name one with -c")
     config = load(file)
     pairs = settings.of(config, {})
     problems, projects = anyio.run(_reach, config, asked)
     problems += [*_paired(config, pairs, projects), *_nowhere(config, projects)]
     if not problems:
-        say(f"{len(config.stores)} stores, {len(config.pairs)} pairs: all is well")
+        counts = f"{plural(len(config.stores), 'store')}, {plural(len(config.pairs), 'pair')}"
+        say(f"{counts}: all is well")
     return max((problem.exit_code for problem in problems), default=0)
 
 
@@ -95,7 +94,7 @@ def _paired(
             continue  # told of its store already
         try:
             if left.identity == right.identity:
-                raise UsageError(f"pair {name}: {left} is the store on both sides; name two")
+                raise UsageError(f"pair {name}: {left} is on both sides; name two different stores")
             kept = pairs[name].scoped(Both(left, right)).projects
         except UsageError as exc:
             problems.append(exc)
@@ -113,19 +112,19 @@ async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collec
     own = set() if location.project is None else {location.project}
     done = await _done(location, asked) if location.kind in DATABASES.values() else ""
     if await to_thread.run_sync(location.is_missing):
-        return f"{location}  not there yet; the first sync makes it", own
+        return f"{location}  does not exist yet; the first sync creates it", own
     async with open_store(location) as store:
         scan = await store.scan() if not store.capabilities.dear_reads else None
         projects = await store.projects()
         reason = store.capabilities.read_only
     if location.kind is StoreKind.HTTP and not projects:
         raise SmtdError(
-            f"{location} shows this user no project: the name or the password may be wrong;"
-            " if they are right, it is empty, and the first sync fills it"
+            f"{location} shows no projects to this user: check the user name and the password; if they are"
+            " right, the server is empty and the first sync fills it"
         )
-    held = f"{len(scan.digests) + len(scan.unreadable)} records of " if scan is not None else ""
-    limits = f"; only read: {reason}" if reason else ""
-    return f"{location}  {done}{held}{', '.join(projects) or 'no project'}{limits}", own.union(projects)
+    held = f"{plural(len(scan.digests) + len(scan.unreadable), 'record')} of " if scan is not None else ""
+    limits = f"; read-only: {reason}" if reason else ""
+    return f"{location}  {done}{held}{', '.join(projects) or 'no projects'}{limits}", own.union(projects)
 
 
 async def _done(location: Location, asked: Asked) -> str:
@@ -135,7 +134,7 @@ async def _done(location: Location, asked: Asked) -> str:
         if risk := await database.risk():
             complain(f"smtd: {location}: {risk}")
         if asked.create and await database.make():
-            done += "tables made; "
+            done += "tables created; "
         if location.kind is StoreKind.POSTGRESQL and (asked.install_notify or asked.remove_notify):
             from smtd.stores.django import notify
 

@@ -17,7 +17,7 @@ from smtd.text import shown
 #: Seconds that an answer may take which needs no store.
 PATIENCE = 10.0
 
-_PAIR_HELP = {"*": "a pair, or a glob [default: all]", "+": "a pair, or a glob; '*' is all", "1": "a pair"}
+_PAIR_HELP = {"*": "a pair or a glob [default: all]", "+": "a pair or a glob; '*' means all", "1": "a pair"}
 
 #: Options that stand before or after the verb; only where one stands does it say something.
 _JSON: dict[str, Any] = {"action": "store_true", "help": "print one JSON object and nothing else"}
@@ -74,9 +74,9 @@ def _show_progress(pairs: list[Result]) -> None:
 def result_of(answer: dict[str, Any] | None) -> Result:
     """Return the result in *answer*. Raises the error that it is instead."""
     if answer is None:
-        answer = {"error": "the daemon ended without an answer", "code": 3}
+        answer = {"error": "the daemon stopped without an answer; see its log", "code": 3}
     if not answer.get("ok"):
-        error = SmtdError(answer.get("error", "the daemon gives no reason"))
+        error = SmtdError(answer.get("error", "the daemon gave no reason; see its log"))
         error.exit_code = int(answer.get("code", 1))
         raise error
     found: Result = answer["result"]
@@ -96,7 +96,7 @@ def print_reports(found: Result, *, planned: bool = False) -> None:
             what = f"{action['action']} {action['project']}/{action['label']} on {where}"
             say(f"  {what}: {action['reason']}")
         if planned and pair.get("actions"):
-            say(f"  to run just this: smtd-ctl sync now {pair['pair']} --plan {pair['plan']}")
+            say(f"  to run exactly this plan: smtd-ctl sync now {pair['pair']} --plan {pair['plan']}")
         for kind in ("conflict", "held", "failed"):
             for each in pair["conflicts" if kind == "conflict" else kind]:
                 say(f"{kind}: {each['project']}/{each['label']}: {told(each)}")
@@ -113,5 +113,5 @@ def told(each: Result) -> str:
     """Return what is the matter with a record, and what would mend it."""
     if "fields" in each:
         fields = ", ".join(each["fields"])
-        return f"both sides changed {fields}; smtd-ctl resolve takes left, right or both"
+        return f"both sides changed {fields}; use smtd-ctl resolve to take left, right or both"
     return f"{each['reason']}; {each['next']}" if "reason" in each else str(each["error"])

@@ -57,61 +57,65 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, from which man page and completions are made, too."""
     top = _Parser(
         prog="smtd-ctl",
-        description="Steer the smtd daemon.",
-        epilog="Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);"
+        description="Control the smtd daemon.",
+        epilog="Exit codes: 0 done; 1 done, but something remains (a conflict, a hold, a failed record);"
         " 2 wrong usage or configuration; 3 no daemon answers; 4 a store cannot be reached or read;"
         " 5 done, but the output cannot be written.",
     )
     top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
     add_options(top)
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
-    add_verb(verbs, "status", _status, "how every pair is", pairs="*").add_argument(
-        "--watch", action="store_true", help="show it again every second"
+    add_verb(verbs, "status", _status, "show the state of all pairs", pairs="*").add_argument(
+        "--watch", action="store_true", help="refresh every second"
     )
     sync = verbs.add_parser("sync", help="run a cycle").add_subparsers(metavar="WHAT", required=True)
     now = add_verb(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*")
     now.add_argument(
-        "--include-unfinished", action="store_true", help="carry records whose runs are not over, too"
+        "--include-unfinished", action="store_true", help="also sync records whose runs are not over"
     )
-    now.add_argument("--plan", metavar="ID", help="only if it does just what this plan says")
-    plan = add_verb(sync, "plan", _sync("sync plan"), "what the next cycle would do", pairs="*")
+    now.add_argument("--plan", metavar="ID", help="only if it matches plan ID")
+    plan = add_verb(sync, "plan", _sync("sync plan"), "show what the next cycle would do", pairs="*")
     for verb in (now, plan):
         verb.add_argument(
             "--timeout",
             type=float,
             metavar="SECONDS",
-            help="wait no longer; the cycle goes on [default: wait]",
+            help="stop waiting after SECONDS; the cycle continues [default: no limit]",
         )
     verify.add_to(verbs)
-    add_verb(verbs, "pause", _plain("pause"), "run no cycles of these pairs", pairs="+")
-    add_verb(verbs, "resume", _plain("resume"), "go on with these pairs", pairs="+")
+    add_verb(verbs, "pause", _plain("pause"), "stop syncing these pairs until they are resumed", pairs="+")
+    add_verb(verbs, "resume", _plain("resume"), "resume these pairs", pairs="+")
     _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
     records.add_to(verbs)
-    events = add_verb(verbs, "events", _events, "what happened, one JSON object a line")
-    events.add_argument("--since", metavar="ID", type=int, default=0, help="only later ones")
-    events.add_argument("--follow", action="store_true", help="go on with those to come")
-    backup = add_verb(verbs, "backup", _backup, "copy the journal to a new file, while everything runs")
-    backup.add_argument("file", metavar="FILE", help="where to; it must not be there yet")
-    add_verb(verbs, "reload", _reload, "read the configuration again")
+    events = add_verb(verbs, "events", _events, "print events, one JSON object per line")
+    events.add_argument("--since", metavar="ID", type=int, default=0, help="only events after ID")
+    events.add_argument("--follow", action="store_true", help="keep printing new events")
+    backup = add_verb(verbs, "backup", _backup, "copy the journal to a new file while the daemon runs")
+    backup.add_argument("file", metavar="FILE", help="new file to write; it must not exist yet")
+    add_verb(verbs, "reload", _reload, "reload the configuration")
     add_verb(verbs, "stop", _plain("stop"), "stop the daemon")
     return top
 
 
 def _add_pair(pair: argparse.ArgumentParser) -> None:
     verbs = pair.add_subparsers(metavar="WHAT", required=True)
-    add = add_verb(verbs, "add", _pair_add, "keep two stores in step from now on")
+    add = add_verb(verbs, "add", _pair_add, "add a pair of stores to keep in sync")
     for name in ("name", "left", "right"):
         add.add_argument(name, metavar=name.upper())
     add.add_argument(
-        "--project", dest="projects", action="append", metavar="NAME", help="only this project; '*' is all"
+        "--project",
+        dest="projects",
+        action="append",
+        metavar="NAME",
+        help="only this project (repeatable); '*' means all",
     )
     add.add_argument("--mode", choices=("two-way", "left-to-right", "right-to-left"), default="two-way")
     add.add_argument("--deletes", choices=("propagate", "keep"), default="propagate")
     add.add_argument("--unfinished", choices=("hold", "mirror"), default="hold")
-    add_verb(verbs, "remove", _pair_remove, "forget a pair that was added").add_argument(
+    add_verb(verbs, "remove", _pair_remove, "remove a pair that was added with pair add").add_argument(
         "name", metavar="NAME"
     )
-    add_verb(verbs, "list", _pair_list, "the pairs and their stores")
+    add_verb(verbs, "list", _pair_list, "list the pairs and their stores")
 
 
 def _plain(verb: str) -> Callable[[Any], int]:

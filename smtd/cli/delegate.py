@@ -72,7 +72,7 @@ def _asked(
         for pair in result["progress"]:
             if show is not None:
                 show(pair["state"], pair["total"] - (pair["pending"] or 0), pair["total"])
-    raise NoDaemon("the daemon ended before the cycle did; sync again")
+    raise NoDaemon("the daemon stopped before the cycle was complete; sync again")
 
 
 def _error(answer: dict[str, Any]) -> SmtdError:

@@ -44,19 +44,19 @@ class Demo:
 
     def play(self) -> int:
         """Tell the story and return the exit code."""
-        _say("Three records in a shelf, as Sumatra pickles them; the SQLite store is not there yet.")
+        _say("A shelf has three records, as Sumatra writes them; the SQLite store does not exist yet.")
         anyio.run(_write, self.shelf, [_record(number) for number in range(3)])
         with self._daemon():
-            self._wait("The daemon starts, and carries them over:")
-            _say("A tag is added in the shelf, and an outcome in the database; both travel by themselves.")
+            self._wait("Start the daemon; it copies them:")
+            _say("Add a tag in the shelf and an outcome in the database; the daemon syncs both.")
             anyio.run(_edit, self.shelf, "demo-0", {"tags": frozenset({"_finished_", "figure-2"})})
             self._wait()
             anyio.run(_edit, self.database, "demo-1", {"outcome": "converged"})
             self._wait()
-            _say("A record is deleted from the shelf; so it is from the database.")
+            _say("Delete a record from the shelf; the daemon deletes it from the database, too.")
             anyio.run(_edit, self.shelf, "demo-2", None)
             self._wait()
-            _say("Nothing has changed; nothing is done.")
+            _say("Sync again: nothing to do.")
             code = max(self._ctl("sync", "now"), self._ctl("status"))
             self._ctl("stop")
         return code

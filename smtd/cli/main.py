@@ -20,7 +20,7 @@ from smtd.text import shown
 _TIMEZONE = click.option(
     "--timezone",
     metavar="ZONE",
-    help="Where the clocks of Sumatra before 0.8 stood, such as Europe/Paris. [default: as this machine's]",
+    help="Time zone of times written by Sumatra before 0.8, such as Europe/Paris. [default: this machine's]",
 )
 MODES = ("two-way", "left-to-right", "right-to-left")
 
@@ -39,7 +39,7 @@ def _config_option() -> click.Option:
         type=click.Path(path_type=Path),
         expose_value=False,
         callback=_remember,
-        help="The configuration.",
+        help="The configuration file.",
     )
 
 
@@ -72,7 +72,7 @@ class _Command(click.Group):
             complain_of("smtd", exc)
             ctx.exit(exc.exit_code)
         except KeyboardInterrupt:
-            complain("smtd: stopped; the next run goes on from here")
+            complain("smtd: stopped; the next run continues from here")
             ctx.exit(130)
 
     def main(self, *words: Any, **options: Any) -> Any:
@@ -91,7 +91,7 @@ class _Command(click.Group):
 def main() -> None:
     """Keep Sumatra record stores in sync.
 
-    Exit codes: 0 done; 1 done, but something is left (a conflict, a hold, a failed record);
+    Exit codes: 0 done; 1 done, but something remains (a conflict, a hold, a failed record);
     2 wrong usage or configuration; 4 a store cannot be reached or read; 5 done, but the output
     cannot be written.
     """
@@ -107,55 +107,59 @@ def main() -> None:
     "projects",
     multiple=True,
     metavar="NAME",
-    help="Only this project; repeatable; '*' is all. [default: that of a project directory, else all]",
+    help="Only this project (repeatable; '*' means all). [default: a project directory's own, else all]",
 )
 @click.option(
-    "--mode", type=click.Choice(MODES), default="two-way", show_default=True, help="Which way changes travel."
+    "--mode",
+    type=click.Choice(MODES),
+    default="two-way",
+    show_default=True,
+    help="Direction in which changes are synced.",
 )
 @click.option(
     "--deletes",
     type=click.Choice(("propagate", "keep")),
     default="propagate",
     show_default=True,
-    help="Whether a record deleted on one side is deleted on the other.",
+    help="Whether to delete a record that was deleted on the other side.",
 )
 @click.option(
     "--conflicts",
     type=click.Choice(("ask", "left", "right", "newest")),
     default="ask",
     show_default=True,
-    help="Which record wins where both sides changed one; the other is in the history.",
+    help="Which record wins if both sides changed it; the history keeps the other.",
 )
 @click.option(
     "--unfinished",
     type=click.Choice(("hold", "mirror")),
     default="hold",
     show_default=True,
-    help="Whether a record waits until its run is over.",
+    help="Whether to sync a record only when its run is over, or also while it runs.",
 )
 @click.option(
     "--verify",
     is_flag=True,
-    help="Read every record of a server again, to see edits there. [default: the newest, others in turn]",
+    help="Read every record of a server again to find edits. [default: the newest, and the others in turn]",
 )
 @_TIMEZONE
-@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, without doing it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option(
     "--state",
     metavar="DIR",
     type=click.Path(path_type=Path, readable=False),
-    help="Where the journal is kept.",
+    help="Directory of the journal.",
 )
 @click.pass_obj
 def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **options: Any) -> None:
-    """Bring LEFT and RIGHT in sync, once.
+    """Sync LEFT and RIGHT once.
 
     LEFT and RIGHT are project directories, shelves, SQLite files, exports (.json), addresses of
     Sumatra Servers (http://…, https://…) or databases (postgresql://…, mysql://…, mariadb://…), or
-    names of configured stores. A project directory means its project only. Without RIGHT: the store of
-    the current Sumatra project, and only that project. The pair is remembered, so that the next call
-    carries edits and deletions too.
+    names of configured stores. A project directory selects only its project. Without RIGHT, smtd syncs
+    LEFT with the store of the current Sumatra project, and only that project. smtd remembers the pair,
+    so the next sync also carries over edits and deletions.
     """
     from smtd.cli.sync import Request, run
 
@@ -170,7 +174,7 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
     "projects",
     multiple=True,
     metavar="NAME",
-    help="Only this project; repeatable; '*' is all. [default: that of a project directory, else all]",
+    help="Only this project (repeatable; '*' means all). [default: a project directory's own, else all]",
 )
 @_TIMEZONE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -190,7 +194,7 @@ def list_records(
 def run(config: Path | None, /, socket: str | None) -> None:
     """Run the daemon in the foreground, as systemd does.
 
-    It keeps the pairs of the configuration in step until it is stopped (smtd-ctl stop, or SIGTERM).
+    It keeps the configured pairs in sync until you stop it (smtd-ctl stop, or SIGTERM).
     """
     from smtd.cli.run import main as serve
 
@@ -198,16 +202,16 @@ def run(config: Path | None, /, socket: str | None) -> None:
 
 
 @main.command()
-@click.option("--create", is_flag=True, help="Give new, empty databases on servers Sumatra's tables.")
+@click.option("--create", is_flag=True, help="Create Sumatra's tables in empty server databases.")
 @click.option(
     "--install-notify",
     is_flag=True,
-    help="Let the PostgreSQL databases with notify = true tell of changes, by triggers on Sumatra's tables.",
+    help="Install change triggers on Sumatra's tables in PostgreSQL databases with notify = true.",
 )
-@click.option("--remove-notify", is_flag=True, help="Remove such triggers from all PostgreSQL databases.")
+@click.option("--remove-notify", is_flag=True, help="Remove these triggers from all PostgreSQL databases.")
 @click.pass_obj
 def check(config: Path | None, /, **asked: bool) -> None:
-    """Check the configuration, and reach every store in it."""
+    """Check the configuration and reach every store in it."""
     from smtd.cli.check import Asked
     from smtd.cli.check import run as inspect
 
@@ -216,7 +220,7 @@ def check(config: Path | None, /, **asked: bool) -> None:
 
 @main.command()
 def demo() -> None:
-    """Show smtd at work on sample stores in a temporary directory."""
+    """Demonstrate smtd on sample stores in a temporary directory."""
     from smtd.cli.demo import main as play
 
     sys.exit(play())

@@ -36,12 +36,14 @@ def password(name: str, store: StoreConfig) -> str | None:
     if store.credential is not None:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise UsageError(f"store {name} wants the credential {store.credential!r}: start smtd by systemd")
+            raise UsageError(
+                f"store {name} needs the credential {store.credential!r}: start smtd with systemd"
+            )
         return _first_line(name, Path(directory) / store.credential)
     if store.password_env is not None:
         found = os.environ.get(store.password_env)
         if found is None:
-            raise UsageError(f"store {name} wants the environment variable {store.password_env}: set it")
+            raise UsageError(f"store {name} needs the environment variable {store.password_env}; set it")
         return found
     return None
 
@@ -71,7 +73,9 @@ def _told(name: str, command: list[str]) -> str:
     try:
         return decode(done.stdout).split("\n", 1)[0]
     except ValueError as exc:
-        raise UsageError(f"what the password command of store {name} says cannot be read: {exc}") from None
+        raise UsageError(
+            f"the output of the password command of store {name} cannot be read: {exc}"
+        ) from None
 
 
 def _first_line(name: str, path: Path) -> str:
@@ -79,7 +83,7 @@ def _first_line(name: str, path: Path) -> str:
         text = decode(regular.read(path, regular.SMALL))
         if who := private.strangers(path.stat()):
             step = f"chmod 600 {shlex.quote(str(path))}"
-            raise UsageError(f"the password file of store {name} can be changed by {who}: {step}")
+            raise UsageError(f"{who} can change the password file of store {name}; run {step}")
     except (OSError, ValueError) as exc:
         why = denied.unread(exc) if isinstance(exc, OSError) else exc
         raise UsageError(f"the password file {path} of store {name} cannot be read: {why}") from None

@@ -23,8 +23,8 @@ def proxy_for(address: str) -> str | None:
     proxy = found if "://" in found else f"http://{found}"
     if _place(proxy)[0] not in _PORTS or not _place(proxy)[1]:
         raise UsageError(
-            f"{scheme}_proxy is no proxy that smtd can use; one looks like http://proxy.example:3128, and"
-            " no_proxy names the hosts that need none"
+            f"smtd cannot use the proxy in {scheme}_proxy; write it like http://proxy.example:3128, and list"
+            " hosts that need no proxy in no_proxy"
         )
     return proxy
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.cli.client import Result, add_verb, ask_daemon, print_reports, told
-from smtd.cli.say import complain, say, say_json
+from smtd.cli.say import complain, plural, say, say_json
 from smtd.errors import UsageError
 
 #: Lines of a value that are shown of a record, and letters of one line.
@@ -19,29 +19,31 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 def add_to(verbs: Any) -> None:
     """Add the verbs about single records to the parser's *verbs*."""
-    add_verb(verbs, "conflicts", _listed("conflicts"), "records that both sides changed", pairs="*")
+    add_verb(verbs, "conflicts", _listed("conflicts"), "list records that both sides changed", pairs="*")
     _add_resolve(verbs)
-    add_verb(verbs, "holds", _listed("holds"), "what waits, and for what", pairs="*")
-    deletes = verbs.add_parser("deletes", help="decide what becomes of held deletions")
+    add_verb(verbs, "holds", _listed("holds"), "list held actions and why", pairs="*")
+    deletes = verbs.add_parser("deletes", help="approve or reject held deletions")
     what = deletes.add_subparsers(metavar="WHAT", required=True)
     for name, text in (
-        ("approve", "let held deletions travel"),
-        ("reject", "bring the records back to where they were deleted"),
+        ("approve", "carry out held deletions"),
+        ("reject", "restore the records where they were deleted"),
     ):
         verb = add_verb(what, name, _deletes(name), text, pairs="1")
-        verb.add_argument("labels", metavar="LABEL", nargs="*", help="a label, or a glob [default: all]")
-    _add_record(add_verb(verbs, "explain", _explain, "why a record is as it is on both sides", pairs="1"))
-    _add_record(add_verb(verbs, "show", _show, "a record field by field", pairs="1"))
-    history = add_verb(verbs, "history", _history, "what smtd wrote")
-    history.add_argument("pair", metavar="PAIR", nargs="?", help="of this pair only")
-    history.add_argument("--label", metavar="LABEL", help="of this label, or glob, only")
-    history.add_argument("--cycle", metavar="N", type=int, help="of this cycle only")
-    history.add_argument("--limit", metavar="N", type=int, default=100, help="at most so many [default: 100]")
-    history.add_argument("--check", action="store_true", help="prove that the history is whole instead")
-    undo = add_verb(verbs, "undo", _undo, "bring both sides back to before a cycle")
-    undo.add_argument("cycle", metavar="CYCLE", type=int, help="its number, as smtd-ctl history lists it")
-    undo.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
-    restore = add_verb(verbs, "restore", _restore, "bring a record back as it was", pairs="1")
+        verb.add_argument("labels", metavar="LABEL", nargs="*", help="a label or a glob [default: all]")
+    _add_record(add_verb(verbs, "explain", _explain, "explain the state of a record", pairs="1"))
+    _add_record(add_verb(verbs, "show", _show, "show a record field by field", pairs="1"))
+    history = add_verb(verbs, "history", _history, "list what smtd wrote")
+    history.add_argument("pair", metavar="PAIR", nargs="?", help="only this pair")
+    history.add_argument("--label", metavar="LABEL", help="only labels matching LABEL")
+    history.add_argument("--cycle", metavar="N", type=int, help="only this cycle")
+    history.add_argument("--limit", metavar="N", type=int, default=100, help="show at most N [default: 100]")
+    history.add_argument(
+        "--check", action="store_true", help="check the integrity of the history instead of listing it"
+    )
+    undo = add_verb(verbs, "undo", _undo, "restore both sides to their state before a cycle")
+    undo.add_argument("cycle", metavar="CYCLE", type=int, help="its number in the output of smtd-ctl history")
+    undo.add_argument("--dry-run", action="store_true", help="show what would be done, without doing it")
+    restore = add_verb(verbs, "restore", _restore, "restore an earlier version of a record", pairs="1")
     _add_record(restore)
     restore.add_argument(
         "--at", metavar="TIME", required=True, help="a time, such as 2026-11-25T13:00, or an age, such as 2h"
@@ -54,16 +56,16 @@ def _add_record(verb: Any) -> None:
 
 
 def _add_resolve(verbs: Any) -> None:
-    resolve = add_verb(verbs, "resolve", _resolve, "decide conflicts", pairs="1")
-    resolve.add_argument("project", metavar="PROJECT", nargs="?", help="with --all also a glob")
-    resolve.add_argument("label", metavar="LABEL", nargs="?", help="with --all also a glob")
+    resolve = add_verb(verbs, "resolve", _resolve, "resolve conflicts", pairs="1")
+    resolve.add_argument("project", metavar="PROJECT", nargs="?", help="a name; with --all also a glob")
+    resolve.add_argument("label", metavar="LABEL", nargs="?", help="a name; with --all also a glob")
     resolve.add_argument(
         "--take",
         choices=("left", "right", "both"),
         required=True,
-        help="the record of this side; or both, the right one under another label",
+        help="keep the record of this side, or both (the right one under another label)",
     )
-    resolve.add_argument("--all", action="store_true", help="all conflicts that PROJECT and LABEL mean")
+    resolve.add_argument("--all", action="store_true", help="all conflicts matching PROJECT and LABEL")
 
 
 def _listed(what: str) -> Callable[[Any], int]:
@@ -81,7 +83,7 @@ def _listed(what: str) -> Callable[[Any], int]:
 
 def _resolve(arguments: Any) -> int:
     if not arguments.all and (arguments.project is None or arguments.label is None):
-        raise UsageError("name a project and a label, or say --all")
+        raise UsageError("name a project and a label, or use --all")
     names = ("pair", "project", "label", "take", "all")
     return _decided(arguments, "resolve", **{name: getattr(arguments, name) for name in names})
 
@@ -115,7 +117,7 @@ def _explain(arguments: Any) -> int:
     else:
         same = agreed["left"] == agreed["right"]
         what = agreed["left"] if same else f"{agreed['left']} on the left, {agreed['right']} on the right"
-        say(f"agreed  {what}, at {agreed['at'] or 'a time that is not known'}")
+        say(f"agreed  {what}, at {agreed['at'] or 'an unknown time'}")
     say(f"now     {found['rule']}")
     say(f"next    {found['next']}")
     for past in found["history"]:
@@ -126,7 +128,7 @@ def _explain(arguments: Any) -> int:
 
 def _print_forgotten(at: str | None, pair: str = "") -> None:
     if at is not None:
-        say(f"{pair}what smtd wrote until {at} is forgotten (history_age, history_size)")
+        say(f"{pair}the history up to {at} was removed (history_age, history_size)")
 
 
 def _show(arguments: Any) -> int:
@@ -143,7 +145,7 @@ def _show(arguments: Any) -> int:
         for name in there:
             _print_value(f"{field} ({name})", values[name])
     for name in sorted({"left", "right", "agreed"} - {*there}):
-        say("it was never agreed on" if name == "agreed" else f"the {name} store has no such record")
+        say("there is no agreed version" if name == "agreed" else f"the {name} store has no such record")
     if found["differing"]:
         say(f"the sides differ in {', '.join(found['differing'])}")
     _print_forgotten(found["forgotten"])
@@ -154,7 +156,7 @@ def _print_value(name: str, value: Any) -> None:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     lines = [line[:_WIDTH] for line in text.split("\n")]
     if (more := len(lines) - _LINES) > 0:
-        lines[_LINES:] = [f"… {more} lines more"]
+        lines[_LINES:] = [f"… {more} more lines"]
     first, *others = lines
     say(f"{name}: {first}")
     for line in others:
@@ -187,7 +189,8 @@ def _check(arguments: Any) -> int:
     if arguments.json:
         say_json({"ok": True, **found})
     else:
-        say(f"{found['entries']:,} entries, whole; the last seal is {found['head'][:16]}")
+        seal = found["head"][:16] or "none"
+        say(f"{plural(found['entries'], 'entry', 'entries')}, intact; last seal {seal}")
     return 0
 
 
@@ -223,7 +226,7 @@ def _moment(text: str) -> str:
     """Return a time in UTC, given one in the clock of this machine or an age such as 90m."""
     from datetime import datetime, timezone
 
-    beyond = UsageError(f"{text} is outside the calendar")
+    beyond = UsageError(f"{text} is out of range; give a time between the years 1 and 9999")
     if age := re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|d)", text):
         try:
             seconds = float(age[1]) * _UNITS[age[2]]
@@ -235,4 +238,4 @@ def _moment(text: str) -> str:
     except OverflowError:
         raise beyond from None
     except ValueError as exc:
-        raise UsageError(f"{text} is no time such as 2026-11-25T13:00, and no age such as 2h") from exc
+        raise UsageError(f"{text} is neither a time such as 2026-11-25T13:00 nor an age such as 2h") from exc

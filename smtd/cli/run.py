@@ -41,7 +41,7 @@ def main(config: Path | None, socket: str | None) -> int:
             proxy_for(url)  # reports a wrong proxy now, and not at the first notice
         log.setLevel(fresh.daemon.log_level.upper())
         if fresh.daemon.state_dir != found.daemon.state_dir:
-            log.warning("state_dir has changed, and is used after a restart")
+            log.warning("state_dir has changed; restart smtd to use the new one")
         return fresh
 
     def locate(word: str, config: Config) -> Location:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from smtd.cli.say import say
+from smtd.cli.say import plural, say
 from smtd.engine.apply import Progress, no_progress
 from smtd.output.shapes import Shape
 
@@ -34,9 +34,9 @@ def report(result: Shape, seconds: float, *, dry_run: bool) -> None:
     """Print what a cycle did, or would do, and what it left."""
     for name in ("left", "right"):
         say(f"{name:<6} {result[name]['location']}  {_counts(result[name], dry_run)}")
-    projects = ", ".join(result["projects"]) or "no project"
+    projects = ", ".join(result["projects"]) or "no projects"
     verb = "would be in sync" if dry_run else "in sync"
-    say(f"{_plural(result['in_sync'], 'record')} of {projects} {verb}  ({seconds:.2f} s)")
+    say(f"{plural(result['in_sync'], 'record')} of {projects} {verb}  ({seconds:.2f} s)")
     _list(
         "conflict",
         [
@@ -45,7 +45,7 @@ def report(result: Shape, seconds: float, *, dry_run: bool) -> None:
                 each["label"],
                 f"both sides changed {', '.join(each['fields'])}",
                 "make the two records equal, delete one of them, or sync again with --conflicts left, right"
-                " or newest; where a daemon runs, smtd-ctl resolve decides of single ones",
+                " or newest; with a running daemon, use smtd-ctl resolve for single conflicts",
             )
             for each in result["conflicts"]
         ],
@@ -57,7 +57,7 @@ def report(result: Shape, seconds: float, *, dry_run: bool) -> None:
 def _counts(side: Shape, dry_run: bool) -> str:
     counts = [(name, side[name]) for name in ("created", "updated", "deleted")]
     done = [f"{count} {what}" for what, count in counts if count]
-    unchanged = f"only read: {side['read_only']}" if side["read_only"] else "unchanged"
+    unchanged = f"read-only: {side['read_only']}" if side["read_only"] else "unchanged"
     return ("would be: " if dry_run and done else "") + (", ".join(done) or unchanged)
 
 
@@ -66,7 +66,3 @@ def _list(kind: str, rows: list[tuple[str, str, str, str]]) -> None:
         say(f"{kind}: {project}/{label}: {what}" + (f"; {then}" if then else ""))
     if len(rows) > MOST:
         say(f"{kind}: and {len(rows) - MOST} more (--json lists all)")
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count:,} {word}" + ("" if count == 1 else "s")

@@ -66,6 +66,6 @@ def _answers(path: str) -> bool:
 
 def _unknown() -> str:
     raise UsageError(
-        "this user has neither a runtime directory nor a home for the control socket;"
-        " name it with --socket or SMTD_SOCKET"
+        "this user has neither a runtime directory nor a home directory for the control socket; name a"
+        " socket with --socket or SMTD_SOCKET"
     )

@@ -57,7 +57,7 @@ def state_directory(chosen: Path | None, config: Config) -> Path:
     directory = _directory("XDG_STATE_HOME", ".local/state")
     if directory is None:
         raise UsageError(
-            "this user has no home directory to keep the state in; name another one: --state of smtd sync,"
+            "this user has no home directory for the state; name a directory with smtd sync --state,"
             " state_dir in the configuration, or XDG_STATE_HOME"
         )
     return directory / "smtd"

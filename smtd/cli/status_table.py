@@ -24,7 +24,7 @@ Pair = dict[str, Any]
 def table(pairs: list[Pair], *, colour: bool) -> str:
     """Return a row for each pair, and a line for each thing that waits for a person."""
     if not pairs:
-        return "no pairs: add one with smtd-ctl pair add, or in the configuration"
+        return "no pairs: add one with smtd-ctl pair add or in the configuration"
     rows = [_HEAD, *map(_row, pairs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [_line(row, widths) for row in rows]
@@ -117,7 +117,7 @@ def _found(pair: Pair) -> Iterator[str]:
     for found in pair["findings"]:
         yield f"{name}: {found['project']}/{found['label']}: {found['what']}; {found['next']}"
     if (more := pair["proven"]["findings"] - len(pair["findings"])) > 0:
-        yield f"{name}: and {more:,} more found not as agreed (smtd-ctl verify {name} lists all)"
+        yield f"{name}: and {more:,} more unexpected differences (smtd-ctl verify {name} lists all)"
 
 
 def _painted(text: str, code: str) -> str:

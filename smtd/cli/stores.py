@@ -68,7 +68,7 @@ def _current() -> Path:
         return current_project(Path.cwd())
     except OSError as exc:
         raise UsageError(
-            f"the current directory cannot be looked at ({exc.strerror}); go to another one, or name two"
+            f"the current directory cannot be read ({exc.strerror}); change to another one, or name two"
             " locations"
         ) from exc
 

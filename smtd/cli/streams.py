@@ -105,5 +105,5 @@ def ended(code: int, program: str) -> int:
     if error is None or isinstance(error, BrokenPipeError):
         return code
     what = f"{program}: the output cannot be written: {error.strerror}"
-    print(f"{what}; make room, or write it to another place", file=sys.stderr)
+    print(f"{what}; free some space, or write it elsewhere", file=sys.stderr)
     return code if code > 1 else NOT_WRITTEN

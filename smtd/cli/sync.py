@@ -59,7 +59,7 @@ def run(request: Request, *, as_json: bool) -> int:
         if report is None:
             report = shapes.pair(anyio.run(partial(sync, request, locations, directory, progress)))
     if by_daemon and not as_json:
-        complain(f"smtd: the running daemon holds this pair ({report['pair']}), and ran the cycle")
+        complain(f"smtd: the running daemon syncs this pair ({report['pair']}); it ran the cycle")
     seconds = time.monotonic() - began
     if as_json:
         say_json(shapes.sync(seconds, [report]))
@@ -108,7 +108,7 @@ def _locations(request: Request, config: Config) -> Both[Location]:
     left = located(request.left, config, request.timezone)
     right = located(request.right, config, request.timezone, may_be_new=request.right is not None)
     if str(left) == str(right) or left.shares_file(right):
-        raise UsageError(f"{left} is the store on both sides; name two different ones")
+        raise UsageError(f"{left} is on both sides; name two different stores")
     return Both(left, right)
 
 

@@ -6,13 +6,13 @@ import sys
 from typing import Any
 
 from smtd.cli.client import Result, add_verb, ask_daemon, print_errors
-from smtd.cli.say import say, say_json
+from smtd.cli.say import plural, say, say_json
 
 
 def add_to(verbs: Any) -> None:
     """Add the verb to the parser's *verbs*."""
-    verify = add_verb(verbs, "verify", _verify, "compare what both sides really hold", pairs="*")
-    verify.add_argument("--deep", action="store_true", help="read every record from every store")
+    verify = add_verb(verbs, "verify", _verify, "compare the actual contents of both sides", pairs="*")
+    verify.add_argument("--deep", action="store_true", help="read every record of both stores")
 
 
 def _verify(arguments: Any) -> int:
@@ -35,9 +35,9 @@ def _verify(arguments: Any) -> int:
 def _show_proofs(found: Result) -> None:
     for pair in found["pairs"]:
         counts = [f"{pair['compared']:,} compared", f"{pair['equal']:,} equal"]
-        for kind, word in (("explained", "differ as is known"), ("findings", "not as agreed")):
+        for kind, word in (("explained", "known difference"), ("findings", "unexpected difference")):
             if pair[kind]:
-                counts.append(f"{len(pair[kind]):,} {word}")
+                counts.append(plural(len(pair[kind]), word))
         say(f"{pair['pair']}: {', '.join(counts)}")
         for each in pair["explained"]:
             fields = f" ({', '.join(each['fields'])})" if each["fields"] else ""

@@ -260,7 +260,7 @@ class Daemon:
         locations = one.words.map(lambda word: self._surroundings.locate(word, config))
         left, right = locations.left, locations.right
         if left.identity == right.identity or left.shares_file(right):
-            raise UsageError(f"pair {one.name}: {locations.left} is the store on both sides; name two")
+            raise UsageError(f"pair {one.name}: {locations.left} is on both sides; name two different stores")
         return Both(locations.left, replace(locations.right, renames=one.renames))
 
     @property

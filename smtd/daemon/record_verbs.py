@@ -144,7 +144,7 @@ def _moment(text: str) -> datetime:
     except ValueError:
         raise UsageError("a time is like 2026-11-25T13:00:00+00:00") from None
     except OverflowError:
-        raise UsageError(f"{text} is outside the calendar") from None
+        raise UsageError(f"{text} is out of range; give a time between the years 1 and 9999") from None
 
 
 def _literally(name: str) -> str:

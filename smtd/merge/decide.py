@@ -26,7 +26,7 @@ class Verdict(Enum):
 
 
 class Mode(Enum):
-    """Which way changes travel."""
+    """Direction in which changes are synced."""
 
     TWO_WAY = "two-way"
     LEFT_TO_RIGHT = "left-to-right"

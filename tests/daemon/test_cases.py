@@ -103,7 +103,7 @@ def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
 
     assert listed.code == told.code == 1
     assert listed.out.splitlines()[0] == (
-        "pair: MyProject/a1: both sides changed version; smtd-ctl resolve takes left, right or both"
+        "pair: MyProject/a1: both sides changed version; use smtd-ctl resolve to take left, right or both"
     )
     assert told.json["conflicts"][0] == {
         "pair": "pair",
@@ -130,7 +130,7 @@ def test_conflicts_are_resolved_one_by_one_by_glob_and_all(
 
     assert (one.code, some.code, rest.code) == (1, 1, 0)
     assert f"pair: right {right.path}  1 updated\n" in one.out
-    assert "conflict: MyProject/a2: both sides changed version; smtd-ctl resolve takes" in one.out
+    assert "conflict: MyProject/a2: both sides changed version; use smtd-ctl resolve to take" in one.out
     assert f"pair: right {right.path}  1 created, 1 updated\n" in some.out
     assert (rest.pair["ok"], rest.pair["left"]["updated"], rest.pair["conflicts"]) == (True, 1, [])
     kept = {"a1": "1111", "a2": "1111", "a2-2": "2222", "b": "2222"}
@@ -141,7 +141,7 @@ def test_conflicts_are_resolved_one_by_one_by_glob_and_all(
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (("resolve", "pair", PROJECT, "--take", "left"), 2, "name a project and a label, or say --all"),
+        (("resolve", "pair", PROJECT, "--take", "left"), 2, "name a project and a label, or use --all"),
         (
             ("resolve", "pair", PROJECT, "same", "--take", "left"),
             2,
@@ -167,7 +167,7 @@ def test_conflicts_are_resolved_one_by_one_by_glob_and_all(
         (
             ("restore", "pair", PROJECT, "a1", "--at", "noon"),
             2,
-            "noon is no time such as 2026-11-25T13:00, and no age such as 2h",
+            "noon is neither a time such as 2026-11-25T13:00 nor an age such as 2h",
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
@@ -209,9 +209,9 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
     rest = daemon.ctl("deletes", "reject", "pair", "--json")
 
     assert (listed.code, told.code) == (1, 1)
-    reason = "deletion held: in the left store 28 of 34 records are gone within minutes"
-    assert listed.out.startswith(f"pair: MyProject/run-00: {reason}; bring the left store back")
-    assert "smtd-ctl deletes approve, or reject" in listed.out
+    reason = "deletion held: 28 of 34 records disappeared from the left store within minutes"
+    assert listed.out.startswith(f"pair: MyProject/run-00: {reason}; to keep it, bring the left store back")
+    assert "or run smtd-ctl deletes reject PAIR; to delete it, " in listed.out
     assert labels(told.json["holds"]) == [one.label for one in RUNS[:28]]
     assert told.json["holds"][0].keys() == {
         *("pair", "project", "label", "reason", "next", "until", "kind", "code"),
@@ -235,7 +235,7 @@ def test_record_is_explained(daemon: DaemonProcess, left: Store) -> None:
     assert conflict.out.splitlines()[2:] == [
         "agreed  never, as far as smtd knows",
         "now     both sides changed version",
-        "next    smtd-ctl resolve takes left, right or both",
+        "next    use smtd-ctl resolve to take left, right or both",
     ]
     (past,) = told.json["history"]
     assert (told.json["left"], told.json["right"]) == (told.json["agreed"]["left"],) * 2
@@ -243,7 +243,7 @@ def test_record_is_explained(daemon: DaemonProcess, left: Store) -> None:
         f"left    {told.json['left']}",
         f"right   {told.json['left']}",
         f"agreed  {told.json['left']}, at {told.json['agreed']['at']}",
-        "now     both sides hold the same record, as agreed",
+        "now     in sync: both sides hold the same record",
         "next    nothing",
         f"cycle 1  {past['at']}  create on the left: new on the right",
     ]
@@ -257,7 +257,7 @@ def test_history_is_told_and_proven(daemon: DaemonProcess, left: Store) -> None:
 
     lines = every.out.splitlines()
     assert (every.code, len(lines)) == (0, 4)
-    assert lines[0].endswith("pair: update MyProject/b on the right: a person decided")
+    assert lines[0].endswith("pair: update MyProject/b on the right: resolved by hand")
     assert lines[3].endswith("pair: create MyProject/same on the left: new on the right")
     assert [each["id"] for each in told.json["history"]] == [4, 3, 2, 1]
     assert told.json["history"][0].keys() == {
@@ -267,7 +267,7 @@ def test_history_is_told_and_proven(daemon: DaemonProcess, left: Store) -> None:
     first = str(told.json["history"][-1]["cycle"])
     assert labels(daemon.ctl("history", "--cycle", first, "--json").json["history"]) == ["same"]
     assert labels(daemon.ctl("history", "--limit", "1", "--json").json["history"]) == ["b"]
-    assert daemon.ctl("history", "--check").out.startswith("4 entries, whole; the last seal is ")
+    assert daemon.ctl("history", "--check").out.startswith("4 entries, intact; last seal ")
     whole = daemon.ctl("history", "--check", "--json")
     assert (whole.code, whole.json["ok"], whole.json["entries"], len(whole.json["head"])) == (0, True, 4, 64)
 
@@ -347,7 +347,7 @@ def test_plan_is_run_if_the_world_is_as_it_was(daemon: DaemonProcess, left: Stor
     told = daemon.ctl("sync", "now", "pair", "--plan", number, "--json")
 
     assert "  create MyProject/new on the right: new on the left\n" in plan.out
-    assert f"  to run just this: smtd-ctl sync now pair --plan {number}\n" in plan.out
+    assert f"  to run exactly this plan: smtd-ctl sync now pair --plan {number}\n" in plan.out
     sentence = f"the stores have changed since plan {number} was made: look at a new one"
     assert error(moved) == (1, f"pair pair: {sentence}", "")
     assert told.json["errors"] == [{"pair": "pair", "error": sentence, "code": 1}]
@@ -393,7 +393,7 @@ def test_sides_of_a_turned_pair_are_those_that_the_person_names(
         ("same", "right", "changed on the left"),
     ]
     assert (explained["left"], explained["rule"]) == (None, "new on the right")
-    assert explained["next"] == "the next cycle brings it to the left"
+    assert explained["next"] == "the next cycle copies it to the left"
     assert shown["version"] == {"left": "1111", "right": "2222", "agreed": None}
     turned.ctl("sync", "now", "--plan", plan["plan"])
     done = turned.ctl("history", "--json").json["history"]
@@ -420,8 +420,10 @@ def test_decisions_of_a_turned_pair_mean_what_the_person_calls_left(
     left.remove(*kept)
     turned.ctl("sync", "now")
     hold = turned.ctl("holds", "--json").json["holds"][0]
-    assert hold["reason"].startswith("deletion held: in the left store none of the records")
-    assert hold["next"].startswith("bring the left store back, or delete it from the right store too")
+    assert hold["reason"].startswith("deletion held: all earlier records are gone from the left store")
+    assert hold["next"].startswith(
+        "to keep it, bring the left store back, comment on it in the right store, or"
+    )
     rejected = turned.ctl("deletes", "reject", "pair", "--json").pair
     assert (rejected["left"]["created"], rejected["right"]["deleted"]) == (5, 0)
     moment = turned.ctl("history", "--limit", "1", "--json").json["history"][0]["at"]
@@ -494,7 +496,7 @@ def test_what_is_known_is_told_while_a_cycle_goes_on(tmp_path: Path, left: Store
             conversation.close()
 
     assert [answer.code for answer in answers] == [0, 0, 0, 0]
-    assert check.out.startswith("0 entries, whole")
+    assert check.out.startswith("0 entries, intact; last seal none")
     assert (out, waiting.returncode) == (b"", 3)
 
 
@@ -514,5 +516,5 @@ def test_history_is_kept_for_as_long_as_configured(tmp_path: Path, left: Store, 
         wait_until(lambda: len(daemon.ctl("history", "--json").json["history"]) == 1)
 
         assert labels(daemon.ctl("history", "--json").json["history"]) == ["new"]
-        assert daemon.ctl("history", "--check").out.startswith("1 entries, whole")
+        assert daemon.ctl("history", "--check").out.startswith("1 entry, intact")
     assert "1 entries of the history were too old" in daemon.log.read_text("utf-8")

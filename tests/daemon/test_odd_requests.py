@@ -46,8 +46,14 @@ ODD = [
     ('"verb": "explain", "pair": "pair", "project": "a", "label": "\\udc80"', "half of a surrogate pair"),
     ('"verb": "show", "pair": ["pair"], "project": "a", "label": "b"', "pair is a text"),
     ('"verb": "show", "pair": "pair", "project": "a"', "the request needs a label"),
-    (f'"verb": "restore", {RECORD}, "at": "0001-01-01T00:00:00+23:59"', "is outside the calendar"),
-    (f'"verb": "restore", {RECORD}, "at": "9999-12-31T23:59:59-23:59"', "is outside the calendar"),
+    (
+        f'"verb": "restore", {RECORD}, "at": "0001-01-01T00:00:00+23:59"',
+        "is out of range; give a time between",
+    ),
+    (
+        f'"verb": "restore", {RECORD}, "at": "9999-12-31T23:59:59-23:59"',
+        "is out of range; give a time between",
+    ),
     (f'"verb": "restore", {RECORD}, "at": 5', "at is a text"),
     (f'"verb": "resolve", {RECORD}, "take": ["left"]', "take is a text"),
     (f'"verb": "resolve", {RECORD}, "take": "approve"', "say what to take"),
@@ -116,8 +122,14 @@ def test_odd_request_is_answered_by_a_sentence(daemon: DaemonProcess, request_: 
     [
         (("undo", str(2**70)), "a number beyond 64 bits"),
         (("sync", "now", "--timeout", "nan"), "NaN, which is no number in JSON"),
-        (("restore", "pair", PROJECT, "one", "--at", f"{'9' * 400}d"), "is outside the calendar"),
-        (("restore", "pair", PROJECT, "one", "--at", "0001-01-01T00:00:00+23:59"), "is outside the calendar"),
+        (
+            ("restore", "pair", PROJECT, "one", "--at", f"{'9' * 400}d"),
+            "is out of range; give a time between",
+        ),
+        (
+            ("restore", "pair", PROJECT, "one", "--at", "0001-01-01T00:00:00+23:59"),
+            "is out of range; give a time between",
+        ),
         (("pair", "add", "--", "--help", "left", "right"), "taken for an option"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

@@ -199,7 +199,7 @@ def test_run_that_goes_on_is_held_until_somebody_asks(daemon: DaemonProcess, lef
     holds = daemon.ctl("holds", "--json")
     assert [(each["label"], each["reason"]) for each in holds.json["holds"]] == [("running", "running")]
     assert holds.code == 1
-    assert "running: running; it is carried when its run is over" in daemon.ctl("holds").out
+    assert "running: running; smtd syncs it when its run is over" in daemon.ctl("holds").out
     assert daemon.ctl("sync", "now", "--include-unfinished").code == 0
 
     assert labels(right) == {"run", "running"}
@@ -431,7 +431,7 @@ def test_sync_of_a_pair_that_the_daemon_holds_is_run_by_the_daemon(
     other = smtd("sync", left, right, "--mode", "left-to-right", "--json")
     elsewhere = smtd("sync", left, right, "--state", tmp_path / "another")
 
-    assert "the running daemon holds this pair (pair), and ran the cycle" in planned.err
+    assert "the running daemon syncs this pair (pair); it ran the cycle" in planned.err
     assert f"left   {right}  would be: 1 created" in planned.out
     assert (done.code, done.err, done.pair["pair"]) == (0, "", "pair")
     assert (done.pair["left"]["created"], done.pair["right"]["created"]) == (1, 0)
@@ -526,7 +526,7 @@ def test_pair_that_cannot_be_one_is_refused(daemon: DaemonProcess, left: Path) -
     assert "'soon' is not a duration" in add("new", right="/tmp/x.sqlite", settle="soon")
     assert "unknown key 'mod', did you mean 'mode'?" in add("new", right="/tmp/x.sqlite", mod="two-way")
     assert "there is no store lap; name a configured one, or a whole path" in add("new", right="lap")
-    assert "is the store on both sides" in add("new", right=str(left))
+    assert "is on both sides; name two" in add("new", right=str(left))
     assert len(daemon.ctl("pair", "list").out.splitlines()) == 1
 
 

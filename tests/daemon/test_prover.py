@@ -140,7 +140,7 @@ async def test_row_that_is_changed_behind_everybodys_back_is_found(pair: Kept, d
     synced = await pair.sync()
     second = await pair.verify(deep=deep)
 
-    assert whats(first) == ["the right store keeps version otherwise than agreed"]
+    assert whats(first) == ["the right store differs from the last sync in version"]
     assert (first.compared, first.equal) == (3, 2)
     assert synced.left.updated == 1
     assert (second.equal, second.findings) == (3, [])
@@ -194,7 +194,7 @@ async def test_record_that_never_comes_to_rest_is_no_finding(
 
     assert report.ok
     assert [sentence(each.why) for each in report.explained] == [
-        "it is being changed; the next cycle sees to it"
+        "it is being changed; the next cycle will handle it"
     ]
     assert next(edits) == TRIES - 1
 
@@ -401,7 +401,7 @@ async def test_pair_that_is_known_the_other_way_round_is_proven(
 
         report = await swapped.verify()
 
-    assert whats(report) == ["the right store keeps version otherwise than agreed"]
+    assert whats(report) == ["the right store differs from the last sync in version"]
 
 
 async def test_of_many_findings_only_some_are_told_one_by_one(
@@ -418,7 +418,7 @@ async def test_of_many_findings_only_some_are_told_one_by_one(
     assert len(report.findings) == 3
     assert len(await pair.events("finding")) == 1
     assert [record.getMessage() for record in caplog.records] == [
-        "pair pair: MyProject/one: the right store keeps version otherwise than agreed",
+        "pair pair: MyProject/one: the right store differs from the last sync in version",
         "pair pair: and 2 more",
     ]
 

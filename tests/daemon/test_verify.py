@@ -99,11 +99,12 @@ def test_row_that_was_changed_is_found_and_mended(daemon: DaemonProcess, right: 
     status = daemon.ctl("status")
 
     what = (
-        "MyProject/one: the right store keeps version otherwise than agreed; smtd-ctl sync now pair carries"
-        " that to the left store; if nobody meant it, put back first what the left store has"
+        "MyProject/one: the right store differs from the last sync in version; run smtd-ctl sync now pair to"
+        " copy that to the left store; if the change is a mistake, first put the version of the left store"
+        " back"
     )
     assert (answer.code, answer.err) == (1, "")
-    assert answer.out == f"pair: 2 compared, 1 equal, 1 not as agreed\nfound: {what}\n"
+    assert answer.out == f"pair: 2 compared, 1 equal, 1 unexpected difference\nfound: {what}\n"
     assert status.code == 1
     assert f"pair: {what}\n" in status.out
     event = daemon.wait_event(lambda event: event["event"] == "finding")
@@ -126,7 +127,7 @@ def test_what_is_known_to_differ_is_listed_and_is_no_finding(
 
     assert answer.code == 0
     assert answer.out.splitlines() == [
-        "pair: 2 compared, 1 equal, 1 differ as is known",
+        "pair: 2 compared, 1 equal, 1 known difference",
         "known: MyProject/one: in conflict (version)",
     ]
 
@@ -217,7 +218,7 @@ def test_record_that_was_altered_on_a_server_is_found_in_the_background(
         told = [one for one in daemon.events() if is_finding(one)]
 
     assert (event["label"], event["side"], event["fields"]) == ("one", "right", ["version"])
-    assert event["problem"] == "the right store keeps version otherwise than agreed"
+    assert event["problem"] == "the right store differs from the last sync in version"
     assert [finding["label"] for finding in status["findings"]] == ["one"]
     assert status["proven"]["findings"] == 1
     assert [one["id"] for one in told] == [event["id"]]

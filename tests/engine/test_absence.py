@@ -56,11 +56,12 @@ async def test_emptied_store_deletes_nothing(world, side):
 
     assert (counts(report), len(report.held), report.ok) == (written(), 30, False)
     assert sentence(report.held[0].why) == (
-        f"deletion held: in the {side.value} store none of the records that it held before is there any more"
+        f"deletion held: all earlier records are gone from the {side.value} store"
     )
     assert next_step(report.held[0].why) == (
-        f"bring the {side.value} store back, or delete it from the {other} store too, or comment on it there"
-        " to keep it; to a daemon say smtd-ctl deletes approve, or reject"
+        f"to keep it, bring the {side.value} store back, comment on it in the {other} store, or run smtd-ctl"
+        f" deletes reject PAIR; to delete it, delete it from the {other} store too, or run smtd-ctl deletes"
+        " approve PAIR"
     )
     assert world.contents[side.other] == holding(*MANY)
 
@@ -344,9 +345,7 @@ async def test_project_that_is_gone_as_a_whole_is_held(tmp_path, side):
 
     assert counts(report) == on(side.other, deleted=1)
     assert [each.label for each in report.held] == ["small-0", "small-1", "small-2"]
-    assert "none of the records of Small that it held before is there any more" in sentence(
-        report.held[0].why
-    )
+    assert "all earlier records of Small are gone from the" in sentence(report.held[0].why)
 
 
 @both_sides

@@ -317,7 +317,7 @@ async def test_plan_tells_of_both_records(conflict):
     report = await conflict.cycle(dry_run=True)
 
     assert [(each.action, each.side, sentence(each.why)) for each in report.actions] == [
-        ("split", None, "keep both: the right one as a-2")
+        ("split", None, "keep both: the right one becomes a-2")
     ]
     assert counts(report) == written(left=(1, 0, 0), right=(1, 1, 0))
     assert (

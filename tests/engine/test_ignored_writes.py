@@ -95,7 +95,7 @@ async def test_edit_that_the_store_does_not_keep_is_not_taken_back(world):
 
     assert len(world.right.kept) == 1
     assert [set(errors(report)) for report in reports] == [{"a"}] * 3
-    assert "reported success, but still shows the record as it was before; smtd" in errors(reports[2])["a"]
+    assert "reported success, but still shows the old record; smtd" in errors(reports[2])["a"]
     assert words(world.left) == ["an hour of thought"]
 
 
@@ -221,7 +221,7 @@ async def test_undo_that_the_store_does_not_keep_is_refused(world):
     honest = await on_pair(world, undo, number)
 
     assert [each.label for each in lying.refused] == ["a"]
-    assert "reported success, but still shows the record as it was before" in sentence(lying.refused[0].why)
+    assert "reported success, but still shows the old record" in sentence(lying.refused[0].why)
     assert (honest.refused, world.right.records[key("a")]) == ([], A)
 
 

@@ -69,7 +69,7 @@ async def test_journal_is_brought_along_with_all_that_was_open(world: World) -> 
     assert held.keys() == {*HELD, "running", "undone"}
     assert {held[label].kind for label in HELD} == {Hold.DELETION}
     assert sentence(held["run-01"].why) == (
-        f"deletion held: in the {lost.value} store 28 of 38 records are gone within minutes"
+        f"deletion held: 28 of 38 records disappeared from the {lost.value} store within minutes"
     )
     assert sentence(held["undone"].why) == "cycle 2 was undone"
     assert [(each.label, each.side, sentence(each.why)) for each in report.failed] == [

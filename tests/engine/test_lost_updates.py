@@ -249,7 +249,7 @@ async def test_write_that_is_undone_again_is_asked_about(world, side):
     report = await world.cycle()
 
     assert {held.label for held in report.held} >= {"b"}
-    assert "undone again" in sentence(report.held[0].why)
+    assert f"undid smtd's last write to the {side.value} store twice" in sentence(report.held[0].why)
     assert world[side.other].records[key("b")] == B
 
 

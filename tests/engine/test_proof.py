@@ -71,8 +71,8 @@ async def test_record_that_changed_behind_everybodys_back_is_found(
     assert finding.key == key("run")
     assert (finding.what.side, finding.fields) == (side, ("version", "outcome"))
     shown = shapes.finding(finding, "pair")
-    assert shown["what"] == f"the {side.value} store keeps version, outcome otherwise than agreed"
-    assert f"smtd-ctl sync now pair carries that to the {side.other.value} store" in shown["next"]
+    assert shown["what"] == f"the {side.value} store differs from the last sync in version, outcome"
+    assert f"run smtd-ctl sync now pair to copy that to the {side.other.value} store" in shown["next"]
 
 
 @DEPTHS
@@ -83,7 +83,7 @@ async def test_record_that_both_sides_changed_is_found(world: World, deep: bool)
 
     report = await prove(world, deep=deep)
 
-    assert found(report) == {"run": "both stores keep outcome otherwise than agreed"}
+    assert found(report) == {"run": "both stores differ from the last sync in outcome"}
     assert report.findings[0].what.side is None
 
 
@@ -103,8 +103,11 @@ async def test_record_that_is_missing_is_found(world: World, side: Side, deep: b
 
     report = await prove(world, deep=deep)
 
-    assert found(report) == {"run": f"the {side.value} store lacks it, though it was agreed"}
-    assert "smtd-ctl sync now pair takes it for deleted" in shapes.finding(report.findings[0], "pair")["next"]
+    assert found(report) == {"run": f"it is missing from the {side.value} store, but was in sync"}
+    assert (
+        "run smtd-ctl sync now pair, which treats it as deleted"
+        in shapes.finding(report.findings[0], "pair")["next"]
+    )
 
 
 @DEPTHS
@@ -115,7 +118,9 @@ async def test_record_that_is_missing_and_changed_on_the_other_side_is_found(
     world.left.put(PROJECT, commented(full("run"), "as expected"))
     world.right.remove(PROJECT, "run")
 
-    assert found(await prove(world, deep=deep)) == {"run": "the right store lacks it, though it was agreed"}
+    assert found(await prove(world, deep=deep)) == {
+        "run": "it is missing from the right store, but was in sync"
+    }
 
 
 @DEPTHS
@@ -149,7 +154,7 @@ async def test_new_record_waits_for_its_cycle(world: World, deep: bool) -> None:
 
     report = await prove(world, deep=deep)
 
-    assert (explained(report), report.ok) == ({"new": "it is new; the next cycle sees to it"}, True)
+    assert (explained(report), report.ok) == ({"new": "it is new; the next cycle will sync it"}, True)
     assert report.compared == 3
 
 
@@ -179,9 +184,9 @@ async def test_store_that_alters_what_it_is_given_is_found(tmp_path: Path) -> No
 
     unlisted, known = await prove(world), await prove(world, listed=listed(last))
 
-    assert found(unlisted) == {"run": "the two stores have kept version differently since it was written"}
+    assert found(unlisted) == {"run": "the two stores have stored version differently since it was written"}
     assert known.ok
-    assert explained(known)["run"].startswith("failed: the right store keeps it otherwise than written")
+    assert explained(known)["run"].startswith("failed: the right store stored something different")
     assert known.explained[0].fields == ("version",)
 
 
@@ -205,7 +210,7 @@ async def test_store_whose_listing_lies_is_found_by_reading(tmp_path: Path) -> N
     by_digest, deep = await prove(world, deep=False), await prove(world, deep=True)
 
     assert by_digest.ok
-    assert found(deep) == {"run": "the right store keeps stdout_stderr otherwise than agreed"}
+    assert found(deep) == {"run": "the right store differs from the last sync in stdout_stderr"}
 
 
 class DearStore(TestStore):
@@ -237,7 +242,7 @@ async def test_server_is_only_read_whole_by_a_deep_proof(tmp_path: Path) -> None
 
     assert (await prove(world, deep=False)).ok
     assert right.asked == []
-    assert found(await prove(world)) == {"run": "the right store keeps tags otherwise than agreed"}
+    assert found(await prove(world)) == {"run": "the right store differs from the last sync in tags"}
     assert right.asked == ["other", "run", "run"]
 
 
@@ -265,7 +270,7 @@ async def test_target_of_a_one_way_pair_may_differ(
 
     assert (len(report.findings), len(report.explained)) == (int(is_found), int(not is_found))
     if not is_found:
-        assert f"what was done in the {changed.value} store stays there" in explained(report)["run"]
+        assert f"changes in the {changed.value} store stay there" in explained(report)["run"]
 
 
 class ReadOnlyStore(TestStore):
@@ -282,9 +287,7 @@ async def test_store_that_cannot_be_written_is_a_source(world: World) -> None:
 
     report = await prove(archive)
 
-    assert explained(report) == {
-        "run": "the pair is left-to-right: what was done in the right store stays there"
-    }
+    assert explained(report) == {"run": "the pair is left-to-right: changes in the right store stay there"}
     assert list(found(report)) == ["other"]
 
 
@@ -296,7 +299,7 @@ async def test_deletions_that_are_kept_are_explained(world: World) -> None:
     report = await prove(world, propagate_deletes=False)
 
     assert explained(report) == {
-        "run": "it was deleted from the left store, and the pair keeps what is deleted"
+        "run": "it was deleted from the left store, and the pair does not propagate deletions"
     }
     assert list(found(report)) == ["other"]
 
@@ -308,7 +311,7 @@ async def test_deletion_that_is_kept_explains_no_edit(world: World) -> None:
 
     report = await prove(world, propagate_deletes=False)
 
-    assert found(report) == {"run": "the left store lacks it, though it was agreed"}
+    assert found(report) == {"run": "it is missing from the left store, but was in sync"}
 
 
 async def test_what_a_store_says_of_a_record_is_not_believed(world: World) -> None:
@@ -356,7 +359,7 @@ async def test_what_people_are_changing_is_left_to_the_next_cycle(world: World) 
 
     report = await prove(world, moving=True)
 
-    assert explained(report) == {"run": "it is being changed; the next cycle sees to it"}
+    assert explained(report) == {"run": "it is being changed; the next cycle will handle it"}
 
 
 async def test_second_proof_after_a_cycle_is_clean(world: World) -> None:
@@ -376,7 +379,7 @@ async def test_only_the_projects_of_the_pair_are_proven(world: World) -> None:
 
     report = await prove(world, projects=frozenset({"Another"}))
 
-    assert (report.compared, explained(report)) == (1, {"run": "it is new; the next cycle sees to it"})
+    assert (report.compared, explained(report)) == (1, {"run": "it is new; the next cycle will sync it"})
 
 
 @pytest.mark.parametrize("call", ["scan", "read"])

@@ -139,7 +139,7 @@ async def test_record_that_a_store_keeps_otherwise_fails(world):
 
     (failure,) = report.failed
     assert (failure.label, failure.side) == ("full", Side.RIGHT)
-    assert sentence(failure.why) == "the right store keeps it otherwise than written: user"
+    assert sentence(failure.why) == "the right store stored something different: user"
     assert (report.in_sync, world.contents.left) == (0, holding(full()))
 
 

@@ -347,13 +347,13 @@ async def test_clock_that_was_wrong_makes_no_entry_old(world):
 @pytest.mark.parametrize(
     ("label", "rule", "then"),
     [
-        ("a", "changed on the left", "the next cycle brings it to the right"),
+        ("a", "changed on the left", "the next cycle copies it to the right"),
         ("d", "deleted on the right", "the next cycle deletes it from the left"),
-        ("e", "a change on both sides", "the next cycle writes it to both sides"),
-        ("new right", "new on the right", "the next cycle brings it to the left"),
-        ("kept", "both sides hold the same record, as agreed", "nothing"),
-        ("running", "held: running", "it is carried when its run is over"),
-        ("conflict", "both sides changed version", "smtd-ctl resolve takes left, right or both"),
+        ("e", "both sides changed it", "the next cycle writes it to both sides"),
+        ("new right", "new on the right", "the next cycle copies it to the left"),
+        ("kept", "in sync: both sides hold the same record", "nothing"),
+        ("running", "held: running", "smtd syncs it when its run is over"),
+        ("conflict", "both sides changed version", "use smtd-ctl resolve to take left, right or both"),
     ],
 )
 async def test_explanation_says_which_rule_decides_and_what_follows(world, label, rule, then):
@@ -493,7 +493,7 @@ async def test_record_that_changes_in_the_moment_of_a_restore_is_not_overwritten
     report = await on_pair(world, restore, key("a"), then)
 
     assert [(each.label, sentence(each.why)) for each in report.failed] == [
-        ("a", "it changed in this moment; restore it again")
+        ("a", "it changed during the restore; restore it again")
     ]
     assert world.right.records[key("a")] == quicker
 
@@ -527,17 +527,17 @@ async def test_explanation_of_what_is_left_alone_says_why(tmp_path):
     kept = await explained(world, key("d"), propagate_deletes=False)
     waiting = await explained(world, key("refused"), mode=Mode.RIGHT_TO_LEFT)
 
-    nothing = "nothing: the next cycle notes it"
+    nothing = "nothing: the next cycle will record it"
     assert {label: (each["rule"], each["next"]) for label, each in told.items() if label in "ab"} == {
         "a": ("both sides are equal", nothing),
         "b": ("both sides are equal", nothing),
     }
     assert told["c"]["rule"] == "failed on the left"
     assert told["c"]["next"].startswith("it cannot be read")
-    assert told["refused"]["next"] == "the next cycle brings it to the right"
-    assert kept["rule"] == "what one side did stays there: the pair does not carry it"
+    assert told["refused"]["next"] == "the next cycle copies it to the right"
+    assert kept["rule"] == "the sides differ, but the pair does not sync this change"
     assert waiting["rule"] == "refused 1 times: the right store cannot hold it: its label is too long"
-    assert waiting["next"].startswith("it is offered again at ")
+    assert waiting["next"].startswith("smtd tries again at ")
 
 
 async def test_explanation_of_what_both_sides_deleted_tells_what_was_done(tmp_path):

@@ -214,7 +214,7 @@ async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path)
     report = await pair.cycle()
 
     assert {each.label for each in report.held} == gone
-    assert "380 of 450 records are gone within minutes" in sentence(report.held[0].why)
+    assert "380 of 450 records disappeared from the" in sentence(report.held[0].why)
     assert (report.left.created, report.left.deleted) == (1, 1)
     assert (report.right.created, report.right.updated, report.right.deleted) == (1, 1, 0)
     assert len(await pair.labels(Side.RIGHT)) == 451

@@ -186,5 +186,5 @@ def test_daemon_names_the_pair_that_kept_more(daemon: DaemonProcess, tmp_path: P
     stop(daemon)
 
     assert held(other) == {MINE, THEIRS, Key("Mine", "new")}
-    assert "the running daemon holds this pair (p)" in by_daemon.err
+    assert "the running daemon syncs this pair (p)" in by_daemon.err
     assert daemon.log.read_text("utf-8").count(KEEPS) == 1

@@ -30,7 +30,7 @@ def test_sentence_has_the_side_the_values_and_the_cause() -> None:
     assert sentence(refused) == "the left store cannot hold it: {other} is no {0}"
     assert sentence(because(Code.HELD, cause=refused)) == f"held: {sentence(refused)}"
     assert sentence(because(Code.ALTERED, Side.RIGHT, "version", "diff")) == (
-        "the right store keeps it otherwise than written: version, diff"
+        "the right store stored something different: version, diff"
     )
 
 
@@ -38,5 +38,7 @@ def test_held_deletion_names_the_side_that_lost_and_the_one_that_kept() -> None:
     """Each in its place."""
     why = because(Code.MANY_GONE, Side.RIGHT, 30, 100)
 
-    assert sentence(why) == "deletion held: in the right store 30 of 100 records are gone within minutes"
-    assert next_step(why).startswith("bring the right store back, or delete it from the left store too")
+    assert sentence(why) == "deletion held: 30 of 100 records disappeared from the right store within minutes"
+    assert next_step(why).startswith(
+        "to keep it, bring the right store back, comment on it in the left store, or"
+    )

@@ -81,8 +81,12 @@ def test_sides_are_named_as_the_reader_names_them(report: PairReport) -> None:
     found = shapes.pair(report, mirrored=True)
 
     assert (found["left"]["location"], found["right"]["location"]) == ("other", "one")
-    assert found["held"][0]["reason"].startswith("deletion held: in the left store")
-    assert found["held"][0]["next"].startswith("bring the left store back, or delete it from the right store")
+    assert found["held"][0]["reason"].startswith(
+        "deletion held: all earlier records are gone from the left store"
+    )
+    assert found["held"][0]["next"].startswith(
+        "to keep it, bring the left store back, comment on it in the right"
+    )
     assert (found["failed"][0]["side"], found["failed"][0]["error"]) == (
         "left",
         "the left store cannot hold it: too long",

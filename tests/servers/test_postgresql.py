@@ -376,8 +376,8 @@ def test_check_makes_the_tables_if_asked(postgresql_server: DatabaseServer, smtd
 
     assert (silent.code, asked.code, again.code) == (4, 0, 0)
     assert "no tables of Sumatra yet" in silent.err
-    assert f"{database.shown}  tables made; 0 records of no project" in asked.out
-    assert "tables made" not in again.out
+    assert f"{database.shown}  tables created; 0 records of no projects" in asked.out
+    assert "tables created" not in again.out
     assert PASSWORD not in silent.err + asked.out
 
 
