@@ -415,11 +415,11 @@ def test_every_struct_of_the_configuration_forbids_unknown_keys():
 
     assert {each.__name__ for each in structs} == {
         "Config",
-        "Daemon",
+        "DaemonConfig",
         "MaxDeletes",
         "Notify",
-        "Pair",
-        "Store",
+        "PairConfig",
+        "StoreConfig",
     }
     assert all(each.__struct_config__.forbid_unknown_fields for each in structs)
 

@@ -40,17 +40,24 @@ def test_every_state_and_every_key_of_a_status_is_documented() -> None:
 
 
 def test_every_place_that_contributing_names_is_there() -> None:
-    """Each file and directory, and each name that it gives in one of them."""
+    """Each file and directory; and each name is in a file of the same paragraph or step."""
     section = CONTRIBUTING.split("\n## Where things go\n")[1].split("\n## ")[0]
-    words = re.findall(r"`([^`\s]+)`", section)
-    paths = [word for word in words if "/" in word]
-    names = [word for word in words if re.fullmatch(r"_?[A-Za-z]\w*", word)]
-    sources = "\n".join(
-        file.read_text("utf-8") for path in paths for file in files(path) if file.suffix == ".py"
-    )
+    parts = [re.findall(r"`([^`\s]+)`", part) for part in re.split(r"\n(?=\d+\. |\n)", section)]
+    lost = [word for words in parts for word in words if "/" in word and not files(word)]
+    unknown = [name for words in parts for name in words if is_name(name) and name not in words_of(words)]
 
-    assert [path for path in paths if not files(path)] == []
-    assert [name for name in names if not re.search(rf"\b{name}\b", sources)] == []
+    assert (lost, unknown) == ([], [])
+
+
+def is_name(word: str) -> bool:
+    """Say whether *word* is a name in code."""
+    return re.fullmatch(r"[A-Za-z_]\w*", word) is not None
+
+
+def words_of(words: list[str]) -> set[str]:
+    """Return all words of the files that are among *words*."""
+    texts = [file.read_text("utf-8") for word in words if "/" in word for file in files(word)]
+    return set(re.findall(r"\w+", "\n".join(texts)))
 
 
 def files(path: str) -> list[Path]:
