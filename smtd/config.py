@@ -171,13 +171,11 @@ def check_pair(name: str, table: object) -> PairConfig:
 def misnamed(name: str) -> str:
     """Return why no pair can be called *name*; empty if one can."""
     if not name.isprintable() or name != name.strip() or not 0 < len(name) <= LONGEST_NAME:
-        return f"it has 1 to {LONGEST_NAME} letters that can be printed, and no blank at either end"
+        return f"use 1 to {LONGEST_NAME} printable characters, with no space at either end"
     if name.startswith(("-", ".")):
-        return (
-            f"it would be taken for {'an option' if name.startswith('-') else 'a path'}; begin with a letter"
-        )
+        return f"it looks like {'an option' if name.startswith('-') else 'a path'}; begin with a letter"
     if found := next((letter for letter in name if letter in "/*?[]"), ""):
-        return f"{found} is for {'paths' if found == '/' else 'globs'}; leave it out"
+        return f"{found} is reserved for {'paths' if found == '/' else 'globs'}; leave it out"
     return ""
 
 
@@ -228,7 +226,7 @@ def _problems(value: Any, kind: Any, where: _Where) -> Iterator[tuple[_Where, st
                 yield (*where, name), _unknown(name, list(fields))
         for name, field in fields.items():
             if field.required and name not in value:
-                yield where, f"it needs a {name}"
+                yield where, f"it needs the key {name}"
     elif get_origin(kind) is dict and isinstance(value, dict):
         for name, item in value.items():
             yield from _problems(item, get_args(kind)[1], (*where, name))
@@ -238,7 +236,7 @@ def _problems(value: Any, kind: Any, where: _Where) -> Iterator[tuple[_Where, st
         except msgspec.ValidationError as exc:
             yield where, str(exc)
         except UnicodeEncodeError:
-            yield where, "it is no Unicode text"
+            yield where, "it is not Unicode text"
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -256,7 +254,7 @@ def _misnamed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
     """Yield the names that no pair can have."""
     for name in _tables(document, "pairs"):
         if why := misnamed(name):
-            yield ("pairs", name), f"{name!r} is no name for a pair: {why}"
+            yield ("pairs", name), f"{name!r} cannot be the name of a pair: {why}"
 
 
 def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
@@ -286,7 +284,7 @@ def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
             if isinstance(text := table.get(name), str) and not _is_measured(seconds, text):
                 yield (section, key, name), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
             elif isinstance(text, str) and name == "poll_interval" and seconds(text) < SHORTEST_POLL:
-                yield (section, key, name), f"{text!r} would keep the server busy: at least 100ms"
+                yield (section, key, name), f"{text!r} would overload the server; use at least 100ms"
     for key, table in _tables(document, "stores").items():
         if isinstance(zone := table.get("timezone"), str) and not is_timezone(zone):
             yield ("stores", key, "timezone"), f"{zone!r} is not a time zone such as 'Europe/Paris'"
@@ -294,7 +292,7 @@ def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
         limit = table.get("max_deletes")
         share = limit.get("share") if isinstance(limit, dict) else None
         if isinstance(share, str) and not re.fullmatch(r"\d+(\.\d+)?%", share):
-            yield ("pairs", pair, "max_deletes", "share"), f"{share!r} is not a share such as '20%'"
+            yield ("pairs", pair, "max_deletes", "share"), f"{share!r} is not a percentage such as '20%'"
 
 
 def _doubled(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
@@ -312,7 +310,7 @@ def _unaddressed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
     notify = table if isinstance(table, dict) else {}
     for name in ("webhook", "heartbeat_url"):
         if isinstance(url := notify.get(name), str) and not _is_web_address(url):
-            yield ("notify", name), "it is no address such as 'https://host/path'"
+            yield ("notify", name), "it is not an address such as 'https://host/path'"
     if notify.get("command") == []:
         yield ("notify", "command"), "it names no program"
     if isinstance(text := notify.get("offline_after"), str) and not _is_measured(seconds, text):

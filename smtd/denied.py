@@ -20,13 +20,13 @@ def why(exc: OSError) -> str:
 def unread(exc: OSError) -> str:
     """Return why a file that a person wrote, or meant to write, cannot be read, with the next step."""
     if exc.errno == errno.ENOENT:
-        return "it is not there; make it, or name another file"
+        return "it does not exist; create it, or name another file"
     if exc.errno == errno.EACCES:
-        step = "let this user read it, and enter the directories above it, or name another file"
+        step = "allow this user to read it and to enter the directories above it, or name another file"
         return f"permission denied; {step}"
     if isinstance(exc, regular.NotRegular):
         return why(exc)
-    return f"{why(exc)}; mend that, or name another file"
+    return f"{why(exc)}; fix this, or name another file"
 
 
 def at(path: Path) -> str:
@@ -46,6 +46,6 @@ def at(path: Path) -> str:
 
 def _denied(where: str) -> str:
     return (
-        f"permission denied{where}; let this user read and write it, and enter the directories above it"
-        " (chmod), or run smtd as its owner"
+        f"permission denied{where}; allow this user to read and write it and to enter the directories above"
+        " it (chmod), or run smtd as its owner"
     )

@@ -185,6 +185,7 @@ def read_settled(
             wait = SETTLE
         if time.monotonic() > deadline:
             raise StoreUnreachable(
-                f"{what} cannot be read: {reason}; try again when nobody writes to it, or else restore it"
+                f"{what} cannot be read: {reason}; try again when no program writes to it, or restore it"
+                " from a backup"
             )
         time.sleep(wait)

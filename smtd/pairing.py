@@ -36,8 +36,8 @@ def projects(locations: Both[Location], how: str) -> frozenset[str] | None:
     left, right = locations.left.project, locations.right.project
     if left is not None and right is not None and left != right:
         raise UsageError(
-            f"the left side is the directory of project {shown(left)}, and the right one that of"
-            f" {shown(right)}: say which projects to sync, {how}"
+            f"the left side is the directory of project {shown(left)} and the right side that of"
+            f" {shown(right)}; choose the projects to sync {how}"
         )
     only = left if left is not None else right
     return None if only is None else frozenset({only})
@@ -84,8 +84,8 @@ async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
     if await known.has_agreed():
         for side in await to_thread.run_sync(_missing, locations):
             raise StoreUnreachable(
-                f"{locations[side]} is missing, though it was synced before; bring it back, or sync"
-                " with another --state to fill a new store"
+                f"{locations[side]} is missing, but was synced before; bring it back, or sync with another"
+                " --state to fill a new store"
             )
 
 
@@ -102,7 +102,7 @@ async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJ
     found = await journal.known(locations.left.identity, locations.right.identity)
     if found is None:
         raise UsageError(
-            f"pair {name} has had no cycle yet, so there is nothing to verify; smtd-ctl sync now"
+            f"pair {name} has not been synced yet, so there is nothing to verify; run smtd-ctl sync now"
         )
     return found
 

@@ -16,7 +16,7 @@ def expanded(name: str | Path) -> Path:
     try:
         return Path(name).expanduser()
     except RuntimeError as exc:
-        raise UsageError(f"{name} names a home directory that is not known; name the whole path") from exc
+        raise UsageError(f"the home directory in {name} is unknown; give the full path") from exc
 
 
 def is_from_windows(name: str) -> bool:

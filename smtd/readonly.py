@@ -51,8 +51,8 @@ def obstacle(path: Path, exc: Exception) -> str:
         if file.read(_VERSION + 1)[_VERSION:] != bytes([_WAL]):
             return _cut_off(path)
         return (
-            "it is in write-ahead mode, and SQLite can make no files beside it here; mount it writable, or"
-            " run PRAGMA journal_mode = DELETE where it can be written"
+            "it is in WAL mode, and SQLite cannot create files beside it here; mount it writable, or run"
+            " PRAGMA journal_mode = DELETE where it is writable"
         )
     return ""
 
@@ -61,8 +61,8 @@ def _cut_off(path: Path) -> str:
     if not _has_content(Path(f"{path}-journal")):
         return ""
     return (
-        "a program that wrote to it was cut off, and SQLite cannot undo that here; mount it writable, and"
-        " list it once"
+        "a program was interrupted while writing to it, and SQLite cannot roll that back here; mount it"
+        " writable and list it once"
     )
 
 

@@ -87,7 +87,7 @@ def read(path: Path, most: int = LARGEST) -> bytes:
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise NotRegular(path, f"has {size:,} bytes, which is more than any such file has")
+            raise NotRegular(path, f"has {size:,} bytes, too many for such a file")
         return file.read()
 
 
@@ -98,4 +98,4 @@ def read_text(path: Path, encoding: str = "utf-8", most: int = LARGEST) -> str:
 
 def _check(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        raise NotRegular(path, f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, and not a file")
+        raise NotRegular(path, f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")

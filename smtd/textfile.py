@@ -14,7 +14,7 @@ def decode(data: bytes) -> str:
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     if data.startswith(_UTF_16) or b"\0" in data[:2]:
-        raise ValueError("it is saved as UTF-16 (Unicode, in the words of Windows); save it as UTF-8")
+        raise ValueError("it is saved as UTF-16 (which Windows calls Unicode); save it as UTF-8")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:

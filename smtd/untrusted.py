@@ -49,13 +49,16 @@ class Guard:
         """Return what would have acted (None: nothing did), as the rest of a sentence with the next step."""
         if self._denied:
             return (
-                f"has a trigger or view {self._denied!r}, which is not Sumatra's and would run when smtd uses"
-                " the store; drop it"
+                f"has the trigger or view {self._denied!r}, which is not Sumatra's and would run when smtd"
+                " uses the store; drop it"
             )
         if self._left < 0:
-            return "lets a statement run without end; drop what is not Sumatra's from its schema"
+            return "makes a statement run forever; drop everything from its schema that is not Sumatra's"
         if "unsafe use of" in str(exc) or "not authorized" in str(exc):
-            return f"has a function in its schema that could do anything ({exc}); drop what is not Sumatra's"
+            return (
+                f"has a function in its schema that could do anything ({exc}); drop everything that is not"
+                " Sumatra's"
+            )
         return None
 
     def _authorize(

@@ -116,7 +116,7 @@ def test_mistakes_of_the_configuration_come_before_any_store(smtd: Smtd) -> None
 
     assert (answer.code, answer.out) == (2, "")
     assert [line.split(":", 2)[1:] for line in answer.err.splitlines()][1:] == [
-        ["4", " pairs.one: it needs a right"],
+        ["4", " pairs.one: it needs the key right"],
         ["5", " pairs.one.left: there is no store 'la', did you mean 'lab'?"],
     ]
 

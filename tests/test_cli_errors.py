@@ -98,7 +98,7 @@ ERRORS = [
     ),
     (
         ["sync", "a.sqlite", "b.sqlite", "--state", "newer"],
-        "journal.sqlite was made by a newer smtd",
+        "journal.sqlite was written by a newer smtd",
         4,
     ),
     (["sync", "torn.sqlite", "b.sqlite"], "torn.sqlite", 4),

@@ -76,9 +76,9 @@ def test_user_without_a_home_is_told_how_to_name_a_socket(nobody: None, place) -
 
 def test_tilde_without_a_home_is_an_error_that_names_it(nobody: None) -> None:
     """In each path that a person writes."""
-    with pytest.raises(UsageError, match="~/state names a home directory that is not known"):
+    with pytest.raises(UsageError, match="the home directory in ~/state is unknown"):
         state_directory(Path("~/state"), Config())
-    with pytest.raises(UsageError, match=r"~/config.toml names a home directory that is not known"):
+    with pytest.raises(UsageError, match=r"the home directory in ~/config.toml is unknown"):
         configuration(Path("~/config.toml"))
 
 

@@ -174,17 +174,17 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
         "2: daemon.log_level: Invalid enum value 'loud'",
         "3: daemon.statedir: unknown key 'statedir', did you mean 'state_dir'?",
         "7: stores.laptop.pol_interval: unknown key 'pol_interval', did you mean 'poll_interval'?",
-        "9: stores.lab: it needs a location",
+        "9: stores.lab: it needs the key location",
         "10: stores.lab.username: Expected `str | null`, got `int`",
         "11: stores.lab.poll_interval: 'soon' is not a duration such as '200ms', '30s' or '5m'",
         "14: pairs.one.left: there is no store 'laptob', did you mean 'laptop'?",
         "16: pairs.one.mode: Invalid enum value 'both-ways'",
         "17: pairs.one.max_deletes.count: Expected `int`, got `str`",
-        "17: pairs.one.max_deletes.share: '20' is not a share such as '20%'",
+        "17: pairs.one.max_deletes.share: '20' is not a percentage such as '20%'",
         "21: pairs.two.right: both sides are the same store",
         "22: pairs.two.settle: '200' is not a duration such as '200ms', '30s' or '5m'",
         "23: pairs.two.projects: Expected `object | array | null`, got `int`",
-        "25: pairs.three: it needs a left",
+        "25: pairs.three: it needs the key left",
         "28: notifiy: unknown key 'notifiy', did you mean 'notify'?",
     ]
 
@@ -198,10 +198,10 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
             "[daemon]\nhistory_size = '9999999999TB'",
             "2: daemon.history_size: '9999999999TB' is not a size such",
         ),
-        ("[pairs.'../x']", "1: pairs.../x: '../x' is no name for a pair: it would be taken for a path"),
+        ("[pairs.'../x']", "1: pairs.../x: '../x' cannot be the name of a pair: it looks like a path"),
         (
             "[pairs.--help]",
-            "1: pairs.--help: '--help' is no name for a pair: it would be taken for an option",
+            "1: pairs.--help: '--help' cannot be the name of a pair: it looks like an option",
         ),
         ("[daemon]\n\nhistory_size = '1'", "3: daemon.history_size: '1' is not a size such as '500MB'"),
         ("[daemon]\nhistory_size = 1", "2: daemon.history_size: Expected `str`, got `int`"),
@@ -225,7 +225,7 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
         ),
         (
             "[stores.a]\nlocation = '/a'\npoll_interval = '0s'",
-            "3: stores.a.poll_interval: '0s' would keep the server busy: at least 100ms",
+            "3: stores.a.poll_interval: '0s' would overload the server; use at least 100ms",
         ),
     ],
 )
@@ -271,12 +271,12 @@ def test_name_of_a_file_makes_up_no_lines(tmp_path):
 
 
 UNREADABLE = {
-    "absent": (lambda path: None, "it is not there; make it, or name another file"),
+    "absent": (lambda path: None, "it does not exist; create it, or name another file"),
     "not text": (lambda path: path.write_bytes(b"\xff\xfe"), "it is saved as UTF-16"),
-    "a loop": (lambda path: path.symlink_to(path), "Too many levels of symbolic links; mend that, or name"),
+    "a loop": (lambda path: path.symlink_to(path), "Too many levels of symbolic links; fix this, or name"),
     "a directory": (
         lambda path: path.mkdir(),
-        "config.toml is a directory, and not a file; put the file back",
+        "config.toml is a directory, not a file; put the file back",
     ),
 }
 
@@ -433,8 +433,8 @@ def test_address_that_nobody_can_be_told_at_is_a_mistake(mistakes, url):
     text = f'[notify]\nwebhook = "{url}"\nheartbeat_url = "{url}"\n'
 
     assert mistakes(text) == [
-        "2: notify.webhook: it is no address such as 'https://host/path'",
-        "3: notify.heartbeat_url: it is no address such as 'https://host/path'",
+        "2: notify.webhook: it is not an address such as 'https://host/path'",
+        "3: notify.heartbeat_url: it is not an address such as 'https://host/path'",
     ]
 
 

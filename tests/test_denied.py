@@ -18,7 +18,7 @@ from smtd import denied
 
 #: Root may read anything, unless it gives up these rights.
 ORDINARY = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-STEP = "let this user read and write it"
+STEP = "allow this user to read and write it"
 
 
 @pytest.fixture
@@ -65,7 +65,9 @@ def test_other_reason_is_told_as_it_is() -> None:
 
 def test_denial_without_a_path() -> None:
     """Not every call tells it."""
-    assert denied.why(PermissionError(errno.EACCES, "Permission denied")).startswith("permission denied; let")
+    assert denied.why(PermissionError(errno.EACCES, "Permission denied")).startswith(
+        "permission denied; allow"
+    )
 
 
 def test_file_that_is_missing_or_may_be_read_is_not_denied(place: Path) -> None:
@@ -86,7 +88,7 @@ def test_configuration_that_may_not_be_read(place: Path, shut: str) -> None:
     (place / shut).chmod(0o700)
 
     assert done.returncode == 2
-    assert "config.toml cannot be read: permission denied; let this user read it" in done.stderr
+    assert "config.toml cannot be read: permission denied; allow this user to read it" in done.stderr
 
 
 def test_directory_that_is_gone(place: Path) -> None:

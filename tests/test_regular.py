@@ -32,12 +32,12 @@ def _sparse(path: Path) -> None:
 
 #: What can be in the place of a file, and what is said of it.
 PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "fifo": (os.mkfifo, "is a FIFO, and not a file"),
-    "directory": (Path.mkdir, "is a directory, and not a file"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "is a device, and not a file"),
-    "socket": (_socket, "is a socket, and not a file"),
+    "fifo": (os.mkfifo, "is a FIFO, not a file"),
+    "directory": (Path.mkdir, "is a directory, not a file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "is a device, not a file"),
+    "socket": (_socket, "is a socket, not a file"),
     "loop": (_loop, "symbolic links"),
-    "sparse": (_sparse, "more than any such file"),
+    "sparse": (_sparse, "too many for such a file"),
 }
 
 

@@ -110,7 +110,7 @@ VERBS = {
     "show": (["show", "pair", PROJECT, f"conflict{EVIL}"], b"the sides differ in version"),
     "explain": (["explain", "pair", PROJECT, f"conflict{EVIL}"], b"never"),
     "resolve": (["resolve", "pair", PROJECT, f"none{EVIL}", "--take", "left"], b"smtd-ctl: "),
-    "restore": (["restore", "pair", PROJECT, f"good{EVIL}", "--at", "0s"], b"is as it was"),
+    "restore": (["restore", "pair", PROJECT, f"good{EVIL}", "--at", "0s"], b"is the same as at"),
     "undo": (["undo", "1", "--dry-run"], b"delete P"),
     "pair list": (["pair", "list"], b"two-way"),
     "another pair": (["status", f"none{EVIL}"], b"there is no pair none"),

@@ -28,7 +28,10 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
         except TimeoutError:
             raise NoDaemon(f"the daemon at {path} does not answer in time; see its log") from None
         except PermissionError:
-            what = "it, or its directory, is another user's; ask as that user, or name another with --socket"
+            what = (
+                "it or its directory belongs to another user; run smtd-ctl as that user, or name another"
+                " socket with --socket"
+            )
             raise NoDaemon(f"permission denied at the control socket {path}: {what}") from None
         except (OSError, ValueError, RecursionError) as exc:
             raise NoDaemon(f"no daemon answers at {path}; start it with smtd run ({_why(exc)})") from None
@@ -37,7 +40,7 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
 def _answer(line: bytes) -> dict[str, Any]:
     found = json.loads(line)
     if not isinstance(found, dict):
-        raise ValueError("no object")
+        raise ValueError("its answer is not an object")
     return found
 
 

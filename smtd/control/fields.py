@@ -27,7 +27,7 @@ def text(fields: Fields, name: str) -> str:
 def optional_text(fields: Fields, name: str) -> str | None:
     """Return a text, or None if there is none. Raises UsageError."""
     value = fields.get(name)
-    return None if value is None else _text(value, f"{name} is")
+    return None if value is None else _text(value, f"{name} must be")
 
 
 def texts(fields: Fields, name: str) -> list[str]:
@@ -36,15 +36,15 @@ def texts(fields: Fields, name: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise UsageError(f"{name} is a list of texts")
-    return [_text(each, f"{name} is a list of texts, and each of them is") for each in value]
+        raise UsageError(f"{name} must be a list of strings")
+    return [_text(each, f"{name} must be a list of strings, each") for each in value]
 
 
 def flag(fields: Fields, name: str) -> bool:
     """Return true or false, which is the default. Raises UsageError."""
     value = fields.get(name)
     if not isinstance(value, bool | None):
-        raise UsageError(f"{name} is true or false")
+        raise UsageError(f"{name} must be true or false")
     return bool(value)
 
 
@@ -52,7 +52,7 @@ def whole(fields: Fields, name: str, default: int | None = None) -> int:
     """Return a whole number from 0 on; without a *default* it must be there. Raises UsageError."""
     value = fields.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UsageError(f"{name} is a whole number, 0 or more")
+        raise UsageError(f"{name} must be a whole number, 0 or more")
     return value
 
 
@@ -67,17 +67,17 @@ def seconds(fields: Fields, name: str) -> float | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise UsageError(f"{name} is a number of seconds, 0 or more")
+        raise UsageError(f"{name} must be a number of seconds, 0 or more")
     return float(value)
 
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise UsageError(f"{what} a text")
+        raise UsageError(f"{what} a string")
     if len(value) > LONGEST_TEXT:
-        raise UsageError(f"{what} at most {LONGEST_TEXT} letters long")
+        raise UsageError(f"{what} at most {LONGEST_TEXT} characters long")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{what} Unicode text, without half of a surrogate pair") from None
+        raise UsageError(f"{what} Unicode text without lone surrogates") from None
     return value

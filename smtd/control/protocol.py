@@ -33,7 +33,7 @@ def addressed(path: str) -> Iterator[str]:
     try:
         address = f"/proc/self/fd/{handle}/{name}"
         if len(os.fsencode(address)) > LONGEST_ADDRESS:
-            raise ValueError(f"{name} is too long for the name of a socket; choose another one with --socket")
+            raise ValueError(f"{name} is too long for a socket path; choose another one with --socket")
         yield address
     finally:
         os.close(handle)

@@ -52,7 +52,7 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
     async def answer(stream: SocketStream) -> None:
         async with stream:
             if room.available_tokens < 1:
-                what = f"{MOST_CLIENTS} clients are served already; end some, such as events --follow"
+                what = f"{MOST_CLIENTS} clients are connected already; stop some, such as events --follow"
                 with suppress(*_GONE), anyio.move_on_after(1):
                     await stream.receive()  # who has not been read from may not get to read
                 await _send(stream, {"ok": False, "error": what, "code": 3})
@@ -100,15 +100,17 @@ async def _listener(path: Path) -> SocketListener:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(shutil.rmtree, directory)
     except FileExistsError:
-        raise DaemonRuns(f"another smtd has just begun to answer at {path}; stop it first") from None
+        raise DaemonRuns(f"another smtd has just started at {path}; stop it first") from None
     except (OSError, ValueError) as exc:
         raise _not_made(path, exc) from exc
 
 
 def _not_made(path: Path, exc: OSError | ValueError) -> UsageError:
     if isinstance(exc, ValueError):
-        return UsageError(f"the control socket {path} cannot be made: {exc}")
-    return UsageError(f"the control socket {path} cannot be made: {exc.strerror}; name another (--socket)")
+        return UsageError(f"the control socket {path} cannot be created: {exc}")
+    return UsageError(
+        f"the control socket {path} cannot be created: {exc.strerror}; name another one (--socket)"
+    )
 
 
 async def _accepted(listener: SocketListener) -> SocketStream:
@@ -132,7 +134,7 @@ def _clear(path: Path) -> None:
     except (OSError, ValueError) as exc:
         raise _not_made(path, exc) from exc
     if not stat.S_ISSOCK(found.st_mode):
-        raise UsageError(f"{path} is no socket; name another place for the control socket (--socket)")
+        raise UsageError(f"{path} is not a socket; name another path for the control socket (--socket)")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2.0)
         try:
@@ -143,12 +145,12 @@ def _clear(path: Path) -> None:
             return
         except OSError:
             pass  # it is there, and busy
-    raise DaemonRuns(f"another smtd answers at {path}; stop it first (smtd-ctl stop)")
+    raise DaemonRuns(f"another smtd runs at {path}; stop it first (smtd-ctl stop)")
 
 
 async def _serve(stream: SocketStream, handler: Handler) -> None:
     if not _is_welcome(stream):
-        await _send(stream, {"ok": False, "error": "this daemon is of another user", "code": 2})
+        await _send(stream, {"ok": False, "error": "this daemon belongs to another user", "code": 2})
         return
     try:
         request = await _request(stream)
@@ -186,8 +188,8 @@ async def _answers(request: dict[str, Any], handler: Handler) -> AsyncIterator[d
         yield {"ok": False, "error": str(exc), "code": exc.exit_code}
     except Exception as exc:
         # One request must not end the daemon.
-        log.exception("a request made smtd fail")
-        what = f"a defect in smtd ({type(exc).__name__}); see its log, and report it"
+        log.exception("a request caused an error in smtd")
+        what = f"a bug in smtd ({type(exc).__name__}); see its log and report it"
         yield {"ok": False, "error": what, "code": 1}
 
 
@@ -200,9 +202,9 @@ async def _request(stream: SocketStream) -> dict[str, Any]:
                 if len(data) > LARGEST_REQUEST:
                     raise UsageError(f"the request is larger than {LARGEST_REQUEST} bytes")
     except _GONE:
-        raise UsageError("the request is not a whole line") from None
+        raise UsageError("the request is not a complete line") from None
     except TimeoutError:
-        raise UsageError(f"the request did not come within {PATIENCE:.0f} s") from None
+        raise UsageError(f"the request did not arrive within {PATIENCE:.0f} s") from None
     request = _parsed(data)
     if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
         raise UsageError('a request is one line of JSON, such as {"verb": "status"}')
@@ -221,14 +223,14 @@ def _parsed(data: bytes) -> Any:
             json.dumps(request, ensure_ascii=False)
         )  # names of files may be any bytes, as Python has them
     except UnicodeEncodeError:
-        raise UsageError("the request has text with half of a surrogate pair, which is no Unicode") from None
+        raise UsageError("the request has text with a lone surrogate, which is not Unicode") from None
     except (ValueError, RecursionError):
         return None
     return request
 
 
 def _no_number(word: str) -> None:
-    raise UsageError(f"the request says {word}, which is no number in JSON")
+    raise UsageError(f"the request has {word}, which is not a number in JSON")
 
 
 def _integer(digits: str) -> int:

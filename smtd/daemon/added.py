@@ -66,5 +66,5 @@ def _set_aside(file: Path, damage: str) -> str:
     try:
         file.rename(place)
     except OSError as exc:
-        return f"{why} and cannot be moved aside: {exc.strerror}; mend or remove it"
-    return f"{why}; it is kept as {place}, and the pairs that are missing now can be added again"
+        return f"{why} and cannot be moved aside: {exc.strerror}; repair or remove it"
+    return f"{why}; it is kept as {place}; add the missing pairs again"

@@ -41,7 +41,7 @@ async def tell(command: Sequence[str], notice: Notice) -> None:
                     start_new_session=True,
                 )
         except (OSError, ValueError) as exc:
-            why = exc.strerror if isinstance(exc, OSError) else "it holds a zero byte"
+            why = exc.strerror if isinstance(exc, OSError) else "it contains a zero byte"
             raise Undelivered(f"the command {command[0]} cannot be run: {why}") from None
         its_input.close()
         its_output.close()
@@ -52,7 +52,7 @@ async def tell(command: Sequence[str], notice: Notice) -> None:
             with anyio.CancelScope(shield=True):
                 await _killed(process)
     if patience.cancelled_caught:
-        raise Undelivered(f"the command {command[0]} took more than {PATIENCE:.0f} s, and was ended")
+        raise Undelivered(f"the command {command[0]} timed out after {PATIENCE:.0f} s and was killed")
     if process.returncode:
         words = said.decode("utf-8", "replace").split()
         tail = f": {' '.join(words)}" if words else ""

@@ -149,7 +149,7 @@ class Daemon:
         try:
             await self.events.save()
         except JournalError as exc:
-            log.error("the last events are not kept: %s", exc)
+            log.error("the last events are not saved: %s", exc)
         log.info("stopped")
 
     def stop(self) -> None:
@@ -177,7 +177,7 @@ class Daemon:
             finally:
                 notifier.ready()
         self.events.add("reloaded", **done)
-        log.info("the configuration was read again")
+        log.info("configuration reloaded")
         return done
 
     async def add(self, name: str, pair: PairConfig) -> None:
@@ -185,7 +185,7 @@ class Daemon:
         self._refuse_known(name)
         for word in (pair.left, pair.right):
             if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():
-                raise UsageError(f"there is no store {word}; name a configured one, or a whole path")
+                raise UsageError(f"there is no store {word}; name a configured store, or give a full path")
         one = settings.of(self._config, {name: pair})[name]
         await to_thread.run_sync(self._located, one, self._config)  # may take a while: others may go first
         async with self._changing:
@@ -197,15 +197,17 @@ class Daemon:
 
     def _refuse_known(self, name: str) -> None:
         if name in self._pairs:
-            raise UsageError(f"there is a pair {name} already; name another, or remove it first")
+            raise UsageError(f"pair {name} exists already; choose another name, or remove that pair first")
 
     async def remove(self, name: str) -> None:
         """Remove a pair that was added. Raises UsageError for any other."""
         async with self._changing:
             if name not in self._added:
                 if name in self._pairs:
-                    raise UsageError(f"pair {name} is in the configuration: remove it there, and reload")
-                raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
+                    raise UsageError(
+                        f"pair {name} is in the configuration; remove it there and run smtd-ctl reload"
+                    )
+                raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
             await self._reconcile(settings.of(self._config, self._added))
 
@@ -288,7 +290,7 @@ class Daemon:
             try:
                 await self.reload()
             except SmtdError as exc:
-                log.error("the configuration is used as it was: %s", exc)
+                log.error("the previous configuration stays in use: %s", exc)
                 self.events.add("not reloaded", problem=encodable(str(exc)))
 
     async def _forget_the_old(self) -> None:
@@ -298,9 +300,9 @@ class Daemon:
             try:
                 age = timedelta(seconds=seconds(limits.history_age))
                 if gone := await self.history.prune(age, size(limits.history_size)):
-                    log.info("%d entries of the history were too old, or too much, and are forgotten", gone)
+                    log.info("history entries removed because of their age or size: %d", gone)
             except JournalError as exc:
-                log.error("the history is as long as it was: %s", exc)
+                log.error("the history cannot be shortened: %s", exc)
             await anyio.sleep(DAY)
 
     async def _beat(self) -> None:
@@ -311,7 +313,7 @@ class Daemon:
             now = anyio.current_time()
             stuck = [one.name for one in self.workers if one.running and now - one.last_progress > STUCK]
             if stuck:
-                log.warning("pair %s has not moved for long", ", ".join(stuck))
+                log.warning("pair %s has made no progress for a long time", ", ".join(stuck))
             elif watchdog is not None:
                 notifier.alive()
             await anyio.sleep(BEAT if watchdog is None else min(BEAT, watchdog / 2))

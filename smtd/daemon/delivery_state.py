@@ -37,7 +37,7 @@ class ToldFile:
         except FileNotFoundError:
             pass
         except (OSError, *BAD_BYTES) as exc:
-            log.warning("%s cannot be read (%s): what is the matter is told once more", self._path, exc)
+            log.warning("%s cannot be read (%s); notifications may be repeated once", self._path, exc)
 
     def get(self, way: str, pair: str) -> Delivered:
         """Return what was told of *pair* by *way*."""
@@ -68,7 +68,7 @@ class ToldFile:
         except OSError as exc:
             if not self._failing:
                 log.error(
-                    "%s cannot be written: %s; a restart may tell things again", self._path, exc.strerror
+                    "%s cannot be written: %s; a restart may repeat notifications", self._path, exc.strerror
                 )
             self._failing = True
         else:

@@ -43,7 +43,7 @@ class Events:
                 await self.save()
             except JournalError as exc:
                 if not failing:
-                    log.error("events cannot be kept: %s", exc)
+                    log.error("events cannot be saved: %s", exc)
                 failing = True
                 await anyio.sleep(_PAUSE)
                 continue

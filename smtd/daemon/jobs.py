@@ -172,4 +172,6 @@ class Inbox(Generic[AnyJob]):
         self._running, self._waiting = [], []
 
     def _abandon(self, job: AnyJob) -> None:
-        job.finish(StoreUnreachable(f"the pair was stopped before its {self._unit} ended; ask again"))
+        job.finish(
+            StoreUnreachable(f"the pair was stopped before its {self._unit} ended; run the command again")
+        )

@@ -60,10 +60,10 @@ def next_notice(told: Delivered, now: Condition, at: str) -> tuple[Notice | None
     """Return what is to be told next, if anything, and what is told once it is."""
     told = _without_the_past(told, now)
     if now.trouble is not None and now.trouble != told.trouble:
-        what = "cannot reach a store" if now.trouble == "offline" else "needs you"
+        what = "cannot reach a store" if now.trouble == "offline" else "needs attention"
         return _trouble(now, what, at), msgspec.structs.replace(told, trouble=now.trouble)
     if now.trouble is None and told.trouble is not None:
-        message = f"pair {_shown(now.pair)} is well again"
+        message = f"pair {_shown(now.pair)} has recovered"
         return Notice("recovered", now.pair, at, message), msgspec.structs.replace(told, trouble=None)
     if conflicts := [each for each in now.conflicts or () if _name(each) not in told.conflicts]:
         notice = _records("conflict", "in conflict", "conflicts", conflicts, now, at)

@@ -117,7 +117,7 @@ class Notices:
                 await _told(tell, notice)
             except Undelivered as exc:
                 if not failing:
-                    log.warning("nobody is notified by the %s of [notify]: %s", way, exc)
+                    log.warning("notifications through the %s of [notify] fail: %s", way, exc)
                 failing = True
                 if exc.again:
                     await anyio.sleep(max(next(retries), exc.after or 0.0))
@@ -160,4 +160,4 @@ async def _told(tell: Tell, notice: Notice) -> None:
     except Undelivered:
         raise
     except Exception as exc:  # noqa: BLE001 - its text may hold an address
-        raise Undelivered(f"a defect in smtd ({type(exc).__name__})") from None
+        raise Undelivered(f"a bug in smtd ({type(exc).__name__})") from None

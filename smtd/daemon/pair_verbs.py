@@ -63,7 +63,7 @@ class Verbs:
     def __call__(self, asked: Asked) -> Answers:
         verb = self._verbs.get(asked["verb"])
         if verb is None:
-            raise UsageError(f"this daemon knows no verb {asked['verb']!r}; it is smtd {__version__}")
+            raise UsageError(f"this daemon (smtd {__version__}) does not know the verb {asked['verb']!r}")
         return verb(asked)
 
     async def _status(self, asked: Asked) -> Answers:
@@ -76,7 +76,7 @@ class Verbs:
     async def _sync_now(self, asked: Asked) -> Answers:
         unfinished, only = fields.flag(asked, "include_unfinished"), fields.optional_text(asked, "plan")
         if only is not None and len(self._chosen(asked)) > 1:
-            raise UsageError("a plan is of one pair: name it")
+            raise UsageError("a plan belongs to one pair; name that pair")
 
         options = SyncOptions(include_unfinished=unfinished, expected_plan=only)
         async for answer in self._synced(asked, lambda: Sync(options)):
@@ -142,11 +142,13 @@ class Verbs:
     async def _pair_add(self, asked: Asked) -> Answers:
         name = fields.text(asked, "name")
         if why := misnamed(name):
-            raise UsageError(f"{name!r} is no name for a pair: {why}")
+            raise UsageError(f"{name!r} cannot be the name of a pair: {why}")
         pair = check_pair(name, asked.get("pair"))
         for word in (pair.left, pair.right):
             if "@" in word.partition("://")[2].partition("/")[0]:
-                raise UsageError("smtd keeps no passwords: put the store into the configuration, and name it")
+                raise UsageError(
+                    "smtd does not save passwords; define the store in the configuration and use its name"
+                )
         await self._daemon.add(name, pair)
         yield {}
 
@@ -185,7 +187,7 @@ class Verbs:
     async def _backup(self, asked: Asked) -> Answers:
         file = asked.get("file")
         if not isinstance(file, str) or not Path(file).is_absolute() or "\0" in file:
-            raise UsageError("name the file of the copy by its whole path")
+            raise UsageError("give the full path of the new file")
         yield {"file": file, "bytes": await self._daemon.backup(Path(file))}
 
     async def _reload(self, asked: Asked) -> Answers:
@@ -201,13 +203,13 @@ class Verbs:
         for worker in self._daemon.workers:
             if worker.name == name:
                 return worker
-        raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
+        raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
 
     def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Worker]:
         """Return the workers of the pairs that were named, or all; names may be globs."""
         names = fields.texts(asked, "pairs") or ([] if must_name else ["*"])
         if not names:
-            raise UsageError("name the pairs; '*' is all of them")
+            raise UsageError("name the pairs; '*' means all")
         chosen: dict[str, Worker] = {}
         for name in names:
             workers = self._daemon.workers
@@ -215,7 +217,7 @@ class Verbs:
                 one.name: one for one in workers if fnmatchcase(one.name, name)
             }
             if not found and name != "*":
-                raise UsageError(f"there is no pair {name}; smtd-ctl pair list names them")
+                raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
             chosen |= found
         return list(chosen.values())
 
@@ -227,7 +229,7 @@ def _results(
     reports, errors = [], []
     for worker, job in waiting:
         outcome = job.outcome or StoreUnreachable(
-            f"there is no result within {seconds:.0f} s; the cycle goes on (smtd-ctl status)"
+            f"there is no result after {seconds:.0f} s; the cycle continues (see smtd-ctl status)"
         )
         if isinstance(outcome, SmtdError):
             errors.append({"pair": worker.name, "error": str(outcome), "code": outcome.exit_code})

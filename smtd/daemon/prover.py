@@ -86,9 +86,9 @@ class Prover:
             except SmtdError as exc:
                 return exc
             except Exception as exc:
-                log.exception("pair %s: a defect in smtd", self.worker.name)
-                return SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
-        return StoreUnreachable("nobody waits for this proof any more")
+                log.exception("pair %s: a bug in smtd", self.worker.name)
+                return SmtdError(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
+        return StoreUnreachable("the client that asked for this proof has left")
 
     async def _whole(self, *, deep: bool) -> ProofReport:
         """Prove the whole pair, and remember it."""
@@ -119,7 +119,7 @@ class Prover:
         except SmtdError as exc:
             log.debug("pair %s cannot be proven now: %s", self.worker.name, exc)
         except Exception:
-            log.exception("pair %s: a defect in smtd", self.worker.name)
+            log.exception("pair %s: a bug in smtd", self.worker.name)
         return PAUSE
 
     async def _slice(self) -> float:

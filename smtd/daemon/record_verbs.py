@@ -53,7 +53,7 @@ class Cases:
         take, of_all = fields.optional_text(asked, "take"), fields.flag(asked, "all")
         choice = next((each for each in OF_CONFLICTS if each.value == take), None)
         if choice is None:
-            raise UsageError("say what to take: left, right or both")
+            raise UsageError("choose what to take: left, right or both")
         if of_all:
             globs = [fields.optional_text(asked, name) or "*" for name in ("project", "label")]
             wish = Resolution(choice, globs[0], (globs[1],))
@@ -110,7 +110,10 @@ class Cases:
         name = "" if number is None else names.get(number, ("", False))[0]
         worker = next((one for one in self._daemon.workers if one.name == name), None)
         if worker is None:
-            raise UsageError(f"cycle {cycle} wrote nothing to any pair of this daemon; see smtd-ctl history")
+            raise UsageError(
+                f"cycle {cycle} wrote nothing to any pair of this daemon; smtd-ctl history lists the cycles"
+                " that did"
+            )
         found = await worker.submit(Query(lambda pair: undo(pair, cycle, dry_run=dry_run)))
         yield {"pair": name, **shapes.undone(found)}
 
@@ -142,7 +145,7 @@ def _moment(text: str) -> datetime:
         at = datetime.fromisoformat(text)
         return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
     except ValueError:
-        raise UsageError("a time is like 2026-11-25T13:00:00+00:00") from None
+        raise UsageError("write a time as 2026-11-25T13:00:00+00:00") from None
     except OverflowError:
         raise UsageError(f"{text} is out of range; give a time between the years 1 and 9999") from None
 

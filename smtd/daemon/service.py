@@ -48,7 +48,7 @@ def _alone(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DaemonRuns(f"another smtd runs in {path.parent}; stop it first") from None
+            raise DaemonRuns(f"another smtd uses the state directory {path.parent}; stop it first") from None
         yield
     finally:
         os.close(handle)

@@ -59,7 +59,7 @@ class PairSettings:
         if self.names_projects:
             return self.policy
         how = (
-            f'for pair {self.name}: projects = ["NAME"], ["*"] for all, or {{ LEFT = "RIGHT" }} for two names'
+            f'in pair {self.name}: projects = ["NAME"], ["*"] for all, or {{ LEFT = "RIGHT" }} for two names'
         )
         return replace(self.policy, projects=pairing.projects(locations, how))
 
@@ -67,8 +67,9 @@ class PairSettings:
 def narrowed(name: str, project: str) -> str:
     """Return the sentence on the pair *name*, which once kept all projects, and now that of a directory."""
     return (
-        f"pair {name} keeps only project {project}, whose directory one of its stores is; earlier versions"
-        f' kept all projects: set projects = ["*"] in [pairs.{name}] to keep all, or projects = ["{project}"]'
+        f"pair {name} syncs only project {project}, because one of its stores is the directory of that"
+        f' project; earlier versions synced all projects: set projects = ["*"] in [pairs.{name}] for all,'
+        f' or projects = ["{project}"]'
     )
 
 
@@ -80,8 +81,10 @@ def of(config: Config, added: Mapping[str, PairConfig]) -> dict[str, PairSetting
 def hidden(config: Config, added: Mapping[str, PairConfig]) -> dict[str, str]:
     """Return what to say of each added pair whose name the configuration has, too, by that name."""
     return {
-        name: f"pair {name} was added, but the configuration has one of this name, which counts;"
-        f" smtd-ctl pair remove {name} forgets the added one"
+        name: (
+            f"pair {name} was added, but the configuration defines a pair of the same name, which is used;"
+            f" to drop the added one, run smtd-ctl pair remove {name}"
+        )
         for name in sorted(config.pairs.keys() & added.keys())
     }
 

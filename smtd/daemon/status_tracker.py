@@ -87,7 +87,7 @@ class StatusTracker:
         status.last_cycle = now()
         for which in report.adopted:
             log.warning(
-                "pair %s: its %s store was replaced or restored, or the journal was; nothing is deleted",
+                "pair %s: its %s store or the journal was replaced or restored; nothing is deleted",
                 *(self._name, which.value),
             )
             self._report("store replaced", side=which.value)
@@ -132,7 +132,7 @@ class StatusTracker:
             self._report(state, problem=self._status.problem)
         elif state == "idle" and self._unhealthy:
             self._unhealthy = None
-            log.info("pair %s is well again", self._name)
+            log.info("pair %s has recovered", self._name)
             self._report("recovered")
 
     def _report(self, what: str, **facts: object) -> None:

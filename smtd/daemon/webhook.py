@@ -53,7 +53,7 @@ class Webhook:
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER
             after = None if wait is None else min(wait, LONGEST_WAIT)
-            raise Undelivered(f"{host} answers {status}", again=later, after=after)
+            raise Undelivered(f"{host} answered with status {status}", again=later, after=after)
 
 
 @asynccontextmanager
@@ -70,10 +70,10 @@ async def open_webhook(url: str, proxy: str | None = None) -> AsyncIterator[Webh
 
 def _why(exc: BaseException) -> str:
     if isinstance(exc, aiohttp.ClientHttpProxyError):
-        return f"its proxy answers {exc.status}"
+        return f"its proxy answered with status {exc.status}"
     if isinstance(exc, asyncio.TimeoutError):
         return "it does not answer"
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return "it does not prove who it is"
+        return "its certificate is not valid"
     inner = getattr(exc, "os_error", None) or exc
     return (isinstance(inner, OSError) and inner.strerror) or type(exc).__name__

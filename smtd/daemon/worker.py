@@ -259,8 +259,8 @@ class Worker:
         except SmtdError as exc:
             return exc
         except Exception as exc:
-            log.exception("pair %s: a defect in smtd", self.name)
-            return SmtdError(f"a defect in smtd ({type(exc).__name__}); see its log, and report it")
+            log.exception("pair %s: a bug in smtd", self.name)
+            return SmtdError(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
 
     async def _count_backlog(self) -> None:
         """Show how many records wait while a store is away; what changes meanwhile wakes the worker."""

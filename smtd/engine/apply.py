@@ -420,7 +420,7 @@ def _digest(record: Record | None) -> Digest | None:
 def _check_label(write: Write) -> None:
     for record in (write.record, write.before, write.origin):
         if record is not None and record.label != write.key.label:
-            raise RecordUnusable(f"a store gave {record.label} when it was asked for {write.key.label}")
+            raise RecordUnusable(f"a store returned {record.label} when asked for {write.key.label}")
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -89,7 +89,7 @@ async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Colle
         judged = Judged(moved=finished.moved)
         plan, observed, learnt = await deciding.decided(pair, report, progress, checkpoint, recheck, judged)
         if only is not None and plan.identity != only:
-            raise PlanMoved(f"the stores have changed since plan {only} was made: look at a new one")
+            raise PlanMoved(f"the stores have changed since plan {only} was made; make a new plan")
         only = None
         if plan.adopted:
             checkpoint = NOWHERE  # it is forgotten with all that was agreed

@@ -67,7 +67,9 @@ async def explain(pair: Pair, key: Key) -> Explanation:
     entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=_LATEST)
     found = _planned(plan, key) or await _refused(pair, key) or _unplanned(plan, key)
     if agreed is None and not entries and found.rule.code is Code.ABSENT:
-        raise UsageError(f"neither side has {key}, and nothing is known of it; see smtd list")
+        raise UsageError(
+            f"neither side has {key}, and smtd has no history of it; smtd list shows the records of a store"
+        )
     known = None
     if agreed is not None:
         known = {
@@ -151,7 +153,7 @@ async def show(pair: Pair, key: Key) -> RecordDiff:
     left, right = [(await pair.stores[side].read([key])).get(key) for side in SIDES]
     agreed = await pair.journal.ancestor(key)
     if left is None and right is None and agreed is None:
-        raise UsageError(f"neither side has {key}; see smtd list")
+        raise UsageError(f"neither side has {key}; smtd list shows the records of a store")
     differing = [] if left is None or right is None else list(canonical.differences(left, right))
     named = Both(left, right)
     fields = {

@@ -42,9 +42,9 @@ async def choose(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) ->
     plan = await deciding.look(pair, recheck)
     keys = [key for key in _waiting(plan, wish.choice) if wish.means(key)]
     if not keys:
-        what = "deletion is held" if wish.choice in OF_DELETIONS else "conflict waits"
+        what = "held deletion" if wish.choice in OF_DELETIONS else "conflict"
         listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
-        raise UsageError(f"no {what} there; smtd-ctl {listed} lists those that do")
+        raise UsageError(f"no {what} matches; smtd-ctl {listed} lists them")
     taken = {key.project: await _labels(pair, key.project) for key in keys}
     await pair.journal.decisions.put(_decisions(plan, keys, wish.choice, taken))
     return keys
@@ -69,7 +69,7 @@ def _decisions(
         name = ""
         if choice is Choice.BOTH:
             if there.left is None or there.right is None:
-                raise UsageError(f"{key} is in one store only; take left or right")
+                raise UsageError(f"{key} is only in one store; take left or right")
             name = alias(key.label, taken[key.project])
             taken[key.project].add(name)
         made.append(Decision(key, choice, there, name))

@@ -64,12 +64,14 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
     forgotten = await pair.journal.history.forgotten(pair.journal.number)
     if forgotten is not None and number <= forgotten.cycle:
         raise UsageError(
-            f"not all that cycle {number} wrote is known any more: the history of this pair goes back to"
-            f" {forgotten.at} (history_age, history_size); only a later cycle can be undone"
+            f"cycle {number} is no longer complete in the history, which goes back to {forgotten.at} for"
+            " this pair (history_age, history_size); undo a later cycle"
         )
     entries = await pair.journal.history.entries(pair.journal.number, cycle=number, limit=10**9)
     if not entries:
-        raise UsageError(f"cycle {number} of this pair wrote nothing; smtd-ctl history lists those that did")
+        raise UsageError(
+            f"cycle {number} of this pair wrote nothing; smtd-ctl history lists the cycles that did"
+        )
     backs = _backs(entries)
     plan = await deciding.look(pair, backs)
     result = Undone(number, [], [])
@@ -162,11 +164,11 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
     record = await _as_of(pair, key, at)
     now = {side: (await pair.stores[side].read([key])).get(key) for side in SIDES}
     if record is None:
-        raise UsageError(f"smtd knows of no {key} at {at.isoformat()}")
+        raise UsageError(f"smtd has no version of {key} from {at.isoformat()}")
     held = Both(now[Side.LEFT], now[Side.RIGHT])
     digests = held.map(lambda each: None if each is None else canonical.digest(each))
     if digests == Both(canonical.digest(record), canonical.digest(record)):
-        raise UsageError(f"{key} is as it was at {at.isoformat()}")
+        raise UsageError(f"{key} is the same as at {at.isoformat()}; nothing to restore")
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
     why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
@@ -192,7 +194,7 @@ async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
     since = max((each for each in known if each is not None), default="")
     if since and at < datetime.fromisoformat(since):
         raise UsageError(
-            f"smtd knows of no {key} at {at.isoformat()}: what it knows of that goes back to {since}"
+            f"smtd has no version of {key} from {at.isoformat()}; what it knows goes back to {since}"
         )
     if later:
         first = min(later, key=lambda entry: entry.id)

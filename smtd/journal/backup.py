@@ -37,26 +37,26 @@ def copy(journal: Path, target: Path, given_up: Event) -> int:
     """
     try:
         if target.name.startswith(OWN_FILES) and target.parent.samefile(journal.parent):
-            raise UsageError(f"{target} is where smtd keeps something of its own; name another file")
+            raise UsageError(f"smtd itself uses {target}; name another file")
         os.close(private.create(target))
     except FileExistsError:
-        raise UsageError(f"{target} exists already; name a new file") from None
+        raise UsageError(f"{target} already exists; name a new file") from None
     except OSError as exc:
-        raise UsageError(f"{target} cannot be made: {exc.strerror}") from exc
+        raise UsageError(f"{target} cannot be created: {exc.strerror}") from exc
     try:
         _fill(journal, target, given_up)
         return target.stat().st_size
     except BaseException as exc:
         target.unlink(missing_ok=True)
         if isinstance(exc, ERRORS):
-            raise JournalError(f"the journal cannot be copied to {target}: {exc}; nothing is kept") from exc
+            raise JournalError(f"the journal cannot be copied to {target}: {exc}; no file was left") from exc
         raise
 
 
 def _fill(journal: Path, target: Path, given_up: Event) -> None:
     def look(*_left: int) -> None:
         if given_up.is_set():
-            raise JournalError("smtd ended before the copy did; nothing is kept")
+            raise JournalError("smtd stopped before the copy was complete; no file was left")
 
     with (
         closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)) as source,

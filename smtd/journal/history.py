@@ -191,13 +191,13 @@ class History:
             entries += count
             if found != expected:
                 raise JournalError(
-                    f"the history is not as it was written: among its entries {first + 1} to {last}; what"
-                    " comes before them is whole"
+                    f"the history was altered among its entries {first + 1} to {last}; everything before"
+                    " them is intact"
                 )
         end = seals[-1][0] if seals else 0
         beyond = await self._db.value("SELECT min(id) FROM history WHERE id > ?", (end,))
         if beyond is not None:
-            raise JournalError(f"the history is not as it was written: entry {beyond} was added to it")
+            raise JournalError(f"the history was altered: entry {beyond} was added to it")
         return Seal(entries, seals[-1][1].hex() if seals else "")
 
     async def _sealed(self, first: int, last: int, before: bytes) -> tuple[bytes, int]:

@@ -46,7 +46,7 @@ def examine(path: Path) -> Loss | None:
     size = path.stat().st_size if path.exists() else 0
     if size == 0:
         synced = any(path.parent.glob("pair-*.lock"))
-        return Loss("it is not there any more") if synced else None
+        return Loss("it has disappeared") if synced else None
     note = read_note(path)
     left_open = _beside(path, "-wal").exists() or note is None or not note.well
     if size > SMALL and not left_open:

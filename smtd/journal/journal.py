@@ -167,7 +167,7 @@ def _translating(path: Path) -> Iterator[None]:
     except ERRORS as exc:
         raise JournalError(f"the journal {path} {_wrong(exc)}") from exc
     except OSError as exc:
-        step = "" if isinstance(exc, regular.NotRegular) else "; mend that first"
+        step = "" if isinstance(exc, regular.NotRegular) else "; fix this first"
         raise JournalError(f"the journal {path} cannot be used: {exc.strerror}{step}") from exc
 
 
@@ -175,12 +175,15 @@ def _wrong(exc: Exception) -> str:
     """Return what is wrong with the journal, and what to do: only what cannot mend itself is given up."""
     if is_damage(exc):
         return (
-            f"is damaged ({exc}); stop every smtd and start it anew: it keeps the file, adopts the stores"
-            " anew and deletes nothing"
+            f"is damaged ({exc}); stop every smtd and start it again: it keeps the file, syncs the stores"
+            " from scratch and deletes nothing"
         )
     if "no such" in str(exc):
-        return f"lacks a part ({exc}); move it away (smtd then adopts the stores anew and deletes nothing)"
-    return f"cannot be used: {exc}; mend that, nothing is lost"
+        return (
+            f"is incomplete ({exc}); move it away (smtd then syncs the stores from scratch and deletes"
+            " nothing)"
+        )
+    return f"cannot be used: {exc}; fix this, nothing is lost"
 
 
 @asynccontextmanager
@@ -196,8 +199,8 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         await to_thread.run_sync(private.make_directory, directory)
     except OSError as exc:
         raise JournalError(
-            f"the state directory {directory} cannot be used: {denied.why(exc)}; or name"
-            " another one (--state, or state_dir in the configuration)"
+            f"the state directory {directory} cannot be used: {denied.why(exc)}; or name another directory"
+            " (--state, or state_dir in the configuration)"
         ) from exc
     async with AsyncExitStack() as stack:
         use = await stack.enter_async_context(using(directory))
@@ -220,7 +223,9 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
             await to_thread.run_sync(write_note, path, Note(await backup.cycles(db), well=False))
             await use.share()
         elif await backup.is_copy(db):
-            raise JournalError(f"the journal {path} was put back while another smtd runs; stop that first")
+            raise JournalError(
+                f"the journal {path} was restored while another smtd runs; stop that smtd first"
+            )
         try:
             yield journal
         finally:
@@ -234,7 +239,9 @@ async def _prepare(db: Connection, path: Path) -> None:
     if version == VERSION:
         return
     if version not in (0, *MIGRATIONS):
-        raise JournalError(f"the journal {path} was made by a newer smtd (version {version}); use that one")
+        raise JournalError(
+            f"the journal {path} was written by a newer smtd (version {version}); use that smtd"
+        )
     text = await to_thread.run_sync(files(__package__).joinpath("schema.sql").read_text, "utf-8")
     with CancelScope(shield=True):
         async with db.transaction():
@@ -249,7 +256,7 @@ async def _prepare(db: Connection, path: Path) -> None:
 async def _tell_of_loss(journal: Journal, path: Path, loss: Loss) -> None:
     kept = "" if loss.kept is None else f"; it is kept as {loss.kept}"
     log.warning(
-        "the journal %s is lost: %s%s; the stores are adopted anew, nothing is deleted",
+        "the journal %s is lost: %s%s; smtd syncs the stores from scratch and deletes nothing",
         *(path, loss.why, kept),
     )
     place = None if loss.kept is None else encodable(str(loss.kept))
@@ -260,8 +267,8 @@ async def _disown(journal: Journal, db: Connection, path: Path) -> None:
     """Forget what is not to be believed, and tell of it."""
     await backup.disown(db)
     log.warning(
-        "the journal %s is an older one that was put back: its history is kept, the stores are"
-        " adopted anew, nothing is deleted",
+        "the journal %s was restored from an older copy: smtd keeps its history, syncs the stores from"
+        " scratch and deletes nothing",
         path,
     )
     await journal.events.begin_anew("journal put back")
@@ -294,7 +301,9 @@ async def _alone(path: Path, what: str) -> AsyncIterator[None]:
                 break
             except BlockingIOError:
                 if anyio.current_time() > deadline:
-                    raise JournalError(f"another smtd is syncing {what}; wait until it is done") from None
+                    raise JournalError(
+                        f"another smtd is syncing {what}; wait until it has finished"
+                    ) from None
             await anyio.sleep(0.05)
         yield
     finally:

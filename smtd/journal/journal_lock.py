@@ -61,7 +61,9 @@ async def using(directory: Path) -> AsyncIterator[Use]:
         use, deadline = Use(handle), anyio.current_time() + PATIENCE
         while not use.take():
             if anyio.current_time() > deadline:
-                raise JournalError(f"another smtd is opening the journal in {directory}; wait until it has")
+                raise JournalError(
+                    f"another smtd is opening the journal in {directory}; wait until it has finished"
+                )
             await anyio.sleep(0.02)
         yield use
     finally:

@@ -33,8 +33,8 @@ def unpack(data: bytes) -> Record:
         return decode(zlib.decompress(data) if data[:1] == _ZLIB else data)
     except (RecordUnusable, zlib.error, TypeError) as exc:
         raise JournalError(
-            f"a record in the journal is damaged ({exc}); move the journal away"
-            " (smtd then adopts the stores anew and deletes nothing)"
+            f"a record in the journal is damaged ({exc}); move the journal away (smtd then syncs the stores"
+            " from scratch and deletes nothing)"
         ) from exc
 
 

@@ -50,7 +50,7 @@ def test_damaged_file_is_set_aside(tmp_path: Path, damage: str) -> None:
     (kept,) = tmp_path.iterdir()
     assert (pairs, kept.name.startswith("pairs.json.damaged-")) == ({}, True)
     assert f"{file} is damaged (" in problem
-    assert f"it is kept as {kept}, and the pairs that are missing now can be added again" in problem
+    assert f"it is kept as {kept}; add the missing pairs again" in problem
     assert added.read(file) == ({}, "")
 
 
@@ -81,7 +81,7 @@ def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(
         assert daemon.sync()["in_sync"] == 1
         assert held(right).keys() == {"one"}
         (told,) = [event for event in daemon.events() if event["event"] == "pair hidden"]
-        assert "smtd-ctl pair remove pair forgets the added one" in told["problem"]
+        assert "to drop the added one, run smtd-ctl pair remove pair" in told["problem"]
         assert daemon.ctl("pair", "list", "--json").json["pairs"][0]["added"] is False
         assert daemon.ctl("pair", "remove", "pair").code == 0
         assert added.read(daemon.state / "pairs.json") == ({}, "")

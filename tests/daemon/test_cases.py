@@ -145,24 +145,29 @@ def test_conflicts_are_resolved_one_by_one_by_glob_and_all(
         (
             ("resolve", "pair", PROJECT, "same", "--take", "left"),
             2,
-            "no conflict waits there; smtd-ctl conflicts lists those that do",
+            "no conflict matches; smtd-ctl conflicts lists them",
         ),
         (
             ("resolve", "nobody", "--all", "--take", "left"),
             2,
-            "there is no pair nobody; smtd-ctl pair list names them",
+            "there is no pair nobody; smtd-ctl pair list shows the pairs",
         ),
-        (("deletes", "approve", "pair"), 2, "no deletion is held there; smtd-ctl holds lists those that do"),
+        (("deletes", "approve", "pair"), 2, "no held deletion matches; smtd-ctl holds lists them"),
         (
             ("explain", "pair", PROJECT, "x"),
             2,
-            "neither side has MyProject/x, and nothing is known of it; see smtd list",
+            "neither side has MyProject/x, and smtd has no history of it;"
+            " smtd list shows the records of a store",
         ),
-        (("show", "pair", PROJECT, "x"), 2, "neither side has MyProject/x; see smtd list"),
+        (
+            ("show", "pair", PROJECT, "x"),
+            2,
+            "neither side has MyProject/x; smtd list shows the records of a store",
+        ),
         (
             ("undo", "4711"),
             2,
-            "cycle 4711 wrote nothing to any pair of this daemon; see smtd-ctl history",
+            "cycle 4711 wrote nothing to any pair of this daemon; smtd-ctl history lists the cycles that did",
         ),
         (
             ("restore", "pair", PROJECT, "a1", "--at", "noon"),
@@ -276,7 +281,7 @@ def test_history_is_told_and_proven(daemon: DaemonProcess, left: Store) -> None:
 
     answer = daemon.ctl("history", "--check")
     assert (answer.code, answer.out) == (4, "")
-    assert "the history is not as it was written: among its entries 2 to 4; what comes before" in answer.err
+    assert "the history was altered among its entries 2 to 4; everything before" in answer.err
 
 
 def test_cycle_is_undone_but_for_what_moved_on(daemon: DaemonProcess, left: Store, right: Store) -> None:
@@ -327,8 +332,11 @@ def test_record_is_restored(daemon: DaemonProcess, left: Store, right: Store) ->
         0,
         [f"left   {left.path}  1 updated", f"right  {right.path}  1 updated"],
     )
-    assert (again.code, again.err.startswith("smtd-ctl: MyProject/same is as it was at ")) == (2, True)
-    assert (early.code, early.err.startswith("smtd-ctl: smtd knows of no MyProject/same at ")) == (2, True)
+    assert (again.code, again.err.startswith("smtd-ctl: MyProject/same is the same as at ")) == (2, True)
+    assert (early.code, early.err.startswith("smtd-ctl: smtd has no version of MyProject/same from ")) == (
+        2,
+        True,
+    )
     assert (told.code, told.json["left"]["created"], told.json["right"]["created"]) == (0, 1, 1)
     assert left.records()[key("same")] == right.records()[key("same")]
     assert not left.records()[key("same")].outcome
@@ -348,7 +356,7 @@ def test_plan_is_run_if_the_world_is_as_it_was(daemon: DaemonProcess, left: Stor
 
     assert "  create MyProject/new on the right: new on the left\n" in plan.out
     assert f"  to run exactly this plan: smtd-ctl sync now pair --plan {number}\n" in plan.out
-    sentence = f"the stores have changed since plan {number} was made: look at a new one"
+    sentence = f"the stores have changed since plan {number} was made; make a new plan"
     assert error(moved) == (1, f"pair pair: {sentence}", "")
     assert told.json["errors"] == [{"pair": "pair", "error": sentence, "code": 1}]
     assert (told.code, told.json["ok"], told.json["pairs"]) == (1, False, [])
@@ -448,7 +456,7 @@ def test_store_that_was_put_back_is_told(daemon: DaemonProcess, left: Store, tmp
     assert (report["left"]["created"], report["right"]["deleted"]) == (1, 0)
     (told,) = [event for event in daemon.events() if event["event"] == "store replaced"]
     assert (told["pair"], told["side"]) == ("pair", "left")
-    warning = "its left store was replaced or restored, or the journal was; nothing is deleted"
+    warning = "its left store or the journal was replaced or restored; nothing is deleted"
     assert warning in daemon.log.read_text("utf-8")
 
 
@@ -466,7 +474,7 @@ OF_STORES = (
 def test_pair_whose_store_is_away_says_so(daemon: DaemonProcess, left: Store) -> None:
     """What needs the stores says what is missing; what is known without them is told."""
     left.path.rename(left.path.with_name("away"))
-    missing = f"{left.path} is missing, though it was synced before; bring it back"
+    missing = f"{left.path} is missing, but was synced before; bring it back"
 
     for words in OF_STORES:
         answer = daemon.ctl(*words)
@@ -517,4 +525,4 @@ def test_history_is_kept_for_as_long_as_configured(tmp_path: Path, left: Store, 
 
         assert labels(daemon.ctl("history", "--json").json["history"]) == ["new"]
         assert daemon.ctl("history", "--check").out.startswith("1 entry, intact")
-    assert "1 entries of the history were too old" in daemon.log.read_text("utf-8")
+    assert "history entries removed because of their age or size: 1" in daemon.log.read_text("utf-8")

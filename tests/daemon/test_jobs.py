@@ -100,7 +100,7 @@ async def test_closed_inbox_leaves_no_job_without_an_outcome(inbox: Inbox[Job[An
 
     for job in jobs:
         with pytest.raises(
-            StoreUnreachable, match=r"^the pair was stopped before its cycle ended; ask again$"
+            StoreUnreachable, match=r"^the pair was stopped before its cycle ended; run the command again$"
         ):
             await job.wait()
     assert inbox.take() is None

@@ -66,7 +66,7 @@ def test_daemon_without_its_journal_deletes_nothing(
 
     assert held(left).keys() == held(right).keys() == {"one", "two", "three", "four", "new"}
     (lost,) = [event for event in daemon.events() if event["event"] == "journal lost"]
-    assert daemon.log.read_text("utf-8").count("the stores are adopted anew, nothing is deleted") == 1
+    assert daemon.log.read_text("utf-8").count("smtd syncs the stores from scratch and deletes nothing") == 1
     if how == "damaged":
         assert Path(lost["kept"]).read_bytes() == b"nonsense" * 1000
     else:
@@ -86,7 +86,7 @@ def test_sync_without_a_daemon_does_the_same(
     second = daemon.smtd("sync", left, right, "--json")
 
     assert (first.code, first.pair["in_sync"], first.pair["left"]["created"]) == (0, 4, 1)
-    assert "the stores are adopted anew, nothing is deleted" in first.err
+    assert "smtd syncs the stores from scratch and deletes nothing" in first.err
     assert (second.code, second.err) == (0, "")
     assert held(left).keys() == held(right).keys() == {"one", "two", "three", "four"}
 
@@ -100,10 +100,10 @@ def test_backup(daemon: DaemonProcess, tmp_path: Path) -> None:
     assert answer.out == f"{copy}  {copy.stat().st_size:,} bytes\n"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     again = daemon.ctl("backup", copy)
-    assert (again.code, again.err) == (2, f"smtd-ctl: {copy} exists already; name a new file\n")
+    assert (again.code, again.err) == (2, f"smtd-ctl: {copy} already exists; name a new file\n")
     nowhere = daemon.ctl("backup", "nowhere/copy.sqlite")
     assert (nowhere.code, nowhere.out) == (2, "")
-    assert "nowhere/copy.sqlite cannot be made: No such file or directory" in nowhere.err
+    assert "nowhere/copy.sqlite cannot be created: No such file or directory" in nowhere.err
 
 
 @pytest.mark.parametrize("how", ["smtd-ctl backup", "cp", "cp of the whole directory"])

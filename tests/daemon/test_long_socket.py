@@ -31,6 +31,6 @@ def test_socket_whose_name_alone_is_too_long_is_refused(tmp_path: Path) -> None:
         asked = daemon.ctl("--socket", tmp_path / ("s" * 120), "status")
 
     assert run.code == 2
-    assert "too long for the name of a socket; choose another one with --socket" in run.err
+    assert "too long for a socket path; choose another one with --socket" in run.err
     assert asked.code == 3
-    assert "too long for the name of a socket; choose another one with --socket" in asked.err
+    assert "too long for a socket path; choose another one with --socket" in asked.err

@@ -83,8 +83,8 @@ def test_sentences() -> None:
         "pair lab: 1 record is in conflict (P/a); see smtd-ctl conflicts lab",
         "pair lab: 5 records are held (P/a, P/b, P/c and 2 more); see smtd-ctl holds lab",
         "pair lab cannot reach a store: lab.sqlite is away; bring it back",
-        "pair lab needs you: lab.sqlite is damaged; restore it",
-        "pair lab is well again",
+        "pair lab needs attention: lab.sqlite is damaged; restore it",
+        "pair lab has recovered",
     ]
 
 

@@ -137,7 +137,7 @@ async def test_webhook_that_fails_is_tried_again_and_told_what_is_so_by_then(
         assert server.heard.empty()
 
     assert caplog.messages == [
-        "nobody is notified by the webhook of [notify]: 127.0.0.1 answers 500",
+        "notifications through the webhook of [notify] fail: 127.0.0.1 answered with status 500",
         "the webhook of [notify] works again",
     ]
 

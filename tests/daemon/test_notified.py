@@ -138,7 +138,10 @@ def test_webhook_and_heartbeat_are_real_requests(tmp_path: Path, left: Path, rig
     }
     assert "s3cret" not in shown + log
     assert "t0ken" not in shown + log
-    assert log.count("nobody is notified by the webhook of [notify]: 127.0.0.1 answers 500") == 1
+    assert (
+        log.count("notifications through the webhook of [notify] fail: 127.0.0.1 answered with status 500")
+        == 1
+    )
 
 
 def test_ways_that_stall_keep_neither_a_cycle_nor_the_end_waiting(
@@ -183,7 +186,7 @@ def test_command_that_fails_is_logged_once(tmp_path: Path, left: Path, right: Pa
         daemon.sync()
         log = daemon.log.read_text("utf-8")
 
-    assert log.count("nobody is notified by the command of [notify]") == 1
+    assert log.count("notifications through the command of [notify] fail") == 1
     assert f"the command {program} failed with code 7: so it is" in log
     assert (tmp_path / "calls").read_text().count("x") == 3
 

@@ -168,7 +168,7 @@ def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> Non
     answer = daemon.ctl("sync", "now", "nobody")
     assert (answer.code, answer.err) == (
         2,
-        "smtd-ctl: there is no pair nobody; smtd-ctl pair list names them\n",
+        "smtd-ctl: there is no pair nobody; smtd-ctl pair list shows the pairs\n",
     )
 
 
@@ -221,7 +221,7 @@ def test_pairs_are_added_and_removed_while_it_runs(daemon: DaemonProcess, tmp_pa
     daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
     assert labels(other) == {"run"}
     again = daemon.ctl("pair", "add", "more", left, other)
-    assert (again.code, "there is a pair more already" in again.err) == (2, True)
+    assert (again.code, "pair more exists already" in again.err) == (2, True)
     daemon.ctl("stop")
     daemon.ended()
     daemon.start()
@@ -233,9 +233,9 @@ def test_pairs_are_added_and_removed_while_it_runs(daemon: DaemonProcess, tmp_pa
     assert daemon.ctl("pair", "remove", "more").code == 0
     assert [pair["pair"] for pair in daemon.ctl("pair", "list", "--json").json["pairs"]] == ["pair"]
     answer = daemon.ctl("pair", "remove", "pair")
-    assert (answer.code, "in the configuration: remove it there" in answer.err) == (2, True)
+    assert (answer.code, "in the configuration; remove it there" in answer.err) == (2, True)
     secret = daemon.ctl("pair", "add", "secret", left, "https://ada:s3cret@lab.example/records/")
-    assert (secret.code, "smtd keeps no passwords" in secret.err) == (2, True)
+    assert (secret.code, "smtd does not save passwords" in secret.err) == (2, True)
 
 
 def test_reload_disturbs_nothing_that_stayed(daemon: DaemonProcess, tmp_path: Path, left: Path) -> None:
@@ -271,11 +271,11 @@ def test_store_that_goes_and_comes_back(daemon: DaemonProcess, left: Path, right
     away = left.with_suffix(".away")
     left.rename(away)
     offline = daemon.wait_event(lambda event: event["event"] == "offline", after=first["id"])
-    assert "is missing, though it was synced before" in offline["problem"]
+    assert "is missing, but was synced before" in offline["problem"]
     assert daemon.status()["state"] == "offline"
     shown = daemon.ctl("status")
     assert shown.code == 1
-    assert re.search(r"is missing, though it was synced before.*; next try in \d+ s\n", shown.out)
+    assert re.search(r"is missing, but was synced before.*; next try in \d+ s\n", shown.out)
     assert daemon.ctl("sync", "now").code == 4
     put(right, full("meanwhile"))
     wait_until(lambda: [daemon.status()[name] for name in ("state", "pending")] == ["offline", 1])
@@ -327,7 +327,7 @@ def test_second_daemon_says_so_and_ends(daemon: DaemonProcess, tmp_path: Path) -
     answer = daemon.smtd("-c", daemon.config, "run")
 
     assert answer.code == 2
-    assert "another smtd runs in" in answer.err
+    assert "another smtd uses the state directory" in answer.err
     assert daemon.ctl("status").code == 0
 
 
@@ -350,7 +350,7 @@ def test_socket_of_the_dead_is_replaced_and_that_of_the_living_respected(
     with daemon_process(other, "", start=False) as second:
         answer = second.smtd("-c", second.config, "run", "--socket", daemon.socket)
     assert answer.code == 2
-    assert f"another smtd answers at {daemon.socket}" in answer.err
+    assert f"another smtd runs at {daemon.socket}" in answer.err
     assert daemon.ctl("status").code == 0
 
 
@@ -363,7 +363,7 @@ def test_configuration_with_mistakes_starts_nothing(tmp_path: Path) -> None:
 
     assert answer.code == 2
     assert "did you mean 'state_dir'?" in answer.err
-    assert "it needs a right" in answer.err
+    assert "it needs the key right" in answer.err
 
 
 def test_sigterm_in_the_middle_of_a_cycle(tmp_path: Path, left: Path, right: Path) -> None:
@@ -476,7 +476,7 @@ def test_clients_that_went_away_leave_room_for_others(daemon: DaemonProcess) -> 
         one.close()
 
     assert (answer.code, answer.out) == (3, "")
-    assert "100 clients are served already; end some" in answer.err
+    assert "100 clients are connected already; stop some" in answer.err
 
 
 def test_more_clients_than_it_may_open_files_wait(daemon: DaemonProcess, left: Path, right: Path) -> None:
@@ -521,11 +521,11 @@ def test_pair_that_cannot_be_one_is_refused(daemon: DaemonProcess, left: Path) -
         assert (answer["ok"], answer["code"]) == (False, 2)
         return str(answer["error"])
 
-    assert "it needs a right" in add("new")
-    assert "is no name for a pair" in add(" ", right="/tmp/x.sqlite")
+    assert "it needs the key right" in add("new")
+    assert "cannot be the name of a pair" in add(" ", right="/tmp/x.sqlite")
     assert "'soon' is not a duration" in add("new", right="/tmp/x.sqlite", settle="soon")
     assert "unknown key 'mod', did you mean 'mode'?" in add("new", right="/tmp/x.sqlite", mod="two-way")
-    assert "there is no store lap; name a configured one, or a whole path" in add("new", right="lap")
+    assert "there is no store lap; name a configured store, or give a full path" in add("new", right="lap")
     assert "is on both sides; name two" in add("new", right=str(left))
     assert len(daemon.ctl("pair", "list").out.splitlines()) == 1
 
@@ -545,7 +545,7 @@ def test_wait_for_a_cycle_ends_when_its_time_is_up(tmp_path: Path, left: Path) -
             assert daemon.ended(3.0) == 0
 
     assert (answer.code, answer.out) == (4, "")
-    assert "there is no result within 1 s; the cycle goes on (smtd-ctl status)" in answer.err
+    assert "there is no result after 1 s; the cycle continues (see smtd-ctl status)" in answer.err
     assert status["state"] in ("starting", "scanning")
     assert (added.code, removed.code) == (0, 0)
 

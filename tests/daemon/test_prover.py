@@ -366,7 +366,7 @@ async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Locati
         made.prover.submit_nowait(asked)
 
     assert isinstance(asked.outcome, StoreUnreachable)
-    assert "the pair was stopped before its proof ended; ask again" in str(asked.outcome)
+    assert "the pair was stopped before its proof ended; run the command again" in str(asked.outcome)
 
 
 async def test_store_that_is_missing_proves_nothing(pair: Kept) -> None:
@@ -379,13 +379,13 @@ async def test_store_that_is_missing_proves_nothing(pair: Kept) -> None:
     await job.done.wait()
 
     assert isinstance(job.outcome, StoreUnreachable)
-    assert "is missing, though it was synced before" in str(job.outcome)
+    assert "is missing, but was synced before" in str(job.outcome)
 
 
 async def test_pair_that_was_never_synced_cannot_be_proven(locations: Both[Location], tmp_path: Path) -> None:
     """There is nothing that it could be compared with."""
     async with open_journal(tmp_path) as journal:
-        with pytest.raises(UsageError, match="has had no cycle yet"):
+        with pytest.raises(UsageError, match="has not been synced yet"):
             await pairing.known(journal, "pair", locations)
 
 
@@ -435,7 +435,7 @@ async def test_defect_of_smtd_is_told_to_whoever_asked(pair: Kept, monkeypatch: 
         pair.prover.submit_nowait(job)
         await job.done.wait()
 
-    assert "a defect in smtd (ZeroDivisionError); see its log" in str(job.outcome)
+    assert "a bug in smtd (ZeroDivisionError); see its log" in str(job.outcome)
     assert (await pair.verify()).ok
 
 

@@ -94,10 +94,10 @@ async def test_defect_is_logged_and_the_worker_goes_on(
     async def fails(*_: object) -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(SmtdError, match=r"a defect in smtd \(ZeroDivisionError\); see its log"):
+    with pytest.raises(SmtdError, match=r"a bug in smtd \(ZeroDivisionError\); see its log"):
         await worker.submit(kind(fails))
 
-    assert "pair pair: a defect in smtd" in caplog.text
+    assert "pair pair: a bug in smtd" in caplog.text
     assert (await worker.submit(Sync())).in_sync == 1
 
 
@@ -188,7 +188,9 @@ async def test_stopped_worker_leaves_no_client_waiting(
     worker.submit_nowait(jobs[2])
 
     for job in jobs:
-        with pytest.raises(StoreUnreachable, match="the pair was stopped before its cycle ended; ask again"):
+        with pytest.raises(
+            StoreUnreachable, match="the pair was stopped before its cycle ended; run the command again"
+        ):
             await job.wait()
     assert not worker.running
 

@@ -141,7 +141,7 @@ def test_store_that_is_away_cannot_be_verified(daemon: DaemonProcess, right: Pat
 
     assert (answer.code, answer.out) == (4, "")
     assert "smtd-ctl: pair pair: " in answer.err
-    assert "is missing, though it was synced before" in answer.err
+    assert "is missing, but was synced before" in answer.err
     assert daemon.ctl("verify", "nobody").code == 2
 
 

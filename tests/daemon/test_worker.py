@@ -90,7 +90,7 @@ async def test_who_waits_when_the_pair_is_stopped_is_told(
 
     assert asked.done.is_set()
     assert isinstance(asked.outcome, StoreUnreachable)
-    assert "the pair was stopped before its cycle ended; ask again" in str(asked.outcome)
+    assert "the pair was stopped before its cycle ended; run the command again" in str(asked.outcome)
 
 
 async def test_change_that_is_noticed_when_a_cycle_has_just_ended_has_the_next_one(
@@ -287,7 +287,7 @@ async def test_pair_halts_when_the_journal_is_found_damaged(
 
     assert worker.status.state == "halted"
     assert "is damaged" in str(worker.status.problem)
-    assert "start it anew: it keeps the file, adopts the stores anew and deletes nothing" in str(
+    assert "start it again: it keeps the file, syncs the stores from scratch and deletes nothing" in str(
         worker.status.problem
     )
     async with open_store(locations.right) as store:
@@ -307,6 +307,6 @@ async def test_change_while_a_resolution_fails_is_for_the_next_cycle(
 
     monkeypatch.setattr("smtd.daemon.runner.choose", watched)
 
-    with pytest.raises(UsageError, match="no conflict waits there"):
+    with pytest.raises(UsageError, match="no conflict matches"):
         await worker.submit(Sync(SyncOptions(resolution=Resolution(Choice.LEFT))))
     await until_in_sync(worker, 2)

@@ -113,9 +113,9 @@ async def test_only_what_is_meant_is_decided(tmp_path):
 
     assert await decided(world, Resolution(Choice.LEFT, PROJECT, ("[a]",))) == [key("a")]
     assert sorted(await decided(world, Resolution(Choice.LEFT, labels=("a*",)))) == [key("ab")]
-    with pytest.raises(UsageError, match="no conflict waits there; smtd-ctl conflicts lists those that do"):
+    with pytest.raises(UsageError, match="no conflict matches; smtd-ctl conflicts lists them"):
         await decided(world, Resolution(Choice.LEFT, "Other"))
-    with pytest.raises(UsageError, match="no deletion is held there; smtd-ctl holds lists"):
+    with pytest.raises(UsageError, match="no held deletion matches; smtd-ctl holds lists"):
         await decided(world, Resolution(Choice.APPROVE))
     report = await world.cycle()
     assert [each.label for each in report.conflicts] == ["b"]
@@ -306,7 +306,7 @@ async def test_record_of_one_store_only_cannot_be_kept_twice(conflict):
     ):
         await undo(conflict.pair(known, Policy()), number + 1)
 
-    with pytest.raises(UsageError, match="MyProject/b is in one store only; take left or right"):
+    with pytest.raises(UsageError, match="MyProject/b is only in one store; take left or right"):
         await decided(conflict, Resolution(Choice.BOTH))
 
 

@@ -321,7 +321,7 @@ async def test_record_that_bears_another_label_is_not_written(world):
     report = await world.cycle()
 
     assert [(each.label, sentence(each.why)) for each in report.failed] == [
-        ("a", "a store gave b when it was asked for a")
+        ("a", "a store returned b when asked for a")
     ]
     assert digest(world.right.records[key("a")]) == digest(A)
     assert digest(world.right.records[key("b")]) == digest(commented(B, "good"))

@@ -70,7 +70,7 @@ async def test_store_that_is_missing_is_offline(pair: RealPair) -> None:
     home(pair).rename(home(pair).with_name("elsewhere"))
     await pair.right.put(full("more"))
 
-    with pytest.raises(StoreUnreachable, match="is missing, though it was synced before; bring it back"):
+    with pytest.raises(StoreUnreachable, match="is missing, but was synced before; bring it back"):
         await pair.cycle()
     assert await pair.labels(Side.RIGHT) == {*LABELS, "more"}
     home(pair).with_name("elsewhere").rename(home(pair))

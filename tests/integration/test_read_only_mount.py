@@ -103,7 +103,7 @@ async def test_write_ahead_log_with_content_is_not_passed_over(home: Path, freez
             shutil.copy(f"{place.path}{ending}", home / f"copy{ending}")
     freeze()
 
-    with pytest.raises(StoreUnreachable, match=r"in write-ahead mode, .*; mount it writable, or run PRAGMA"):
+    with pytest.raises(StoreUnreachable, match=r"in WAL mode, .*; mount it writable, or run PRAGMA"):
         await to_thread.run_sync(find, str(home / "copy"))
 
 
@@ -121,7 +121,9 @@ async def test_cut_off_transaction_is_named(home: Path, freeze: Freeze) -> None:
             shutil.copy(f"{path}{ending}", home / f"copy{ending}")
     freeze()
 
-    with pytest.raises(StoreUnreachable, match=r"was cut off, .*; mount it writable, and list it once"):
+    with pytest.raises(
+        StoreUnreachable, match=r"was interrupted while writing to it, .*; mount it writable and list it once"
+    ):
         await to_thread.run_sync(find, str(home / "copy"))
 
 

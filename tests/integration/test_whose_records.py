@@ -92,8 +92,8 @@ def test_directories_of_two_projects_are_no_pair_until_projects_are_named(smtd: 
 
     assert answer.code == 2
     assert answer.err == (
-        "smtd: the left side is the directory of project Mine, and the right one that of Theirs: say which"
-        " projects to sync, with --project NAME (repeatable), or --project '*' for all\n"
+        "smtd: the left side is the directory of project Mine and the right side that of Theirs; choose the"
+        " projects to sync with --project NAME (repeatable), or --project '*' for all\n"
     )
     assert written(named) == {"left": (0, 0, 0), "right": (1, 0, 0)}
 
@@ -124,8 +124,8 @@ def configuration(here: Path, other: Path, projects: str = "") -> str:
 
 
 KEEPS = (
-    "pair p keeps only project Mine, whose directory one of its stores is; earlier versions kept all"
-    ' projects: set projects = ["*"] in [pairs.p] to keep all, or projects = ["Mine"]'
+    "pair p syncs only project Mine, because one of its stores is the directory of that project; earlier"
+    ' versions synced all projects: set projects = ["*"] in [pairs.p] for all, or projects = ["Mine"]'
 )
 
 
@@ -154,7 +154,7 @@ def test_check_refuses_directories_of_two_projects(smtd: Smtd, tmp_path: Path) -
     answer = smtd("-c", config, "check")
 
     assert answer.code == 2
-    assert 'say which projects to sync, for pair p: projects = ["NAME"], ["*"] for all' in answer.err
+    assert 'choose the projects to sync in pair p: projects = ["NAME"], ["*"] for all' in answer.err
 
 
 def stop(daemon: DaemonProcess) -> None:

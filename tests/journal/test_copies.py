@@ -87,7 +87,7 @@ async def test_copy_under_a_name_of_smtds_own_is_refused(tmp_path):
     await cycle(tmp_path / "state", A)
     (tmp_path / "link").symlink_to("state")
 
-    with pytest.raises(UsageError, match=r"pairs\.json is where smtd keeps something of its own"):
+    with pytest.raises(UsageError, match=r"smtd itself uses .*pairs\.json"):
         await copied(tmp_path / "state", tmp_path / "link" / "pairs.json")
 
     assert not (tmp_path / "state" / "pairs.json").exists()
@@ -150,7 +150,7 @@ async def test_copy_overwrites_nothing(tmp_path, what):
         target.symlink_to(tmp_path / "nowhere")
     before = target.lstat()
 
-    with pytest.raises(UsageError, match="copy exists already; name a new file"):
+    with pytest.raises(UsageError, match="copy already exists; name a new file"):
         await copied(tmp_path / "state", target)
 
     assert target.lstat() == before
@@ -159,7 +159,7 @@ async def test_copy_overwrites_nothing(tmp_path, what):
 
 async def test_copy_needs_a_directory_that_is_there(tmp_path):
     """None is made for it."""
-    with pytest.raises(UsageError, match="nowhere/copy cannot be made: No such file or directory"):
+    with pytest.raises(UsageError, match="nowhere/copy cannot be created: No such file or directory"):
         await copied(tmp_path / "state", tmp_path / "nowhere" / "copy")
 
 
@@ -169,7 +169,7 @@ def test_copy_that_is_given_up_leaves_nothing(tmp_path):
     given_up.set()
     anyio.run(cycle, tmp_path / "state", A)
 
-    with pytest.raises(JournalError, match="smtd ended before the copy did"):
+    with pytest.raises(JournalError, match="smtd stopped before the copy was complete"):
         backup.copy(tmp_path / "state" / "journal.sqlite", tmp_path / "copy", given_up)
 
     assert not (tmp_path / "copy").exists()
@@ -182,7 +182,7 @@ async def test_copy_for_which_there_is_no_room_leaves_nothing(tmp_path):
     async with open_journal(tmp_path / "state") as journal:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
         try:
-            with pytest.raises(JournalError, match=r"cannot be copied to .*copy: .*; nothing is kept"):
+            with pytest.raises(JournalError, match=r"cannot be copied to .*copy: .*; no file was left"):
                 await journal.copy(tmp_path / "copy")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -220,7 +220,7 @@ async def test_journal_that_was_put_back_is_not_believed_in_what_was_agreed(tmp_
     assert (first, what) == (1, "journal put back")
     assert second > 1_000_000_000  # 2 was given to another event, which is forgotten
     assert len(caplog.messages) == 1
-    assert "is an older one that was put back: its history is kept, the stores are" in caplog.text
+    assert "was restored from an older copy: smtd keeps its history" in caplog.text
 
 
 async def test_journal_that_was_put_back_is_as_good_as_any_from_then_on(tmp_path):
@@ -251,5 +251,5 @@ async def test_copy_that_is_put_back_while_another_smtd_runs_is_refused(tmp_path
         shutil.move(tmp_path / "copy", tmp_path / "journal.sqlite")
         for ending in ("-wal", "-shm"):
             (tmp_path / f"journal.sqlite{ending}").unlink()
-        with pytest.raises(JournalError, match="was put back while another smtd runs; stop that first"):
+        with pytest.raises(JournalError, match="was restored while another smtd runs; stop that smtd first"):
             await known(tmp_path)

@@ -132,7 +132,7 @@ async def test_damaged_journal_is_kept_aside_and_begun_anew(tmp_path, caplog, ho
     assert re.fullmatch(r"journal\.sqlite\.damaged-\d{8}T\d{6}Z", place.name)
     assert place.read_bytes() == found
     (warning,) = caplog.messages
-    assert f"it is kept as {place}; the stores are adopted anew, nothing is deleted" in warning
+    assert f"it is kept as {place}; smtd syncs the stores from scratch and deletes nothing" in warning
     (event,) = await events(tmp_path)
     assert (event["event"], event["kept"]) == ("journal lost", str(place))
     assert "it is damaged" in event["why"]
@@ -182,11 +182,11 @@ async def test_missing_journal_is_told_if_there_was_one(tmp_path, caplog, emptie
     (event,) = await events(tmp_path)
     assert (event["event"], event["why"], event["kept"]) == (
         "journal lost",
-        "it is not there any more",
+        "it has disappeared",
         None,
     )
     (warning,) = caplog.messages
-    assert "is lost: it is not there any more; the stores are adopted anew" in warning
+    assert "is lost: it has disappeared; smtd syncs the stores from scratch" in warning
 
 
 async def test_events_are_numbered_on_after_a_loss(tmp_path):
@@ -210,7 +210,7 @@ async def test_locked_journal_is_no_damaged_one(tmp_path, monkeypatch):
     with closing(sqlite3.connect(file(tmp_path), isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(JournalError, match=r"cannot be used: database is locked; mend that"):
+        with pytest.raises(JournalError, match=r"cannot be used: database is locked; fix this"):
             await agreed(tmp_path)
 
     assert aside(tmp_path) == []
@@ -222,7 +222,7 @@ async def test_journal_that_cannot_be_opened_is_no_damaged_one(tmp_path):
     file(tmp_path).mkdir()
     (file(tmp_path) / "something").touch()
 
-    with pytest.raises(JournalError, match="is a directory, and not a file; put the file back"):
+    with pytest.raises(JournalError, match="is a directory, not a file; put the file back"):
         await agreed(tmp_path)
 
     assert (file(tmp_path) / "something").exists()
@@ -253,7 +253,7 @@ async def test_journal_on_a_full_disk_is_no_damaged_one(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
-        with pytest.raises(JournalError, match=r"cannot be used: .*; mend that, nothing is lost"):
+        with pytest.raises(JournalError, match=r"cannot be used: .*; fix this, nothing is lost"):
             await known_journal(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -295,7 +295,7 @@ async def test_damage_that_is_found_later_ends_in_order_and_is_mended_by_the_nex
     await known_journal(tmp_path)
     overwrite(file(tmp_path), start=0.1, size=100_000)
 
-    with pytest.raises(JournalError, match=r"is damaged \(.*\); stop every smtd and start it anew"):
+    with pytest.raises(JournalError, match=r"is damaged \(.*\); stop every smtd and start it again"):
         await agreed(tmp_path)
 
     assert await agreed(tmp_path) == 0
@@ -313,7 +313,7 @@ async def test_damaged_journal_that_another_process_uses_stays(tmp_path):
             answer = second.communicate()[0]
         other.kill()
 
-    assert "journal.sqlite is damaged (file is not a database); stop every smtd and start it anew" in answer
+    assert "journal.sqlite is damaged (file is not a database); stop every smtd and start it again" in answer
     assert aside(tmp_path) == []
     assert await agreed(tmp_path) == 0
 
@@ -352,7 +352,7 @@ async def test_damaged_journal_that_cannot_be_moved_aside_is_told(tmp_path, monk
 
     monkeypatch.setattr(Path, "rename", read_only)
 
-    with pytest.raises(JournalError, match=r"cannot be used: Read-only file system; mend that first"):
+    with pytest.raises(JournalError, match=r"cannot be used: Read-only file system; fix this first"):
         async with open_journal(tmp_path):
             pass
     assert file(tmp_path).stat().st_size == 5016

@@ -130,7 +130,7 @@ async def test_journal_of_another_version_is_refused(tmp_path):
         pass
     execute(tmp_path, f"PRAGMA user_version = {VERSION + 1}")
 
-    with pytest.raises(JournalError, match=rf"made by a newer smtd \(version {VERSION + 1}\)"):
+    with pytest.raises(JournalError, match=rf"written by a newer smtd \(version {VERSION + 1}\)"):
         async with open_journal(tmp_path):
             pass
 
@@ -192,7 +192,7 @@ async def test_pair_is_locked_against_another_process(tmp_path):
     async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
         answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "right")
 
-    assert answer == "another smtd is syncing the pair left and right; wait until it is done\n"
+    assert answer == "another smtd is syncing the pair left and right; wait until it has finished\n"
 
 
 async def test_other_pair_is_not_locked(tmp_path):

@@ -21,7 +21,7 @@ from smtd.stores.registry import open_store
 
 SERVER_PASSWORD, PROXY_PASSWORD = "s3cret", "pr0xy-p@ss"
 ALL_IS_WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
-NOTICE = Notice("halted", "lab", "2026-01-31T12:00:00Z", "pair lab needs you")
+NOTICE = Notice("halted", "lab", "2026-01-31T12:00:00Z", "pair lab needs attention")
 
 
 @dataclass
@@ -152,4 +152,4 @@ async def test_webhook_whose_proxy_does_not_let_it_through() -> None:
             await hook.tell(NOTICE)
 
     assert failed.value.again
-    assert str(failed.value) == "hook.lab.invalid cannot be reached (its proxy answers 503)"
+    assert str(failed.value) == "hook.lab.invalid cannot be reached (its proxy answered with status 503)"

@@ -98,7 +98,7 @@ def test_file_that_is_not_text_is_ignored(file: Path, caplog: pytest.LogCaptureF
 def test_fifo_in_its_place_is_not_waited_for(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     os.mkfifo(file, 0o600)
     assert password(*ADA) == ""
-    assert "pgpass is a FIFO, and not a file" in caplog.text
+    assert "pgpass is a FIFO, not a file" in caplog.text
 
 
 def test_file_that_is_missing_is_no_fault(file: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -237,7 +237,7 @@ async def test_file_that_is_gone_is_out_of_reach(path: Path) -> None:
 
 async def test_file_that_cannot_be_opened_is_out_of_reach(tmp_path: Path) -> None:
     """What the system says is passed on."""
-    with pytest.raises(StoreUnreachable, match=r"cannot be read: .* is a directory, and not a file"):
+    with pytest.raises(StoreUnreachable, match=r"cannot be read: .* is a directory, not a file"):
         await opened(tmp_path, source=export.SOURCE).scan()
 
 
