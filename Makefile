@@ -25,7 +25,7 @@ SPACE = $(subst ,, )
 help:
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1	/p' $(MAKEFILE_LIST)
 
-demo: $(READY)  ## watch two sample stores come into sync
+demo: $(READY)  ## sync sample stores, and show what happens
 	$(BIN)/smtd demo
 
 test: $(READY)  ## run the tests
@@ -44,10 +44,10 @@ man: $(READY)  ## build man pages and shell completions, in build/share
 	rm -rf build/share
 	$(BIN)/python docs/manual.py build/share
 
-merging: $(READY)  ## print the tables of outcomes anew, in docs/merging.md
+merging: $(READY)  ## generate docs/merging.md again from the code that decides
 	$(BIN)/python -m docs.merging docs/merging.md
 
-soak: $(READY)  ## run every campaign (an hour), every sweep whole, a minute of many at one database
+soak: $(READY)  ## run every campaign (an hour), whole sweeps, and a minute of many programs on one database
 	$(BIN)/python -m campaigns --write
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
 	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) -m "not soak" tests/engine \
@@ -61,7 +61,7 @@ soak: $(READY)  ## run every campaign (an hour), every sweep whole, a minute of 
 bench: $(READY)  ## measure, side by side with Sumatra's own sync
 	$(BIN)/python -m bench
 
-coverage: $(READY)  ## show the branches that no test takes; none of merge, engine, journal may be left
+coverage: $(READY)  ## show the branches that no test takes; fail if one is in merge, engine or journal
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_FLAGS) $(CORE:%=tests/%)
 	$(BIN)/coverage combine --quiet
@@ -90,7 +90,7 @@ test-all:  ## run the tests on every Python from 3.10 on that this machine has
 	    test -n "$$passed" -a -z "$$failed"; \
 	}
 
-lock:  ## remake requirements-dev.txt and requirements-mutation.txt
+lock:  ## generate requirements-dev.txt and requirements-mutation.txt again
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
@@ -102,7 +102,7 @@ lock:  ## remake requirements-dev.txt and requirements-mutation.txt
 	    --no-annotate --custom-compile-command "make lock" --quiet -o requirements-mutation.txt
 	rm -rf .venv-lock
 
-clean:  ## remove all that make and the tools have built here
+clean:  ## remove everything that make and the tools have built here
 	rm -rf .venv .venv-* build dist htmlcov mutants .coverage .coverage.* .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
