@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+import pytest
 
 from smtd.daemon.pair_verbs import Verbs
 from smtd.daemon.status import PairStatus, State
 
 ROOT = Path(__file__).parents[1]
 CONTROL = (ROOT / "docs" / "control.md").read_text("utf-8")
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for place in ("*.md", "docs/*.md", "systemd/*.md")
+    for path in ROOT.glob(place)
+)
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
@@ -39,6 +45,17 @@ def test_every_state_and_every_key_of_a_status_is_documented() -> None:
     assert [key for key in keys if f"`{key}`" not in CONTROL] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_that_a_document_names_is_there(document: str) -> None:
+    """Paths in the code, and the test functions in them; links to other documents."""
+    text = (ROOT / document).read_text("utf-8")
+    paths = re.findall(r"`((?:smtd|tests|docs|bench|campaigns)/[\w./*-]+)(?:::(\w+))?`", text)
+    links = re.findall(r"\]\(([^():#]+)(?:#[^()]*)?\)", text)
+
+    assert [path for path, name in paths if not files(path) or name not in words_of([path]) | {""}] == []
+    assert [link for link in links if not ((ROOT / document).parent / link).exists()] == []
+
+
 def test_every_place_that_contributing_names_is_there() -> None:
     """Each file and directory; and each name is in a file of the same paragraph or step."""
     section = CONTRIBUTING.split("\n## Where things go\n")[1].split("\n## ")[0]
@@ -56,11 +73,21 @@ def is_name(word: str) -> bool:
 
 def words_of(words: list[str]) -> set[str]:
     """Return all words of the files that are among *words*."""
-    texts = [file.read_text("utf-8") for word in words if "/" in word for file in files(word)]
+    texts = [
+        file.read_text("utf-8")
+        for word in words
+        if "/" in word
+        for file in files(word)
+        if file.suffix == ".py"
+    ]
     return set(re.findall(r"\w+", "\n".join(texts)))
 
 
 def files(path: str) -> list[Path]:
     """Return the files at *path*, which may be a glob or a directory."""
     found = list(ROOT.glob(path))
-    return [file for each in found for file in ([each] if each.is_file() else each.rglob("*.py"))]
+    return [
+        file
+        for each in found
+        for file in ([each] if each.is_file() else filter(Path.is_file, each.rglob("*")))
+    ]
