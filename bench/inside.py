@@ -36,7 +36,7 @@ SETTLED = 0.3
 @asynccontextmanager
 async def kept_open(directory: Path, locations: Both[Location], steps: Steps) -> AsyncIterator[Cycle]:
     """Give a cycle of two stores that stay open, with a journal in *directory*, as the daemon runs it."""
-    policy = Policy(insist=False)
+    policy = Policy(force_retry=False)
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
 
         async def cycle() -> PairReport:

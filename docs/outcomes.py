@@ -17,7 +17,7 @@ from smtd.engine import merges
 from smtd.engine import plan as planning
 from smtd.engine.actions import ActionKind, Plan
 from smtd.engine.pair import Policy
-from smtd.engine.plan import Known
+from smtd.engine.plan import Facts
 from smtd.merge.sides import Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -86,8 +86,8 @@ class Case:
         agreed = {key: _both(record) for key, record in BYSTANDERS.items()}
         if self.before is not None:
             agreed[KEY] = _both(self.before)
-        known = Known(agreed, Both(_scan(self.left), _scan(self.right)), Both({}, {}))
-        plan = planning.draft(known, self.policy)
+        known = Facts(agreed, Both(_scan(self.left), _scan(self.right)), Both({}, {}))
+        plan = planning.build_plan(known, self.policy)
         for key in plan.merges:
             assert self.left is not None
             assert self.right is not None

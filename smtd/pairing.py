@@ -149,11 +149,11 @@ async def preview(
     policy: Policy,
     *,
     progress: Progress = no_progress,
-    doubtful: Collection[Key] = (),
+    recheck: Collection[Key] = (),
 ) -> PairReport:
     """Return what a cycle of the pair of *stores*, at *locations*, would do. Raises what `sync` raises."""
     async with opened(journal, name, locations, stores, policy) as pair:
-        return await cycle.preview(pair, progress=progress, doubtful=doubtful)
+        return await cycle.preview(pair, progress=progress, recheck=recheck)
 
 
 async def sync(
@@ -163,10 +163,10 @@ async def sync(
     stores: Both[Store],
     policy: Policy,
     *,
-    only: str | None = None,
+    expected_plan: str | None = None,
     progress: Progress = no_progress,
     ended: Callable[[Pair], Awaitable[None]] = _nothing,
-    doubtful: Collection[Key] = (),
+    recheck: Collection[Key] = (),
 ) -> PairReport:
     """Run one cycle of the pair of *stores*, at *locations*.
 
@@ -174,7 +174,7 @@ async def sync(
     Raises StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as pair:
-        report = await cycle.run(pair, only=only, progress=progress, doubtful=doubtful)
+        report = await cycle.run(pair, expected_plan=expected_plan, progress=progress, recheck=recheck)
         await _make_new(pair, locations)
         written = Both(*[report.side(side).written > 0 for side in SIDES])
         # A store that was exchanged is another one until all that differs in it has been decided.

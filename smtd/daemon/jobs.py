@@ -75,7 +75,7 @@ class SyncOptions:
         """Return *policy* with what these options change."""
         hold = policy.hold_unfinished and not self.include_unfinished
         asked = self.force_retry
-        return replace(policy, insist=asked, wait_to_settle=asked, hold_unfinished=hold)
+        return replace(policy, force_retry=asked, wait_to_settle=asked, hold_unfinished=hold)
 
 
 @dataclass(eq=False)

@@ -99,7 +99,7 @@ class Prover:
                 look,
                 deep=deep,
                 confirm=partial(self._confirm, look),
-                doubtful=found.keys(),
+                recheck=found.keys(),
                 progress=self._progress,
             )
             if deep or not look.is_dear:
@@ -175,7 +175,7 @@ class Prover:
             return (
                 None
                 if moving and tries > 1
-                else await proof.judged(look, keys, PairState(listed(worker.report), moving))
+                else await proof.classified(look, keys, PairState(listed(worker.report), moving))
             )
 
         while (verdicts := await worker.submit(Exclusive(judge))) is None:

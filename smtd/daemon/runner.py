@@ -22,7 +22,7 @@ from smtd.engine import cycle
 from smtd.engine.apply import Progress
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES
@@ -75,7 +75,7 @@ class PairRunner:
         """Write down *wish*, for the next cycle. Raises UsageError if nothing waits for it."""
 
         async def write_down(pair: Pair) -> None:
-            await choose(pair, wish, recheck)
+            await resolve(pair, wish, recheck)
 
         await self._open(partial(self._with_pair, write_down))
 
@@ -100,10 +100,10 @@ class PairRunner:
             stores,
             self._settings.scoped(locations),
             progress=self._progress,
-            doubtful=recheck,
+            recheck=recheck,
         )
 
-    async def _cycle(self, policy: Policy, recheck: Collection[Key], only: str | None) -> PairReport:
+    async def _cycle(self, policy: Policy, recheck: Collection[Key], expected_plan: str | None) -> PairReport:
         locations, stores = await self._session.ready()
         policy = replace(
             policy,
@@ -119,10 +119,10 @@ class PairRunner:
                 locations,
                 stores,
                 policy,
-                only=only,
+                expected_plan=expected_plan,
                 progress=self._progress,
                 ended=self._mark_clean,
-                doubtful=recheck,
+                recheck=recheck,
             )
         if report.moved or self._is_first:
             self._is_first = False

@@ -107,7 +107,7 @@ def _settings(name: str, pair: PairConfig, config: Config) -> PairSettings:
             hold_unfinished=pair.unfinished == "hold",
             limit=DeletionLimit(pair.max_deletes.count, float(pair.max_deletes.share.rstrip("%")) / 100),
             verify_within=min(seconds(store.verify_interval) for store in known or [default]),
-            insist=False,
+            force_retry=False,
             stale_after=seconds(pair.stale_after),
         ),
         seconds(pair.settle),

@@ -130,10 +130,10 @@ class Executor:
             # Asked each time: a store that was just made takes more at a time than before.
             size = self._pair.stores[side].capabilities.batch or len(writes)
             batch = [writes.popleft() for _ in range(min(size, len(writes)))]
-            await self._write([await self._loaded(side, batch)])
+            await self._write([await self._load_missing(side, batch)])
             self._advance(len(batch))
 
-    async def _loaded(self, side: Side, batch: Sequence[Write]) -> list[Write]:
+    async def _load_missing(self, side: Side, batch: Sequence[Write]) -> list[Write]:
         """Return the writes with the records that are written and overwritten, as they are now.
 
         What is to be deleted must be absent over there, by a look at it: a listing may be an old one.
@@ -172,9 +172,9 @@ class Executor:
         """Write to one side, or to both of them (a merge), and agree on what has arrived."""
         writes = self._recordable([write for side in sides for write in side])
         if writes:
-            arrived, unsure, entries = await self._carry(writes)
+            arrived, unsure, entries = await self._write_and_verify(writes)
             await self._pair.flush()
-            await self._settle(arrived, unsure, writes, entries)
+            await self._commit(arrived, unsure, writes, entries)
 
     async def put_back(self, writes: Sequence[Write], common: bool) -> None:
         """Write to one side of a key or to both, which need not agree afterwards.
@@ -185,7 +185,7 @@ class Executor:
         ready = self._recordable(writes)
         if not ready:
             return
-        arrived, _, entries = await self._carry(ready)
+        arrived, _, entries = await self._write_and_verify(ready)
         await self._pair.flush()
         for write in arrived:
             self._count(write)
@@ -206,7 +206,9 @@ class Executor:
             await self._note(tx, arrived)
             await tx.reopen([key])
 
-    async def _carry(self, writes: Sequence[Write]) -> tuple[dict[Write, Digest | None], set[Key], list[int]]:
+    async def _write_and_verify(
+        self, writes: Sequence[Write]
+    ) -> tuple[dict[Write, Digest | None], set[Key], list[int]]:
         """Write, and read back: return what arrived, the keys of which that is not sure, and the entries."""
         first = await self._pair.journal.intend(self._cycle, writes)
         arrived: dict[Write, Digest | None] = {}
@@ -251,20 +253,24 @@ class Executor:
                 for write in writes
             ]
         )
-        done = [write for write, outcome in zip(writes, outcomes, strict=True) if self._judge(write, outcome)]
+        done = [
+            write
+            for write, outcome in zip(writes, outcomes, strict=True)
+            if self._check_outcome(write, outcome)
+        ]
         back = await store.read([write.key for write in done])
         arrived = {}
         for write in done:
             found = back.get(write.key)
             if _digest(found) == write.expect != write.digest:
-                self._ignored(write)
+                self._fail_ignored(write)
             elif (found is None) == (write.record is None):
-                arrived[write] = self._compared(write, found)
+                arrived[write] = self._check_read_back(write, found)
             else:
                 self.stale.add(write.key)
         return arrived
 
-    def _ignored(self, write: Write) -> None:
+    def _fail_ignored(self, write: Write) -> None:
         """Fail *write*, which the store said that it had done: it shows what was there before.
 
         That is nobody's edit. What was agreed on stays, and the write is made again after a while; should it
@@ -286,7 +292,7 @@ class Executor:
         )
         self._unseen += [] if sent is None else [sent]
 
-    def _judge(self, write: Write, outcome: Outcome) -> bool:
+    def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:
@@ -296,7 +302,7 @@ class Executor:
                 self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, why))
         return outcome.result is Result.DONE
 
-    def _compared(self, write: Write, back: Record | None) -> Digest | None:
+    def _check_read_back(self, write: Write, back: Record | None) -> Digest | None:
         """Return the digest that the side is taken to hold after *write*, given what was read back.
 
         A store holds exactly what it was given, or refuses it. So another annotation is the
@@ -315,7 +321,7 @@ class Executor:
         self._fail(write, because(Code.ALTERED, write.side, *changed))
         return digest
 
-    async def _settle(
+    async def _commit(
         self,
         arrived: Mapping[Write, Digest | None],
         unsure: Collection[Key],

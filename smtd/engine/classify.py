@@ -40,7 +40,7 @@ class Rules:
     moving: bool = False
 
 
-def judge(
+def classify(
     key: Key, sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules
 ) -> Explained | Finding | None:
     """Say why *key* is not the same in both stores (None: it is, or neither has it)."""

@@ -29,68 +29,74 @@ ROUNDS = 3
 
 
 async def preview(
-    pair: Pair, *, progress: Progress = no_progress, doubtful: Collection[Key] = ()
+    pair: Pair, *, progress: Progress = no_progress, recheck: Collection[Key] = ()
 ) -> PairReport:
     """Return what the next cycle of *pair* would do; nothing is written anywhere.
 
-    *doubtful* keys are looked at in any case. Raises StoreError if a store cannot be read whole,
+    *recheck* keys are looked at in any case. Raises StoreError if a store cannot be read whole,
     JournalError if the journal fails.
     """
-    if not doubtful and not await _insists(pair) and (remembered := await quiet(pair)) is not None:
+    if (
+        not recheck
+        and not await _is_forced(pair)
+        and (remembered := await unchanged_report(pair)) is not None
+    ):
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     try:
-        plan, _ = await deciding.preview(pair, report, progress, doubtful)
+        plan, _ = await deciding.preview(pair, report, progress, recheck)
     finally:
-        _rest(pair)
-    _tell(plan, report)
+        _release_caches(pair)
+    _count_planned(plan, report)
     return report
 
 
 async def run(
     pair: Pair,
     *,
-    only: str | None = None,
+    expected_plan: str | None = None,
     progress: Progress = no_progress,
-    doubtful: Collection[Key] = (),
+    recheck: Collection[Key] = (),
 ) -> PairReport:
     """Run one cycle of *pair* and return what it did and left.
 
-    With *only* the plan must be the one of that identity. *doubtful* keys are looked at in any case. Raises
+    With *expected_plan* the plan must be that one. *recheck* keys are read in any case. Raises
     StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved.
     """
     try:
-        return await _run(pair, only, progress, doubtful)
+        return await _run(pair, expected_plan, progress, recheck)
     finally:
-        _rest(pair)
+        _release_caches(pair)
 
 
-def _rest(pair: Pair) -> None:
+def _release_caches(pair: Pair) -> None:
     """Let the stores forget what they know by the journal, which may be closed now."""
     for side in SIDES:
         pair.stores[side].rest()
 
 
-async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Collection[Key]) -> PairReport:
-    must_look = only is not None or doubtful or await _insists(pair)
-    if not must_look and (remembered := await quiet(pair)) is not None:
+async def _run(
+    pair: Pair, expected_plan: str | None, progress: Progress, recheck: Collection[Key]
+) -> PairReport:
+    must_look = expected_plan is not None or recheck or await _is_forced(pair)
+    if not must_look and (remembered := await unchanged_report(pair)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     cycle = await pair.journal.begin_cycle()
     await pair.begin()
     checkpoint = await pair.journal.checkpoints.get() or NOWHERE
     finished = await finish_intents(pair)
-    recheck: Collection[Key] = {*doubtful, *finished.keys}
-    if only is not None:  # the plan was made after a look at these
+    recheck = {*recheck, *finished.keys}
+    if expected_plan is not None:  # the plan was made after a look at these
         scratch = blank(pair.name, pair.stores.map(lambda store: store.location))
         _, seen = await deciding.preview(pair, scratch, progress, recheck)
         recheck = {*recheck, *seen}
     for _ in range(ROUNDS):
         judged = Judged(moved=finished.moved)
         plan, observed, learnt = await deciding.decided(pair, report, progress, checkpoint, recheck, judged)
-        if only is not None and plan.identity != only:
-            raise PlanMoved(f"the stores have changed since plan {only} was made; make a new plan")
-        only = None
+        if expected_plan is not None and plan.identity != expected_plan:
+            raise PlanMoved(f"the stores have changed since plan {expected_plan} was made; make a new plan")
+        expected_plan = None
         if plan.adopted:
             checkpoint = NOWHERE  # it is forgotten with all that was agreed
         await deciding.note(pair, learnt)
@@ -108,9 +114,9 @@ async def _run(pair: Pair, only: str | None, progress: Progress, doubtful: Colle
     return report
 
 
-async def _insists(pair: Pair) -> bool:
+async def _is_forced(pair: Pair) -> bool:
     """Say whether a person asks, and something was refused that is offered again then."""
-    return pair.policy.insist and bool(await pair.journal.refused())
+    return pair.policy.force_retry and bool(await pair.journal.refused())
 
 
 async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progress, plan: Plan) -> Executor:
@@ -120,26 +126,26 @@ async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progr
     if plan.asked or plan.void:
         await pair.journal.decisions.put(plan.asked, plan.void)
     refused = await pair.journal.refused()
-    spared = [] if pair.policy.insist else rejections.spare(plan, refused, time.time())
-    _leave(plan, report)
+    spared = [] if pair.policy.force_retry else rejections.defer(plan, refused, time.time())
+    _record_unresolved(plan, report)
     executor = Executor(pair, cycle, report, progress)
     await executor.run(plan)
-    waiting = [*spared, *rejections.again(executor.refused, refused, time.time())]
+    waiting = [*spared, *rejections.schedule(executor.refused, refused, time.time())]
     if refused or waiting:
         await pair.journal.set_refused(waiting)
     due = await pair.journal.write_log.next_due(pair.policy.projects)
-    report.again = _again(report, waiting, due)
+    report.again = _next_due(report, waiting, due)
     return executor
 
 
-def _leave(plan: Plan, report: PairReport) -> None:
+def _record_unresolved(plan: Plan, report: PairReport) -> None:
     """Report what the plan leaves undone."""
     report.in_sync = plan.in_sync
     report.conflicts, report.held = plan.conflicts, plan.held
     report.failed = list(plan.failed)
 
 
-def _again(report: PairReport, waiting: Sequence[Refusal], look: float | None) -> float | None:
+def _next_due(report: PairReport, waiting: Sequence[Refusal], look: float | None) -> float | None:
     """Return when there is something to do by the mere course of time, in seconds since 1970.
 
     *look*: when a record is read again that smtd has written.
@@ -149,9 +155,9 @@ def _again(report: PairReport, waiting: Sequence[Refusal], look: float | None) -
     return min([*ends, *(refusal.until for refusal in waiting)], default=None)
 
 
-def _tell(plan: Plan, report: PairReport) -> None:
+def _count_planned(plan: Plan, report: PairReport) -> None:
     """Report the plan as if it had been carried out."""
-    _leave(plan, report)
+    _record_unresolved(plan, report)
     report.plan = plan.identity
     report.actions = [_planned(action) for action in plan.writing]
     for action in plan.actions:
@@ -175,7 +181,7 @@ def _planned(action: Action) -> PlannedAction:
     return PlannedAction(what, *action.key, write.side, action.why)
 
 
-async def quiet(pair: Pair) -> PairReport | None:
+async def unchanged_report(pair: Pair) -> PairReport | None:
     """Return the last report, with nothing done, if nothing has changed since and nothing is due.
 
     A report that cannot be read back tells nothing.

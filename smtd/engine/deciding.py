@@ -19,8 +19,8 @@ from smtd.engine.apply import Progress, no_progress
 from smtd.engine.lost_updates import LostUpdates, StaleOverwrite
 from smtd.engine.observe import NOWHERE, Observed, observe
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Known
-from smtd.engine.rebaseline import has_missed, returned
+from smtd.engine.plan import Facts
+from smtd.engine.rebaseline import has_missed, replaced_sides
 from smtd.engine.recovery import Judged, judge_intents
 from smtd.engine.report import PairReport, blank
 from smtd.errors import StoreRefused
@@ -137,8 +137,8 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
         told.records = sum(held.records for held in observed.held[side].values()) - told.grown
     until: dict[Key, datetime] = {}
     if policy.hold_unfinished and policy.stale_after is not None:
-        scans = Both(*[await _without_stale(pair, side, scans[side], until) for side in SIDES])
-    pair = _sparing_read_only(pair, report)
+        scans = Both(*[await _expire_abandoned_runs(pair, side, scans[side], until) for side in SIDES])
+    pair = _restrict_to_writable(pair, report)
     noted = await _noted(pair, keys)
     agreed = judged.agreed(noted)
     scans = scans.map(lambda scan: nameless.kept(scan, agreed))
@@ -154,7 +154,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     others = {} if keys is None else await _others(pair, scans, noted, agreed)
     recent = await _recent(pair, scans, agreed)
     readable = sum(held.readable for held in observed.held.left.values())
-    known = Known(
+    known = Facts(
         agreed,
         scans,
         lost,
@@ -167,17 +167,17 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
         recent,
         readable,
     )
-    plan = planning.draft(known, pair.policy, keys)
-    adopted = await returned(pair, known, plan)
+    plan = planning.build_plan(known, pair.policy, keys)
+    adopted = await replaced_sides(pair, known, plan)
     if not adopted and await has_missed(pair, agreed, scans):
         adopted = frozenset(SIDES)
     if adopted:
-        anew = Known({}, scans, Both({}, {}), moved, observed.unsettled, until, readable=readable)
-        plan = planning.draft(anew, pair.policy)
+        anew = Facts({}, scans, Both({}, {}), moved, observed.unsettled, until, readable=readable)
+        plan = planning.build_plan(anew, pair.policy)
         plan.adopted = adopted
         report.adopted = [side for side in SIDES if side in adopted or side in report.adopted]
     await _decide_merges(pair, plan, ancestors, overtaken)
-    await _mend(pair, plan)
+    await _repair_stripped_data(pair, plan)
     return Decided(plan, observed, Learnt(observed.rotations, sides, late))
 
 
@@ -236,7 +236,7 @@ async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Agreement], 
     return late, moved
 
 
-async def _without_stale(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:
+async def _expire_abandoned_runs(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:
     """Take the runs that began too long ago for ended: whoever ran them was killed.
 
     Of the others *until* gets the time at which that will be so.
@@ -254,7 +254,7 @@ async def _without_stale(pair: Pair, side: Side, scan: Scan, until: dict[Key, da
     return replace(scan, unfinished=set(scan.unfinished) - stale)
 
 
-def _sparing_read_only(pair: Pair, report: PairReport) -> Pair:
+def _restrict_to_writable(pair: Pair, report: PairReport) -> Pair:
     """Let changes travel only to where they can be written; a scan tells whether they can.
 
     Raises StoreRefused if that leaves nothing to do.
@@ -292,7 +292,7 @@ async def _decide_merges(
                 merges.merged(key, ancestor, now, pair.policy, plan)
 
 
-async def _mend(pair: Pair, plan: Plan) -> None:
+async def _repair_stripped_data(pair: Pair, plan: Plan) -> None:
     """Look at the records of all updates for data that Sumatra took away."""
     updates = [action for action in plan.actions if action.edits]
     for start in range(0, len(updates), BATCH):
@@ -302,4 +302,4 @@ async def _mend(pair: Pair, plan: Plan) -> None:
             side = copy.writes[0].side
             source, before = held[side.other].get(copy.key), held[side].get(copy.key)
             if source is not None and before is not None:
-                merges.mend(copy, source, before, pair.policy, plan)
+                merges.repair_stripped_data(copy, source, before, pair.policy, plan)

@@ -95,7 +95,7 @@ async def detect(
         return await _find_by_record(pair, side, written, scan, agreed)
     now = scan.digests
     undone = detection.reverted(written, now)
-    overtaken, _ = await _overtaken(pair, side, written, now, agreed, undone)
+    overtaken, _ = await _stale_overwrites(pair, side, written, now, agreed, undone)
     found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
     others = {(key, number) for key, number in _flagged(everything) if not pair.policy.covers(key)}
     marks = found | others if found | others != _flagged(everything) else None
@@ -142,7 +142,7 @@ async def _find_by_record(
     }
     moved = {key: writes for key, writes in edits.items() if writes and key in moved.keys() - late.keys()}
     undone = detection.reverted(moved, now, by_record=True)
-    overtaken, changed = await _overtaken(pair, side, moved, now, agreed, undone)
+    overtaken, changed = await _stale_overwrites(pair, side, moved, now, agreed, undone)
     reverted = {key: _lost(moved[key][-1], TRIES) for key in undone}
     found = LostUpdates(gone | reverted, stale | overtaken, late, changed)
     looked = {key: writes for key, writes in written.items() if key not in scan.believed}
@@ -179,7 +179,7 @@ async def _find_edited(
         for key, writes in written.items()
         if key in agreed and key in scan.digests and writes[-1].at >= begin and not writes[-1].rebased
     }
-    overtaken, changed = await _overtaken(pair, side, fresh, scan.digests, agreed, ())
+    overtaken, changed = await _stale_overwrites(pair, side, fresh, scan.digests, agreed, ())
     old = [Reread(key, False, None) for key, writes in written.items() if writes[-1].at < begin]
     return LostUpdates(stale=overtaken, moved=changed, looks=old)
 
@@ -264,7 +264,7 @@ async def recheck(pair: Pair, side: Side) -> None:
         await flag_suspects(pair, side)
 
 
-async def _overtaken(
+async def _stale_overwrites(
     pair: Pair,
     side: Side,
     written: _Writes,
@@ -294,7 +294,7 @@ async def _overtaken(
         if canonical.digest(record) != now[key]:
             moved.add(key)
             continue
-        rejoined = await _rejoined(pair, side, key, record, agreed[key][side], written[key])
+        rejoined = await _rebased(pair, side, key, record, agreed[key][side], written[key])
         if rejoined is not None:
             last = written[key][-1]
             if by_record:  # others save it all the time: who loses a race runs it again
@@ -305,7 +305,7 @@ async def _overtaken(
     return found, moved
 
 
-async def _rejoined(
+async def _rebased(
     pair: Pair, side: Side, key: Key, held: Record, agreed: Digest, writes: Sequence[LoggedWrite]
 ) -> Record | None:
     """Return what *held* and the last of *writes* make together, whose common ancestor a program had read.
@@ -316,14 +316,14 @@ async def _rejoined(
         after = await pair.journal.ancestor(key)
     else:  # by a merge that came to one side only, or somebody who had seen the write edited it since
         after = await pair.journal.write_log.record(side, key)
-    before = None if after is None else await _read_by(pair, side, key, held, after, writes)
+    before = None if after is None else await _base_read(pair, side, key, held, after, writes)
     if before is None or after is None:
         return None
     result = merge(before, held, after)
     return result.record if isinstance(result, Merged) else None
 
 
-async def _read_by(
+async def _base_read(
     pair: Pair, side: Side, key: Key, held: Record, after: Record, writes: Sequence[LoggedWrite]
 ) -> Record | None:
     """Return what a program had read that saved *held*, which has nothing of the last *writes* of *key*.

@@ -18,7 +18,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 
 
-def mend(copy: Action, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
+def repair_stripped_data(copy: Action, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
     """Replace *copy*, if it would carry the loss of data that Sumatra took away, by its mending."""
     record = fields.mended(before, source)
     if record is source:
@@ -48,7 +48,7 @@ def rejoined(
     result = fields.merge(ancestor, sides.left, sides.right)
     again = next((side for side in SIDES if side in overtaken and overtaken[side].again), None)
     if not isinstance(result, Merged):
-        _contest(key, result.fields, now, policy, plan)
+        _resolve_conflict(key, result.fields, now, policy, plan)
     elif again is not None:
         plan.held.append(holds.lost_write(key, Code.LOST_AND_EDITED, again))
     else:
@@ -62,12 +62,14 @@ def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy,
     if isinstance(result, Merged) and policy.mode is Mode.TWO_WAY:
         plan.actions.append(actions.merge(key, result.record, now, because(Code.MERGED)))
     elif isinstance(result, Merged):
-        _contest(key, tuple(canonical.differences(now.left, now.right)), now, policy, plan)
+        _resolve_conflict(key, tuple(canonical.differences(now.left, now.right)), now, policy, plan)
     else:
-        _contest(key, result.fields, now, policy, plan)
+        _resolve_conflict(key, result.fields, now, policy, plan)
 
 
-def _contest(key: Key, differing: tuple[str, ...], now: Both[Record], policy: Policy, plan: Plan) -> None:
+def _resolve_conflict(
+    key: Key, differing: tuple[str, ...], now: Both[Record], policy: Policy, plan: Plan
+) -> None:
     """Let the rule of the pair decide a conflict of the fields *differing*, or a person."""
     winner = _winner(policy.conflicts, now)
     if winner is not None and winner.other in policy.mode.targets:

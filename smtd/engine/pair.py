@@ -28,7 +28,7 @@ class Policy:
     #: Seconds within which every record of a store that is dear to read is read again.
     verify_within: float = 3600.0
     #: Offer what a store refused in every cycle; else ever more rarely.
-    insist: bool = True
+    force_retry: bool = True
     #: A person waits for all that is there now: wait, for a second or so, until no record may be half saved.
     #: Else such a record is left for a later cycle.
     wait_to_settle: bool = True

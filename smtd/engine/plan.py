@@ -29,7 +29,7 @@ from smtd.stores.base import Scan
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Facts:
     """All that is known when a cycle is planned.
 
     `lost` has, for each side, the keys whose last write by smtd was undone by another program.
@@ -56,7 +56,7 @@ class Known:
     readable: int = 0
 
 
-def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> Plan:
+def build_plan(known: Facts, policy: Policy, keys: Collection[Key] | None = None) -> Plan:
     """Decide every key from its digests, or only *keys*: no other one needs anything, nor is any missing."""
     plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
     deletes: dict[Side, list[Action]] = {side: [] for side in SIDES}
@@ -72,7 +72,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
         if not is_plain([*key]):
             _fail_name(key, known.scans, plan)
         elif key not in plan.moved and key not in known.unsettled:
-            _draft_key(key, known, policy, plan, deletes)
+            _decide_key(key, known, policy, plan, deletes)
     for side in SIDES:
         _guard(side, deletes[side], known, policy, plan)
     left = known.scans.left.digests
@@ -80,7 +80,7 @@ def draft(known: Known, policy: Policy, keys: Collection[Key] | None = None) -> 
     return plan
 
 
-def _unreadable(known: Known, plan: Plan) -> Collection[Key]:
+def _unreadable(known: Facts, plan: Plan) -> Collection[Key]:
     """List the records that cannot be read, unless that may be half of a save; nothing is decided of them."""
     scans = known.scans
     for side in SIDES:
@@ -102,12 +102,14 @@ def _fail_name(key: Key, scans: Both[Scan], plan: Plan) -> None:
         plan.failed.append(failure(key, holder, because(Code.NAME_NOT_TEXT, holder)))
 
 
-def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict[Side, list[Action]]) -> None:
+def _decide_key(
+    key: Key, known: Facts, policy: Policy, plan: Plan, deletes: dict[Side, list[Action]]
+) -> None:
     agreed = known.agreed.get(key)
     now = Both(known.scans.left.digests.get(key), known.scans.right.digests.get(key))
     if (decision := known.decisions.get(key)) is not None:
-        if decision.digests == now and not _is_spoilt(decision, known):
-            _decided(decision, now, known, policy, plan)
+        if decision.digests == now and not _is_alias_taken(decision, known):
+            _apply_decision(decision, now, known, policy, plan)
             return
         plan.void.add(key)
     there = now.left is not None and now.right is not None
@@ -120,7 +122,7 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
         if lost in overtaken and agreed[lost] != known.lost[lost][key].after:
             plan.merges.append(key)  # the other side does not have what was lost
         elif lost in policy.mode.targets:
-            _restore(key, lost, agreed, now, known, plan)
+            _reapply(key, lost, agreed, now, known, plan)
         else:
             plan.held.append(holds.lost_write(key, Code.LOST_OUT_OF_REACH, lost))
         return
@@ -143,10 +145,10 @@ def _draft_key(key: Key, known: Known, policy: Policy, plan: Plan, deletes: dict
     elif verdict is Verdict.MERGE or overtaken:
         plan.merges.append(key)
     else:
-        _transfer(key, target(verdict), now, policy, plan, deletes)
+        _propagate(key, target(verdict), now, policy, plan, deletes)
 
 
-def _is_spoilt(decision: Decision, known: Known) -> bool:
+def _is_alias_taken(decision: Decision, known: Facts) -> bool:
     """Say whether something else has the alias by now: then a person is asked again."""
     alias = Key(decision.key.project, decision.alias)
     digest = decision.digests[decision.aliased]
@@ -154,7 +156,9 @@ def _is_spoilt(decision: Decision, known: Known) -> bool:
     return decision.choice is Choice.BOTH and taken != [digest] * len(SIDES)
 
 
-def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
+def _apply_decision(
+    decision: Decision, now: Both[Digest | None], known: Facts, policy: Policy, plan: Plan
+) -> None:
     """Do what a person decided of a key that still is as it was then."""
     key, choice = decision.key, decision.choice
     held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # of a deletion: by one only
@@ -165,12 +169,12 @@ def _decided(decision: Decision, now: Both[Digest | None], known: Known, policy:
     elif choice is Choice.BOTH:
         _split(decision, now, known, policy, plan)
     elif choice is Choice.APPROVE:
-        _impose(key, held, None, now, policy, plan)
+        _take_side(key, held, None, now, policy, plan)
     elif choice is Choice.REJECT:
-        _impose(key, held.other, held, now, policy, plan)
+        _take_side(key, held.other, held, now, policy, plan)
     else:
         source = Side.LEFT if choice is Choice.LEFT else Side.RIGHT
-        _impose(key, source.other, source, now, policy, plan)
+        _take_side(key, source.other, source, now, policy, plan)
 
 
 def _why(decision: Decision, side: Side | None = None) -> Reason:
@@ -178,7 +182,7 @@ def _why(decision: Decision, side: Side | None = None) -> Reason:
     return msgspec.structs.replace(decision.why or Reason(Code.TEXT), side=side)
 
 
-def _impose(
+def _take_side(
     key: Key, side: Side, source: Side | None, now: Both[Digest | None], policy: Policy, plan: Plan
 ) -> None:
     """Give *side* exactly what *source* has (None: nothing), because a person decided so."""
@@ -192,7 +196,7 @@ def _impose(
         plan.actions.append(actions.delete(key, side, now, why))
 
 
-def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: Policy, plan: Plan) -> None:
+def _split(decision: Decision, now: Both[Digest | None], known: Facts, policy: Policy, plan: Plan) -> None:
     """Keep both records: first one under its alias on both sides, then the other one."""
     side = decision.aliased
     key, alias = decision.key, Key(decision.key.project, decision.alias)
@@ -202,7 +206,7 @@ def _split(decision: Decision, now: Both[Digest | None], known: Known, policy: P
     elif now.left is not None and now.right is not None and there == [None, None]:
         plan.actions.append(actions.split(key, decision.alias, side, Both(now.left, now.right)))
     elif there == [now[side], now[side]]:
-        _impose(key, side, side.other, now, policy, plan)
+        _take_side(key, side, side.other, now, policy, plan)
     else:
         plan.moved.add(key)  # a crash left it on one side; it is carried like any new record
 
@@ -212,7 +216,7 @@ def _is_held(key: Key, verdict: Verdict, scans: Both[Scan], policy: Policy) -> b
     return policy.hold_unfinished and any(key in scans[side].unfinished for side in sources)
 
 
-def _transfer(
+def _propagate(
     key: Key,
     side: Side,
     now: Both[Digest | None],
@@ -227,8 +231,8 @@ def _transfer(
         deletes[side].append(actions.delete(key, side, now, because(Code.DELETED, side.other)))
 
 
-def _restore(
-    key: Key, side: Side, agreed: Both[Digest], now: Both[Digest | None], known: Known, plan: Plan
+def _reapply(
+    key: Key, side: Side, agreed: Both[Digest], now: Both[Digest | None], known: Facts, plan: Plan
 ) -> None:
     """Write again what another program undid on *side*; if that was done before, ask a person.
 
@@ -244,7 +248,7 @@ def _restore(
         plan.actions.append(actions.copy(key, side, now, because(Code.WRITTEN_AGAIN)))
 
 
-def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan: Plan) -> None:
+def _guard(side: Side, deletes: list[Action], known: Facts, policy: Policy, plan: Plan) -> None:
     """Let the deletions on *side* pass, or hold them; those that a person approved do not count."""
     if not deletes:
         return
@@ -268,7 +272,7 @@ def _guard(side: Side, deletes: list[Action], known: Known, policy: Policy, plan
         plan.held.append(holds.deletion(delete.key, why))
 
 
-def _is_approved(key: Key, known: Known, plan: Plan) -> bool:
+def _is_approved(key: Key, known: Facts, plan: Plan) -> bool:
     """Say whether a person approved that *key* is deleted, and that still holds."""
     decision = known.decisions.get(key)
     return decision is not None and decision.choice is Choice.APPROVE and key not in plan.void

@@ -15,7 +15,7 @@ from typing import TypeAlias, TypeVar, cast
 import anyio
 
 from smtd.engine.apply import Progress, no_progress
-from smtd.engine.classify import Rules, SidesHeld, judge
+from smtd.engine.classify import Rules, SidesHeld, classify
 from smtd.engine.findings import Explained, Finding, ProofReport
 from smtd.engine.pair import Policy
 from smtd.gather import gather
@@ -97,18 +97,18 @@ async def run(
     *,
     deep: bool,
     confirm: Confirm,
-    doubtful: Collection[Key] = (),
+    recheck: Collection[Key] = (),
     progress: Progress = no_progress,
 ) -> ProofReport:
     """Prove the whole pair; *deep*: by reading every record of both stores, field by field.
 
     Otherwise by the digests of a fresh scan, for which a store that is dear to read is trusted but for
-    *doubtful* keys. Nothing is written, to no store and not to the journal. Raises StoreError if a store
+    *recheck* keys. Nothing is written, to no store and not to the journal. Raises StoreError if a store
     cannot be read whole.
     """
     progress("proving", 0, 0)
     agreed = await look.agreed()
-    scans = await look.scan({key: agreed[key] for key in agreed.keys() - set(doubtful)})
+    scans = await look.scan({key: agreed[key] for key in agreed.keys() - set(recheck)})
     there = [scans[side].digests.keys() | scans[side].unreadable.keys() for side in SIDES]
     keys = sorted(agreed.keys() | there[0] | there[1])
     if deep:
@@ -152,7 +152,7 @@ def _same(left: Record | None, right: Record | None) -> bool:
     return canonical.identical(left, right) or not canonical.differences(left, right)
 
 
-async def judged(look: ProofSession, keys: Sequence[Key], told: PairState) -> list[Verdict]:
+async def classified(look: ProofSession, keys: Sequence[Key], told: PairState) -> list[Verdict]:
     """Look at *keys* once more, and say what their differences mean; call it while no cycle runs."""
     agreed = await look.agreed()
     held = await look.read(keys)
@@ -162,7 +162,7 @@ async def judged(look: ProofSession, keys: Sequence[Key], told: PairState) -> li
         trusted = {key: agreed[key] for key in agreed.keys() - set(keys)}
         broken = (await look.scan(trusted)).map(lambda scan: scan.unreadable)
     rules = look.rules(told)
-    verdicts = [judge(key, _sight(key, held, broken), agreed.get(key), rules) for key in keys]
+    verdicts = [classify(key, _sight(key, held, broken), agreed.get(key), rules) for key in keys]
     return [verdict for verdict in verdicts if verdict is not None]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from smtd.engine.actions import Plan
 from smtd.engine.pair import Pair
-from smtd.engine.plan import Known
+from smtd.engine.plan import Facts
 from smtd.errors import RecordUnusable
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
@@ -23,7 +23,7 @@ from smtd.stores.base import Scan, Store
 LOOKS = 50
 
 
-async def returned(pair: Pair, known: Known, plan: Plan) -> frozenset[Side]:
+async def replaced_sides(pair: Pair, known: Facts, plan: Plan) -> frozenset[Side]:
     """Return the sides whose stores are others now, if they lack records or have some as they once were.
 
     Asked after the scan: a file that was exchanged before it is known here. A store without a mark shows that
@@ -36,11 +36,11 @@ async def returned(pair: Pair, known: Known, plan: Plan) -> frozenset[Side]:
             if await _was_put_back(pair, side, known, plan):
                 found.add(side)
             continue
-        lacks = any(_is_lacking(key, side, scans) for key in agreed)
+        lacks = any(_lacks_record(key, side, scans) for key in agreed)
         changed = [key for key in _changed(plan, side) if key in agreed]
         if not (lacks or changed) or not await pair.is_another(side):
             continue
-        if lacks or await _is_as_once(pair, side, changed, scans):
+        if lacks or await _matches_history(pair, side, changed, scans):
             found.add(side)
     return frozenset(found)
 
@@ -53,7 +53,7 @@ async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both
     deletion that both sides have is no sign, as two people may well have done that. Nor is a record that no
     journal can hold: it is new in every cycle.
     """
-    if not any(_is_lacking(key, side, scans) for key in agreed for side in SIDES):
+    if not any(_lacks_record(key, side, scans) for key in agreed for side in SIDES):
         return False
     left, right = scans.left.digests, scans.right.digests
     new = [key for key in left.keys() - agreed.keys() if left[key] == right.get(key) and is_plain([*key])]
@@ -76,7 +76,7 @@ def _bears_mark(store: Store) -> bool:
     return store.capabilities.bears_mark or not store.capabilities.dear_reads
 
 
-async def _was_put_back(pair: Pair, side: Side, known: Known, plan: Plan) -> bool:
+async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> bool:
     """Say whether *side*, which bears no mark, lacks records that would be deleted, and went back in others.
 
     What a program undid that had not seen smtd's last write (`lost_updates.py`) is no evidence, nor is what a
@@ -85,7 +85,7 @@ async def _was_put_back(pair: Pair, side: Side, known: Known, plan: Plan) -> boo
     if not pair.policy.propagate_deletes or side.other not in pair.policy.mode.targets:
         return False
     lost = known.lost[side]
-    if not any(_is_lacking(key, side, known.scans) and key not in lost for key in known.agreed):
+    if not any(_lacks_record(key, side, known.scans) and key not in lost for key in known.agreed):
         return False
     unclear = {*lost, *known.overtaken[side], *known.moved, *known.decisions}
     scan, other = known.scans[side], known.scans[side.other].digests
@@ -125,7 +125,7 @@ async def _has_gone_back(
     return False
 
 
-def _is_lacking(key: Key, side: Side, scans: Both[Scan]) -> bool:
+def _lacks_record(key: Key, side: Side, scans: Both[Scan]) -> bool:
     there = key in scans[side].digests or key in scans[side].unreadable
     return not there and key in scans[side.other].digests
 
@@ -136,7 +136,7 @@ def _changed(plan: Plan, side: Side) -> list[Key]:
     return [action.key for action in edits] + plan.merges
 
 
-async def _is_as_once(pair: Pair, side: Side, keys: list[Key], scans: Both[Scan]) -> bool:
+async def _matches_history(pair: Pair, side: Side, keys: list[Key], scans: Both[Scan]) -> bool:
     """Say whether one of *keys* is again what smtd overwrote, or wrote, before."""
     for key in keys:
         if await pair.journal.history.held(pair.journal.number, key, scans[side].digests[key]):

@@ -79,7 +79,7 @@ class Finished(NamedTuple):
 
 async def finish_intents(pair: Pair) -> Finished:
     """Finish what a crash left open."""
-    begun = await _begun(pair)
+    begun = await _pending_intents(pair)
     if not begun:
         return Finished()
     now = await _look(pair, begun)
@@ -88,14 +88,14 @@ async def finish_intents(pair: Pair) -> Finished:
             await lost_updates.flag_suspects(pair, side)
     judged = await _judge(pair, begun, now)
     if judged.stumps:
-        await _remove(pair, judged.stumps)
-    await _put_back(pair, judged.cut)
+        await _remove_partial(pair, judged.stumps)
+    await _revert(pair, judged.cut)
     await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
     async with pair.journal.transaction() as tx:
         await tx.set_baselines(judged.agreements)
         await tx.drop_baselines(judged.forgotten)
         await tx.log_writes(_not_shown(pair, judged.unseen))
-        await tx.log_writes(_lockless(pair, judged.landed, judged.agreements))
+        await tx.log_writes(_unlocked_writes(pair, judged.landed, judged.agreements))
         await tx.finish(judged.ended)
         await tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
         await tx.end_decisions([write.key for write in judged.landed])
@@ -105,7 +105,7 @@ async def finish_intents(pair: Pair) -> Finished:
 
 async def judge_intents(pair: Pair) -> Judged:
     """Return what `finish_intents` would find; nothing is written anywhere."""
-    begun = await _begun(pair)
+    begun = await _pending_intents(pair)
     return await _judge(pair, begun, await _look(pair, begun)) if begun else Judged()
 
 
@@ -118,18 +118,18 @@ async def _look(pair: Pair, keys: Collection[Key]) -> Both[Mapping[Key, Digest]]
 
 async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Mapping[Key, Digest]]) -> Judged:
     """Say what came of the writes *begun*, by key, now that both sides have these digests."""
-    resting = await _resting(pair, now)
+    resting = await _pinned(pair, now)
     landed: list[Write] = []
     unseen: list[Write] = []
     agreements: list[Agreement] = []
     forgotten: list[Key] = []
     all_cut: list[Write] = []
-    stumps = await _stumps(pair, [write for writes in begun.values() for write in writes], now)
+    stumps = await _partial_writes(pair, [write for writes in begun.values() for write in writes], now)
     moved = {write.key for write, _ in stumps}
     for key, writes in begun.items():
         if key in moved:
             continue
-        if cut := [write for write in writes if _was_cut(pair, write, now)]:
+        if cut := [write for write in writes if _was_interrupted(pair, write, now)]:
             # Not a deletion: the store makes a change in two steps, and the crash was between them.
             all_cut += cut
             moved.add(key)
@@ -137,7 +137,7 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
         try:
             done = await _landed(pair, writes, now)
             differ = now.left.get(key) != now.right.get(key)
-            common = await _common(pair, writes, done, now) if differ else None
+            common = await _infer_base(pair, writes, done, now) if differ else None
         except _Moved:
             moved.add(key)
             continue
@@ -153,7 +153,7 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
     return Judged(agreements, forgotten, landed, unseen, begun.keys() - moved, moved, all_cut, stumps)
 
 
-async def _resting(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
+async def _pinned(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
     """Return the keys that an undo has left as they still are."""
     return {
         key
@@ -162,7 +162,7 @@ async def _resting(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
     }
 
 
-async def _begun(pair: Pair) -> dict[Key, list[Write]]:
+async def _pending_intents(pair: Pair) -> dict[Key, list[Write]]:
     """Return the writes that a crash left undecided, of the projects that are kept, by key."""
     begun: dict[Key, list[Write]] = defaultdict(list)
     for write in await pair.journal.begun():
@@ -179,7 +179,7 @@ async def _landed(pair: Pair, writes: Sequence[Write], now: Both[Mapping[Key, Di
     return done
 
 
-async def _stumps(
+async def _partial_writes(
     pair: Pair, begun: Sequence[Write], now: Both[Mapping[Key, Digest]]
 ) -> list[tuple[Write, Record]]:
     """Return what writes that broke off have left of their records, where those are made bit by bit."""
@@ -201,14 +201,14 @@ async def _stumps(
     return found
 
 
-async def _remove(pair: Pair, stumps: Sequence[tuple[Write, Record]]) -> None:
+async def _remove_partial(pair: Pair, stumps: Sequence[tuple[Write, Record]]) -> None:
     """Take away what nobody goes on with, and bring back what was there before, if anything was."""
     await anyio.sleep(SETTLED)
     for write, part in stumps:
         store = pair.stores[write.side]
         (outcome,) = await store.write([Change(write.key, None, canonical.digest(part))])
         if outcome == DONE and write.before is not None:
-            await _put_back(pair, [write])
+            await _revert(pair, [write])
 
 
 async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
@@ -231,7 +231,7 @@ async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]])
     return is_built_on(record, wanted, write.before)
 
 
-def _was_cut(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
+def _was_interrupted(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
     """Say whether a change that is not one step in its store has left the record deleted."""
     return (
         not pair.stores[write.side].capabilities.atomic_updates
@@ -241,13 +241,13 @@ def _was_cut(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
     )
 
 
-async def _put_back(pair: Pair, cut: Sequence[Write]) -> None:
+async def _revert(pair: Pair, cut: Sequence[Write]) -> None:
     """Bring back what was there before; the next look decides as if the change had never begun."""
     for write in cut:
         await pair.stores[write.side].write([Change(write.key, write.before, None)])
 
 
-async def _common(
+async def _infer_base(
     pair: Pair, begun: Sequence[Write], landed: Sequence[Write], now: Both[Mapping[Key, Digest]]
 ) -> Record | None:
     """Return what both sides have in common after those writes of one key that landed, if anything."""
@@ -272,7 +272,7 @@ async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
     return record
 
 
-def _lockless(pair: Pair, landed: Sequence[Write], agreements: Sequence[Agreement]) -> list[Landed]:
+def _unlocked_writes(pair: Pair, landed: Sequence[Write], agreements: Sequence[Agreement]) -> list[Landed]:
     """Return the writes to stores without a lock, as the journal remembers them."""
     agreed = {each.key: each.digests for each in agreements}
     found = []

@@ -25,7 +25,7 @@ NOTHING = b""
 Refusals = Mapping[tuple[Key, Side], Refusal]
 
 
-def spare(plan: Plan, refused: Refusals, now: float) -> list[Refusal]:
+def defer(plan: Plan, refused: Refusals, now: float) -> list[Refusal]:
     """Take out of *plan* what would be refused again, report it as failed, and return the refusals."""
     spared: list[Refusal] = []
     for action in list(plan.actions):
@@ -43,7 +43,7 @@ def spare(plan: Plan, refused: Refusals, now: float) -> list[Refusal]:
     return spared
 
 
-def again(refusals: Iterable[Refusal], refused: Refusals, now: float) -> list[Refusal]:
+def schedule(refusals: Iterable[Refusal], refused: Refusals, now: float) -> list[Refusal]:
     """Return *refusals* of this cycle with the time at which each is offered again."""
     return [_put_off(each, refused.get((each.key, each.side)), now) for each in refusals]
 

@@ -34,7 +34,7 @@ class Resolution:
         return _fits(key.project, self.project) and any(_fits(key.label, label) for label in self.labels)
 
 
-async def choose(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -> list[Key]:
+async def resolve(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -> list[Key]:
     """Remember *wish* for all keys that it means, and return them; *recheck* keys are read again.
 
     Raises UsageError if nothing that waits for it is meant.

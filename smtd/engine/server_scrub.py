@@ -59,12 +59,12 @@ async def trusted(pair: Pair, side: Side, entries: Mapping[Key, Entry], unsure: 
     keys = sorted(key for key, each in entries.items() if each.is_readable and key not in again)
     newest, looked = await index.newest(policy.projects), await index.looked()
     elapsed = UNKNOWN if looked is None or looked > moment else moment - looked
-    most = len(keys) if policy.insist else int(RATE * elapsed)
-    if most < SHARE and not policy.insist:
+    most = len(keys) if policy.force_retry else int(RATE * elapsed)
+    if most < SHARE and not policy.force_retry:
         most = 0  # the time goes on adding up
     wanted = set(keys)
     known = {key: at for key, at in newest.items() if key in wanted}
-    first = [*known] if policy.insist else longest(known, moment, elapsed)[: most - most // SHARE]
+    first = [*known] if policy.force_retry else longest(known, moment, elapsed)[: most - most // SHARE]
     others = [key for key in keys if key not in newest]
     rotation = await pair.journal.rotation(side)
     now_due, turned = due(others, rotation, moment, policy.verify_within, most - len(first))

@@ -72,23 +72,23 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
         raise UsageError(
             f"cycle {number} of this pair wrote nothing; smtd-ctl history lists the cycles that did"
         )
-    backs = _backs(entries)
+    backs = _reversals(entries)
     plan = await deciding.look(pair, backs)
     result = Undone(number, [], [])
     wanted: dict[Key, dict[Side, _Back]] = {}
     for key, sides in backs.items():
-        obstacles = {side: _obstacle(back, plan.now[side].get(key)) for side, back in sides.items()}
+        obstacles = {side: _blocker(back, plan.now[side].get(key)) for side, back in sides.items()}
         if any(obstacles.values()):
             result.refused += [failure(key, side, why) for side, why in obstacles.items() if why is not None]
             continue
         wanted[key] = sides
         result.done += [Step(*key, side, _action(back)) for side, back in sides.items()]
     if wanted and not dry_run:
-        await _bring_back(pair, wanted, plan, number, result)
+        await _revert(pair, wanted, plan, number, result)
     return result
 
 
-def _backs(entries: Sequence[HistoryEntry]) -> dict[Key, dict[Side, _Back]]:
+def _reversals(entries: Sequence[HistoryEntry]) -> dict[Key, dict[Side, _Back]]:
     """Return for each key and side what was there before the first of *entries* and after the last."""
     backs: dict[Key, dict[Side, _Back]] = {}
     for entry in sorted(entries, key=lambda each: each.id):
@@ -98,7 +98,7 @@ def _backs(entries: Sequence[HistoryEntry]) -> dict[Key, dict[Side, _Back]]:
     return backs
 
 
-def _obstacle(back: _Back, now: Digest | None) -> Reason | None:
+def _blocker(back: _Back, now: Digest | None) -> Reason | None:
     """Return why it cannot be brought back, if so."""
     if (back.before is not None) != (back.entry.action != "create"):
         return because(Code.NOTED_TOO_LITTLE)
@@ -111,7 +111,7 @@ def _action(back: _Back) -> str:
     return "create" if back.after is None else "update"
 
 
-async def _bring_back(
+async def _revert(
     pair: Pair, wanted: Mapping[Key, Mapping[Side, _Back]], plan: Plan, number: int, result: Undone
 ) -> None:
     """Write what is *wanted*, and let the keys rest."""

@@ -19,7 +19,7 @@ from smtd.stores.locations import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 
-POLICY = Policy(insist=False)
+POLICY = Policy(force_retry=False)
 SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), POLICY, 0.0, 30.0)
 AWAY = Location(StoreKind.HTTP, Path(), url="http://127.0.0.1:9/records/")
 

@@ -137,10 +137,10 @@ def test_options_change_the_policy_of_one_cycle() -> None:
 
     And on all that is there.
     """
-    policy = Policy(insist=False, wait_to_settle=False)
+    policy = Policy(force_retry=False, wait_to_settle=False)
 
     asked = SyncOptions(include_unfinished=True).applied(policy)
     own = SyncOptions(force_retry=False).applied(policy)
 
-    assert (asked.insist, asked.wait_to_settle, asked.hold_unfinished) == (True, True, False)
+    assert (asked.force_retry, asked.wait_to_settle, asked.hold_unfinished) == (True, True, False)
     assert own == policy

@@ -43,7 +43,7 @@ class Poller:
         self.clock.now = max(self.clock.now, self.schedule.next_poll)
         self.server.reads.clear()
         at = self.clock.now
-        await self.world.cycle(insist=False)
+        await self.world.cycle(force_retry=False)
         self.looks.append((at, len(self.server.reads)))
         self.clock.now += CYCLE
         self.schedule.succeeded(moved=False, watched=False, rereads=True)

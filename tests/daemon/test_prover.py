@@ -42,7 +42,7 @@ from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full
 
-SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(insist=False), 0.0, 30.0)
+SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(force_retry=False), 0.0, 30.0)
 LABELS = ["one", "three", "two"]
 
 
@@ -342,7 +342,7 @@ async def test_only_a_persons_cycle_looks_at_what_was_found(
 
     def watched(work: Any) -> Any:
         async def watch(*args: Any, **options: Any) -> Any:
-            doubted.append(set(options["doubtful"]))
+            doubted.append(set(options["recheck"]))
             return await work(*args, **options)
 
         return watch

@@ -18,7 +18,7 @@ from smtd.daemon.events import Events
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
@@ -303,7 +303,7 @@ async def test_change_while_a_resolution_fails_is_for_the_next_cycle(
     async def watched(*args: Any) -> Any:
         await put(locations.left, "more")
         worker.dirty.notice(source)
-        return await choose(*args)
+        return await resolve(*args)
 
     monkeypatch.setattr("smtd.daemon.runner.choose", watched)
 

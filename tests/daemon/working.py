@@ -22,7 +22,7 @@ from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full
 
-SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(insist=False), 0.0, 30.0)
+SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(force_retry=False), 0.0, 30.0)
 
 
 async def put(location: Location, label: str) -> None:

@@ -30,7 +30,7 @@ async def prove(
 
     async def confirm(keys: Sequence[Key]) -> Sequence[Verdict]:
         before_confirming()
-        return await proof.judged(look, keys, PairState(listed or {}, moving))
+        return await proof.classified(look, keys, PairState(listed or {}, moving))
 
     async with open_journal(world.directory) as journal:
         known = await journal.known(world.left.location, world.right.location)

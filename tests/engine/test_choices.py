@@ -7,7 +7,7 @@ import pytest
 from smtd.engine import cycle
 from smtd.engine.pair import Policy
 from smtd.engine.report import Hold, PairReport
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import undo
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.decisions import Choice
@@ -33,7 +33,7 @@ async def decided(world: World, wish: Resolution, **policy) -> list[Key]:
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,
     ):
-        return await choose(world.pair(known, Policy(**policy)), wish)
+        return await resolve(world.pair(known, Policy(**policy)), wish)
 
 
 async def after(world: World, wish: Resolution, **policy) -> PairReport:
@@ -345,9 +345,9 @@ async def test_plan_that_has_moved_on_is_not_run(conflict):
     ):
         pair = conflict.pair(known, Policy())
         with pytest.raises(PlanMoved, match=f"the stores have changed since plan {seen} was made"):
-            await cycle.run(pair, only=seen)
+            await cycle.run(pair, expected_plan=seen)
         assert conflict.writes == Both([], [])
         now = (await cycle.preview(pair)).plan
-        report = await cycle.run(pair, only=now)
+        report = await cycle.run(pair, expected_plan=now)
 
     assert report.right.created == 2

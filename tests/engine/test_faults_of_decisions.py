@@ -11,7 +11,7 @@ import pytest
 
 from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import restore, undo
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
@@ -59,7 +59,7 @@ def decides(*wishes: Resolution) -> Work:
 
     async def work(pair: Pair) -> None:
         for wish in wishes:
-            await choose(pair, wish)
+            await resolve(pair, wish)
         await cycle.run(pair)
 
     return work

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from smtd.engine.pair import Policy
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import restore, undo
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
@@ -91,7 +91,7 @@ async def test_edit_that_the_store_does_not_keep_is_not_taken_back(world):
     world.right.lying = True
     world.left.put(PROJECT, commented(A, "an hour of thought"))
 
-    reports = [await world.cycle(insist=False) for _ in range(3)]
+    reports = [await world.cycle(force_retry=False) for _ in range(3)]
 
     assert len(world.right.kept) == 1
     assert [set(errors(report)) for report in reports] == [{"a"}] * 3
@@ -106,10 +106,10 @@ async def test_edit_that_the_store_did_not_keep_arrives_when_it_does(world, cloc
     world.left.put(PROJECT, commented(A, "ours"))
     pauses = []
     for _ in range(3):
-        pauses.append(round((await later(world, clock, 11.0, insist=False)).again - clock.now))
+        pauses.append(round((await later(world, clock, 11.0, force_retry=False)).again - clock.now))
     world.right.lying = False
 
-    reports = [await later(world, clock, 21.0, insist=False) for _ in range(2)]
+    reports = [await later(world, clock, 21.0, force_retry=False) for _ in range(2)]
 
     assert pauses[0] <= 5
     assert max(pauses) <= 20
@@ -138,7 +138,7 @@ async def test_new_record_that_the_store_does_not_keep_is_no_deletion(world):
     world.right.lying = True
     world.left.put(PROJECT, B)
 
-    lying = await world.cycle(insist=False)
+    lying = await world.cycle(force_retry=False)
     world.right.lying = False
     honest = await world.cycle()
 
@@ -153,7 +153,7 @@ async def test_deletion_that_the_store_does_not_carry_out_brings_nothing_back(wo
     world.right.lying = True
     world.left.remove(PROJECT, "a")
 
-    lying = [await world.cycle(insist=False) for _ in range(2)]
+    lying = [await world.cycle(force_retry=False) for _ in range(2)]
     tries = len(world.right.kept)
     world.right.lying = False
     honest = await world.cycle()
@@ -196,7 +196,7 @@ async def test_resolution_that_the_store_does_not_keep_stays_decided(world, cloc
     world.right.put(PROJECT, change(A, reason="right"))
     await later(world, clock, 2 * HOUR, verify_within=1.0)
     clock.now += 5.0
-    await on_pair(world, choose, Resolution(Choice.LEFT), verify_within=1.0)
+    await on_pair(world, resolve, Resolution(Choice.LEFT), verify_within=1.0)
     world.right.lying = True
     lying = await later(world, clock, verify_within=1.0)
     world.right.lying = False
@@ -248,11 +248,11 @@ async def test_edit_that_the_server_shows_late_is_nobodys(server_world, clock):
     await world.synced(A, B)
     world.right.lying = True
     world.left.put(PROJECT, change(A, reason="first"))
-    await world.cycle(insist=False)
+    await world.cycle(force_retry=False)
     world.left.put(PROJECT, change(A, reason="second"))
     world.right.show()
 
-    report = await later(world, clock, insist=False)
+    report = await later(world, clock, force_retry=False)
 
     assert report.ok
     assert world.contents == Both(*[holding(change(A, reason="second"), B)] * 2)
@@ -266,13 +266,13 @@ async def test_edit_that_the_server_shows_late_is_foreseen(server_world, clock):
     await world.synced(A, B)
     world.right.lying = True
     world.left.put(PROJECT, change(A, reason="first"))
-    await world.cycle(insist=False)
+    await world.cycle(force_retry=False)
     world.left.put(PROJECT, change(A, reason="second"))
     world.right.show()
     clock.now += 5.0
     before = world.knowledge()
 
-    report = await world.cycle(dry_run=True, insist=False)
+    report = await world.cycle(dry_run=True, force_retry=False)
 
     assert [(each.action, each.side) for each in report.actions] == [("update", Side.RIGHT)]
     assert world.knowledge() == before
@@ -284,11 +284,11 @@ async def test_new_record_that_the_server_shows_late_stays_deleted(server_world,
     await world.synced(A)
     world.right.lying = True
     world.left.put(PROJECT, B)
-    await world.cycle(insist=False)
+    await world.cycle(force_retry=False)
     world.left.remove(PROJECT, "b")
     world.right.show()
 
-    report = await later(world, clock, insist=False)
+    report = await later(world, clock, force_retry=False)
 
     assert report.ok
     assert world.contents == Both(holding(A), holding(A))
@@ -302,12 +302,12 @@ async def test_edit_that_the_server_shows_late_and_that_changes_at_once_is_looke
     await world.synced(A, B)
     world.right.lying = True
     world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle(insist=False)
+    await world.cycle(force_retry=False)
     world.right.show()
     more = commented(commented(A, "ours"), "theirs")
     world.right.meanwhile["after scan"] = lambda: world.right.put(PROJECT, more)
 
-    report = await later(world, clock, insist=False)
+    report = await later(world, clock, force_retry=False)
 
     assert report.ok
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
@@ -321,7 +321,7 @@ async def test_edit_that_the_server_shows_late_is_durable_before_it_is_agreed_on
     await world.synced(A, B)
     world.right.lying = True
     world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle(insist=False)
+    await world.cycle(force_retry=False)
     world.right.show()
     agreed = world.journal("SELECT * FROM agreed")
 
@@ -330,6 +330,6 @@ async def test_edit_that_the_server_shows_late_is_durable_before_it_is_agreed_on
 
     monkeypatch.setattr(ForgetfulServer, "flush", full)
     with pytest.raises(StoreUnreachable):
-        await later(world, clock, insist=False)
+        await later(world, clock, force_retry=False)
 
     assert world.journal("SELECT * FROM agreed") == agreed

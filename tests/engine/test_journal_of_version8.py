@@ -61,7 +61,7 @@ async def test_journal_is_brought_along_with_all_that_was_open(world: World) -> 
     before = world.contents
     lost = Side.LEFT if world.left.location == "left" else Side.RIGHT  # the side whose records are gone
 
-    report = await world.cycle(insist=False)
+    report = await world.cycle(force_retry=False)
 
     assert (counts(report), world.contents) == (written(), before)
     assert [each.label for each in report.conflicts] == ["conflict"]
@@ -83,7 +83,7 @@ async def test_journal_is_brought_along_with_all_that_was_open(world: World) -> 
 
 async def test_writes_that_had_arrived_are_done(world: World) -> None:
     """What a person had decided of them is over, and no intent is open."""
-    await world.cycle(insist=False)
+    await world.cycle(force_retry=False)
 
     assert world.journal("SELECT count(*) FROM intent") == [(0,)]
     choices = world.journal("SELECT choice, count(*) FROM decision GROUP BY choice ORDER BY choice")

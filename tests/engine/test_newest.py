@@ -31,14 +31,14 @@ async def world(tmp_path, clock):
     """A store and a server that came in sync long ago, and were looked at once since then."""
     server = ServerStore()
     world = await World(tmp_path, right=server).synced(*RECORDS)
-    await later(world, clock, 3600.0, insist=True)
+    await later(world, clock, 3600.0, force_retry=True)
     server.reads.clear()
     return world
 
 
 async def reads(world, clock, seconds, **policy):
     """Return what a cycle reads that comes so many *seconds* later, and that nobody asked for."""
-    await later(world, clock, seconds, insist=False, **policy)
+    await later(world, clock, seconds, force_retry=False, **policy)
     found = [*world.right.reads]
     world.right.reads.clear()
     return found
@@ -81,7 +81,7 @@ async def test_edit_of_a_new_record_comes_over_within_two_looks(world, clock):
     """Nobody else has to do anything for that."""
     world.right.put(PROJECT, commented(RECORDS[60], "seen"))
 
-    found = [counts(await later(world, clock, 27.0, insist=False)) for _ in range(2)]
+    found = [counts(await later(world, clock, 27.0, force_retry=False)) for _ in range(2)]
 
     assert sorted(found, key=str) == sorted([written(), on(Side.LEFT, updated=1)], key=str)
 
@@ -89,7 +89,7 @@ async def test_edit_of_a_new_record_comes_over_within_two_looks(world, clock):
 async def test_record_that_changed_is_one_of_the_newest(world, clock):
     """It is likely to be edited again, however old its run is."""
     world.right.put(PROJECT, commented(RECORDS[3], "seen"))
-    await later(world, clock, insist=True, verify_within=0.0)
+    await later(world, clock, force_retry=True, verify_within=0.0)
     world.right.reads.clear()
 
     found = {*(await reads(world, clock, 27.0)), *(await reads(world, clock, 27.0))}
@@ -99,10 +99,10 @@ async def test_record_that_changed_is_one_of_the_newest(world, clock):
 
 async def test_person_who_asks_has_the_newest_read_at_once(world, clock):
     """Whatever was read a moment ago, and however much that is; a dry run, too."""
-    await later(world, clock, 0.1, insist=True)
+    await later(world, clock, 0.1, force_retry=True)
     asked = [*world.right.reads]
     world.right.reads.clear()
-    await world.cycle(insist=True, dry_run=True)
+    await world.cycle(force_retry=True, dry_run=True)
 
     assert sorted(asked) == NEWEST
     assert {*NEWEST} <= {*world.right.reads}
@@ -162,7 +162,7 @@ async def test_project_that_is_closed_to_us_deletes_nothing_though_all_is_read_a
     world.right.closed = "Other"
 
     with pytest.raises(StoreRefused, match="closed"):
-        await world.cycle(insist=True)
+        await world.cycle(force_retry=True)
 
     assert len(world.left.records) == 5
 
@@ -173,7 +173,7 @@ async def test_project_that_is_merely_not_listed_is_there(tmp_path):
     world.right.hidden = "Other"
     world.right.put("Other", commented(RECORDS[0], "seen"))
 
-    report = await world.cycle(insist=True)
+    report = await world.cycle(force_retry=True)
 
     assert (report.held, counts(report)) == ([], on(Side.LEFT, updated=1))
 

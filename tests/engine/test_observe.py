@@ -38,7 +38,7 @@ A, B, C, D = RECORDS[:4]
 def decided(monkeypatch):
     """What keys each draft of a plan was about (None: all)."""
     found = []
-    draft = planning.draft
+    draft = planning.build_plan
 
     def drafted(known, policy, keys=None):
         found.append(keys if keys is None else {each.label for each in keys})
@@ -385,12 +385,12 @@ async def test_what_was_refused_is_remembered(tmp_path, then):
     RefusingStore.refused = frozenset({"bad"})
     try:
         world.left.put(PROJECT, record("bad"))
-        await world.cycle(insist=False)
+        await world.cycle(force_retry=False)
         then(world)
         world.right.changes.clear()
         world.left.put(PROJECT, record("new"))
 
-        report = await world.cycle(insist=False)
+        report = await world.cycle(force_retry=False)
     finally:
         RefusingStore.refused = frozenset()
 
@@ -427,10 +427,10 @@ async def test_everything_is_decided_as_by_a_cycle_that_knows_nothing_of_the_sto
         for _ in range(chance.randint(1, 4)):
             happen(chance, world, turn, with_server=kind is ServerStore)
         forgetful = world.forgetful(tmp_path / str(turn))
-        whole = await forgetful.cycle(insist=False)
+        whole = await forgetful.cycle(force_retry=False)
         then(world)
 
-        report = await world.cycle(insist=False)
+        report = await world.cycle(force_retry=False)
 
         assert told(report) == told(whole)
         assert world.contents == forgetful.contents

@@ -332,7 +332,7 @@ async def test_cycle_that_is_told_of_doubts_looks_though_nothing_seems_to_have_c
         before = world.right.scans
         await cycle.run(pair)
         quiet = world.right.scans - before
-        await cycle.run(pair, doubtful=[key("run")])
+        await cycle.run(pair, recheck=[key("run")])
 
     assert (quiet, world.right.scans - before) == (0, 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from smtd.engine import recovery
 from smtd.engine.pair import Policy
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
@@ -293,7 +293,7 @@ async def test_record_that_only_the_left_side_was_given_in_a_crash_is_put_togeth
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,
     ):
-        await choose(world.pair(known, Policy()), Resolution(Choice.BOTH))
+        await resolve(world.pair(known, Policy()), Resolution(Choice.BOTH))
     crash_after_write(world.left)
     with pytest.raises(StoreUnreachable, match="it is gone"):
         await world.cycle()

@@ -104,7 +104,7 @@ async def test_plan_after_an_interrupted_copy_is_what_the_cycle_does(server_worl
 
     plan = await server_world.cycle(dry_run=True)
     async with open_journal(server_world.directory) as journal, journal.pair("left", "server") as known:
-        report = await cycle.run(server_world.pair(known, Policy()), only=plan.plan)
+        report = await cycle.run(server_world.pair(known, Policy()), expected_plan=plan.plan)
 
     assert (plan.left.updated, report.left.updated) == (1, 1)
 

@@ -72,13 +72,13 @@ async def test_cycles_of_a_hundred_processes_report_the_same(tmp_path, monkeypat
     await everything(world)
     world.left.put(PROJECT, record("refused"))
     world.left.put(PROJECT, change(record("damaged"), outcome="\ud800"))
-    first, reports = await world.cycle(insist=False), []
+    first, reports = await world.cycle(force_retry=False), []
 
     for number in range(100 if SOAK else 12):
         world.left, world.right = world.left.copy(), world.right.copy()
         if busy:
             world.right.put("Other", record(f"other-{number}"))
-        reports.append(await world.cycle(insist=False))
+        reports.append(await world.cycle(force_retry=False))
 
     assert {each.label for each in first.failed} == {"refused", "damaged"}
     assert first.conflicts != []

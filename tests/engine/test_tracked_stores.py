@@ -106,7 +106,7 @@ async def test_record_that_is_looked_at_in_any_case_is_read(files, read):
     read.clear()
     locations = Both(files.left.location, files.right.location)
     async with open_journal(files._state) as journal, pairing.open_stores(locations) as stores:
-        await pairing.sync(journal, "pair", locations, stores, Policy(), doubtful=[key("run-003")])
+        await pairing.sync(journal, "pair", locations, stores, Policy(), recheck=[key("run-003")])
 
     assert "run-003" in read
 

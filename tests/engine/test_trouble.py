@@ -397,20 +397,20 @@ async def test_refused_record_is_offered_ever_more_rarely(world, monkeypatch):
     world.left.put(PROJECT, A)
 
     for pause in (60.0, 120.0, 240.0):
-        report = await world.cycle(insist=False)
+        report = await world.cycle(force_retry=False)
         assert (report.again, len(report.failed)) == (now + pause, 1)
         world.left.put(
             PROJECT, change(B, reason=str(pause))
         )  # a change of another record brings no new offer
-        later = await world.cycle(insist=False)
+        later = await world.cycle(force_retry=False)
         assert (later.again, len(later.failed), later.right.written) == (now + pause, 1, 1)
         now += pause
 
     world.left.put(PROJECT, tagged(A, "edited"))
-    report = await world.cycle(insist=False)
+    report = await world.cycle(force_retry=False)
     assert report.again == now + 60.0
     world.right.refused = frozenset()
-    assert (await world.cycle(insist=False)).failed != []
+    assert (await world.cycle(force_retry=False)).failed != []
     report = await world.cycle()
     assert (report.ok, report.again, world.contents.right) == (True, None, world.contents.left)
 
@@ -422,13 +422,13 @@ async def test_refused_half_of_a_merge_is_offered_more_rarely_too(world):
     world.right.refused = frozenset({"a"})
     world.left.put(PROJECT, tagged(A, "left"))
     world.right.put(PROJECT, tagged(A, "right"))
-    await world.cycle(insist=False)
-    await world.cycle(insist=False)
+    await world.cycle(force_retry=False)
+    await world.cycle(force_retry=False)
     world.left.changes.clear()
     world.left.put(PROJECT, tagged(B, "left"))
     world.left.remove(PROJECT, "c")
 
-    report = await world.cycle(insist=False)
+    report = await world.cycle(force_retry=False)
 
     assert ([each.label for each in report.failed], counts(report)) == (["a"], written(right=(0, 1, 1)))
     assert world.left.changes == []

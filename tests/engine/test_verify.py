@@ -10,7 +10,7 @@ import pytest
 from smtd.engine import cycle
 from smtd.engine.explain import explain
 from smtd.engine.pair import Policy
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.server_scrub import due
 from smtd.engine.undo import undo
 from smtd.journal.decisions import Choice
@@ -149,7 +149,7 @@ async def test_every_verb_sees_the_conflict_that_a_cycle_lists(tmp_path):
     plan = await world.cycle(dry_run=True)
     async with opened(world) as pair:
         told = await explain(pair, key("a"))
-        keys = await choose(pair, Resolution(Choice.LEFT))
+        keys = await resolve(pair, Resolution(Choice.LEFT))
     report = await world.cycle()
 
     assert [each.label for each in plan.conflicts] == ["a"]
@@ -167,7 +167,7 @@ async def test_plan_is_run_although_a_scan_would_trust_what_it_had_read(tmp_path
     plan = await world.cycle(dry_run=True)
 
     async with opened(world) as pair:
-        report = await cycle.run(pair, only=plan.plan)
+        report = await cycle.run(pair, expected_plan=plan.plan)
 
     assert (counts(report), len(report.conflicts)) == (on(Side.RIGHT, created=1), 1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import Side
@@ -89,7 +89,7 @@ async def test_store_that_was_emptied_holds_its_deletions(pair: RealPair) -> Non
 
     assert {each.label for each in report.held} == LABELS
     assert (report.adopted, report.left.created, report.right.created, report.right.deleted) == ([], 1, 1, 0)
-    await pair.on_pair(choose, Resolution(Choice.REJECT))
+    await pair.on_pair(resolve, Resolution(Choice.REJECT))
     assert (await pair.cycle()).ok
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == {*LABELS, "here", "there"}
 
@@ -218,8 +218,8 @@ async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path)
     assert (report.left.created, report.left.deleted) == (1, 1)
     assert (report.right.created, report.right.updated, report.right.deleted) == (1, 1, 0)
     assert len(await pair.labels(Side.RIGHT)) == 451
-    await pair.on_pair(choose, Resolution(Choice.APPROVE, labels=("run-00*",)))
-    await pair.on_pair(choose, Resolution(Choice.REJECT, labels=("run-01*",)))
+    await pair.on_pair(resolve, Resolution(Choice.APPROVE, labels=("run-00*",)))
+    await pair.on_pair(resolve, Resolution(Choice.REJECT, labels=("run-01*",)))
     decided = await pair.cycle()
     assert (decided.right.deleted, decided.left.created, len(decided.held)) == (100, 100, 180)
 

@@ -15,7 +15,7 @@ from smtd.engine import cycle, recovery
 from smtd.engine.explain import explain
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
@@ -100,7 +100,7 @@ async def test_each_finished_record_is_sent_once_and_whole(mirror: Mirror) -> No
 
     first = await mirror.requests()
     second = await mirror.requests()
-    third = await mirror.requests(insist=False)
+    third = await mirror.requests(force_retry=False)
 
     assert len([line for line in first if line.startswith("PUT /records/MyProject/run-")]) == N
     assert len(first) <= 3 * N + 5
@@ -134,7 +134,7 @@ async def test_edits_on_the_server_are_seen_in_time(mirror: Mirror) -> None:
     await mirror.cycle()
     await mirror.place.put(tagged(full("run"), "there"))
 
-    unseen = await mirror.cycle(insist=False)
+    unseen = await mirror.cycle(force_retry=False)
     seen = await mirror.cycle()
 
     assert (unseen.left.updated, seen.left.updated) == (0, 1)
@@ -337,7 +337,7 @@ async def test_record_that_the_server_refused_is_offered_again_ever_more_rarely(
         clock = 1_000_000.0 + 60 * minutes
         mirror.local.put(PROJECT, full(f"run-{minutes}"))
         before = len(mirror.place.server.requests())
-        report = await mirror.cycle(insist=False)
+        report = await mirror.cycle(force_retry=False)
         offered.append(
             any(
                 line.startswith("PUT /records/MyProject/large")
@@ -354,7 +354,7 @@ async def test_record_that_the_server_refused_is_offered_again_ever_more_rarely(
     assert len(mirror.place.server.requests()) > before + 3  # who asks for it gets it tried
     mirror.local.put(PROJECT, full("large", stdout_stderr="short"))
 
-    assert (await mirror.cycle(insist=False)).ok
+    assert (await mirror.cycle(force_retry=False)).ok
 
 
 async def test_projects_that_are_named_are_reached_though_the_server_cannot_list_them(
@@ -387,7 +387,7 @@ async def test_conflict_with_a_server_is_seen_by_all_who_ask(mirror: Mirror) -> 
     async with mirror.pair() as pair:
         plan = await cycle.preview(pair)
         told = await explain(pair, key("run"))
-        chosen = await choose(pair, Resolution(Choice.LEFT))
+        chosen = await resolve(pair, Resolution(Choice.LEFT))
         report = await cycle.run(pair)
 
     assert [each.label for each in listed.conflicts] == [each.label for each in plan.conflicts] == ["run"]

@@ -51,7 +51,7 @@ async def mirrored(directory, left, right):
 
         async def cycle():
             await anyio.sleep(4 * SETTLE)  # until nobody has written for a moment
-            policy = Policy(insist=False)
+            policy = Policy(force_retry=False)
             return await pairing.sync(journal, "pair", locations, stores, policy)
 
         yield cycle

@@ -15,7 +15,7 @@ from anyio import CancelScope
 from smtd import pairing
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
-from smtd.engine.resolve import Resolution, choose
+from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreError
 from smtd.journal.journal import open_journal
 from smtd.journal.record_codec import unpack
@@ -117,7 +117,7 @@ class Scene:
             pairing.open_stores(self.locations) as stores,
             pairing.opened(journal, "pair", self.locations, stores, self.policy) as pair,
         ):
-            return await choose(pair, wish)
+            return await resolve(pair, wish)
 
     async def held(self, side: Side) -> dict[Key, Record]:
         """Return every record of *side*. Raises StoreError."""
