@@ -214,4 +214,4 @@ def test_commands_write_in_one_way() -> None:
             ):
                 found.add(path.stem)
 
-    assert found == {"say", "streams", "ctl", "asking", "demo"}
+    assert found == {"say", "streams", "ctl", "client", "demo"}

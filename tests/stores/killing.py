@@ -18,14 +18,14 @@ from smtd.stores.shelf.swaps import Swap
 _PROGRAM = """
 import builtins, io, json, os, pickle, shutil, signal, sqlite3, sys
 from pathlib import Path
-from smtd.stores.locations import Kind
+from smtd.stores.locations import StoreKind
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.swaps import Swap
 
-kind, home, python = Kind[sys.argv[1]], Path(sys.argv[2]), sys.argv[3:]
-files = {Kind.DUMB: DumbFile, Kind.GNU: GnuFile, Kind.SQLITE3: Sqlite3File}
+kind, home, python = StoreKind[sys.argv[1]], Path(sys.argv[2]), sys.argv[3:]
+files = {StoreKind.DUMB: DumbFile, StoreKind.GNU: GnuFile, StoreKind.SQLITE3: Sqlite3File}
 swaps = pickle.load(sys.stdin.buffer)
 
 def swap(file, step):
@@ -51,7 +51,7 @@ def swap(file, step):
         return db
     connect, sqlite3.connect = sqlite3.connect, connected
     os.fsync, os.replace, os.link = before(os.fsync), before(os.replace), before(os.link)
-    if kind is Kind.DUMB:
+    if kind is StoreKind.DUMB:
         os.unlink, os.open = before(os.unlink), after(os.open)
         builtins.open = io.open = after(open)
     os._exit(0 if file.replace(swaps) == swaps.keys() else 1)

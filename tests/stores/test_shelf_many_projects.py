@@ -186,7 +186,7 @@ async def test_what_one_process_is_asked_has_a_size(
     answers = await asking.ask_each(requests, messages.Written, shelf="S")
 
     assert answers.keys() == requests.keys()
-    assert asked == {"Several": 2, "Write": 2}
+    assert asked == {"Several": 2, "WriteProject": 2}
 
 
 @pytest.mark.parametrize("kind", [StoreKind.GNU, StoreKind.SQLITE3], ids=lambda kind: kind.name.lower())
