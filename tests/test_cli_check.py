@@ -101,7 +101,7 @@ def test_all_stores_that_cannot_be_reached_are_told_at_once(
         "store lab",
         "pair one",
     ]
-    assert "is no record store" in told[0]
+    assert "is not a record store" in told[0]
     assert "there is no directory" in told[1]
     assert "shows no projects to this user: check the user name and the password" in told[2]
     assert "is on both sides; name two different stores" in told[3]

@@ -84,7 +84,7 @@ def test_password_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> N
 )
 def test_address_with_a_slip_in_its_password_shows_nothing_of_it(address: str) -> None:
     """The part before the slip looks like a port, and must not be named as a wrong one."""
-    with pytest.raises(UsageError, match="is no address of a Sumatra Server") as caught:
+    with pytest.raises(UsageError, match="is not the address of a Sumatra Server") as caught:
         located(address, Config(), None)
 
     assert "s3cr" not in str(caught.value)

@@ -156,6 +156,6 @@ async def test_database_is_not_asked_for_a_user_without_a_name(
 
     async with open_store(find("postgresql://localhost:9/records")) as store:
         with pytest.raises(
-            StoreRefused, match="whoever runs smtd has no name; write it as postgresql://user@"
+            StoreRefused, match="the user who runs smtd has no name; write it as postgresql://user@"
         ):
             await store.projects()

@@ -100,8 +100,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_pair(pair: argparse.ArgumentParser) -> None:
     verbs = pair.add_subparsers(metavar="WHAT", required=True)
     add = add_verb(verbs, "add", _pair_add, "add a pair of stores to keep in sync")
-    for name in ("name", "left", "right"):
-        add.add_argument(name, metavar=name.upper())
+    add.add_argument("name", metavar="NAME", help="name of the new pair")
+    for side in ("left", "right"):
+        text = "a configured store, a project directory, a file or an address"
+        add.add_argument(side, metavar=side.upper(), help=text)
     add.add_argument(
         "--project",
         dest="projects",
@@ -109,9 +111,16 @@ def _add_pair(pair: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only this project (repeatable); '*' means all",
     )
-    add.add_argument("--mode", choices=("two-way", "left-to-right", "right-to-left"), default="two-way")
-    add.add_argument("--deletes", choices=("propagate", "keep"), default="propagate")
-    add.add_argument("--unfinished", choices=("hold", "mirror"), default="hold")
+    for name, words, text in (
+        ("--mode", ("two-way", "left-to-right", "right-to-left"), "direction in which changes are synced"),
+        ("--deletes", ("propagate", "keep"), "whether to delete a record that was deleted on the other side"),
+        (
+            "--unfinished",
+            ("hold", "mirror"),
+            "sync a record only when its run is over, or while it runs, too",
+        ),
+    ):
+        add.add_argument(name, choices=words, default=words[0], help=f"{text} [default: {words[0]}]")
     add_verb(verbs, "remove", _pair_remove, "remove a pair that was added with pair add").add_argument(
         "name", metavar="NAME"
     )

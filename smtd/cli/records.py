@@ -51,8 +51,8 @@ def add_to(verbs: Any) -> None:
 
 
 def _add_record(verb: Any) -> None:
-    verb.add_argument("project", metavar="PROJECT")
-    verb.add_argument("label", metavar="LABEL")
+    verb.add_argument("project", metavar="PROJECT", help="project of the record")
+    verb.add_argument("label", metavar="LABEL", help="label of the record")
 
 
 def _add_resolve(verbs: Any) -> None:
@@ -65,7 +65,9 @@ def _add_resolve(verbs: Any) -> None:
         required=True,
         help="keep the record of this side, or both (the right one under another label)",
     )
-    resolve.add_argument("--all", action="store_true", help="all conflicts matching PROJECT and LABEL")
+    resolve.add_argument(
+        "--all", action="store_true", help="resolve all conflicts matching PROJECT and LABEL"
+    )
 
 
 def _listed(what: str) -> Callable[[Any], int]:

@@ -324,4 +324,4 @@ def _summary(workers: Collection[Worker]) -> str:
     for worker in workers:
         counts[worker.status.state] = counts.get(worker.status.state, 0) + 1
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    return f"{len(workers)} pairs: {states}" if workers else "no pairs"
+    return f"{len(workers)} pair{'' if len(workers) == 1 else 's'}: {states}" if workers else "no pairs"

@@ -25,7 +25,7 @@ def read(data: bytes, *, doubled: Callable[[str], Any]) -> Any:
 
 def refuse(name: str) -> Any:
     """Raise ValueError for the *name* that is there twice."""
-    raise ValueError(f"it says {name[:60]!r} twice")
+    raise ValueError(f"it has the name {name[:60]!r} twice")
 
 
 def _object(doubled: Callable[[str], Any], pairs: list[tuple[str, Any]]) -> Any:

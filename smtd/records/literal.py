@@ -131,7 +131,7 @@ class _Reader:
             raise ValueError("call")
         keywords = tuple((word.arg, self.value(word.value)) for word in node.keywords)
         if len({word for word, _ in keywords} - {None}) < len(keywords):
-            raise ValueError("** or a word said twice")
+            raise ValueError("** or a repeated keyword")
         return Call(name, tuple(self.value(item) for item in node.args), keywords)  # type: ignore[arg-type]
 
 

@@ -165,11 +165,11 @@ def encode(record: Record) -> bytes:
     free = [key.metadata for key in (*record.input_data, *record.output_data)]
     free += [each.parameters for each in (record.launch_mode, record.datastore, record.input_datastore)]
     if not all(map(is_plain, free)):
-        raise RecordUnusable("a value cannot be written down: only a shelf can hold it")
+        raise RecordUnusable("a value cannot be written as text: only a shelf can hold it")
     try:
         return _encoder.encode(record)
     except (UnicodeEncodeError, OverflowError, TypeError, RecursionError) as exc:
-        raise RecordUnusable(f"a value cannot be written down: {exc}") from exc
+        raise RecordUnusable(f"a value cannot be written as text: {exc}") from exc
 
 
 def mark_plain(record: Record) -> Record:

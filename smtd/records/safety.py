@@ -85,8 +85,8 @@ def _check_launch_mode(value: Component) -> None:
     program = value.parameters.get("mpirun")
     if isinstance(program, str) and not _PROGRAM.match(program):
         raise RecordUnusable(
-            f"Sumatra would run its mpirun {literal.shortened(program)} in a shell, for which it is neither"
-            " the name nor the full path of one program; record the run again with the path of a program"
+            f"Sumatra would run its mpirun {literal.shortened(program)} in a shell, but it is neither the"
+            " name nor the full path of a program; record the run again with the path of a program"
         )
 
 

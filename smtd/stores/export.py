@@ -140,7 +140,7 @@ def load(path: Path, timezone: str) -> Snapshot:
     found = _json(path)
     entries = [found] if isinstance(found, dict) and "label" in found else found
     if not isinstance(entries, list):
-        raise StoreRefused(f"{path} is no export of Sumatra: it holds no list of records")
+        raise StoreRefused(f"{path} is not a Sumatra export: it has no list of records")
     project = _project(path)
     return legacy_source.snapshot(_records(project, entries, local), max(map(_version, entries), default=""))
 
@@ -149,7 +149,7 @@ def _json(path: Path) -> Any:
     try:
         return documents.read(regular.read(path), doubled=lambda _: documents.Doubled())
     except (ValueError, RecursionError, MemoryError) as exc:
-        raise StoreRefused(f"{path} is damaged, or no export of Sumatra: it is not JSON") from exc
+        raise StoreRefused(f"{path} is damaged or not a Sumatra export: it is not JSON") from exc
 
 
 def _project(path: Path) -> str:
@@ -189,11 +189,13 @@ def _record(entry: Any, local: ZoneInfo | None) -> Record:
 
 def _understood(entry: Any, local: ZoneInfo | None) -> Record:
     if not is_plain(entry):
-        raise RecordUnusable("it has a name twice, a text that is not Unicode, or a number that is too large")
+        raise RecordUnusable(
+            "it has a duplicate name, a text that is not Unicode, or a number that is too large"
+        )
     try:
         read = msgspec.convert(entry, _Exported)
     except msgspec.ValidationError as exc:
-        raise RecordUnusable(f"it is no record as Sumatra exports it: {exc}") from exc
+        raise RecordUnusable(f"it is not a record in Sumatra's export format: {exc}") from exc
     return Record(
         **{name: getattr(read, name) for name in _SAME},
         timestamp=legacy_source.moment(read.timestamp, local),
@@ -224,7 +226,7 @@ def _component(field: str, value: _Component) -> Component:
         except literal.NotLiteral as exc:
             raise RecordUnusable(f"{field}: {exc}, and Sumatra would run it") from exc
     if not (isinstance(state, dict) and is_plain(state)):
-        raise RecordUnusable(f"{field}: {literal.shortened(str(state))} is no dictionary of named values")
+        raise RecordUnusable(f"{field}: {literal.shortened(str(state))} is not a dictionary of named values")
     return Component(value.type, state)
 
 

@@ -182,7 +182,7 @@ def combined(seen: Sequence[Entry]) -> Entry:
         if not one.is_readable:
             return one
     if len({one.digest for one in seen}) > 1:
-        return Entry(State.UNREADABLE, None, "two different records bear this label")
+        return Entry(State.UNREADABLE, None, "two different records have this label")
     return readable(seen[0].digest or b"", final=all(one.state is State.FINAL for one in seen))
 
 

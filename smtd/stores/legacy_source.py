@@ -59,7 +59,7 @@ def snapshot(found: Iterable[tuple[Key, Record | RecordUnusable]], version: str)
             if isinstance(record, RecordUnusable):
                 raise record
             if canonical.digest(records.setdefault(key, record)) != canonical.digest(record):
-                raise RecordUnusable("two different records bear this label")
+                raise RecordUnusable("two different records have this label")
         except RecordUnusable as exc:
             unreadable[key] = exc.reason
     for key in unreadable:
@@ -134,5 +134,5 @@ def paths(text: str) -> list[str]:
     """Return the paths in a list that Sumatra before 0.4 kept as text. Raises RecordUnusable."""
     found = literal.read(python2.text(text))
     if not (isinstance(found, (list, tuple)) and all(isinstance(path, str) for path in found)):
-        raise RecordUnusable(f"{literal.shortened(text)} is no list of paths")
+        raise RecordUnusable(f"{literal.shortened(text)} is not a list of paths")
     return list(found)

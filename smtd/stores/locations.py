@@ -182,9 +182,9 @@ def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> L
     store, StoreRefused for one that smtd cannot open.
     """
     if "\0" in name:
-        raise UsageError("this is no location: it has a NUL in it")
+        raise UsageError("this is not a location: it contains a NUL character")
     if not name:
-        raise UsageError("this is no location: it is empty; the project directory here is called .")
+        raise UsageError("this is not a location: it is empty; use . for the project in this directory")
     scheme = name.partition("://")[0].lower()
     if scheme in ("http", "https"):
         return _server(name, access)
@@ -205,10 +205,11 @@ def _server(address: str, access: Access) -> Location:
     except ValueError:
         # What Python says of it shows a part, which may be one of a password.
         raise UsageError(
-            "this is no address of a Sumatra Server; in a password # is written %23, / %2F and @ %40"
+            "this is not the address of a Sumatra Server; in a password, write # as %23, / as %2F and @ as"
+            " %40"
         ) from None
     if not host or parts.query or parts.fragment:
-        raise UsageError("this is no address of a Sumatra Server; one looks like https://host/records/")
+        raise UsageError("this is not the address of a Sumatra Server; write it like https://host/records/")
     if parts.username:
         password = None if parts.password is None else unquote(parts.password)
         access = access.of(unquote(parts.username), password)
@@ -225,13 +226,13 @@ def _database(address: str, access: Access) -> Location:
         host, port = parts.hostname, parts.port
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
-        raise UsageError("this is no address of a database: its host or port cannot be read") from None
+        raise UsageError("this is not the address of a database: its host or port cannot be read") from None
     database = parts.path.rsplit("/", 1)[-1]
     tls = options.pop("sslmode", access.tls)
     if not database or parts.fragment or options or tls not in ("", *TLS_MODES):
         raise UsageError(
-            "this is no address of a database; one looks like postgresql://user@host/name,"
-            f" with ?sslmode={' or '.join(TLS_MODES)} if need be"
+            "this is not the address of a database; write it like postgresql://user@host/name,"
+            f" with ?sslmode={' or '.join(TLS_MODES)} if needed"
         )
     if parts.username:
         access = access.of(parts.username, parts.password)
@@ -257,8 +258,8 @@ def _found(name: str, *, may_be_new: bool) -> Location:
     if may_be_new and path.suffix in _NEW:
         if path.parent.is_dir():
             return Location(_NEW[path.suffix], path)
-        raise StoreUnreachable(f"there is no directory {path.parent} to make {path.name} in")
-    hint = f"; to make one, name it with one of the endings {', '.join(_NEW)}" if may_be_new else ""
+        raise StoreUnreachable(f"there is no directory {path.parent} to create {path.name} in")
+    hint = f"; to create one, give its name one of the endings {', '.join(_NEW)}" if may_be_new else ""
     raise StoreUnreachable(f"there is no record store at {name}{hint}")
 
 
@@ -275,7 +276,7 @@ def _project(directory: Path) -> Location:
     home = directory / ".smt" if (directory / ".smt" / "project").exists() else directory
     file = home / "project"
     if not file.exists():
-        raise StoreUnreachable(f"{directory} is no Sumatra project: it has no .smt/project")
+        raise StoreUnreachable(f"{directory} is not a Sumatra project: it has no .smt/project")
     try:
         project = json.loads(regular.read(file, regular.SMALL))
         name, store = project["name"], project["record_store"]
@@ -295,7 +296,7 @@ def _project(directory: Path) -> Location:
     if is_from_windows(recorded) and _file(home.parent / recorded) is None:
         raise StoreRefused(
             f"project {name} was made on Windows, and its store is {recorded} there; name the store's file"
-            f" itself, or write where it is on this machine into {file}"
+            f" itself, or write its path on this machine into {file}"
         )
     return replace(_project_store(home, name, kind, expanded(recorded)), signposts=(file,))
 
@@ -356,7 +357,7 @@ def _is_stray(path: Path) -> bool:
         return True  # it has no tables yet
     if not empty:
         raise UsageError(
-            f"{path} is an SQLite store and a shelf at once ({path.name}.dat, {path.name}.dir), both with"
+            f"{path} is both an SQLite store and a shelf ({path.name}.dat, {path.name}.dir), both with"
             f" records; name the shelf {path.name}.dat, or move the files of one of them"
         )
     return True
@@ -373,7 +374,9 @@ def _sniff(path: Path) -> StoreKind:
         return StoreKind.NDBM
     if path.suffix == ".json" and start.removeprefix(BOM_UTF8).lstrip()[:1] in (b"[", b"{"):
         return StoreKind.EXPORT
-    raise StoreRefused(f"{path} is no record store: neither a shelf nor an SQLite file nor an export (.json)")
+    raise StoreRefused(
+        f"{path} is not a record store: it is neither a shelf nor an SQLite file nor an export (.json)"
+    )
 
 
 def _sqlite_kind(path: Path) -> StoreKind | None:
@@ -400,7 +403,7 @@ def _sqlite_kind(path: Path) -> StoreKind | None:
     # Sumatra on Python 3.13 takes a Django store for a shelf, and leaves an empty table `Dict` in it.
     if "Dict" in tables:
         return StoreKind.SQLITE3
-    raise StoreRefused(f"{path} is an SQLite file, but no record store of Sumatra")
+    raise StoreRefused(f"{path} is an SQLite file, but not a Sumatra record store")
 
 
 def _is_migrated(db: sqlite3.Connection, tables: set[str]) -> bool:

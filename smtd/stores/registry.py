@@ -72,7 +72,7 @@ async def make(location: Location, store: Store) -> None:
     try:
         await to_thread.run_sync(DumbFile(location.path).create)
     except OSError as exc:
-        raise StoreUnreachable(f"the shelf {location} cannot be made: {exc.strerror}") from exc
+        raise StoreUnreachable(f"the shelf {location} cannot be created: {exc.strerror}") from exc
 
 
 def _dbm_file(location: Location) -> DbmFile:

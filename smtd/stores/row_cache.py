@@ -74,7 +74,7 @@ def scan(seen: Iterable[Seen]) -> Scan:
             unreadable[one.key] = one.found
             continue
         if digests.setdefault(one.key, one.found) != one.found:
-            unreadable[one.key] = "two different records bear this label"
+            unreadable[one.key] = "two different records have this label"
         if not one.final:
             unfinished.add(one.key)
     for key in unreadable:

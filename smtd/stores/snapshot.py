@@ -102,7 +102,9 @@ class SnapshotStore:
             try:
                 await to_thread.run_sync(durable.sync, self._files)
             except OSError as exc:
-                raise StoreUnreachable(f"{self.location} cannot be made durable: {denied.why(exc)}") from exc
+                raise StoreUnreachable(
+                    f"{self.location} cannot be flushed to disk: {denied.why(exc)}"
+                ) from exc
             self._flushed = seen
 
     def rest(self) -> None:

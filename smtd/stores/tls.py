@@ -18,6 +18,6 @@ def unproven(name: str, exc: BaseException | None) -> StoreRefused | None:
         return None
     why = " ".join(str(found).split())
     return StoreRefused(
-        f"{name} does not prove who it is ({why}); if its certificate is your lab's own, name the"
-        " authority in ca_file"
+        f"the certificate of {name} is not trusted ({why}); if your lab issued it, name the authority in"
+        " ca_file"
     )

@@ -317,7 +317,7 @@ def test_broken_pair_stops_no_other(tmp_path: Path, left: Path, right: Path) -> 
         daemon.wait_event(synced)
 
         assert daemon.status("broken")["state"] == "halted"
-        assert "is no record store" in daemon.status("broken")["problem"]
+        assert "is not a record store" in daemon.status("broken")["problem"]
         assert daemon.status("pair")["state"] == "idle"
     assert broken.read_bytes().startswith(b"no database")
 

@@ -210,7 +210,7 @@ def test_password_that_was_put_right_is_used_without_a_reload(
     secret.write_text("mistaken", "utf-8")
     with daemon_process(tmp_path, text) as daemon:
         halted = daemon.wait_event(lambda event: event["event"] == "halted" and event["pair"] == "lab")
-        assert "asks for another name or password" in halted["problem"]
+        assert "failed: wrong user name or password" in halted["problem"]
         secret.write_text(PASSWORD, "utf-8")
 
         daemon.wait_event(partial(recovered, "lab"), after=halted["id"])

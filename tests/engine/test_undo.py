@@ -477,7 +477,7 @@ async def test_record_that_becomes_unreadable_in_the_moment_of_an_undo_is_not_ov
     assert [step.label for step in result.done] == ["b"]
     (refused,) = result.refused
     assert (refused.label, refused.side) == ("a", Side.RIGHT)
-    assert sentence(refused.why).startswith("a value cannot be written down")
+    assert sentence(refused.why).startswith("a value cannot be written as text")
     assert world.right.records == {key("a"): spoilt, key("b"): B}
 
 

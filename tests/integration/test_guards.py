@@ -247,7 +247,7 @@ async def test_project_that_is_closed_to_us_on_a_server_deletes_nothing(
     pair = await RealPair(tmp_path / "state", left, ServerPlace(server)).synced(RECORDS)
     server.run("DELETE FROM sumatra_server_projectpermission WHERE project_id = 'Small'")
 
-    with pytest.raises(StoreRefused, match="does not let this user into project 'Small'; ask its owner"):
+    with pytest.raises(StoreRefused, match="denies this user access to project 'Small'; ask its owner"):
         await pair.cycle()
 
     assert len(left.forms()) == 6

@@ -264,7 +264,7 @@ async def test_deletions_travel(mirror: Mirror) -> None:
     assert set(await mirror.seen()) == set(mirror.local.records) == left
 
 
-UNSEEN = "the server took it but could not show it, so it was removed again; sync it with"
+UNSEEN = "the server accepted it but could not show it, so it was removed again; sync it with"
 #: Records of real Sumatra that a server cannot keep, and why; and those that wait for the end of their run.
 REFUSED = {
     "launch-distributed": UNSEEN,
@@ -320,7 +320,7 @@ async def test_wrong_password_is_told_and_deletes_nothing(
 
     assert {each.label for each in here.forms()} == {"run", "other"}
     assert answer.code == 4
-    assert "asks for another name or password" in answer.err
+    assert "failed: wrong user name or password" in answer.err
     assert "mistaken" not in answer.out + answer.err
 
 
@@ -370,7 +370,9 @@ async def test_projects_that_are_named_are_reached_though_the_server_cannot_list
     assert (await mirror.cycle()).right.created == 1
 
     async with mirror.place.open() as store:
-        with pytest.raises(StoreRefused, match=r"cannot list its projects; name them \(--project\)"):
+        with pytest.raises(
+            StoreRefused, match=r"does not list its projects; name the projects with --project"
+        ):
             await store.projects()
 
     assert (await mirror.cycle()).in_sync == 1

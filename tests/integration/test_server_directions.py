@@ -160,7 +160,7 @@ async def test_user_who_may_not_use_a_project_is_told(
     answer = smtd("sync", address(server, "bob"), "other.sqlite", *words, "--json")
 
     assert answer.code == code
-    told = "does not let this user into project 'MyProject'; ask its owner for access"
+    told = "denies this user access to project 'MyProject'; ask its owner for access"
     assert told in answer.out + answer.err
     assert smtd("list", "other.sqlite").out.count("MyProject") == 1
 
@@ -177,7 +177,7 @@ async def test_nobody_in_particular_is_told_to_say_who_they_are(
     answer = smtd("sync", "other.sqlite", server.url, *words)
 
     assert answer.code == 4
-    assert "asks for another name or password; set them in the configuration" in answer.err
+    assert "failed: wrong user name or password; set them in the configuration" in answer.err
 
 
 @pytest.mark.parametrize("answered", [1, 2, 3])

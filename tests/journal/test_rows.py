@@ -132,7 +132,7 @@ def test_key_that_several_rows_bear_holds_what_they_agree_on() -> None:
     assert combined([]) == ABSENT
     assert combined([ONE, ONE]) == ONE
     assert combined([ONE, torn]) == torn
-    assert combined([ONE, OTHER]).problem == "two different records bear this label"
+    assert combined([ONE, OTHER]).problem == "two different records have this label"
     assert combined([ONE, readable(ONE.digest or b"", final=False)]).state is State.UNFINISHED
 
 

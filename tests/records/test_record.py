@@ -133,7 +133,7 @@ def test_record_that_no_bytes_can_hold_is_refused(what):
     """A value that only a shelf can hold makes the record unusable for everything else."""
     made = record(launch_mode=Component("SerialLaunchMode", {"x": UNWRITABLE[what]}))
 
-    with pytest.raises(RecordUnusable, match="a value cannot be written down"):
+    with pytest.raises(RecordUnusable, match="a value cannot be written as text"):
         encode(made)
     assert not is_plain(UNWRITABLE[what])
 

@@ -21,7 +21,7 @@ def place(mariadb_database: Database) -> MysqlPlace:
 
 
 ALIKE = {
-    "label": (key("run-É"), record("run-É"), "cannot be told from 'run-e'"),
+    "label": (key("run-É"), record("run-É"), "cannot be told apart from 'run-e'"),
     "tag": (key("tag"), record("tag", tags=frozenset({"GOOD"})), "its tag 'GOOD' differs from another one"),
     "project": (Key("MYPROJECT", "x"), record("x"), "differs only in case or accents"),
     "executable": (

@@ -124,7 +124,7 @@ async def test_old_store_with_a_view_is_named(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"CREATE VIEW django_store_record AS SELECT {ENDLESS} AS label")
 
-    with pytest.raises(StoreRefused, match=r"no record store|not a record store"):
+    with pytest.raises(StoreRefused, match=r"not a Sumatra record store|not a record store"):
         async with open_store(Location(StoreKind.OLD_DJANGO, path)) as store:
             await store.scan()
 

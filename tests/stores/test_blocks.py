@@ -506,7 +506,7 @@ async def test_typo_that_is_there_for_one_page_only_is_not_kept(place, monkeypat
         assert await store.scan() == await seen_anew(place)
 
 
-@pytest.mark.parametrize("blob", [True, False], ids=["with a value that is no text", "all text"])
+@pytest.mark.parametrize("blob", [True, False], ids=["with a value that is not text", "all text"])
 async def test_first_look_during_which_rows_can_be_compared_no_more(place, monkeypatch, blob):
     """Somebody writes a value that SQLite cannot put together, and an edit of what was read already."""
     monkeypatch.setattr(reader, "PAGE", 2)

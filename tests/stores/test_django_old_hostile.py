@@ -40,7 +40,7 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
     "code in parameters": ("parameterset SET content", f"a = {CODE}", "parameters"),
     "code in a dictionary": ("parameterset SET type = 'dict', content", CODE, "parameters"),
     "code in metadata": ("datakey SET metadata", CODE, "is not a literal value"),
-    "metadata that is a list": ("datakey SET metadata", "[1]", "is no dictionary"),
+    "metadata that is a list": ("datakey SET metadata", "[1]", "is not a dictionary"),
     "a digest that is bytes": ("datakey SET digest", b"\0", "not text"),
     "deep brackets": ("launchmode SET parameters", "[" * 100_000, "launch_mode"),
     "deep signs": ("launchmode SET parameters", "-" * 100_000 + "1", "launch_mode"),
@@ -59,10 +59,10 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
     "a time of another calendar": ("record SET timestamp", "0001-01-01 00:00:00", "is not a time"),
     "a time that is a number": ("record SET timestamp", b"1", "not text"),
     "a creation that is none": ("datakey SET creation", "2012-13-01 00:00:00", "is not a time"),
-    "a duration that is text": ("record SET duration", "long", "is no number"),
+    "a duration that is text": ("record SET duration", "long", "is not a number"),
     "an outcome that is bytes": ("record SET outcome", b"\xff", "not text"),
-    "a launch mode that is gone": ("record SET launch_mode_id", 99, "is gone"),
-    "no executable": ("record SET executable_id", None, "is gone"),
+    "a launch mode that is gone": ("record SET launch_mode_id", 99, "is missing"),
+    "no executable": ("record SET executable_id", None, "is missing"),
 }
 
 
@@ -161,7 +161,7 @@ UNFIT: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "it has no table"),
     "cut off": (truncated, "is damaged"),
     "overwritten": (scribbled, "is damaged"),
-    "a schema that is no text": (
+    "a schema that is not text": (
         lambda path: path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xff")),
         "is damaged",
     ),
@@ -175,7 +175,7 @@ UNFIT: dict[str, tuple[Callable[[Path], object], str]] = {
     "of 0.1": (replaced("ALTER TABLE django_store_record RENAME TO django_store_simulationrecord"), "0.1"),
     "of 0.8": (
         replaced("INSERT INTO django_migrations (app, name) VALUES ('django_store', '0002_tag_taggeditem')"),
-        "store of Sumatra 0.8",
+        "was upgraded to Sumatra 0.8",
     ),
 }
 
@@ -195,7 +195,7 @@ def test_file_that_is_no_old_database_is_refused(database: Path, case: str) -> N
 
 def test_new_database_is_refused(database: Path, made_rich_sqlite: Path) -> None:
     """A database of Sumatra 0.8.1 has other tables and UTC times, and is not taken for an old one."""
-    with pytest.raises(StoreRefused, match=r"store of Sumatra 0\.8"):
+    with pytest.raises(StoreRefused, match=r"was upgraded to Sumatra 0\.8"):
         load(made_rich_sqlite)
 
 

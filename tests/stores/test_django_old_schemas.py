@@ -149,7 +149,7 @@ def test_records_that_bear_one_label(database: Path) -> None:
     found = load(database)
 
     assert found.records.keys() == {HAGGLING, Key(PROJECT, "same")}
-    assert found.unreadable == {Key(PROJECT, "differing"): "two different records bear this label"}
+    assert found.unreadable == {Key(PROJECT, "differing"): "two different records have this label"}
 
 
 # Times

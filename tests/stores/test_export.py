@@ -164,7 +164,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "code in parameters": ({"parameters": {"type": "dict", "content": CODE}}, "parameters"),
     "a set in a launch mode": (
         {"launch_mode": {"type": "SerialLaunchMode", "parameters": "{'n': {1}}"}},
-        "is no dictionary of named values",
+        "is not a dictionary of named values",
     ),
     "deep brackets": (
         {"launch_mode": {"type": "SerialLaunchMode", "parameters": "[" * 100_000}},
@@ -217,7 +217,7 @@ def test_name_that_is_there_twice_is_a_reason_for_its_record(path: Path, name: s
     found = export.load(path, "")
 
     assert found.records.keys() == {Key("MyProject", "whole")}
-    assert "a name twice" in "".join(found.unreadable.values())
+    assert "a duplicate name" in "".join(found.unreadable.values())
 
 
 @pytest.mark.parametrize("entry", [None, 1, "run", [], {}, {"label": 1}, {"label": "\udcff"}])
@@ -234,7 +234,7 @@ def test_labels_that_come_twice(path: Path) -> None:
     found = exported(path, V08, {**V08, "outcome": "43"}, {**V08, "label": "same"}, {**V08, "label": "same"})
 
     assert found.records.keys() == {Key("MyProject", "same")}
-    assert found.unreadable == {RUN: "two different records bear this label"}
+    assert found.unreadable == {RUN: "two different records have this label"}
 
 
 DAMAGED = {
@@ -254,7 +254,7 @@ def test_file_that_is_no_export_is_refused(path: Path, case: str) -> None:
     """What holds no list of records is refused in a sentence."""
     path.write_bytes(DAMAGED[case])
 
-    with pytest.raises(StoreRefused, match=r"records_export\.json is (damaged|no export)"):
+    with pytest.raises(StoreRefused, match=r"records_export\.json is (damaged|not a Sumatra export)"):
         export.load(path, "")
 
 

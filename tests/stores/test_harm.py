@@ -49,7 +49,7 @@ class Harm(NamedTuple):
 
 
 NOT_LITERAL = "is not a literal value"
-NO_PROGRAM = "neither the name nor the full path of one program"
+NO_PROGRAM = "neither the name nor the full path of a program"
 #: In texts, `HERE` stands for the directory in which Sumatra works.
 HARMS: dict[str, Harm] = {
     "an executable without a version": Harm({"executable": Executable("HERE/evil", "evil", "")}, "--version"),

@@ -74,7 +74,7 @@ async def test_what_cannot_be_compared_is_not_removed(place: ServerPlace) -> Non
         scan = await store.scan([PROJECT])
 
     assert outcome.result is Result.REFUSED
-    assert "noon' is no time; correct the record there, or delete it there" in outcome.reason
+    assert "noon' is not a time; correct the record there, or delete it there" in outcome.reason
     assert set(scan.unreadable) == {key("run")}
     assert place.run("SELECT label FROM django_store_record") == [("run",)]
 

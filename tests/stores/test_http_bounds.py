@@ -205,7 +205,7 @@ def test_redirection_to_something_else_names_no_address(place: str) -> None:
     """What would not work is not advised, and nothing of it is shown."""
     said = address.redirection("http://old.example/records/", ("MyProject",), place)
 
-    assert said == "redirects to something else than its records; check the address in a browser"
+    assert said == "redirects to something other than its records; check the address in a browser"
 
 
 @asynccontextmanager

@@ -310,7 +310,7 @@ async def test_row_that_records_share_and_that_is_there_twice_is_named(place: Se
 
     assert outcome.result is Result.REFUSED
     assert "(status 500)" in outcome.reason
-    assert "tables executable, launchmode, parameterset, datastore and repository; have" in outcome.reason
+    assert "tables executable, launchmode, parameterset, datastore and repository; make" in outcome.reason
 
 
 async def test_platform_that_is_there_twice_keeps_no_record_out(place: ServerPlace) -> None:

@@ -117,7 +117,7 @@ def test_bad_value_is_told_in_the_words_of_a_user(case: str) -> None:
         form.read(BAD[case], ASKED)
 
     next_step = "correct the record there, or delete it there"
-    assert str(told.value) == f"the server's answer is no record: {IN_WORDS[case]}; {next_step}"
+    assert str(told.value) == f"the server's answer is not a record: {IN_WORDS[case]}; {next_step}"
 
 
 OTHER = {
@@ -125,7 +125,7 @@ OTHER = {
     "another project": (document(project_id="Other"), "Other/full"),
     "a label that is a path": (document(label="../../etc"), "MyProject/../../etc"),
     "a label of escapes": (document(label="x\ny\x1b[2J"), r"MyProject/x\ny\x1b[2J"),
-    "a label that is no text": (document(label=7), "MyProject/7"),
+    "a label that is not text": (document(label=7), "MyProject/7"),
 }
 
 
@@ -171,7 +171,7 @@ async def test_record_that_is_listed_and_not_shown_is_not_gone(place: ServerPlac
 
     assert set(scan.digests) == {key("b")}
     assert set(scan.unreadable) == {key("a")}
-    assert "lists it, but says that it is not there" in scan.unreadable[key("a")]
+    assert "lists it, but reports that it does not exist" in scan.unreadable[key("a")]
 
 
 async def test_record_that_is_deleted_after_it_was_listed_is_gone(place: ServerPlace) -> None:

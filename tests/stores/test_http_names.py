@@ -190,7 +190,7 @@ async def test_project_of_somebody_else_is_the_business_of_its_records(place: Se
         scan = await store.scan()
 
     assert orphan.result is Result.REFUSED
-    assert "does not let this user into project 'Orphan'; ask its owner" in orphan.reason
+    assert "denies this user access to project 'Orphan'; ask its owner" in orphan.reason
     assert good == DONE
     assert set(scan.digests) == {key("run")}
 
@@ -198,9 +198,9 @@ async def test_project_of_somebody_else_is_the_business_of_its_records(place: Se
 @pytest.mark.parametrize(
     ("number", "fault", "reason"),
     [
-        (3, faults.status(500), "does not make project"),
-        (6, faults.status(507), "does not take it"),
-        (6, faults.status(413), "does not take it"),
+        (3, faults.status(500), "does not create project"),
+        (6, faults.status(507), "does not accept it"),
+        (6, faults.status(413), "does not accept it"),
     ],
     ids=["project 500", "record 507", "record 413"],
 )

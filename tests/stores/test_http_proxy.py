@@ -91,7 +91,7 @@ async def test_proxy_of_a_server_with_tls_is_told_nothing_of_the_server(impatien
         error = await told(by, "https")
 
     assert isinstance(error, StoreUnreachable)
-    assert "records.lab.invalid/records/ cannot be reached (its proxy answers 502 Bad Gateway)" in str(error)
+    assert "records.lab.invalid/records/ cannot be reached (its proxy answered 502 Bad Gateway)" in str(error)
     assert by.asked[0].startswith("CONNECT records.lab.invalid:443 HTTP/1.1\r\n")
     assert f"\r\nProxy-Authorization: {basic('eve', PROXY_PASSWORD)}\r\n" in by.asked[0]
     assert basic("ada", SERVER_PASSWORD) not in "".join(by.asked)
@@ -115,7 +115,7 @@ async def test_proxy_that_asks_for_a_password_is_named(scheme: str, impatient: N
         error = await told(by, scheme)
 
     assert isinstance(error, StoreRefused)
-    assert "the proxy on the way to " in str(error)
+    assert "login to the proxy for " in str(error)
     assert "set them in http_proxy or https_proxy" in str(error)
     assert PROXY_PASSWORD not in repr(error) + repr(error.__cause__)
 

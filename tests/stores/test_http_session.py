@@ -103,7 +103,7 @@ async def test_server_that_says_when_is_asked_then(
         assert [round(nap, -1) for nap in naps if nap > 3] == [10, 20]
 
         line.faults = dict.fromkeys(range(4, 100), faults.status(503))
-        with pytest.raises(StoreUnreachable, match=r"is busy .*it is tried again later") as told:
+        with pytest.raises(StoreUnreachable, match=r"is busy .*smtd tries again later") as told:
             await asking.get()
         assert not isinstance(told.value, StoreBusy)
         assert len(line.requests) == 3 + session.ATTEMPTS
@@ -128,7 +128,7 @@ async def test_server_that_asks_for_more_than_is_waited_here_is_left_alone(
         line.faults = {1: faults.status(503, Retry_After=retry_after)}
         async with open_store(location) as store:
             for call in (store.projects, store.projects, partial(store.read, [key("run")])):
-                with pytest.raises(StoreBusy, match=f"left alone for {told}; it is tried again then") as busy:
+                with pytest.raises(StoreBusy, match=f"asks to wait {told}; smtd tries again then") as busy:
                     await call()
                 assert busy.value.retry_after == pytest.approx(meant, abs=5)
 
@@ -191,7 +191,7 @@ async def test_silent_server_is_asked_once_more(
 
             for call in (store.projects, partial(store.read, [key(f"run-{number}") for number in range(40)])):
                 asked_before = len(line.requests)
-                with pytest.raises(StoreUnreachable, match="does not answer; it is tried again later"):
+                with pytest.raises(StoreUnreachable, match="does not answer; smtd tries again later"):
                     await call()
                 assert 2 <= len(line.requests) - asked_before <= 2 * concurrency.AT_ONCE
 

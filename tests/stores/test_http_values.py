@@ -73,13 +73,13 @@ TAKEN: dict[str, dict[str, Any]] = {
 }
 #: What does not, by label, and what is said of it.
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
-    "surrogate": ("is no Unicode", {"stdout_stderr": "a\ud800"}),
-    "surrogate-path": ("is no Unicode", output(path="a\udcff")),
-    "large": ("does not take 2.6 MiB at once", {"stdout_stderr": "x" * 2_700_000}),
+    "surrogate": ("is not Unicode", {"stdout_stderr": "a\ud800"}),
+    "surrogate-path": ("is not Unicode", output(path="a\udcff")),
+    "large": ("does not accept 2.6 MiB at once", {"stdout_stderr": "x" * 2_700_000}),
     "infinite": ("no infinite duration", {"duration": float("inf")}),
-    "time-1": ("no time before the year 1000", {"timestamp": utc(1, 1, 1)}),
-    "creation-1": ("no time before the year 1000", output(creation=utc(1, 1, 1))),
-    "address": ("an address of every machine", {"platforms": (replace(NODE, ip_addr=""),)}),
+    "time-1": ("time before the year 1000", {"timestamp": utc(1, 1, 1)}),
+    "creation-1": ("time before the year 1000", output(creation=utc(1, 1, 1))),
+    "address": ("the address of every machine", {"platforms": (replace(NODE, ip_addr=""),)}),
     "parameters": ("parameters of type dict", {"parameters": Parameters("dict", "{'a': 1}")}),
     "root": ("keeps its datastore", {"datastore": Component("FileSystemDataStore", {"root": None})}),
 } | {

@@ -343,11 +343,11 @@ def another_database(path: Path) -> None:
     ("make", "error", "said"),
     [
         (nothing, StoreUnreachable, "there is no record store at"),
-        (a_directory, StoreUnreachable, "is no Sumatra project"),
-        (a_text, StoreRefused, "is no record store"),
-        (half_a_database, StoreRefused, "is no record store"),
+        (a_directory, StoreUnreachable, "is not a Sumatra project"),
+        (a_text, StoreRefused, "is not a record store"),
+        (half_a_database, StoreRefused, "is not a record store"),
         (a_damaged_database, StoreUnreachable, "cannot be read"),
-        (another_database, StoreRefused, "no record store of Sumatra"),
+        (another_database, StoreRefused, "not a Sumatra record store"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -497,7 +497,7 @@ def test_database_with_tls() -> None:
 )
 def test_address_of_no_database(address: str) -> None:
     """A broken address is the person's turn, and no secret in it is repeated."""
-    with pytest.raises(UsageError, match="no address of a database") as told:
+    with pytest.raises(UsageError, match="not the address of a database") as told:
         find(address)
 
     assert "secret" not in str(told.value)

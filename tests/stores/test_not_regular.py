@@ -59,7 +59,7 @@ async def test_name_of_what_is_no_file(tmp_path: Path, what: str) -> None:
     make, said = PLACES[what]
     await to_thread.run_sync(make, tmp_path / "store")
 
-    with pytest.raises(StoreUnreachable, match=said if what != "directory" else "no Sumatra project"):
+    with pytest.raises(StoreUnreachable, match=said if what != "directory" else "not a Sumatra project"):
         await to_thread.run_sync(find, str(tmp_path / "store"))
 
 

@@ -84,7 +84,7 @@ def test_file_that_others_may_use_is_ignored(file: Path, caplog: pytest.LogCaptu
     """They may have written it; the log says so once."""
     write(file, "*:*:*:*:secret\n", 0o640)
     assert [password(*ADA), password(*ADA)] == ["", ""]
-    said = f"the password file {file} is ignored, since others may use it; chmod 600 it"
+    said = f"the password file {file} is ignored because others can access it; run chmod 600 on it"
     assert [record.getMessage() for record in caplog.records] == [said]
 
 

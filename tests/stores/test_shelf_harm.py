@@ -39,7 +39,7 @@ async def test_what_would_run_stays_where_it_is(value: bytes, reason: str, tmp_p
 
     assert outcome.result is Result.REFUSED
     assert reason in outcome.reason
-    assert outcome.reason.endswith("whenever it loads the shelf; smtd leaves it where it is")
+    assert outcome.reason.endswith("whenever it loads the shelf; smtd does not sync it")
     assert there == {}
 
 

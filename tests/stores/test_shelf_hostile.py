@@ -118,7 +118,9 @@ async def test_record_under_the_label_of_another(place: ShelfPlace) -> None:
         )
 
     assert set(scan.unreadable) == {key("a")}
-    assert "calls itself 'b'; delete it there, or correct it" in scan.unreadable[key("a")]
+    assert (
+        "has a record named 'b' under this label; delete it there, or correct it" in scan.unreadable[key("a")]
+    )
     assert set(scan.digests) == set(found) == {key("b")}
     assert [each.result for each in outcomes] == [Result.STALE, Result.REFUSED]
     assert place.forms() == before
@@ -229,7 +231,7 @@ UNLOADABLE: dict[str, Callable[[], bytes]] = {
     "a registered extension": lambda: b"\x80\x02\x82\x01.",
     "a buffer from elsewhere": lambda: b"\x80\x05\x97.",
     "a name with a line break": lambda: b"\x80\x04}\x8c\x01a\x8c\x03a\nb\x8c\x01X\x93)\x81s.",
-    "a name that is no text": lambda: b"\x80\x04}\x8c\x01a\x8c\x03\xed\xa0\x80\x8c\x01X\x93)\x81s.",
+    "a name that is not text": lambda: b"\x80\x04}\x8c\x01a\x8c\x03\xed\xa0\x80\x8c\x01X\x93)\x81s.",
     "a call of a number": lambda: b"\x80\x02K\x01)R.",
     "items of a number": lambda: b"\x80\x02K\x01K\x02K\x03s.",
 }

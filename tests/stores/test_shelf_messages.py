@@ -121,7 +121,7 @@ def test_request_that_lost_its_pickle_asks_about_a_broken_one() -> None:
     ],
 )
 async def test_child_that_says_anything_else_is_not_believed(program: str) -> None:
-    """It is ended, if need be, and there is no answer."""
+    """It is ended, if needed, and there is no answer."""
     with anyio.fail_after(30):
         _, answer = await child.run([sys.executable, "-c", program], [bytes(5_000_000)])
 

@@ -126,7 +126,7 @@ def test_tree_of_berkeley_db_is_no_shelf(tmp_path: Path) -> None:
     path = tmp_path / "records.db"
     path.write_bytes(content)
 
-    with pytest.raises(StoreRefused, match="it is no hash table of Berkeley DB 4 to 18"):
+    with pytest.raises(StoreRefused, match="it is not a hash table of Berkeley DB 4 to 18"):
         ndbm.NdbmFile(path, None).read()
 
 
@@ -159,7 +159,7 @@ async def test_large_shelf_that_another_program_has_open(
 
     with opened_elsewhere(place.location.path):
         async with place.open() as shelf:
-            with pytest.raises(StoreUnreachable, match="another program has it open, and keeps back a part"):
+            with pytest.raises(StoreUnreachable, match="another program has it open and holds back a part"):
                 await shelf.scan()
 
     async with place.open() as shelf:
@@ -196,7 +196,7 @@ def test_machine_that_does_not_tell_who_has_a_file_open(
     path.write_bytes(REAL.read_bytes())
     file = ndbm.NdbmFile(path, None)
 
-    with pytest.raises(StoreRefused, match="this machine does not tell who has it open"):
+    with pytest.raises(StoreRefused, match="this machine cannot tell which programs have it open"):
         file.replace({b"new": Swap(None, b"value")})
 
     assert file.read()[0].keys() == {b"corpus"}

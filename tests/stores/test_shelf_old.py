@@ -226,7 +226,7 @@ def test_time_at_the_ends_of_time(moment: datetime) -> None:
         for held in asked(records, "Asia/Tokyo" if moment.year == 1 else "America/New_York").held
     }
 
-    assert problems == {"one": f"its time {moment} cannot be told in UTC", "two": ""}
+    assert problems == {"one": f"its time {moment} cannot be converted to UTC", "two": ""}
 
 
 # Writing
@@ -314,8 +314,8 @@ async def test_shelf_of_sumatra_01(tmp_path: Path) -> None:
         await opened(place.location.path).scan()
 
     assert str(refusal.value) == (
-        f"the shelf {place.location.path} cannot be read: Sumatra 0.1 wrote it, which had no projects;"
-        " smtd reads shelves of 0.2 to 0.8"
+        f"the shelf {place.location.path} cannot be read: it was written by Sumatra 0.1, which had no"
+        " projects; smtd reads shelves of 0.2 to 0.8"
     )
 
 

@@ -191,7 +191,7 @@ def test_shelf_whose_group_may_only_read_is_not_taken_from_its_owner(
     index.chmod(0o640)
     somebody.become(4321, index.stat().st_gid)
 
-    assert "cannot make a new file that they may use" in shelf.obstacle()
+    assert "cannot create a new file that they can use" in shelf.obstacle()
 
 
 def test_shelf_that_everybody_may_write_is_written_by_anybody_of_its_group(

@@ -206,7 +206,7 @@ def plain(value: Any) -> Any:
 def _bounded(value: Any, most: int = _MOST_VALUES, *, has_aliases: bool = False) -> Any:
     try:
         if has_aliases and _count(value, {}) > most:
-            raise RecordUnusable("it has far more values than its text")
+            raise RecordUnusable("it expands to far more values than its text has")
         return _plain(value, [most])
     except RecursionError as exc:
         raise RecordUnusable("values are nested too deeply") from exc
@@ -232,7 +232,7 @@ _recurring = Recurring(_bounded)
 def _plain(value: Any, budget: list[int]) -> Any:
     budget[0] -= 1 + (len(value) // 100 if isinstance(value, str) else 0)
     if budget[0] < 0:
-        raise RecordUnusable("it has far more values than its text")
+        raise RecordUnusable("it expands to far more values than its text has")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

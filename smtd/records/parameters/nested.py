@@ -73,7 +73,7 @@ def gamma(call: Call) -> tuple[float, float]:
 
 def _number(value: Any) -> float:
     if not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return float(value)
 
 

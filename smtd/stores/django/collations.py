@@ -44,8 +44,8 @@ class Texts(NamedTuple):
             other = taken.setdefault(Key(folded(key.project), folded(key.label)), key)
             if other != key:
                 clashes[key] = (
-                    f"its label cannot be told from {other.label!r} of {other.project} there:"
-                    " the database does not look at case and accents"
+                    f"its label cannot be told apart from {other.label!r} of {other.project} there:"
+                    " the database ignores case and accents"
                 )
         return clashes
 
@@ -69,8 +69,8 @@ async def texts(db: DatabaseConnection) -> Texts:
 
 def _bytes_only(what: str) -> StoreRefused:
     return StoreRefused(
-        f"{what} has the character set binary, so Sumatra would read bytes where it needs texts;"
-        " convert it with ALTER ... CHARACTER SET utf8mb4"
+        f"{what} has the character set binary, so Sumatra would read bytes instead of text; convert it with"
+        " ALTER ... CHARACTER SET utf8mb4"
     )
 
 

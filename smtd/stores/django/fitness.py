@@ -35,7 +35,7 @@ def fit(record: Record) -> Record:
 def _check(record: Record) -> None:
     if record.beyond_words:
         raise RecordUnusable(
-            f"its {' and '.join(record.beyond_words)} can be held by a shelf only: no text says the same"
+            f"only a shelf can hold its {' and '.join(record.beyond_words)}: no text can express it"
         )
     if not _LABEL.match(record.label):
         raise RecordUnusable("Sumatra cannot read a label that does not begin with a letter or digit")
@@ -51,7 +51,7 @@ def _check(record: Record) -> None:
 
 def _known(what: str, name: str, known: dict[str, str]) -> None:
     if name not in known:
-        raise RecordUnusable(f"Sumatra 0.8.1 knows no {what} {name!r}")
+        raise RecordUnusable(f"Sumatra 0.8.1 has no {what} {name!r}")
 
 
 def _check_component(what: str, value: Component, known: dict[str, str]) -> None:
@@ -60,12 +60,12 @@ def _check_component(what: str, value: Component, known: dict[str, str]) -> None
     names = value.parameters.keys()
     if not needed <= names <= needed | possible:
         raise RecordUnusable(
-            f"Sumatra 0.8.1 makes no {value.type} of {', '.join(sorted(names)) or 'nothing'}"
+            f"Sumatra 0.8.1 cannot create a {value.type} from {', '.join(sorted(names)) or 'nothing'}"
         )
     for name, given in value.parameters.items():
         if not _ARGUMENTS.get(name, _anything)(value.type, given):
             said = literal.shortened(given) if isinstance(given, str) else type(given).__name__
-            raise RecordUnusable(f"Sumatra 0.8.1 makes no {value.type} with {said} for its {name}")
+            raise RecordUnusable(f"Sumatra 0.8.1 cannot create a {value.type} with {said} for its {name}")
 
 
 def _anything(_: str, value: Any) -> bool:
@@ -100,7 +100,7 @@ _ARGUMENTS: dict[str, Callable[[str, Any], bool]] = {
 
 def _check_parameters(parameters: Parameters) -> None:
     if parameters.type not in content.TYPES and parameters.type != "str":
-        raise RecordUnusable(f"Sumatra 0.8.1 knows no parameters of type {parameters.type!r}")
+        raise RecordUnusable(f"Sumatra 0.8.1 has no parameters of type {parameters.type!r}")
     content.check(parameters)  # refuses what Sumatra would run
     if parameters.type == "NTParameterSet":
         _check_nested(content.read(parameters), parameters.content)
@@ -120,7 +120,7 @@ def _check_nested(values: Any, text: str) -> None:
         raise RecordUnusable("Sumatra allows no parameter called 'parameters' or 'names'")
     if not all(isinstance(name, str) and "." not in name for name in names):
         raise RecordUnusable(
-            "Sumatra allows no parameter in an NTParameterSet whose name is no word or has a dot"
+            "Sumatra allows no parameter in an NTParameterSet whose name is not a word or has a dot"
         )
 
 

@@ -114,7 +114,7 @@ def _texts(key: Key, columns: Columns) -> Iterable[tuple[str, Sequence[Any]]]:
 def _check_length(what: str, value: Any, most: int | None) -> None:
     if most is not None and isinstance(value, str) and len(value) > most:
         said = literal.shortened(value)
-        raise RecordUnusable(f"its {what} {said} has {len(value)} characters, and the database holds {most}")
+        raise RecordUnusable(f"its {what} {said} has {len(value)} characters, but the database allows {most}")
 
 
 def _check_texts(key: Key, columns: Columns, limits: Limits) -> None:
@@ -127,7 +127,8 @@ def _check_texts(key: Key, columns: Columns, limits: Limits) -> None:
                     raise RecordUnusable(f"its {field} has a NUL character, which the database cannot hold")
     if limits.most_bytes is not None and size > limits.most_bytes:
         raise RecordUnusable(
-            f"it has {size:,} bytes, and the server takes {limits.most_bytes:,}; raise its max_allowed_packet"
+            f"it has {size:,} bytes, but the server accepts {limits.most_bytes:,}; raise its"
+            " max_allowed_packet"
         )
 
 
@@ -138,7 +139,7 @@ def _number_fitted(scalars: tuple[Any, ...], limits: Limits) -> tuple[Any, ...]:
     if math.isnan(duration):
         duration = None  # as SQLite keeps it, and as good
     elif not limits.infinity:
-        raise RecordUnusable(f"its duration {duration} is no number that the database can hold")
+        raise RecordUnusable(f"its duration {duration} is not a number that the database can hold")
     return (*scalars[:_DURATION], duration, *scalars[_DURATION + 1 :])
 
 
@@ -156,6 +157,6 @@ def _address(text: str) -> str:
     except ValueError:
         said = literal.shortened(text)
         raise RecordUnusable(
-            f"its platforms.ip_addr {said} is no IP address, and the database holds no other"
+            f"its platforms.ip_addr {said} is not an IP address, and the database accepts nothing else"
         ) from None
     return str(found) if found.version == 4 else socket.inet_ntop(socket.AF_INET6, found.packed)

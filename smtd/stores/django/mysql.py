@@ -128,7 +128,7 @@ class MysqlConnection:
             if exc.args[0] != ER.DUP_ENTRY:
                 raise
             raise RecordUnusable(
-                f"it has a text that differs only in case or accents from one that is there: {exc.args[1]}"
+                f"it has a text that differs only in case or accents from an existing one: {exc.args[1]}"
             ) from exc
         except errors.MySQLError as exc:
             if exc.args and exc.args[0] in _MIXED:
@@ -169,7 +169,7 @@ class MysqlConnection:
 
     async def _lock(self) -> None:
         if not await self.value(f"SELECT get_lock({_LOCK}, 10)"):
-            raise errors.OperationalError(ER.LOCK_WAIT_TIMEOUT, "another smtd is writing all the time")
+            raise errors.OperationalError(ER.LOCK_WAIT_TIMEOUT, "another smtd keeps writing")
 
     async def _unlock(self) -> None:
         try:
@@ -290,21 +290,21 @@ class Mysql:
             ((_, value),) = await db.fetch(f"SHOW GLOBAL VARIABLES LIKE '{setting}'") or [("", safe[0])]
             if value not in safe and (setting != "sync_binlog" or await _has_binlog(db)):
                 return (
-                    f"{setting} is {value} on this server: what was saved last can be lost when it crashes,"
-                    f" and smtd would take that for edits and deletions; set {setting} = 1"
+                    f"{setting} is {value} on this server: the last writes can be lost in a crash, and smtd"
+                    f" would treat that as edits and deletions; set {setting} = 1"
                 )
         return ""
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
-            return StoreUnreachable(f"{name} does not answer; is the server up, and the network?")
+            return StoreUnreachable(f"{name} does not answer; check the server and the network")
         if isinstance(exc, errors.MySQLError):
             number, *said = exc.args if exc.args else (0, str(exc))
             said_of = f"{name}: {said[0] if said else number}"
             if number in _SHUT:
                 return StoreRefused(f"{said_of}; check the user, the password and the name of the database")
             if number in _UNREACHED:
-                return StoreUnreachable(f"{name} cannot be reached; is the server up, and the network?")
+                return StoreUnreachable(f"{name} cannot be reached; check the server and the network")
             if number in _PASSING or isinstance(exc, errors.InterfaceError):
                 return StoreBusy(f"{said_of}; smtd tries again")
             return StoreUnreachable(f"{name} cannot be used: {said[0] if said else number}")

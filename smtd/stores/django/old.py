@@ -74,10 +74,10 @@ def _translated(exc: Exception, path: Path) -> StoreError:
     """Return what SQLite says of a file that is only read."""
     if "readonly" in str(exc):
         return StoreRefused(
-            f"{path} was left half written by a program that was killed; let its Sumatra list it once"
+            f"{path} was left half written by a killed program; run smt list once with its version of Sumatra"
         )
     if "no such" in str(exc):
-        return StoreRefused(f"{path} is no record store of Sumatra: {exc}")
+        return StoreRefused(f"{path} is not a Sumatra record store: {exc}")
     return translated(exc, str(path))
 
 
@@ -169,7 +169,7 @@ def _records(held: _Held, local: ZoneInfo | None) -> Iterator[tuple[Key, Record 
         key = Key(_shown(project), _shown(values[0]))
         try:
             if [*key] != [project, values[0]]:
-                raise RecordNameless("its label or its project is no text")
+                raise RecordNameless("its label or its project is not text")
             row, parts = _as_of_today(values, held, row_id, local)
             yield key, rows.record(row, parts)
         except RecordUnusable as exc:
@@ -236,7 +236,7 @@ def _without_digests(paths: Any) -> list[Row]:
     if not paths:
         return []
     if not isinstance(paths, str):
-        raise RecordUnusable("its list of data is no text")
+        raise RecordUnusable("its list of data is not text")
     return [(path, legacy_source.NO_DIGEST, None, "{}") for path in legacy_source.paths(paths)]
 
 

@@ -46,9 +46,9 @@ class OldSchema:
                 f"{path} is a store of Sumatra 0.1, which smtd cannot read; export it with Sumatra's tools"
             )
         if missing := [name for name in _ALWAYS if PREFIX + name not in tables]:
-            raise StoreRefused(f"{path} is no record store of Sumatra: it has no table {PREFIX}{missing[0]}")
+            raise StoreRefused(f"{path} is not a Sumatra record store: it has no table {PREFIX}{missing[0]}")
         if ("django_store", "0002_tag_taggeditem") in migrations:
-            raise StoreRefused(f"{path} has become a store of Sumatra 0.8; run the command again")
+            raise StoreRefused(f"{path} was upgraded to Sumatra 0.8; run the command again")
         self.version = self._version(migrations)
 
     def _version(self, migrations: Collection[tuple[str, str]]) -> str:
@@ -147,5 +147,5 @@ class OldSchema:
             # NULL where the joined row is: what it has no column for is not there either.
             return _MISSING[table][name]
         raise StoreRefused(
-            f"{self._path} is no record store of Sumatra: its table {PREFIX}{table} has no column {name}"
+            f"{self._path} is not a Sumatra record store: its table {PREFIX}{table} has no column {name}"
         )

@@ -47,13 +47,15 @@ def _lines() -> list[str]:
         path = Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
         with regular.opened(path) as file:
             if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                _warn(f"the password file {path} is ignored, since others may use it; chmod 600 it")
+                _warn(
+                    f"the password file {path} is ignored because others can access it; run chmod 600 on it"
+                )
                 return []
             return file.read(regular.SMALL).decode().splitlines()
     except regular.NotRegular as exc:
         _warn(f"the password file is ignored: {exc.strerror}")
     except UnicodeDecodeError:
-        _warn(f"the password file {path} is ignored, since it is not UTF-8; write it anew")
+        _warn(f"the password file {path} is ignored because it is not UTF-8; save it as UTF-8")
     except (OSError, RuntimeError):
         pass  # most people have none
     return []

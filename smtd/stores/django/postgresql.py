@@ -232,14 +232,14 @@ class Postgresql:
             if await db.value(_IS_FLUSHED, (written,)):
                 return
             await anyio.sleep(_PAUSE)
-        raise StoreBusy("the server does not make durable what was committed; smtd tries again")
+        raise StoreBusy("the server does not flush commits to disk; smtd tries again")
 
     async def risk(self, db: DatabaseConnection) -> str:
         if await db.value("SHOW fsync") == "on":
             return ""
         return (
-            "fsync is off on this server: what was saved can be lost or damaged when its machine crashes,"
-            " and smtd would take that for edits and deletions; set fsync = on"
+            "fsync is off on this server: saved data can be lost or damaged in a crash, and smtd would treat"
+            " that as edits and deletions; set fsync = on"
         )
 
     async def moment(self, db: DatabaseConnection) -> str:
@@ -295,21 +295,23 @@ class Postgresql:
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (pg.InvalidPasswordError, pg.InvalidAuthorizationSpecificationError)):
-            return StoreRefused(f"{name} does not let smtd in: {exc}; check the user and the password")
+            return StoreRefused(f"login to {name} failed: {exc}; check the user and the password")
         if isinstance(exc, pg.InvalidCatalogNameError):
-            return StoreRefused(f"{name} is not there ({exc}); create the database first")
+            return StoreRefused(f"{name} does not exist ({exc}); create the database first")
         if isinstance(exc, (pg.InsufficientPrivilegeError, pg.ReadOnlySQLTransactionError)):
-            return StoreRefused(f"{name} cannot be used by this user: {exc}; ask for the right to")
+            return StoreRefused(f"this user may not use {name}: {exc}; ask for the permission")
         if isinstance(exc, pg.LockNotAvailableError):
-            return StoreBusy(f"{name} is being written to by others all the time; smtd tries again")
+            return StoreBusy(f"other programs keep writing to {name}; smtd tries again")
         if isinstance(exc, ConnectionRefusedError):
-            return StoreUnreachable(f"{name} cannot be reached: nobody listens there; is the server up?")
+            return StoreUnreachable(
+                f"{name} cannot be reached: connection refused; check that the server runs"
+            )
         if isinstance(exc, ConnectionError) and "SSL" in str(exc):
-            return StoreRefused(f"{name} speaks no TLS, and is to; set it up there, or say sslmode=prefer")
+            return StoreRefused(f"{name} does not support TLS; set up TLS there, or use sslmode=prefer")
         if isinstance(exc, _PASSING):
-            return StoreBusy(f"{name} broke off: {exc}")
+            return StoreBusy(f"{name} closed the connection: {exc}")
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
-            return StoreUnreachable(f"{name} does not answer; is the server up, and the network?")
+            return StoreUnreachable(f"{name} does not answer; check the server and the network")
         if isinstance(exc, OSError):
             return StoreUnreachable(f"{name} cannot be reached: {exc.strerror or exc}")
         if isinstance(exc, (asyncpg.PostgresError, asyncpg.InterfaceError)):
@@ -383,7 +385,7 @@ async def _met(address: Address, tls: Any) -> Any:
         )
     except KeyError as exc:  # a bare user id, of which passwd has no name
         raise StoreRefused(
-            f"{address.name} names no user, and whoever runs smtd has no name; write it as"
+            f"{address.name} names no user, and the user who runs smtd has no name; write it as"
             " postgresql://user@host/name"
         ) from exc
 

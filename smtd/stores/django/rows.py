@@ -106,7 +106,7 @@ def _check_types(row: Sequence[Any], parts: Parts) -> None:
     duration = row[_DURATION]
     if not (duration is None or isinstance(duration, (int, float))):
         shown = "of bytes" if isinstance(duration, bytes) else literal.shortened(str(duration))
-        raise RecordUnusable(f"its duration {shown} is no number")
+        raise RecordUnusable(f"its duration {shown} is not a number")
     texts = [*row[:_DURATION], *row[_DURATION + 1 :], *parts.tags]
     for others in parts[1:]:
         for part in others:
@@ -118,7 +118,7 @@ def _check_types(row: Sequence[Any], parts: Parts) -> None:
     if not (text.isascii() or is_plain(text)):
         raise RecordUnusable("it has a text that is not Unicode")
     if any(value is None for value in (row[12], row[16], *row[19:])):
-        raise RecordUnusable("a row that it refers to is gone, or was never there")
+        raise RecordUnusable("a row that it refers to is missing")
 
 
 def _moment(text: str) -> datetime:
@@ -143,7 +143,7 @@ def _component(field: str, kind: str, parameters: str) -> Component:
     except literal.NotLiteral as exc:
         raise RecordUnusable(f"{field}: {exc}, and Sumatra would run it") from exc
     if not isinstance(state, dict):
-        raise RecordUnusable(f"{field}: {literal.shortened(parameters)} is no dictionary")
+        raise RecordUnusable(f"{field}: {literal.shortened(parameters)} is not a dictionary")
     return Component(kind, state)
 
 
@@ -158,7 +158,7 @@ def _metadata(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = literal.read(text)  # Sumatra before 0.7 wrote the dictionary's repr
     if not isinstance(found, dict):
-        raise RecordUnusable(f"metadata: {literal.shortened(text)} is no dictionary")
+        raise RecordUnusable(f"metadata: {literal.shortened(text)} is not a dictionary")
     return found
 
 

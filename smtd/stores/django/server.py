@@ -141,13 +141,13 @@ class ServerDatabase:
         """Look at tables that are new to this object."""
         if identity is None:
             raise StoreRefused(
-                f"{self._name} has no tables of Sumatra yet; smtd check --create makes them,"
-                " as any smt command does"
+                f"{self._name} has no Sumatra tables yet; create them with smtd check --create or any smt"
+                " command"
             )
         done = await db.fetch("SELECT app, name FROM django_migrations")
         if ("django_store", "0002_tag_taggeditem") not in done:
             raise StoreRefused(
-                f"{self._name} is not a record store of Sumatra 0.8.1: its schema is older or another one"
+                f"{self._name} is not a record store of Sumatra 0.8.1: its schema is older or different"
             )
         self.generation += self._identity is not None
         self._identity = identity

@@ -98,8 +98,8 @@ class SharedRows:
                 table = self._table.removeprefix(schema.PREFIX)
                 said = literal.shortened(str(row[0]))
                 raise RecordUnusable(
-                    f"its {table} {said} differs from another one there only in case or accents,"
-                    " at which the database does not look"
+                    f"its {table} {said} differs from another one there only in case or accents, which the"
+                    " database ignores"
                 )
             self._alike.add(alike)
 

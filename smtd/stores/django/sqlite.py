@@ -301,6 +301,6 @@ async def _check(db: Connection, path: Path) -> None:
     done = set(await db.fetch("SELECT app, name FROM django_migrations")) if known else set()
     if ("django_store", "0002_tag_taggeditem") not in done:
         raise StoreRefused(
-            f"{path} is not a record store of Sumatra 0.8.1: its schema is older or another one;"
-            " smtd reads schema 0.8.1 only so far"
+            f"{path} is not a record store of Sumatra 0.8.1: its schema is older or different; smtd supports"
+            " only schema 0.8.1"
         )

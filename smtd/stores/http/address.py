@@ -67,7 +67,7 @@ def redirection(base: str, parts: tuple[str, ...], place: str) -> str:
                 return f"redirects to {shown(str(new))}; name that location instead"
     except ValueError:
         pass
-    return "redirects to something else than its records; check the address in a browser"
+    return "redirects to something other than its records; check the address in a browser"
 
 
 def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str], dict[str, str]]:

@@ -76,8 +76,8 @@ def check_listing(content: bytes) -> None:
 
 def _too_large(most: int) -> TooLarge:
     return TooLarge(
-        f"answers with more than {most >> 20} MiB, which no Sumatra Server does; check the address, and what"
-        " is between"
+        f"answers with more than {most >> 20} MiB, which no Sumatra Server does; check the address and any"
+        " proxy in between"
     )
 
 
@@ -87,7 +87,7 @@ class _Unpacking:
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
         if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise aiohttp.ClientPayloadError("it is packed in a way that nobody asked for")
+            raise aiohttp.ClientPayloadError("it has a compression that smtd did not ask for")
         self._is_packed = name not in ("", "identity")
         self._is_gzip = name.endswith("gzip")
         self._stream: zlib._Decompress | None = None
@@ -105,7 +105,7 @@ class _Unpacking:
             try:
                 piece = self._stream.decompress(part, _STEP)
             except zlib.error as exc:
-                raise aiohttp.ClientPayloadError("it cannot be unpacked") from exc
+                raise aiohttp.ClientPayloadError("it cannot be decompressed") from exc
             yield piece
             part = self._stream.unconsumed_tail
 

@@ -18,8 +18,8 @@ from smtd.stores.http.writer import ServerWriter
 _LATER = Outcome(Result.STALE, "not begun")
 _UNLISTED = Outcome(
     Result.REFUSED,
-    "the server shows it at its address, but does not list it in its project; look for a cache or a proxy"
-    " before it that gives old answers",
+    "the server shows it at its address, but does not list it in its project; look for a cache or a proxy in"
+    " front of it that gives old answers",
 )
 
 

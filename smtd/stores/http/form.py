@@ -61,7 +61,7 @@ def check(record: Record) -> None:
     address.check_label(record.label)
     if not all(platform.ip_addr for platform in record.platforms):
         raise RecordUnusable(
-            "a Sumatra Server wants an address of every machine that took part, and one has none; sync it"
+            "a Sumatra Server needs the address of every machine of the run, and one has none; sync it"
             " with a file or a database"
         )
     kind, text = record.parameters.type, record.parameters.content
@@ -101,11 +101,11 @@ def body(record: Record) -> bytes:
     try:
         return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError as exc:
-        raise RecordUnusable("a text in it is no Unicode; only a shelf can hold it") from exc
+        raise RecordUnusable("a text in it is not Unicode; only a shelf can hold it") from exc
 
 
 def shared(record: Record) -> frozenset[bytes]:
-    """Return digests of what the server looks for, and makes if need be, in a table that records share."""
+    """Return digests of what the server looks for, and makes if needed, in a table that records share."""
     columns = rows.columns(record)
     return frozenset(
         blake2b(f"{table} {values!r}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -147,8 +147,8 @@ def _data_key(values: tuple[Any, ...]) -> dict[str, Any]:
 def _zoned(moment: str) -> str:
     if moment < "1000":
         raise RecordUnusable(
-            "a Sumatra Server shows no time before the year 1000 as it can be read; sync it with a file or a"
-            " database"
+            "a Sumatra Server cannot show a time before the year 1000 in a readable form;"
+            " sync it with a file or a database"
         )
     return f"{moment}+0000"
 
@@ -165,7 +165,7 @@ def read(data: bytes, key: Key) -> Record:
     except BAD_VALUE as exc:
         why = f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
         raise RecordUnusable(
-            f"the server's answer is no record: {why}; correct the record there, or delete it there"
+            f"the server's answer is not a record: {why}; correct the record there, or delete it there"
         ) from exc
     return mark_plain(record)
 
@@ -177,7 +177,7 @@ def _check_name(document: dict[str, Any], key: Key) -> None:
         project, label = (literal.shortened(str(name)).strip("'") for name in said)
         raise AnotherRecord(
             f"the server returned a document of {project}/{label} when asked for {key}; look for a cache or"
-            " a proxy before it that mixes up its answers"
+            " a proxy in front of it that mixes up its answers"
         )
 
 
@@ -226,7 +226,7 @@ def _record(document: dict[str, Any]) -> Record:
 
 def _text(value: Any) -> str | None:
     if value is not None and not (isinstance(value, str) and is_plain(value)):
-        raise TypeError(f"{literal.shortened(str(value))} is no text")
+        raise TypeError(f"{literal.shortened(str(value))} is not text")
     return value
 
 
@@ -234,7 +234,7 @@ def _number(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{literal.shortened(str(value))} is no number")
+        raise TypeError(f"{literal.shortened(str(value))} is not a number")
     if math.isinf(value):
         raise ValueError("its duration is infinite")
     return float(value)
@@ -249,7 +249,7 @@ def _moment(text: Any) -> datetime:
             return moment.astimezone(timezone.utc)
         except (ValueError, OverflowError):
             continue
-    raise ValueError(f"{literal.shortened(str(text))} is no time")
+    raise ValueError(f"{literal.shortened(str(text))} is not a time")
 
 
 def _component(value: dict[str, Any]) -> Component:
@@ -264,6 +264,6 @@ def _component(value: dict[str, Any]) -> Component:
 def _read_key(value: dict[str, Any]) -> DataKey:
     metadata, creation = value["metadata"], value["creation"]
     if not isinstance(metadata, dict) or not is_plain(metadata):
-        raise TypeError("the metadata of a file is no dictionary")
+        raise TypeError("the metadata of a file is not a dictionary")
     path, digest = _text(value["path"]), _text(value["digest"])
     return DataKey(path or "", digest or "", None if creation is None else _moment(creation), metadata)

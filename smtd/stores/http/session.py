@@ -230,14 +230,14 @@ class Session:
             raise _by_proxy(self.base, status)
         if status == HTTPStatus.UNAUTHORIZED:
             raise StoreRefused(
-                f"{self.base} asks for another name or password; set them in the configuration"
+                f"login to {self.base} failed: wrong user name or password; set them in the configuration"
             )
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise StoreRefused(f"{self.base} {address.redirection(self.base, path, place or '')}")
 
 
 def _later(what: str) -> str:
-    return f"{what}; it is tried again later"
+    return f"{what}; smtd tries again later"
 
 
 def _when(what: str, seconds: float) -> str:
@@ -245,7 +245,7 @@ def _when(what: str, seconds: float) -> str:
     if seconds <= LONGEST_PAUSE:
         return _later(what)
     unit, length = next((unit, length) for unit, length in _UNITS if seconds >= 2 * length)
-    return f"{what} and asks to be left alone for {ceil(seconds / length)} {unit}; it is tried again then"
+    return f"{what} and asks to wait {ceil(seconds / length)} {unit}; smtd tries again then"
 
 
 @asynccontextmanager
@@ -256,7 +256,9 @@ async def connect(
     url = URL(base if base.endswith("/") else f"{base}/")
     context = await anyio.to_thread.run_sync(trust.context)
     if url.scheme == "https" and not trust.verify:
-        log.warning("%s need not prove who it is (verify_tls = false): anybody could read the password", url)
+        log.warning(
+            "the certificate of %s is not checked (verify_tls = false): others could read the password", url
+        )
     timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT, sock_read=SILENCE)
     async with aiohttp.ClientSession(
         headers={"Accept-Encoding": answers.ENCODINGS},
@@ -289,10 +291,10 @@ def _by_proxy(base: str, status: int) -> StoreBusy | StoreRefused:
     """Return what to tell of a proxy that does not let us through to *base*."""
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return StoreRefused(
-            f"the proxy on the way to {base} asks for another name or password; set them in http_proxy or"
+            f"login to the proxy for {base} failed: wrong user name or password; set them in http_proxy or"
             " https_proxy, as http://user:password@proxy:port"
         )
-    return StoreBusy(_later(f"{base} cannot be reached (its proxy answers {_reason(status)})"))
+    return StoreBusy(_later(f"{base} cannot be reached (its proxy answered {_reason(status)})"))
 
 
 def _why(exc: BaseException) -> str:

@@ -42,8 +42,8 @@ BATCH = 64
 #: under a label that is about to be sent, would get our annotations.
 FRESH = 60.0
 _NOT_SHOWN = (
-    "the server lists it, but says that it is not there; look for a cache or a proxy before it that gives old"
-    " answers"
+    "the server lists it, but reports that it does not exist; look for a cache or a proxy in front of it"
+    " that gives old answers"
 )
 
 
@@ -103,7 +103,9 @@ class HttpStore:
         answer = await self._session.get()
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             # Sumatra Server 0.3 does so while one project is empty and another is not.
-            raise StoreRefused(f"{self.location} cannot list its projects; name them (--project)")
+            raise StoreRefused(
+                f"{self.location} does not list its projects; name the projects with --project"
+            )
         found = await self._session.understood(
             lambda body: self._document(answer.status, body, list), answer.body
         )
@@ -245,7 +247,7 @@ class HttpStore:
         answer = await self._session.put(b"{}", project)
         if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
             raise RecordUnusable(
-                f"the server does not make project {project!r} (status {answer.status}); see its log"
+                f"the server does not create project {project!r} (status {answer.status}); see its log"
             )
         return answer.status == HTTPStatus.CREATED
 
@@ -283,8 +285,8 @@ class HttpStore:
         except AnotherRecord as exc:
             # It does not tell what the project lacks.
             raise StoreUnreachable(
-                f"{self.location} returned {exc} when asked for {project!r}; look for a cache or a proxy"
-                " before it that mixes up its answers"
+                f"{self.location} returned {exc} when asked for {project!r}; look for a cache or a proxy in"
+                " front of it that mixes up its answers"
             ) from exc
 
     async def _read_all(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
@@ -321,7 +323,9 @@ class HttpStore:
         except (ValueError, RecursionError, MemoryError):
             document = None
         if not isinstance(document, kind):
-            raise StoreRefused(f"{self.location} is no Sumatra Server: it answers with something else")
+            raise StoreRefused(
+                f"{self.location} is not a Sumatra Server: it gives different answers; check the address"
+            )
         return document
 
 
@@ -348,7 +352,7 @@ def _impossible(change: Change, reason: str) -> Outcome:
 
 
 def _forbidden(project: str) -> str:
-    return f"the server does not let this user into project {project!r}; ask its owner for access"
+    return f"the server denies this user access to project {project!r}; ask its owner for access"
 
 
 def _after(there: set[Key], changes: Sequence[Change], outcomes: Mapping[Key, Outcome]) -> set[Key]:

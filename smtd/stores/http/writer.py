@@ -66,7 +66,7 @@ class ServerWriter:
         try:
             answer = await self._session.get(key.project, key.label)
         except TooLarge as exc:
-            return Unshown(f"{exc}; have it deleted there")
+            return Unshown(f"{exc}; delete it there")
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if answer.status != HTTPStatus.OK:
@@ -207,23 +207,23 @@ class ServerWriter:
         if found is None:
             return DONE  # the caller looks again: a server may say so and keep nothing
         if isinstance(found, (Unshown, form.Altered)):
-            return await self._removed(key, found, "the server took it but could not show it")
+            return await self._removed(key, found, "the server accepted it but could not show it")
         if isinstance(found, RecordUnusable):  # what cannot be compared is not removed
-            why = f"the server took it, but shows what cannot be read: {found}"
+            why = f"the server accepted it, but its answer cannot be read: {found}"
             return Outcome(Result.REFUSED, why)
         altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
         if not altered:
             return self._done(key, found)  # somebody annotated it at once
         what = ", ".join(sorted(altered))
-        return await self._removed(key, found, f"the server keeps its {what} otherwise than written")
+        return await self._removed(key, found, f"the server stored a different {what}")
 
     async def _refused(self, key: Key, record: Record, found: _Found, answer: Answer, size: int) -> Outcome:
         """Remove what a PUT that failed left; what is no part of *record* is somebody else's."""
         reason = _refusal(key, answer, size)
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and size <= USUAL_LIMIT:
             reason += (
-                ": a row that records share may be there twice, in one of its tables"
-                f" {_SHARED}; have its records point to the first, then remove the second"
+                ": a row that records share may exist twice in one of its tables"
+                f" {_SHARED}; make its records point to the first, then delete the second"
             )
         if found is None:
             return Outcome(Result.REFUSED, reason)
@@ -292,7 +292,7 @@ def _refusal(key: Key, answer: Answer, size: int) -> str:
         return address.doubled(key)
     if size > USUAL_LIMIT:
         return (
-            f"the server does not take {size / 2**20:.1f} MiB at once (status {answer.status}); raise"
+            f"the server does not accept {size / 2**20:.1f} MiB at once (status {answer.status}); raise"
             " DATA_UPLOAD_MAX_MEMORY_SIZE there"
         )
-    return f"the server does not take it (status {answer.status}); see the log of the server"
+    return f"the server does not accept it (status {answer.status}); see the log of the server"

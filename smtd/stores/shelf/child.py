@@ -42,7 +42,7 @@ async def ask(request: messages.Request, expected: type[Expected], *, what: str,
     if code != 0 or answer is None:
         raise StoreRefused(
             f"{where} cannot be read within {memory >> 20} MiB and {seconds:.1f} s of processor time;"
-            " move the shelf aside if it was not written by Sumatra"
+            " move the shelf aside if Sumatra did not write it"
         )
     if isinstance(answer, messages.Refused):
         raise StoreRefused(f"the shelf {shelf} cannot be read: {answer.problem}")

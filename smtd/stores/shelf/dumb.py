@@ -79,7 +79,7 @@ class DumbFile:
         except FileNotFoundError:
             if self._dat.exists() or self._bak.exists() or self._was_there:
                 raise NotSettled(
-                    f"its index {self._dir.name} is missing (if it stays so, copy {self._bak.name} to it)"
+                    f"its index {self._dir.name} is missing (if this persists, copy {self._bak.name} to it)"
                 ) from None
             return {}
 
@@ -163,8 +163,8 @@ class DumbFile:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise StoreUnreachable(
-                        f"another program (a second smtd?) has {self._dat} locked for {PATIENCE:.0f} s;"
-                        " what is to be written waits until it lets go"
+                        f"another program (a second smtd?) has locked {self._dat} for {PATIENCE:.0f} s;"
+                        " writes wait until it releases the lock"
                     ) from None
             time.sleep(0.02)
 
@@ -208,7 +208,7 @@ def _value(data: BinaryIO, place: Place, size: int) -> bytes:
     """Read a value to the end of its last block, where it may have grown in place."""
     start, length = place
     if start + length > size:
-        raise NotSettled("its index points behind the end of its data")
+        raise NotSettled("its index points beyond the end of its data")
     data.seek(start)
     # The last value in the file has no padding yet; the next one will bring it.
     whole = -(-length // BLOCK) * BLOCK

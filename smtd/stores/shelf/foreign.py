@@ -80,7 +80,7 @@ class ForeignFile(ABC):
     def obstacle(self) -> str:
         """Return why it cannot be written here, as a sentence with the next step; empty: it can."""
         if not open_files.can_tell():
-            return f"it is a {self.name}, and this machine does not tell who has it open"
+            return f"it is a {self.name}, and this machine cannot tell which programs have it open"
         return ownership.obstacle(self._path) or _obstacle(self.name, self._python)
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
@@ -100,7 +100,7 @@ class ForeignFile(ABC):
         with _copy(path, content) as copy:
             self._store(copy, new)
             if self.values(regular.read(copy)) != values | new:
-                raise StoreRefused(f"{self._python} did not write the shelf {path} as it was told to")
+                raise StoreRefused(f"{self._python} did not write the shelf {path} correctly")
             ownership.copy(path, copy)
             durable.sync([copy])
             self._swap(path, content, copy)
@@ -148,8 +148,8 @@ class ForeignFile(ABC):
             return
         if open_files.holds_another(os.fstat(file.fileno())):
             raise StoreUnreachable(
-                f"the shelf {self._path} is open in another program (smt run?);"
-                " what is to be written waits until that has ended"
+                f"the shelf {self._path} is open in another program (smt run?); writes wait until that"
+                " program ends"
             )
         if not locked:
             raise NotSettled("another task of smtd is writing it")

@@ -98,7 +98,7 @@ def _told(content: bytes) -> tuple[str, tuple[int, ...]]:
         for numbers, widths in ((_WIDE, (8,)), (_NARROW, (4,)), (_OLD, (8, 4))):
             if magic in numbers:
                 return order, widths
-    raise NotSettled("it does not begin as a file of GNU dbm")
+    raise NotSettled("it does not start like a GNU dbm file")
 
 
 def _header(content: bytes, order: str, width: int) -> tuple[int, int, int, int] | None:

@@ -208,7 +208,7 @@ def load(data: bytes) -> Any:
         raise RecordUnusable("it asks for more memory than its size allows") from exc
     except Exception as exc:  # a broken pickle raises almost anything
         why = " ".join(str(exc).split())
-        raise RecordUnusable(f"it is no whole pickle ({type(exc).__name__}: {why})") from exc
+        raise RecordUnusable(f"it is not a complete pickle ({type(exc).__name__}: {why})") from exc
 
 
 def dump(value: Any) -> bytes:

@@ -55,7 +55,7 @@ class NdbmFile(foreign.ForeignFile):
     def _settled(self) -> dict[bytes, bytes]:
         content = regular.read(self._path)
         if len(content) > CACHE and open_files.holds_another(self._path.stat()):
-            raise NotSettled("another program has it open, and keeps back a part of what it writes")
+            raise NotSettled("another program has it open and holds back a part of its writes")
         return self.values(content)
 
     def values(self, content: bytes) -> dict[bytes, bytes]:
@@ -84,11 +84,11 @@ class _Pages:
         self._content = content
         self._order = next((order for order in "<>" if self._field(order, 0) == MAGIC), "")
         if not self._order:
-            raise NotSettled("it does not begin as a file of Berkeley DB")
+            raise NotSettled("it does not start like a Berkeley DB file")
         self._size: int
         _, version, self._size, kind = struct.unpack_from(self._order + _META_PAGE, content)
         if kind != _META or version not in _VERSIONS:
-            raise UnknownForm("it is no hash table of Berkeley DB 4 to 18; write it anew with another dbm")
+            raise UnknownForm("it is not a hash table of Berkeley DB 4 to 18; rewrite it with another dbm")
         if not 512 <= self._size <= 65536 or self._size & (self._size - 1):
             raise NotSettled("its first page is damaged")
         self._seen = {0}

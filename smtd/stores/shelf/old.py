@@ -65,7 +65,7 @@ def _moment(local: Any, zone: ZoneInfo | None) -> datetime.datetime:
     try:
         moment: datetime.datetime = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     except (ValueError, OverflowError, OSError, AttributeError, TypeError) as exc:
-        raise RecordUnusable(f"its time {local} cannot be told in UTC") from exc
+        raise RecordUnusable(f"its time {local} cannot be converted to UTC") from exc
     return moment
 
 

@@ -94,6 +94,6 @@ def _refusal(path: Path, found: os.stat_result) -> str:
     with suppress(KeyError):
         group = grp.getgrgid(found.st_gid).gr_name
     return (
-        f"{path.name} belongs to {owner}:{group}, and this user cannot make a new file that they may use;"
+        f"{path.name} belongs to {owner}:{group}, and this user cannot create a new file that they can use;"
         f" run smtd as {owner}, or in the group {group} with the owner in it"
     )

@@ -56,13 +56,13 @@ def harmless(value: Any) -> Any:
         if called and ref not in _CALLS:
             raise RecordUnusable(
                 f"it holds a call of {'.'.join(ref)}, which Sumatra would make whenever it loads the shelf;"
-                " smtd leaves it where it is"
+                " smtd does not sync it"
             )
         if ref in _CALLS or ref in _NAMED:
             continue
         if ref.module.partition(".")[0] in sys.stdlib_module_names:
             raise RecordUnusable(
                 f"it names {'.'.join(ref)}, which Sumatra would import whenever it loads the shelf;"
-                " smtd leaves it where it is"
+                " smtd does not sync it"
             )
     return value

@@ -53,7 +53,7 @@ def record(label: str, pickled: Any) -> Record:
     if state.get("label", label) != label:
         said = literal.shortened(str(state["label"]))
         raise AnotherRecord(
-            f"the shelf has under its label a record that calls itself {said}; delete it there, or correct it"
+            f"the shelf has a record named {said} under this label; delete it there, or correct it"
         )
     values: dict[str, Any] = {}
     opaque: dict[str, Pickled] = {}

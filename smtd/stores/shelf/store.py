@@ -155,7 +155,7 @@ class ShelfStore:
             return
 
         def flush() -> None:
-            with self._translating("made durable"):
+            with self._translating("flushed to disk"):
                 self._file.flush()
 
         await to_thread.run_sync(flush)

@@ -79,7 +79,7 @@ def answer(request: Request) -> Answer:
             return found
         answers.append(found)
     if _was_short_of_memory():
-        return Failed("one of them asks for more memory than a real one of its size")
+        return Failed("one of them needs more memory than a real record of its size")
     return Answered(answers)
 
 
@@ -122,7 +122,9 @@ def _was_short_of_memory() -> bool:
 def _project(pickle: bytes) -> dict[str, Any]:
     project = inert.load(pickle)
     if forms.form(project) == forms.WITHOUT_PROJECTS:
-        raise StoreRefused("Sumatra 0.1 wrote it, which had no projects; smtd reads shelves of 0.2 to 0.8")
+        raise StoreRefused(
+            "it was written by Sumatra 0.1, which had no projects; smtd reads shelves of 0.2 to 0.8"
+        )
     if type(project) is not dict or not all(isinstance(label, str) for label in project):
         raise RecordUnusable("it does not hold records by label")
     return project
@@ -180,7 +182,7 @@ def _fulfil(project: dict[str, Any], wish: WriteOp) -> str:
 
 def _put(project: dict[str, Any], label: str, pickled: Any, record: Record) -> None:
     if record.label != label:
-        raise RecordUnusable(f"it calls itself {record.label}, and not {label}")
+        raise RecordUnusable(f"its label is {record.label}, not {label}")
     if pickled is None:
         project[label] = writing.build(record)
     else:

@@ -64,7 +64,7 @@ def _module(modules: dict[str, str], name: str, what: str) -> str:
     try:
         return modules[name]
     except KeyError:
-        raise RecordUnusable(f"a shelf of Sumatra 0.8.1 knows no {what} {name!r}") from None
+        raise RecordUnusable(f"a shelf of Sumatra 0.8.1 has no {what} {name!r}") from None
 
 
 def _executable(value: Executable) -> Inert:
@@ -116,7 +116,7 @@ def _parameters(value: Parameters) -> Any:
     if value.type in ("dict", "NoneType", "str"):
         return values
     if value.type not in content.TYPES:
-        raise RecordUnusable(f"a shelf of Sumatra 0.8.1 knows no parameters of type {value.type!r}")
+        raise RecordUnusable(f"a shelf of Sumatra 0.8.1 has no parameters of type {value.type!r}")
     if value.type == "SimpleParameterSet":
         return _simple(values, simple.comments(value.content))
     return _SETS[value.type](value.type, values)
