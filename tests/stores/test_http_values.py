@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "creation-1": ("time before the year 1000", output(creation=utc(1, 1, 1))),
     "address": ("the address of every machine", {"platforms": (replace(NODE, ip_addr=""),)}),
     "parameters": ("parameters of type dict", {"parameters": Parameters("dict", "{'a': 1}")}),
-    "root": ("keeps its datastore", {"datastore": Component("FileSystemDataStore", {"root": None})}),
+    "root": ("stored a different datastore", {"datastore": Component("FileSystemDataStore", {"root": None})}),
 } | {
     mode: ("could not show it", {"launch_mode": Component(mode, LAUNCH_MODES[mode])})
     for mode in ("DistributedLaunchMode", "SlurmMPILaunchMode")
