@@ -10,7 +10,6 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from math import ceil
 from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -193,28 +192,37 @@ async def _look(
 async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> _Look:
     """Look at a store that tells by its rows what has changed: at all projects, whichever are kept."""
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
-    patience = ceil(LONGEST / STILL) if pair.policy.wait_to_settle else 0
+    enough: float | None = None
+    again = False
     while True:
-        (since, head, _), moment = await _settled(index), time.time()
+        (since, head, _), moment = await _settled(index, again=again), time.time()
+        began = anyio.current_time()
         if head is None or recheck or afresh or not await _is_as(store, head):
             look = await store.track(index, recheck, afresh=afresh)
             cursor = await index.update_rows(look, await store.token(), since=since) or since
             _followed[store] = _Followed(0, cursor)
         else:
             cursor = await index.settle(moment)
-        if not (patience and await index.unsettled()):
+        # A look that begins so long after the first one takes even what changes all the time for whole.
+        enough = enough or anyio.current_time() + LONGEST
+        if began >= enough or not (pair.policy.wait_to_settle and await index.unsettled()):
             break
-        patience, recheck, afresh = patience - 1, (), False
+        again, recheck, afresh = True, (), False
     await store.follow(index)
     return _Look(cursor)
 
 
-async def _settled(index: StoreIndex) -> IndexState:
-    """Return how *index* is when a look can tell whether its first unsettled record has stayed as it is."""
+async def _settled(index: StoreIndex, *, again: bool) -> IndexState:
+    """Return how *index* is when a look can tell whether its first unsettled record has stayed as it is.
+
+    *again*: a look has just left it unsettled. If it has waited for long enough, it waits for others, as a
+    deletion does.
+    """
     state = await index.state(None)
     if state.unsettled_since is None:
         return state
-    await anyio.sleep(max(0.0, min(state.unsettled_since + STILL - time.time(), STILL)))
+    wait = min(state.unsettled_since + STILL - time.time(), STILL)
+    await anyio.sleep(wait if wait > 0 else STILL * again)
     return await index.state(None)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from functools import partial
 
+import anyio
 import pytest
+from anyio import to_thread
 
 from smtd import pairing
 from smtd.engine.cycle import is_settled
 from smtd.engine.pair import Policy
 from smtd.journal import entries
-from smtd.journal.entries import STILL
+from smtd.journal.entries import LONGEST, STILL
 from smtd.journal.index import StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.merge.deletion_guard import DeletionLimit
@@ -278,3 +280,24 @@ async def test_store_that_was_put_back_while_others_write_takes_no_edit_back(fil
 
     assert (await files.outcomes())["old"] == "new"
     assert await files.same()
+
+
+async def test_who_asks_for_a_sync_waits_for_deletions_that_come_one_by_one(files, monkeypatch):
+    """Each of them keeps all from settling, up to a second after the first."""
+    monkeypatch.setattr(entries, "LONGEST", LONGEST)
+    labels = [f"more-{number:02}" for number in range(12)]
+    await files.left.put(*map(record, labels))
+    await files.cycle(asked=True)
+
+    async def delete():
+        for label in labels:
+            statement = f"DELETE FROM django_store_record WHERE label = '{label}'"
+            await to_thread.run_sync(files.left.run, statement)
+            await anyio.sleep(0.04)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(delete)
+        await anyio.sleep(0.02)
+        await files.cycle(asked=True, limit=DeletionLimit(count=100, share=1.0))
+
+    assert sorted(await files.shown()) == ["old", "older"]
