@@ -87,12 +87,19 @@ def arrived_late(
     now: Mapping[Key, Digest],
     agreed: Mapping[Key, Digest | None],
 ) -> set[Key]:
-    """Return the keys that show a write which did not show before both sides *agreed* on another one."""
+    """Return the keys that show a write which did not show before both sides *agreed* on another one.
+
+    A deletion may be of just what was agreed on: whoever has the record on the other side then has brought it
+    back.
+    """
     return {
         key
         for key, writes in written.items()
-        if any(
-            not write.seen and write.after == now.get(key) and agreed.get(key) not in (write.before, None)
+        if agreed.get(key) is not None
+        and any(
+            not write.seen
+            and write.after == now.get(key)
+            and (write.after is None or agreed[key] != write.before)
             for write in writes
         )
     }

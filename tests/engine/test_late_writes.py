@@ -195,3 +195,22 @@ async def test_server_that_only_takes_shows_the_source_again(world, clock):
     await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
 
     assert words(world.left) == ["ours and more"]
+
+
+async def test_record_that_was_brought_back_survives_a_deletion_that_arrives_later(tmp_path, clock):
+    """Both sides are as they were when the record was deleted; so nobody would send anything."""
+    server = SlowServer()
+    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    server.breaks = True
+    world.left.remove(PROJECT, "a")
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock)
+    server.breaks = False
+    world.left.put(PROJECT, A)
+    await later(world, clock)
+
+    server.arrive()
+    report = await later(world, clock)
+
+    assert report.ok
+    assert world.left.records.keys() == server.records.keys() == {key("a"), key("b")}
