@@ -158,7 +158,8 @@ async def _taken_back(
     """
     if pair.policy.mode is not Mode.TWO_WAY:
         return {}, {}
-    late = detection.arrived_late(written, now, {key: each[side] for key, each in agreed.items()})
+    of_side = {key: each[side] for key, each in agreed.items()}
+    late = detection.arrived_late(written, now, of_side, time.time() - UNSEEN)
     gone = {key: RevertedWrite(agreed[key][side], again=False) for key in late if key not in now}
     ancestors = {key: await pair.journal.ancestor(key) for key in late if key in now}
     stale = {key: StaleOverwrite(each, again=False) for key, each in ancestors.items() if each is not None}

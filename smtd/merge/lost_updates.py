@@ -86,11 +86,12 @@ def arrived_late(
     written: Mapping[Key, Sequence[LoggedWrite]],
     now: Mapping[Key, Digest],
     agreed: Mapping[Key, Digest | None],
+    since: float = 0.0,
 ) -> set[Key]:
     """Return the keys that show a write which did not show before both sides *agreed* on another one.
 
-    A deletion may be of just what was agreed on: whoever has the record on the other side then has brought it
-    back.
+    Nothing that was sent before *since* is on its way any more. A deletion may be of just what was agreed on:
+    whoever has the record on the other side then has brought it back.
     """
     return {
         key
@@ -98,6 +99,7 @@ def arrived_late(
         if agreed.get(key) is not None
         and any(
             not write.seen
+            and write.at >= since
             and write.after == now.get(key)
             and (write.after is None or agreed[key] != write.before)
             for write in writes

@@ -214,3 +214,38 @@ async def test_record_that_was_brought_back_survives_a_deletion_that_arrives_lat
 
     assert report.ok
     assert world.left.records.keys() == server.records.keys() == {key("a"), key("b")}
+
+
+async def test_person_who_deletes_a_record_means_it_though_smtd_goes_on_writing_to_it(tmp_path, clock):
+    """The request that had broken off was of an hour ago, and the log of writes still has it."""
+    server = SlowServer()
+    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    server.breaks = True
+    world.left.remove(PROJECT, "a")
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock)
+    server.breaks = False
+    server.put(PROJECT, commented(A, "theirs"))
+    for number in range(4):
+        await later(world, clock, 40.0)
+        world.left.put(PROJECT, commented(A, f"edit {number}"))
+    await later(world, clock)
+    await later(world, clock)
+
+    server.remove(PROJECT, "a")
+    await later(world, clock)
+
+    assert world.left.records.keys() == server.records.keys() == {key("b")}
+
+
+async def test_person_who_takes_the_same_back_again_and_again_is_asked(world, clock):
+    """What smtd writes again meanwhile makes no new request of the one that broke off."""
+    await later(world, clock)
+    world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
+    for _ in range(8):
+        await later(world, clock, 30.0)
+        world.right.put(PROJECT, commented(A, "ours"))
+
+    report = await later(world, clock)
+
+    assert [each.label for each in report.held] == ["a"]
