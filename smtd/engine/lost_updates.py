@@ -154,16 +154,19 @@ async def _taken_back(
 ) -> tuple[dict[Key, RevertedWrite], dict[Key, StaleOverwrite]]:
     """Return the keys that smtd's own requests, which had broken off, deleted or saved over long after that.
 
-    Both sides had agreed on something else since: that is written once more.
+    Both sides had agreed on something else since: that is written once more. A side that only takes is given
+    what the other one has.
     """
-    if pair.policy.mode is not Mode.TWO_WAY:
+    mode = pair.policy.mode
+    if side not in mode.targets:
         return {}, {}
     of_side = {key: each[side] for key, each in agreed.items()}
     late = detection.arrived_late(written, now, of_side, time.time() - UNSEEN)
-    gone = {key: RevertedWrite(agreed[key][side], again=False) for key in late if key not in now}
-    ancestors = {key: await pair.journal.ancestor(key) for key in late if key in now}
+    gone = late if mode is not Mode.TWO_WAY else {key for key in late if key not in now}
+    reverted = {key: RevertedWrite(agreed[key][side], again=False) for key in gone}
+    ancestors = {key: await pair.journal.ancestor(key) for key in late - gone}
     stale = {key: StaleOverwrite(each, again=False) for key, each in ancestors.items() if each is not None}
-    return gone, stale
+    return reverted, stale
 
 
 async def _find_edited(

@@ -185,16 +185,47 @@ async def test_deletion_that_arrives_late_is_one_if_nobody_kept_the_record(tmp_p
     assert (report.ok, [*world.left.records], [*server.records]) == (True, [key("b")], [key("b")])
 
 
-async def test_server_that_only_takes_shows_the_source_again(world, clock):
-    """There the other side has what is right in any case."""
-    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
-    world.left.put(PROJECT, commented(A, "ours and more"))
-    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+@pytest.mark.parametrize("tries", [1, 2])
+async def test_server_that_only_takes_shows_the_source_again(world, clock, tries):
+    """There the other side has what is right in any case, whether the same was sent once more or not."""
+    for text in ("ours", "ours and more")[2 - tries :]:
+        world.left.put(PROJECT, commented(A, text))
+        await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
     world.right.arrive()
 
     await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
 
-    assert words(world.left) == ["ours and more"]
+    assert words(world.left) == words(world.right) == ["ours and more"]
+
+
+async def test_server_that_only_takes_has_a_record_again_that_was_kept_after_all(tmp_path, clock):
+    server = SlowServer()
+    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    server.breaks = True
+    world.left.remove(PROJECT, "a")
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+    server.breaks = False
+    world.left.put(PROJECT, commented(A, "kept"))
+    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+
+    server.arrive()
+    await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
+
+    assert words(world.left) == words(server) == ["kept"]
+
+
+async def test_request_that_arrives_at_a_server_that_is_only_read_now_is_not_written_again(world, clock):
+    """Whoever changed the mode wants nothing to be written there."""
+    world.left.put(PROJECT, commented(A, "ours and more"))
+    await later(world, clock)
+    world.right.arrive()
+    world.right.changes.clear()
+
+    await later(world, clock, mode=Mode.RIGHT_TO_LEFT)
+
+    assert world.right.changes == []
 
 
 async def test_record_that_was_brought_back_survives_a_deletion_that_arrives_later(tmp_path, clock):
