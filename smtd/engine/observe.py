@@ -262,7 +262,8 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     cursor = await index.update({**changed, **gone}, projects, None, whole=False, since=since)
     read = (await index.newest(projects)).keys() - believed if cursor is not None else set()
     await index.note_reads(read, answer.moment, answer.looked)
-    return _Look(cursor or since, believed, entries.keys() - believed, answer.rotation)
+    # What was sent lately is looked at whether it is there or not.
+    return _Look(cursor or since, believed, (entries.keys() - believed).union(answer.again), answer.rotation)
 
 
 async def _scan_server(

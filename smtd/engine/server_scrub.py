@@ -34,13 +34,15 @@ UNKNOWN = 30.0
 class Trusted(NamedTuple):
     """What need not be read at *moment*: the *entries* that are believed.
 
-    Then the turn has come as far as *rotation*, and records were read again *looked* last.
+    Then the turn has come as far as *rotation*, and records were read again *looked* last. The keys *again*
+    are to be looked at now whether they have an entry or not.
     """
 
     entries: dict[Key, Entry]
     rotation: Rotation
     moment: float
     looked: float | None
+    again: Collection[Key]
 
 
 async def trusted(pair: Pair, side: Side, entries: Mapping[Key, Entry], unsure: Collection[Key]) -> Trusted:
@@ -70,7 +72,7 @@ async def trusted(pair: Pair, side: Side, entries: Mapping[Key, Entry], unsure: 
     now_due, turned = due(others, rotation, moment, policy.verify_within, most - len(first))
     read = now_due.union(first)
     believed = {key: entries[key] for key in keys if key not in read}
-    return Trusted(believed, turned, moment, moment if most else looked)
+    return Trusted(believed, turned, moment, moment if most else looked, again)
 
 
 def longest(newest: Mapping[Key, float | None], now: float, elapsed: float) -> list[Key]:

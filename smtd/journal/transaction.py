@@ -51,10 +51,18 @@ class Transaction:
         )
 
     async def drop_baselines(self, keys: Iterable[Key]) -> None:
-        """The sides have nothing in common under these keys any more, nor is a write there remembered."""
+        """The sides have nothing in common under these keys any more, nor is a write there remembered.
+
+        But a deletion that may still be on its way is.
+        """
         gone = [(self._pair, *key) for key in keys]
-        for table in ("agreed", "ancestor", "written"):
-            await self._db.run_many(f"DELETE FROM {table} WHERE pair = ? AND project = ? AND label = ?", gone)
+        of_key = "pair = ? AND project = ? AND label = ?"
+        for table, which in (
+            ("agreed", ""),
+            ("ancestor", ""),
+            ("written", " AND (seen OR after_digest <> x'')"),
+        ):
+            await self._db.run_many(f"DELETE FROM {table} WHERE {of_key}{which}", gone)
 
     async def note(self, side: Side, found: Mapping[Key, Entry]) -> None:
         """This is what *side* holds now."""

@@ -123,7 +123,8 @@ class WriteLog:
         if not landed:
             return
         begun = [(self._pair, self._sides.word(write.side), *write.key) for write in landed if write.begins]
-        await self._db.run_many(f"DELETE FROM written WHERE {_OF_KEY}", begun)
+        # What has not been seen there may still arrive.
+        await self._db.run_many(f"DELETE FROM written WHERE {_OF_KEY} AND seen", begun)
         landed = [write for write in landed if not write.begins]
         number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
         keys = [(self._pair, self._sides.word(write.side), *write.key) for write in landed]

@@ -31,10 +31,17 @@ class SlowServer(ServerStore):
     def arrive(self):
         """Save what was sent, whatever is there by now."""
         for each in self.under_way:
-            if each.record is None:
-                self.remove(PROJECT, each.key.label)
-            else:
-                self.put(PROJECT, each.record)
+            self._save(each)
+
+    def arrive_once(self):
+        """Save the first of what was sent; the rest is still on its way."""
+        self._save(self.under_way.pop(0))
+
+    def _save(self, change):
+        if change.record is None:
+            self.remove(PROJECT, change.key.label)
+        else:
+            self.put(PROJECT, change.record)
 
 
 @pytest.fixture
@@ -280,3 +287,56 @@ async def test_person_who_takes_the_same_back_again_and_again_is_asked(world, cl
     report = await later(world, clock)
 
     assert [each.label for each in report.held] == ["a"]
+
+
+@pytest.fixture
+async def deleted_twice(tmp_path, clock):
+    """A database and a server, and a deletion that was sent twice when the line broke."""
+    server = SlowServer()
+    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    server.breaks = True
+    world.left.remove(PROJECT, "a")
+    for _ in range(2):
+        with pytest.raises(StoreUnreachable):
+            await later(world, clock)
+    server.breaks = False
+    return world
+
+
+async def test_record_that_was_brought_back_survives_two_deletions(deleted_twice, clock):
+    """When the first has arrived smtd makes the record again; the second is still on its way."""
+    world = deleted_twice
+    world.left.put(PROJECT, commented(A, "kept"))
+    await later(world, clock)
+    world.right.arrive_once()
+    await later(world, clock)
+
+    world.right.arrive_once()
+    await later(world, clock)
+
+    assert words(world.left) == words(world.right) == ["kept"]
+
+
+async def test_record_that_was_made_again_survives_the_second_of_two_deletions(deleted_twice, clock):
+    """Both sides were without it when the first had arrived."""
+    world = deleted_twice
+    world.right.arrive_once()
+    await later(world, clock)
+    world.left.put(PROJECT, A)
+    await later(world, clock)
+
+    world.right.arrive_once()
+    await later(world, clock)
+
+    assert world.left.records == world.right.records
+    assert key("a") in world.left.records
+
+
+async def test_deletion_that_never_arrives_is_forgotten_in_the_end(deleted_twice, clock):
+    """Neither side has the record; nothing is left that asks for another cycle."""
+    world = deleted_twice
+    for seconds in (5.0, 5.0, 30.0, 150.0, 300.0):
+        report = await later(world, clock, seconds)
+
+    assert report.again is None
+    assert world.journal("SELECT label FROM written") == []
