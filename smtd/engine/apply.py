@@ -61,6 +61,8 @@ class Executor:
         self.refused: list[Refusal] = []
         #: Of the latter what they may show later, until the journal has it.
         self._unseen: list[Landed] = []
+        #: Requests that broke off before the same was asked for once more, and may still arrive.
+        self._broken: list[Landed] = []
         #: The projects in which others may make the same records at the same time.
         self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
 
@@ -199,7 +201,7 @@ class Executor:
         async with self._pair.journal.transaction() as tx:
             await tx.set_baselines(agreements)
             await tx.drop_baselines([key] if whole and not agreements else [])
-            await tx.log_writes(self._noted(arrived))
+            await self._log(tx, arrived)
             await tx.finish([key])
             await tx.mark_landed(entries)
             await tx.set_files(files)
@@ -285,14 +287,20 @@ class Executor:
         self._fail(write, why)
         digest = rejections.NOTHING if write.digest is None else write.digest
         self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, rejections.IGNORED))
+        self._unseen += self._sent(write)
+
+    def _sent(self, write: Write) -> list[Landed]:
+        """Return *write* as the journal remembers what may show later, if it does."""
         sent = lost_updates.logged(
             *(self._pair, write.key, write.side, write.expect, write.digest),
             seen=False,
             record=write.record,
         )
-        self._unseen += [] if sent is None else [sent]
+        return [] if sent is None else [sent]
 
     def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
+        if outcome.resent and write.expect is not None:
+            self._broken += self._sent(write)
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:
@@ -347,7 +355,7 @@ class Executor:
         async with self._pair.journal.transaction() as tx:
             await tx.set_baselines(list(agreements.values()))
             await tx.drop_baselines([write.key for write in arrived if write.record is None])
-            await tx.log_writes(self._noted(arrived, unsure))
+            await self._log(tx, arrived, unsure)
             await tx.finish([write.key for write in writes])
             await tx.mark_landed(entries)
             await tx.end_decisions([write.key for write in arrived])
@@ -381,6 +389,12 @@ class Executor:
         would know.
         """
         return await self._pair.marks(Both(*[self._report.side(side).written > 0 for side in SIDES]))
+
+    async def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
+        """Remember what broke off, and then what has arrived: one after the other, as they were sent."""
+        broken, self._broken = self._broken, []
+        await tx.log_writes(broken)
+        await tx.log_writes(self._noted(arrived, alone))
 
     def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
         """Return the writes to stores without a lock, which may get lost later, or show later.

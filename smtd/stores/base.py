@@ -135,10 +135,14 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one change, with the reason if it was refused."""
+    """The result of one change, with the reason if it was refused.
+
+    *resent*: it was asked for more than once, and what was asked first may still be on its way.
+    """
 
     result: Result
     reason: str = ""
+    resent: bool = field(default=False, compare=False)
 
 
 DONE = Outcome(Result.DONE)

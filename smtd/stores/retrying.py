@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ class RetryingStore(WrappedStore):
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: dict[Key, Outcome] = {}
         left = list(changes)
+        broken: set[Key] = set()
         began = anyio.current_time()
         for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
             try:
@@ -47,11 +49,12 @@ class RetryingStore(WrappedStore):
                 arrived = [change for change in left if _has_arrived(change, found)]
                 outcomes |= {change.key: DONE for change in arrived}
                 left = [change for change in left if change not in arrived]
+                broken.update(change.key for change in left)
                 if not self.capabilities.atomic_updates and any(_is_gone(change, found) for change in left):
                     raise  # it may be half done, which only a journal can tell from a deletion
         else:
             outcomes |= await self._written(left)
-        return [outcomes[change.key] for change in changes]
+        return [replace(outcomes[change.key], resent=change.key in broken) for change in changes]
 
     async def _written(self, changes: Sequence[Change]) -> dict[Key, Outcome]:
         outcomes = await self._store.write(changes) if changes else []

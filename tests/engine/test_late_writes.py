@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.errors import StoreUnreachable
+from smtd.errors import StoreBusy, StoreUnreachable
 from smtd.merge.decide import Mode
+from smtd.stores import retrying
+from smtd.stores.wrapped import WrappedStore
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import CLOCKED, Clock, ServerStore, later, words
 from tests.engine.world import TestStore, World
@@ -340,3 +342,58 @@ async def test_deletion_that_never_arrives_is_forgotten_in_the_end(deleted_twice
 
     assert report.again is None
     assert world.journal("SELECT label FROM written") == []
+
+
+class RetriedServer(SlowServer):
+    """A server that is silent once, and is asked again in the same call, as the registry's stores are."""
+
+    async def write(self, changes):
+        return await retrying.RetryingStore(_SilentOnce(self)).write(changes)
+
+
+class _SilentOnce(WrappedStore):
+    async def write(self, changes):
+        if self._store.breaks:
+            self._store.breaks = False
+            self._store.under_way += changes
+            raise StoreBusy("no answer")
+        return await SlowServer.write(self._store, changes)
+
+
+@pytest.fixture
+def retried(monkeypatch):
+    """A server with two records whose next write is made twice."""
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
+    return RetriedServer()
+
+
+async def test_tag_of_a_person_survives_a_request_that_was_repeated_at_once(tmp_path, clock, retried):
+    world = await World(tmp_path, TestStore("left"), retried).synced(A, B)
+    retried.breaks = True
+    world.left.put(PROJECT, commented(A, "ours"))
+    await later(world, clock)
+    retried.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
+    await later(world, clock)
+
+    retried.arrive()
+    await later(world, clock)
+
+    assert "theirs" in world.left.records[key("a")].tags
+    assert world.left.records == retried.records
+
+
+async def test_record_that_was_made_again_survives_a_deletion_that_was_repeated_at_once(
+    tmp_path, clock, retried
+):
+    world = await World(tmp_path, TestStore("left"), retried).synced(A, B)
+    retried.breaks = True
+    world.left.remove(PROJECT, "a")
+    await later(world, clock)
+    world.left.put(PROJECT, A)
+    await later(world, clock)
+
+    retried.arrive()
+    await later(world, clock)
+
+    assert world.left.records == retried.records
+    assert key("a") in retried.records
