@@ -299,7 +299,7 @@ class Executor:
         return [] if sent is None else [sent]
 
     def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
-        if outcome.resent and write.expect is not None:
+        if outcome.resent:
             self._broken += self._sent(write)
         if outcome.result is Result.STALE:
             self.stale.add(write.key)

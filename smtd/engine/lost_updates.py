@@ -138,8 +138,12 @@ async def _find_by_record(
     late = {
         key: now[key]
         for key, writes in edits.items()
-        if key in now and any(write.after == now[key] for write in _not_shown(writes))
+        if key in now
+        and (key not in agreed or now[key] != agreed[key][side])
+        and any(write.after == now[key] for write in _not_shown(writes))
     }
+    # Nobody can have read what was not there: what was to be made is only known if it shows late.
+    edits = {key: [write for write in writes if write.before is not None] for key, writes in edits.items()}
     moved = {key: writes for key, writes in edits.items() if writes and key in moved.keys() - late.keys()}
     undone = detection.reverted(moved, now, by_record=True)
     overtaken, changed = await _stale_overwrites(pair, side, moved, now, agreed, undone)

@@ -285,11 +285,11 @@ def _unlocked_writes(pair: Pair, landed: Sequence[Write], agreements: Sequence[A
 
 
 def _not_shown(pair: Pair, unseen: Sequence[Write]) -> list[Landed]:
-    """Return the edits that broke off on their way to a server, as the journal remembers them."""
+    """Return what broke off on its way to a server, as the journal remembers it."""
     found = []
     for write in unseen:
         store = pair.stores[write.side].capabilities
-        if store.saves_records and not store.exclusive_writes and write.expect is not None:
+        if store.saves_records and not store.exclusive_writes:
             noted = lost_updates.logged(
                 *(pair, write.key, write.side, write.expect, write.digest), seen=False, record=write.record
             )

@@ -397,3 +397,39 @@ async def test_record_that_was_made_again_survives_a_deletion_that_was_repeated_
 
     assert world.left.records == retried.records
     assert key("a") in retried.records
+
+
+async def test_tag_of_a_person_survives_the_making_of_the_record_that_arrives_late(world, clock):
+    """A PUT makes a record, or else sets what may be set."""
+    world.right.under_way.clear()
+    world.right.breaks = True
+    world.left.put(PROJECT, record("new"))
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock)
+    world.right.breaks = False
+    await later(world, clock)
+    await later(world, clock)
+    world.right.put(PROJECT, tagged(record("new"), "theirs"))
+    await later(world, clock)
+
+    world.right.arrive()
+    await later(world, clock)
+
+    assert "theirs" in world.left.records[key("new")].tags
+    assert world.left.records == world.right.records
+
+
+async def test_person_who_deletes_a_new_record_means_it_though_it_was_sent_twice(world, clock):
+    """Nobody can have read what was not there."""
+    world.right.breaks = True
+    world.left.put(PROJECT, record("new"))
+    with pytest.raises(StoreUnreachable):
+        await later(world, clock)
+    world.right.breaks = False
+    await later(world, clock)
+
+    world.right.remove(PROJECT, "new")
+    await later(world, clock)
+
+    assert key("new") not in world.left.records
+    assert key("new") not in world.right.records
