@@ -433,3 +433,17 @@ async def test_person_who_deletes_a_new_record_means_it_though_it_was_sent_twice
 
     assert key("new") not in world.left.records
     assert key("new") not in world.right.records
+
+
+@pytest.mark.xfail(strict=True, reason="the change wins over the deletion, though it is smtd's own request")
+async def test_deletion_of_a_person_is_not_undone_by_a_request_that_arrives_late(world, clock):
+    """It was sent before the tag came, and the record deleted after that."""
+    world.right.put(PROJECT, tagged(A, "theirs"))
+    await later(world, clock)
+    world.left.remove(PROJECT, "a")
+    world.right.arrive()
+
+    await later(world, clock)
+
+    assert key("a") not in world.left.records
+    assert key("a") not in world.right.records
