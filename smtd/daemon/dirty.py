@@ -26,6 +26,8 @@ class DirtyFlag:
         self._wake = wake
         self._held: set[ChangeSource] = set()
         self._reported_at = self._written_at = float("-inf")
+        #: When a watcher saw the last change while no job ran.
+        self.noticed_at = float("-inf")
         #: When the first change was seen that no cycle has carried (None: there is none).
         self.since: float | None = None
         #: When the first change was seen since the last cycle began; after one that failed, none is.
@@ -52,6 +54,7 @@ class DirtyFlag:
         if source in self._held:
             self.touched = True
         else:
+            self.noticed_at = self._clock()
             self.mark()
 
     def mark(self) -> None:

@@ -25,6 +25,9 @@ MAX_DEBOUNCE = 10
 BY_KEY = 0.5
 #: Seconds: in a burst such a pair rests after a cycle for as long as that took longer.
 LONG = 0.5
+#: Seconds that a pair rests after the second cycle in a row that moved nothing and left its stores looking
+#: changed; twice as long after each further one.
+IN_VAIN = 0.2
 
 
 class Schedule:
@@ -44,6 +47,8 @@ class Schedule:
         self._free_since = clock()
         #: Seconds that the last cycle took, if it told of each record whether that is whole.
         self._took: float | None = None
+        #: How many cycles in a row have moved nothing.
+        self._in_vain = 0
         self.paused = False
         #: When a cycle is due if no store changes.
         self.next_poll = clock()
@@ -55,6 +60,9 @@ class Schedule:
         wanted = self.next_poll if dirty.marked_at is None else min(self.next_poll, dirty.marked_at)
         if dirty.since is None or wanted > self._clock():
             return wanted
+        if wanted <= self._free_since and dirty.noticed_at <= self._free_since and self._in_vain > 1:
+            # Nothing has happened since the last cycle, but a store cannot tell that.
+            return self._free_since + min(self._poll, IN_VAIN * 2.0 ** (min(self._in_vain, 30) - 2))
         if self._took is None:
             latest = max(wanted, self._free_since) + MAX_DEBOUNCE * self._settle
             return min(dirty.last_write + self._settle, latest)
@@ -90,6 +98,7 @@ class Schedule:
         off the next one.
         """
         self._took = None if took is None else min(took, LONG + MAX_DEBOUNCE * self._settle)
+        self._in_vain = 0 if moved else self._in_vain + 1
         self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         slowest = 1.0 if rereads else SLOWEST
         self._interval = SPEEDUP if moved else min(slowest, max(1.0, self._interval * BACKOFF))

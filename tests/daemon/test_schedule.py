@@ -11,6 +11,7 @@ from smtd.daemon.schedule import (
     BY_KEY,
     FALLBACK_POLL,
     FIRST_PAUSE,
+    IN_VAIN,
     LONG,
     LONGEST_PAUSE,
     MAX_DEBOUNCE,
@@ -202,6 +203,24 @@ def test_burst_goes_on_with_the_next_cycle_where_records_settle_one_by_one(
     pair.schedule.succeeded(moved=True, watched=True, took=took)
 
     assert pair.wait == pytest.approx(wait)
+
+
+def test_store_that_cannot_tell_that_it_is_unchanged_is_looked_at_ever_more_rarely(pair: Pair) -> None:
+    """Each cycle moves nothing, and leaves the store looking changed; but what happens is carried as ever."""
+    waits = []
+    for _ in range(9):
+        pair.schedule.succeeded(moved=False, watched=True)
+        pair.dirty.mark()
+        waits.append(pair.wait)
+        pair.clock.now += max(0.0, pair.wait)
+        pair.dirty.take()
+    pair.schedule.succeeded(moved=False, watched=True)
+    pair.dirty.mark()
+    pair.clock.now += 1
+    pair.write()
+
+    assert waits == [IN_VAIN * 2**turn for turn in range(6)] + 3 * [POLL]
+    assert pair.wait <= SETTLE
 
 
 def test_change_after_a_long_cycle_settles_as_well(pair: Pair) -> None:

@@ -305,7 +305,7 @@ async def test_change_while_a_resolution_fails_is_for_the_next_cycle(
         worker.dirty.notice(source)
         return await resolve(*args)
 
-    monkeypatch.setattr("smtd.daemon.runner.choose", watched)
+    monkeypatch.setattr("smtd.daemon.runner.resolve", watched)
 
     with pytest.raises(UsageError, match="no conflict matches"):
         await worker.submit(Sync(SyncOptions(resolution=Resolution(Choice.LEFT))))

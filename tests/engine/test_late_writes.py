@@ -352,12 +352,16 @@ class RetriedServer(SlowServer):
 
 
 class _SilentOnce(WrappedStore):
+    def __init__(self, server):
+        super().__init__(server)
+        self.server = server
+
     async def write(self, changes):
-        if self._store.breaks:
-            self._store.breaks = False
-            self._store.under_way += changes
+        if self.server.breaks:
+            self.server.breaks = False
+            self.server.under_way += changes
             raise StoreBusy("no answer")
-        return await SlowServer.write(self._store, changes)
+        return await SlowServer.write(self.server, changes)
 
 
 @pytest.fixture
