@@ -321,9 +321,6 @@ async def test_fingerprints_of_another_smtd_are_not_compared(place, monkeypatch)
     assert (first.changes, second.changes is None) == (None, False)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a shared row changed, and who used it did not in the moment they were asked for"
-)
 async def test_record_that_lets_go_of_a_changed_row_for_a_moment_is_read_beside_a_steady_writer(
     place, meanwhile, monkeypatch
 ):

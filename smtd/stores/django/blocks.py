@@ -155,6 +155,15 @@ def of_records(before: Fingerprints, rows: Collection[int]) -> set[tuple[int, in
     return {(0, row // before.sizes[0]) for row in rows}
 
 
+def rarely_changed(places: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return which of the blocks at *places* are of rows that many records share, and that nobody edits.
+
+    Sumatra makes such rows, and leaves them as they are. If somebody edits one by hand, its users are asked
+    for after it was read: by then one may have let go of it for a moment.
+    """
+    return {(place, number) for place, number in places if TABLES[place].through and TABLES[place].size == 1}
+
+
 def doubted(
     before: Fingerprints, places: Collection[tuple[int, int]], now: Fingerprints
 ) -> dict[tuple[int, int], Block]:

@@ -132,7 +132,9 @@ class FileTracker:
         if not settled:
             # What others changed during the look, and change back before the next one, would be in the blocks
             # as it was, and in the records as it is not: in those that were read without need, too.
-            places = {*found, *blocks.of_records(before, reading.asked)} if reading.now is None else ()
+            places = blocks.rarely_changed(found)
+            if reading.now is None:
+                places = {*found, *blocks.of_records(before, reading.asked)}
             found = {**found, **blocks.doubted(before, places, now), **reading.doubted}
         rows = _rows(reading.found, touched)
         look = RowLook(touched, rows, whole=False, settled=settled, listed=touched, blocks=found)
