@@ -44,7 +44,7 @@ def decided(monkeypatch):
         found.append(keys if keys is None else {each.label for each in keys})
         return draft(known, policy, keys)
 
-    monkeypatch.setattr(planning, "draft", drafted)
+    monkeypatch.setattr(planning, "build_plan", drafted)
     return found
 
 
