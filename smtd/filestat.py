@@ -160,7 +160,7 @@ def read_settled(
     """
     files = list(paths)
     deadline = time.monotonic() + patience
-    reason = "it is being written all the time"
+    reason = "a program keeps writing to it"
     while True:
         before = signature(files)
         # A clock that was set back must not make us wait for the future.

@@ -72,7 +72,9 @@ class SharedRows:
         return int(found)
 
     def _not_kept(self) -> NotKept:
-        return NotKept(f"it did not keep a row of {self._table}; look for a trigger there that prevents it")
+        return NotKept(
+            f"the database did not keep a row of {self._table}; look for a trigger there that prevents it"
+        )
 
     async def _insert(self, db: DatabaseConnection, rows: dict[bytes, tuple[Any, ...]]) -> None:
         names, marks = schema.names(self._columns), schema.marks(len(self._columns))

@@ -89,7 +89,9 @@ class RowWriter:
             )
         }
         if lost := [str(insert.key) for insert in inserts if insert.key not in ids]:
-            raise NotKept(f"it did not keep the row of {lost[0]}; look for a trigger there that prevents it")
+            raise NotKept(
+                f"the database did not keep the row of {lost[0]}; look for a trigger there that prevents it"
+            )
         owners = [ids[insert.key] for insert in inserts]
         await self._add_tags(db, zip(owners, (columns.tags for columns in everything), strict=True))
         await self._add_outputs(

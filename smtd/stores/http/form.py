@@ -257,7 +257,7 @@ def _component(value: dict[str, Any]) -> Component:
     if isinstance(state, str):
         state = literal.read(state)
     if not isinstance(state, dict) or not is_plain(state):
-        raise TypeError("the parameters of a launch mode or data store are no dictionary")
+        raise TypeError("the parameters of a launch mode or data store are not a dictionary")
     return Component(_text(value["type"]) or "", state)
 
 

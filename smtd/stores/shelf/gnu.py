@@ -68,7 +68,7 @@ class GnuFile(foreign.ForeignFile):
         values = parse(content)
         time.sleep(SETTLE)
         if regular.read(self._path) != content:
-            raise NotSettled("it is being written all the time")
+            raise NotSettled("a program keeps writing to it")
         return values, _mark(content)
 
     def values(self, content: bytes) -> dict[bytes, bytes]:
