@@ -7,7 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from smtd.engine import observe
+from smtd.journal import entries
 from smtd.journal.index import StoreIndex
 from smtd.journal.journal import open_journal
 from smtd.records.canonical import digest
@@ -64,14 +67,20 @@ class Tracked:
 
 @asynccontextmanager
 async def tracked(place: DjangoPlace, other: str = "other") -> AsyncIterator[Tracked]:
-    """Give the store at *place*, and an index of it, as the pair with *other* has it."""
+    """Give the store at *place*, and an index of it, as the pair with *other* has it.
+
+    No record settles meanwhile, however slow the machine is: that would be a change of the index, too.
+    """
     directory = place.location.path.with_name(f"{place.location.path.name}.state")
     async with (
         open_journal(directory) as opened,
         opened.pair(str(place.location), other) as pair,
         place.open() as store,
     ):
-        yield Tracked(cast(TrackedStore, store), pair.indexes.left)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(entries, "STILL", 1e6)
+            patch.setattr(entries, "LONGEST", 1e6)
+            yield Tracked(cast(TrackedStore, store), pair.indexes.left)
 
 
 def changed(found: Scan) -> set[Key]:
