@@ -305,7 +305,7 @@ def _doubled(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
 
 
 def _unaddressed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
-    """Yield what [notify] names that nobody can be told by; never an address, which may hold a secret."""
+    """Yield what [notify] names that cannot deliver anything; never an address, which may hold a secret."""
     table = document.get("notify")
     notify = table if isinstance(table, dict) else {}
     for name in ("webhook", "heartbeat_url"):

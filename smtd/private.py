@@ -30,7 +30,7 @@ def create(path: Path) -> int:
 def ensure(path: Path) -> None:
     """Make *path* an empty file if it is missing, and private if it is another program's or an older smtd's.
 
-    Whoever may not change the mode of the file leaves it. Raises OSError if it can be neither found nor made.
+    A mode that may not be changed stays. Raises OSError if it can be neither found nor made.
     """
     with contextlib.suppress(FileExistsError):
         os.close(create(path))

@@ -34,7 +34,7 @@ class NotRegular(OSError):
 
 
 def check(paths: Iterable[Path]) -> None:
-    """Raise NotRegular if one of *paths* is there and no regular file, OSError if it cannot be told. Blocks.
+    """Raise NotRegular if one of *paths* is there and no regular file, OSError if unknown. Blocks.
 
     A symbolic link is what it leads to.
     """

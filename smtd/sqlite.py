@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from traceback import clear_frames
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import aiosqlite
 import anyio
@@ -19,6 +19,7 @@ from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.untrusted import MOST_STEPS, Acting, Guard
 
 Row: TypeAlias = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class Connection:
@@ -28,7 +29,7 @@ class Connection:
     afterwards: a cursor that is left open starves Sumatra (measured). So keep them short.
     """
 
-    #: As `stores/django/database.py` has it: whoever writes is alone.
+    #: As `stores/django/database.py` has it: a writer is alone.
     orderly, for_update, for_share = True, "", ""
 
     def __init__(self, db: aiosqlite.Connection, guard: Guard | None = None) -> None:
@@ -68,9 +69,7 @@ class Connection:
         def fetch(db: sqlite3.Connection) -> list[list[Row]]:
             return [_rows(db, sql, parameters) for sql, parameters in queries]
 
-        # aiosqlite has no public way to do several things in one crossing.
-        found: list[list[Row]] = await self._db._execute(fetch, self._db._conn)  # type: ignore[no-untyped-call]
-        return found
+        return await _crossing(self._db, fetch)
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the first column of the first row, or None if there is no row."""
@@ -97,8 +96,7 @@ class Connection:
                 db.execute(statement, parameters)
 
         with CancelScope(shield=True), self._guard.watching():
-            # aiosqlite has no public way to do several things in one crossing.
-            await self._db._execute(run, self._db._conn)  # type: ignore[no-untyped-call]
+            await _crossing(self._db, run)
 
     async def run_script(self, statements: Iterable[str]) -> None:
         """Run several statements without parameters, inside whatever transaction is open."""
@@ -131,6 +129,13 @@ class Connection:
                     raise
 
 
+async def _crossing(db: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Return what *work* returns, which runs in the thread of *db*: several things in one crossing."""
+    # aiosqlite has no public way to do that.
+    found: T = await db._execute(work, db._conn)  # type: ignore[no-untyped-call]
+    return found
+
+
 def _rows(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
     """Return all rows of one query, and leave no cursor open. Blocks."""
     with closing(db.execute(sql, parameters)) as cursor:
@@ -160,8 +165,7 @@ async def connect(path: str, *, patience: float = 10.0, trusted: bool = False) -
         # undo what was committed (seen on ext4).
         await db.execute("PRAGMA synchronous = EXTRA")
         if not trusted:
-            # aiosqlite has no public way to do several things in one crossing.
-            await db._execute(guard.install, db._conn)  # type: ignore[no-untyped-call]
+            await _crossing(db, guard.install)
         yield Connection(db, guard)
     except BaseException:
         with CancelScope(shield=True):
@@ -215,7 +219,7 @@ def flush(path: Path) -> None:
 def commits(path: Path) -> int | None:
     """Return how many transactions have changed the database at *path*, which this process has open. Blocks.
 
-    None: that cannot be told. In write-ahead mode the number stands still.
+    None: unknown. In write-ahead mode the number stands still.
     """
     for handle in durable.own_handles(path):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Tell systemd how the service is (sd_notify(3)); without systemd nothing is told."""
+"""Report the state of the service to systemd (sd_notify(3)); without systemd, do nothing."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Watched:
 def look(paths: Iterable[Path]) -> Signature:
     """Return how files look; one that is empty or out of reach looks as if it were not there. Blocks.
 
-    SQLite makes an empty write-ahead log for whoever only reads.
+    SQLite makes an empty write-ahead log even for a reader.
     """
     return tuple(_look(path) for path in paths)
 
@@ -62,7 +62,7 @@ def _look(path: Path) -> tuple[int, ...] | None:
 
 
 class Watch:
-    """Calls whoever is concerned when watched files look otherwise than they were seen last."""
+    """Calls back when watched files look different from the last look."""
 
     def __init__(self) -> None:
         self._watched: dict[Hashable, Watched] = {}
@@ -171,7 +171,7 @@ class Watch:
         known = [(each, each.seen) for each in self._watched.values()]
         looks = await to_thread.run_sync(lambda: [each.look() for each, _ in known])
         for (each, before), seen in zip(known, looks, strict=True):
-            # Whoever looked or settled meanwhile has looked later.
+            # A look or `settle` in the meantime is later than this look.
             if each.seen is not before or (seen == before and not (each.young and not is_young(seen))):
                 continue
             each.seen, each.young = seen, is_young(seen)

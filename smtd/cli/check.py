@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from smtd.cli.say import complain, plural, say
+from smtd.cli.say import complain, say
 from smtd.cli.state import configuration_file, usual_files
 from smtd.cli.stores import located
 from smtd.config import Config, load
@@ -19,6 +19,7 @@ from smtd.daemon import settings
 from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
 from smtd.merge.sides import Both
+from smtd.output.counts import plural
 from smtd.stores.locations import DATABASES, Location, StoreKind
 from smtd.stores.registry import open_database, open_store
 

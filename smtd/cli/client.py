@@ -110,7 +110,7 @@ def print_errors(found: Result) -> None:
 
 
 def told(each: Result) -> str:
-    """Return what is the matter with a record, and what would mend it."""
+    """Return the problem of a record, and its remedy."""
     if "fields" in each:
         fields = ", ".join(each["fields"])
         return f"both sides changed {fields}; use smtd-ctl resolve to take left, right or both"

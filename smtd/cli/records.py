@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.cli.client import Result, add_verb, ask_daemon, print_reports, told
-from smtd.cli.say import complain, plural, say, say_json
+from smtd.cli.say import complain, say, say_json
 from smtd.errors import UsageError
+from smtd.output.counts import plural
 
 #: Lines of a value that are shown of a record, and letters of one line.
 _LINES, _WIDTH = 12, 160

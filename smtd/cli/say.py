@@ -34,8 +34,3 @@ def complain_of(program: str, exc: SmtdError) -> None:
 def say_json(value: Any) -> None:
     """Write *value* as one line of JSON, at once; all that is not plain ASCII text is escaped in it."""
     print(json.dumps(value).replace("\x7f", "\\u007f"), flush=True)
-
-
-def plural(count: int, word: str, many: str = "") -> str:
-    """Return *count* with *word*, or with its plural (*many*, else with an s)."""
-    return f"{count:,} {word if count == 1 else many or f'{word}s'}"

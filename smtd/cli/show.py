@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from smtd.cli.say import plural, say
+from smtd.cli.say import say
 from smtd.engine.apply import Progress, no_progress
+from smtd.output.counts import plural
 from smtd.output.shapes import Shape
 
 #: How many of each kind of leftover are listed in full.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+from smtd.output.counts import plural
 from smtd.text import shown
 
 #: Colours, as ANSI terminals have them.
@@ -88,7 +89,7 @@ def _notes(pair: Pair) -> Iterator[str]:
         yield f"{name}: {pair['problem']}{_waiting(pair)}{_next_try(pair)}"
     for count, kind in (("conflicts", "conflict"), ("held", "hold")):
         if number := pair[count]:
-            yield f"{name}: {number:,} {kind}{'' if number == 1 else 's'}: see smtd-ctl {kind}s {name}"
+            yield f"{name}: {plural(number, kind)}: see smtd-ctl {kind}s {name}"
     for failure in pair["failures"]:
         yield f"{name}: {failure['project']}/{failure['label']} failed: {failure['error']}"
     if (more := pair["failed"] - len(pair["failures"])) > 0:
@@ -100,7 +101,7 @@ def _waiting(pair: Pair) -> str:
     """Return how much waits while a store of the pair cannot be reached."""
     if pair["state"] != "offline" or pair["pending"] is None:
         return ""
-    return f"; {pair['pending']:,} record{'' if pair['pending'] == 1 else 's'} changed since the last sync"
+    return f"; {plural(pair['pending'], 'record')} changed since the last sync"
 
 
 def _next_try(pair: Pair) -> str:

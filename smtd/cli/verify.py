@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from smtd.cli.client import Result, add_verb, ask_daemon, print_errors
-from smtd.cli.say import plural, say, say_json
+from smtd.cli.say import say, say_json
+from smtd.output.counts import plural
 
 
 def add_to(verbs: Any) -> None:

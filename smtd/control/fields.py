@@ -1,4 +1,4 @@
-"""What a request says, each field with its type: what is something else is a sentence to whoever asked.
+"""The fields of a request, each with its type; a wrong field is answered with one sentence.
 
 A field that is missing, or null, is as good as not said.
 """

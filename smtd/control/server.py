@@ -174,7 +174,7 @@ async def _cancel_when_gone(stream: SocketStream, scope: anyio.CancelScope) -> N
         while True:
             await stream.receive()
     poll = select.poll()
-    poll.register(stream.extra(SocketAttribute.raw_socket), 0)  # a hang-up is told in any case
+    poll.register(stream.extra(SocketAttribute.raw_socket), 0)  # poll reports a hang-up in any case
     while not poll.poll(0):  # noqa: ASYNC110 - nobody is woken for it
         await anyio.sleep(1)
     scope.cancel()

@@ -27,6 +27,7 @@ from smtd.errors import JournalError, SmtdError, UsageError
 from smtd.journal.history import History
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
+from smtd.output.counts import plural
 from smtd.stores.locations import Location
 from smtd.systemd import Notifier
 from smtd.text import encodable
@@ -324,4 +325,4 @@ def _summary(workers: Collection[Worker]) -> str:
     for worker in workers:
         counts[worker.status.state] = counts.get(worker.status.state, 0) + 1
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    return f"{len(workers)} pair{'' if len(workers) == 1 else 's'}: {states}" if workers else "no pairs"
+    return f"{plural(len(workers), 'pair')}: {states}" if workers else "no pairs"

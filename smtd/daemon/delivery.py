@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Undelivered(Exception):
-    """Somebody could not be told; the text says why, and holds no secret.
+    """A notification could not be delivered; the text says why, and holds no secret.
 
     *again*: it may go well later, *after* so many seconds if they said so.
     """

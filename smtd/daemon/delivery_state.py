@@ -1,4 +1,4 @@
-"""What was told to whom, over restarts: a file in the state directory, so that nothing is told twice."""
+"""Which notifications were delivered: a file in the state directory, so that a restart repeats none."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = logging.getLogger("smtd")
 
 
 class ToldFile:
-    """What was told by each way to tell, of each pair; see `read`.
+    """What each channel has delivered, for each pair; see `read`.
 
-    A file that is damaged or lost costs a repetition: what is the matter then is told once more.
+    A damaged or lost file costs a repetition: current problems are delivered once more.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,17 +40,17 @@ class ToldFile:
             log.warning("%s cannot be read (%s); notifications may be repeated once", self._path, exc)
 
     def get(self, way: str, pair: str) -> Delivered:
-        """Return what was told of *pair* by *way*."""
+        """Return what the channel *way* has delivered about *pair*."""
         return self._told.get(way, {}).get(pair, Delivered())
 
     async def put(self, way: str, pair: str, told: Delivered) -> None:
-        """Remember what was told of *pair* by *way*."""
+        """Remember what the channel *way* has delivered about *pair*."""
         if told != self.get(way, pair):
             self._told.setdefault(way, {})[pair] = told
             await self._save()
 
     async def keep(self, pairs: Collection[str]) -> None:
-        """Forget what was told of all but *pairs*."""
+        """Forget all pairs but *pairs*."""
         kept = {
             way: {name: told for name, told in each.items() if name in pairs}
             for way, each in self._told.items()
@@ -62,7 +62,7 @@ class ToldFile:
     async def _save(self) -> None:
         data = msgspec.json.encode(self._told, order="deterministic")
         try:
-            with anyio.CancelScope(shield=True):  # whoever was told is not told again after a restart
+            with anyio.CancelScope(shield=True):  # else a restart would deliver it again
                 async with self._saving:
                     await to_thread.run_sync(private.replace, self._path, data)
         except OSError as exc:

@@ -1,4 +1,4 @@
-"""What happened, for whoever follows it over the control socket."""
+"""What happened, for clients that follow it over the control socket."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Events:
             await news.wait()
 
     async def save(self) -> None:
-        """Make durable what was told so far; what cannot be, or is cancelled, is kept for the next time.
+        """Make all events so far durable; on failure or cancellation they are kept for the next time.
 
         Raises JournalError.
         """

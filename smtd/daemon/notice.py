@@ -24,7 +24,7 @@ MOST, FEW, WIDTH = 100, 3, 300
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """What was told of a pair: its trouble, and the records in conflict and held, by project and label."""
+    """What was delivered about a pair: its trouble, and by project and label its conflicts and holds."""
 
     trouble: Trouble | None = None
     conflicts: frozenset[Name] = frozenset()
@@ -57,7 +57,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def next_notice(told: Delivered, now: Condition, at: str) -> tuple[Notice | None, Delivered]:
-    """Return what is to be told next, if anything, and what is told once it is."""
+    """Return the next notification, if any, and what has been delivered after it."""
     told = _without_the_past(told, now)
     if now.trouble is not None and now.trouble != told.trouble:
         what = "cannot reach a store" if now.trouble == "offline" else "needs attention"
@@ -111,7 +111,7 @@ def _records(
 
 
 def _told(each: Conflict | Held) -> dict[str, object]:
-    """Return a record and what is the matter with it, without what no JSON can say."""
+    """Return a record and its problem, without what JSON cannot express."""
     found = shapes.held(each) if isinstance(each, Held) else shapes.conflict(each)
     return {
         key: [*map(_shown, value)] if isinstance(value, list) else _shown(value)

@@ -29,14 +29,14 @@ from smtd.daemon.notice import Condition, Delivered, Notice, next_notice
 
 log = logging.getLogger("smtd")
 
-#: Seconds until somebody who could not be told is tried again: the first and the longest pause.
+#: Seconds until a failed delivery is tried again: the first and the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 
 Tell: TypeAlias = Callable[[Notice], Awaitable[None]]
 
 
 class Notices:
-    """Owns what is known and what was told of each pair; `run` tells."""
+    """Owns the state of each pair and what was delivered about it; `run` delivers."""
 
     def __init__(self, state: Path, proxy_for: Callable[[str], str | None] = lambda url: None) -> None:
         self._told = ToldFile(state / "told.json")
@@ -129,7 +129,7 @@ class Notices:
             await self._told.put(way, notice.pair, told)
 
     async def _next(self, way: str) -> tuple[Notice | None, Delivered]:
-        """Return what is to be told next, and what is told of its pair after that."""
+        """Return the next notification, and what has been delivered about its pair after it."""
         for name, condition in sorted(self._conditions.items()):
             known = self._told.get(way, name)
             notice, told = next_notice(known, self._settled(condition, known), now())

@@ -1,4 +1,4 @@
-"""Proves one pair: a slice at a time in the background, and the whole of it for whoever asks.
+"""Proves one pair: a slice at a time in the background, and the whole pair on request.
 
 The worker carries changes; a prover sees whether what both agreed on is still there. It opens stores of its
 own each time and reads them beside the worker. What seems to differ it reads again in a job of the worker,
@@ -42,7 +42,7 @@ PAUSE = 300.0
 REST = 20.0
 #: Findings that are looked at again after a cycle.
 MOST_AGAIN = 100
-#: Findings that are told one by one, if there are many at once.
+#: Findings that are logged one by one, if there are many at once.
 MOST_TOLD = 20
 
 

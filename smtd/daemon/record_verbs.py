@@ -23,7 +23,7 @@ from smtd.records.record import Key
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
 T = TypeVar("T")
-#: Entries of the history that are told unless more are asked for.
+#: Entries of the history that are returned by default.
 LIMIT = 100
 
 

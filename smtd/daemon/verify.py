@@ -1,4 +1,4 @@
-"""Have pairs proven for whoever asks over the control socket, and tell how that goes on."""
+"""Prove pairs for clients of the control socket, and report progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def verified(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Yield how the proofs go on every *progress* seconds (None: never), and at last what they found.
 
-    Whoever does not wait for the end ends them.
+    A client that does not wait for the end cancels them.
     """
     began = anyio.current_time()
     waiting = [(prover, Proof(deep)) for prover in provers]

@@ -287,20 +287,11 @@ class Executor:
         self._fail(write, why)
         digest = rejections.NOTHING if write.digest is None else write.digest
         self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, rejections.IGNORED))
-        self._unseen += self._sent(write)
-
-    def _sent(self, write: Write) -> list[Landed]:
-        """Return *write* as the journal remembers what may show later, if it does."""
-        sent = lost_updates.logged(
-            *(self._pair, write.key, write.side, write.expect, write.digest),
-            seen=False,
-            record=write.record,
-        )
-        return [] if sent is None else [sent]
+        self._unseen += lost_updates.sent(self._pair, write)
 
     def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
         if outcome.resent:
-            self._broken += self._sent(write)
+            self._broken += lost_updates.sent(self._pair, write)
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:

@@ -36,11 +36,7 @@ async def preview(
     *recheck* keys are looked at in any case. Raises StoreError if a store cannot be read whole,
     JournalError if the journal fails.
     """
-    if (
-        not recheck
-        and not await _is_forced(pair)
-        and (remembered := await unchanged_report(pair)) is not None
-    ):
+    if (remembered := await _remembered(pair, recheck)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     try:
@@ -78,8 +74,7 @@ def _release_caches(pair: Pair) -> None:
 async def _run(
     pair: Pair, expected_plan: str | None, progress: Progress, recheck: Collection[Key]
 ) -> PairReport:
-    must_look = expected_plan is not None or recheck or await _is_forced(pair)
-    if not must_look and (remembered := await unchanged_report(pair)) is not None:
+    if expected_plan is None and (remembered := await _remembered(pair, recheck)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     cycle = await pair.journal.begin_cycle()
@@ -114,9 +109,11 @@ async def _run(
     return report
 
 
-async def _is_forced(pair: Pair) -> bool:
-    """Say whether a person asks, and something was refused that is offered again then."""
-    return pair.policy.force_retry and bool(await pair.journal.refused())
+async def _remembered(pair: Pair, recheck: Collection[Key]) -> PairReport | None:
+    """Return the last report if nothing needs a look: no key of *recheck*, and no write to try again."""
+    if recheck or (pair.policy.force_retry and await pair.journal.refused()):
+        return None
+    return await unchanged_report(pair)
 
 
 async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progress, plan: Plan) -> Executor:

@@ -193,7 +193,7 @@ async def _others(
 ) -> Mapping[str, int]:
     """Return how much was agreed on beside the keys *noted*, by project, if one of *agreed* is missing.
 
-    Whether what is missing was deleted can be told only from all that was agreed.
+    Only all that was agreed shows whether what is missing was deleted.
     """
     if all(key in scans[side].digests for side in SIDES for key in agreed):
         return {}
@@ -237,7 +237,7 @@ async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Agreement], 
 
 
 async def _expire_abandoned_runs(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:
-    """Take the runs that began too long ago for ended: whoever ran them was killed.
+    """Treat runs that began too long ago as ended: their process was killed.
 
     Of the others *until* gets the time at which that will be so.
     """
@@ -245,7 +245,7 @@ async def _expire_abandoned_runs(pair: Pair, side: Side, scan: Scan, until: dict
         return scan
     patience = timedelta(seconds=pair.policy.stale_after)
     records = await pair.stores[side].read(scan.unfinished)
-    # A run that began at the end of time has no end that could be told.
+    # A run that began at the last possible date has no end that a date can hold.
     began = {key: record.timestamp for key, record in records.items()}
     ends = {key: moment + patience for key, moment in began.items() if moment < _LAST - patience}
     now = datetime.now(timezone.utc)

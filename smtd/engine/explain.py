@@ -17,7 +17,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.record import FIELDS, Key, Record
 
-#: Entries of the history that are told of one record.
+#: Entries of the history that are shown for one record.
 _LATEST = 5
 
 

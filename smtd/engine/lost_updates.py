@@ -1,7 +1,7 @@
 """Find the writes to a store without a lock that another program has undone, while that can be told.
 
 The journal remembers them before anything else is written there: what was written later, and is there,
-would look as if whoever undid them had seen them.
+would look as if the program that undid them had seen them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from smtd.merge.decide import Mode
 from smtd.merge.fields import Merged, holds_all, is_built_on, merge
 from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Both, Side
+from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan
 
-#: How often a write is made anew where programs save single records, before a person is asked.
+#: How often a write is repeated where programs save single records, before a person is asked.
 TRIES = 3
 #: Seconds for which a program may take to save a record that it has read in a database.
 UNSEEN = 120.0
@@ -119,7 +120,7 @@ async def _find_by_record(
     scan: Scan,
     agreed: Mapping[Key, Both[Digest]],
 ) -> LostUpdates:
-    """Find what was undone where programs save single records: of each of them alone can it be told.
+    """Find what was undone where programs save single records: each record is judged alone.
 
     What the store holds as was agreed on nobody has touched since.
     """
@@ -222,7 +223,7 @@ async def flag_suspects(pair: Pair, side: Side) -> None:
     """
     store = pair.stores[side]
     if store.capabilities.saves_records:
-        return  # whoever saves another record shows nothing of this one
+        return  # a program that saves another record proves nothing about this one
     written = await pair.journal.write_log.all(side)
     now = {key: canonical.digest(record) for key, record in (await store.read(list(written))).items()}
     may = _rows(detection.reverted(written, now))
@@ -258,6 +259,12 @@ def logged(
         return Landed(key, side, before, after, merged, record) if seen else None
     begins = before is None and seen
     return Landed(key, side, before, after, merged, record, seen, rereads.first(time.time()), begins)
+
+
+def sent(pair: Pair, write: Write) -> list[Landed]:
+    """Return *write* as the journal remembers a request that does not show yet, if it may show later."""
+    one = logged(pair, write.key, write.side, write.expect, write.digest, seen=False, record=write.record)
+    return [] if one is None else [one]
 
 
 async def recheck(pair: Pair, side: Side) -> None:

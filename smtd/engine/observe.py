@@ -227,7 +227,7 @@ async def _settled(index: StoreIndex, *, again: bool) -> IndexState:
 
 
 async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> Collection[Key] | None:
-    """Return the keys whose entries may be otherwise than *scan* has them (None: any may).
+    """Return the keys whose entries may differ from *scan* (None: any may).
 
     Those are what changed in the store since the scan *before*, and in the index since it had that.
     """

@@ -40,7 +40,8 @@ class Judged:
 
     *unseen* are writes that do not show: a request that broke off may still be on its way to a server.
     *moved* are the keys that nothing can be said of yet: they changed meanwhile, or are put right first.
-    *cut* are writes of two steps that left their record deleted, and *stumps* those that left a part of it.
+    *interrupted* are writes of two steps that left their record deleted, and *partial* those that left a part
+    of it.
     """
 
     agreements: Sequence[Agreement] = ()
@@ -49,8 +50,8 @@ class Judged:
     unseen: Sequence[Write] = ()
     ended: Collection[Key] = ()
     moved: Collection[Key] = ()
-    cut: Sequence[Write] = ()
-    stumps: Sequence[tuple[Write, Record]] = ()
+    interrupted: Sequence[Write] = ()
+    partial: Sequence[tuple[Write, Record]] = ()
 
     def agreed(self, noted: Mapping[Key, Both[Digest]]) -> Mapping[Key, Both[Digest]]:
         """Return what is agreed once this is noted, where the journal has *noted* so far."""
@@ -87,14 +88,14 @@ async def finish_intents(pair: Pair) -> Finished:
         if not pair.stores[side].capabilities.exclusive_writes:
             await lost_updates.flag_suspects(pair, side)
     judged = await _judge(pair, begun, now)
-    if judged.stumps:
-        await _remove_partial(pair, judged.stumps)
-    await _revert(pair, judged.cut)
+    if judged.partial:
+        await _remove_partial(pair, judged.partial)
+    await _revert(pair, judged.interrupted)
     await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
     async with pair.journal.transaction() as tx:
         await tx.set_baselines(judged.agreements)
         await tx.drop_baselines(judged.forgotten)
-        await tx.log_writes(_not_shown(pair, judged.unseen))
+        await tx.log_writes([sent for write in judged.unseen for sent in lost_updates.sent(pair, write)])
         await tx.log_writes(_unlocked_writes(pair, judged.landed, judged.agreements))
         await tx.finish(judged.ended)
         await tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
@@ -118,20 +119,20 @@ async def _look(pair: Pair, keys: Collection[Key]) -> Both[Mapping[Key, Digest]]
 
 async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Mapping[Key, Digest]]) -> Judged:
     """Say what came of the writes *begun*, by key, now that both sides have these digests."""
-    resting = await _pinned(pair, now)
+    pinned = await _pinned(pair, now)
     landed: list[Write] = []
     unseen: list[Write] = []
     agreements: list[Agreement] = []
     forgotten: list[Key] = []
-    all_cut: list[Write] = []
-    stumps = await _partial_writes(pair, [write for writes in begun.values() for write in writes], now)
-    moved = {write.key for write, _ in stumps}
+    interrupted: list[Write] = []
+    partial = await _partial_writes(pair, [write for writes in begun.values() for write in writes], now)
+    moved = {write.key for write, _ in partial}
     for key, writes in begun.items():
         if key in moved:
             continue
         if cut := [write for write in writes if _was_interrupted(pair, write, now)]:
             # Not a deletion: the store makes a change in two steps, and the crash was between them.
-            all_cut += cut
+            interrupted += cut
             moved.add(key)
             continue
         try:
@@ -143,14 +144,14 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
             continue
         landed += done
         unseen += [write for write in writes if write not in done]
-        if key in resting:
+        if key in pinned:
             forgotten.append(key)  # of an undo: both sides stay as they are, and have nothing in common
         elif common is not None:
             digest = canonical.digest(common)
             agreements.append(Agreement(key, Both(digest, digest), common))
     # Who was deleted and is there again is new.
     forgotten += [write.key for write in landed if write.digest is None]
-    return Judged(agreements, forgotten, landed, unseen, begun.keys() - moved, moved, all_cut, stumps)
+    return Judged(agreements, forgotten, landed, unseen, begun.keys() - moved, moved, interrupted, partial)
 
 
 async def _pinned(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
@@ -201,10 +202,10 @@ async def _partial_writes(
     return found
 
 
-async def _remove_partial(pair: Pair, stumps: Sequence[tuple[Write, Record]]) -> None:
+async def _remove_partial(pair: Pair, partial: Sequence[tuple[Write, Record]]) -> None:
     """Take away what nobody goes on with, and bring back what was there before, if anything was."""
     await anyio.sleep(SETTLED)
-    for write, part in stumps:
+    for write, part in partial:
         store = pair.stores[write.side]
         (outcome,) = await store.write([Change(write.key, None, canonical.digest(part))])
         if outcome == DONE and write.before is not None:
@@ -281,17 +282,4 @@ def _unlocked_writes(pair: Pair, landed: Sequence[Write], agreements: Sequence[A
         record = write.record if alone else None
         noted = lost_updates.logged(pair, write.key, write.side, write.expect, write.digest, record=record)
         found += [] if noted is None else [noted]
-    return found
-
-
-def _not_shown(pair: Pair, unseen: Sequence[Write]) -> list[Landed]:
-    """Return what broke off on its way to a server, as the journal remembers it."""
-    found = []
-    for write in unseen:
-        store = pair.stores[write.side].capabilities
-        if store.saves_records and not store.exclusive_writes:
-            noted = lost_updates.logged(
-                *(pair, write.key, write.side, write.expect, write.digest), seen=False, record=write.record
-            )
-            found += [] if noted is None else [noted]
     return found

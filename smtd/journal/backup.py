@@ -1,6 +1,6 @@
 """Copies of the journal: made while everything runs, and known again when one is put back.
 
-What an older journal says was agreed may since have been deleted, or made anew: taken for the truth, it
+What an older journal says was agreed may since have been deleted or recreated: taken for the truth, it
 would let smtd delete a record that nobody deleted. So whatever was put back is believed in its history and
 its events only, and the pairs are adopted anew.
 """

@@ -1,4 +1,4 @@
-"""What happened, for whoever follows: numbered without a gap, over every restart.
+"""What happened: events, numbered without a gap across restarts.
 
 Where numbers may have been given that are not known any more, the next one is the seconds since 1970: the
 gap shows, and no number means two things.

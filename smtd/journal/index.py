@@ -97,7 +97,7 @@ class StoreIndex(IndexedRows):
     async def put_head(self, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
         """Note that a store that looks like *head* holds what the entries of *projects* say up to *at*.
 
-        In the transaction that is open. Nothing is noted if others have changed an entry since: whoever did
+        In the transaction that is open. Nothing is noted if others have changed an entry since: they
         may have looked earlier.
         """
         if await self.cursor() == at and await self.head(projects) != head:

@@ -49,7 +49,7 @@ class Use:
 
 @asynccontextmanager
 async def using(directory: Path) -> AsyncIterator[Use]:
-    """Give the use of the journal in *directory*; whoever is alone with it makes others wait until it shares.
+    """Give the use of the journal in *directory*; a process alone with it makes others wait until it shares.
 
     Raises JournalError if somebody does not share for long, or the directory cannot be used.
     """

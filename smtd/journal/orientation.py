@@ -44,7 +44,7 @@ _EARLIER = [
 class Orientation:
     """How a pair is known to the journal: with the sides as its user names them, or *mirrored*.
 
-    The first who syncs two stores decides which one the journal calls left. Whoever names them the other way
+    The first who syncs two stores decides which one the journal calls left. Who names them the other way
     round later sees only sides in his own order.
     """
 

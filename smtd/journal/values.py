@@ -1,4 +1,4 @@
-"""What the journal is told of one pair, and tells of it."""
+"""The values that go into the journal of a pair, and come from it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from anyio import to_thread
 from smtd import durable, regular
 from smtd.sqlite import Connection
 
-#: What grows with all that the journal is told.
+#: What grows with every change of the journal.
 _STATE = "SELECT group_concat(name || seq) FROM (SELECT name, seq FROM sqlite_sequence ORDER BY name)"
 
 

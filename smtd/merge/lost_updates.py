@@ -45,9 +45,9 @@ def reverted(
 
     *written* has the writes under each key, in order. Such a program puts back all of a project as it was
     when it read it. So a key that is as before one of smtd's writes was lost, not edited, unless a
-    write to that project as late or later is still there: then whoever changed the key had seen it. (So no
-    key is lost that still is as smtd left it.) What was found undone before, and still is, stays so: what
-    smtd has written elsewhere since does not show that anybody had seen it.
+    write to that project as late or later is still there: then the program that changed the key had
+    seen it. (So no key is lost that still is as smtd left it.) What was found undone before, and still is,
+    stays so: what smtd has written elsewhere since does not show that anybody had seen it.
 
     *by_record*: programs save single records, so only a write of the same key shows that. A record that is
     gone was lost, too, if nobody has seen the last write to it yet: who deleted it may not have seen that.
@@ -91,7 +91,7 @@ def arrived_late(
     """Return the keys that show a write which did not show before both sides *agreed* on another one.
 
     Nothing that was sent before *since* is on its way any more. A deletion may be of just what was agreed on:
-    whoever has the record on the other side then has brought it back.
+    the other side has the record then, because somebody brought it back.
     """
     return {
         key

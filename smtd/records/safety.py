@@ -60,7 +60,7 @@ def _with_version(value: Executable | None) -> Executable | None:
 def _without_file(parameters: Parameters) -> Parameters:
     """Return the set in a text that neither is nor holds the name of a file that anybody has.
 
-    A line break in front says nothing in any of the formats. Whoever can put a file of any name,
+    A line break in front says nothing in any of the formats. Who can put a file of any name,
     such as `tau = 20`, into the directory in which Sumatra works, needs no record for his purposes.
     """
     text = parameters.content

@@ -6,7 +6,7 @@ at any time, without asking. Therefore:
 - `scan` MUST report a key as absent only if the store was read whole and the key was not in
   it. A store that cannot be read whole MUST raise StoreUnreachable or StoreRefused. A record
   that cannot be read MUST be named in `Scan.unreadable`, and the others be reported. Whatever value it
-  has, it is the failure of this record alone; a name that is not text is told as text (`smtd/text.py`),
+  has, it is the failure of this record alone; a name that is not text is shown as text (`smtd/text.py`),
   and the reason is `Nameless`: while such a record is in a project, no absence there proves anything.
 - A record is what it says it is, not where it was found: one that bears another label or project than
   its place is unreadable there, and MUST NOT be taken for, or written over, either of the two.
@@ -74,7 +74,7 @@ class Capabilities:
 
 
 class Changes(NamedTuple):
-    """What may be otherwise than in the scan with the number *since*: no other keys than these."""
+    """What may differ from the scan with the number *since*: these keys and no others."""
 
     since: int
     keys: Collection[Key]

@@ -1,4 +1,4 @@
-"""Is the file of a store still the one that it was, or another one: made anew, moved there, or a backup?"""
+"""Is the file of a store still the same, or another one: recreated, moved there, or a backup?"""
 
 from __future__ import annotations
 

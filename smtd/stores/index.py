@@ -107,7 +107,7 @@ class Fingerprints(NamedTuple):
     """What all rows of a store looked like: the blocks of each table by their numbers.
 
     *sizes*: how many rows a block has at most, by table; *average*: the bytes of a record then. *scheme*
-    tells which tables these are, and how their rows are told from others: only equal ones can be compared.
+    tells which tables these are, and how rows are compared: only equal schemes can be compared.
     """
 
     sizes: Sequence[int]
@@ -127,7 +127,7 @@ class RowLook(NamedTuple):
     """What a look at a store of rows has found, of all keys that may have changed.
 
     *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
-    are those that look otherwise than before, by table and number (None: they are gone); a *whole* look has
+    are those that have changed, by table and number (None: they are gone); a *whole* look has
     *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile.
     Of the keys *listed*, what smtd wrote itself is in the blocks as it is in the entries. *busy* is when the
     look was, if others were writing: what has changed may be half saved.

@@ -382,7 +382,7 @@ def _sniff(path: Path) -> StoreKind:
 def _sqlite_kind(path: Path) -> StoreKind | None:
     """Tell what the SQLite file at *path* is, or None for any other file.
 
-    SQLite itself is asked: whoever opens the file and closes it again takes away the locks that all
+    SQLite itself is asked: opening the file and closing it again takes away the locks that all
     other connections of this process have on it (fcntl(2)), and with them what keeps a transaction whole.
     """
     try:

@@ -139,7 +139,7 @@ async def listening(
 
 @asynccontextmanager
 async def _open_server(location: Location) -> AsyncIterator[Store]:
-    # Here, since whoever syncs two files has no use for all that aiohttp brings.
+    # Imported here: a sync of two files has no use for aiohttp.
     from smtd.stores.http.session import Login, Trust, connect
     from smtd.stores.http.store import HttpStore
 

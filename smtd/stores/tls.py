@@ -1,4 +1,4 @@
-"""What stores on servers have in common of TLS: how it is told that a server is not who it is to be."""
+"""TLS for stores on servers: how a wrong server certificate is reported."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -47,10 +46,9 @@ async def test_source_that_is_not_there_yet_costs_few_cycles(tmp_path, cycles):
     assert len(cycles) <= 5
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0, reason="only for root SQLite gives each log that it opens its owner again"
-)
+@pytest.mark.root
 async def test_write_ahead_log_costs_root_few_cycles(tmp_path, cycles):
+    """Only for root SQLite gives each log that it opens its owner again, and so another ctime."""
     locations = await two_files(tmp_path)
     with closing(sqlite3.connect(locations.left.path)) as db:
         db.execute("PRAGMA journal_mode = wal")

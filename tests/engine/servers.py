@@ -48,6 +48,14 @@ class Clock:
         return self.now
 
 
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Stop the time of day for all modules that ask for it; the clock that is returned moves it on."""
+    clock = Clock()
+    for module in CLOCKED:
+        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    return clock
+
+
 def believe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what is known of a server be believed, as it is of most records of a large one."""
     monkeypatch.setattr("smtd.journal.index.NEWEST", 0)

@@ -16,7 +16,7 @@ from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from smtd.stores.base import DONE, Change
 from tests.build import PROJECT, change, commented, key, record, tagged
-from tests.engine.servers import CLOCKED, Clock, ServerStore, believe, later, words
+from tests.engine.servers import ServerStore, believe, later, stopped, words
 from tests.engine.world import TestStore, UnlockedStore, World, counts, holding, written
 
 A, B = record("a"), record("b")
@@ -61,9 +61,7 @@ class ForgetfulServer(Forgetful, ServerStore):
 @pytest.fixture
 def clock(monkeypatch):
     """Let time go on by hand."""
-    clock = Clock()
-    for module in CLOCKED:
-        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    clock = stopped(monkeypatch)
     believe(monkeypatch)
     return clock
 

@@ -8,7 +8,7 @@ from smtd.engine.server_scrub import RATE, longest
 from smtd.errors import StoreRefused
 from smtd.merge.sides import Side
 from tests.build import PROJECT, commented, key, record
-from tests.engine.servers import CLOCKED, Clock, ServerStore, later
+from tests.engine.servers import ServerStore, later, stopped
 from tests.engine.world import TestStore, World, counts, on, written
 
 RECORDS = [record(f"run-{number:03}") for number in range(150)]
@@ -20,10 +20,7 @@ NOW = 1000.0
 @pytest.fixture
 def clock(monkeypatch):
     """Let time go on by hand."""
-    clock = Clock()
-    for module in CLOCKED:
-        monkeypatch.setattr(f"smtd.{module}.time", clock)
-    return clock
+    return stopped(monkeypatch)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Parameters
 from tests.build import PROJECT, change, commented, key, record, tagged
-from tests.engine.servers import CLOCKED, Clock, ServerStore, believe, later, words
+from tests.engine.servers import ServerStore, believe, later, stopped, words
 from tests.engine.world import (
     TestStore,
     UnlockedStore,
@@ -34,9 +34,7 @@ LONG = 200.0
 @pytest.fixture
 def clock(monkeypatch):
     """Let time go on by hand, and looks be due to the second."""
-    clock = Clock()
-    for module in CLOCKED:
-        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    clock = stopped(monkeypatch)
     believe(monkeypatch)
     monkeypatch.setattr(rereads, "_SPREAD", 0.0)
     return clock

@@ -10,7 +10,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.servers import CLOCKED, Clock, later, words
+from tests.engine.servers import later, stopped, words
 from tests.engine.world import TestStore, World, counts, on, written
 
 A, B = record("a"), record("b")
@@ -27,10 +27,7 @@ class Database(TestStore):
 @pytest.fixture
 def clock(monkeypatch):
     """Let time go on by hand."""
-    clock = Clock()
-    for module in CLOCKED:
-        monkeypatch.setattr(f"smtd.{module}.time", clock)
-    return clock
+    return stopped(monkeypatch)
 
 
 @pytest.fixture

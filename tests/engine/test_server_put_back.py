@@ -10,7 +10,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, commented, record, tagged
-from tests.engine.servers import CLOCKED, Clock, ServerStore, believe, later, words
+from tests.engine.servers import ServerStore, believe, later, stopped, words
 from tests.engine.world import TestStore, World, counts, holding, on, written
 
 OLD = [record(f"old-{number}") for number in range(9)]
@@ -22,9 +22,7 @@ HOUR = 3600.0
 @pytest.fixture
 def clock(monkeypatch):
     """Let time go on by hand."""
-    clock = Clock()
-    for module in CLOCKED:
-        monkeypatch.setattr(f"smtd.{module}.time", clock)
+    clock = stopped(monkeypatch)
     believe(monkeypatch)
     return clock
 

@@ -97,7 +97,7 @@ class Part(NamedTuple):
 async def read(path: Path, parts: Sequence[Part], average: int) -> dict[int, dict[int, Block]]:
     """Return the blocks of all *parts* of the file at *path*, by their places.
 
-    *average*: how many bytes a record has. Whoever is cancelled waits until the threads have ended their
+    *average*: how many bytes a record has. Cancellation waits until the threads have ended their
     statement. Raises the first error of a thread, by SQLite or by the system.
     """
     work = _Work(path, parts, average)

@@ -1,4 +1,4 @@
-"""Which records may read otherwise than before: a file is looked at as it is, some rows of a table at a time.
+"""Which records may have changed: the raw rows of a file are compared, some rows of a table at a time.
 
 No column of Sumatra's tables tells that a row was changed. To read all rows and to compare them, unjoined and
 not understood, costs a twentieth of understanding them, as SQLite puts some together into one text for each
@@ -59,12 +59,12 @@ TABLES = (
 )
 
 
-#: Another one for other tables, and to be raised whenever a block is told from others in another way.
+#: It differs for other tables. Raise its number whenever blocks are compared in another way.
 SCHEME = "1 " + hashlib.blake2b(repr(TABLES).encode(), digest_size=8).hexdigest()
 
 
 class Changed(NamedTuple):
-    """The *records* that may read otherwise than before, and the *blocks* that do, by table and number."""
+    """The *records* that may have changed, and the *blocks* that have, by table and number."""
 
     records: set[int]
     blocks: Mapping[tuple[int, int], Block | None]
@@ -167,7 +167,7 @@ def rarely_changed(places: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
 def doubted(
     before: Fingerprints, places: Collection[tuple[int, int]], now: Fingerprints
 ) -> dict[tuple[int, int], Block]:
-    """Return the blocks at *places* so that they look otherwise than any; who owned or owns them still does.
+    """Return the blocks at *places* marked as equal to none; they keep all their owners, old and new.
 
     Their records may have been read when they were otherwise.
     """
@@ -178,7 +178,7 @@ def doubted(
 
 
 def _doubted(*seen: Block | None) -> Block:
-    """Return a block that looks otherwise than any; who owned it as it was *seen* still does."""
+    """Return a block that equals no other; it has the owners of all that were *seen*."""
     owners = set[int]().union(*(_owners(block.owners) for block in seen if block is not None))
     return Block(None, ",".join(map(str, sorted(owners))))
 

@@ -45,9 +45,9 @@ class RowTracker(Protocol):
         """What tells by an index which records may have changed (None: a look at all marks does)."""
 
     async def settle(self, *, wait: bool = True) -> bool:
-        """Start a new token; say whether nobody was writing in that moment, as far as can be told.
+        """Start a new token; say whether nobody was writing at that moment, as far as is known.
 
-        *wait*, not for long, until whoever writes is done. Called without a connection.
+        *wait*, not for long, until the writers are done. Called without a connection.
         """
 
     def nothing(self, projects: Collection[str] | None) -> Scan:
@@ -98,7 +98,7 @@ class Database(Protocol):
 
     @property
     def polite(self) -> bool:
-        """Whoever writes again at once starves others: to be left alone for as long as it was held."""
+        """Writing again at once starves others: leave the lock alone for as long as it was held."""
 
     @property
     def generation(self) -> int:

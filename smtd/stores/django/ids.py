@@ -10,7 +10,7 @@ from smtd.stores.django.reader import LOWEST, key_of
 from smtd.stores.index import RowIndex
 
 #: Where others insert at the same time, rows may show up later than as many with higher ids. What comes
-#: even later is found by the next scan, and by whoever writes, who waits for all others first.
+#: even later is found by the next scan, and by a writer, which waits for all others first.
 STRAGGLERS = 1000
 #: Rows that are asked for at a time.
 CHUNK = 10_000
@@ -74,7 +74,7 @@ class RowIds:
         self._highest = max(self._highest, row_id)
 
     def rest(self) -> None:
-        """Let go of what an index knows as well: whoever looks next brings it again."""
+        """Release what an index knows as well: the next look brings it again."""
         if self._index is not None:
             self.forget()
 

@@ -223,7 +223,7 @@ class Mysql:
         self._texts = Texts()
 
     def version(self, alias: str, columns: Sequence[str]) -> str:
-        """What the row says; every text is told apart from what is beside it."""
+        """The content of the row; texts are kept apart from what is beside them."""
         said = [
             f"coalesce(md5({text}), '-')" if name in _LONG else f"quote({text})"
             for name, text in ((name, f'convert({alias}."{name}" USING utf8mb4)') for name in columns)

@@ -46,7 +46,7 @@ class Ear:
         return not self._db.is_closed()
 
     def hear(self, *_: object) -> None:
-        """Tell whoever is concerned."""
+        """Call the subscribers."""
         self._changed()
 
 

@@ -1,7 +1,7 @@
 """The tables of the Django schemas before Sumatra 0.8.1, and statements that read them as its own.
 
 A row comes out as `rows.record` takes it: what a schema has no column for is said with the value
-that Sumatra itself takes for it. The schema is told by its tables and columns alone, since no
+that Sumatra itself takes for it. The schema is recognized by its tables and columns alone, since no
 database says which Sumatra made it.
 """
 

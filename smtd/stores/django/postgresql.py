@@ -42,7 +42,7 @@ _TABLES = ", ".join(
 )
 _TRACED = (*_TABLES.split(", "), "django_content_type")
 _LOW_WATER = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-#: A commit is told before it is durable; a crash of the server then loses it.
+#: A commit is reported before it is durable; a crash of the server then loses it.
 _CARELESS = "current_setting('synchronous_commit') = 'off'"
 #: Has the server's own writer make durable what was committed up to now, and tells when it has. It takes no
 #: number of a transaction, so nobody takes it for a change.
@@ -51,7 +51,7 @@ _FLUSH = f"SELECT {_EMITTED} WHERE {_CARELESS} AND NOT pg_is_in_recovery()"
 _IS_FLUSHED = "SELECT pg_current_wal_flush_lsn() >= CAST(CAST(? AS text) AS pg_lsn)"
 #: How often to ask for that: the server's writer comes by every 200 ms, and every 10 s at the most.
 _FLUSHES = 300
-#: Others may read, and Sumatra's checks of references pass; whoever wants to write waits in a queue.
+#: Others may read, and Sumatra's checks of references pass; writers wait in a queue.
 _ALONE = (
     "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE {careless};"
     " SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
@@ -196,7 +196,7 @@ def said(sql: str) -> str:
 
 
 def _moment(text: str) -> str:
-    """Return a time of PostgreSQL's, which is told in UTC, as `rows.moment` writes it."""
+    """Return a time of PostgreSQL, which is in UTC, as `rows.moment` writes it."""
     plain = re.sub(r"\+00(:00)?\Z", "", text)
     whole, point, fraction = plain.partition(".")
     return f"{whole}.{fraction:0<6}" if point else whole
@@ -255,8 +255,8 @@ class Postgresql:
     async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
         """Count the rows of each table, and those of transactions *since* then, and sum up which.
 
-        Whoever adds rows, or changes them, adds some with higher numbers than all; whoever only deletes
-        leaves fewer. Numbers are told by their distance, since they begin anew some day.
+        Who adds or changes rows adds some with higher numbers than all others; who only deletes
+        leaves fewer. Numbers are compared by their distance, because they wrap around.
         """
         later = f"age('{since}'::xid)::bigint - age(xmin)"
         counted = f"count(*), count(*) FILTER (WHERE {later} >= 0)"

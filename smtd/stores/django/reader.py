@@ -75,7 +75,7 @@ class Raw(NamedTuple):
 def key_of(row_id: int, project: Any, label: Any) -> Key:
     """Return the key of a row; its project is the same object as in all others: there are many keys of one.
 
-    A name that is not text, as SQLite lets it be, is told by a text that is not equal to it.
+    A name that is not text, as SQLite lets it be, is shown as a text that is not equal to it.
     """
     return Key(intern(_name(row_id, project)), _name(row_id, label))
 

@@ -186,7 +186,7 @@ class ServerDatabase:
                 return await self._dialect.risk(link)
 
     async def create(self) -> None:
-        """Make nothing: tables on a server are made by whoever asks for them (`smtd check --create`)."""
+        """Make nothing: a person makes tables on a server (`smtd check --create`)."""
 
     async def make(self) -> bool:
         """Make the tables as Sumatra's first command would; say whether there were none."""

@@ -247,7 +247,7 @@ class SqliteFile:
 
 
 class _Looks(NamedTuple):
-    """What the files look like, and how many commits there were (None: that cannot, or need not be told)."""
+    """What the files look like, and how many commits there were (None: unknown, or not needed)."""
 
     seen: Signature
     commits: int | None = None

@@ -15,7 +15,7 @@ from smtd.records import documents
 from smtd.stores.http.other_clients import Company
 from smtd.stores.http.session import Session
 
-#: Looks after which it is begun in any case: whoever is first may have gone away.
+#: Looks after which smtd begins in any case: the first client may have gone away.
 LOOKS = 4
 #: How the server dates a project without records.
 _NEVER = "1970-01-01T00:00:00"

@@ -15,18 +15,18 @@ from smtd.records.record import Key
 
 #: Seconds that a wait is counted in: longer than a look and a write take on a server that is not slow.
 UNIT = 0.5
-#: The first wait is between one and so many units; whoever lost a race waits for so many more.
+#: The first wait is between one and so many units; who lost a race waits for so many more.
 SPREAD = 4.0
 #: Races that count, or waits would become too long.
 RACES = 2
 #: Looks in a row that are to show nothing of others: of any others, and of those who make the same records.
 #: A slow one of those pauses for a second or two, and will make all that is to be made here.
 LOOKS, LOOKS_AT_RIVALS = 2, 4
-#: Units after which whoever still hears others lets the cycle look again.
+#: Units after which the cycle looks again if others are still active.
 ENOUGH = 60.0
 #: For how many times its length a unit is stretched at the most; how many looks a write takes as long as.
 SLOW, DEAR = 6.0, 4.0
-#: Units after which whoever waits looks whether there is still something to wait for.
+#: Units after which a waiting client checks whether there is still something to wait for.
 STEP = 2.0
 #: Records that are made without listening again, at the most.
 MOST = 64

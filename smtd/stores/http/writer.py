@@ -181,9 +181,7 @@ class ServerWriter:
         """Say whether a PUT that broke off has made *record*; if it ended *for_good*, a stump is removed."""
         found = await self.get(key)
         if found is None and for_good:
-            await anyio.sleep(
-                STUMP
-            )  # whoever carried it may carry it still, and two at once make two records
+            await anyio.sleep(STUMP)  # the request may still be under way, and two at once make two records
             found = await self.get(key)
         if isinstance(found, Record) and _same(found, record):
             self._done(key, found)

@@ -128,7 +128,7 @@ class ForeignFile(ABC):
             try:
                 os.replace(copy, path)
                 if self.exclusive_writes:
-                    # Whoever opened the old file in this moment is not let in, and gives up.
+                    # A program that opened the old file just now is refused, and gives up.
                     _wait_until_left(file)
                 elif not _is_as_left(file, content) and not open_files.holds_another(path.stat()):
                     os.replace(before, path)

@@ -45,7 +45,7 @@ _LAYOUTS = {
 class GnuFile(foreign.ForeignFile):
     """The file of one shelf of GNU dbm; its lock is never taken for reading.
 
-    Whoever opens it with gdbm locks it for as long as it is open, and fails if it is locked.
+    A program that opens it with gdbm locks it while it is open, and fails if it is locked.
     """
 
     name = "dbm.gnu"

@@ -164,7 +164,7 @@ def _dependencies(value: Any) -> Any:
 
 
 def _parameters(value: Any) -> Any:
-    """Until 0.7 the values of a set were `values`; a ConfigParser is made anew from its sections."""
+    """Until 0.7 the values of a set were `values`; a ConfigParser is rebuilt from its sections."""
     state = dict(_state(value))
     if not state:
         return value

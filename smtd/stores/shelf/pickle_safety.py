@@ -1,6 +1,6 @@
 """What loading a pickle would run: smtd keeps it where it is, and hands it to no other shelf.
 
-Whoever loads a shelf imports every module that is named in it, and makes every call. What smtd has no
+Loading a shelf imports every module that it names, and makes every call. What smtd has no
 field for goes from shelf to shelf as it was pickled; therefore each such value is looked through first.
 """
 
@@ -14,7 +14,7 @@ from smtd.stores.shelf import inert
 from smtd.stores.shelf.inert import Ref
 
 _BUILTINS = ("builtins", "__builtin__")
-#: Classes of plain values. `bytearray` is none: it makes as many bytes as it is told.
+#: Classes of plain values. `bytearray` is none: it allocates as many bytes as the pickle says.
 _PLAIN = ("object", "type", "set", "frozenset", "dict", "list", "tuple", "complex")
 _TYPES = ("bool", "int", "long", "float", "str", "unicode", "bytes")
 #: What pickles of plain values call. numpy's make an array of bytes that are in the pickle.

@@ -163,7 +163,7 @@ class ShelfStore:
 
     def rest(self) -> None:
         if self._contents is not None and sum(map(len, self._contents.pickles.values())) > LARGE_AT_REST:
-            self._contents = self._last = None  # whoever asks next reads the file
+            self._contents = self._last = None  # the next question reads the file
             self._loaded.forget()
 
     async def resume(self, token: Token) -> bool:
