@@ -126,8 +126,8 @@ def at_rest(work: Workplace, rounds: int) -> list[Line]:
             f"daemon at rest for {REST} s, {PAIRS} pairs of {RECORDS:,} records",
             f"{share:.2%} of one core, {memory / 2**20:.0f} MiB",
             "",
-            "≤ 0.5 % of one core",
-            share <= 0.005,
+            "≤ 0.3 % of one core, ≤ 90 MiB",
+            share <= 0.003 and memory <= 90 * 2**20,
         )
     ]
 

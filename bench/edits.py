@@ -10,3 +10,5 @@ from __future__ import annotations
 ROUNDS, FEW, MANY = 5, 3, 100
 #: Another outcome for the first record.
 EDIT = "UPDATE django_store_record SET outcome = ? WHERE db_id = (SELECT min(db_id) FROM django_store_record)"
+#: Another reason for it: what keeps the outcome that smtd has just written is no edit of an older state.
+EDIT_REASON = EDIT.replace("outcome", "reason")

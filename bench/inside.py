@@ -22,7 +22,7 @@ from bench.steps import Cycle, Steps
 from bench.sweep import fill
 from smtd import pairing
 from smtd.cli import gc_tuning
-from smtd.daemon import malloc_trim
+from smtd.daemon import malloc
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.journal.journal import open_journal
@@ -42,7 +42,7 @@ async def kept_open(directory: Path, locations: Both[Location], steps: Steps) ->
         async def cycle() -> PairReport:
             report = await pairing.sync(journal, "pair", locations, stores, policy, progress=steps.progressed)
             if report.moved:
-                malloc_trim.trim()
+                malloc.trim()
             return report
 
         yield cycle

@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 from msgspec import structs
 
-from bench.edits import EDIT, FEW
+from bench.edits import EDIT_REASON, FEW
 from bench.inside import SETTLED, commit, kept_open
 from bench.steps import Steps
 from smtd.cli import gc_tuning
@@ -43,10 +43,10 @@ async def run(shelf: Path, directory: Path, steps: Steps, *, changes: bool) -> N
             await steps.measure("nothing", cycle)
             await _edit(shelf, keys[0], f"edit {turn}")
             await steps.measure("edit of the shelf", cycle, right=1)
-            await commit(new, EDIT, f"edit {turn} of the database")
+            await commit(new, EDIT_REASON, f"edit {turn} of the database")
             await steps.measure("edit of the database", cycle, left=1)
         for turn in range(FEW):
-            await commit(new, EDIT, f"edit {turn} of the database alone")
+            await commit(new, EDIT_REASON, f"edit {turn} of the database alone")
             await steps.measure("edit of the database alone", cycle, left=1)
         steps.costs["shelf"] = {"bytes": _live(shelf)}
 

@@ -59,7 +59,8 @@ class _File:
         return self._known
 
     async def is_another(self, before: str, now: str) -> bool:
-        return await to_thread.run_sync(incarnation.is_another, self._location, incarnation.read(before))
+        marks = incarnation.read(before), incarnation.read(now)
+        return await to_thread.run_sync(incarnation.is_another, self._location, *marks)
 
     def filled(self, after: str, before: str) -> str:
         new, old = incarnation.read(after), incarnation.read(before)

@@ -17,6 +17,7 @@ from smtd.cli.socket_path import new_socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config
+from smtd.daemon import malloc
 from smtd.daemon.daemon import Surroundings
 from smtd.daemon.service import run
 from smtd.stores.locations import Location
@@ -60,6 +61,7 @@ def main(config: Path | None, socket: str | None) -> int:
         proxy_for,
     )
     gc_tuning.ease()
+    malloc.limit_arenas()
     anyio.run(partial(run, surroundings))
     return 0
 

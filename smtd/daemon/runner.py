@@ -12,7 +12,7 @@ from typing import TypeVar
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.daemon import malloc_trim
+from smtd.daemon import malloc
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import SyncOptions, Work
@@ -126,7 +126,7 @@ class PairRunner:
             )
         if report.moved or self._is_first:
             self._is_first = False
-            await to_thread.run_sync(malloc_trim.trim)
+            await to_thread.run_sync(malloc.trim)
         return report
 
     async def _with_pair(self, work: Work[T]) -> T:

@@ -101,19 +101,20 @@ def mark(location: Location) -> Mark | None:
     return _asked(location, numbered) or found
 
 
-def is_another(location: Location, before: Mark | None) -> bool:
-    """Say whether the file at *location* is not the one that had the mark *before*, later on. Blocks.
+def is_another(location: Location, before: Mark | None, now: Mark | None) -> bool:
+    """Say whether the file at *location*, whose mark is *now*, is not the one that had the mark *before*.
 
-    Nobody knows that of a server, or of a store that had no mark.
+    Nobody knows that of a server, or of a store that had no mark. Blocks if the newest row is another one.
     """
     if before is None:
         return False
-    now = mark(location)
     if now is None or not before.is_followed_by(now):
         return True
     if before.newest is None:
         return False
     newest = before.newest
+    if newest == now.newest:
+        return now.name not in (None, before.name)
     # If work went on in a copy from before, that has given the number of the row to another record.
     return _asked(location, lambda db: _name(db, newest)) not in (None, before.name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -26,32 +25,6 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     key: Key
     found: Digest | str
     final: bool = True
-
-
-class Interner:
-    """Makes equal keys, and equal digests of one key, the same objects: two sides take the room of one."""
-
-    def __init__(self) -> None:
-        self._first: dict[Key, Seen] = {}
-
-    def pooled(self, one: Seen) -> Seen:
-        """Return what is equal to *one*."""
-        return shared(one, self._first.setdefault(one.key, one))
-
-
-def shared(one: Seen, other: Seen) -> Seen:
-    """Return what is equal to *one*, of the objects of *other* as far as those are equal."""
-    if one is other or one.key != other.key:
-        return one
-    return Seen(one.mark, other.key, other.found if other.found == one.found else one.found, one.final)
-
-
-_pools: WeakValueDictionary[str, Interner] = WeakValueDictionary()
-
-
-def pool() -> Interner:
-    """Return the one pool of this process, for as long as anybody has it: while stores are looked at."""
-    return _pools.setdefault("", Interner())
 
 
 def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:

@@ -20,7 +20,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores import incarnation
 from smtd.stores.base import Change, Outcome, Scan, Store
 from smtd.stores.index import TrackedStore
-from smtd.stores.locations import StoreKind
+from smtd.stores.locations import Location, StoreKind
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
@@ -141,6 +141,12 @@ def put_back(pair: RealPair, means: Callable[[Path, Path], None]) -> None:
     means(pair.directory.parent / "backup", pair.directory.parent / "home")
 
 
+async def is_another(location: Location, before: incarnation.Mark | None) -> bool:
+    """Say whether the file at *location* is not the one that had the mark *before*."""
+    now = await to_thread.run_sync(incarnation.mark, location)
+    return await to_thread.run_sync(incarnation.is_another, location, before, now)
+
+
 @pytest.mark.parametrize("means", MEANS)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_means_is_seen_through(
@@ -153,13 +159,13 @@ async def test_every_means_is_seen_through(
     run("cp", "-rp", tmp_path / "home", tmp_path / "backup")
     await place.put(NEW[0])
     before = await to_thread.run_sync(incarnation.mark, place.location)
-    assert not await to_thread.run_sync(incarnation.is_another, place.location, before)
+    assert not await is_another(place.location, before)
 
     means(tmp_path / "backup", tmp_path / "home")
 
-    assert await to_thread.run_sync(incarnation.is_another, place.location, before)
+    assert await is_another(place.location, before)
     now = await to_thread.run_sync(incarnation.mark, place.location)
-    assert not await to_thread.run_sync(incarnation.is_another, place.location, now)
+    assert not await is_another(place.location, now)
 
 
 @pytest.mark.parametrize("kind", ["dbm.sqlite3", "SQLite"])
@@ -172,7 +178,7 @@ async def test_look_at_a_file_leaves_nothing_beside_it(kind: str, tmp_path: Path
         db.execute("PRAGMA journal_mode = wal")
 
     before = await to_thread.run_sync(incarnation.mark, place.location)
-    assert not await to_thread.run_sync(incarnation.is_another, place.location, before)
+    assert not await is_another(place.location, before)
 
     assert list(contents(tmp_path / "home")) == ["records"]
 

@@ -14,13 +14,11 @@ from smtd.engine.pair import Policy
 from smtd.filestat import SETTLE
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
-from smtd.records import canonical
-from smtd.stores.base import DONE, LARGE_AT_REST, STALE, Change
-from smtd.stores.shelf import asking, child, messages, store
+from smtd.stores.base import DONE, Change
+from smtd.stores.shelf import asking, child, messages
 from smtd.stores.shelf import steps as steps_of
 from smtd.stores.shelf.dumb import DumbFile
 from tests.build import commented, key, record
-from tests.stores.contract import create, delete, replace
 from tests.stores.places import DjangoPlace, dumb_place
 
 
@@ -57,10 +55,8 @@ async def mirrored(directory, left, right):
         yield cycle
 
 
-@pytest.mark.parametrize(("kept", "reads"), [(LARGE_AT_REST, 1), (0, 2)])
-async def test_shelf_is_read_once_and_written_once(tmp_path, calls, monkeypatch, kept, reads):
-    """For a change of either side, however many records it has; a large one is read once more to write it."""
-    monkeypatch.setattr(store, "LARGE_AT_REST", kept)
+async def test_shelf_is_read_once_for_each_thing_that_is_done_with_it(tmp_path, calls):
+    """To see what others changed, or to write and to read back, however many records it has."""
     shelf, database = dumb_place(tmp_path / "shelf"), DjangoPlace(tmp_path / "records.sqlite")
     made = [record(f"run-{number:03}") for number in range(200)]
     await shelf.put(*made)
@@ -72,7 +68,7 @@ async def test_shelf_is_read_once_and_written_once(tmp_path, calls, monkeypatch,
         await database.put(commented(made[7], "seen"))
         calls.clear()
         to_shelf = await cycle()
-        assert (to_shelf.left.updated, dict(calls)) == (1, {"read": reads, "replace": 1})
+        assert (to_shelf.left.updated, dict(calls)) == (1, {"read": 2, "replace": 1})
 
         await shelf.put(commented(made[8], "seen"))
         calls.clear()
@@ -115,30 +111,6 @@ async def test_records_of_a_shelf_that_is_as_it_was_are_loaded_once(tmp_path, as
         assert one.outcome == "seen"
 
 
-async def test_scan_loads_only_what_was_written_since_the_last_one(tmp_path, asked):
-    """Nothing if nobody wrote, and by others anything."""
-    shelf = dumb_place(tmp_path / "shelf")
-    old = [record(f"run-{number}") for number in range(5)]
-    await shelf.put(*old)
-    async with shelf.open() as opened:
-        first = dict((await opened.scan()).digests)
-        assert (await opened.scan()).digests == first
-        assert asked == [None]
-
-        edited = commented(old[1], "seen")
-        stale = Change(key("run-3"), None, b"another")
-        changes = [create(record("new")), replace(old[1], edited), delete(old[2]), stale]
-        assert await opened.write(changes) == [DONE, DONE, DONE, STALE]
-        digests = dict((await opened.scan()).digests)
-        assert [labels and sorted(labels) for labels in asked] == [None, ["new", "run-1", "run-2", "run-3"]]
-        assert digests[key("run-1")] == canonical.digest(edited)
-        assert {of.label for of in digests} == {"new", "run-0", "run-1", "run-3", "run-4"}
-
-        await shelf.put(commented(old[4], "by others"))
-        assert (await opened.scan()).digests != digests
-        assert asked[2:] == [None]
-
-
 @pytest.fixture
 def steps(monkeypatch):
     """How many child processes were started, and indexes written."""
@@ -175,7 +147,7 @@ async def test_many_projects_cost_as_many_steps_as_two(tmp_path, steps):
             assert len((await opened.scan()).digests) == count
         taken.append(dict(steps))
 
-    assert taken == [{"children": 3, "indexes": 1}] * 2
+    assert taken == [{"children": 4, "indexes": 1}] * 2
 
 
 async def test_projects_are_written_in_steps_of_a_size(tmp_path, steps, monkeypatch):

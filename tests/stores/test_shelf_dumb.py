@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.stores.shelf import store
+from smtd.stores.shelf import loaded
 from tests.stores.contract import ResumedContract
 from tests.stores.places import Place, dumb_place
 from tests.stores.resting import RestingPlace
@@ -31,5 +31,5 @@ class TestShelfThatRests(ResumedContract):
 
     @pytest.fixture
     def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-        monkeypatch.setattr(store, "LARGE_AT_REST", 0)
+        monkeypatch.setattr(loaded, "LARGE_AT_REST", 0)
         return RestingPlace(dumb_place(tmp_path / "records"))

@@ -17,8 +17,7 @@ from smtd.records import canonical
 from smtd.records.parameters import content
 from smtd.records.record import FIELDS, Component, Key, Parameters, Record
 from smtd.stores.base import DONE, Change, Outcome, Result
-from smtd.stores.shelf import forms, inert, messages, worker
-from smtd.stores.shelf import store as shelf
+from smtd.stores.shelf import forms, inert, loaded, messages, worker
 from smtd.stores.shelf.contents import DbmFile
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
@@ -253,7 +252,7 @@ async def test_old_shelf_is_not_written(path: Path) -> None:
 
 async def test_old_shelf_is_not_written_after_a_rest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it is, it is also while nothing of it is kept."""
-    monkeypatch.setattr(shelf, "LARGE_AT_REST", 0)
+    monkeypatch.setattr(loaded, "LARGE_AT_REST", 0)
     before = contents(path.parent)
     store = opened(path)
     scan, token = await store.scan(), await store.token()

@@ -12,7 +12,7 @@ import pytest
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import DONE, LARGE_AT_REST, Change, ResumedStore, Store
-from smtd.stores.shelf import child, messages, store, writing
+from smtd.stores.shelf import child, loaded, messages, writing
 from tests.build import PROJECT, key, record
 from tests.stores.contract import create
 from tests.stores.places import ShelfPlace, dumb_place
@@ -156,7 +156,7 @@ async def test_scan_tells_what_a_new_look_tells(
 
     async with shelf.open() as kept:
         for step in chance.sample([write, edit, spoil, rest, nothing], k=10, counts=[5, 2, 1, 2, 2]):
-            monkeypatch.setattr(store, "LARGE_AT_REST", chance.choice([0, LARGE_AT_REST]))
+            monkeypatch.setattr(loaded, "LARGE_AT_REST", chance.choice([0, LARGE_AT_REST]))
             await step(kept)
             projects = chance.choice([None, None, [PROJECT]])
             async with shelf.open() as new:

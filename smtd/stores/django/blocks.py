@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from smtd.stores.django import block_reader
-from smtd.stores.django.block_reader import BLOCKS, Bounds, Part, Table, Through, read
+from smtd.stores.django.block_reader import BLOCKS, LARGE, Bounds, Part, Table, Through, read
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.index import Block, Fingerprints
 
@@ -23,6 +23,9 @@ from smtd.stores.index import Block, Fingerprints
 MOST_TEXT = 2**20
 #: As if there were at least so many records: a new file is larger than the first of them.
 FEW = 500
+#: Rows of a block in a store of fewer than LARGE records: the records of a block that changed are all read,
+#: which would take longer there than to compare all rows in smaller blocks.
+SMALL_BLOCK = 32
 
 
 def _shared(table: str, column: str, size: int = 1) -> Table:
@@ -188,7 +191,8 @@ async def _measured(db: DatabaseConnection) -> tuple[list[int], int]:
     size = await db.value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
     count = await db.value("SELECT count(*) FROM django_store_record")
     average = max(1, size // max(FEW, count))
-    return [max(1, min(table.size, MOST_TEXT // average)) for table in TABLES], average
+    most = MOST_TEXT // average if count >= LARGE else min(MOST_TEXT // average, SMALL_BLOCK)
+    return [max(1, min(table.size, most)) for table in TABLES], average
 
 
 async def _concerned(

@@ -211,15 +211,17 @@ class SqliteFile:
 
     async def token(self) -> Token | None:
         """Return what the file looks like if only this connection wrote since `settle`."""
+        if not await self.is_settled():
+            return None  # no need to wait for the next tick of the file system's clock
         seen = await to_thread.run_sync(signature, self._files)
         await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(seen))))
         again = await self._looks()
         young = again.commits is None and is_young(seen)
         # Asked after the look: no commit of others up to the look has gone unnoticed.
         version = await self._data_version()
-        if db := await self.connection():
+        if self._db is not None:
             # Two megabytes of pages, which the next commit of others makes void.
-            await db.run("PRAGMA shrink_memory")
+            await self._db.run("PRAGMA shrink_memory")
         if seen != again.seen or version is None or version != self._version:
             return None
         return again.token(young=young)

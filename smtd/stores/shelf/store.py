@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import anyio
 from anyio import to_thread
@@ -16,7 +16,6 @@ from smtd.filestat import NotSettled, ripe
 from smtd.records import canonical
 from smtd.records.record import Key, Record, decode
 from smtd.stores.base import (
-    LARGE_AT_REST,
     STALE,
     Capabilities,
     Change,
@@ -25,7 +24,7 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.row_cache import Seen, pool, renewed, scan
+from smtd.stores.row_cache import Seen, scan
 from smtd.stores.shelf import asking, messages, steps, worker
 from smtd.stores.shelf.contents import Contents, DbmFile, name
 from smtd.stores.shelf.loaded import Loaded
@@ -33,16 +32,6 @@ from smtd.stores.shelf.swaps import Swap
 
 #: How often a write is tried again because another program wrote at the same moment.
 ATTEMPTS = 5
-
-
-@dataclass(slots=True)
-class _Last:
-    """The last *scan*, of *projects*: true of the file with the *mark*, but for the keys *written* since."""
-
-    scan: Scan
-    projects: frozenset[str] | None
-    mark: Token
-    written: set[Key] = field(default_factory=set)
 
 
 class ShelfStore:
@@ -66,7 +55,6 @@ class ShelfStore:
         self._traced: Token | None = None  # the mark of the file, if only smtd has written since the scan
         self._flushed: Token | None = None  # the mark of the file when it was made durable
         self._loaded = Loaded(location, timezone)
-        self._last: _Last | None = None
         self._one_at_a_time = anyio.Lock()
 
     def __repr__(self) -> str:
@@ -87,37 +75,15 @@ class ShelfStore:
         return sorted((await self._refresh()).pickles)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        chosen = None if projects is None else frozenset(projects)
         async with self._one_at_a_time:  # no write may land in the middle
             contents = await self._refresh()
-            last, self._last = self._last, None
-            again = last is not None and last.projects == chosen and last.mark == contents.mark
-            if last is not None and again:
-                found = await self._again(last, contents)
-            else:
-                found = await self._whole(contents, chosen)
-            self._traced = found.mark
+            wanted = {each: None for each in contents.pickles if projects is None or each in projects}
+            found = []
+            for project, records in (await self._loaded.records(contents, wanted)).items():
+                found += [_seen(project, held) for held in records.values()]
+            self._traced = contents.mark
             await self._loaded.look_for_old(contents)
-            if self._contents is not None and self._contents.mark == found.mark:
-                self._last = found  # else a read has found others' writes meanwhile
-        # Who may have held the file while smtd wrote may undo that later: so all keys are decided each time.
-        return replace(found.scan, changes=None)
-
-    async def _again(self, last: _Last, contents: Contents) -> _Last:
-        """Scan once more what only this store has written to since *last*."""
-        wanted = _by_project(last.written, contents)
-        found = []
-        for project, records in (await self._loaded.records(contents, wanted)).items():
-            found += [_seen(project, records[label]) for label in wanted[project] & records.keys()]
-        return replace(last, scan=renewed(last.scan, last.written, found), written=set())
-
-    async def _whole(self, contents: Contents, projects: frozenset[str] | None) -> _Last:
-        """Scan all of *projects*."""
-        wanted = {each: None for each in contents.pickles if projects is None or each in projects}
-        known, found = pool(), []
-        for project, records in (await self._loaded.records(contents, wanted)).items():
-            found += [known.pooled(_seen(project, held)) for held in records.values()]
-        return _Last(scan(found), projects, contents.mark)
+        return scan(found)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         contents = await self._refresh()
@@ -162,9 +128,8 @@ class ShelfStore:
         self._flushed = known
 
     def rest(self) -> None:
-        if self._contents is not None and sum(map(len, self._contents.pickles.values())) > LARGE_AT_REST:
-            self._contents = self._last = None  # the next question reads the file
-            self._loaded.forget()
+        self._contents = None  # the next question reads the file
+        self._loaded.rest()
 
     async def resume(self, token: Token) -> bool:
         contents = await self._refresh()
@@ -220,7 +185,7 @@ class ShelfStore:
                 return outcomes | dict.fromkeys(steps.keys(left), Outcome(Result.REFUSED, reason))
             made = await self._made(left, contents)
             new = {project: pickle for project, (pickle, _) in made.items() if pickle is not None}
-            done = await self._replace(new, contents, left) | (left.keys() - new.keys())
+            done = await self._replace(new, contents) | (left.keys() - new.keys())
             for project in done:
                 outcomes.update(zip(steps.keys({project: left.pop(project)}), made[project][1], strict=True))
             if not left:
@@ -244,7 +209,7 @@ class ShelfStore:
                 made[project] = answer.pickle, steps.outcomes(answer.results)
         return made
 
-    async def _replace(self, new: Mapping[str, bytes], contents: Contents, wishes: steps.Wishes) -> set[str]:
+    async def _replace(self, new: Mapping[str, bytes], contents: Contents) -> set[str]:
         """Swap the pickles of the projects in *new*, and remember what the file looks like afterwards.
 
         *contents* are those from which *new* were made. Returns the projects that were written.
@@ -267,7 +232,6 @@ class ShelfStore:
         done = {project for project in new if name(project) in stored}
         if done:
             await self._trace({project: new[project] for project in done}, contents.pickles)
-            self._note(steps.keys({project: wishes[project] for project in done}))
         return done
 
     async def _trace(self, new: Mapping[str, bytes], pickles: Mapping[str, bytes]) -> None:
@@ -282,15 +246,6 @@ class ShelfStore:
                 found[project] = pickle
         is_ours = before is not None and found == {**pickles, **new}
         self._traced = contents.mark if is_ours else None
-        if self._last is not None and (not is_ours or self._last.mark != before):
-            self._last = None
-
-    def _note(self, keys: Collection[Key]) -> None:
-        """Keep the last scan for the next one, which looks at *keys* again."""
-        if self._last is not None and self._traced is not None:
-            projects = self._last.projects
-            self._last.mark = self._traced
-            self._last.written.update(key for key in keys if projects is None or key.project in projects)
 
 
 def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
