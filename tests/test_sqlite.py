@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
+from functools import partial
 
+import anyio
 import pytest
 
 from smtd.sqlite import connect
@@ -71,3 +74,73 @@ async def test_what_is_committed_is_durable_with_the_end_of_the_rollback_journal
     """FULL (2) does not sync the directory: a journal that comes back after a power cut undoes the commit."""
     async with connect(str(file)) as db:
         assert await db.value("PRAGMA synchronous") == 3
+
+
+async def add(db, name):
+    async with db.transaction():
+        number = await db.run("INSERT INTO thing (name) VALUES (?)", [name])
+        await db.run_many("UPDATE thing SET name = name || ? WHERE id = ?", [("!", number)])
+        return await db.value("SELECT name FROM thing WHERE id = ?", [number])
+
+
+async def test_what_runs_at_once_does_what_it_does_one_statement_after_the_other(file):
+    async with connect(str(file)) as db:
+        assert await db.at_once(lambda: add(db, "three")) == await add(db, "three") == "three!"
+        assert await db.value("SELECT count(*) FROM thing") == 4
+
+
+async def test_what_fails_at_once_is_all_taken_back(file):
+    async def add_and_fail():
+        async with db.transaction():
+            await add_inside()
+            await db.run("INSERT INTO thing VALUES (2, 'taken')")
+
+    async def add_inside():
+        await db.run("INSERT INTO thing (name) VALUES ('three')")
+
+    async with connect(str(file)) as db:
+        with pytest.raises(sqlite3.IntegrityError):
+            await db.at_once(add_and_fail)
+        assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]
+        assert await db.at_once(lambda: add(db, "three")) == "three!"
+
+
+async def test_what_runs_at_once_waits_for_nothing_else(file):
+    """It would keep the thread: so that is a mistake, and nothing of it is done."""
+
+    async def add_and_wait():
+        async with db.transaction():
+            await db.run("INSERT INTO thing (name) VALUES ('three')")
+            await asyncio.sleep(0)
+
+    async with connect(str(file)) as db:
+        with pytest.raises(RuntimeError, match="waits for something else"):
+            await db.at_once(add_and_wait)
+        assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]
+
+
+async def test_what_runs_at_once_is_done_whole_though_cancelled(file):
+    async with connect(str(file)) as db:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await db.at_once(lambda: add(db, "three"))
+        assert await db.fetch("SELECT name FROM thing WHERE id > 2") in ([], [("three!",)])
+        assert not db.raw.in_transaction
+
+
+async def test_tasks_take_turns_whether_they_run_at_once_or_not(file):
+    async def slowly(name):
+        async with db.transaction():
+            await db.run("INSERT INTO thing (name) VALUES (?)", [name])
+            await db.value("SELECT 1")
+            await db.run("INSERT INTO thing (name) VALUES (?)", [name])
+
+    async with connect(str(file)) as db:
+        async with anyio.create_task_group() as group:
+            for name in "abc":
+                group.start_soon(slowly, name)
+                group.start_soon(partial(db.at_once, partial(slowly, name.upper())))
+        rows = [name for (name,) in await db.fetch("SELECT name FROM thing WHERE id > 2 ORDER BY id")]
+
+    assert sorted(rows[::2]) == sorted(rows[1::2]) == sorted("abcABC")
+    assert rows[::2] == rows[1::2]

@@ -96,9 +96,9 @@ class Executor:
         await self._pair.flush()
         files = await self._marks()
         async with self._pair.journal.transaction() as tx:
-            await tx.drop_baselines(keys)
-            await tx.finish(keys)
-            await tx.set_files(files)
+            tx.drop_baselines(keys)
+            tx.finish(keys)
+            tx.set_files(files)
         self.synced.update(keys)
         self._advance(len(keys))
 
@@ -120,9 +120,9 @@ class Executor:
             await self._pair.flush()
             files = await self._marks()
             async with self._pair.journal.transaction() as tx:
-                await tx.set_baselines(agreements)
-                await tx.finish([each.key for each in agreements])
-                await tx.set_files(files)
+                tx.set_baselines(agreements)
+                tx.finish([each.key for each in agreements])
+                tx.set_files(files)
             self.synced.update(each.key for each in agreements)
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
@@ -199,14 +199,14 @@ class Executor:
         ]
         files = await self._marks()
         async with self._pair.journal.transaction() as tx:
-            await tx.set_baselines(agreements)
-            await tx.drop_baselines([key] if whole and not agreements else [])
-            await self._log(tx, arrived)
-            await tx.finish([key])
-            await tx.mark_landed(entries)
-            await tx.set_files(files)
-            await self._note(tx, arrived)
-            await tx.reopen([key])
+            tx.set_baselines(agreements)
+            tx.drop_baselines([key] if whole and not agreements else [])
+            self._log(tx, arrived)
+            tx.finish([key])
+            tx.mark_landed(entries)
+            tx.set_files(files)
+            self._note(tx, arrived)
+            tx.reopen([key])
 
     async def _write_and_verify(
         self, writes: Sequence[Write]
@@ -344,14 +344,14 @@ class Executor:
                 agreements[write.key] = Agreement(write.key, Both(left, right), write.record, write.encoded)
         files = await self._marks()
         async with self._pair.journal.transaction() as tx:
-            await tx.set_baselines(list(agreements.values()))
-            await tx.drop_baselines([write.key for write in arrived if write.record is None])
-            await self._log(tx, arrived, unsure)
-            await tx.finish([write.key for write in writes])
-            await tx.mark_landed(entries)
-            await tx.end_decisions([write.key for write in arrived])
-            await tx.set_files(files)
-            await self._note(tx, arrived)
+            tx.set_baselines(list(agreements.values()))
+            tx.drop_baselines([write.key for write in arrived if write.record is None])
+            self._log(tx, arrived, unsure)
+            tx.finish([write.key for write in writes])
+            tx.mark_landed(entries)
+            tx.end_decisions([write.key for write in arrived])
+            tx.set_files(files)
+            self._note(tx, arrived)
         equal = {
             key
             for key, each in agreements.items()
@@ -360,7 +360,7 @@ class Executor:
         self._report.in_sync += len(equal)
         self.synced |= equal.union(write.key for write in arrived if write.record is None)
 
-    async def _note(self, tx: Transaction, arrived: Mapping[Write, Digest | None]) -> None:
+    def _note(self, tx: Transaction, arrived: Mapping[Write, Digest | None]) -> None:
         """Enter into the indexes what was read back of writes that *arrived*, beside what is agreed."""
         for side in SIDES:
             found = {
@@ -371,7 +371,7 @@ class Executor:
                 if write.side is side
             }
             if found:
-                await tx.note(side, found)
+                tx.note(side, found)
 
     async def _marks(self) -> Both[str]:
         """Return what tells the files of the stores, to be kept with what is agreed.
@@ -381,11 +381,11 @@ class Executor:
         """
         return await self._pair.marks(Both(*[self._report.side(side).written > 0 for side in SIDES]))
 
-    async def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
+    def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
         """Remember what broke off, and then what has arrived: one after the other, as they were sent."""
         broken, self._broken = self._broken, []
-        await tx.log_writes(broken)
-        await tx.log_writes(self._noted(arrived, alone))
+        tx.log_writes(broken)
+        tx.log_writes(self._noted(arrived, alone))
 
     def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
         """Return the writes to stores without a lock, which may get lost later, or show later.

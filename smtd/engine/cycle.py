@@ -241,8 +241,8 @@ async def _save(
     found = await heads(pair, cursors)
     async with pair.journal.transaction() as tx:
         for side, head in found.items():
-            await tx.set_head(side, scope(pair, side), head, cursors[side])
-        await tx.save(checkpoint, waiting)
+            tx.set_head(side, scope(pair, side), head, cursors[side])
+        tx.save(checkpoint, waiting)
     if remembered:
         await pair.journal.checkpoints.rest()
 

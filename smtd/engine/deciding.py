@@ -95,7 +95,7 @@ async def note(pair: Pair, learnt: Learnt) -> None:
     if learnt.late:
         await pair.flush()
         async with pair.journal.transaction() as tx:
-            await tx.set_baselines(learnt.late)
+            tx.set_baselines(learnt.late)
 
 
 async def note_rotations(pair: Pair, learnt: Learnt) -> None:

@@ -132,6 +132,9 @@ async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
         store, index = pair.stores[side], pair.journal.indexes[side]
         if store.capabilities.dear_reads:
             continue
+        state = await index.state(scope(pair, side))
+        if state.head is not None and state.cursor == cursors[side]:
+            continue  # the look has noted it, and nothing was written since
         async with _turn(index):
             if store.capabilities.tracks and await index.must_learn(MANY_WRITTEN):
                 learnt = await cast(TrackedStore, store).learn(index)
@@ -168,8 +171,13 @@ def _may_undo_unseen(store: Store) -> bool:
 async def _look(
     pair: Pair, side: Side, recheck: Collection[Key], soon: Collection[Key], afresh: bool
 ) -> _Look:
-    store, index = pair.stores[side], pair.journal.indexes[side]
-    async with _turn(index):
+    store, index, turn = pair.stores[side], pair.journal.indexes[side], _turn(pair.journal.indexes[side])
+    if turn.locked() and not (recheck or afresh):
+        async with turn:
+            pass  # another pair looks: what it finds may be all there is
+        if (known_look := await _as_known(pair, side)) is not None:
+            return known_look
+    async with turn:
         if store.capabilities.dear_reads:
             return await _look_at_server(pair, side, {*recheck, *soon}, afresh)
         if store.capabilities.tracks:
@@ -187,6 +195,21 @@ async def _look(
     if cursor is not None:
         _followed[store] = _Followed(scan.number, cursor)
     return _Look(cursor or since)
+
+
+async def _as_known(pair: Pair, side: Side) -> _Look | None:
+    """Return what a look at *side* would find if its index has all that is there; None: it may not have it.
+
+    Other pairs may look at the same time.
+    """
+    store, index = pair.stores[side], pair.journal.indexes[side]
+    state = await index.state(scope(pair, side))
+    if not store.capabilities.tracks or state.unsettled_since is not None:
+        return None
+    if state.head is None or not await _is_as(store, state.head):
+        return None
+    await cast(TrackedStore, store).follow(index)
+    return _Look(state.cursor)
 
 
 async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> _Look:

@@ -93,14 +93,14 @@ async def finish_intents(pair: Pair) -> Finished:
     await _revert(pair, judged.interrupted)
     await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
     async with pair.journal.transaction() as tx:
-        await tx.set_baselines(judged.agreements)
-        await tx.drop_baselines(judged.forgotten)
-        await tx.log_writes([sent for write in judged.unseen for sent in lost_updates.sent(pair, write)])
-        await tx.log_writes(_unlocked_writes(pair, judged.landed, judged.agreements))
-        await tx.finish(judged.ended)
-        await tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
-        await tx.end_decisions([write.key for write in judged.landed])
-        await tx.reopen(begun.keys())
+        tx.set_baselines(judged.agreements)
+        tx.drop_baselines(judged.forgotten)
+        tx.log_writes([sent for write in judged.unseen for sent in lost_updates.sent(pair, write)])
+        tx.log_writes(_unlocked_writes(pair, judged.landed, judged.agreements))
+        tx.finish(judged.ended)
+        tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
+        tx.end_decisions([write.key for write in judged.landed])
+        tx.reopen(begun.keys())
     return Finished(begun.keys(), judged.moved)
 
 

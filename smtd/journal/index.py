@@ -15,7 +15,7 @@ from smtd.journal import entries
 from smtd.journal.rows import IndexedRows
 from smtd.records import canonical
 from smtd.records.record import Key
-from smtd.sqlite import Connection
+from smtd.sqlite import Connection, at_once
 from smtd.stores.base import Token
 from smtd.stores.index import ABSENT, Busy, Entry, Fingerprints, RowLook
 
@@ -62,6 +62,7 @@ class StoreIndex(IndexedRows):
         #: Where the sequence was before and after each note of this object, in order.
         self._noted: list[tuple[int, int]] = []
 
+    @at_once
     async def begin(self) -> None:
         """Make the index if there is none; begin it anew if another version of smtd read the records."""
         reader = str(canonical.VERSION)
@@ -114,6 +115,7 @@ class StoreIndex(IndexedRows):
         ((epoch, seq, head, unsettled_since),) = rows or [(0, 0, None, None)]
         return IndexState(Cursor(epoch, seq), None if head is None else bytes(head), unsettled_since)
 
+    @at_once
     async def entries(self, keys: Collection[Key]) -> dict[Key, Entry]:
         """Return the entries of those *keys* that have one."""
         return await entries.entries(self._db, await self._id(), keys)
@@ -156,6 +158,7 @@ class StoreIndex(IndexedRows):
         )
         return found
 
+    @at_once
     async def note_reads(self, keys: Collection[Key], moment: float, looked: float | None) -> None:
         """Remember that the records of *keys* were read at *moment*, and when some were last read again."""
         async with self._db.transaction():
@@ -175,6 +178,7 @@ class StoreIndex(IndexedRows):
             if readable + unreadable and (projects is None or entries.text(project) in projects)
         }
 
+    @at_once
     async def update(
         self,
         found: Mapping[Key, Entry],
@@ -230,6 +234,7 @@ class StoreIndex(IndexedRows):
             return None
         return await self.changed_since(since, None)
 
+    @at_once
     async def update_rows(
         self, look: RowLook, head: Token | None, *, since: Cursor | None = None
     ) -> Cursor | None:
@@ -263,6 +268,7 @@ class StoreIndex(IndexedRows):
         """Return the keys whose records may be half saved: they changed while others were writing."""
         return await entries.unsettled(self._db, await self._id())
 
+    @at_once
     async def settle(self, moment: float) -> Cursor:
         """Take those for whole that have not changed up to *moment* (seconds since 1970) for long enough.
 
@@ -273,6 +279,7 @@ class StoreIndex(IndexedRows):
                 await entries.settle(self._db, await self._id(), Busy(moment, moment))
         return await self.cursor()
 
+    @at_once
     async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]], at: Cursor) -> None:
         """Remember what all rows look like now, and the new *rows*: the entries up to *at* are as they say.
 

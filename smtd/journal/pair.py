@@ -23,7 +23,7 @@ from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.sqlite import Connection
+from smtd.sqlite import Connection, at_once
 
 #: What is forgotten of a pair that is adopted anew.
 _KNOWLEDGE = (
@@ -87,6 +87,7 @@ class PairJournal:
             if projects is None or project in projects
         }
 
+    @at_once
     async def agreed_on(self, keys: Collection[Key]) -> dict[Key, Both[Digest]]:
         """Return the digests that were agreed on, of *keys*."""
         found: dict[Key, Both[Digest]] = {}
@@ -163,6 +164,7 @@ class PairJournal:
         )
         return next((Rotation(None if p is None else Key(p, label), at) for p, label, at in rows), None)
 
+    @at_once
     async def turn(self, side: Side, rotation: Rotation) -> None:
         """Remember how far the verification of *side* has come."""
         async with self._db.transaction():
@@ -183,6 +185,7 @@ class PairJournal:
             )
         }
 
+    @at_once
     async def set_refused(self, refusals: Iterable[Refusal]) -> None:
         """Remember *refusals*, and forget all others."""
         async with self._db.transaction():
@@ -213,8 +216,9 @@ class PairJournal:
         """Remember what tells the files of the stores."""
         if files != await self.files():
             async with self.transaction() as tx:
-                await tx.set_files(files)
+                tx.set_files(files)
 
+    @at_once
     async def begin_cycle(self) -> int:
         """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
         async with self._db.transaction():
@@ -224,6 +228,7 @@ class PairJournal:
             )
         return self._cycle
 
+    @at_once
     async def intend(self, cycle: int, writes: Sequence[Write]) -> int:
         """Make durable what is about to be written, and all that it will overwrite.
 
@@ -273,9 +278,15 @@ class PairJournal:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Give what notes together what became true; that must be durable in the stores."""
+        """Give what notes what became true, together when the block ends; it is durable in the stores."""
+        notes = Transaction(self._db, self._pair, self._sides, self._cycle, self.indexes)
+        yield notes
+        await self._write(notes)
+
+    @at_once
+    async def _write(self, notes: Transaction) -> None:
         async with self._db.transaction():
-            yield Transaction(self._db, self._pair, self._sides, self._cycle, self.indexes)
+            await notes.write()
 
     async def begun(self) -> list[Write]:
         """Return the writes that a crash left behind; the record of one that creates it is not known."""
@@ -297,6 +308,7 @@ class PairJournal:
             for project, label, side, expect, digest, why, record, before, origin, entry in rows
         ]
 
+    @at_once
     async def forget_all(self, canonical_version: int) -> None:
         """Forget what was agreed, not the history: the stores are then adopted anew."""
         async with self._db.transaction():

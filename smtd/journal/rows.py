@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from smtd.journal.entries import chunks, columns, key_of, wanted
 from smtd.records.record import Key
-from smtd.sqlite import Connection
+from smtd.sqlite import Connection, at_once
 from smtd.stores.index import Block, Fingerprints
 
 #: Where the number of a row that bears a key is kept: most keys have one.
@@ -29,6 +29,7 @@ class IndexedRows:
             self._number = await self._db.value(query, (self.location,))
         return -1 if self._number is None else self._number  # the number of no store
 
+    @at_once
     async def fingerprints(self) -> Fingerprints | None:
         """Return what all rows of the store looked like (None: nobody knows)."""
         said = await self._db.value("SELECT blocks FROM store WHERE id = ?", (await self._id(),))
@@ -42,6 +43,7 @@ class IndexedRows:
             blocks[place][number] = Block(mark, owners)
         return Fingerprints(sizes, average, blocks, scheme)
 
+    @at_once
     async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
         """Return the numbers of the rows that bore *keys*."""
         found: dict[Key, list[int]] = defaultdict(list)
@@ -57,6 +59,7 @@ class IndexedRows:
                         found[key_of(project, label)].append(row)
         return found
 
+    @at_once
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
         """Return the keys that *rows* bore."""
         found: set[Key] = set()
@@ -67,6 +70,7 @@ class IndexedRows:
                 found.update(key_of(*row) for row in await self._db.fetch(query, (await self._id(), *chunk)))
         return found
 
+    @at_once
     async def highest_row(self) -> int | None:
         """Return the highest number of a row (None: there is none)."""
         tops = [
@@ -83,6 +87,7 @@ class IndexedRows:
         query = "SELECT project, label FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
         return {key_of(*row) for row in await self._db.fetch(query, (await self._id(),))}
 
+    @at_once
     async def must_learn(self, most: int) -> bool:
         """Say whether smtd wrote more than *most* records of whose rows nobody knows what they look like."""
         store = await self._id()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import ParamSpec
 
 from smtd.journal import checkpoint
 from smtd.journal.checkpoint import Checkpoint, Checkpoints
@@ -18,9 +20,11 @@ from smtd.sqlite import Connection
 from smtd.stores.base import Token
 from smtd.stores.index import Entry
 
+P = ParamSpec("P")
+
 
 class Transaction:
-    """The notes of one step; `PairJournal.transaction` begins and commits it.
+    """The notes of one step, which `PairJournal.transaction` writes down together when its block ends.
 
     *cycle* is the one that is running (None: nobody began one).
     """
@@ -38,19 +42,30 @@ class Transaction:
         self._sides = sides
         self._cycle = cycle
         self._indexes = indexes
+        self._notes: list[Callable[[], Awaitable[object]]] = []
 
-    async def set_baselines(self, agreements: Sequence[Agreement]) -> None:
+    async def write(self) -> None:
+        """Write down all notes, in their order; in the transaction that is open."""
+        for note in self._notes:
+            await note()
+
+    def _add(self, note: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
+        self._notes.append(partial(note, *args, **kwargs))
+
+    def set_baselines(self, agreements: Sequence[Agreement]) -> None:
         """Both sides agree on the records of these keys."""
-        await self._db.run_many(
+        self._add(
+            self._db.run_many,
             "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?, ?)",
             [(self._pair, *each.key, *self._sides.columns(each.digests), self._cycle) for each in agreements],
         )
-        await self._db.run_many(
+        self._add(
+            self._db.run_many,
             "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
             [(self._pair, *each.key, pack(each.record, each.encoded)) for each in agreements],
         )
 
-    async def drop_baselines(self, keys: Iterable[Key]) -> None:
+    def drop_baselines(self, keys: Iterable[Key]) -> None:
         """The sides have nothing in common under these keys any more, nor is a write there remembered.
 
         But a deletion that may still be on its way is.
@@ -62,53 +77,55 @@ class Transaction:
             ("ancestor", ""),
             ("written", " AND (seen OR after_digest <> x'')"),
         ):
-            await self._db.run_many(f"DELETE FROM {table} WHERE {of_key}{which}", gone)
+            self._add(self._db.run_many, f"DELETE FROM {table} WHERE {of_key}{which}", gone)
 
-    async def note(self, side: Side, found: Mapping[Key, Entry]) -> None:
+    def note(self, side: Side, found: Mapping[Key, Entry]) -> None:
         """This is what *side* holds now."""
-        await self._indexes[side].note(found)
+        self._add(self._indexes[side].note, found)
 
-    async def set_head(self, side: Side, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
+    def set_head(self, side: Side, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
         """So looks *side* when it holds what its entries of *projects* (None: of all) say up to *at*."""
-        await self._indexes[side].put_head(projects, head, at)
+        self._add(self._indexes[side].put_head, projects, head, at)
 
-    async def save(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
+    def save(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
         """So far has the pair come, but for the keys that are *out of sync*."""
-        await Checkpoints(self._db, self._pair, self._sides).put(checkpoint, out_of_sync)
+        self._add(Checkpoints(self._db, self._pair, self._sides).put, checkpoint, out_of_sync)
 
-    async def reopen(self, keys: Collection[Key]) -> None:
+    def reopen(self, keys: Collection[Key]) -> None:
         """The next cycle is to decide these keys, whatever the stores show."""
-        await checkpoint.add(self._db, self._pair, keys)
-        await checkpoint.reopen(self._db, self._pair)
+        self._add(checkpoint.add, self._db, self._pair, keys)
+        self._add(checkpoint.reopen, self._db, self._pair)
 
-    async def log_writes(self, landed: Sequence[Landed]) -> None:
+    def log_writes(self, landed: Sequence[Landed]) -> None:
         """These writes may get lost later; they are one batch."""
-        await WriteLog(self._db, self._pair, self._sides).append(landed)
+        self._add(WriteLog(self._db, self._pair, self._sides).append, landed)
 
-    async def finish(self, keys: Iterable[Key]) -> None:
+    def finish(self, keys: Iterable[Key]) -> None:
         """The intents of these keys are over."""
-        await self._db.run_many(
+        self._add(
+            self._db.run_many,
             "DELETE FROM intent WHERE pair = ? AND project = ? AND label = ?",
             [(self._pair, *key) for key in keys],
         )
 
-    async def mark_landed(self, entries: Iterable[int]) -> None:
+    def mark_landed(self, entries: Iterable[int]) -> None:
         """The writes of these entries of the history have arrived."""
-        await self._db.run_many("UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries])
+        self._add(
+            self._db.run_many, "UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries]
+        )
 
-    async def end_decisions(self, keys: Iterable[Key]) -> None:
+    def end_decisions(self, keys: Iterable[Key]) -> None:
         """What a person decided of these keys is done.
 
         Should the sides ever hold the same again, nobody has decided of that.
         """
-        await self._db.run_many(
+        self._add(
+            self._db.run_many,
             "DELETE FROM decision WHERE pair = ? AND project = ? AND label = ? AND choice != ?",
             [(self._pair, *key, Choice.REST.value) for key in keys],
         )
 
-    async def set_files(self, files: Both[str]) -> None:
+    def set_files(self, files: Both[str]) -> None:
         """That is what tells the files of the stores by now."""
         row = self._sides.columns(files)
-        rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
-        if rows != [row]:
-            await self._db.run("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (self._pair, *row))
+        self._add(self._db.run_many, "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(self._pair, *row)])

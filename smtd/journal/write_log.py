@@ -14,7 +14,7 @@ from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.sqlite import Connection
+from smtd.sqlite import Connection, at_once
 
 #: A program that read a store before more writes of one key than this is not recognised.
 _KEPT = 50
@@ -79,6 +79,7 @@ class WriteLog:
         )
         return min((due for project, due in rows if projects is None or project in projects), default=None)
 
+    @at_once
     async def flag(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
         """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""
         of_side = (self._pair, self._sides.word(side))
@@ -91,6 +92,7 @@ class WriteLog:
                 [(*of_side, *key, number) for key, number in writes],
             )
 
+    @at_once
     async def look(self, side: Side, looks: Iterable[Reread]) -> None:
         """Remember what *looks* at *side* have shown."""
         async with self._db.transaction():
@@ -105,6 +107,7 @@ class WriteLog:
                         (due, confirmed, *of_key),
                     )
 
+    @at_once
     async def set_seen(self, side: Side, arrived: Iterable[tuple[Key, Digest]]) -> None:
         """Remember that writes which could not be read back at first have *arrived* after all."""
         async with self._db.transaction():

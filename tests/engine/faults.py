@@ -140,7 +140,7 @@ class FaultyJournal:
         async def commit() -> None:
             async with self._journal.transaction() as tx:
                 for name, words in notes.calls:
-                    await getattr(tx, name)(*words)
+                    getattr(tx, name)(*words)
 
         await self._faults.step("journal", "transaction", commit)
 
@@ -152,7 +152,7 @@ class _Notes:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
 
     def __getattr__(self, name: str) -> Any:
-        async def note(*words: Any) -> None:
+        def note(*words: Any) -> None:
             self.calls.append((name, words))
 
         return note

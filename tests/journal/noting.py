@@ -22,10 +22,10 @@ async def note(
 ) -> None:
     """Note all of that, as the end of a batch of writes does."""
     async with known.transaction() as tx:
-        await tx.set_baselines(agreements)
-        await tx.drop_baselines(forgotten)
-        await tx.log_writes(landed)
-        await tx.finish(ended)
-        await tx.mark_landed(entries)
+        tx.set_baselines(agreements)
+        tx.drop_baselines(forgotten)
+        tx.log_writes(landed)
+        tx.finish(ended)
+        tx.mark_landed(entries)
         if files is not None:
-            await tx.set_files(files)
+            tx.set_files(files)

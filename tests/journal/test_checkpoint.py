@@ -31,7 +31,7 @@ async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
 async def saved(known: PairJournal, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
     """Save *checkpoint*."""
     async with known.transaction() as tx:
-        await tx.save(checkpoint, out_of_sync)
+        tx.save(checkpoint, out_of_sync)
 
 
 async def test_new_pair_has_none(known: PairJournal) -> None:
@@ -79,7 +79,7 @@ async def test_key_that_is_opened_again_is_for_the_next_cycle(known: PairJournal
     await saved(known, REPORTED, [key("a")])
 
     async with known.transaction() as tx:
-        await tx.reopen([key("a"), key("b")])
+        tx.reopen([key("a"), key("b")])
 
     found = await known.checkpoints.get()
     assert found is not None

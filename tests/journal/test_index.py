@@ -177,9 +177,9 @@ async def test_own_write_moves_the_cursor_on(known: PairJournal, index: StoreInd
     cursor = await known_at(index.update({A: ONE}, None, None, whole=True))
 
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: OTHER})
+        tx.note(Side.LEFT, {A: OTHER})
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {B: ONE})
+        tx.note(Side.LEFT, {B: ONE})
 
     assert index.advanced(cursor) == await index.cursor() == Cursor(cursor.epoch, cursor.seq + 2)
     assert await index.all(None) == {A: OTHER, B: ONE}
@@ -190,10 +190,10 @@ async def test_store_that_looks_as_before_an_own_write_is_not_known(known: PairJ
     index = known.indexes.left
     await index.update({A: ONE}, None, b"head", whole=True)
     async with known.transaction() as tx:
-        await tx.set_head(Side.LEFT, {PROJECT}, b"head", await index.cursor())
+        tx.set_head(Side.LEFT, {PROJECT}, b"head", await index.cursor())
 
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: OTHER})
+        tx.note(Side.LEFT, {A: OTHER})
 
     assert (await index.head(None), await index.head({PROJECT})) == (None, None)
 
@@ -204,7 +204,7 @@ async def test_own_write_after_a_change_by_others_does_not(known: PairJournal, i
     await StoreIndex(known._db, "left").update({B: ONE}, None, None, whole=False)
 
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: OTHER})
+        tx.note(Side.LEFT, {A: OTHER})
 
     assert index.advanced(cursor) == cursor
     assert await index.changed_since(cursor, None) == {A, B}
@@ -262,7 +262,7 @@ async def test_look_that_others_have_overtaken_leaves_what_they_noted(
     await index.update({A: ONE, C: ONE}, None, None, whole=True)
     since = await index.cursor()
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: OTHER, ELSEWHERE: ONE})
+        tx.note(Side.LEFT, {A: OTHER, ELSEWHERE: ONE})
 
     told = await index.update({A: ONE, B: ONE}, None, b"head", whole=True, since=since)
 
@@ -278,6 +278,6 @@ async def test_head_of_entries_that_others_have_changed_is_not_remembered(
     await index.update({A: OTHER}, None, None, whole=True)
 
     async with known.transaction() as tx:
-        await tx.set_head(Side.LEFT, None, b"head", at)
+        tx.set_head(Side.LEFT, None, b"head", at)
 
     assert await index.head(None) is None

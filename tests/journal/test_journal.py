@@ -242,7 +242,7 @@ async def test_other_canonical_version_forgets_agreement_and_keeps_history(tmp_p
         )
         cursors = Both(await known.indexes.left.cursor(), await known.indexes.right.cursor())
         async with known.transaction() as tx:
-            await tx.save(Checkpoint(cursors, None), [key("a")])
+            tx.save(Checkpoint(cursors, None), [key("a")])
     monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:

@@ -52,7 +52,7 @@ async def tell(known: PairJournal) -> None:
     )
     checkpoint = Checkpoint(Both(Cursor(1, 2), Cursor(3, 4)), None, "policy", b"report")
     async with known.transaction() as tx:
-        await tx.save(checkpoint, [key("c")])
+        tx.save(checkpoint, [key("c")])
 
 
 async def cursors(known: PairJournal) -> Both[object]:

@@ -89,7 +89,7 @@ async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
 ) -> None:
     """Its row is that of before, or nobody knows it."""
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
+        tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
     unlisted, rows = await index.unlisted(), await index.rows_of([A, key("new")])
 
     await index.update_rows(RowLook({A: OTHER}, {A: [1]}, False, False), None)
@@ -105,7 +105,7 @@ async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
 
 async def test_after_many_own_writes_the_rows_are_to_be_learnt(known: PairJournal, index: StoreIndex) -> None:
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
+        tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
     asked = [await index.must_learn(1), await index.must_learn(2)]
 
     await index.learn(LOOKED, {key("new"): [10, 11]}, await index.cursor())
@@ -120,7 +120,7 @@ async def test_new_store_that_smtd_has_filled_is_to_be_learnt(known: PairJournal
     index = known.indexes.left
     await index.update_rows(RowLook({}, {}, True, True), None)
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: ONE, B: ONE})
+        tx.note(Side.LEFT, {A: ONE, B: ONE})
 
     assert [await index.must_learn(1), await index.must_learn(2)] == [True, False]
     assert await index.unlisted() == set()
@@ -142,7 +142,7 @@ async def test_look_that_others_have_overtaken_is_for_the_next_one_to_see_again(
     """What they noted stays, and is read again, as are the blocks that have changed."""
     since = await index.cursor()
     async with known.transaction() as tx:
-        await tx.note(Side.LEFT, {A: OTHER})
+        tx.note(Side.LEFT, {A: OTHER})
     await index.update_rows(RowLook({A: OTHER}, {A: [1]}, False, True), None)
     await index.learn(LOOKED, {}, since)
     look = RowLook({A: ONE, B: OTHER}, {A: [1], B: [2]}, False, True, blocks={(0, 0): Block(9, "1,2")})

@@ -6,11 +6,12 @@ words. Times go in and come out as text, as `rows.moment` writes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 Row: TypeAlias = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class DatabaseConnection(Protocol):
@@ -45,6 +46,9 @@ class DatabaseConnection(Protocol):
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for every one of *rows*; those that are inserted get ids in their order."""
+
+    async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what *work* returns, which awaits nothing but this connection: it may cost less together."""
 
     def reading(self) -> AbstractAsyncContextManager[None]:
         """Let all that is read inside be of one moment. Keep it short: it is shielded."""

@@ -33,13 +33,20 @@ class RowIds:
         self._index = index
         self._settled = self._highest = LOWEST if (highest := await index.highest_row()) is None else highest
 
-    async def of(self, db: DatabaseConnection, keys: Collection[Key]) -> list[int]:
-        """Return the ids of all rows that bear one of *keys*, and of some that once did."""
+    async def indexed(self, keys: Collection[Key]) -> list[int]:
+        """Return the ids of rows that bear one of *keys* as far as an index knows them.
+
+        Ask before a transaction begins, which must wait for nothing else.
+        """
+        if self._index is None:
+            return []
+        return [row_id for rows in (await self._index.rows_of(keys)).values() for row_id in rows]
+
+    async def of(self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]) -> list[int]:
+        """Return the ids of all rows that bear one of *keys*, *indexed* or not, and of some that once did."""
         await self.added(db)
         found = [row_id for key in keys for row_id in self._bearing(key)]
-        if self._index is not None:
-            found += [row_id for rows in (await self._index.rows_of(keys)).values() for row_id in rows]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys([*found, *indexed]))
 
     def _bearing(self, key: Key) -> tuple[int, ...]:
         found = self._ids.get(key, ())

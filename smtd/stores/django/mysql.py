@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncmy
 from anyio import CancelScope, move_on_after, to_thread
@@ -67,6 +67,9 @@ class _Unconvertible(errors.OperationalError):
     """A text was to be compared with a column whose character set does not have all its characters."""
 
 
+T = TypeVar("T")
+
+
 class MysqlConnection:
     """One connection of asyncmy. A cancelled statement is awaited to its end, for a time-out at the most."""
 
@@ -106,6 +109,9 @@ class MysqlConnection:
 
     async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
         return [await self.fetch(sql, parameters) for sql, parameters in queries]
+
+    async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await work()
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         rows = await self.fetch(sql, parameters)

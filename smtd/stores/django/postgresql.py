@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import asyncpg
@@ -79,6 +88,9 @@ WHERE c.oid = to_regclass('django_store_record')
 """
 
 
+T = TypeVar("T")
+
+
 class PostgresqlConnection:
     """One connection of asyncpg. A cancelled statement is awaited to its end, for a time-out at the most."""
 
@@ -111,6 +123,9 @@ class PostgresqlConnection:
 
     async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
         return [await self.fetch(sql, parameters) for sql, parameters in queries]
+
+    async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await work()
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         rows = await self.fetch(sql, parameters)

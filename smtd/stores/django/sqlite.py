@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -109,7 +110,8 @@ class SqliteFile:
         Raises StoreRefused for a schema that is not that of Sumatra 0.8.1, StoreUnreachable for
         a file that is gone.
         """
-        identity = await to_thread.run_sync(_identity, self.path)
+        look = partial(_identity, self.path)
+        identity = await (to_thread.run_sync(look) if self._db is None else self._db.in_thread(look))
         if self._identity not in (None, identity) or (self._is_frozen and not await self._looks_frozen()):
             await self._forget()
         if identity is None:

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 
@@ -103,13 +104,20 @@ class DjangoStore:
             async with self._session() as db:
                 if db is None:
                     return {}
-                async with db.reading():
-                    raws = await reader.by_id(db, await self._ids.of(db, keys))
+                indexed = await self._ids.indexed(keys)
+                raws = await db.at_once(partial(self._raws, db, keys, indexed))
         found = [raw.found() for raw in raws]
         for raw, one in zip(raws, found, strict=True):
             if isinstance(one.record, Record):
                 self._recognise(raw, one.key, one.record)
         return _unambiguous(found)
+
+    async def _raws(
+        self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]
+    ) -> list[Raw]:
+        """Return the rows of *keys* at one moment."""
+        async with db.reading():
+            return await reader.by_id(db, await self._ids.of(db, keys, indexed))
 
     def _recognise(self, raw: Raw, key: Key, record: Record) -> None:
         """Spare computing the digest of *record*, if it is known already, or was written by this object."""
@@ -184,24 +192,11 @@ class DjangoStore:
         prepared = [self._prepared(change) for change in changes]
         async with self._session() as db:
             assert db is not None, "made by create()"
+            indexed = await self._ids.indexed([change.key for change in changes])
             try:
-                async with db.writing():
-                    keys = [change.key for change in changes]
-                    held = await self._held(db, keys)
-                    clashes = await self._database.clashing(db, [key for key in keys if key not in held])
-                    outcomes = [
-                        _outcome(change, columns, held[change.key], clashes.get(change.key, ""))
-                        for change, columns in zip(changes, prepared, strict=True)
-                    ]
-                    written = await self._apply(
-                        db,
-                        [
-                            (change, columns, held[change.key])
-                            for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
-                            if outcome is DONE
-                        ],
-                    )
-                    marks = await self._sight.marks(db, written)
+                outcomes, written, marks = await db.at_once(
+                    partial(self._change, db, changes, prepared, indexed)
+                )
             except BaseException:
                 self._writer.forget()
                 self._ids.forget()
@@ -209,10 +204,38 @@ class DjangoStore:
         self._sight.wrote(written, marks)
         return outcomes
 
-    async def _held(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[Found]]:
+    async def _change(
+        self,
+        db: DatabaseConnection,
+        changes: Sequence[Change],
+        prepared: Sequence[Columns | RecordUnusable | None],
+        indexed: Collection[int],
+    ) -> tuple[list[Outcome], list[int], Mapping[int, int]]:
+        """Make *changes* in one transaction; return what became of them, and which rows look how now."""
+        async with db.writing():
+            keys = [change.key for change in changes]
+            held = await self._held(db, keys, indexed)
+            clashes = await self._database.clashing(db, [key for key in keys if key not in held])
+            outcomes = [
+                _outcome(change, columns, held[change.key], clashes.get(change.key, ""))
+                for change, columns in zip(changes, prepared, strict=True)
+            ]
+            written = await self._apply(
+                db,
+                [
+                    (change, columns, held[change.key])
+                    for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
+                    if outcome is DONE
+                ],
+            )
+            return outcomes, written, await self._sight.marks(db, written)
+
+    async def _held(
+        self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]
+    ) -> dict[Key, list[Found]]:
         """Return the rows that bear one of *keys* at this moment of the transaction."""
         held: dict[Key, list[Found]] = defaultdict(list)
-        ids = await self._ids.of(db, keys)
+        ids = await self._ids.of(db, keys, indexed)
         await reader.hold(db, ids)
         for raw in await reader.by_id(db, ids):
             found = raw.found()
