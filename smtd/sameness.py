@@ -59,8 +59,11 @@ class _File:
         return self._known
 
     async def is_another(self, before: str, now: str) -> bool:
-        marks = incarnation.read(before), incarnation.read(now)
-        return await to_thread.run_sync(incarnation.is_another, self._location, *marks)
+        known = incarnation.read(before)
+        is_another = incarnation.is_another(known, incarnation.read(now))
+        if is_another is None and known is not None:
+            return await to_thread.run_sync(incarnation.is_other_row, self._location, known)
+        return bool(is_another)
 
     def filled(self, after: str, before: str) -> str:
         new, old = incarnation.read(after), incarnation.read(before)

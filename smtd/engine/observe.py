@@ -89,15 +89,23 @@ async def observe(
     waiting = await pair.journal.checkpoints.out_of_sync()
     soon = waiting if len(waiting) <= FEW else set()
     left, right = await gather([partial(_look, pair, side, recheck, soon, afresh) for side in SIDES])
-    looks, indexes, projects = Both(left, right), pair.journal.indexes, pair.policy.projects
-    cursors = looks.map(lambda look: look.cursor)
     again = waiting.union(recheck, left.reread, right.reread)
+    # Of one moment: what another look brings in between is noted whole, or not at all.
+    return await pair.journal.at_one_moment(
+        partial(_read_indexes, pair, checkpoint, Both(left, right), again, afresh=afresh)
+    )
+
+
+async def _read_indexes(
+    pair: Pair, checkpoint: Checkpoint, looks: Both[_Look], again: Collection[Key], *, afresh: bool
+) -> Observed:
+    """Return what the indexes hold after *looks*; it awaits nothing but the journal."""
+    projects, cursors = pair.policy.projects, looks.map(lambda look: look.cursor)
     keys = None if afresh else await _keys(pair, checkpoint, cursors, again)
     scans, held, unsettled = [], [], set[Key]()
     for side in SIDES:
-        index = indexes[side]
+        index = pair.journal.indexes[side]
         found = await index.all(projects) if keys is None else await index.entries(keys)
-        # Asked after that: what another look brings in between is noted there with it.
         unsettled |= await index.unsettled()
         scans.append(known.scan(found, found.keys() & set(looks[side].believed)))
         held.append(await index.held(projects))

@@ -101,10 +101,10 @@ def mark(location: Location) -> Mark | None:
     return _asked(location, numbered) or found
 
 
-def is_another(location: Location, before: Mark | None, now: Mark | None) -> bool:
-    """Say whether the file at *location*, whose mark is *now*, is not the one that had the mark *before*.
+def is_another(before: Mark | None, now: Mark | None) -> bool | None:
+    """Say whether a file that has the mark *now* is not the one that had *before*; None: see `is_other_row`.
 
-    Nobody knows that of a server, or of a store that had no mark. Blocks if the newest row is another one.
+    Nobody knows that of a server, or of a store that had no mark.
     """
     if before is None:
         return False
@@ -112,10 +112,16 @@ def is_another(location: Location, before: Mark | None, now: Mark | None) -> boo
         return True
     if before.newest is None:
         return False
+    return None if before.newest != now.newest else now.name not in (None, before.name)
+
+
+def is_other_row(location: Location, before: Mark) -> bool:
+    """Say whether the row that was the newest one in the file at *location* is another record's. Blocks.
+
+    If work went on in a copy from before, that has given its number again.
+    """
     newest = before.newest
-    if newest == now.newest:
-        return now.name not in (None, before.name)
-    # If work went on in a copy from before, that has given the number of the row to another record.
+    assert newest is not None
     return _asked(location, lambda db: _name(db, newest)) not in (None, before.name)
 
 

@@ -124,6 +124,8 @@ class FaultyJournal:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._journal, name)
+        if name == "at_one_moment":
+            return lambda work: work()  # each call in it is a step
         if name in ("history", "number", "order", "location", "advanced"):
             return found
         if name in ("decisions", "write_log", "checkpoints"):

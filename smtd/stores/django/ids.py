@@ -26,6 +26,8 @@ class RowIds:
         self._settled = self._highest = LOWEST
         #: What knows the rows up to there; None: this object itself.
         self._index: RowIndex | None = None
+        #: What the index has said of some keys.
+        self._indexed: dict[Key, list[int]] = {}
 
     async def follow(self, index: RowIndex) -> None:
         """Leave to *index* what it knows."""
@@ -40,7 +42,10 @@ class RowIds:
         """
         if self._index is None:
             return []
-        return [row_id for rows in (await self._index.rows_of(keys)).values() for row_id in rows]
+        if new := [key for key in keys if key not in self._indexed]:
+            found = await self._index.rows_of(new)
+            self._indexed |= {key: found.get(key, []) for key in new}
+        return [row_id for key in keys for row_id in self._indexed[key]]
 
     async def of(self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]) -> list[int]:
         """Return the ids of all rows that bear one of *keys*, *indexed* or not, and of some that once did."""
@@ -88,5 +93,6 @@ class RowIds:
     def forget(self) -> None:
         """Forget all ids, and who knows them: a transaction that had given some was rolled back."""
         self._ids.clear()
+        self._indexed.clear()
         self._settled = self._highest = LOWEST
         self._index = None

@@ -199,9 +199,16 @@ class SqliteFile:
 
     async def _data_version(self) -> int | None:
         """Return SQLite's count of commits by other connections."""
+        db = self._db
+        if db is not None and not self._is_frozen:
+            identity, version = await db.at_once(partial(self._identity_and_version, db))
+            if identity == self._identity:
+                return version
         db = await self.connection()
-        version = await db.value("PRAGMA data_version") if db else None
-        return None if version is None else int(version)
+        return None if db is None else int(await db.value("PRAGMA data_version"))
+
+    async def _identity_and_version(self, db: Connection) -> tuple[tuple[int, int] | None, int]:
+        return _identity(self.path), int(await db.value("PRAGMA data_version"))
 
     async def flush(self) -> None:
         """Make durable what others have committed; what smtd commits is durable already."""
