@@ -10,8 +10,8 @@ from anyio import to_thread
 from smtd.engine import cycle
 from smtd.engine.apply import Progress, no_progress
 from smtd.engine.pair import Pair, Policy
-from smtd.engine.proof import ProofSession
 from smtd.engine.report import PairReport
+from smtd.engine.scrub.verify import ScrubSession
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
@@ -110,15 +110,15 @@ async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJ
 @asynccontextmanager
 async def looking(
     journal: Journal, name: str, locations: Both[Location], policy: Policy
-) -> AsyncIterator[ProofSession]:
-    """Give the stores of a pair for a proof: opened anew, and without keeping anybody off the pair.
+) -> AsyncIterator[ScrubSession]:
+    """Give the stores of a pair for a scrub: opened anew, and without keeping anybody off the pair.
 
     Raises UsageError if the pair was never synced, StoreUnreachable if a store is missing.
     """
     found = await known(journal, name, locations)
     await _expect_stores(found, locations)
     async with open_stores(locations) as stores:
-        yield ProofSession(name, stores, found, policy)
+        yield ScrubSession(name, stores, found, policy)
 
 
 async def _nothing(pair: Pair) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import anyio
 
 from smtd.engine import cycle
-from smtd.engine.findings import listed
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
+from smtd.engine.scrub.findings import listed
 from smtd.errors import StoreError
 from smtd.journal.journal import open_journal
 from smtd.journal.record_codec import unpack

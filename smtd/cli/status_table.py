@@ -113,7 +113,7 @@ def _next_try(pair: Pair) -> str:
 
 
 def _found(pair: Pair) -> Iterator[str]:
-    """Yield what a proof has found, as far as it was looked at again since."""
+    """Yield what a scrub has found, as far as it was looked at again since."""
     name = pair["pair"]
     for found in pair["findings"]:
         yield f"{name}: {found['project']}/{found['label']}: {found['what']}; {found['next']}"

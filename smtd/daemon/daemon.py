@@ -20,7 +20,7 @@ from smtd.daemon import added, settings
 from smtd.daemon.events import Events
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.notices import Notices
-from smtd.daemon.prover import Prover
+from smtd.daemon.scrubber import Scrubber
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.worker import Worker
 from smtd.errors import JournalError, SmtdError, UsageError
@@ -70,7 +70,7 @@ class Surroundings:
 @dataclass(eq=False, slots=True)
 class _Supervised:
     worker: Worker
-    prover: Prover
+    scrubber: Scrubber
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     ended: anyio.Event = field(default_factory=anyio.Event)
 
@@ -92,7 +92,7 @@ class Daemon:
         self._config = Config()
         self._added: dict[str, PairConfig] = {}
         self._pairs: dict[str, _Supervised] = {}
-        self._proving = anyio.Lock()
+        self._scrubbing = anyio.Lock()
         self._first_cycles = FirstCycles()
 
     @property
@@ -100,9 +100,9 @@ class Daemon:
         """The workers of all pairs, by name."""
         return [self._pairs[name].worker for name in sorted(self._pairs)]
 
-    def prover(self, name: str) -> Prover:
-        """Return who proves the pair *name*."""
-        return self._pairs[name].prover
+    def scrubber(self, name: str) -> Scrubber:
+        """Return who verifies the pair *name*."""
+        return self._pairs[name].scrubber
 
     @property
     def state(self) -> Path:
@@ -241,7 +241,7 @@ class Daemon:
                 worker = Worker(
                     one, locate, self._journal, self._watch, self.events, *hooks, self._first_cycles
                 )
-                pair = _Supervised(worker, Prover(worker, self._journal, self.events, self._proving))
+                pair = _Supervised(worker, Scrubber(worker, self._journal, self.events, self._scrubbing))
                 self._pairs[name] = pair
                 self._group.start_soon(self._supervise, pair)
         return {
@@ -255,7 +255,7 @@ class Daemon:
             with pair.scope:
                 async with anyio.create_task_group() as group:
                     group.start_soon(pair.worker.run)
-                    group.start_soon(pair.prover.run)
+                    group.start_soon(pair.scrubber.run)
         finally:
             pair.ended.set()
 

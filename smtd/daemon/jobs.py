@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import anyio
 
-from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport
 from smtd.engine.resolve import Resolution
+from smtd.engine.scrub.findings import VerifyReport
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.records.record import Key
 
@@ -61,7 +61,7 @@ class SyncOptions:
 
     *resolution* is stored before the cycle. With *expected_plan* the cycle runs only if that is still its
     plan. *recheck* keys are read whatever the stores say of changes. *force_retry*: a person asks, so writes
-    that a store refused are tried again now, the findings of the last proof are read again, and a record that
+    that a store refused are tried again now, the findings of the last scrub are read again, and a record that
     may be half saved is waited for.
     """
 
@@ -116,7 +116,7 @@ class Exclusive(Job[T]):
 
 
 @dataclass(eq=False)
-class Proof(Job[ProofReport]):
+class Verification(Job[VerifyReport]):
     """Compare both stores of the whole pair, until the client cancels *scope*."""
 
     deep: bool = False
@@ -126,7 +126,7 @@ class Proof(Job[ProofReport]):
 class Inbox(Generic[AnyJob]):
     """The jobs of one pair that have no outcome yet; *wake* is called for each new one.
 
-    *unit* is what one job is: "cycle", "proof".
+    *unit* is what one job is: "cycle", "verification".
     """
 
     def __init__(self, wake: Callable[[], None], unit: str) -> None:

@@ -107,9 +107,9 @@ class Verbs:
         yield _results(anyio.current_time() - began, waiting, mirrored=mirrored)
 
     async def _verify(self, asked: Asked) -> Answers:
-        provers = [self._daemon.prover(worker.name) for worker in self._chosen(asked)]
+        scrubbers = [self._daemon.scrubber(worker.name) for worker in self._chosen(asked)]
         progress = PROGRESS if fields.flag(asked, "progress") else None
-        async for answer in verified(provers, deep=fields.flag(asked, "deep"), progress=progress):
+        async for answer in verified(scrubbers, deep=fields.flag(asked, "deep"), progress=progress):
             yield answer
 
     async def _pair_of(self, asked: Asked) -> Answers:

@@ -151,6 +151,6 @@ class PairRunner:
         if self._warned_of_scope or self._settings.names_projects or projects is None:
             return
         self._warned_of_scope = True
-        proofs = pair.journal.proofs
-        if await proofs.count(None) > await proofs.count(projects):
+        scrubbed = pair.journal.scrub_log
+        if await scrubbed.count(None) > await scrubbed.count(projects):
             log.warning(narrowed(self._settings.name, *projects))

@@ -19,7 +19,7 @@ class SideStatus(msgspec.Struct):
 
 
 class Proven(msgspec.Struct, frozen=True):
-    """How many of the records that are agreed on were proven, each *since* then or later."""
+    """How many of the records that are agreed on were verified, each *since* then or later."""
 
     records: int = 0
     of: int = 0
@@ -32,7 +32,7 @@ class PairStatus(msgspec.Struct):
 
     *pending* of *total* steps of the cycle that is running are still to be done; of a pair that is offline,
     *pending* is the number of records that changed on the side that can be read (None: unknown). *failures*
-    names some of the *failed* records, with the reason, *findings* some of those that a proof found.
+    names some of the *failed* records, with the reason, *findings* some of those that a scrub found.
     """
 
     pair: str

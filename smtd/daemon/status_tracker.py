@@ -13,8 +13,8 @@ from smtd.daemon.events import Events, now
 from smtd.daemon.notice import Condition, Trouble
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.status import PairStatus, Proven, SideStatus, State
-from smtd.engine.findings import Finding
 from smtd.engine.report import PairReport, SideReport
+from smtd.engine.scrub.findings import Finding
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.merge.sides import SIDES, Both
 from smtd.output import shapes
@@ -109,7 +109,7 @@ class StatusTracker:
         self._status.pending = records
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
-        """A proof has come so far, and has these *findings*."""
+        """A scrub has come so far, and has these *findings*."""
         self._status.proven = proven
         self._status.findings = [shapes.finding(each, self._name) for each in list(findings)[:MOST_FAILURES]]
 

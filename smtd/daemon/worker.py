@@ -22,8 +22,8 @@ from smtd.daemon.settings import PairSettings
 from smtd.daemon.status import PairStatus, Proven
 from smtd.daemon.status_tracker import StatusTracker, unnoted
 from smtd.daemon.store_session import StoreSession
-from smtd.engine.findings import Finding, listed
 from smtd.engine.report import PairReport
+from smtd.engine.scrub.findings import Finding, listed
 from smtd.errors import PlanMoved, SmtdError, StoreRefused
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
@@ -59,7 +59,7 @@ class Worker:
         self.settings = settings
         #: What the last cycle that ended well did and left.
         self.report: PairReport | None = None
-        #: Keys with findings of a proof: a person's cycle reads them again in any case.
+        #: Keys with findings of a scrub: a person's cycle reads them again in any case.
         self.suspects: Collection[Key] = ()
         #: Set at the end of the next cycle that ends well.
         self.cycle_done = anyio.Event()
@@ -115,7 +115,7 @@ class Worker:
         self._wake()
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
-        """Show how far the proof of the pair is, and what it has found."""
+        """Show how far the scrub of the pair is, and what it has found."""
         self._tracker.proven(proven, findings)
         self.suspects = [finding.key for finding in findings]
 

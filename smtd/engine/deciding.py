@@ -102,7 +102,7 @@ async def note_rotations(pair: Pair, learnt: Learnt) -> None:
     """Write down how far the turn has come, once what it has shown was carried: else it is read again."""
     for side in SIDES:
         if (rotation := learnt.rotations[side]) is not None:
-            await pair.journal.turn(side, rotation)
+            await pair.journal.scrub_log.turn(side, rotation)
 
 
 async def decided(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
-from smtd.engine import rereads
 from smtd.engine.pair import Pair
+from smtd.engine.scrub import rereads
 from smtd.journal.values import Landed
 from smtd.journal.write_log import Reread
 from smtd.merge import lost_updates as detection

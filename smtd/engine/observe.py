@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
 
-from smtd.engine import server_scrub
 from smtd.engine.pair import Pair
+from smtd.engine.scrub import server
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.entries import LONGEST, MANY, STILL
@@ -281,7 +281,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
     since = await index.cursor()
     entries = await index.all(projects)
-    answer = await server_scrub.trusted(pair, side, entries, unsure)
+    answer = await server.trusted(pair, side, entries, unsure)
     trusted = {} if afresh else answer.entries
     digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
     scan = await _scan_server(cast(DearStore, store), projects, digests, {key.project for key in entries})

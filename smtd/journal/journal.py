@@ -97,7 +97,8 @@ class Journal:
     async def known(self, left: str, right: str) -> PairJournal | None:
         """Return the part of a pair to look at, while others may work with it; None if it was never synced.
 
-        Its sides are named as here, in whatever order it was synced. Nothing but proofs may be noted in it.
+        Its sides are named as here, in whatever order it was synced. Nothing may be noted in it but how far
+        scrubbing has come.
         """
         found = await self._find(left, right)
         if found is None or found[1] != canonical.VERSION:

@@ -14,10 +14,10 @@ from smtd.journal.entries import chunks, wanted
 from smtd.journal.history import History, append
 from smtd.journal.index import StoreIndex
 from smtd.journal.orientation import STRAIGHT, Orientation
-from smtd.journal.proofs import Proofs
 from smtd.journal.record_codec import archived, pack_any, unpack, unpack_any
+from smtd.journal.scrub_log import ScrubLog
 from smtd.journal.transaction import Transaction
-from smtd.journal.values import Refusal, Rotation
+from smtd.journal.values import Refusal
 from smtd.journal.write_log import WriteLog
 from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import Both, Side
@@ -61,7 +61,7 @@ class PairJournal:
         self._cycle: int | None = None
         self.decisions = Decisions(db, number, sides)
         self.history = History(db, sides)
-        self.proofs = Proofs(db, number)
+        self.scrub_log = ScrubLog(db, number, sides)
         self.write_log = WriteLog(db, number, sides)
         self.checkpoints = Checkpoints(db, number, sides)
         #: What is known of both stores; other pairs may have the same.
@@ -158,23 +158,6 @@ class PairJournal:
             "SELECT record FROM ancestor WHERE pair = ? AND project = ? AND label = ?", (self._pair, *key)
         )
         return None if found is None else unpack(found)
-
-    async def rotation(self, side: Side) -> Rotation | None:
-        """Return how far the verification of *side* has come, or None before it began."""
-        rows = await self._db.fetch(
-            "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?",
-            (self._pair, self._sides.word(side)),
-        )
-        return next((Rotation(None if p is None else Key(p, label), at) for p, label, at in rows), None)
-
-    @at_once
-    async def turn(self, side: Side, rotation: Rotation) -> None:
-        """Remember how far the verification of *side* has come."""
-        async with self._db.transaction():
-            await self._db.run(
-                "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
-                (self._pair, self._sides.word(side), *(rotation.after or (None, None)), rotation.at),
-            )
 
     async def refused(self) -> dict[tuple[Key, Side], Refusal]:
         """Return what the sides refused, and have not taken since."""

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from smtd.engine.explain import Explanation, RecordDiff
-from smtd.engine.findings import Finding, ProofReport
 from smtd.engine.report import Conflict, Failure, Held, PairReport, PlannedAction
+from smtd.engine.scrub.findings import Finding, VerifyReport
 from smtd.engine.undo import Undone
 from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, Reason
@@ -97,7 +97,7 @@ def _action(each: PlannedAction, mirrored: bool) -> Shape:
     }
 
 
-def proof(report: ProofReport) -> Shape:
+def verify_report(report: VerifyReport) -> Shape:
     """Return what was found in a pair."""
     shape: Shape = msgspec.to_builtins(report)
     explained = [
@@ -128,12 +128,12 @@ def finding(each: Finding, name: str) -> Shape:
     }
 
 
-def verify(seconds: float, reports: Sequence[ProofReport], errors: Sequence[Mapping[str, Any]]) -> Shape:
+def verify(seconds: float, reports: Sequence[VerifyReport], errors: Sequence[Mapping[str, Any]]) -> Shape:
     """Return what `smtd-ctl verify --json` prints."""
     return {
         "ok": all(report.ok for report in reports) and not errors,
         "seconds": round(seconds, 3),
-        "pairs": [proof(report) for report in reports],
+        "pairs": [verify_report(report) for report in reports],
         "errors": list(errors),
     }
 

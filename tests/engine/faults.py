@@ -128,7 +128,7 @@ class FaultyJournal:
             return lambda work: work()  # each call in it is a step
         if name in ("history", "number", "order", "location", "advanced"):
             return found
-        if name in ("decisions", "write_log", "checkpoints"):
+        if name in ("decisions", "write_log", "checkpoints", "scrub_log"):
             return FaultyJournal(found, self._faults)
         if name == "indexes":
             return found.map(lambda index: FaultyJournal(index, self._faults))

@@ -14,7 +14,7 @@ from tests.build import key
 from tests.engine.world import TestStore, World
 
 #: The modules that ask for the time of looks.
-CLOCKED = ("engine.server_scrub", "engine.lost_updates", "engine.cycle", "journal.write_log")
+CLOCKED = ("engine.scrub.server", "engine.lost_updates", "engine.cycle", "journal.write_log")
 
 
 class ServerStore(TestStore):

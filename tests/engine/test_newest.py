@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine.server_scrub import RATE, longest
+from smtd.engine.scrub.pace import RATE, waited_longest
 from smtd.errors import StoreRefused
 from smtd.merge.sides import Side
 from tests.build import PROJECT, commented, key, record
@@ -60,7 +60,7 @@ def test_those_that_wait_longest_are_read_again(read, elapsed, expected):
     """As many as have to be, to have read all in time, and of those that wait equally long the newest."""
     newest = {key(label): moment for label, moment in zip("ab", read, strict=False)}
 
-    assert "".join(each.label for each in longest(newest, NOW, elapsed)) == expected
+    assert "".join(each.label for each in waited_longest(newest, NOW, elapsed)) == expected
 
 
 async def test_newest_records_are_read_again_at_two_requests_a_second(world, clock):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine import rereads
 from smtd.engine.report import Hold
+from smtd.engine.scrub import rereads
 from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both

@@ -11,7 +11,7 @@ from smtd.engine import cycle
 from smtd.engine.explain import explain
 from smtd.engine.pair import Policy
 from smtd.engine.resolve import Resolution, resolve
-from smtd.engine.server_scrub import due
+from smtd.engine.scrub.pace import next_turn
 from smtd.engine.undo import undo
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
@@ -51,7 +51,7 @@ def test_as_many_records_are_read_anew_as_time_has_passed(after, elapsed, expect
     """In order of their keys, from where the turn had come; all of them within the hour."""
     before = Rotation(None if after is None else key(after), 1000.0)
 
-    found, rotation = due(KEYS, before, 1000.0 + elapsed, HOUR, most=6)
+    found, rotation = next_turn(KEYS, before, 1000.0 + elapsed, HOUR, most=6)
 
     assert (labels(found), rotation) == (expected, Rotation(key(turned), 1000.0 + elapsed))
 
@@ -61,13 +61,13 @@ def test_time_adds_up_until_it_is_worth_a_record(elapsed):
     """Many short cycles read no less than a few long ones; a clock that was set back reads nothing."""
     before = Rotation(key("a"), 1000.0)
 
-    assert due(KEYS, before, 1000.0 + elapsed, HOUR, most=6) == (frozenset(), before)
+    assert next_turn(KEYS, before, 1000.0 + elapsed, HOUR, most=6) == (frozenset(), before)
 
 
 @pytest.mark.parametrize(("most", "expected", "turned"), [(2, "bc", "c"), (1, "b", "b")])
 def test_turn_reads_no_more_than_it_may(most, expected, turned):
     """The rest waits until the turn comes there; the time for it is over."""
-    found, rotation = due(KEYS, Rotation(key("a"), 1000.0), 1000.0 + HOUR, HOUR, most)
+    found, rotation = next_turn(KEYS, Rotation(key("a"), 1000.0), 1000.0 + HOUR, HOUR, most)
 
     assert (labels(found), rotation) == (expected, Rotation(key(turned), 1000.0 + HOUR))
 
@@ -76,13 +76,13 @@ def test_turn_that_may_read_nothing_stands_still():
     """Its time goes on adding up."""
     before = Rotation(key("a"), 1000.0)
 
-    assert due(KEYS, before, 1000.0 + HOUR, HOUR, most=0) == (frozenset(), before)
+    assert next_turn(KEYS, before, 1000.0 + HOUR, HOUR, most=0) == (frozenset(), before)
 
 
 def test_turn_begins_where_there_is_something_to_read():
     """What has just been read for the first time needs no second look; no time adds up over nothing."""
-    assert due(KEYS, None, 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
-    assert due([], Rotation(None, 1.0), 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
+    assert next_turn(KEYS, None, 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
+    assert next_turn([], Rotation(None, 1.0), 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ async def disputed(directory):
 async def test_edit_in_a_store_that_is_dear_to_read_shows_within_its_time(tmp_path, monkeypatch):
     """A dry run does not use the turn up."""
     now = 1_800_000_000.0
-    monkeypatch.setattr("smtd.engine.server_scrub.time.time", lambda: now)
+    monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)
     made = World(tmp_path, right=DearStore("right"))
     world = await made.synced(*(record(label) for label in "abcdef"))
     await world.cycle()
@@ -189,7 +189,7 @@ async def test_undo_sees_what_was_edited_on_the_server_since(tmp_path):
 async def test_what_only_the_server_shows_stays_listed(tmp_path, monkeypatch):
     """An edit on the server that the other side cannot hold is a failure of every cycle, not of one."""
     now = 1_800_000_000.0
-    monkeypatch.setattr("smtd.engine.server_scrub.time.time", lambda: now)
+    monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)
     left = RefusingStore("left")
     made = World(tmp_path, left, DearStore("right"))
     world = await made.synced(OLD)

@@ -57,7 +57,7 @@ async def known(directory):
             await pair.ancestor(key("a")),
             await pair.begun(),
             await pair.write_log.all(Side.RIGHT),
-            await pair.rotation(Side.LEFT),
+            await pair.scrub_log.rotation(Side.LEFT),
         )
 
 
@@ -203,7 +203,7 @@ async def put_back(directory, how):
     async with open_journal(directory) as journal:
         await journal.events.add(['{"event": "newer"}'] * 3)
         async with journal.pair("left", "right") as pair:
-            await pair.turn(Side.LEFT, Rotation(None, 1.0))
+            await pair.scrub_log.turn(Side.LEFT, Rotation(None, 1.0))
     shutil.move(directory / "older", directory / "journal.sqlite")
 
 

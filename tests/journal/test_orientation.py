@@ -41,7 +41,7 @@ async def tell(known: PairJournal) -> None:
     await known.set_refused(
         [Refusal(key("b"), Side.LEFT, b"1", 2, 3.0, because(Code.REFUSED, Side.LEFT, "no"))]
     )
-    await known.turn(Side.LEFT, Rotation(key("a"), 1.0))
+    await known.scrub_log.turn(Side.LEFT, Rotation(key("a"), 1.0))
     held = because(Code.MANY_GONE, Side.LEFT, 30, 100)
     await known.decisions.put(
         [
@@ -89,8 +89,8 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
         (side(begun.side), begun.expect, begun.digest, reason(begun.why)),
         (side(entry.side), entry.action, reason(entry.reason)),
         refused,
-        await known.rotation(left),
-        await known.rotation(left.other),
+        await known.scrub_log.rotation(left),
+        await known.scrub_log.rotation(left.other),
         [
             [(each.before, each.after) for each in writes]
             for writes in (await known.write_log.all(left.other)).values()

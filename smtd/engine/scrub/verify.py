@@ -1,4 +1,4 @@
-"""Prove that both stores of a pair hold what was agreed: read them, compare, and change nothing.
+"""Verify that both stores of a pair hold what was agreed: read them, compare, and change nothing.
 
 A first look takes as long as it takes and keeps nobody waiting. A record that looks different in it may
 only have been on its way; so it is looked at again in the pair's turn, while no cycle can run.
@@ -15,9 +15,9 @@ from typing import TypeAlias, TypeVar, cast
 import anyio
 
 from smtd.engine.apply import Progress, no_progress
-from smtd.engine.classify import Rules, SidesHeld, classify
-from smtd.engine.findings import Explained, Finding, ProofReport
 from smtd.engine.pair import Policy
+from smtd.engine.scrub.classify import Rules, SidesHeld, classify
+from smtd.engine.scrub.findings import Explained, Finding, VerifyReport
 from smtd.gather import gather
 from smtd.journal.pair import PairJournal
 from smtd.merge.reasons import Reason
@@ -46,8 +46,8 @@ class PairState:
 
 
 @dataclass(frozen=True, slots=True)
-class ProofSession:
-    """The stores of a pair, opened for a proof alone: nothing that a cycle remembers counts as seen."""
+class ScrubSession:
+    """The stores of a pair, opened for a scrub alone: nothing that a cycle remembers counts as seen."""
 
     name: str
     stores: Both[Store]
@@ -93,14 +93,14 @@ class ProofSession:
 
 
 async def run(
-    look: ProofSession,
+    look: ScrubSession,
     *,
     deep: bool,
     confirm: Confirm,
     recheck: Collection[Key] = (),
     progress: Progress = no_progress,
-) -> ProofReport:
-    """Prove the whole pair; *deep*: by reading every record of both stores, field by field.
+) -> VerifyReport:
+    """Verify the whole pair; *deep*: by reading every record of both stores, field by field.
 
     Otherwise by the digests of a fresh scan, for which a store that is dear to read is trusted but for
     *recheck* keys. Nothing is written, to no store and not to the journal. Raises StoreError if a store
@@ -117,7 +117,7 @@ async def run(
         now = scans.map(lambda scan: scan.digests)
         broken = scans.left.unreadable.keys() | scans.right.unreadable.keys()
         suspects = [key for key in keys if now.left.get(key) != now.right.get(key) or key in broken]
-    report = ProofReport(
+    report = VerifyReport(
         look.name, look.stores.left.location, look.stores.right.location, deep, compared=len(keys)
     )
     for batch in _batches(suspects):
@@ -130,7 +130,7 @@ async def run(
     return report
 
 
-async def differing(look: ProofSession, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
+async def differing(look: ScrubSession, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
     """Read *keys* on both sides, and return those that do not say the same, or that one side lacks.
 
     Stores and the loop are left in peace for as long as they were kept busy.
@@ -152,7 +152,7 @@ def _same(left: Record | None, right: Record | None) -> bool:
     return canonical.identical(left, right) or not canonical.differences(left, right)
 
 
-async def classified(look: ProofSession, keys: Sequence[Key], told: PairState) -> list[Verdict]:
+async def classified(look: ScrubSession, keys: Sequence[Key], told: PairState) -> list[Verdict]:
     """Look at *keys* once more, and say what their differences mean; call it while no cycle runs."""
     agreed = await look.agreed()
     held = await look.read(keys)

@@ -1,18 +1,21 @@
-"""How far the proof of one pair has come, and what it found: the part of the journal for that."""
+"""How far the scrubbing of one pair has come, and what it found: the part of the journal for that."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import NamedTuple
 
+from smtd.journal.orientation import Orientation
+from smtd.journal.values import Rotation
+from smtd.merge.sides import Side
 from smtd.records.record import Key
-from smtd.sqlite import Connection
+from smtd.sqlite import Connection, at_once
 
 
-class Round(NamedTuple):
-    """One proof of all records, in order of their keys; times are seconds since 1970.
+class ScrubProgress(NamedTuple):
+    """One scrub of all records, in order of their keys; times are seconds since 1970.
 
-    *counted* records, up to *after*, have been proven since it *began*. The round before, which proved all,
+    *counted* records, up to *after*, have been verified since it *began*. The round before, of all records,
     began at *before* (None: there was none).
     """
 
@@ -22,21 +25,39 @@ class Round(NamedTuple):
     before: float | None = None
 
 
-class Proofs:
-    """What is known of the proofs of one pair. Every method is one transaction, whole or not at all."""
+class ScrubLog:
+    """What is known of the scrubs of one pair. Every method is one transaction, whole or not at all."""
 
-    def __init__(self, db: Connection, pair: int) -> None:
+    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
         self._db = db
         self._pair = pair
+        self._sides = sides
 
-    async def round(self) -> Round | None:
+    async def rotation(self, side: Side) -> Rotation | None:
+        """Return how far the verification of *side* has come, or None before it began."""
+        rows = await self._db.fetch(
+            "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?",
+            (self._pair, self._sides.word(side)),
+        )
+        return next((Rotation(None if p is None else Key(p, label), at) for p, label, at in rows), None)
+
+    @at_once
+    async def turn(self, side: Side, rotation: Rotation) -> None:
+        """Remember how far the verification of *side* has come."""
+        async with self._db.transaction():
+            await self._db.run(
+                "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
+                (self._pair, self._sides.word(side), *(rotation.after or (None, None)), rotation.at),
+            )
+
+    async def round(self) -> ScrubProgress | None:
         """Return the round that is under way, or None before the first."""
         rows = await self._db.fetch(
             "SELECT began, project, label, counted, before FROM proof WHERE pair = ?", (self._pair,)
         )
         return next(
             (
-                Round(began, None if project is None else Key(project, label), counted, before)
+                ScrubProgress(began, None if project is None else Key(project, label), counted, before)
                 for began, project, label, counted, before in rows
             ),
             None,
@@ -51,8 +72,9 @@ class Proofs:
             )
         ]
 
-    async def note(self, now: Round, found: Collection[Key]) -> None:
-        """Remember how far the proof is, and the keys of all findings."""
+    @at_once
+    async def note(self, now: ScrubProgress, found: Collection[Key]) -> None:
+        """Remember how far the scrub is, and the keys of all findings."""
         async with self._db.transaction():
             await self._db.run(
                 "INSERT OR REPLACE INTO proof (pair, began, project, label, counted, before)"

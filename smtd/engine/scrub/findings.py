@@ -1,4 +1,4 @@
-"""What a proof found, as data."""
+"""What a scrub found, as data."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Finding(msgspec.Struct, frozen=True):
         return Key(self.project, self.label)
 
 
-class ProofReport(msgspec.Struct):
-    """The result of one proof of one pair: *compared* is the sum of what is equal, explained and found."""
+class VerifyReport(msgspec.Struct):
+    """The result of one scrub of one pair: *compared* is the sum of what is equal, explained and found."""
 
     pair: str
     left: str

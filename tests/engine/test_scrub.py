@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.findings import listed
 from smtd.engine.pair import Policy
-from smtd.engine.proof import ProofSession
+from smtd.engine.scrub.findings import listed
+from smtd.engine.scrub.verify import ScrubSession
 from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
@@ -21,7 +21,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Parameters, Record
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
-from tests.engine.proving import explained, found, prove
+from tests.engine.scrubbing import explained, found, prove
 from tests.engine.world import AlteringStore, TestStore, World
 
 DEPTHS = pytest.mark.parametrize("deep", [True, False], ids=["deep", "by digest"])
@@ -429,5 +429,5 @@ async def test_look_is_dear_if_either_store_is(world: World) -> None:
         open_journal(world.directory) as journal,
         journal.pair(world.left.location, world.right.location) as known,
     ):
-        assert ProofSession("pair", Both(world.left, world.right), known, Policy()).is_dear
-        assert not ProofSession("pair", Both(world.left, world.left), known, Policy()).is_dear
+        assert ScrubSession("pair", Both(world.left, world.right), known, Policy()).is_dear
+        assert not ScrubSession("pair", Both(world.left, world.left), known, Policy()).is_dear

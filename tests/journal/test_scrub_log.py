@@ -9,7 +9,7 @@ import pytest
 
 from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
-from smtd.journal.proofs import Round
+from smtd.journal.scrub_log import ScrubProgress
 from smtd.journal.values import Agreement
 from smtd.merge.sides import Both
 from smtd.records import canonical
@@ -35,22 +35,22 @@ async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
 
 async def test_pair_that_was_never_proven(known: PairJournal) -> None:
     """It begins with nothing found."""
-    assert await known.proofs.round() is None
-    assert await known.proofs.found() == []
+    assert await known.scrub_log.round() is None
+    assert await known.scrub_log.found() == []
 
 
 async def test_proof_is_remembered_as_it_was_noted_last(known: PairJournal) -> None:
     """How far it is, and what it found."""
-    for now in (Round(1.0), Round(2.0, key("a"), 7, 1.0)):
-        await known.proofs.note(now, [key("b"), key("a")] if now.counted else [key("c")])
+    for now in (ScrubProgress(1.0), ScrubProgress(2.0, key("a"), 7, 1.0)):
+        await known.scrub_log.note(now, [key("b"), key("a")] if now.counted else [key("c")])
 
-        assert await known.proofs.round() == now
-    assert await known.proofs.found() == [key("a"), key("b")]
+        assert await known.scrub_log.round() == now
+    assert await known.scrub_log.found() == [key("a"), key("b")]
 
 
 async def test_keys_are_given_in_order_from_where_a_proof_is(known: PairJournal) -> None:
     """Of this pair, and of the projects asked for."""
-    proofs = known.proofs
+    proofs = known.scrub_log
     few = frozenset({"A", "C"})
 
     assert await proofs.following(None, 3, None) == KEYS[:3]
@@ -73,8 +73,8 @@ async def test_proof_is_forgotten_with_all_that_was_agreed(
     """What other digests proved is not known any more."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as pair:
-            await pair.proofs.note(Round(1.0), [key("a")])
+            await pair.scrub_log.note(ScrubProgress(1.0), [key("a")])
         monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
         assert await journal.known("left", "right") is None
         async with journal.pair("left", "right") as pair:
-            assert (await pair.proofs.round(), await pair.proofs.found()) == (None, [])
+            assert (await pair.scrub_log.round(), await pair.scrub_log.found()) == (None, [])

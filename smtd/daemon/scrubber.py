@@ -1,6 +1,6 @@
-"""Proves one pair: a slice at a time in the background, and the whole pair on request.
+"""Verifies one pair: a slice at a time in the background, and the whole pair on request.
 
-The worker carries changes; a prover sees whether what both agreed on is still there. It opens stores of its
+The worker carries changes; a scrubber sees whether what both agreed on is still there. It opens stores of its
 own each time and reads them beside the worker. What seems to differ it reads again in a job of the worker,
 while no cycle runs. It writes to no store.
 """
@@ -18,27 +18,27 @@ import anyio
 
 from smtd import pairing
 from smtd.daemon.events import Events
-from smtd.daemon.jobs import Exclusive, Inbox, Proof, Sync, SyncOptions
+from smtd.daemon.jobs import Exclusive, Inbox, Sync, SyncOptions, Verification
 from smtd.daemon.status import Proven
 from smtd.daemon.worker import Worker
-from smtd.engine import proof, scrub_pace
-from smtd.engine.findings import Finding, ProofReport, listed
-from smtd.engine.proof import PairState, ProofSession, Verdict
+from smtd.engine.scrub import pace, verify
+from smtd.engine.scrub.findings import Finding, VerifyReport, listed
+from smtd.engine.scrub.verify import PairState, ScrubSession, Verdict
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
-from smtd.journal.proofs import Round
+from smtd.journal.scrub_log import ScrubProgress
 from smtd.merge.fields import PROVENANCE
 from smtd.output import shapes
 from smtd.records.record import Key
 
 log = logging.getLogger("smtd")
 
-#: How often people may be quicker than a proof before what they change is left to the next cycle.
+#: How often people may be quicker than a scrub before what they change is left to the next cycle.
 TRIES = 3
-#: Seconds until a proof that failed is tried again.
+#: Seconds until a scrub that failed is tried again.
 PAUSE = 300.0
-#: After a slice, the prover rests for so many times as long as that took: a twentieth of a core at most.
+#: After a slice, the scrubber rests for so many times as long as that took: a twentieth of a core at most.
 REST = 20.0
 #: Findings that are looked at again after a cycle.
 MOST_AGAIN = 100
@@ -46,27 +46,27 @@ MOST_AGAIN = 100
 MOST_TOLD = 20
 
 
-class Prover:
-    """Proves the pair of *worker*, once `run` is running; *one_at_a_time*: pairs take turns in it."""
+class Scrubber:
+    """Verifies the pair of *worker*, once `run` is running; *one_at_a_time*: pairs take turns in it."""
 
     def __init__(self, worker: Worker, journal: Journal, events: Events, one_at_a_time: anyio.Lock) -> None:
         self.worker = worker
-        #: How far a proof that somebody asked for is, and of how many records.
+        #: How far a scrub that somebody asked for is, and of how many records.
         self.done, self.total = 0, 0
         self._journal = journal
         self._events = events
         self._one_at_a_time = one_at_a_time
         self._asked = anyio.Event()
-        self._inbox = Inbox[Proof](lambda: self._asked.set(), "proof")
-        self._round: Round | None = None
+        self._inbox = Inbox[Verification](lambda: self._asked.set(), "verification")
+        self._round: ScrubProgress | None = None
         self._findings: dict[Key, Finding | None] = {}  # None: found before the last start, to be looked at
 
-    def submit_nowait(self, job: Proof) -> None:
-        """Have the whole pair proven, also while it is paused; if the prover stops before, *job* says so."""
+    def submit_nowait(self, job: Verification) -> None:
+        """Verify the whole pair, also while it is paused; if the scrubber stops before, *job* says so."""
         self._inbox.put(job)
 
     async def run(self) -> None:
-        """Prove the pair until cancelled."""
+        """Verify the pair until cancelled."""
         try:
             while True:
                 cycled, self._asked = self.worker.cycle_done, anyio.Event()
@@ -78,7 +78,7 @@ class Prover:
         finally:
             self._inbox.close()
 
-    async def _answer(self, job: Proof) -> ProofReport | SmtdError:
+    async def _answer(self, job: Verification) -> VerifyReport | SmtdError:
         """Return the outcome of *job*, until its client has left."""
         with job.scope:
             try:
@@ -88,14 +88,14 @@ class Prover:
             except Exception as exc:
                 log.exception("pair %s: a bug in smtd", self.worker.name)
                 return SmtdError(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
-        return StoreUnreachable("the client that asked for this proof has left")
+        return StoreUnreachable("the client that asked for this scrub has left")
 
-    async def _whole(self, *, deep: bool) -> ProofReport:
-        """Prove the whole pair, and remember it."""
+    async def _whole(self, *, deep: bool) -> VerifyReport:
+        """Verify the whole pair, and remember it."""
         began = time.time()
         now, found = await self._recall()
         async with self._looking() as look:
-            report = await proof.run(
+            report = await verify.run(
                 look,
                 deep=deep,
                 confirm=partial(self._confirm, look),
@@ -103,12 +103,12 @@ class Prover:
                 progress=self._progress,
             )
             if deep or not look.is_dear:
-                now = Round(began, before=began)
+                now = ScrubProgress(began, before=began)
             await self._note(now, {finding.key: finding for finding in report.findings})
         return report
 
     async def _in_background(self) -> float:
-        """Prove what is due, and look again at what was found; return the seconds until more is due."""
+        """Verify what is due, and look again at what was found; return the seconds until more is due."""
         if self.worker.status.state != "idle":
             return float("inf")  # it ends with a good cycle, which wakes us
         try:
@@ -117,22 +117,22 @@ class Prover:
                 due = await self._slice()
                 return max(due - time.time(), REST * (time.monotonic() - began))
         except SmtdError as exc:
-            log.debug("pair %s cannot be proven now: %s", self.worker.name, exc)
+            log.debug("pair %s cannot be verified now: %s", self.worker.name, exc)
         except Exception:
             log.exception("pair %s: a bug in smtd", self.worker.name)
         return PAUSE
 
     async def _slice(self) -> float:
-        """Prove the next records if they are due; return when the next are, in seconds since 1970."""
+        """Verify the next records if they are due; return when the next are, in seconds since 1970."""
         within, projects = self.worker.settings.prove_within, (await self.worker.session.policy()).projects
         now, found = await self._recall()
         keys = list(found)[:MOST_AGAIN]
-        proofs = (await self._known()).proofs
-        total = await proofs.count(projects)
-        if scrub_pace.due(now, total, within) <= time.time():
-            size = scrub_pace.size(total)
-            following = await proofs.following(now.after, size, projects)
-            now = scrub_pace.advanced(now, following, size, time.time())
+        scrubs = (await self._known()).scrub_log
+        total = await scrubs.count(projects)
+        if pace.next_slice(now, total, within) <= time.time():
+            size = pace.slice_size(total)
+            following = await scrubs.following(now.after, size, projects)
+            now = pace.advanced(now, following, size, time.time())
             keys += [key for key in following if key not in found]
         if keys:
             async with self._looking() as look:
@@ -140,11 +140,11 @@ class Prover:
                 await self._note(now, left | await self._found_in(look, keys))
         else:
             await self._note(now, found)
-        return scrub_pace.due(now, total, within)
+        return pace.next_slice(now, total, within)
 
-    async def _found_in(self, look: ProofSession, keys: Sequence[Key]) -> dict[Key, Finding]:
-        """Prove *keys*; what a person can have done is first left to a cycle that looks there."""
-        suspects = await proof.differing(look, keys)
+    async def _found_in(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
+        """Verify *keys*; what a person can have done is first left to a cycle that looks there."""
+        suspects = await verify.differing(look, keys)
         found = await self._judged(look, suspects)
         handed = [
             key
@@ -157,15 +157,15 @@ class Prover:
             found |= await self._judged(look, handed)
         return found
 
-    async def _judged(self, look: ProofSession, keys: Sequence[Key]) -> dict[Key, Finding]:
+    async def _judged(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Return what is found of *keys* while no cycle runs."""
         found: dict[Key, Finding] = {}
-        for start in range(0, len(keys), proof.BATCH):
-            verdicts = await self._confirm(look, keys[start : start + proof.BATCH])
+        for start in range(0, len(keys), verify.BATCH):
+            verdicts = await self._confirm(look, keys[start : start + verify.BATCH])
             found |= {verdict.key: verdict for verdict in verdicts if isinstance(verdict, Finding)}
         return found
 
-    async def _confirm(self, look: ProofSession, keys: Sequence[Key]) -> Sequence[Verdict]:
+    async def _confirm(self, look: ScrubSession, keys: Sequence[Key]) -> Sequence[Verdict]:
         """Judge *keys* while no cycle runs; if somebody changed a store, a cycle carries that first."""
         worker, carried, tries = self.worker, True, TRIES
 
@@ -175,7 +175,7 @@ class Prover:
             return (
                 None
                 if moving and tries > 1
-                else await proof.classified(look, keys, PairState(listed(worker.report), moving))
+                else await verify.classified(look, keys, PairState(listed(worker.report), moving))
             )
 
         while (verdicts := await worker.submit(Exclusive(judge))) is None:
@@ -194,27 +194,27 @@ class Prover:
         return await pairing.known(self._journal, self.worker.name, await self.worker.session.locate())
 
     @asynccontextmanager
-    async def _looking(self) -> AsyncIterator[ProofSession]:
+    async def _looking(self) -> AsyncIterator[ScrubSession]:
         locations, settings = await self.worker.session.locate(), self.worker.settings
         policy = settings.scoped(locations)
         async with pairing.looking(self._journal, settings.name, locations, policy) as look:
             yield look
 
-    async def _recall(self) -> tuple[Round, Mapping[Key, Finding | None]]:
-        """Return how far the proof is, and what it has found; from the journal, if that is not known yet."""
+    async def _recall(self) -> tuple[ScrubProgress, Mapping[Key, Finding | None]]:
+        """Return how far the scrub is, and what it has found; from the journal, if that is not known yet."""
         if self._round is None:
-            proofs = (await self._known()).proofs
-            self._findings = dict.fromkeys(await proofs.found())
-            if (known := await proofs.round()) is None:
-                known = Round(time.time())
-                await proofs.note(known, ())
+            scrubs = (await self._known()).scrub_log
+            self._findings = dict.fromkeys(await scrubs.found())
+            if (known := await scrubs.round()) is None:
+                known = ScrubProgress(time.time())
+                await scrubs.note(known, ())
             self._round = known
         return self._round, self._findings
 
-    async def _note(self, now: Round, found: Mapping[Key, Finding | None]) -> None:
-        """Remember how far the proof is, and what it has found; tell of what is new."""
+    async def _note(self, now: ScrubProgress, found: Mapping[Key, Finding | None]) -> None:
+        """Remember how far the scrub is, and what it has found; tell of what is new."""
         if (now, found) != (self._round, self._findings):
-            await (await self._known()).proofs.note(now, found.keys())
+            await (await self._known()).scrub_log.note(now, found.keys())
         new = [finding for key, finding in sorted(found.items()) if finding and key not in self._findings]
         for finding in new[:MOST_TOLD]:
             self._tell(finding)
@@ -229,9 +229,9 @@ class Prover:
         log.warning("pair %s: %s/%s: %s", name, finding.project, finding.label, facts["what"])
         self._events.add("finding", pair=name, problem=facts.pop("what"), **facts)
 
-    async def _show(self, now: Round) -> None:
-        """Show in the status how far the proof is."""
-        total = await (await self._known()).proofs.count((await self.worker.session.policy()).projects)
+    async def _show(self, now: ScrubProgress) -> None:
+        """Show in the status how far the scrub is."""
+        total = await (await self._known()).scrub_log.count((await self.worker.session.policy()).projects)
         whole = now.before is not None
         since = now.before if whole else now.began if now.counted else None
         self.worker.proven(

@@ -1,4 +1,4 @@
-"""One pair, its worker and its prover, without a process around them."""
+"""One pair, its worker and its scrubber, without a process around them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import pytest
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.daemon import prover
+from smtd.daemon import scrubber
 from smtd.daemon.events import Events
-from smtd.daemon.jobs import Exclusive, Preview, Proof, Sync, SyncOptions
-from smtd.daemon.prover import TRIES, Prover
+from smtd.daemon.jobs import Exclusive, Preview, Sync, SyncOptions, Verification
+from smtd.daemon.scrubber import TRIES, Scrubber
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.store_session import StoreSession
 from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
-from smtd.engine import proof, scrub_pace
-from smtd.engine.findings import ProofReport
 from smtd.engine.pair import Policy
-from smtd.engine.proof import ProofSession
 from smtd.engine.report import PairReport
+from smtd.engine.scrub import pace, verify
+from smtd.engine.scrub.findings import VerifyReport
+from smtd.engine.scrub.verify import ScrubSession
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
@@ -46,28 +46,28 @@ SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(
 LABELS = ["one", "three", "two"]
 
 
-def whats(report: ProofReport) -> list[str]:
+def whats(report: VerifyReport) -> list[str]:
     """Return what was found, as a person reads it."""
     return [shapes.finding(each, report.pair)["what"] for each in report.findings]
 
 
 class Kept:
-    """A pair of two SQLite files that a worker and a prover look after; nobody watches the files."""
+    """A pair of two SQLite files that a worker and a scrubber look after; nobody watches the files."""
 
-    def __init__(self, locations: Both[Location], worker: Worker, prover: Prover, events: Events) -> None:
+    def __init__(self, locations: Both[Location], worker: Worker, scrubber: Scrubber, events: Events) -> None:
         self.locations = locations
         self.worker = worker
-        self.prover = prover
+        self.scrubber = scrubber
         self._events = events
 
     async def sync(self) -> PairReport:
         """Have a cycle run, as a person would."""
         return await self.worker.submit(Sync())
 
-    async def verify(self, *, deep: bool = True) -> ProofReport:
+    async def verify(self, *, deep: bool = True) -> VerifyReport:
         """Have the pair proven, as a person would."""
-        job = Proof(deep)
-        self.prover.submit_nowait(job)
+        job = Verification(deep)
+        self.scrubber.submit_nowait(job)
         return await job.wait()
 
     def tamper(self, label: str = "one", **values: str) -> None:
@@ -115,10 +115,10 @@ async def kept(locations: Both[Location], state: Path, within: float = 0.0) -> A
     async with open_journal(state) as journal, anyio.create_task_group() as group:
         events = Events(journal.events)
         worker = Worker(replace(SETTINGS, prove_within=within), lambda: locations, journal, Watch(), events)
-        made = Kept(locations, worker, Prover(worker, journal, events, anyio.Lock()), events)
+        made = Kept(locations, worker, Scrubber(worker, journal, events, anyio.Lock()), events)
         group.start_soon(worker.run)
         assert (await made.sync()).in_sync == 3
-        group.start_soon(made.prover.run)
+        group.start_soon(made.scrubber.run)
         yield made
         group.cancel_scope.cancel()
 
@@ -148,7 +148,7 @@ async def test_row_that_is_changed_behind_everybodys_back_is_found(pair: Kept, d
 
 
 async def test_status_tells_what_was_found_and_how_much_is_proven(pair: Kept) -> None:
-    """A whole proof counts for all records, from when it began; findings go when they are no more."""
+    """A whole scrub counts for all records, from when it began; findings go when they are no more."""
     pair.worker.pause()
     pair.tamper(version="tampered")
     before = datetime.now(timezone.utc).replace(microsecond=0)
@@ -165,7 +165,7 @@ async def test_status_tells_what_was_found_and_how_much_is_proven(pair: Kept) ->
 
 
 async def test_edit_that_no_cycle_has_seen_is_carried_before_anything_is_said_of_it(pair: Kept) -> None:
-    """A pair that is running carries what people do; a proof that is quicker waits for that."""
+    """A pair that is running carries what people do; a scrub that is quicker waits for that."""
     pair.tamper(outcome="as expected")
 
     report = await pair.verify()
@@ -213,19 +213,19 @@ async def test_difference_that_no_cycle_can_carry_is_found(
     assert [finding.fields for finding in (await pair.verify()).findings] == [("outcome",)]
 
 
-async def test_background_proof_grows_and_goes_on_after_a_restart(
+async def test_background_scrub_grows_and_goes_on_after_a_restart(
     locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each record is proven once a round, in order, whichever process does it."""
-    monkeypatch.setattr(scrub_pace, "SMALLEST", 1)
+    monkeypatch.setattr(pace, "SMALLEST", 1)
     proven: list[Key] = []
-    differing = proof.differing
+    differing = verify.differing
 
-    async def watched(look: ProofSession, keys: Sequence[Key]) -> list[Key]:
+    async def watched(look: ScrubSession, keys: Sequence[Key]) -> list[Key]:
         proven.extend(keys)
         return await differing(look, keys)
 
-    monkeypatch.setattr(proof, "differing", watched)
+    monkeypatch.setattr(verify, "differing", watched)
     async with kept(locations, tmp_path, within=0.6) as first:
         await first.until(lambda: first.worker.status.proven.records == 1)
     async with kept(locations, tmp_path, within=1e6) as idle:
@@ -253,7 +253,7 @@ async def blind(
         yield made
 
 
-async def test_background_proof_finds_provenance_that_nobody_edits(blind: Kept) -> None:
+async def test_background_scrub_finds_provenance_that_nobody_edits(blind: Kept) -> None:
     """It is told once, and carried only when a person says so; then it is no finding any more."""
     blind.tamper(version="tampered")
 
@@ -268,7 +268,7 @@ async def test_background_proof_finds_provenance_that_nobody_edits(blind: Kept) 
     assert (event["label"], event["fields"], event["side"]) == ("one", ["version"], "right")
 
 
-async def test_background_proof_hands_over_what_a_person_can_have_done(blind: Kept) -> None:
+async def test_background_scrub_hands_over_what_a_person_can_have_done(blind: Kept) -> None:
     """An edit that was not seen yet, and a deletion, are for a cycle, and no alarm."""
     blind.tamper(outcome="as expected")
     async with open_store(blind.locations.right) as store:
@@ -289,13 +289,15 @@ async def test_paused_pair_is_not_proven_in_the_background(blind: Kept) -> None:
     await blind.until(lambda: blind.worker.status.state == "paused")
     blind.tamper(outcome="as expected", version="tampered")
 
-    assert await blind.prover._in_background() == float("inf")
+    assert await blind.scrubber._in_background() == float("inf")
     assert await blind.events("finding") == []
 
 
-async def test_whoever_no_longer_waits_ends_the_proof(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_no_longer_waits_ends_the_verification(
+    pair: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And the next one who asks is answered."""
-    run, begun = proof.run, anyio.Event()
+    run, begun = verify.run, anyio.Event()
 
     async def endless(*args: Any, **options: Any) -> Any:
         if not begun.is_set():
@@ -303,8 +305,8 @@ async def test_whoever_no_longer_waits_ends_the_proof(pair: Kept, monkeypatch: p
             await anyio.sleep_forever()
         return await run(*args, **options)
 
-    monkeypatch.setattr(proof, "run", endless)
-    answers = verified([pair.prover], deep=True, progress=0.001)
+    monkeypatch.setattr(verify, "run", endless)
+    answers = verified([pair.scrubber], deep=True, progress=0.001)
     assert "progress" in await anext(answers)
     await begun.wait()
 
@@ -313,7 +315,7 @@ async def test_whoever_no_longer_waits_ends_the_proof(pair: Kept, monkeypatch: p
         assert (await pair.verify()).ok
 
 
-async def test_no_cycle_runs_while_a_proof_reads_again(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_cycle_runs_while_a_scrub_reads_again(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read again is not being carried meanwhile."""
     sync, begun = pairing.sync, anyio.Event()
 
@@ -337,7 +339,7 @@ async def test_no_cycle_runs_while_a_proof_reads_again(pair: Kept, monkeypatch: 
 async def test_only_a_persons_cycle_looks_at_what_was_found(
     pair: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a proof found in a server is not carried before somebody has said so."""
+    """What a scrub found in a server is not carried before somebody has said so."""
     doubted = []
 
     def watched(work: Any) -> Any:
@@ -361,21 +363,21 @@ async def test_only_a_persons_cycle_looks_at_what_was_found(
 
 async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Location], tmp_path: Path) -> None:
     """No request is left without an answer."""
-    asked = Proof()
+    asked = Verification()
     async with kept(locations, tmp_path) as made:
-        made.prover.submit_nowait(asked)
+        made.scrubber.submit_nowait(asked)
 
     assert isinstance(asked.outcome, StoreUnreachable)
-    assert "the pair was stopped before its proof ended; run the command again" in str(asked.outcome)
+    assert "the pair was stopped before its verification ended; run the command again" in str(asked.outcome)
 
 
 async def test_store_that_is_missing_proves_nothing(pair: Kept) -> None:
     """A file that was moved away is not a file without records."""
     pair.worker.pause()
     pair.locations.right.path.rename(pair.locations.right.path.with_suffix(".away"))
-    job = Proof(deep=True)
+    job = Verification(deep=True)
 
-    pair.prover.submit_nowait(job)
+    pair.scrubber.submit_nowait(job)
     await job.done.wait()
 
     assert isinstance(job.outcome, StoreUnreachable)
@@ -408,7 +410,7 @@ async def test_of_many_findings_only_some_are_told_one_by_one(
     pair: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A store that went wrong as a whole floods neither the events nor the log; the report has all."""
-    monkeypatch.setattr(prover, "MOST_TOLD", 1)
+    monkeypatch.setattr(scrubber, "MOST_TOLD", 1)
     pair.worker.pause()
     for label in LABELS:
         pair.tamper(label, version="tampered")
@@ -429,10 +431,10 @@ async def test_defect_of_smtd_is_told_to_whoever_asked(pair: Kept, monkeypatch: 
     async def broken(*_args: Any, **_options: Any) -> Any:
         raise ZeroDivisionError
 
-    job = Proof()
+    job = Verification()
     with monkeypatch.context() as patch:
-        patch.setattr(proof, "run", broken)
-        pair.prover.submit_nowait(job)
+        patch.setattr(verify, "run", broken)
+        pair.scrubber.submit_nowait(job)
         await job.done.wait()
 
     assert "a bug in smtd (ZeroDivisionError); see its log" in str(job.outcome)
@@ -442,19 +444,19 @@ async def test_defect_of_smtd_is_told_to_whoever_asked(pair: Kept, monkeypatch: 
 @pytest.mark.parametrize(
     "error", [StoreUnreachable("it is away"), ZeroDivisionError()], ids=["away", "defect"]
 )
-async def test_background_proof_that_fails_is_tried_again(
+async def test_background_scrub_that_fails_is_tried_again(
     error: Exception, locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No finding comes of it, and what was due is proven later."""
-    differing, errors = proof.differing, [error]
+    differing, errors = verify.differing, [error]
 
-    async def failing_once(look: ProofSession, keys: Sequence[Key]) -> list[Key]:
+    async def failing_once(look: ScrubSession, keys: Sequence[Key]) -> list[Key]:
         if errors:
             raise errors.pop()
         return await differing(look, keys)
 
-    monkeypatch.setattr(proof, "differing", failing_once)
-    monkeypatch.setattr(prover, "PAUSE", 0.01)
+    monkeypatch.setattr(verify, "differing", failing_once)
+    monkeypatch.setattr(scrubber, "PAUSE", 0.01)
     async with kept(locations, tmp_path, within=0.2) as made:
         await made.until(lambda: made.worker.status.proven.records == 3)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from smtd.engine.findings import Explained, Finding
+from smtd.engine.scrub.findings import Explained, Finding
 from smtd.merge.decide import Mode
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
