@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from anyio import to_thread
 
 from smtd.engine import cycle
-from smtd.engine.apply import Progress, no_progress
 from smtd.engine.pair import Pair, Policy
-from smtd.engine.report import PairReport
+from smtd.engine.report import PairReport, Progress, no_progress
 from smtd.engine.scrub.verify import ScrubSession
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.journal.journal import Journal

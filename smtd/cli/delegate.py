@@ -8,7 +8,7 @@ from typing import Any
 
 from smtd.cli.socket_path import socket_path
 from smtd.control.client import ask
-from smtd.engine.apply import Progress
+from smtd.engine.report import Progress
 from smtd.errors import NoDaemon, SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.shapes import Shape

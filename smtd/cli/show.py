@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smtd.cli.say import say
-from smtd.engine.apply import Progress, no_progress
+from smtd.engine.report import Progress, no_progress
 from smtd.output.counts import plural
 from smtd.output.shapes import Shape
 

@@ -15,9 +15,8 @@ from smtd.cli.say import complain, say_json
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import Config
-from smtd.engine.apply import Progress
 from smtd.engine.pair import Policy
-from smtd.engine.report import PairReport
+from smtd.engine.report import PairReport, Progress
 from smtd.errors import UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode

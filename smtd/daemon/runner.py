@@ -19,9 +19,8 @@ from smtd.daemon.jobs import SyncOptions, Work
 from smtd.daemon.settings import PairSettings, narrowed
 from smtd.daemon.store_session import StoreSession
 from smtd.engine import cycle
-from smtd.engine.apply import Progress
 from smtd.engine.pair import Pair, Policy
-from smtd.engine.report import PairReport
+from smtd.engine.report import PairReport, Progress
 from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.journal import Journal

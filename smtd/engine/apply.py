@@ -7,40 +7,33 @@ fails is reported and the rest goes on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from smtd.engine import lost_updates, other_writers, rejections
+from smtd.engine import lost_updates
 from smtd.engine.actions import Action, ActionKind, Plan, merge
 from smtd.engine.pair import Pair
-from smtd.engine.report import PairReport, failure
+from smtd.engine.report import PairReport, Progress, failure
+from smtd.engine.side_writer import Arrived, SideWriter, digest_of
 from smtd.errors import RecordUnusable
 from smtd.journal.transaction import Transaction
 from smtd.journal.values import Agreement, Landed, Refusal
-from smtd.merge.fields import PROVENANCE
-from smtd.merge.reasons import Code, Reason, because
+from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record, encode
+from smtd.records.record import Key, encode
 from smtd.records.run_status import is_final
-from smtd.stores.base import Change, Outcome, Result
 from smtd.stores.index import ABSENT, readable
 
-#: Called with a phase, how many records are done, and how many there are.
-Progress: TypeAlias = Callable[[str, int, int], None]
 T = TypeVar("T")
 
 #: Records that are read, and agreed on, at a time.
 BATCH = 1000
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """Show nothing."""
 
 
 class Executor:
@@ -48,28 +41,24 @@ class Executor:
 
     def __init__(self, pair: Pair, cycle: int, report: PairReport, progress: Progress) -> None:
         self._pair = pair
-        self._cycle = cycle
         self._report = report
         self._progress = progress
         self._done = 0
         self._total = 0
+        self._writer = SideWriter(pair, cycle, report)
         #: Keys that somebody changed since the scan: the caller scans again.
-        self.stale: set[Key] = set()
+        self.stale = self._writer.stale
         #: Keys that are in sync by now, unless they are stale.
         self.synced: set[Key] = set()
-        #: What the stores refused, and what they took and did not keep.
-        self.refused: list[Refusal] = []
-        #: Of the latter what they may show later, until the journal has it.
-        self._unseen: list[Landed] = []
-        #: Requests that broke off before the same was asked for once more, and may still arrive.
-        self._broken: list[Landed] = []
-        #: The projects in which others may make the same records at the same time.
-        self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
+
+    @property
+    def refused(self) -> Sequence[Refusal]:
+        """What the stores refused, and what they took and did not keep."""
+        return self._writer.refused
 
     async def run(self, plan: Plan) -> None:
         """Carry out every action of *plan*, which has none afterwards."""
-        for side in SIDES:
-            self._contested[side] = await other_writers.contested(self._pair, side, plan)
+        await self._writer.prepare(plan)
         actions, plan.actions = plan.actions, []
         self._total = len(actions)
         by_kind: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
@@ -146,7 +135,7 @@ class Executor:
         loaded = []
         for write in batch:
             record, before = sources.get(write.key), befores.get(write.key)
-            if _digest(record) != write.digest or _digest(before) != write.expect:
+            if digest_of(record) != write.digest or digest_of(before) != write.expect:
                 self.stale.add(write.key)
                 continue
             loaded.append(replace(write, record=record, before=before))
@@ -172,11 +161,11 @@ class Executor:
 
     async def _write(self, sides: Sequence[list[Write]]) -> None:
         """Write to one side, or to both of them (a merge), and agree on what has arrived."""
-        writes = self._recordable([write for side in sides for write in side])
+        writes = self._writer.recordable([write for side in sides for write in side])
         if writes:
-            arrived, unsure, entries = await self._write_and_verify(writes)
+            arrived = await self._writer.write(writes)
             await self._pair.flush()
-            await self._commit(arrived, unsure, writes, entries)
+            await self._commit(arrived, writes)
 
     async def put_back(self, writes: Sequence[Write], common: bool) -> None:
         """Write to one side of a key or to both, which need not agree afterwards.
@@ -184,10 +173,10 @@ class Executor:
         If *common*, what is written is what the other side's record is an edit of. Where only one of two
         writes arrives, the side that somebody changed in this moment prevails.
         """
-        ready = self._recordable(writes)
+        ready = self._writer.recordable(writes)
         if not ready:
             return
-        arrived, _, entries = await self._write_and_verify(ready)
+        arrived, _, entries = await self._writer.write(ready)
         await self._pair.flush()
         for write in arrived:
             self._count(write)
@@ -208,130 +197,13 @@ class Executor:
             self._note(tx, arrived)
             tx.reopen([key])
 
-    async def _write_and_verify(
-        self, writes: Sequence[Write]
-    ) -> tuple[dict[Write, Digest | None], set[Key], list[int]]:
-        """Write, and read back: return what arrived, the keys of which that is not sure, and the entries."""
-        first = await self._pair.journal.intend(self._cycle, writes)
-        arrived: dict[Write, Digest | None] = {}
-        unsure: set[Key] = set()
-        for side in self._pair.journal.order:  # recovery relies on it
-            mine = [write for write in writes if write.side is side and write.key not in unsure]
-            landed = await self._write_side(side, mine)
-            if landed:
-                await lost_updates.recheck(self._pair, side)
-            unsure |= {write.key for write in mine if write not in landed}
-            arrived |= landed
-        return arrived, unsure, [entry for entry, write in enumerate(writes, first) if write in arrived]
-
-    def _recordable(self, writes: Sequence[Write]) -> list[Write]:
-        """Return the writes whose records the journal can hold; the others fail, in both halves.
-
-        A record that bears another name than it was asked for would be written over that one.
-        """
-        ready, failed = [], set()
-        for write in writes:
-            try:
-                _check_label(write)
-                if write.before is not None:
-                    encode(write.before)
-                encoded = None if write.record is None else encode(write.record)
-            except RecordUnusable as exc:
-                self._fail(write, because(Code.UNUSABLE, None, str(exc)))
-                failed.add(write.key)
-            else:
-                ready.append(replace(write, encoded=encoded))
-        return [write for write in ready if write.key not in failed]
-
-    async def _write_side(self, side: Side, writes: Sequence[Write]) -> dict[Write, Digest | None]:
-        """Write to one side; return the writes that arrived, with the digests read back."""
-        if not writes:
-            return {}
-        store = self._pair.stores[side]
-        contested = self._contested[side]
-        outcomes = await store.write(
-            [
-                Change(write.key, write.record, write.expect, write.key.project in contested)
-                for write in writes
-            ]
-        )
-        done = [
-            write
-            for write, outcome in zip(writes, outcomes, strict=True)
-            if self._check_outcome(write, outcome)
-        ]
-        back = await store.read([write.key for write in done])
-        arrived = {}
-        for write in done:
-            found = back.get(write.key)
-            if _digest(found) == write.expect != write.digest:
-                self._fail_ignored(write)
-            elif (found is None) == (write.record is None):
-                arrived[write] = self._check_read_back(write, found)
-            else:
-                self.stale.add(write.key)
-        return arrived
-
-    def _fail_ignored(self, write: Write) -> None:
-        """Fail *write*, which the store said that it had done: it shows what was there before.
-
-        That is nobody's edit. What was agreed on stays, and the write is made again after a while; should it
-        show before that, the journal knows it.
-        """
-        code = Code.STILL_AS_BEFORE
-        if write.record is None:
-            code = Code.STILL_THERE
-        elif write.expect is None:
-            code = Code.NOT_THERE
-        why = because(code, write.side)
-        self._fail(write, why)
-        digest = rejections.NOTHING if write.digest is None else write.digest
-        self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, rejections.IGNORED))
-        self._unseen += lost_updates.sent(self._pair, write)
-
-    def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
-        if outcome.resent:
-            self._broken += lost_updates.sent(self._pair, write)
-        if outcome.result is Result.STALE:
-            self.stale.add(write.key)
-        elif outcome.result is Result.REFUSED:
-            why = because(Code.REFUSED, write.side, outcome.reason)
-            self._fail(write, why)
-            if write.digest is not None:
-                self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, why))
-        return outcome.result is Result.DONE
-
-    def _check_read_back(self, write: Write, back: Record | None) -> Digest | None:
-        """Return the digest that the side is taken to hold after *write*, given what was read back.
-
-        A store holds exactly what it was given, or refuses it. So another annotation is the
-        edit of a person who was quicker than the reading; it is carried by the next look.
-        Other provenance is nobody's edit: then the store altered it, and that is reported.
-        """
-        if write.record is None or back is None:
-            return None
-        digest = _digest(back)
-        if digest == write.digest:
-            return digest
-        changed = canonical.differences(write.record, back)
-        if not set(changed) & set(PROVENANCE):
-            self.stale.add(write.key)
-            return write.digest
-        self._fail(write, because(Code.ALTERED, write.side, *changed))
-        return digest
-
-    async def _commit(
-        self,
-        arrived: Mapping[Write, Digest | None],
-        unsure: Collection[Key],
-        writes: Sequence[Write],
-        entries: Sequence[int],
-    ) -> None:
-        """Advance the journal over what has arrived, with its *entries*, and end the intents of all writes.
+    async def _commit(self, made: Arrived, writes: Sequence[Write]) -> None:
+        """Advance the journal over what has arrived, and end the intents of all *writes*.
 
         Each side's digest is what that side really holds. Where only one half of a merge
         arrived, both sides have in common what the other side held before.
         """
+        arrived, unsure, entries = made
         held = {(write.key, write.side): digest for write, digest in arrived.items()}
         agreements: dict[Key, Agreement] = {}
         for write in arrived:
@@ -383,7 +255,7 @@ class Executor:
 
     def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
         """Remember what broke off, and then what has arrived: one after the other, as they were sent."""
-        broken, self._broken = self._broken, []
+        broken, self._writer.broken = self._writer.broken, []
         tx.log_writes(broken)
         tx.log_writes(self._noted(arrived, alone))
 
@@ -392,7 +264,7 @@ class Executor:
 
         Those of the keys *alone* did not come to the other side.
         """
-        noted, self._unseen = self._unseen, []
+        noted, self._writer.unseen = self._writer.unseen, []
         for write in arrived:
             record = write.record if write.key in alone else None
             one = lost_updates.logged(
@@ -412,26 +284,10 @@ class Executor:
         else:
             side.updated += 1
 
-    def _fail(self, write: Write, why: Reason) -> None:
-        self._report.failed.append(failure(write.key, write.side, why))
-
     def _advance(self, count: int) -> None:
         self._done += count
         if count:  # a cycle with nothing to do does not say that it applies something
             self._progress("applying", self._done, self._total)
-
-
-def _digest(record: Record | None) -> Digest | None:
-    try:
-        return None if record is None else canonical.digest(record)
-    except RecordUnusable:
-        return b"unreadable"  # the digest of no record
-
-
-def _check_label(write: Write) -> None:
-    for record in (write.record, write.before, write.origin):
-        if record is not None and record.label != write.key.label:
-            raise RecordUnusable(f"a store returned {record.label} when asked for {write.key.label}")
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

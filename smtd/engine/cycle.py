@@ -10,11 +10,11 @@ import msgspec
 
 from smtd.engine import deciding, rejections
 from smtd.engine.actions import Action, ActionKind, Plan
-from smtd.engine.apply import Executor, Progress, no_progress
+from smtd.engine.apply import Executor
 from smtd.engine.observe import NOWHERE, heads, is_followed, scope
 from smtd.engine.pair import Pair
 from smtd.engine.recovery import Judged, finish_intents
-from smtd.engine.report import PairReport, PlannedAction, blank, failure
+from smtd.engine.report import PairReport, PlannedAction, Progress, blank, failure, no_progress
 from smtd.errors import PlanMoved
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.index import Cursor

@@ -15,14 +15,13 @@ from typing import NamedTuple
 from smtd.engine import lost_updates, merges, nameless
 from smtd.engine import plan as planning
 from smtd.engine.actions import Plan
-from smtd.engine.apply import Progress, no_progress
 from smtd.engine.lost_updates import LostUpdates, StaleOverwrite
 from smtd.engine.observe import NOWHERE, Observed, observe
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Facts
 from smtd.engine.rebaseline import has_missed, replaced_sides
 from smtd.engine.recovery import Judged, judge_intents
-from smtd.engine.report import PairReport, blank
+from smtd.engine.report import PairReport, Progress, blank, no_progress
 from smtd.errors import StoreRefused
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.values import Agreement, Rotation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from typing import TypeAlias
 
 import msgspec
 
@@ -10,6 +12,13 @@ from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both, Side
 from smtd.records.record import Key
 from smtd.text import encodable
+
+#: Called with a phase, how many records are done, and how many there are.
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def no_progress(phase: str, done: int, total: int) -> None:
+    """Show nothing."""
 
 
 class Hold(Enum):

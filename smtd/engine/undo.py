@@ -14,9 +14,9 @@ import msgspec
 
 from smtd.engine import actions, deciding
 from smtd.engine.actions import Plan
-from smtd.engine.apply import Executor, no_progress
+from smtd.engine.apply import Executor
 from smtd.engine.pair import Pair
-from smtd.engine.report import Failure, PairReport, blank, failure
+from smtd.engine.report import Failure, PairReport, blank, failure, no_progress
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.history import HistoryEntry

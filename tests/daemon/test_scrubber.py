@@ -293,9 +293,7 @@ async def test_paused_pair_is_not_proven_in_the_background(blind: Kept) -> None:
     assert await blind.events("finding") == []
 
 
-async def test_whoever_no_longer_waits_ends_the_verification(
-    pair: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_no_longer_waits_ends_the_verification(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the next one who asks is answered."""
     run, begun = verify.run, anyio.Event()
 

@@ -14,8 +14,8 @@ from typing import TypeAlias, TypeVar, cast
 
 import anyio
 
-from smtd.engine.apply import Progress, no_progress
 from smtd.engine.pair import Policy
+from smtd.engine.report import Progress, no_progress
 from smtd.engine.scrub.classify import Rules, SidesHeld, classify
 from smtd.engine.scrub.findings import Explained, Finding, VerifyReport
 from smtd.gather import gather

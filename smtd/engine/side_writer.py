@@ -1,0 +1,184 @@
+"""Write to the sides of a pair, read back what each holds then, and judge what became of each write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from smtd.engine import lost_updates, other_writers, rejections
+from smtd.engine.actions import Plan
+from smtd.engine.pair import Pair
+from smtd.engine.report import PairReport, failure
+from smtd.errors import RecordUnusable
+from smtd.journal.values import Landed, Refusal
+from smtd.merge.fields import PROVENANCE
+from smtd.merge.reasons import Code, Reason, because
+from smtd.merge.sides import SIDES, Side
+from smtd.merge.write import Write
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record, encode
+from smtd.stores.base import Change, Outcome, Result
+
+
+class Arrived(NamedTuple):
+    """Which writes arrived, with the digests read back, and their *entries* in the history.
+
+    Of the keys *unsure* one write arrived and another one did not, or may not have.
+    """
+
+    digests: dict[Write, Digest | None]
+    unsure: set[Key]
+    entries: list[int]
+
+
+class SideWriter:
+    """Makes the writes of one cycle, and puts down in *report* those that fail."""
+
+    def __init__(self, pair: Pair, cycle: int, report: PairReport) -> None:
+        self._pair = pair
+        self._cycle = cycle
+        self._report = report
+        #: Keys that somebody changed since the scan: the caller scans again.
+        self.stale: set[Key] = set()
+        #: What the stores refused, and what they took and did not keep.
+        self.refused: list[Refusal] = []
+        #: Of the latter what they may show later, until the journal has it.
+        self.unseen: list[Landed] = []
+        #: Requests that broke off before the same was asked for once more, and may still arrive.
+        self.broken: list[Landed] = []
+        #: The projects in which others may make the same records at the same time.
+        self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
+
+    async def prepare(self, plan: Plan) -> None:
+        """Learn where others may make the records of *plan* at the same time."""
+        for side in SIDES:
+            self._contested[side] = await other_writers.contested(self._pair, side, plan)
+
+    async def write(self, writes: Sequence[Write]) -> Arrived:
+        """Make `recordable` writes: intents first, then each side in turn, and read back what it holds."""
+        first = await self._pair.journal.intend(self._cycle, writes)
+        arrived: dict[Write, Digest | None] = {}
+        unsure: set[Key] = set()
+        for side in self._pair.journal.order:  # recovery relies on it
+            mine = [write for write in writes if write.side is side and write.key not in unsure]
+            landed = await self._write_side(side, mine)
+            if landed:
+                await lost_updates.recheck(self._pair, side)
+            unsure |= {write.key for write in mine if write not in landed}
+            arrived |= landed
+        entries = [entry for entry, write in enumerate(writes, first) if write in arrived]
+        return Arrived(arrived, unsure, entries)
+
+    def recordable(self, writes: Sequence[Write]) -> list[Write]:
+        """Return the writes whose records the journal can hold; the others fail, in both halves.
+
+        A record that bears another name than it was asked for would be written over that one.
+        """
+        ready, failed = [], set()
+        for write in writes:
+            try:
+                _check_label(write)
+                if write.before is not None:
+                    encode(write.before)
+                encoded = None if write.record is None else encode(write.record)
+            except RecordUnusable as exc:
+                self._fail(write, because(Code.UNUSABLE, None, str(exc)))
+                failed.add(write.key)
+            else:
+                ready.append(replace(write, encoded=encoded))
+        return [write for write in ready if write.key not in failed]
+
+    async def _write_side(self, side: Side, writes: Sequence[Write]) -> dict[Write, Digest | None]:
+        """Write to one side; return the writes that arrived, with the digests read back."""
+        if not writes:
+            return {}
+        store = self._pair.stores[side]
+        contested = self._contested[side]
+        outcomes = await store.write(
+            [
+                Change(write.key, write.record, write.expect, write.key.project in contested)
+                for write in writes
+            ]
+        )
+        done = [
+            write
+            for write, outcome in zip(writes, outcomes, strict=True)
+            if self._check_outcome(write, outcome)
+        ]
+        back = await store.read([write.key for write in done])
+        arrived = {}
+        for write in done:
+            found = back.get(write.key)
+            if digest_of(found) == write.expect != write.digest:
+                self._fail_ignored(write)
+            elif (found is None) == (write.record is None):
+                arrived[write] = self._check_read_back(write, found)
+            else:
+                self.stale.add(write.key)
+        return arrived
+
+    def _fail_ignored(self, write: Write) -> None:
+        """Fail *write*, which the store said that it had done: it shows what was there before.
+
+        That is nobody's edit. What was agreed on stays, and the write is made again after a while; should it
+        show before that, the journal knows it.
+        """
+        code = Code.STILL_AS_BEFORE
+        if write.record is None:
+            code = Code.STILL_THERE
+        elif write.expect is None:
+            code = Code.NOT_THERE
+        why = because(code, write.side)
+        self._fail(write, why)
+        digest = rejections.NOTHING if write.digest is None else write.digest
+        self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, rejections.IGNORED))
+        self.unseen += lost_updates.sent(self._pair, write)
+
+    def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
+        if outcome.resent:
+            self.broken += lost_updates.sent(self._pair, write)
+        if outcome.result is Result.STALE:
+            self.stale.add(write.key)
+        elif outcome.result is Result.REFUSED:
+            why = because(Code.REFUSED, write.side, outcome.reason)
+            self._fail(write, why)
+            if write.digest is not None:
+                self.refused.append(Refusal(write.key, write.side, write.digest, 0, 0.0, why))
+        return outcome.result is Result.DONE
+
+    def _check_read_back(self, write: Write, back: Record | None) -> Digest | None:
+        """Return the digest that the side is taken to hold after *write*, given what was read back.
+
+        A store holds exactly what it was given, or refuses it. So another annotation is the
+        edit of a person who was quicker than the reading; it is carried by the next look.
+        Other provenance is nobody's edit: then the store altered it, and that is reported.
+        """
+        if write.record is None or back is None:
+            return None
+        digest = digest_of(back)
+        if digest == write.digest:
+            return digest
+        changed = canonical.differences(write.record, back)
+        if not set(changed) & set(PROVENANCE):
+            self.stale.add(write.key)
+            return write.digest
+        self._fail(write, because(Code.ALTERED, write.side, *changed))
+        return digest
+
+    def _fail(self, write: Write, why: Reason) -> None:
+        self._report.failed.append(failure(write.key, write.side, why))
+
+
+def digest_of(record: Record | None) -> Digest | None:
+    try:
+        return None if record is None else canonical.digest(record)
+    except RecordUnusable:
+        return b"unreadable"  # the digest of no record
+
+
+def _check_label(write: Write) -> None:
+    for record in (write.record, write.before, write.origin):
+        if record is not None and record.label != write.key.label:
+            raise RecordUnusable(f"a store returned {record.label} when asked for {write.key.label}")
