@@ -111,7 +111,7 @@ def _columns(database: Database, table: str) -> list[str]:
 
 
 async def _looks(server: DatabaseServer, database: Database, rounds: int) -> list[Line]:
-    from smtd.stores.locations import find  # here: see bench/edits.py
+    from smtd.stores.discovery import find  # here: see bench/edits.py
     from smtd.stores.registry import open_store
 
     what = f"{server.scheme}, {MANY * COPIES:,} records"

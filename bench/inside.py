@@ -27,7 +27,8 @@ from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
-from smtd.stores.locations import Location, find
+from smtd.stores.discovery import find
+from smtd.stores.location import Location
 
 #: Seconds after which a commit is settled, and no cycle waits for it.
 SETTLED = 0.3

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import anyio
 
+from smtd.stores.discovery import find
 from smtd.stores.http import form
 from smtd.stores.http.concurrency import AT_ONCE, LEAST
-from smtd.stores.locations import find
 from smtd.stores.registry import open_store
 
 

@@ -24,7 +24,7 @@ from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import find
+from smtd.stores.discovery import find
 from smtd.stores.registry import open_store
 
 

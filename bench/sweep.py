@@ -12,7 +12,7 @@ import anyio
 
 from smtd.records.record import Component, DataKey, Dependency, Key, Parameters, Record
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import find
+from smtd.stores.discovery import find
 from smtd.stores.registry import open_store
 from tests.build import MOMENT, NODE, record
 

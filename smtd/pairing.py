@@ -18,7 +18,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.sameness import Sameness
 from smtd.stores.base import Store
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.stores.registry import make, open_store
 from smtd.text import shown
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 from smtd.filestat import CLOCK_TICK, Signature, age, is_young, signature
 from smtd.stores import incarnation
 from smtd.stores.base import MarkedStore, Store
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 
 
 class _Eye(Protocol):

@@ -150,7 +150,7 @@ def loop_is_never_blocked() -> Iterator[None]:
     buster = BlockBuster(smtd_package)
     for function in buster.functions.values():
         # Tests make locations wherever they like; smtd does so in threads, where it looks for them.
-        function.can_block_in("smtd/stores/locations.py", "__post_init__")
+        function.can_block_in("smtd/stores/location.py", "__post_init__")
         function.can_block_in("tests/engine/world.py", "journal")
         function.can_block_predicate = _or_not_of_smtd(function.can_block_predicate)
     buster.activate()

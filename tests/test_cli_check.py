@@ -8,7 +8,7 @@ import anyio
 
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 from tests.command import Answer, Smtd

@@ -24,7 +24,7 @@ from smtd.errors import (
 )
 from smtd.records.record import Parameters
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, RUNNING, change, key, record
 

@@ -17,7 +17,7 @@ from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import Config, DaemonConfig
 from smtd.errors import StoreRefused, UsageError
-from smtd.stores.locations import find
+from smtd.stores.discovery import find
 from smtd.stores.registry import open_store
 
 #: What tells where things are.

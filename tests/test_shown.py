@@ -23,7 +23,7 @@ from smtd.cli import logs
 from smtd.cli.logs import Formatter, SystemdFormatter
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import RUNNING, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of

@@ -24,7 +24,7 @@ from smtd.records.record import decode
 from smtd.stores import export, retrying
 from smtd.stores.django import old
 from smtd.stores.http import form, session
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import messages, worker
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File

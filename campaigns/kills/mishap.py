@@ -26,7 +26,7 @@ from smtd.merge.sides import Both
 from smtd.stores import retrying
 from smtd.stores.base import Store
 from smtd.stores.http import session
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from tests.stories.accidents import Accident
 
 #: What the interpreter tells of before it does it: each is a moment at which to be killed.

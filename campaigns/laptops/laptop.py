@@ -19,7 +19,7 @@ from smtd.journal.record_codec import unpack
 from smtd.merge.sides import Both
 from smtd.output.english import sentence
 from smtd.records.record import Key, Record
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.engine.world import TestStore
 

@@ -22,7 +22,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.base import Store
 from smtd.stores.http import form
-from smtd.stores.locations import Access, Location, StoreKind
+from smtd.stores.location import Access, Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import commented, record, tagged
 from tests.peers.server import PASSWORD, USERS, SumatraServer

@@ -20,7 +20,8 @@ from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
-from smtd.stores.locations import DATABASES, Location, StoreKind
+from smtd.stores.discovery import DATABASES
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_database, open_store
 
 

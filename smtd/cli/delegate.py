@@ -12,7 +12,7 @@ from smtd.engine.report import Progress
 from smtd.errors import NoDaemon, SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.shapes import Shape
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 
 #: Seconds in which a daemon tells whether it holds a pair.
 PATIENCE = 10.0

@@ -24,7 +24,7 @@ from smtd.errors import NoDaemon
 from smtd.records import canonical
 from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
 from smtd.stores.base import Change, Store
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 
 PROJECT = "Demo"

@@ -15,7 +15,7 @@ from smtd.cli.state import configuration
 from smtd.cli.stores import located
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
 

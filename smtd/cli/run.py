@@ -20,7 +20,7 @@ from smtd.config import Config
 from smtd.daemon import malloc
 from smtd.daemon.daemon import Surroundings
 from smtd.daemon.service import run
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.systemd import Notifier
 
 log = logging.getLogger("smtd")

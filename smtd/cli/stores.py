@@ -10,7 +10,8 @@ from smtd.cli import passwords
 from smtd.cli.proxies import proxy_for
 from smtd.config import Config, StoreConfig, is_timezone
 from smtd.errors import UsageError
-from smtd.stores.locations import Access, Location, StoreKind, current_project, find
+from smtd.stores.discovery import current_project, find
+from smtd.stores.location import Access, Location, StoreKind
 
 
 class Passwords:

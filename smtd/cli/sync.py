@@ -23,7 +23,7 @@ from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.output import shapes
 from smtd.output.shapes import Shape
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.text import encodable
 
 

@@ -15,7 +15,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores.base import DearStore, Scan, Store, Token
-from smtd.stores.locations import SERVERS, Location
+from smtd.stores.location import SERVERS, Location
 from smtd.stores.registry import open_store
 
 #: Seconds that a server may take.

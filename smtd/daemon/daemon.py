@@ -28,7 +28,7 @@ from smtd.journal.history import History
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.systemd import Notifier
 from smtd.text import encodable
 from smtd.watch import Watch

@@ -13,7 +13,7 @@ from smtd.engine.pair import Policy
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import SIDES, Both
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 
 
 @dataclass(frozen=True, slots=True)

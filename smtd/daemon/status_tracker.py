@@ -19,7 +19,7 @@ from smtd.errors import SmtdError, StoreUnreachable
 from smtd.merge.sides import SIDES, Both
 from smtd.output import shapes
 from smtd.output.shapes import Shape
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.text import encodable
 
 log = logging.getLogger("smtd")

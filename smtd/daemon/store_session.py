@@ -18,7 +18,7 @@ from smtd.errors import SmtdError
 from smtd.filestat import age
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.base import Store
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.stores.registry import listening
 from smtd.watch import Watch
 

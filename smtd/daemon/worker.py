@@ -28,7 +28,7 @@ from smtd.errors import PlanMoved, SmtdError, StoreRefused
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
 from smtd.records.record import Key
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")

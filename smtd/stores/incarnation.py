@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from smtd import sqlite
 from smtd.sqlite import ERRORS, commits
 from smtd.stores.django import old
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 
 T = TypeVar("T")
 

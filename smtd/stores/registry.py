@@ -17,7 +17,7 @@ from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
 from smtd.stores.limited import LimitedStore, room
-from smtd.stores.locations import SERVERS, Location, StoreKind
+from smtd.stores.location import SERVERS, Location, StoreKind
 from smtd.stores.renamed import RenamedStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.shelf.contents import DbmFile

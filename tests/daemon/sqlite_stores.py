@@ -10,7 +10,7 @@ import anyio
 from smtd.records.canonical import digest
 from smtd.records.record import Record
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import key
 

@@ -15,7 +15,7 @@ from smtd.journal.journal import Journal, open_journal
 from smtd.merge.sides import Both
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 

@@ -22,7 +22,7 @@ import pytest
 from smtd.control.protocol import MOST_CLIENTS
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, RUNNING, full, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced, wait_until

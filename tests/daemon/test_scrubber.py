@@ -37,7 +37,7 @@ from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full

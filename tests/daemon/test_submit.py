@@ -15,7 +15,7 @@ from smtd.daemon.worker import Worker
 from smtd.engine.pair import Pair
 from smtd.errors import PlanMoved, SmtdError, StoreUnreachable
 from smtd.merge.sides import Both
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from tests.daemon.working import put, two_files, until_in_sync, working
 
 

@@ -15,7 +15,7 @@ from smtd.cli.status_table import progress
 from smtd.control.client import ask
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 from tests.daemon.process import DaemonProcess, Event, daemon_process, pair_of, synced, wait_until

@@ -23,7 +23,7 @@ from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.daemon.working import SETTINGS, put, two_files, until_in_sync, working

@@ -17,7 +17,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full

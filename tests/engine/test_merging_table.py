@@ -30,7 +30,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change, Store
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from tests.build import PROJECT

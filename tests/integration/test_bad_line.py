@@ -23,7 +23,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores import retrying
 from smtd.stores.http import session, writer
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key

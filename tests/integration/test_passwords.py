@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from smtd.config import load
+from smtd.stores.discovery import find
 from smtd.stores.http.session import Login
-from smtd.stores.locations import find
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import inert, writing
 from tests.build import record

@@ -20,7 +20,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores import incarnation
 from smtd.stores.base import Change, Outcome, Scan, Store
 from smtd.stores.index import TrackedStore
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smtd.merge.sides import Side
-from smtd.stores.locations import find
+from smtd.stores.discovery import find
 from tests.integration.test_put_back import copied, copied_with_times, mirrored, run
 from tests.stores import old_databases as old
 from tests.stores.kept import RealPair

@@ -16,7 +16,7 @@ from anyio import to_thread
 from smtd import readonly
 from smtd.errors import StoreUnreachable
 from smtd.merge.sides import Side
-from smtd.stores.locations import find
+from smtd.stores.discovery import find
 from smtd.stores.registry import open_store
 from tests.build import key, record
 from tests.stores.kept import RealPair

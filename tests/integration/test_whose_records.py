@@ -11,7 +11,7 @@ import pytest
 
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import record
 from tests.command import NOTHING, Smtd, written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from smtd.records.record import DataKey, Key, Platform, Record
-from smtd.stores.locations import find
+from smtd.stores.discovery import find
 from tests.build import MOMENT, full, record
 from tests.servers.server import Database, DatabaseServer
 from tests.stores.places import OWNED, DjangoPlace

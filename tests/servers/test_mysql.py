@@ -8,7 +8,7 @@ from smtd.errors import StoreRefused
 from smtd.records import canonical
 from smtd.records.record import DataKey, Executable, Key
 from smtd.stores.base import DONE, Change, Result
-from smtd.stores.locations import find
+from smtd.stores.discovery import find
 from smtd.stores.registry import open_database, open_store
 from tests.build import MOMENT, full, key, record
 from tests.servers.place import MysqlPlace

@@ -15,9 +15,10 @@ import pytest
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable, UsageError
 from smtd.records import canonical
 from smtd.stores.base import DONE, STALE, Change, Store
+from smtd.stores.discovery import find
 from smtd.stores.django import notify, postgresql
 from smtd.stores.django.postgresql import PostgresqlConnection
-from smtd.stores.locations import Access, find
+from smtd.stores.location import Access
 from smtd.stores.registry import listening, open_database, open_store
 from tests.build import commented, full, key, record
 from tests.command import Smtd

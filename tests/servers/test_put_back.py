@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from smtd.merge.sides import Side
+from smtd.stores.discovery import find
 from smtd.stores.django.server_store import ServerStore
-from smtd.stores.locations import find
 from smtd.stores.registry import open_store
 from tests.build import change, full
 from tests.sampling import sampled

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from smtd.errors import StoreRefused
-from smtd.stores.locations import Location, find
+from smtd.stores.discovery import find
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, key, record
 from tests.servers.place import place_of

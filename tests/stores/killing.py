@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from smtd.stores.locations import StoreKind
+from smtd.stores.location import StoreKind
 from smtd.stores.shelf.swaps import Swap
 
 #: Forks for each step. Each fork makes the swaps in a copy of the shelf, and is killed before one of the
@@ -18,7 +18,7 @@ from smtd.stores.shelf.swaps import Swap
 _PROGRAM = """
 import builtins, io, json, os, pickle, shutil, signal, sqlite3, sys
 from pathlib import Path
-from smtd.stores.locations import StoreKind
+from smtd.stores.location import StoreKind
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File

@@ -24,7 +24,7 @@ from anyio import to_thread
 from smtd.records import canonical
 from smtd.records.record import Key, Parameters, Record, Repository
 from smtd.stores.base import DONE, Change, Scan, Store
-from smtd.stores.locations import Access, Location, StoreKind
+from smtd.stores.location import Access, Location, StoreKind
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import inert, writing

@@ -10,7 +10,7 @@ from string import ascii_letters, digits
 import anyio
 
 from smtd.records.record import Key, Parameters, Record, Repository
-from smtd.stores.locations import Access, Location, StoreKind
+from smtd.stores.location import Access, Location, StoreKind
 from tests.build import PROJECT, change, record
 from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.places import DjangoPlace

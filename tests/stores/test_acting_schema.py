@@ -13,7 +13,8 @@ from smtd import sqlite, untrusted
 from smtd.errors import StoreRefused
 from smtd.sqlite import connect
 from smtd.stores.base import Change
-from smtd.stores.locations import Location, StoreKind, find
+from smtd.stores.discovery import find
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import key, record
 from tests.stores.places import DjangoPlace, sqlite3_place

@@ -9,7 +9,8 @@ from pathlib import Path
 from anyio import to_thread
 
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import Access, StoreKind, find
+from smtd.stores.discovery import find
+from smtd.stores.location import Access, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import record
 from tests.peers.environments import Environment

@@ -14,7 +14,7 @@ from smtd.records import canonical
 from smtd.records.record import Parameters, Record
 from smtd.stores.base import DONE, STALE, Change, Result, Store
 from smtd.stores.http import form, session, writer
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults

@@ -16,7 +16,7 @@ from aiohttp import web
 from smtd.errors import StoreBusy, StoreError, StoreUnreachable
 from smtd.stores.base import Store
 from smtd.stores.http import address, answer, session
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, key
 from tests.peers.line import Fault, Line, line_to

@@ -8,7 +8,7 @@ from aiohttp import web
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result, Scan
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults

@@ -16,7 +16,7 @@ from smtd.daemon.notice import Notice
 from smtd.daemon.webhook import open_webhook
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.stores.http import session
-from smtd.stores.locations import Access, Location, StoreKind
+from smtd.stores.location import Access, Location, StoreKind
 from smtd.stores.registry import open_store
 
 SERVER_PASSWORD, PROXY_PASSWORD = "s3cret", "pr0xy-p@ss"

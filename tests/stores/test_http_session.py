@@ -19,7 +19,7 @@ from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.base import DONE, Change
 from smtd.stores.http import concurrency, session, writer
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full, key, record
 from tests.peers import line as faults

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from smtd.errors import StoreRefused
-from smtd.stores.locations import Location, StoreKind
+from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, key, record
 from tests.peers.line import Line, line_to, status

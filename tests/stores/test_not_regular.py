@@ -14,8 +14,9 @@ from smtd import config
 from smtd.cli import passwords
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
+from smtd.stores.discovery import find
 from smtd.stores.http.session import Trust
-from smtd.stores.locations import Location, StoreKind, find
+from smtd.stores.location import Location, StoreKind
 from tests.build import key, record
 from tests.stores.places import DjangoPlace, ShelfPlace, dumb_place, sqlite3_place
 from tests.test_regular import PLACES

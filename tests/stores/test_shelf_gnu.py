@@ -13,7 +13,8 @@ import pytest
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import Access, Location, StoreKind, find
+from smtd.stores.discovery import find
+from smtd.stores.location import Access, Location, StoreKind
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import foreign, gnu
 from smtd.stores.shelf.dumb import DumbFile

@@ -15,7 +15,7 @@ import pytest
 from smtd.errors import StoreRefused
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
-from smtd.stores.locations import StoreKind
+from smtd.stores.location import StoreKind
 from smtd.stores.shelf import asking, child, inert, messages, worker, writing
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.dumb import DumbFile

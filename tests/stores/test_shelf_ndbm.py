@@ -11,7 +11,8 @@ from anyio import to_thread
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import StoreKind, find
+from smtd.stores.discovery import find
+from smtd.stores.location import StoreKind
 from smtd.stores.shelf import ndbm, open_files
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record

@@ -20,7 +20,7 @@ from smtd.errors import StoreError, StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.records.record import Key
 from smtd.stores.base import DONE, Change
-from smtd.stores.locations import StoreKind
+from smtd.stores.location import StoreKind
 from smtd.stores.shelf import dumb, inert, writing
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.swaps import Swap

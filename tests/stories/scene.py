@@ -24,7 +24,7 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Store
-from smtd.stores.locations import Location
+from smtd.stores.location import Location
 from tests.build import PROJECT
 from tests.stories.accidents import Accident, OldListing, ReadOnlyStore
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
-from smtd.stores.locations import Access, Location, StoreKind, current_project, find
+from smtd.stores.discovery import current_project, find
+from smtd.stores.location import Access, Location, StoreKind
 from tests.stores.places import sqlite3_pickles
 
 CORPUS = Path(__file__).parent / "corpus"

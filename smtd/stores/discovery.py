@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from codecs import BOM_UTF8
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -16,126 +14,8 @@ from smtd import denied, readonly, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS, opened
-from smtd.text import encodable
+from smtd.stores.location import DUMB_ENDINGS, NOTHING_SAID, Access, Location, StoreKind, real_path
 from smtd.untrusted import Acting
-
-
-class StoreKind(Enum):
-    """The kinds of store that smtd can open, by what their files hold."""
-
-    DUMB = "shelf (dbm.dumb)"
-    SQLITE3 = "shelf (dbm.sqlite3)"
-    GNU = "shelf (dbm.gnu)"
-    NDBM = "shelf (dbm.ndbm)"
-    DJANGO = "sqlite"
-    OLD_DJANGO = "sqlite (Sumatra before 0.8)"
-    EXPORT = "export"
-    HTTP = "http"
-    POSTGRESQL = "postgresql"
-    MYSQL = "mysql"
-
-
-#: What is asked over a network, and has no files.
-SERVERS = frozenset({StoreKind.HTTP, StoreKind.POSTGRESQL, StoreKind.MYSQL})
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a person says about a store beside where it is.
-
-    *timezone*: where the clocks of its records stood, if Sumatra before 0.8 wrote them, which
-    kept local times (empty: where this machine's stands). *python*: the interpreter whose Sumatra
-    uses the shelf, for writing a kind of dbm file that this Python cannot. *username* and *password*:
-    how to be let in by a server; *ca_file*: the authority that vouches for it, if this machine knows
-    of none (False for *verify_tls*: nobody needs to). *tls*: how a connection to a database is protected, in
-    PostgreSQL's words (empty: as it comes). *proxy*: by which a server is reached over HTTP. *notify*: a
-    database may tell of changes by itself.
-    """
-
-    timezone: str = ""
-    python: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
-    verify_tls: bool = True
-    tls: str = ""
-    proxy: str | None = field(default=None, repr=False)
-    notify: bool = False
-
-    def of(self, username: str | None, password: str | None) -> Access:
-        """Return the access of the account that an address or a project names, if it names one.
-
-        Its password is the one that goes with it, or what was said of the same account, or of none: never
-        that of another.
-        """
-        if not username:
-            return self
-        own = self.password if self.username in (None, username) else None
-        return replace(self, username=username, password=password or own)
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A store that was found, or the place of one that is to be made.
-
-    *url* is the address of a server or of a database on one, without a user. Else *path* is the file, or
-    that of a dumb shelf as Sumatra names it: without the endings that its backend adds. *project* is the
-    Sumatra project that led here, by the files *signposts*. *renames* has the projects that are kept, each
-    with its name in the store, if that is another one than here. *name* is the path without symbolic links,
-    as it was when the location was made, which blocks for a moment.
-    """
-
-    kind: StoreKind
-    path: Path
-    project: str | None = None
-    access: Access = field(default=Access(), compare=False)
-    url: str = ""
-    signposts: tuple[Path, ...] = field(default=(), compare=False)
-    renames: tuple[tuple[str, str], ...] = ()
-    name: str = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.kind in SERVERS:
-            object.__setattr__(self, "name", self.url)
-            return
-        dumb = self.kind is StoreKind.DUMB
-        name = _real(Path(f"{self.path}.dat")).with_suffix("") if dumb else _real(self.path)
-        object.__setattr__(self, "name", str(name))
-
-    @property
-    def identity(self) -> str:
-        """The same for every name of the same files, and another if they become another kind.
-
-        Projects of other names are other projects: what was agreed of them says nothing of these.
-        """
-        user = f"{self.access.username}@" if self.access.username else ""
-        renames = f" {dict(self.renames)}" if self.renames else ""
-        return f"{self.kind.name.lower()}:{user}{self}{renames}"
-
-    def is_missing(self) -> bool:
-        """Say whether none of its files is there. Blocks."""
-        if self.kind in SERVERS:
-            return False  # asked by opening it
-        endings = _DUMB_ENDINGS if self.kind is StoreKind.DUMB else ("",)
-        return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
-
-    def shares_file(self, other: Location) -> bool:
-        """Say whether both are one file, also by a hard link: then it has no two sides. Blocks."""
-        return any(_is_one(mine, theirs) for mine, theirs in zip(self.files, other.files, strict=False))
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files whose looks tell that somebody wrote to the store; none for a server."""
-        if self.kind in SERVERS:
-            return ()
-        if self.kind in (StoreKind.DUMB, StoreKind.DJANGO, StoreKind.OLD_DJANGO, StoreKind.SQLITE3):
-            endings = (".dat", ".dir") if self.kind is StoreKind.DUMB else ("", "-wal")
-            return tuple(Path(f"{self.name}{ending}") for ending in endings)
-        return (Path(self.name),)
-
-    def __str__(self) -> str:
-        return encodable(self.name)  # a path need not be Unicode
-
 
 #: Names by which a store that is not there yet may be asked for.
 _NEW = {
@@ -144,7 +24,6 @@ _NEW = {
     ".db": StoreKind.DJANGO,
     ".shelf": StoreKind.DUMB,
 }
-_DUMB_ENDINGS = (".dat", ".dir", ".bak")
 #: Databases by the schemes of their addresses, which are Sumatra's, and where they listen by default.
 DATABASES = {
     "postgres": StoreKind.POSTGRESQL,
@@ -162,19 +41,7 @@ _GDBM = [number.to_bytes(4, order) for number in range(0x13579ACD, 0x13579AD2) f
 _BERKELEY = (b"\x61\x15\x06\x00", b"\x00\x06\x15\x61")
 
 
-def _real(path: Path) -> Path:
-    """Return *path* without symbolic links, but for one that leads to itself, at which pathlib fails."""
-    return Path(os.path.realpath(path))
-
-
-def _is_one(path: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:  # one of them is not there
-        return False
-
-
-def find(name: str, access: Access = Access(), *, may_be_new: bool = False) -> Location:
+def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) -> Location:
     """Return the location that *name* stands for. Blocks for a few reads of small files.
 
     With *may_be_new* the store need not be there, if its name tells its kind. Raises
@@ -290,7 +157,7 @@ def _project(directory: Path) -> Location:
         access = Access(username=store.get("username"), password=store.get("password"))
         return replace(_server(recorded, access), project=name, signposts=(file,))
     if kind == "DjangoRecordStore" and recorded.partition("://")[0] in DATABASES:
-        return replace(_database(recorded, Access()), project=name, signposts=(file,))
+        return replace(_database(recorded, NOTHING_SAID), project=name, signposts=(file,))
     if kind not in _STORE_PATHS or "://" in recorded:
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
     if is_from_windows(recorded) and _file(home.parent / recorded) is None:
@@ -320,25 +187,25 @@ def _project_store(home: Path, name: str, kind: str, recorded: Path) -> Location
 def _moved(home: Path, recorded: Path) -> Path:
     """Prefer the store inside a project directory that was moved, to the one at its old place."""
     inside = home / recorded.name
-    if recorded.parent.name == ".smt" and _real(recorded.parent) != _real(home):
+    if recorded.parent.name == ".smt" and real_path(recorded.parent) != real_path(home):
         return inside if _file(inside) is not None else recorded
     return recorded
 
 
 def _file(path: Path) -> Location | None:
     """Tell what the file at *path* is, with or without the endings of its backend."""
-    if path.suffix in _DUMB_ENDINGS and path.is_file() and _sqlite_kind(path) is not None:
+    if path.suffix in DUMB_ENDINGS and path.is_file() and _sqlite_kind(path) is not None:
         return Location(_sniff(path), path)
-    base = path.with_suffix("") if path.suffix in _DUMB_ENDINGS else path
-    dumb = any(Path(f"{base}{ending}").is_file() for ending in _DUMB_ENDINGS)
-    if path.is_file() and path.suffix not in _DUMB_ENDINGS and not (dumb and _is_stray(path)):
+    base = path.with_suffix("") if path.suffix in DUMB_ENDINGS else path
+    dumb = any(Path(f"{base}{ending}").is_file() for ending in DUMB_ENDINGS)
+    if path.is_file() and path.suffix not in DUMB_ENDINGS and not (dumb and _is_stray(path)):
         return Location(_sniff(path), path)
     if dumb:
         return Location(StoreKind.DUMB, base)
     database = Path(f"{path}.db")
     if database.is_file():
         return Location(_sniff(database), database)
-    regular.check([path, *(Path(f"{base}{ending}") for ending in (*_DUMB_ENDINGS, ".db"))])
+    regular.check([path, *(Path(f"{base}{ending}") for ending in (*DUMB_ENDINGS, ".db"))])
     return None
 
 
