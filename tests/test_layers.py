@@ -40,8 +40,8 @@ RANKS = [
     {"smtd.cli"},
     {"smtd.__main__"},  # starts smtd.cli, and is imported by nobody
 ]
-#: Lines of the longest function that may be.
-LONGEST_FUNCTION = 50
+#: Lines of the longest function, and of the longest file, that may be.
+LONGEST_FUNCTION, LONGEST_FILE = 50, 400
 RANK_OF = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
 COMMAND_LINES = RANK_OF["smtd.cli"]
 
@@ -81,13 +81,14 @@ class Module:
     name: str
     package: str
     tree: ast.Module
+    lines: int
 
     @classmethod
     def parse(cls, path: str, source: str) -> Module:
         parts = path.removesuffix(".py").split("/")
         package = ".".join(parts[:-1])
         name = package if parts[-1] == "__init__" else ".".join(parts)
-        return cls(name, package, ast.parse(source, path))
+        return cls(name, package, ast.parse(source, path), source.count("\n"))
 
 
 def unit(name: str) -> str | None:
@@ -189,6 +190,8 @@ def cycles(modules: list[Module], known: set[str]) -> Iterator[str]:
 
 
 def wrong_sizes(module: Module) -> Iterator[str]:
+    if module.lines > LONGEST_FILE:
+        yield f"{module.name} has {module.lines} lines"
     for node in ast.walk(module.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or 0) - node.lineno + 1
@@ -264,6 +267,7 @@ WRONG = {
     "drawing": ("smtd/config.py", "def f():\n    import rich.table"),
     "a class of a name that another one has": ("smtd/errors.py", "class A: pass\nclass A: pass"),
     "a module with a name of Python's": ("smtd/stores/shelf/socket.py", ""),
+    "a long file": ("smtd/daemon.py", 401 * "x = 1\n"),
     "a long function": ("smtd/daemon.py", "def f():\n" + 50 * "    x = 1\n"),
     "print": ("smtd/daemon.py", "print()"),
     "print, handed on": ("smtd/daemon.py", "f(print)"),

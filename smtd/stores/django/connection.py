@@ -58,3 +58,20 @@ class DatabaseConnection(Protocol):
 
         Shielded from cancellation once it has begun: await nothing inside but this connection.
         """
+
+
+class ServerConnection:
+    """A connection to a server, which is asked one thing after the other."""
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        raise NotImplementedError
+
+    async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
+        return [await self.fetch(sql, parameters) for sql, parameters in queries]
+
+    async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await work()
+
+    async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        rows = await self.fetch(sql, parameters)
+        return rows[0][0] if rows else None

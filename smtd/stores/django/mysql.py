@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncmy
 from anyio import CancelScope, move_on_after, to_thread
@@ -25,7 +25,7 @@ from smtd.errors import RecordUnusable, StoreBusy, StoreError, StoreRefused, Sto
 from smtd.records.record import Key
 from smtd.stores.django import collations
 from smtd.stores.django.collations import Texts
-from smtd.stores.django.connection import DatabaseConnection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
@@ -67,10 +67,7 @@ class _Unconvertible(errors.OperationalError):
     """A text was to be compared with a column whose character set does not have all its characters."""
 
 
-T = TypeVar("T")
-
-
-class MysqlConnection:
+class MysqlConnection(ServerConnection):
     """One connection of asyncmy. A cancelled statement is awaited to its end, for a time-out at the most."""
 
     def __init__(self, db: Any) -> None:
@@ -106,16 +103,6 @@ class MysqlConnection:
         with CancelScope(shield=True):
             rows += await self._execute(said(sql), tuple(parameters) or None)
         return rows
-
-    async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
-        return [await self.fetch(sql, parameters) for sql, parameters in queries]
-
-    async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return await work()
-
-    async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        rows = await self.fetch(sql, parameters)
-        return rows[0][0] if rows else None
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         await self.fetch(sql, parameters)

@@ -9,14 +9,13 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
-    Coroutine,
     Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import asyncpg
@@ -26,7 +25,7 @@ from asyncpg import exceptions as pg
 from smtd.errors import StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import passfile, schema
-from smtd.stores.django.connection import DatabaseConnection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
@@ -88,10 +87,7 @@ WHERE c.oid = to_regclass('django_store_record')
 """
 
 
-T = TypeVar("T")
-
-
-class PostgresqlConnection:
+class PostgresqlConnection(ServerConnection):
     """One connection of asyncpg. A cancelled statement is awaited to its end, for a time-out at the most."""
 
     for_update = for_share = ""
@@ -120,16 +116,6 @@ class PostgresqlConnection:
         with self._whole():
             rows = await self._db.fetch(said(sql), *parameters)
         return [tuple(row) for row in rows]
-
-    async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
-        return [await self.fetch(sql, parameters) for sql, parameters in queries]
-
-    async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return await work()
-
-    async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        rows = await self.fetch(sql, parameters)
-        return rows[0][0] if rows else None
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         with self._whole():
