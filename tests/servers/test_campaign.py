@@ -16,7 +16,7 @@ import pytest
 from smtd.records.canonical import Digest
 from smtd.records.record import Executable, Key, Parameters
 from smtd.stores.discovery import find
-from smtd.stores.django.schema import SHARED
+from smtd.stores.django.mapping import SHARED
 from smtd.stores.registry import open_store
 from tests.build import record
 from tests.daemon.process import DaemonProcess, daemon_process

@@ -24,7 +24,7 @@ from smtd.records.record import (
     Repository,
 )
 from smtd.stores.base import DONE, Change
-from smtd.stores.django.schema import SHARED
+from smtd.stores.django.mapping import SHARED
 from tests.build import INPUT, MOMENT, OUTPUT, change, full, record, tagged
 from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from smtd.stores.django import block_reader
 from smtd.stores.django.block_reader import BLOCKS, LARGE, Bounds, Part, Table, Through, read
 from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, REFERENCES, Relation
 from smtd.stores.index import Block, Fingerprints
 
 #: Bytes of the records that make a block, on average.
@@ -28,37 +29,31 @@ FEW = 500
 SMALL_BLOCK = 32
 
 
-def _shared(table: str, column: str, size: int = 1) -> Table:
+def _linked(relation: Relation) -> Table:
+    """Return a table of rows that records share by way of another table."""
+    through = Through(PREFIX + relation.through, "record_id", relation.link)
+    return Table(PREFIX + relation.table, size=1, through=through)
+
+
+def _shared(reference: Relation) -> Table:
     """Return a table of rows that records share, by reference; most of them are used by many."""
-    through = Through("django_store_record", "db_id", column)
-    return Table(f"django_store_{table}", size=size, through=through)
+    size = 64 if reference.field == "parameters" else 1
+    through = Through("django_store_record", "db_id", reference.link)
+    return Table(PREFIX + reference.table, size=size, through=through)
 
 
-def _linked(table: str, link: str, owner: str, column: str) -> Table:
-    """Return a table of rows that records share by way of the table *link*."""
-    return Table(f"django_store_{table}", size=1, through=Through(f"django_store_{link}", owner, column))
-
-
-_INPUTS = Through("django_store_record_input_data", "record_id", "datakey_id")
-_TAGGED = Through("django_store_taggeditem", "object_id", "content_type_id")
+_INPUTS, _DEPENDENCIES, _PLATFORMS = MEMBERSHIPS
+_TAGGED = "django_store_taggeditem"
 TABLES = (
     Table("django_store_record", "db_id", "db_id"),
-    Table("django_store_datakey", owner="output_from_record_id", through=_INPUTS),
-    *(
-        Table(f"django_store_record_{name}", owner="record_id")
-        for name in ("input_data", "dependencies", "platforms")
-    ),
-    Table("django_store_taggeditem", owner="object_id"),
-    _linked("tag", "taggeditem", "object_id", "tag_id"),
-    _linked("dependency", "record_dependencies", "record_id", "dependency_id"),
-    _linked("platforminformation", "record_platforms", "record_id", "platforminformation_id"),
-    _shared("executable", "executable_id"),
-    _shared("repository", "repository_id"),
-    _shared("parameterset", "parameters_id", size=64),
-    _shared("launchmode", "launch_mode_id"),
-    _shared("datastore", "datastore_id"),
-    _shared("datastore", "input_datastore_id"),
-    Table("django_content_type", size=1, through=_TAGGED),
+    _linked(_INPUTS)._replace(owner=OUTPUTS.link, size=128),
+    *(Table(PREFIX + each.through, owner="record_id") for each in MEMBERSHIPS),
+    Table(_TAGGED, owner="object_id"),
+    Table("django_store_tag", size=1, through=Through(_TAGGED, "object_id", "tag_id")),
+    _linked(_DEPENDENCIES),
+    _linked(_PLATFORMS),
+    *map(_shared, REFERENCES),
+    Table("django_content_type", size=1, through=Through(_TAGGED, "object_id", "content_type_id")),
 )
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from smtd.errors import RecordUnusable
 from smtd.records import literal
 from smtd.records.record import Key
-from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS, Columns
+from smtd.stores.django import mapping
+from smtd.stores.django.mapping import RECORD_COLUMNS, RELATIONS
+from smtd.stores.django.rows import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,45 +33,8 @@ class Limits:
     most_bytes: int | None = None
 
 
-#: Characters of each column (`models.py` of Sumatra 0.8.1); what is not here has no limit.
-_RECORD = {"label": 100, "main_file": 100, "version": 50, "user": 100, "repeats": 100}
-_SHARED: dict[str, dict[str, int]] = {
-    "executable": {"path": 200, "name": 50, "version": 100, "options": 50},
-    "repository": {"type": 100, "url": 200, "upstream": 200},
-    "parameters": {"type": 100},
-    "launch_mode": {"type": 100, "parameters": 1000},
-    "datastore": {"type": 100, "parameters": 200},
-    "input_datastore": {"type": 100, "parameters": 200},
-    "input_data": {"path": 200, "digest": 40},
-    "output_data": {"path": 200, "digest": 40},
-    "dependencies": {"name": 50, "path": 200, "version": 40, "source": 200, "module": 50},
-    "platforms": {
-        "architecture_bits": 100,
-        "architecture_linkage": 100,
-        "machine": 20,
-        "network_name": 100,
-        "ip_addr": 39,
-        "processor": 100,
-        "release": 100,
-        "system_name": 20,
-        "version": 200,
-    },
-}
-_COLUMNS: dict[str, Sequence[str]] = {
-    "executable": ("path", "name", "version", "options"),
-    "repository": ("type", "url", "upstream"),
-    "parameters": ("type", "content"),
-    "launch_mode": ("type", "parameters"),
-    "datastore": ("type", "parameters"),
-    "input_datastore": ("type", "parameters"),
-    "input_data": ("path", "digest", "creation", "metadata"),
-    "output_data": ("path", "digest", "creation", "metadata"),
-    "dependencies": DEPENDENCY_COLUMNS,
-    "platforms": PLATFORM_COLUMNS,
-}
-_PROJECT, _TAG, _TAGS = 50, 50, 255
 _DURATION = RECORD_COLUMNS.index("duration")
-_ADDRESS = PLATFORM_COLUMNS.index("ip_addr")
+_ADDRESS = [*RELATIONS["platforms"].columns].index("ip_addr")
 
 
 def fitted(key: Key, columns: Columns, limits: Limits) -> Columns:
@@ -77,16 +42,16 @@ def fitted(key: Key, columns: Columns, limits: Limits) -> Columns:
 
     Raises RecordUnusable, with the field, for what it has no room for.
     """
-    _check_length("name of the project", key.project, _PROJECT)
-    for name, value in zip(RECORD_COLUMNS, columns.scalars, strict=True):
-        _check_length(name, value, _RECORD.get(name))
+    _check_length("name of the project", key.project, mapping.PROJECT)
+    for (name, most), value in zip(mapping.RECORD.items(), columns.scalars, strict=True):
+        _check_length(name, value, most)
     for tag in columns.tags:
-        _check_length("tags", tag, _TAG)
-    _check_length("tags, all together,", ",".join(columns.tags), _TAGS)
+        _check_length("tags", tag, mapping.TAG)
+    _check_length("tags, all together,", ",".join(columns.tags), mapping.TAGS)
     for field, rows in _rows(columns):
         for row in rows:
-            for name, value in zip(_COLUMNS[field], row, strict=True):
-                _check_length(f"{field}.{name}", value, _SHARED[field].get(name))
+            for (name, most), value in zip(RELATIONS[field].columns.items(), row, strict=True):
+                _check_length(f"{field}.{name}", value, most)
     _check_texts(key, columns, limits)
     return columns._replace(
         scalars=_number_fitted(columns.scalars, limits),
@@ -95,7 +60,7 @@ def fitted(key: Key, columns: Columns, limits: Limits) -> Columns:
 
 
 def _rows(columns: Columns) -> Iterable[tuple[str, Sequence[tuple[Any, ...]]]]:
-    for field in _COLUMNS:
+    for field in RELATIONS:
         value = getattr(columns, field)
         yield field, value if isinstance(value, list) else [] if value is None else [value]
 

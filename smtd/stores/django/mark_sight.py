@@ -17,8 +17,8 @@ from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
+from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES
 from smtd.stores.django.reader import Raw
-from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
 from smtd.stores.row_cache import Seen, renewed, scan, understood
 
 
@@ -70,36 +70,15 @@ _PARTS = (
         " AND c.app_label = 'django_store' AND c.model = 'record'",
         (("t", ("id",)), ("n", ("name",))),
     ),
-    _Part(
-        "k.output_from_record_id",
-        "django_store_datakey k",
-        (("k", ("id", *schema.DATA_KEY_COLUMNS)),),
+    _Part(f"k.{OUTPUTS.link}", f"{PREFIX}{OUTPUTS.table} k", (("k", ("id", *OUTPUTS.columns)),)),
+    *(
+        _Part(
+            "m.record_id",
+            f"{PREFIX}{each.through} m JOIN {PREFIX}{each.table} d ON d.id = m.{each.link}",
+            (("m", ("id",)), ("d", ("id", *each.columns))),
+        )
+        for each in MEMBERSHIPS
     ),
-    _Part(
-        "m.record_id",
-        "django_store_record_input_data m JOIN django_store_datakey k ON k.id = m.datakey_id",
-        (("m", ("id",)), ("k", ("id", *schema.DATA_KEY_COLUMNS))),
-    ),
-    _Part(
-        "m.record_id",
-        "django_store_record_dependencies m JOIN django_store_dependency d ON d.id = m.dependency_id",
-        (("m", ("id",)), ("d", ("id", *DEPENDENCY_COLUMNS))),
-    ),
-    _Part(
-        "m.record_id",
-        "django_store_record_platforms m"
-        " JOIN django_store_platforminformation d ON d.id = m.platforminformation_id",
-        (("m", ("id",)), ("d", ("id", *PLATFORM_COLUMNS))),
-    ),
-)
-#: What a record refers to: alias, table, column of the reference, and its columns.
-_REFERENCES = (
-    ("e", "executable", "executable_id"),
-    ("v", "repository", "repository_id"),
-    ("p", "parameterset", "parameters_id"),
-    ("l", "launchmode", "launch_mode_id"),
-    ("d", "datastore", "datastore_id"),
-    ("i", "datastore", "input_datastore_id"),
 )
 
 
@@ -109,11 +88,12 @@ def statement(words: Words, ids: str = "") -> str:
     With *ids* each of them is a parameter 1 + len(_PARTS) times.
     """
     numbers = [f"coalesce(x{number}.mark, 0)" for number in range(len(_PARTS))]
-    versions = [words.version("r", ("project_id", *RECORD_COLUMNS, *schema.REFERENCES))]
-    versions += [words.version(alias, schema.SHARED[table]) for alias, table, _ in _REFERENCES]
+    links = [reference.link for reference in REFERENCES]
+    versions = [words.version("r", ("project_id", *RECORD_COLUMNS, *links))]
+    versions += [words.version(f"s{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
     joins = [
-        f"LEFT JOIN django_store_{table} {alias} ON {alias}.id = r.{column}"
-        for alias, table, column in _REFERENCES
+        f"LEFT JOIN {PREFIX}{each.table} s{at} ON s{at}.id = r.{each.link}"
+        for at, each in enumerate(REFERENCES)
     ]
     joins += [
         f"LEFT JOIN ({_part(words, part, ids)}) x{number} ON x{number}.owner = r.db_id"

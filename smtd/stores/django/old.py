@@ -27,8 +27,9 @@ from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.sqlite import ERRORS, Row, lenient, translated
 from smtd.stores import legacy_source
 from smtd.stores.django import rows
+from smtd.stores.django.mapping import RECORD_COLUMNS
 from smtd.stores.django.old_schema import OldSchema
-from smtd.stores.django.rows import RECORD_COLUMNS, Parts
+from smtd.stores.django.rows import Parts
 from smtd.stores.legacy_source import LegacySource, Snapshot
 from smtd.text import encodable
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from smtd.errors import StoreRefused
-from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS
-from smtd.stores.django.schema import DATA_KEY_COLUMNS, PREFIX
+from smtd.stores.django.mapping import DATA_KEY_COLUMNS, PREFIX, RECORD_COLUMNS, RELATIONS
 from smtd.stores.legacy_source import INPUT_DATASTORE
 
 #: What some schema has no column for, by table; elsewhere a missing column is another schema.
@@ -126,11 +125,11 @@ class OldSchema:
 
     def dependencies(self) -> str:
         """Select the id of a record and the columns of one dependency."""
-        return self._shared("dependencies", "dependency", DEPENDENCY_COLUMNS)
+        return self._shared("dependencies", "dependency", RELATIONS["dependencies"].columns)
 
     def platforms(self) -> str:
         """Select the id of a record and the columns of one platform."""
-        return self._shared("platforms", "platforminformation", PLATFORM_COLUMNS)
+        return self._shared("platforms", "platforminformation", RELATIONS["platforms"].columns)
 
     def _shared(self, relation: str, table: str, columns: Collection[str]) -> str:
         return f"""

@@ -24,9 +24,10 @@ from asyncpg import exceptions as pg
 
 from smtd.errors import StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
-from smtd.stores.django import passfile, schema
+from smtd.stores.django import passfile
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
 from smtd.stores.django.limits import Limits
+from smtd.stores.django.mapping import SHARED
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
 from smtd.stores.django.server_mark import ServerMark, named
@@ -45,7 +46,7 @@ _TABLES = ", ".join(
     f"django_store_{name}"
     for name in (
         *("project", "record", "record_input_data", "record_dependencies", "record_platforms"),
-        *("taggeditem", *schema.SHARED),
+        *("taggeditem", *SHARED),
     )
 )
 _TRACED = (*_TABLES.split(", "), "django_content_type")

@@ -6,7 +6,7 @@ The meaning of each column is that of `models.py` in sumatra/recordstore/django_
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -29,24 +29,8 @@ from smtd.records.record import (
     is_plain,
 )
 from smtd.stores.django import fitness
+from smtd.stores.django.mapping import MEMBERSHIPS, RECORD_COLUMNS, REFERENCES
 
-#: The columns of one record, as `schema.SELECT_RECORDS` gives them.
-RECORD_COLUMNS = (
-    "label",
-    "timestamp",
-    "reason",
-    "duration",
-    "main_file",
-    "version",
-    "outcome",
-    "script_arguments",
-    "diff",
-    "user",
-    "stdout_stderr",
-    "repeats",
-)
-DEPENDENCY_COLUMNS = ("module", "name", "path", "version", "diff", "source")
-PLATFORM_COLUMNS = Platform.__struct_fields__
 #: What Sumatra passes to DataKey beside the metadata; a metadata key of that name breaks it.
 _DATA_KEY_ARGUMENTS = frozenset(("self", "path", "digest", "creation"))
 
@@ -74,22 +58,22 @@ def record(row: Sequence[Any], parts: Parts) -> Record:
 
 def _record(row: Sequence[Any], parts: Parts) -> Record:
     values = dict(zip(RECORD_COLUMNS, row, strict=False))
-    executable, repository = row[12:16], row[16:19]
+    executable, repository, parameters, launch_mode, *datastores = (row[which] for which in _REFERENCES)
     _check_types(row, parts)
     values["timestamp"] = _moment(values["timestamp"])
-    parameters = Parameters(row[19], row[20])
+    text = Parameters(*parameters)
     try:
-        content.check(parameters)
+        content.check(text)
     except RecordUnusable as exc:
         raise RecordUnusable(f"parameters: {exc}") from exc
     return Record(
         **values,
         executable=None if executable[0] is None else _executable(*executable),
         repository=None if repository[0] is None else Repository(*repository),
-        parameters=parameters,
-        launch_mode=_component("launch_mode", row[21], row[22]),
-        datastore=_component("datastore", row[23], row[24]),
-        input_datastore=_component("input_datastore", row[25], row[26]),
+        parameters=text,
+        launch_mode=_component("launch_mode", *launch_mode),
+        datastore=_component("datastore", *datastores[0]),
+        input_datastore=_component("input_datastore", *datastores[1]),
         input_data=tuple(_data_key(*key) for key in parts.input_data),
         output_data=tuple(_data_key(*key) for key in parts.output_data),
         tags=frozenset(parts.tags),
@@ -98,7 +82,21 @@ def _record(row: Sequence[Any], parts: Parts) -> Record:
     )
 
 
+def _slices() -> Iterator[slice]:
+    """Give where the columns of each of `REFERENCES` are in a row, after those of the record."""
+    start = len(RECORD_COLUMNS)
+    for reference in REFERENCES:
+        yield slice(start, start + len(reference.columns))
+        start += len(reference.columns)
+
+
+_REFERENCES = tuple(_slices())
+#: A row must be there for each of them; a record need not have the first two.
+_FIRST = [which.start for which in _REFERENCES[:2]]
+_NEEDED = slice(_REFERENCES[2].start, None)
+
 _DURATION = RECORD_COLUMNS.index("duration")
+_PLATFORM = tuple(next(each for each in MEMBERSHIPS if each.field == "platforms").columns)
 
 
 def _check_types(row: Sequence[Any], parts: Parts) -> None:
@@ -117,7 +115,7 @@ def _check_types(row: Sequence[Any], parts: Parts) -> None:
         raise RecordUnusable("it has a value that is not text where only text may be") from exc
     if not (text.isascii() or is_plain(text)):
         raise RecordUnusable("it has a text that is not Unicode")
-    if any(value is None for value in (row[12], row[16], *row[19:])):
+    if any(value is None for value in (*(row[first] for first in _FIRST), *row[_NEEDED])):
         raise RecordUnusable("a row that it refers to is missing")
 
 
@@ -215,7 +213,7 @@ def columns(record: Record) -> Columns:
         output_data=_unique(map(_data_key_columns, record.output_data)),
         dependencies=_unique(map(_dependency_columns, record.dependencies)),
         platforms=_unique(
-            tuple(getattr(found, name) or "" for name in PLATFORM_COLUMNS) for found in record.platforms
+            tuple(getattr(found, name) or "" for name in _PLATFORM) for found in record.platforms
         ),
         tags=sorted(tag for tag in record.tags if tag),
     )

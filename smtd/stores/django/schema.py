@@ -10,23 +10,8 @@ from datetime import datetime, timezone
 from importlib.resources import files
 
 from smtd.sqlite import script
-from smtd.stores.django.rows import DEPENDENCY_COLUMNS, PLATFORM_COLUMNS, RECORD_COLUMNS, moment
-
-PREFIX = "django_store_"
-DATA_KEY_COLUMNS = ("path", "digest", "creation", "metadata")
-
-#: Rows that records share: table and columns. Nothing keeps them unique in the database.
-SHARED = {
-    "executable": ("path", "name", "version", "options"),
-    "repository": ("type", "url", "upstream"),
-    "parameterset": ("type", "content"),
-    "launchmode": ("type", "parameters"),
-    "datastore": ("type", "parameters"),
-    "dependency": DEPENDENCY_COLUMNS,
-    "platforminformation": PLATFORM_COLUMNS,
-    "datakey": DATA_KEY_COLUMNS,
-    "tag": ("name",),
-}
+from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES, Relation
+from smtd.stores.django.rows import moment
 
 #: What `manage.py migrate` records, so that Sumatra's first command finds nothing to do.
 MIGRATIONS = (
@@ -50,16 +35,6 @@ MODELS = (
     "taggeditem",
 )
 
-#: The reference from a record to each row that it shares, in the order of `rows.record`.
-REFERENCES = (
-    "executable_id",
-    "repository_id",
-    "parameters_id",
-    "launch_mode_id",
-    "datastore_id",
-    "input_datastore_id",
-)
-
 
 def names(columns: Iterable[str], form: str = '"{}"') -> str:
     """Return a list of column names, each put into *form*."""
@@ -71,19 +46,29 @@ def marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-SELECT_RECORDS = f"""
-SELECT r.db_id, r.project_id, {names(RECORD_COLUMNS, 'r."{}"')},
-    e.path, e.name, e.version, e.options, v.type, v.url, v.upstream, p.type, p.content,
-    l.type, l.parameters, d.type, d.parameters, i.type, i.parameters
-FROM django_store_record r
-LEFT JOIN django_store_executable e ON e.id = r.executable_id
-LEFT JOIN django_store_repository v ON v.id = r.repository_id
-LEFT JOIN django_store_parameterset p ON p.id = r.parameters_id
-LEFT JOIN django_store_launchmode l ON l.id = r.launch_mode_id
-LEFT JOIN django_store_datastore d ON d.id = r.datastore_id
-LEFT JOIN django_store_datastore i ON i.id = r.input_datastore_id
-"""
+_OF_R, _OF_X = 'r."{}"', 'x."{}"'
 
+
+def _references() -> str:
+    """Return what selects the rows that a record refers to, and joins them."""
+    columns = [f'x{at}."{name}"' for at, each in enumerate(REFERENCES) for name in each.columns]
+    joins = [
+        f"LEFT JOIN {PREFIX}{each.table} x{at} ON x{at}.id = r.{each.link}"
+        for at, each in enumerate(REFERENCES)
+    ]
+    return f"{', '.join(columns)} FROM {PREFIX}record r {' '.join(joins)}"
+
+
+def _members(relation: Relation) -> str:
+    """Return the query for the id of a record and the columns of each of several rows that it shares."""
+    return (
+        f"SELECT m.record_id, {names(relation.columns, _OF_X)} FROM {PREFIX}{relation.through} m"
+        f" JOIN {PREFIX}{relation.table} x ON x.id = m.{relation.link}"
+        " WHERE m.record_id IN ({ids}) ORDER BY m.id"
+    )
+
+
+SELECT_RECORDS = f"SELECT r.db_id, r.project_id, {names(RECORD_COLUMNS, _OF_R)}, {_references()}"
 # The plus keeps SQLite from going by the index of content types, which are the same in all rows.
 SELECT_TAGS = """
 SELECT t.object_id, n.name FROM django_store_taggeditem t
@@ -92,30 +77,16 @@ JOIN django_content_type c ON c.id = +t.content_type_id
     AND c.app_label = 'django_store' AND c.model = 'record'
 WHERE t.object_id IN ({ids})
 """
-SELECT_OUTPUTS = """
-SELECT output_from_record_id, path, digest, creation, metadata FROM django_store_datakey
-WHERE output_from_record_id IN ({ids}) ORDER BY id
-"""
-SELECT_INPUTS = """
-SELECT m.record_id, k.path, k.digest, k.creation, k.metadata FROM django_store_record_input_data m
-JOIN django_store_datakey k ON k.id = m.datakey_id
-WHERE m.record_id IN ({ids}) ORDER BY m.id
-"""
-SELECT_DEPENDENCIES = f"""
-SELECT m.record_id, {names(DEPENDENCY_COLUMNS, "d.{}")}
-FROM django_store_record_dependencies m JOIN django_store_dependency d ON d.id = m.dependency_id
-WHERE m.record_id IN ({{ids}}) ORDER BY m.id
-"""
-SELECT_PLATFORMS = f"""
-SELECT m.record_id, {names(PLATFORM_COLUMNS, "d.{}")}
-FROM django_store_record_platforms m
-JOIN django_store_platforminformation d ON d.id = m.platforminformation_id
-WHERE m.record_id IN ({{ids}}) ORDER BY m.id
-"""
+SELECT_OUTPUTS = (
+    f"SELECT {OUTPUTS.link}, {names(OUTPUTS.columns)} FROM {PREFIX}{OUTPUTS.table}"
+    f" WHERE {OUTPUTS.link} IN ({{ids}}) ORDER BY id"
+)
+SELECT_INPUTS, SELECT_DEPENDENCIES, SELECT_PLATFORMS = map(_members, MEMBERSHIPS)
 
+_LINKS = [reference.link for reference in REFERENCES]
 INSERT_RECORD = (
-    f"INSERT INTO django_store_record ({names(RECORD_COLUMNS)}, tags, project_id, {names(REFERENCES)})"
-    f" VALUES ({marks(len(RECORD_COLUMNS) + 2 + len(REFERENCES))})"
+    f"INSERT INTO django_store_record ({names(RECORD_COLUMNS)}, tags, project_id, {names(_LINKS)})"
+    f" VALUES ({marks(len(RECORD_COLUMNS) + 2 + len(_LINKS))})"
 )
 
 

@@ -14,6 +14,7 @@ from smtd.errors import RecordUnusable
 from smtd.records import literal
 from smtd.stores.django import schema
 from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.mapping import PREFIX, SHARED
 
 #: So few rows are looked for in the table, unless it is known already: in 5 ms where there are 100,000.
 FEW = 10
@@ -29,8 +30,8 @@ class SharedRows:
     """The rows of one table by what they say; rows are never changed by Sumatra, only added."""
 
     def __init__(self, table: str) -> None:
-        self._table = schema.PREFIX + table
-        self._columns = schema.SHARED[table]
+        self._table = PREFIX + table
+        self._columns = SHARED[table]
         self._ids: dict[bytes, int] = {}
         #: The rows as the database takes them for equal, where that differs from being the same.
         self._alike: set[bytes] = set()
@@ -97,7 +98,7 @@ class SharedRows:
         for row in rows:
             alike = _alike(fold, row)
             if alike in self._alike:
-                table = self._table.removeprefix(schema.PREFIX)
+                table = self._table.removeprefix(PREFIX)
                 said = literal.shortened(str(row[0]))
                 raise RecordUnusable(
                     f"its {table} {said} differs from another one there only in case or accents, which the"

@@ -8,28 +8,20 @@ from typing import Any, NamedTuple
 from smtd.records.record import Key
 from smtd.stores.django import schema
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.rows import RECORD_COLUMNS, Columns
+from smtd.stores.django.mapping import (
+    DATA_KEY_COLUMNS,
+    MEMBERSHIPS,
+    PREFIX,
+    RECORD_COLUMNS,
+    REFERENCES,
+    SHARED,
+    Relation,
+)
+from smtd.stores.django.rows import Columns
 from smtd.stores.django.shared_rows import NotKept, SharedRows
 
 #: Values in one list of a statement; every SQLite takes that many.
 CHUNK = 500
-
-#: The tables that hold which rows a record shares: field, table of pairs, its column, table.
-MEMBERSHIPS = (
-    ("input_data", "record_input_data", "datakey_id", "datakey"),
-    ("dependencies", "record_dependencies", "dependency_id", "dependency"),
-    ("platforms", "record_platforms", "platforminformation_id", "platforminformation"),
-)
-#: The fields that are a reference to a shared row: field, column, table.
-REFERENCES = (
-    ("executable", "executable_id", "executable"),
-    ("repository", "repository_id", "repository"),
-    ("parameters", "parameters_id", "parameterset"),
-    ("launch_mode", "launch_mode_id", "launchmode"),
-    ("datastore", "datastore_id", "datastore"),
-    ("input_datastore", "input_datastore_id", "datastore"),
-)
-
 
 _RECORD_TYPE = "SELECT id FROM django_content_type WHERE app_label = 'django_store' AND model = 'record'"
 
@@ -53,7 +45,7 @@ class RowWriter:
     """Writes inside the caller's transaction; `forget` it when that is rolled back."""
 
     def __init__(self) -> None:
-        self._shared = {table: SharedRows(table) for table in schema.SHARED}
+        self._shared = {table: SharedRows(table) for table in SHARED}
         self._content_type: int | None = None
 
     def forget(self) -> None:
@@ -73,7 +65,7 @@ class RowWriter:
             return []
         await self._make_projects(db, {insert.key.project for insert in inserts})
         everything = [insert.columns for insert in inserts]
-        references = [await self._references(db, table, field, everything) for field, _, table in REFERENCES]
+        references = [await self._references(db, each, everything) for each in REFERENCES]
         last = await db.value("SELECT coalesce(max(db_id), 0) FROM django_store_record")
         await db.run_many(
             schema.INSERT_RECORD,
@@ -102,11 +94,12 @@ class RowWriter:
                 for key in columns.output_data
             ],
         )
-        for field, _, _, _ in MEMBERSHIPS:
+        for each in MEMBERSHIPS:
             members = [
-                (owner, getattr(columns, field)) for owner, columns in zip(owners, everything, strict=True)
+                (owner, getattr(columns, each.field))
+                for owner, columns in zip(owners, everything, strict=True)
             ]
-            await self._add_members(db, field, members)
+            await self._add_members(db, each, members)
         return owners
 
     async def update(self, db: DatabaseConnection, update: Update) -> None:
@@ -115,9 +108,9 @@ class RowWriter:
         values = {
             name: value for name, value in zip(RECORD_COLUMNS, columns.scalars, strict=True) if name in fields
         }
-        for field, column, table in REFERENCES:
-            if field in fields:
-                (values[column],) = await self._references(db, table, field, [columns])
+        for each in REFERENCES:
+            if each.field in fields:
+                (values[each.link],) = await self._references(db, each, [columns])
         if "tags" in fields:
             values["tags"] = ",".join(columns.tags)
             await self._replace_tags(db, row_id, columns.tags)
@@ -128,10 +121,10 @@ class RowWriter:
             )
         if "output_data" in fields:
             await self._replace_outputs(db, row_id, columns.output_data)
-        for field, table, _, _ in MEMBERSHIPS:
-            if field in fields:
-                await db.run(f"DELETE FROM {schema.PREFIX}{table} WHERE record_id = ?", (row_id,))
-                await self._add_members(db, field, [(row_id, getattr(columns, field))])
+        for each in MEMBERSHIPS:
+            if each.field in fields:
+                await db.run(f"DELETE FROM {PREFIX}{each.through} WHERE record_id = ?", (row_id,))
+                await self._add_members(db, each, [(row_id, getattr(columns, each.field))])
 
     async def delete(self, db: DatabaseConnection, ids: Sequence[int]) -> None:
         """Delete the records of *ids*; data that other records took as input stays theirs."""
@@ -139,8 +132,8 @@ class RowWriter:
             return
         which = schema.marks(len(ids))
         await self._drop_outputs(db, f"output_from_record_id IN ({which})", ids)
-        for _, table, _, _ in MEMBERSHIPS:
-            await db.run(f"DELETE FROM {schema.PREFIX}{table} WHERE record_id IN ({which})", ids)
+        for each in MEMBERSHIPS:
+            await db.run(f"DELETE FROM {PREFIX}{each.through} WHERE record_id IN ({which})", ids)
         await db.run(
             f"DELETE FROM django_store_taggeditem WHERE content_type_id = ? AND object_id IN ({which})",
             (await self._record_type(db), *ids),
@@ -155,12 +148,12 @@ class RowWriter:
         )
 
     async def _references(
-        self, db: DatabaseConnection, table: str, field: str, records: Sequence[Columns]
+        self, db: DatabaseConnection, reference: Relation, records: Sequence[Columns]
     ) -> list[int | None]:
         """Return the id of the shared row that each record refers to (None: it has none)."""
-        wanted = [row for columns in records if (row := getattr(columns, field)) is not None]
-        ids = iter(await self._shared[table].ids(db, wanted))
-        return [None if getattr(columns, field) is None else next(ids) for columns in records]
+        rows = [getattr(columns, reference.field) for columns in records]
+        ids = iter(await self._shared[reference.table].ids(db, [row for row in rows if row is not None]))
+        return [None if row is None else next(ids) for row in rows]
 
     async def _record_type(self, db: DatabaseConnection) -> int:
         """Return Django's number for the record table, which differs from store to store."""
@@ -195,7 +188,7 @@ class RowWriter:
 
         Data that belongs to another record is never moved; an equal row is made instead.
         """
-        names = schema.names(schema.DATA_KEY_COLUMNS)
+        names = schema.names(DATA_KEY_COLUMNS)
         free = await self._unowned(db, sorted({values[0] for _, values in outputs}))
         taken, made = [], []
         for owner, values in outputs:
@@ -210,7 +203,7 @@ class RowWriter:
 
     async def _unowned(self, db: DatabaseConnection, paths: Sequence[str]) -> dict[tuple[Any, ...], int]:
         """Return the lowest id of each data key with one of *paths* that is no record's output."""
-        names = schema.names(schema.DATA_KEY_COLUMNS)
+        names = schema.names(DATA_KEY_COLUMNS)
         found: dict[tuple[Any, ...], int] = {}
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
@@ -225,7 +218,7 @@ class RowWriter:
     async def _replace_outputs(
         self, db: DatabaseConnection, row_id: int, outputs: list[tuple[Any, ...]]
     ) -> None:
-        names = schema.names(schema.DATA_KEY_COLUMNS)
+        names = schema.names(DATA_KEY_COLUMNS)
         there = [
             (key_id, tuple(values))
             for key_id, *values in await db.fetch(
@@ -251,12 +244,14 @@ class RowWriter:
         )
 
     async def _add_members(
-        self, db: DatabaseConnection, field: str, members: Sequence[tuple[int, list[tuple[Any, ...]]]]
+        self,
+        db: DatabaseConnection,
+        relation: Relation,
+        members: Sequence[tuple[int, list[tuple[Any, ...]]]],
     ) -> None:
-        pairs, column, shared = next(names for first, *names in MEMBERSHIPS if first == field)
         flat = [(owner, values) for owner, all_values in members for values in all_values]
-        ids = await self._shared[shared].ids(db, [values for _, values in flat])
+        ids = await self._shared[relation.table].ids(db, [values for _, values in flat])
         await db.run_many(
-            f"INSERT INTO {schema.PREFIX}{pairs} (record_id, {column}) VALUES (?, ?)",
+            f"INSERT INTO {PREFIX}{relation.through} (record_id, {relation.link}) VALUES (?, ?)",
             list(dict.fromkeys((owner, row_id) for (owner, _), row_id in zip(flat, ids, strict=True))),
         )

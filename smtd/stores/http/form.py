@@ -32,6 +32,7 @@ from smtd.records.record import (
     mark_plain,
 )
 from smtd.stores.django import rows
+from smtd.stores.django.mapping import RECORD_COLUMNS, RELATIONS
 from smtd.stores.http import address
 
 #: How servers write a time. Without a zone it is UTC, as Sumatra 0.8.1 reads it.
@@ -78,25 +79,13 @@ def body(record: Record) -> bytes:
         columns = rows.columns(record)
     except BAD_VALUE as exc:
         raise bad_value(exc) from exc
-    scalars = dict(zip(rows.RECORD_COLUMNS, columns.scalars, strict=True))
+    scalars = dict(zip(RECORD_COLUMNS, columns.scalars, strict=True))
     if record.duration is not None and not math.isfinite(record.duration):
         if not math.isnan(record.duration):
             raise RecordUnusable("JSON has no infinite duration; sync it with a file or a database")
         scalars["duration"] = None  # as a database keeps what is not a number
-    document = scalars | {
-        "timestamp": _zoned(scalars["timestamp"]),
-        "executable": _named(("path", "name", "version", "options"), columns.executable),
-        "repository": _named(("type", "url", "upstream"), columns.repository),
-        "parameters": _named(("type", "content"), columns.parameters),
-        "launch_mode": _named(("type", "parameters"), columns.launch_mode),
-        "datastore": _named(("type", "parameters"), columns.datastore),
-        "input_datastore": _named(("type", "parameters"), columns.input_datastore),
-        "input_data": [_data_key(key) for key in columns.input_data],
-        "output_data": [_data_key(key) for key in columns.output_data],
-        "dependencies": [_named(rows.DEPENDENCY_COLUMNS, each) for each in columns.dependencies],
-        "platforms": [_named(rows.PLATFORM_COLUMNS, each) for each in columns.platforms],
-        "tags": columns.tags,
-    }
+    document = scalars | {field: _related(field, getattr(columns, field)) for field in RELATIONS}
+    document |= {"timestamp": _zoned(scalars["timestamp"]), "tags": columns.tags}
     # As UTF-8: escaped, a text in other letters than ours is three times as large.
     try:
         return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
@@ -130,18 +119,16 @@ def changes(record: Record) -> bytes:
     return json.dumps(document).encode()
 
 
-def _named(names: tuple[str, ...], values: tuple[Any, ...] | None) -> dict[str, Any]:
-    return dict(zip(names, values or (), strict=True))
-
-
-def _data_key(values: tuple[Any, ...]) -> dict[str, Any]:
-    path, digest, creation, metadata = values
-    return {
-        "path": path,
-        "digest": digest,
-        "creation": None if creation is None else _zoned(creation),
-        "metadata": metadata,
-    }
+def _related(field: str, rows: list[tuple[Any, ...]] | tuple[Any, ...] | None) -> Any:
+    """Return what a document has for a *field* that is in one row of another table, or in several."""
+    if isinstance(rows, list):
+        return [_related(field, row) for row in rows]
+    if rows is None:
+        return {}
+    values = dict(zip(RELATIONS[field].columns, rows, strict=True))
+    if values.get("creation") is not None:
+        values["creation"] = _zoned(values["creation"])
+    return values
 
 
 def _zoned(moment: str) -> str:
@@ -188,7 +175,7 @@ def _record(document: dict[str, Any]) -> Record:
         timestamp=_moment(document["timestamp"]),
         reason=_text(document["reason"]),
         duration=_number(document["duration"]),
-        executable=Executable(*(_text(executable[name]) for name in ("path", "name", "version", "options"))),
+        executable=Executable(*(_text(executable[name]) for name in RELATIONS["executable"].columns)),
         repository=Repository(
             _text(repository["type"]) or "", _text(repository["url"]), _text(repository["upstream"])
         ),
@@ -208,11 +195,12 @@ def _record(document: dict[str, Any]) -> Record:
         diff=_text(document["diff"]),
         user=_text(document["user"]),
         dependencies=tuple(
-            Dependency(*(_text(each[name]) for name in rows.DEPENDENCY_COLUMNS))  # type: ignore[arg-type]
+            Dependency(*(_text(each[name]) for name in RELATIONS["dependencies"].columns))  # type: ignore[arg-type]
             for each in document["dependencies"]
         ),
         platforms=tuple(
-            Platform(*(_text(each[name]) for name in rows.PLATFORM_COLUMNS)) for each in document["platforms"]
+            Platform(*(_text(each[name]) for name in RELATIONS["platforms"].columns))
+            for each in document["platforms"]
         ),
         stdout_stderr=_text(document["stdout_stderr"]),
         repeats=_text(document["repeats"]),
