@@ -163,9 +163,11 @@ class Connection:
             raise
 
     async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns, which runs in the thread of the connection, in one crossing.
+        """Return what *work* returns, all of which runs in the thread of the connection, in one crossing.
 
-        It may await nothing but this connection, and begin a transaction: a statement costs a tenth there.
+        All that *work* awaits must be calls of this connection; if it waits for anything else, it is ended
+        there, and RuntimeError raised. It is no transaction: open one inside for all or nothing. Do not call
+        it while this task has a transaction open. A statement costs a tenth of one from outside.
         """
         if self._inside == get_ident():
             return await work()

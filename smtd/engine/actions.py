@@ -36,7 +36,7 @@ class Action:
     """What is done to *key*; *writes* has what it writes, at the most one write a side.
 
     What a split writes is known when the record of the side *aliased* is read, which gets the label *alias*.
-    Of it and of what is agreed on *seen* has the digests of both sides.
+    *seen*: the digests of both sides, for SPLIT and AGREE only.
     """
 
     key: Key

@@ -1,6 +1,6 @@
 """The plan of one cycle: every action, every reason not to act, and no I/O.
 
-`draft` decides from digests; keys that both sides changed come back in `Plan.merges` and are
+`build_plan` decides from digests; keys that both sides changed come back in `Plan.merges` and are
 decided by `merges.merged` once their records are read.
 """
 

@@ -1,8 +1,9 @@
 """Know what was put back from a copy: a store, or the journal.
 
-What a store lacks that is another one than it was nobody deleted, and what it has as it once was nobody
-edited. A journal that is older than the stores takes for agreed what has been deleted since. So the pair is
-adopted anew then, as at a first meeting: a union, in which the longer text wins and nothing is deleted.
+If a store was replaced, nobody deleted the records that it lacks, and nobody edited those that it has in
+an old state. A journal that is older than the stores takes for agreed what has been deleted since. So the
+pair is adopted anew then, as at a first meeting: a union, in which the longer text wins and nothing is
+deleted.
 """
 
 from __future__ import annotations

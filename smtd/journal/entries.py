@@ -78,8 +78,8 @@ async def settle(db: Connection, store: int, busy: Busy | None) -> None:
     """Take the records of *store* for whole that a look found as they were, in the transaction that is open.
 
     It was at *busy*; None: nobody was writing. Those that change all the time are taken for whole, too.
-    Deletions are one until they end: a guard must see all of them. What is taken for whole gets the next
-    number of the sequence, so that every pair decides it, whichever pair has looked.
+    Deletions settle together, once there is no new one: a guard must see all of them. What is taken for
+    whole gets the next number of the sequence, so that every pair decides it, whichever pair has looked.
     """
     still, longest, calm = float("inf"), float("inf"), True
     if busy is not None:

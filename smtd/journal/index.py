@@ -297,7 +297,7 @@ class StoreIndex(IndexedRows):
     async def note(self, found: Mapping[Key, Entry]) -> None:
         """Remember what smtd wrote and read back, in the transaction that is open.
 
-        A store that looks as it did before that was put back to what it was.
+        That makes every head void: a store that looks like an old one again was put back.
         """
         await self._db.run("DELETE FROM head WHERE store = ?", (await self._id(),))
         self._noted.append(await entries.put(self._db, await self._id(), found))

@@ -263,8 +263,13 @@ class PairJournal:
         return first
 
     async def at_one_moment(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns, which awaits nothing but this journal: of one moment, and cheaper."""
-        return await self._db.at_once(work)
+        """Return what *work* returns, which awaits only this journal: all that it reads is of one moment."""
+
+        async def read() -> T:
+            async with self._db.reading():
+                return await work()
+
+        return await self._db.at_once(read)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

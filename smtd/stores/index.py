@@ -129,7 +129,7 @@ class RowLook(NamedTuple):
     *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
     are those that have changed, by table and number (None: they are gone); a *whole* look has
     *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile.
-    Of the keys *listed*, what smtd wrote itself is in the blocks as it is in the entries. *busy* is when the
+    *listed*: keys whose own writes by smtd are in these hashes of blocks. *busy* is when the
     look was, if others were writing: what has changed may be half saved.
     """
 

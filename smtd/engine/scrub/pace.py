@@ -19,7 +19,7 @@ from smtd.records.record import Key
 RATE = 2.0
 #: Within so many seconds the newest are, if there are two looks in that time.
 WITHIN = 60.0
-#: One in so many is none of the newest, which would leave nothing to the others. Nothing is read for fewer.
+#: One read in so many is kept for records that are not among the newest; fewer reads are not made at all.
 SHARE = 20
 #: Seconds since the last look, if nobody knows when that was.
 UNKNOWN = 30.0

@@ -201,6 +201,7 @@ class Mysql:
     """What MySQL and MariaDB have of their own."""
 
     kind = "mysql"
+    namespace = "database()"
     refusals: tuple[type[Exception], ...] = (
         RecordUnusable,
         errors.DataError,

@@ -66,8 +66,6 @@ _ALONE = (
     " SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
     " SET LOCAL lock_timeout = '{wait}'; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"
 )
-
-
 #: Who the cluster is: not everybody may ask.
 _CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
 #: Database, table, and the time line of the cluster; the file of the table; the number that a record was
@@ -208,6 +206,7 @@ class Postgresql:
     """What PostgreSQL has of its own."""
 
     kind = "postgresql"
+    namespace = "current_schema()"
     limits = Limits(nul=False, infinity=True, addresses_only=True)
     refusals: tuple[type[Exception], ...] = (
         pg.DataError,

@@ -5,12 +5,21 @@ All names are quoted as SQL does, since `user` is a reserved word in some databa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timezone
 from importlib.resources import files
 
 from smtd.sqlite import script
-from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES, Relation
+from smtd.stores.django.connection import Row
+from smtd.stores.django.mapping import (
+    KNOWN,
+    MEMBERSHIPS,
+    OUTPUTS,
+    PREFIX,
+    RECORD_COLUMNS,
+    REFERENCES,
+    Relation,
+)
 from smtd.stores.django.rows import moment
 
 #: What `manage.py migrate` records, so that Sumatra's first command finds nothing to do.
@@ -34,6 +43,23 @@ MODELS = (
     "tag",
     "taggeditem",
 )
+
+
+def unfit(migrations: Collection[Row], columns: Iterable[Row]) -> str:
+    """Return why tables are not those of Sumatra 0.8.1, as the rest of a sentence (empty: they are).
+
+    *migrations* are those that the database says were made; *columns* has table and column of each.
+    """
+    if ("django_store", "0002_tag_taggeditem") not in migrations:
+        return "its schema is older or different; smtd supports only schema 0.8.1"
+    for table, column in sorted(columns):
+        known = KNOWN.get(table.removeprefix(PREFIX))
+        if known is not None and column not in known:
+            return (
+                f"its table {table} has the column {column!r}, which smtd would not carry; use an smtd that"
+                " knows it"
+            )
+    return ""
 
 
 def names(columns: Iterable[str], form: str = '"{}"') -> str:

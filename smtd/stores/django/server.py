@@ -33,6 +33,7 @@ CONNECT_WITHIN, ANSWER_WITHIN = 10.0, 120.0
 #: The highest number of a row, and the record that has it, beside what a dialect asks for.
 NEWEST = "SELECT db_id, project_id, label FROM django_store_record ORDER BY db_id DESC LIMIT 1"
 _NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
+_COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class Dialect(Words, Protocol):
     @property
     def kind(self) -> str:
         """The kind of server in one word, for people."""
+
+    @property
+    def namespace(self) -> str:
+        """What its `information_schema` calls the place of the tables, in SQL."""
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
@@ -145,10 +150,8 @@ class ServerDatabase:
                 " command"
             )
         done = await db.fetch("SELECT app, name FROM django_migrations")
-        if ("django_store", "0002_tag_taggeditem") not in done:
-            raise StoreRefused(
-                f"{self._name} is not a record store of Sumatra 0.8.1: its schema is older or different"
-            )
+        if why := schema.unfit(done, await db.fetch(_COLUMNS.format(self._dialect.namespace))):
+            raise StoreRefused(f"{self._name} is not a record store of Sumatra 0.8.1: {why}")
         self.generation += self._identity is not None
         self._identity = identity
 

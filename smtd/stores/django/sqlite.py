@@ -295,6 +295,10 @@ _VIEWS = (
     "SELECT name FROM sqlite_master WHERE name LIKE 'django\\_%' ESCAPE '\\'"
     " AND (type = 'view' OR sql LIKE 'CREATE VIRTUAL%')"
 )
+_COLUMNS = (
+    "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+    " WHERE m.type = 'table' AND m.name LIKE 'django\\_store\\_%' ESCAPE '\\'"
+)
 _COMPUTED = (
     "SELECT m.name || '.' || c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c"
     " WHERE m.type = 'table' AND m.name LIKE 'django\\_%' ESCAPE '\\' AND c.hidden > 1"
@@ -309,9 +313,6 @@ async def _check(db: Connection, path: Path) -> None:
                 f"{path} is not a record store of Sumatra 0.8.1: {found!r} is {what}; put the table back"
             )
     known = await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'django_migrations'")
-    done = set(await db.fetch("SELECT app, name FROM django_migrations")) if known else set()
-    if ("django_store", "0002_tag_taggeditem") not in done:
-        raise StoreRefused(
-            f"{path} is not a record store of Sumatra 0.8.1: its schema is older or different; smtd supports"
-            " only schema 0.8.1"
-        )
+    done = await db.fetch("SELECT app, name FROM django_migrations") if known else []
+    if why := schema.unfit(done, await db.fetch(_COLUMNS)):
+        raise StoreRefused(f"{path} is not a record store of Sumatra 0.8.1: {why}")
