@@ -42,7 +42,7 @@ async def kept_open(directory: Path, locations: Both[Location], steps: Steps) ->
 
         async def cycle() -> PairReport:
             report = await pairing.sync(journal, "pair", locations, stores, policy, progress=steps.progressed)
-            if report.moved:
+            if report.wrote:
                 malloc.trim()
             return report
 

@@ -60,7 +60,7 @@ async def _known_pair(
     """
     async with journal.pair(locations.left.identity, locations.right.identity) as known:
         await _expect_stores(known, locations)
-        before = await known.files()
+        before = await known.store_marks()
         sides = Both(*[Sameness(locations[side], stores[side], before[side]) for side in SIDES])
         for side in SIDES:
             await sides[side].open()
@@ -178,7 +178,7 @@ async def sync(
         written = Both(*[report.side(side).written > 0 for side in SIDES])
         # A store that was exchanged is another one until all that differs in it has been decided.
         ended_well = bool(report.adopted) or await cycle.has_decided(pair)
-        await pair.journal.set_files(await pair.marks(written, ended=ended_well))
+        await pair.journal.set_store_marks(await pair.marks(written, ended=ended_well))
         await ended(pair)
         return report
 

@@ -170,7 +170,7 @@ class Story:
             moved = False
             for laptop in self.laptops:
                 report = await laptop.cycle(thorough=True)
-                moved |= report is None or report.moved
+                moved |= report is None or report.wrote
             if not moved:
                 return
         self._wrong("differences", f"it does not come to rest: {[each.errors[-1:] for each in self.laptops]}")

@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from smtd.backoff import pauses
 from smtd.config import Notify, seconds
-from smtd.daemon import command
+from smtd.daemon import notify_command
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.delivery_state import ToldFile
 from smtd.daemon.events import now
@@ -88,7 +88,7 @@ class Notices:
         """Tell by the ways of *notify*, until cancelled."""
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             if notify.command:
-                group.start_soon(self._tell_all, "command", partial(command.tell, notify.command))
+                group.start_soon(self._tell_all, "command", partial(notify_command.tell, notify.command))
             if notify.webhook or notify.heartbeat_url:
                 from smtd.daemon.webhook import Webhook, open_webhook  # it takes 0.2 s that few need
 

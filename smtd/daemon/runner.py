@@ -123,7 +123,7 @@ class PairRunner:
                 ended=self._mark_clean,
                 recheck=recheck,
             )
-        if report.moved or self._is_first:
+        if report.wrote or self._is_first:
             self._is_first = False
             await to_thread.run_sync(malloc.trim)
         return report

@@ -92,7 +92,7 @@ class StatusTracker:
             )
             self._report("store replaced", side=which.value)
         counts = {"conflicts": status.conflicts, "held": status.held, "failed": status.failed}
-        if report.moved or before != tuple(counts.values()):
+        if report.wrote or before != tuple(counts.values()):
             self._report("synced", left=_counts(report.left), right=_counts(report.right), **counts)
         self.transition("paused" if paused else "idle")
         self._note(Condition(self._name, conflicts=report.conflicts, holds=report.held))

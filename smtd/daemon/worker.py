@@ -224,7 +224,7 @@ class Worker:
         again = None if report.again is None else report.again - time.time()
         session = self.session
         self._schedule.succeeded(
-            moved=report.moved,
+            moved=report.wrote,
             watched=session.are_watched,
             rereads=session.rereads,
             again=again,

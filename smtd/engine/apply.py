@@ -83,11 +83,11 @@ class Executor:
             return  # a mark costs a question to each server
         keys = [action.key for action in forgets]
         await self._pair.flush()
-        files = await self._marks()
+        marks = await self._marks()
         async with self._pair.journal.transaction() as tx:
             tx.drop_baselines(keys)
             tx.finish(keys)
-            tx.set_files(files)
+            tx.set_store_marks(marks)
         self.synced.update(keys)
         self._advance(len(keys))
 
@@ -107,11 +107,11 @@ class Executor:
                     why = because(Code.UNUSABLE, None, str(exc))
                     self._report.failed.append(failure(action.key, Side.LEFT, why))
             await self._pair.flush()
-            files = await self._marks()
+            marks = await self._marks()
             async with self._pair.journal.transaction() as tx:
                 tx.set_baselines(agreements)
                 tx.finish([each.key for each in agreements])
-                tx.set_files(files)
+                tx.set_store_marks(marks)
             self.synced.update(each.key for each in agreements)
             self._report.in_sync += len(agreements)
             self._advance(len(batch))
@@ -186,14 +186,14 @@ class Executor:
             for write in arrived
             if write.record is not None and write.digest is not None and (common or not whole)
         ]
-        files = await self._marks()
+        marks = await self._marks()
         async with self._pair.journal.transaction() as tx:
             tx.set_baselines(agreements)
             tx.drop_baselines([key] if whole and not agreements else [])
             self._log(tx, arrived)
             tx.finish([key])
             tx.mark_landed(entries)
-            tx.set_files(files)
+            tx.set_store_marks(marks)
             self._note(tx, arrived)
             tx.reopen([key])
 
@@ -214,7 +214,7 @@ class Executor:
             elif write.record is not None and write.digest is not None:
                 left, right = (held.get((write.key, side)) or write.digest for side in SIDES)
                 agreements[write.key] = Agreement(write.key, Both(left, right), write.record, write.encoded)
-        files = await self._marks()
+        marks = await self._marks()
         async with self._pair.journal.transaction() as tx:
             tx.set_baselines(list(agreements.values()))
             tx.drop_baselines([write.key for write in arrived if write.record is None])
@@ -222,7 +222,7 @@ class Executor:
             tx.finish([write.key for write in writes])
             tx.mark_landed(entries)
             tx.end_decisions([write.key for write in arrived])
-            tx.set_files(files)
+            tx.set_store_marks(marks)
             self._note(tx, arrived)
         equal = {
             key
@@ -246,7 +246,7 @@ class Executor:
                 tx.note(side, found)
 
     async def _marks(self) -> Both[str]:
-        """Return what tells the files of the stores, to be kept with what is agreed.
+        """Return the marks of the stores, to be kept with what is agreed.
 
         Kept at the end of the cycle only, a power cut before that could take back what was agreed, and nobody
         would know.

@@ -124,7 +124,7 @@ class PairReport(msgspec.Struct):
     actions: list[PlannedAction] = []
 
     @property
-    def moved(self) -> bool:
+    def wrote(self) -> bool:
         """Something was written to a store."""
         return bool(self.left.written + self.right.written)
 

@@ -193,16 +193,16 @@ class PairJournal:
                 ],
             )
 
-    async def files(self) -> Both[str]:
-        """Return what told the files of the stores at the end of the last cycle (empty: nothing did)."""
+    async def store_marks(self) -> Both[str]:
+        """Return the marks that the stores had when something was last agreed on (empty: none)."""
         rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
         return self._sides.both(*rows[0]) if rows else Both("", "")
 
-    async def set_files(self, files: Both[str]) -> None:
-        """Remember what tells the files of the stores."""
-        if files != await self.files():
+    async def set_store_marks(self, marks: Both[str]) -> None:
+        """Remember the marks of the stores."""
+        if marks != await self.store_marks():
             async with self.transaction() as tx:
-                tx.set_files(files)
+                tx.set_store_marks(marks)
 
     @at_once
     async def begin_cycle(self) -> int:

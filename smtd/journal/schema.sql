@@ -215,7 +215,7 @@ CREATE TABLE refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
--- Which files the stores of a pair were in at the end of its last cycle.
+-- What told the stores of a pair from others in their place when it last agreed on something: their marks.
 CREATE TABLE files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,

@@ -125,7 +125,7 @@ class Transaction:
             [(self._pair, *key, Choice.REST.value) for key in keys],
         )
 
-    def set_files(self, files: Both[str]) -> None:
-        """That is what tells the files of the stores by now."""
-        row = self._sides.columns(files)
+    def set_store_marks(self, marks: Both[str]) -> None:
+        """These are the marks of the stores by now."""
+        row = self._sides.columns(marks)
         self._add(self._db.run_many, "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(self._pair, *row)])

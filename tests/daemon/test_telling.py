@@ -11,10 +11,10 @@ import anyio
 import pytest
 import trustme
 
-from smtd.daemon import command, webhook
-from smtd.daemon.command import tell
+from smtd.daemon import notify_command, webhook
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.notice import Notice
+from smtd.daemon.notify_command import tell
 from smtd.daemon.webhook import open_webhook
 from tests.daemon.process import wait_until
 from tests.daemon.receiver import STALL, receiver
@@ -100,7 +100,7 @@ async def test_command_that_takes_too_long_is_ended_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is a failure."""
-    monkeypatch.setattr(command, "PATIENCE", 0.5)
+    monkeypatch.setattr(notify_command, "PATIENCE", 0.5)
 
     with pytest.raises(Undelivered, match="timed out after 0 s and was killed"):
         await tell([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")], NOTICE)

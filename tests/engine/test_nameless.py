@@ -56,7 +56,7 @@ async def test_record_whose_label_is_lost_is_not_deleted_elsewhere(pair, value):
     """Nor by the next process; each lists the record. Once its label is mended, edits travel again."""
     lose(pair, "r1", value)
     for report in [await pair.cycle(), await pair.cycle()]:
-        assert not report.moved
+        assert not report.wrote
         assert "r1" in {failure.label for failure in report.failed}
     assert await pair.labels(Side.LEFT) == LABELS
 
@@ -82,7 +82,7 @@ async def test_record_whose_label_is_lost_in_an_open_store_is_not_deleted(pair, 
 
     assert (broken.right.updated, broken.left.deleted, again.left.deleted) == (1, 0, 0)
     assert {failure.label for failure in again.failed} >= {"r1"}
-    assert (mended.ok, mended.moved, mended.in_sync) == (True, False, 4)
+    assert (mended.ok, mended.wrote, mended.in_sync) == (True, False, 4)
 
 
 async def test_deletions_wait_while_a_label_is_lost(pair):

@@ -285,7 +285,7 @@ async def test_another_policy_is_for_what_the_last_one_left(world, mode):
     forbidden = Mode.RIGHT_TO_LEFT if mode is Mode.LEFT_TO_RIGHT else Mode.LEFT_TO_RIGHT
     source = world.left if mode is Mode.LEFT_TO_RIGHT else world.right
     source.put(PROJECT, commented(A, "seen"))
-    assert not (await world.cycle(mode=forbidden)).moved
+    assert not (await world.cycle(mode=forbidden)).wrote
 
     await world.cycle(mode=mode)
 

@@ -51,7 +51,7 @@ async def test_merge_that_reached_one_side_loses_no_edit_in_the_other_order(
     assert (report.ok, world.contents.left) == (True, world.contents.right)
     found = world.left.records[key("a")]
     assert ("by one" in str(found.outcome), "by-another" in found.tags) == (True, True)
-    assert not (await world.cycle()).moved
+    assert not (await world.cycle()).wrote
 
 
 async def test_restored_record_that_reached_one_side_stays_in_the_other_order(tmp_path: Path) -> None:

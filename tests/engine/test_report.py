@@ -96,4 +96,4 @@ async def test_report_says_whether_anything_was_written(tmp_path):
     world = World(tmp_path)
     world.right.put(PROJECT, record("new"))
 
-    assert [(await world.cycle()).moved, (await world.cycle()).moved] == [True, False]
+    assert [(await world.cycle()).wrote, (await world.cycle()).wrote] == [True, False]

@@ -14,8 +14,8 @@ from smtd.engine.cycle import is_settled
 from smtd.engine.pair import Policy
 from smtd.journal import entries
 from smtd.journal.entries import LONGEST, STILL
-from smtd.journal.index import StoreIndex
 from smtd.journal.journal import open_journal
+from smtd.journal.pair import PairJournal
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import Both
 from smtd.stores.django.sqlite import SqliteFile
@@ -224,15 +224,15 @@ async def test_half_of_a_save_that_another_pair_sees_in_between_is_not_carried(f
     await other.cycle(asked=True)
     files.busy.remove(files.right.location.path)
     await files.right.put(change(record("old"), reason="right"))
-    entries_of, turns = StoreIndex.entries, iter([True])
+    at_one_moment, turns = PairJournal.at_one_moment, iter([True])
 
-    async def after_another_look(index, keys):
-        if str(files.left.location.path) in index.location and next(turns, False):
+    async def after_another_look(journal, work):
+        if next(turns, False):
             await files.left.put(commented(record("old"), "ha"))
             await other.cycle()
-        return await entries_of(index, keys)
+        return await at_one_moment(journal, work)
 
-    monkeypatch.setattr(StoreIndex, "entries", after_another_look)
+    monkeypatch.setattr(PairJournal, "at_one_moment", after_another_look)
     assert await files.cycle() == (0, False)
     await files.left.put(commented(record("old"), "half, and the rest"))
     files.busy.clear()

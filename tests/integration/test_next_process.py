@@ -87,7 +87,7 @@ async def test_only_the_side_that_was_written_to_is_looked_at(tmp_path, looked_a
     assert (report.ok, report.right.created, report.right.updated, report.right.deleted) == (True, 1, 1, 1)
 
     looked_at.clear()
-    assert not (await process(tmp_path, left, right)).moved
+    assert not (await process(tmp_path, left, right)).wrote
     assert looked_at == []
 
     await right.put(tagged(MADE[5], "right"))

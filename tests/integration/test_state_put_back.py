@@ -87,7 +87,7 @@ async def test_whatever_is_put_back_deletes_nothing(
 
     assert (report.left.deleted, report.right.deleted, report.held) == (0, 0, [])
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == every
-    assert (await pair.cycle()).moved is False
+    assert (await pair.cycle()).wrote is False
 
 
 @pytest.mark.parametrize(

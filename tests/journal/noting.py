@@ -28,4 +28,4 @@ async def note(
         tx.finish(ended)
         tx.mark_landed(entries)
         if files is not None:
-            tx.set_files(files)
+            tx.set_store_marks(files)

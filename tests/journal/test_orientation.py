@@ -84,7 +84,7 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
     return [
         {name: both(found) for name, found in (await known.agreed(None)).items()},
         {name: both(found) for name, found in (await known.agreed_on([key("a")])).items()},
-        both(await known.files()),
+        both(await known.store_marks()),
         both(await cursors(known)),
         (side(begun.side), begun.expect, begun.digest, reason(begun.why)),
         (side(entry.side), entry.action, reason(entry.reason)),

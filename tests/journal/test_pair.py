@@ -216,11 +216,11 @@ async def test_labels_and_projects_may_be_any_text(known):
 
 async def test_files_of_the_stores_are_remembered(known):
     """Nothing tells them before the first cycle."""
-    before = await known.files()
-    await known.set_files(Both("1", "2"))
-    await known.set_files(Both("1", "2"))
+    before = await known.store_marks()
+    await known.set_store_marks(Both("1", "2"))
+    await known.set_store_marks(Both("1", "2"))
 
-    assert (before, await known.files()) == (Both("", ""), Both("1", "2"))
+    assert (before, await known.store_marks()) == (Both("", ""), Both("1", "2"))
 
 
 async def test_no_intents_are_nothing(known, rows):
@@ -249,4 +249,4 @@ async def test_files_are_known_with_what_was_agreed(known):
     await note(known, agreements=[agreement(A)], files=Both("1:2", "3:4"))
     await note(known, agreements=[agreement(B)])
 
-    assert await known.files() == Both("1:2", "3:4")
+    assert await known.store_marks() == Both("1:2", "3:4")

@@ -113,7 +113,7 @@ class Database(Protocol):
         Raises StoreRefused for a schema that is not that of Sumatra 0.8.1, StoreUnreachable.
         """
 
-    def sight(self, ids: RowIds) -> RowTracker:
+    def row_tracker(self, ids: RowIds) -> RowTracker:
         """Return a new view of the tables, for one store object, which shares *ids*."""
 
     async def create(self) -> None:

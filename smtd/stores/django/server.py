@@ -20,8 +20,8 @@ from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.limits import Limits
-from smtd.stores.django.mark_sight import MarkSight, Words
 from smtd.stores.django.pool import Pool
+from smtd.stores.django.row_versions import RowVersionTracker, Words
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server_mark import ServerMark
 from smtd.stores.tls import unproven
@@ -155,8 +155,8 @@ class ServerDatabase:
         self.generation += self._identity is not None
         self._identity = identity
 
-    def sight(self, ids: RowIds) -> MarkSight:
-        return MarkSight(self, self._dialect, ids)
+    def row_tracker(self, ids: RowIds) -> RowVersionTracker:
+        return RowVersionTracker(self, self._dialect, ids)
 
     async def mark(self) -> str:
         """See `MarkedStore.mark`."""

@@ -90,7 +90,7 @@ class SqliteFile:
     async def session(self) -> AsyncIterator[Connection | None]:
         yield await self.connection()
 
-    def sight(self, ids: RowIds) -> FileTracker:
+    def row_tracker(self, ids: RowIds) -> FileTracker:
         return FileTracker(self, ids)
 
     def fitted(self, key: Key, columns: Columns) -> Columns:

@@ -34,7 +34,7 @@ class DjangoStore:
         self.kind = database.kind
         self._database = database
         self._ids = RowIds()
-        self._sight = database.sight(self._ids)
+        self._rows = database.row_tracker(self._ids)
         self._writer = RowWriter()
         self._generation = 0
         #: What is raised of one record that the tables do not take.
@@ -53,8 +53,8 @@ class DjangoStore:
             keeps_opaque=False,
             read_only=self._database.obstacle,
             saves_records=True,
-            resumes=self._sight.resumes,
-            tracks=self._sight.tracker is not None,
+            resumes=self._rows.resumes,
+            tracks=self._rows.tracker is not None,
         )
 
     async def projects(self) -> list[str]:
@@ -65,23 +65,23 @@ class DjangoStore:
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         with translating(self._database):
-            await self._sight.settle()
+            await self._rows.settle()
             async with self._session() as db:
                 if db is None:
-                    return self._sight.nothing(projects)
-                return await self._sight.look(db, projects)
+                    return self._rows.nothing(projects)
+                return await self._rows.look(db, projects)
 
     @property
     def _tracker(self) -> Tracker:
-        assert self._sight.tracker is not None, "its capabilities say whether it tracks"
-        return self._sight.tracker
+        assert self._rows.tracker is not None, "its capabilities say whether it tracks"
+        return self._rows.tracker
 
     async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
         with translating(self._database):
-            is_quiet, began = await self._sight.settle(wait=False), time.time()
+            is_quiet, began = await self._rows.settle(wait=False), time.time()
             async with self._session() as db:
                 if db is None:
-                    self._sight.nothing(None)
+                    self._rows.nothing(None)
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
                 look = await self._tracker.track(db, index, recheck, afresh=afresh)
@@ -121,7 +121,7 @@ class DjangoStore:
 
     def _recognise(self, raw: Raw, key: Key, record: Record) -> None:
         """Spare computing the digest of *record*, if it is known already, or was written by this object."""
-        digest, change = self._sight.digest(raw), self._wrote.get(key)
+        digest, change = self._rows.digest(raw), self._wrote.get(key)
         wrote = None if change is None else change.record
         if digest is None and wrote is not None and canonical.identical(wrote, record):
             digest = canonical.digest(wrote)
@@ -144,11 +144,11 @@ class DjangoStore:
 
     async def token(self) -> Token | None:
         with translating(self._database):
-            return await self._sight.token()
+            return await self._rows.token()
 
     async def unchanged_since(self, token: Token) -> bool:
         with translating(self._database):
-            return await self._sight.unchanged_since(token)
+            return await self._rows.unchanged_since(token)
 
     async def flush(self) -> None:
         with translating(self._database):
@@ -157,12 +157,12 @@ class DjangoStore:
     def rest(self) -> None:
         self._writer.rest()
         self._wrote.clear()
-        self._sight.rest()
+        self._rows.rest()
         self._ids.rest()
 
     async def resume(self, token: Token) -> bool:
         with translating(self._database):
-            return await self._sight.resume(token)
+            return await self._rows.resume(token)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[DatabaseConnection | None]:
@@ -172,7 +172,7 @@ class DjangoStore:
                 self._generation = self._database.generation
                 self._ids.forget()
                 self._writer.forget()
-                self._sight.forget()
+                self._rows.forget()
             yield db
 
     async def _write_batch(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -201,7 +201,7 @@ class DjangoStore:
                 self._writer.forget()
                 self._ids.forget()
                 raise
-        self._sight.wrote(written, marks)
+        self._rows.wrote(written, marks)
         return outcomes
 
     async def _change(
@@ -228,7 +228,7 @@ class DjangoStore:
                     if outcome is DONE
                 ],
             )
-            return outcomes, written, await self._sight.marks(db, written)
+            return outcomes, written, await self._rows.marks(db, written)
 
     async def _held(
         self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]

@@ -134,7 +134,7 @@ class _Proof(NamedTuple):
     state: _State
 
 
-class MarkSight:
+class RowVersionTracker:
     """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
 
     tracker = None
