@@ -11,6 +11,7 @@ import pytest
 
 from smtd.daemon.pair_verbs import Verbs
 from smtd.daemon.status import PairStatus, State
+from tests.test_layers import RANKS
 
 ROOT = Path(__file__).parents[1]
 CONTROL = (ROOT / "docs" / "control.md").read_text("utf-8")
@@ -91,3 +92,14 @@ def files(path: str) -> list[Path]:
         for each in found
         for file in ([each] if each.is_file() else filter(Path.is_file, each.rglob("*")))
     ]
+
+
+def test_layers_of_the_design_are_those_that_are_enforced() -> None:
+    """Each rank has a line, from the lowest to the highest; and the design fits on three sheets."""
+    design = (ROOT / "docs" / "design.md").read_text("utf-8")
+    assert len(design.splitlines()) <= 200
+    (listed,) = re.findall(r"^```\n(errors.*?)^```$", design, re.MULTILINE | re.DOTALL)
+    lines = [set(re.sub(r" \(.*?\)", "", line).split(", ")) for line in listed.splitlines()]
+
+    # `__main__` starts the command lines, and has no line.
+    assert lines == [{name.rpartition(".")[2] for name in rank} for rank in RANKS[:-1]]
