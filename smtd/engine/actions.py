@@ -84,17 +84,17 @@ def merge(
     record: Record,
     before: Both[Record | None],
     why: Reason,
-    rejoined: frozenset[Side] = frozenset(),
+    rebased: frozenset[Side] = frozenset(),
 ) -> Action:
     """Return the action that gives both sides *record*, if they still hold *before* (None: nothing).
 
-    On the sides *rejoined* it brings back what a program took away that had not seen it.
+    On the sides *rebased* it brings back what a program took away that had not seen it.
     """
     digest, seen = canonical.digest(record), before.map(_digest)
     writes = [
         Write(
             *(key, side, seen[side], digest, why, record, before[side], before[side.other]),
-            rejoins=side in rejoined,
+            rebased=side in rebased,
         )
         for side in SIDES
         if seen[side] != digest

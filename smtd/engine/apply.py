@@ -269,7 +269,7 @@ class Executor:
             record = write.record if write.key in alone else None
             one = lost_updates.logged(
                 *(self._pair, write.key, write.side, write.expect, write.digest),
-                merged=write.rejoins,
+                rebased=write.rebased,
                 record=record,
             )
             noted += [] if one is None else [one]

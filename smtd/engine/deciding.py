@@ -15,7 +15,7 @@ from typing import NamedTuple
 from smtd.engine import lost_updates, merges, nameless
 from smtd.engine import plan as planning
 from smtd.engine.actions import Plan
-from smtd.engine.lost_updates import LostUpdates, StaleOverwrite
+from smtd.engine.lost_updates import LostUpdates, OvertakenWrite
 from smtd.engine.observe import NOWHERE, Observed, observe
 from smtd.engine.pair import Pair
 from smtd.engine.plan import Facts
@@ -148,7 +148,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     if late:
         agreed = {**agreed, **{each.key: each.digests for each in late}}
     ancestors = {**judged.ancestors, **{each.key: each.record for each in late}}
-    lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.stale)
+    lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.overtaken)
     decisions = await pair.journal.decisions.all()
     others = {} if keys is None else await _others(pair, scans, noted, agreed)
     recent = await _recent(pair, scans, agreed)
@@ -270,7 +270,7 @@ def _restrict_to_writable(pair: Pair, report: PairReport) -> Pair:
 
 
 async def _decide_merges(
-    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Both[Mapping[Key, StaleOverwrite]]
+    pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Both[Mapping[Key, OvertakenWrite]]
 ) -> None:
     for start in range(0, len(plan.merges), BATCH):
         keys = plan.merges[start : start + BATCH]
@@ -286,7 +286,7 @@ async def _decide_merges(
                 continue
             found = {side: overtaken[side][key] for side in SIDES if key in overtaken[side]}
             if found and ancestor is not None:
-                merges.rejoined(key, ancestor, found, now, pair.policy, plan)
+                merges.rebased(key, ancestor, found, now, pair.policy, plan)
             else:
                 merges.merged(key, ancestor, now, pair.policy, plan)
 

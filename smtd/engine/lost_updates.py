@@ -35,7 +35,7 @@ UNSEEN = 120.0
 _Writes: TypeAlias = Mapping[Key, Sequence[LoggedWrite]]
 
 
-class StaleOverwrite(NamedTuple):
+class OvertakenWrite(NamedTuple):
     """A record that a program saved as it had read it before smtd's last writes, edited or not.
 
     *rebased* is what would be there if that program had seen them. *again*: smtd's last write was one that
@@ -57,15 +57,15 @@ class RevertedWrite(NamedTuple):
 class LostUpdates:
     """What other programs undid on one side.
 
-    *reverted* has the last write under each key that is as it was before one, and *stale* the keys that they
-    edited as they were before, or that have no other remedy.
+    *reverted* has the last write under each key that is as it was before one, and *overtaken* the keys that
+    they edited as they were before, or that have no other remedy.
 
     *late* are writes that the store did not show at first, and shows now; *moved* the keys that changed while
     they were looked at.
     """
 
     reverted: Mapping[Key, RevertedWrite] = field(default_factory=dict)
-    stale: Mapping[Key, StaleOverwrite] = field(default_factory=dict)
+    overtaken: Mapping[Key, OvertakenWrite] = field(default_factory=dict)
     late: Mapping[Key, Digest] = field(default_factory=dict)
     moved: Collection[Key] = ()
     #: What of this is to be noted: which writes are undone (None: nothing new), and what a look has shown.
@@ -96,7 +96,7 @@ async def detect(
         return await _find_by_record(pair, side, written, scan, agreed)
     now = scan.digests
     undone = detection.reverted(written, now)
-    overtaken, _ = await _stale_overwrites(pair, side, written, now, agreed, undone)
+    overtaken, _ = await _overtaken_writes(pair, side, written, now, agreed, undone)
     found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
     others = {(key, number) for key, number in _flagged(everything) if not pair.policy.covers(key)}
     marks = found | others if found | others != _flagged(everything) else None
@@ -130,11 +130,11 @@ async def _find_by_record(
         for key, writes in written.items()
         if key in agreed and key not in unreadable and now.get(key) != agreed[key][side]
     }
-    gone, stale = await _taken_back(pair, side, moved, now, agreed)
+    gone, back = await _taken_back(pair, side, moved, now, agreed)
     edits = {
         key: [write for write in writes if write.after is not None]
         for key, writes in written.items()
-        if key not in gone and key not in stale
+        if key not in gone and key not in back
     }
     late = {
         key: now[key]
@@ -147,16 +147,16 @@ async def _find_by_record(
     edits = {key: [write for write in writes if write.before is not None] for key, writes in edits.items()}
     moved = {key: writes for key, writes in edits.items() if writes and key in moved.keys() - late.keys()}
     undone = detection.reverted(moved, now, by_record=True)
-    overtaken, changed = await _stale_overwrites(pair, side, moved, now, agreed, undone)
+    overtaken, changed = await _overtaken_writes(pair, side, moved, now, agreed, undone)
     reverted = {key: _lost(moved[key][-1], TRIES) for key in undone}
-    found = LostUpdates(gone | reverted, stale | overtaken, late, changed)
+    found = LostUpdates(gone | reverted, back | overtaken, late, changed)
     looked = {key: writes for key, writes in written.items() if key not in scan.believed}
     return replace(found, looks=_looks(looked, now, found))
 
 
 async def _taken_back(
     pair: Pair, side: Side, written: _Writes, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
-) -> tuple[dict[Key, RevertedWrite], dict[Key, StaleOverwrite]]:
+) -> tuple[dict[Key, RevertedWrite], dict[Key, OvertakenWrite]]:
     """Return the keys that smtd's own requests, which had broken off, deleted or saved over long after that.
 
     Both sides had agreed on something else since: that is written once more. A side that only takes is given
@@ -170,8 +170,8 @@ async def _taken_back(
     gone = late if mode is not Mode.TWO_WAY else {key for key in late if key not in now}
     reverted = {key: RevertedWrite(agreed[key][side], again=False) for key in gone}
     ancestors = {key: await pair.journal.ancestor(key) for key in late - gone}
-    stale = {key: StaleOverwrite(each, again=False) for key, each in ancestors.items() if each is not None}
-    return reverted, stale
+    found = {key: OvertakenWrite(each, again=False) for key, each in ancestors.items() if each is not None}
+    return reverted, found
 
 
 async def _find_edited(
@@ -188,9 +188,9 @@ async def _find_edited(
         for key, writes in written.items()
         if key in agreed and key in scan.digests and writes[-1].at >= begin and not writes[-1].rebased
     }
-    overtaken, changed = await _stale_overwrites(pair, side, fresh, scan.digests, agreed, ())
+    overtaken, changed = await _overtaken_writes(pair, side, fresh, scan.digests, agreed, ())
     old = [Reread(key, False, None) for key, writes in written.items() if writes[-1].at < begin]
-    return LostUpdates(stale=overtaken, moved=changed, looks=old)
+    return LostUpdates(overtaken=overtaken, moved=changed, looks=old)
 
 
 def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:
@@ -205,7 +205,7 @@ def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> l
         last = writes[-1]
         if last.due is not None and last.due > moment:
             continue
-        if key in found.reverted or key in found.stale or key in found.moved:
+        if key in found.reverted or key in found.overtaken or key in found.moved:
             looks.append(Reread(key, False, rereads.put_off(moment)))
         else:
             looks.append(Reread(key, now.get(key) == last.after, rereads.following(last.at, moment)))
@@ -240,7 +240,7 @@ def logged(
     before: Digest | None,
     after: Digest | None,
     *,
-    merged: bool = False,
+    rebased: bool = False,
     seen: bool = True,
     record: Record | None = None,
 ) -> Landed | None:
@@ -254,11 +254,11 @@ def logged(
         return None
     if store.exclusive_writes:
         is_update = store.saves_records and before is not None and seen
-        return Landed(key, side, before, after, merged, record) if is_update else None
+        return Landed(key, side, before, after, rebased, record) if is_update else None
     if not store.saves_records:
-        return Landed(key, side, before, after, merged, record) if seen else None
+        return Landed(key, side, before, after, rebased, record) if seen else None
     begins = before is None and seen
-    return Landed(key, side, before, after, merged, record, seen, rereads.first(time.time()), begins)
+    return Landed(key, side, before, after, rebased, record, seen, rereads.first(time.time()), begins)
 
 
 def sent(pair: Pair, write: Write) -> list[Landed]:
@@ -279,14 +279,14 @@ async def recheck(pair: Pair, side: Side) -> None:
         await flag_suspects(pair, side)
 
 
-async def _stale_overwrites(
+async def _overtaken_writes(
     pair: Pair,
     side: Side,
     written: _Writes,
     now: Mapping[Key, Digest],
     agreed: Mapping[Key, Both[Digest]],
     undone: Collection[Key],
-) -> tuple[dict[Key, StaleOverwrite], set[Key]]:
+) -> tuple[dict[Key, OvertakenWrite], set[Key]]:
     """Return what other programs saved on *side* without having seen smtd's writes, and keys that moved on.
 
     They had read the store before, and saved their own edit without what smtd had brought. That is no edit
@@ -309,14 +309,14 @@ async def _stale_overwrites(
         if canonical.digest(record) != now[key]:
             moved.add(key)
             continue
-        rejoined = await _rebased(pair, side, key, record, agreed[key][side], written[key])
-        if rejoined is not None:
+        rebased = await _rebased(pair, side, key, record, agreed[key][side], written[key])
+        if rebased is not None:
             last = written[key][-1]
             if by_record:  # others save it all the time: who loses a race runs it again
                 again = key in reverted and last.reapplied >= TRIES
             else:
                 again = last.rebased or (key in reverted and last.reapplied > 0)
-            found[key] = StaleOverwrite(rejoined, again)
+            found[key] = OvertakenWrite(rebased, again)
     return found, moved
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from smtd.engine import actions, holds
 from smtd.engine.actions import Action, Plan
-from smtd.engine.lost_updates import StaleOverwrite
+from smtd.engine.lost_updates import OvertakenWrite
 from smtd.engine.pair import Policy
 from smtd.engine.report import Conflict
 from smtd.merge import fields
@@ -32,10 +32,10 @@ def repair_stripped_data(copy: Action, source: Record, before: Record, policy: P
     plan.actions.append(actions.merge(copy.key, record, sides, why))
 
 
-def rejoined(
+def rebased(
     key: Key,
     ancestor: Record,
-    overtaken: Mapping[Side, StaleOverwrite],
+    overtaken: Mapping[Side, OvertakenWrite],
     now: Both[Record],
     policy: Policy,
     plan: Plan,

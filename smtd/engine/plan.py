@@ -14,7 +14,7 @@ import msgspec
 
 from smtd.engine import actions, holds
 from smtd.engine.actions import Action, Plan
-from smtd.engine.lost_updates import RevertedWrite, StaleOverwrite
+from smtd.engine.lost_updates import OvertakenWrite, RevertedWrite
 from smtd.engine.nameless import Hidden
 from smtd.engine.pair import Policy
 from smtd.engine.report import failure
@@ -47,7 +47,7 @@ class Facts:
     #: What a person decided.
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
     #: Keys that a program saved as they were before smtd's last writes, on each side.
-    overtaken: Both[Mapping[Key, StaleOverwrite]] = field(default_factory=lambda: Both({}, {}))
+    overtaken: Both[Mapping[Key, OvertakenWrite]] = field(default_factory=lambda: Both({}, {}))
     #: How many records are agreed on beside those of `agreed`, by project: both sides have them.
     others: Mapping[str, int] = field(default_factory=dict)
     #: How many records were deleted lately on each side, since the other one lacked them.

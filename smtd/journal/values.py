@@ -34,7 +34,7 @@ class Landed:
     side: Side
     before: Digest | None
     after: Digest | None
-    merged: bool = False
+    rebased: bool = False
     record: Record | None = None
     seen: bool = True
     due: float | None = None

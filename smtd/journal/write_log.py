@@ -53,9 +53,9 @@ class WriteLog:
             (self._pair, self._sides.word(side)),
         ):
             number, before, after, restored, *marks, at, due = values
-            undone, merged, seen, confirmed = map(bool, marks)
+            undone, rebased, seen, confirmed = map(bool, marks)
             write = LoggedWrite(
-                number, before, after or None, restored, undone, merged, seen, confirmed, at, due
+                number, before, after or None, restored, undone, rebased, seen, confirmed, at, due
             )
             writes[Key(project, label)].append(write)
         return writes
@@ -148,7 +148,7 @@ class WriteLog:
                 (
                     *(*key, number, write.before, write.after or _GONE, pack_any(write.record)),
                     *(write.seen, now, write.due),
-                    *(write.merged, *key, write.after or _GONE, *key, write.merged),
+                    *(write.rebased, *key, write.after or _GONE, *key, write.rebased),
                     *(*key, write.after or _GONE, *key),
                 )
                 for key, write in zip(keys, landed, strict=True)

@@ -31,6 +31,6 @@ class Write:
     #: The record as the journal keeps it, once that is known to be possible.
     encoded: bytes | None = None
     #: It brings back what a program took away that had not seen it.
-    rejoins: bool = False
+    rebased: bool = False
     #: Its entry in the history, once it is there.
     entry: int | None = None

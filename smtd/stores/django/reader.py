@@ -95,7 +95,7 @@ async def pages(db: DatabaseConnection, projects: Collection[str] | None) -> Asy
     """
     if projects is not None and not projects:
         return
-    chosen = "" if projects is None else f"AND r.project_id IN ({schema.marks(len(projects))})"
+    chosen = "" if projects is None else f"AND r.project_id IN ({schema.placeholders(len(projects))})"
     # A query for the numbers alone tells a server's planner how few rows the rest is about.
     numbers = "SELECT r.db_id FROM django_store_record r WHERE r.db_id > ? AND r.project_id IS NOT NULL"
     asked = f"{numbers} {chosen} ORDER BY r.db_id LIMIT {PAGE}"
@@ -113,7 +113,7 @@ async def pages(db: DatabaseConnection, projects: Collection[str] | None) -> Asy
 
 async def count(db: DatabaseConnection, projects: Collection[str] | None) -> int:
     """Return how many rows there are of *projects* (None: of all)."""
-    chosen = "IS NOT NULL" if projects is None else f"IN ({schema.marks(len(projects))})"
+    chosen = "IS NOT NULL" if projects is None else f"IN ({schema.placeholders(len(projects))})"
     asked = f"SELECT count(*) FROM django_store_record WHERE project_id {chosen}"
     return int(await db.value(asked, [*(projects or ())]))
 
@@ -122,7 +122,7 @@ async def hold(db: DatabaseConnection, ids: Sequence[int]) -> None:
     """Keep others from changing the records of *ids* until the end of the transaction."""
     for start in range(0, len(ids) if db.for_update else 0, PAGE):
         chunk = ids[start : start + PAGE]
-        held = f"SELECT db_id FROM django_store_record WHERE db_id IN ({schema.marks(len(chunk))})"
+        held = f"SELECT db_id FROM django_store_record WHERE db_id IN ({schema.placeholders(len(chunk))})"
         await db.fetch(f"{held} {db.for_update}", chunk)
 
 
@@ -131,11 +131,11 @@ async def by_id(db: DatabaseConnection, ids: Sequence[int]) -> list[Raw]:
     found: list[Raw] = []
     for start in range(0, len(ids), PAGE):
         chunk = ids[start : start + PAGE]
-        marks = schema.marks(len(chunk))
+        places = schema.placeholders(len(chunk))
         records, *parts = await db.fetch_each(
             [
-                (f"{schema.SELECT_RECORDS} WHERE r.db_id IN ({marks})", chunk),
-                *((select.format(ids=marks), chunk) for select in _PARTS),
+                (f"{schema.SELECT_RECORDS} WHERE r.db_id IN ({places})", chunk),
+                *((select.format(ids=places), chunk) for select in _PARTS),
             ]
         )
         found += _assembled(records, [_by_owner(rows) for rows in parts])

@@ -198,7 +198,7 @@ class RowVersionTracker:
         return read
 
     async def _marks_of(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, int]:
-        asked = statement(self._words, schema.marks(len(ids)))
+        asked = statement(self._words, schema.placeholders(len(ids)))
         found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
         return {row_id: int(mark) for row_id, _, mark in found}
 

@@ -67,7 +67,7 @@ def names(columns: Iterable[str], form: str = '"{}"') -> str:
     return ", ".join(map(form.format, columns))
 
 
-def marks(count: int) -> str:
+def placeholders(count: int) -> str:
     """Return *count* placeholders for a list in a statement."""
     return ", ".join("?" * count)
 
@@ -112,7 +112,7 @@ SELECT_INPUTS, SELECT_DEPENDENCIES, SELECT_PLATFORMS = map(_members, MEMBERSHIPS
 _LINKS = [reference.link for reference in REFERENCES]
 INSERT_RECORD = (
     f"INSERT INTO django_store_record ({names(RECORD_COLUMNS)}, tags, project_id, {names(_LINKS)})"
-    f" VALUES ({marks(len(RECORD_COLUMNS) + 2 + len(_LINKS))})"
+    f" VALUES ({placeholders(len(RECORD_COLUMNS) + 2 + len(_LINKS))})"
 )
 
 

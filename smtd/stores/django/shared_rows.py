@@ -58,7 +58,7 @@ class SharedRows:
 
     async def _look_for(self, db: DatabaseConnection, row: tuple[Any, ...]) -> int:
         """Return the id of one row, which is made if it is not there; nothing is kept in mind."""
-        names, marks = schema.names(self._columns), schema.marks(len(self._columns))
+        names, places = schema.names(self._columns), schema.placeholders(len(self._columns))
         equal = " AND ".join(
             f'"{column}" ' + ("IS NULL" if value is None else "= ?")
             for column, value in zip(self._columns, row, strict=True)
@@ -66,7 +66,7 @@ class SharedRows:
         values = [value for value in row if value is not None]
         found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
         if found is None:
-            await db.run(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", row)
+            await db.run(f"INSERT INTO {self._table} ({names}) VALUES ({places})", row)
             found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
         if found is None:
             raise self._not_kept()
@@ -78,8 +78,8 @@ class SharedRows:
         )
 
     async def _insert(self, db: DatabaseConnection, rows: dict[bytes, tuple[Any, ...]]) -> None:
-        names, marks = schema.names(self._columns), schema.marks(len(self._columns))
-        await db.run_many(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", list(rows.values()))
+        names, places = schema.names(self._columns), schema.placeholders(len(self._columns))
+        await db.run_many(f"INSERT INTO {self._table} ({names}) VALUES ({places})", list(rows.values()))
         # Nobody else can insert meanwhile, so the new ids are those of the rows, in their order.
         made = await db.fetch(f"SELECT id FROM {self._table} WHERE id > ? ORDER BY id", (self._last_id,))
         if len(made) != len(rows):

@@ -130,7 +130,7 @@ class RowWriter:
         """Delete the records of *ids*; data that other records took as input stays theirs."""
         if not ids:
             return
-        which = schema.marks(len(ids))
+        which = schema.placeholders(len(ids))
         await self._drop_outputs(db, f"output_from_record_id IN ({which})", ids)
         for each in MEMBERSHIPS:
             await db.run(f"DELETE FROM {PREFIX}{each.through} WHERE record_id IN ({which})", ids)
@@ -209,7 +209,7 @@ class RowWriter:
             chunk = paths[start : start + CHUNK]
             for key_id, *values in await db.fetch(
                 f"SELECT id, {names} FROM django_store_datakey WHERE output_from_record_id IS NULL"
-                f" AND path IN ({schema.marks(len(chunk))}) ORDER BY id",
+                f" AND path IN ({schema.placeholders(len(chunk))}) ORDER BY id",
                 chunk,
             ):
                 found.setdefault(tuple(values), key_id)
@@ -227,7 +227,7 @@ class RowWriter:
         ]
         gone = [key_id for key_id, values in there if values not in set(outputs)]
         kept = {values for _, values in there}
-        await self._drop_outputs(db, f"id IN ({schema.marks(len(gone))})", gone)
+        await self._drop_outputs(db, f"id IN ({schema.placeholders(len(gone))})", gone)
         await self._add_outputs(db, [(row_id, values) for values in outputs if values not in kept])
 
     async def _drop_outputs(self, db: DatabaseConnection, which: str, parameters: Sequence[Any]) -> None:
