@@ -55,12 +55,15 @@ class _File:
             is_old = age(seen) > CLOCK_TICK and not is_young(seen)
             found = incarnation.mark(self._location)
             self._known = "" if found is None else str(found)
-            self._seen = seen if is_old else None
+            # What a lock hides is asked for again.
+            self._seen = seen if is_old and not incarnation.is_partial(self._location, found) else None
         return self._known
 
     async def is_another(self, before: str, now: str) -> bool:
-        known = incarnation.read(before)
-        is_another = incarnation.is_another(known, incarnation.read(now))
+        known, found = incarnation.read(before), incarnation.read(now)
+        if incarnation.is_partial(self._location, found):
+            found = await to_thread.run_sync(incarnation.mark, self._location)
+        is_another = incarnation.is_another(known, found)
         if is_another is None and known is not None:
             return await to_thread.run_sync(incarnation.is_other_row, self._location, known)
         return bool(is_another)

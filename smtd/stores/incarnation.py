@@ -101,6 +101,15 @@ def mark(location: Location) -> Mark | None:
     return _asked(location, numbered) or found
 
 
+def is_partial(location: Location, found: Mark | None) -> bool:
+    """Say whether the mark that was *found* at *location* lacks what only the database tells.
+
+    It was locked, or is empty: it is to be asked again, though its file looks the same.
+    """
+    asked = location.kind in (*_HIGHEST, StoreKind.OLD_DJANGO)
+    return found is not None and asked and found[4:] == (None,) * len(found[4:])
+
+
 def is_another(before: Mark | None, now: Mark | None) -> bool | None:
     """Say whether a file that has the mark *now* is not the one that had *before*; None: see `is_other_row`.
 
