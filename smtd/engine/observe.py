@@ -270,8 +270,11 @@ async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> C
 
 
 async def _is_as(store: Store, head: Token) -> bool:
-    """Say whether *store* looks like *head*; it goes on from there."""
-    if store.capabilities.resumes and store not in _followed:
+    """Say whether *store* looks like *head*; it goes on from there, whoever has looked at it last.
+
+    What is rewritten whole would be read for that; who has looked himself goes on from his own look there.
+    """
+    if store.capabilities.resumes and (store.capabilities.tracks or store not in _followed):
         return await cast(ResumedStore, store).resume(head)
     return await store.unchanged_since(head)
 
