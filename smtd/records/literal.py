@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -57,8 +58,12 @@ def names_in(text: str) -> set[str]:
     return {node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)}
 
 
+#: What Python is to warn of it keeps once for all threads.
+_one_at_a_time = threading.Lock()
+
+
 def _parsed(text: str) -> ast.Expression:
-    with warnings.catch_warnings():
+    with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about escapes that Python will drop one day
         return ast.parse(text.strip(), mode="eval")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -30,7 +30,7 @@ Held: TypeAlias = Mapping[str, messages.RecordEntry]
 
 @dataclass(slots=True)
 class _Project:
-    """The *records* of *labels* (None: all there are) in the pickle with the *digest*.
+    """The *records* of *labels* (None: all there are) in the pickle with the *digest*, *size* bytes of them.
 
     *compressed* has all of them, too; while the shelf rests they are only there.
     """
@@ -39,6 +39,7 @@ class _Project:
     records: dict[str, messages.RecordEntry]
     labels: set[str] | None
     compressed: bytes = b""
+    size: int = 0
 
     def covers(self, labels: Collection[str] | None) -> bool:
         return self.labels is None or (labels is not None and self.labels.issuperset(labels))
@@ -46,6 +47,7 @@ class _Project:
     def add(self, held: Iterable[messages.RecordEntry], labels: Collection[str] | None) -> None:
         """Add what is *held* under *labels* (None: all that there is)."""
         self.records.update({each.label: each for each in held})
+        self.size = sum(len(each.record) for each in self.records.values())
         if labels is None:
             self.labels = None
         elif self.labels is not None:  # another task may have asked for all meanwhile
@@ -67,13 +69,18 @@ class Loaded:
         #: Whether Sumatra before 0.8 wrote into the pickle of a project, which has this digest.
         self._old: dict[str, tuple[bytes, bool]] = {}
 
-    def rest(self) -> None:
-        """Keep records in little room, and none of a large project; which projects are old stays known."""
-        for name, project in [*self._projects.items()]:
-            if project.compressed:
-                project.records = {}
-            elif project.labels is None:
-                del self._projects[name]
+    def rest(self, projects: Collection[str]) -> None:
+        """Keep the records of *projects*, which are those there are, in little room; of a large shelf none.
+
+        Which projects are old stays known. Who still reads has the records all the same.
+        """
+        kept = {name: each for name, each in self._projects.items() if name in projects}
+        if sum(each.size for each in kept.values()) > LARGE_AT_REST:
+            kept = {}
+        self._projects = {
+            name: replace(each, records={}) if each.compressed else each for name, each in kept.items()
+        }
+        self._old = {name: each for name, each in self._old.items() if name in projects}
 
     async def records(
         self, contents: Contents, wanted: Mapping[str, Collection[str] | None]
@@ -129,9 +136,8 @@ class Loaded:
     ) -> None:
         kept.add(answer.held, labels)
         self._old[project] = (kept.digest, answer.old != "")
-        records = [*kept.records.values()]
-        if kept.labels is None and sum(len(each.record) for each in records) < LARGE_AT_REST:
-            kept.compressed = await to_thread.run_sync(_compressed, records)
+        if kept.labels is None and kept.size <= LARGE_AT_REST:
+            kept.compressed = await to_thread.run_sync(_compressed, [*kept.records.values()])
 
     def has_old(self, projects: Collection[str]) -> bool:
         """Say whether Sumatra before 0.8 wrote into one of the *projects*, so far as that is known."""

@@ -129,7 +129,7 @@ class ShelfStore:
 
     def rest(self) -> None:
         self._contents = None  # the next question reads the file
-        self._loaded.rest()
+        self._loaded.rest(self._projects)
 
     async def resume(self, token: Token) -> bool:
         contents = await self._refresh()
@@ -169,7 +169,7 @@ class ShelfStore:
 
         found = await to_thread.run_sync(read)
         if found is not known:
-            self._contents, self._projects = found, found.pickles.keys()
+            self._contents, self._projects = found, frozenset(found.pickles)  # a view would keep the file
         return found
 
     async def _write(self, wishes: steps.Wishes) -> dict[Key, Outcome]:
