@@ -144,3 +144,22 @@ async def test_tasks_take_turns_whether_they_run_at_once_or_not(file):
 
     assert sorted(rows[::2]) == sorted(rows[1::2]) == sorted("abcABC")
     assert rows[::2] == rows[1::2]
+
+
+async def test_what_ends_generators_ends_nobody_who_waits_for_the_thread(file):
+    """Who waits would do so for ever, or could not close the connection any more."""
+
+    def stop():
+        raise StopIteration
+
+    async def leave():
+        async with db.transaction():
+            await db.run("INSERT INTO thing (name) VALUES ('three')")
+            raise GeneratorExit
+
+    async with connect(str(file)) as db:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(db.in_thread(stop), 2)
+        with pytest.raises(RuntimeError, match="GeneratorExit"):
+            await db.at_once(leave)
+        assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]

@@ -50,6 +50,9 @@ class DatabaseConnection(Protocol):
     async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what *work* returns, which awaits nothing but this connection: it may cost less together."""
 
+    async def release(self) -> None:
+        """Let go of what is kept in memory of what was read."""
+
     def reading(self) -> AbstractAsyncContextManager[None]:
         """Let all that is read inside be of one moment. Keep it short: it is shielded."""
 
@@ -75,3 +78,6 @@ class ServerConnection:
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         rows = await self.fetch(sql, parameters)
         return rows[0][0] if rows else None
+
+    async def release(self) -> None:
+        pass  # the server keeps what was read

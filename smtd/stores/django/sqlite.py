@@ -229,8 +229,7 @@ class SqliteFile:
         # Asked after the look: no commit of others up to the look has gone unnoticed.
         version = await self._data_version()
         if self._db is not None:
-            # Two megabytes of pages, which the next commit of others makes void.
-            await self._db.run("PRAGMA shrink_memory")
+            await self._db.release()
         if seen != again.seen or version is None or version != self._version:
             return None
         return again.token(young=young)

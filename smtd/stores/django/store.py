@@ -117,7 +117,9 @@ class DjangoStore:
     ) -> list[Raw]:
         """Return the rows of *keys* at one moment."""
         async with db.reading():
-            return await reader.by_id(db, await self._ids.of(db, keys, indexed))
+            raws = await reader.by_id(db, await self._ids.of(db, keys, indexed))
+        await db.release()
+        return raws
 
     def _recognise(self, raw: Raw, key: Key, record: Record) -> None:
         """Spare computing the digest of *record*, if it is known already, or was written by this object."""

@@ -1,0 +1,60 @@
+"""What a store in an SQLite file keeps in memory after it was read."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from smtd import pairing
+from smtd.engine.pair import Policy
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.sqlite import Connection
+from smtd.stores.django.reader import Raw
+from tests.build import key, record
+from tests.stores.places import DjangoPlace
+
+LABELS = [f"run-{number}" for number in range(20)]
+
+
+async def test_rows_that_were_read_are_not_kept_at_rest(tmp_path: Any) -> None:
+    """The thread of the connection remembers what it did last, until it is asked again."""
+    place = DjangoPlace(tmp_path / "records.sqlite")
+    await place.put(*map(record, LABELS))
+    async with place.open() as store:
+        assert len(await store.read(list(map(key, LABELS)))) == len(LABELS)
+        store.rest()
+        gc.collect()
+
+        assert not [one for one in gc.get_objects() if isinstance(one, Raw)]
+
+
+async def test_pages_that_were_read_are_not_kept_after_a_cycle(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each connection would keep two megabytes of them."""
+    places = Both(DjangoPlace(tmp_path / "left.sqlite"), DjangoPlace(tmp_path / "right.sqlite"))
+    await places.left.put(*map(record, LABELS))
+    holding: set[Connection] = set()
+    fetch_each, run = Connection.fetch_each, Connection.run
+
+    async def noted_fetch(db: Connection, queries: Any) -> Any:
+        if any("django_store_record r" in sql for sql, _ in queries):
+            holding.add(db)
+        return await fetch_each(db, queries)
+
+    async def noted_run(db: Connection, sql: str, parameters: Any = ()) -> int:
+        if sql == "PRAGMA shrink_memory":
+            holding.discard(db)
+        return await run(db, sql, parameters)
+
+    monkeypatch.setattr(Connection, "fetch_each", noted_fetch)
+    monkeypatch.setattr(Connection, "run", noted_run)
+    locations = places.map(lambda place: place.location)
+    async with open_journal(tmp_path / "state") as journal, pairing.open_stores(locations) as stores:
+        report = await pairing.sync(journal, "pair", locations, stores, Policy())
+        assert (report.ok, report.right.created) == (True, len(LABELS))
+
+        assert not holding
