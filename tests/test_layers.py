@@ -22,16 +22,16 @@ RANKS = [
     {"smtd.readonly"},
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
     | {"smtd.private", "smtd.textfile", "smtd.paths"},
-    {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy_source", "smtd.stores.tls"}
+    {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
     | {"smtd.stores.location"},
     {"smtd.stores.index"},
     {"smtd.stores.wrapped", "smtd.stores.row_cache"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
-    | {"smtd.stores.discovery", "smtd.stores.export", "smtd.stores.snapshot"}
+    | {"smtd.stores.discovery"}
     | {"smtd.stores.retrying", "smtd.stores.limited", "smtd.stores.renamed"},
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
-    {"smtd.stores.http"},
+    {"smtd.stores.http", "smtd.stores.legacy"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.stores.incarnation"}
     | {"smtd.control.server", "smtd.control.client"},
     {"smtd.sameness", "smtd.output"},

@@ -87,7 +87,7 @@ ELSEWHERE = {
     "smtd/readonly.py": "it opens what SQLite has checked, or could not open",
     "smtd/journal/backup.py": "the journal is checked when it is opened, the copy is made by it",
     "smtd/journal/integrity.py": "it checks before",
-    "smtd/stores/django/old.py": "it checks before",
+    "smtd/stores/legacy/databases.py": "it checks before",
     "smtd/stores/django/schema.py": "the schema is a part of this package",
     "smtd/stores/shelf/worker.py": "it asks the kernel about its own process",
 }

@@ -21,9 +21,9 @@ from campaigns.fuzz.mutations import mutated
 from smtd import config, filestat
 from smtd.errors import StoreRefused
 from smtd.records.record import decode
-from smtd.stores import export, retrying
-from smtd.stores.django import old
+from smtd.stores import retrying
 from smtd.stores.http import form, session
+from smtd.stores.legacy import databases, export
 from smtd.stores.location import Location, StoreKind
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import messages, worker
@@ -188,8 +188,8 @@ async def _table_rows(chance: Random, scratch: Path) -> None:
 def database_files(chance: Random, scratch: Path) -> None:
     """The file of an SQLite store, of Sumatra 0.8 or before."""
     name = chance.choice(("django074.sqlite", "django_0.4.0.sqlite"))
-    _write(scratch / "old.sqlite", mutated((CORPUS / name).read_bytes(), chance, NUMBERS))
-    old.SOURCE.load(scratch / "old.sqlite", "UTC")
+    _write(scratch / "databases.sqlite", mutated((CORPUS / name).read_bytes(), chance, NUMBERS))
+    databases.SOURCE.load(scratch / "databases.sqlite", "UTC")
 
 
 def exports(chance: Random, scratch: Path) -> None:

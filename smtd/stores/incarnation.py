@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from smtd import sqlite
 from smtd.sqlite import ERRORS, commits
-from smtd.stores.django import old
+from smtd.stores.legacy import databases
 from smtd.stores.location import Location, StoreKind
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ def mark(location: Location) -> Mark | None:
         name = None if newest is None else _name(db, newest)
         numbered = found._replace(newest=newest, name=name)
         if location.kind is StoreKind.OLD_DJANGO:
-            return numbered._replace(highest=_sequence(db), changes=old.change_counter(location.path))
+            return numbered._replace(highest=_sequence(db), changes=databases.change_counter(location.path))
         return numbered._replace(highest=_one(db, _HIGHEST[location.kind]), changes=commits(location.path))
 
     return _asked(location, numbered) or found
@@ -156,7 +156,7 @@ def _asked(location: Location, ask: Callable[[sqlite3.Connection], T]) -> T | No
 
 def _opened(location: Location) -> AbstractContextManager[sqlite3.Connection]:
     if location.kind is StoreKind.OLD_DJANGO:
-        return old.opened(location.path)
+        return databases.opened(location.path)
     # Not read-only: in WAL mode such a reader leaves files behind that it may not remove.
     return sqlite.opened(location.path, patience=_PATIENCE)
 

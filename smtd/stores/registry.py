@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from anyio import to_thread
 
 from smtd.errors import StoreUnreachable, UsageError
-from smtd.stores import export
 from smtd.stores.base import Store
-from smtd.stores.django import old
 from smtd.stores.django.database import translating
 from smtd.stores.django.server import Address, ServerDatabase
 from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
+from smtd.stores.legacy import databases, export
+from smtd.stores.legacy.snapshot import SnapshotStore
 from smtd.stores.limited import LimitedStore, room
 from smtd.stores.location import SERVERS, Location, StoreKind
 from smtd.stores.renamed import RenamedStore
@@ -26,13 +26,12 @@ from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
 from smtd.stores.shelf.store import ShelfStore
-from smtd.stores.snapshot import SnapshotStore
 
 #: Calls at once to one server from all pairs of this process.
 _CALLS = 4
 #: How to get the driver for a database: smtd is on no package index.
 _ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment that smtd runs in"
-_SOURCES = {StoreKind.OLD_DJANGO: old.SOURCE, StoreKind.EXPORT: export.SOURCE}
+_SOURCES = {StoreKind.OLD_DJANGO: databases.SOURCE, StoreKind.EXPORT: export.SOURCE}
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ import pytest
 from anyio import to_thread
 
 from smtd.records.record import Component, DataKey, Dependency, Executable, Key, Platform, Record, Repository
-from smtd.stores.django import old
-from smtd.stores.legacy_source import Snapshot
+from smtd.stores.legacy import databases
+from smtd.stores.legacy.sources import Snapshot
 from tests.stores.places import DjangoPlace, contents
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -23,7 +23,7 @@ REAL = {"django074.sqlite": "0.7", "django_0.4.0.sqlite": "0.4"}
 
 
 def load(path: Path, timezone: str = "Europe/Paris") -> Snapshot:
-    return old.load(path, timezone)
+    return databases.load(path, timezone)
 
 
 # Real databases

@@ -13,15 +13,15 @@ import pytest
 
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records.record import Key
-from smtd.stores.django import old
-from smtd.stores.legacy_source import Snapshot
+from smtd.stores.legacy import databases
+from smtd.stores.legacy.sources import Snapshot
 from tests.stores import old_databases
 from tests.stores.old_databases import HAGGLING, PROJECT
 from tests.stores.places import CODE, contents
 
 
 def load(path: Path) -> Snapshot:
-    return old.load(path, "Europe/Paris")
+    return databases.load(path, "Europe/Paris")
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_missing_file_is_missing(tmp_path: Path) -> None:
 
 def test_locked_database_is_out_of_reach(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another program keeps the file to itself, it is to be tried again."""
-    monkeypatch.setattr(old, "_PATIENCE", 0.05)
+    monkeypatch.setattr(databases, "_PATIENCE", 0.05)
 
     with closing(sqlite3.connect(database, isolation_level=None)) as db:
         db.execute("BEGIN EXCLUSIVE")

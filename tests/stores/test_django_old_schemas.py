@@ -13,8 +13,8 @@ import pytest
 
 from smtd.errors import StoreRefused
 from smtd.records.record import Component, DataKey, Key, Record
-from smtd.stores.django import old
-from smtd.stores.legacy_source import Snapshot
+from smtd.stores.legacy import databases
+from smtd.stores.legacy.sources import Snapshot
 from tests.build import UTC
 from tests.stores import old_databases
 from tests.stores.old_databases import HAGGLING, PROJECT, VERSIONS
@@ -23,7 +23,7 @@ NO_DIGEST = "0000000000000000000000000000000000000000"
 
 
 def load(path: Path, timezone: str = "Europe/Paris") -> Snapshot:
-    return old.load(path, timezone)
+    return databases.load(path, timezone)
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Key, Record
-from smtd.stores import export
 from smtd.stores.base import DONE, Change
-from smtd.stores.django import old
-from smtd.stores.snapshot import SnapshotStore
+from smtd.stores.legacy import databases, export
+from smtd.stores.legacy.snapshot import SnapshotStore
 from tests.build import change
 from tests.peers.environments import Environment, PeerFailed
 from tests.peers.project import SumatraProject
@@ -34,7 +33,7 @@ LABELS = ["20261122-062421", "20261122-062419"]
 
 async def copy(source: Path, target: Path) -> dict[Key, Record]:
     """Let smtd copy an old database, made in Paris, into a new store; return what it had."""
-    store = SnapshotStore(old.SOURCE, source, str(source), "Europe/Paris")
+    store = SnapshotStore(databases.SOURCE, source, str(source), "Europe/Paris")
     scan = await store.scan()
     found = await store.read(scan.digests)
     # Sumatra makes the directories of the data stores that it reads of.
@@ -166,7 +165,7 @@ def test_sumatra_cannot_open_the_old_store(old_project: SumatraProject, command:
     with pytest.raises(PeerFailed, match="already exists"):
         old_project.smt(*command)
 
-    assert old.load(old_project.store_path, "Europe/Paris").records.keys() == {
+    assert databases.load(old_project.store_path, "Europe/Paris").records.keys() == {
         Key(PROJECT, label) for label in LABELS
     }
 
@@ -181,7 +180,7 @@ def test_upgrade_of_sumatra_leaves_an_empty_store(old_project: SumatraProject) -
         old_project.smt("list")
 
     (backup,) = old_project.directory.glob(".smt_backup_*")
-    assert old.load(backup / "records.backup", "Europe/Paris").records.keys() == {
+    assert databases.load(backup / "records.backup", "Europe/Paris").records.keys() == {
         Key(PROJECT, label) for label in LABELS
     }
     assert export.load(backup / "records_export.json", "").records.keys() == {Key(PROJECT, "run")}

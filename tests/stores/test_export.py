@@ -14,8 +14,8 @@ from anyio import to_thread
 from smtd.errors import StoreRefused
 from smtd.records import canonical
 from smtd.records.record import Component, DataKey, Dependency, Key, Parameters, Record
-from smtd.stores import export
-from smtd.stores.legacy_source import Snapshot
+from smtd.stores.legacy import export
+from smtd.stores.legacy.sources import Snapshot
 from tests.build import UTC
 from tests.peers.fixtures import RICH
 from tests.peers.project import SumatraProject

@@ -16,11 +16,10 @@ from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.records.record import Key, Record
-from smtd.stores import export, legacy_source, snapshot
 from smtd.stores.base import LARGE_AT_REST, Change, Result, Store
-from smtd.stores.django import old
-from smtd.stores.legacy_source import LegacySource, Snapshot
-from smtd.stores.snapshot import SnapshotStore
+from smtd.stores.legacy import databases, export, snapshot, sources
+from smtd.stores.legacy.snapshot import SnapshotStore
+from smtd.stores.legacy.sources import LegacySource, Snapshot
 from tests.build import PROJECT, record
 from tests.stores import old_databases
 from tests.stores.contract import ReadContract
@@ -43,7 +42,7 @@ class OldPlace:
     async def open(self) -> AsyncIterator[Store]:
         if not self.path.exists():
             await self.put()
-        yield SnapshotStore(old.SOURCE, self.path, str(self.path), "UTC")
+        yield SnapshotStore(databases.SOURCE, self.path, str(self.path), "UTC")
 
     async def put(self, *records: Record, project: str = PROJECT) -> None:
         async with self._new.open() as store:
@@ -101,7 +100,9 @@ def path(tmp_path: Path) -> Path:
     return old_databases.make(directory / "records", "0.7")
 
 
-def opened(path: Path, timezone: str = "Europe/Paris", source: LegacySource = old.SOURCE) -> SnapshotStore:
+def opened(
+    path: Path, timezone: str = "Europe/Paris", source: LegacySource = databases.SOURCE
+) -> SnapshotStore:
     return SnapshotStore(source, path, str(path), timezone)
 
 
@@ -179,9 +180,9 @@ async def test_source_is_read_once_while_it_stays_as_it_is(
 
     def load(path: Path, timezone: str) -> Snapshot:
         loads.append(path)
-        return old.load(path, timezone)
+        return databases.load(path, timezone)
 
-    store = opened(path, source=LegacySource("sqlite", "a store", old.SOURCE.files, load))
+    store = opened(path, source=LegacySource("sqlite", "a store", databases.SOURCE.files, load))
     await store.scan()
     await store.read([HAGGLING])
     await store.projects()
@@ -201,10 +202,10 @@ async def test_large_source_is_let_go_of_at_rest(
 
     def load(path: Path, timezone: str) -> Snapshot:
         loads.append(path)
-        return old.load(path, timezone)
+        return databases.load(path, timezone)
 
     monkeypatch.setattr(snapshot, "LARGE_AT_REST", kept)
-    store = opened(path, source=LegacySource("sqlite", "a store", old.SOURCE.files, load))
+    store = opened(path, source=LegacySource("sqlite", "a store", databases.SOURCE.files, load))
     scan, token, why = await store.scan(), await store.token(), store.capabilities.read_only
     store.rest()
 
@@ -279,4 +280,4 @@ async def test_zone_that_nobody_knows_is_refused(path: Path, monkeypatch: pytest
 
 def test_zone_of_this_machine_has_no_name() -> None:
     """An empty name stands for it."""
-    assert legacy_source.zone("") is None
+    assert sources.zone("") is None

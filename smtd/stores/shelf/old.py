@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from smtd.errors import RecordUnusable
 from smtd.records import sumatra_classes
-from smtd.stores import legacy_source
+from smtd.stores.legacy import sources
 from smtd.stores.shelf import inert, sets, writing
 from smtd.stores.shelf.forms import is_naive
 from smtd.stores.shelf.inert import Inert, Ref
@@ -142,15 +142,13 @@ def _data(value: Any) -> Any:
     """Until 0.3 data were known by their paths only, in a list or as the text of one."""
     paths = [] if value is None else value
     if isinstance(paths, str):
-        paths = legacy_source.paths(paths)
+        paths = sources.paths(paths)
     return [_data_key(path) for path in paths] if isinstance(paths, list) else value
 
 
 def _data_key(value: Any) -> Any:
     if isinstance(value, str):
-        value = inert.new(
-            "sumatra.datastore.base", "DataKey", {"path": value, "digest": legacy_source.NO_DIGEST}
-        )
+        value = inert.new("sumatra.datastore.base", "DataKey", {"path": value, "digest": sources.NO_DIGEST})
     state = _state(value)
     return _with(value, {"creation": None, "metadata": {}, **state}) if "path" in state else value
 

@@ -136,10 +136,10 @@ def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list
     if all(found[label] == forms.CURRENT for label in mine):
         return [_held(label, project[label]) for label in mine]
     # Only now, since what knows the time zones takes as long to load as a hundred records.
-    from smtd.stores import legacy_source
+    from smtd.stores.legacy import sources
     from smtd.stores.shelf import old
 
-    renew = partial(old.renewed, zone=legacy_source.zone(request.timezone))
+    renew = partial(old.renewed, zone=sources.zone(request.timezone))
     return [_held(label, project[label], None if found[label] == forms.CURRENT else renew) for label in mine]
 
 

@@ -25,12 +25,12 @@ from smtd.errors import RecordNameless, RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.sqlite import ERRORS, Row, lenient, translated
-from smtd.stores import legacy_source
 from smtd.stores.django import rows
 from smtd.stores.django.mapping import RECORD_COLUMNS
-from smtd.stores.django.old_schema import OldSchema
 from smtd.stores.django.rows import Parts
-from smtd.stores.legacy_source import LegacySource, Snapshot
+from smtd.stores.legacy import sources
+from smtd.stores.legacy.schema import OldSchema
+from smtd.stores.legacy.sources import LegacySource, Snapshot
 from smtd.text import encodable
 
 #: Seconds to wait for another program's lock.
@@ -62,13 +62,13 @@ def load(path: Path, timezone: str) -> Snapshot:
     file, StoreUnreachable if it is locked, StoreRefused if it is damaged or of no schema of
     Sumatra's, or for a time zone that nobody knows (empty: that of this machine).
     """
-    local = legacy_source.zone(timezone)
+    local = sources.zone(timezone)
     try:
         with opened(path) as db:
             held = _held(db, path)
     except ERRORS as exc:
         raise _translated(exc, path) from exc
-    return legacy_source.snapshot(_records(held, local), held.version)
+    return sources.snapshot(_records(held, local), held.version)
 
 
 def _translated(exc: Exception, path: Path) -> StoreError:
@@ -196,7 +196,7 @@ def _as_of_today(
     text, *lists = values[_WIDTH:]
     row[_TIMESTAMP] = _moment(row[_TIMESTAMP], local)
     if isinstance(row[_PARAMETERS], str) and isinstance(row[_PARAMETERS + 1], str):
-        row[_PARAMETERS + 1] = legacy_source.parameters(*row[_PARAMETERS : _PARAMETERS + 2]).content
+        row[_PARAMETERS + 1] = sources.parameters(*row[_PARAMETERS : _PARAMETERS + 2]).content
     for place in _DICTIONARIES:
         row[place] = _of_python3(row[place])
     inputs, outputs = (
@@ -211,7 +211,7 @@ def _as_of_today(
 
 
 def _moment(text: Any, local: ZoneInfo | None) -> Any:
-    return rows.moment(legacy_source.moment(text, local)) if isinstance(text, str) else text
+    return rows.moment(sources.moment(text, local)) if isinstance(text, str) else text
 
 
 def _of_python3(text: Any) -> Any:
@@ -238,7 +238,7 @@ def _without_digests(paths: Any) -> list[Row]:
         return []
     if not isinstance(paths, str):
         raise RecordUnusable("its list of data is not text")
-    return [(path, legacy_source.NO_DIGEST, None, "{}") for path in legacy_source.paths(paths)]
+    return [(path, sources.NO_DIGEST, None, "{}") for path in sources.paths(paths)]
 
 
 def _files(path: Path) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from smtd.errors import StoreRefused
 from smtd.stores.django.mapping import DATA_KEY_COLUMNS, PREFIX, RECORD_COLUMNS, RELATIONS
-from smtd.stores.legacy_source import INPUT_DATASTORE
+from smtd.stores.legacy.sources import INPUT_DATASTORE
 
 #: What some schema has no column for, by table; elsewhere a missing column is another schema.
 _MISSING = {

@@ -15,7 +15,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.records.run_status import is_final
 from smtd.stores.base import LARGE_AT_REST, Capabilities, Change, Outcome, Result, Scan, Token
-from smtd.stores.legacy_source import LegacySource, Snapshot
+from smtd.stores.legacy.sources import LegacySource, Snapshot
 
 
 class _Loaded(NamedTuple):

@@ -34,8 +34,8 @@ from smtd.records.record import (
     bad_value,
     is_plain,
 )
-from smtd.stores import legacy_source
-from smtd.stores.legacy_source import LegacySource, Snapshot
+from smtd.stores.legacy import sources
+from smtd.stores.legacy.sources import LegacySource, Snapshot
 
 _Text: TypeAlias = str | None
 
@@ -91,7 +91,7 @@ class _Platform(msgspec.Struct):
     version: _Text = ""
 
 
-_ROOT = _Component(legacy_source.INPUT_DATASTORE[0], legacy_source.INPUT_DATASTORE[1])
+_ROOT = _Component(sources.INPUT_DATASTORE[0], sources.INPUT_DATASTORE[1])
 
 
 class _Exported(msgspec.Struct):
@@ -136,13 +136,13 @@ def load(path: Path, timezone: str) -> Snapshot:
     Blocks. Raises FileNotFoundError if there is no file, StoreRefused if it is no export, or for a
     time zone that nobody knows (empty: that of this machine).
     """
-    local = legacy_source.zone(timezone)
+    local = sources.zone(timezone)
     found = _json(path)
     entries = [found] if isinstance(found, dict) and "label" in found else found
     if not isinstance(entries, list):
         raise StoreRefused(f"{path} is not a Sumatra export: it has no list of records")
     project = _project(path)
-    return legacy_source.snapshot(_records(project, entries, local), max(map(_version, entries), default=""))
+    return sources.snapshot(_records(project, entries, local), max(map(_version, entries), default=""))
 
 
 def _json(path: Path) -> Any:
@@ -198,10 +198,10 @@ def _understood(entry: Any, local: ZoneInfo | None) -> Record:
         raise RecordUnusable(f"it is not a record in Sumatra's export format: {exc}") from exc
     return Record(
         **{name: getattr(read, name) for name in _SAME},
-        timestamp=legacy_source.moment(read.timestamp, local),
+        timestamp=sources.moment(read.timestamp, local),
         executable=Executable(**_fields(read.executable)),
         repository=Repository(**_fields(read.repository)),
-        parameters=legacy_source.parameters(read.parameters.type, read.parameters.content),
+        parameters=sources.parameters(read.parameters.type, read.parameters.content),
         launch_mode=_component("launch_mode", read.launch_mode),
         datastore=_component("datastore", read.datastore),
         input_datastore=_component("input_datastore", read.input_datastore),
@@ -236,13 +236,13 @@ def _outputs(read: _Exported) -> list[_DataKey | str]:
 
 def _listed(keys: list[_DataKey | str] | str) -> list[_DataKey | str]:
     """Return data keys, or paths: before 0.4 a list of paths, or that list as text."""
-    return [*legacy_source.paths(keys)] if isinstance(keys, str) else keys
+    return [*sources.paths(keys)] if isinstance(keys, str) else keys
 
 
 def _data_key(key: _DataKey | str, local: ZoneInfo | None) -> DataKey:
     if isinstance(key, str):
-        return DataKey(key, legacy_source.NO_DIGEST)
-    creation = None if key.creation is None else legacy_source.moment(key.creation, local)
+        return DataKey(key, sources.NO_DIGEST)
+    creation = None if key.creation is None else sources.moment(key.creation, local)
     return DataKey(key.path, key.digest, creation, key.metadata)
 
 
