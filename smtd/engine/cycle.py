@@ -11,7 +11,8 @@ import msgspec
 from smtd.engine import deciding, rejections
 from smtd.engine.actions import Action, ActionKind, Plan
 from smtd.engine.apply import Executor
-from smtd.engine.observe import NOWHERE, heads, is_followed, scope
+from smtd.engine.look import scope
+from smtd.engine.observe import NOWHERE, heads, is_followed
 from smtd.engine.pair import Pair
 from smtd.engine.recovery import Judged, finish_intents
 from smtd.engine.report import PairReport, PlannedAction, Progress, blank, failure, no_progress

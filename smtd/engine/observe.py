@@ -6,28 +6,22 @@ decides as one that goes on, and pairs that have a store in common share what wa
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
-import anyio
-
+from smtd.engine.look import Look, look, scope, turn_of
 from smtd.engine.pair import Pair
-from smtd.engine.scrub import server
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
-from smtd.journal.entries import LONGEST, MANY, STILL
-from smtd.journal.index import Cursor, IndexState, RecordCount, StoreIndex
+from smtd.journal.entries import MANY
+from smtd.journal.index import Cursor, RecordCount
 from smtd.journal.values import Rotation
 from smtd.merge.sides import SIDES, Both, Side
-from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores import index as known
-from smtd.stores.base import DearStore, ResumedStore, Scan, Store, Token
-from smtd.stores.index import ABSENT, Entry, TrackedStore
+from smtd.stores.base import Scan, Store, Token
+from smtd.stores.index import TrackedStore
 
 #: So many keys that are not in sync are read again each time where the store cannot tell what has changed.
 FEW = 100
@@ -54,30 +48,6 @@ class Observed(NamedTuple):
     unsettled: Collection[Key]
 
 
-class _Look(NamedTuple):
-    """What came of a look at one side, and where the sequence was then: the entries are right up to there.
-
-    Where each record costs a request: the keys that were not read, and those that were read anew, which are
-    to be decided, changed or not.
-    """
-
-    cursor: Cursor
-    believed: Collection[Key] = ()
-    reread: Collection[Key] = ()
-    rotation: Rotation | None = None
-
-
-class _Followed(NamedTuple):
-    """The number of the last scan of a store, and where its index was when it said what that had found."""
-
-    scan: int
-    cursor: Cursor
-
-
-_followed: WeakKeyDictionary[Store, _Followed] = WeakKeyDictionary()
-_turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
-
-
 async def observe(
     pair: Pair, checkpoint: Checkpoint, recheck: Collection[Key] = (), *, afresh: bool = False
 ) -> Observed:
@@ -88,7 +58,7 @@ async def observe(
     """
     waiting = await pair.journal.checkpoints.out_of_sync()
     soon = waiting if len(waiting) <= FEW else set()
-    left, right = await gather([partial(_look, pair, side, recheck, soon, afresh) for side in SIDES])
+    left, right = await gather([partial(look, pair, side, recheck, soon, afresh) for side in SIDES])
     again = waiting.union(recheck, left.reread, right.reread)
     # Of one moment: what another look brings in between is noted whole, or not at all.
     return await pair.journal.at_one_moment(
@@ -97,7 +67,7 @@ async def observe(
 
 
 async def _read_indexes(
-    pair: Pair, checkpoint: Checkpoint, looks: Both[_Look], again: Collection[Key], *, afresh: bool
+    pair: Pair, checkpoint: Checkpoint, looks: Both[Look], again: Collection[Key], *, afresh: bool
 ) -> Observed:
     """Return what the indexes hold after *looks*; it awaits nothing but the journal."""
     projects, cursors = pair.policy.projects, looks.map(lambda look: look.cursor)
@@ -125,11 +95,6 @@ async def is_followed(pair: Pair, side: Side, checkpoint: Checkpoint) -> bool:
     )
 
 
-def scope(pair: Pair, side: Side) -> Collection[str] | None:
-    """Return the projects that a look at *side* covers (None: all)."""
-    return None if pair.stores[side].capabilities.tracks else pair.policy.projects
-
-
 async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
     """Return what the sides look like after the writes of a cycle, unless others have written meanwhile.
 
@@ -143,7 +108,7 @@ async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
         state = await index.state(scope(pair, side))
         if state.head is not None and state.cursor == cursors[side]:
             continue  # the look has noted it, and nothing was written since
-        async with _turn(index):
+        async with turn_of(index):
             if store.capabilities.tracks and await index.must_learn(MANY_WRITTEN):
                 learnt = await cast(TrackedStore, store).learn(index)
                 if learnt is not None:
@@ -174,155 +139,3 @@ async def _keys(
 def _may_undo_unseen(store: Store) -> bool:
     """Say whether a program may save all records of a project as it read them before smtd wrote there."""
     return not (store.capabilities.exclusive_writes or store.capabilities.saves_records)
-
-
-async def _look(
-    pair: Pair, side: Side, recheck: Collection[Key], soon: Collection[Key], afresh: bool
-) -> _Look:
-    store, index, turn = pair.stores[side], pair.journal.indexes[side], _turn(pair.journal.indexes[side])
-    if turn.locked() and not (recheck or afresh):
-        async with turn:
-            pass  # another pair looks: what it finds may be all there is
-        if (known_look := await _as_known(pair, side)) is not None:
-            return known_look
-    async with turn:
-        if store.capabilities.dear_reads:
-            return await _look_at_server(pair, side, {*recheck, *soon}, afresh)
-        if store.capabilities.tracks:
-            return await _track(pair, side, recheck, afresh=afresh)
-        since = await index.cursor()
-        head = await index.head(pair.policy.projects)
-        if head is not None and not (recheck or afresh) and await _is_as(store, head):
-            return _Look(since)
-        before = _followed.pop(store, None)
-        scan = await store.scan(pair.policy.projects)
-        keys = await _changed(index, scan, before)
-        found = known.entries(scan) if keys is None else {key: known.entry(scan, key) for key in keys}
-        head = await store.token()
-        cursor = await index.update(found, pair.policy.projects, head, whole=keys is None, since=since)
-    if cursor is not None:
-        _followed[store] = _Followed(scan.number, cursor)
-    return _Look(cursor or since)
-
-
-async def _as_known(pair: Pair, side: Side) -> _Look | None:
-    """Return what a look at *side* would find if its index has all that is there; None: it may not have it.
-
-    Other pairs may look at the same time.
-    """
-    store, index = pair.stores[side], pair.journal.indexes[side]
-    state = await index.state(scope(pair, side))
-    if not store.capabilities.tracks or state.unsettled_since is not None:
-        return None
-    if state.head is None or not await _is_as(store, state.head):
-        return None
-    await cast(TrackedStore, store).follow(index)
-    return _Look(state.cursor)
-
-
-async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> _Look:
-    """Look at a store that tells by its rows what has changed: at all projects, whichever are kept."""
-    store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
-    enough: float | None = None
-    again = False
-    while True:
-        (since, head, _), moment = await _settled(index, again=again), time.time()
-        began = anyio.current_time()
-        if head is None or recheck or afresh or not await _is_as(store, head):
-            look = await store.track(index, recheck, afresh=afresh)
-            cursor = await index.update_rows(look, await store.token(), since=since) or since
-            _followed[store] = _Followed(0, cursor)
-        else:
-            cursor = await index.settle(moment)
-        # A look that begins so long after the first one takes even what changes all the time for whole.
-        enough = enough or anyio.current_time() + LONGEST
-        if began >= enough or not (pair.policy.wait_to_settle and await index.unsettled()):
-            break
-        again, recheck, afresh = True, (), False
-    await store.follow(index)
-    return _Look(cursor)
-
-
-async def _settled(index: StoreIndex, *, again: bool) -> IndexState:
-    """Return how *index* is when a look can tell whether its first unsettled record has stayed as it is.
-
-    *again*: a look has just left it unsettled. If it has waited for long enough, it waits for others, as a
-    deletion does.
-    """
-    state = await index.state(None)
-    if state.unsettled_since is None:
-        return state
-    wait = min(state.unsettled_since + STILL - time.time(), STILL)
-    await anyio.sleep(wait if wait > 0 else STILL * again)
-    return await index.state(None)
-
-
-async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> Collection[Key] | None:
-    """Return the keys whose entries may differ from *scan* (None: any may).
-
-    Those are what changed in the store since the scan *before*, and in the index since it had that.
-    """
-    if before is None or scan.changes is None or scan.changes.since != before.scan:
-        return None
-    if (await index.cursor()).epoch != before.cursor.epoch:
-        return None
-    return {*scan.changes.keys, *await index.changed_since(before.cursor, None)}
-
-
-async def _is_as(store: Store, head: Token) -> bool:
-    """Say whether *store* looks like *head*; it goes on from there, whoever has looked at it last.
-
-    What is rewritten whole would be read for that; who has looked himself goes on from his own look there.
-    """
-    if store.capabilities.resumes and (store.capabilities.tracks or store not in _followed):
-        return await cast(ResumedStore, store).resume(head)
-    return await store.unchanged_since(head)
-
-
-async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afresh: bool) -> _Look:
-    """List what is there, and read what is new, what is *unsure*, and what is due to be verified."""
-    store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
-    since = await index.cursor()
-    entries = await index.all(projects)
-    answer = await server.trusted(pair, side, entries, unsure)
-    trusted = {} if afresh else answer.entries
-    digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
-    scan = await _scan_server(cast(DearStore, store), projects, digests, {key.project for key in entries})
-    believed = trusted.keys() & scan.digests.keys()
-    found: dict[Key, Entry] = known.entries(scan)
-    found.update((key, trusted[key]) for key in believed)
-    changed = {key: each for key, each in found.items() if entries.get(key) != each}
-    gone = dict.fromkeys(entries.keys() - found.keys(), ABSENT)
-    cursor = await index.update({**changed, **gone}, projects, None, whole=False, since=since)
-    read = (await index.newest(projects)).keys() - believed if cursor is not None else set()
-    await index.note_reads(read, answer.moment, answer.looked)
-    # What was sent lately is looked at whether it is there or not.
-    return _Look(cursor or since, believed, (entries.keys() - believed).union(answer.again), answer.rotation)
-
-
-async def _scan_server(
-    store: DearStore,
-    projects: Collection[str] | None,
-    digests: Mapping[Key, Digest],
-    seen: Collection[str],
-) -> Scan:
-    """Return a scan of *store* that believes *digests*; *seen* are the projects of what was there before.
-
-    A project that is not listed any more may only be hidden: so it is asked for, and the server says so then.
-    """
-    scan = await store.scan(projects, known=digests)
-    gone = {*seen} - {key.project for key in scan.digests.keys() | scan.unreadable.keys()}
-    if projects is not None or not gone:
-        return scan
-    other = await store.scan(gone, known={})
-    return replace(
-        scan,
-        digests={**scan.digests, **other.digests},
-        unfinished={*scan.unfinished, *other.unfinished},
-        unreadable={**scan.unreadable, **other.unreadable},
-    )
-
-
-def _turn(index: StoreIndex) -> anyio.Lock:
-    """Return what lets one task of this process after another look at a store."""
-    return _turns.setdefault(index.location, anyio.Lock())
