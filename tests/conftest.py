@@ -152,6 +152,8 @@ def loop_is_never_blocked() -> Iterator[None]:
         # Tests make locations wherever they like; smtd does so in threads, where it looks for them.
         function.can_block_in("smtd/stores/location.py", "__post_init__")
         function.can_block_in("tests/engine/world.py", "journal")
+        # Of what runs in other threads coverage takes notes, too.
+        function.can_block_in("coverage/collector.py", "lock_data")
         function.can_block_predicate = _or_not_of_smtd(function.can_block_predicate)
     buster.activate()
     yield
