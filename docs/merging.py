@@ -60,8 +60,8 @@ history.
 RUNNING = """\
 ### A run that is not over
 
-A running record keeps changing, so smtd holds it until the run has ended, unless the pair is told to
-mirror it (`unfinished = "mirror"`). A run is over when its record has a duration, whatever its status says:
+A running record keeps changing, so smtd holds it until the run has ended, unless the pair has
+`unfinished = "mirror"`. A run is over when its record has a duration, whatever its status says:
 Sumatra sets it when the program has ended, and records of its API stay `_initialized_`. Without a duration
 the status tells, and without a status what was captured of the output.
 """

@@ -60,13 +60,8 @@ class _File:
         return self._known
 
     async def is_another(self, before: str, now: str) -> bool:
-        known, found = incarnation.read(before), incarnation.read(now)
-        if incarnation.is_partial(self._location, found):
-            found = await to_thread.run_sync(incarnation.mark, self._location)
-        is_another = incarnation.is_another(known, found)
-        if is_another is None and known is not None:
-            return await to_thread.run_sync(incarnation.is_other_row, self._location, known)
-        return bool(is_another)
+        marks = incarnation.read(before), incarnation.read(now)
+        return await to_thread.run_sync(incarnation.is_another, self._location, *marks)
 
     def filled(self, after: str, before: str) -> str:
         new, old = incarnation.read(after), incarnation.read(before)

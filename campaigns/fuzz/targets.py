@@ -188,8 +188,8 @@ async def _table_rows(chance: Random, scratch: Path) -> None:
 def database_files(chance: Random, scratch: Path) -> None:
     """The file of an SQLite store, of Sumatra 0.8 or before."""
     name = chance.choice(("django074.sqlite", "django_0.4.0.sqlite"))
-    _write(scratch / "databases.sqlite", mutated((CORPUS / name).read_bytes(), chance, NUMBERS))
-    databases.SOURCE.load(scratch / "databases.sqlite", "UTC")
+    _write(scratch / "old.sqlite", mutated((CORPUS / name).read_bytes(), chance, NUMBERS))
+    databases.SOURCE.load(scratch / "old.sqlite", "UTC")
 
 
 def exports(chance: Random, scratch: Path) -> None:

@@ -86,14 +86,14 @@ def _paired(
 ) -> list[SmtdError]:
     """Return what is wrong with pairs whose stores are there: two that are one, or of two projects.
 
-    Says which pairs keep less than all of what their stores hold (*held*), without being told to.
+    Says which pairs keep less than all of what their stores hold (*held*), though nobody configured that.
     """
     problems: list[SmtdError] = []
     for name, pair in config.pairs.items():
         try:
             left, right = (located(word, config, None, may_be_new=True) for word in (pair.left, pair.right))
         except SmtdError:
-            continue  # told of its store already
+            continue  # already reported with its store
         try:
             if left.identity == right.identity:
                 raise UsageError(f"pair {name}: {left} is on both sides; name two different stores")

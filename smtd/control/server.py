@@ -54,7 +54,7 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
             if room.available_tokens < 1:
                 what = f"{MOST_CLIENTS} clients are connected already; stop some, such as events --follow"
                 with suppress(*_GONE), anyio.move_on_after(1):
-                    await stream.receive()  # who has not been read from may not get to read
+                    await stream.receive()  # a client that could not send may not read the answer
                 await _send(stream, {"ok": False, "error": what, "code": 3})
                 return
             async with room:

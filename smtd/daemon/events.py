@@ -20,7 +20,7 @@ _PAGE, _PAUSE = 100, 5.0
 
 
 class Events:
-    """Events are numbered when they are durable, and told only then: no number is ever used twice."""
+    """Events get their numbers, and are sent, when they are durable: no number is ever used twice."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log

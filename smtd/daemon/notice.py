@@ -1,8 +1,9 @@
-"""What a person is told of a pair, and what they were told already. Pure: no I/O, no clock.
+"""Which changes of a pair a person gets a notice of. Pure: no I/O, no clock.
 
 A change of state is: records in conflict, or held for a person, that were not before; a pair that becomes
-offline or halted; and one that is well again. Each is told once. What is over is forgotten, so that it is
-told again if it comes back. Runs that are not over are held too, but for nobody: they are not told.
+offline or halted; and one that is well again. Each change makes one notice. A state that is over is
+forgotten, so it makes a new notice if it comes back. Runs that are not over are held too, but make no
+notice: nobody has to act.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Tells people of changes of state, by a command or a webhook, and a monitor that all is well.
+"""Send notices of changes of state, by a command or a webhook, and signs of life to a monitor.
 
-Nothing is queued but how each pair is: whoever cannot be told for a while is told later what is new by then,
-and nothing of what has passed meanwhile. No pair waits for any of it.
+Nothing is queued but the state of each pair: after a failure the next notice says what is new by then, and
+nothing of what has passed meanwhile. No pair waits for any of it.
 """
 
 from __future__ import annotations

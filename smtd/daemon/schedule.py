@@ -92,7 +92,7 @@ class Schedule:
     ) -> None:
         """A cycle ended well; it *moved* records or not, and changes of both stores are *watched* or not.
 
-        *rereads*: a store shows an edit only to who reads the record again. It is polled no more slowly then.
+        *rereads*: a store shows an edit only when its record is read again. It is polled no more slowly then.
         *again*: the seconds after which there is something to do though nobody changes anything. *took*: the
         seconds that it took, if it told of each record whether that is whole: a burst of changes hardly puts
         off the next one.

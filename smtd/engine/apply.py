@@ -255,8 +255,7 @@ class Executor:
 
     def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
         """Remember what broke off, and then what has arrived: one after the other, as they were sent."""
-        broken, self._writer.broken = self._writer.broken, []
-        tx.log_writes(broken)
+        tx.log_writes(self._writer.take_broken())
         tx.log_writes(self._noted(arrived, alone))
 
     def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
@@ -264,7 +263,7 @@ class Executor:
 
         Those of the keys *alone* did not come to the other side.
         """
-        noted, self._writer.unseen = self._writer.unseen, []
+        noted = self._writer.take_unseen()
         for write in arrived:
             record = write.record if write.key in alone else None
             one = lost_updates.logged(

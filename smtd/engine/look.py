@@ -1,7 +1,7 @@
 """Look at one side of a pair, and bring the index of its store up to date.
 
-Of a store that two pairs have in common one looks after the other; who has waited goes on from what the other
-has seen, if that is all there is.
+Two pairs that share a store look at it one after the other. The second one uses what the first one found, if
+the store has not changed since.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def look(pair: Pair, side: Side, recheck: Collection[Key], soon: Collectio
     all. Raises StoreError if the store cannot be read whole.
     """
     store, index, turn = pair.stores[side], pair.journal.indexes[side], turn_of(pair.journal.indexes[side])
-    if turn.locked() and not (recheck or afresh):
+    if store.capabilities.tracks and turn.locked() and not (recheck or afresh):
         async with turn:
             pass  # another pair looks: what it finds may be all there is
         if (known_look := await _as_known(pair, side)) is not None:
@@ -84,17 +84,15 @@ async def look(pair: Pair, side: Side, recheck: Collection[Key], soon: Collectio
 
 
 async def _as_known(pair: Pair, side: Side) -> Look | None:
-    """Return what a look at *side* would find if its index has all that is there; None: it may not have it.
+    """Return what a look at *side* would find if its index is up to date; None: it may not be.
 
-    Other pairs may look at the same time.
+    The store tracks its records. Other pairs may look at the same time.
     """
-    store, index = pair.stores[side], pair.journal.indexes[side]
-    state = await index.state(scope(pair, side))
-    if not store.capabilities.tracks or state.unsettled_since is not None:
+    store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
+    state = await index.state(None)
+    if state.unsettled_since is not None or state.head is None or not await _is_as(store, state.head):
         return None
-    if state.head is None or not await _is_as(store, state.head):
-        return None
-    await cast(TrackedStore, store).follow(index)
+    await store.follow(index)
     return Look(state.cursor)
 
 
@@ -148,9 +146,10 @@ async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> C
 
 
 async def _is_as(store: Store, head: Token) -> bool:
-    """Say whether *store* looks like *head*; it goes on from there, whoever has looked at it last.
+    """Say whether *store* still has the state *head*. A store that can resume continues from *head*.
 
-    What is rewritten whole would be read for that; who has looked himself goes on from his own look there.
+    A shelf that is rewritten whole would be read again for that: if this process has scanned it, it
+    continues from its own scan instead.
     """
     if store.capabilities.resumes and (store.capabilities.tracks or store not in _followed):
         return await cast(ResumedStore, store).resume(head)

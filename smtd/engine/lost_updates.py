@@ -57,8 +57,8 @@ class RevertedWrite(NamedTuple):
 class LostUpdates:
     """What other programs undid on one side.
 
-    *reverted* has the last write under each key that is as it was before one, and *overtaken* the keys that
-    they edited as they were before, or that have no other remedy.
+    *reverted* has the last write of each key that is again as it was before that write. *overtaken* has the
+    keys that were edited as they were before the write, or that nothing else can repair.
 
     *late* are writes that the store did not show at first, and shows now; *moved* the keys that changed while
     they were looked at.

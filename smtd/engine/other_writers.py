@@ -10,7 +10,7 @@ from smtd.engine.pair import Pair
 from smtd.merge.sides import Side
 from smtd.stores.base import Store
 
-#: What the history told when this process first asked; what happens since, the store itself sees.
+#: What the history said when this process first asked; the store itself sees what happens since.
 _told: WeakKeyDictionary[Store, Collection[str]] = WeakKeyDictionary()
 
 

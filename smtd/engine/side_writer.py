@@ -45,11 +45,21 @@ class SideWriter:
         #: What the stores refused, and what they took and did not keep.
         self.refused: list[Refusal] = []
         #: Of the latter what they may show later, until the journal has it.
-        self.unseen: list[Landed] = []
+        self._unseen: list[Landed] = []
         #: Requests that broke off before the same was asked for once more, and may still arrive.
-        self.broken: list[Landed] = []
+        self._broken: list[Landed] = []
         #: The projects in which others may make the same records at the same time.
         self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
+
+    def take_unseen(self) -> list[Landed]:
+        """Return, and forget, the writes that a store took and did not show: the caller logs them."""
+        unseen, self._unseen = self._unseen, []
+        return unseen
+
+    def take_broken(self) -> list[Landed]:
+        """Return, and forget, the requests that broke off before they were repeated: the caller logs them."""
+        broken, self._broken = self._broken, []
+        return broken
 
     async def prepare(self, plan: Plan) -> None:
         """Learn where others may make the records of *plan* at the same time."""
@@ -134,11 +144,11 @@ class SideWriter:
         self._fail(write, why)
         digest = rejections.NOTHING if write.digest is None else write.digest
         self.refused.append(Refusal(write.key, write.side, digest, 0, 0.0, why, rejections.IGNORED))
-        self.unseen += lost_updates.sent(self._pair, write)
+        self._unseen += lost_updates.sent(self._pair, write)
 
     def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
         if outcome.resent:
-            self.broken += lost_updates.sent(self._pair, write)
+            self._broken += lost_updates.sent(self._pair, write)
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:

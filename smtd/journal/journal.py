@@ -289,7 +289,7 @@ def _file(directory: Path) -> Path:
 
 @asynccontextmanager
 async def _alone(path: Path, what: str) -> AsyncIterator[None]:
-    """Hold a lock that the kernel releases with the process; wait a while for one who has it."""
+    """Hold a lock that the kernel releases with the process; wait a while if another process has it."""
     try:
         handle = await to_thread.run_sync(regular.lock, path)
     except OSError as exc:

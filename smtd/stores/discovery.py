@@ -1,4 +1,4 @@
-"""What a person's name for a store stands for, told by content and not by name."""
+"""Find which store a name stands for, by the content of the file and not by its name."""
 
 from __future__ import annotations
 

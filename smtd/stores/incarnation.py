@@ -110,28 +110,23 @@ def is_partial(location: Location, found: Mark | None) -> bool:
     return found is not None and asked and found[4:] == (None,) * len(found[4:])
 
 
-def is_another(before: Mark | None, now: Mark | None) -> bool | None:
-    """Say whether a file that has the mark *now* is not the one that had *before*; None: see `is_other_row`.
+def is_another(location: Location, before: Mark | None, now: Mark | None) -> bool:
+    """Say whether the file at *location*, whose mark is *now*, is not the one that had *before*. Blocks.
 
-    Nobody knows that of a server, or of a store that had no mark.
+    No server, and no store that had no mark, is ever another one.
     """
     if before is None:
         return False
+    if is_partial(location, now):
+        now = mark(location)
     if now is None or not before.is_followed_by(now):
         return True
     if before.newest is None:
         return False
-    return None if before.newest != now.newest else now.name not in (None, before.name)
-
-
-def is_other_row(location: Location, before: Mark) -> bool:
-    """Say whether the row that was the newest one in the file at *location* is another record's. Blocks.
-
-    If work went on in a copy from before, that has given its number again.
-    """
     newest = before.newest
-    assert newest is not None
-    return _asked(location, lambda db: _name(db, newest)) not in (None, before.name)
+    # If work went on in an older copy, another record has the row that was the newest one.
+    name = now.name if now.newest == newest else _asked(location, lambda db: _name(db, newest))
+    return name not in (None, before.name)
 
 
 def _looks(location: Location) -> Mark | None:

@@ -129,8 +129,8 @@ class RowLook(NamedTuple):
     *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
     are those that have changed, by table and number (None: they are gone); a *whole* look has
     *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile.
-    *listed*: keys whose own writes by smtd are in these hashes of blocks. *busy* is when the
-    look was, if others were writing: what has changed may be half saved.
+    *listed*: keys whose own writes by smtd are in these hashes of blocks. *busy* is when the look was, if
+    others were writing: what has changed may be half saved.
     """
 
     found: Mapping[Key, Entry]

@@ -18,8 +18,8 @@ from smtd.stores.wrapped import WrappedStore
 
 T = TypeVar("T")
 
-#: How often a call is made at the most, and the seconds of the first and of the longest pause. A store
-#: that asks for a longer one gets it from the caller, who has more to do than to wait.
+#: How often a call is made at the most, and the seconds of the first and of the longest pause. If a
+#: store asks for a longer one, the caller waits, and does other work meanwhile.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
 #: Seconds after which no further try is begun: what fails after a minute of silence is tried once more.
 ENOUGH = 90.0

@@ -144,10 +144,7 @@ def put_back(pair: RealPair, means: Callable[[Path, Path], None]) -> None:
 async def is_another(location: Location, before: incarnation.Mark | None) -> bool:
     """Say whether the file at *location* is not the one that had the mark *before*."""
     now = await to_thread.run_sync(incarnation.mark, location)
-    found = incarnation.is_another(before, now)
-    if found is None and before is not None:
-        found = await to_thread.run_sync(incarnation.is_other_row, location, before)
-    return bool(found)
+    return await to_thread.run_sync(incarnation.is_another, location, before, now)
 
 
 @pytest.mark.parametrize("means", MEANS)

@@ -167,7 +167,7 @@ async def test_database_that_was_put_back_is_known_by_its_count_of_changes(tmp_p
     place.path.write_bytes(copy)
 
     now = await to_thread.run_sync(incarnation.mark, place.location)
-    assert incarnation.is_another(before, now)
+    assert await to_thread.run_sync(incarnation.is_another, place.location, before, now)
 
 
 async def test_files_that_were_looked_into_while_young_are_told_once_they_are_not(

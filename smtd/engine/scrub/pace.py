@@ -73,7 +73,7 @@ def server_turn(
     """Return which of the sorted *keys* of a server to read again, of which some were last read *looked*.
 
     With the *newest* comes when each was read. Others have their turn *within* seconds, if `RATE` allows it.
-    *everything*: a person asks, who has all of the newest read, and no bound.
+    *everything*: a person asks, so all of the newest are read, without a bound.
     """
     elapsed = UNKNOWN if looked is None or looked > now else now - looked
     most = len(keys) if everything else int(RATE * elapsed)

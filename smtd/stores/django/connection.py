@@ -6,6 +6,7 @@ words. Times go in and come out as text, as `rows.moment` writes them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -63,11 +64,12 @@ class DatabaseConnection(Protocol):
         """
 
 
-class ServerConnection:
+class ServerConnection(ABC):
     """A connection to a server, which is asked one thing after the other."""
 
+    @abstractmethod
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        raise NotImplementedError
+        """See `DatabaseConnection.fetch`."""
 
     async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
         return [await self.fetch(sql, parameters) for sql, parameters in queries]
@@ -79,5 +81,5 @@ class ServerConnection:
         rows = await self.fetch(sql, parameters)
         return rows[0][0] if rows else None
 
-    async def release(self) -> None:
-        pass  # the server keeps what was read
+    async def release(self) -> None:  # noqa: B027 - nothing to do: the server keeps what was read
+        pass

@@ -1,6 +1,6 @@
 """What the columns hold: a database on a server refuses what SQLite keeps, in the middle of a record.
 
-So it is looked for before anything is written, and told with the name of the field.
+So smtd looks for it before it writes anything, and reports it with the name of the field.
 """
 
 from __future__ import annotations

@@ -95,10 +95,9 @@ RELATIONS = {relation.field: relation for relation in (*REFERENCES, *MEMBERSHIPS
 
 #: Rows that records share: the columns of each table. Nothing keeps them unique in the database.
 SHARED = {relation.table: tuple(relation.columns) for relation in RELATIONS.values()} | {"tag": ("name",)}
-RECORD_COLUMNS = tuple(RECORD)
+RECORD_COLUMNS, DATA_KEY_COLUMNS = tuple(RECORD), tuple(_DATA)
 
 #: All columns of the tables above. One more is of a Sumatra that smtd does not know: it would not be carried.
 KNOWN = {table: frozenset(("id", *columns)) for table, columns in SHARED.items()}
 KNOWN["datakey"] |= {OUTPUTS.link}
 KNOWN["record"] = frozenset(("db_id", "project_id", "tags", *RECORD, *(each.link for each in REFERENCES)))
-DATA_KEY_COLUMNS = tuple(_DATA)

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
@@ -27,7 +19,7 @@ from smtd.records.record import Key
 from smtd.stores.django import passfile
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
 from smtd.stores.django.limits import Limits
-from smtd.stores.django.mapping import SHARED
+from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
 from smtd.stores.django.server_mark import ServerMark, named
@@ -42,13 +34,8 @@ _PAUSE = 0.05
 #: Milliseconds for which a transaction may do nothing: longer only if this machine is gone.
 _IDLE = "60000"
 
-_TABLES = ", ".join(
-    f"django_store_{name}"
-    for name in (
-        *("project", "record", "record_input_data", "record_dependencies", "record_platforms"),
-        *("taggeditem", *SHARED),
-    )
-)
+_WRITTEN = ("project", "record", *(each.through for each in MEMBERSHIPS), "taggeditem", *SHARED)
+_TABLES = ", ".join(f"{PREFIX}{name}" for name in _WRITTEN)
 _TRACED = (*_TABLES.split(", "), "django_content_type")
 _LOW_WATER = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 #: A commit is reported before it is durable; a crash of the server then loses it.

@@ -56,7 +56,7 @@ class Raw(NamedTuple):
         It holds in this process only, and costs a tenth of understanding the row. The bytes of marshal tell
         -1 from -2, which have one hash.
         """
-        # Version 2 writes equal values alike, whoever else refers to them. Of a number with more bits there
+        # Version 2 writes equal values alike, also if others refer to them. Of a number with more bits there
         # would be a third digit in memory, for each record.
         return hash(marshal.dumps((self.row, *self.parts), 2)) & MARK
 

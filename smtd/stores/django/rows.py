@@ -29,7 +29,7 @@ from smtd.records.record import (
     is_plain,
 )
 from smtd.stores.django import fitness
-from smtd.stores.django.mapping import MEMBERSHIPS, RECORD_COLUMNS, REFERENCES
+from smtd.stores.django.mapping import RECORD_COLUMNS, REFERENCES, RELATIONS
 
 #: What Sumatra passes to DataKey beside the metadata; a metadata key of that name breaks it.
 _DATA_KEY_ARGUMENTS = frozenset(("self", "path", "digest", "creation"))
@@ -96,7 +96,7 @@ _FIRST = [which.start for which in _REFERENCES[:2]]
 _NEEDED = slice(_REFERENCES[2].start, None)
 
 _DURATION = RECORD_COLUMNS.index("duration")
-_PLATFORM = tuple(next(each for each in MEMBERSHIPS if each.field == "platforms").columns)
+_PLATFORM = tuple(RELATIONS["platforms"].columns)
 
 
 def _check_types(row: Sequence[Any], parts: Parts) -> None:
@@ -194,13 +194,15 @@ def columns(record: Record) -> Columns:
     not read from it (one such record keeps it from listing the whole project).
     """
     record = fitness.fit(record)
-    scalars = [getattr(record, name) or "" for name in RECORD_COLUMNS]
-    scalars[1] = moment(record.timestamp)
-    scalars[3] = record.duration
-    scalars[11] = record.repeats
+    scalars = {name: getattr(record, name) or "" for name in RECORD_COLUMNS}
+    scalars |= {
+        "timestamp": moment(record.timestamp),
+        "duration": record.duration,
+        "repeats": record.repeats,
+    }
     executable, repository = record.executable, record.repository
     return Columns(
-        scalars=tuple(scalars),
+        scalars=tuple(scalars.values()),
         executable=None if executable is None else _executable_columns(executable),
         repository=None
         if repository is None

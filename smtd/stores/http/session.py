@@ -44,7 +44,7 @@ T = TypeVar("T")
 #: minutes, or 20 s if nothing connects to it.
 CONNECT, SILENCE, SLOW = 10.0, 60.0, 5.0
 #: How often what is safe to repeat is tried, and the seconds of the first and the longest pause: enough
-#: for a server that restarts. Who asks for a longer pause gets it from the caller, who has more to do.
+#: for a server that restarts. The caller waits if a server asks for a longer pause.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
 #: Bytes of a body from which on it is understood in a thread, one at a time.
 LARGE = 2**18

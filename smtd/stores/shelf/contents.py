@@ -44,7 +44,7 @@ class DbmFile(Protocol):
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
         """Make the *swaps* whose keys still have their old values, and return those keys.
 
-        All of them land in one step, durably and safely against crashes: a reader, and whoever comes after
+        All of them land in one step, durably and safely against crashes: a reader, also after
         a crash, finds all of them or none. Raises NotSettled if another program wrote at the same moment.
         """
 

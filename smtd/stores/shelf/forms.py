@@ -1,4 +1,4 @@
-"""Which Sumatra pickled a record, told from what it holds.
+"""Tell which Sumatra pickled a record from its content.
 
 The differences are listed in docs/formats.md ("Shelves of older Sumatras"). This runs for every
 record of every shelf, so a record of 0.8 is done with after one look at its timestamp.
