@@ -53,14 +53,28 @@ def sync_open(path: Path) -> None:
     os.sync()  # this system does not show a process its handles
 
 
+#: A handle that this process once had on a file: all others need not be looked at while it still has that.
+_last_handles: dict[Path, int] = {}
+
+
 def own_handles(path: Path) -> Iterator[int]:
     """Yield the handles that this process has on the file at *path*; any may be closed at any moment."""
     with suppress(OSError):
         file = os.stat(path)
-        for name in os.listdir(_HANDLES):
-            with suppress(OSError):
-                if os.path.samestat(os.fstat(int(name)), file):
-                    yield int(name)
+        if (last := _last_handles.get(path)) is not None and _is_of(last, file):
+            yield last
+        for handle in map(int, os.listdir(_HANDLES)):
+            if _is_of(handle, file):
+                _last_handles[path] = handle
+                yield handle
+        _last_handles.pop(path, None)
+
+
+def _is_of(handle: int, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), file)
+    except OSError:
+        return False
 
 
 def _sync(path: Path) -> None:

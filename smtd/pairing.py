@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import to_thread
 
@@ -59,8 +60,9 @@ async def _known_pair(
     nothing.
     """
     async with journal.pair(locations.left.identity, locations.right.identity) as known:
-        await _expect_stores(known, locations)
-        before = await known.store_marks()
+        has_agreed, before = await known.at_one_moment(partial(_recall, known))
+        if has_agreed:
+            await _expect_stores(locations)
         sides = Both(*[Sameness(locations[side], stores[side], before[side]) for side in SIDES])
         for side in SIDES:
             await sides[side].open()
@@ -78,14 +80,18 @@ async def _known_pair(
         yield Pair(name, stores, known, policy, begin, is_another, now)
 
 
-async def _expect_stores(known: PairJournal, locations: Both[Location]) -> None:
-    """Raise StoreUnreachable if a store is missing that was synced before."""
-    if await known.has_agreed():
-        for side in await to_thread.run_sync(_missing, locations):
-            raise StoreUnreachable(
-                f"{locations[side]} is missing, but was synced before; bring it back, or sync with another"
-                " --state to fill a new store"
-            )
+async def _recall(known: PairJournal) -> tuple[bool, Both[str]]:
+    """Return whether the stores of a pair were synced before, and their marks; it awaits nothing else."""
+    return await known.has_agreed(), await known.store_marks()
+
+
+async def _expect_stores(locations: Both[Location]) -> None:
+    """Raise StoreUnreachable if a store is missing; both were synced before."""
+    for side in await to_thread.run_sync(_missing, locations):
+        raise StoreUnreachable(
+            f"{locations[side]} is missing, but was synced before; bring it back, or sync with another"
+            " --state to fill a new store"
+        )
 
 
 def _missing(locations: Both[Location]) -> list[Side]:
@@ -115,7 +121,8 @@ async def looking(
     Raises UsageError if the pair was never synced, StoreUnreachable if a store is missing.
     """
     found = await known(journal, name, locations)
-    await _expect_stores(found, locations)
+    if await found.has_agreed():
+        await _expect_stores(locations)
     async with open_stores(locations) as stores:
         yield ScrubSession(name, stores, found, policy)
 
@@ -174,7 +181,8 @@ async def sync(
     """
     async with opened(journal, name, locations, stores, policy) as pair:
         report = await cycle.run(pair, expected_plan=expected_plan, progress=progress, recheck=recheck)
-        await _make_new(pair, locations)
+        if not report.in_sync:  # else both are there
+            await _make_new(pair, locations)
         written = Both(*[report.side(side).written > 0 for side in SIDES])
         # A store that was exchanged is another one until all that differs in it has been decided.
         ended_well = bool(report.adopted) or await cycle.has_decided(pair)

@@ -23,11 +23,11 @@ class _Eye(Protocol):
     #: smtd itself puts another file in the place of the one it writes to.
     swaps: bool
 
-    async def mark(self) -> str:
-        """Return the mark that the store has now."""
+    async def look(self, before: str) -> tuple[str, bool]:
+        """Return the mark that the store has now, and whether it is not the one that had the mark *before*.
 
-    async def is_another(self, before: str, now: str) -> bool:
-        """Say whether the store, whose mark is *now*, is not the one that had the mark *before*."""
+        Nothing is another one than a store that had none.
+        """
 
     def filled(self, after: str, before: str) -> str:
         """Return *after* with what *before* knew where it knows nothing."""
@@ -43,25 +43,28 @@ class _File:
         self.swaps = location.kind in incarnation.SWAPPED
         #: The last mark, and what the files looked like then (None: they may change and look the same).
         self._known = ""
-        self._seen: Signature | None = None
+        self._seen: tuple[Signature, int | None] | None = None
 
-    async def mark(self) -> str:
-        return await to_thread.run_sync(self._mark)
+    async def look(self, before: str) -> tuple[str, bool]:
+        return await to_thread.run_sync(self._look, before)
+
+    def _look(self, before: str) -> tuple[str, bool]:
+        now = self._mark()
+        marks = incarnation.read(before), incarnation.read(now)
+        return now, bool(before) and before != now and incarnation.is_another(self._location, *marks)
 
     def _mark(self) -> str:
         """Return the mark; a database need not be asked while its files look the same. Blocks."""
-        seen = signature(self._location.files)
+        seen = signature(self._location.files), incarnation.commits(self._location)
         if seen != self._seen:
-            is_old = age(seen) > CLOCK_TICK and not is_young(seen)
+            files, count = seen
+            # SQLite counts what changes a file within one tick of its clock.
+            is_certain = count is not None or (age(files) > CLOCK_TICK and not is_young(files))
             found = incarnation.mark(self._location)
             self._known = "" if found is None else str(found)
             # What a lock hides is asked for again.
-            self._seen = seen if is_old and not incarnation.is_partial(self._location, found) else None
+            self._seen = seen if is_certain and not incarnation.is_partial(self._location, found) else None
         return self._known
-
-    async def is_another(self, before: str, now: str) -> bool:
-        marks = incarnation.read(before), incarnation.read(now)
-        return await to_thread.run_sync(incarnation.is_another, self._location, *marks)
 
     def filled(self, after: str, before: str) -> str:
         new, old = incarnation.read(after), incarnation.read(before)
@@ -76,11 +79,9 @@ class _Tables:
     def __init__(self, store: MarkedStore) -> None:
         self._store = store
 
-    async def mark(self) -> str:
-        return await self._store.mark()
-
-    async def is_another(self, before: str, now: str) -> bool:
-        return bool(before) and await self._store.is_another(before, now)
+    async def look(self, before: str) -> tuple[str, bool]:
+        now = await self._store.mark()
+        return now, bool(before) and before != now and await self._store.is_another(before, now)
 
     def filled(self, after: str, before: str) -> str:
         return after
@@ -105,13 +106,12 @@ class Sameness:
     async def begin(self) -> None:
         """Look at the mark, before the store itself is looked at: only the first look counts."""
         if self._begin is None:
-            self._begin = now = await self._eye.mark()
-            if self._before and now != self._before:
-                self._is_exchanged = await self._eye.is_another(self._before, now)
+            self._begin, self._is_exchanged = await self._eye.look(self._before)
 
     async def is_another(self) -> bool:
         """Say whether the store is not the one that it was at the end of the last cycle."""
-        return await self._eye.is_another(self._before, await self._eye.mark())
+        _, is_another = await self._eye.look(self._before)
+        return is_another
 
     async def remembered(self, written: bool, ended: bool) -> str:
         """Return the mark to know the store by from now on; see `Marks` of the engine.
@@ -124,9 +124,9 @@ class Sameness:
         await self.begin()
         if self._is_exchanged and not ended:
             return self._before
-        begin, after = self._begin or "", await self._eye.mark()
+        begin = self._begin or ""
+        after, is_another = await self._eye.look(begin)
         if not begin or not after or begin == after:
             return after or begin
         swapped = written and self._eye.swaps
-        is_another = not swapped and await self._eye.is_another(begin, after)
-        return begin if is_another else self._eye.filled(after, begin)
+        return begin if is_another and not swapped else self._eye.filled(after, begin)

@@ -31,6 +31,9 @@ log = logging.getLogger("smtd")
 
 T = TypeVar("T")
 
+#: A cycle that has written so many records leaves memory to give back.
+MANY = 100
+
 
 class PairRunner:
     """Runs one thing at a time on the pair of *settings*, with the stores that *session* keeps open.
@@ -123,7 +126,7 @@ class PairRunner:
                 ended=self._mark_clean,
                 recheck=recheck,
             )
-        if report.wrote or self._is_first:
+        if report.wrote >= MANY or self._is_first:
             self._is_first = False
             await to_thread.run_sync(malloc.trim)
         return report

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from functools import partial
+from typing import NamedTuple
 
 import anyio
 
@@ -21,16 +22,18 @@ from smtd.daemon.events import Events
 from smtd.daemon.jobs import Exclusive, Inbox, Sync, SyncOptions, Verification
 from smtd.daemon.status import Proven
 from smtd.daemon.worker import Worker
+from smtd.engine.pair import Policy
 from smtd.engine.scrub import pace, verify
 from smtd.engine.scrub.findings import Finding, VerifyReport, listed
 from smtd.engine.scrub.verify import PairState, ScrubSession, Verdict
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
-from smtd.journal.pair import PairJournal
-from smtd.journal.scrub_log import ScrubProgress
+from smtd.journal.scrub_log import ScrubLog, ScrubProgress
 from smtd.merge.fields import PROVENANCE
+from smtd.merge.sides import Both
 from smtd.output import shapes
 from smtd.records.record import Key
+from smtd.stores.location import Location
 
 log = logging.getLogger("smtd")
 
@@ -40,10 +43,20 @@ TRIES = 3
 PAUSE = 300.0
 #: After a slice, the scrubber rests for so many times as long as that took: a twentieth of a core at most.
 REST = 20.0
+#: Seconds for which the scrubber waits after a cycle: others that are due go first, and many have one slice.
+CALM = 1.0
 #: Findings that are looked at again after a cycle.
 MOST_AGAIN = 100
 #: Findings that are logged one by one, if there are many at once.
 MOST_TOLD = 20
+
+
+class _Place(NamedTuple):
+    """Where the stores of the pair are, what is kept of them, and how far the scrub of these two has come."""
+
+    locations: Both[Location]
+    policy: Policy
+    scrubs: ScrubLog
 
 
 class Scrubber:
@@ -75,6 +88,8 @@ class Scrubber:
                 wait = await self._in_background()
                 with anyio.move_on_after(wait):
                     await _any(cycled, self._asked)
+                    with anyio.move_on_after(CALM):
+                        await self._asked.wait()
         finally:
             self._inbox.close()
 
@@ -93,8 +108,9 @@ class Scrubber:
     async def _whole(self, *, deep: bool) -> VerifyReport:
         """Verify the whole pair, and remember it."""
         began = time.time()
-        now, found = await self._recall()
-        async with self._looking() as look:
+        place = await self._place()
+        now, found = await self._recall(place)
+        async with self._looking(place) as look:
             report = await verify.run(
                 look,
                 deep=deep,
@@ -104,7 +120,7 @@ class Scrubber:
             )
             if deep or not look.is_dear:
                 now = ScrubProgress(began, before=began)
-            await self._note(now, {finding.key: finding for finding in report.findings})
+            await self._note(place, now, {finding.key: finding for finding in report.findings})
         return report
 
     async def _in_background(self) -> float:
@@ -124,22 +140,21 @@ class Scrubber:
 
     async def _slice(self) -> float:
         """Verify the next records if they are due; return when the next are, in seconds since 1970."""
-        within, projects = self.worker.settings.prove_within, (await self.worker.session.policy()).projects
-        now, found = await self._recall()
+        place, within = await self._place(), self.worker.settings.prove_within
+        now, found = await self._recall(place)
         keys = list(found)[:MOST_AGAIN]
-        scrubs = (await self._known()).scrub_log
-        total = await scrubs.count(projects)
+        total = await place.scrubs.count(place.policy.projects)
         if pace.next_slice(now, total, within) <= time.time():
             size = pace.slice_size(total)
-            following = await scrubs.following(now.after, size, projects)
+            following = await place.scrubs.following(now.after, size, place.policy.projects)
             now = pace.advanced(now, following, size, time.time())
             keys += [key for key in following if key not in found]
         if keys:
-            async with self._looking() as look:
+            async with self._looking(place) as look:
                 left = {key: finding for key, finding in found.items() if key not in keys}
-                await self._note(now, left | await self._found_in(look, keys))
+                await self._note(place, now, left | await self._found_in(look, keys))
         else:
-            await self._note(now, found)
+            await self._note(place, now, found)
         return pace.next_slice(now, total, within)
 
     async def _found_in(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
@@ -190,38 +205,39 @@ class Scrubber:
             return False
         return True
 
-    async def _known(self) -> PairJournal:
-        return await pairing.known(self._journal, self.worker.name, await self.worker.session.locate())
+    async def _place(self) -> _Place:
+        """Return where the stores are now. Raises UsageError if the two were never synced."""
+        locations, settings = await self.worker.session.locate(), self.worker.settings
+        known = await pairing.known(self._journal, settings.name, locations)
+        return _Place(locations, settings.scoped(locations), known.scrub_log)
 
     @asynccontextmanager
-    async def _looking(self) -> AsyncIterator[ScrubSession]:
-        locations, settings = await self.worker.session.locate(), self.worker.settings
-        policy = settings.scoped(locations)
-        async with pairing.looking(self._journal, settings.name, locations, policy) as look:
+    async def _looking(self, place: _Place) -> AsyncIterator[ScrubSession]:
+        name = self.worker.name
+        async with pairing.looking(self._journal, name, place.locations, place.policy) as look:
             yield look
 
-    async def _recall(self) -> tuple[ScrubProgress, Mapping[Key, Finding | None]]:
+    async def _recall(self, place: _Place) -> tuple[ScrubProgress, Mapping[Key, Finding | None]]:
         """Return how far the scrub is, and what it has found; from the journal, if that is not known yet."""
         if self._round is None:
-            scrubs = (await self._known()).scrub_log
-            self._findings = dict.fromkeys(await scrubs.found())
-            if (known := await scrubs.round()) is None:
+            self._findings = dict.fromkeys(await place.scrubs.found())
+            if (known := await place.scrubs.round()) is None:
                 known = ScrubProgress(time.time())
-                await scrubs.note(known, ())
+                await place.scrubs.note(known, ())
             self._round = known
         return self._round, self._findings
 
-    async def _note(self, now: ScrubProgress, found: Mapping[Key, Finding | None]) -> None:
+    async def _note(self, place: _Place, now: ScrubProgress, found: Mapping[Key, Finding | None]) -> None:
         """Remember how far the scrub is, and what it has found; tell of what is new."""
         if (now, found) != (self._round, self._findings):
-            await (await self._known()).scrub_log.note(now, found.keys())
+            await place.scrubs.note(now, found.keys())
         new = [finding for key, finding in sorted(found.items()) if finding and key not in self._findings]
         for finding in new[:MOST_TOLD]:
             self._tell(finding)
         if len(new) > MOST_TOLD:
             log.warning("pair %s: and %d more", self.worker.name, len(new) - MOST_TOLD)
         self._round, self._findings = now, dict(found)
-        await self._show(now)
+        self._show(now, await place.scrubs.count(place.policy.projects))
 
     def _tell(self, finding: Finding) -> None:
         name = self.worker.name
@@ -229,9 +245,8 @@ class Scrubber:
         log.warning("pair %s: %s/%s: %s", name, finding.project, finding.label, facts["what"])
         self._events.add("finding", pair=name, problem=facts.pop("what"), **facts)
 
-    async def _show(self, now: ScrubProgress) -> None:
-        """Show in the status how far the scrub is."""
-        total = await (await self._known()).scrub_log.count((await self.worker.session.policy()).projects)
+    def _show(self, now: ScrubProgress, total: int) -> None:
+        """Show in the status how far the scrub of *total* records is."""
         whole = now.before is not None
         since = now.before if whole else now.began if now.counted else None
         self.worker.proven(

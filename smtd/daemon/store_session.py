@@ -6,16 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from anyio import to_thread
 
 from smtd import pairing
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
-from smtd.engine.pair import Policy
 from smtd.errors import SmtdError
-from smtd.filestat import age
+from smtd.filestat import age, signature
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.base import Store
 from smtd.stores.location import Location
@@ -23,6 +24,26 @@ from smtd.stores.registry import listening
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
+
+
+class _Found(NamedTuple):
+    """Where stores were found, and what had led there."""
+
+    locations: Both[Location]
+    led_by: object
+
+    def is_same(self) -> bool:
+        """Say whether the same still leads to the same files. Blocks.
+
+        What is in the files is not asked: a store tells that it is another one.
+        """
+        return _led_by(self.locations) == self.led_by
+
+
+def _led_by(locations: Both[Location]) -> object:
+    """Return where the names of *locations* lead, and what their project files look like. Blocks."""
+    # A location that is made anew has the links of now.
+    return [(replace(each).name, signature(each.signposts)) for each in (locations.left, locations.right)]
 
 
 class StoreSession:
@@ -41,6 +62,8 @@ class StoreSession:
         relocated: Callable[[Both[Location] | None, Both[Location]], None],
     ) -> None:
         self.locations: Both[Location] | None = None
+        #: How they were found when the last cycle began.
+        self._found: _Found | None = None
         self._settings = settings
         self._locate = locate
         self._watch = watch
@@ -97,14 +120,11 @@ class StoreSession:
         """Return where the stores are now. Raises SmtdError."""
         return await to_thread.run_sync(self._locate)
 
-    async def policy(self) -> Policy:
-        """Return how the pair is kept where its stores are now. Raises SmtdError."""
-        return self._settings.scoped(await self.locate())
-
     async def ready(self) -> tuple[Both[Location], Both[Store]]:
         """Return where the stores are now, and the stores, opened."""
         self._began = time.monotonic()
-        locations = await self.locate()
+        self._found = found = await to_thread.run_sync(self._find)
+        locations = found.locations
         if self._stores is None or locations != self.locations or not self._subscribed():
             await self._open.aclose()
             self._follow(locations)
@@ -150,10 +170,17 @@ class StoreSession:
 
     async def mark_clean(self) -> bool:
         """Take the files as they look now for known; say whether the stores are still where they were."""
+        found = self._found
+        assert found is not None, "a cycle has begun"
         seen = await self._watch.look(self)
-        again = await self.locate()
+        is_same = await to_thread.run_sync(found.is_same)
         self._watch.settle(self, seen, self._began)
-        return again == self.locations
+        return is_same
+
+    def _find(self) -> _Found:
+        """Find where the stores are. Blocks. Raises SmtdError."""
+        locations = self._locate()
+        return _Found(locations, _led_by(locations))
 
     def _follow(self, locations: Both[Location]) -> None:
         """Watch the files of *locations*."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from smtd.engine.report import Conflict, Failure, Held
+from smtd.errors import RecordUnusable
 from smtd.journal.decisions import Decision
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
@@ -72,6 +73,16 @@ def copy(key: Key, side: Side, seen: Both[Digest | None], why: Reason, *, exact:
     """Return the action that gives *side* the record of the other one."""
     write = Write(key, side, seen[side], seen[side.other], why)
     return Action(key, ActionKind.COPY, why, (write,), exact=exact)
+
+
+def with_records(edit: Action, source: Record, before: Record) -> Action:
+    """Return *edit* with what it copies and what it overwrites, unless they are not those any more."""
+    (write,) = edit.writes
+    try:
+        is_same = (canonical.digest(source), canonical.digest(before)) == (write.digest, write.expect)
+    except RecordUnusable:
+        is_same = False
+    return replace(edit, writes=(replace(write, record=source, before=before),)) if is_same else edit
 
 
 def delete(key: Key, side: Side, seen: Both[Digest | None], why: Reason) -> Action:

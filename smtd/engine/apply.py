@@ -127,13 +127,18 @@ class Executor:
     async def _load_missing(self, side: Side, batch: Sequence[Write]) -> list[Write]:
         """Return the writes with the records that are written and overwritten, as they are now.
 
-        What is to be deleted must be absent over there, by a look at it: a listing may be an old one.
+        What is to be deleted must be absent over there, by a look at it: a listing may be an old one. The
+        plan may have read them already.
         """
         stores = self._pair.stores
-        sources = await stores[side.other].read([write.key for write in batch])
-        befores = await stores[side].read([write.key for write in batch if write.expect is not None])
+        missing = [write for write in batch if write.record is None]
+        sources = await stores[side.other].read([write.key for write in missing])
+        befores = await stores[side].read([write.key for write in missing if write.expect is not None])
         loaded = []
         for write in batch:
+            if write.record is not None:
+                loaded.append(write)
+                continue
             record, before = sources.get(write.key), befores.get(write.key)
             if digest_of(record) != write.digest or digest_of(before) != write.expect:
                 self.stale.add(write.key)

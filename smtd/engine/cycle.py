@@ -12,7 +12,7 @@ from smtd.engine import deciding, rejections
 from smtd.engine.actions import Action, ActionKind, Plan
 from smtd.engine.apply import Executor
 from smtd.engine.look import scope
-from smtd.engine.observe import NOWHERE, heads, is_followed
+from smtd.engine.observe import NOWHERE, Position, heads, is_followed, position
 from smtd.engine.pair import Pair
 from smtd.engine.recovery import Judged, finish_intents
 from smtd.engine.report import PairReport, PlannedAction, Progress, blank, failure, no_progress
@@ -37,7 +37,7 @@ async def preview(
     *recheck* keys are looked at in any case. Raises StoreError if a store cannot be read whole,
     JournalError if the journal fails.
     """
-    if (remembered := await _remembered(pair, recheck)) is not None:
+    if (remembered := await _remembered(pair, await position(pair), recheck)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     try:
@@ -75,12 +75,13 @@ def _release_caches(pair: Pair) -> None:
 async def _run(
     pair: Pair, expected_plan: str | None, progress: Progress, recheck: Collection[Key]
 ) -> PairReport:
-    if expected_plan is None and (remembered := await _remembered(pair, recheck)) is not None:
+    known = await position(pair)
+    if expected_plan is None and (remembered := await _remembered(pair, known, recheck)) is not None:
         return remembered
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     cycle = await pair.journal.begin_cycle()
     await pair.begin()
-    checkpoint = await pair.journal.checkpoints.get() or NOWHERE
+    checkpoint = known.checkpoint or NOWHERE
     finished = await finish_intents(pair)
     recheck = {*recheck, *finished.keys}
     if expected_plan is not None:  # the plan was made after a look at these
@@ -110,11 +111,11 @@ async def _run(
     return report
 
 
-async def _remembered(pair: Pair, recheck: Collection[Key]) -> PairReport | None:
+async def _remembered(pair: Pair, known: Position, recheck: Collection[Key]) -> PairReport | None:
     """Return the last report if nothing needs a look: no key of *recheck*, and no write to try again."""
     if recheck or (pair.policy.force_retry and await pair.journal.refused()):
         return None
-    return await unchanged_report(pair)
+    return await _unchanged_report(pair, known)
 
 
 async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progress, plan: Plan) -> Executor:
@@ -179,12 +180,12 @@ def _planned(action: Action) -> PlannedAction:
     return PlannedAction(what, *action.key, write.side, action.why)
 
 
-async def unchanged_report(pair: Pair) -> PairReport | None:
+async def _unchanged_report(pair: Pair, known: Position) -> PairReport | None:
     """Return the last report, with nothing done, if nothing has changed since and nothing is due.
 
     A report that cannot be read back tells nothing.
     """
-    checkpoint = await pair.journal.checkpoints.get()
+    checkpoint = known.checkpoint
     if checkpoint is None or checkpoint.report is None or checkpoint.policy != pair.policy.fingerprint:
         return None
     try:
@@ -194,7 +195,7 @@ async def unchanged_report(pair: Pair) -> PairReport | None:
     if report.again is not None and report.again <= time.time():
         return None
     for side in SIDES:
-        if not await is_followed(pair, side, checkpoint):
+        if not await is_followed(pair, side, known):
             return None
     return report
 
@@ -204,28 +205,19 @@ async def is_settled(pair: Pair) -> bool:
 
     Nor did its records have to be looked at once more, as they may have been half saved.
     """
-    checkpoint = await pair.journal.checkpoints.get()
+    known = await position(pair)
+    if not known.has_decided:
+        return False
     for side in SIDES:
         dear = pair.stores[side].capabilities.dear_reads
-        if checkpoint is None or not (dear or await is_followed(pair, side, checkpoint)):
-            return False
-    return await has_decided(pair, checkpoint)
-
-
-async def has_decided(pair: Pair, checkpoint: Checkpoint | None = None) -> bool:
-    """Say whether the last cycle of *pair* left nothing for later of what is known of its stores by now.
-
-    *checkpoint* is the one that it saved, if that is known.
-    """
-    checkpoint = checkpoint or await pair.journal.checkpoints.get()
-    for side in SIDES:
-        index = pair.journal.indexes[side]
-        state = await index.state(None)
-        if checkpoint is None or state.cursor != checkpoint.cursors[side]:
-            return False
-        if state.unsettled_since is not None and any(map(pair.policy.covers, await index.unsettled())):
+        if not (dear or await is_followed(pair, side, known)):
             return False
     return True
+
+
+async def has_decided(pair: Pair) -> bool:
+    """Say whether the last cycle of *pair* left nothing for later of what is known of its stores by now."""
+    return (await position(pair)).has_decided
 
 
 async def _save(
@@ -244,8 +236,8 @@ async def _save(
         for side, head in found.items():
             tx.set_head(side, scope(pair, side), head, cursors[side])
         tx.save(checkpoint, waiting)
-    if remembered:
-        await pair.journal.checkpoints.rest()
+        if remembered:
+            tx.rest()
 
 
 def _idle(report: PairReport) -> PairReport:

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import NamedTuple
 
-from smtd.engine import lost_updates, merges, nameless
+from smtd.engine import actions, lost_updates, merges, nameless
 from smtd.engine import plan as planning
-from smtd.engine.actions import Plan
+from smtd.engine.actions import Action, Plan
 from smtd.engine.lost_updates import LostUpdates, OvertakenWrite
 from smtd.engine.observe import NOWHERE, Observed, observe
 from smtd.engine.pair import Pair
@@ -24,8 +25,10 @@ from smtd.engine.recovery import Judged, judge_intents
 from smtd.engine.report import PairReport, Progress, blank, no_progress
 from smtd.errors import StoreRefused
 from smtd.journal.checkpoint import Checkpoint
+from smtd.journal.decisions import Decision
 from smtd.journal.values import Agreement, Rotation
 from smtd.merge.deletion_guard import PERIOD
+from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -39,6 +42,8 @@ NOTHING_OPEN = Judged()
 BATCH = 500
 
 
+#: Updates whose records a plan may have, with what each overwrites.
+FEW_RECORDS = 100
 #: How often a look starts over because it led to keys that had not been read.
 ROUNDS = 3
 
@@ -49,6 +54,14 @@ class Learnt(NamedTuple):
     rotations: Both[Rotation | None]
     lost_updates: Both[LostUpdates]
     late: Sequence[Agreement]
+
+
+class Noted(NamedTuple):
+    """What the journal has of the keys to decide, at one moment; see `PairJournal` and `WriteLog`."""
+
+    agreed: Mapping[Key, Both[Digest]]
+    decisions: Mapping[Key, Decision]
+    written: Both[Mapping[Key, Sequence[LoggedWrite]]]
 
 
 class Decided(NamedTuple):
@@ -138,19 +151,23 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     if policy.hold_unfinished and policy.stale_after is not None:
         scans = Both(*[await _expire_abandoned_runs(pair, side, scans[side], until) for side in SIDES])
     pair = _restrict_to_writable(pair, report)
-    noted = await _noted(pair, keys)
-    agreed = judged.agreed(noted)
+    noted = await pair.journal.at_one_moment(partial(_noted, pair, keys))
+    agreed = judged.agreed(noted.agreed)
     scans = scans.map(lambda scan: nameless.kept(scan, agreed))
     report.projects = _projects(pair, observed)
-    sides = Both(*[await lost_updates.detect(pair, side, scans[side], agreed, keys) for side in SIDES])
+    sides = Both(
+        *[
+            await lost_updates.detect(pair, side, noted.written[side], scans[side], agreed, keys)
+            for side in SIDES
+        ]
+    )
     late, moved = await _late(pair, sides)
     moved.update(judged.moved)
     if late:
         agreed = {**agreed, **{each.key: each.digests for each in late}}
     ancestors = {**judged.ancestors, **{each.key: each.record for each in late}}
     lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.overtaken)
-    decisions = await pair.journal.decisions.all()
-    others = {} if keys is None else await _others(pair, scans, noted, agreed)
+    others = {} if keys is None else await _others(pair, scans, noted.agreed, agreed)
     recent = await _recent(pair, scans, agreed)
     readable = sum(held.readable for held in observed.held.left.values())
     known = Facts(
@@ -160,7 +177,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
         moved,
         observed.unsettled,
         until,
-        decisions,
+        noted.decisions,
         overtaken,
         others,
         recent,
@@ -180,11 +197,15 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     return Decided(plan, observed, Learnt(observed.rotations, sides, late))
 
 
-async def _noted(pair: Pair, keys: Collection[Key] | None) -> Mapping[Key, Both[Digest]]:
-    """Return what the journal has of *keys* (None: of all) as agreed."""
+async def _noted(pair: Pair, keys: Collection[Key] | None) -> Noted:
+    """Return what the journal has of *keys* (None: of all); it awaits nothing else."""
+    journal = pair.journal
     if keys is None:
-        return await pair.journal.agreed(pair.policy.projects)
-    return await pair.journal.agreed_on([key for key in keys if is_plain([*key])])
+        agreed = await journal.agreed(pair.policy.projects)
+    else:
+        agreed = await journal.agreed_on([key for key in keys if is_plain([*key])])
+    written = Both(*[await journal.write_log.all(side) for side in SIDES])
+    return Noted(agreed, await journal.decisions.all(), written)
 
 
 async def _others(
@@ -292,8 +313,12 @@ async def _decide_merges(
 
 
 async def _repair_stripped_data(pair: Pair, plan: Plan) -> None:
-    """Look at the records of all updates for data that Sumatra took away."""
+    """Look at the records of all updates for data that Sumatra took away.
+
+    Of a few updates the records stay in the plan, and need not be read again to be written.
+    """
     updates = [action for action in plan.actions if action.edits]
+    loaded: dict[Key, Action] = {}
     for start in range(0, len(updates), BATCH):
         batch = updates[start : start + BATCH]
         held = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
@@ -302,3 +327,6 @@ async def _repair_stripped_data(pair: Pair, plan: Plan) -> None:
             source, before = held[side.other].get(copy.key), held[side].get(copy.key)
             if source is not None and before is not None:
                 merges.repair_stripped_data(copy, source, before, pair.policy, plan)
+                if len(updates) <= FEW_RECORDS:
+                    loaded[copy.key] = actions.with_records(copy, source, before)
+    plan.actions = [loaded.get(action.key, action) if action.edits else action for action in plan.actions]

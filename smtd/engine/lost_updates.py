@@ -76,19 +76,19 @@ class LostUpdates:
 async def detect(
     pair: Pair,
     side: Side,
+    log: _Writes,
     scan: Scan,
     agreed: Mapping[Key, Both[Digest]],
     keys: Collection[Key] | None = None,
 ) -> LostUpdates:
     """Return what was undone on *side*, as *scan* has it of *keys* (None: of all); `note` writes it down.
 
-    Only where programs save single records are there *keys*.
+    *log* has the last writes there. Only where programs save single records are there *keys*.
     """
     store = pair.stores[side].capabilities
     if store.exclusive_writes and not store.saves_records:
         return LostUpdates()
-    everything = await pair.journal.write_log.all(side)
-    written = {key: writes for key, writes in everything.items() if pair.policy.covers(key)}
+    written = {key: writes for key, writes in log.items() if pair.policy.covers(key)}
     if store.exclusive_writes:
         return await _find_edited(pair, side, written, scan, agreed)
     if store.saves_records:
@@ -98,8 +98,8 @@ async def detect(
     undone = detection.reverted(written, now)
     overtaken, _ = await _overtaken_writes(pair, side, written, now, agreed, undone)
     found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
-    others = {(key, number) for key, number in _flagged(everything) if not pair.policy.covers(key)}
-    marks = found | others if found | others != _flagged(everything) else None
+    others = {(key, number) for key, number in _flagged(log) if not pair.policy.covers(key)}
+    marks = found | others if found | others != _flagged(log) else None
     return LostUpdates({key: _lost(written[key][-1]) for key in undone}, overtaken, marks=marks)
 
 

@@ -15,7 +15,7 @@ from smtd.engine.pair import Pair
 from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.entries import MANY
-from smtd.journal.index import Cursor, RecordCount
+from smtd.journal.index import Cursor, IndexState, RecordCount
 from smtd.journal.values import Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
@@ -84,12 +84,52 @@ async def _read_indexes(
     return Observed(keys, Both(*scans), cursors, Both(*held), rotations, unsettled)
 
 
-async def is_followed(pair: Pair, side: Side, checkpoint: Checkpoint) -> bool:
-    """Say whether nobody changed *side* since *checkpoint*, as far as it can tell."""
-    state = await pair.journal.indexes[side].state(scope(pair, side))
-    # Read in one moment and before the store is asked: another pair may bring the index up to date meanwhile.
+class Position(NamedTuple):
+    """How far a pair has come (None: it has no checkpoint), and how its indexes are: of one moment.
+
+    *unsettled* are keys of its projects whose records may be half saved.
+    """
+
+    checkpoint: Checkpoint | None
+    states: Both[IndexState]
+    unsettled: Collection[Key]
+
+    @property
+    def has_decided(self) -> bool:
+        """The last cycle left nothing for later of what is known of the stores by now."""
+        known = self.checkpoint
+        return (
+            known is not None
+            and all(self.states[side].cursor == known.cursors[side] for side in SIDES)
+            and not self.unsettled
+        )
+
+
+async def position(pair: Pair) -> Position:
+    """Return how far *pair* has come. Ask it before the stores: another pair may look at them meanwhile."""
+    return await pair.journal.at_one_moment(partial(_position, pair))
+
+
+async def _position(pair: Pair) -> Position:
+    states, unsettled = await _states(pair), set[Key]()
+    for side in SIDES:
+        if states[side].unsettled_since is not None:
+            unsettled |= {
+                key for key in await pair.journal.indexes[side].unsettled() if pair.policy.covers(key)
+            }
+    return Position(await pair.journal.checkpoints.get(), states, unsettled)
+
+
+async def _states(pair: Pair) -> Both[IndexState]:
+    return Both(*[await pair.journal.indexes[side].state(scope(pair, side)) for side in SIDES])
+
+
+async def is_followed(pair: Pair, side: Side, position: Position) -> bool:
+    """Say whether nobody changed *side* since the checkpoint of *position*, as far as it can tell."""
+    state, checkpoint = position.states[side], position.checkpoint
     return (
-        state.cursor == checkpoint.cursors[side]
+        checkpoint is not None
+        and state.cursor == checkpoint.cursors[side]
         and state.head is not None
         and await pair.stores[side].unchanged_since(state.head)
     )
@@ -101,21 +141,29 @@ async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
     Their indexes have those writes, and nothing else beyond the look of this cycle, if they are at *cursors*.
     """
     found: dict[Side, Token] = {}
-    for side in SIDES:
+    for side, must_learn in (await pair.journal.at_one_moment(partial(_headless, pair, cursors))).items():
         store, index = pair.stores[side], pair.journal.indexes[side]
-        if store.capabilities.dear_reads:
-            continue
-        state = await index.state(scope(pair, side))
-        if state.head is not None and state.cursor == cursors[side]:
-            continue  # the look has noted it, and nothing was written since
         async with turn_of(index):
-            if store.capabilities.tracks and await index.must_learn(MANY_WRITTEN):
+            if must_learn:
                 learnt = await cast(TrackedStore, store).learn(index)
                 if learnt is not None:
                     await index.learn(*learnt, cursors[side])
             head = await store.token()
         if head is not None:
             found[side] = head
+    return found
+
+
+async def _headless(pair: Pair, cursors: Both[Cursor]) -> dict[Side, bool]:
+    """Return the sides that have no head any more, and of which to learn what all rows look like."""
+    states, found = await _states(pair), {}
+    for side in SIDES:
+        store, index = pair.stores[side].capabilities, pair.journal.indexes[side]
+        if store.dear_reads:
+            continue
+        # Else the look has noted it, and nothing was written since.
+        if states[side].head is None or states[side].cursor != cursors[side]:
+            found[side] = store.tracks and await index.must_learn(MANY_WRITTEN)
     return found
 
 

@@ -87,10 +87,6 @@ class Checkpoints:
         )
         await add(self._db, self._pair, set(out_of_sync) - known)
 
-    async def rest(self) -> None:
-        """Give back two megabytes of pages, which are for nothing until the next cycle."""
-        await self._db.run("PRAGMA shrink_memory")
-
 
 _MIRRORED = " mirrored"
 

@@ -29,7 +29,7 @@ from smtd.journal.migrations import MIGRATIONS, migrate
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
 from smtd.journal.shutdown_marker import Note, read_note, write_note
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.sqlite import ERRORS, Connection, Row, connect, script
 from smtd.text import encodable
@@ -117,8 +117,7 @@ class Journal:
         number, version, sides = await self._find(left, right) or await self._add(left, right)
         async with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
             journal = PairJournal(self._db, number, sides, Both(left, right))
-            for side in SIDES:
-                await journal.indexes[side].begin()
+            await journal.begin()
             if version != canonical.VERSION:
                 await journal.forget_all(canonical.VERSION)
             yield journal

@@ -20,7 +20,7 @@ from smtd.journal.transaction import Transaction
 from smtd.journal.values import Refusal
 from smtd.journal.write_log import WriteLog
 from smtd.merge.reasons import Code, Reason
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
@@ -66,6 +66,12 @@ class PairJournal:
         self.checkpoints = Checkpoints(db, number, sides)
         #: What is known of both stores; other pairs may have the same.
         self.indexes = stores.map(lambda location: StoreIndex(db, location))
+
+    @at_once
+    async def begin(self) -> None:
+        """Make the indexes that there are none of yet."""
+        for side in SIDES:
+            await self.indexes[side].begin()
 
     @property
     def number(self) -> int:
@@ -198,6 +204,7 @@ class PairJournal:
         rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
         return self._sides.both(*rows[0]) if rows else Both("", "")
 
+    @at_once
     async def set_store_marks(self, marks: Both[str]) -> None:
         """Remember the marks of the stores."""
         if marks != await self.store_marks():
@@ -280,8 +287,7 @@ class PairJournal:
 
     @at_once
     async def _write(self, notes: Transaction) -> None:
-        async with self._db.transaction():
-            await notes.write()
+        await notes.write()
 
     async def begun(self) -> list[Write]:
         """Return the writes that a crash left behind; the record of one that creates it is not known."""

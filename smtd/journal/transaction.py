@@ -43,11 +43,15 @@ class Transaction:
         self._cycle = cycle
         self._indexes = indexes
         self._notes: list[Callable[[], Awaitable[object]]] = []
+        self._rests = False
 
     async def write(self) -> None:
-        """Write down all notes, in their order; in the transaction that is open."""
-        for note in self._notes:
-            await note()
+        """Write down all notes, in their order, in a transaction."""
+        async with self._db.transaction():
+            for note in self._notes:
+                await note()
+        if self._rests:
+            await self._db.release()
 
     def _add(self, note: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         self._notes.append(partial(note, *args, **kwargs))
@@ -86,6 +90,10 @@ class Transaction:
     def set_head(self, side: Side, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
         """So looks *side* when it holds what its entries of *projects* (None: of all) say up to *at*."""
         self._add(self._indexes[side].put_head, projects, head, at)
+
+    def rest(self) -> None:
+        """The pair has nothing to do for now: the pages that were read, two megabytes, are given back."""
+        self._rests = True
 
     def save(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
         """So far has the pair come, but for the keys that are *out of sync*."""

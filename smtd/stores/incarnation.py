@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
 from smtd import sqlite
-from smtd.sqlite import ERRORS, commits
+from smtd.sqlite import ERRORS
 from smtd.stores.legacy import databases
 from smtd.stores.location import Location, StoreKind
 
@@ -96,9 +96,16 @@ def mark(location: Location) -> Mark | None:
         numbered = found._replace(newest=newest, name=name)
         if location.kind is StoreKind.OLD_DJANGO:
             return numbered._replace(highest=_sequence(db), changes=databases.change_counter(location.path))
-        return numbered._replace(highest=_one(db, _HIGHEST[location.kind]), changes=commits(location.path))
+        return numbered._replace(
+            highest=_one(db, _HIGHEST[location.kind]), changes=sqlite.commits(location.path)
+        )
 
     return _asked(location, numbered) or found
+
+
+def commits(location: Location) -> int | None:
+    """Return SQLite's own count of what changed the file at *location* (None: unknown). Blocks."""
+    return sqlite.commits(location.path) if location.kind is StoreKind.DJANGO else None
 
 
 def is_partial(location: Location, found: Mark | None) -> bool:

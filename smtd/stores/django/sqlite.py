@@ -182,8 +182,8 @@ class SqliteFile:
         is_quiet, patience = False, int(PATIENCE / QUIET) if wait else 1
         while not is_quiet and patience:
             # Asked before the look: a commit after it makes a busy look of the one that follows.
-            self._version = await self._data_version()
-            since = age(await to_thread.run_sync(signature, self._files))
+            asked = await self._ask()
+            self._version, since = asked.version, age(asked.after)
             is_quiet, patience = not 0 <= since < QUIET, patience - 1
             if not is_quiet and patience:
                 await anyio.sleep(QUIET - since)
@@ -210,6 +210,24 @@ class SqliteFile:
     async def _identity_and_version(self, db: Connection) -> tuple[tuple[int, int] | None, int]:
         return _identity(self.path), int(await db.value("PRAGMA data_version"))
 
+    async def _ask(self, *, release: bool = False) -> _Asked:
+        """Return how the file is now; *release* what was read of it."""
+        db = self._db
+        if db is not None and not self._is_frozen:
+            identity, asked = await db.at_once(partial(self._asked, db, release=release))
+            if identity == self._identity:
+                return asked
+        before = await to_thread.run_sync(signature, self._files)
+        version = await self._data_version()
+        return _Asked(before, version, await to_thread.run_sync(signature, self._files))
+
+    async def _asked(self, db: Connection, *, release: bool) -> tuple[tuple[int, int] | None, _Asked]:
+        before = signature(self._files)
+        identity, version = await self._identity_and_version(db)
+        if release:
+            await db.release()
+        return identity, _Asked(before, version, signature(self._files))
+
     async def flush(self) -> None:
         """Make durable what others have committed; what smtd commits is durable already."""
         # Asked before: what is committed from then on is for the next time.
@@ -220,19 +238,17 @@ class SqliteFile:
 
     async def token(self) -> Token | None:
         """Return what the file looks like if only this connection wrote since `settle`."""
-        if not await self.is_settled():
+        asked = await self._ask()
+        if asked.version is None or asked.version != self._version:
             return None  # no need to wait for the next tick of the file system's clock
-        seen = await to_thread.run_sync(signature, self._files)
+        seen = asked.after
         await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(seen))))
-        again = await self._looks()
-        young = again.commits is None and is_young(seen)
+        commits = await self._commits(seen)
         # Asked after the look: no commit of others up to the look has gone unnoticed.
-        version = await self._data_version()
-        if self._db is not None:
-            await self._db.release()
-        if seen != again.seen or version is None or version != self._version:
+        asked = await self._ask(release=True)
+        if seen != asked.before or asked.version is None or asked.version != self._version:
             return None
-        return again.token(young=young)
+        return _Looks(seen, commits).token(young=commits is None and is_young(seen))
 
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the files are those that *token* was given for."""
@@ -241,19 +257,30 @@ class SqliteFile:
     async def _looks(self) -> _Looks:
         """Return what the files look like; where their times are coarse, with SQLite's own count."""
         seen = await to_thread.run_sync(signature, self._files)
-        if not any(look is not None and is_coarse(look) for look in seen) or await self.connection() is None:
-            return _Looks(seen)
         # Asked after the look: what is committed in between makes another one of it.
-        return _Looks(seen, await to_thread.run_sync(commits, self.path))
+        return _Looks(seen, await self._commits(seen))
+
+    async def _commits(self, seen: Signature) -> int | None:
+        """Return SQLite's own count, where the times of files that look like *seen* are coarse."""
+        if not any(look is not None and is_coarse(look) for look in seen) or await self.connection() is None:
+            return None
+        return await to_thread.run_sync(commits, self.path)
 
     async def resume(self, token: Token) -> bool:
         """Say so, and start a new token; but no token if the files are others."""
-        await self.settle(wait=False)
-        # Asked after that: what others commit later is in the next token, or keeps it from being given.
-        is_same = await self.unchanged_since(token)
-        if not is_same:
-            self._version = None
+        asked = await self._ask()
+        # Looked at after that: what others commit later is in the next token, or keeps it from being given.
+        is_same = token == _Looks(asked.after, await self._commits(asked.after)).token()
+        self._version = asked.version if is_same else None
         return is_same
+
+
+class _Asked(NamedTuple):
+    """SQLite's count of commits by others, and what the files looked like before and after it was asked."""
+
+    before: Signature
+    version: int | None
+    after: Signature
 
 
 class _Looks(NamedTuple):
