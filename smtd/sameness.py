@@ -33,6 +33,11 @@ class _Eye(Protocol):
         """Return *after* with what *before* knew where it knows nothing."""
 
 
+#: The last marks of files by their paths, and what the files looked like: pairs share stores.
+_marks: dict[str, tuple[tuple[Signature, int | None], str]] = {}
+_KEPT = 1000
+
+
 class _File:
     """The mark of the file at *location*; of what is no file there is none."""
 
@@ -41,9 +46,6 @@ class _File:
     def __init__(self, location: Location) -> None:
         self._location = location
         self.swaps = location.kind in incarnation.SWAPPED
-        #: The last mark, and what the files looked like then (None: they may change and look the same).
-        self._known = ""
-        self._seen: tuple[Signature, int | None] | None = None
 
     async def look(self, before: str) -> tuple[str, bool]:
         return await to_thread.run_sync(self._look, before)
@@ -55,16 +57,21 @@ class _File:
 
     def _mark(self) -> str:
         """Return the mark; a database need not be asked while its files look the same. Blocks."""
-        seen = signature(self._location.files), incarnation.commits(self._location)
-        if seen != self._seen:
-            files, count = seen
-            # SQLite counts what changes a file within one tick of its clock.
-            is_certain = count is not None or (age(files) > CLOCK_TICK and not is_young(files))
-            found = incarnation.mark(self._location)
-            self._known = "" if found is None else str(found)
-            # What a lock hides is asked for again.
-            self._seen = seen if is_certain and not incarnation.is_partial(self._location, found) else None
-        return self._known
+        location = self._location
+        seen = files, count = signature(location.files), incarnation.commits(location)
+        before, known = _marks.get(location.name, (None, ""))
+        if seen == before:
+            return known
+        # SQLite counts what changes a file within one tick of its clock.
+        is_certain = count is not None or (age(files) > CLOCK_TICK and not is_young(files))
+        found = incarnation.mark(location)
+        known = "" if found is None else str(found)
+        # What a lock hides is asked for again.
+        if is_certain and not incarnation.is_partial(location, found):
+            if len(_marks) >= _KEPT:
+                _marks.clear()
+            _marks[location.name] = seen, known
+        return known
 
     def filled(self, after: str, before: str) -> str:
         new, old = incarnation.read(after), incarnation.read(before)

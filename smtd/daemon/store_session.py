@@ -178,7 +178,14 @@ class StoreSession:
         return is_same
 
     def _find(self) -> _Found:
-        """Find where the stores are. Blocks. Raises SmtdError."""
+        """Find where the stores are. Blocks. Raises SmtdError.
+
+        Files that are open stay what they are while the same names lead there: what cannot be read in them
+        closes the stores. The account at a server may be another one each time.
+        """
+        found = self._found
+        if self._stores is not None and self.are_watched and found is not None and found.is_same():
+            return found
         locations = self._locate()
         return _Found(locations, _led_by(locations))
 
