@@ -155,12 +155,8 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     agreed = judged.agreed(noted.agreed)
     scans = scans.map(lambda scan: nameless.kept(scan, agreed))
     report.projects = _projects(pair, observed)
-    sides = Both(
-        *[
-            await lost_updates.detect(pair, side, noted.written[side], scans[side], agreed, keys)
-            for side in SIDES
-        ]
-    )
+    detect, logs = partial(lost_updates.detect, pair), noted.written
+    sides = Both(*[await detect(side, logs[side], scans[side], agreed, keys) for side in SIDES])
     late, moved = await _late(pair, sides)
     moved.update(judged.moved)
     if late:
