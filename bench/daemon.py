@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bench.measure import Command, CommandFailed
-from bench.workplace import PROJECT, Workplace, count_records
+from bench.workplace import PROJECT, SERVICE, Workplace, count_records
 from tests.peers.environments import HERE
 
 #: Seconds after which a daemon that does not answer has failed.
@@ -32,6 +32,7 @@ class RunningDaemon:
         (directory / "config.toml").write_text(configuration, "utf-8")
         self._told = _listening(directory / "notify.sock")
         self._env = {
+            **SERVICE,
             "NOTIFY_SOCKET": str(directory / "notify.sock"),
             "SMTD_SOCKET": str(directory / "control.sock"),
             "SMTD_CONFIG": str(directory / "config.toml"),

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -14,7 +15,7 @@ from bench.curve import Curve, svg
 from bench.edits import EDIT, MANY
 from bench.line import Line, by_size, in_milliseconds, in_seconds
 from bench.measure import seconds
-from bench.workplace import Workplace, expect
+from bench.workplace import SERVICE, Workplace, expect
 from docs.measured import ROOT
 
 SIZES = (1_000, 10_000, 100_000)
@@ -151,7 +152,8 @@ def _safe_floor(work: Workplace, size: int) -> float:
 
 
 def _inside(work: Workplace, size: int, *options: str) -> dict[str, Any]:
-    done = measure.run(work.module("bench.inside", str(size), work.empty(f"growth-{size}"), *options))
+    command = work.module("bench.inside", str(size), work.empty(f"growth-{size}"), *options)
+    done = measure.run(replace(command, env={**command.env, **SERVICE}))
     steps: dict[str, Any] = json.loads(done.output)
     return steps
 

@@ -23,10 +23,12 @@ from bench.sweep import fill
 from smtd import pairing
 from smtd.cli import gc_tuning
 from smtd.daemon import malloc
+from smtd.daemon.runner import MANY as MANY_RECORDS
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.records.parameters.content import forget_meanings
 from smtd.stores.discovery import find
 from smtd.stores.location import Location
 
@@ -42,7 +44,8 @@ async def kept_open(directory: Path, locations: Both[Location], steps: Steps) ->
 
         async def cycle() -> PairReport:
             report = await pairing.sync(journal, "pair", locations, stores, policy, progress=steps.progressed)
-            if report.wrote:
+            if report.wrote >= MANY_RECORDS:
+                forget_meanings()
                 malloc.trim()
             return report
 

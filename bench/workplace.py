@@ -27,6 +27,10 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
 
+#: What the units in systemd/ set in the environment of the daemon.
+SERVICE = {"PYTHONMALLOC": "malloc"}
+
+
 class Workplace:
     """A temporary directory; what it has is made when a row first asks for it, and then kept."""
 

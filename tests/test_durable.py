@@ -173,3 +173,16 @@ def test_dumb_shelf_of_another_program_can_be_made_durable(disk: Disk, home: Pat
     DumbFile(home / "records").flush()
 
     assert disk.done == ["sync records.dat", "sync records.dir", "sync records.bak", "sync home"]
+
+
+def test_handles_of_a_file_that_was_replaced_are_not_those_of_the_new_one(tmp_path: Path) -> None:
+    """A handle that was found before is only believed while it is one of the file that is there now."""
+    place, other = tmp_path / "records", tmp_path / "other"
+    place.write_text("old", "utf-8")
+    other.write_text("new", "utf-8")
+    with place.open("rb") as old:
+        assert list(durable.own_handles(place))[0] == old.fileno()
+        other.replace(place)
+        assert list(durable.own_handles(place)) == []
+        with place.open("rb") as new:
+            assert next(durable.own_handles(place)) == new.fileno()

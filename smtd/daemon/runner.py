@@ -25,6 +25,7 @@ from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES
+from smtd.records.parameters.content import forget_meanings
 from smtd.records.record import Key
 
 log = logging.getLogger("smtd")
@@ -128,6 +129,7 @@ class PairRunner:
             )
         if report.wrote >= MANY or self._is_first:
             self._is_first = False
+            forget_meanings()
             await to_thread.run_sync(malloc.trim)
         return report
 

@@ -89,6 +89,11 @@ def _check_short_json(content: str) -> None:
     read(Parameters("JSONParameterSet", content))
 
 
+def forget_meanings() -> None:
+    """Release what parameter texts were found to say: megabytes, after a cycle of many records."""
+    _meaning_of_short.cache_clear()
+
+
 def _said(parameters: Parameters, values: Any) -> Any:
     if parameters.type == "NTParameterSet":
         values = nested.meaning(values)
