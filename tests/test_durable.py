@@ -181,7 +181,7 @@ def test_handles_of_a_file_that_was_replaced_are_not_those_of_the_new_one(tmp_pa
     place.write_text("old", "utf-8")
     other.write_text("new", "utf-8")
     with place.open("rb") as old:
-        assert list(durable.own_handles(place))[0] == old.fileno()
+        assert next(iter(durable.own_handles(place))) == old.fileno()
         other.replace(place)
         assert list(durable.own_handles(place)) == []
         with place.open("rb") as new:
