@@ -45,7 +45,7 @@ class _File:
 
     def __init__(self, location: Location) -> None:
         self._location = location
-        self.swaps = location.kind in incarnation.SWAPPED
+        self.swaps = location.driver.files is not None and location.driver.files.marks.is_swapped
 
     async def look(self, before: str) -> tuple[str, bool]:
         return await to_thread.run_sync(self._look, before)
@@ -53,21 +53,21 @@ class _File:
     def _look(self, before: str) -> tuple[str, bool]:
         now = self._mark()
         marks = incarnation.read(before), incarnation.read(now)
-        return now, bool(before) and before != now and incarnation.is_another(self._location, *marks)
+        return now, bool(before) and before != now and self._location.is_another(*marks)
 
     def _mark(self) -> str:
         """Return the mark; a database need not be asked while its files look the same. Blocks."""
         location = self._location
-        seen = files, count = signature(location.files), incarnation.commits(location)
+        seen = files, count = signature(location.files), location.commits()
         before, known = _marks.get(location.name, (None, ""))
         if seen == before:
             return known
         # SQLite counts what changes a file within one tick of its clock.
         is_certain = count is not None or (age(files) > CLOCK_TICK and not is_young(files))
-        found = incarnation.mark(location)
+        found = location.mark()
         known = "" if found is None else str(found)
         # What a lock hides is asked for again.
-        if is_certain and not incarnation.is_partial(location, found):
+        if is_certain and not location.is_partial(found):
             if len(_marks) >= _KEPT:
                 _marks.clear()
             _marks[location.name] = seen, known

@@ -8,7 +8,8 @@ import anyio
 
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 from tests.command import Answer, Smtd
@@ -19,7 +20,7 @@ def put(path: Path, label: str) -> None:
     """Write a record into the SQLite store at *path*."""
 
     async def write() -> None:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             await store.write([Change(Key(PROJECT, label), full(label), None)])
 
     anyio.run(write)

@@ -24,7 +24,8 @@ from smtd.errors import (
 )
 from smtd.records.record import Parameters
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, RUNNING, change, key, record
 
@@ -33,7 +34,7 @@ SECRET = "correct-horse"
 
 async def fill(path: Path, *records):
     """Make an SQLite store that holds *records*."""
-    async with open_store(Location(StoreKind.DJANGO, path)) as store:
+    async with open_store(Location(SQLITE, path)) as store:
         await store.write([Change(key(each.label), each, None) for each in records])
 
 

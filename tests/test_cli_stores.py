@@ -11,7 +11,7 @@ import pytest
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config, StoreConfig
 from smtd.errors import UsageError
-from smtd.stores.location import Access
+from smtd.stores.access import Access
 
 LAB = {"location": "https://lab.example/records/", "username": "ada"}
 

@@ -23,18 +23,16 @@ RANKS = [
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
     | {"smtd.private", "smtd.textfile", "smtd.paths"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
-    | {"smtd.stores.location"},
-    {"smtd.stores.index"},
-    {"smtd.stores.wrapped", "smtd.stores.row_cache"},
+    | {"smtd.stores.access", "smtd.stores.incarnation"},
+    {"smtd.stores.index", "smtd.stores.driver"},
+    {"smtd.stores.wrapped", "smtd.stores.row_cache", "smtd.stores.location"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
-    | {"smtd.stores.discovery"}
     | {"smtd.stores.retrying", "smtd.stores.limited", "smtd.stores.renamed"},
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
     {"smtd.stores.http", "smtd.stores.legacy"},
-    {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.stores.incarnation"}
-    | {"smtd.control.server", "smtd.control.client"},
-    {"smtd.sameness", "smtd.output"},
+    {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.control.server", "smtd.control.client"},
+    {"smtd.sameness", "smtd.output", "smtd.stores.discovery"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},
@@ -44,6 +42,9 @@ RANKS = [
 LONGEST_FUNCTION, LONGEST_FILE = 50, 400
 RANK_OF = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
 COMMAND_LINES = RANK_OF["smtd.cli"]
+
+#: The one list of the kinds of stores.
+REGISTRY = "smtd.stores.registry"
 
 #: Packages whose parts have ranks of their own: their `__init__.py` imports nothing.
 SHELLS = {"smtd", "smtd.stores", "smtd.control"}
@@ -166,6 +167,45 @@ def wrong_imports(module: Module, known: set[str]) -> Iterator[str]:
             yield f"{where}: not of a lower rank"
 
 
+def kind_tests(module: Module, known: set[str]) -> Iterator[str]:
+    """Yield where *module* asks for the kind of a store, of which only drivers and their list know."""
+    if module.name == REGISTRY or is_driver(module.name):
+        return
+    for line, target in imported(module, known):
+        if is_driver(target):
+            yield f"{module.name}:{line} imports {target}: only {REGISTRY} knows the drivers"
+    for node in ast.walk(module.tree):
+        if any(map(names_a_kind, asked(node))):
+            line = getattr(node, "lineno", 0)
+            yield f"{module.name}:{line} tests a kind of store: ask its driver, or its capabilities"
+
+
+def asked(node: ast.AST) -> list[ast.expr]:
+    """Return what *node* compares with something (but with None), or looks up in a table."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        return [] if any(isinstance(side, ast.Constant) and side.value is None for side in sides) else sides
+    if isinstance(node, ast.Subscript):
+        return [node.slice]
+    if isinstance(node, ast.Match):
+        return [node.subject]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+        return node.args[:1]
+    return []
+
+
+def is_driver(name: str) -> bool:
+    """Say whether *name* is that of a module in which a package of stores offers its kinds."""
+    return name.startswith("smtd.stores.") and name.endswith(".driver") and name != "smtd.stores.driver"
+
+
+def names_a_kind(node: ast.expr) -> bool:
+    """Say whether *node* is a driver, or the name of one."""
+    if isinstance(node, ast.Attribute) and node.attr == "name":
+        node = node.value
+    return getattr(node, "attr", getattr(node, "id", "")) == "driver"
+
+
 def wrong_uses(module: Module) -> Iterator[str]:
     below = RANK_OF.get(unit(module.name) or "", 0) < COMMAND_LINES
     banned = NOT_USED | NOT_USED_BELOW_COMMAND_LINES if below else NOT_USED
@@ -217,6 +257,7 @@ def problems(sources: Mapping[str, str]) -> list[str]:
     modules = [Module.parse(path, source) for path, source in sources.items()]
     known = {module.name for module in modules}
     found = [problem for module in modules for problem in wrong_imports(module, known)]
+    found += [problem for module in modules for problem in kind_tests(module, known)]
     found += [problem for module in modules for problem in (*wrong_uses(module), *wrong_sizes(module))]
     return found + list(cycles(modules, known)) + list(names_twice(modules))
 
@@ -242,7 +283,10 @@ GOOD = {
     "smtd/stores/django.py": "import pickle\nfrom smtd.records import record\npickle.dumps(1)",
     "smtd/stores/shelf/inert.py": "import pickle\nclass I(pickle.Unpickler): x = pickle.Unpickler",
     "smtd/stores/shelf/worker.py": "import sys\nfrom .inert import I\nsys.stdin.buffer.read()",
-    "smtd/stores/registry.py": "from smtd.stores import django\nfrom .shelf import inert",
+    "smtd/stores/shelf/driver.py": "from smtd.stores import driver\nX = 1\nX is driver",
+    "smtd/stores/registry.py": "from smtd.stores import django\nfrom .shelf import driver, inert",
+    "smtd/stores/driver.py": "class Driver: ...",
+    "smtd/sameness.py": "x.driver.files is None\nx.driver is None\nx.driver.files[0]\nx.driver.name",
     "smtd/cli/main.py": "import click, os, sys\nprint(os.environ)\nsys.exit()",
 }
 
@@ -269,6 +313,14 @@ WRONG = {
     "a module with a name of Python's": ("smtd/stores/shelf/socket.py", ""),
     "a long file": ("smtd/daemon.py", 401 * "x = 1\n"),
     "a long function": ("smtd/daemon.py", "def f():\n" + 50 * "    x = 1\n"),
+    "a kind": ("smtd/daemon.py", "x.driver is y"),
+    "a kind, by a name": ("smtd/cli/check.py", "if driver in (a, b): pass"),
+    "a kind, by its name": ("smtd/engine.py", "x.location.driver.name == 'http'"),
+    "a kind, by a table": ("smtd/sameness.py", "{}[x.driver]"),
+    "a kind, by a table that may lack it": ("smtd/sameness.py", "{}.get(x.driver.name)"),
+    "a kind, by cases": ("smtd/sameness.py", "match x.driver.name:\n    case 'http': pass"),
+    "a driver": ("smtd/daemon.py", "from smtd.stores.shelf.driver import X"),
+    "a driver, in its package": ("smtd/stores/shelf/x.py", "from .driver import X"),
     "print": ("smtd/daemon.py", "print()"),
     "print, handed on": ("smtd/daemon.py", "f(print)"),
     "exit": ("smtd/daemon.py", "import sys\nsys.exit(1)"),

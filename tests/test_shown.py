@@ -23,7 +23,8 @@ from smtd.cli import logs
 from smtd.cli.logs import Formatter, SystemdFormatter
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import RUNNING, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of
@@ -47,7 +48,7 @@ def put(path: Path, *records: tuple[str, dict[str, object]]) -> None:
     """Write records, by label and fields, into the SQLite store at *path*."""
 
     async def write() -> None:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             await store.write(
                 [Change(Key(PROJECT, name), record(name, **more), None) for name, more in records]
             )

@@ -22,9 +22,11 @@ from smtd import config, filestat
 from smtd.errors import StoreRefused
 from smtd.records.record import decode
 from smtd.stores import retrying
+from smtd.stores.django.driver import SQLITE
 from smtd.stores.http import form, session
+from smtd.stores.http.driver import HTTP
 from smtd.stores.legacy import databases, export
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import messages, worker
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
@@ -182,7 +184,7 @@ async def _table_rows(chance: Random, scratch: Path) -> None:
                 )
             except sqlite3.IntegrityError:
                 continue
-    await _scan(Location(StoreKind.DJANGO, store))
+    await _scan(Location(SQLITE, store))
 
 
 def database_files(chance: Random, scratch: Path) -> None:
@@ -221,7 +223,7 @@ async def _answers(chance: Random) -> None:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/records/"
-        await _scan(Location(StoreKind.HTTP, Path(), None, ADA, url))
+        await _scan(Location(HTTP, Path(), None, ADA, url))
     finally:
         await runner.cleanup()
 

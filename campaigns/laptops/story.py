@@ -20,9 +20,11 @@ from campaigns.laptops.line import Lines, laid
 from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key, Record
+from smtd.stores.access import Access
 from smtd.stores.base import Store
 from smtd.stores.http import form
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import commented, record, tagged
 from tests.peers.server import PASSWORD, USERS, SumatraServer
@@ -84,7 +86,7 @@ class Story:
                         await laptop.close()
 
     def _laptop(self, name: str, root: str) -> Laptop:
-        server = Location(StoreKind.HTTP, Path(), None, self.access, f"{root}{URL(self.server.url).path}")
+        server = Location(HTTP, Path(), None, self.access, f"{root}{URL(self.server.url).path}")
         return Laptop(name, self.directory / name, server, frozenset({self.project}))
 
     def _share(self) -> None:
@@ -162,7 +164,7 @@ class Story:
             self.there[word] = (path, at)
 
     def _there(self) -> AbstractAsyncContextManager[Store]:
-        return open_store(Location(StoreKind.HTTP, Path(), None, self.access, self.server.url))
+        return open_store(Location(HTTP, Path(), None, self.access, self.server.url))
 
     async def _rest(self) -> None:
         """Run cycles until none writes any more."""

@@ -20,9 +20,9 @@ from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
-from smtd.stores.discovery import DATABASES
-from smtd.stores.location import Location, StoreKind
-from smtd.stores.registry import open_database, open_store
+from smtd.stores.driver import Server
+from smtd.stores.location import Location
+from smtd.stores.registry import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +112,15 @@ async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collec
     """Return what is to be said of a store, and its projects. Raises SmtdError."""
     location = await to_thread.run_sync(partial(located, name, config, None, may_be_new=True))
     own = set() if location.project is None else {location.project}
-    done = await _done(location, asked) if location.kind in DATABASES.values() else ""
+    server = location.driver.server
+    done = await _done(location, server, asked) if server is not None else ""
     if await to_thread.run_sync(location.is_missing):
         return f"{location}  does not exist yet; the first sync creates it", own
     async with open_store(location) as store:
         scan = await store.scan() if not store.capabilities.dear_reads else None
         projects = await store.projects()
         reason = store.capabilities.read_only
-    if location.kind is StoreKind.HTTP and not projects:
+    if server is not None and server.hides_projects and not projects:
         raise SmtdError(
             f"{location} shows no projects to this user: check the user name and the password; if they are"
             " right, the server is empty and the first sync fills it"
@@ -129,21 +130,22 @@ async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collec
     return f"{location}  {done}{held}{', '.join(projects) or 'no projects'}{limits}", own.union(projects)
 
 
-async def _done(location: Location, asked: Asked) -> str:
+async def _done(location: Location, server: Server, asked: Asked) -> str:
     """Make what is asked for in the database at *location*; return what was done, for its line."""
+    if server.administer is None:
+        return ""
     done = ""
-    async with open_database(location) as database:
+    async with server.administer(location) as database:
         if risk := await database.risk():
             complain(f"smtd: {location}: {risk}")
         if asked.create and await database.make():
             done += "tables created; "
-        if location.kind is StoreKind.POSTGRESQL and (asked.install_notify or asked.remove_notify):
-            from smtd.stores.django import notify
-
+        if server.notifications is not None and (asked.install_notify or asked.remove_notify):
+            triggers = server.notifications.triggers()
             if asked.remove_notify:
-                await database.run(notify.REMOVE)
+                await database.run(triggers.remove)
                 done += "triggers removed; "
             elif location.access.notify:
-                await database.run(notify.INSTALL)
+                await database.run(triggers.install)
                 done += "triggers installed; "
     return done

@@ -24,7 +24,8 @@ from smtd.errors import NoDaemon
 from smtd.records import canonical
 from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
 from smtd.stores.base import Change, Store
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.discovery import find
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
 PROJECT = "Demo"
@@ -37,8 +38,9 @@ class Demo:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.shelf = Location(StoreKind.DUMB, directory / "laptop.shelf")
-        self.database = Location(StoreKind.DJANGO, directory / "lab.sqlite")
+        self.shelf, self.database = (
+            find(str(directory / name), may_be_new=True) for name in ("laptop.shelf", "lab.sqlite")
+        )
         self._socket = str(directory / "control.sock")
         self._seen = 0
 

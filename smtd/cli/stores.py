@@ -10,8 +10,9 @@ from smtd.cli import passwords
 from smtd.cli.proxies import proxy_for
 from smtd.config import Config, StoreConfig, is_timezone
 from smtd.errors import UsageError
+from smtd.stores.access import Access
 from smtd.stores.discovery import current_project, find
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.location import Location
 
 
 class Passwords:
@@ -58,7 +59,7 @@ def located(
     location = find(word, access, may_be_new=may_be_new)
     if "://" in word and location.access.password is None:
         location = _by_netrc(location)
-    if location.kind is StoreKind.HTTP:
+    if location.driver.server is not None and location.driver.server.over_http:
         location = replace(location, access=replace(location.access, proxy=proxy_for(location.url)))
     return location
 

@@ -15,7 +15,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores.base import DearStore, Scan, Store, Token
-from smtd.stores.location import SERVERS, Location
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
 #: Seconds that a server may take.
@@ -44,7 +44,7 @@ class Backlog:
         Files come first: where one can be read the other side is away, and no server is asked.
         """
         locations = await self._locate()
-        files = [side for side in SIDES if locations[side].kind not in SERVERS]
+        files = [side for side in SIDES if locations[side].files]
         for sides in (files, [side for side in SIDES if side not in files]):
             found = [await self._changed(side, locations) for side in sides]
             if known := [keys for keys in found if keys is not None]:
@@ -56,7 +56,7 @@ class Backlog:
         if await to_thread.run_sync(locations[side].is_missing):
             return None
         try:
-            with anyio.fail_after(PATIENCE if locations[side].kind in SERVERS else None):
+            with anyio.fail_after(None if locations[side].files else PATIENCE):
                 return await self._looked(side, locations)
         except (SmtdError, TimeoutError):
             return None

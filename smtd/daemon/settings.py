@@ -13,6 +13,7 @@ from smtd.engine.pair import Policy
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import SIDES, Both
+from smtd.stores.discovery import candidates
 from smtd.stores.location import Location
 
 
@@ -47,9 +48,7 @@ class PairSettings:
             store = self.stores[side]
             word = self.words[side] if store is None else store.location
             if "://" not in word:
-                path = Path(os.path.expanduser(word))
-                yield from (path, path / "project", path / ".smt" / "project")
-                yield from (path.with_name(f"{path.name}{ending}") for ending in (".dat", ".db"))
+                yield from candidates(Path(os.path.expanduser(word)))
 
     def scoped(self, locations: Both[Location]) -> Policy:
         """Return the policy with the projects that the pair keeps where its stores are at *locations*.

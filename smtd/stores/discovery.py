@@ -1,44 +1,25 @@
-"""Find which store a name stands for, by the content of the file and not by its name."""
+"""Find which store a name stands for, by the content of the file and not by its name.
+
+What a file or an address is, the drivers of the stores say (`driver.py`).
+"""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from codecs import BOM_UTF8
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
 
 from smtd import denied, readonly, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS, opened
-from smtd.stores.location import DUMB_ENDINGS, NOTHING_SAID, Access, Location, StoreKind, real_path
+from smtd.stores import registry
+from smtd.stores.access import NOTHING_SAID, Access
+from smtd.stores.driver import Driver, Files, Server
+from smtd.stores.location import Location, real_path
 from smtd.untrusted import Acting
-
-#: Names by which a store that is not there yet may be asked for.
-_NEW = {
-    ".sqlite": StoreKind.DJANGO,
-    ".sqlite3": StoreKind.DJANGO,
-    ".db": StoreKind.DJANGO,
-    ".shelf": StoreKind.DUMB,
-}
-#: Databases by the schemes of their addresses, which are Sumatra's, and where they listen by default.
-DATABASES = {
-    "postgres": StoreKind.POSTGRESQL,
-    "postgresql": StoreKind.POSTGRESQL,
-    "mysql": StoreKind.MYSQL,
-    "mariadb": StoreKind.MYSQL,
-}
-_WEB_PORTS = {"http": 80, "https": 443}
-_PORTS = {StoreKind.POSTGRESQL: 5432, StoreKind.MYSQL: 3306}
-#: How a connection may be protected, in the words of PostgreSQL's own programs.
-TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
-_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
-#: See stores/shelf/gnu.py; of both byte orders.
-_GDBM = [number.to_bytes(4, order) for number in range(0x13579ACD, 0x13579AD2) for order in _ORDERS]
-_BERKELEY = (b"\x61\x15\x06\x00", b"\x00\x06\x15\x61")
 
 
 def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) -> Location:
@@ -52,11 +33,12 @@ def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) 
         raise UsageError("this is not a location: it contains a NUL character")
     if not name:
         raise UsageError("this is not a location: it is empty; use . for the project in this directory")
-    scheme = name.partition("://")[0].lower()
-    if scheme in ("http", "https"):
-        return _server(name, access)
-    if scheme in DATABASES and "://" in name:
-        return _database(name, access)
+    scheme, separator, _ = name.partition("://")
+    if separator:
+        for driver, server in _servers():
+            if scheme.lower() in server.schemes:
+                return _at(driver, server, name, access)
+        raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
     found = _found(name, may_be_new=may_be_new)
     told = found.access
     if access.username in (None, told.username):  # else a person names another account than the project
@@ -64,55 +46,20 @@ def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) 
     return replace(found, access=replace(access, tls=access.tls or told.tls))
 
 
-def _server(address: str, access: Access) -> Location:
-    """Take the user out of an address, so that it is never shown. Nothing is asked of the server."""
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        # What Python says of it shows a part, which may be one of a password.
-        raise UsageError(
-            "this is not the address of a Sumatra Server; in a password, write # as %23, / as %2F and @ as"
-            " %40"
-        ) from None
-    if not host or parts.query or parts.fragment:
-        raise UsageError("this is not the address of a Sumatra Server; write it like https://host/records/")
-    if parts.username:
-        password = None if parts.password is None else unquote(parts.password)
-        access = access.of(unquote(parts.username), password)
-    place = f"[{host}]" if ":" in host else host
-    place += "" if port in (None, _WEB_PORTS[parts.scheme]) else f":{port}"
-    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
-    return Location(StoreKind.HTTP, Path(), None, access, f"{parts.scheme}://{place}{path}")
+def _servers() -> Iterator[tuple[Driver, Server]]:
+    return ((driver, driver.server) for driver in registry.DRIVERS if driver.server is not None)
 
 
-def _database(address: str, access: Access) -> Location:
-    """Take the user out of the address of a database, as Sumatra reads it: nothing in it is quoted."""
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError:
-        raise UsageError("this is not the address of a database: its host or port cannot be read") from None
-    database = parts.path.rsplit("/", 1)[-1]
-    tls = options.pop("sslmode", access.tls)
-    if not database or parts.fragment or options or tls not in ("", *TLS_MODES):
-        raise UsageError(
-            "this is not the address of a database; write it like postgresql://user@host/name,"
-            f" with ?sslmode={' or '.join(TLS_MODES)} if needed"
-        )
-    if parts.username:
-        access = access.of(parts.username, parts.password)
-    kind = DATABASES[parts.scheme]
-    place = f"[{host}]" if ":" in (host or "") else host or ""
-    place += "" if port in (None, _PORTS[kind]) else f":{port}"
-    return Location(kind, Path(), None, replace(access, tls=tls), f"{kind.value}://{place}/{database}")
+def _kinds_of_files() -> Iterator[tuple[Driver, Files]]:
+    return ((driver, driver.files) for driver in registry.DRIVERS if driver.files is not None)
+
+
+def _at(driver: Driver, server: Server, address: str, access: Access) -> Location:
+    url, access = server.parse(address, access)
+    return Location(driver, Path(), None, access, url)
 
 
 def _found(name: str, *, may_be_new: bool) -> Location:
-    scheme, separator, _ = name.partition("://")
-    if separator:
-        raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
     path = expanded(name)
     try:
         if path.is_dir():
@@ -122,11 +69,12 @@ def _found(name: str, *, may_be_new: bool) -> Location:
         raise StoreUnreachable(f"{name} cannot be read: {denied.why(exc)}") from exc
     if found is not None:
         return found
-    if may_be_new and path.suffix in _NEW:
+    new = {ending: driver for driver, files in _kinds_of_files() for ending in files.new}
+    if may_be_new and path.suffix in new:
         if path.parent.is_dir():
-            return Location(_NEW[path.suffix], path)
+            return Location(new[path.suffix], path)
         raise StoreUnreachable(f"there is no directory {path.parent} to create {path.name} in")
-    hint = f"; to create one, give its name one of the endings {', '.join(_NEW)}" if may_be_new else ""
+    hint = f"; to create one, give its name one of the endings {', '.join(new)}" if may_be_new else ""
     raise StoreUnreachable(f"there is no record store at {name}{hint}")
 
 
@@ -148,40 +96,45 @@ def _project(directory: Path) -> Location:
         project = json.loads(regular.read(file, regular.SMALL))
         name, store = project["name"], project["record_store"]
         kind = store["type"].rpartition(".")[2]
-        recorded = store[_STORE_PATHS[kind]] if kind in _STORE_PATHS else ""
+        drivers, recorded = _recorded(kind, store)
         if not isinstance(name, str) or not isinstance(recorded, str):
             raise TypeError("text expected")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
-    if kind == "HttpRecordStore":
+    if (server := _server(drivers, recorded)) is not None:
         access = Access(username=store.get("username"), password=store.get("password"))
-        return replace(_server(recorded, access), project=name, signposts=(file,))
-    if kind == "DjangoRecordStore" and recorded.partition("://")[0] in DATABASES:
-        return replace(_database(recorded, NOTHING_SAID), project=name, signposts=(file,))
-    if kind not in _STORE_PATHS or "://" in recorded:
+        return replace(_at(*server, recorded, access), project=name, signposts=(file,))
+    if "://" in recorded or not any(each.files for each in drivers):
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
     if is_from_windows(recorded) and _file(home.parent / recorded) is None:
         raise StoreRefused(
             f"project {name} was made on Windows, and its store is {recorded} there; name the store's file"
             f" itself, or write its path on this machine into {file}"
         )
-    return replace(_project_store(home, name, kind, expanded(recorded)), signposts=(file,))
+    path = _moved(home, home.parent / expanded(recorded))
+    there = _file(path) or Location(_made(drivers), path)
+    return replace(there, project=name, signposts=(file,))
 
 
-#: Where a project file keeps the path of its store, by the class of the store.
-_STORE_PATHS = {
-    "DjangoRecordStore": "db_file",
-    "ShelveRecordStore": "shelf_name",
-    "HttpRecordStore": "server_url",
-}
+def _recorded(record_store: str, store: dict[str, Any]) -> tuple[list[Driver], Any]:
+    """Return the drivers that Sumatra's class *record_store* may mean, and the path or address in *store*."""
+    entries = [(each, each.project) for each in registry.DRIVERS if each.project is not None]
+    named = [(each, entry.key) for each, entry in entries if entry.record_store == record_store]
+    return [each for each, _ in named], store[named[0][1]] if named else ""
 
 
-def _project_store(home: Path, name: str, kind: str, recorded: Path) -> Location:
-    path = _moved(home, recorded if recorded.is_absolute() else home.parent / recorded)
-    found = _file(path)
-    if found is None:
-        found = Location(StoreKind.DJANGO if kind == "DjangoRecordStore" else StoreKind.DUMB, path)
-    return Location(found.kind, found.path, name)
+def _server(drivers: list[Driver], recorded: str) -> tuple[Driver, Server] | None:
+    """Return which of *drivers* has a server at the address *recorded*; None if that is a path."""
+    for driver in drivers:
+        server = driver.server
+        if server is not None and (len(drivers) == 1 or recorded.partition("://")[0] in server.schemes):
+            return driver, server
+    return None
+
+
+def _made(drivers: list[Driver]) -> Driver:
+    """Return which of *drivers* is meant where nothing is yet: one whose stores smtd may make, if any."""
+    return min(drivers, key=lambda each: not (each.files and each.files.new))
 
 
 def _moved(home: Path, recorded: Path) -> Path:
@@ -194,59 +147,73 @@ def _moved(home: Path, recorded: Path) -> Path:
 
 def _file(path: Path) -> Location | None:
     """Tell what the file at *path* is, with or without the endings of its backend."""
-    if path.suffix in DUMB_ENDINGS and path.is_file() and _sqlite_kind(path) is not None:
+    several = _several_files(path)
+    if path.is_file() and (several is None or _is_apart(path, several)):
         return Location(_sniff(path), path)
-    base = path.with_suffix("") if path.suffix in DUMB_ENDINGS else path
-    dumb = any(Path(f"{base}{ending}").is_file() for ending in DUMB_ENDINGS)
-    if path.is_file() and path.suffix not in DUMB_ENDINGS and not (dumb and _is_stray(path)):
-        return Location(_sniff(path), path)
-    if dumb:
-        return Location(StoreKind.DUMB, base)
-    database = Path(f"{path}.db")
-    if database.is_file():
-        return Location(_sniff(database), database)
-    regular.check([path, *(Path(f"{base}{ending}") for ending in (*DUMB_ENDINGS, ".db"))])
+    if several is not None:
+        return several
+    for _, files in _kinds_of_files():
+        named = Path(f"{path}{files.added}")
+        if files.added and named.is_file():
+            return Location(_sniff(named), named)
+    regular.check(dict.fromkeys(_possible(path)))
     return None
 
 
-def _is_stray(path: Path) -> bool:
-    """Say whether *path*, which has a shelf beside it, is what `smt sync` leaves there.
+def _several_files(path: Path) -> Location | None:
+    """Return the store whose files have endings, if *path* is its name, or one of its files."""
+    for driver, files in _kinds_of_files():
+        base = _base(path, files)
+        if any(files.endings) and any(Path(f"{base}{ending}").is_file() for ending in files.endings):
+            return Location(driver, base)
+    return None
 
-    It takes a dumb shelf for a database that is not there yet, and makes an empty one. Raises
-    UsageError if the database has records too.
+
+def _base(path: Path, files: Files) -> Path:
+    """Return *path* without the ending of one of the files of a store."""
+    return path.with_suffix("") if path.suffix and path.suffix in files.endings else path
+
+
+def _possible(path: Path) -> Iterator[Path]:
+    """Yield all files that the name *path* may stand for."""
+    yield path
+    for _, files in _kinds_of_files():
+        yield from (Path(f"{_base(path, files)}{ending}") for ending in (*files.endings, files.added))
+
+
+def candidates(path: Path) -> Iterator[Path]:
+    """Yield the files by which a store that is named *path* may come to be there; nothing is looked at."""
+    yield from (path, path / "project", path / ".smt" / "project")
+    for _, files in _kinds_of_files():
+        yield from (Path(f"{path}{ending}") for ending in (files.endings[0], files.added) if ending)
+
+
+def _is_apart(path: Path, several: Location) -> bool:
+    """Say whether the file *path* is a store of its own, and not a part of *several*, nor a leftover.
+
+    Raises UsageError if nobody can tell which of both is meant.
     """
-    if _sniff(path) is not StoreKind.DJANGO:
-        return False
-    try:
-        with opened(path) as db:
-            empty = db.execute("SELECT 1 FROM django_store_record LIMIT 1").fetchone() is None
-    except sqlite3.OperationalError:
-        return True  # it has no tables yet
-    if not empty:
-        raise UsageError(
-            f"{path} is both an SQLite store and a shelf ({path.name}.dat, {path.name}.dir), both with"
-            f" records; name the shelf {path.name}.dat, or move the files of one of them"
-        )
-    return True
+    if path != several.path:
+        return _in_database(path) is not None  # a copy set aside may have such a name
+    files, beside = _sniff(path).files, several.driver.files
+    if files is None or files.is_leftover is None or beside is None:
+        return True
+    return not files.is_leftover(path, [f"{path.name}{ending}" for ending in beside.watched])
 
 
-def _sniff(path: Path) -> StoreKind:
-    if (kind := _sqlite_kind(path)) is not None:
-        return kind
+def _sniff(path: Path) -> Driver:
+    if (driver := _in_database(path)) is not None:
+        return driver
     with regular.opened(path) as file:
         start = file.read(16)
-    if start[:4] in _GDBM:
-        return StoreKind.GNU
-    if start[12:16] in _BERKELEY:
-        return StoreKind.NDBM
-    if path.suffix == ".json" and start.removeprefix(BOM_UTF8).lstrip()[:1] in (b"[", b"{"):
-        return StoreKind.EXPORT
-    raise StoreRefused(
-        f"{path} is not a record store: it is neither a shelf nor an SQLite file nor an export (.json)"
-    )
+    for driver, files in _kinds_of_files():
+        if files.begins is not None and files.begins(path, start):
+            return driver
+    known = " nor ".join(dict.fromkeys(files.what for _, files in _kinds_of_files()))
+    raise StoreRefused(f"{path} is not a record store: it is neither {known}")
 
 
-def _sqlite_kind(path: Path) -> StoreKind | None:
+def _in_database(path: Path) -> Driver | None:
     """Tell what the SQLite file at *path* is, or None for any other file.
 
     SQLite itself is asked: opening the file and closing it again takes away the locks that all
@@ -254,28 +221,15 @@ def _sqlite_kind(path: Path) -> StoreKind | None:
     """
     try:
         with opened(path) as db:
-            tables = {
-                name
-                for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-            }
-            is_old = "django_store_record" in tables and not _is_migrated(db, tables)
+            rows = db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+            tables = {name for (name,) in rows}
+            for driver, files in _kinds_of_files():
+                if files.holds is not None and files.holds(db, tables):
+                    return driver
     except ERRORS as exc:
         if "not a database" in str(exc):
             return None
         if isinstance(exc, Acting):
             raise StoreRefused(f"{path} {exc}") from exc
         raise StoreUnreachable(f"{path} cannot be read: {readonly.obstacle(path, exc) or exc}") from exc
-    if "django_store_record" in tables or not tables:
-        return StoreKind.OLD_DJANGO if is_old else StoreKind.DJANGO  # an empty file is an empty database
-    # Sumatra on Python 3.13 takes a Django store for a shelf, and leaves an empty table `Dict` in it.
-    if "Dict" in tables:
-        return StoreKind.SQLITE3
     raise StoreRefused(f"{path} is an SQLite file, but not a Sumatra record store")
-
-
-def _is_migrated(db: sqlite3.Connection, tables: set[str]) -> bool:
-    """Say whether the schema is that of Sumatra 0.8: its last migration was made."""
-    if "django_migrations" not in tables:
-        return False
-    last = "SELECT 1 FROM django_migrations WHERE app = 'django_store' AND name = '0002_tag_taggeditem'"
-    return db.execute(last).fetchone() is not None

@@ -6,32 +6,18 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from smtd import sqlite
 from smtd.sqlite import ERRORS
-from smtd.stores.legacy import databases
-from smtd.stores.location import Location, StoreKind
 
 T = TypeVar("T")
 
-#: Files that no program makes smaller: dbm.dumb, gdbm and Berkeley DB reuse room, or waste it.
-_NEVER_SHRINK = frozenset({StoreKind.DUMB, StoreKind.GNU, StoreKind.NDBM})
-#: Files in whose place smtd itself puts another one when it writes.
-SWAPPED = frozenset({StoreKind.GNU, StoreKind.NDBM})
 #: Seconds to wait for a database that somebody has locked.
 _PATIENCE = 2.0
-
-#: The highest number that rows ever had: SQLite gives none to two records, nor does dbm.sqlite3 to two
-#: saves of a project, since each replaces its row by a new one.
-_HIGHEST = {
-    StoreKind.DJANGO: "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'",
-    StoreKind.SQLITE3: "SELECT max(rowid) FROM Dict",
-}
-#: The newest row, and what never changes of a row.
-_NEWEST = "SELECT max(db_id) FROM django_store_record"
-_NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
 
 
 class Mark(NamedTuple):
@@ -83,100 +69,113 @@ def read(text: str) -> Mark | None:
     return Mark(int(device), int(inode), *[int(each) if each else None for each in rest])
 
 
-def mark(location: Location) -> Mark | None:
-    """Return the mark of the file at *location*, or None if there is none, as of a server. Blocks."""
-    found = _looks(location)
-    if found is None or location.kind not in (*_HIGHEST, StoreKind.OLD_DJANGO):
-        return found
+@dataclass(frozen=True, kw_only=True)
+class FileMarks:
+    """How a file of one kind of store is told from another one at its place.
 
-    def numbered(db: sqlite3.Connection) -> Mark:
-        db.execute("BEGIN")  # so that all that is read is of one moment
-        newest = None if location.kind is StoreKind.SQLITE3 else _one(db, _NEWEST)
-        name = None if newest is None else _name(db, newest)
-        numbered = found._replace(newest=newest, name=name)
-        if location.kind is StoreKind.OLD_DJANGO:
-            return numbered._replace(highest=_sequence(db), changes=databases.change_counter(location.path))
-        return numbered._replace(
-            highest=_one(db, _HIGHEST[location.kind]), changes=sqlite.commits(location.path)
-        )
-
-    return _asked(location, numbered) or found
-
-
-def commits(location: Location) -> int | None:
-    """Return SQLite's own count of what changed the file at *location* (None: unknown). Blocks."""
-    return sqlite.commits(location.path) if location.kind is StoreKind.DJANGO else None
-
-
-def is_partial(location: Location, found: Mark | None) -> bool:
-    """Say whether the mark that was *found* at *location* lacks what only the database tells.
-
-    It was locked, or is empty: it is to be asked again, though its file looks the same.
+    *never_shrinks*: no program makes it smaller. *is_swapped*: smtd itself puts another file in its place
+    when it writes.
     """
-    asked = location.kind in (*_HIGHEST, StoreKind.OLD_DJANGO)
-    return found is not None and asked and found[4:] == (None,) * len(found[4:])
 
+    never_shrinks: bool = False
+    is_swapped: bool = False
 
-def is_another(location: Location, before: Mark | None, now: Mark | None) -> bool:
-    """Say whether the file at *location*, whose mark is *now*, is not the one that had *before*. Blocks.
+    def mark(self, file: Path) -> Mark | None:
+        """Return the mark of *file*, or None if it is not there. Blocks."""
+        try:
+            found = os.stat(file)
+        except OSError:
+            return None
+        size = found.st_size if self.never_shrinks else None
+        return Mark(found.st_dev, found.st_ino, size, found.st_mtime_ns)
 
-    No server, and no store that had no mark, is ever another one.
-    """
-    if before is None:
-        return False
-    if is_partial(location, now):
-        now = mark(location)
-    if now is None or not before.is_followed_by(now):
-        return True
-    if before.newest is None:
-        return False
-    newest = before.newest
-    # If work went on in an older copy, another record has the row that was the newest one.
-    name = now.name if now.newest == newest else _asked(location, lambda db: _name(db, newest))
-    return name not in (None, before.name)
-
-
-def _looks(location: Location) -> Mark | None:
-    if not location.files:
+    def commits(self, file: Path) -> int | None:
+        """Return a count that grows with each change of *file* (None: there is none). Blocks."""
         return None
-    try:
-        found = os.stat(location.files[0])
-    except OSError:
-        return None
-    size = found.st_size if location.kind in _NEVER_SHRINK else None
-    return Mark(found.st_dev, found.st_ino, size, found.st_mtime_ns)
+
+    def is_partial(self, found: Mark | None) -> bool:
+        """Say whether the mark that was *found* lacks what only the content tells: ask again."""
+        return False
+
+    def is_another(self, file: Path, before: Mark, now: Mark | None) -> bool:
+        """Say whether *file*, whose mark is *now*, is not the one that had the mark *before*. Blocks."""
+        return now is None or not before.is_followed_by(now)
 
 
-def _asked(location: Location, ask: Callable[[sqlite3.Connection], T]) -> T | None:
-    """Return what *ask* finds in the database; None if that is locked, or new."""
-    try:
-        with _opened(location) as db:
-            return ask(db)
-    except (*ERRORS, OSError):
-        return None  # the rest of the mark must do
-
-
-def _opened(location: Location) -> AbstractContextManager[sqlite3.Connection]:
-    if location.kind is StoreKind.OLD_DJANGO:
-        return databases.opened(location.path)
+def _opened(file: Path) -> AbstractContextManager[sqlite3.Connection]:
     # Not read-only: in WAL mode such a reader leaves files behind that it may not remove.
-    return sqlite.opened(location.path, patience=_PATIENCE)
+    return sqlite.opened(file, patience=_PATIENCE)
 
 
-def _sequence(db: sqlite3.Connection) -> int | None:
-    """Return the highest number that a record had (None: numbers are given again, as before Sumatra 0.7)."""
-    if _one(db, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'"):
-        return _one(db, _HIGHEST[StoreKind.DJANGO])
-    return None
+@dataclass(frozen=True, kw_only=True)
+class DatabaseMarks(FileMarks):
+    """How an SQLite file is told from another one: also by numbers of its rows, which only grow.
+
+    *highest* returns the highest number that a row ever had (None: unknown). *newest* is the query for the
+    number of the newest row, and *name* the one for what never changes of a row, by its number; both are
+    empty where rows are replaced. *opened* connects to the file, and *changes* counts, inside of that, the
+    transactions that wrote to it (None: unknown).
+    """
+
+    highest: Callable[[sqlite3.Connection], int | None]
+    newest: str = ""
+    name: str = ""
+    opened: Callable[[Path], AbstractContextManager[sqlite3.Connection]] = _opened
+    changes: Callable[[Path], int | None] = sqlite.commits
+
+    def mark(self, file: Path) -> Mark | None:
+        found = super().mark(file)
+        if found is None:
+            return None
+
+        def numbered(db: sqlite3.Connection) -> Mark:
+            db.execute("BEGIN")  # so that all that is read is of one moment
+            newest = number(db, self.newest) if self.newest else None
+            name = None if newest is None else self._named(db, newest)
+            highest = self.highest(db)
+            # Last: to close a file takes away the locks of this process's connections to it.
+            return found._replace(newest=newest, name=name, highest=highest, changes=self.changes(file))
+
+        return self._asked(file, numbered) or found
+
+    def commits(self, file: Path) -> int | None:
+        return sqlite.commits(file)
+
+    def is_partial(self, found: Mark | None) -> bool:
+        """Say whether the mark that was *found* lacks what only the database tells.
+
+        It was locked, or is empty: it is to be asked again, though its file looks the same.
+        """
+        return found is not None and found[4:] == (None,) * len(found[4:])
+
+    def is_another(self, file: Path, before: Mark, now: Mark | None) -> bool:
+        if self.is_partial(now):
+            now = self.mark(file)
+        if now is None or super().is_another(file, before, now):
+            return True
+        if before.newest is None:
+            return False
+        newest = before.newest
+        # If work went on in an older copy, another record has the row that was the newest one.
+        name = now.name if now.newest == newest else self._asked(file, lambda db: self._named(db, newest))
+        return name not in (None, before.name)
+
+    def _asked(self, file: Path, ask: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Return what *ask* finds in the database; None if that is locked, or new."""
+        try:
+            with self.opened(file) as db:
+                return ask(db)
+        except (*ERRORS, OSError):
+            return None  # the rest of the mark must do
+
+    def _named(self, db: sqlite3.Connection, row: int) -> int | None:
+        found = db.execute(self.name, (row,)).fetchone()
+        if found is None:
+            return None
+        return int.from_bytes(blake2b(repr(found).encode(), digest_size=7).digest(), "big")
 
 
-def _one(db: sqlite3.Connection, query: str) -> int | None:
+def number(db: sqlite3.Connection, query: str) -> int | None:
+    """Return the number that *query* finds; None if there is none."""
     row = db.execute(query).fetchone()
     return None if row is None or row[0] is None else int(row[0])
-
-
-def _name(db: sqlite3.Connection, row: int) -> int | None:
-    found = db.execute(_NAME, (row,)).fetchone()
-    if found is None:
-        return None
-    return int.from_bytes(blake2b(repr(found).encode(), digest_size=7).digest(), "big")

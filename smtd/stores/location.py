@@ -1,74 +1,15 @@
-"""Where a store is: its kind, its files, and what tells it from others."""
+"""Where a store is: its files or its address, and what tells it from others."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from smtd.stores.access import NOTHING_SAID, Access
+from smtd.stores.driver import Driver
+from smtd.stores.incarnation import Mark
 from smtd.text import encodable
-
-#: The endings of the files of a dumb shelf.
-DUMB_ENDINGS = (".dat", ".dir", ".bak")
-
-
-class StoreKind(Enum):
-    """The kinds of store that smtd can open, by what their files hold."""
-
-    DUMB = "shelf (dbm.dumb)"
-    SQLITE3 = "shelf (dbm.sqlite3)"
-    GNU = "shelf (dbm.gnu)"
-    NDBM = "shelf (dbm.ndbm)"
-    DJANGO = "sqlite"
-    OLD_DJANGO = "sqlite (Sumatra before 0.8)"
-    EXPORT = "export"
-    HTTP = "http"
-    POSTGRESQL = "postgresql"
-    MYSQL = "mysql"
-
-
-#: What is asked over a network, and has no files.
-SERVERS = frozenset({StoreKind.HTTP, StoreKind.POSTGRESQL, StoreKind.MYSQL})
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a person says about a store beside where it is.
-
-    *timezone*: where the clocks of its records stood, if Sumatra before 0.8 wrote them, which
-    kept local times (empty: where this machine's stands). *python*: the interpreter whose Sumatra
-    uses the shelf, for writing a kind of dbm file that this Python cannot. *username* and *password*:
-    how to be let in by a server; *ca_file*: the authority that vouches for it, if this machine knows
-    of none (False for *verify_tls*: nobody needs to). *tls*: how a connection to a database is protected, in
-    PostgreSQL's words (empty: as it comes). *proxy*: by which a server is reached over HTTP. *notify*: a
-    database may tell of changes by itself.
-    """
-
-    timezone: str = ""
-    python: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
-    verify_tls: bool = True
-    tls: str = ""
-    proxy: str | None = field(default=None, repr=False)
-    notify: bool = False
-
-    def of(self, username: str | None, password: str | None) -> Access:
-        """Return the access of the account that an address or a project names, if it names one.
-
-        Its password is the one that goes with it, or what was said of the same account, or of none: never
-        that of another.
-        """
-        if not username:
-            return self
-        own = self.password if self.username in (None, username) else None
-        return replace(self, username=username, password=password or own)
-
-
-#: A person said nothing beside where it is.
-NOTHING_SAID = Access()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +23,7 @@ class Location:
     as it was when the location was made, which blocks for a moment.
     """
 
-    kind: StoreKind
+    driver: Driver
     path: Path
     project: str | None = None
     access: Access = field(default=NOTHING_SAID, compare=False)
@@ -92,12 +33,12 @@ class Location:
     name: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.kind in SERVERS:
-            object.__setattr__(self, "name", self.url)
-            return
-        dumb = self.kind is StoreKind.DUMB
-        name = real_path(Path(f"{self.path}.dat")).with_suffix("") if dumb else real_path(self.path)
-        object.__setattr__(self, "name", str(name))
+        name = self.url
+        if self.driver.files is not None:
+            ending = self.driver.files.endings[0]
+            real = real_path(Path(f"{self.path}{ending}"))
+            name = str(real.with_suffix("") if ending else real)
+        object.__setattr__(self, "name", name)
 
     @property
     def identity(self) -> str:
@@ -107,14 +48,13 @@ class Location:
         """
         user = f"{self.access.username}@" if self.access.username else ""
         renames = f" {dict(self.renames)}" if self.renames else ""
-        return f"{self.kind.name.lower()}:{user}{self}{renames}"
+        return f"{self.driver.name}:{user}{self}{renames}"
 
     def is_missing(self) -> bool:
         """Say whether none of its files is there. Blocks."""
-        if self.kind in SERVERS:
+        if self.driver.files is None:
             return False  # asked by opening it
-        endings = DUMB_ENDINGS if self.kind is StoreKind.DUMB else ("",)
-        return not any(Path(f"{self.path}{ending}").exists() for ending in endings)
+        return not any(Path(f"{self.path}{ending}").exists() for ending in self.driver.files.endings)
 
     def shares_file(self, other: Location) -> bool:
         """Say whether both are one file, also by a hard link: then it has no two sides. Blocks."""
@@ -123,12 +63,29 @@ class Location:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files whose looks tell that somebody wrote to the store; none for a server."""
-        if self.kind in SERVERS:
-            return ()
-        if self.kind in (StoreKind.DUMB, StoreKind.DJANGO, StoreKind.OLD_DJANGO, StoreKind.SQLITE3):
-            endings = (".dat", ".dir") if self.kind is StoreKind.DUMB else ("", "-wal")
-            return tuple(Path(f"{self.name}{ending}") for ending in endings)
-        return (Path(self.name),)
+        watched = self.driver.files.watched if self.driver.files else ()
+        return tuple(Path(f"{self.name}{ending}") for ending in watched)
+
+    def mark(self) -> Mark | None:
+        """Return the mark of its main file, or None if there is none, as of a server. Blocks."""
+        return self.driver.files.marks.mark(self.files[0]) if self.driver.files else None
+
+    def commits(self) -> int | None:
+        """Return a count that grows with each change of its main file (None: there is none). Blocks."""
+        return self.driver.files.marks.commits(self.files[0]) if self.driver.files else None
+
+    def is_partial(self, found: Mark | None) -> bool:
+        """Say whether the mark that was *found* lacks what only the content tells: ask again."""
+        return self.driver.files is not None and self.driver.files.marks.is_partial(found)
+
+    def is_another(self, before: Mark | None, now: Mark | None) -> bool:
+        """Say whether its main file, whose mark is *now*, is not the one that had *before*. Blocks.
+
+        No server, and no store that had no mark, is ever another one.
+        """
+        if before is None or self.driver.files is None:
+            return False
+        return self.driver.files.marks.is_another(self.files[0], before, now)
 
     def __str__(self) -> str:
         return encodable(self.name)  # a path need not be Unicode

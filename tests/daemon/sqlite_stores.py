@@ -10,7 +10,8 @@ import anyio
 from smtd.records.canonical import digest
 from smtd.records.record import Record
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import key
 
@@ -19,7 +20,7 @@ def held(path: Path) -> dict[str, Record]:
     """Return the records in the store at *path*, by label."""
 
     async def read() -> dict[str, Record]:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             keys = list((await store.scan()).digests)
             return {each.label: record for each, record in (await store.read(keys)).items()}
 
@@ -38,7 +39,7 @@ def write(path: Path, *records: Record, deleted: Sequence[str] = ()) -> None:
     ]
 
     async def apply() -> None:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             await store.write(changes)
 
     anyio.run(apply)

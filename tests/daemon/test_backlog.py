@@ -15,13 +15,15 @@ from smtd.journal.journal import Journal, open_journal
 from smtd.merge.sides import Both
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 
 POLICY = Policy(force_retry=False)
 SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), POLICY, 0.0, 30.0)
-AWAY = Location(StoreKind.HTTP, Path(), url="http://127.0.0.1:9/records/")
+AWAY = Location(HTTP, Path(), url="http://127.0.0.1:9/records/")
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 
 def files(tmp_path: Path) -> Both[Location]:
-    return Both("left", "right").map(lambda name: Location(StoreKind.DJANGO, tmp_path / f"{name}.sqlite"))
+    return Both("left", "right").map(lambda name: Location(SQLITE, tmp_path / f"{name}.sqlite"))
 
 
 async def put(location: Location, *records: Record) -> None:

@@ -22,7 +22,8 @@ import pytest
 from smtd.control.protocol import MOST_CLIENTS
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, RUNNING, full, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced, wait_until
@@ -32,7 +33,7 @@ def put(path: Path, *records: Record, project: str = PROJECT) -> None:
     """Write new records into the SQLite store at *path*, as another program would."""
 
     async def write() -> None:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             await store.write([Change(Key(project, one.label), one, None) for one in records])
 
     anyio.run(write)
@@ -42,7 +43,7 @@ def held(path: Path) -> set[tuple[str, str]]:
     """Return the projects and labels in the SQLite store at *path*."""
 
     async def read() -> set[tuple[str, str]]:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             return set((await store.scan()).digests)
 
     return anyio.run(read)

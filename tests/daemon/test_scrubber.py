@@ -37,7 +37,8 @@ from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full
@@ -103,7 +104,7 @@ class Kept:
 @pytest.fixture
 async def locations(tmp_path: Path) -> Both[Location]:
     """A file with three records, and one that is not there yet."""
-    made = Both("left", "right").map(lambda name: Location(StoreKind.DJANGO, tmp_path / f"{name}.sqlite"))
+    made = Both("left", "right").map(lambda name: Location(SQLITE, tmp_path / f"{name}.sqlite"))
     async with open_store(made.left) as store:
         await store.write([Change(Key(PROJECT, label), full(label), None) for label in LABELS])
     return made

@@ -15,7 +15,8 @@ from smtd.cli.status_table import progress
 from smtd.control.client import ask
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 from tests.daemon.process import DaemonProcess, Event, daemon_process, pair_of, synced, wait_until
@@ -26,7 +27,7 @@ def put(path: Path, *records: Record) -> None:
     """Write new records into the SQLite store at *path*, as another program would."""
 
     async def write() -> None:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             await store.write([Change(Key(PROJECT, one.label), one, None) for one in records])
 
     anyio.run(write)

@@ -17,7 +17,8 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full
@@ -40,7 +41,7 @@ async def until_in_sync(worker: Worker, records: int) -> None:
 
 async def two_files(directory: Path) -> Both[Location]:
     """Return a file with the record "run", and one that is not there yet."""
-    made = Both("left", "right").map(lambda name: Location(StoreKind.DJANGO, directory / f"{name}.sqlite"))
+    made = Both("left", "right").map(lambda name: Location(SQLITE, directory / f"{name}.sqlite"))
     await put(made.left, "run")
     return made
 

@@ -30,7 +30,8 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Change, Store
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from tests.build import PROJECT
@@ -88,7 +89,7 @@ class Machines:
 
     def location(self, side: Side) -> Location:
         """Return where the store of *side* is."""
-        return Location(StoreKind.DJANGO, self.directory / side.value / "records")
+        return Location(SQLITE, self.directory / side.value / "records")
 
     async def edit(self, side: Side, records: Mapping[Key, Record | None]) -> None:
         """Let the person on *side* leave *records* there (None: none), with a program of their own."""

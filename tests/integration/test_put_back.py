@@ -20,7 +20,8 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores import incarnation
 from smtd.stores.base import Change, Outcome, Scan, Store
 from smtd.stores.index import TrackedStore
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.location import Location
+from smtd.stores.shelf.driver import GNU
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
@@ -143,8 +144,8 @@ def put_back(pair: RealPair, means: Callable[[Path, Path], None]) -> None:
 
 async def is_another(location: Location, before: incarnation.Mark | None) -> bool:
     """Say whether the file at *location* is not the one that had the mark *before*."""
-    now = await to_thread.run_sync(incarnation.mark, location)
-    return await to_thread.run_sync(incarnation.is_another, location, before, now)
+    now = await to_thread.run_sync(location.mark)
+    return await to_thread.run_sync(location.is_another, before, now)
 
 
 @pytest.mark.parametrize("means", MEANS)
@@ -158,13 +159,13 @@ async def test_every_means_is_seen_through(
     await place.put(*OLD)
     run("cp", "-rp", tmp_path / "home", tmp_path / "backup")
     await place.put(NEW[0])
-    before = await to_thread.run_sync(incarnation.mark, place.location)
+    before = await to_thread.run_sync(place.location.mark)
     assert not await is_another(place.location, before)
 
     means(tmp_path / "backup", tmp_path / "home")
 
     assert await is_another(place.location, before)
-    now = await to_thread.run_sync(incarnation.mark, place.location)
+    now = await to_thread.run_sync(place.location.mark)
     assert not await is_another(place.location, now)
 
 
@@ -177,7 +178,7 @@ async def test_look_at_a_file_leaves_nothing_beside_it(kind: str, tmp_path: Path
     with closing(sqlite3.connect(place.location.path)) as db:
         db.execute("PRAGMA journal_mode = wal")
 
-    before = await to_thread.run_sync(incarnation.mark, place.location)
+    before = await to_thread.run_sync(place.location.mark)
     assert not await is_another(place.location, before)
 
     assert list(contents(tmp_path / "home")) == ["records"]
@@ -378,7 +379,7 @@ async def test_file_that_smtd_itself_exchanged_is_the_one_that_it_was(
 ) -> None:
     """A gdbm is written by swapping another file in; deletions travel from it afterwards all the same."""
     (tmp_path / "home").mkdir()
-    left = foreign_place(StoreKind.GNU, tmp_path / "home" / "records", dbm_environment.python)
+    left = foreign_place(GNU, tmp_path / "home" / "records", dbm_environment.python)
     pair = await RealPair(tmp_path / "state", left, DjangoPlace(tmp_path / "right.sqlite")).synced(OLD)
     await pair.right.put(full("there"))
     assert (await pair.cycle()).left.created == 1

@@ -27,7 +27,7 @@ async def test_older_copy_is_known_once_it_is_not_locked_any_more(
     await place.put(record("run"))
     copy = place.path.read_bytes()
     await place.put(commented(record("run"), "seen"))
-    before = str(await to_thread.run_sync(incarnation.mark, place.location))
+    before = str(await to_thread.run_sync(place.location.mark))
     place.path.write_bytes(copy)
 
     async with place.open() as store:

@@ -15,8 +15,8 @@ from smtd.engine.pair import Pair, Policy
 from smtd.errors import StoreError, StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
+from smtd.stores.access import Access
 from smtd.stores.discovery import find
-from smtd.stores.location import Access
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from tests.build import change

@@ -11,7 +11,8 @@ import pytest
 
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import record
 from tests.command import NOTHING, Smtd, written
@@ -39,7 +40,7 @@ def put(path: Path, keys: Sequence[Key]) -> None:
     """Write the records *keys* into the SQLite store at *path*."""
 
     async def write() -> None:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             await store.write([Change(key, record(key.label), None) for key in keys])
 
     anyio.run(write)
@@ -49,7 +50,7 @@ def held(path: Path) -> set[Key]:
     """Return what the SQLite store at *path* holds."""
 
     async def scan() -> set[Key]:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             return set((await store.scan()).digests)
 
     return anyio.run(scan)

@@ -7,8 +7,8 @@ import pytest
 
 from smtd.records.record import Executable
 from smtd.stores.base import DONE, STALE, Change, Outcome
+from smtd.stores.django.driver import POSTGRESQL, open_mysql, open_postgresql
 from smtd.stores.django.store import DjangoStore
-from smtd.stores.registry import open_database
 from tests.build import key, record
 from tests.servers.place import DatabasePlace, place_of
 from tests.servers.server import DatabaseServer
@@ -23,11 +23,12 @@ def place(database_server: DatabaseServer) -> DatabasePlace:
 
 async def test_two_writers_of_the_same_make_it_once(place: DatabasePlace) -> None:
     """Of two that create a record at once one does; a row that two records share is made once."""
+    opened = open_postgresql if place.location.driver is POSTGRESQL else open_mysql
     outcomes: list[list[Outcome]] = [[] for _ in range(ROUNDS)]
 
     async def write(number: int, own: str) -> None:
         # As in a process of its own: not behind what keeps the pairs of one process apart.
-        async with open_database(place.location) as database:
+        async with opened(place.location) as database:
             program = Executable("/opt/sim", "sim", f"{number}")
             changes = [
                 Change(key(label), record(label, executable=program), None)

@@ -18,6 +18,7 @@ from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.django import mysql, postgresql
+from smtd.stores.django.driver import POSTGRESQL
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import TestStore
 from tests.servers.place import DatabasePlace, emptied, place_of
@@ -66,7 +67,7 @@ def cut(place: DatabasePlace, line: Line, monkeypatch: pytest.MonkeyPatch) -> It
     """Let all connections of smtd be on *line*."""
     with monkeypatch.context() as patch:
         patch.setattr(retrying, "ATTEMPTS", 1)
-        if place.location.kind.value == "postgresql":
+        if place.location.driver is POSTGRESQL:
             made = postgresql.PostgresqlConnection.__init__
 
             def on_line(self: Any, db: Any) -> None:

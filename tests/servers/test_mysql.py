@@ -9,7 +9,8 @@ from smtd.records import canonical
 from smtd.records.record import DataKey, Executable, Key
 from smtd.stores.base import DONE, Change, Result
 from smtd.stores.discovery import find
-from smtd.stores.registry import open_database, open_store
+from smtd.stores.django.driver import open_mysql
+from smtd.stores.registry import open_store
 from tests.build import MOMENT, full, key, record
 from tests.servers.place import MysqlPlace
 from tests.servers.server import PASSWORD, Database, DatabaseServer
@@ -156,7 +157,7 @@ async def _made(server: DatabaseServer, texts: str) -> MysqlPlace:
     database = server.new(empty=True)
     database.run(f"ALTER DATABASE {database.name} {texts}")
     place = MysqlPlace(database)
-    async with open_database(place.location) as made:
+    async with open_mysql(place.location) as made:
         assert await made.make()
     return place
 
@@ -193,7 +194,7 @@ async def test_server_that_loses_what_was_saved_last_is_told_with_the_remedy(
 ) -> None:
     """No connection can set that for itself; without a binary log its own setting does not count."""
     setting = "innodb_flush_log_at_trx_commit"
-    async with open_database(find(mariadb_database.url)) as database:
+    async with open_mysql(find(mariadb_database.url)) as database:
         ((usual,),) = mariadb_database.run(f"SELECT @@GLOBAL.{setting}")
         told = {}
         try:

@@ -14,12 +14,13 @@ import pytest
 
 from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable, UsageError
 from smtd.records import canonical
+from smtd.stores.access import Access
 from smtd.stores.base import DONE, STALE, Change, Store
 from smtd.stores.discovery import find
 from smtd.stores.django import notify, postgresql
+from smtd.stores.django.driver import open_postgresql
 from smtd.stores.django.postgresql import PostgresqlConnection
-from smtd.stores.location import Access
-from smtd.stores.registry import listening, open_database, open_store
+from smtd.stores.registry import listening, open_store
 from tests.build import commented, full, key, record
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, synced
@@ -313,7 +314,7 @@ async def test_commit_of_smtd_is_durable_before_the_server_says_so(
     """Where the administrator did not see to that; who waits for a standby, too, goes on with that."""
     name = postgresql_database.url.rpartition("/")[2]
     postgresql_database.run(f'ALTER DATABASE "{name}" SET synchronous_commit = {usual}')
-    async with open_database(find(postgresql_database.url)) as database, database.session() as db:
+    async with open_postgresql(find(postgresql_database.url)) as database, database.session() as db:
         async with db.writing():
             assert await db.value("SHOW synchronous_commit") == within
         assert await db.value("SHOW synchronous_commit") == usual
@@ -321,7 +322,7 @@ async def test_commit_of_smtd_is_durable_before_the_server_says_so(
 
 async def test_commit_of_others_is_durable_before_it_is_agreed_on(place: PostgresqlPlace) -> None:
     """It would be told sooner; and nobody takes for a change what makes it durable."""
-    async with open_database(find(place.database.url)) as database, someone(place) as other:
+    async with open_postgresql(find(place.database.url)) as database, someone(place) as other:
         await other.execute("SET synchronous_commit = off")
         await other.execute("INSERT INTO django_store_project (id, name, description) VALUES ('P', 'P', '')")
         written = await other.fetchval("SELECT CAST(pg_current_wal_insert_lsn() AS text)")

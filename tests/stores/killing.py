@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from smtd.stores.location import StoreKind
+from smtd.stores.driver import Driver
 from smtd.stores.shelf.swaps import Swap
 
 #: Forks for each step. Each fork makes the swaps in a copy of the shelf, and is killed before one of the
@@ -18,14 +18,13 @@ from smtd.stores.shelf.swaps import Swap
 _PROGRAM = """
 import builtins, io, json, os, pickle, shutil, signal, sqlite3, sys
 from pathlib import Path
-from smtd.stores.location import StoreKind
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.swaps import Swap
 
-kind, home, python = StoreKind[sys.argv[1]], Path(sys.argv[2]), sys.argv[3:]
-files = {StoreKind.DUMB: DumbFile, StoreKind.GNU: GnuFile, StoreKind.SQLITE3: Sqlite3File}
+kind, home, python = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
+files = {"dumb": DumbFile, "gnu": GnuFile, "sqlite3": Sqlite3File}
 swaps = pickle.load(sys.stdin.buffer)
 
 def swap(file, step):
@@ -51,7 +50,7 @@ def swap(file, step):
         return db
     connect, sqlite3.connect = sqlite3.connect, connected
     os.fsync, os.replace, os.link = before(os.fsync), before(os.replace), before(os.link)
-    if kind is StoreKind.DUMB:
+    if kind == "dumb":
         os.unlink, os.open = before(os.unlink), after(os.open)
         builtins.open = io.open = after(open)
     os._exit(0 if file.replace(swaps) == swaps.keys() else 1)
@@ -68,7 +67,7 @@ print(json.dumps(ended))
 """
 
 
-def killed(kind: StoreKind, home: Path, swaps: Mapping[bytes, Swap], *python: str) -> list[tuple[int, Path]]:
+def killed(kind: Driver, home: Path, swaps: Mapping[bytes, Swap], *python: str) -> list[tuple[int, Path]]:
     """Make *swaps* in copies of the shelf `home/records`; return how each step ended, and the copy.
 
     The last one is the one that came to its end.

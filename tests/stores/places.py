@@ -23,11 +23,15 @@ from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Key, Parameters, Record, Repository
+from smtd.stores.access import Access
 from smtd.stores.base import DONE, Change, Scan, Store
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.driver import Driver
+from smtd.stores.location import Location
 from smtd.stores.memory import MemoryStore
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import inert, writing
+from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from tests.build import PROJECT, change, record
 from tests.forkserver import foreign
 
@@ -176,9 +180,9 @@ class ShelfPlace:
 
     def is_free(self) -> bool:
         path = self.location.path
-        if self.location.kind is StoreKind.SQLITE3:
+        if self.location.driver is SQLITE3:
             return is_unlocked(path)
-        return is_unclaimed(Path(f"{path}.dat") if self.location.kind is StoreKind.DUMB else path)
+        return is_unclaimed(Path(f"{path}.dat") if self.location.driver is DUMB else path)
 
     def kept(self, record: Record) -> Record:
         return record
@@ -252,7 +256,7 @@ def sqlite3_pickles(path: Path) -> Iterator[Sqlite3Pickles]:
 
 def dumb_place(path: Path) -> ShelfPlace:
     """Return the place of a shelf of dbm.dumb that is not there yet."""
-    return ShelfPlace(Location(StoreKind.DUMB, path), lambda path: dbm.dumb.open(str(path), "c"))
+    return ShelfPlace(Location(DUMB, path), lambda path: dbm.dumb.open(str(path), "c"))
 
 
 #: Lists what a dbm file holds, after it was given what it shall; as any program with the module would.
@@ -275,11 +279,11 @@ def by_module(python: Path, module: str, path: Path, given: Mapping[bytes, bytes
     return found
 
 
-def foreign_place(kind: StoreKind, path: Path, python: Path) -> ShelfPlace:
+def foreign_place(kind: Driver, path: Path, python: Path) -> ShelfPlace:
     """Return the place of an empty shelf that *python* has the module for; smtd is told so."""
     module, stem = {
-        StoreKind.GNU: ("dbm.gnu", path),
-        StoreKind.NDBM: ("dbm.ndbm", path.with_suffix("")),
+        GNU: ("dbm.gnu", path),
+        NDBM: ("dbm.ndbm", path.with_suffix("")),
     }[kind]
 
     @contextmanager
@@ -318,7 +322,7 @@ def sqlite3_place(path: Path) -> ShelfPlace:
     """Return the place of a shelf of dbm.sqlite3 that is empty."""
     with sqlite3_pickles(path):
         pass
-    return ShelfPlace(Location(StoreKind.SQLITE3, path), sqlite3_pickles)
+    return ShelfPlace(Location(SQLITE3, path), sqlite3_pickles)
 
 
 #: What a record owns in a relational store, by table, and what refers to the record there.
@@ -342,7 +346,7 @@ class DjangoPlace:
     unfit = ShelfPlace.unfit
 
     def __init__(self, path: Path) -> None:
-        self.location = Location(StoreKind.DJANGO, path)
+        self.location = Location(SQLITE, path)
         self.path = path
 
     def open(self) -> AbstractAsyncContextManager[Store]:

@@ -10,7 +10,10 @@ from string import ascii_letters, digits
 import anyio
 
 from smtd.records.record import Key, Parameters, Record, Repository
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.access import Access
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from tests.build import PROJECT, change, record
 from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.places import DjangoPlace
@@ -42,8 +45,8 @@ class ServerPlace(DjangoPlace):
     def __init__(self, server: SumatraServer, url: str = "") -> None:
         super().__init__(server.database)
         self.server = server
-        self.direct = Location(StoreKind.HTTP, Path(), None, ADA, server.url)
-        self.location = Location(StoreKind.HTTP, Path(), None, ADA, url or server.url)
+        self.direct = Location(HTTP, Path(), None, ADA, server.url)
+        self.location = Location(HTTP, Path(), None, ADA, url or server.url)
 
     async def finished(self) -> None:
         """Wait until nothing was saved for a while: a PUT is many commits there."""
@@ -68,7 +71,7 @@ class ServerPlace(DjangoPlace):
     async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
         """Write into the database of the server, which would make the same rows of a request, slowly."""
         here = self.location
-        self.location = Location(StoreKind.DJANGO, self.path)
+        self.location = Location(SQLITE, self.path)
         try:
             await super()._write(keys, records)
         finally:

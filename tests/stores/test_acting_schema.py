@@ -14,7 +14,8 @@ from smtd.errors import StoreRefused
 from smtd.sqlite import connect
 from smtd.stores.base import Change
 from smtd.stores.discovery import find
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.legacy.driver import OLD_SQLITE
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import key, record
 from tests.stores.places import DjangoPlace, sqlite3_place
@@ -126,7 +127,7 @@ async def test_old_store_with_a_view_is_named(tmp_path: Path) -> None:
         db.execute(f"CREATE VIEW django_store_record AS SELECT {ENDLESS} AS label")
 
     with pytest.raises(StoreRefused, match=r"not a Sumatra record store|not a record store"):
-        async with open_store(Location(StoreKind.OLD_DJANGO, path)) as store:
+        async with open_store(Location(OLD_SQLITE, path)) as store:
             await store.scan()
 
 

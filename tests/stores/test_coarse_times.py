@@ -16,7 +16,6 @@ from anyio import to_thread
 
 from smtd import filestat
 from smtd.records.canonical import digest
-from smtd.stores import incarnation
 from smtd.stores.base import ResumedStore, Token
 from smtd.watch import Watch
 from tests.build import change, key, record
@@ -160,14 +159,14 @@ async def test_database_that_was_put_back_is_known_by_its_count_of_changes(tmp_p
     await place.put(BEFORE)
     copy = place.path.read_bytes()
     await place.put(AFTER)
-    before = await to_thread.run_sync(incarnation.mark, place.location)
+    before = await to_thread.run_sync(place.location.mark)
     assert before is not None
     assert before.changes is not None
 
     place.path.write_bytes(copy)
 
-    now = await to_thread.run_sync(incarnation.mark, place.location)
-    assert await to_thread.run_sync(incarnation.is_another, place.location, before, now)
+    now = await to_thread.run_sync(place.location.mark)
+    assert await to_thread.run_sync(place.location.is_another, before, now)
 
 
 async def test_files_that_were_looked_into_while_young_are_told_once_they_are_not(

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from smtd.stores.access import Access
 from smtd.stores.base import DONE, Change
 from smtd.stores.discovery import find
-from smtd.stores.location import Access, StoreKind
+from smtd.stores.driver import Driver
 from smtd.stores.registry import open_store
+from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from tests.build import record
 from tests.peers.environments import Environment
 from tests.stores import old_databases
@@ -34,14 +36,14 @@ SHELVES = {
 DEVELOPMENT = "0.8 (development)"
 COLUMNS = ["dbm.dumb", "dbm.gnu", "dbm.ndbm", "dbm.sqlite3", "SQLite", "export"]
 BACKENDS = {
-    StoreKind.DUMB: "dbm.dumb",
-    StoreKind.GNU: "dbm.gnu",
-    StoreKind.NDBM: "dbm.ndbm",
-    StoreKind.SQLITE3: "dbm.sqlite3",
+    DUMB: "dbm.dumb",
+    GNU: "dbm.gnu",
+    NDBM: "dbm.ndbm",
+    SQLITE3: "dbm.sqlite3",
 }
 
 
-async def tried(path: Path, python: Path) -> tuple[StoreKind, str, dict[str, bytes]]:
+async def tried(path: Path, python: Path) -> tuple[Driver, str, dict[str, bytes]]:
     """Return what smtd takes a file for, what it can do with it, and the digests that it finds."""
     location = await to_thread.run_sync(find, str(path), Access(timezone="Europe/Paris", python=str(python)))
     async with open_store(location) as store:
@@ -52,7 +54,7 @@ async def tried(path: Path, python: Path) -> tuple[StoreKind, str, dict[str, byt
         new = record("new")
         (outcome,) = await store.write([Change(next(iter(found))._replace(label="new"), new, None)])
     can = "read, written" if outcome == DONE else "read"
-    return location.kind, can, {key.label: digest for key, digest in scan.digests.items()}
+    return location.driver, can, {key.label: digest for key, digest in scan.digests.items()}
 
 
 def pickles(name: str) -> dict[bytes, bytes]:
@@ -60,16 +62,16 @@ def pickles(name: str) -> dict[bytes, bytes]:
         return {key: shelf[key] for key in shelf}
 
 
-def make_shelves(held: dict[bytes, bytes], directory: Path, python: Path) -> dict[StoreKind, Path]:
+def make_shelves(held: dict[bytes, bytes], directory: Path, python: Path) -> dict[Driver, Path]:
     """Let each backend make a shelf of *held*."""
     directory.mkdir()
     made = {kind: directory / kind.name.lower() for kind in BACKENDS}
-    with dbm.dumb.open(str(made[StoreKind.DUMB]), "n") as dumb:
+    with dbm.dumb.open(str(made[DUMB]), "n") as dumb:
         for key, value in held.items():
             dumb[key] = value
-    by_module(python, "dbm.gnu", made[StoreKind.GNU], held)
-    by_module(python, "dbm.ndbm", made[StoreKind.NDBM], held)
-    with sqlite3_pickles(made[StoreKind.SQLITE3]) as table:
+    by_module(python, "dbm.gnu", made[GNU], held)
+    by_module(python, "dbm.ndbm", made[NDBM], held)
+    with sqlite3_pickles(made[SQLITE3]) as table:
         for key, value in held.items():
             table[key] = value
     return made

@@ -16,15 +16,22 @@ from typing import Any
 import pytest
 
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
+from smtd.stores import registry
+from smtd.stores.access import Access
 from smtd.stores.discovery import current_project, find
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.django.driver import MYSQL, POSTGRESQL, SQLITE
+from smtd.stores.driver import Driver
+from smtd.stores.http.driver import HTTP
+from smtd.stores.legacy.driver import EXPORT, OLD_SQLITE
+from smtd.stores.location import Location
+from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from tests.stores.places import sqlite3_pickles
 
 CORPUS = Path(__file__).parent / "corpus"
 GDBM_MAGIC = b"\xcf\x9a\x57\x13"
 DJANGO = "sumatra.recordstore.django_store.DjangoRecordStore"
 SHELVE = "sumatra.recordstore.shelve_store.ShelveRecordStore"
-HTTP = "sumatra.recordstore.http_store.HttpRecordStore"
+HTTP_STORE = "sumatra.recordstore.http_store.HttpRecordStore"
 
 
 def make_old_django(path: Path) -> None:
@@ -61,28 +68,39 @@ def make_project(directory: Path, kind: str, **store: Any) -> Path:
 # By content, whatever the name
 
 MAKERS = {
-    StoreKind.DJANGO: make_django,
-    StoreKind.OLD_DJANGO: make_old_django,
-    StoreKind.DUMB: make_dumb,
-    StoreKind.SQLITE3: make_sqlite3,
-    StoreKind.GNU: lambda path: path.write_bytes(GDBM_MAGIC + bytes(100)),
-    StoreKind.NDBM: lambda path: shutil.copy(CORPUS / "c081_ndbm.db", path),
+    SQLITE: make_django,
+    OLD_SQLITE: make_old_django,
+    DUMB: make_dumb,
+    SQLITE3: make_sqlite3,
+    GNU: lambda path: path.write_bytes(GDBM_MAGIC + bytes(100)),
+    NDBM: lambda path: shutil.copy(CORPUS / "c081_ndbm.db", path),
 }
 NAMES = ["records", "records.db", "records.shelf", "records.sqlite", "a b.tar.gz", "récords"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
-def test_kind_is_told_by_content(tmp_path: Path, kind: StoreKind, name: str) -> None:
+def test_kind_is_told_by_content(tmp_path: Path, kind: Driver, name: str) -> None:
     """Every kind of store is found under every name, also under one that is usual for another."""
     MAKERS[kind](tmp_path / name)
 
     assert find(str(tmp_path / name)) == Location(kind, tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
+def test_order_of_the_drivers_means_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Driver
+) -> None:
+    """No two kinds recognize one file."""
+    monkeypatch.setattr(registry, "DRIVERS", registry.DRIVERS[::-1])
+    MAKERS[kind](tmp_path / "records")
+
+    assert find(str(tmp_path / "records")).driver is kind
+
+
 @pytest.mark.parametrize("name", ["records.bak", "records.dat", "records.dir"])
-@pytest.mark.parametrize("kind", [StoreKind.DJANGO, StoreKind.SQLITE3], ids=lambda kind: kind.name)
-def test_database_that_is_called_like_a_dumb_shelf(tmp_path: Path, kind: StoreKind, name: str) -> None:
+@pytest.mark.parametrize("kind", [SQLITE, SQLITE3], ids=lambda kind: kind.name)
+def test_database_that_is_called_like_a_dumb_shelf(tmp_path: Path, kind: Driver, name: str) -> None:
     """A database is one also under a name that dumb shelves have, as a copy set aside may."""
     MAKERS[kind](tmp_path / name)
 
@@ -95,7 +113,7 @@ def test_dumb_shelf_by_any_of_its_files(tmp_path: Path, ending: str) -> None:
     for end in (".dat", ".dir", ".bak"):
         shutil.copy(CORPUS / f"c081_dumb{end}", tmp_path / f"my.records{end}")
 
-    assert find(str(tmp_path / f"my.records{ending}")) == Location(StoreKind.DUMB, tmp_path / "my.records")
+    assert find(str(tmp_path / f"my.records{ending}")) == Location(DUMB, tmp_path / "my.records")
 
 
 def test_django_store_with_a_table_of_a_shelf(tmp_path: Path) -> None:
@@ -103,7 +121,7 @@ def test_django_store_with_a_table_of_a_shelf(tmp_path: Path) -> None:
     make_django(tmp_path / "records")
     make_sqlite3(tmp_path / "records")
 
-    assert find(str(tmp_path / "records")).kind is StoreKind.DJANGO
+    assert find(str(tmp_path / "records")).driver is SQLITE
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: sqlite3.connect(path).close()])
@@ -112,14 +130,14 @@ def test_empty_file_is_an_empty_database(tmp_path: Path, make: Callable[[Path], 
     make(tmp_path / "records")
     (tmp_path / "records").touch()
 
-    assert find(str(tmp_path / "records")).kind is StoreKind.DJANGO
+    assert find(str(tmp_path / "records")).driver is SQLITE
 
 
 def test_database_of_an_old_sumatra_is_told_apart(tmp_path: Path) -> None:
     """An older schema is that of a store which is only read."""
     shutil.copy(CORPUS / "django074.sqlite", tmp_path / "records")
 
-    assert find(str(tmp_path / "records")).kind is StoreKind.OLD_DJANGO
+    assert find(str(tmp_path / "records")).driver is OLD_SQLITE
 
 
 @pytest.mark.parametrize("name", ["records", "records.db"])
@@ -127,7 +145,7 @@ def test_berkeley_shelf_by_its_name_or_its_file(tmp_path: Path, name: str) -> No
     """A shelf of dbm.ndbm is named as Sumatra names it, or by its file."""
     shutil.copy(CORPUS / "c081_ndbm.db", tmp_path / "records.db")
 
-    assert find(str(tmp_path / name)) == Location(StoreKind.NDBM, tmp_path / "records.db")
+    assert find(str(tmp_path / name)) == Location(NDBM, tmp_path / "records.db")
 
 
 @pytest.mark.parametrize("text", ["[]", ' \n{"label": "one"}'])
@@ -135,7 +153,7 @@ def test_export_is_told_by_its_ending_and_its_beginning(tmp_path: Path, text: st
     """A JSON file that may hold records is an export."""
     (tmp_path / "records_export.json").write_text(text, encoding="utf-8")
 
-    assert find(str(tmp_path / "records_export.json")).kind is StoreKind.EXPORT
+    assert find(str(tmp_path / "records_export.json")).driver is EXPORT
 
 
 def test_access_goes_with_the_location(tmp_path: Path) -> None:
@@ -153,21 +171,19 @@ def test_export_of_another_editor_is_an_export(tmp_path: Path) -> None:
     """A byte order mark is no part of it."""
     (tmp_path / "records.json").write_bytes(b"\xef\xbb\xbf[]")
 
-    assert find(str(tmp_path / "records.json")).kind is StoreKind.EXPORT
+    assert find(str(tmp_path / "records.json")).driver is EXPORT
 
 
 # Projects
 
 
-@pytest.mark.parametrize(
-    "kind", [StoreKind.DJANGO, StoreKind.DUMB, StoreKind.SQLITE3], ids=lambda kind: kind.name
-)
+@pytest.mark.parametrize("kind", [SQLITE, DUMB, SQLITE3], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("named", [".", ".smt"])
-def test_project_leads_to_its_store(tmp_path: Path, kind: StoreKind, named: str) -> None:
+def test_project_leads_to_its_store(tmp_path: Path, kind: Driver, named: str) -> None:
     """A project directory, or its .smt, stands for the store that its project file names."""
     path = tmp_path / "elsewhere"
-    store = {"db_file": str(path)} if kind is StoreKind.DJANGO else {"shelf_name": str(path)}
-    make_project(tmp_path / "project", DJANGO if kind is StoreKind.DJANGO else SHELVE, **store)
+    store = {"db_file": str(path)} if kind is SQLITE else {"shelf_name": str(path)}
+    make_project(tmp_path / "project", DJANGO if kind is SQLITE else SHELVE, **store)
     MAKERS[kind](path)
 
     assert find(str(tmp_path / "project" / named)) == Location(kind, path, "MyProject")
@@ -178,15 +194,15 @@ def test_project_whose_store_is_of_another_kind(tmp_path: Path) -> None:
     home = make_project(tmp_path, SHELVE, shelf_name=str(tmp_path / ".smt" / "records"))
     make_django(home / "records")
 
-    assert find(str(tmp_path)).kind is StoreKind.DJANGO
+    assert find(str(tmp_path)).driver is SQLITE
 
 
 @pytest.mark.parametrize(
     ("kind", "store", "found"),
-    [(DJANGO, "db_file", StoreKind.DJANGO), (SHELVE, "shelf_name", StoreKind.DUMB)],
+    [(DJANGO, "db_file", SQLITE), (SHELVE, "shelf_name", DUMB)],
     ids=["django", "shelve"],
 )
-def test_project_without_a_store_yet(tmp_path: Path, kind: str, store: str, found: StoreKind) -> None:
+def test_project_without_a_store_yet(tmp_path: Path, kind: str, store: str, found: Driver) -> None:
     """Where nothing was recorded yet, the project file tells what is to be made."""
     home = make_project(tmp_path, kind, **{store: str(tmp_path / ".smt" / "records")})
 
@@ -210,8 +226,8 @@ def test_project_with_its_store_set_aside(tmp_path: Path) -> None:
 
     old, new = find(str(tmp_path / ".smt_orig")), find(str(tmp_path))
 
-    assert old == Location(StoreKind.DUMB, tmp_path / ".smt_orig" / "records", "MyProject")
-    assert new == Location(StoreKind.DJANGO, tmp_path / ".smt" / "records", "MyProject")
+    assert old == Location(DUMB, tmp_path / ".smt_orig" / "records", "MyProject")
+    assert new == Location(SQLITE, tmp_path / ".smt" / "records", "MyProject")
 
 
 @pytest.mark.parametrize("still_there", [True, False], ids=["copied", "moved"])
@@ -256,13 +272,13 @@ def test_current_project_outside_of_any(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("new.sqlite", StoreKind.DJANGO),
-        ("new.sqlite3", StoreKind.DJANGO),
-        ("new.db", StoreKind.DJANGO),
-        ("new.shelf", StoreKind.DUMB),
+        ("new.sqlite", SQLITE),
+        ("new.sqlite3", SQLITE),
+        ("new.db", SQLITE),
+        ("new.shelf", DUMB),
     ],
 )
-def test_new_store_is_told_by_name(tmp_path: Path, name: str, kind: StoreKind) -> None:
+def test_new_store_is_told_by_name(tmp_path: Path, name: str, kind: Driver) -> None:
     """Where nothing is, the ending tells what to make, and nothing is made by looking."""
     assert find(str(tmp_path / name), may_be_new=True) == Location(kind, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
@@ -302,8 +318,8 @@ def test_identity_is_that_of_the_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert {str(find(way)) for way in ways} == {str(tmp_path / "here" / "records")}
 
 
-@pytest.mark.parametrize("kind", [StoreKind.DJANGO, StoreKind.SQLITE3], ids=lambda kind: kind.name)
-def test_identity_of_a_link_to_the_file(tmp_path: Path, kind: StoreKind) -> None:
+@pytest.mark.parametrize("kind", [SQLITE, SQLITE3], ids=lambda kind: kind.name)
+def test_identity_of_a_link_to_the_file(tmp_path: Path, kind: Driver) -> None:
     """A symbolic link to a store is that store: nobody syncs a store with itself."""
     MAKERS[kind](tmp_path / "records")
     (tmp_path / "link").symlink_to("records")
@@ -413,7 +429,7 @@ def test_server(address: str, url: str, user: tuple[str, str | None] | None) -> 
     """A server is named by its address; who asks goes with the location, and is shown nowhere."""
     found = find(address)
 
-    assert (found.kind, found.url, str(found)) == (StoreKind.HTTP, url, url)
+    assert (found.driver, found.url, str(found)) == (HTTP, url, url)
     assert (found.access.username, found.access.password) == (user or (None, None))
     assert "ecret" not in repr(found)
 
@@ -457,25 +473,25 @@ def test_two_people_at_one_server() -> None:
 @pytest.mark.parametrize(
     ("address", "kind", "shown", "user"),
     [
-        ("postgres://db/lab", StoreKind.POSTGRESQL, "postgresql://db/lab", None),
-        ("postgresql://DB:5432/lab", StoreKind.POSTGRESQL, "postgresql://db/lab", None),
-        ("POSTGRES://db:5433/lab", StoreKind.POSTGRESQL, "postgresql://db:5433/lab", None),
-        ("postgres:///lab", StoreKind.POSTGRESQL, "postgresql:///lab", None),
+        ("postgres://db/lab", POSTGRESQL, "postgresql://db/lab", None),
+        ("postgresql://DB:5432/lab", POSTGRESQL, "postgresql://db/lab", None),
+        ("POSTGRES://db:5433/lab", POSTGRESQL, "postgresql://db:5433/lab", None),
+        ("postgres:///lab", POSTGRESQL, "postgresql:///lab", None),
         (
             "postgres://ada:p%40ss@[::1]/a/lab",
-            StoreKind.POSTGRESQL,
+            POSTGRESQL,
             "postgresql://[::1]/lab",
             ("ada", "p%40ss"),
         ),
-        ("mysql://ada@db:3306/lab", StoreKind.MYSQL, "mysql://db/lab", ("ada", None)),
-        ("mariadb://ada:secret@db/lab", StoreKind.MYSQL, "mysql://db/lab", ("ada", "secret")),
+        ("mysql://ada@db:3306/lab", MYSQL, "mysql://db/lab", ("ada", None)),
+        ("mariadb://ada:secret@db/lab", MYSQL, "mysql://db/lab", ("ada", "secret")),
     ],
 )
-def test_database(address: str, kind: StoreKind, shown: str, user: tuple[str, str | None] | None) -> None:
+def test_database(address: str, kind: Driver, shown: str, user: tuple[str, str | None] | None) -> None:
     """A database is named by its address, read as Sumatra reads it: the last name, and nothing unquoted."""
     found = find(address)
 
-    assert (found.kind, found.url, str(found), found.files) == (kind, shown, shown, ())
+    assert (found.driver, found.url, str(found), found.files) == (kind, shown, shown, ())
     assert (found.access.username, found.access.password) == (user or (None, None))
     assert user is None or user[1] is None or user[1] not in repr(found).replace("password=", "")
     assert not found.is_missing()
@@ -511,11 +527,7 @@ def test_project_in_a_database_on_a_server(tmp_path: Path) -> None:
 
     found = find(str(tmp_path))
 
-    assert (found.kind, found.url, found.project) == (
-        StoreKind.POSTGRESQL,
-        "postgresql://db/lab",
-        "MyProject",
-    )
+    assert (found.driver, found.url, found.project) == (POSTGRESQL, "postgresql://db/lab", "MyProject")
     assert (found.access.username, found.access.password) == ("ada", "secret")
     assert (found.files, found.signposts) == ((), (home / "project",))
 
@@ -606,11 +618,11 @@ def test_project_whose_store_cannot_be_opened_yet(tmp_path: Path) -> None:
 
 def test_project_on_a_server(tmp_path: Path) -> None:
     """A project whose records are on a server leads there, with what it knows of how to be let in."""
-    make_project(tmp_path, HTTP, server_url="https://lab.example/", username="ada", password="secret")
+    make_project(tmp_path, HTTP_STORE, server_url="https://lab.example/", username="ada", password="secret")
 
     found = find(str(tmp_path))
 
-    assert (found.kind, found.url, found.project) == (StoreKind.HTTP, "https://lab.example/", "MyProject")
+    assert (found.driver, found.url, found.project) == (HTTP, "https://lab.example/", "MyProject")
     assert (found.access.username, found.access.password) == ("ada", "secret")
 
 
@@ -632,7 +644,7 @@ def test_look_at_a_database_leaves_the_locks_of_this_process_alone(tmp_path: Pat
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
 
-        assert find(str(path)).kind is StoreKind.DJANGO
+        assert find(str(path)).driver is SQLITE
 
         other = subprocess.run(
             [sys.executable, "-c", WRITES, path], capture_output=True, text=True, check=True

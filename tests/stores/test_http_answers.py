@@ -14,7 +14,8 @@ from smtd.records import canonical
 from smtd.records.record import Parameters, Record
 from smtd.stores.base import DONE, STALE, Change, Result, Store
 from smtd.stores.http import form, session, writer
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
@@ -35,9 +36,7 @@ async def store_behind(place: ServerPlace, fault: faults.Fault) -> AsyncIterator
     """Open the store of *place* by a line on which *fault* befalls every request."""
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = dict.fromkeys(range(1, 100), fault)
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
+        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             yield store
 
 

@@ -16,7 +16,8 @@ from aiohttp import web
 from smtd.errors import StoreBusy, StoreError, StoreUnreachable
 from smtd.stores.base import Store
 from smtd.stores.http import address, answer, session
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, key
 from tests.peers.line import Fault, Line, line_to
@@ -57,7 +58,7 @@ async def answering(fault: Fault) -> AsyncIterator[tuple[Store, Line]]:
     """Open a store whose server always answers by *fault*."""
     async with line_to("http://127.0.0.1:1") as line:
         line.faults = dict.fromkeys(range(1, 100), fault)
-        async with open_store(Location(StoreKind.HTTP, Path(), url=f"{line.url}/records/")) as store:
+        async with open_store(Location(HTTP, Path(), url=f"{line.url}/records/")) as store:
             yield store, line
 
 

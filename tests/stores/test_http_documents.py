@@ -14,7 +14,8 @@ from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import STALE, Change
 from smtd.stores.http import form
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
@@ -185,9 +186,7 @@ async def test_record_that_is_deleted_after_it_was_listed_is_gone(place: ServerP
 
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = {2: deleted}
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
+        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             scan = await store.scan([PROJECT])
 
     assert (set(scan.digests), set(scan.unreadable)) == ({key("b")}, set())

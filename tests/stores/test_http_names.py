@@ -8,7 +8,8 @@ from aiohttp import web
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result, Scan
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
@@ -170,9 +171,7 @@ async def test_label_that_somebody_makes_twice_meanwhile(place: ServerPlace) -> 
     await place.put(record())
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = {3: double}
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
+        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             (outcome,) = await store.write([Change(key("twice"), full("twice"), None)])
 
     assert outcome == STALE
@@ -210,9 +209,7 @@ async def test_what_the_server_does_not_make_is_refused(
     """It is told with the status, and where to look."""
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = {number: fault}
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
+        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             outcome, *_ = await store.write([Change(key("run"), full("run"), None)])
 
     assert outcome.result is Result.REFUSED
@@ -231,9 +228,7 @@ async def test_what_the_server_does_not_delete_keeps_no_other_back(place: Server
     digest = canonical.digest(record())
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = dict.fromkeys(range(1, 100), broken)
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
+        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             bad, good, edited = await store.write(
                 [
                     Change(key("bad"), None, digest),
@@ -258,9 +253,7 @@ async def test_record_that_somebody_else_made_is_not_removed(place: ServerPlace)
     await place.put(record("other"))
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = {3: theirs}
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
+        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
             (outcome,) = await store.write([Change(key("run"), full("run"), None)])
             found = await store.read([key("run")])
 

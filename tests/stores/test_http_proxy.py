@@ -15,8 +15,10 @@ from smtd.daemon.delivery import Undelivered
 from smtd.daemon.notice import Notice
 from smtd.daemon.webhook import open_webhook
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
+from smtd.stores.access import Access
 from smtd.stores.http import session
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
 SERVER_PASSWORD, PROXY_PASSWORD = "s3cret", "pr0xy-p@ss"
@@ -57,7 +59,7 @@ def basic(user: str, password: str) -> str:
 
 def lab(scheme: str, by: Proxy) -> Location:
     access = Access(username="ada", password=SERVER_PASSWORD, proxy=by.url)
-    return Location(StoreKind.HTTP, Path(), None, access, f"{scheme}://records.lab.invalid/records/")
+    return Location(HTTP, Path(), None, access, f"{scheme}://records.lab.invalid/records/")
 
 
 async def test_server_is_asked_by_its_proxy() -> None:

@@ -19,7 +19,8 @@ from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.base import DONE, Change
 from smtd.stores.http import concurrency, session, writer
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full, key, record
 from tests.peers import line as faults
@@ -47,7 +48,7 @@ async def most_at_once(server: SumatraServer, place: ServerPlace) -> int:
     crowd = Crowd()
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         line.faults = dict.fromkeys(range(2, 100), crowd.answer)
-        async with open_store(Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")) as store:
+        async with open_store(Location(HTTP, Path(), None, ADA, f"{line.url}/records/")) as store:
             assert len((await store.scan([PROJECT])).digests) == 24
     return crowd.most
 
@@ -124,7 +125,7 @@ async def test_server_that_asks_for_more_than_is_waited_here_is_left_alone(
 ) -> None:
     """Nothing is asked of it again, neither for looking nor for writing; the caller is told until when."""
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         line.faults = {1: faults.status(503, Retry_After=retry_after)}
         async with open_store(location) as store:
             for call in (store.projects, store.projects, partial(store.read, [key("run")])):
@@ -143,7 +144,7 @@ async def test_write_to_a_server_that_asks_to_be_left_alone_is_given_up(server: 
         return await (faults.status(503, Retry_After="120") if is_record else faults.passed)(line, request)
 
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         line.faults = dict.fromkeys(range(1, 1000), is_busy)
         async with open_store(location) as store:
             labels = [f"run-{number}" for number in range(20)]
@@ -183,7 +184,7 @@ async def test_silent_server_is_asked_once_more(
     """Two times of silence are enough, however many requests there are; one answer, and all is forgotten."""
     monkeypatch.setattr(session, "SILENCE", 1.0)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
             line.faults = {1: hangs}
             assert await store.projects() == []
@@ -205,7 +206,7 @@ async def test_silent_server_is_written_to_no_more(
     """What came of the writes on their way is looked at once; the others are not sent."""
     monkeypatch.setattr(session, "SILENCE", 0.2)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         line.faults = dict.fromkeys(range(3, 1000), hangs)  # after the listing, and the new project
         async with open_store(location) as store:
             labels = [f"run-{number}" for number in range(40)]
@@ -231,7 +232,7 @@ async def test_write_that_hangs_is_sent_twice_at_the_most(
 
     server.make_project(PROJECT)  # so that the time is that of the writes
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         line.faults = dict.fromkeys(range(1, 1000), hang_at_records)
         async with open_store(location) as store:
             with pytest.raises(StoreBusy, match="does not answer"):
@@ -291,7 +292,7 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
 
     place = ServerPlace(server)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
             line.faults = {6: stump if shown == "never" else faults.halved}  # after listings, project, look
 
@@ -318,7 +319,7 @@ async def test_half_a_record_that_grows_is_left_alone(
 
     place, sleep = ServerPlace(server), anyio.sleep
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
             line.faults = {6: faults.halved}
             monkeypatch.setattr(anyio, "sleep", wait)
@@ -347,7 +348,7 @@ async def test_writes_under_way_are_waited_for_when_one_fails(
     labels = [f"run-{number}" for number in range(concurrency.AT_ONCE_IF_SLOW)]
     place = ServerPlace(server)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
             await store.write([Change(key("first"), record("first"), None)])  # makes what they share
             line.faults = dict.fromkeys(range(1, 1000), one_fails)

@@ -11,7 +11,8 @@ import pytest
 import trustme
 
 from smtd.errors import StoreRefused
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, key, record
 from tests.peers.line import Line, line_to, status
@@ -42,7 +43,7 @@ async def line(server: SumatraServer, authority: trustme.CA) -> AsyncIterator[Li
 
 
 def location(line: Line, **access: object) -> Location:
-    return Location(StoreKind.HTTP, Path(), None, replace(ADA, **access), f"{line.url}/records/")  # type: ignore[arg-type]
+    return Location(HTTP, Path(), None, replace(ADA, **access), f"{line.url}/records/")  # type: ignore[arg-type]
 
 
 async def test_server_that_the_authority_vouches_for(line: Line, tmp_path: Path) -> None:

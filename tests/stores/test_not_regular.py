@@ -15,8 +15,11 @@ from smtd.cli import passwords
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable, UsageError
 from smtd.journal.journal import open_journal
 from smtd.stores.discovery import find
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.driver import Driver
 from smtd.stores.http.session import Trust
-from smtd.stores.location import Location, StoreKind
+from smtd.stores.location import Location
+from smtd.stores.shelf.driver import DUMB
 from tests.build import key, record
 from tests.stores.places import DjangoPlace, ShelfPlace, dumb_place, sqlite3_place
 from tests.test_regular import PLACES
@@ -64,8 +67,8 @@ async def test_name_of_what_is_no_file(tmp_path: Path, what: str) -> None:
         await to_thread.run_sync(find, str(tmp_path / "store"))
 
 
-@pytest.mark.parametrize(("kind", "ending"), [(StoreKind.DUMB, ".dat"), (StoreKind.DJANGO, "")])
-def test_location_of_a_link_to_itself_has_a_name(tmp_path: Path, kind: StoreKind, ending: str) -> None:
+@pytest.mark.parametrize(("kind", "ending"), [(DUMB, ".dat"), (SQLITE, "")])
+def test_location_of_a_link_to_itself_has_a_name(tmp_path: Path, kind: Driver, ending: str) -> None:
     """The pair can say where its store should be."""
     PLACES["loop"][0](tmp_path / f"store{ending}")
 

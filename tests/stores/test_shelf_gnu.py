@@ -12,11 +12,13 @@ import pytest
 
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
+from smtd.stores.access import Access
 from smtd.stores.base import DONE, Change
 from smtd.stores.discovery import find
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import foreign, gnu
+from smtd.stores.shelf.driver import GNU
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
@@ -37,12 +39,12 @@ class TestShelfOnGnu(ResumedContract):
 
     @pytest.fixture
     def place(self, tmp_path: Path, dbm_environment: Environment) -> Place:
-        return foreign_place(StoreKind.GNU, tmp_path / "records", dbm_environment.python)
+        return foreign_place(GNU, tmp_path / "records", dbm_environment.python)
 
 
 @pytest.fixture
 def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
-    return foreign_place(StoreKind.GNU, tmp_path / "records", dbm_environment.python)
+    return foreign_place(GNU, tmp_path / "records", dbm_environment.python)
 
 
 # Reading
@@ -50,7 +52,7 @@ def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
 
 def test_file_of_gdbm_is_read_by_its_bytes() -> None:
     """What the real library wrote is read without it, and known by its content."""
-    assert find(str(CORPUS / "c081_gnu")).kind is StoreKind.GNU
+    assert find(str(CORPUS / "c081_gnu")).driver is GNU
 
     found = gnu.parse((CORPUS / "c081_gnu").read_bytes())
 
@@ -95,7 +97,7 @@ def test_file_of_another_machine(order: str, width: int, magic: int, tmp_path: P
     path = tmp_path / "any.name"
     path.write_bytes(made(order, width, magic))
 
-    assert find(str(path)).kind is StoreKind.GNU
+    assert find(str(path)).driver is GNU
     assert gnu.parse(path.read_bytes()) == {b"key": b"value"}
 
 
@@ -199,7 +201,7 @@ async def test_change_that_leaves_no_trace_outside(place: ShelfPlace) -> None:
 async def test_python_without_the_module(place: ShelfPlace, without_gnu: str) -> None:
     """Where nobody named a Python with the module, the shelf is only read, and the sentence says why."""
     await place.put(record())
-    location = Location(StoreKind.GNU, place.location.path, access=Access(python=without_gnu))
+    location = Location(GNU, place.location.path, access=Access(python=without_gnu))
     before = contents(place.location.path.parent)
 
     async with open_store(location) as shelf:
@@ -245,7 +247,7 @@ async def test_python_that_comes_later_is_used(
     """An interpreter that is installed while smtd runs needs no restart, nor a change of the shelf."""
     await place.put(record())
     python = tmp_path / "python"
-    location = Location(StoreKind.GNU, place.location.path, access=Access(python=str(python)))
+    location = Location(GNU, place.location.path, access=Access(python=str(python)))
 
     async with open_store(location) as shelf:
         await shelf.scan()
@@ -284,7 +286,7 @@ async def test_copies_of_an_smtd_that_was_killed_are_removed(
     name: str, tmp_path: Path, dbm_environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed smtd left beside a shelf of any name goes with a later write, once it is old."""
-    place = foreign_place(StoreKind.GNU, tmp_path / name, dbm_environment.python)
+    place = foreign_place(GNU, tmp_path / name, dbm_environment.python)
     left = place.location.path.with_name(f".{name}.abc.smtd.db")
     left.touch()
     monkeypatch.setattr(foreign, "LEFT_BEHIND", -1.0)

@@ -15,9 +15,10 @@ import pytest
 from smtd.errors import StoreRefused
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
-from smtd.stores.location import StoreKind
+from smtd.stores.driver import Driver
 from smtd.stores.shelf import asking, child, inert, messages, worker, writing
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
+from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
@@ -26,27 +27,27 @@ from tests.build import key, record
 from tests.stores.killing import killed
 from tests.stores.places import ShelfPlace, dumb_place, foreign_place, sqlite3_place
 
-FILES: dict[StoreKind, Any] = {
-    StoreKind.DUMB: DumbFile,
-    StoreKind.GNU: GnuFile,
-    StoreKind.NDBM: NdbmFile,
-    StoreKind.SQLITE3: Sqlite3File,
+FILES: dict[Driver, Any] = {
+    DUMB: DumbFile,
+    GNU: GnuFile,
+    NDBM: NdbmFile,
+    SQLITE3: Sqlite3File,
 }
 #: Loads, and asks for 320 MB of memory to do so.
 GREEDY = b"\x80\x02}r" + struct.pack("<I", 20_000_000) + b"."
 
 
-def made(kind: StoreKind, directory: Path, request: pytest.FixtureRequest) -> ShelfPlace:
+def made(kind: Driver, directory: Path, request: pytest.FixtureRequest) -> ShelfPlace:
     """Return an empty shelf of *kind*, which its real module writes, too."""
     directory.mkdir()
-    if kind in (StoreKind.GNU, StoreKind.NDBM):
-        name = "records.db" if kind is StoreKind.NDBM else "records"
+    if kind in (GNU, NDBM):
+        name = "records.db" if kind is NDBM else "records"
         python = request.getfixturevalue("dbm_environment").python
         return foreign_place(kind, directory / name, python)
-    return (dumb_place if kind is StoreKind.DUMB else sqlite3_place)(directory / "records")
+    return (dumb_place if kind is DUMB else sqlite3_place)(directory / "records")
 
 
-@pytest.fixture(params=FILES, ids=lambda kind: kind.name.lower())
+@pytest.fixture(params=FILES, ids=lambda kind: kind.name)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> ShelfPlace:
     return made(request.param, tmp_path / "shelf", request)
 
@@ -83,7 +84,7 @@ async def test_project_that_another_program_writes_meanwhile_is_made_again(
     place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the other program wrote stays, in that project and in a new one."""
-    file = FILES[place.location.kind]
+    file = FILES[place.location.driver]
     replace, asked_for = file.replace, list[list[bytes]]()
 
     def meanwhile(self: Any, swaps: Mapping[bytes, Swap]) -> set[bytes]:
@@ -189,9 +190,9 @@ async def test_what_one_process_is_asked_has_a_size(
     assert asked == {"Several": 2, "WriteProject": 2}
 
 
-@pytest.mark.parametrize("kind", [StoreKind.GNU, StoreKind.SQLITE3], ids=lambda kind: kind.name.lower())
+@pytest.mark.parametrize("kind", [GNU, SQLITE3], ids=lambda kind: kind.name)
 def test_swap_of_many_projects_that_is_killed(
-    kind: StoreKind, tmp_path: Path, request: pytest.FixtureRequest
+    kind: Driver, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Before whatever step, it leaves all old values or all new ones. (dbm.dumb: test_shelf_torn.py)"""
     place = made(kind, tmp_path / "shelf", request)

@@ -12,8 +12,8 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.stores.base import DONE, Change
 from smtd.stores.discovery import find
-from smtd.stores.location import StoreKind
 from smtd.stores.shelf import ndbm, open_files
+from smtd.stores.shelf.driver import NDBM
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
@@ -42,12 +42,12 @@ class TestShelfOnNdbm(ResumedContract):
 
     @pytest.fixture
     def place(self, tmp_path: Path, dbm_environment: Environment) -> Place:
-        return foreign_place(StoreKind.NDBM, tmp_path / "records.db", dbm_environment.python)
+        return foreign_place(NDBM, tmp_path / "records.db", dbm_environment.python)
 
 
 @pytest.fixture
 def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
-    return foreign_place(StoreKind.NDBM, tmp_path / "records.db", dbm_environment.python)
+    return foreign_place(NDBM, tmp_path / "records.db", dbm_environment.python)
 
 
 # Reading
@@ -60,8 +60,8 @@ def test_file_of_berkeley_db_is_read_by_its_bytes(dbm_environment: Environment, 
 
     found = ndbm.parse(REAL.read_bytes())
 
-    assert [find(str(tmp_path / name)).kind for name in ("shelf.old", "records.db", "records")] == [
-        StoreKind.NDBM
+    assert [find(str(tmp_path / name)).driver for name in ("shelf.old", "records.db", "records")] == [
+        NDBM
     ] * 3
     assert found == by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", {})
 

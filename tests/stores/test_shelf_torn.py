@@ -20,8 +20,8 @@ from smtd.errors import StoreError, StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.records.record import Key
 from smtd.stores.base import DONE, Change
-from smtd.stores.location import StoreKind
 from smtd.stores.shelf import dumb, inert, writing
+from smtd.stores.shelf.driver import DUMB
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.swaps import Swap
 from tests.build import PROJECT, key, record
@@ -368,7 +368,7 @@ def test_write_that_is_killed(place: ShelfPlace, there: bool) -> None:
     before = values(place)
     swaps = {b"MyProject": Swap(before.get(b"MyProject"), new), b"New": Swap(None, new)}
 
-    told = killed(StoreKind.DUMB, place.location.path.parent, swaps)
+    told = killed(DUMB, place.location.path.parent, swaps)
 
     assert [ended for ended, _ in told] == [-signal.SIGKILL] * (len(told) - 1) + [0]
     for _, path in told:

@@ -5,6 +5,7 @@ All names are quoted as SQL does, since `user` is a reserved word in some databa
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterable
 from datetime import datetime, timezone
 from importlib.resources import files
@@ -29,6 +30,8 @@ MIGRATIONS = (
     ("django_store", "0001_initial"),
     ("django_store", "0002_tag_taggeditem"),
 )
+#: The last one that Sumatra 0.8 has made.
+_LAST = MIGRATIONS[-1]
 MODELS = (
     "datakey",
     "datastore",
@@ -50,7 +53,7 @@ def unfit(migrations: Collection[Row], columns: Iterable[Row]) -> str:
 
     *migrations* are those that the database says were made; *columns* has table and column of each.
     """
-    if ("django_store", "0002_tag_taggeditem") not in migrations:
+    if _LAST not in migrations:
         return "its schema is older or different; smtd supports only schema 0.8.1"
     for table, column in sorted(columns):
         known = KNOWN.get(table.removeprefix(PREFIX))
@@ -60,6 +63,14 @@ def unfit(migrations: Collection[Row], columns: Iterable[Row]) -> str:
                 " knows it"
             )
     return ""
+
+
+def is_migrated(db: sqlite3.Connection, tables: Collection[str]) -> bool:
+    """Say whether the schema of *db*, which has these *tables*, is that of Sumatra 0.8. Blocks."""
+    if "django_migrations" not in tables:
+        return False
+    done = db.execute("SELECT 1 FROM django_migrations WHERE app = ? AND name = ?", _LAST)
+    return done.fetchone() is not None
 
 
 def names(columns: Iterable[str], form: str = '"{}"') -> str:

@@ -1,0 +1,37 @@
+"""Addresses of databases on servers, as Sumatra reads them: nothing in them is quoted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+from smtd.errors import UsageError
+from smtd.stores.access import Access
+
+#: How a connection may be protected, in the words of PostgreSQL's own programs.
+TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
+
+
+def parsed(scheme: str, usual_port: int, address: str, access: Access) -> tuple[str, Access]:
+    """Return *address* without a user, as one with *scheme*, and the access; see `Server.parse`.
+
+    Raises UsageError, which repeats no secret.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise UsageError("this is not the address of a database: its host or port cannot be read") from None
+    database = parts.path.rsplit("/", 1)[-1]
+    tls = options.pop("sslmode", access.tls)
+    if not database or parts.fragment or options or tls not in ("", *TLS_MODES):
+        raise UsageError(
+            "this is not the address of a database; write it like postgresql://user@host/name,"
+            f" with ?sslmode={' or '.join(TLS_MODES)} if needed"
+        )
+    if parts.username:
+        access = access.of(parts.username, parts.password)
+    place = f"[{host}]" if ":" in (host or "") else host or ""
+    place += "" if port in (None, usual_port) else f":{port}"
+    return f"{scheme}://{place}/{database}", replace(access, tls=tls)

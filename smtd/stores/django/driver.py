@@ -1,0 +1,162 @@
+"""The kinds of database with the schema of Sumatra 0.8.1: an SQLite file, PostgreSQL, MySQL (or MariaDB)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from smtd.errors import UsageError
+from smtd.sqlite import opened
+from smtd.stores.base import Store
+from smtd.stores.django import address, file_mark, schema
+from smtd.stores.django.database import translating
+from smtd.stores.django.server import Address, ServerDatabase
+from smtd.stores.django.server_store import ServerStore
+from smtd.stores.django.sqlite import SqliteFile
+from smtd.stores.django.store import DjangoStore
+from smtd.stores.driver import Driver, Files, Notifications, Place, ProjectEntry, Server, Triggers
+
+_PROJECT = ProjectEntry("DjangoRecordStore", "db_file")
+#: How to get the module for a database: smtd is on no package index.
+_ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment that smtd runs in"
+
+
+# SQLite
+
+
+@asynccontextmanager
+async def _open_file(place: Place) -> AsyncIterator[Store]:
+    async with SqliteFile(place.path, str(place)) as database:
+        yield DjangoStore(database, str(place))
+
+
+def _is_store(db: sqlite3.Connection, tables: Collection[str]) -> bool:
+    # An empty file is an empty database.
+    return not tables or ("django_store_record" in tables and schema.is_migrated(db, tables))
+
+
+def _is_leftover(path: Path, beside: Sequence[str]) -> bool:
+    """Say whether the database at *path*, which has the files *beside* it, is what `smt sync` leaves there.
+
+    It takes a dumb shelf for a database that is not there yet, and makes an empty one.
+    """
+    try:
+        with opened(path) as db:
+            is_empty = db.execute("SELECT 1 FROM django_store_record LIMIT 1").fetchone() is None
+    except sqlite3.OperationalError:
+        return True  # it has no tables yet
+    if not is_empty:
+        raise UsageError(
+            f"{path} is both an SQLite store and a shelf ({', '.join(beside)}), both with records; name the"
+            f" shelf {beside[0]}, or move the files of one of them"
+        )
+    return True
+
+
+SQLITE = Driver(
+    name="django",
+    open=_open_file,
+    files=Files(
+        what="an SQLite file",
+        watched=("", "-wal"),
+        holds=_is_store,
+        new=(".sqlite", ".sqlite3", ".db"),
+        is_leftover=_is_leftover,
+        marks=file_mark.MARKS,
+    ),
+    project=_PROJECT,
+)
+
+
+# Databases on servers, for which few people have the modules: these are imported where they are needed.
+
+
+def _postgresql(place: Place) -> AbstractAsyncContextManager[ServerDatabase]:
+    from smtd.stores.django import postgresql
+
+    return postgresql.database(_address(place))
+
+
+def _mysql(place: Place) -> AbstractAsyncContextManager[ServerDatabase]:
+    from smtd.stores.django import mysql
+
+    return mysql.database(_address(place))
+
+
+def _address(place: Place) -> Address:
+    access = place.access
+    return Address.parse(
+        place.url,
+        user=access.username,
+        password=access.password,
+        tls=access.tls,
+        ca_file=access.ca_file,
+        verify=access.verify_tls,
+    )
+
+
+@asynccontextmanager
+async def _database(
+    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], extra: str, place: Place
+) -> AsyncIterator[ServerDatabase]:
+    try:
+        opening = connect(place)
+    except ModuleNotFoundError as exc:
+        raise UsageError(f"{place} needs {exc.name}: {_ADVICE.format(extra)}") from exc
+    async with opening as database:
+        yield database
+
+
+@asynccontextmanager
+async def _open_database(
+    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], place: Place
+) -> AsyncIterator[Store]:
+    async with connect(place) as database:
+        yield ServerStore(database, str(place))
+
+
+open_postgresql = partial(_database, _postgresql, "postgres")
+open_mysql = partial(_database, _mysql, "mysql")
+
+
+def _triggers() -> Triggers:
+    from smtd.stores.django import notify
+
+    return Triggers(notify.INSTALL, notify.REMOVE)
+
+
+@asynccontextmanager
+async def _listening(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_postgresql(place))
+        from smtd.stores.django import notify
+
+        with translating(database):
+            ear = await stack.enter_async_context(notify.listening(_address(place), changed))
+        yield lambda: ear.alive
+
+
+POSTGRESQL = Driver(
+    name="postgresql",
+    open=partial(_open_database, open_postgresql),
+    server=Server(
+        schemes=("postgres", "postgresql"),
+        parse=partial(address.parsed, "postgresql", 5432),
+        administer=open_postgresql,
+        notifications=Notifications(_triggers, _listening),
+    ),
+    project=_PROJECT,
+)
+MYSQL = Driver(
+    name="mysql",
+    open=partial(_open_database, open_mysql),
+    server=Server(
+        schemes=("mysql", "mariadb"),
+        parse=partial(address.parsed, "mysql", 3306),
+        administer=open_mysql,
+    ),
+    project=_PROJECT,
+)

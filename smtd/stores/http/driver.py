@@ -1,0 +1,56 @@
+"""A Sumatra Server, told by its address."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
+
+from smtd.errors import UsageError
+from smtd.stores.access import Access
+from smtd.stores.base import Store
+from smtd.stores.driver import Driver, Place, ProjectEntry, Server
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def _parse(address: str, access: Access) -> tuple[str, Access]:
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        # What Python says of it shows a part, which may be one of a password.
+        raise UsageError(
+            "this is not the address of a Sumatra Server; in a password, write # as %23, / as %2F and @ as"
+            " %40"
+        ) from None
+    if not host or parts.scheme not in _PORTS or parts.query or parts.fragment:
+        raise UsageError("this is not the address of a Sumatra Server; write it like https://host/records/")
+    if parts.username:
+        password = None if parts.password is None else unquote(parts.password)
+        access = access.of(unquote(parts.username), password)
+    place = f"[{host}]" if ":" in host else host
+    place += "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
+    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    return f"{parts.scheme}://{place}{path}", access
+
+
+@asynccontextmanager
+async def _open(place: Place) -> AsyncIterator[Store]:
+    # Imported here: a sync of two files has no use for aiohttp.
+    from smtd.stores.http.session import Login, Trust, connect
+    from smtd.stores.http.store import HttpStore
+
+    access = place.access
+    login = None if access.username is None else Login(access.username, access.password or "")
+    trust = Trust(access.ca_file, access.verify_tls)
+    async with connect(place.url, login, trust, access.proxy) as session:
+        yield HttpStore(session, str(place))
+
+
+HTTP = Driver(
+    name="http",
+    open=_open,
+    server=Server(schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True),
+    project=ProjectEntry("HttpRecordStore", "server_url"),
+)

@@ -1,0 +1,104 @@
+"""The kinds of shelf: which dbm file is which, and how each is opened as a store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+from anyio import to_thread
+
+from smtd.errors import StoreUnreachable
+from smtd.stores.base import Store
+from smtd.stores.driver import Driver, Files, Place, ProjectEntry
+from smtd.stores.incarnation import DatabaseMarks, FileMarks, number
+from smtd.stores.shelf import ndbm
+from smtd.stores.shelf.contents import DbmFile
+from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
+from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.gnu import GnuFile
+from smtd.stores.shelf.ndbm import NdbmFile
+from smtd.stores.shelf.store import ShelfStore
+
+_WHAT = "a shelf"
+_PROJECT = ProjectEntry("ShelveRecordStore", "shelf_name")
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
+#: See gnu.py; of both byte orders.
+_GDBM = [magic.to_bytes(4, order) for magic in range(0x13579ACD, 0x13579AD2) for order in _ORDERS]
+_BERKELEY = [ndbm.MAGIC.to_bytes(4, order) for order in _ORDERS]
+#: dbm.sqlite3 gives no number to two saves of a project, since each replaces its row by a new one.
+_HIGHEST = "SELECT max(rowid) FROM Dict"
+
+
+def _open(file: Callable[[Place], DbmFile]) -> Callable[[Place], AbstractAsyncContextManager[Store]]:
+    """Return what opens the shelf in the dbm file that *file* makes of a place."""
+
+    @asynccontextmanager
+    async def open(place: Place) -> AsyncIterator[Store]:
+        yield ShelfStore(file(place), str(place), place.access.timezone)
+
+    return open
+
+
+async def _create_dumb(place: Place) -> None:
+    try:
+        await to_thread.run_sync(DumbFile(place.path).create)
+    except OSError as exc:
+        raise StoreUnreachable(f"the shelf {place} cannot be created: {exc.strerror}") from exc
+
+
+def _is_gnu(path: Path, start: bytes) -> bool:
+    return start[:4] in _GDBM
+
+
+def _is_ndbm(path: Path, start: bytes) -> bool:
+    return start[12:16] in _BERKELEY
+
+
+def _is_sqlite3(db: sqlite3.Connection, tables: Collection[str]) -> bool:
+    # Sumatra on Python 3.13 takes a Django store for a shelf, and leaves an empty table `Dict` in it.
+    return "Dict" in tables and "django_store_record" not in tables
+
+
+# What reuses room, or wastes it, never makes its file smaller: dbm.dumb, gdbm and Berkeley DB.
+
+DUMB = Driver(
+    name="dumb",
+    open=_open(lambda place: DumbFile(place.path)),
+    files=Files(
+        what=_WHAT,
+        endings=(".dat", ".dir", ".bak"),
+        watched=(".dat", ".dir"),
+        new=(".shelf",),
+        create=_create_dumb,
+        marks=FileMarks(never_shrinks=True),
+    ),
+    project=_PROJECT,
+)
+GNU = Driver(
+    name="gnu",
+    open=_open(lambda place: GnuFile(place.path, place.access.python)),
+    files=Files(what=_WHAT, begins=_is_gnu, marks=FileMarks(never_shrinks=True, is_swapped=True)),
+    project=_PROJECT,
+)
+NDBM = Driver(
+    name="ndbm",
+    open=_open(lambda place: NdbmFile(place.path, place.access.python)),
+    files=Files(
+        what=_WHAT, begins=_is_ndbm, added=".db", marks=FileMarks(never_shrinks=True, is_swapped=True)
+    ),
+    project=_PROJECT,
+)
+SQLITE3 = Driver(
+    name="sqlite3",
+    open=_open(lambda place: Sqlite3File(place.path)),
+    files=Files(
+        what=_WHAT,
+        watched=("", "-wal"),
+        holds=_is_sqlite3,
+        marks=DatabaseMarks(highest=lambda db: number(db, _HIGHEST)),
+    ),
+    project=_PROJECT,
+)
