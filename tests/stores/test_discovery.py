@@ -446,6 +446,26 @@ def test_address_of_no_server(address: str) -> None:
     assert "secret" not in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["http", "https", "postgres"])
+def test_file_with_the_name_of_a_scheme_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Only what follows makes an address of it."""
+    monkeypatch.chdir(tmp_path)
+    make_django(tmp_path / name)
+
+    assert find(name).path == Path(name)
+
+
+@pytest.mark.parametrize("address", ["ftp://lab.example/", "lab.example", ""])
+def test_project_on_no_server(tmp_path: Path, address: str) -> None:
+    """A broken address in a project file is the person's turn, too."""
+    make_project(tmp_path, HTTP_STORE, server_url=address)
+
+    with pytest.raises(UsageError, match="not the address of a Sumatra Server"):
+        find(str(tmp_path))
+
+
 @pytest.mark.parametrize("make", [make_django, make_dumb], ids=["sqlite", "dumb"])
 def test_hard_links_of_one_file_are_one_file(make: Callable[[Path], None], tmp_path: Path) -> None:
     """Its two names are no two sides of a pair; another file of the same kind is another side."""
