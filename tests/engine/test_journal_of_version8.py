@@ -20,9 +20,9 @@ from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from tests.build import PROJECT, RUNNING, change, commented, record, tagged
 from tests.engine.world import RefusingStore, TestStore, World, counts, written
+from tests.journal.schemas import schema
 
 DUMP = Path(__file__).parent / "d4d3430.sql"
-SCHEMA = Path(__file__).parents[1] / "journal" / "schemas" / "version8.sql"
 RUNS = [f"run-{number:02}" for number in range(34)]
 HELD = RUNS[1:28]
 UNDONE, EDITED = record("undone"), commented(record("edited"), "by a person")
@@ -48,8 +48,7 @@ def stores() -> Both[TestStore]:
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
     """Return the pair with that journal."""
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
-        for part in (SCHEMA, DUMP):
-            db.executescript(part.read_text("utf-8"))
+        db.executescript(schema(8) + DUMP.read_text("utf-8"))
         db.execute("PRAGMA user_version = 8")
     both = stores()
     world = World(tmp_path, both.left, both.right)

@@ -1,3 +1,4 @@
+--- from 1 to 11
 -- Digests are of the canonical form whose version the pair names; records are encoded
 -- (records/record.py), and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
 CREATE TABLE pair (
@@ -7,6 +8,17 @@ CREATE TABLE pair (
     canonical_version INTEGER NOT NULL,
     UNIQUE (left_location, right_location)
 );
+--- from 1 to 5
+-- The digest that each side had when they last agreed on a key.
+CREATE TABLE agreed (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    left_digest BLOB NOT NULL,
+    right_digest BLOB NOT NULL,
+    PRIMARY KEY (pair, project, label)
+) WITHOUT ROWID;
+--- from 6 to 11
 -- The digest that each side had when they last agreed on a key, and the cycle in which they did.
 CREATE TABLE agreed (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -17,6 +29,7 @@ CREATE TABLE agreed (
     cycle INTEGER,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
+--- from 1 to 11
 -- The record that they agreed on: the ancestor of a later merge.
 CREATE TABLE ancestor (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -25,6 +38,23 @@ CREATE TABLE ancestor (
     record BLOB NOT NULL,
     PRIMARY KEY (pair, project, label)
 );
+--- from 1 to 5
+-- Writes that have begun and are not known to have ended: the digest that the key had and that it is
+-- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
+-- `origin` is what the other side held, where that is not the result itself.
+CREATE TABLE intent (
+    pair INTEGER NOT NULL REFERENCES pair,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    side TEXT NOT NULL,
+    expect BLOB,
+    result BLOB,
+    before BLOB,
+    wanted BLOB,
+    origin BLOB,
+    PRIMARY KEY (pair, project, label, side)
+) WITHOUT ROWID;
+--- from 6 to 11
 -- Writes that have begun and are not known to have ended: the digest that the key had and that it is
 -- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
 -- `origin` is what the other side held, where that is not the result itself; `history` is its entry there.
@@ -41,11 +71,25 @@ CREATE TABLE intent (
     history INTEGER,
     PRIMARY KEY (pair, project, label, side)
 ) WITHOUT ROWID;
+--- from 1 to 11
 CREATE TABLE cycle (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     pair INTEGER NOT NULL REFERENCES pair,
     started TEXT NOT NULL
 );
+--- from 1 to 5
+-- The before-image of everything that smtd overwrote or deleted.
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    cycle INTEGER NOT NULL REFERENCES cycle,
+    at TEXT NOT NULL,
+    side TEXT NOT NULL,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    action TEXT NOT NULL,
+    record BLOB NOT NULL
+);
+--- from 6 to 11
 -- Everything that smtd wrote: what was there before (NULL: nothing), the digests before and after (NULL:
 -- absent), why, and whether it is known to have landed. All else is sealed.
 CREATE TABLE history (
@@ -82,6 +126,54 @@ CREATE TABLE decision (
     why TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
+--- from 1 to 6
+-- The last writes under each key of a store without a lock, to know a lost update when it is seen.
+CREATE TABLE written (
+    pair INTEGER NOT NULL REFERENCES pair,
+    side TEXT NOT NULL,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    before_digest BLOB,
+    after_digest BLOB NOT NULL,
+    restored INTEGER NOT NULL,
+    PRIMARY KEY (pair, side, project, label, number)
+) WITHOUT ROWID;
+--- from 7 to 7
+-- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
+-- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit.
+CREATE TABLE written (
+    pair INTEGER NOT NULL REFERENCES pair,
+    side TEXT NOT NULL,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    before_digest BLOB,
+    after_digest BLOB NOT NULL,
+    restored INTEGER NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0,
+    merged INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (pair, side, project, label, number)
+) WITHOUT ROWID;
+--- from 8 to 8
+-- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
+-- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit; `record`:
+-- what was written, if both sides did not agree on that then.
+CREATE TABLE written (
+    pair INTEGER NOT NULL REFERENCES pair,
+    side TEXT NOT NULL,
+    project TEXT NOT NULL,
+    label TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    before_digest BLOB,
+    after_digest BLOB NOT NULL,
+    restored INTEGER NOT NULL,
+    undone INTEGER NOT NULL DEFAULT 0,
+    merged INTEGER NOT NULL DEFAULT 0,
+    record BLOB,
+    PRIMARY KEY (pair, side, project, label, number)
+) WITHOUT ROWID;
+--- from 9 to 11
 -- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
 -- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit; `record`:
 -- what was written, if both sides did not agree on that then. `seen` is 0 if the store said that it was done, and
@@ -105,6 +197,16 @@ CREATE TABLE written (
     due REAL,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
+--- from 1 to 10
+-- The end of the last cycle, if it left both stores as their tokens say.
+CREATE TABLE quiet (
+    pair INTEGER PRIMARY KEY REFERENCES pair,
+    left_token BLOB NOT NULL,
+    right_token BLOB NOT NULL,
+    policy TEXT NOT NULL,
+    report BLOB NOT NULL
+);
+--- from 11 to 11
 -- A store that was looked at. `seq` numbers the changes that were seen there; `epoch` is another one whenever its
 -- entries were forgotten, and `reader` the version of the canonical form that their digests are of. `blocks` says
 -- how large the blocks of `fingerprint` are (JSON; NULL: nobody knows what the rows look like).
@@ -185,6 +287,7 @@ CREATE TABLE out_of_sync (
     label NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
+--- from 2 to 11
 -- How far the verification of a store that is dear to read has come: the last key that was read anew
 -- (NULL: none yet), and when, in seconds since 1970.
 CREATE TABLE rotation (
@@ -195,6 +298,7 @@ CREATE TABLE rotation (
     at REAL NOT NULL,
     PRIMARY KEY (pair, side)
 ) WITHOUT ROWID;
+--- from 3 to 11
 -- Records that a side refused, until when they are not offered again (seconds since 1970), and why.
 CREATE TABLE refused (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -207,17 +311,20 @@ CREATE TABLE refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
+--- from 4 to 11
 -- Which files the stores of a pair were in at the end of its last cycle.
 CREATE TABLE files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,
     right_file TEXT NOT NULL
 );
+--- from 5 to 11
 -- What happened, as JSON; the numbers are never used again.
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     text TEXT NOT NULL
 );
+--- from 6 to 11
 -- How far the proof of a pair has come: the last key that was proven (NULL: none yet), how many were since
 -- the round began, and when the round before began (NULL: there was none), in seconds since 1970.
 CREATE TABLE proof (
@@ -235,6 +342,7 @@ CREATE TABLE finding (
     label TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
+--- from 10 to 11
 -- What the file `journal.witness` held when it was last written, when that was (its ctime, in nanoseconds), and
 -- the inode of the journal then; `next` is what it is about to hold, as a crash may leave it, and `state` tells
 -- how far the journal had come.
