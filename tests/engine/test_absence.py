@@ -8,21 +8,27 @@ from dataclasses import replace
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.pair import Policy
-from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.reasons import Code, because
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import Both, Side
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import Clock
-from tests.engine.world import TestStore, World, counts, holding, on, second_cycle_does_nothing, written
+from tests.engine.world import (
+    TestStore,
+    World,
+    both_sides,
+    counts,
+    holding,
+    on,
+    second_cycle_does_nothing,
+    written,
+)
 
 HUNDRED = [record(f"run-{number:03}") for number in range(100)]
 MANY = [record(f"run-{number:03}") for number in range(30)]
 LABELS = [each.label for each in MANY]
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
 @pytest.fixture
@@ -31,13 +37,13 @@ async def world(tmp_path):
     return await World(tmp_path).synced(*MANY)
 
 
-def another(side):
-    """Let the store of *side* be another one than before, as its file tells."""
+async def after_exchange(pair, side):
+    """Run the cycle of *pair* in which the store of *side* is another one than before, as its file tells."""
 
     async def is_another(asked):
         return asked is side
 
-    return is_another
+    return await cycle.run(replace(pair, is_another=is_another))
 
 
 def remove(store, labels):
@@ -48,7 +54,7 @@ def remove(store, labels):
 
 @both_sides
 async def test_emptied_store_deletes_nothing(world, side):
-    """A store that lost all it held is no evidence: every deletion is held, with the way out."""
+    """A store that lost all it held is no evidence: every deletion is held, with the way out, each time."""
     remove(world[side], LABELS)
     other = side.other.value
 
@@ -64,6 +70,8 @@ async def test_emptied_store_deletes_nothing(world, side):
         " approve PAIR"
     )
     assert world.contents[side.other] == holding(*MANY)
+    assert await second_cycle_does_nothing(world)
+    assert (await world.cycle()).held == report.held
 
 
 @both_sides
@@ -183,34 +191,25 @@ async def test_deletions_on_the_other_side_and_of_another_pair_do_not_count(worl
     assert (report.held, counts(report)) == ([], on(Side.LEFT, deleted=2))
 
 
-@pytest.mark.parametrize(("gone", "held"), [(1, 0), (20, 0), (21, 21), (29, 29), (30, 30)])
-@both_sides
-async def test_deletions_above_the_limit_are_held(world, side, gone, held):
-    """Up to the limit deletions travel; above it all of them wait for a person."""
-    remove(world[side], LABELS[:gone])
-
-    report = await world.cycle()
-
-    assert len(report.held) == held
-    assert len(world[side.other].records) == 30 - (gone - held)
-
-
 @pytest.mark.parametrize(
     ("limit", "gone", "held"),
     [
+        *((DeletionLimit(), gone, held) for gone, held in ((1, 0), (20, 0), (21, 21), (29, 29), (30, 30))),
         (DeletionLimit(count=2, share=0.5), 15, 0),
         (DeletionLimit(count=2, share=0.5), 16, 16),
         (DeletionLimit(count=20, share=0.0), 20, 0),
         (DeletionLimit(count=0, share=0.0), 1, 1),
     ],
 )
-async def test_limit_of_deletions_is_that_of_the_policy(world, limit, gone, held):
-    """Both the count and the share have to be passed."""
-    remove(world.left, LABELS[:gone])
+@both_sides
+async def test_deletions_above_the_limit_are_held(world, side, limit, gone, held):
+    """Up to the limit deletions travel; above it, in count and in share, all of them wait for a person."""
+    remove(world[side], LABELS[:gone])
 
     report = await world.cycle(limit=limit)
 
     assert len(report.held) == held
+    assert len(world[side.other].records) == 30 - (gone - held)
 
 
 async def test_everything_else_goes_on_while_deletions_are_held(world):
@@ -279,31 +278,14 @@ async def test_unreadable_records_are_not_gone(world, side):
     assert world.contents[side.other] == before
 
 
-async def test_deletions_on_the_target_of_a_one_way_pair_are_nobodys_business(world):
-    """An emptied target is neither filled nor a reason to hold anything."""
-    remove(world.right, LABELS)
+@pytest.mark.parametrize(("side", "held"), [(Side.LEFT, 30), (Side.RIGHT, 0)], ids=["source", "target"])
+async def test_emptied_store_of_a_one_way_pair_deletes_nothing(world, side, held):
+    """The guard holds in every mode; a target is neither filled nor a reason to hold anything."""
+    remove(world[side], LABELS)
 
     report = await world.cycle(mode=Mode.LEFT_TO_RIGHT)
 
-    assert (counts(report), report.held) == (written(), [])
-
-
-async def test_emptied_source_of_a_one_way_pair_deletes_nothing(world):
-    """The guard holds in every mode."""
-    remove(world.left, LABELS)
-
-    report = await world.cycle(mode=Mode.LEFT_TO_RIGHT)
-
-    assert (counts(report), len(report.held)) == (written(), 30)
-
-
-async def test_held_deletions_are_reported_again_and_nothing_is_written(world):
-    """A hold stays in every report until it is released."""
-    remove(world.left, LABELS)
-    first = await world.cycle()
-
-    assert await second_cycle_does_nothing(world)
-    assert (await world.cycle()).held == first.held
+    assert (counts(report), len(report.held)) == (written(), held)
 
 
 async def test_lost_journal_deletes_nothing(world):
@@ -317,13 +299,10 @@ async def test_lost_journal_deletes_nothing(world):
     assert world.contents == Both(holding(*MANY), holding(*MANY))
 
 
-@pytest.mark.parametrize("side", [Side.LEFT])
-async def test_deletion_in_another_project_does_not_count_in_this_one(tmp_path, side):
+async def test_deletion_in_another_project_does_not_count_in_this_one(world):
     """Each cycle is measured by the projects that it looks at."""
-    world = World(tmp_path)
-    world[side].put("Small", record("only"))
-    await world.synced(*MANY)
-    world[side].remove("Small", "only")
+    await world.synced(record("only"), project="Small")
+    world.left.remove("Small", "only")
 
     report = await world.cycle(projects=frozenset({"Small"}))
 
@@ -353,12 +332,7 @@ async def test_store_that_is_another_one_deletes_nothing(tmp_path, side):
     """What it lacks comes back to it from the other side, and the report says so."""
     world = await World(tmp_path).synced(*MANY[:4])
     world[side].remove(PROJECT, MANY[0].label)
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        pair = replace(world.pair(known, Policy()), is_another=another(side))
-        report = await cycle.run(pair)
+    report = await world.do(after_exchange, side)
 
     assert (report.adopted, report.in_sync, counts(report)) == ([side], 4, on(side, created=1))
     assert world.contents.left == world.contents.right == holding(*MANY[:4])
@@ -368,11 +342,7 @@ async def test_store_that_is_another_one_and_lacks_nothing_is_no_news(tmp_path):
     """A project directory that was moved is the same store."""
     world = await World(tmp_path).synced(*MANY[:4])
     world.left.put(PROJECT, tagged(MANY[0], "edited"))
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        report = await cycle.run(replace(world.pair(known, Policy()), is_another=another(Side.LEFT)))
+    report = await world.do(after_exchange, Side.LEFT)
 
     assert (report.adopted, counts(report)) == ([], on(Side.RIGHT, updated=1))
 
@@ -385,11 +355,7 @@ async def test_store_that_has_a_record_as_it_once_was_was_put_back(tmp_path, fou
     world.right.put(PROJECT, later)
     await world.cycle()
     world.left.put(PROJECT, once if adopted else commented(later, "and more"))
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        report = await cycle.run(replace(world.pair(known, Policy()), is_another=another(Side.LEFT)))
+    report = await world.do(after_exchange, Side.LEFT)
 
     assert report.adopted == adopted
     expected = later if adopted else commented(later, "and more")
@@ -449,8 +415,7 @@ async def test_conflict_is_left_open_by_a_cycle_that_adopts_and_starts_over(tmp_
     world.left.remove(PROJECT, other)
     world.left.put(PROJECT, tagged(MANY[2], "left"))
     world.right.meanwhile["before write"] = lambda: world.right.put(PROJECT, tagged(MANY[2], "right"))
-    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
-        report = await cycle.run(replace(world.pair(known, Policy()), is_another=another(Side.LEFT)))
+    report = await world.do(after_exchange, Side.LEFT)
     world.left.put(PROJECT, record("new"))
 
     later = await world.cycle()

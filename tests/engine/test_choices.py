@@ -13,18 +13,17 @@ from smtd.errors import PlanMoved, UsageError
 from smtd.journal.decisions import Choice
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from smtd.records.record import Key
 from tests.build import MOMENT, PROJECT, change, key, record, tagged
-from tests.engine.world import World, counts, holding, on, second_cycle_does_nothing, written
+from tests.engine.world import World, both_sides, counts, holding, on, second_cycle_does_nothing, written
 
 A = record("a")
 #: Two experiments under one label.
 ONE, OTHER = change(A, version="1111"), change(A, version="2222")
 MANY = [record(f"run-{number:02}") for number in range(30)]
 GONE = [each.label for each in MANY[:25]]
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
 async def decided(world: World, wish: Resolution, **policy) -> list[Key]:
@@ -339,11 +338,7 @@ async def test_plan_that_has_moved_on_is_not_run(conflict):
     conflict.left.put(PROJECT, record("new"))
     seen = (await conflict.cycle(dry_run=True)).plan
     conflict.left.put(PROJECT, record("newer"))
-    async with (
-        open_journal(conflict.directory) as journal,
-        journal.pair(conflict.left.location, conflict.right.location) as known,
-    ):
-        pair = conflict.pair(known, Policy())
+    async with conflict.opened() as pair:
         with pytest.raises(PlanMoved, match=f"the stores have changed since plan {seen} was made"):
             await cycle.run(pair, expected_plan=seen)
         assert conflict.writes == Both([], [])

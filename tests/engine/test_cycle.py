@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from smtd.engine.report import Conflict
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import Both
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import (
-    World,
+    both_sides,
     counts,
     holding,
     on,
@@ -17,13 +15,6 @@ from tests.engine.world import (
 )
 
 A, B, C = record("a"), record("b"), record("c")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
-
-
-@pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
 
 
 @both_sides

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from smtd.journal.record_codec import unpack
-from smtd.merge.sides import SIDES
 from smtd.records.canonical import digest
 from smtd.records.record import Pickled
 from tests.build import PROJECT, commented, full, key, record, tagged
-from tests.engine.world import RefusingStore, World
+from tests.engine.world import RefusingStore, both_sides
 
 A, B = record("a"), record("b")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
-
-
-@pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
 
 
 async def test_history_is_empty_while_nothing_is_overwritten(world):

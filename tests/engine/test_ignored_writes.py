@@ -6,12 +6,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from smtd.engine.pair import Policy
 from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import restore, undo
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
-from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from smtd.stores.base import DONE, Change
@@ -178,15 +176,6 @@ async def test_half_of_a_merge_that_the_store_does_not_keep_is_written_again(wor
     assert words(world.left) == words(world.right) == ["left", "right"]
 
 
-async def on_pair(world, work, *words, **policy):
-    """Do *work* on the pair of *world*, as the worker does."""
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        return await work(world.pair(known, Policy(**policy)), *words)
-
-
 async def test_resolution_that_the_store_does_not_keep_stays_decided(world, clock):
     """Nobody is asked a second time."""
     await world.synced(A, B)
@@ -194,7 +183,7 @@ async def test_resolution_that_the_store_does_not_keep_stays_decided(world, cloc
     world.right.put(PROJECT, change(A, reason="right"))
     await later(world, clock, 2 * HOUR, verify_within=1.0)
     clock.now += 5.0
-    await on_pair(world, resolve, Resolution(Choice.LEFT), verify_within=1.0)
+    await world.do(resolve, Resolution(Choice.LEFT), policy={"verify_within": 1.0})
     world.right.lying = True
     lying = await later(world, clock, verify_within=1.0)
     world.right.lying = False
@@ -213,10 +202,10 @@ async def test_undo_that_the_store_does_not_keep_is_refused(world):
     await world.cycle()
     ((number,),) = world.journal("SELECT max(cycle) FROM history")
     world.right.lying = True
-    lying = await on_pair(world, undo, number)
+    lying = await world.do(undo, number)
     world.right.lying = False
 
-    honest = await on_pair(world, undo, number)
+    honest = await world.do(undo, number)
 
     assert [each.label for each in lying.refused] == ["a"]
     assert "reported success, but still shows the old record" in sentence(lying.refused[0].why)
@@ -230,7 +219,7 @@ async def test_restoration_that_the_store_does_not_keep_is_told(world, clock):
     world.left.put(PROJECT, commented(A, "new"))
     await world.cycle()
     world.right.lying = True
-    lying = await on_pair(world, restore, key("a"), before)
+    lying = await world.do(restore, key("a"), before)
     world.right.lying = False
 
     honest = await later(world, clock)
@@ -240,15 +229,21 @@ async def test_restoration_that_the_store_does_not_keep_is_told(world, clock):
     assert world.contents == Both(holding(A, B), holding(A, B))
 
 
-async def test_edit_that_the_server_shows_late_is_nobodys(server_world, clock):
+@pytest.fixture
+async def shown_late(server_world):
+    """That world, in which the server shows an edit when it has been edited further."""
+    await server_world.synced(A, B)
+    server_world.right.lying = True
+    server_world.left.put(PROJECT, change(A, reason="first"))
+    await server_world.cycle(force_retry=False)
+    server_world.left.put(PROJECT, change(A, reason="second"))
+    server_world.right.show()
+    return server_world
+
+
+async def test_edit_that_the_server_shows_late_is_nobodys(shown_late, clock):
     """Meanwhile it was edited further, in a way that no rule could merge with somebody else's edit."""
-    world = server_world
-    await world.synced(A, B)
-    world.right.lying = True
-    world.left.put(PROJECT, change(A, reason="first"))
-    await world.cycle(force_retry=False)
-    world.left.put(PROJECT, change(A, reason="second"))
-    world.right.show()
+    world = shown_late
 
     report = await later(world, clock, force_retry=False)
 
@@ -258,15 +253,9 @@ async def test_edit_that_the_server_shows_late_is_nobodys(server_world, clock):
     assert world.journal(landed) == [(2,)]
 
 
-async def test_edit_that_the_server_shows_late_is_foreseen(server_world, clock):
+async def test_edit_that_the_server_shows_late_is_foreseen(shown_late, clock):
     """A dry run decides as the cycle will, and writes nothing down."""
-    world = server_world
-    await world.synced(A, B)
-    world.right.lying = True
-    world.left.put(PROJECT, change(A, reason="first"))
-    await world.cycle(force_retry=False)
-    world.left.put(PROJECT, change(A, reason="second"))
-    world.right.show()
+    world = shown_late
     clock.now += 5.0
     before = world.knowledge()
 

@@ -9,7 +9,7 @@ from smtd.merge.decide import Mode
 from smtd.stores import retrying
 from smtd.stores.wrapped import WrappedStore
 from tests.build import PROJECT, change, commented, key, record, tagged
-from tests.engine.servers import ServerStore, later, stopped, words
+from tests.engine.servers import ServerStore, later, words
 from tests.engine.world import TestStore, World
 
 A, B = record("a"), record("b")
@@ -46,26 +46,28 @@ class SlowServer(ServerStore):
             self.put(PROJECT, change.record)
 
 
-async def break_off(world, clock):
+async def break_off(world, clock, **policy):
     """Run a cycle whose line breaks when it has sent what is new."""
     world.right.breaks = True
     with pytest.raises(StoreUnreachable):
-        await later(world, clock)
+        await later(world, clock, **policy)
     world.right.breaks = False
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Let time go on by hand."""
-    return stopped(monkeypatch)
 
 
 @pytest.fixture
 async def world(tmp_path, clock):
     """A database and a server, and a comment that was sent when the line broke."""
-    server = SlowServer()
-    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
+    world = await World(tmp_path, TestStore("left"), SlowServer()).synced(A, B)
     world.left.put(PROJECT, commented(A, "ours"))
+    await break_off(world, clock)
+    return world
+
+
+@pytest.fixture
+async def deleting(tmp_path, clock):
+    """A database and a server, and a deletion that was sent when the line broke."""
+    world = await World(tmp_path, TestStore("left"), SlowServer()).synced(A, B)
+    world.left.remove(PROJECT, "a")
     await break_off(world, clock)
     return world
 
@@ -150,44 +152,33 @@ async def test_person_who_takes_a_tag_away_long_after_means_it(world, clock):
 
 async def test_bad_line_asks_nobody(world, clock):
     """However often the same is sent: the server shows what was agreed on."""
-    world.right.breaks = True
     for _ in range(6):
-        with pytest.raises(StoreUnreachable):
-            await later(world, clock)
-    world.right.breaks = False
+        await break_off(world, clock)
 
     report = await later(world, clock)
 
     assert (report.ok, words(world.right)) == (True, ["ours"])
 
 
-async def test_deletion_that_arrives_when_the_record_was_kept_after_all_deletes_nothing(tmp_path, clock):
+async def test_deletion_that_arrives_when_the_record_was_kept_after_all_deletes_nothing(deleting, clock):
     """Somebody had edited it meanwhile, and the edit won."""
-    server = SlowServer()
-    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
-    world.left.remove(PROJECT, "a")
-    await break_off(world, clock)
-    server.put(PROJECT, commented(A, "theirs"))
-    await later(world, clock)
-    assert words(world.left) == words(server) == ["theirs"]
+    deleting.right.put(PROJECT, commented(A, "theirs"))
+    await later(deleting, clock)
+    assert words(deleting.left) == words(deleting.right) == ["theirs"]
 
-    server.arrive()
-    report = await later(world, clock)
+    deleting.right.arrive()
+    report = await later(deleting, clock)
 
     assert report.ok
-    assert words(world.left) == words(server) == ["theirs"]
+    assert words(deleting.left) == words(deleting.right) == ["theirs"]
 
 
-async def test_deletion_that_arrives_late_is_one_if_nobody_kept_the_record(tmp_path, clock):
-    server = SlowServer()
-    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
-    world.left.remove(PROJECT, "a")
-    await break_off(world, clock)
-    server.arrive()
+async def test_deletion_that_arrives_late_is_one_if_nobody_kept_the_record(deleting, clock):
+    deleting.right.arrive()
 
-    report = await later(world, clock)
+    report = await later(deleting, clock)
 
-    assert (report.ok, [*world.left.records], [*server.records]) == (True, [key("b")], [key("b")])
+    assert (report.ok, [*deleting.left.records], [*deleting.right.records]) == (True, [key("b")], [key("b")])
 
 
 @pytest.mark.parametrize("tries", [1, 2])
@@ -206,11 +197,8 @@ async def test_server_that_only_takes_shows_the_source_again(world, clock, tries
 async def test_server_that_only_takes_has_a_record_again_that_was_kept_after_all(tmp_path, clock):
     server = SlowServer()
     world = await World(tmp_path, TestStore("left"), server).synced(A, B)
-    server.breaks = True
     world.left.remove(PROJECT, "a")
-    with pytest.raises(StoreUnreachable):
-        await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
-    server.breaks = False
+    await break_off(world, clock, mode=Mode.LEFT_TO_RIGHT)
     world.left.put(PROJECT, commented(A, "kept"))
     await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
     await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
@@ -233,39 +221,31 @@ async def test_request_that_arrives_at_a_server_that_is_only_read_now_is_not_wri
     assert world.right.changes == []
 
 
-async def test_record_that_was_brought_back_survives_a_deletion_that_arrives_later(tmp_path, clock):
+async def test_record_that_was_brought_back_survives_a_deletion_that_arrives_later(deleting, clock):
     """Both sides are as they were when the record was deleted; so nobody would send anything."""
-    server = SlowServer()
-    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
-    world.left.remove(PROJECT, "a")
-    await break_off(world, clock)
-    world.left.put(PROJECT, A)
-    await later(world, clock)
+    deleting.left.put(PROJECT, A)
+    await later(deleting, clock)
 
-    server.arrive()
-    report = await later(world, clock)
+    deleting.right.arrive()
+    report = await later(deleting, clock)
 
     assert report.ok
-    assert world.left.records.keys() == server.records.keys() == {key("a"), key("b")}
+    assert deleting.left.records.keys() == deleting.right.records.keys() == {key("a"), key("b")}
 
 
-async def test_person_who_deletes_a_record_means_it_though_smtd_goes_on_writing_to_it(tmp_path, clock):
+async def test_person_who_deletes_a_record_means_it_though_smtd_goes_on_writing_to_it(deleting, clock):
     """The request that had broken off was of an hour ago, and the log of writes still has it."""
-    server = SlowServer()
-    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
-    world.left.remove(PROJECT, "a")
-    await break_off(world, clock)
-    server.put(PROJECT, commented(A, "theirs"))
+    deleting.right.put(PROJECT, commented(A, "theirs"))
     for number in range(4):
-        await later(world, clock, 40.0)
-        world.left.put(PROJECT, commented(A, f"edit {number}"))
-    await later(world, clock)
-    await later(world, clock)
+        await later(deleting, clock, 40.0)
+        deleting.left.put(PROJECT, commented(A, f"edit {number}"))
+    await later(deleting, clock)
+    await later(deleting, clock)
 
-    server.remove(PROJECT, "a")
-    await later(world, clock)
+    deleting.right.remove(PROJECT, "a")
+    await later(deleting, clock)
 
-    assert world.left.records.keys() == server.records.keys() == {key("b")}
+    assert deleting.left.records.keys() == deleting.right.records.keys() == {key("b")}
 
 
 async def test_person_who_takes_the_same_back_again_and_again_is_asked(world, clock):
@@ -282,17 +262,10 @@ async def test_person_who_takes_the_same_back_again_and_again_is_asked(world, cl
 
 
 @pytest.fixture
-async def deleted_twice(tmp_path, clock):
+async def deleted_twice(deleting, clock):
     """A database and a server, and a deletion that was sent twice when the line broke."""
-    server = SlowServer()
-    world = await World(tmp_path, TestStore("left"), server).synced(A, B)
-    server.breaks = True
-    world.left.remove(PROJECT, "a")
-    for _ in range(2):
-        with pytest.raises(StoreUnreachable):
-            await later(world, clock)
-    server.breaks = False
-    return world
+    await break_off(deleting, clock)
+    return deleting
 
 
 async def test_record_that_was_brought_back_survives_two_deletions(deleted_twice, clock):

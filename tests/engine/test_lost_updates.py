@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine.report import Hold
-from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.output.english import next_step, sentence
@@ -17,15 +16,15 @@ from tests.build import PROJECT, commented, key, record, tagged
 from tests.engine.world import (
     UnlockedStore,
     World,
+    both_sides,
     counts,
-    crash_after_write,
     holding,
     written,
 )
 
 A, B, C, D = (record(label) for label in "abcd")
+AX, AXY, BX = tagged(A, "x"), tagged(A, "x", "y"), tagged(B, "x")
 OWN = record("own")  # what the other program came to save
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
 @pytest.fixture
@@ -34,34 +33,38 @@ def world(tmp_path):
     return World(tmp_path, UnlockedStore("left"), UnlockedStore("right"))
 
 
-@both_sides
-async def test_lost_creation_is_made_again(world, side):
-    """A record that vanished because another program had not seen it is no deletion."""
-    await world.synced(A)
+async def writes(world, side, before, rounds):
+    """Let smtd bring *rounds* of records to *side*; return how a program saves that had read *before*."""
+    await world.synced(*before)
     save = world[side].opened()
-    world[side.other].put(PROJECT, B)
-    await world.cycle()
+    for records in rounds:
+        for each in records:
+            world[side.other].put(PROJECT, each)
+        await world.cycle()
+    return save
+
+
+@both_sides
+@pytest.mark.parametrize(
+    ("before", "rounds", "after"),
+    [
+        pytest.param([A], [[B]], [A, B], id="a creation"),
+        pytest.param([A, B], [[AX]], [AX, B], id="an edit"),
+        pytest.param([A], [[B, C, D]], [A, B, C, D], id="a whole batch"),
+        pytest.param([A, B], [[C], [BX], [D]], [A, BX, C, D], id="all of many cycles: a run of days"),
+        pytest.param([A], [[B], [BX]], [A, BX], id="a creation and an edit of it"),
+        pytest.param([A, B], [[AX], [AXY]], [AXY, B], id="two edits: what comes back is older than the last"),
+    ],
+)
+async def test_what_another_program_had_not_seen_is_written_again(world, side, before, rounds, after):
+    """What vanished was not deleted by a person, and what is as it was before was not reverted by one."""
+    save = await writes(world, side, before, rounds)
     save(OWN)
 
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(holding(A, B, OWN), holding(A, B, OWN))
-
-
-@both_sides
-async def test_lost_edit_is_made_again(world, side):
-    """A record that is as it was before smtd's write was not reverted by a person."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, tagged(A, "x"))
-    await world.cycle()
-    save(OWN)
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "x"), B, OWN)] * 2)
+    assert world.contents == Both(*[holding(*after, OWN)] * 2)
 
 
 @both_sides
@@ -82,118 +85,25 @@ async def test_lost_half_of_a_merge_is_made_again(world, side):
 
 
 @both_sides
-async def test_whole_batch_that_was_lost_is_made_again(world, side):
-    """Everything that smtd wrote at once is written again at once."""
-    await world.synced(A)
-    save = world[side].opened()
-    for each in (B, C, D):
-        world[side.other].put(PROJECT, each)
-    await world.cycle()
-    save(OWN)
+@pytest.mark.parametrize(
+    ("before", "rounds", "meant", "after"),
+    [
+        pytest.param([A], [[B, C, D]], lambda store: store.remove(PROJECT, "c"), [A, B, D], id="of a batch"),
+        pytest.param([A], [[B], [C]], lambda store: store.remove(PROJECT, "b"), [A, C], id="an earlier one"),
+        pytest.param([A, B], [[AX], [BX]], lambda store: store.put(PROJECT, A), [A, BX], id="a revert"),
+    ],
+)
+async def test_what_is_undone_while_another_write_is_there_was_meant(
+    world, side, before, rounds, meant, after
+):
+    """Whoever saved while the rest of a batch or a later write was there had seen what they took away."""
+    await writes(world, side, before, rounds)
+    meant(world[side])
 
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(A, B, C, D, OWN)] * 2)
-
-
-@both_sides
-async def test_one_of_a_batch_that_is_gone_was_deleted(world, side):
-    """Where the rest of a batch is still there, whoever removed one had seen it."""
-    await world.synced(A)
-    for each in (B, C, D):
-        world[side.other].put(PROJECT, each)
-    await world.cycle()
-    world[side].remove(PROJECT, "c")
-
-    report = await world.cycle()
-
-    assert (report.ok, counts(report)) == (True, written(**{side.other.value: (0, 0, 1)}))
-    assert world.contents == Both(holding(A, B, D), holding(A, B, D))
-
-
-@both_sides
-async def test_earlier_write_that_is_gone_while_a_later_one_is_there_was_deleted(world, side):
-    """A program that saved after the later write had seen the earlier one."""
-    await world.synced(A)
-    world[side.other].put(PROJECT, B)
-    await world.cycle()
-    world[side.other].put(PROJECT, C)
-    await world.cycle()
-    world[side].remove(PROJECT, "b")
-
-    report = await world.cycle()
-
-    assert (report.ok, counts(report)) == (True, written(**{side.other.value: (0, 0, 1)}))
-
-
-@both_sides
-async def test_edit_that_a_person_reverted_travels_while_a_later_write_is_there(world, side):
-    """A revert is an edit, if it was made by somebody who had seen smtd's write."""
-    await world.synced(A, B)
-    world[side.other].put(PROJECT, tagged(A, "x"))
-    await world.cycle()
-    world[side.other].put(PROJECT, tagged(B, "x"))
-    await world.cycle()
-    world[side].put(PROJECT, A)
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(A, tagged(B, "x"))] * 2)
-
-
-@both_sides
-async def test_all_writes_since_another_program_read_are_made_again(world, side):
-    """A run of days ends over many cycles of smtd."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, C)
-    await world.cycle()
-    world[side.other].put(PROJECT, tagged(B, "x"))
-    await world.cycle()
-    world[side.other].put(PROJECT, D)
-    await world.cycle()
-    save(OWN)
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(A, tagged(B, "x"), C, D, OWN)] * 2)
-
-
-@both_sides
-async def test_record_that_was_created_and_edited_since_another_program_read_is_not_deleted(world, side):
-    """Two writes under one key are lost together, and neither is a deletion by a person."""
-    await world.synced(A)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, B)
-    await world.cycle()
-    world[side.other].put(PROJECT, tagged(B, "x"))
-    await world.cycle()
-    save(OWN)
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(A, tagged(B, "x"), OWN)] * 2)
-
-
-@both_sides
-async def test_record_that_was_edited_twice_since_another_program_read_keeps_both_edits(world, side):
-    """What comes back is older than smtd's last write but one, and is no edit of a person."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, tagged(A, "x"))
-    await world.cycle()
-    world[side.other].put(PROJECT, tagged(A, "x", "y"))
-    await world.cycle()
-    save(OWN)
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "x", "y"), B, OWN)] * 2)
+    assert world.contents == Both(*[holding(*after)] * 2)
 
 
 async def test_program_that_read_in_the_middle_of_a_cycle_deletes_nothing(world):
@@ -326,9 +236,7 @@ async def test_lost_update_after_a_crash_is_no_deletion(world):
     save = world.right.opened()
     world.left.put(PROJECT, C)
     world.left.put(PROJECT, tagged(A, "x"))
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
+    await world.crash(world.right)
     await world.cycle()
     save(OWN)
 
@@ -397,9 +305,7 @@ async def test_write_that_was_found_undone_is_no_deletion_after_a_crash(world, s
     await world.cycle()
     save(OWN)
     world[side.other].put(PROJECT, C)
-    crash_after_write(world[side])
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
+    await world.crash(world[side])
 
     report = await world.cycle()
 

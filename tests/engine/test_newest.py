@@ -8,19 +8,13 @@ from smtd.engine.scrub.pace import RATE, waited_longest
 from smtd.errors import StoreRefused
 from smtd.merge.sides import Side
 from tests.build import PROJECT, commented, key, record
-from tests.engine.servers import ServerStore, later, stopped
+from tests.engine.servers import ServerStore, later
 from tests.engine.world import TestStore, World, counts, on, written
 
 RECORDS = [record(f"run-{number:03}") for number in range(150)]
 LABELS = [each.label for each in RECORDS]
 NEWEST = LABELS[50:]
 NOW = 1000.0
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Let time go on by hand."""
-    return stopped(monkeypatch)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine.report import Hold
-from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Conflicts
 from smtd.merge.sides import SIDES, Both
 from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
@@ -16,14 +15,13 @@ from tests.engine.world import (
     TestStore,
     UnlockedStore,
     World,
-    crash_after_write,
+    both_sides,
     holding,
     second_cycle_does_nothing,
 )
 
 A, B, C, D = (record(label) for label in "abcd")
 OWN = record("own")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
 @pytest.fixture
@@ -32,34 +30,48 @@ def world(tmp_path):
     return World(tmp_path, UnlockedStore("left"), UnlockedStore("right"))
 
 
-def crash_before_write(store):
-    """Let the process end right before the next write to *store*."""
-
-    def crash():
-        raise StoreUnreachable("it is gone")
-
-    store.meanwhile["before write"] = crash
-
-
 def comments(world, side):
     """Return the lines of the comment of the record a."""
     return {*world[side].records[key("a")].outcome.split("\n")}
 
 
 @both_sides
-async def test_edit_of_what_was_there_before_is_merged_with_what_smtd_had_written(world, side):
-    """`smt comment` that had read the shelf before takes a comment of the other side away unknowingly."""
-    await world.synced(A, B)
+@pytest.mark.parametrize(
+    ("before", "rounds", "mine", "words"),
+    [
+        pytest.param(A, [["theirs"]], ["mine"], {"theirs", "mine"}, id="one write"),
+        pytest.param(
+            A,
+            [["one"], ["one", "two"], ["one", "two", "three"]],
+            ["mine"],
+            {"one", "two", "three", "mine"},
+            id="many writes",
+        ),
+        pytest.param(
+            commented(commented(A, "one"), "two"),
+            [["two", "three", "one"]],
+            ["one", "two", "four"],
+            {"one", "two", "three", "four"},
+            id="a line that a merge put elsewhere is nothing new of it",
+        ),
+    ],
+)
+async def test_edit_of_what_was_there_before_is_merged_with_all_that_smtd_had_written(
+    world, side, before, rounds, mine, words
+):
+    """`smt comment` that had read the shelf before takes comments of the other side away unknowingly."""
+    await world.synced(before, B)
     save = world[side].opened()
-    world[side.other].put(PROJECT, commented(A, "from the other side"))
-    await world.cycle()
-    save(commented(A, "from here"))
+    for lines in rounds:
+        world[side.other].put(PROJECT, change(A, outcome="\n".join(lines)))
+        await world.cycle()
+    save(change(A, outcome="\n".join(mine)))
 
     report = await world.cycle()
 
     assert report.ok
     assert world.contents.left == world.contents.right
-    assert {*world.left.records[key("a")].outcome.split("\n")} == {"from the other side", "from here"}
+    assert comments(world, side) == words
     assert await second_cycle_does_nothing(world)
 
 
@@ -81,25 +93,6 @@ async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(w
 
 
 @both_sides
-async def test_edit_of_what_was_there_long_before_is_merged_with_all_that_smtd_had_written(world, side):
-    """A program may have read the shelf many writes ago."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    now = A
-    for word in ("one", "two", "three"):
-        now = commented(now, word)
-        world[side.other].put(PROJECT, now)
-        await world.cycle()
-    save(commented(A, "mine"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents.left == world.contents.right
-    assert {*world.left.records[key("a")].outcome.split("\n")} == {"one", "two", "three", "mine"}
-
-
-@both_sides
 async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, side):
     """What else was undone is written again, then the process ends; the edit is known for what it is."""
     await world.synced(A, B)
@@ -108,32 +101,50 @@ async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, 
     world[side.other].put(PROJECT, C)
     await world.cycle()
     save(commented(A, "mine"))
-    crash_after_write(world[side])
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
+    await world.crash(world[side])
 
     report = await world.cycle()
 
     assert report.ok
     assert world.contents.left == world.contents.right
-    assert {*world.left.records[key("a")].outcome.split("\n")} == {"theirs", "mine"}
+    assert comments(world, side) == {"theirs", "mine"}
     assert key("c") in world[side].records
 
 
 @both_sides
-async def test_edit_by_somebody_who_had_seen_a_later_write_is_believed_at_once(world, side):
-    """A later write that is there shows that they had seen this one, too."""
-    await world.synced(A, B)
-    world[side.other].put(PROJECT, commented(A, "wrong"))
-    await world.cycle()
-    world[side.other].put(PROJECT, tagged(B, "later"))
-    await world.cycle()
-    world[side].put(PROJECT, commented(A, "right"))
+@pytest.mark.parametrize(
+    ("before", "writes", "mine", "later"),
+    [
+        pytest.param(
+            A,
+            [commented(A, "wrong"), tagged(B, "later")],
+            commented(A, "right"),
+            tagged(B, "later"),
+            id="a later write is there",
+        ),
+        pytest.param(
+            commented(commented(A, "good"), "wrong"),
+            [commented(A, "good")],
+            commented(commented(A, "good"), "more"),
+            B,
+            id="all lines that were left, and not the one that was removed",
+        ),
+    ],
+)
+async def test_edit_by_somebody_who_had_seen_the_write_is_believed_at_once(
+    world, side, before, writes, mine, later
+):
+    """What it was made on shows that."""
+    await world.synced(before, B)
+    for each in writes:
+        world[side.other].put(PROJECT, each)
+        await world.cycle()
+    world[side].put(PROJECT, mine)
 
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(commented(A, "right"), tagged(B, "later"))] * 2)
+    assert world.contents == Both(*[holding(mine, later)] * 2)
 
 
 @both_sides
@@ -201,20 +212,6 @@ async def test_edit_that_cannot_be_merged_with_it_is_one_like_any_other(world, s
 
     assert report.ok
     assert world.contents == Both(*[holding(change(A, reason="mine"), B)] * 2)
-
-
-@both_sides
-async def test_comment_after_a_line_that_was_removed_had_seen_that(world, side):
-    """It has all lines that were left, and not the one that was removed."""
-    await world.synced(commented(commented(A, "good"), "wrong"), B)
-    world[side.other].put(PROJECT, commented(A, "good"))
-    await world.cycle()
-    world[side].put(PROJECT, commented(commented(A, "good"), "more"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert comments(world, side.other) == {"good", "more"}
 
 
 @both_sides
@@ -293,12 +290,8 @@ async def test_merge_that_came_to_one_side_only_and_was_undone_there_is_made_aga
     world.left.put(PROJECT, tagged(A, "mine"))
     world.right.put(PROJECT, tagged(A, "theirs"))
     save = left.opened()
-    crash_after_write(world.left)
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
-    crash_before_write(world.right)
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
+    await world.crash(world.left)
+    await world.crash(world.right, "before write")
     save(*again)
 
     report = await world.cycle()
@@ -377,9 +370,7 @@ async def test_merge_that_came_to_both_sides_is_not_lost_if_undone_before_the_jo
     world.left.put(PROJECT, tagged(A, "mine"))
     world.right.put(PROJECT, tagged(A, "theirs"))
     save = world.left.opened()
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
+    await world.crash(world.right)
     save(*again)
 
     report = await world.cycle()
@@ -387,21 +378,6 @@ async def test_merge_that_came_to_both_sides_is_not_lost_if_undone_before_the_jo
     assert report.ok
     assert world.contents.left == world.contents.right
     assert world.left.records[key("a")].tags == FINISHED | again[0].tags | {"mine", "theirs"}
-
-
-@both_sides
-async def test_line_that_a_merge_put_elsewhere_is_nothing_new_of_it(world, side):
-    """An edit of what was there before has that line too, and had not seen the merge all the same."""
-    await world.synced(commented(commented(A, "one"), "two"), B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, change(A, outcome="two\nthree\none"))
-    await world.cycle()
-    save(commented(commented(commented(A, "one"), "two"), "four"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert comments(world, side) == comments(world, side.other) == {"one", "two", "three", "four"}
 
 
 @both_sides

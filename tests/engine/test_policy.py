@@ -9,11 +9,11 @@ import pytest
 
 from smtd.engine.report import Conflict
 from smtd.merge.decide import Mode
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from tests.build import MOMENT, PROJECT, RUNNING, change, record, tagged
 from tests.engine.world import (
-    World,
+    both_sides,
     counts,
     holding,
     on,
@@ -21,13 +21,6 @@ from tests.engine.world import (
 )
 
 A, B, C = record("a"), record("b"), record("c")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
-
-
-@pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
 
 
 ONE_WAY = pytest.mark.parametrize(

@@ -7,13 +7,11 @@ from dataclasses import replace
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.pair import Policy
 from smtd.errors import StoreUnreachable
-from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both
+from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, change, commented, key, record
 from tests.engine.servers import ServerStore
-from tests.engine.world import TestStore, World
+from tests.engine.world import TestStore, World, counts, on, written
 
 RECORDS = [record(f"run-{number}") for number in range(9)]
 A, B, C = RECORDS[:3]
@@ -67,68 +65,47 @@ async def after_power_cut(world):
     return await world.cycle()
 
 
-async def test_comment_that_was_carried_is_still_there(world):
-    world.left.put(PROJECT, commented(A, "seen"))
-    assert (await world.cycle()).right.updated == 1
+def on_both(deed):
+    """Return what does *deed* on both sides."""
+    return lambda world: [deed(store) for store in (world.left, world.right)]
+
+
+@pytest.mark.parametrize(
+    ("deed", "carried", "records"),
+    [
+        pytest.param(DONE["an edit"], on(Side.RIGHT, updated=1), 9, id="a comment"),
+        pytest.param(
+            lambda world: world.left.put(PROJECT, record("new")),
+            on(Side.RIGHT, created=1),
+            10,
+            id="a new run",
+        ),
+        pytest.param(
+            lambda world: world.left.remove(PROJECT, B.label), on(Side.RIGHT, deleted=1), 8, id="a deletion"
+        ),
+        pytest.param(
+            on_both(lambda store: store.put(PROJECT, record("alike"))), written(), 10, id="the same on both"
+        ),
+        pytest.param(
+            on_both(lambda store: store.put(PROJECT, commented(A, store.location))),
+            written(left=(0, 1, 0), right=(0, 1, 0)),
+            9,
+            id="comments of both",
+        ),
+        pytest.param(DONE["a deletion on both sides"], written(), 8, id="a deletion by both"),
+    ],
+)
+async def test_what_was_carried_stays_so(world, deed, carried, records):
+    """Nothing that others had saved is gone or comes back, and smtd has nothing to write."""
+    deed(world)
+    assert counts(await world.cycle()) == carried
+    before = world.contents
 
     report = await after_power_cut(world)
 
-    assert (report.ok, report.left.written, report.right.written) == (True, 0, 0)
-    assert world.left.records[key(A.label)].outcome == commented(A, "seen").outcome
+    assert (report.ok, counts(report), report.in_sync) == (True, written(), records)
+    assert world.contents == before
     assert world.contents.left == world.contents.right
-
-
-async def test_new_run_that_was_carried_is_still_there(world):
-    world.left.put(PROJECT, record("new"))
-    await world.cycle()
-
-    report = await after_power_cut(world)
-
-    assert (report.ok, report.right.deleted, report.in_sync) == (True, 0, 10)
-    assert key("new") in world.left.records.keys() & world.right.records.keys()
-
-
-async def test_deletion_that_was_carried_does_not_come_back(world):
-    world.left.remove(PROJECT, B.label)
-    assert (await world.cycle()).right.deleted == 1
-
-    report = await after_power_cut(world)
-
-    assert (report.ok, report.right.written, report.in_sync) == (True, 0, 8)
-    assert key(B.label) not in world.left.records
-
-
-async def test_record_that_both_sides_had_and_agreed_on_is_still_there(world):
-    for store in (world.left, world.right):
-        store.put(PROJECT, record("alike"))
-    assert (await world.cycle()).in_sync == 10
-
-    report = await after_power_cut(world)
-
-    assert (report.ok, report.in_sync) == (True, 10)
-
-
-async def test_comments_of_both_sides_that_were_merged_are_still_there(world):
-    world.left.put(PROJECT, commented(A, "from the left"))
-    world.right.put(PROJECT, commented(A, "from the right"))
-    await world.cycle()
-
-    report = await after_power_cut(world)
-
-    assert (report.ok, report.left.written, report.right.written) == (True, 0, 0)
-    assert "from the left" in world.right.records[key(A.label)].outcome
-    assert "from the right" in world.left.records[key(A.label)].outcome
-
-
-async def test_deletion_by_both_sides_stays(world):
-    for store in (world.left, world.right):
-        store.remove(PROJECT, C.label)
-    await world.cycle()
-
-    report = await after_power_cut(world)
-
-    assert (report.ok, report.in_sync) == (True, 8)
-    assert key(C.label) not in world.left.records.keys() | world.right.records.keys()
 
 
 async def test_write_that_a_crash_cut_off_is_durable_before_it_is_agreed_on(world):
@@ -172,7 +149,7 @@ async def test_marks_are_asked_for_once_for_all_that_is_agreed_on(tmp_path, monk
 
     monkeypatch.setattr(FragileStore, "flush", flushed)
     DONE[done](world)
-    async with open_journal(world.directory) as journal, journal.pair("left", "server") as known:
-        await cycle.run(replace(world.pair(known, Policy()), marks=marks))
+    async with world.opened() as pair:
+        await cycle.run(replace(pair, marks=marks))
 
     assert len(asked) == 2 * looks

@@ -9,17 +9,10 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, record, tagged
-from tests.engine.world import World, counts, holding, on, written
+from tests.engine.world import both_sides, counts, holding, on, written
 
 A, B, C = record("a"), record("b"), record("c")
 WHY = "it is a store of Sumatra 0.7"
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
-
-
-@pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
 
 
 def close(world, side):

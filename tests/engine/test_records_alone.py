@@ -9,7 +9,6 @@ import pytest
 
 from smtd.engine.report import Hold
 from smtd.engine.scrub import rereads
-from smtd.errors import StoreUnreachable
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Parameters
@@ -20,13 +19,11 @@ from tests.engine.world import (
     UnlockedStore,
     World,
     counts,
-    crash_after_write,
     holding,
     written,
 )
 
 A, B = record("a"), record("b")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 #: Seconds after which smtd has looked at all that it wrote.
 LONG = 200.0
 
@@ -44,6 +41,15 @@ def clock(monkeypatch):
 def world(tmp_path, clock):
     """A database and a server."""
     return World(tmp_path, TestStore("left"), ServerStore("right"))
+
+
+@pytest.fixture
+async def brought(world):
+    """The two in sync; then smtd has brought a comment to the server."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.cycle()
+    return world
 
 
 async def test_what_smtd_wrote_is_read_again_soon_and_a_while_later(world, clock):
@@ -73,22 +79,11 @@ async def test_report_tells_when_what_was_written_is_read_again(world, clock):
     assert report.again == clock.now + rereads.LOOKS[0]
 
 
-def end_before_write(world):
-    """Let the process end directly before its next write to the server."""
-
-    def end() -> None:
-        raise StoreUnreachable("it is gone")
-
-    world.right.meanwhile["before write"] = end
-
-
 async def test_record_that_another_laptop_makes_after_a_crash_takes_no_words_away(world, clock):
     """smtd ended before it made the record, and another one made it without these words: both are merged."""
     ours = tagged(commented(A, "ours"), "tag")
     world.left.put(PROJECT, ours)
-    end_before_write(world)
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
+    await world.crash(world.right, "before write")
     world.right.put(PROJECT, tagged(A, "theirs"))
 
     await later(world, clock)
@@ -106,9 +101,7 @@ async def test_edit_that_another_laptop_shares_in_part_after_a_crash_takes_no_wo
     """The comment came to the server by another laptop, the tag did not: it is still to be sent."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(commented(A, "shared"), "ours"))
-    end_before_write(world)
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
+    await world.crash(world.right, "before write")
     world.right.put(PROJECT, commented(A, "shared"))
 
     await later(world, clock)
@@ -144,19 +137,6 @@ async def test_new_record_is_not_read_again(world, clock):
     assert world.journal("SELECT * FROM written") == []
 
 
-async def test_write_that_another_one_saved_over_is_merged_with_that(world, clock):
-    """Two laptops comment on one record in the same moment; both words are everywhere."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.right.put(PROJECT, commented(A, "theirs"))
-
-    report = await later(world, clock)
-
-    assert report.ok
-    assert words(world.left) == words(world.right) == ["ours", "theirs"]
-
-
 async def test_write_of_which_another_one_has_some_is_merged_with_that(world, clock):
     """Another smtd brought back the comment, and had not seen the tag: some of a write is not all of it."""
     await world.synced(A)
@@ -171,21 +151,6 @@ async def test_write_of_which_another_one_has_some_is_merged_with_that(world, cl
         assert (words(store).count("shared"), {"ours", "theirs"} <= found.tags) == (1, True)
 
 
-async def test_what_was_written_elsewhere_since_shows_nothing_of_who_saved_over_it(world, clock):
-    """Whoever saves one record need not have seen another one."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.left.put(PROJECT, tagged(B, "later"))
-    await world.cycle()
-    world.right.put(PROJECT, commented(A, "theirs"))
-
-    report = await later(world, clock)
-
-    assert report.ok
-    assert words(world.left) == words(world.right) == ["ours", "theirs"]
-
-
 async def test_write_that_another_one_saved_over_before_it_was_read_back_is_merged_with_that(world, clock):
     """What was read back is an edit of what was there before."""
     await world.synced(A, B)
@@ -198,30 +163,24 @@ async def test_write_that_another_one_saved_over_before_it_was_read_back_is_merg
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
 
 
-async def test_merge_that_is_lost_again_and_again_is_made_again(world, clock):
+async def test_merge_that_is_lost_again_and_again_is_made_again(brought, clock):
     """Nobody has to decide what can be merged."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
     for number in range(6):
-        world.right.put(PROJECT, commented(A, f"theirs {number}"))
-        report = await later(world, clock)
+        brought.right.put(PROJECT, commented(A, f"theirs {number}"))
+        report = await later(brought, clock)
         assert (report.held, report.conflicts) == ([], [])
 
-    assert words(world.left) == words(world.right) == ["ours", *(f"theirs {each}" for each in range(6))]
+    assert words(brought.left) == words(brought.right) == ["ours", *(f"theirs {each}" for each in range(6))]
 
 
-async def test_edit_by_somebody_who_had_seen_the_write_travels(world, clock):
+async def test_edit_by_somebody_who_had_seen_the_write_travels(brought, clock):
     """It has something of what smtd wrote."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.right.put(PROJECT, commented(commented(A, "ours"), "theirs"))
+    brought.right.put(PROJECT, commented(commented(A, "ours"), "theirs"))
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert (report.ok, counts(report)) == (True, written(left=(0, 1, 0)))
-    assert words(world.left) == ["ours", "theirs"]
+    assert words(brought.left) == ["ours", "theirs"]
 
 
 async def test_state_of_before_that_shows_again_is_no_edit(world, clock):
@@ -265,42 +224,33 @@ async def test_state_of_before_that_a_person_puts_back_later_is_an_edit(world, c
     assert world.contents == Both(*[holding(A, B)] * 2)
 
 
-async def test_deletion_by_somebody_who_need_not_have_seen_the_edit_gives_way_to_it(world, clock):
+async def test_deletion_by_somebody_who_need_not_have_seen_the_edit_gives_way_to_it(brought, clock):
     """Another laptop deletes the record in the moment in which this one edits it."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.right.remove(PROJECT, "a")
+    brought.right.remove(PROJECT, "a")
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert report.ok
-    assert world.contents == Both(*[holding(commented(A, "ours"), B)] * 2)
+    assert brought.contents == Both(*[holding(commented(A, "ours"), B)] * 2)
 
 
-async def test_deletion_after_a_look_at_the_edit_is_one(world, clock):
+async def test_deletion_after_a_look_at_the_edit_is_one(brought, clock):
     """The edit was there a while later, so whoever deletes the record then has seen it."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    await later(world, clock)
-    world.right.remove(PROJECT, "a")
+    await later(brought, clock)
+    brought.right.remove(PROJECT, "a")
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert (report.ok, counts(report)) == (True, written(left=(0, 0, 1)))
 
 
-async def test_deletion_of_what_came_back_is_one(world, clock):
+async def test_deletion_of_what_came_back_is_one(brought, clock):
     """It comes back once."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.right.remove(PROJECT, "a")
-    await later(world, clock)
-    world.right.remove(PROJECT, "a")
+    brought.right.remove(PROJECT, "a")
+    await later(brought, clock)
+    brought.right.remove(PROJECT, "a")
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert (report.ok, counts(report)) == (True, written(left=(0, 0, 1)))
 
@@ -317,80 +267,88 @@ async def test_deletion_here_gives_way_to_an_edit_there(world, clock):
     assert world.contents == Both(*[holding(commented(A, "theirs"), B)] * 2)
 
 
-async def test_record_that_cannot_be_read_is_not_lost(world, clock):
+async def test_record_that_cannot_be_read_is_not_lost(brought, clock):
     """It is listed as failed, and nothing is decided about it."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.right.put(PROJECT, change(A, parameters=Parameters("dict", "print(1)")))
+    brought.right.put(PROJECT, change(A, parameters=Parameters("dict", "print(1)")))
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert [failure.label for failure in report.failed] == ["a"]
-    assert world.left.records[key("a")] == commented(A, "ours")
+    assert brought.left.records[key("a")] == commented(A, "ours")
 
 
-@pytest.mark.parametrize("again", [(), ("more",)], ids=["read", "edited"])
-async def test_write_after_a_crash_is_looked_at_again_too(world, clock, again):
+async def saved_over(world, clock):
+    """Let another one save over what was brought; return the report of a later cycle."""
+    world.right.put(PROJECT, commented(A, "theirs"))
+    return await later(world, clock)
+
+
+@pytest.mark.parametrize(
+    "since", [(), (tagged(B, "later"),)], ids=["", "though another one was written since"]
+)
+async def test_write_that_another_one_saved_over_is_merged_with_that(brought, clock, since):
+    """Two laptops comment on one record in the same moment; both words are everywhere.
+
+    Whoever saves one record need not have seen another one that was written since.
+    """
+    for each in since:
+        brought.left.put(PROJECT, each)
+        await brought.cycle()
+
+    report = await saved_over(brought, clock)
+
+    assert report.ok
+    assert words(brought.left) == words(brought.right) == ["ours", "theirs"]
+
+
+async def test_write_after_a_crash_is_looked_at_again_too(world, clock):
     """What the next start finds landed may get lost like any other write."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "ours"))
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable):
-        await world.cycle()
+    await world.crash(world.right)
     await world.cycle()
-    world.right.put(PROJECT, commented(A, "theirs"))
 
-    report = await later(world, clock)
+    report = await saved_over(world, clock)
 
     assert report.ok
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
 
 
-async def test_record_that_changes_while_it_is_looked_at_is_looked_at_again(world, clock):
+async def test_record_that_changes_while_it_is_looked_at_is_looked_at_again(brought, clock):
     """Two others save it in a row: the words of all three arrive."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
     theirs = commented(A, "theirs")
-    world.right.put(PROJECT, theirs)
-    world.right.meanwhile["after scan"] = lambda: world.right.put(PROJECT, commented(theirs, "more"))
+    brought.right.put(PROJECT, theirs)
+    brought.right.meanwhile["after scan"] = lambda: brought.right.put(PROJECT, commented(theirs, "more"))
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert report.ok
-    assert words(world.left) == words(world.right) == ["more", "ours", "theirs"]
+    assert words(brought.left) == words(brought.right) == ["more", "ours", "theirs"]
 
 
-async def test_record_that_goes_while_it_is_looked_at_is_looked_at_again(world, clock):
+async def test_record_that_goes_while_it_is_looked_at_is_looked_at_again(brought, clock):
     """The write was never seen, so it comes back."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.right.put(PROJECT, commented(A, "theirs"))
-    world.right.meanwhile["after scan"] = lambda: world.right.remove(PROJECT, "a")
+    brought.right.put(PROJECT, commented(A, "theirs"))
+    brought.right.meanwhile["after scan"] = lambda: brought.right.remove(PROJECT, "a")
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert report.ok
-    assert words(world.left) == words(world.right) == ["ours"]
+    assert words(brought.left) == words(brought.right) == ["ours"]
 
 
-async def test_edit_between_the_decision_on_a_merge_and_its_records_is_decided_anew(world, clock):
+async def test_edit_between_the_decision_on_a_merge_and_its_records_is_decided_anew(brought, clock):
     """Both sides changed the record; before it is read for the merge another one saves over it."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
     both = commented(commented(A, "ours"), "theirs")
-    world.right.put(PROJECT, both)
-    world.left.put(PROJECT, commented(commented(A, "ours"), "more"))
-    world.left.meanwhile["after read"] = lambda: world.right.put(PROJECT, commented(A, "late"))
+    brought.right.put(PROJECT, both)
+    brought.left.put(PROJECT, commented(commented(A, "ours"), "more"))
+    brought.left.meanwhile["after read"] = lambda: brought.right.put(PROJECT, commented(A, "late"))
 
-    report = await later(world, clock)
+    report = await later(brought, clock)
 
     assert report.ok
-    assert words(world.left) == words(world.right)
-    assert {"ours", "more", "late"} <= {*words(world.left)}
+    assert words(brought.left) == words(brought.right)
+    assert {"ours", "more", "late"} <= {*words(brought.left)}
 
 
 async def test_one_way_pair_writes_nothing_back_to_its_source(world, clock):
@@ -443,16 +401,13 @@ async def test_shelf_and_server_lose_nothing_of_each_other(tmp_path, clock):
     assert words(world.left, "b") == ["late"]
 
 
-async def test_dry_run_looks_and_remembers_nothing(world, clock):
+async def test_dry_run_looks_and_remembers_nothing(brought, clock):
     """It tells what the next cycle would do."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "ours"))
-    await world.cycle()
-    world.right.put(PROJECT, commented(A, "theirs"))
+    brought.right.put(PROJECT, commented(A, "theirs"))
     clock.now += 5.0
-    before = world.knowledge()
+    before = brought.knowledge()
 
-    report = await world.cycle(dry_run=True)
+    report = await brought.cycle(dry_run=True)
 
     assert [action.action for action in report.actions] == ["merge"]
-    assert world.knowledge() == before
+    assert brought.knowledge() == before

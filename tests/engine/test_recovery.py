@@ -6,12 +6,10 @@ import anyio
 import pytest
 
 from smtd.engine import recovery
-from smtd.engine.pair import Policy
 from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
-from smtd.journal.journal import open_journal
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import Both
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import (
@@ -25,50 +23,45 @@ from tests.engine.world import (
 )
 
 A, B, C = record("a"), record("b"), record("c")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 MOMENTS = ["after scan", "after read", "before write"]
 at_any_moment = pytest.mark.parametrize("moment", MOMENTS)
 
 
 @pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
+async def crashed(world):
+    """Two stores with a comment that was carried to the right, where the process ended after the write."""
+    await world.synced(A, B)
+    world.left.put(PROJECT, commented(A, "left"))
+    await world.crash(world.right)
+    return world
 
 
 @at_any_moment
-async def test_edit_while_a_crash_is_recovered_from_is_not_taken_for_common(world, moment):
+async def test_edit_while_a_crash_is_recovered_from_is_not_taken_for_common(crashed, moment):
     """An edit that smtd first sees while it recovers belongs to the person, not to both sides."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "left"))
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
-    world.left.put(PROJECT, commented(commented(A, "left"), "after the crash"))
-    world.right.meanwhile[moment] = lambda: world.right.put(
+    crashed.left.put(PROJECT, commented(commented(A, "left"), "after the crash"))
+    crashed.right.meanwhile[moment] = lambda: crashed.right.put(
         PROJECT, tagged(commented(commented(A, "left"), "meanwhile"), "good")
     )
 
-    await world.cycle()
-    report = await world.cycle()
+    await crashed.cycle()
+    report = await crashed.cycle()
 
     assert report.ok
-    assert world.contents.left == world.contents.right
-    assert sorted(world.left.records[key("a")].outcome.split("\n")) == [
+    assert crashed.contents.left == crashed.contents.right
+    assert sorted(crashed.left.records[key("a")].outcome.split("\n")) == [
         "after the crash",
         "left",
         "meanwhile",
     ]
-    assert world.left.records[key("a")].tags == {"_finished_", "good"}
+    assert crashed.left.records[key("a")].tags == {"_finished_", "good"}
 
 
 async def test_new_record_that_changes_while_recovery_looks_at_it_loses_no_word(world):
     """What was seen of it a moment before is not taken for what both sides have in common."""
     await world.synced(B)
     world.left.put(PROJECT, A)
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
+    await world.crash(world.right)
     world.left.put(PROJECT, commented(A, "after the crash"))
     world.right.meanwhile["after read"] = lambda: world.right.put(PROJECT, tagged(A, "meanwhile"))
 
@@ -80,56 +73,41 @@ async def test_new_record_that_changes_while_recovery_looks_at_it_loses_no_word(
     assert ("after the crash" in found.outcome, "meanwhile" in found.tags) == (True, True)
 
 
-async def test_dry_run_during_which_somebody_edits_after_a_crash_says_what_it_saw(world):
+async def test_dry_run_during_which_somebody_edits_after_a_crash_says_what_it_saw(crashed):
     """A dry run is an answer, also if a record changes while it looks at what a crash left."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "left"))
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
-    world.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
-    world.right.meanwhile["after scan"] = lambda: world.right.put(
+    crashed.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
+    crashed.right.meanwhile["after scan"] = lambda: crashed.right.put(
         PROJECT, tagged(commented(A, "left"), "meanwhile")
     )
 
-    report = await world.cycle(dry_run=True)
+    report = await crashed.cycle(dry_run=True)
 
     assert (report.ok, report.in_sync, counts(report)) == (True, 2, written(left=(0, 1, 0)))
-    assert world.writes.left == []
+    assert crashed.writes.left == []
 
 
-async def test_edit_while_the_restart_looks_is_carried_with_those_before_it(world):
+async def test_edit_while_the_restart_looks_is_carried_with_those_before_it(crashed):
     """What a person edits after a crash, and once more while smtd looks at it, is one edit."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "left"))
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
-    world.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
-    world.right.meanwhile["after scan"] = lambda: world.right.put(
+    crashed.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
+    crashed.right.meanwhile["after scan"] = lambda: crashed.right.put(
         PROJECT, tagged(commented(A, "left"), "meanwhile")
     )
 
-    report = await world.cycle()
+    report = await crashed.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(commented(A, "left"), "meanwhile"), B)] * 2)
+    assert crashed.contents == Both(*[holding(tagged(commented(A, "left"), "meanwhile"), B)] * 2)
 
 
-async def test_record_that_moves_after_a_crash_keeps_no_other_back(world):
+async def test_record_that_moves_after_a_crash_keeps_no_other_back(crashed):
     """One record that changes under smtd's eyes does not stop the pair."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "left"))
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
-    world.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
-    world.left.put(PROJECT, C)
-    keep_editing(world.right, A, "after scan")
+    crashed.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
+    crashed.left.put(PROJECT, C)
+    keep_editing(crashed.right, A, "after scan")
 
-    report = await world.cycle()
+    report = await crashed.cycle()
 
-    assert world.right.records[key("c")] == C
+    assert crashed.right.records[key("c")] == C
     assert {failure.label for failure in report.failed} <= {"a"}
 
 
@@ -160,25 +138,41 @@ class StepwiseStore(TestStore):
 HALF = full("a", output_data=(), dependencies=())
 
 
-@pytest.fixture
-def stepwise(tmp_path):
-    """A pair whose right store dies in the middle of a new record."""
-    made = World(tmp_path, right=StepwiseStore("right"))
-    made.left.put(PROJECT, full("a"))
+async def die_in_the_middle(world, half):
+    """Let the right store of *world* die when it has *half* a record, or none."""
 
     def die():
-        made.right.put(PROJECT, HALF)
+        if half is None:
+            world.right.remove(PROJECT, "a")
+        else:
+            world.right.put(PROJECT, half)
         raise StoreUnreachable("it is gone")
 
-    made.right.meanwhile["before write"] = die
+    world.right.meanwhile["before write"] = die
+    with pytest.raises(StoreUnreachable, match="it is gone"):
+        await world.cycle()
+
+
+@pytest.fixture
+async def stepwise(tmp_path):
+    """A pair whose right store died in the middle of a new record."""
+    made = World(tmp_path, right=StepwiseStore("right"))
+    made.left.put(PROJECT, full("a"))
+    await die_in_the_middle(made, HALF)
+    return made
+
+
+@pytest.fixture
+async def stepwise_in_sync(tmp_path):
+    """A pair with such a store, in sync, and an edit that is to be brought there."""
+    made = await World(tmp_path, right=StepwiseStore("right")).synced(full("a"))
+    made.left.put(PROJECT, tagged(full("a"), "edited"))
     return made
 
 
 async def test_half_a_record_is_made_whole(stepwise, monkeypatch):
     """What a store left in the middle of a record is neither a conflict nor an edit."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await stepwise.cycle()
     assert stepwise.right.records == {key("a"): HALF}
 
     assert not (await stepwise.cycle(dry_run=True)).conflicts
@@ -197,8 +191,6 @@ async def test_half_a_record_that_grows_is_left_alone(stepwise, monkeypatch):
         assert seconds == recovery.SETTLED
         stepwise.right.put(PROJECT, full("a"))
 
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await stepwise.cycle()
     monkeypatch.setattr(anyio, "sleep", wait)
 
     report = await stepwise.cycle()
@@ -211,8 +203,6 @@ async def test_half_a_record_that_grows_is_left_alone(stepwise, monkeypatch):
 async def test_what_lacks_more_than_a_store_leaves_out_is_a_conflict(stepwise, monkeypatch):
     """A record that says anything else is somebody's own."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await stepwise.cycle()
     stepwise.right.put(PROJECT, change(HALF, stdout_stderr="another run"))
 
     report = await stepwise.cycle()
@@ -221,61 +211,36 @@ async def test_what_lacks_more_than_a_store_leaves_out_is_a_conflict(stepwise, m
     assert stepwise.right.records[key("a")].stdout_stderr == "another run"
 
 
-async def test_change_that_was_cut_after_the_record_was_deleted_is_put_back(stepwise):
+async def test_change_that_was_cut_after_the_record_was_deleted_is_put_back(stepwise_in_sync):
     """A store that deletes before it writes has not been told to delete."""
-    await stepwise_in_sync(stepwise)
-    edited = tagged(full("a"), "edited")
-    stepwise.left.put(PROJECT, edited)
+    world = stepwise_in_sync
+    await die_in_the_middle(world, None)
+    assert not (await world.cycle(dry_run=True)).held
+    assert world.right.records == {}
 
-    def die():
-        stepwise.right.remove(PROJECT, "a")
-        raise StoreUnreachable("it is gone")
+    report = await world.cycle()
 
-    stepwise.right.meanwhile["before write"] = die
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await stepwise.cycle()
-    assert not (await stepwise.cycle(dry_run=True)).held
-    assert stepwise.right.records == {}
-
-    report = await stepwise.cycle()
-
-    assert (report.ok, stepwise.left.records[key("a")]) == (True, edited)
-    assert stepwise.contents.left == stepwise.contents.right
+    assert (report.ok, world.left.records[key("a")]) == (True, tagged(full("a"), "edited"))
+    assert world.contents.left == world.contents.right
 
 
-async def test_change_of_which_half_a_record_is_left_is_put_back(stepwise, monkeypatch):
+async def test_change_of_which_half_a_record_is_left_is_put_back(stepwise_in_sync, monkeypatch):
     """What was there before is there again, and then the change is made."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
-    await stepwise_in_sync(stepwise)
-    stepwise.left.put(PROJECT, tagged(full("a"), "edited"))
+    world = stepwise_in_sync
+    await die_in_the_middle(world, tagged(HALF, "edited"))
 
-    def die():
-        stepwise.right.put(PROJECT, tagged(HALF, "edited"))
-        raise StoreUnreachable("it is gone")
-
-    stepwise.right.meanwhile["before write"] = die
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await stepwise.cycle()
-
-    report = await stepwise.cycle()
+    report = await world.cycle()
 
     assert report.ok
-    assert stepwise.contents.left == stepwise.contents.right
-    assert stepwise.right.records[key("a")] == tagged(full("a"), "edited")
-
-
-async def stepwise_in_sync(world):
-    """Let the new record of *world* arrive."""
-    world.right.meanwhile.clear()
-    assert (await world.cycle()).ok
+    assert world.contents.left == world.contents.right
+    assert world.right.records[key("a")] == tagged(full("a"), "edited")
 
 
 async def test_new_record_that_both_people_replaced_after_a_crash_is_a_conflict(world):
     """Nobody knows what was written, so nothing is common."""
     world.left.put(PROJECT, record("a"))
-    crash_after_write(world.right)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
+    await world.crash(world.right)
     world.left.put(PROJECT, record("a", version="1111"))
     world.right.put(PROJECT, record("a", version="2222"))
 
@@ -289,14 +254,8 @@ async def test_record_that_only_the_left_side_was_given_in_a_crash_is_put_togeth
     world.left.put(PROJECT, record("a", version="1111"))
     world.right.put(PROJECT, record("a", version="2222"))
     await world.cycle()
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        await resolve(world.pair(known, Policy()), Resolution(Choice.BOTH))
-    crash_after_write(world.left)
-    with pytest.raises(StoreUnreachable, match="it is gone"):
-        await world.cycle()
+    await world.do(resolve, Resolution(Choice.BOTH))
+    await world.crash(world.left)
     assert key("a-2") in world.left.records
 
     report = await world.cycle()

@@ -10,7 +10,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.servers import later, stopped, words
+from tests.engine.servers import later, words
 from tests.engine.world import TestStore, World, counts, on, written
 
 A, B = record("a"), record("b")
@@ -22,12 +22,6 @@ class Database(TestStore):
     capabilities = Capabilities(
         exclusive_writes=True, batch=None, keeps_opaque=True, saves_records=True, resumes=True
     )
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Let time go on by hand."""
-    return stopped(monkeypatch)
 
 
 @pytest.fixture

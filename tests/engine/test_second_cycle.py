@@ -6,8 +6,6 @@ import pytest
 
 from smtd.engine import cycle
 from smtd.engine.cycle import is_settled
-from smtd.engine.pair import Policy
-from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from tests.build import PROJECT, RUNNING, change, commented, full, record, tagged
 from tests.engine.world import (
@@ -22,12 +20,6 @@ from tests.engine.world import (
 from tests.sampling import SOAK
 
 A, B = record("a"), record("b")
-
-
-@pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
 
 
 async def everything(world):
@@ -150,11 +142,7 @@ async def test_pair_is_settled_unless_somebody_wrote_since_it_was_scanned(tmp_pa
     world = await World(tmp_path).synced(record("a"))
     world.left.put(PROJECT, tagged(record("a"), "edited"))
     world.right.put(PROJECT, change(record("a"), version="another"))
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        pair = world.pair(known, Policy())
+    async with world.opened() as pair:
         settled = [await is_settled(pair)]
         await cycle.run(pair)
         settled.append(await is_settled(pair))

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from smtd.records.record import Parameters
 from tests.build import PROJECT, change, commented, key, record, tagged
-from tests.engine.world import World, counts, holding, keep_editing, on, second_cycle_does_nothing, written
+from tests.engine.world import (
+    both_sides,
+    counts,
+    holding,
+    keep_editing,
+    on,
+    second_cycle_does_nothing,
+    written,
+)
 
 A, B, C = record("a"), record("b"), record("c")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 MOMENTS = ["after scan", "after read", "before write"]
 #: When something happens to the source of a copy: told by the calls that its two stores get.
 BEYOND_THE_SCAN = pytest.mark.parametrize(
@@ -27,24 +34,35 @@ BEYOND_THE_SCAN = pytest.mark.parametrize(
 at_any_moment = pytest.mark.parametrize("moment", MOMENTS)
 
 
-@pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
-
-
 @both_sides
 @at_any_moment
-async def test_edit_of_the_target_meanwhile_is_merged(world, side, moment):
-    """An edit that lands between scan and write joins the one that was under way."""
+@pytest.mark.parametrize(
+    ("edit", "meanwhile", "result"),
+    [
+        pytest.param("source", "meanwhile", {"source", "meanwhile"}, id="it joins the edit under way"),
+        pytest.param(None, "meanwhile", {"meanwhile"}, id="it wins over a deletion"),
+        pytest.param("source", None, {"source"}, id="a deletion does not lose the edit"),
+    ],
+)
+async def test_edit_or_deletion_of_the_target_meanwhile_loses_nothing(
+    world, side, moment, edit, meanwhile, result
+):
+    """What lands between scan and write, also at the last moment, is not overwritten unseen."""
+
+    def tag(store, word):
+        if word is None:
+            store.remove(PROJECT, "a")
+        else:
+            store.put(PROJECT, tagged(A, word))
+
     await world.synced(A, B)
-    world[side].put(PROJECT, tagged(A, "source"))
-    world[side.other].meanwhile[moment] = lambda: world[side.other].put(PROJECT, tagged(A, "meanwhile"))
+    tag(world[side], edit)
+    world[side.other].meanwhile[moment] = lambda: tag(world[side.other], meanwhile)
 
     report = await world.cycle()
 
     assert (report.ok, report.in_sync) == (True, 2)
-    assert world.contents == Both(*[holding(tagged(A, "source", "meanwhile"), B)] * 2)
+    assert world.contents == Both(*[holding(tagged(A, *result), B)] * 2)
 
 
 @both_sides
@@ -74,34 +92,6 @@ async def test_creation_on_the_target_meanwhile_is_not_overwritten(world, side, 
 
     assert [conflict.fields for conflict in report.conflicts] == [("version",)]
     assert (world[side.other].records, counts(report)) == ({key("a"): other}, written())
-
-
-@both_sides
-@at_any_moment
-async def test_edit_of_what_is_to_be_deleted_meanwhile_wins(world, side, moment):
-    """An edit wins over a deletion also when it comes at the last moment."""
-    await world.synced(A, B)
-    world[side].remove(PROJECT, "a")
-    world[side.other].meanwhile[moment] = lambda: world[side.other].put(PROJECT, tagged(A, "meanwhile"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "meanwhile"), B)] * 2)
-
-
-@both_sides
-@at_any_moment
-async def test_deletion_of_the_target_meanwhile_does_not_lose_the_edit(world, side, moment):
-    """A record that was edited here and deleted there meanwhile comes back there."""
-    await world.synced(A, B)
-    world[side].put(PROJECT, tagged(A, "source"))
-    world[side.other].meanwhile[moment] = lambda: world[side.other].remove(PROJECT, "a")
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "source"), B)] * 2)
 
 
 @both_sides

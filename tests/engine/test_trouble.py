@@ -10,7 +10,7 @@ import pytest
 
 from smtd.engine.report import Failure
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from smtd.records.canonical import digest
 from smtd.records.record import DataKey, Key, Parameters
@@ -20,6 +20,7 @@ from tests.engine.world import (
     RefusingStore,
     TestStore,
     World,
+    both_sides,
     counts,
     holding,
     second_cycle_does_nothing,
@@ -27,13 +28,6 @@ from tests.engine.world import (
 )
 
 A, B, C = record("a"), record("b"), record("c")
-both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
-
-
-@pytest.fixture
-def world(tmp_path):
-    """Two empty stores that have never been synced."""
-    return World(tmp_path)
 
 
 async def test_refused_record_fails_and_the_others_go_on(world):

@@ -7,11 +7,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from smtd.engine.explain import explain, show
-from smtd.engine.pair import Policy
 from smtd.engine.report import Hold
 from smtd.engine.undo import restore, undo
 from smtd.errors import JournalError, UsageError
-from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.output import shapes
@@ -32,15 +30,14 @@ from tests.engine.world import (
 A, B, C, D = (full(label) for label in "abcd")
 
 
-async def on_pair(world, work, *words, propagate_deletes=True, mode=Mode.TWO_WAY, **more):
-    """Do *work* on the pair of *world*, as the worker does."""
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        return await work(
-            world.pair(known, Policy(propagate_deletes=propagate_deletes, mode=mode)), *words, **more
-        )
+async def check(pair):
+    """Prove the history of *pair*."""
+    return await pair.journal.history.check()
+
+
+async def prune(pair, **limits):
+    """Forget what is older or more than the *limits*."""
+    return await pair.journal.history.prune(**limits)
 
 
 def last_cycle(world):
@@ -67,7 +64,7 @@ async def world(request, tmp_path):
 
 async def explained(world, name, **policy):
     """Return what `smtd-ctl explain` prints of a record."""
-    return shapes.explanation(await on_pair(world, explain, name, **policy))
+    return shapes.explanation(await world.do(explain, name, policy=policy))
 
 
 async def test_cycle_is_undone_on_both_sides(world):
@@ -76,7 +73,7 @@ async def test_cycle_is_undone_on_both_sides(world):
     assert (await world.cycle()).ok
     assert world.contents.left == world.contents.right
 
-    result = await on_pair(world, undo, last_cycle(world))
+    result = await world.do(undo, last_cycle(world))
 
     assert result.refused == []
     assert sorted((step.label, step.side.value, step.action) for step in result.done) == [
@@ -103,9 +100,9 @@ async def test_undo_is_undone_like_any_cycle(world):
     """What it overwrote is in the history, too."""
     await world.cycle()
     after = world.contents
-    await on_pair(world, undo, last_cycle(world))
+    await world.do(undo, last_cycle(world))
 
-    result = await on_pair(world, undo, last_cycle(world))
+    result = await world.do(undo, last_cycle(world))
 
     assert result.refused == []
     assert world.contents == after
@@ -118,7 +115,7 @@ async def test_keys_that_moved_on_are_refused_whole_and_the_rest_is_undone(world
     world.right.put(PROJECT, tagged(world.right.records[key("a")], "later"))
     kept = {label: world.right.records[key(label)] for label in ("a", "e")}
 
-    result = await on_pair(world, undo, last_cycle(world))
+    result = await world.do(undo, last_cycle(world))
 
     assert [(each.label, each.side) for each in result.refused] == [("a", Side.RIGHT), ("e", Side.LEFT)]
     assert "it has changed since" in sentence(result.refused[0].why)
@@ -131,17 +128,17 @@ async def test_dry_undo_tells_and_does_nothing(world):
     await world.cycle()
     before = world.contents, world.knowledge()
 
-    told = await on_pair(world, undo, last_cycle(world), dry_run=True)
+    told = await world.do(undo, last_cycle(world), dry_run=True)
 
     assert (world.contents, world.knowledge()) == before
-    done = await on_pair(world, undo, last_cycle(world))
+    done = await world.do(undo, last_cycle(world))
     assert told == done
 
 
 async def test_edit_of_an_undone_record_travels_again(world):
     """What was undone rests until somebody touches it."""
     await world.cycle()
-    await on_pair(world, undo, last_cycle(world))
+    await world.do(undo, last_cycle(world))
     world.left.put(PROJECT, tagged(A, "edited", "again"))
 
     report = await world.cycle()
@@ -153,7 +150,7 @@ async def test_edit_of_an_undone_record_travels_again(world):
 async def test_cycle_that_wrote_nothing_cannot_be_undone(world):
     """Nor one of another pair, nor one that never was."""
     with pytest.raises(UsageError, match="cycle 4711 of this pair wrote nothing; smtd-ctl history lists"):
-        await on_pair(world, undo, 4711)
+        await world.do(undo, 4711)
 
 
 async def test_write_of_an_older_smtd_is_not_undone_blindly(world):
@@ -163,7 +160,7 @@ async def test_write_of_an_older_smtd_is_not_undone_blindly(world):
         "UPDATE history SET before = NULL, after = NULL WHERE label = 'a' AND action = 'update'"
     )
 
-    result = await on_pair(world, undo, last_cycle(world))
+    result = await world.do(undo, last_cycle(world))
 
     ((label, error),) = [(each.label, sentence(each.why)) for each in result.refused]
     assert (label, "an older smtd wrote it" in error) == ("a", True)
@@ -179,15 +176,15 @@ async def test_record_is_restored_as_it_was_at_a_time(tmp_path):
     await world.cycle()
 
     for label in ("a", "b"):
-        report = await on_pair(world, restore, key(label), then)
+        report = await world.do(restore, key(label), then)
         assert report.failed == []
 
     assert world.contents == Both(holding(A, B), holding(A, B))
     assert counts(await world.cycle()) == written()
     with pytest.raises(UsageError, match="MyProject/a is the same as at"):
-        await on_pair(world, restore, key("a"), then)
+        await world.do(restore, key("a"), then)
     with pytest.raises(UsageError, match="smtd has no version of MyProject/a from"):
-        await on_pair(world, restore, key("a"), then - timedelta(days=1))
+        await world.do(restore, key("a"), then - timedelta(days=1))
 
 
 @pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
@@ -197,7 +194,7 @@ async def test_edit_that_was_never_carried_is_not_how_it_was(tmp_path, side):
     then = datetime.now(timezone.utc)
     world[side].put(PROJECT, change(A, outcome="spoilt"))
 
-    report = await on_pair(world, restore, key("a"), then)
+    report = await world.do(restore, key("a"), then)
 
     assert counts(report) == on(side, updated=1)
     assert world.contents == Both(holding(A), holding(A))
@@ -207,10 +204,7 @@ async def test_history_is_proven_whole(world):
     """A change of any sealed column, a row too many or too few: each shows."""
     await world.cycle()
 
-    async def check(pair):
-        return await pair.journal.history.check()
-
-    seal = await on_pair(world, check)
+    seal = await world.do(check)
     assert seal.entries == len(world.journal("SELECT id FROM history"))
     for number, tampering in enumerate(
         (
@@ -225,7 +219,7 @@ async def test_history_is_proven_whole(world):
         other = world.fork(world.directory / f"tampered {number}")
         assert other.change_journal(tampering) > 0
         with pytest.raises(JournalError, match="the history was altered"):
-            await on_pair(other, check)
+            await other.do(check)
 
 
 async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
@@ -236,19 +230,13 @@ async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
     await world.cycle()
     world.change_journal("UPDATE history SET at = '2020-01-01' WHERE id <= 4")
 
-    async def prune(pair, **limits):
-        return await pair.journal.history.prune(**limits)
-
-    async def check(pair):
-        return await pair.journal.history.check()
-
-    assert await on_pair(world, prune, age=timedelta(days=365), size=10**9) == 0  # a part of a cycle
+    assert await world.do(prune, age=timedelta(days=365), size=10**9) == 0  # a part of a cycle
     world.change_journal(f"UPDATE history SET at = '2020-01-01' WHERE id <= {before[0]}")
-    assert await on_pair(world, prune, age=timedelta(days=365), size=10**9) == before[0]
-    assert (await on_pair(world, check)).entries == len(world.journal("SELECT id FROM history"))
-    assert await on_pair(world, prune, age=timedelta(days=365), size=0) > 0
+    assert await world.do(prune, age=timedelta(days=365), size=10**9) == before[0]
+    assert (await world.do(check)).entries == len(world.journal("SELECT id FROM history"))
+    assert await world.do(prune, age=timedelta(days=365), size=0) > 0
     assert world.journal("SELECT id FROM history WHERE record IS NOT NULL") == []
-    assert (await on_pair(world, check)).entries == len(world.journal("SELECT id FROM history"))
+    assert (await world.do(check)).entries == len(world.journal("SELECT id FROM history"))
 
 
 async def forget(pair, cycles):
@@ -270,7 +258,7 @@ async def edited(tmp_path):
         world.left.put(PROJECT, change(A, outcome=outcome))
         world.left.put(PROJECT, change(B, outcome=outcome))
         await world.cycle()
-    await on_pair(world, forget, 1)
+    await world.do(forget, 1)
     return world, times
 
 
@@ -282,13 +270,13 @@ async def test_record_of_a_time_that_is_forgotten_is_not_restored(edited):
     with pytest.raises(
         UsageError, match=r"has no version of MyProject/a from .*; .* goes back to 20\d\d-.*\+00:00"
     ) as told:
-        await on_pair(world, restore, key("a"), first)
+        await world.do(restore, key("a"), first)
     assert world.contents == before
     oldest = datetime.fromisoformat(str(told.value).rsplit(" ", 1)[-1])
     assert first < oldest <= second
 
     for at, outcome in ((oldest, "first"), (third, "second")):
-        await on_pair(world, restore, key("a"), at)
+        await world.do(restore, key("a"), at)
         assert world.left.records[key("a")].outcome == outcome
 
 
@@ -302,20 +290,20 @@ async def test_cycle_that_is_forgotten_in_part_or_whole_is_not_undone(edited):
         with pytest.raises(
             UsageError, match=r"cycle \d is no longer complete in the history, which goes back to 20"
         ):
-            await on_pair(world, undo, number)
+            await world.do(undo, number)
     # One that goes on while it is cut.
     world.change_journal(f"UPDATE forgotten SET cycle = {cycles[2]}")
     with pytest.raises(UsageError, match="is no longer complete in the history"):
-        await on_pair(world, undo, cycles[2])
-    assert (await on_pair(world, undo, cycles[3])).refused == []
+        await world.do(undo, cycles[2])
+    assert (await world.do(undo, cycles[3])).refused == []
 
 
 async def test_explanation_says_what_is_forgotten(edited):
     """Who finds no entry shall not take it that nothing was written."""
     world, _ = edited
 
-    told = await on_pair(world, explain, key("a"))
-    shown = await on_pair(world, show, key("a"))
+    told = await world.do(explain, key("a"))
+    shown = await world.do(show, key("a"))
 
     ((at,),) = world.journal("SELECT at FROM forgotten")
     assert (told.forgotten, shown.forgotten) == (at, at)
@@ -330,7 +318,7 @@ async def test_record_that_both_people_edited_alike_is_not_known_from_before(tmp
     await world.cycle()
 
     with pytest.raises(UsageError, match="smtd has no version of MyProject/a from"):
-        await on_pair(world, restore, key("a"), then)
+        await world.do(restore, key("a"), then)
 
 
 async def test_clock_that_was_wrong_makes_no_entry_old(world):
@@ -338,10 +326,7 @@ async def test_clock_that_was_wrong_makes_no_entry_old(world):
     await world.cycle()
     world.change_journal("UPDATE history SET at = '1970-01-01' WHERE id = (SELECT max(id) FROM history)")
 
-    async def prune(pair):
-        return await pair.journal.history.prune(timedelta(days=365), 10**9)
-
-    assert await on_pair(world, prune) == 0
+    assert await world.do(prune, age=timedelta(days=365), size=10**9) == 0
 
 
 @pytest.mark.parametrize(
@@ -384,12 +369,12 @@ async def test_explanation_tells_what_was_agreed_and_done(world):
         ("right", "create", "new on the left"),
     ]
     with pytest.raises(UsageError, match="neither side has MyProject/nobody, and smtd has no history of it"):
-        await on_pair(world, explain, key("nobody"))
+        await world.do(explain, key("nobody"))
 
 
 async def test_record_is_shown_field_by_field(world):
     """What each side has, what was agreed, and which fields differ."""
-    found = await on_pair(world, show, key("e"))
+    found = await world.do(show, key("e"))
 
     assert found.differing == ["outcome"]
     assert found.fields["outcome"] == {
@@ -398,13 +383,13 @@ async def test_record_is_shown_field_by_field(world):
         "agreed": "converged",
     }
     with pytest.raises(UsageError, match="neither side has MyProject/nobody"):
-        await on_pair(world, show, key("nobody"))
+        await world.do(show, key("nobody"))
 
 
 async def test_edit_after_an_undone_merge_overwrites_neither_comment(world):
     """Both sides had something to say; a person is asked whose record it is to be."""
     await world.cycle()
-    await on_pair(world, undo, last_cycle(world))
+    await world.do(undo, last_cycle(world))
     world.left.put(PROJECT, tagged(world.left.records[key("e")], "later"))
 
     report = await world.cycle()
@@ -416,7 +401,7 @@ async def test_edit_after_an_undone_merge_overwrites_neither_comment(world):
 async def test_edit_after_an_undone_update_joins_what_the_other_side_kept(world):
     """The edit that was taken back from one side is still on the other, and is not lost there."""
     await world.cycle()
-    await on_pair(world, undo, last_cycle(world))
+    await world.do(undo, last_cycle(world))
     world.right.put(PROJECT, change(world.right.records[key("a")], reason="by a person"))
 
     await world.cycle()
@@ -434,7 +419,7 @@ async def test_edit_after_an_undone_resolution_is_a_conflict_again(tmp_path):
     world.left.put(PROJECT, change(A, version="1111"))
     world.right.put(PROJECT, change(A, version="2222"))
     await world.cycle(conflicts=Conflicts.LEFT)
-    await on_pair(world, undo, last_cycle(world))
+    await world.do(undo, last_cycle(world))
     world.left.put(PROJECT, change(A, version="1111", outcome="edited"))
 
     report = await world.cycle()
@@ -454,7 +439,7 @@ async def test_edit_in_the_moment_of_an_undo_prevails_on_both_sides(world, side)
         for each in (Side.LEFT, Side.RIGHT):
             world[each].records.pop(key(label), None)
 
-    result = await on_pair(world, undo, last_cycle(world))
+    result = await world.do(undo, last_cycle(world))
 
     assert ("e", None) in {(each.label, each.side) for each in result.refused}
     assert "e" not in {step.label for step in result.done}
@@ -472,7 +457,7 @@ async def test_record_that_becomes_unreadable_in_the_moment_of_an_undo_is_not_ov
     spoilt = change(A, launch_mode=Component("SerialLaunchMode", {"x": 2**70}))
     world.right.meanwhile["after scan"] = lambda: world.right.put(PROJECT, spoilt)
 
-    result = await on_pair(world, undo, last_cycle(world))
+    result = await world.do(undo, last_cycle(world))
 
     assert [step.label for step in result.done] == ["b"]
     (refused,) = result.refused
@@ -490,7 +475,7 @@ async def test_record_that_changes_in_the_moment_of_a_restore_is_not_overwritten
     quicker = tagged(A, "quicker")
     world.right.meanwhile["before write"] = lambda: world.right.put(PROJECT, quicker)
 
-    report = await on_pair(world, restore, key("a"), then)
+    report = await world.do(restore, key("a"), then)
 
     assert [(each.label, sentence(each.why)) for each in report.failed] == [
         ("a", "it changed during the restore; restore it again")
@@ -503,9 +488,9 @@ async def test_record_that_nobody_wrote_since_is_as_it_was(tmp_path):
     world = await World(tmp_path).synced(A)
 
     with pytest.raises(UsageError, match="MyProject/a is the same as at"):
-        await on_pair(world, restore, key("a"), datetime.now(timezone.utc))
+        await world.do(restore, key("a"), datetime.now(timezone.utc))
     with pytest.raises(UsageError, match="smtd has no version of MyProject/nobody from"):
-        await on_pair(world, restore, key("nobody"), datetime.now(timezone.utc))
+        await world.do(restore, key("nobody"), datetime.now(timezone.utc))
 
 
 async def test_explanation_of_what_is_left_alone_says_why(tmp_path):
@@ -562,7 +547,7 @@ async def test_record_of_one_side_is_shown(tmp_path):
     world = World(tmp_path)
     world.left.put(PROJECT, A)
 
-    found = await on_pair(world, show, key("a"))
+    found = await world.do(show, key("a"))
 
     assert found.differing == []
     assert found.fields["tags"] == {"left": ["_finished_", "figure-2"], "right": None, "agreed": None}

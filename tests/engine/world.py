@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
@@ -17,12 +19,15 @@ from smtd.errors import StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.journal.record_codec import unpack
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest, digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Capabilities, Change, Outcome, Result
 from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, change, key
+
+#: For what holds of either side.
+both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
 class TestStore(MemoryStore):
@@ -142,14 +147,29 @@ class World:
 
     async def cycle(self, *, dry_run: bool = False, **policy: Any) -> PairReport:
         """Start afresh and run one cycle."""
+        return await self.do(cycle.preview if dry_run else cycle.run, policy=policy)
+
+    async def crash(self, store: TestStore, moment: str = "after write") -> None:
+        """Run a cycle whose process ends at the next *moment* of *store*: right after a write there."""
+        store.meanwhile[moment] = end
+        with pytest.raises(StoreUnreachable, match="it is gone"):
+            await self.cycle()
+
+    async def do(
+        self, work: Callable[..., Awaitable[Any]], *words: Any, policy: Mapping[str, Any] = {}, **more: Any
+    ) -> Any:
+        """Start afresh and do *work* on the pair, as the worker does."""
+        async with self.opened(**policy) as pair:
+            return await work(pair, *words, **more)
+
+    @asynccontextmanager
+    async def opened(self, **policy: Any) -> AsyncIterator[Pair]:
+        """Give the pair as a new process opens it."""
         async with (
             open_journal(self.directory) as journal,
             journal.pair(self.left.location, self.right.location) as known,
         ):
-            pair = self.pair(known, Policy(**policy))
-            if dry_run:
-                return await cycle.preview(pair)
-            return await cycle.run(pair)
+            yield self.pair(known, Policy(**policy))
 
     def pair(self, known: PairJournal, policy: Policy) -> Pair:
         """Return the pair of the two stores."""
@@ -262,13 +282,14 @@ def keep_editing(store: TestStore, made: Record, moment: str = "before write") -
     store.meanwhile[moment] = edit
 
 
+def end() -> None:
+    """End the process."""
+    raise StoreUnreachable("it is gone")
+
+
 def crash_after_write(store: TestStore) -> None:
     """Let the process end right after the next write to *store*."""
-
-    def crash() -> None:
-        raise StoreUnreachable("it is gone")
-
-    store.meanwhile["after write"] = crash
+    store.meanwhile["after write"] = end
 
 
 async def second_cycle_does_nothing(world: World) -> bool:
