@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.pair import Policy
 from smtd.engine.report import Hold, PairReport
 from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import undo
 from smtd.errors import PlanMoved, UsageError
 from smtd.journal.decisions import Choice
-from smtd.journal.journal import open_journal
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
@@ -28,11 +26,7 @@ GONE = [each.label for each in MANY[:25]]
 
 async def decided(world: World, wish: Resolution, **policy) -> list[Key]:
     """Write down a decision, as the worker does before a cycle."""
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        return await resolve(world.pair(known, Policy(**policy)), wish)
+    return await world.do(resolve, wish, policy=policy)
 
 
 async def after(world: World, wish: Resolution, **policy) -> PairReport:
@@ -299,11 +293,7 @@ async def test_record_of_one_store_only_cannot_be_kept_twice(conflict):
     ((number,),) = conflict.journal("SELECT max(cycle) FROM history")
     conflict.left.put(PROJECT, record("b"))
     await conflict.cycle()
-    async with (
-        open_journal(conflict.directory) as journal,
-        journal.pair(conflict.left.location, conflict.right.location) as known,
-    ):
-        await undo(conflict.pair(known, Policy()), number + 1)
+    await conflict.do(undo, number + 1)
 
     with pytest.raises(UsageError, match="MyProject/b is only in one store; take left or right"):
         await decided(conflict, Resolution(Choice.BOTH))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smtd.engine import cycle
 from smtd.engine.report import Conflict
 from smtd.merge.sides import Both
 from tests.build import PROJECT, change, commented, full, key, record, tagged
@@ -192,16 +193,11 @@ async def test_conflict_ends_when_one_of_the_two_is_deleted(world, side):
 
 async def test_progress_is_told_from_nothing_to_all(world):
     """Whoever waits sees a scan, and then how many of the records are done."""
-    from smtd.engine import cycle
-    from smtd.engine.pair import Pair, Policy
-    from smtd.journal.journal import open_journal
-
     world.left.put(PROJECT, A)
     world.right.put(PROJECT, B)
     told = []
 
-    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
-        pair = Pair("pair", Both(world.left, world.right), known, Policy())
+    async with world.opened() as pair:
         await cycle.run(pair, progress=lambda *words: told.append(words))
         again = []
         world.left.put(PROJECT, A)  # the store has changed, and none of its records

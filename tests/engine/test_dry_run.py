@@ -183,13 +183,6 @@ async def test_dry_run_after_a_crashed_deletion_says_that_the_record_comes_back(
     assert counts(planned) == written(right=(1, 0, 0))
 
 
-async def test_dry_run_of_a_quiet_pair_says_that_all_is_in_sync(world):
-    """Where nothing has changed, nothing would be done."""
-    report = await world.cycle(dry_run=True)
-
-    assert (report.ok, report.in_sync, counts(report)) == (True, 5, written())
-
-
 async def test_dry_run_tells_of_deletions_and_merges(tmp_path):
     """What would be deleted, and both halves of a merge, are counted as the cycle would count them."""
     world = await World(tmp_path).synced(*(record(label) for label in "abc"))

@@ -8,14 +8,10 @@ import msgspec
 import pytest
 from anyio import to_thread
 
-from smtd.engine import cycle
 from smtd.engine import plan as planning
-from smtd.engine.cycle import is_settled
-from smtd.engine.pair import Policy
 from smtd.engine.undo import undo
 from smtd.errors import StoreUnreachable
 from smtd.journal.index import StoreIndex
-from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.servers import ServerStore
@@ -180,18 +176,6 @@ async def test_edit_and_its_reversal_are_both_seen(world, then):
     assert states == [commented(A, "once"), A, commented(A, "once"), A]
 
 
-async def test_record_that_smtd_wrote_and_a_person_deletes_at_once_is_deleted(world):
-    """No scan has ever seen it there."""
-    world.left.put(PROJECT, record("new"))
-    await world.cycle()
-    world.right.remove(PROJECT, "new")
-
-    report = await world.cycle()
-
-    assert counts(report) == written(left=(0, 0, 1))
-    assert key("new") not in world.left.records
-
-
 async def test_report_is_that_of_a_cycle_that_knows_nothing_of_the_stores(world, decided, tmp_path):
     """Whatever has happened: new, edited by one or by both, in conflict, still running, of other projects."""
     happenings = [
@@ -226,16 +210,6 @@ async def test_conflict_that_waits_is_listed_again_by_each_cycle(world, decided,
 
     assert [conflict.label for conflict in report.conflicts] == ["run-0"]
     assert decided[-1] == {"run-0", "run-1"}
-
-
-async def test_run_that_is_held_is_carried_when_it_ends(world):
-    world.left.put(PROJECT, change(A, tags=RUNNING, duration=None))
-    await world.cycle()
-    world.left.put(PROJECT, A)
-
-    report = await world.cycle()
-
-    assert (report.held, report.in_sync) == ([], 10)
 
 
 @whoever
@@ -291,16 +265,6 @@ async def test_another_policy_is_for_what_the_last_one_left(world, mode):
     assert world.left.records[key("run-0")] == world.right.records[key("run-0")] == commented(A, "seen")
 
 
-async def test_deletion_that_did_not_travel_does_when_it_may(world):
-    world.left.remove(PROJECT, A.label)
-    await world.cycle(propagate_deletes=False)
-    assert key("run-0") in world.right.records
-
-    await world.cycle()
-
-    assert key("run-0") not in world.right.records
-
-
 async def test_projects_that_are_kept_from_now_on_are_looked_at_whole(world):
     """What happened there while they were not kept is carried."""
     only = frozenset({PROJECT})
@@ -314,19 +278,6 @@ async def test_projects_that_are_kept_from_now_on_are_looked_at_whole(world):
     report = await world.cycle()
 
     assert (report.ok, report.in_sync, report.projects) == (True, 11, ["MyProject", "Other", "Third"])
-    assert world.contents.left == world.contents.right
-
-
-async def test_cycle_after_one_that_failed_does_all_that_it_left(world):
-    """Nothing that the failed one has seen counts as done."""
-    world.left.put(PROJECT, commented(A, "seen"))
-    world.left.put(PROJECT, commented(B, "seen"))
-    await world.crash(world.right)
-    another_process(world)
-
-    report = await world.cycle()
-
-    assert (report.ok, report.in_sync) == (True, 10)
     assert world.contents.left == world.contents.right
 
 
@@ -361,8 +312,7 @@ async def test_decision_to_let_a_record_rest_is_void_once_both_sides_lost_it(wor
     world.left.put(PROJECT, record("c"))
     await world.cycle()
     ((cycle,),) = world.journal("SELECT max(cycle) FROM history")
-    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
-        await undo(world.pair(known, Policy()), cycle)
+    await world.do(undo, cycle)
     await world.cycle()
     world.left.remove(PROJECT, "c")
     await world.cycle()
@@ -505,21 +455,6 @@ async def test_what_one_pair_writes_to_a_shared_store_is_carried_by_the_others(h
 
     assert looks(first) == (0, 1)
     assert second.right.records[key("run-0")] == third.right.records[key("run-0")] == commented(A, "first")
-
-
-async def test_pair_is_not_settled_by_what_only_another_one_has_seen(hub):
-    """The store is as its index says; but this pair has not carried that yet."""
-    first, second, _ = hub
-    first.left.put(PROJECT, commented(A, "seen"))
-    await second.cycle()
-
-    async with first.opened() as pair:
-        settled = [await is_settled(pair)]
-        await cycle.run(pair)
-        settled.append(await is_settled(pair))
-
-    assert settled == [False, True]
-    assert first.contents.right == first.contents.left
 
 
 async def test_change_that_another_pair_sees_while_a_cycle_begins_is_carried(hub, monkeypatch):

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.pair import Policy
 from smtd.engine.recovery import Judged
 from smtd.engine.undo import restore
 from smtd.errors import StoreUnreachable
-from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both
@@ -60,9 +58,8 @@ async def test_restored_record_that_reached_one_side_stays_in_the_other_order(tm
     assert (await world.cycle()).ok
     world.change_journal("UPDATE history SET at = '2099-01-01T00:00:00.000+00:00' WHERE action = 'delete'")
     crash_after_write(world.left)
-    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
-        with pytest.raises(StoreUnreachable):
-            await restore(world.pair(known, Policy()), key("a"), at)
+    with pytest.raises(StoreUnreachable):
+        await world.do(restore, key("a"), at)
 
     await world.mirrored.cycle()
 
@@ -101,8 +98,7 @@ async def test_plan_after_an_interrupted_copy_is_what_the_cycle_does(server_worl
     await interrupted(server_world, BY_SERVER)
 
     plan = await server_world.cycle(dry_run=True)
-    async with open_journal(server_world.directory) as journal, journal.pair("left", "server") as known:
-        report = await cycle.run(server_world.pair(known, Policy()), expected_plan=plan.plan)
+    report = await server_world.do(cycle.run, expected_plan=plan.plan)
 
     assert (plan.left.updated, report.left.updated) == (1, 1)
 

@@ -13,7 +13,6 @@ from smtd.engine.pair import Policy
 from smtd.engine.scrub.findings import listed
 from smtd.engine.scrub.verify import ScrubSession
 from smtd.errors import StoreUnreachable
-from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from smtd.output import shapes
@@ -75,24 +74,38 @@ async def test_record_that_changed_behind_everybodys_back_is_found(
     assert f"run smtd-ctl sync now pair to copy that to the {side.other.value} store" in shown["next"]
 
 
+BETTER, WORSE = (change(full("run"), outcome=outcome) for outcome in ("better", "worse"))
+
+
 @DEPTHS
-async def test_record_that_both_sides_changed_is_found(world: World, deep: bool) -> None:
-    """As long as no cycle has seen it."""
-    world.left.put(PROJECT, change(full("run"), outcome="better"))
-    world.right.put(PROJECT, change(full("run"), outcome="worse"))
+@pytest.mark.parametrize(
+    ("left", "right", "what"),
+    [
+        pytest.param(BETTER, WORSE, "both stores differ from the last sync in outcome", id="both changed it"),
+        pytest.param(BETTER, BETTER, None, id="both changed it alike"),
+        pytest.param(
+            BETTER,
+            None,
+            "it is missing from the right store, but was in sync",
+            id="the loss is told, whatever else happened",
+        ),
+        pytest.param(None, None, None, id="both lost it, whatever was agreed once"),
+    ],
+)
+async def test_record_that_no_cycle_has_seen_since_on_either_side_is_found_if_they_differ(
+    world: World, left: Record | None, right: Record | None, what: str | None, deep: bool
+) -> None:
+    """What both stores hold alike need not be told."""
+    for store, record_now in ((world.left, left), (world.right, right)):
+        if record_now is None:
+            store.remove(PROJECT, "run")
+        else:
+            store.put(PROJECT, record_now)
 
     report = await prove(world, deep=deep)
 
-    assert found(report) == {"run": "both stores differ from the last sync in outcome"}
-    assert report.findings[0].what.side is None
-
-
-async def test_equal_edits_on_both_sides_are_equal(world: World) -> None:
-    """What no cycle has seen yet need not be told if both stores hold the same."""
-    for store in (world.left, world.right):
-        store.put(PROJECT, commented(full("run"), "as expected"))
-
-    assert (await prove(world)).equal == 2
+    assert found(report) == ({} if what is None else {"run": what})
+    assert report.ok is (what is None)
 
 
 @DEPTHS
@@ -108,28 +121,6 @@ async def test_record_that_is_missing_is_found(world: World, side: Side, deep: b
         "run smtd-ctl sync now pair, which treats it as deleted"
         in shapes.finding(report.findings[0], "pair")["next"]
     )
-
-
-@DEPTHS
-async def test_record_that_is_missing_and_changed_on_the_other_side_is_found(
-    world: World, deep: bool
-) -> None:
-    """The loss is told, whatever else happened."""
-    world.left.put(PROJECT, commented(full("run"), "as expected"))
-    world.right.remove(PROJECT, "run")
-
-    assert found(await prove(world, deep=deep)) == {
-        "run": "it is missing from the right store, but was in sync"
-    }
-
-
-@DEPTHS
-async def test_record_that_is_gone_from_both_sides_is_no_difference(world: World, deep: bool) -> None:
-    """Whatever was agreed once."""
-    for store in (world.left, world.right):
-        store.remove(PROJECT, "run")
-
-    assert (await prove(world, deep=deep)).ok
 
 
 @DEPTHS
@@ -327,8 +318,7 @@ async def test_what_a_store_says_of_a_record_is_not_believed(world: World) -> No
 
 async def test_cycle_that_is_told_of_doubts_looks_though_nothing_seems_to_have_changed(world: World) -> None:
     """A token that says so is not believed then."""
-    async with open_journal(world.directory) as journal, journal.pair("left", "right") as known:
-        pair = world.pair(known, Policy())
+    async with world.opened() as pair:
         before = world.right.scans
         await cycle.run(pair)
         quiet = world.right.scans - before
@@ -425,9 +415,6 @@ async def test_report_of_a_proof_in_json(world: World) -> None:
 async def test_look_is_dear_if_either_store_is(world: World) -> None:
     """So its slices are smaller."""
     world.right.capabilities = replace(world.right.capabilities, dear_reads=True)
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        assert ScrubSession("pair", Both(world.left, world.right), known, Policy()).is_dear
-        assert not ScrubSession("pair", Both(world.left, world.left), known, Policy()).is_dear
+    async with world.opened() as pair:
+        assert ScrubSession("pair", Both(world.left, world.right), pair.journal, Policy()).is_dear
+        assert not ScrubSession("pair", Both(world.left, world.left), pair.journal, Policy()).is_dear

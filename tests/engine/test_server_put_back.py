@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine.pair import Policy
 from smtd.engine.undo import undo
-from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, commented, record, tagged
@@ -194,11 +192,7 @@ async def test_records_that_a_server_lacks_which_others_filled_anew_are_brought_
     world.right.replace(dict(list(world.right.records.items())[:6]))
     report = await later(world, clock)
     ((number,),) = world.journal("SELECT max(cycle) FROM history")
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        result = await undo(world.pair(known, Policy()), number)
+    result = await world.do(undo, number)
 
     assert counts(report) == on(Side.LEFT, deleted=3)
     assert (len(result.done), result.refused) == (3, [])

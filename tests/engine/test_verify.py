@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from smtd.engine import cycle
 from smtd.engine.explain import explain
-from smtd.engine.pair import Policy
 from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.scrub.pace import next_turn
 from smtd.engine.undo import undo
 from smtd.journal.decisions import Choice
-from smtd.journal.journal import open_journal
 from smtd.journal.values import Rotation
 from smtd.merge.sides import Side
 from smtd.output.english import sentence
@@ -105,16 +102,6 @@ class DearStore(TestStore):
         return None
 
 
-@asynccontextmanager
-async def opened(world):
-    """Give the pair of *world*, as a request to the daemon gets it."""
-    async with (
-        open_journal(world.directory) as journal,
-        journal.pair(world.left.location, world.right.location) as known,
-    ):
-        yield world.pair(known, Policy())
-
-
 async def disputed(directory):
     """Return a world whose last cycle has listed a conflict with the server about *OLD*."""
     world = await World(directory, right=DearStore("right")).synced(OLD)
@@ -147,9 +134,8 @@ async def test_every_verb_sees_the_conflict_that_a_cycle_lists(tmp_path):
     world = await disputed(tmp_path)
 
     plan = await world.cycle(dry_run=True)
-    async with opened(world) as pair:
-        told = await explain(pair, key("a"))
-        keys = await resolve(pair, Resolution(Choice.LEFT))
+    told = await world.do(explain, key("a"))
+    keys = await world.do(resolve, Resolution(Choice.LEFT))
     report = await world.cycle()
 
     assert [each.label for each in plan.conflicts] == ["a"]
@@ -166,8 +152,7 @@ async def test_plan_is_run_although_a_scan_would_trust_what_it_had_read(tmp_path
     world.left.put(PROJECT, record("b"))
     plan = await world.cycle(dry_run=True)
 
-    async with opened(world) as pair:
-        report = await cycle.run(pair, expected_plan=plan.plan)
+    report = await world.do(cycle.run, expected_plan=plan.plan)
 
     assert (counts(report), len(report.conflicts)) == (on(Side.RIGHT, created=1), 1)
 
@@ -180,8 +165,7 @@ async def test_undo_sees_what_was_edited_on_the_server_since(tmp_path):
     world.right.put(PROJECT, tagged(OLD, "once", "twice"))
     (number,) = world.journal("SELECT max(cycle) FROM history")[0]
 
-    async with opened(world) as pair:
-        result = await undo(pair, number, dry_run=True)
+    result = await world.do(undo, number, dry_run=True)
 
     assert (result.done, [each.label for each in result.refused]) == ([], ["a"])
 
