@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anyio
-
-from smtd.records.record import Key
-from smtd.stores.base import Change
-from smtd.stores.django.driver import SQLITE
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 from tests.command import Answer, Smtd
+from tests.daemon.sqlite_stores import put
 from tests.peers.server import PASSWORD, SumatraServer
-
-
-def put(path: Path, label: str) -> None:
-    """Write a record into the SQLite store at *path*."""
-
-    async def write() -> None:
-        async with open_store(Location(SQLITE, path)) as store:
-            await store.write([Change(Key(PROJECT, label), full(label), None)])
-
-    anyio.run(write)
 
 
 def checked(smtd: Smtd, text: str) -> Answer:
@@ -36,7 +20,7 @@ def checked(smtd: Smtd, text: str) -> Answer:
 
 def test_each_store_is_reached_and_told(smtd: Smtd, tmp_path: Path, server: SumatraServer) -> None:
     """What it holds, or that the first sync makes it."""
-    put(tmp_path / "left.sqlite", "run")
+    put(tmp_path / "left.sqlite", full("run"))
     server.make_project("Mine")
 
     answer = checked(
@@ -69,7 +53,7 @@ def test_all_stores_that_cannot_be_reached_are_told_at_once(
     smtd: Smtd, tmp_path: Path, server: SumatraServer
 ) -> None:
     """With the name of each, and what to do; the others are told as well."""
-    put(tmp_path / "left.sqlite", "run")
+    put(tmp_path / "left.sqlite", full("run"))
     (tmp_path / "broken").write_bytes(b"neither a shelf nor a database")
 
     answer = checked(
@@ -134,7 +118,7 @@ def test_server_that_shows_no_project_is_exit_code_1(smtd: Smtd, server: Sumatra
 
 def test_project_that_neither_store_has_is_exit_code_1(smtd: Smtd, tmp_path: Path) -> None:
     """With the likely one; what one store has, under its name there, is fine."""
-    put(tmp_path / "left.sqlite", "run")
+    put(tmp_path / "left.sqlite", full("run"))
     stores = "".join(
         f'[stores.{name}]\nlocation = "{tmp_path}/{name}.sqlite"\n' for name in ("left", "right")
     )

@@ -15,7 +15,7 @@ import pytest
 from tests.build import RUNNING, full, record
 from tests.command import Smtd
 from tests.daemon.process import PATIENCE, daemon_process
-from tests.daemon.test_process import labels, put
+from tests.daemon.sqlite_stores import labels, put
 
 NO_ROOM = "the output cannot be written: No space left on device; free some space, or write it elsewhere\n"
 

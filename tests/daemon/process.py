@@ -110,6 +110,24 @@ class DaemonProcess:
         assert self._process is not None
         return self._process.wait(within)
 
+    def stop(self) -> None:
+        """Stop it in an orderly way."""
+        assert self.ctl("stop").code == 0
+        assert self.ended() == 0
+
+    def restart(self) -> None:
+        """Stop it, and start it again."""
+        self.stop()
+        self.start()
+
+    def ask(self, request: bytes) -> dict[str, Any]:
+        """Send one line to its socket, and return the answer."""
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.connect(str(self.socket))
+            asked.sendall(request + b"\n")
+            with asked.makefile("rb") as answers:
+                return dict(json.loads(answers.readline()))
+
     def start_ctl(self, *words: str | Path) -> Process:
         """Start `smtd-ctl` with *words*; its standard output is a pipe, read line by line."""
         return client.start(["-m", "smtd.cli.ctl", *map(str, words)], self.directory, self.variables())

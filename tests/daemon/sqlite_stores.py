@@ -8,12 +8,37 @@ from pathlib import Path
 import anyio
 
 from smtd.records.canonical import digest
-from smtd.records.record import Record
+from smtd.records.record import Key, Record
 from smtd.stores.base import Change
 from smtd.stores.django.driver import SQLITE
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
-from tests.build import key
+from tests.build import PROJECT, key
+
+
+def put(path: Path, *records: Record, project: str = PROJECT) -> None:
+    """Put new *records* into the store at *path*, which is made if it is not there."""
+
+    async def write() -> None:
+        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+            await store.write([Change(Key(project, one.label), one, None) for one in records])
+
+    anyio.run(write)
+
+
+def keys(path: Path) -> set[Key]:
+    """Return what the store at *path* holds."""
+
+    async def read() -> set[Key]:
+        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+            return set((await store.scan()).digests)
+
+    return anyio.run(read)
+
+
+def labels(path: Path) -> set[str]:
+    """Return the labels in the store at *path*."""
+    return {label for _, label in keys(path)}
 
 
 def held(path: Path) -> dict[str, Record]:

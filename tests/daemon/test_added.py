@@ -10,9 +10,8 @@ import pytest
 
 from smtd.config import PairConfig
 from smtd.daemon import added
-from tests.build import full
 from tests.daemon.process import daemon_process, pair_of
-from tests.daemon.sqlite_stores import held, write
+from tests.daemon.sqlite_stores import labels
 
 LAB = PairConfig("/a", "/b")
 
@@ -68,10 +67,10 @@ def test_pairs_that_are_whole_in_a_damaged_file_go_on(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("pairs.json.damaged-*"))) == 2
 
 
-def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(tmp_path: Path) -> None:
+def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(
+    tmp_path: Path, left: Path, right: Path
+) -> None:
     """That of the configuration counts, the other one is told, and can be removed."""
-    left, right = tmp_path / "left.sqlite", tmp_path / "right.sqlite"
-    write(left, full("one"))
     with daemon_process(tmp_path, pair_of(left, right), start=False) as daemon:
         daemon.state.mkdir(parents=True)
         added.write(daemon.state / "pairs.json", {"pair": LAB})
@@ -79,7 +78,7 @@ def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(
         daemon.start()
 
         assert daemon.sync()["in_sync"] == 1
-        assert held(right).keys() == {"one"}
+        assert labels(right) == {"run"}
         (told,) = [event for event in daemon.events() if event["event"] == "pair hidden"]
         assert "to drop the added one, run smtd-ctl pair remove pair" in told["problem"]
         assert daemon.ctl("pair", "list", "--json").json["pairs"][0]["added"] is False
@@ -88,18 +87,15 @@ def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(
         assert daemon.sync()["in_sync"] == 1
 
 
-def test_daemon_with_a_damaged_file_runs_the_rest(tmp_path: Path) -> None:
+def test_daemon_with_a_damaged_file_runs_the_rest(tmp_path: Path, left: Path, right: Path) -> None:
     """The pairs of the configuration are synced, and it is told once."""
-    left, right = tmp_path / "left.sqlite", tmp_path / "right.sqlite"
-    write(left, full("one"))
     with daemon_process(tmp_path, pair_of(left, right)) as daemon:
-        assert daemon.ctl("stop").code == 0
-        assert daemon.ended() == 0
+        daemon.stop()
         (daemon.state / "pairs.json").write_text('{"lab": {')
 
         daemon.start()
 
         assert daemon.sync()["in_sync"] == 1
-        assert held(right).keys() == {"one"}
+        assert labels(right) == {"run"}
         (told,) = [event for event in daemon.events() if event["event"] == "pairs damaged"]
         assert str(daemon.state / "pairs.json") in told["problem"]

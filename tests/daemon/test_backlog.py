@@ -9,21 +9,18 @@ import pytest
 
 from smtd import pairing
 from smtd.daemon.backlog import Backlog
-from smtd.daemon.settings import PairSettings
-from smtd.engine.pair import Policy
 from smtd.journal.journal import Journal, open_journal
 from smtd.merge.sides import Both
-from smtd.records.record import Key, Record
+from smtd.records.record import Key
 from smtd.stores.base import Change
 from smtd.stores.django.driver import SQLITE
 from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
+from tests.daemon.working import SETTINGS, put
 
-POLICY = Policy(force_retry=False)
-SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), POLICY, 0.0, 30.0)
-AWAY = Location(HTTP, Path(), url="http://127.0.0.1:9/records/")
+AWAY = Location(StoreKind.HTTP, Path(), url="http://127.0.0.1:9/records/")
 
 
 @pytest.fixture
@@ -36,14 +33,9 @@ def files(tmp_path: Path) -> Both[Location]:
     return Both("left", "right").map(lambda name: Location(SQLITE, tmp_path / f"{name}.sqlite"))
 
 
-async def put(location: Location, *records: Record) -> None:
-    async with open_store(location) as store:
-        await store.write([Change(Key(PROJECT, record.label), record, None) for record in records])
-
-
 async def sync(journal: Journal, locations: Both[Location]) -> None:
     async with pairing.open_stores(locations) as stores:
-        await pairing.sync(journal, "pair", locations, stores, POLICY)
+        await pairing.sync(journal, "pair", locations, stores, SETTINGS.policy)
 
 
 def backlog(journal: Journal, locations: Both[Location]) -> Backlog:
@@ -56,7 +48,7 @@ def backlog(journal: Journal, locations: Both[Location]) -> Backlog:
 async def test_all_records_wait_before_the_first_sync(journal: Journal, tmp_path: Path) -> None:
     """Nothing was ever agreed on, so each record has to travel."""
     left = files(tmp_path).left
-    await put(left, full("one"), full("two"))
+    await put(left, "one", "two")
 
     assert await backlog(journal, Both(left, AWAY)).count() == 2
 
@@ -65,7 +57,7 @@ async def test_all_records_wait_before_the_first_sync(journal: Journal, tmp_path
 async def test_new_changed_and_deleted_records_wait(journal: Journal, tmp_path: Path, flipped: bool) -> None:
     """Each of them is counted once, wherever the side stands that can be read; untouched records are not."""
     locations = files(tmp_path)
-    await put(locations.left, full("same"), full("edited"), full("gone"))
+    await put(locations.left, "same", "edited", "gone")
     await sync(journal, locations)
     async with open_store(locations.left) as store:
         digests = (await store.scan()).digests
@@ -84,11 +76,11 @@ async def test_new_changed_and_deleted_records_wait(journal: Journal, tmp_path: 
 async def test_count_follows_the_store(journal: Journal, tmp_path: Path) -> None:
     """What was counted before is good only as long as nobody writes."""
     locations = files(tmp_path)
-    await put(locations.left, full("one"))
+    await put(locations.left, "one")
     counted = backlog(journal, Both(locations.left, AWAY))
 
     first, again = await counted.count(), await counted.count()
-    await put(locations.left, full("two"))
+    await put(locations.left, "two")
 
     assert [first, again, await counted.count()] == [1, 1, 2]
 
@@ -96,7 +88,7 @@ async def test_count_follows_the_store(journal: Journal, tmp_path: Path) -> None
 async def test_nobody_knows_what_waits_where_no_store_can_be_read(journal: Journal, tmp_path: Path) -> None:
     """A store that is missing has not lost its records, and so none of them waits."""
     locations = files(tmp_path)
-    await put(locations.left, full("one"))
+    await put(locations.left, "one")
     await sync(journal, locations)
     locations.left.path.unlink()
 

@@ -515,8 +515,7 @@ def test_history_is_kept_for_as_long_as_configured(tmp_path: Path, left: Store, 
         daemon.wait_event(synced)
         left.put(full("new"))
         daemon.wait_event(lambda event: synced(event) and event["right"]["created"] == 1)
-        daemon.ctl("stop")
-        daemon.ended()
+        daemon.stop()
         with closing(sqlite3.connect(daemon.state / "journal.sqlite")) as db, db:
             db.execute("UPDATE history SET at = '2020-01-01' WHERE id = 1")
         daemon.start()

@@ -22,22 +22,11 @@ def left(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def right(tmp_path: Path) -> Path:
-    return tmp_path / "right.sqlite"
-
-
-@pytest.fixture
 def daemon(tmp_path: Path, left: Path, right: Path) -> Iterator[DaemonProcess]:
     """A daemon that has brought its pair into step."""
     with daemon_process(tmp_path, pair_of(left, right)) as made:
         assert made.sync()["in_sync"] == 4
         yield made
-
-
-def stop(daemon: DaemonProcess) -> None:
-    """Stop it, in an orderly way."""
-    assert daemon.ctl("stop").code == 0
-    assert daemon.ended() == 0
 
 
 def spoil(state: Path, how: str) -> None:
@@ -54,15 +43,14 @@ def test_daemon_without_its_journal_deletes_nothing(
     daemon: DaemonProcess, left: Path, right: Path, how: str
 ) -> None:
     """Both sides get all that either has; it is told once, and over restarts."""
-    stop(daemon)
+    daemon.stop()
     write(left, deleted=["one"])
     write(right, full("new"), deleted=["two"])
     spoil(daemon.state, how)
 
     daemon.start()
     assert daemon.sync()["in_sync"] == 5
-    stop(daemon)
-    daemon.start()
+    daemon.restart()
 
     assert held(left).keys() == held(right).keys() == {"one", "two", "three", "four", "new"}
     (lost,) = [event for event in daemon.events() if event["event"] == "journal lost"]
@@ -78,7 +66,7 @@ def test_sync_without_a_daemon_does_the_same(
     daemon: DaemonProcess, left: Path, right: Path, how: str
 ) -> None:
     """A sentence on standard error, and nothing is deleted."""
-    stop(daemon)
+    daemon.stop()
     write(left, deleted=["one"])
     spoil(daemon.state, how)
 
@@ -113,7 +101,7 @@ def test_older_journal_that_is_put_back_deletes_nothing_and_doubles_nothing(
     """What was carried since stays so, and what is on one side only is not taken for deleted."""
     journal, copy = daemon.state / "journal.sqlite", tmp_path / "copy.sqlite"
     if how == "cp":
-        stop(daemon)
+        daemon.stop()
         shutil.copy(journal, copy)
         daemon.start()
     elif how == "cp of the whole directory":  # while the daemon runs, as most backups are made
@@ -125,7 +113,7 @@ def test_older_journal_that_is_put_back_deletes_nothing_and_doubles_nothing(
     write(left, edited, full("new"), deleted=["one", "four"])
     assert daemon.sync()["in_sync"] == 3
     assert held(right).keys() == {"two", "three", "new"}
-    stop(daemon)
+    daemon.stop()
     # Somebody gives the left store back what was deleted from both, from a backup of the same night.
     write(left, again)
     write(right, deleted=["three"])

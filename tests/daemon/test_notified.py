@@ -6,25 +6,11 @@ import json
 import signal
 from pathlib import Path
 
-import pytest
-
 from smtd.records.record import Executable
 from tests.build import full, record
-from tests.daemon.process import DaemonProcess, daemon_process, pair_of, wait_until
+from tests.daemon.process import daemon_process, pair_of, wait_until
 from tests.daemon.receiver import STALL, receiver
 from tests.daemon.sqlite_stores import write
-
-
-@pytest.fixture
-def left(tmp_path: Path) -> Path:
-    path = tmp_path / "left.sqlite"
-    write(path, full("run"))
-    return path
-
-
-@pytest.fixture
-def right(tmp_path: Path) -> Path:
-    return tmp_path / "right.sqlite"
 
 
 def quarrel(left: Path, right: Path, label: str = "quarrel") -> None:
@@ -61,13 +47,6 @@ def notify(**ways: object) -> str:
     return "\n".join(["[notify]", *(f"{name} = {json.dumps(value)}" for name, value in ways.items()), ""])
 
 
-def restart(daemon: DaemonProcess) -> None:
-    """Stop it and start it again."""
-    assert daemon.ctl("stop").code == 0
-    assert daemon.ended() == 0
-    daemon.start()
-
-
 def test_conflict_is_told_once(tmp_path: Path, left: Path, right: Path) -> None:
     """Not at each cycle, nor after a restart; a new one is."""
     program = Program(tmp_path)
@@ -76,7 +55,7 @@ def test_conflict_is_told_once(tmp_path: Path, left: Path, right: Path) -> None:
         program.wait("conflict")
         for _ in range(3):
             daemon.sync()
-        restart(daemon)
+        daemon.restart()
         daemon.sync()
         assert daemon.ctl("pause", "pair").code == 0  # until both sides have theirs
         quarrel(left, right, "another")
@@ -97,7 +76,7 @@ def test_halt_and_recovery_are_told_once(tmp_path: Path, left: Path, right: Path
         right.write_bytes(b"no database " * 1000)
         daemon.ctl("sync", "now")
         program.wait("halted")
-        restart(daemon)
+        daemon.restart()
         daemon.ctl("sync", "now")
         right.write_bytes(kept)
         daemon.ctl("sync", "now")
@@ -182,7 +161,7 @@ def test_command_that_fails_is_logged_once(tmp_path: Path, left: Path, right: Pa
                 )
             )
         assert daemon.status()["problem"] is None
-        restart(daemon)
+        daemon.restart()
         daemon.sync()
         log = daemon.log.read_text("utf-8")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,20 +96,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
         assert held(directory / "right.sqlite").keys() == {"one"}
 
 
-def asked(daemon: DaemonProcess, request: str) -> dict[str, object]:
-    """Return the answer to one line."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(daemon.socket))
-        client.sendall(request.encode() + b"\n")
-        with client.makefile("rb") as answers:
-            found: dict[str, object] = json.loads(answers.readline())
-            return found
-
-
 @pytest.mark.parametrize(("request_", "sentence"), ODD, ids=[each[:60] for each, _ in ODD])
 def test_odd_request_is_answered_by_a_sentence(daemon: DaemonProcess, request_: str, sentence: str) -> None:
     """It says what is wrong, with the code of wrong usage; nothing is done."""
-    answer = asked(daemon, "{" + request_ + "}")
+    answer = daemon.ask(f"{{{request_}}}".encode())
 
     assert (answer["ok"], answer["code"]) == (False, 2)
     assert sentence in str(answer["error"])
@@ -167,7 +156,7 @@ def test_backup_follows_no_link_and_takes_no_place_of_smtds_own(
 
 def test_name_of_a_file_that_is_not_unicode_is_no_odd_request(daemon: DaemonProcess) -> None:
     """Paths are bytes: what stands for one in Python's text may be asked about."""
-    answer = asked(daemon, r'{"verb": "pair of", "stores": ["django:/tmp/\udce4", "django:/tmp/b"]}')
+    answer = daemon.ask(rb'{"verb": "pair of", "stores": ["django:/tmp/\udce4", "django:/tmp/b"]}')
 
     assert answer == {"ok": True, "result": {"pair": None}}
 

@@ -16,54 +16,12 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-import anyio
 import pytest
 
 from smtd.control.protocol import MOST_CLIENTS
-from smtd.records.record import Key, Record
-from smtd.stores.base import Change
-from smtd.stores.django.driver import SQLITE
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import PROJECT, RUNNING, full, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced, wait_until
-
-
-def put(path: Path, *records: Record, project: str = PROJECT) -> None:
-    """Write new records into the SQLite store at *path*, as another program would."""
-
-    async def write() -> None:
-        async with open_store(Location(SQLITE, path)) as store:
-            await store.write([Change(Key(project, one.label), one, None) for one in records])
-
-    anyio.run(write)
-
-
-def held(path: Path) -> set[tuple[str, str]]:
-    """Return the projects and labels in the SQLite store at *path*."""
-
-    async def read() -> set[tuple[str, str]]:
-        async with open_store(Location(SQLITE, path)) as store:
-            return set((await store.scan()).digests)
-
-    return anyio.run(read)
-
-
-def labels(path: Path) -> set[str]:
-    """Return the labels in the SQLite store at *path*."""
-    return {label for _, label in held(path)}
-
-
-@pytest.fixture
-def left(tmp_path: Path) -> Path:
-    path = tmp_path / "left.sqlite"
-    put(path, full("run"))
-    return path
-
-
-@pytest.fixture
-def right(tmp_path: Path) -> Path:
-    return tmp_path / "right.sqlite"
+from tests.daemon.sqlite_stores import keys, labels, put
 
 
 @pytest.fixture
@@ -223,9 +181,7 @@ def test_pairs_are_added_and_removed_while_it_runs(daemon: DaemonProcess, tmp_pa
     assert labels(other) == {"run"}
     again = daemon.ctl("pair", "add", "more", left, other)
     assert (again.code, "pair more exists already" in again.err) == (2, True)
-    daemon.ctl("stop")
-    daemon.ended()
-    daemon.start()
+    daemon.restart()
 
     listed = daemon.ctl("pair", "list", "--json").json["pairs"]
 
@@ -355,18 +311,6 @@ def test_socket_of_the_dead_is_replaced_and_that_of_the_living_respected(
     assert daemon.ctl("status").code == 0
 
 
-def test_configuration_with_mistakes_starts_nothing(tmp_path: Path) -> None:
-    """All mistakes at once, and exit code 2."""
-    with daemon_process(
-        tmp_path, '[daemon]\nstat_dir = "x"\n[pairs.one]\nleft = "a"\n', start=False
-    ) as daemon:
-        answer = daemon.smtd("-c", daemon.config, "run")
-
-    assert answer.code == 2
-    assert "did you mean 'state_dir'?" in answer.err
-    assert "it needs the key right" in answer.err
-
-
 def test_sigterm_in_the_middle_of_a_cycle(tmp_path: Path, left: Path, right: Path) -> None:
     """It ends at once, and the next start finishes what was begun."""
     put(left, *(full(f"run-{number}", stdout_stderr="x" * 20_000) for number in range(400)))
@@ -381,25 +325,23 @@ def test_sigterm_in_the_middle_of_a_cycle(tmp_path: Path, left: Path, right: Pat
     assert len(labels(right)) == 401
 
 
+def connected(daemon: DaemonProcess, count: int) -> list[socket.socket]:
+    """Return so many connections on which nothing is said."""
+    made = [socket.socket(socket.AF_UNIX) for _ in range(count)]
+    for each in made:
+        each.connect(str(daemon.socket))
+    return made
+
+
 def test_many_clients_at_once_and_bad_ones(daemon: DaemonProcess) -> None:
     """Who sends nonsense, too much or nothing gets a sentence, and keeps nobody waiting."""
-    silent = [socket.socket(socket.AF_UNIX) for _ in range(20)]
-    for each in silent:
-        each.connect(str(daemon.socket))
+    silent = connected(daemon, 20)
 
-    def ask(request: bytes) -> dict[str, object]:
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.connect(str(daemon.socket))
-            asked.sendall(request)
-            with asked.makefile("rb") as answers:
-                found: dict[str, object] = json.loads(answers.readline())
-                return found
-
-    assert ask(b'{"verb": "status"}\n')["ok"] is True
-    for bad in (b"nonsense\n", b"[1]\n", b'{"verb": 5}\n', b'{"verb": "dance"}\n', b"{" * 10_000 + b"\n"):
-        answer = ask(bad)
+    assert daemon.ask(b'{"verb": "status"}')["ok"] is True
+    for bad in (b"nonsense", b"[1]", b'{"verb": 5}', b'{"verb": "dance"}', b"{" * 10_000):
+        answer = daemon.ask(bad)
         assert (answer["ok"], answer["code"]) == (False, 2)
-    assert "larger than" in str(ask(b"x" * 70_000 + b"\n")["error"])
+    assert "larger than" in str(daemon.ask(b"x" * 70_000)["error"])
     for each in silent:
         each.close()
     assert daemon.ctl("status").code == 0
@@ -414,8 +356,8 @@ def test_project_bears_another_name_on_the_other_side(tmp_path: Path, left: Path
         put(right, full("there"), project="my-project")
         daemon.wait_event(synced, after=first["id"])
 
-    assert held(left) == {(PROJECT, "run"), (PROJECT, "there"), ("Other", "other")}
-    assert held(right) == {("my-project", "run"), ("my-project", "there")}
+    assert keys(left) == {(PROJECT, "run"), (PROJECT, "there"), ("Other", "other")}
+    assert keys(right) == {("my-project", "run"), ("my-project", "there")}
 
 
 def test_sync_of_a_pair_that_the_daemon_holds_is_run_by_the_daemon(
@@ -444,9 +386,7 @@ def test_sync_of_a_pair_that_the_daemon_holds_is_run_by_the_daemon(
 def test_events_are_numbered_on_over_a_restart(daemon: DaemonProcess, left: Path) -> None:
     """Whoever asks for what came after a number gets all of it, and nothing twice."""
     last = daemon.wait_event(synced)["id"]
-    daemon.ctl("stop")
-    daemon.ended()
-    daemon.start()
+    daemon.restart()
     put(left, full("more"))
     daemon.wait_event(synced, after=last)
 
@@ -461,8 +401,7 @@ def test_clients_that_went_away_leave_room_for_others(daemon: DaemonProcess) -> 
     """Two hundred followed and went in a quiet time; a hundred stay, and the next one is told."""
 
     def follow() -> socket.socket:
-        made = socket.socket(socket.AF_UNIX)
-        made.connect(str(daemon.socket))
+        (made,) = connected(daemon, 1)
         made.sendall(b'{"verb": "events", "follow": true}\n')
         assert made.recv(10)
         return made
@@ -484,9 +423,7 @@ def test_more_clients_than_it_may_open_files_wait(daemon: DaemonProcess, left: P
     """They have to wait; the daemon goes on, and takes others in when they are gone."""
     first = daemon.wait_event(synced)
     daemon.allow_files(20)
-    silent = [socket.socket(socket.AF_UNIX) for _ in range(60)]
-    for each in silent:
-        each.connect(str(daemon.socket))
+    silent = connected(daemon, 60)
     wait_until(lambda: "has to wait" in daemon.log.read_text("utf-8"))
     for each in silent:
         each.close()
@@ -513,12 +450,8 @@ def test_pair_that_cannot_be_one_is_refused(daemon: DaemonProcess, left: Path) -
     """With the reason; the daemon goes on as before."""
 
     def add(name: str, **pair: object) -> str:
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.connect(str(daemon.socket))
-            request = {"verb": "pair add", "name": name, "pair": {"left": str(left), **pair}}
-            asked.sendall(json.dumps(request).encode() + b"\n")
-            with asked.makefile("rb") as answers:
-                answer = json.loads(answers.readline())
+        request = {"verb": "pair add", "name": name, "pair": {"left": str(left), **pair}}
+        answer = daemon.ask(json.dumps(request).encode())
         assert (answer["ok"], answer["code"]) == (False, 2)
         return str(answer["error"])
 
@@ -609,9 +542,10 @@ def test_pairs_that_wait_for_a_lock_leave_threads_to_others(tmp_path: Path, left
             assert time.monotonic() - began < 8
 
 
-def test_who_asks_for_a_cycle_does_not_wait_for_a_burst_to_settle(tmp_path: Path, left: Path) -> None:
+def test_who_asks_for_a_cycle_does_not_wait_for_a_burst_to_settle(
+    tmp_path: Path, left: Path, right: Path
+) -> None:
     """Nor does a pause: the burst then waits, too."""
-    right = tmp_path / "right.sqlite"
     with daemon_process(tmp_path, pair_of(left, right, settle="1h")) as daemon:
         daemon.wait_event(synced)
         put(left, full("more"))

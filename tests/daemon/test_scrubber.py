@@ -20,11 +20,9 @@ from smtd.daemon import scrubber
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Exclusive, Preview, Sync, SyncOptions, Verification
 from smtd.daemon.scrubber import TRIES, Scrubber
-from smtd.daemon.settings import PairSettings
 from smtd.daemon.store_session import StoreSession
 from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
-from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport
 from smtd.engine.scrub import pace, verify
 from smtd.engine.scrub.findings import VerifyReport
@@ -37,13 +35,12 @@ from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import Change
-from smtd.stores.django.driver import SQLITE
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
 from tests.build import PROJECT, full
+from tests.daemon.working import SETTINGS, two_files
 
-SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(force_retry=False), 0.0, 30.0)
 LABELS = ["one", "three", "two"]
 
 
@@ -77,18 +74,11 @@ class Kept:
             for column, value in values.items():
                 db.execute(f"UPDATE django_store_record SET {column} = ? WHERE label = ?", (value, label))
 
-    def version(self, location: Location, label: str = "one") -> str:
-        """Return what the file at *location* says."""
-        return self._value(location, "version", label)
-
-    def outcome(self, location: Location, label: str = "one") -> str:
-        """Return what the file at *location* says."""
-        return self._value(location, "outcome", label)
-
-    def _value(self, location: Location, column: str, label: str) -> str:
-        with closing(sqlite3.connect(location.path, isolation_level=None, timeout=30)) as db:
-            query = f"SELECT {column} FROM django_store_record WHERE label = ?"
-            return str(db.execute(query, (label,)).fetchone()[0])
+    def on_the_left(self, column: str) -> str:
+        """Return what the left file says of the record "one"."""
+        with closing(sqlite3.connect(self.locations.left.path, isolation_level=None, timeout=30)) as db:
+            query = f"SELECT {column} FROM django_store_record WHERE label = 'one'"
+            return str(db.execute(query).fetchone()[0])
 
     async def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of that name so far."""
@@ -104,10 +94,7 @@ class Kept:
 @pytest.fixture
 async def locations(tmp_path: Path) -> Both[Location]:
     """A file with three records, and one that is not there yet."""
-    made = Both("left", "right").map(lambda name: Location(SQLITE, tmp_path / f"{name}.sqlite"))
-    async with open_store(made.left) as store:
-        await store.write([Change(Key(PROJECT, label), full(label), None) for label in LABELS])
-    return made
+    return await two_files(tmp_path, *LABELS)
 
 
 @asynccontextmanager
@@ -259,12 +246,12 @@ async def test_background_scrub_finds_provenance_that_nobody_edits(blind: Kept) 
     blind.tamper(version="tampered")
 
     await blind.until(lambda: blind.worker.status.proven.findings == 1)
-    left_alone = blind.version(blind.locations.left)
+    left_alone = blind.on_the_left("version")
     await blind.sync()
     await blind.until(lambda: blind.worker.status.proven.findings == 0)
 
     assert left_alone == full().version
-    assert blind.version(blind.locations.left) == "tampered"
+    assert blind.on_the_left("version") == "tampered"
     (event,) = await blind.events("finding")
     assert (event["label"], event["fields"], event["side"]) == ("one", ["version"], "right")
 
@@ -276,11 +263,11 @@ async def test_background_scrub_hands_over_what_a_person_can_have_done(blind: Ke
         await store.write([Change(Key(PROJECT, "two"), None, canonical.digest(full("two")))])
 
     def carried() -> bool:
-        return blind.outcome(blind.locations.left) == "as expected" and blind.worker.status.left.records == 2
+        return blind.on_the_left("outcome") == "as expected" and blind.worker.status.left.records == 2
 
     await blind.until(carried)
 
-    assert blind.outcome(blind.locations.left) == "as expected"
+    assert blind.on_the_left("outcome") == "as expected"
     assert await blind.events("finding") == []
 
 

@@ -16,18 +16,7 @@ from smtd.engine.pair import Pair
 from smtd.errors import PlanMoved, SmtdError, StoreUnreachable
 from smtd.merge.sides import Both
 from smtd.stores.location import Location
-from tests.daemon.working import put, two_files, until_in_sync, working
-
-
-@pytest.fixture
-async def locations(tmp_path: Path) -> Both[Location]:
-    return await two_files(tmp_path)
-
-
-@pytest.fixture
-async def worker(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Worker]:
-    async with working(locations, tmp_path) as made:
-        yield made
+from tests.daemon.working import put, until_in_sync, working
 
 
 class Busy:

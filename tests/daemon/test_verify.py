@@ -8,29 +8,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import anyio
 import pytest
 
 from smtd.cli.status_table import progress
 from smtd.control.client import ask
-from smtd.records.record import Key, Record
-from smtd.stores.base import Change
-from smtd.stores.django.driver import SQLITE
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
-from tests.build import PROJECT, full
+from tests.build import full
 from tests.daemon.process import DaemonProcess, Event, daemon_process, pair_of, synced, wait_until
+from tests.daemon.sqlite_stores import put
 from tests.peers.server import PASSWORD, SumatraServer
-
-
-def put(path: Path, *records: Record) -> None:
-    """Write new records into the SQLite store at *path*, as another program would."""
-
-    async def write() -> None:
-        async with open_store(Location(SQLITE, path)) as store:
-            await store.write([Change(Key(PROJECT, one.label), one, None) for one in records])
-
-    anyio.run(write)
 
 
 def run(path: Path, statement: str) -> None:
@@ -41,14 +26,8 @@ def run(path: Path, statement: str) -> None:
 
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
-    path = tmp_path / "left.sqlite"
-    put(path, full("one"), full("two"))
-    return path
-
-
-@pytest.fixture
-def right(tmp_path: Path) -> Path:
-    return tmp_path / "right.sqlite"
+    put(tmp_path / "left.sqlite", full("one"), full("two"))
+    return tmp_path / "left.sqlite"
 
 
 @pytest.fixture
@@ -209,9 +188,7 @@ def test_record_that_was_altered_on_a_server_is_found_in_the_background(
         server.run("UPDATE django_store_record SET version = 'tampered' WHERE label = 'one'")
 
         event = daemon.wait_event(is_finding)
-        daemon.ctl("stop")
-        daemon.ended()
-        daemon.start()
+        daemon.restart()
         wait_until(lambda: bool(daemon.status("lab")["findings"]))
         status = daemon.status("lab")
         assert daemon.ctl("sync", "now").code == 0

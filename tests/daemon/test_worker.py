@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -26,18 +26,7 @@ from smtd.merge.sides import Both
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.watch import Watch
-from tests.daemon.working import SETTINGS, put, two_files, until_in_sync, working
-
-
-@pytest.fixture
-async def locations(tmp_path: Path) -> Both[Location]:
-    return await two_files(tmp_path)
-
-
-@pytest.fixture
-async def worker(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Worker]:
-    async with working(locations, tmp_path) as made:
-        yield made
+from tests.daemon.working import SETTINGS, put, until_in_sync
 
 
 async def test_change_while_a_plan_is_made_is_for_the_next_cycle(

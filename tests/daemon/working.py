@@ -26,10 +26,10 @@ from tests.build import PROJECT, full
 SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(force_retry=False), 0.0, 30.0)
 
 
-async def put(location: Location, label: str) -> None:
-    """Write a new record, as somebody else does."""
+async def put(location: Location, *labels: str) -> None:
+    """Write new records, as somebody else does."""
     async with open_store(location) as store:
-        await store.write([Change(Key(PROJECT, label), full(label), None)])
+        await store.write([Change(Key(PROJECT, label), full(label), None) for label in labels])
 
 
 async def until_in_sync(worker: Worker, records: int) -> None:
@@ -39,10 +39,10 @@ async def until_in_sync(worker: Worker, records: int) -> None:
             await worker.cycle_done.wait()
 
 
-async def two_files(directory: Path) -> Both[Location]:
-    """Return a file with the record "run", and one that is not there yet."""
-    made = Both("left", "right").map(lambda name: Location(SQLITE, directory / f"{name}.sqlite"))
-    await put(made.left, "run")
+async def two_files(directory: Path, *labels: str) -> Both[Location]:
+    """Return a file with the records *labels* (none: with "run"), and one that is not there yet."""
+    made = Both("left", "right").map(lambda name: Location(StoreKind.DJANGO, directory / f"{name}.sqlite"))
+    await put(made.left, *labels or ["run"])
     return made
 
 

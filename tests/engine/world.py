@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -26,6 +26,7 @@ from smtd.stores.base import Capabilities, Change, Outcome, Result
 from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, change, key
 
+T = TypeVar("T")
 #: For what holds of either side.
 both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
@@ -156,8 +157,8 @@ class World:
             await self.cycle()
 
     async def do(
-        self, work: Callable[..., Awaitable[Any]], *words: Any, policy: Mapping[str, Any] = {}, **more: Any
-    ) -> Any:
+        self, work: Callable[..., Awaitable[T]], *words: Any, policy: Mapping[str, Any] = {}, **more: Any
+    ) -> T:
         """Start afresh and do *work* on the pair, as the worker does."""
         async with self.opened(**policy) as pair:
             return await work(pair, *words, **more)

@@ -11,7 +11,7 @@ import pytest
 from tests.build import full
 from tests.command import Smtd, written
 from tests.daemon.process import daemon_process, pair_of, synced
-from tests.daemon.test_process import labels, put
+from tests.daemon.sqlite_stores import labels, put
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from smtd import private
 from tests.build import full
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, pair_of, synced
-from tests.daemon.test_process import put
+from tests.daemon.sqlite_stores import put
 
 #: Runs smtd with no umask at all. Whenever Python opens, makes or renames anything, or opens a database, it
 #: looks at what there is in some directories, and notes down what others may read, write or enter.

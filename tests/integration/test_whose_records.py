@@ -6,17 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import anyio
 import pytest
 
 from smtd.records.record import Key
-from smtd.stores.base import Change
-from smtd.stores.django.driver import SQLITE
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import record
 from tests.command import NOTHING, Smtd, written
+from tests.daemon import sqlite_stores
 from tests.daemon.process import DaemonProcess, daemon_process
+from tests.daemon.sqlite_stores import keys
 
 MINE, THEIRS = Key("Mine", "run"), Key("Theirs", "run")
 
@@ -26,34 +23,20 @@ def smtd(tmp_path: Path) -> Smtd:
     return Smtd(tmp_path)
 
 
-def project(directory: Path, name: str, *keys: Key) -> Path:
-    """Make the directory of the project *name*, whose store holds the records *keys*."""
+def project(directory: Path, name: str, *there: Key) -> Path:
+    """Make the directory of the project *name*, whose store holds the records *there*."""
     home = directory / ".smt"
     home.mkdir(parents=True)
     store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": str(home / "records")}
     (home / "project").write_text(json.dumps({"name": name, "record_store": store}), "utf-8")
-    put(home / "records", keys)
+    put(home / "records", there)
     return directory
 
 
-def put(path: Path, keys: Sequence[Key]) -> None:
-    """Write the records *keys* into the SQLite store at *path*."""
-
-    async def write() -> None:
-        async with open_store(Location(SQLITE, path)) as store:
-            await store.write([Change(key, record(key.label), None) for key in keys])
-
-    anyio.run(write)
-
-
-def held(path: Path) -> set[Key]:
-    """Return what the SQLite store at *path* holds."""
-
-    async def scan() -> set[Key]:
-        async with open_store(Location(SQLITE, path)) as store:
-            return set((await store.scan()).digests)
-
-    return anyio.run(scan)
+def put(path: Path, new: Sequence[Key]) -> None:
+    """Write records into the SQLite store at *path*."""
+    for each in new:
+        sqlite_stores.put(path, record(each.label), project=each.project)
 
 
 def test_directory_means_its_project(smtd: Smtd, tmp_path: Path) -> None:
@@ -67,8 +50,8 @@ def test_directory_means_its_project(smtd: Smtd, tmp_path: Path) -> None:
 
     assert (pair["projects"], written(pair)) == (["Mine"], {"left": (1, 0, 0), "right": (1, 0, 0)})
     assert written(again) == NOTHING
-    assert held(other) == {MINE, Key("Mine", "far"), Key("Far", "run")}
-    assert held(here / ".smt" / "records") == {MINE, THEIRS, Key("Mine", "far")}
+    assert keys(other) == {MINE, Key("Mine", "far"), Key("Far", "run")}
+    assert keys(here / ".smt" / "records") == {MINE, THEIRS, Key("Mine", "far")}
 
 
 def test_star_is_all_projects_and_none_of_them_is_gone_without_it(smtd: Smtd, tmp_path: Path) -> None:
@@ -81,7 +64,7 @@ def test_star_is_all_projects_and_none_of_them_is_gone_without_it(smtd: Smtd, tm
 
     assert (sorted(everything["projects"]), written(everything)["right"]) == (["Mine", "Theirs"], (2, 0, 0))
     assert (one["projects"], one["in_sync"], written(one)) == (["Mine"], 1, NOTHING)
-    assert held(other) == {MINE, THEIRS}
+    assert keys(other) == {MINE, THEIRS}
 
 
 def test_directories_of_two_projects_are_no_pair_until_projects_are_named(smtd: Smtd, tmp_path: Path) -> None:
@@ -158,11 +141,6 @@ def test_check_refuses_directories_of_two_projects(smtd: Smtd, tmp_path: Path) -
     assert 'choose the projects to sync in pair p: projects = ["NAME"], ["*"] for all' in answer.err
 
 
-def stop(daemon: DaemonProcess) -> None:
-    daemon.ctl("stop")
-    assert daemon.ended() == 0
-
-
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
     """A daemon whose pair has kept all projects of both stores so far; it has ended."""
@@ -170,22 +148,22 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
     text = configuration(here, tmp_path / "other.sqlite", 'projects = ["*"]')
     with daemon_process(tmp_path, text) as process:
         process.ctl("sync", "now")
-        stop(process)
+        process.stop()
         yield process
 
 
 def test_daemon_names_the_pair_that_kept_more(daemon: DaemonProcess, tmp_path: Path) -> None:
     """It is said once, in the log; what the other project holds is neither carried nor deleted."""
     here, other = tmp_path / "here", tmp_path / "other.sqlite"
-    assert held(other) == {MINE, THEIRS}
+    assert keys(other) == {MINE, THEIRS}
     daemon.config.write_text(configuration(here, other), "utf-8")
     put(here / ".smt" / "records", [Key("Mine", "new"), Key("Theirs", "new")])
 
     daemon.start()
     daemon.ctl("sync", "now")
     by_daemon = daemon.smtd("sync", here, other)
-    stop(daemon)
+    daemon.stop()
 
-    assert held(other) == {MINE, THEIRS, Key("Mine", "new")}
+    assert keys(other) == {MINE, THEIRS, Key("Mine", "new")}
     assert "the running daemon syncs this pair (p)" in by_daemon.err
     assert daemon.log.read_text("utf-8").count(KEEPS) == 1
