@@ -89,8 +89,15 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
 
 
+#: What gives real Sumatra, whose environments the first run builds by pip (`tests/peers/environments.py`).
+PEERS = {"django_environment", "plain_environment", "dbm_environment", "running_server"}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave what is marked as soak to `make soak`, and what only root can do to root."""
+    """Mark what runs real Sumatra; leave what is marked as soak to `make soak`, and what only root can do."""
+    for item in items:
+        if PEERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("peers")
     left = [
         item
         for item in items

@@ -39,13 +39,24 @@ def uncommented():
 
 
 @pytest.fixture
-def mistakes(tmp_path):
+def written(tmp_path):
+    """Write a text into a file, which only its user may read or as *mode* says, and return its path."""
+
+    def write(text, mode=0o600):
+        path = tmp_path / "config.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def mistakes(written):
     """Load a text and return the mistakes in it, without the path."""
 
     def found(text):
-        path = tmp_path / "config.toml"
-        path.touch(0o600)
-        path.write_text(text, "utf-8")
+        path = written(text)
         with pytest.raises(ConfigError) as told:
             load(path)
         return [line.removeprefix(f"{path}:") for line in str(told.value).split("\n")]
@@ -58,12 +69,9 @@ def test_example_loads():
     assert set(load(EXAMPLE).pairs) == {"myproject"}
 
 
-def test_example_loads_with_everything_put_to_use(tmp_path):
+def test_example_loads_with_everything_put_to_use(written):
     """What the example shows in comments is right too."""
-    path = tmp_path / "config.toml"
-    path.write_text(uncommented(), "utf-8")
-
-    loaded = load(path)
+    loaded = load(written(uncommented(), 0o644))
 
     assert loaded.notify.command == ["notify-send", "smtd"]
     assert loaded.stores["lab"].password_command == ["pass", "show", "lab"]
@@ -96,17 +104,14 @@ def test_example_shows_the_defaults():
     assert uncommented().count(f'poll_interval = "{StoreConfig("").poll_interval}"') == 1
 
 
-def test_empty_configuration_is_one(tmp_path):
+def test_empty_configuration_is_one(written):
     """Every key is optional."""
-    (tmp_path / "config.toml").touch()
-
-    assert load(tmp_path / "config.toml") == Config()
+    assert load(written("")) == Config()
 
 
-def test_values_arrive_where_they_belong(tmp_path):
+def test_values_arrive_where_they_belong(written):
     """What is written in a section is found in its value."""
-    path = tmp_path / "config.toml"
-    path.write_text(
+    path = written(
         """
         [daemon]
         state_dir = "/state"
@@ -121,8 +126,7 @@ def test_values_arrive_where_they_belong(tmp_path):
         projects = { MyProject = "my-project" }
         mode = "left-to-right"
         max_deletes = { count = 3 }
-        """,
-        "utf-8",
+        """
     )
 
     loaded = load(path)
@@ -223,6 +227,13 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
             "[pairs.p]\nleft = 'p'\nright = 'q'\nprojects = { A = 'x', B = 'x' }",
             "4: pairs.p.projects: two projects cannot both be called 'x' on the right",
         ),
+        (  # the beginnings of a list are no TOML: its last line is told
+            "[pairs.p]\nleft = 'p'\nright = 'q'\nprojects = [\n1,\n2,\n]\n[stores.p]\nlocation = 'x'\n",
+            "7: pairs.p.projects: ",
+        ),
+        ("[notify]\ncommand = []", "2: notify.command: it names no program"),
+        ("[notify]\noffline_after = 'soon'", "2: notify.offline_after: 'soon' is not a duration such as"),
+        ("[notify]\nweb_hook = 'x'", "2: notify.web_hook: unknown key 'web_hook', did you mean 'webhook'?"),
         (
             "[stores.a]\nlocation = '/a'\npoll_interval = '0s'",
             "3: stores.a.poll_interval: '0s' would overload the server; use at least 100ms",
@@ -245,12 +256,6 @@ def test_mistake_at_the_end_of_a_long_file_is_told_at_once_with_its_line(mistake
     began = time.process_time()
     assert mistakes(text) == ["20002: daemon.colour: unknown key 'colour'"]
     assert time.process_time() - began < 5
-
-
-def test_mistake_inside_a_list_of_many_lines_is_told_with_the_line_that_ends_it(mistakes):
-    """The beginnings of the list are no TOML."""
-    text = "[pairs.p]\nleft = 'p'\nright = 'q'\nprojects = [\n1,\n2,\n]\n[stores.p]\nlocation = 'x'\n"
-    assert [line for line in mistakes(text) if line.startswith("7: pairs.p.projects: ")] != []
 
 
 def test_lists_nested_without_end_are_no_configuration(mistakes):
@@ -292,37 +297,30 @@ def test_file_that_cannot_be_read_is_told(tmp_path, case):
         load(path)
 
 
-def test_file_of_another_editor_is_read(tmp_path):
+def test_file_of_another_editor_is_read(written):
     """A byte order mark, and ends of lines as on Windows, mean nothing."""
-    path = tmp_path / "config.toml"
-    path.write_bytes(b'\xef\xbb\xbf[daemon]\r\nlog_level = "debug"\r\n')
+    path = written(b'\xef\xbb\xbf[daemon]\r\nlog_level = "debug"\r\n')
 
     assert load(path).daemon.log_level == "debug"
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_file_in_utf_16_is_called_that(tmp_path, encoding):
-    """What some editors call Unicode."""
-    path = tmp_path / "config.toml"
-    path.write_bytes('[daemon]\r\nlog_level = "debug"\r\n'.encode(encoding))
-
-    with pytest.raises(ConfigError, match=r"it is saved as UTF-16 .*; save it as UTF-8"):
-        load(path)
+LATIN = '[stores.a]\nlocation = "/home/thèse"\n'
 
 
-def test_file_in_another_encoding_is_told_with_its_line(tmp_path):
-    """The first line that is none of UTF-8."""
-    path = tmp_path / "config.toml"
-    path.write_bytes('[stores.a]\nlocation = "/home/thèse"\n'.encode("latin-1"))
-
-    with pytest.raises(ConfigError, match="line 2 is not UTF-8; save it as UTF-8"):
-        load(path)
-
-
-def test_mistakes_are_the_users_turn(mistakes):
-    """The shell learns that the usage was wrong."""
-    assert mistakes("a = 1") != []
-    assert ConfigError.exit_code == 2
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        *(
+            (name, "it is saved as UTF-16 .*; save it as UTF-8")
+            for name in ("utf-16", "utf-16-le", "utf-16-be")
+        ),
+        ("latin-1", "line 2 is not UTF-8; save it as UTF-8"),
+    ],
+)
+def test_file_in_another_encoding_is_called_that(written, encoding, told):
+    """UTF-16 is what some editors call Unicode; of others the first line that is none of UTF-8 is named."""
+    with pytest.raises(ConfigError, match=told):
+        load(written(LATIN.encode(encoding)))
 
 
 SECRET = "correct-horse"
@@ -357,12 +355,10 @@ def test_password_is_not_shown_among_mistakes(mistakes, store):
 
 
 @pytest.mark.parametrize("store", SECRETIVE[:3], ids=["password", "URL", "database"])
-def test_password_that_others_can_read_is_a_mistake(tmp_path, store):
+def test_password_that_others_can_read_is_a_mistake(written, store):
     """The file must be its user's alone to hold one; then it may."""
-    path = tmp_path / "config.toml"
     lines = [f"{name} = {value!r}" for name, value in store.items()]
-    path.write_text("\n".join(["[stores.lab]", *lines]), "utf-8")
-    path.chmod(0o644)
+    path = written("\n".join(["[stores.lab]", *lines]), 0o644)
 
     with pytest.raises(
         ConfigError, match=r"others can read this password: chmod 600 the file, or use"
@@ -438,17 +434,6 @@ def test_address_that_nobody_can_be_told_at_is_a_mistake(mistakes, url):
     ]
 
 
-def test_other_mistakes_in_notify(mistakes):
-    """Each with its line."""
-    text = '[notify]\ncommand = []\noffline_after = "soon"\nweb_hook = "https://host/"\n'
-
-    assert mistakes(text) == [
-        "2: notify.command: it names no program",
-        "3: notify.offline_after: 'soon' is not a duration such as '200ms', '30s' or '5m'",
-        "4: notify.web_hook: unknown key 'web_hook', did you mean 'webhook'?",
-    ]
-
-
 def test_whom_to_tell_does_not_show():
     """Wherever a configuration is shown."""
     notify = Notify(["tell", "t0ken"], "https://ada:t0ken@host/", "https://host/t0ken")
@@ -456,11 +441,9 @@ def test_whom_to_tell_does_not_show():
     assert "t0ken" not in f"{notify} {Config(notify=notify)!r}"
 
 
-def test_password_of_a_webhook_that_others_can_read_is_a_mistake(tmp_path):
+def test_password_of_a_webhook_that_others_can_read_is_a_mistake(written):
     """As that of a store."""
-    path = tmp_path / "config.toml"
-    path.write_text('[notify]\nwebhook = "https://ada:t0ken@host/"\n', "utf-8")
-    path.chmod(0o644)
+    path = written('[notify]\nwebhook = "https://ada:t0ken@host/"\n', 0o644)
 
     with pytest.raises(ConfigError, match=r"2: notify\.webhook: others can read this password: chmod 600"):
         load(path)
@@ -490,10 +473,8 @@ def test_program_that_anybody_can_change_is_a_mistake(tmp_path, table, name):
     assert load(path)
 
 
-def test_configuration_that_anybody_can_change_and_that_names_no_program_is_read(tmp_path):
+def test_configuration_that_anybody_can_change_and_that_names_no_program_is_read(written):
     """It lets nobody run anything."""
-    path = tmp_path / "config.toml"
-    path.write_text("[stores.lab]\nlocation = 'https://lab.example/'\n", "utf-8")
-    path.chmod(0o666)
+    path = written("[stores.lab]\nlocation = 'https://lab.example/'\n", 0o666)
 
     assert load(path).stores["lab"].location == "https://lab.example/"

@@ -16,18 +16,13 @@ from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 
-import anyio
 import pytest
 
 from smtd.cli import logs
 from smtd.cli.logs import Formatter, SystemdFormatter
-from smtd.records.record import Key
-from smtd.stores.base import Change
-from smtd.stores.django.driver import SQLITE
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import RUNNING, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of
+from tests.daemon.sqlite_stores import put
 
 #: A title, an empty screen, a line that is overwritten, one that nobody wrote, a C1 control, a turned text.
 EVIL = "\x1b]0;owned\x07\x1b[2Jall is well\roverwritten\nfake: line\x9b31m\u202eevil"
@@ -44,18 +39,6 @@ OBEYED = [
 ]
 
 
-def put(path: Path, *records: tuple[str, dict[str, object]]) -> None:
-    """Write records, by label and fields, into the SQLite store at *path*."""
-
-    async def write() -> None:
-        async with open_store(Location(SQLITE, path)) as store:
-            await store.write(
-                [Change(Key(PROJECT, name), record(name, **more), None) for name, more in records]
-            )
-
-    anyio.run(write)
-
-
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     """A daemon with a conflict, a hold, a failure and a record in sync, all of evil names and words."""
@@ -64,12 +47,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     conflict = f"conflict{EVIL}"
     put(
         left,
-        (f"good{EVIL}", {"reason": EVIL, "tags": frozenset({EVIL.replace('"', "")})}),
-        (conflict, {"version": EVIL}),
-        (f"held{EVIL}", {"tags": RUNNING, "duration": None, "timestamp": datetime.now(timezone.utc)}),
-        (f"failed{EVIL}", {}),
+        record(f"good{EVIL}", reason=EVIL, tags=frozenset({EVIL.replace('"', "")})),
+        record(conflict, version=EVIL),
+        record(f"held{EVIL}", tags=RUNNING, duration=None, timestamp=datetime.now(timezone.utc)),
+        record(f"failed{EVIL}"),
+        project=PROJECT,
     )
-    put(right, (conflict, {"version": f"other{EVIL}"}))
+    put(right, record(conflict, version=f"other{EVIL}"), project=PROJECT)
 
     with closing(sqlite3.connect(left)) as db, db:  # a time that is none
         db.execute("UPDATE django_store_record SET timestamp = ? WHERE label LIKE 'failed%'", (EVIL,))
@@ -119,18 +103,6 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_no_verb_shows_anything_raw(daemon: DaemonProcess, verb: str) -> None:
-    """What is in records, and in the words of the person, is told, and nothing of it is obeyed."""
-    words, told = VERBS[verb]
-    command = [sys.executable, "-m", "smtd.cli.ctl", *words]
-
-    output = on_a_terminal(command, daemon.variables(), daemon.directory)
-
-    assert [each for each in OBEYED if each in output] == []
-    assert told in output
-
-
 COMMANDS = {
     "list": (["list", "left.sqlite"], b"cannot be read"),
     "sync": (["sync", "left.sqlite", "another.sqlite", "--state", "another"], b"failed: P"),
@@ -144,12 +116,20 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_shows_anything_raw(daemon: DaemonProcess, command: str) -> None:
-    """As for the verbs of a daemon."""
-    words, told = COMMANDS[command]
+CASES = [
+    *(pytest.param("smtd.cli.ctl", *case, id=f"smtd-ctl {name}") for name, case in VERBS.items()),
+    *(pytest.param("smtd", *case, id=f"smtd {name}") for name, case in COMMANDS.items()),
+]
 
-    output = on_a_terminal([sys.executable, "-m", "smtd", *words], daemon.variables(), daemon.directory)
+
+@pytest.mark.parametrize(("program", "words", "told"), CASES)
+def test_no_command_shows_anything_raw(
+    daemon: DaemonProcess, program: str, words: list[str], told: bytes
+) -> None:
+    """What is in records, and in the words of the person, is told, and nothing of it is obeyed."""
+    command = [sys.executable, "-m", program, *words]
+
+    output = on_a_terminal(command, daemon.variables(), daemon.directory)
 
     assert [each for each in OBEYED if each in output] == []
     assert told in output
@@ -198,9 +178,6 @@ def test_lines_of_a_traceback_are_no_lines_of_the_log() -> None:
     assert first == "<4>pair a"
     assert [line for line in others if not line.startswith("    ")] == []
     assert "    fake: line\\x9b31m\\u202eevil" in others
-
-
-WRITE = ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write")
 
 
 def test_commands_write_in_one_way() -> None:

@@ -11,16 +11,7 @@ import pytest
 
 from smtd import filestat
 from smtd.errors import StoreUnreachable
-from smtd.filestat import (
-    COARSE_TICK,
-    Signature,
-    age,
-    is_young,
-    marked,
-    read_settled,
-    ripe,
-    ripe_in,
-)
+from smtd.filestat import COARSE_TICK, Signature, age, is_young, marked, read_settled, ripe, ripe_in
 
 pytestmark = pytest.mark.disk
 

@@ -45,17 +45,6 @@ def test_watcher_sets_the_flag_and_wakes_the_worker(
     assert len(wakes) == 2
 
 
-@pytest.mark.parametrize("source", ChangeSource)
-def test_what_is_seen_while_a_job_runs_may_be_its_own_write(
-    source: ChangeSource, dirty: DirtyFlag, wakes: list[str]
-) -> None:
-    """It is remembered, and asks for no cycle."""
-    dirty.hold()
-    dirty.notice(source)
-
-    assert (dirty.since, dirty.touched, wakes) == (None, True, [])
-
-
 def test_sources_are_released_one_after_the_other(dirty: DirtyFlag) -> None:
     """Reports of own writes have come before the files are known as they are."""
     dirty.hold()
@@ -77,24 +66,6 @@ def test_next_job_does_not_know_what_the_one_before_has_seen(dirty: DirtyFlag) -
     assert not dirty.touched
 
 
-def test_cycle_takes_the_flag(dirty: DirtyFlag) -> None:
-    """It sees all changes so far; the flag is clear from then on."""
-    dirty.mark()
-
-    assert dirty.take() == 1000.0
-    assert (dirty.since, dirty.marked_at) == (None, None)
-
-
-def test_failed_cycle_gives_back_what_it_took(dirty: DirtyFlag, clock: Clock) -> None:
-    """The change is as old as it was, and does not ask for a cycle at once, as it did before."""
-    dirty.mark()
-    since = dirty.take()
-    clock.now += 5
-    dirty.restore(since)
-
-    assert (dirty.since, dirty.marked_at) == (1000.0, None)
-
-
 def test_change_during_a_cycle_that_fails_stays(dirty: DirtyFlag) -> None:
     """A cycle that took nothing takes nothing away."""
     since = dirty.take()
@@ -102,21 +73,3 @@ def test_change_during_a_cycle_that_fails_stays(dirty: DirtyFlag) -> None:
     dirty.restore(since)
 
     assert (dirty.since, dirty.marked_at) == (1000.0, 1000.0)
-
-
-def test_last_write_is_that_of_the_files_or_the_last_report(dirty: DirtyFlag, clock: Clock) -> None:
-    """Whichever came later."""
-    before = dirty.last_write
-    dirty.notice(ChangeSource.REPORT)
-    reported = dirty.last_write
-    clock.now += 5
-    dirty.observe(age=2)
-
-    assert (before, reported, dirty.last_write) == (float("-inf"), 1000.0, 1003.0)
-
-
-def test_file_from_the_future_tells_nothing_of_the_last_write(dirty: DirtyFlag) -> None:
-    """The clock of its file server is ahead; to wait until then may take for ever."""
-    dirty.observe(age=-3600)
-
-    assert dirty.last_write == float("-inf")

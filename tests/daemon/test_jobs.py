@@ -77,35 +77,6 @@ async def test_work_is_never_the_same_as_that_of_others(kind: type[Job[Any]]) ->
     assert not one.same_as(other)
 
 
-async def test_only_a_job_that_has_not_begun_can_be_withdrawn(inbox: Inbox[Job[Any]]) -> None:
-    """What has begun has its effects."""
-    begun, waiting = Query(work), Query(work)
-    inbox.put(begun)
-    inbox.put(waiting)
-    inbox.take()
-
-    assert (inbox.withdraw(begun), inbox.withdraw(waiting)) == (False, True)
-    inbox.finish("done")
-    assert inbox.take() is None
-
-
-async def test_closed_inbox_leaves_no_job_without_an_outcome(inbox: Inbox[Job[Any]]) -> None:
-    """Neither one that runs, nor one that waits, nor one that comes later."""
-    jobs = [Query(work), Query(work), Query(work)]
-    inbox.put(jobs[0])
-    inbox.put(jobs[1])
-    inbox.take()
-    inbox.close()
-    inbox.put(jobs[2])
-
-    for job in jobs:
-        with pytest.raises(
-            StoreUnreachable, match=r"^the pair was stopped before its cycle ended; run the command again$"
-        ):
-            await job.wait()
-    assert inbox.take() is None
-
-
 async def test_outcome_is_the_first_one() -> None:
     """A job that has been done is not abandoned afterwards."""
     job = Query(work)

@@ -6,14 +6,7 @@ from smtd.engine import cycle
 from smtd.engine.report import Conflict
 from smtd.merge.sides import Both
 from tests.build import PROJECT, change, commented, full, key, record, tagged
-from tests.engine.world import (
-    both_sides,
-    counts,
-    holding,
-    on,
-    second_cycle_does_nothing,
-    written,
-)
+from tests.engine.world import both_sides, counts, holding, on, second_cycle_does_nothing, written
 
 A, B, C = record("a"), record("b"), record("c")
 

@@ -13,14 +13,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.world import (
-    UnlockedStore,
-    World,
-    both_sides,
-    counts,
-    holding,
-    written,
-)
+from tests.engine.world import UnlockedStore, World, both_sides, counts, holding, written
 
 A, B, C, D = (record(label) for label in "abcd")
 AX, AXY, BX = tagged(A, "x"), tagged(A, "x", "y"), tagged(B, "x")

@@ -10,16 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs import merging
-from docs.outcomes import (
-    MIRROR,
-    PROVENANCE,
-    Case,
-    edited,
-    field_cases,
-    key_cases,
-    of_running,
-    situations,
-)
+from docs.outcomes import MIRROR, PROVENANCE, Case, edited, field_cases, key_cases, of_running, situations
 from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport

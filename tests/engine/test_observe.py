@@ -15,14 +15,7 @@ from smtd.journal.index import StoreIndex
 from smtd.merge.decide import Mode
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.servers import ServerStore
-from tests.engine.world import (
-    RefusingStore,
-    TestStore,
-    UnlockedStore,
-    World,
-    counts,
-    written,
-)
+from tests.engine.world import RefusingStore, TestStore, UnlockedStore, World, counts, written
 from tests.sampling import sampled
 
 RECORDS = [record(f"run-{number}") for number in range(9)]

@@ -11,14 +11,7 @@ from smtd.engine.report import Hold
 from smtd.merge.decide import Conflicts
 from smtd.merge.sides import SIDES, Both
 from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
-from tests.engine.world import (
-    TestStore,
-    UnlockedStore,
-    World,
-    both_sides,
-    holding,
-    second_cycle_does_nothing,
-)
+from tests.engine.world import TestStore, UnlockedStore, World, both_sides, holding, second_cycle_does_nothing
 
 A, B, C, D = (record(label) for label in "abcd")
 OWN = record("own")

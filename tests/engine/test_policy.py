@@ -12,13 +12,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from tests.build import MOMENT, PROJECT, RUNNING, change, record, tagged
-from tests.engine.world import (
-    both_sides,
-    counts,
-    holding,
-    on,
-    written,
-)
+from tests.engine.world import both_sides, counts, holding, on, written
 
 A, B, C = record("a"), record("b"), record("c")
 

@@ -14,14 +14,7 @@ from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Parameters
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import ServerStore, believe, later, stopped, words
-from tests.engine.world import (
-    TestStore,
-    UnlockedStore,
-    World,
-    counts,
-    holding,
-    written,
-)
+from tests.engine.world import TestStore, UnlockedStore, World, counts, holding, written
 
 A, B = record("a"), record("b")
 #: Seconds after which smtd has looked at all that it wrote.

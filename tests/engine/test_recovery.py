@@ -12,15 +12,7 @@ from smtd.journal.decisions import Choice
 from smtd.merge.sides import Both
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, change, commented, full, key, record, tagged
-from tests.engine.world import (
-    TestStore,
-    World,
-    counts,
-    crash_after_write,
-    holding,
-    keep_editing,
-    written,
-)
+from tests.engine.world import TestStore, World, counts, crash_after_write, holding, keep_editing, written
 
 A, B, C = record("a"), record("b"), record("c")
 MOMENTS = ["after scan", "after read", "before write"]

@@ -7,7 +7,14 @@ from collections.abc import Collection, Sequence
 from smtd.journal.pair import PairJournal
 from smtd.journal.values import Agreement, Landed
 from smtd.merge.sides import Both
-from smtd.records.record import Key
+from smtd.records.canonical import digest
+from smtd.records.record import Key, Record
+from tests.build import PROJECT
+
+
+def agreement(made: Record, project: str = PROJECT) -> Agreement:
+    """Return the agreement of both sides on a record."""
+    return Agreement(Key(project, made.label), Both(digest(made), digest(made)), made)
 
 
 async def note(

@@ -18,20 +18,15 @@ import pytest
 from smtd.errors import JournalError, UsageError
 from smtd.journal import backup
 from smtd.journal.journal import open_journal
-from smtd.journal.values import Agreement, Landed, Rotation
+from smtd.journal.values import Landed, Rotation
 from smtd.merge.reasons import Code, because
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import Side
 from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from tests.build import key, record, tagged
-from tests.journal.noting import note
+from tests.journal.noting import agreement, note
 
 A, B = record("a"), record("b")
-
-
-def agreement(made):
-    """Return the agreement of both sides on a record."""
-    return Agreement(key(made.label), Both(digest(made), digest(made)), made)
 
 
 async def cycle(directory, *agreed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -28,13 +28,6 @@ ONE, OTHER = (
 TORN = Entry(State.UNREADABLE, None, "torn")
 NO_TEXT = Key("bad\udcff", "\udcfe")
 ELSEWHERE = key("a", "Other")
-
-
-@pytest.fixture
-async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
-    """The journal of a pair."""
-    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        yield known
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from smtd.errors import JournalError
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.journal import VERSION, open_journal
-from smtd.journal.values import Agreement
+from smtd.journal.record_codec import pack
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write
@@ -25,8 +25,9 @@ from smtd.records.canonical import digest
 from smtd.stores.base import Change
 from smtd.stores.index import readable
 from smtd.stores.memory import MemoryStore
-from tests.build import full, key, record, tagged
-from tests.journal.noting import note
+from tests.build import PROJECT, full, key, record, tagged
+from tests.journal.noting import agreement, note
+from tests.journal.schemas import schema
 
 A, B = record("a"), record("b")
 #: Opens the pair in another process, and says how that went.
@@ -49,11 +50,6 @@ async def main(directory, left, right):
 
 anyio.run(main, *sys.argv[1:])
 """
-
-
-def agreement(made):
-    """Return the agreement of both sides on a record."""
-    return Agreement(key(made.label), Both(digest(made), digest(made)), made)
 
 
 def elsewhere(directory, left, right):
@@ -326,42 +322,18 @@ async def test_journal_names_its_pairs(tmp_path):
         )
 
 
-#: Tables that version 10 did not have.
-NEWER = ("entry", "held", "head", "extra_row", "fingerprint", "store", "checkpoint", "out_of_sync")
-
-
 async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
     """What version 5 had overwritten can still be brought back, and is proven from then on."""
-    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        cycle = await known.begin_cycle()
-        await known.intend(cycle, [intent(A)])
-        number = known.number
-    for statement in (
-        "CREATE TABLE old (id INTEGER PRIMARY KEY AUTOINCREMENT, cycle INTEGER, at TEXT, side TEXT,"
-        " project TEXT, label TEXT, action TEXT, record BLOB)",
-        "INSERT INTO old SELECT id, cycle, at, side, project, label, action, record FROM history",
-        "DROP TABLE history",
-        "ALTER TABLE old RENAME TO history",
-        "DROP TABLE seal",
-        "DROP TABLE decision",
-        "DROP TABLE proof",
-        "DROP TABLE finding",
-        "DROP TABLE witness",
-        "DROP TABLE forgotten",
-        *(f"DROP TABLE {name}" for name in NEWER),
-        "CREATE TABLE quiet (pair INTEGER)",
-        "ALTER TABLE agreed DROP COLUMN cycle",
-        "ALTER TABLE intent DROP COLUMN history",
-        *(
-            f"ALTER TABLE written DROP COLUMN {column}"
-            for column in ("undone", "merged", "record", "seen", "confirmed", "at", "due")
-        ),
-        "PRAGMA user_version = 5",
-    ):
-        execute(tmp_path, statement)
+    with closing(sqlite3.connect(file(tmp_path))) as db:
+        db.executescript(f"{schema(5)} PRAGMA user_version = 5")
+        db.execute("INSERT INTO pair VALUES (1, 'left', 'right', ?)", (canonical.VERSION,))
+        db.execute("INSERT INTO cycle VALUES (1, 1, '2024-03-31T00:30:00+00:00')")
+        written = (1, 1, "2024-03-31T00:30:00+00:00", "right", PROJECT, "a", "update", pack(A))
+        db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)", written)
+        db.commit()
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        (entry,) = await journal.history.entries(number)
+        (entry,) = await journal.history.entries(known.number)
         assert (entry.key, entry.action, entry.before, entry.landed) == (key("a"), "update", None, True)
         assert await journal.history.image(entry.id) == A
         assert (await journal.history.check()).entries == 1

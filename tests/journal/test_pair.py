@@ -10,7 +10,6 @@ import anyio
 import pytest
 
 from smtd.errors import RecordUnusable
-from smtd.journal.journal import open_journal
 from smtd.journal.record_codec import unpack
 from smtd.journal.values import Agreement, Landed
 from smtd.merge.reasons import Code, because
@@ -19,16 +18,9 @@ from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from smtd.records.record import Component
 from tests.build import change, full, key, record, tagged
-from tests.journal.noting import note
+from tests.journal.noting import agreement, note
 
 A, B, C = record("a"), record("b"), record("c")
-
-
-@pytest.fixture
-async def known(tmp_path):
-    """The journal of a pair that was never synced."""
-    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        yield known
 
 
 @pytest.fixture
@@ -40,11 +32,6 @@ def rows(tmp_path):
             return db.execute(query).fetchall()
 
     return look
-
-
-def agreement(made, project="MyProject"):
-    """Return the agreement of both sides on a record."""
-    return Agreement(key(made.label, project), Both(digest(made), digest(made)), made)
 
 
 def update(before, after, *, side=Side.RIGHT, origin=None):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from smtd.journal.index import StoreIndex
-from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Side
 from smtd.records.canonical import digest
@@ -27,13 +23,6 @@ FIRST = RowLook(
     listed=(A, B, C),
     fingerprints=LOOKED,
 )
-
-
-@pytest.fixture
-async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
-    """The journal of a pair."""
-    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        yield known
 
 
 @pytest.fixture
