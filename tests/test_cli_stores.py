@@ -16,6 +16,11 @@ from smtd.stores.access import Access
 LAB = {"location": "https://lab.example/records/", "username": "ada"}
 
 
+def lab(**said: object) -> Config:
+    """Return a configuration that says more of the store "lab"."""
+    return Config(stores={"lab": msgspec.convert(LAB | said, StoreConfig)})
+
+
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     """A shelf that is there."""
@@ -96,7 +101,7 @@ def test_password_of_another_editor_is_read(by: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes("\ufeffgeheim ß\r\nrest\r\n".encode())
     how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
 
-    found = located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, StoreConfig)}), None)
+    found = located("lab", lab(**{by: how}), None)
 
     assert found.access.password == "geheim ß"
 
@@ -108,7 +113,7 @@ def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
     how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
 
     with pytest.raises(UsageError, match="UTF-16") as told:
-        located("lab", Config(stores={"lab": msgspec.convert(LAB | {by: how}, StoreConfig)}), None)
+        located("lab", lab(**{by: how}), None)
 
     assert "geheim" not in str(told.value)
 
@@ -117,10 +122,8 @@ def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
 def test_password_file_with_nothing_in_its_first_line_is_named(content: str, tmp_path: Path) -> None:
     """A server that turns an empty password away would not tell which of the two is wrong."""
     (tmp_path / "secret").write_text(content, "utf-8")
-    lab = LAB | {"password_file": str(tmp_path / "secret")}
-
     with pytest.raises(UsageError, match="/secret of store lab has no password in its first line"):
-        located("lab", Config(stores={"lab": msgspec.convert(lab, StoreConfig)}), None)
+        located("lab", lab(password_file=str(tmp_path / "secret")), None)
 
 
 def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> Non
     secret = tmp_path / "my secret"
     secret.write_text("geheim\n", "utf-8")
     secret.chmod(0o666)
-    config = Config(stores={"lab": msgspec.convert(LAB | {"password_file": str(secret)}, StoreConfig)})
+    config = lab(password_file=str(secret))
 
     with pytest.raises(
         UsageError, match=f"everyone can change the password file of store .*; run chmod 600 '{secret}'"

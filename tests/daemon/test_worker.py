@@ -57,31 +57,6 @@ async def test_change_while_a_plan_is_made_is_for_the_next_cycle(
     assert cycles[:2] == ["preview", "sync"]
 
 
-@pytest.mark.parametrize("when", ["before its cycle", "during its cycle"])
-async def test_who_waits_when_the_pair_is_stopped_is_told(
-    when: str, locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No request is left without an answer."""
-    asked, begun = Sync(), anyio.Event()
-
-    async def endless(*_args: Any, **_options: Any) -> Any:
-        begun.set()
-        await anyio.sleep_forever()
-
-    monkeypatch.setattr(pairing, "sync", endless)
-    async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
-        worker = Worker(SETTINGS, lambda: locations, journal, Watch(), Events(journal.events))
-        worker.submit_nowait(asked)
-        group.start_soon(worker.run)
-        if when == "during its cycle":
-            await begun.wait()
-        group.cancel_scope.cancel()
-
-    assert asked.done.is_set()
-    assert isinstance(asked.outcome, StoreUnreachable)
-    assert "the pair was stopped before its cycle ended; run the command again" in str(asked.outcome)
-
-
 async def test_change_that_is_noticed_when_a_cycle_has_just_ended_has_the_next_one(
     worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
 ) -> None:

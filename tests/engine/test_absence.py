@@ -11,13 +11,14 @@ from smtd.engine import cycle
 from smtd.merge.decide import Mode
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.reasons import Code, because
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import Side
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import Clock
 from tests.engine.world import (
     TestStore,
     World,
+    alike,
     both_sides,
     counts,
     holding,
@@ -233,7 +234,7 @@ async def test_deletions_of_both_sides_are_judged_apart(world):
     report = await world.cycle()
 
     assert counts(report) == written(left=(0, 0, 9), right=(0, 0, 20))
-    assert world.contents == Both(holding(MANY[29]), holding(MANY[29]))
+    assert world.contents == alike(MANY[29])
 
 
 async def test_last_record_is_not_deleted_by_its_absence(tmp_path):
@@ -296,7 +297,7 @@ async def test_lost_journal_deletes_nothing(world):
     report = await world.cycle()
 
     assert (report.ok, counts(report)) == (True, written(left=(3, 0, 0)))
-    assert world.contents == Both(holding(*MANY), holding(*MANY))
+    assert world.contents == alike(*MANY)
 
 
 async def test_deletion_in_another_project_does_not_count_in_this_one(world):

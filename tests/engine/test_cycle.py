@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from smtd.engine import cycle
 from smtd.engine.report import Conflict
-from smtd.merge.sides import Both
 from tests.build import PROJECT, change, commented, full, key, record, tagged
-from tests.engine.world import both_sides, counts, holding, on, second_cycle_does_nothing, written
+from tests.engine.world import alike, both_sides, counts, holding, on, second_cycle_does_nothing, written
 
 A, B, C = record("a"), record("b"), record("c")
 
@@ -20,7 +19,7 @@ async def test_record_of_one_side_is_created_on_the_other(world, side):
 
     assert counts(report) == on(side.other, created=1)
     assert (report.ok, report.in_sync, report.projects) == (True, 1, [PROJECT])
-    assert world.contents == Both(holding(full()), holding(full()))
+    assert world.contents == alike(full())
 
 
 async def test_records_of_both_sides_are_united(world):
@@ -57,7 +56,7 @@ async def test_edit_travels(world, side):
 
     assert counts(report) == on(side.other, updated=1)
     assert (report.ok, report.in_sync) == (True, 2)
-    assert world.contents == Both(holding(tagged(A, "good"), B), holding(tagged(A, "good"), B))
+    assert world.contents == alike(tagged(A, "good"), B)
 
 
 @both_sides
@@ -70,7 +69,7 @@ async def test_deletion_travels(world, side):
 
     assert counts(report) == on(side.other, deleted=1)
     assert (report.ok, report.in_sync) == (True, 1)
-    assert world.contents == Both(holding(B), holding(B))
+    assert world.contents == alike(B)
     assert len(world.journal("SELECT * FROM agreed")) == 1
 
 
@@ -84,7 +83,7 @@ async def test_edit_wins_over_deletion(world, side):
     report = await world.cycle()
 
     assert counts(report) == on(side.other, created=1)
-    assert world.contents == Both(holding(tagged(A, "good"), B), holding(tagged(A, "good"), B))
+    assert world.contents == alike(tagged(A, "good"), B)
 
 
 async def test_deletion_on_both_sides_is_forgotten(world):
@@ -123,7 +122,7 @@ async def test_edits_of_both_sides_merge(world):
 
     assert counts(report) == written(left=(0, 1, 0), right=(0, 1, 0))
     assert (report.ok, report.in_sync) == (True, 1)
-    assert world.contents == Both(holding(merged), holding(merged))
+    assert world.contents == alike(merged)
 
 
 @both_sides
@@ -136,7 +135,7 @@ async def test_merge_into_what_one_side_has_is_written_to_the_other_only(world, 
     report = await world.cycle()
 
     assert counts(report) == on(side.other, updated=1)
-    assert world.contents == Both(holding(tagged(A, "x", "y")), holding(tagged(A, "x", "y")))
+    assert world.contents == alike(tagged(A, "x", "y"))
     assert await second_cycle_does_nothing(world)
 
 
@@ -181,7 +180,7 @@ async def test_conflict_ends_when_one_of_the_two_is_deleted(world, side):
     report = await world.cycle()
 
     assert counts(report) == on(side, created=1)
-    assert world.contents == Both(holding(kept), holding(kept))
+    assert world.contents == alike(kept)
 
 
 async def test_progress_is_told_from_nothing_to_all(world):

@@ -10,12 +10,12 @@ from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import restore, undo
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import Side
 from smtd.output.english import sentence
 from smtd.stores.base import DONE, Change
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import ServerStore, believe, later, stopped, words
-from tests.engine.world import TestStore, UnlockedStore, World, counts, holding, written
+from tests.engine.world import TestStore, UnlockedStore, World, alike, counts, holding, written
 
 A, B = record("a"), record("b")
 HOUR = 3600.0
@@ -140,7 +140,7 @@ async def test_new_record_that_the_store_does_not_keep_is_no_deletion(world):
 
     assert "reported success, but does not have the record" in errors(lying)["b"]
     assert honest.ok
-    assert world.contents == Both(holding(A, B), holding(A, B))
+    assert world.contents == alike(A, B)
 
 
 async def test_deletion_that_the_store_does_not_carry_out_brings_nothing_back(world):
@@ -157,7 +157,7 @@ async def test_deletion_that_the_store_does_not_carry_out_brings_nothing_back(wo
     assert ["reported success, but still has the record" in errors(each)["a"] for each in lying] == [True] * 2
     assert tries == 1
     assert (honest.ok, counts(honest)) == (True, written(right=(0, 0, 1)))
-    assert world.contents == Both(holding(B), holding(B))
+    assert world.contents == alike(B)
 
 
 async def test_half_of_a_merge_that_the_store_does_not_keep_is_written_again(world, clock):
@@ -226,7 +226,7 @@ async def test_restoration_that_the_store_does_not_keep_is_told(world, clock):
 
     assert set(errors(lying)) == {"a"}
     assert honest.ok
-    assert world.contents == Both(holding(A, B), holding(A, B))
+    assert world.contents == alike(A, B)
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ async def test_edit_that_the_server_shows_late_is_nobodys(shown_late, clock):
     report = await later(world, clock, force_retry=False)
 
     assert report.ok
-    assert world.contents == Both(*[holding(change(A, reason="second"), B)] * 2)
+    assert world.contents == alike(change(A, reason="second"), B)
     landed = "SELECT count(*) FROM history WHERE side = 'right' AND action = 'update' AND landed"
     assert world.journal(landed) == [(2,)]
 
@@ -278,7 +278,7 @@ async def test_new_record_that_the_server_shows_late_stays_deleted(server_world,
     report = await later(world, clock, force_retry=False)
 
     assert report.ok
-    assert world.contents == Both(holding(A), holding(A))
+    assert world.contents == alike(A)
 
 
 async def test_edit_that_the_server_shows_late_and_that_changes_at_once_is_looked_at_again(

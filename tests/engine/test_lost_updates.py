@@ -10,10 +10,10 @@ import pytest
 
 from smtd.engine.report import Hold
 from smtd.merge.decide import Mode
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import SIDES
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.world import UnlockedStore, World, both_sides, counts, holding, written
+from tests.engine.world import UnlockedStore, World, alike, both_sides, counts, holding, written
 
 A, B, C, D = (record(label) for label in "abcd")
 AX, AXY, BX = tagged(A, "x"), tagged(A, "x", "y"), tagged(B, "x")
@@ -57,7 +57,7 @@ async def test_what_another_program_had_not_seen_is_written_again(world, side, b
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(*after, OWN)] * 2)
+    assert world.contents == alike(*after, OWN)
 
 
 @both_sides
@@ -96,7 +96,7 @@ async def test_what_is_undone_while_another_write_is_there_was_meant(
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(*after)] * 2)
+    assert world.contents == alike(*after)
 
 
 async def test_program_that_read_in_the_middle_of_a_cycle_deletes_nothing(world):
@@ -134,7 +134,7 @@ async def test_program_that_read_between_two_rounds_of_a_cycle_deletes_nothing(w
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "x"), tagged(B, "x", "y"), OWN)] * 2)
+    assert world.contents == alike(tagged(A, "x"), tagged(B, "x", "y"), OWN)
 
 
 @both_sides
@@ -185,7 +185,7 @@ async def test_lost_update_is_made_again_with_later_edits_of_the_other_side(worl
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "x", "y"), B, OWN)] * 2)
+    assert world.contents == alike(tagged(A, "x", "y"), B, OWN)
 
 
 @both_sides
@@ -200,7 +200,7 @@ async def test_lost_deletion_brings_the_record_back(world, side):
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(holding(A, B, OWN), holding(A, B, OWN))
+    assert world.contents == alike(A, B, OWN)
 
 
 async def test_lost_update_is_not_restored_against_the_mode(world):
@@ -236,7 +236,7 @@ async def test_lost_update_after_a_crash_is_no_deletion(world):
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "x"), B, C, OWN)] * 2)
+    assert world.contents == alike(tagged(A, "x"), B, C, OWN)
 
 
 async def test_stores_with_a_lock_lose_nothing(tmp_path):
@@ -285,7 +285,7 @@ async def test_write_that_is_undone_while_smtd_writes_another_is_no_deletion(wor
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(A, B, C, OWN)] * 2)
+    assert world.contents == alike(A, B, C, OWN)
 
 
 @both_sides

@@ -11,7 +11,14 @@ from smtd.engine.report import Hold
 from smtd.merge.decide import Conflicts
 from smtd.merge.sides import SIDES, Both
 from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
-from tests.engine.world import TestStore, UnlockedStore, World, both_sides, holding, second_cycle_does_nothing
+from tests.engine.world import (
+    TestStore,
+    UnlockedStore,
+    World,
+    alike,
+    both_sides,
+    second_cycle_does_nothing,
+)
 
 A, B, C, D = (record(label) for label in "abcd")
 OWN = record("own")
@@ -137,7 +144,7 @@ async def test_edit_by_somebody_who_had_seen_the_write_is_believed_at_once(
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(mine, later)] * 2)
+    assert world.contents == alike(mine, later)
 
 
 @both_sides
@@ -152,7 +159,7 @@ async def test_edit_of_what_the_other_side_deleted_meanwhile_wins(world, side):
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(commented(A, "mine"), B)] * 2)
+    assert world.contents == alike(commented(A, "mine"), B)
 
 
 @both_sides
@@ -189,7 +196,7 @@ async def test_deletion_by_somebody_who_had_edited_the_record_is_one(world, side
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(holding(A, C), holding(A, C))
+    assert world.contents == alike(A, C)
 
 
 @both_sides
@@ -204,7 +211,7 @@ async def test_edit_that_cannot_be_merged_with_it_is_one_like_any_other(world, s
     report = await world.cycle(conflicts=rule)
 
     assert report.ok
-    assert world.contents == Both(*[holding(change(A, reason="mine"), B)] * 2)
+    assert world.contents == alike(change(A, reason="mine"), B)
 
 
 @both_sides
@@ -271,7 +278,7 @@ async def test_record_that_the_history_does_not_have_whole_is_no_hindrance(world
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(commented(A, "mine"), B)] * 2)
+    assert world.contents == alike(commented(A, "mine"), B)
 
 
 @pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])

@@ -12,7 +12,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
 from tests.build import MOMENT, PROJECT, RUNNING, change, record, tagged
-from tests.engine.world import both_sides, counts, holding, on, written
+from tests.engine.world import alike, both_sides, counts, holding, on, written
 
 A, B, C = record("a"), record("b"), record("c")
 
@@ -35,7 +35,7 @@ async def test_one_way_pair_carries_changes_of_its_source(world, mode, source):
     report = await world.cycle(mode=mode)
 
     assert counts(report) == on(source.other, created=1, updated=1, deleted=1)
-    assert world.contents == Both(holding(tagged(A, "good"), C), holding(tagged(A, "good"), C))
+    assert world.contents == alike(tagged(A, "good"), C)
 
 
 @ONE_WAY
@@ -133,7 +133,7 @@ async def test_unfinished_record_is_mirrored_if_asked_for(world, side):
 
     assert counts(report) == on(side.other, created=1)
     assert counts(last) == on(side.other, updated=1)
-    assert world.contents == Both(holding(A), holding(A))
+    assert world.contents == alike(A)
 
 
 async def test_unfinished_record_that_both_sides_edited_is_held(world):
@@ -161,7 +161,7 @@ async def test_mirrored_run_that_is_over_merges_with_edits_of_its_mirror(world):
     report = await world.cycle(hold_unfinished=False)
 
     assert (report.ok, counts(report)) == (True, written(left=(0, 1, 0), right=(0, 1, 0)))
-    assert world.contents == Both(holding(tagged(A, "good")), holding(tagged(A, "good")))
+    assert world.contents == alike(tagged(A, "good"))
 
 
 async def test_deletion_of_an_unfinished_record_travels(world):

@@ -9,7 +9,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, record, tagged
-from tests.engine.world import both_sides, counts, holding, on, written
+from tests.engine.world import alike, both_sides, counts, holding, on, written
 
 A, B, C = record("a"), record("b"), record("c")
 WHY = "it is a store of Sumatra 0.7"
@@ -100,4 +100,4 @@ async def test_side_that_can_be_written_again_gets_what_it_missed(world, side):
     report = await world.cycle()
 
     assert counts(report) == on(side, created=2)
-    assert world.contents == Both(holding(A, B), holding(A, B))
+    assert world.contents == alike(A, B)

@@ -10,11 +10,11 @@ import pytest
 from smtd.engine.report import Hold
 from smtd.engine.scrub import rereads
 from smtd.merge.decide import Mode
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import SIDES
 from smtd.records.record import Parameters
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import ServerStore, believe, later, stopped, words
-from tests.engine.world import TestStore, UnlockedStore, World, counts, holding, written
+from tests.engine.world import TestStore, UnlockedStore, World, alike, counts, written
 
 A, B = record("a"), record("b")
 #: Seconds after which smtd has looked at all that it wrote.
@@ -186,7 +186,7 @@ async def test_state_of_before_that_shows_again_is_no_edit(world, clock):
     report = await later(world, clock)
 
     assert (report.ok, counts(report)) == (True, written(right=(0, 1, 0)))
-    assert world.contents == Both(*[holding(tagged(A, "x"), B)] * 2)
+    assert world.contents == alike(tagged(A, "x"), B)
 
 
 async def test_state_of_before_that_shows_again_and_again_is_asked_about(world, clock):
@@ -214,7 +214,7 @@ async def test_state_of_before_that_a_person_puts_back_later_is_an_edit(world, c
     report = await later(world, clock, 2 * 3600.0)
 
     assert report.ok
-    assert world.contents == Both(*[holding(A, B)] * 2)
+    assert world.contents == alike(A, B)
 
 
 async def test_deletion_by_somebody_who_need_not_have_seen_the_edit_gives_way_to_it(brought, clock):
@@ -224,7 +224,7 @@ async def test_deletion_by_somebody_who_need_not_have_seen_the_edit_gives_way_to
     report = await later(brought, clock)
 
     assert report.ok
-    assert brought.contents == Both(*[holding(commented(A, "ours"), B)] * 2)
+    assert brought.contents == alike(commented(A, "ours"), B)
 
 
 async def test_deletion_after_a_look_at_the_edit_is_one(brought, clock):
@@ -257,7 +257,7 @@ async def test_deletion_here_gives_way_to_an_edit_there(world, clock):
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(commented(A, "theirs"), B)] * 2)
+    assert world.contents == alike(commented(A, "theirs"), B)
 
 
 async def test_record_that_cannot_be_read_is_not_lost(brought, clock):

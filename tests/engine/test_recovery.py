@@ -9,10 +9,17 @@ from smtd.engine import recovery
 from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
-from smtd.merge.sides import Both
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, change, commented, full, key, record, tagged
-from tests.engine.world import TestStore, World, counts, crash_after_write, holding, keep_editing, written
+from tests.engine.world import (
+    TestStore,
+    World,
+    alike,
+    counts,
+    crash_after_write,
+    keep_editing,
+    written,
+)
 
 A, B, C = record("a"), record("b"), record("c")
 MOMENTS = ["after scan", "after read", "before write"]
@@ -88,7 +95,7 @@ async def test_edit_while_the_restart_looks_is_carried_with_those_before_it(cras
     report = await crashed.cycle()
 
     assert report.ok
-    assert crashed.contents == Both(*[holding(tagged(commented(A, "left"), "meanwhile"), B)] * 2)
+    assert crashed.contents == alike(tagged(commented(A, "left"), "meanwhile"), B)
 
 
 async def test_record_that_moves_after_a_crash_keeps_no_other_back(crashed):

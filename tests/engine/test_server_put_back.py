@@ -9,7 +9,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, commented, record, tagged
 from tests.engine.servers import ServerStore, believe, later, stopped, words
-from tests.engine.world import TestStore, World, counts, holding, on, written
+from tests.engine.world import TestStore, World, alike, counts, holding, on, written
 
 OLD = [record(f"old-{number}") for number in range(9)]
 NEW = [record(f"new-{number}") for number in range(3)]
@@ -92,7 +92,7 @@ async def test_deleted_record_that_is_there_again_shows_that_a_server_was_put_ba
         [Side.RIGHT],
         written(left=(1, 0, 0), right=(1, 0, 0)),
     )
-    assert world.contents == Both(*[holding(*OLD, NEW[0])] * 2)
+    assert world.contents == alike(*OLD, NEW[0])
 
 
 async def test_server_that_was_put_back_while_deletions_are_held_reverts_nothing(world, clock):
@@ -144,7 +144,7 @@ async def test_edit_that_was_taken_back_on_a_server_is_an_edit(world, clock):
     report = await later(world, clock, 2 * HOUR)
 
     assert (report.adopted, counts(report)) == ([], on(Side.LEFT, 0, 2))
-    assert world.contents == Both(holding(*OLD), holding(*OLD))
+    assert world.contents == alike(*OLD)
 
 
 async def test_deletion_beside_a_write_that_was_undone_is_one(world, clock):
@@ -184,7 +184,7 @@ async def test_server_that_was_seen_empty_and_is_filled_by_others_deletes_nothin
     assert (len(empty.held), counts(empty)) == (9, written())
     assert [(len(each.held), counts(each)) for each in partly] == [(3, written())] * 2
     assert (whole.held, counts(whole)) == ([], written())
-    assert world.contents == Both(holding(*OLD), holding(*OLD))
+    assert world.contents == alike(*OLD)
 
 
 async def test_records_that_a_server_lacks_which_others_filled_anew_are_brought_back_by_undo(world, clock):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.merge.sides import Both, Side
+from smtd.merge.sides import Side
 from smtd.output.english import sentence
 from smtd.records.record import Parameters
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.world import (
+    alike,
     both_sides,
     counts,
     holding,
@@ -62,7 +63,7 @@ async def test_edit_or_deletion_of_the_target_meanwhile_loses_nothing(
     report = await world.cycle()
 
     assert (report.ok, report.in_sync) == (True, 2)
-    assert world.contents == Both(*[holding(tagged(A, *result), B)] * 2)
+    assert world.contents == alike(tagged(A, *result), B)
 
 
 @both_sides
@@ -77,7 +78,7 @@ async def test_edit_of_the_source_meanwhile_is_carried(world, side, store, momen
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "x", "meanwhile"), B)] * 2)
+    assert world.contents == alike(tagged(A, "x", "meanwhile"), B)
 
 
 @both_sides
@@ -106,7 +107,7 @@ async def test_deletion_of_the_source_meanwhile_is_carried_in_the_end(world, sid
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(holding(B), holding(B))
+    assert world.contents == alike(B)
 
 
 @both_sides
@@ -170,7 +171,7 @@ async def test_reappearance_of_a_deleted_source_meanwhile_loses_nothing(world, s
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(holding(A, B), holding(A, B))
+    assert world.contents == alike(A, B)
 
 
 @both_sides
@@ -186,7 +187,7 @@ async def test_change_after_the_write_is_seen_by_the_next_cycle(world, side):
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(commented(tagged(A, "source"), "meanwhile"), B)] * 2)
+    assert world.contents == alike(commented(tagged(A, "source"), "meanwhile"), B)
 
 
 async def test_records_that_nobody_touched_go_on(world):
@@ -245,7 +246,7 @@ async def test_adoption_of_what_changes_meanwhile_is_made_anew(world, side):
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "meanwhile"))] * 2)
+    assert world.contents == alike(tagged(A, "meanwhile"))
 
 
 @both_sides
@@ -272,7 +273,7 @@ async def test_reappearance_between_deletion_and_reading_back_is_a_creation(worl
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "x"), B)] * 2)
+    assert world.contents == alike(tagged(A, "x"), B)
 
 
 @both_sides
@@ -345,4 +346,4 @@ async def test_record_that_goes_away_before_it_is_merged_keeps_the_other_edit(wo
     report = await world.cycle()
 
     assert report.ok
-    assert world.contents == Both(*[holding(tagged(A, "left"), B)] * 2)
+    assert world.contents == alike(tagged(A, "left"), B)

@@ -11,7 +11,7 @@ from smtd.engine.report import Hold
 from smtd.engine.undo import restore, undo
 from smtd.errors import JournalError, UsageError
 from smtd.merge.decide import Conflicts, Mode
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import SIDES, Side
 from smtd.output import shapes
 from smtd.output.english import sentence
 from smtd.records.record import Component, Parameters
@@ -20,8 +20,8 @@ from tests.engine.world import (
     RefusingStore,
     UnlockedStore,
     World,
+    alike,
     counts,
-    holding,
     on,
     second_cycle_does_nothing,
     written,
@@ -179,7 +179,7 @@ async def test_record_is_restored_as_it_was_at_a_time(tmp_path):
         report = await world.do(restore, key(label), then)
         assert report.failed == []
 
-    assert world.contents == Both(holding(A, B), holding(A, B))
+    assert world.contents == alike(A, B)
     assert counts(await world.cycle()) == written()
     with pytest.raises(UsageError, match="MyProject/a is the same as at"):
         await world.do(restore, key("a"), then)
@@ -197,7 +197,7 @@ async def test_edit_that_was_never_carried_is_not_how_it_was(tmp_path, side):
     report = await world.do(restore, key("a"), then)
 
     assert counts(report) == on(side, updated=1)
-    assert world.contents == Both(holding(A), holding(A))
+    assert world.contents == alike(A)
 
 
 async def test_history_is_proven_whole(world):

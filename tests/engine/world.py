@@ -255,6 +255,11 @@ def holding(*records: Record, project: str = PROJECT) -> dict[Key, Digest]:
     return {key(record.label, project): digest(record) for record in records}
 
 
+def alike(*records: Record) -> Both[dict[Key, Digest]]:
+    """Return what both sides hold that have exactly *records*."""
+    return Both(holding(*records), holding(*records))
+
+
 def counts(report: PairReport) -> dict[str, tuple[int, int, int]]:
     """Return how many records were created, updated and deleted on each side."""
     sides = {"left": report.left, "right": report.right}

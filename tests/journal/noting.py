@@ -1,8 +1,13 @@
-"""Tell a journal what became true, in one transaction."""
+"""What people, programs and machines do to a journal: they note, open it elsewhere, and leave it no room."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import resource
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from smtd.journal.pair import PairJournal
 from smtd.journal.values import Agreement, Landed
@@ -10,6 +15,53 @@ from smtd.merge.sides import Both
 from smtd.records.canonical import digest
 from smtd.records.record import Key, Record
 from tests.build import PROJECT
+
+#: Opens the pair of a journal in another process, and says how that went; a fourth word: keeps it open.
+OTHER_PROCESS = """
+import sys
+from pathlib import Path
+import anyio
+from smtd.errors import JournalError
+from smtd.journal import journal as journals
+from smtd.journal.journal import open_journal
+
+journals.PATIENCE = 0.1
+
+async def main(directory, left, right, *keep):
+    try:
+        async with open_journal(Path(directory)) as journal, journal.pair(left, right):
+            print("open", flush=True)
+            if keep:
+                sys.stdin.read()
+    except JournalError as exc:
+        print(exc)
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+def process(directory: Path, left: str, right: str, *keep: str) -> subprocess.Popen[str]:
+    """Start a process that opens the journal in *directory*, says how that went, and may *keep* it open."""
+    words = [sys.executable, "-c", OTHER_PROCESS, str(directory), left, right, *keep]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def line_of(other: subprocess.Popen[str]) -> str:
+    """Return the next line that it says."""
+    assert other.stdout is not None
+    return other.stdout.readline()
+
+
+@contextmanager
+def limited(what: int, most: int) -> Iterator[None]:
+    """Let this process have no more than *most* of *what* (a limit of `resource`) meanwhile."""
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, before)
 
 
 def agreement(made: Record, project: str = PROJECT) -> Agreement:

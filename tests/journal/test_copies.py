@@ -24,7 +24,7 @@ from smtd.merge.sides import Side
 from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from tests.build import key, record, tagged
-from tests.journal.noting import agreement, note
+from tests.journal.noting import agreement, limited, note
 
 A, B = record("a"), record("b")
 
@@ -173,14 +173,12 @@ def test_copy_that_is_given_up_leaves_nothing(tmp_path):
 async def test_copy_for_which_there_is_no_room_leaves_nothing(tmp_path):
     """Half a copy is none, and the sentence says so."""
     await cycle(tmp_path / "state", A)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with open_journal(tmp_path / "state") as journal:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
-        try:
-            with pytest.raises(JournalError, match=r"cannot be copied to .*copy: .*; no file was left"):
-                await journal.copy(tmp_path / "copy")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with (
+            limited(resource.RLIMIT_FSIZE, 8192),
+            pytest.raises(JournalError, match=r"cannot be copied to .*copy: .*; no file was left"),
+        ):
+            await journal.copy(tmp_path / "copy")
 
     assert not (tmp_path / "copy").exists()
 

@@ -10,8 +10,6 @@ import resource
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -21,38 +19,11 @@ import pytest
 from smtd.errors import JournalError
 from smtd.journal import integrity
 from smtd.journal.journal import open_journal
-from smtd.journal.values import Agreement
-from smtd.merge.sides import Both
-from smtd.records.canonical import digest
-from tests.build import key, record
-from tests.journal.noting import note
+from tests.build import record
+from tests.journal.noting import agreement, limited, line_of, note, process
 
-#: Opens the journal in another process, and says how that went; a second word: keeps it open.
-OTHER_PROCESS = """
-import sys
-from pathlib import Path
-import anyio
-from smtd.errors import JournalError
-from smtd.journal.journal import open_journal
-
-async def main(directory, *keep):
-    try:
-        async with open_journal(Path(directory)) as journal, journal.pair("left", "another"):
-            print("open", flush=True)
-            if keep:
-                sys.stdin.read()
-    except JournalError as exc:
-        print(exc)
-
-anyio.run(main, *sys.argv[1:])
-"""
-
-
-def process(directory, *keep):
-    """Start such a process."""
-    words = [sys.executable, "-c", OTHER_PROCESS, str(directory), *keep]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+#: Which pair another process opens.
+PAIR = ("left", "another")
 
 
 def file(directory):
@@ -62,10 +33,7 @@ def file(directory):
 
 async def known_journal(directory, *, size=300):
     """Make a journal in which one pair has agreed on *size* records, and close it."""
-    agreed = [
-        Agreement(key(f"run-{n}"), Both(*[digest(record(f"run-{n}"))] * 2), record(f"run-{n}"))
-        for n in range(size)
-    ]
+    agreed = [agreement(record(f"run-{n}")) for n in range(size)]
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
         await known.begin_cycle()
         await note(known, agreements=agreed)
@@ -142,8 +110,8 @@ async def test_damaged_journal_is_kept_aside_and_begun_anew(tmp_path, caplog, ho
 async def test_what_belongs_to_a_damaged_journal_goes_with_it(tmp_path):
     """Its write-ahead log may hold what the file does not; it is never taken for the new journal's."""
     await known_journal(tmp_path)
-    with process(tmp_path, "keep") as other:
-        assert other.stdout.readline() == "open\n"
+    with process(tmp_path, *PAIR, "keep") as other:
+        assert line_of(other) == "open\n"
         other.kill()
     log = (tmp_path / "journal.sqlite-wal").read_bytes()
     assert log
@@ -231,14 +199,14 @@ async def test_journal_that_cannot_be_opened_is_no_damaged_one(tmp_path):
 async def test_journal_that_may_not_be_opened_is_no_damaged_one(tmp_path):
     """Who has run out of files waits; it is not replaced. (To root no file is closed.)"""
     await known_journal(tmp_path)
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken) + 1, before[1]))
     try:
-        with pytest.raises(JournalError, match="cannot be used"):
+        with (
+            limited(resource.RLIMIT_NOFILE, max(taken) + 1),
+            pytest.raises(JournalError, match="cannot be used"),
+        ):
             await agreed(tmp_path)
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
         for each in taken:
             os.close(each)
 
@@ -250,13 +218,11 @@ async def test_journal_on_a_full_disk_is_no_damaged_one(tmp_path):
     """Nothing can be written for want of room; what is known stays known."""
     await known_journal(tmp_path)
     assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN  # else the limit kills
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        with pytest.raises(JournalError, match=r"cannot be used: .*; fix this, nothing is lost"):
-            await known_journal(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        limited(resource.RLIMIT_FSIZE, 0),
+        pytest.raises(JournalError, match=r"cannot be used: .*; fix this, nothing is lost"),
+    ):
+        await known_journal(tmp_path)
 
     assert aside(tmp_path) == []
     assert await agreed(tmp_path) == 300
@@ -305,11 +271,11 @@ async def test_damage_that_is_found_later_ends_in_order_and_is_mended_by_the_nex
 async def test_damaged_journal_that_another_process_uses_stays(tmp_path):
     """It would write on into a file that nobody reads any more."""
     await known_journal(tmp_path)
-    with process(tmp_path, "keep") as other:
-        assert other.stdout.readline() == "open\n"
+    with process(tmp_path, *PAIR, "keep") as other:
+        assert line_of(other) == "open\n"
         DAMAGES["no database"](file(tmp_path))
 
-        with process(tmp_path) as second:
+        with process(tmp_path, *PAIR) as second:
             answer = second.communicate()[0]
         other.kill()
 
@@ -323,7 +289,7 @@ async def test_processes_that_open_a_damaged_journal_at_once(tmp_path):
     await known_journal(tmp_path)
     DAMAGES["its middle overwritten"](file(tmp_path))
 
-    others = [process(tmp_path) for _ in range(4)]
+    others = [process(tmp_path, *PAIR) for _ in range(4)]
     answers = [other.communicate() for other in others]
 
     assert [said for said, _ in answers] == ["open\n"] * 4

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 from contextlib import closing
 from datetime import timedelta
 
@@ -26,36 +24,16 @@ from smtd.stores.base import Change
 from smtd.stores.index import readable
 from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, full, key, record, tagged
-from tests.journal.noting import agreement, note
+from tests.journal.noting import agreement, note, process
 from tests.journal.schemas import schema
 
 A, B = record("a"), record("b")
-#: Opens the pair in another process, and says how that went.
-OTHER_PROCESS = """
-import sys
-from pathlib import Path
-import anyio
-from smtd.errors import JournalError
-from smtd.journal import journal as journals
-from smtd.journal.journal import open_journal
-
-journals.PATIENCE = 0.1
-
-async def main(directory, left, right):
-    try:
-        async with open_journal(Path(directory)) as journal, journal.pair(left, right):
-            print("open")
-    except JournalError as exc:
-        print(exc)
-
-anyio.run(main, *sys.argv[1:])
-"""
 
 
 def elsewhere(directory, left, right):
     """Open a pair in another process and return what it says."""
-    words = [sys.executable, "-c", OTHER_PROCESS, str(directory), left, right]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    with process(directory, left, right) as other:
+        return other.communicate()[0]
 
 
 def file(directory):
