@@ -13,7 +13,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, commented, key, record, tagged
-from tests.engine.world import UnlockedStore, World, alike, both_sides, counts, holding, written
+from tests.engine.world import UnlockedStore, World, alike, both_sides, counts, holding, stale, written
 
 A, B, C, D = (record(label) for label in "abcd")
 AX, AXY, BX = tagged(A, "x"), tagged(A, "x", "y"), tagged(B, "x")
@@ -24,17 +24,6 @@ OWN = record("own")  # what the other program came to save
 def world(tmp_path):
     """Two empty stores that other programs can write old states to."""
     return World(tmp_path, UnlockedStore("left"), UnlockedStore("right"))
-
-
-async def writes(world, side, before, rounds):
-    """Let smtd bring *rounds* of records to *side*; return how a program saves that had read *before*."""
-    await world.synced(*before)
-    save = world[side].opened()
-    for records in rounds:
-        for each in records:
-            world[side.other].put(PROJECT, each)
-        await world.cycle()
-    return save
 
 
 @both_sides
@@ -51,7 +40,7 @@ async def writes(world, side, before, rounds):
 )
 async def test_what_another_program_had_not_seen_is_written_again(world, side, before, rounds, after):
     """What vanished was not deleted by a person, and what is as it was before was not reverted by one."""
-    save = await writes(world, side, before, rounds)
+    save = await stale(world, side, before, *rounds)
     save(OWN)
 
     report = await world.cycle()
@@ -90,7 +79,7 @@ async def test_what_is_undone_while_another_write_is_there_was_meant(
     world, side, before, rounds, meant, after
 ):
     """Whoever saved while the rest of a batch or a later write was there had seen what they took away."""
-    await writes(world, side, before, rounds)
+    await stale(world, side, before, *rounds)
     meant(world[side])
 
     report = await world.cycle()
@@ -140,10 +129,7 @@ async def test_program_that_read_between_two_rounds_of_a_cycle_deletes_nothing(w
 @both_sides
 async def test_write_that_is_undone_again_is_asked_about(world, side):
     """The second time it may have been a person: both states stay, and the report says how to go on."""
-    await world.synced(A)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, B)
-    await world.cycle()
+    save = await stale(world, side, [A], [B])
     save(OWN)
     await world.cycle()
     world[side].remove(PROJECT, "b")
@@ -159,10 +145,7 @@ async def test_write_that_is_undone_again_is_asked_about(world, side):
 @both_sides
 async def test_write_that_was_lost_here_and_deleted_there_is_asked_about(world, side):
     """If the other side deleted the record meanwhile, there is nothing left to restore."""
-    await world.synced(A, C)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, tagged(A, "x"))
-    await world.cycle()
+    save = await stale(world, side, [A, C], [tagged(A, "x")])
     save(OWN)
     world[side.other].remove(PROJECT, "a")
 
@@ -175,10 +158,7 @@ async def test_write_that_was_lost_here_and_deleted_there_is_asked_about(world, 
 @both_sides
 async def test_lost_update_is_made_again_with_later_edits_of_the_other_side(world, side):
     """What is written again is what the other side holds now."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, tagged(A, "x"))
-    await world.cycle()
+    save = await stale(world, side, [A, B], [tagged(A, "x")])
     save(OWN)
     world[side.other].put(PROJECT, tagged(A, "x", "y"))
 
@@ -255,10 +235,7 @@ async def test_stores_with_a_lock_lose_nothing(tmp_path):
 @both_sides
 async def test_write_that_waits_for_a_person_goes_on_waiting_whatever_is_written_elsewhere(world, side):
     """A later write that is there shows nothing of who undid an earlier one (a campaign found this)."""
-    await world.synced(A)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, B)
-    await world.cycle()
+    save = await stale(world, side, [A], [B])
     save(OWN)
     await world.cycle()
     save(OWN)
@@ -274,10 +251,7 @@ async def test_write_that_waits_for_a_person_goes_on_waiting_whatever_is_written
 @both_sides
 async def test_write_that_is_undone_while_smtd_writes_another_is_no_deletion(world, side):
     """What another program undid between scan and write is made again by the next look."""
-    await world.synced(A)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, B)
-    await world.cycle()
+    save = await stale(world, side, [A], [B])
     world[side.other].put(PROJECT, C)
     world[side].meanwhile["before write"] = lambda: save(OWN)
     await world.cycle()

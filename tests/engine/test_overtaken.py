@@ -18,6 +18,7 @@ from tests.engine.world import (
     alike,
     both_sides,
     second_cycle_does_nothing,
+    stale,
 )
 
 A, B, C, D = (record(label) for label in "abcd")
@@ -95,11 +96,7 @@ async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(w
 @both_sides
 async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, side):
     """What else was undone is written again, then the process ends; the edit is known for what it is."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, commented(A, "theirs"))
-    world[side.other].put(PROJECT, C)
-    await world.cycle()
+    save = await stale(world, side, [A, B], [commented(A, "theirs"), C])
     save(commented(A, "mine"))
     await world.crash(world[side])
 
@@ -383,10 +380,7 @@ async def test_merge_that_came_to_both_sides_is_not_lost_if_undone_before_the_jo
 @both_sides
 async def test_edit_of_what_was_there_before_that_the_other_side_contradicts_is_a_conflict(world, side):
     """It is asked about as any other; neither side is written to."""
-    await world.synced(A, B)
-    save = world[side].opened()
-    world[side.other].put(PROJECT, tagged(A, "x"))
-    await world.cycle()
+    save = await stale(world, side, [A, B], [tagged(A, "x")])
     save(change(A, reason="mine"))
     world[side.other].put(PROJECT, tagged(change(A, reason="theirs"), "x"))
     before = world.contents

@@ -245,6 +245,21 @@ class World:
             }
 
 
+async def stale(
+    world: World, side: Side, before: Sequence[Record], *rounds: Sequence[Record]
+) -> Callable[..., None]:
+    """Let smtd bring *rounds* of records to *side*; return how a program saves that had read *before*."""
+    await world.synced(*before)
+    store = world[side]
+    assert isinstance(store, UnlockedStore)
+    save = store.opened()
+    for records in rounds:
+        for each in records:
+            world[side.other].put(PROJECT, each)
+        await world.cycle()
+    return save
+
+
 def contents(store: MemoryStore) -> dict[Key, Digest]:
     """Return the digests of all that *store* holds."""
     return {name: digest(record) for name, record in store.records.items()}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import NOTHING, Smtd, written
 from tests.peers.environments import Environment
-from tests.peers.stores import PeerStore, copy_store
+from tests.peers.stores import Kind, PeerStore, copy_store
 
 #: What a relational store has no room for, or gives back in another order (sumatra-formats 2.4).
 NOT_RELATIONAL = {"on_changed", "extra"}
@@ -89,30 +89,26 @@ def test_a_pair_named_the_other_way_round_is_the_same_pair(
     assert written(pair) == {"left": (0, 0, 1), "right": (0, 0, 0)}
 
 
-def test_every_sort_of_record_travels_from_shelf_to_sqlite(
-    rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
+@pytest.mark.parametrize(("kind", "target"), [("django", "new.sqlite"), ("shelf", "new.shelf")])
+def test_every_sort_of_record_travels_from_a_shelf(
+    kind: Kind,
+    target: str,
+    rich_shelf: Path,
+    plain_environment: Environment,
+    django_environment: Environment,
+    tmp_path: Path,
+    smtd: Smtd,
 ):
-    """Real Sumatra sees in SQLite what it sees in the shelf, but for what the schema cannot hold."""
-    source = PeerStore(django_environment, "shelf", rich_shelf).dump()
+    """Real Sumatra sees what it sees in the shelf, in SQLite but for what the schema cannot hold."""
+    environment = django_environment if kind == "django" else plain_environment
+    shown = _relational if kind == "django" else _in_utc
+    source = PeerStore(environment, "shelf", rich_shelf).dump()
 
-    pair = smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
-    found = PeerStore(django_environment, "django", tmp_path / "new.sqlite").dump()
+    pair = smtd.sync(rich_shelf, target, "--unfinished", "mirror")
+    found = PeerStore(environment, kind, tmp_path / target).dump()
 
     assert pair["ok"]
-    assert _relational(found) == _relational(source)
-
-
-def test_every_sort_of_record_travels_from_shelf_to_shelf(
-    rich_shelf: Path, plain_environment: Environment, tmp_path: Path, smtd: Smtd
-):
-    """Real Sumatra sees the same in both shelves, with what only a shelf can hold."""
-    source = PeerStore(plain_environment, "shelf", rich_shelf).dump()
-
-    pair = smtd.sync(rich_shelf, "new.shelf", "--unfinished", "mirror")
-    found = PeerStore(plain_environment, "shelf", tmp_path / "new.shelf").dump()
-
-    assert pair["ok"]
-    assert _in_utc(found) == _in_utc(source)
+    assert shown(found) == shown(source)
 
 
 def test_every_sort_of_record_comes_back_from_sqlite_as_its_class(
