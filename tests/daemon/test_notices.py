@@ -71,22 +71,6 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "LONGEST_PAUSE", 0.05)
 
 
-async def test_moment_offline_is_told_to_nobody(tmp_path: Path) -> None:
-    """Nor that it is over."""
-    with receiver() as server:
-        async with running(tmp_path, Notify(webhook=server.url, offline_after="1h")) as made:
-            for condition in (FINE, OFFLINE, OFFLINE, FINE, CONFLICT):
-                made.note(condition)
-                await anyio.wait_all_tasks_blocked()
-            assert await heard(server) == "conflict"
-            made.note(OFFLINE)
-            await anyio.wait_all_tasks_blocked()
-            made.note(HALTED)
-            assert await heard(server) == "halted"
-
-        assert server.heard.empty()
-
-
 async def test_pair_that_stays_offline_is_told_though_nothing_else_happens(tmp_path: Path) -> None:
     """When it has been so for long enough, counted from the first time."""
     with receiver() as server:
@@ -100,24 +84,6 @@ async def test_pair_that_stays_offline_is_told_though_nothing_else_happens(tmp_p
             assert await heard(server) == "recovered"
 
     assert lasted >= 0.3
-
-
-async def test_nothing_is_told_again_after_a_restart(tmp_path: Path) -> None:
-    """What is as it was is no news; what ended meanwhile is."""
-    with receiver() as server:
-        notify = Notify(webhook=server.url)
-        async with running(tmp_path, notify) as made:
-            made.note(CONFLICT)
-            assert await heard(server) == "conflict"
-            made.note(HALTED)
-            assert await heard(server) == "halted"
-            await until(lambda: '"halted"' in text_of(tmp_path / "told.json"))
-        async with running(tmp_path, notify) as made:
-            made.note(HALTED)
-            made.note(CONFLICT)
-            assert await heard(server) == "recovered"
-
-        assert server.heard.empty()
 
 
 async def test_webhook_that_fails_is_tried_again_and_told_what_is_so_by_then(
