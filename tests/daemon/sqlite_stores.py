@@ -20,7 +20,7 @@ def put(path: Path, *records: Record, project: str = PROJECT) -> None:
     """Put new *records* into the store at *path*, which is made if it is not there."""
 
     async def write() -> None:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             await store.write([Change(Key(project, one.label), one, None) for one in records])
 
     anyio.run(write)
@@ -30,7 +30,7 @@ def keys(path: Path) -> set[Key]:
     """Return what the store at *path* holds."""
 
     async def read() -> set[Key]:
-        async with open_store(Location(StoreKind.DJANGO, path)) as store:
+        async with open_store(Location(SQLITE, path)) as store:
             return set((await store.scan()).digests)
 
     return anyio.run(read)

@@ -20,7 +20,7 @@ from smtd.stores.registry import open_store
 from tests.build import PROJECT, full
 from tests.daemon.working import SETTINGS, put
 
-AWAY = Location(StoreKind.HTTP, Path(), url="http://127.0.0.1:9/records/")
+AWAY = Location(HTTP, Path(), url="http://127.0.0.1:9/records/")
 
 
 @pytest.fixture

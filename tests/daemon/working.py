@@ -41,7 +41,7 @@ async def until_in_sync(worker: Worker, records: int) -> None:
 
 async def two_files(directory: Path, *labels: str) -> Both[Location]:
     """Return a file with the records *labels* (none: with "run"), and one that is not there yet."""
-    made = Both("left", "right").map(lambda name: Location(StoreKind.DJANGO, directory / f"{name}.sqlite"))
+    made = Both("left", "right").map(lambda name: Location(SQLITE, directory / f"{name}.sqlite"))
     await put(made.left, *labels or ["run"])
     return made
 

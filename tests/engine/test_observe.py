@@ -169,6 +169,18 @@ async def test_edit_and_its_reversal_are_both_seen(world, then):
     assert states == [commented(A, "once"), A, commented(A, "once"), A]
 
 
+async def test_record_that_smtd_wrote_and_a_person_deletes_at_once_is_deleted(world):
+    """No scan has ever seen it there."""
+    world.left.put(PROJECT, record("new"))
+    await world.cycle()
+    world.right.remove(PROJECT, "new")
+
+    report = await world.cycle()
+
+    assert counts(report) == written(left=(0, 0, 1))
+    assert key("new") not in world.left.records
+
+
 async def test_report_is_that_of_a_cycle_that_knows_nothing_of_the_stores(world, decided, tmp_path):
     """Whatever has happened: new, edited by one or by both, in conflict, still running, of other projects."""
     happenings = [
