@@ -23,6 +23,7 @@ from tests.daemon.process import DaemonProcess, daemon_process
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject
 from tests.servers.server import Database, DatabaseServer, elsewhere
+from tests.stores.asking import scan_of
 from tests.stores.places import DjangoPlace
 
 #: How many of each there are, and the seconds for which all of them write: fewer, if time matters.
@@ -113,8 +114,7 @@ def saves(mirror: Mirror, until: float) -> None:
 
 async def held(place: DjangoPlace) -> dict[Key, Digest]:
     """Return what *place* holds of the lab's project."""
-    async with place.open() as store:
-        scan = await store.scan([LAB])
+    scan = await scan_of(place, [LAB])
     assert scan.unreadable == {}
     return dict(scan.digests)
 

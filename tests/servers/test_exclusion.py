@@ -6,12 +6,13 @@ import anyio
 import pytest
 
 from smtd.records.record import Executable
-from smtd.stores.base import DONE, STALE, Change, Outcome
-from smtd.stores.django.driver import POSTGRESQL, open_mysql, open_postgresql
+from smtd.stores.base import DONE, STALE, Outcome
 from smtd.stores.django.store import DjangoStore
-from tests.build import key, record
+from smtd.stores.registry import open_database
+from tests.build import record
 from tests.servers.place import DatabasePlace, place_of
 from tests.servers.server import DatabaseServer
+from tests.stores.asking import create
 
 ROUNDS = 8
 
@@ -31,8 +32,7 @@ async def test_two_writers_of_the_same_make_it_once(place: DatabasePlace) -> Non
         async with opened(place.location) as database:
             program = Executable("/opt/sim", "sim", f"{number}")
             changes = [
-                Change(key(label), record(label, executable=program), None)
-                for label in (f"both-{number}", f"{own}-{number}")
+                create(record(label, executable=program)) for label in (f"both-{number}", f"{own}-{number}")
             ]
             outcomes[number] += await DjangoStore(database, "lab").write(changes)
 

@@ -23,6 +23,7 @@ from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import TestStore
 from tests.servers.place import DatabasePlace, emptied, place_of
 from tests.servers.server import DatabaseServer
+from tests.stores.asking import scan_of
 
 #: At which statements: at each, or if time matters, at some.
 EVERY = 1 if os.environ.get("SMTD_SOAK") else 40
@@ -123,8 +124,7 @@ async def test_connection_that_breaks_at_any_statement(
         report = await run(journal, left, place)
         last = await run(journal, left, place)
 
-        async with place.open() as right:
-            scan = await right.scan()
+        scan = await scan_of(place)
         merged = commented(change(BEFORE[0], tags=BEFORE[0].tags | {"left", "right"}), "left")
         assert (report.conflicts, report.failed) == ([], []), steps
         assert scan.digests == {of: canonical.digest(one) for of, one in left.records.items()}, steps

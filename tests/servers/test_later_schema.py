@@ -8,6 +8,7 @@ from smtd.errors import StoreRefused
 from tests.build import record
 from tests.servers.place import place_of
 from tests.servers.server import DatabaseServer
+from tests.stores.asking import scan_of
 
 
 @pytest.mark.parametrize("table", ["record", "executable", "dependency"])
@@ -17,6 +18,5 @@ async def test_column_that_would_not_be_carried_is_named(database_server: Databa
     await place.put(record("a"))
     place.run(f"ALTER TABLE django_store_{table} ADD COLUMN mood varchar(10)")
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused, match=f"django_store_{table} has the column 'mood'.*use an smtd"):
-            await store.scan()
+    with pytest.raises(StoreRefused, match=f"django_store_{table} has the column 'mood'.*use an smtd"):
+        await scan_of(place)

@@ -14,6 +14,7 @@ from smtd.stores.registry import open_store
 from tests.build import MOMENT, full, key, record
 from tests.servers.place import MysqlPlace
 from tests.servers.server import PASSWORD, Database, DatabaseServer
+from tests.stores.asking import create, scan_of, write_to
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ async def test_what_the_database_takes_for_another_is_refused(place: MysqlPlace,
     )
 
     async with place.open() as store:
-        assert await store.write([Change(key("run-e"), first, None)]) == [DONE]
-        refused, good = await store.write([Change(of, one, None), Change(key("new"), record("new"), None)])
+        assert await store.write([create(first)]) == [DONE]
+        refused, good = await store.write([Change(of, one, None), create(record("new"))])
 
     assert good == DONE
     assert refused.result is Result.REFUSED
@@ -54,8 +55,7 @@ async def test_what_differs_among_new_ones_only_in_case_is_refused_but_for_the_f
     place: MysqlPlace,
 ) -> None:
     """Two such labels in one batch are one too many."""
-    async with place.open() as store:
-        first, second = await store.write([Change(key(name), record(name), None) for name in ("run", "RUN")])
+    first, second = await write_to(place, [create(record(name)) for name in ("run", "RUN")])
 
     assert first == DONE
     assert second.result is Result.REFUSED
@@ -65,7 +65,7 @@ async def test_database_that_looks_at_case_holds_both(mariadb_server: DatabaseSe
     """The collation says what is equal, and nothing else."""
     place = await _made(mariadb_server, "COLLATE utf8mb4_bin")
     async with place.open() as store:
-        changes = [Change(key(name), record(name, tags=frozenset({name})), None) for name in ("run", "RUN")]
+        changes = [create(record(name, tags=frozenset({name}))) for name in ("run", "RUN")]
         assert await store.write(changes) == [DONE, DONE]
 
 
@@ -86,14 +86,14 @@ async def test_database_in_another_character_set(mariadb_server: DatabaseServer,
     """What fits lands and reads back the same; what does not is one record's failure, with the column."""
     fits, fails = CHARACTERS[characters]
     place = await _made(mariadb_server, f"CHARACTER SET {characters}")
-    changes = [Change(key(label), record(label, tags=frozenset({label})), None) for label in (fits, fails)]
+    changes = [create(record(label, tags=frozenset({label}))) for label in (fits, fails)]
     unfit_path = full("path", output_data=(DataKey(f"/data/{fails}", "0" * 40, MOMENT, {}),))
 
     async with place.open() as store:
         landed, refused = await store.write(changes)
-        (no_path,) = await store.write([Change(key("path"), unfit_path, None)])
+        (no_path,) = await store.write([create(unfit_path)])
         back = await store.read([key(fits)])
-        assert await store.write([Change(key("full"), full("full"), None)]) == [DONE]
+        assert await store.write([create(full("full"))]) == [DONE]
         scan = await store.scan({"MyProject", fails})
 
     assert landed == DONE
@@ -116,7 +116,7 @@ async def test_one_table_in_another_character_set(mariadb_database: Database, ta
     )
 
     async with MysqlPlace(mariadb_database).open() as store:
-        assert await store.write([Change(key("r\xe4n"), full("r\xe4n"), None)]) == [DONE]
+        assert await store.write([create(full("r\xe4n"))]) == [DONE]
         assert set((await store.scan()).digests) == {key("r\xe4n")}
 
 
@@ -126,13 +126,11 @@ async def test_case_counts_in_the_tables_that_look_at_it(mariadb_server: Databas
     place.run("ALTER TABLE django_store_tag CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
 
     async with place.open() as store:
-        assert await store.write([Change(key(name), record(name), None) for name in ("run", "RUN")]) == [
+        assert await store.write([create(record(name)) for name in ("run", "RUN")]) == [
             DONE,
             DONE,
         ]
-        (refused,) = await store.write(
-            [Change(key("x"), record("x", tags=frozenset({"good", "GOOD"})), None)]
-        )
+        (refused,) = await store.write([create(record("x", tags=frozenset({"good", "GOOD"})))])
 
     assert "its tag" in refused.reason
 
@@ -147,9 +145,8 @@ async def test_column_of_bytes_is_named(mariadb_database: Database) -> None:
     """Sumatra cannot read it."""
     mariadb_database.run("ALTER TABLE django_store_record MODIFY label varbinary(100) NOT NULL")
 
-    async with MysqlPlace(mariadb_database).open() as store:
-        with pytest.raises(StoreRefused, match=r"django_store_record\.label has the character set binary"):
-            await store.scan()
+    with pytest.raises(StoreRefused, match=r"django_store_record\.label has the character set binary"):
+        await scan_of(MysqlPlace(mariadb_database))
 
 
 async def _made(server: DatabaseServer, texts: str) -> MysqlPlace:
@@ -184,7 +181,7 @@ async def test_connections_that_the_server_ended(place: MysqlPlace) -> None:
         ):
             place.run(f"KILL {number}")
         scan = await store.scan()
-        assert await store.write([Change(key("new"), record("new"), None)]) == [DONE]
+        assert await store.write([create(record("new"))]) == [DONE]
 
     assert set(scan.digests) == {key("run")}
 

@@ -26,6 +26,7 @@ from tests.command import Smtd
 from tests.daemon.process import daemon_process, synced
 from tests.servers.place import TOO_LONG, PostgresqlPlace
 from tests.servers.server import PASSWORD, Database, DatabaseServer
+from tests.stores.asking import create, scan_of, write_to
 from tests.stores.places import DjangoPlace
 
 #: What an administrator does to all connections of smtd.
@@ -221,9 +222,9 @@ async def test_write_where_another_program_writes_all_the_time(
         await db.execute("BEGIN")
         await db.execute("UPDATE django_store_record SET outcome = 'mine'")
         with pytest.raises(StoreBusy, match="other programs keep writing to"):
-            await store.write([Change(key("new"), record("new"), None)])
+            await store.write([create(record("new"))])
         await db.execute("COMMIT")
-        assert await store.write([Change(key("new"), record("new"), None)]) == [DONE]
+        assert await store.write([create(record("new"))]) == [DONE]
 
     assert place.is_free()
 
@@ -237,7 +238,7 @@ async def test_connections_that_the_server_ended(place: PostgresqlPlace) -> None
         place.run(END)
         scan = await store.scan()
         place.run(END)
-        assert await store.write([Change(key("new"), record("new"), None)]) == [DONE]
+        assert await store.write([create(record("new"))]) == [DONE]
 
     assert set(scan.digests) == {key("run")}
 
@@ -275,7 +276,7 @@ async def test_database_without_tables(postgresql_server: DatabaseServer) -> Non
     """Tables are never made silently, and their lack is told with who can make them."""
     async with open_store(find(postgresql_server.new(empty=True).url)) as store:
         with pytest.raises(StoreRefused, match="no Sumatra tables yet; create them with smtd check --create"):
-            await store.write([Change(key("run"), record(), None)])
+            await store.write([create(record())])
 
 
 async def test_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,10 +292,9 @@ async def test_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_does_not_fit_is_told_with_its_field(place: PostgresqlPlace) -> None:
     """Each text that is too long for its column is one record's failure, and the rest lands."""
-    changes = [Change(key(one.label), one, None) for one in (*TOO_LONG.values(), record("good"))]
+    changes = [create(one) for one in (*TOO_LONG.values(), record("good"))]
 
-    async with place.open() as store:
-        *refused, good = await store.write(changes)
+    *refused, good = await write_to(place, changes)
 
     assert good == DONE
     assert [
@@ -443,6 +443,5 @@ async def test_daemon_carries_what_it_is_told_of(place: PostgresqlPlace, tmp_pat
             place.run(END)
             daemon.sync()
 
-    async with DjangoPlace(file).open() as store:
-        assert set((await store.scan()).digests) == {key("one"), key("two")}
+    assert set((await scan_of(DjangoPlace(file))).digests) == {key("one"), key("two")}
     assert PASSWORD not in daemon.log.read_text("utf-8")

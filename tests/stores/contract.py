@@ -22,24 +22,13 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Parameters, Pickled, Record
 from smtd.stores.base import DONE, STALE, Change, Result, ResumedStore, Scan, Store, Token
 from smtd.stores.shelf import inert
-from tests.build import PROJECT, RUNNING, change, commented, full, key, record, tagged
+from tests.build import RUNNING, change, commented, full, key, record, tagged
+from tests.stores.asking import create, delete, digests, replace
 from tests.stores.interrupting import interrupt, left_behind, running
 from tests.stores.places import Place
 from tests.stores.samples import ALL, FINAL, GROUPS, OTHER, TYPED, UNFINISHED
 
 WRONG: Digest = canonical.digest(record(outcome="of nobody's"))
-
-
-def create(one: Record, project: str = PROJECT) -> Change:
-    return Change(key(one.label, project), one, None)
-
-
-def replace(old: Record, new: Record) -> Change:
-    return Change(key(old.label), new, canonical.digest(old))
-
-
-def delete(old: Record) -> Change:
-    return Change(key(old.label), None, canonical.digest(old))
 
 
 async def held(store: Store, *records: Record) -> dict[str, Record]:
@@ -100,7 +89,7 @@ class SilentReadContract:
             scan = await store.scan()
             found = await store.read(scan.digests)
 
-        written = {key(one.label): canonical.digest(one) for one in fitting(place, self.every_sort)}
+        written = digests(*fitting(place, self.every_sort))
         assert scan.digests == written
         assert {of: canonical.digest(one) for of, one in found.items()} == written
         # Computed anew, of what was read: a store may know the digest of what it hands out.
@@ -143,10 +132,7 @@ class SilentReadContract:
             await place.remove("gone")
             scan = await store.scan()
 
-        assert scan.digests == {
-            key("run"): canonical.digest(after),
-            key("new"): canonical.digest(record("new")),
-        }
+        assert scan.digests == digests(after, record("new"))
 
     async def test_projects_are_sorted(self, place: Place) -> None:
         """Projects are told in order, whatever their names."""
@@ -308,9 +294,7 @@ class SilentContract(SilentReadContract):
             scan = await store.scan()
 
         assert outcomes == [DONE, DONE, DONE]
-        assert scan.digests == {
-            key(one.label): canonical.digest(one) for one in (after, new, record("other"))
-        }
+        assert scan.digests == digests(after, new, record("other"))
 
     async def test_write_of_several_projects(self, place: Place) -> None:
         """Results come in the order of the changes, whatever their projects."""

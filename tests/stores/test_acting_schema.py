@@ -12,12 +12,12 @@ from anyio import to_thread
 from smtd import sqlite, untrusted
 from smtd.errors import StoreRefused
 from smtd.sqlite import connect
-from smtd.stores.base import Change
 from smtd.stores.discovery import find
 from smtd.stores.legacy.driver import OLD_SQLITE
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import key, record
+from tests.stores.asking import create, scan_of, write_to
 from tests.stores.places import DjangoPlace, sqlite3_place
 
 ENDLESS = "(WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c)"
@@ -65,7 +65,7 @@ async def test_trigger_keeps_the_store_from_being_written_and_not_from_being_rea
     async with place.open() as store:
         assert set((await store.scan()).digests) == {key("first")}
         with pytest.raises(StoreRefused, match=r"'theirs'.* drop it"):
-            await store.write([Change(key("new"), record("new", tags=frozenset({"tag"})), None)])
+            await store.write([create(record("new", tags=frozenset({"tag"})))])
         assert place.is_free()
 
     assert place.run("SELECT label, outcome FROM django_store_record") == [("first", "ours")]
@@ -77,9 +77,9 @@ async def test_trigger_that_comes_while_the_store_is_open(place: DjangoPlace) ->
         await store.scan()
         place.run(f"CREATE TRIGGER theirs {TRIGGERS['on others']}")
         with pytest.raises(StoreRefused, match="theirs"):
-            await store.write([Change(key("new"), record("new"), None)])
+            await store.write([create(record("new"))])
         place.run("DROP TRIGGER theirs")
-        await store.write([Change(key("new"), record("new"), None)])
+        await store.write([create(record("new"))])
         assert set((await store.scan()).digests) == {key("first"), key("new")}
 
 
@@ -104,9 +104,8 @@ async def test_function_that_could_do_anything(place: DjangoPlace) -> None:
             " '\"outcome\" text NOT NULL CHECK (load_extension(''x'') IS NULL)')"
         )
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused, match="has a function in its schema"):
-            await store.write([Change(key("new"), record("new"), None)])
+    with pytest.raises(StoreRefused, match="has a function in its schema"):
+        await write_to(place, [create(record("new"))])
 
 
 async def test_statement_without_end_is_ended(place: DjangoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +139,5 @@ async def test_shelf_whose_table_is_a_view(tmp_path: Path) -> None:
             f"ALTER TABLE Dict RENAME TO kept; CREATE VIEW Dict AS SELECT * FROM kept WHERE {ENDLESS} > 0"
         )
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused, match="trigger or view 'Dict'"):
-            await store.scan()
+    with pytest.raises(StoreRefused, match="trigger or view 'Dict'"):
+        await scan_of(place)

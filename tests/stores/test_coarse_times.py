@@ -15,10 +15,11 @@ import pytest
 from anyio import to_thread
 
 from smtd import filestat
-from smtd.records.canonical import digest
+from smtd.stores import incarnation
 from smtd.stores.base import ResumedStore, Token
 from smtd.watch import Watch
 from tests.build import change, key, record
+from tests.stores.asking import digests
 from tests.stores.places import DjangoPlace, dumb_place, sqlite3_place
 from tests.stores.test_snapshot import OldPlace
 
@@ -79,10 +80,10 @@ async def test_change_in_the_same_second_is_seen_by_the_next_scan(
     place = make(tmp_path / "store")
     await place.put(BEFORE)
     async with place.open() as store:
-        assert (await store.scan()).digests == {key("run"): digest(BEFORE)}
+        assert (await store.scan()).digests == digests(BEFORE)
         await place.put(AFTER)
 
-        assert (await store.scan()).digests == {key("run"): digest(AFTER)}
+        assert (await store.scan()).digests == digests(AFTER)
         assert (await store.read([key("run")]))[key("run")].outcome == "v002"
 
 

@@ -16,6 +16,7 @@ from anyio import to_thread
 from smtd.records.record import Component, DataKey, Dependency, Executable, Key, Platform, Record, Repository
 from smtd.stores.legacy import databases
 from smtd.stores.legacy.sources import Snapshot
+from tests.stores.asking import read_from
 from tests.stores.places import DjangoPlace, contents
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -151,8 +152,7 @@ async def test_new_store_keeps_what_the_old_one_says(tmp_path: Path) -> None:
     place = DjangoPlace(tmp_path / "new.sqlite")
     await place.put(*found.records.values(), project="oldproj")
 
-    async with place.open() as store:
-        again = await store.read(found.records)
+    again = await read_from(place, found.records)
 
     assert {key: said(one) for key, one in again.items()} == {
         key: said(one) for key, one in found.records.items()

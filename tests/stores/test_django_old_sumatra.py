@@ -22,6 +22,7 @@ from tests.peers.project import SumatraProject
 from tests.peers.stores import PeerStore
 from tests.stores import old_databases
 from tests.stores import seen as sumatra
+from tests.stores.asking import write_to
 from tests.stores.old_databases import PROJECT, VERSIONS
 from tests.stores.old_exports import V07
 from tests.stores.places import DjangoPlace, contents
@@ -38,8 +39,7 @@ async def copy(source: Path, target: Path) -> dict[Key, Record]:
     found = await store.read(scan.digests)
     # Sumatra makes the directories of the data stores that it reads of.
     changes = [Change(key, at_home(one, target), None) for key, one in found.items()]
-    async with DjangoPlace(target).open() as new:
-        assert set(await new.write(changes)) == {DONE}
+    assert set(await write_to(DjangoPlace(target), changes)) == {DONE}
     assert scan.unreadable == {}
     return {one.key: one.record for one in changes if one.record}
 

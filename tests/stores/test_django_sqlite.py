@@ -10,6 +10,7 @@ import pytest
 
 from smtd.errors import StoreRefused
 from tests.build import record
+from tests.stores.asking import scan_of
 from tests.stores.contract import ResumedContract
 from tests.stores.places import DjangoPlace, Place
 
@@ -33,6 +34,5 @@ async def test_column_that_would_not_be_carried_is_named(tmp_path: Path, table: 
     with closing(sqlite3.connect(place.location.path)) as db:
         db.execute(f"ALTER TABLE django_store_{table} ADD COLUMN mood varchar(10)")
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused, match=f"django_store_{table} has the column 'mood'.*use an smtd"):
-            await store.scan()
+    with pytest.raises(StoreRefused, match=f"django_store_{table} has the column 'mood'.*use an smtd"):
+        await scan_of(place)

@@ -30,6 +30,7 @@ from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore, Seen
 from tests.stores import seen as sumatra
+from tests.stores.asking import scan_and_read, write_to
 from tests.stores.places import CODE, DjangoPlace, Place, dumb_place
 from tests.stores.samples import ALL, ROOT, SHA1, TYPED, UNSPEAKABLE, at_home
 
@@ -65,8 +66,7 @@ def own(label: str) -> Key:
 
 async def fill(place: Place, *records: Record) -> None:
     """Let smtd write *records* into the store at *place*."""
-    async with place.open() as store:
-        assert set(await store.write([Change(own(one.label), one, None) for one in records])) == {DONE}
+    assert set(await write_to(place, [Change(own(one.label), one, None) for one in records])) == {DONE}
 
 
 async def copy(source: Place, target: Place) -> dict[Key, Record]:
@@ -119,9 +119,7 @@ async def test_rich_store_is_read_whole(rich: DjangoPlace, rich_database_seen: S
     """Of a store with every sort of record smtd reads what Sumatra does, field by field."""
     expected = sumatra.records(rich_database_seen)
 
-    async with rich.open() as store:
-        scan = await store.scan()
-        found = await store.read(expected)
+    scan, found = await scan_and_read(rich, expected)
 
     assert scan.unreadable == {}
     assert scan.digests.keys() == found.keys() == expected.keys()
@@ -220,9 +218,7 @@ async def test_sumatra_goes_on_where_smtd_wrote(place: DjangoPlace, peer: PeerSt
     peer.edit(RICH, "ours", tag="theirs", outcome="été")
     peer.delete(RICH, "gone")
     peer.make_many(RICH, 2, root=place.path.parent)
-    async with place.open() as store:
-        scan = await store.scan()
-        found = await store.read([own("ours")])
+    scan, found = await scan_and_read(place, [own("ours")])
 
     assert set(scan.digests) == {own("ours"), own("sweep-00000"), own("sweep-00001")}
     theirs = change(tagged(ours, "theirs"), outcome="été")
@@ -264,8 +260,7 @@ async def test_outputs_and_inputs_of_what_is_deleted(place: DjangoPlace, peer: P
     consumer = at_home(record("consumer", input_data=(OUTPUT,)))
     await fill(place, producer, consumer)
 
-    async with place.open() as store:
-        assert await store.write([Change(own("producer"), None, canonical.digest(producer))]) == [DONE]
+    assert await write_to(place, [Change(own("producer"), None, canonical.digest(producer))]) == [DONE]
 
     seen = peer.dump()[RICH]
     assert list(seen) == ["consumer"]
@@ -396,8 +391,7 @@ async def test_whatever_smtd_writes_sumatra_lists(
     odd = {name: at_home(change(record(), **fields)) for name, fields in ODD.items()}
     changes = [Change(Key(name, one.label), one, None) for name, one in odd.items()]
 
-    async with place.open() as store:
-        outcomes = await store.write(changes)
+    outcomes = await write_to(place, changes)
     listed = django_environment.run("python", "-c", LIST, place.path, cwd=place.path.parent)
 
     assert [line for line in listed.stdout.splitlines() if "cannot be listed" in line] == []

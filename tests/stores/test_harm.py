@@ -17,6 +17,7 @@ from smtd.stores.base import DONE, Change, Outcome
 from smtd.stores.django import fitness
 from tests.build import change, record
 from tests.peers.environments import Environment
+from tests.stores.asking import read_from
 from tests.stores.places import DjangoPlace, Place, dumb_place
 from tests.stores.samples import ROOT
 
@@ -233,8 +234,7 @@ async def test_harmless_form_says_the_same(sumatra: Sumatra, tmp_path: Path) -> 
     records = {name: sumatra.at_home(harm.fields) for name, harm in HARMS.items() if not harm.refused}
     await stored_by_smtd(place, records)
 
-    async with place.open() as store:
-        held = await store.read([Key(name, one.label) for name, one in records.items()])
+    held = await read_from(place, [Key(name, one.label) for name, one in records.items()])
 
     found = {of.project: canonical.digest(one) for of, one in held.items()}
     assert found == {name: canonical.digest(one) for name, one in records.items()}

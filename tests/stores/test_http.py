@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.stores.base import DONE, Change, Result
-from tests.build import PROJECT, key, record
+from smtd.stores.base import DONE, Result
+from tests.build import PROJECT, record
 from tests.peers.server import SumatraServer
 from tests.sampling import SOAK
+from tests.stores.asking import create
 from tests.stores.contract import SilentContract
 from tests.stores.places import Place
 from tests.stores.samples import ALL
@@ -47,7 +48,7 @@ class TestServer(SilentContract):
         good = record("good")
 
         async with place.open() as store:
-            outcomes = await store.write([Change(key(one.label), one, None) for one in (*odd, good)])
+            outcomes = await store.write([create(one) for one in (*odd, good)])
             scan = await store.scan([PROJECT])
 
         told = dict(zip([one.label for one in (*odd, good)], outcomes, strict=True))

@@ -21,7 +21,7 @@ from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
 from tests.peers.line import Line, line_to
 from tests.peers.server import SumatraServer
-from tests.stores.contract import create
+from tests.stores.asking import create
 from tests.stores.server_place import ADA, ServerPlace
 
 
@@ -69,7 +69,7 @@ async def test_times_without_a_zone_are_utc(place: ServerPlace) -> None:
 async def test_what_cannot_be_compared_is_not_removed(place: ServerPlace) -> None:
     """The write counts as refused, with the reason; what the server has stays."""
     async with store_behind(place, faults.altered(in_no_form)) as store:
-        (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+        (outcome,) = await store.write([create(full("run"))])
         scan = await store.scan([PROJECT])
 
     assert outcome.result is Result.REFUSED
@@ -88,7 +88,7 @@ async def test_what_cannot_be_compared_is_no_stump(place: ServerPlace) -> None:
         return await faults.altered(in_no_form)(line, request)
 
     async with store_behind(place, theirs) as store:
-        (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+        (outcome,) = await store.write([create(full("run"))])
 
     assert outcome.result is not Result.DONE
     assert place.run("SELECT label FROM django_store_record") == [("run",)]

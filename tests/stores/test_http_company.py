@@ -9,7 +9,6 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.http import other_clients
@@ -19,6 +18,7 @@ from smtd.stores.http.store import HttpStore
 from tests.build import PROJECT, commented, full, key, record
 from tests.peers.line import Line, line_to, passed
 from tests.peers.server import PASSWORD, USERS, SumatraServer
+from tests.stores.asking import delete
 from tests.stores.server_place import ServerPlace
 
 LABELS = "abcdefgh"
@@ -276,7 +276,7 @@ async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(
     clock = Clock()
     async with opened(place, clock) as store:
         await store.scan([PROJECT])
-        await store.write([Change(key("a"), None, canonical.digest(record("a")))])
+        await store.write([delete(record("a"))])
 
         outcomes = await store.write(made(record("a")))
 

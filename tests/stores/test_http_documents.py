@@ -21,6 +21,7 @@ from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
 from tests.peers.line import line_to
 from tests.peers.server import SumatraServer
+from tests.stores.asking import scan_of
 from tests.stores.server_place import ADA, ServerPlace
 from tests.stores.test_http_answers import store_behind
 
@@ -210,7 +211,6 @@ async def test_label_and_project_of_any_spelling_are_their_own(place: ServerPlac
     of = Key("été a.b", "日本|x")
     await place.put(record(of.label), project=of.project)
 
-    async with place.open() as store:
-        scan = await store.scan([of.project])
+    scan = await scan_of(place, [of.project])
 
     assert (set(scan.digests), dict(scan.unreadable)) == ({of}, {})

@@ -16,6 +16,7 @@ from tests.peers import line as faults
 from tests.peers.line import Line, line_to
 from tests.peers.server import SumatraServer
 from tests.sampling import SOAK
+from tests.stores.asking import create, scan_of, write_and_scan
 from tests.stores.server_place import ADA, ServerPlace
 
 PROJECTS = [
@@ -94,7 +95,7 @@ async def test_project_without_an_address_is_no_other_address(place: ServerPlace
 async def test_label_of_any_letters_is_its_own(place: ServerPlace) -> None:
     """What the server has an address for is written there and found there, to the letter."""
     async with place.open() as store:
-        outcomes = await store.write([Change(key(label), full(label), None) for label in LABELS])
+        outcomes = await store.write([create(full(label)) for label in LABELS])
         scan = await store.scan([PROJECT])
         found = await store.read([key(label) for label in LABELS])
 
@@ -111,7 +112,7 @@ async def test_label_without_an_address_is_no_other_address(place: ServerPlace) 
     async with place.open() as store:
         assert await store.read([key(label) for label in NO_LABELS]) == {}
         asked = place.server.requests()[before:]
-        outcomes = await store.write([Change(key(label), full(label), None) for label in NO_LABELS])
+        outcomes = await store.write([create(full(label)) for label in NO_LABELS])
 
     assert asked == []
     assert {each.result for each in outcomes} == {Result.REFUSED}
@@ -138,17 +139,16 @@ async def test_label_that_only_the_database_knows_is_named(label: str, place: Se
 async def test_label_that_the_server_has_twice_is_named(place: ServerPlace) -> None:
     """Neither is shown, whatever was known of it; nothing is written to it, and the others go on."""
     await place.put(record(), record("twice"))
-    async with place.open() as store:
-        known = (await store.scan()).digests
+    known = (await scan_of(place)).digests
     place.double("twice")
 
     async with place.open() as store:
         scan = await store.scan(known=known)  # type: ignore[call-arg]
         outcomes = await store.write(
             [
-                Change(key("twice"), full("twice"), None),
+                create(full("twice")),
                 Change(key("twice-changed"), full("twice-changed"), known[key("twice")]),
-                Change(key("new"), record("new"), None),
+                create(record("new")),
             ]
         )
 
@@ -171,8 +171,10 @@ async def test_label_that_somebody_makes_twice_meanwhile(place: ServerPlace) -> 
     await place.put(record())
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = {3: double}
-        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
-            (outcome,) = await store.write([Change(key("twice"), full("twice"), None)])
+        async with open_store(
+            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
+        ) as store:
+            (outcome,) = await store.write([create(full("twice"))])
 
     assert outcome == STALE
     assert place.run("SELECT count(*) FROM django_store_record WHERE label = 'twice'") == [(2,)]
@@ -182,11 +184,9 @@ async def test_project_of_somebody_else_is_the_business_of_its_records(place: Se
     """One that nobody may use (403) is refused, with a next step; the records of others land."""
     place.run("INSERT INTO django_store_project (id, name, description) VALUES ('Orphan', '', '')")
 
-    async with place.open() as store:
-        orphan, good = await store.write(
-            [Change(Key("Orphan", "run"), full("run"), None), Change(key("run"), full("run"), None)]
-        )
-        scan = await store.scan()
+    (orphan, good), scan = await write_and_scan(
+        place, [Change(Key("Orphan", "run"), full("run"), None), create(full("run"))]
+    )
 
     assert orphan.result is Result.REFUSED
     assert "denies this user access to project 'Orphan'; ask its owner" in orphan.reason
@@ -209,8 +209,10 @@ async def test_what_the_server_does_not_make_is_refused(
     """It is told with the status, and where to look."""
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = {number: fault}
-        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
-            outcome, *_ = await store.write([Change(key("run"), full("run"), None)])
+        async with open_store(
+            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
+        ) as store:
+            outcome, *_ = await store.write([create(full("run"))])
 
     assert outcome.result is Result.REFUSED
     assert reason in outcome.reason
@@ -253,8 +255,10 @@ async def test_record_that_somebody_else_made_is_not_removed(place: ServerPlace)
     await place.put(record("other"))
     async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
         line.faults = {3: theirs}
-        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
-            (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+        async with open_store(
+            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
+        ) as store:
+            (outcome,) = await store.write([create(full("run"))])
             found = await store.read([key("run")])
 
     assert outcome == STALE

@@ -17,7 +17,7 @@ from aiohttp import web
 from smtd.errors import StoreBusy, StoreUnreachable
 from smtd.records import canonical
 from smtd.stores import retrying
-from smtd.stores.base import DONE, Change
+from smtd.stores.base import DONE
 from smtd.stores.http import concurrency, session, writer
 from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
@@ -26,6 +26,7 @@ from tests.build import PROJECT, full, key, record
 from tests.peers import line as faults
 from tests.peers.line import Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer
+from tests.stores.asking import create
 from tests.stores.server_place import ADA, ServerPlace
 
 
@@ -149,7 +150,7 @@ async def test_write_to_a_server_that_asks_to_be_left_alone_is_given_up(server: 
         async with open_store(location) as store:
             labels = [f"run-{number}" for number in range(20)]
             with pytest.raises(StoreBusy) as busy:
-                await store.write([Change(key(label), full(label), None) for label in labels])
+                await store.write([create(full(label)) for label in labels])
 
     assert busy.value.retry_after == pytest.approx(120, abs=5)
     sent = [request for request in line.requests if request.startswith("PUT") and "/run-" in request]
@@ -211,7 +212,7 @@ async def test_silent_server_is_written_to_no_more(
         async with open_store(location) as store:
             labels = [f"run-{number}" for number in range(40)]
             with pytest.raises(StoreUnreachable, match="does not answer"):
-                await store.write([Change(key(label), full(label), None) for label in labels])
+                await store.write([create(full(label)) for label in labels])
 
     assert len([request for request in line.requests if request.startswith("PUT")]) <= 1 + concurrency.AT_ONCE
     assert len(line.requests) <= 2 + 3 * concurrency.AT_ONCE
@@ -236,7 +237,7 @@ async def test_write_that_hangs_is_sent_twice_at_the_most(
         line.faults = dict.fromkeys(range(1, 1000), hang_at_records)
         async with open_store(location) as store:
             with pytest.raises(StoreBusy, match="does not answer"):
-                await store.write([Change(key("run"), full("run"), None)])
+                await store.write([create(full("run"))])
 
     assert len([request for request in line.requests if request.endswith("/run/") and "PUT" in request]) == 2
 
@@ -296,7 +297,7 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
         async with open_store(location) as store:
             line.faults = {6: stump if shown == "never" else faults.halved}  # after listings, project, look
 
-            (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+            (outcome,) = await store.write([create(full("run"))])
 
             assert line.requests[5].startswith("PUT")
             assert line.requests.count(line.requests[5]) == 2
@@ -324,7 +325,7 @@ async def test_half_a_record_that_grows_is_left_alone(
             line.faults = {6: faults.halved}
             monkeypatch.setattr(anyio, "sleep", wait)
 
-            (outcome,) = await store.write([Change(key("run"), full("run"), None)])
+            (outcome,) = await store.write([create(full("run"))])
 
     assert outcome == DONE
     assert [request for request in line.requests if request.split()[0] == "DELETE"] == []
@@ -350,9 +351,9 @@ async def test_writes_under_way_are_waited_for_when_one_fails(
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
         async with open_store(location) as store:
-            await store.write([Change(key("first"), record("first"), None)])  # makes what they share
+            await store.write([create(record("first"))])  # makes what they share
             line.faults = dict.fromkeys(range(1, 1000), one_fails)
-            outcomes = await store.write([Change(key(label), record(label), None) for label in labels])
+            outcomes = await store.write([create(record(label)) for label in labels])
 
     assert outcomes == [DONE] * len(labels)
     sent = [request for request in line.requests if request.startswith("PUT") and "/run-" in request]

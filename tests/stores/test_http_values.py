@@ -12,6 +12,7 @@ from smtd.records.record import Component, DataKey, Dependency, Executable, Para
 from smtd.stores.base import DONE, Change, Result
 from tests.build import MOMENT, NODE, NUMPY, OUTPUT, full, key
 from tests.peers.server import SumatraServer
+from tests.stores.asking import write_and_scan
 from tests.stores.samples import LAUNCH_MODES
 from tests.stores.server_place import ServerPlace
 
@@ -94,9 +95,9 @@ async def test_odd_values_arrive_as_they_are_or_are_refused(server: SumatraServe
     odd = {label: full(label, **fields) for label, (_, fields) in REFUSED.items()}
     records = taken | odd
 
-    async with ServerPlace(server).open() as store:
-        done = await store.write([Change(key(label), one, None) for label, one in records.items()])
-        scan = await store.scan()
+    done, scan = await write_and_scan(
+        ServerPlace(server), [Change(key(label), one, None) for label, one in records.items()]
+    )
 
     outcomes = dict(zip(records, done, strict=True))
     assert {label: outcomes[label] for label in taken} == dict.fromkeys(taken, DONE)

@@ -11,6 +11,7 @@ from smtd.stores.django import sqlite
 from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.renamed import RenamedStore
 from tests.build import PROJECT, change, commented, full, key, record, tagged
+from tests.stores.asking import create, scan_of
 from tests.stores.places import DjangoPlace, copied
 from tests.stores.tracked import Tracked, changed, tracked
 
@@ -47,8 +48,7 @@ def understood(monkeypatch):
 
 async def seen_anew(place):
     """Return what a store shows that has never looked before."""
-    async with place.open() as store:
-        return copied(await store.scan())
+    return copied(await scan_of(place))
 
 
 async def test_row_that_took_the_place_of_another_leaves_no_phantom(place):
@@ -63,7 +63,7 @@ async def test_row_that_took_the_place_of_another_leaves_no_phantom(place):
         place.run(
             "CREATE UNIQUE INDEX refuse ON django_store_record (project_id) WHERE label IN ('soon', 'bad')"
         )
-        await store.write([Change(key("bad"), record("bad"), None)])  # and forgets the numbers of rows
+        await store.write([create(record("bad"))])  # and forgets the numbers of rows
         held = (await store.read([key("plain-1")]))[key("plain-1")]
         after = commented(held, "own")
         assert await store.write([Change(key("plain-1"), after, canonical.digest(held))]) == [DONE]
@@ -97,7 +97,7 @@ async def filled(store, count=30):
     """Write many records to *store*, and read them back, as a cycle does."""
     made = [record(f"run-{number:03}") for number in range(count)]
     await store.scan()
-    assert await store.write([Change(key(one.label), one, None) for one in made]) == [DONE] * count
+    assert await store.write([create(one) for one in made]) == [DONE] * count
     assert len(await store.read([key(one.label) for one in made])) == count
     return made
 
@@ -151,7 +151,7 @@ async def test_edit_that_came_between_write_and_reading_back_is_seen(target, mon
     async with tracked(target) as store:
         await store.scan()
         made = record("run")
-        assert await store.write([Change(key("run"), made, None)]) == [DONE]
+        assert await store.write([create(made)]) == [DONE]
         target.run("UPDATE django_store_record SET outcome = 'edited' WHERE label = 'run'")
         (back,) = (await store.read([key("run")])).values()
         await store.end_cycle()

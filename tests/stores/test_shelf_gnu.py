@@ -12,8 +12,7 @@ import pytest
 
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
-from smtd.stores.access import Access
-from smtd.stores.base import DONE, Change
+from smtd.stores.base import DONE
 from smtd.stores.discovery import find
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -23,11 +22,12 @@ from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
+from tests.stores.asking import create, write_to
 from tests.stores.contract import ResumedContract
 from tests.stores.places import Place, ShelfPlace, by_module, contents, foreign_place, opened_elsewhere
 
 CORPUS = Path(__file__).parent / "corpus"
-NEW = [Change(key("new"), record("new"), None)]
+NEW = [create(record("new"))]
 
 
 class TestShelfOnGnu(ResumedContract):
@@ -161,8 +161,7 @@ async def test_shelf_that_another_program_has_open_is_read(place: ShelfPlace) ->
     assert set(scan.digests) == {key("run")}
     assert place.forms() == before
     assert place.files().keys() == {"records"}
-    async with place.open() as shelf:
-        assert await shelf.write(NEW) == [DONE]
+    assert await write_to(place, NEW) == [DONE]
 
 
 async def test_reading_takes_no_lock(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,8 +290,7 @@ async def test_copies_of_an_smtd_that_was_killed_are_removed(
     left.touch()
     monkeypatch.setattr(foreign, "LEFT_BEHIND", -1.0)
 
-    async with place.open() as shelf:
-        assert await shelf.write(NEW) == [DONE]
+    assert await write_to(place, NEW) == [DONE]
 
     assert place.files().keys() == {name}
 
@@ -301,7 +299,6 @@ async def test_mode_of_the_file_stays(place: ShelfPlace) -> None:
     """Who may read the shelf, may read it afterwards, and nobody else."""
     place.location.path.chmod(0o640)
 
-    async with place.open() as shelf:
-        assert await shelf.write(NEW) == [DONE]
+    assert await write_to(place, NEW) == [DONE]
 
     assert place.location.path.stat().st_mode & 0o777 == 0o640

@@ -16,6 +16,7 @@ from smtd.records import canonical
 from smtd.stores.base import DONE, STALE, Change, Result
 from smtd.stores.shelf import inert, worker, writing
 from tests.build import PROJECT, change, key, record
+from tests.stores.asking import create, delete, scan_and_read, scan_of, write_to
 from tests.stores.places import ShelfPlace, dumb_place
 
 
@@ -131,8 +132,7 @@ async def test_unreadable_record_is_not_gone(place: ShelfPlace) -> None:
     await place.put(record("two  blanks"), record("b"))
     await place.edit(lambda held: held["two  blanks"].state.update(timestamp="then"))
 
-    async with place.open() as store:
-        scan = await store.scan()
+    scan = await scan_of(place)
 
     assert set(scan.unreadable) == {key("two  blanks")}
 
@@ -158,8 +158,7 @@ async def test_calls_are_kept_as_they_were(place: ShelfPlace, trap: Trap) -> Non
     put(place, project(**calls(trap), good=a_record()))
     before = place.forms()
 
-    async with place.open() as store:
-        outcomes = await store.write([Change(key("new"), record("new"), None)])
+    outcomes = await write_to(place, [create(record("new"))])
 
     assert outcomes == [DONE]
     assert {of: form for of, form in place.forms().items() if of != key("new")} == before
@@ -171,9 +170,8 @@ async def test_call_instead_of_a_project(place: ShelfPlace, trap: Trap, name: st
     """A call in place of all records is refused, and not made."""
     put(place, b"\x80\x04" + calls(trap)[name] + b".")
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused) as told:
-            await store.scan()
+    with pytest.raises(StoreRefused) as told:
+        await scan_of(place)
 
     assert_sentence(told.value, place)
     assert not trap.sprung
@@ -183,9 +181,8 @@ async def test_call_of_what_a_call_gave(place: ShelfPlace, trap: Trap) -> None:
     """No class says of itself that it is made so: the pickle is refused, and nothing is called."""
     put(place, project(odd=call_of_a_call(trap), good=a_record()))
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused) as told:
-            await store.scan()
+    with pytest.raises(StoreRefused) as told:
+        await scan_of(place)
 
     assert_sentence(told.value, place)
     assert not trap.sprung
@@ -196,9 +193,7 @@ async def test_call_inside_a_record(place: ShelfPlace, trap: Trap) -> None:
     note = inert.load(calls(trap)["system"] + b".")
     await place.edit(lambda held: held.update(odd=odd(note=note, outcome=note)))
 
-    async with place.open() as store:
-        scan = await store.scan()
-        found = await store.read([key("odd")])
+    scan, found = await scan_and_read(place, [key("odd")])
 
     assert scan.digests == {key("odd"): canonical.digest(change(found[key("odd")]))}
     assert found[key("odd")].beyond_words == ["outcome"]
@@ -242,9 +237,8 @@ async def test_pickle_that_cannot_be_loaded(place: ShelfPlace, make: Callable[[]
     """Bytes that are no records are refused at once, and in one sentence."""
     put(place, make())
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused) as told:
-            await store.scan()
+    with pytest.raises(StoreRefused) as told:
+        await scan_of(place)
 
     assert_sentence(told.value, place)
 
@@ -254,8 +248,7 @@ async def test_write_to_what_cannot_be_loaded(place: ShelfPlace) -> None:
     put(place, UNLOADABLE["truncated"]())
     before = place.values()
 
-    async with place.open() as store:
-        (outcome,) = await store.write([Change(key("new"), record("new"), None)])
+    (outcome,) = await write_to(place, [create(record("new"))])
 
     assert outcome.result is Result.REFUSED
     assert outcome.reason.endswith("restore it from a backup")
@@ -267,8 +260,7 @@ async def test_other_projects_go_on(place: ShelfPlace) -> None:
     put(place, b"hello world")
     await place.put(record(), project="Other")
 
-    async with place.open() as store:
-        scan = await store.scan(["Other"])
+    scan = await scan_of(place, ["Other"])
 
     assert [of.project for of in scan.digests] == ["Other"]
 
@@ -309,9 +301,7 @@ async def test_value_that_explodes(place: ShelfPlace, attribute: str) -> None:
         lambda held: held.update(odd=odd(**{attribute: exploding}), good=writing.build(record("good")))
     )
 
-    async with place.open() as store:
-        scan = await store.scan()
-        found = await store.read([key("good")])
+    scan, found = await scan_and_read(place, [key("good")])
 
     assert key("good") in scan.digests
     assert set(found) == {key("good")}
@@ -324,9 +314,8 @@ async def test_pickle_that_takes_for_ever(place: ShelfPlace, monkeypatch: pytest
     # A key that holds itself twice, sixty times over: its hash is the work of 2 to the 60.
     put(place, b"\x80\x02}(K\x01\x85" + b"2\x86" * 60 + b"K\x01u.")
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused, match=r"1\.0 s of processor time") as told:
-            await store.scan()
+    with pytest.raises(StoreRefused, match=r"1\.0 s of processor time") as told:
+        await scan_of(place)
 
     assert_sentence(told.value, place)
 
@@ -337,9 +326,8 @@ async def test_pickle_that_fills_the_memory(place: ShelfPlace, monkeypatch: pyte
     monkeypatch.setattr(worker, "limits", lambda size: (256 << 20, 10))
     put(place, b"\x80\x02" + b"(" * 40_000_000 + b".")
 
-    async with place.open() as store:
-        with pytest.raises(StoreRefused) as told:
-            await store.scan()
+    with pytest.raises(StoreRefused) as told:
+        await scan_of(place)
 
     assert_sentence(told.value, place)
 
@@ -409,9 +397,7 @@ async def test_unreadable_record(place: ShelfPlace, make: Callable[[], Any]) -> 
     """What is no record is named, with what is wrong with it; the others go on."""
     await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
 
-    async with place.open() as store:
-        scan = await store.scan()
-        found = await store.read([key("odd"), key("good")])
+    scan, found = await scan_and_read(place, [key("odd"), key("good")])
 
     assert set(scan.unreadable) == {key("odd")}
     assert "\n" not in scan.unreadable[key("odd")] != ""
@@ -481,9 +467,7 @@ async def test_strange_record(place: ShelfPlace, make: Callable[[], Any]) -> Non
     """A record that Sumatra would not have made is read or named, always the same, and alone."""
     await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
 
-    async with place.open() as store:
-        scan = await store.scan()
-        found = await store.read([key("odd"), key("good")])
+    scan, found = await scan_and_read(place, [key("odd"), key("good")])
 
     assert scan.digests.keys() | scan.unreadable.keys() == {key("odd"), key("good")}
     assert key("good") in scan.digests
@@ -497,8 +481,7 @@ async def test_write_beside_strange_records(place: ShelfPlace) -> None:
     await place.edit(lambda held: held.update(strange, good=writing.build(record("good"))))
     before = place.forms()
 
-    async with place.open() as store:
-        outcomes = await store.write([Change(key("good"), None, canonical.digest(record("good")))])
+    outcomes = await write_to(place, [delete(record("good"))])
 
     assert outcomes == [DONE]
     assert place.forms() == {of: form for of, form in before.items() if of != key("good")}
@@ -512,7 +495,7 @@ async def test_class_inside_a_class(place: ShelfPlace) -> None:
 
     async with place.open() as store:
         scan = await store.scan()
-        outcomes = await store.write([Change(key("good"), None, canonical.digest(record("good")))])
+        outcomes = await store.write([delete(record("good"))])
 
     assert set(scan.unreadable) == {key("odd")}
     assert outcomes == [DONE]
@@ -524,10 +507,7 @@ async def test_write_to_a_record_of_another_class(place: ShelfPlace) -> None:
     await place.edit(lambda held: held.update(odd=5))
     before = place.values()
 
-    async with place.open() as store:
-        outcomes = await store.write(
-            [Change(key("odd"), record("odd"), None), Change(key("odd"), None, b"x")]
-        )
+    outcomes = await write_to(place, [create(record("odd")), Change(key("odd"), None, b"x")])
 
     assert DONE not in outcomes
     assert STALE in outcomes

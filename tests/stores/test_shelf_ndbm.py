@@ -10,13 +10,14 @@ from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
-from smtd.stores.base import DONE, Change
+from smtd.stores.base import DONE
 from smtd.stores.discovery import find
 from smtd.stores.shelf import ndbm, open_files
 from smtd.stores.shelf.driver import NDBM
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
+from tests.stores.asking import create, scan_of, write_to
 from tests.stores.contract import ResumedContract
 from tests.stores.places import (
     HastyTime,
@@ -30,7 +31,7 @@ from tests.stores.places import (
 
 CORPUS = Path(__file__).parent / "corpus"
 REAL = CORPUS / "c081_ndbm.db"
-NEW = [Change(key("new"), record("new"), None)]
+NEW = [create(record("new"))]
 
 
 class TestShelfOnNdbm(ResumedContract):
@@ -147,8 +148,7 @@ async def test_shelf_that_another_program_has_open(place: ShelfPlace) -> None:
 
     assert set(scan.digests) == {key("run")}
     assert place.files() == before
-    async with place.open() as shelf:
-        assert await shelf.write(NEW) == [DONE]
+    assert await write_to(place, NEW) == [DONE]
 
 
 async def test_large_shelf_that_another_program_has_open(
@@ -158,13 +158,11 @@ async def test_large_shelf_that_another_program_has_open(
     monkeypatch.setattr("smtd.filestat.time", HastyTime)
     await place.put(record(stdout_stderr="x" * ndbm.CACHE))
 
-    with opened_elsewhere(place.location.path):
-        async with place.open() as shelf:
-            with pytest.raises(StoreUnreachable, match="another program has it open and holds back a part"):
-                await shelf.scan()
+    told = "another program has it open and holds back a part"
+    with opened_elsewhere(place.location.path), pytest.raises(StoreUnreachable, match=told):
+        await scan_of(place)
 
-    async with place.open() as shelf:
-        assert set((await shelf.scan()).digests) == {key("run")}
+    assert set((await scan_of(place)).digests) == {key("run")}
 
 
 async def test_program_that_opens_it_in_the_moment_of_the_swap(

@@ -31,6 +31,7 @@ from tests.peers.stores import PeerStore, copy_store
 from tests.sampling import sampled
 from tests.stores import oracle
 from tests.stores import seen as sumatra
+from tests.stores.asking import write_to
 from tests.stores.places import DjangoPlace, ShelfPlace, contents, dumb_place
 from tests.stores.samples import ROOT
 
@@ -442,8 +443,7 @@ async def test_old_shelves_into_a_new_database(
     place = DjangoPlace(tmp_path / "new" / "records")
     place.path.parent.mkdir()
 
-    async with place.open() as store:
-        assert set(await store.write([Change(of, one, None) for of, one in found.items()])) == {DONE}
+    assert set(await write_to(place, [Change(of, one, None) for of, one in found.items()])) == {DONE}
 
     seen = sumatra.records(PeerStore(django_environment, "django", place.path).dump())
     assert seen.keys() == found.keys()
@@ -464,8 +464,7 @@ async def renewed(path: Path, directory: Path) -> tuple[ShelfPlace, dict[Key, Re
     found = {of: at_home(one) for of, one in (await whole(opened(path))).items()}
     place = dumb_place(directory / "new" / "records")
     place.location.path.parent.mkdir()
-    async with place.open() as store:
-        assert set(await store.write([Change(of, one, None) for of, one in found.items()])) == {DONE}
+    assert set(await write_to(place, [Change(of, one, None) for of, one in found.items()])) == {DONE}
     return place, found
 
 

@@ -14,7 +14,7 @@ from smtd.records.record import Key
 from smtd.stores.base import DONE, LARGE_AT_REST, Change, ResumedStore, Store
 from smtd.stores.shelf import child, loaded, messages, writing
 from tests.build import PROJECT, key, record
-from tests.stores.contract import create
+from tests.stores.asking import create, scan_of
 from tests.stores.places import ShelfPlace, dumb_place
 
 
@@ -26,8 +26,7 @@ def shelf(tmp_path: Path) -> ShelfPlace:
 
 async def anew(shelf: ShelfPlace) -> set[Key]:
     """Return the keys that a look shows that knows nothing."""
-    async with shelf.open() as opened:
-        return set((await opened.scan()).digests)
+    return set((await scan_of(shelf)).digests)
 
 
 async def test_scan_after_writes_of_which_it_asked_for_nothing(shelf: ShelfPlace) -> None:

@@ -17,6 +17,7 @@ from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore, Seen
 from tests.stores import seen as sumatra
+from tests.stores.asking import read_from, scan_and_read, write_to
 from tests.stores.places import ShelfPlace, contents, dumb_place, sqlite3_place
 from tests.stores.samples import ALL, UNSPEAKABLE, at_home
 
@@ -68,9 +69,7 @@ async def test_rich_shelf_is_read_whole(rich: ShelfPlace, rich_seen: Seen) -> No
     """Of a shelf with every sort of record smtd reads what Sumatra does, field by field."""
     expected = sumatra.records(rich_seen)
 
-    async with rich.open() as store:
-        scan = await store.scan()
-        found = await store.read(expected)
+    scan, found = await scan_and_read(rich, expected)
 
     assert scan.unreadable == {}
     assert scan.digests.keys() == found.keys() == expected.keys()
@@ -87,8 +86,7 @@ def _but_parameters(one: Record) -> Record:
 
 async def test_rich_shelf_keeps_what_the_model_has_no_words_for(rich: ShelfPlace) -> None:
     """Attributes that only a shelf has come along, and say what they said."""
-    async with rich.open() as store:
-        found = await store.read([own("extra-attributes"), own("parameters-json-from-file")])
+    found = await read_from(rich, [own("extra-attributes"), own("parameters-json-from-file")])
 
     extra, from_file = found[own("extra-attributes")], found[own("parameters-json-from-file")]
     assert {name: inert.load(value.data) for name, value in extra.opaque.items()} == {
@@ -164,8 +162,7 @@ async def test_untouched_projects_keep_their_bytes(rich: ShelfPlace) -> None:
     """The pickle of a project that is not written to stays as it was, to the byte."""
     before = rich.values()
 
-    async with rich.open() as store:
-        assert await store.write([Change(Key("Other", "run"), record(), None)]) == [DONE]
+    assert await write_to(rich, [Change(Key("Other", "run"), record(), None)]) == [DONE]
 
     after = rich.values()
     assert after[RICH.encode()] == before[RICH.encode()]
@@ -231,9 +228,7 @@ async def test_shelf_that_sumatra_holds(rich: ShelfPlace, plain_environment: Env
 
     with peer.held(RICH, "held"):
         during = contents(rich.location.path.parent)
-        async with rich.open() as store:
-            scan = await store.scan()
-            found = await store.read([own("held")])
+        scan, found = await scan_and_read(rich, [own("held")])
 
     assert during["records.dir"] == before["records.dir"]
     assert during["records.dat"] != before["records.dat"]

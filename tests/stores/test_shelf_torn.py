@@ -25,6 +25,7 @@ from smtd.stores.shelf.driver import DUMB
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.swaps import Swap
 from tests.build import PROJECT, key, record
+from tests.stores.asking import create, read_from, scan_of, write_and_scan, write_to
 from tests.stores.killing import killed
 from tests.stores.places import HastyTime, ShelfPlace, dumb_place
 
@@ -148,8 +149,7 @@ async def test_value_that_grew_under_an_old_index(place: ShelfPlace) -> None:
         held[PROJECT.encode()] = before
         held.sync()
         held[PROJECT.encode()] = after
-        async with place.open() as shelf:
-            found = await shelf.read([key("run")])
+        found = await read_from(place, [key("run")])
 
     assert found[key("run")].stdout_stderr == "y" * 110
 
@@ -192,9 +192,8 @@ async def test_save_that_stopped_half_way(
     await place.put(record("new"))
     step(place)
 
-    async with place.open() as shelf:
-        with pytest.raises(StoreUnreachable) as told:
-            await shelf.scan()
+    with pytest.raises(StoreUnreachable) as told:
+        await scan_of(place)
 
     assert_sentence(told.value, place)
 
@@ -209,9 +208,8 @@ async def test_write_into_a_save_that_stopped_half_way(
     step(place)
     before = place.files()
 
-    async with place.open() as shelf:
-        with pytest.raises(StoreUnreachable):
-            await shelf.write([Change(Key("Other", "run"), record(), None)])
+    with pytest.raises(StoreUnreachable):
+        await write_to(place, [Change(Key("Other", "run"), record(), None)])
 
     assert place.files() == before
 
@@ -225,9 +223,8 @@ async def test_damaged_shelf(
     await place.put(record("new"))
     damage(place)
 
-    async with place.open() as shelf:
-        with pytest.raises(StoreError) as told:
-            await shelf.scan()
+    with pytest.raises(StoreError) as told:
+        await scan_of(place)
 
     assert_sentence(told.value, place)
 
@@ -237,9 +234,8 @@ async def test_shelf_without_its_index_says_what_to_do(place: ShelfPlace, impati
     await place.put(record())
     file(place, "dir").rename(file(place, "bak"))
 
-    async with place.open() as shelf:
-        with pytest.raises(StoreUnreachable, match=r"records\.dir is missing.*copy records\.bak"):
-            await shelf.scan()
+    with pytest.raises(StoreUnreachable, match=r"records\.dir is missing.*copy records\.bak"):
+        await scan_of(place)
 
 
 def assert_sentence(error: Exception, place: ShelfPlace) -> None:
@@ -281,7 +277,7 @@ async def test_project_that_another_program_adds_meanwhile(
     at_sync(monkeypatch, number, add)
 
     async with place.open() as shelf:
-        outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
+        outcomes = await shelf.write([create(record("ours"))])
         scan = await shelf.scan()
 
     assert outcomes == [DONE]
@@ -296,9 +292,7 @@ async def test_record_that_another_program_adds_meanwhile(
     theirs = inert.load(pickled("theirs"))
     at_sync(monkeypatch, 1, lambda: place._edit(lambda held: held.update(theirs), PROJECT.encode()))
 
-    async with place.open() as shelf:
-        outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
-        scan = await shelf.scan()
+    outcomes, scan = await write_and_scan(place, [create(record("ours"))])
 
     assert outcomes == [DONE]
     assert set(scan.digests) == {key("run"), key("ours"), key("theirs")}
@@ -319,9 +313,7 @@ async def test_place_that_another_program_takes_meanwhile(
             data.write(b"theirs" * 100)
 
     at_sync(monkeypatch, number, overwrite)
-    async with place.open() as shelf:
-        outcomes = await shelf.write([Change(key("ours"), record("ours"), None)])
-        scan = await shelf.scan()
+    outcomes, scan = await write_and_scan(place, [create(record("ours"))])
 
     assert outcomes == [DONE]
     assert set(scan.digests) == {key("run"), key("ours")}
@@ -351,9 +343,8 @@ async def test_lock_that_another_program_keeps(place: ShelfPlace, monkeypatch: p
 
     with file(place, "dat").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        async with place.open() as shelf:
-            with pytest.raises(StoreUnreachable, match=r"has locked .*records\.dat for 0 s; writes wait"):
-                await shelf.write([Change(key("new"), record("new"), None)])
+        with pytest.raises(StoreUnreachable, match=r"has locked .*records\.dat for 0 s; writes wait"):
+            await write_to(place, [create(record("new"))])
 
     assert place.files() == before
 

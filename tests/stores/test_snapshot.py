@@ -22,6 +22,7 @@ from smtd.stores.legacy.snapshot import SnapshotStore
 from smtd.stores.legacy.sources import LegacySource, Snapshot
 from tests.build import PROJECT, record
 from tests.stores import old_databases
+from tests.stores.asking import write_to
 from tests.stores.contract import ReadContract
 from tests.stores.old_databases import HAGGLING
 from tests.stores.places import DjangoPlace, Place, contents, is_unlocked
@@ -45,8 +46,7 @@ class OldPlace:
         yield SnapshotStore(databases.SOURCE, self.path, str(self.path), "UTC")
 
     async def put(self, *records: Record, project: str = PROJECT) -> None:
-        async with self._new.open() as store:
-            await store.write([])
+        await write_to(self._new, [])
         await self._new.put(*records, project=project)
         await to_thread.run_sync(self._publish)
 

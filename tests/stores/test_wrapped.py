@@ -10,7 +10,6 @@ import anyio
 import pytest
 
 from smtd.errors import StoreBusy, StoreUnreachable
-from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Store
 from smtd.stores.limited import LimitedStore, Room, room
@@ -18,6 +17,7 @@ from smtd.stores.memory import MemoryStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.wrapped import WrappedStore
 from tests.build import PROJECT, change, key, record
+from tests.stores.asking import create, delete, replace
 from tests.stores.contract import ResumedContract
 from tests.stores.places import MemoryPlace, Place
 
@@ -103,7 +103,7 @@ async def test_store_that_stays_busy_is_given_up() -> None:
         await RetryingStore(moody).projects()
     assert moody.calls["look"] == retrying.ATTEMPTS
     with pytest.raises(StoreBusy):
-        await RetryingStore(moody).write([Change(key("run"), record(), None)])
+        await RetryingStore(moody).write([create(record())])
 
 
 async def test_write_whose_answer_is_lost_is_done_once() -> None:
@@ -114,9 +114,9 @@ async def test_write_whose_answer_is_lost_is_done_once() -> None:
 
     outcomes = await RetryingStore(store).write(
         [
-            Change(key("new"), record("new"), None),
-            Change(key("held"), edited, canonical.digest(held)),
-            Change(key("gone"), None, canonical.digest(gone)),
+            create(record("new")),
+            replace(held, edited),
+            delete(gone),
         ]
     )
 
@@ -172,7 +172,7 @@ async def test_store_that_asks_for_a_long_pause_is_left_to_the_caller(what: str,
     wrapped = RetryingStore(store)
 
     with pytest.raises(StoreBusy) as busy:
-        await (wrapped.projects() if what == "look" else wrapped.write([Change(key("run"), record(), None)]))
+        await (wrapped.projects() if what == "look" else wrapped.write([create(record())]))
 
     assert busy.value.retry_after == 6.0
     assert naps == [2.0]
@@ -197,7 +197,7 @@ async def test_call_that_takes_long_to_fail_is_not_tried_for_ever(
     wrapped = RetryingStore(store)
 
     with pytest.raises(StoreBusy):
-        await (wrapped.projects() if what == "look" else wrapped.write([Change(key("run"), record(), None)]))
+        await (wrapped.projects() if what == "look" else wrapped.write([create(record())]))
 
     assert store.asked == 2
 
@@ -230,7 +230,7 @@ async def test_change_in_two_steps_is_not_tried_again() -> None:
             raise StoreBusy("between the steps")
 
     store = TwoSteps(records={key("run"): record()})
-    update = Change(key("run"), change(record(), outcome="new"), canonical.digest(record()))
+    update = replace(record(), change(record(), outcome="new"))
 
     with pytest.raises(StoreBusy):
         await RetryingStore(store).write([update])
@@ -247,7 +247,7 @@ async def test_change_in_two_steps_that_has_not_begun_is_tried_again() -> None:
     moody = MoodyStore(TwoSteps(records={key("run"): record()}), failing=1)
     edited = change(record(), outcome="new")
 
-    (outcome,) = await RetryingStore(moody).write([Change(key("run"), edited, canonical.digest(record()))])
+    (outcome,) = await RetryingStore(moody).write([replace(record(), edited)])
 
     assert outcome == DONE
     assert moody.calls["write"] == 2
@@ -272,9 +272,9 @@ async def test_what_a_store_knows_of_a_write_that_failed_is_not_tried_again() ->
 
     outcomes = await RetryingStore(store).write(
         [
-            Change(key("gone"), None, canonical.digest(gone)),
-            Change(key("refused"), refused, None),
-            Change(key("new"), new, None),
+            delete(gone),
+            create(refused),
+            create(new),
         ]
     )
 
@@ -306,10 +306,10 @@ async def test_writes_to_one_place_take_turns() -> None:
     stores = [LimitedStore(shared, room("here", 2)) for _ in range(6)]
     async with anyio.create_task_group() as group:
         for number, store in enumerate(stores):
-            group.start_soon(store.write, [Change(key(f"run-{number}"), record(f"run-{number}"), None)])
+            group.start_soon(store.write, [create(record(f"run-{number}"))])
             group.start_soon(store.projects)
 
     assert most == {"write": 1, "scan": 2}
     assert len(shared.records) == len(stores)
-    assert await stores[0].write([Change(key("last"), record("last"), None)]) == [DONE]
+    assert await stores[0].write([create(record("last"))]) == [DONE]
     assert await stores[0].projects() == [PROJECT]
