@@ -52,7 +52,7 @@ soak: $(READY)  ## run every campaign (an hour), whole sweeps, and a minute of m
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
 	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) -m "not soak" tests/engine \
 	    tests/integration/test_server_directions.py tests/integration/test_server.py \
-	    tests/stores/test_http_bad_line.py tests/stores/test_http.py tests/stores/test_http_names.py \
+	    tests/stores/sumatra_server \
 	    tests/stores/test_tracking.py
 	SMTD_SOAK=1 $(BIN)/pytest --timeout=3600 $(PYTEST_FLAGS) tests/servers/test_faults.py
 	SMTD_SOAK=1 $(BIN)/pytest -s tests/servers/test_campaign.py

@@ -46,9 +46,14 @@ class SumatraServer:
     log: Path
 
     @property
+    def root(self) -> str:
+        """Its address, without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
-        """Its address, without a user."""
-        return f"http://127.0.0.1:{self.port}/records/"
+        """The address of its records, without a user."""
+        return f"{self.root}/records/"
 
     @property
     def address(self) -> str:

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from smtd.records import canonical
 from smtd.records.record import Record
 from smtd.stores.base import DONE, Change
-from tests.build import change, full, record, tagged
 from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore
@@ -22,9 +20,8 @@ from tests.servers.place import DatabasePlace, place_of
 from tests.servers.programs import lacking
 from tests.servers.server import Database, DatabaseServer
 from tests.stores import seen as sumatra
-from tests.stores.places import dumb_place
-from tests.stores.samples import ALL, UNSPEAKABLE, at_home
-from tests.stores.test_django_sumatra import copy, differences, fill, own
+from tests.stores.places import Place, dumb_place
+from tests.stores.sumatra.contract import SumatraContract, as_in_a_database, copy, differing
 
 
 @pytest.fixture
@@ -91,9 +88,20 @@ async def test_tables_are_those_of_sumatra(
     assert database.run(kinds) == theirs.run(kinds)
 
 
-def heard(database: Database, one: Record) -> bool:
+def is_heard(place: DatabasePlace, one: Record) -> bool:
     """Say whether Sumatra sees all of *one*: Django 3.2 speaks the short form of UTF-8 with MySQL."""
-    return database.server.scheme == "postgresql" or max(str(one)) <= "\uffff"
+    return place.database.server.scheme == "postgresql" or max(str(one)) <= "\uffff"
+
+
+class TestDatabaseOnAServer(SumatraContract):
+    """Each of the servers."""
+
+    def said(self, one: Record) -> Record:
+        return as_in_a_database(one)
+
+    def hears(self, place: Place, one: Record) -> bool:
+        assert isinstance(place, DatabasePlace)
+        return is_heard(place, one)
 
 
 # Sumatra cannot save all of these records in MySQL.
@@ -112,7 +120,7 @@ async def test_rich_store_is_read_whole_and_copied(
     copied = await copy(type(place)(filled), place)
 
     assert copied.keys() == expected.keys()
-    assert {of: differing for of in expected if (differing := differences(copied[of], expected[of]))} == {}
+    assert differing(copied, expected) == {}
     assert peer.dump() == seen
 
 
@@ -130,7 +138,7 @@ async def test_many_records_are_read_as_sumatra_sees_them(
     seen = theirs.dump()
     expected = sumatra.records(seen)
     assert copied.keys() == expected.keys()
-    assert {of: differing for of in expected if (differing := differences(copied[of], expected[of]))} == {}
+    assert differing(copied, expected) == {}
     assert peer.dump() == seen
 
 
@@ -148,39 +156,5 @@ async def test_every_record_of_a_shelf_is_read_by_sumatra(
     assert len(landed) > len(copied) * 0.9
     assert all(outcome == DONE or outcome.reason for outcome in outcomes)
     assert found.keys() == set(landed)
-    spoken = [of for of in landed if heard(place.database, copied[of])]
-    assert {of: differing for of in spoken if (differing := differences(found[of], copied[of]))} == {}
-
-
-async def test_every_record_that_smtd_makes_is_read_by_sumatra(place: DatabasePlace, peer: PeerStore) -> None:
-    """What came from elsewhere Sumatra reads from the database and sees the same."""
-    records = [at_home(one) for one in ALL if place.fits(one)]
-    await fill(place, *records)
-
-    found = sumatra.records(peer.dump())
-
-    expected = {own(one.label): one for one in records}
-    assert found.keys() == expected.keys()
-    heard_of = {of for of, one in expected.items() if heard(place.database, one)}
-    spoken = [of for of in heard_of if of.label not in UNSPEAKABLE]
-    assert {of: differing for of in spoken if (differing := differences(found[of], expected[of]))} == {}
-
-
-async def test_sumatra_goes_on_where_smtd_wrote(place: DatabasePlace, peer: PeerStore) -> None:
-    """Sumatra gets, tags, comments, saves and deletes records that smtd made, and smtd reads on."""
-    ours, gone = at_home(full("ours", input_data=())), at_home(record("gone"))
-    await fill(place, gone, ours)
-
-    async with place.open() as store:
-        await store.scan()
-        peer.edit(RICH, "ours", tag="theirs", outcome="été")
-        peer.delete(RICH, "gone")
-        peer.make_many(RICH, 2)
-        scan = await store.scan()
-        found = await store.read([own("ours")])
-        token = await store.token()
-
-    assert set(scan.digests) == {own("ours"), own("sweep-00000"), own("sweep-00001")}
-    theirs = change(tagged(ours, "theirs"), outcome="été")
-    assert canonical.differences(found[own("ours")], theirs) == []
-    assert token is not None
+    heard = {of: copied[of] for of in landed if is_heard(place, copied[of])}
+    assert differing(found, heard) == {}

@@ -35,6 +35,8 @@ from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from tests.build import PROJECT, change, record
 from tests.forkserver import foreign
 
+#: Real stores of old and new Sumatras.
+CORPUS = Path(__file__).parent / "corpus"
 #: What Sumatra would run when it reads the record, and smtd must not.
 CODE = "__import__('os').abort()"
 

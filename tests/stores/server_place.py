@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from math import isfinite
 from pathlib import Path
 from string import ascii_letters, digits
@@ -10,11 +11,11 @@ from string import ascii_letters, digits
 import anyio
 
 from smtd.records.record import Key, Parameters, Record, Repository
-from smtd.stores.access import Access
-from smtd.stores.django.driver import SQLITE
-from smtd.stores.http.driver import HTTP
-from smtd.stores.location import Location
+from smtd.stores.base import Store
+from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, record
+from tests.peers.line import Fault, Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.places import DjangoPlace
 
@@ -28,6 +29,22 @@ DISTRIBUTIONS = {
     "NormalDist(mean=0.5, std=0.25)": "NormalDist(mean=0.5,std=0.25)",
 }
 ADA = Access(username="ada", password=PASSWORD)
+
+
+def by(line: Line) -> Location:
+    """Return where ada's store is for whoever reaches the server by *line* only."""
+    return Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+
+
+@asynccontextmanager
+async def on_a_line(
+    server: SumatraServer, faults: Mapping[int, Fault] | Fault | None = None
+) -> AsyncIterator[tuple[Store, Line]]:
+    """Open ada's store by a line to *server*, with *faults* by the number of the request, or one for all."""
+    async with line_to(server.root) as line:
+        line.faults = dict.fromkeys(range(1, 1000), faults) if callable(faults) else dict(faults or {})
+        async with open_store(by(line)) as store:
+            yield store, line
 
 
 class ServerPlace(DjangoPlace):
@@ -110,7 +127,7 @@ class ServerPlace(DjangoPlace):
         )
 
     def fits(self, record: Record) -> bool:
-        """Say what Sumatra Server 0.3 takes and shows again; tests/stores/test_http.py has the rest."""
+        """Say what Sumatra Server 0.3 takes and shows again; sumatra_server/test_contract.py has the rest."""
         return not (
             set(record.label) - LABELS
             or record.launch_mode.type in ("DistributedLaunchMode", "SlurmMPILaunchMode")

@@ -18,10 +18,9 @@ from tests.build import record
 from tests.peers.environments import Environment
 from tests.stores import old_databases
 from tests.stores.old_exports import SHAPES
-from tests.stores.places import DjangoPlace, by_module, sqlite3_pickles
+from tests.stores.places import CORPUS, DjangoPlace, by_module, sqlite3_pickles
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
-CORPUS = Path(__file__).parent / "corpus"
 #: The shelves that real Sumatra made, by who made them.
 SHELVES = {
     "0.2.1, Python 2.7": "c021_py27",

@@ -19,15 +19,9 @@ from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
 from smtd.stores import registry
 from smtd.stores.access import Access
 from smtd.stores.discovery import current_project, find
-from smtd.stores.django.driver import MYSQL, POSTGRESQL, SQLITE
-from smtd.stores.driver import Driver
-from smtd.stores.http.driver import HTTP
-from smtd.stores.legacy.driver import EXPORT, OLD_SQLITE
-from smtd.stores.location import Location
-from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
-from tests.stores.places import sqlite3_pickles
+from smtd.stores.location import Access, Location, StoreKind
+from tests.stores.places import CORPUS, sqlite3_pickles
 
-CORPUS = Path(__file__).parent / "corpus"
 GDBM_MAGIC = b"\xcf\x9a\x57\x13"
 DJANGO = "sumatra.recordstore.django_store.DjangoRecordStore"
 SHELVE = "sumatra.recordstore.shelve_store.ShelveRecordStore"

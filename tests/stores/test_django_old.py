@@ -17,9 +17,8 @@ from smtd.records.record import Component, DataKey, Dependency, Executable, Key,
 from smtd.stores.legacy import databases
 from smtd.stores.legacy.sources import Snapshot
 from tests.stores.asking import read_from
-from tests.stores.places import DjangoPlace, contents
+from tests.stores.places import CORPUS, DjangoPlace, contents
 
-CORPUS = Path(__file__).parent / "corpus"
 REAL = {"django074.sqlite": "0.7", "django_0.4.0.sqlite": "0.4"}
 
 

@@ -35,9 +35,8 @@ from tests.stores.asking import (
     write_to,
 )
 from tests.stores.interrupting import left_behind, running
-from tests.stores.places import OWNED, DjangoPlace, copied
+from tests.stores.places import CORPUS, OWNED, DjangoPlace, copied
 
-CORPUS = Path(__file__).parent / "corpus"
 NEW = create(record("new"))
 
 

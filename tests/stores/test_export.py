@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio import to_thread
 
 from smtd.errors import StoreRefused
-from smtd.records import canonical
 from smtd.records.record import Component, DataKey, Dependency, Key, Parameters, Record
 from smtd.stores.legacy import export
 from smtd.stores.legacy.sources import Snapshot
 from tests.build import UTC
-from tests.peers.fixtures import RICH
-from tests.peers.project import SumatraProject
 from tests.stores.old_exports import OLDEST, OUT, SHA1, SHAPES, V03, V04, V08
-from tests.stores.places import CODE, DjangoPlace, contents
+from tests.stores.places import CODE
 
 NO_DIGEST = "0000000000000000000000000000000000000000"
 RUN = Key("MyProject", "run")
@@ -263,38 +258,3 @@ def test_one_record_alone_is_an_export_of_one(path: Path) -> None:
     path.write_text(json.dumps(V08), encoding="utf-8")
 
     assert export.load(path, "").records.keys() == {RUN}
-
-
-# Real exports
-
-
-@pytest.fixture
-def rich_project(django_project: SumatraProject, rich_sqlite: Path) -> SumatraProject:
-    """A project with every sort of record, of real Sumatra's."""
-    django_project.init(RICH)
-    os.replace(rich_sqlite, django_project.store_path)
-    return django_project
-
-
-async def test_real_export_says_what_its_store_says(rich_project: SumatraProject) -> None:
-    """What real Sumatra 0.8.1 exports is what its store holds, record by record."""
-    await to_thread.run_sync(rich_project.export)
-    file = rich_project.smt_directory / "records_export.json"
-    before = contents(file.parent)
-
-    found = await to_thread.run_sync(export.load, file, "Asia/Kolkata")
-
-    async with DjangoPlace(rich_project.store_path).open() as store:
-        scan = await store.scan()
-        held = await store.read(scan.digests)
-    assert found.version == "0.8"
-    assert found.unreadable == scan.unreadable == {}
-    assert found.records.keys() == held.keys()
-    assert {key: differing for key in held if (differing := differences(found.records[key], held[key]))} == {}
-    assert contents(file.parent) == before
-
-
-def differences(one: Record, other: Record) -> list[str]:
-    """Return the fields that differ but for what Sumatra looks up on its machine when it exports."""
-    looked_up = {"executable", "repository"}
-    return [name for name in canonical.differences(one, other) if name not in looked_up]

@@ -12,15 +12,13 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-CORPUS = Path(__file__).parent / "corpus"
-SHELVES = [
-    *("c021_py27", "c030_py27", "c040_py27", "c053_py27", "c060_py27", "c074_py27", "c074_py37"),
-    "c081_dumb",
-]
+from tests.stores.old_shelves import SHELVES as OLD_SHELVES
+from tests.stores.places import CORPUS
+
+SHELVES = [*OLD_SHELVES, "c081_dumb"]
 COUNT = int(os.environ.get("SMTD_FUZZ", "800"))
 SHARES = 2
 #: Opcodes that build, call or remember; a mutation puts them where they do not belong.

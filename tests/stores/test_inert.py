@@ -17,8 +17,7 @@ from smtd.stores.shelf import inert
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.inert import Inert, Ref
 from tests.peers.fixtures import RICH
-
-CORPUS = Path(__file__).parent / "corpus"
+from tests.stores.places import CORPUS
 
 
 class Point:

@@ -24,9 +24,16 @@ from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.asking import create, write_to
 from tests.stores.contract import ResumedContract
-from tests.stores.places import Place, ShelfPlace, by_module, contents, foreign_place, opened_elsewhere
+from tests.stores.places import (
+    CORPUS,
+    Place,
+    ShelfPlace,
+    by_module,
+    contents,
+    foreign_place,
+    opened_elsewhere,
+)
 
-CORPUS = Path(__file__).parent / "corpus"
 NEW = [create(record("new"))]
 
 

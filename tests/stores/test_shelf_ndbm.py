@@ -20,6 +20,7 @@ from tests.peers.environments import Environment
 from tests.stores.asking import create, scan_of, write_to
 from tests.stores.contract import ResumedContract
 from tests.stores.places import (
+    CORPUS,
     HastyTime,
     Place,
     ShelfPlace,
@@ -29,7 +30,6 @@ from tests.stores.places import (
     opened_elsewhere,
 )
 
-CORPUS = Path(__file__).parent / "corpus"
 REAL = CORPUS / "c081_ndbm.db"
 NEW = [create(record("new"))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,71 +13,26 @@ import msgspec
 import pytest
 
 from smtd.errors import StoreRefused
-from smtd.records import canonical
 from smtd.records.parameters import content
-from smtd.records.record import FIELDS, Component, Key, Parameters, Record
+from smtd.records.record import FIELDS, Key, Parameters, Record
 from smtd.stores.base import DONE, Change, Outcome, Result
 from smtd.stores.shelf import forms, inert, loaded, messages, worker
-from smtd.stores.shelf.contents import DbmFile
 from smtd.stores.shelf.dumb import DumbFile
-from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.inert import Inert, Ref
-from smtd.stores.shelf.ndbm import NdbmFile
-from smtd.stores.shelf.store import ShelfStore
-from tests.build import change, record
-from tests.peers.environments import Environment
-from tests.peers.project import SumatraProject
-from tests.peers.stores import PeerStore, copy_store
-from tests.sampling import sampled
+from tests.build import record
+from tests.peers.stores import copy_store
 from tests.stores import oracle
-from tests.stores import seen as sumatra
-from tests.stores.asking import write_to
-from tests.stores.places import DjangoPlace, ShelfPlace, contents, dumb_place
-from tests.stores.samples import ROOT
+from tests.stores.old_shelves import PROJECT, SHELVES, opened, own, whole
+from tests.stores.places import CORPUS, contents, dumb_place
 
-CORPUS = Path(__file__).parent / "corpus"
-PROJECT = "corpus"
 PARIS = ZoneInfo("Europe/Paris")
 UTC = timezone.utc
-#: The shelves, and whose form the records in them have; 0.5 and 0.7 stand for all of their kind.
-SHELVES = {
-    "c021_py27": "0.2",
-    "c030_py27": "0.3",
-    "c040_py27": "0.4",
-    "c053_py27": "0.5",
-    "c060_py27": "0.6",
-    "c074_py27": "0.7",
-    "c074_py37": "0.7",
-}
-
-
-#: And those of 0.8.1, by what reads them if that is not dbm.dumb.
-BACKENDS: dict[str, Callable[[Path], DbmFile]] = {
-    "c081_gnu": lambda path: GnuFile(path, None),
-    "c081_ndbm.db": lambda path: NdbmFile(path, None),
-}
-EVERY = [*SHELVES, "c081_dumb", *BACKENDS]
 
 
 @pytest.fixture(params=SHELVES)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy of each shelf."""
     return copy_store(CORPUS / request.param, tmp_path / "old" / request.param)
-
-
-def opened(path: Path, zone: str = "Europe/Paris") -> ShelfStore:
-    return ShelfStore(DumbFile(path), str(path), zone)
-
-
-async def whole(store: ShelfStore) -> dict[Key, Record]:
-    """Return every record, none of which is unreadable."""
-    scan = await store.scan()
-    assert scan.unreadable == {}
-    return await store.read(scan.digests)
-
-
-def own(label: str) -> Key:
-    return Key(PROJECT, label)
 
 
 def asked(pickled: dict[str, Any], zone: str = "Europe/Paris") -> messages.Records:
@@ -393,99 +348,3 @@ def test_data_without_digests(data_key: Any) -> None:
     assert [(key.path, key.digest) for key in found.output_data] == [("a", "0" * 40), ("b", "0" * 40)]
     assert [(key.path, key.digest) for key in found.input_data] == [("c", "0" * 40)]
     assert "data_key" not in found.opaque
-
-
-# Into new stores
-
-
-def at_home(one: Record) -> Record:
-    """Return *one* with its data where real Sumatra may make directories, as it does when it reads."""
-
-    def moved(store: Component) -> Component:
-        return Component(store.type, {**store.parameters, "root": ROOT})
-
-    return change(one, datastore=moved(one.datastore), input_datastore=moved(one.input_datastore))
-
-
-def difference(one: Record, other: Record) -> list[str]:
-    """Return the fields in which Sumatra sees something else, but for what it makes up where it is.
-
-    Of a reference between parameters it writes a text that says nothing.
-    """
-
-    refers = "ref('" in other.parameters.content
-
-    def given(record: Record) -> Record:
-        assert record.executable
-        assert record.repository
-        return change(
-            record,
-            executable=msgspec.structs.replace(record.executable, path=""),
-            repository=msgspec.structs.replace(record.repository, upstream=None),
-            launch_mode=Component(record.launch_mode.type, {}),
-            parameters=Parameters("NTParameterSet", "{}") if refers else record.parameters,
-        )
-
-    return canonical.differences(given(one), given(other))
-
-
-@pytest.mark.soak
-async def test_old_shelves_into_a_new_database(
-    tmp_path: Path, django_environment: Environment, django_project: SumatraProject
-) -> None:
-    """Real Sumatra 0.8.1 lists, shows and exports a new store into which all shelves were copied."""
-    found: dict[Key, Record] = {}
-    for name in EVERY:
-        source = ShelfStore(BACKENDS.get(name, DumbFile)(CORPUS / name), name, "Europe/Paris")
-        held = await whole(source)
-        found |= {own(f"{name}-{of.label}"): at_home(one) for of, one in held.items()}
-    found = {of: change(one, label=of.label) for of, one in found.items()}
-    place = DjangoPlace(tmp_path / "new" / "records")
-    place.path.parent.mkdir()
-
-    assert set(await write_to(place, [Change(of, one, None) for of, one in found.items()])) == {DONE}
-
-    seen = sumatra.records(PeerStore(django_environment, "django", place.path).dump())
-    assert seen.keys() == found.keys()
-    assert {of: differing for of in seen if (differing := difference(seen[of], found[of]))} == {}
-
-    django_project.init(PROJECT)
-    copy_store(place.path, django_project.store_path)
-    labels = {of.label for of in seen}
-    assert set(django_project.labels()) == labels
-    long = django_project.list(long=True)
-    assert all(label in long for label in labels)
-    assert all(f"{name}-rec-01" in django_project.smt("view", f"{name}-rec-01") for name in EVERY)
-    assert django_project.records().keys() == labels
-
-
-async def renewed(path: Path, directory: Path) -> tuple[ShelfPlace, dict[Key, Record]]:
-    """Copy the records of an old shelf into a new one; return that, and the records."""
-    found = {of: at_home(one) for of, one in (await whole(opened(path))).items()}
-    place = dumb_place(directory / "new" / "records")
-    place.location.path.parent.mkdir()
-    assert set(await write_to(place, [Change(of, one, None) for of, one in found.items()])) == {DONE}
-    return place, found
-
-
-async def test_old_shelf_into_a_new_shelf(path: Path, tmp_path: Path, plain_environment: Environment) -> None:
-    """Real Sumatra 0.8.1 loads and sees what was copied from an old shelf into a new one."""
-    place, found = await renewed(path, tmp_path)
-
-    seen = sumatra.records(PeerStore(plain_environment, "shelf", place.location.path).dump())
-
-    assert seen.keys() == found.keys()
-    assert {of: differing for of in seen if (differing := difference(seen[of], found[of]))} == {}
-
-
-@pytest.mark.parametrize("path", sampled(SHELVES, len(SHELVES)), indirect=True)
-async def test_copy_of_an_old_shelf_is_saved_by_sumatra(
-    path: Path, tmp_path: Path, plain_environment: Environment
-) -> None:
-    """Real Sumatra 0.8.1 goes on in a new shelf into which an old one was copied."""
-    place, _ = await renewed(path, tmp_path)
-    peer = PeerStore(plain_environment, "shelf", place.location.path)
-
-    peer.edit(PROJECT, "rec-00", tag="theirs")
-
-    assert "theirs" in peer.dump()[PROJECT]["rec-00"]["tags"]

@@ -17,7 +17,7 @@ from smtd.stores.http.session import Login, Trust, connect
 from smtd.stores.http.store import HttpStore
 from tests.build import PROJECT, commented, full, key, record
 from tests.peers.line import Line, line_to, passed
-from tests.peers.server import PASSWORD, USERS, SumatraServer
+from tests.peers.server import PASSWORD, USERS
 from tests.stores.asking import delete
 from tests.stores.server_place import ServerPlace
 
@@ -36,12 +36,6 @@ class Clock:
         self.waits.append(seconds)
         if self.meanwhile:
             await self.meanwhile.pop(0)()
-
-
-@pytest.fixture
-def place(server: SumatraServer) -> ServerPlace:
-    """An empty server."""
-    return ServerPlace(server)
 
 
 @asynccontextmanager
@@ -176,7 +170,7 @@ async def test_of_all_who_meet_an_empty_server_one_begins(place: ServerPlace) ->
     told: list[str] = []
 
     async with (
-        line_to(f"http://127.0.0.1:{place.server.port}") as line,
+        line_to(place.server.root) as line,
         opened(place, first) as one,
         opened(place, second, url=f"{line.url}/records/") as other,
     ):
@@ -288,7 +282,7 @@ async def test_who_is_alone_waits_for_nobody(place: ServerPlace) -> None:
     """In a project that it has made, or that nobody else adds to, smtd looks once before each record."""
     clock = Clock()
     async with (
-        line_to(f"http://127.0.0.1:{place.server.port}") as line,
+        line_to(place.server.root) as line,
         opened(place, clock, url=f"{line.url}/records/") as store,
     ):
         await store.write(made(record("a"), record("b")))

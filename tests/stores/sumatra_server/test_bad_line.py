@@ -66,7 +66,7 @@ class TestServerByABadLine(SilentContract):
             # Many more things go wrong here in a call than on any line that deserves the name.
             monkeypatch.setattr(module, "ATTEMPTS", 30)
         monkeypatch.setattr(writer, "STUMP", 0.0)
-        async with line_to(f"http://127.0.0.1:{server.port}") as line:
+        async with line_to(server.root) as line:
             numbers = range(OFTEN, 50_000, OFTEN)
             line.faults = dict(zip(numbers, islice(cycle(PASSING), len(numbers)), strict=True))
             place = ServerPlace(server, f"{line.url}/records/")

@@ -10,18 +10,11 @@ from smtd.stores.base import DONE, Change
 from smtd.stores.http import new_server
 from tests.build import PROJECT, record
 from tests.peers.line import Line, line_to, passed
-from tests.peers.server import SumatraServer
 from tests.stores.server_place import ServerPlace
-from tests.stores.test_http_company import Clock, opened
+from tests.stores.sumatra_server.test_company import Clock, opened
 
 #: Projects that come before and after PROJECT in the order of names.
 BEFORE, AFTER = "A", "Z"
-
-
-@pytest.fixture
-def place(server: SumatraServer) -> ServerPlace:
-    """An empty server."""
-    return ServerPlace(server)
 
 
 def made(project: str = PROJECT) -> list[Change]:
@@ -35,7 +28,7 @@ async def test_of_all_who_meet_at_a_new_server_who_sees_nobody_begins(place: Ser
     began: list[bool] = []
 
     async with (
-        line_to(f"http://127.0.0.1:{place.server.port}") as line,
+        line_to(place.server.root) as line,
         opened(place, first) as one,
         opened(place, second, url=f"{line.url}/records/") as other,
     ):
@@ -84,7 +77,7 @@ async def test_who_finds_records_on_a_server_waits_for_nobody(place: ServerPlace
     await place.put(record("a"), project=AFTER)
     clock = Clock()
     async with (
-        line_to(f"http://127.0.0.1:{place.server.port}") as line,
+        line_to(place.server.root) as line,
         opened(place, clock, url=f"{line.url}/records/") as store,
     ):
         assert await store.write(made()) == [DONE]
@@ -115,7 +108,7 @@ async def test_listing_that_is_none_stops_nobody(place: ServerPlace, body: bytes
         return web.Response(body=body)
 
     async with (
-        line_to(f"http://127.0.0.1:{place.server.port}") as line,
+        line_to(place.server.root) as line,
         opened(place, clock, url=f"{line.url}/records/") as store,
     ):
         line.break_at(2, answered)

@@ -8,16 +8,12 @@ from aiohttp import web
 from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result, Scan
-from smtd.stores.http.driver import HTTP
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
-from tests.peers.line import Line, line_to
-from tests.peers.server import SumatraServer
+from tests.peers.line import Line
 from tests.sampling import SOAK
 from tests.stores.asking import create, scan_of, write_and_scan
-from tests.stores.server_place import ADA, ServerPlace
+from tests.stores.server_place import ServerPlace, on_a_line
 
 PROJECTS = [
     *("two words", " blank before", "blank after ", "tab\t", "two\nlines", "nul\0"),
@@ -28,28 +24,8 @@ PROJECTS = [
 NO_PROJECTS = ["", ".", "..", "a/b", "/", "/a", "a/", "../a", "lone\ud800"]
 LABELS = ["été", "日本", "a|b", "a.b", "a..b", "a.", "a-", "a|", "_", "²", "٣", "A", "a", "last", "x" * 101]
 NO_LABELS = [
-    "",
-    ".",
-    "..",
-    "-a",
-    ".a",
-    "|a",
-    "a b",
-    "a\n",
-    "\na",
-    "a/b",
-    "a/",
-    "a%b",
-    "a+b",
-    "a:b",
-    "permissions",
+    *("", ".", "..", "-a", ".a", "|a", "a b", "a\n", "\na", "a/b", "a/", "a%b", "a+b", "a:b", "permissions"),
 ]
-
-
-@pytest.fixture
-def place(server: SumatraServer) -> ServerPlace:
-    """What ada sees of a server without any records."""
-    return ServerPlace(server)
 
 
 async def test_project_of_any_name_is_its_own(place: ServerPlace) -> None:
@@ -169,12 +145,8 @@ async def test_label_that_somebody_makes_twice_meanwhile(place: ServerPlace) -> 
         return await faults.passed(line, request)
 
     await place.put(record())
-    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = {3: double}
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
-            (outcome,) = await store.write([create(full("twice"))])
+    async with on_a_line(place.server, {3: double}) as (store, _):
+        (outcome,) = await store.write([create(full("twice"))])
 
     assert outcome == STALE
     assert place.run("SELECT count(*) FROM django_store_record WHERE label = 'twice'") == [(2,)]
@@ -207,12 +179,8 @@ async def test_what_the_server_does_not_make_is_refused(
     number: int, fault: faults.Fault, reason: str, place: ServerPlace
 ) -> None:
     """It is told with the status, and where to look."""
-    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = {number: fault}
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
-            outcome, *_ = await store.write([create(full("run"))])
+    async with on_a_line(place.server, {number: fault}) as (store, _):
+        outcome, *_ = await store.write([create(full("run"))])
 
     assert outcome.result is Result.REFUSED
     assert reason in outcome.reason
@@ -228,16 +196,14 @@ async def test_what_the_server_does_not_delete_keeps_no_other_back(place: Server
 
     await place.put(record("bad"), record("good"), record("edited"))
     digest = canonical.digest(record())
-    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = dict.fromkeys(range(1, 100), broken)
-        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
-            bad, good, edited = await store.write(
-                [
-                    Change(key("bad"), None, digest),
-                    Change(key("good"), None, digest),
-                    Change(key("edited"), change(record("edited"), outcome="fine"), digest),
-                ]
-            )
+    async with on_a_line(place.server, broken) as (store, _):
+        bad, good, edited = await store.write(
+            [
+                Change(key("bad"), None, digest),
+                Change(key("good"), None, digest),
+                Change(key("edited"), change(record("edited"), outcome="fine"), digest),
+            ]
+        )
 
     assert bad == Outcome(
         Result.REFUSED, "the server does not delete it (status 500); see the log of the server"
@@ -253,13 +219,9 @@ async def test_record_that_somebody_else_made_is_not_removed(place: ServerPlace)
         return await faults.status(500)(line, request)
 
     await place.put(record("other"))
-    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = {3: theirs}
-        async with open_store(
-            Location(StoreKind.HTTP, place.path, None, ADA, f"{line.url}/records/")
-        ) as store:
-            (outcome,) = await store.write([create(full("run"))])
-            found = await store.read([key("run")])
+    async with on_a_line(place.server, {3: theirs}) as (store, _):
+        (outcome,) = await store.write([create(full("run"))])
+        found = await store.read([key("run")])
 
     assert outcome == STALE
     assert found[key("run")].user == "somebody else"

@@ -14,24 +14,12 @@ from smtd.records import canonical
 from smtd.records.record import Key
 from smtd.stores.base import STALE, Change
 from smtd.stores.http import form
-from smtd.stores.http.driver import HTTP
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
-from tests.peers.line import line_to
-from tests.peers.server import SumatraServer
 from tests.stores.asking import scan_of
-from tests.stores.server_place import ADA, ServerPlace
-from tests.stores.test_http_answers import store_behind
+from tests.stores.server_place import ServerPlace, on_a_line
 
 ASKED = key("full")
-
-
-@pytest.fixture
-def place(server: SumatraServer) -> ServerPlace:
-    """What ada sees of a server without any records."""
-    return ServerPlace(server)
 
 
 def document(**fields: Any) -> bytes:
@@ -76,6 +64,36 @@ BAD: dict[str, bytes] = {
 }
 
 
+#: Where Python's own words would send a person into Python.
+IN_WORDS = {
+    "a number of 401 digits": "a number in it is too large",
+    "a number of 5000 digits": "a number in it has too many digits",
+    "deep lists": "it is nested too deeply",
+    "latin-1": "it is not UTF-8",
+    "UTF-16": "it is not UTF-8",
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_value_is_the_failure_of_its_record(case: str) -> None:
+    """It is told in a sentence of one line, and nothing else is raised."""
+    with pytest.raises(RecordUnusable) as told:
+        form.read(BAD[case], ASKED)
+
+    assert len(str(told.value)) < 400
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("case", IN_WORDS)
+def test_bad_value_is_told_in_the_words_of_a_user(case: str) -> None:
+    """The sentence says what is wrong with the record, and what to do next."""
+    with pytest.raises(RecordUnusable) as told:
+        form.read(BAD[case], ASKED)
+
+    next_step = "correct the record there, or delete it there"
+    assert str(told.value) == f"the server's answer is not a record: {IN_WORDS[case]}; {next_step}"
+
+
 def not_shown(label: str) -> faults.Fault:
     """Say that the record *label* is not there, and pass on all else."""
 
@@ -90,36 +108,6 @@ def not_shown(label: str) -> faults.Fault:
 def test_document_is_read() -> None:
     """The document that the others are made of is a record."""
     assert canonical.digest(form.read(document(), ASKED)) == canonical.digest(full())
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_value_is_the_failure_of_its_record(case: str) -> None:
-    """It is told in a sentence of one line, and nothing else is raised."""
-    with pytest.raises(RecordUnusable) as told:
-        form.read(BAD[case], ASKED)
-
-    assert len(str(told.value)) < 400
-    assert "\n" not in str(told.value)
-
-
-#: Where Python's own words would send a person into Python.
-IN_WORDS = {
-    "a number of 401 digits": "a number in it is too large",
-    "a number of 5000 digits": "a number in it has too many digits",
-    "deep lists": "it is nested too deeply",
-    "latin-1": "it is not UTF-8",
-    "UTF-16": "it is not UTF-8",
-}
-
-
-@pytest.mark.parametrize("case", IN_WORDS)
-def test_bad_value_is_told_in_the_words_of_a_user(case: str) -> None:
-    """The sentence says what is wrong with the record, and what to do next."""
-    with pytest.raises(RecordUnusable) as told:
-        form.read(BAD[case], ASKED)
-
-    next_step = "correct the record there, or delete it there"
-    assert str(told.value) == f"the server's answer is not a record: {IN_WORDS[case]}; {next_step}"
 
 
 OTHER = {
@@ -147,7 +135,7 @@ async def test_mixed_up_documents_are_failures_of_their_records(place: ServerPla
     await place.put(record("a"), record("b", outcome="other"), record("c"))
     mixed_up = faults.altered(lambda body: body.replace(b'"label": "a"', b'"label": "b"'))
 
-    async with store_behind(place, mixed_up) as store:
+    async with on_a_line(place.server, mixed_up) as (store, _):
         scan = await store.scan([PROJECT])
         found = await store.read([key("a"), key("b"), key("c")])
         written = await store.write(
@@ -168,7 +156,7 @@ async def test_record_that_is_listed_and_not_shown_is_not_gone(place: ServerPlac
     """One of two answers is wrong; were the wrong one taken for a deletion, the record would be lost."""
     await place.put(record("a"), record("b"))
 
-    async with store_behind(place, not_shown("a")) as store:
+    async with on_a_line(place.server, not_shown("a")) as (store, _):
         scan = await store.scan([PROJECT])
 
     assert set(scan.digests) == {key("b")}
@@ -185,10 +173,8 @@ async def test_record_that_is_deleted_after_it_was_listed_is_gone(place: ServerP
         place.run("DELETE FROM django_store_record WHERE label = 'a'")
         return await faults.passed(line, request)
 
-    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = {2: deleted}
-        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
-            scan = await store.scan([PROJECT])
+    async with on_a_line(place.server, {2: deleted}) as (store, _):
+        scan = await store.scan([PROJECT])
 
     assert (set(scan.digests), set(scan.unreadable)) == ({key("b")}, set())
 
@@ -201,7 +187,7 @@ async def test_listing_of_another_project_says_nothing_is_gone(place: ServerPlac
         part
     ]
 
-    async with store_behind(place, faults.altered(lambda body: body.replace(old, new))) as store:
+    async with on_a_line(place.server, faults.altered(lambda body: body.replace(old, new))) as (store, _):
         with pytest.raises(StoreUnreachable, match="when asked for 'MyProject'; look for a cache or a proxy"):
             await store.scan([PROJECT])
 

@@ -38,7 +38,7 @@ def context(authority: trustme.CA, host: str) -> ssl.SSLContext:
 async def line(server: SumatraServer, authority: trustme.CA) -> AsyncIterator[Line]:
     """A line with TLS to a server with one record."""
     await ServerPlace(server).put(record())
-    async with line_to(f"http://127.0.0.1:{server.port}", context(authority, "127.0.0.1")) as made:
+    async with line_to(server.root, context(authority, "127.0.0.1")) as made:
         yield made
 
 
@@ -66,7 +66,7 @@ async def test_server_by_another_name(server: SumatraServer, authority: trustme.
     """A certificate for another host is none."""
     ca_file = str(tmp_path / "ca.pem")
     async with (
-        line_to(f"http://127.0.0.1:{server.port}", context(authority, "lab.example")) as line,
+        line_to(server.root, context(authority, "lab.example")) as line,
         open_store(location(line, ca_file=ca_file)) as store,
     ):
         with pytest.raises(StoreRefused, match=r"the certificate of .* is not trusted"):
@@ -75,15 +75,9 @@ async def test_server_by_another_name(server: SumatraServer, authority: trustme.
     assert line.requests == []
 
 
-async def test_server_that_need_not_prove_anything(line: Line) -> None:
-    """Only who says so believes anybody."""
-    async with open_store(location(line, verify_tls=False)) as store:
-        assert set((await store.scan([PROJECT])).digests) == {key("run")}
-
-
 async def test_password_goes_nowhere_else(line: Line, server: SumatraServer, tmp_path: Path) -> None:
     """A redirect is not followed, be it to another server or another port: it is told."""
-    async with line_to(f"http://127.0.0.1:{server.port}") as elsewhere:
+    async with line_to(server.root) as elsewhere:
         line.break_at(1, status(302, Location=f"{elsewhere.url}/records/{PROJECT}/"))
         async with open_store(location(line, ca_file=str(tmp_path / "ca.pem"))) as store:
             with pytest.raises(StoreRefused, match="redirects to "):
@@ -94,9 +88,9 @@ async def test_password_goes_nowhere_else(line: Line, server: SumatraServer, tmp
 
 
 async def test_who_believes_anybody_is_warned(line: Line, caplog: pytest.LogCaptureFixture) -> None:
-    """To verify nothing is a choice of which every opening reminds; without it nothing is said."""
+    """Only who says so believes anybody; every opening reminds of that choice. Without it nothing is said."""
     async with open_store(location(line, verify_tls=False)) as store:
-        await store.scan([PROJECT])
+        assert set((await store.scan([PROJECT])).digests) == {key("run")}
 
     (said,) = caplog.messages
     assert "is not checked (verify_tls = false)" in said

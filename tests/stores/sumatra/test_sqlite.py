@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from smtd.records import canonical
@@ -25,20 +24,15 @@ from smtd.records.record import (
 )
 from smtd.stores.base import DONE, Change
 from smtd.stores.django.mapping import SHARED
-from tests.build import INPUT, MOMENT, OUTPUT, change, full, record, tagged
+from tests.build import INPUT, MOMENT, OUTPUT, change, full, record
 from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore, Seen
 from tests.stores import seen as sumatra
-from tests.stores.asking import scan_and_read, write_to
-from tests.stores.places import CODE, DjangoPlace, Place, dumb_place
-from tests.stores.samples import ALL, ROOT, SHA1, TYPED, UNSPEAKABLE, at_home
-
-
-@pytest.fixture(scope="session")
-def rich_database_seen(django_environment: Environment, made_rich_sqlite: Path) -> Seen:
-    """What Sumatra sees in a rich SQLite store."""
-    return PeerStore(django_environment, "django", made_rich_sqlite).dump()
+from tests.stores.asking import write_to
+from tests.stores.places import CODE, DjangoPlace, dumb_place
+from tests.stores.samples import ROOT, SHA1, TYPED, at_home
+from tests.stores.sumatra.contract import RichContract, as_in_a_database, copy, differing, fill, own
 
 
 @pytest.fixture
@@ -60,23 +54,26 @@ def peer(django_environment: Environment, place: DjangoPlace) -> PeerStore:
     return PeerStore(django_environment, "django", place.path)
 
 
-def own(label: str) -> Key:
-    return Key(RICH, label)
+@pytest.fixture(scope="session")
+def seen(django_environment: Environment, made_rich_sqlite: Path) -> Seen:
+    """What Sumatra sees in a rich SQLite store."""
+    return PeerStore(django_environment, "django", made_rich_sqlite).dump()
 
 
-async def fill(place: Place, *records: Record) -> None:
-    """Let smtd write *records* into the store at *place*."""
-    assert set(await write_to(place, [Change(own(one.label), one, None) for one in records])) == {DONE}
+class TestSqlite(RichContract):
+    """An SQLite file."""
 
+    @pytest.fixture
+    def rich_peer(self, django_environment: Environment, rich: DjangoPlace) -> PeerStore:
+        return PeerStore(django_environment, "django", rich.path)
 
-async def copy(source: Place, target: Place) -> dict[Key, Record]:
-    """Let smtd copy everything from *source* to *target*, and return it."""
-    async with source.open() as left, target.open() as right:
-        scan = await left.scan()
-        found = await left.read(scan.digests)
-        assert set(await right.write([Change(of, one, None) for of, one in found.items()])) == {DONE}
-    assert scan.unreadable == {}
-    return found
+    def said(self, one: Record) -> Record:
+        return as_in_a_database(one)
+
+    def to_the_letter(self, one: Record) -> Any:
+        texts = ("reason", "version", "outcome", "stdout_stderr", "diff", "user")
+        keys = sorted((key.path, key.creation) for key in one.output_data)
+        return one.timestamp, one.duration, one.tags, [getattr(one, name) for name in texts], keys
 
 
 def schema(path: Path) -> set[tuple[str, ...]]:
@@ -115,54 +112,6 @@ async def test_new_store_has_the_schema_of_sumatra(
     assert list(seen[RICH]) == ["full"]
 
 
-async def test_rich_store_is_read_whole(rich: DjangoPlace, rich_database_seen: Seen) -> None:
-    """Of a store with every sort of record smtd reads what Sumatra does, field by field."""
-    expected = sumatra.records(rich_database_seen)
-
-    scan, found = await scan_and_read(rich, expected)
-
-    assert scan.unreadable == {}
-    assert scan.digests.keys() == found.keys() == expected.keys()
-    assert {of: to_the_letter(one) for of, one in found.items()} == {
-        of: to_the_letter(one) for of, one in expected.items()
-    }
-    assert {of: differing for of in expected if (differing := differences(found[of], expected[of]))} == {}
-
-
-def to_the_letter(one: Record) -> tuple[Any, ...]:
-    """Return what no store and no reader may lose anything of."""
-    names = ("timestamp", "reason", "duration", "version", "outcome", "stdout_stderr", "diff", "tags", "user")
-    keys = sorted((key.path, key.creation) for key in one.output_data)
-    return (*(getattr(one, name) for name in names), keys)
-
-
-def differences(one: Record, other: Record) -> list[str]:
-    """Return the fields in which Sumatra sees something else than smtd, but for what it makes up.
-
-    It looks programs up on its own machine, and asks a repository on it for its upstream.
-    """
-    return canonical.differences(_given(one), _given(other))
-
-
-def _given(one: Record) -> Record:
-    assert one.executable is not None
-    assert one.repository is not None
-    return change(
-        one,
-        executable=msgspec.structs.replace(one.executable, path=""),
-        repository=msgspec.structs.replace(one.repository, upstream=None),
-    )
-
-
-async def test_every_record_that_smtd_copies_is_read_by_sumatra(
-    rich: DjangoPlace, place: DjangoPlace, peer: PeerStore, rich_database_seen: Seen
-) -> None:
-    """Sumatra sees in a copy what it sees in the original, and can make every object of it."""
-    await copy(rich, place)
-
-    assert peer.dump() == rich_database_seen
-
-
 def texts(path: Path) -> dict[str, set[Any]]:
     """Return what the tables say that records refer to, whatever the numbers of the rows."""
     with closing(sqlite3.connect(path)) as db:
@@ -191,67 +140,9 @@ async def test_every_record_of_a_shelf_is_read_by_sumatra(
     found = sumatra.records(peer.dump())
 
     assert found.keys() == copied.keys()
-    assert {of: differing for of in copied if (differing := differences(found[of], copied[of]))} == {}
+    assert differing(found, copied) == {}
     same = found[own("data-same-output-1")].output_data
     assert same == found[own("data-same-output-2")].output_data != ()
-
-
-async def test_every_record_that_smtd_makes_is_read_by_sumatra(place: DjangoPlace, peer: PeerStore) -> None:
-    """What came from elsewhere Sumatra reads from the database and sees the same."""
-    records = [at_home(one) for one in ALL]
-    await fill(place, *records)
-
-    seen = peer.dump()
-
-    found, expected = sumatra.records(seen), {own(one.label): one for one in records}
-    assert found.keys() == expected.keys()
-    assert {label: seen[RICH][label]["parameters_as_dict"] for label in UNSPEAKABLE} == UNSPEAKABLE
-    spoken = [of for of in expected if of.label not in UNSPEAKABLE]
-    assert {of: differing for of in spoken if (differing := differences(found[of], expected[of]))} == {}
-
-
-async def test_sumatra_goes_on_where_smtd_wrote(place: DjangoPlace, peer: PeerStore) -> None:
-    """Sumatra gets, tags, comments, saves and deletes records that smtd made, and smtd reads on."""
-    ours, gone = at_home(full("ours", input_data=())), at_home(record("gone"))
-    await fill(place, gone, ours)
-
-    peer.edit(RICH, "ours", tag="theirs", outcome="été")
-    peer.delete(RICH, "gone")
-    peer.make_many(RICH, 2, root=place.path.parent)
-    scan, found = await scan_and_read(place, [own("ours")])
-
-    assert set(scan.digests) == {own("ours"), own("sweep-00000"), own("sweep-00001")}
-    theirs = change(tagged(ours, "theirs"), outcome="été")
-    assert canonical.differences(found[own("ours")], theirs) == []
-
-
-async def test_smtd_goes_on_where_sumatra_wrote(
-    rich: DjangoPlace, rich_database_seen: Seen, django_environment: Environment
-) -> None:
-    """A write changes what it is asked to, and Sumatra sees no other record changed."""
-    before = rich.forms()
-
-    async with rich.open() as store:
-        found = await store.read([own("diff"), own("repeats")])
-        diff, repeats = found[own("diff")], found[own("repeats")]
-        outcomes = await store.write(
-            [
-                Change(own("diff"), tagged(diff, "good"), canonical.digest(diff)),
-                Change(own("repeats"), None, canonical.digest(repeats)),
-                Change(own("new"), at_home(record("new")), None),
-            ]
-        )
-
-    assert outcomes == [DONE, DONE, DONE]
-    touched = {own("diff"), own("repeats"), own("new")}
-    after = rich.forms()
-    assert {of: after[of] for of in before.keys() - touched} == {
-        of: before[of] for of in before.keys() - touched
-    }
-    seen = PeerStore(django_environment, "django", rich.path).dump()[RICH]
-    assert seen.pop("new")["reason"] == "a first look"
-    was = {label: one for label, one in rich_database_seen[RICH].items() if label != "repeats"}
-    assert seen == {**was, "diff": {**was["diff"], "tags": ["_finished_", "good", "sweep"]}}
 
 
 async def test_outputs_and_inputs_of_what_is_deleted(place: DjangoPlace, peer: PeerStore) -> None:
@@ -279,65 +170,33 @@ for project in store.list_projects():
     except Exception as exc:
         print(repr(project), "cannot be listed:", str(exc).splitlines()[-1])
 """
-#: Nested parameters that some other store may hold.
+#: Nested parameters that some other store may hold: whole ones, and what a name has in them, by class.
 NESTED = [
-    *(
-        "{}",
-        "{} # a: b",
-        "{'names': 1}",
-        "{'a': {'b': {}}}",
-        "{'a': {'parameters': 1}}",
-        "{'a': [{'names': 1}]}",
-    ),
-    *("{'a': nan}", "{'a': -inf}", "{'a': 1e999}", "{'a': (1e999-1e999)}", "{'a': 'nan or inf'}"),
-    *("{'a': 1, 'b': ref('a')}", "{'a': ref()}", "{'a': ref(1)}", "{'a': ref(reference='b')}"),
-    *("{1: 2}", "{None: 2}", "{'': 2}", "{b'a': 2}", "{'a.b': 2}", "{'a': {'b.c': 2}}", "{'a': {1: 2}}"),
-    *(
-        "{'a/b': 1}",
-        "{'a': 1, 'b/c': 2}",
-        "{'a:b/c': 1}",
-        "{ # /\n'a': 1}",
-        "{'label': 1, 'flat': {'_url': 1}}",
-    ),
-    *(
-        f"{{'a': ParameterRange({words})}}"
-        for words in ("[]", "()", "{}", "'ab'", "1", "", "[1], 2, 3, 4, 5")
-    ),
-    *(
-        f"{{'a': ParameterRange({words})}}"
-        for words in ("{1, 2}", "{1: 2}", "[[]]", "(1,), 'mV'", "value=[1]")
-    ),
-    *(
-        f"{{'a': ParameterRange({words}, shuffle=True)}}"
-        for words in ("[1, 2]", "(1, 2)", "{1, 2}", "{1: 2}")
-    ),
-    *(f"{{'a': ParameterRange({words})}}" for words in ("GammaDist()", "ref('b')", "ParameterRange([1])")),
-    *(f"{{'a': ParameterRange([1], {words})}}" for words in ("unit='mV'", "value=[2]", "units={}", "name=2")),
-    *(
-        f"{{'a': GammaDist({words})}}"
-        for words in ("", "1", "1, 2", "1, 2, 'ab'", "1, 2, 3, 4", "0", "1, 0", "'1'")
-    ),
-    *(
-        f"{{'a': GammaDist({words})}}"
-        for words in ("a=-1", "a='1'", "c=1", "m=1, mean=2", "1, mean=1", "a=1, a=2")
-    ),
-    *(f"{{'a': GammaDist({words})}}" for words in ("None", "1e200", "1, 1e-200", "[1]", "True", "m={}")),
-    *(
-        f"{{'a': NormalDist({words})}}"
-        for words in ("", "1, 2", "1, 2, 3", "m=1", "'a'", "None", "[1]", "1, mean=1")
-    ),
-    *(
-        f"{{'a': UniformDist({words})}}"
-        for words in ("1", "1, 2, int", "1, 2, None", "low=1", "max=pi", "min=true")
-    ),
-    *(
-        "{'a': 'file:\\x2f/etc/passwd'}",
-        "{'a': 'http://localhost'}",
-        "{'a': '\\x00'}",
-        "{'a': {1, 2}}",
-        "{**{}}",
-    ),
+    *("{}", "{} # a: b", "{'names': 1}", "{'a': {'b': {}}}", "{'a': {'parameters': 1}}"),
+    *("{'a': [{'names': 1}]}", "{'a': 1, 'b': ref('a')}", "{'a': {'b.c': 2}}", "{'a': {1: 2}}"),
+    *("{1: 2}", "{None: 2}", "{'': 2}", "{b'a': 2}", "{'a.b': 2}", "{'a/b': 1}", "{'a': 1, 'b/c': 2}"),
+    *("{'a:b/c': 1}", "{ # /\n'a': 1}", "{'label': 1, 'flat': {'_url': 1}}", "{**{}}"),
 ]
+VALUES = [
+    *("nan", "-inf", "1e999", "(1e999-1e999)", "'nan or inf'", "ref()", "ref(1)", "ref(reference='b')"),
+    *("'file:\\x2f/etc/passwd'", "'http://localhost'", "'\\x00'", "{1, 2}"),
+]
+ARGUMENTS = {
+    "ParameterRange": [
+        *("[]", "()", "{}", "'ab'", "1", "", "[1], 2, 3, 4, 5", "{1, 2}", "{1: 2}", "[[]]", "(1,), 'mV'"),
+        *("[1, 2], shuffle=True", "(1, 2), shuffle=True", "{1, 2}, shuffle=True", "{1: 2}, shuffle=True"),
+        *("GammaDist()", "ref('b')", "ParameterRange([1])", "value=[1]", "[1], unit='mV'", "[1], value=[2]"),
+        *("[1], units={}", "[1], name=2"),
+    ],
+    "GammaDist": [
+        *("", "1", "1, 2", "1, 2, 'ab'", "1, 2, 3, 4", "0", "1, 0", "'1'", "a=-1", "a='1'", "c=1"),
+        *("m=1, mean=2", "1, mean=1", "a=1, a=2", "None", "1e200", "1, 1e-200", "[1]", "True", "m={}"),
+    ],
+    "NormalDist": ["", "1, 2", "1, 2, 3", "m=1", "'a'", "None", "[1]", "1, mean=1"],
+    "UniformDist": ["1", "1, 2, int", "1, 2, None", "low=1", "max=pi", "min=true"],
+}
+NESTED += [f"{{'a': {value}}}" for value in VALUES]
+NESTED += [f"{{'a': {name}({words})}}" for name, each in ARGUMENTS.items() for words in each]
 #: Records that some other store may hold.
 ODD: dict[str, dict[str, Any]] = {
     "no executable": {"executable": None},
@@ -398,11 +257,7 @@ async def test_whatever_smtd_writes_sumatra_lists(
     assert all(outcome == DONE or outcome.reason for outcome in outcomes)
     landed = {name for name, outcome in zip(ODD, outcomes, strict=True) if outcome == DONE}
     assert landed >= {
-        *("sections with percent signs", "nested parameters {'a': 'nan or inf'}"),
-        *(
-            "nested parameters {'a': {'b': {}}}",
-            "nested parameters {'a': 1, 'b': ref('a')}",
-            "JSON of nothing",
-        ),
+        *("sections with percent signs", "JSON of nothing", "nested parameters {'a': 'nan or inf'}"),
+        *("nested parameters {'a': {'b': {}}}", "nested parameters {'a': 1, 'b': ref('a')}"),
         *("a platform with a name for an address", "an executable without a version"),
     }

@@ -8,7 +8,6 @@ from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
@@ -19,15 +18,12 @@ from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.base import DONE
 from smtd.stores.http import concurrency, session, writer
-from smtd.stores.http.driver import HTTP
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import PROJECT, full, key, record
 from tests.peers import line as faults
 from tests.peers.line import Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.asking import create
-from tests.stores.server_place import ADA, ServerPlace
+from tests.stores.server_place import ServerPlace, on_a_line
 
 
 class Crowd:
@@ -47,10 +43,8 @@ class Crowd:
 async def most_at_once(server: SumatraServer, place: ServerPlace) -> int:
     """Read all records by a line; return the most requests that were on their way at once."""
     crowd = Crowd()
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        line.faults = dict.fromkeys(range(2, 100), crowd.answer)
-        async with open_store(Location(HTTP, Path(), None, ADA, f"{line.url}/records/")) as store:
-            assert len((await store.scan([PROJECT])).digests) == 24
+    async with on_a_line(server, dict.fromkeys(range(2, 100), crowd.answer)) as (store, _):
+        assert len((await store.scan([PROJECT])).digests) == 24
     return crowd.most
 
 
@@ -96,7 +90,7 @@ async def test_server_that_says_when_is_asked_then(
     """Retry-After counts, as seconds and as a date; and after some attempts it is enough."""
     naps = napping(monkeypatch)
     soon = datetime.now(timezone.utc) + timedelta(seconds=25)
-    async with line_to(f"http://127.0.0.1:{server.port}") as line, asked(line) as asking:
+    async with line_to(server.root) as line, asked(line) as asking:
         line.faults = {
             1: faults.status(503, Retry_After="7"),
             2: faults.status(429, Retry_After=format_datetime(soon.replace(microsecond=0), usegmt=True)),
@@ -125,14 +119,11 @@ async def test_server_that_asks_for_more_than_is_waited_here_is_left_alone(
     retry_after: str, told: str, meant: float, server: SumatraServer
 ) -> None:
     """Nothing is asked of it again, neither for looking nor for writing; the caller is told until when."""
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        line.faults = {1: faults.status(503, Retry_After=retry_after)}
-        async with open_store(location) as store:
-            for call in (store.projects, store.projects, partial(store.read, [key("run")])):
-                with pytest.raises(StoreBusy, match=f"asks to wait {told}; smtd tries again then") as busy:
-                    await call()
-                assert busy.value.retry_after == pytest.approx(meant, abs=5)
+    async with on_a_line(server, {1: faults.status(503, Retry_After=retry_after)}) as (store, line):
+        for call in (store.projects, store.projects, partial(store.read, [key("run")])):
+            with pytest.raises(StoreBusy, match=f"asks to wait {told}; smtd tries again then") as busy:
+                await call()
+            assert busy.value.retry_after == pytest.approx(meant, abs=5)
 
     assert len(line.requests) == 1
 
@@ -144,13 +135,10 @@ async def test_write_to_a_server_that_asks_to_be_left_alone_is_given_up(server: 
         is_record = request.method == "PUT" and "/run-" in request.path
         return await (faults.status(503, Retry_After="120") if is_record else faults.passed)(line, request)
 
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        line.faults = dict.fromkeys(range(1, 1000), is_busy)
-        async with open_store(location) as store:
-            labels = [f"run-{number}" for number in range(20)]
-            with pytest.raises(StoreBusy) as busy:
-                await store.write([create(full(label)) for label in labels])
+    async with on_a_line(server, is_busy) as (store, line):
+        labels = [f"run-{number}" for number in range(20)]
+        with pytest.raises(StoreBusy) as busy:
+            await store.write([create(full(label)) for label in labels])
 
     assert busy.value.retry_after == pytest.approx(120, abs=5)
     sent = [request for request in line.requests if request.startswith("PUT") and "/run-" in request]
@@ -165,7 +153,7 @@ async def test_retry_after_that_means_nothing(
 ) -> None:
     """It is as if it had not been said."""
     naps = napping(monkeypatch)
-    async with line_to(f"http://127.0.0.1:{server.port}") as line, asked(line) as asking:
+    async with line_to(server.root) as line, asked(line) as asking:
         line.faults = {1: faults.status(503, Retry_After=text)}
 
         assert (await asking.get()).status == 200
@@ -184,21 +172,19 @@ async def test_silent_server_is_asked_once_more(
 ) -> None:
     """Two times of silence are enough, however many requests there are; one answer, and all is forgotten."""
     monkeypatch.setattr(session, "SILENCE", 1.0)
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        async with open_store(location) as store:
-            line.faults = {1: hangs}
-            assert await store.projects() == []
-            line.faults = dict.fromkeys(range(1, 1000), hangs)
+    async with on_a_line(server) as (store, line):
+        line.faults = {1: hangs}
+        assert await store.projects() == []
+        line.faults = dict.fromkeys(range(1, 1000), hangs)
 
-            for call in (store.projects, partial(store.read, [key(f"run-{number}") for number in range(40)])):
-                asked_before = len(line.requests)
-                with pytest.raises(StoreUnreachable, match="does not answer; smtd tries again later"):
-                    await call()
-                assert 2 <= len(line.requests) - asked_before <= 2 * concurrency.AT_ONCE
+        for call in (store.projects, partial(store.read, [key(f"run-{number}") for number in range(40)])):
+            asked_before = len(line.requests)
+            with pytest.raises(StoreUnreachable, match="does not answer; smtd tries again later"):
+                await call()
+            assert 2 <= len(line.requests) - asked_before <= 2 * concurrency.AT_ONCE
 
-            line.faults = {}
-            assert await store.projects() == []
+        line.faults = {}
+        assert await store.projects() == []
 
 
 async def test_silent_server_is_written_to_no_more(
@@ -206,13 +192,14 @@ async def test_silent_server_is_written_to_no_more(
 ) -> None:
     """What came of the writes on their way is looked at once; the others are not sent."""
     monkeypatch.setattr(session, "SILENCE", 0.2)
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        line.faults = dict.fromkeys(range(3, 1000), hangs)  # after the listing, and the new project
-        async with open_store(location) as store:
-            labels = [f"run-{number}" for number in range(40)]
-            with pytest.raises(StoreUnreachable, match="does not answer"):
-                await store.write([create(full(label)) for label in labels])
+    after_the_listing_and_the_new_project = range(3, 1000)
+    async with on_a_line(server, dict.fromkeys(after_the_listing_and_the_new_project, hangs)) as (
+        store,
+        line,
+    ):
+        labels = [f"run-{number}" for number in range(40)]
+        with pytest.raises(StoreUnreachable, match="does not answer"):
+            await store.write([create(full(label)) for label in labels])
 
     assert len([request for request in line.requests if request.startswith("PUT")]) <= 1 + concurrency.AT_ONCE
     assert len(line.requests) <= 2 + 3 * concurrency.AT_ONCE
@@ -232,12 +219,9 @@ async def test_write_that_hangs_is_sent_twice_at_the_most(
         return await (hangs if is_write else faults.passed)(line, request)
 
     server.make_project(PROJECT)  # so that the time is that of the writes
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        line.faults = dict.fromkeys(range(1, 1000), hang_at_records)
-        async with open_store(location) as store:
-            with pytest.raises(StoreBusy, match="does not answer"):
-                await store.write([create(full("run"))])
+    async with on_a_line(server, hang_at_records) as (store, line):
+        with pytest.raises(StoreBusy, match="does not answer"):
+            await store.write([create(full("run"))])
 
     assert len([request for request in line.requests if request.endswith("/run/") and "PUT" in request]) == 2
 
@@ -262,7 +246,7 @@ async def test_host_that_cannot_be_connected_to_is_tried_twice(monkeypatch: pyte
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 async def test_what_changes_something_is_sent_once(method: str, server: SumatraServer) -> None:
     """Whatever became of it: nobody but smtd, which looks first, may send it again."""
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
+    async with line_to(server.root) as line:
         url = f"{line.url}/records/"
         async with session.connect(url, None, session.Trust()) as asking:
             await asking.get(PROJECT)  # so that there is a connection to use again
@@ -292,17 +276,15 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
         return await faults.reset(line, request)
 
     place = ServerPlace(server)
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        async with open_store(location) as store:
-            line.faults = {6: stump if shown == "never" else faults.halved}  # after listings, project, look
+    async with on_a_line(server) as (store, line):
+        line.faults = {6: stump if shown == "never" else faults.halved}  # after listings, project, look
 
-            (outcome,) = await store.write([create(full("run"))])
+        (outcome,) = await store.write([create(full("run"))])
 
-            assert line.requests[5].startswith("PUT")
-            assert line.requests.count(line.requests[5]) == 2
-            assert outcome == DONE, line.requests
-            assert (await store.scan([PROJECT])).digests == {key("run"): canonical.digest(full())}
+        assert line.requests[5].startswith("PUT")
+        assert line.requests.count(line.requests[5]) == 2
+        assert outcome == DONE, line.requests
+        assert (await store.scan([PROJECT])).digests == {key("run"): canonical.digest(full())}
 
 
 async def test_half_a_record_that_grows_is_left_alone(
@@ -319,13 +301,11 @@ async def test_half_a_record_that_grows_is_left_alone(
             await place.put(next(stages))
 
     place, sleep = ServerPlace(server), anyio.sleep
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        async with open_store(location) as store:
-            line.faults = {6: faults.halved}
-            monkeypatch.setattr(anyio, "sleep", wait)
+    async with on_a_line(server) as (store, line):
+        line.faults = {6: faults.halved}
+        monkeypatch.setattr(anyio, "sleep", wait)
 
-            (outcome,) = await store.write([create(full("run"))])
+        (outcome,) = await store.write([create(full("run"))])
 
     assert outcome == DONE
     assert [request for request in line.requests if request.split()[0] == "DELETE"] == []
@@ -348,12 +328,10 @@ async def test_writes_under_way_are_waited_for_when_one_fails(
 
     labels = [f"run-{number}" for number in range(concurrency.AT_ONCE_IF_SLOW)]
     place = ServerPlace(server)
-    async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        location = Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
-        async with open_store(location) as store:
-            await store.write([create(record("first"))])  # makes what they share
-            line.faults = dict.fromkeys(range(1, 1000), one_fails)
-            outcomes = await store.write([create(record(label)) for label in labels])
+    async with on_a_line(server) as (store, line):
+        await store.write([create(record("first"))])  # makes what they share
+        line.faults = dict.fromkeys(range(1, 1000), one_fails)
+        outcomes = await store.write([create(record(label)) for label in labels])
 
     assert outcomes == [DONE] * len(labels)
     sent = [request for request in line.requests if request.startswith("PUT") and "/run-" in request]

@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
 from smtd.records import canonical
 from smtd.records.record import Parameters, Record
-from smtd.stores.base import DONE, STALE, Change, Result, Store
+from smtd.stores.base import DONE, STALE, Change, Result
 from smtd.stores.http import form, session, writer
-from smtd.stores.http.driver import HTTP
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key, record
 from tests.peers import line as faults
-from tests.peers.line import Line, line_to
-from tests.peers.server import SumatraServer
+from tests.peers.line import Line
 from tests.stores.asking import create
-from tests.stores.server_place import ADA, ServerPlace
-
-
-@pytest.fixture
-def place(server: SumatraServer) -> ServerPlace:
-    """What ada sees of a server without any records."""
-    return ServerPlace(server)
-
-
-@asynccontextmanager
-async def store_behind(place: ServerPlace, fault: faults.Fault) -> AsyncIterator[Store]:
-    """Open the store of *place* by a line on which *fault* befalls every request."""
-    async with line_to(f"http://127.0.0.1:{place.server.port}") as line:
-        line.faults = dict.fromkeys(range(1, 100), fault)
-        async with open_store(Location(HTTP, place.path, None, ADA, f"{line.url}/records/")) as store:
-            yield store
+from tests.stores.server_place import ServerPlace, on_a_line
 
 
 def without_zone(body: bytes) -> bytes:
@@ -55,7 +34,7 @@ async def test_times_without_a_zone_are_utc(place: ServerPlace) -> None:
     first = full()
     annotated = change(first, outcome="fine")
     replaced = change(annotated, version="another")
-    async with store_behind(place, faults.altered(without_zone)) as store:
+    async with on_a_line(place.server, faults.altered(without_zone)) as (store, _):
         done = []
         for expect, one in ((None, first), (first, annotated), (annotated, replaced)):
             digest = None if expect is None else canonical.digest(place.kept(expect))
@@ -68,7 +47,7 @@ async def test_times_without_a_zone_are_utc(place: ServerPlace) -> None:
 
 async def test_what_cannot_be_compared_is_not_removed(place: ServerPlace) -> None:
     """The write counts as refused, with the reason; what the server has stays."""
-    async with store_behind(place, faults.altered(in_no_form)) as store:
+    async with on_a_line(place.server, faults.altered(in_no_form)) as (store, _):
         (outcome,) = await store.write([create(full("run"))])
         scan = await store.scan([PROJECT])
 
@@ -87,7 +66,7 @@ async def test_what_cannot_be_compared_is_no_stump(place: ServerPlace) -> None:
             return web.Response(status=500)
         return await faults.altered(in_no_form)(line, request)
 
-    async with store_behind(place, theirs) as store:
+    async with on_a_line(place.server, theirs) as (store, _):
         (outcome,) = await store.write([create(full("run"))])
 
     assert outcome.result is not Result.DONE
@@ -128,7 +107,7 @@ async def test_server_that_says_it_did_and_did_nothing_shows_that(
     """What is read back is what was there before, whatever the server says; nothing else is done to it."""
     await place.put(record("other"), *([] if before is None else [before]))
     expect = None if before is None else canonical.digest(place.kept(before))
-    async with store_behind(place, fault) as store:
+    async with on_a_line(place.server, fault) as (store, _):
         outcomes = await store.write([Change(key("run"), wanted, expect)])
         found = await store.read([key("run")])
 
@@ -144,44 +123,26 @@ async def test_annotation_of_a_record_that_was_deleted_meanwhile_is_stale(place:
         return await faults.passed(line, request)
 
     await place.put(RUN, record("other"))
-    async with store_behind(place, only("PUT", delete)) as store:
+    async with on_a_line(place.server, only("PUT", delete)) as (store, _):
         outcomes = await store.write([Change(key("run"), EDITED, canonical.digest(place.kept(RUN)))])
 
     assert outcomes == [STALE]
 
 
-async def test_deletion_that_has_to_wait_is_made_after_another_look(
-    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("method", "wanted"), [("DELETE", None), ("PUT", OTHER)])
+async def test_change_that_has_to_wait_is_made_after_another_look(
+    place: ServerPlace, monkeypatch: pytest.MonkeyPatch, method: str, wanted: Record | None
 ) -> None:
-    """Somebody edits the record between the DELETE that the server was too busy for and the next one."""
+    """Somebody edits the record, or brings it back, after the request that the server was too busy for."""
 
     async def edit(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await place.put(EDITED)
         return await faults.status(503)(line, request)
 
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
-    await place.put(RUN)
-    async with store_behind(place, only("DELETE", edit, times=1)) as store:
-        outcomes = await store.write([Change(key("run"), None, canonical.digest(place.kept(RUN)))])
-        found = await store.read([key("run")])
-
-    assert outcomes == [STALE]
-    assert found[key("run")].outcome == "fine"
-
-
-async def test_replacement_that_has_to_wait_is_made_after_another_look(
-    place: ServerPlace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another smtd finds it deleted and brings it back with a comment, which a PUT would overwrite."""
-
-    async def comment(line: Line, request: web.BaseRequest) -> web.StreamResponse:
-        await place.put(EDITED)
-        return await faults.status(503)(line, request)
-
-    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
     await place.put(RUN, record("other"))
-    async with store_behind(place, only("PUT", comment, times=1)) as store:
-        outcomes = await store.write([Change(key("run"), OTHER, canonical.digest(place.kept(RUN)))])
+    async with on_a_line(place.server, only(method, edit, times=1)) as (store, _):
+        outcomes = await store.write([Change(key("run"), wanted, canonical.digest(place.kept(RUN)))])
         found = await store.read([key("run")])
 
     assert outcomes == [STALE]
@@ -206,7 +167,7 @@ async def test_replacement_that_arrived_after_all_is_not_made_again(
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(writer, "STUMP", 0.0)
     await place.put(RUN, record("other"))
-    async with store_behind(place, late) as store:
+    async with on_a_line(place.server, late) as (store, _):
         outcomes = await store.write([Change(key("run"), OTHER, canonical.digest(place.kept(RUN)))])
 
     assert (outcomes, looks) == ([DONE], 5)
@@ -220,7 +181,7 @@ async def test_record_that_the_server_altered_is_removed_although_its_answer_was
     altered = change(RUN, parameters=Parameters("NTParameterSet", text))
     monkeypatch.setattr(writer, "STUMP", 0.0)
     await place.put(record("other"))
-    async with store_behind(place, only("PUT", faults.lost, times=1)) as store:
+    async with on_a_line(place.server, only("PUT", faults.lost, times=1)) as (store, _):
         (outcome,) = await store.write([create(altered)])
 
     assert outcome.result is Result.REFUSED
@@ -240,7 +201,7 @@ async def test_altered_record_of_somebody_else_is_not_removed(
         return await faults.reset(line, request)
 
     monkeypatch.setattr(writer, "STUMP", 0.0)
-    async with store_behind(place, only("PUT", theirs, times=1)) as store:
+    async with on_a_line(place.server, only("PUT", theirs, times=1)) as (store, _):
         outcomes = await store.write([create(RUN)])
 
     assert outcomes == [STALE]
@@ -257,7 +218,7 @@ async def test_record_that_is_shown_but_not_listed_is_refused(place: ServerPlace
         return web.Response(body=shown[0], content_type="application/json")
 
     await place.put(RUN, record("other"))
-    async with store_behind(place, only("GET", cached)) as store:
+    async with on_a_line(place.server, only("GET", cached)) as (store, _):
         await store.read([key("run")])
         await place.remove("run")
         outcomes = []

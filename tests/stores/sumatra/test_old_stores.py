@@ -1,0 +1,300 @@
+"""What smtd makes of an old store, real Sumatra 0.8.1 works on; docs/upgrading.md says how."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.records.record import Component, Key, Record
+from smtd.stores.base import DONE, Change, Store
+from smtd.stores.legacy import databases, export
+from smtd.stores.legacy.snapshot import SnapshotStore
+from smtd.stores.shelf.contents import DbmFile
+from smtd.stores.shelf.dumb import DumbFile
+from smtd.stores.shelf.gnu import GnuFile
+from smtd.stores.shelf.ndbm import NdbmFile
+from smtd.stores.shelf.store import ShelfStore
+from tests.build import change
+from tests.peers.environments import Environment, PeerFailed
+from tests.peers.fixtures import RICH
+from tests.peers.project import SumatraProject
+from tests.peers.stores import PeerStore, copy_store
+from tests.sampling import sampled
+from tests.stores import old_databases
+from tests.stores import seen as sumatra
+from tests.stores.asking import write_to
+from tests.stores.old_databases import PROJECT, VERSIONS
+from tests.stores.old_exports import V07
+from tests.stores.old_shelves import SHELVES, opened, own, whole
+from tests.stores.places import CORPUS, DjangoPlace, Place, ShelfPlace, contents, dumb_place
+from tests.stores.samples import ROOT
+from tests.stores.sumatra.contract import as_in_a_database, differing
+
+LABELS = ["20261122-062421", "20261122-062419"]
+
+
+#: The old shelves, and those of 0.8.1 by what reads them.
+BACKENDS: dict[str, Callable[[Path], DbmFile]] = {
+    **dict.fromkeys((*SHELVES, "c081_dumb"), DumbFile),
+    "c081_gnu": lambda path: GnuFile(path, None),
+    "c081_ndbm.db": lambda path: NdbmFile(path, None),
+}
+
+
+def at_home(one: Record) -> Record:
+    """Return *one* with its data where real Sumatra may make directories, as it does when it reads."""
+
+    def moved(store: Component) -> Component:
+        return Component(store.type, {**store.parameters, "root": ROOT})
+
+    return change(one, datastore=moved(one.datastore), input_datastore=moved(one.input_datastore))
+
+
+async def copied(source: Store, place: Place) -> dict[Key, Record]:
+    """Let smtd copy all of *source* into the new store at *place*, and return it."""
+    found = {of: at_home(one) for of, one in (await whole(source)).items()}
+    assert set(await write_to(place, [Change(of, one, None) for of, one in found.items()])) == {DONE}
+    return found
+
+
+def old_database(path: Path) -> SnapshotStore:
+    """Open a database that was filled in Paris."""
+    return SnapshotStore(databases.SOURCE, path, str(path), "Europe/Paris")
+
+
+def as_seen(one: Record) -> Record:
+    """Return *one* without what Sumatra makes up where it is; it fills in launch modes, too."""
+    return change(as_in_a_database(one), launch_mode=Component(one.launch_mode.type, {}))
+
+
+async def assert_seen(peer: PeerStore, found: dict[Key, Record]) -> None:
+    """Sumatra sees what was copied, and can make every object of it.
+
+    Of a reference between parameters it writes a text that says nothing.
+    """
+    seen = sumatra.records(await to_thread.run_sync(peer.dump))
+    for of, one in found.items():
+        if "ref('" in one.parameters.content:
+            seen[of] = change(seen[of], parameters=one.parameters)
+    assert seen.keys() == found.keys()
+    assert differing(seen, found, as_seen) == {}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, plain_environment: Environment) -> tuple[ShelfPlace, PeerStore]:
+    """A new shelf, and Sumatra at work in it."""
+    path = tmp_path / "new" / "records"
+    path.parent.mkdir()
+    return dumb_place(path), PeerStore(plain_environment, "shelf", path)
+
+
+@pytest.fixture
+def database(tmp_path: Path, django_environment: Environment) -> tuple[DjangoPlace, PeerStore]:
+    """A new SQLite store, and Sumatra at work in it."""
+    path = tmp_path / "new" / "records"
+    path.parent.mkdir()
+    return DjangoPlace(path), PeerStore(django_environment, "django", path)
+
+
+@pytest.mark.parametrize("name", SHELVES)
+async def test_old_shelf_into_a_new_shelf(name: str, shelf: tuple[ShelfPlace, PeerStore]) -> None:
+    """Real Sumatra 0.8.1 loads and sees what was copied from an old shelf into a new one."""
+    place, peer = shelf
+
+    found = await copied(opened(CORPUS / name), place)
+
+    await assert_seen(peer, found)
+
+
+@pytest.mark.parametrize("name", sampled(SHELVES, len(SHELVES)))
+async def test_copy_of_an_old_shelf_is_saved_by_sumatra(
+    name: str, shelf: tuple[ShelfPlace, PeerStore]
+) -> None:
+    """Real Sumatra 0.8.1 goes on in a new shelf into which an old one was copied."""
+    place, peer = shelf
+    await copied(opened(CORPUS / name), place)
+
+    peer.edit("corpus", "rec-00", tag="theirs")
+
+    assert "theirs" in peer.dump()["corpus"]["rec-00"]["tags"]
+
+
+@pytest.mark.soak
+async def test_old_shelves_into_a_new_database(
+    database: tuple[DjangoPlace, PeerStore], django_project: SumatraProject
+) -> None:
+    """Real Sumatra 0.8.1 lists, shows and exports a new store into which all shelves were copied."""
+    place, peer = database
+    found: dict[Key, Record] = {}
+    for name, read_by in BACKENDS.items():
+        held = await whole(ShelfStore(read_by(CORPUS / name), name, "Europe/Paris"))
+        labels = {of: f"{name}-{of.label}" for of in held}
+        found |= {own(labels[of]): change(at_home(one), label=labels[of]) for of, one in held.items()}
+    assert set(await write_to(place, [Change(of, one, None) for of, one in found.items()])) == {DONE}
+
+    await assert_seen(peer, found)
+
+    django_project.init("corpus")
+    copy_store(place.path, django_project.store_path)
+    listed = {of.label for of in found}
+    assert set(django_project.labels()) == listed
+    long = django_project.list(long=True)
+    assert all(label in long for label in listed)
+    assert all(f"{name}-rec-01" in django_project.smt("view", f"{name}-rec-01") for name in BACKENDS)
+    assert django_project.records().keys() == listed
+
+
+@pytest.mark.parametrize("name", ["django074.sqlite", "django_0.4.0.sqlite"])
+async def test_copy_of_a_real_database_is_read_by_sumatra(
+    name: str, database: tuple[DjangoPlace, PeerStore]
+) -> None:
+    """Sumatra 0.8.1 reads all that an older one left, at its true times."""
+    place, peer = database
+
+    found = await copied(old_database(CORPUS / name), place)
+
+    assert len(found) == 2
+    await assert_seen(peer, found)
+
+
+async def test_copy_of_every_schema_is_read_by_sumatra(
+    database: tuple[DjangoPlace, PeerStore], tmp_path: Path
+) -> None:
+    """Whatever a schema has no column for, Sumatra 0.8.1 misses nothing."""
+    place, peer = database
+    found: dict[Key, Record] = {}
+    for version in VERSIONS:
+        path = await to_thread.run_sync(old_databases.make, tmp_path / version, version)
+        label = f"of-{version[:3]}-{len(version)}"
+        await to_thread.run_sync(old_databases.run, path, "UPDATE django_store_record SET label = ?", label)
+        found |= await copied(old_database(path), place)
+
+    assert len(found) == len(VERSIONS)
+    await assert_seen(peer, found)
+
+
+async def test_real_export_says_what_its_store_says(
+    django_project: SumatraProject, rich_sqlite: Path
+) -> None:
+    """What real Sumatra 0.8.1 exports is what its store holds, record by record."""
+    django_project.init(RICH)
+    os.replace(rich_sqlite, django_project.store_path)
+    await to_thread.run_sync(django_project.export)
+    file = django_project.smt_directory / "records_export.json"
+    before = contents(file.parent)
+
+    found = await to_thread.run_sync(export.load, file, "Asia/Kolkata")
+
+    async with DjangoPlace(django_project.store_path).open() as store:
+        held = await whole(store)
+    assert (found.version, found.unreadable) == ("0.8", {})
+    assert found.records.keys() == held.keys()
+    assert differing(found.records, held) == {}
+    assert contents(file.parent) == before
+
+
+# The project of a person
+
+
+def as_of_0_7(project: SumatraProject) -> None:
+    """Leave of the project's file what 0.7.4 writes into it."""
+    file = project.smt_directory / "project"
+    written = json.loads(file.read_text(encoding="utf-8"))
+    del written["ignore_parameters"]
+    file.write_text(json.dumps({**written, "sumatra_version": "0.7.4"}), encoding="utf-8")
+
+
+def put_export(project: SumatraProject) -> None:
+    """Put beside the store what `smt export` of 0.7.4 makes."""
+    home = project.smt_directory
+    shutil.copyfile(home / "project", home / "project_export.json")
+    (home / "records_export.json").write_text(json.dumps([V07]), encoding="utf-8")
+
+
+@pytest.fixture
+def old_project(django_project: SumatraProject) -> SumatraProject:
+    """A project as 0.7.4 leaves it: its file says less, and its store is of the old schema."""
+    django_project.init(PROJECT)
+    as_of_0_7(django_project)
+    shutil.copyfile(CORPUS / "django074.sqlite", django_project.store_path)
+    return django_project
+
+
+@pytest.fixture
+def upgraded(old_project: SumatraProject) -> SumatraProject:
+    """The same after the first steps: the old store beside, and a new one in its place."""
+    beside = old_project.smt_directory / "records-0.7.sqlite"
+    old_project.store_path.rename(beside)
+    anyio.run(copied, old_database(beside), DjangoPlace(old_project.store_path))
+    return old_project
+
+
+def test_project_goes_on_with_its_new_store(upgraded: SumatraProject) -> None:
+    """Sumatra lists, views and exports what was copied, and `smt run` adds to it."""
+    assert upgraded.labels() == LABELS
+    assert upgraded.labels("foo") == LABELS[:1]
+    assert "2026-11-22 05:24:21" in upgraded.list(long=True)
+    assert "hello" not in upgraded.smt("view", LABELS[0])
+    assert upgraded.records()[LABELS[0]]["timestamp"] == "2026-11-22 05:24:21+0000"
+
+    upgraded.smt("configure", "--parse-parameters")
+    upgraded.run(label="after")
+    upgraded.comment(LABELS[1], "still good")
+    upgraded.tag("kept", LABELS[1])
+
+    assert upgraded.labels() == ["after", *LABELS]
+    assert upgraded.records()[LABELS[1]]["outcome"] == "still good"
+    assert upgraded.labels("kept") == [LABELS[1]]
+
+
+def test_run_before_configure_fails(upgraded: SumatraProject) -> None:
+    """Sumatra 0.8.1 asks a project for a setting that 0.7.4 did not write: hence the last step."""
+    with pytest.raises(PeerFailed, match="no attribute 'ignore_parameters'"):
+        upgraded.run(label="before")
+
+
+@pytest.mark.parametrize("command", [("list",), ("configure", "--store", "new.sqlite"), ("export",)])
+def test_sumatra_cannot_open_the_old_store(old_project: SumatraProject, command: tuple[str, ...]) -> None:
+    """Every command of 0.8.1 on a store of 0.7.4 fails, and leaves its records as they were."""
+    with pytest.raises(PeerFailed, match="already exists"):
+        old_project.smt(*command)
+
+    assert databases.load(old_project.store_path, "Europe/Paris").records.keys() == {
+        Key(PROJECT, label) for label in LABELS
+    }
+
+
+def test_upgrade_of_sumatra_leaves_an_empty_store(old_project: SumatraProject) -> None:
+    """`smt upgrade` fails half way; the old store is in the directory that it puts aside."""
+    put_export(old_project)
+
+    with pytest.raises(PeerFailed, match="no such table"):
+        old_project.smt("upgrade")
+    with pytest.raises(PeerFailed, match="no such table"):
+        old_project.smt("list")
+
+    (backup,) = old_project.directory.glob(".smt_backup_*")
+    assert databases.load(backup / "records.backup", "Europe/Paris").records.keys() == {
+        Key(PROJECT, label) for label in LABELS
+    }
+    assert export.load(backup / "records_export.json", "").records.keys() == {Key(PROJECT, "run")}
+
+
+def test_upgrade_of_sumatra_fails_with_a_shelf(plain_project: SumatraProject) -> None:
+    """A shelf in three files is not one that `smt upgrade` finds; it stays where it is."""
+    plain_project.init(PROJECT)
+    as_of_0_7(plain_project)
+    put_export(plain_project)
+    before = contents(plain_project.smt_directory)
+
+    with pytest.raises(PeerFailed, match="FileNotFoundError"):
+        plain_project.smt("upgrade")
+
+    assert contents(plain_project.smt_directory) == before
