@@ -120,12 +120,8 @@ class SumatraProject:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
         self.git("init", "--quiet", "--initial-branch=master")
-        return self.commit("First version")
-
-    def commit(self, message: str) -> str:
-        """Commit everything in the working copy, and return the commit."""
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", message)
+        self.git("commit", "--quiet", "--message", "First version")
         return self.git("rev-parse", "HEAD").strip()
 
     def git(self, *args: str) -> str:
@@ -191,15 +187,15 @@ class SumatraProject:
                 if run.poll() is None:
                     os.killpg(run.pid, signal.SIGKILL)
 
-    def comment(self, label: str, text: str, *, replace: bool = False) -> str:
-        """Say how *label* came out; added to what was said before, unless *replace*."""
-        return self.smt("comment", *(["--replace"] if replace else []), label, text)
+    def comment(self, label: str, text: str) -> str:
+        """Say how *label* came out; added to what was said before."""
+        return self.smt("comment", label, text)
 
-    def tag(self, tag: str, *labels: str, remove: bool = False) -> str:
-        return self.smt("tag", *(["--remove"] if remove else []), tag, *labels)
+    def tag(self, tag: str, *labels: str) -> str:
+        return self.smt("tag", tag, *labels)
 
-    def delete(self, *labels: str, data: bool = False) -> str:
-        return self.smt("delete", *(["--data"] if data else []), *labels)
+    def delete(self, *labels: str) -> str:
+        return self.smt("delete", *labels)
 
     def list(self, *tags: str, long: bool = False) -> str:
         return self.smt("list", *(["--long"] if long else []), *tags)
@@ -219,10 +215,6 @@ class SumatraProject:
     def records(self) -> dict[str, dict[str, Any]]:
         """Return the exported records by label."""
         return {record["label"]: record for record in json.loads(self.export())}
-
-    def sync(self, *stores: str | Path) -> str:
-        """Run real `smt sync`, which has one store or two."""
-        return self.smt("sync", *stores)
 
     def _run(self, program: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
         return self.environment.run(program, *args, cwd=self.directory, env=self.variables())

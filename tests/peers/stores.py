@@ -64,12 +64,11 @@ class PeerStore:
         label: str,
         *,
         tag: str | None = None,
-        untag: str | None = None,
         outcome: str | None = None,
         reason: str | None = None,
     ) -> None:
         """Change one record; None leaves what is."""
-        asked = {"--tag": tag, "--untag": untag, "--outcome": outcome, "--reason": reason}
+        asked = {"--tag": tag, "--outcome": outcome, "--reason": reason}
         edits = [f"{option}={value}" for option, value in asked.items() if value is not None]
         self._look("edit_store.py", self._name, project, label, *edits)
 
@@ -137,17 +136,6 @@ class PeerStore:
             stderr=subprocess.PIPE,
             encoding="utf-8",
         )
-
-
-def sync_with_sumatra(left: PeerStore, right: PeerStore, project: str) -> list[str]:
-    """Let Sumatra itself sync *project*, told what the stores are; return its conflicts.
-
-    `smt sync` has to guess, and takes a dumb shelf for an empty database.
-    """
-    locations = (f"{store.kind}:{store.path}" for store in (left, right))
-    script = (*locations, project)
-    done = left.environment.script("sync_stores.py", *script, cwd=left.path.parent)
-    return done.stdout.split("\n")[:-1] if done.stdout.strip() else []
 
 
 def dumb_files(shelf: Path) -> list[Path]:

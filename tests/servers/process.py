@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,3 @@ def serving(
             yield
         finally:
             server.kill()  # nothing of it is needed any more
-
-
-def listens(port: int) -> bool:
-    """Say whether anybody takes connections at *port*."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,24 @@ SHELVE = "sumatra.recordstore.shelve_store.ShelveRecordStore"
 HTTP_STORE = "sumatra.recordstore.http_store.HttpRecordStore"
 
 
+def run(path: Path, *statements: str) -> None:
+    """Run statements in a database, as any program could."""
+    with closing(sqlite3.connect(path)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+
+
 def make_old_django(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TABLE django_store_record (label text)")
+    run(path, "CREATE TABLE django_store_record (label text)")
 
 
 def make_django(path: Path) -> None:
     make_old_django(path)
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("CREATE TABLE django_migrations (app text, name text)")
-        db.execute("INSERT INTO django_migrations VALUES ('django_store', '0002_tag_taggeditem')")
+    run(
+        path,
+        "CREATE TABLE django_migrations (app text, name text)",
+        "INSERT INTO django_migrations VALUES ('django_store', '0002_tag_taggeditem')",
+    )
 
 
 def make_dumb(path: Path) -> None:
@@ -70,84 +79,72 @@ MAKERS = {
     NDBM: lambda path: shutil.copy(CORPUS / "c081_ndbm.db", path),
 }
 NAMES = ["records", "records.db", "records.shelf", "records.sqlite", "a b.tar.gz", "récords"]
+#: Names that dumb shelves have: a copy of a database that is set aside may have one.
+NAMES_OF_FILES = ["records.bak", "records.dat", "records.dir"]
+KINDS_BY_NAME = [
+    *product(MAKERS, NAMES),
+    *product((StoreKind.DJANGO, StoreKind.SQLITE3), NAMES_OF_FILES),
+]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
-def test_kind_is_told_by_content(tmp_path: Path, kind: Driver, name: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), KINDS_BY_NAME, ids=lambda each: getattr(each, "name", each))
+def test_kind_is_told_by_content(tmp_path: Path, kind: StoreKind, name: str) -> None:
     """Every kind of store is found under every name, also under one that is usual for another."""
     MAKERS[kind](tmp_path / name)
 
     assert find(str(tmp_path / name)) == Location(kind, tmp_path / name)
 
 
-@pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
-def test_order_of_the_drivers_means_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Driver
+@pytest.mark.parametrize(
+    ("kind", "shelf", "endings"),
+    [(StoreKind.DUMB, "c081_dumb", (".dat", ".dir", ".bak")), (StoreKind.NDBM, "c081_ndbm", (".db",))],
+    ids=["dumb", "ndbm"],
+)
+def test_shelf_by_its_name_or_any_of_its_files(
+    tmp_path: Path, kind: StoreKind, shelf: str, endings: tuple[str, ...]
 ) -> None:
-    """No two kinds recognize one file."""
-    monkeypatch.setattr(registry, "DRIVERS", registry.DRIVERS[::-1])
-    MAKERS[kind](tmp_path / "records")
+    """A shelf is named as Sumatra names it, or by its files."""
+    for ending in endings:
+        shutil.copy(CORPUS / f"{shelf}{ending}", tmp_path / f"my.records{ending}")
+    path = tmp_path / ("my.records" if kind is StoreKind.DUMB else "my.records.db")
 
-    assert find(str(tmp_path / "records")).driver is kind
-
-
-@pytest.mark.parametrize("name", ["records.bak", "records.dat", "records.dir"])
-@pytest.mark.parametrize("kind", [SQLITE, SQLITE3], ids=lambda kind: kind.name)
-def test_database_that_is_called_like_a_dumb_shelf(tmp_path: Path, kind: Driver, name: str) -> None:
-    """A database is one also under a name that dumb shelves have, as a copy set aside may."""
-    MAKERS[kind](tmp_path / name)
-
-    assert find(str(tmp_path / name)) == Location(kind, tmp_path / name)
+    for ending in ("", *endings):
+        assert find(str(tmp_path / f"my.records{ending}")) == Location(kind, path)
 
 
-@pytest.mark.parametrize("ending", ["", ".dat", ".dir", ".bak"])
-def test_dumb_shelf_by_any_of_its_files(tmp_path: Path, ending: str) -> None:
-    """A dumb shelf is named as Sumatra names it, or by any of its files."""
-    for end in (".dat", ".dir", ".bak"):
-        shutil.copy(CORPUS / f"c081_dumb{end}", tmp_path / f"my.records{end}")
-
-    assert find(str(tmp_path / f"my.records{ending}")) == Location(DUMB, tmp_path / "my.records")
+def a_database_with_a_table_of_a_shelf(path: Path) -> None:
+    """Make what Sumatra on Python 3.13 leaves of a database."""
+    make_django(path)
+    make_sqlite3(path)
 
 
-def test_django_store_with_a_table_of_a_shelf(tmp_path: Path) -> None:
-    """The empty table that Sumatra on Python 3.13 leaves in a database does not make it a shelf."""
-    make_django(tmp_path / "records")
-    make_sqlite3(tmp_path / "records")
-
-    assert find(str(tmp_path / "records")).driver is SQLITE
-
-
-@pytest.mark.parametrize("make", [Path.touch, lambda path: sqlite3.connect(path).close()])
-def test_empty_file_is_an_empty_database(tmp_path: Path, make: Callable[[Path], object]) -> None:
-    """What SQLite leaves of a database without tables is a store without records."""
-    make(tmp_path / "records")
-    (tmp_path / "records").touch()
-
-    assert find(str(tmp_path / "records")).driver is SQLITE
-
-
-def test_database_of_an_old_sumatra_is_told_apart(tmp_path: Path) -> None:
-    """An older schema is that of a store which is only read."""
-    shutil.copy(CORPUS / "django074.sqlite", tmp_path / "records")
-
-    assert find(str(tmp_path / "records")).driver is OLD_SQLITE
+FOUND: dict[str, tuple[str, Callable[[Path], object], StoreKind]] = {
+    "a database with an empty table of a shelf": ("", a_database_with_a_table_of_a_shelf, StoreKind.DJANGO),
+    "an empty file": ("", Path.touch, StoreKind.DJANGO),
+    "a database without tables": ("", lambda path: run(path, "PRAGMA user_version = 0"), StoreKind.DJANGO),
+    "a database of an old Sumatra": (
+        "",
+        lambda path: shutil.copy(CORPUS / "django074.sqlite", path),
+        StoreKind.OLD_DJANGO,
+    ),
+    "an export without records": (".json", lambda path: path.write_text("[]"), StoreKind.EXPORT),
+    "an export": (".json", lambda path: path.write_text(' \n{"label": "one"}'), StoreKind.EXPORT),
+    "an export of another editor, with a byte order mark": (
+        ".json",
+        lambda path: path.write_bytes(b"\xef\xbb\xbf[]"),
+        StoreKind.EXPORT,
+    ),
+}
 
 
-@pytest.mark.parametrize("name", ["records", "records.db"])
-def test_berkeley_shelf_by_its_name_or_its_file(tmp_path: Path, name: str) -> None:
-    """A shelf of dbm.ndbm is named as Sumatra names it, or by its file."""
-    shutil.copy(CORPUS / "c081_ndbm.db", tmp_path / "records.db")
+@pytest.mark.parametrize(("ending", "make", "kind"), FOUND.values(), ids=FOUND)
+def test_kind_is_told_by_what_is_in_the_file(
+    tmp_path: Path, ending: str, make: Callable[[Path], object], kind: StoreKind
+) -> None:
+    """However much or little that is."""
+    make(tmp_path / f"records{ending}")
 
-    assert find(str(tmp_path / name)) == Location(NDBM, tmp_path / "records.db")
-
-
-@pytest.mark.parametrize("text", ["[]", ' \n{"label": "one"}'])
-def test_export_is_told_by_its_ending_and_its_beginning(tmp_path: Path, text: str) -> None:
-    """A JSON file that may hold records is an export."""
-    (tmp_path / "records_export.json").write_text(text, encoding="utf-8")
-
-    assert find(str(tmp_path / "records_export.json")).driver is EXPORT
+    assert find(str(tmp_path / f"records{ending}")).kind is kind
 
 
 def test_access_goes_with_the_location(tmp_path: Path) -> None:
@@ -159,13 +156,6 @@ def test_access_goes_with_the_location(tmp_path: Path) -> None:
 
     assert found.access == access
     assert found == find(str(tmp_path / "records"))
-
-
-def test_export_of_another_editor_is_an_export(tmp_path: Path) -> None:
-    """A byte order mark is no part of it."""
-    (tmp_path / "records.json").write_bytes(b"\xef\xbb\xbf[]")
-
-    assert find(str(tmp_path / "records.json")).driver is EXPORT
 
 
 # Projects
@@ -278,22 +268,20 @@ def test_new_store_is_told_by_name(tmp_path: Path, name: str, kind: Driver) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_new_store_must_be_asked_for(tmp_path: Path) -> None:
-    """A name with such an ending is no store where one must be there."""
-    with pytest.raises(StoreUnreachable, match="there is no record store"):
-        find(str(tmp_path / "new.sqlite"))
-
-
-def test_new_store_of_no_known_ending(tmp_path: Path) -> None:
-    """A name that tells no kind is no store, and the endings that do are told."""
-    with pytest.raises(StoreUnreachable, match=r"\.sqlite, \.sqlite3, \.db, \.shelf"):
-        find(str(tmp_path / "new"), may_be_new=True)
-
-
-def test_new_store_in_no_directory(tmp_path: Path) -> None:
-    """A store is not made where its directory is not there."""
-    with pytest.raises(StoreUnreachable, match="there is no directory"):
-        find(str(tmp_path / "gone" / "new.sqlite"), may_be_new=True)
+@pytest.mark.parametrize(
+    ("name", "may_be_new", "said"),
+    [
+        ("new.sqlite", False, "there is no record store"),
+        ("new", True, r"\.sqlite, \.sqlite3, \.db, \.shelf"),
+        ("gone/new.sqlite", True, "there is no directory"),
+        ("x" * 300, False, "cannot be read: File name too long"),
+    ],
+    ids=["not asked for", "no known ending", "no directory", "too long a name"],
+)
+def test_new_store_that_is_not_made(tmp_path: Path, name: str, may_be_new: bool, said: str) -> None:
+    """It must be asked for, by an ending that tells its kind, and its directory must be there."""
+    with pytest.raises(StoreUnreachable, match=said):
+        find(str(tmp_path / name), may_be_new=may_be_new)
 
 
 # Identity
@@ -324,43 +312,26 @@ def test_identity_of_a_link_to_the_file(tmp_path: Path, kind: Driver) -> None:
 # What is no store
 
 
-def nothing(_: Path) -> None:
-    """Make nothing at all."""
-
-
-def a_directory(path: Path) -> None:
-    path.mkdir()
-
-
-def a_text(path: Path) -> None:
-    path.write_text("notes to myself", encoding="utf-8")
-
-
-def half_a_database(path: Path) -> None:
-    path.write_bytes(b"SQLite form")
-
-
 def a_damaged_database(path: Path) -> None:
     make_django(path)
     path.write_bytes(path.read_bytes()[:100] + b"\xff" * 8000)
 
 
-def another_database(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TABLE moz_bookmarks (id integer)")
+def make_bookmarks(path: Path) -> None:
+    run(path, "CREATE TABLE moz_bookmarks (id integer)")
 
 
 @pytest.mark.parametrize(
     ("make", "error", "said"),
     [
-        (nothing, StoreUnreachable, "there is no record store at"),
-        (a_directory, StoreUnreachable, "is not a Sumatra project"),
-        (a_text, StoreRefused, "is not a record store"),
-        (half_a_database, StoreRefused, "is not a record store"),
+        (lambda path: None, StoreUnreachable, "there is no record store at"),
+        (Path.mkdir, StoreUnreachable, "is not a Sumatra project"),
+        (lambda path: path.write_text("notes to myself"), StoreRefused, "is not a record store"),
+        (lambda path: path.write_bytes(b"SQLite form"), StoreRefused, "is not a record store"),
         (a_damaged_database, StoreUnreachable, "cannot be read"),
-        (another_database, StoreRefused, "not a Sumatra record store"),
+        (make_bookmarks, StoreRefused, "not a Sumatra record store"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ids=["nothing", "a directory", "a text", "half a database", "a damaged database", "another database"],
 )
 def test_what_is_no_store(
     tmp_path: Path, make: Callable[[Path], object], error: type[SmtdError], said: str
@@ -382,15 +353,6 @@ def test_file_that_ends_like_a_shelf(tmp_path: Path, content: str) -> None:
 
     with pytest.raises(SmtdError, match=r"notes"):
         find(str(tmp_path / "notes.txt"))
-
-
-@pytest.mark.parametrize("name", ["oracle://ada:secret@db/records", "ftp://ada:secret@[", "x://"])
-def test_url_that_is_not_understood_yet(name: str) -> None:
-    """A URL of another kind is the person's turn, however broken, and no secret in it is repeated."""
-    with pytest.raises(UsageError, match="not supported") as told:
-        find(name)
-
-    assert "secret" not in str(told.value)
 
 
 def test_empty_name_is_no_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,16 +390,30 @@ def test_server(address: str, url: str, user: tuple[str, str | None] | None) -> 
     assert "ecret" not in repr(found)
 
 
+#: What is said of addresses that are none; `secret` is in some of them.
+NO_ADDRESSES = {
+    "address of a": [
+        *("http://[", "http://", "https://ada:secret@/records", "http://ada:secret@lab:port/", "http://h/?q"),
+    ],
+    "not the address of a database": [
+        *("postgres://ada:secret@db", "mysql://ada:secret@db:port/lab", "postgres://ada:secret@[/lab"),
+        *("postgres://ada:secret@db/lab?sslmode=maybe", "postgres://ada:secret@db/lab?user=x"),
+    ],
+    "not supported": ["oracle://ada:secret@db/records", "ftp://ada:secret@[", "x://"],
+    "no-such-person": ["~no-such-person/records"],
+}
+
+
 @pytest.mark.parametrize(
-    "address",
-    ["http://[", "http://", "https://ada:secret@/records", "http://ada:secret@lab:port/", "http://h/?q"],
+    ("said", "address"), [(said, each) for said, addresses in NO_ADDRESSES.items() for each in addresses]
 )
-def test_address_of_no_server(address: str) -> None:
+def test_address_of_nothing(said: str, address: str) -> None:
     """A broken address is the person's turn, and no secret in it is repeated."""
-    with pytest.raises(UsageError, match="address of a") as told:
+    with pytest.raises(UsageError, match=said) as told:
         find(address)
 
     assert "secret" not in str(told.value)
+    assert "secret" not in repr(told.value.__cause__)
 
 
 @pytest.mark.parametrize("name", ["http", "https", "postgres"])
@@ -520,42 +496,54 @@ def test_database_with_tls() -> None:
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("kind", "store", "found", "url"),
     [
-        *("postgres://ada:secret@db", "mysql://ada:secret@db:port/lab", "postgres://ada:secret@[/lab"),
-        *("postgres://ada:secret@db/lab?sslmode=maybe", "postgres://ada:secret@db/lab?user=x"),
+        (DJANGO, {"db_file": "postgres://ada:secret@db/lab"}, StoreKind.POSTGRESQL, "postgresql://db/lab"),
+        (
+            HTTP,
+            {"server_url": "https://lab.example/", "username": "ada", "password": "secret"},
+            StoreKind.HTTP,
+            "https://lab.example/",
+        ),
     ],
+    ids=["database", "Sumatra Server"],
 )
-def test_address_of_no_database(address: str) -> None:
-    """A broken address is the person's turn, and no secret in it is repeated."""
-    with pytest.raises(UsageError, match="not the address of a database") as told:
-        find(address)
+def test_project_on_a_server(
+    tmp_path: Path, kind: str, store: dict[str, str], found: StoreKind, url: str
+) -> None:
+    """A project whose records are on a server leads there, with what it knows of how to be let in."""
+    home = make_project(tmp_path, kind, **store)
+
+    location = find(str(tmp_path))
+
+    assert (location.kind, location.url, location.project) == (found, url, "MyProject")
+    assert (location.access.username, location.access.password) == ("ada", "secret")
+    assert (location.files, location.signposts) == ((), (home / "project",))
+
+
+@pytest.mark.parametrize(
+    ("kind", "store", "error", "said"),
+    [
+        (DJANGO, {"db_file": "oracle://ada:secret@db/records"}, StoreRefused, "MyProject"),
+        (
+            SHELVE,
+            {"shelf_name": "~nobody-of-this-name/records"},
+            UsageError,
+            r"the home directory in .* is unknown; give the full path",
+        ),
+    ],
+    ids=["a kind that smtd does not know", "a home that is not known"],
+)
+def test_project_whose_store_cannot_be_found(
+    tmp_path: Path, kind: str, store: dict[str, str], error: type[SmtdError], said: str
+) -> None:
+    """It is refused with the next step, and without its password."""
+    make_project(tmp_path, kind, **store)
+
+    with pytest.raises(error, match=said) as told:
+        find(str(tmp_path))
 
     assert "secret" not in str(told.value)
-    assert "secret" not in repr(told.value.__cause__)
-
-
-def test_project_in_a_database_on_a_server(tmp_path: Path) -> None:
-    """A project whose records are in such a database leads there, with what it knows of how to be let in."""
-    home = make_project(tmp_path, DJANGO, db_file="postgres://ada:secret@db/lab")
-
-    found = find(str(tmp_path))
-
-    assert (found.driver, found.url, found.project) == (POSTGRESQL, "postgresql://db/lab", "MyProject")
-    assert (found.access.username, found.access.password) == ("ada", "secret")
-    assert (found.files, found.signposts) == ((), (home / "project",))
-
-
-def test_home_of_nobody() -> None:
-    """A home directory that does not exist is told as such, not by a traceback."""
-    with pytest.raises(SmtdError, match="no-such-person"):
-        find("~no-such-person/records")
-
-
-def test_path_that_cannot_be_read(tmp_path: Path) -> None:
-    """A path that the system does not let through is told, with the system's reason."""
-    with pytest.raises(StoreUnreachable, match="cannot be read: File name too long"):
-        find(str(tmp_path / ("x" * 300)))
 
 
 BROKEN = {
@@ -610,34 +598,6 @@ def test_project_that_was_made_on_windows_is_told_as_that(tmp_path: Path, kind: 
 
     assert store in str(told.value)
     assert str(file) in str(told.value)
-
-
-def test_project_whose_store_is_in_a_home_that_is_not_known(tmp_path: Path) -> None:
-    """The next step is said."""
-    make_project(tmp_path, SHELVE, shelf_name="~nobody-of-this-name/records")
-
-    with pytest.raises(UsageError, match=r"the home directory in .* is unknown; give the full path"):
-        find(str(tmp_path))
-
-
-def test_project_whose_store_cannot_be_opened_yet(tmp_path: Path) -> None:
-    """A project in a kind of store that smtd does not know is refused without its password."""
-    make_project(tmp_path, DJANGO, db_file="oracle://ada:secret@db/records")
-
-    with pytest.raises(StoreRefused, match="MyProject") as told:
-        find(str(tmp_path))
-
-    assert "secret" not in str(told.value)
-
-
-def test_project_on_a_server(tmp_path: Path) -> None:
-    """A project whose records are on a server leads there, with what it knows of how to be let in."""
-    make_project(tmp_path, HTTP_STORE, server_url="https://lab.example/", username="ada", password="secret")
-
-    found = find(str(tmp_path))
-
-    assert (found.driver, found.url, found.project) == (HTTP, "https://lab.example/", "MyProject")
-    assert (found.access.username, found.access.password) == ("ada", "secret")
 
 
 WRITES = """

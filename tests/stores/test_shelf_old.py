@@ -24,7 +24,6 @@ from tests.stores import golden
 from tests.stores.old_shelves import PROJECT, SHELVES, opened, own, whole
 from tests.stores.places import CORPUS, contents, dumb_place
 
-PARIS = ZoneInfo("Europe/Paris")
 UTC = timezone.utc
 
 

@@ -15,7 +15,6 @@ def main() -> None:
         parser.add_argument(name)
     add_kind(parser)
     parser.add_argument("--tag", action="append", default=[])
-    parser.add_argument("--untag", action="append", default=[])
     parser.add_argument("--outcome")
     parser.add_argument("--reason")
     parser.add_argument("--delete", action="store_true")
@@ -33,8 +32,6 @@ def edit(store: object, arguments: argparse.Namespace) -> None:
     record = store.get(arguments.project, arguments.label)  # type: ignore[attr-defined]
     for tag in arguments.tag:
         record.add_tag(tag)
-    for tag in arguments.untag:
-        record.tags.remove(tag)
     for name in ("outcome", "reason"):
         if getattr(arguments, name) is not None:
             setattr(record, name, getattr(arguments, name))
