@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,38 +75,32 @@ HOSTILE = {
 SOUND = {"list that doubles", "list in itself"}
 
 
+def scanned(directory: Path, value: bytes) -> tuple[Any, float, int, str]:
+    """Let a process scan a shelf whose project is *value*: what it says, what that cost, and which shelf."""
+    place = dumb_place(directory / "records")
+    with place.pickles(place.location.path) as file:
+        file[PROJECT.encode()] = value
+    command = [sys.executable, "-c", SCAN, str(place.location.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return *json.loads(done.stdout), str(place.location.path)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_small_shelf_that_asks_for_much(name: str, tmp_path: Path) -> None:
     """It is refused, or the record is named, in a sentence; and it has cost little to know."""
-    place = dumb_place(tmp_path / "records")
-    with place.pickles(place.location.path) as file:
-        file[PROJECT.encode()] = HOSTILE[name]
+    said, seconds, memory, shelf = scanned(tmp_path, HOSTILE[name])
 
-    done = subprocess.run(
-        [sys.executable, "-c", SCAN, place.location.path], capture_output=True, text=True, check=True
-    )
-
-    said, seconds, memory = json.loads(done.stdout)
     assert (said == []) is (name in SOUND)
     assert seconds < 1.0
     assert memory < 512_000_000
     if isinstance(said, str):
-        assert said.startswith(
-            f"the records of project {PROJECT!r} in the shelf {place.location.path} cannot"
-        )
+        assert said.startswith(f"the records of project {PROJECT!r} in the shelf {shelf} cannot")
         assert "\n" not in said
 
 
 def test_pickle_that_fills_memory_ends_at_the_limit(tmp_path: Path) -> None:
     """Three megabytes of empty sets would take 700; the process that reads them may have 590."""
-    place = dumb_place(tmp_path / "records")
-    with place.pickles(place.location.path) as file:
-        file[PROJECT.encode()] = b"\x80\x04(" + b"\x8f" * 3_000_000 + b"t."
+    said, _, memory, _ = scanned(tmp_path, b"\x80\x04(" + b"\x8f" * 3_000_000 + b"t.")
 
-    done = subprocess.run(
-        [sys.executable, "-c", SCAN, place.location.path], capture_output=True, text=True, check=True
-    )
-
-    said, _, memory = json.loads(done.stdout)
     assert "it asks for more memory than its size allows" in said
     assert memory < 600_000_000

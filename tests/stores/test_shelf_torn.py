@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from smtd.stores.shelf.swaps import Swap
 from tests.build import PROJECT, key, record
 from tests.stores.asking import create, read_from, scan_of, write_and_scan, write_to
 from tests.stores.killing import killed
-from tests.stores.places import HastyTime, ShelfPlace, dumb_place
+from tests.stores.places import HastyTime, ShelfPlace, copied, dumb_place
 
 PROJECTS = ("one", "two", "three")
 
@@ -94,45 +96,24 @@ def busy(place: ShelfPlace, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]
 async def test_scans_while_a_program_saves(
     place: ShelfPlace, busy: subprocess.Popen[bytes], impatient: None
 ) -> None:
-    """Of a shelf that is rewritten all the time a scan tells every record, or that it cannot."""
+    """Of a shelf that is rewritten all the time a look tells every record, as saved at one time, or none.
+
+    All records of a project were saved with the same text.
+    """
     whole = {Key(project, label) for project in PROJECTS for label in LABELS}
 
     told = []
     async with place.open() as shelf:
         while busy.poll() is None:
-            try:
-                told.append(await shelf.scan())
-            except StoreUnreachable:
-                continue
-        told.append(await shelf.scan())
+            with suppress(StoreUnreachable):
+                told.append((copied(await shelf.scan()), await shelf.read(whole)))
+        told.append((copied(await shelf.scan()), await shelf.read(whole)))
 
-    assert all(set(scan.digests) == whole and not scan.unreadable for scan in told)
-
-
-def test_reads_while_a_program_saves(
-    place: ShelfPlace, busy: subprocess.Popen[bytes], impatient: None
-) -> None:
-    """However often it is read, nothing torn is ever taken for what a shelf holds."""
-    file = DumbFile(place.location.path)
-
-    projects, pickles = set(), set()
-    while busy.poll() is None:
-        try:
-            held = file.read()[0]
-        except StoreUnreachable:
-            continue
-        projects.add(frozenset(held))
-        pickles |= set(held.values())
-
-    assert projects == {frozenset(project.encode() for project in PROJECTS)}
-    assert all(is_whole(inert.load(value)) for value in pickles)
-
-
-def is_whole(held: dict[str, inert.Inert]) -> bool:
-    """Say whether a project is as it was saved at one time: all records, all with the same letter."""
-    return (
-        list(held) == LABELS and len(set("".join(one.state["stdout_stderr"] for one in held.values()))) == 1
-    )
+    for scan, found in told:
+        assert set(scan.digests) == set(found) == whole
+        assert scan.unreadable == {}
+        texts = {(of.project, one.stdout_stderr) for of, one in found.items()}
+        assert len(texts) == len(PROJECTS)
 
 
 def start(script: str, *args: Any) -> subprocess.Popen[bytes]:
@@ -162,55 +143,56 @@ STEPS: dict[str, Callable[[ShelfPlace], object]] = {
     "the data is cut off": lambda place: os.truncate(file(place, "dat"), 700),
     "the data is empty": lambda place: os.truncate(file(place, "dat"), 0),
 }
-DAMAGES: dict[str, Callable[[ShelfPlace], object]] = {
-    "no data": lambda place: file(place, "dat").unlink(),
-    "no data and no index": lambda place: remove(place, "dat", "dir"),
-    "text in the index": lambda place: file(place, "dir").write_text("notes to myself\n"),
-    "bytes in the index": lambda place: file(place, "dir").write_bytes(bytes(range(256))),
-    "code in the index": lambda place: file(place, "dir").write_text("__import__('os').abort(), (0, 10)\n"),
-    "a place that is none": lambda place: file(place, "dir").write_text("'MyProject', 5\n"),
-    "a place of fractions": lambda place: file(place, "dir").write_text("'MyProject', (0.5, 10)\n"),
-    "a place of lists": lambda place: file(place, "dir").write_text("'MyProject', ([], [])\n"),
-    "a place before the beginning": lambda place: file(place, "dir").write_text("'MyProject', (-5, 10)\n"),
-    "a place of less than nothing": lambda place: file(place, "dir").write_text("'MyProject', (0, -10)\n"),
-    "a place beyond the end": lambda place: file(place, "dir").write_text(f"'MyProject', (0, {10**15})\n"),
-    "a place beyond all numbers": lambda place: file(place, "dir").write_text(
-        f"'MyProject', ({10**30}, 1)\n"
-    ),
-    "a key that is none": lambda place: file(place, "dir").write_text("5, (0, 10)\n"),
-    "an index without an end": lambda place: file(place, "dir").write_text("-" * 100_000 + "1\n"),
-    "brackets without an end": lambda place: file(place, "dir").write_text("(" * 100_000 + "\n"),
+#: What an index may say that fits no data.
+INDEXES: dict[str, str | bytes] = {
+    "text": "notes to myself\n",
+    "bytes": bytes(range(256)),
+    "code": "__import__('os').abort(), (0, 10)\n",
+    "a place that is none": "'MyProject', 5\n",
+    "a place of fractions": "'MyProject', (0.5, 10)\n",
+    "a place of lists": "'MyProject', ([], [])\n",
+    "a place before the beginning": "'MyProject', (-5, 10)\n",
+    "a place of less than nothing": "'MyProject', (0, -10)\n",
+    "a place beyond the end": f"'MyProject', (0, {10**15})\n",
+    "a place beyond all numbers": f"'MyProject', ({10**30}, 1)\n",
+    "a key that is none": "5, (0, 10)\n",
+    "signs without an end": "-" * 100_000 + "1\n",
+    "brackets without an end": "(" * 100_000 + "\n",
 }
+DAMAGES: dict[str, Callable[[ShelfPlace], object]] = {
+    "no data": lambda place: remove(place, "dat"),
+    "no data and no index": lambda place: remove(place, "dat", "dir"),
+    **{
+        f"an index of {name}": partial(lambda content, place: written(file(place, "dir"), content), content)
+        for name, content in INDEXES.items()
+    },
+}
+
+
+def written(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 async def test_save_that_stopped_half_way(
     place: ShelfPlace, impatient: None, step: Callable[[ShelfPlace], object]
 ) -> None:
-    """What a save leaves between its steps is no store without records, but one to try again."""
-    await place.put(record())
-    await place.put(record("new"))
-    step(place)
+    """What a save leaves between its steps is no store without records, but one to try again.
 
-    with pytest.raises(StoreUnreachable) as told:
-        await scan_of(place)
-
-    assert_sentence(told.value, place)
-
-
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-async def test_write_into_a_save_that_stopped_half_way(
-    place: ShelfPlace, impatient: None, step: Callable[[ShelfPlace], object]
-) -> None:
-    """Nothing is written into a shelf that may hold more than its index tells."""
+    Nothing is written into it either: it may hold more than its index tells.
+    """
     await place.put(record())
     await place.put(record("new"))
     step(place)
     before = place.files()
 
-    with pytest.raises(StoreUnreachable):
-        await write_to(place, [Change(Key("Other", "run"), record(), None)])
+    async with place.open() as shelf:
+        with pytest.raises(StoreUnreachable) as told:
+            await shelf.scan()
+        with pytest.raises(StoreUnreachable):
+            await shelf.write([Change(Key("Other", "run"), record(), None)])
 
+    assert_sentence(told.value, place)
     assert place.files() == before
 
 
@@ -263,39 +245,19 @@ def at_sync(monkeypatch: pytest.MonkeyPatch, number: int, deed: Callable[[], obj
     monkeypatch.setattr(os, "fsync", sync)
 
 
-@pytest.mark.parametrize("number", [1, 5])
-async def test_project_that_another_program_adds_meanwhile(
-    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    """A project that comes in while smtd writes to another one stays, up to the moment of the swap."""
-
-    def add() -> None:
-        with dbm.dumb.open(str(place.location.path), "c") as shelf:
-            shelf[b"Theirs"] = pickled("theirs")
-
-    await place.put(record())
-    at_sync(monkeypatch, number, add)
-
-    async with place.open() as shelf:
-        outcomes = await shelf.write([create(record("ours"))])
-        scan = await shelf.scan()
-
-    assert outcomes == [DONE]
-    assert set(scan.digests) == {key("run"), key("ours"), Key("Theirs", "theirs")}
-
-
+@pytest.mark.parametrize(("project", "number"), [("Theirs", 1), ("Theirs", 5), (PROJECT, 1)])
 async def test_record_that_another_program_adds_meanwhile(
-    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch, project: str, number: int
 ) -> None:
-    """A record that comes in while smtd writes to the same project stays."""
+    """What comes in while smtd writes stays, in the same project or, up to the swap, in another one."""
     await place.put(record())
     theirs = inert.load(pickled("theirs"))
-    at_sync(monkeypatch, 1, lambda: place._edit(lambda held: held.update(theirs), PROJECT.encode()))
+    at_sync(monkeypatch, number, lambda: place._edit(lambda held: held.update(theirs), project.encode()))
 
     outcomes, scan = await write_and_scan(place, [create(record("ours"))])
 
     assert outcomes == [DONE]
-    assert set(scan.digests) == {key("run"), key("ours"), key("theirs")}
+    assert set(scan.digests) == {key("run"), key("ours"), key("theirs", project)}
 
 
 @pytest.mark.parametrize("number", [1, 5])

@@ -1,17 +1,15 @@
-"""A shelf in a file of GNU dbm keeps the contract, and Sumatra's lock on it is respected."""
+"""What is of GNU dbm alone: its files, locks and interpreters."""
 
 from __future__ import annotations
 
 import fcntl
-import random
 import struct
 import sys
 from pathlib import Path
 
 import pytest
 
-from smtd.errors import StoreError, StoreRefused, StoreUnreachable
-from smtd.filestat import NotSettled
+from smtd.errors import StoreError, StoreRefused
 from smtd.stores.base import DONE
 from smtd.stores.discovery import find
 from smtd.stores.location import Location
@@ -23,30 +21,14 @@ from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.asking import create, write_to
-from tests.stores.contract import ResumedContract
 from tests.stores.places import (
     CORPUS,
-    Place,
     ShelfPlace,
-    by_module,
     contents,
     foreign_place,
-    opened_elsewhere,
 )
 
 NEW = [create(record("new"))]
-
-
-class TestShelfOnGnu(ResumedContract):
-    """The contract, kept by dbm.gnu."""
-
-    # All but the last step is that of the shelf on dbm.dumb.
-    look_interrupted_at_every = 4
-    write_interrupted_at_every = 6
-
-    @pytest.fixture
-    def place(self, tmp_path: Path, dbm_environment: Environment) -> Place:
-        return foreign_place(GNU, tmp_path / "records", dbm_environment.python)
 
 
 @pytest.fixture
@@ -66,19 +48,6 @@ def test_file_of_gdbm_is_read_by_its_bytes() -> None:
     expected = DumbFile(CORPUS / "c081_dumb").read()[0]
     assert found.keys() == expected.keys() == {b"corpus"}
     assert expected[b"corpus"].startswith(found[b"corpus"])
-
-
-@pytest.mark.parametrize("count", [0, 1, 30, 3000])
-def test_every_value_is_found(count: int, tmp_path: Path, dbm_environment: Environment) -> None:
-    """Few keys or so many that the directory was doubled, empty values and large ones."""
-    chance = random.Random(count)
-    lengths = [0, 1, 70, 300_000 if count < 100 else 500]
-    given = {b"%d" % number: chance.randbytes(chance.choice(lengths)) for number in range(count)}
-    path = tmp_path / "records"
-
-    by_module(dbm_environment.python, "dbm.gnu", path, given)
-
-    assert gnu.parse(path.read_bytes()) == given
 
 
 def made(order: str, width: int, magic: int) -> bytes:
@@ -108,33 +77,6 @@ def test_file_of_another_machine(order: str, width: int, magic: int, tmp_path: P
     assert gnu.parse(path.read_bytes()) == {b"key": b"value"}
 
 
-def test_damage_is_an_error_of_ours() -> None:
-    """Wherever a file is cut off or altered, the answer is what it holds, or that it is damaged."""
-    whole = (CORPUS / "c081_gnu").read_bytes()
-    expected = gnu.parse(whole)
-    chance = random.Random(1)
-    cut = [whole[:length] for length in range(0, len(whole), 97)]
-    altered = []
-    for _ in range(3000):
-        content = bytearray(whole)
-        for _ in range(chance.choice((1, 1, 8))):
-            content[chance.randrange(5000)] = chance.randrange(256)
-        altered.append(bytes(content))
-
-    told = [_told(content) for content in (*cut, *altered)]
-
-    assert told.count("damaged") > len(cut)
-    assert told.count("other keys") < len(altered) // 50
-    assert gnu.parse(whole) == expected
-
-
-def _told(content: bytes) -> str:
-    try:
-        return "well" if gnu.parse(content).keys() == {b"corpus"} else "other keys"
-    except NotSettled:
-        return "damaged"
-
-
 async def test_damaged_file_is_told_in_a_sentence(place: ShelfPlace) -> None:
     """A shelf that was cut off is no empty store, nor is it written."""
     await place.put(record())
@@ -152,23 +94,6 @@ async def test_damaged_file_is_told_in_a_sentence(place: ShelfPlace) -> None:
 
 
 # The lock
-
-
-async def test_shelf_that_another_program_has_open_is_read(place: ShelfPlace) -> None:
-    """gdbm keeps others out while `smt run` lasts; smtd reads all the same, and waits to write."""
-    await place.put(record())
-    before = place.forms()
-
-    with opened_elsewhere(place.location.path, locked=True):
-        async with place.open() as shelf:
-            scan = await shelf.scan()
-            with pytest.raises(StoreUnreachable, match=r"is open in another program \(smt run\?\)"):
-                await shelf.write(NEW)
-
-    assert set(scan.digests) == {key("run")}
-    assert place.forms() == before
-    assert place.files().keys() == {"records"}
-    assert await write_to(place, NEW) == [DONE]
 
 
 async def test_reading_takes_no_lock(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,26 +150,20 @@ async def test_python_without_the_module(place: ShelfPlace, without_gnu: str) ->
     assert contents(place.location.path.parent) == before
 
 
-@pytest.fixture
-def without_gnu(tmp_path: Path) -> str:
-    """An interpreter that has no dbm.gnu, whatever the one of the tests has."""
-    (tmp_path / "bin").mkdir()
-    python = tmp_path / "bin" / "python"
-    hide = "import sys; sys.modules['_gdbm'] = None; sys.argv = ['-c', *sys.argv[4:]]; exec(sys.argv.pop(1))"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{hide}" "$@"\n')
+def interpreter(directory: Path, script: str) -> str:
+    """Make a program in place of an interpreter."""
+    python = directory / "bin" / "python"
+    python.parent.mkdir(exist_ok=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     return str(python)
 
 
-def test_python_that_is_not_there(tmp_path: Path) -> None:
-    """A misspelt interpreter is named, and the shelf not written."""
-    path = tmp_path / "records"
-    path.write_bytes((CORPUS / "c081_gnu").read_bytes())
-
-    with pytest.raises(StoreRefused, match="/nowhere/python3 does not run; name the interpreter"):
-        gnu.GnuFile(path, "/nowhere/python3").replace({b"new": Swap(None, b"value")})
-
-    assert path.read_bytes() == (CORPUS / "c081_gnu").read_bytes()
+@pytest.fixture
+def without_gnu(tmp_path: Path) -> str:
+    """An interpreter that has no dbm.gnu, whatever the one of the tests has."""
+    hide = "import sys; sys.modules['_gdbm'] = None; sys.argv = ['-c', *sys.argv[4:]]; exec(sys.argv.pop(1))"
+    return interpreter(tmp_path, f'exec "{sys.executable}" -c "{hide}" "$@"')
 
 
 async def test_python_that_comes_later_is_used(
@@ -252,39 +171,40 @@ async def test_python_that_comes_later_is_used(
 ) -> None:
     """An interpreter that is installed while smtd runs needs no restart, nor a change of the shelf."""
     await place.put(record())
-    python = tmp_path / "python"
-    location = Location(GNU, place.location.path, access=Access(python=str(python)))
+    location = Location(
+        StoreKind.GNU, place.location.path, access=Access(python=str(tmp_path / "bin" / "python"))
+    )
 
     async with open_store(location) as shelf:
         await shelf.scan()
         assert "does not run" in shelf.capabilities.read_only
-        python.write_text(f'#!/bin/sh\nexec "{dbm_environment.python}" "$@"\n')
-        python.chmod(0o755)  # a link would lead out of its environment, and to a Python without the module
+        # A link would lead out of its environment, and to a Python without the module.
+        interpreter(tmp_path, f'exec "{dbm_environment.python}" "$@"')
         await shelf.scan()
 
         assert shelf.capabilities.read_only == ""
         assert await shelf.write(NEW) == [DONE]
 
 
-@pytest.fixture
-def lying(tmp_path: Path) -> str:
-    """An interpreter that says that it has written."""
-    (tmp_path / "bin").mkdir()
-    python = tmp_path / "bin" / "python"
-    python.write_text("#!/bin/sh\nexit 0\n")
-    python.chmod(0o755)
-    return str(python)
-
-
-def test_what_the_module_wrote_is_read_back(tmp_path: Path, lying: str) -> None:
-    """Before the copy takes the place of the shelf, it must hold exactly what it should."""
-    path = tmp_path / "records"
+@pytest.mark.parametrize(
+    ("is_there", "said"),
+    [
+        (False, "python does not run; name the interpreter"),
+        (True, r"did not write the shelf .* correctly"),
+    ],
+    ids=["not there", "lying"],
+)
+def test_python_that_does_not_write(tmp_path: Path, is_there: bool, said: str) -> None:
+    """A misspelt one is named; the copy of one that only says so does not take the place of the shelf."""
+    path = tmp_path / "shelf" / "records"
+    path.parent.mkdir()
     path.write_bytes((CORPUS / "c081_gnu").read_bytes())
+    python = interpreter(tmp_path, "exit 0") if is_there else "/nowhere/python"
 
-    with pytest.raises(StoreRefused, match=r"did not write the shelf .* correctly"):
-        gnu.GnuFile(path, lying).replace({b"new": Swap(None, b"value")})
+    with pytest.raises(StoreRefused, match=said):
+        gnu.GnuFile(path, python).replace({b"new": Swap(None, b"value")})
 
-    assert contents(tmp_path) == {"records": (CORPUS / "c081_gnu").read_bytes()}
+    assert contents(path.parent) == {"records": (CORPUS / "c081_gnu").read_bytes()}
 
 
 @pytest.mark.parametrize("name", ["records", "records [1]", "**"])

@@ -20,7 +20,7 @@ from tests.stores import old_databases
 from tests.stores.old_exports import SHAPES
 from tests.stores.places import CORPUS, DjangoPlace, by_module, sqlite3_pickles
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "compatibility.md"
 #: The shelves that real Sumatra made, by who made them.
 SHELVES = {
     "0.2.1, Python 2.7": "c021_py27",

@@ -1,8 +1,7 @@
-"""A shelf in a file of Berkeley DB keeps the contract, and is let alone while anybody has it open."""
+"""What is of Berkeley DB alone: its files, and who has one open."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -10,19 +9,16 @@ from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
-from smtd.stores.base import DONE
 from smtd.stores.discovery import find
 from smtd.stores.shelf import ndbm, open_files
 from smtd.stores.shelf.driver import NDBM
 from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
-from tests.stores.asking import create, scan_of, write_to
-from tests.stores.contract import ResumedContract
+from tests.stores.asking import create, scan_of
 from tests.stores.places import (
     CORPUS,
     HastyTime,
-    Place,
     ShelfPlace,
     by_module,
     contents,
@@ -32,18 +28,6 @@ from tests.stores.places import (
 
 REAL = CORPUS / "c081_ndbm.db"
 NEW = [create(record("new"))]
-
-
-class TestShelfOnNdbm(ResumedContract):
-    """The contract, kept by dbm.ndbm."""
-
-    # All but the last step is that of the shelf on dbm.dumb.
-    look_interrupted_at_every = 4
-    write_interrupted_at_every = 6
-
-    @pytest.fixture
-    def place(self, tmp_path: Path, dbm_environment: Environment) -> Place:
-        return foreign_place(NDBM, tmp_path / "records.db", dbm_environment.python)
 
 
 @pytest.fixture
@@ -65,49 +49,6 @@ def test_file_of_berkeley_db_is_read_by_its_bytes(dbm_environment: Environment, 
         NDBM
     ] * 3
     assert found == by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", {})
-
-
-@pytest.mark.parametrize("count", [0, 1, 30, 3000])
-def test_every_value_is_found(count: int, tmp_path: Path, dbm_environment: Environment) -> None:
-    """Few keys or so many that there are many buckets, empty values and some of many pages."""
-    chance = random.Random(count)
-    lengths = [0, 1, 70, 300_000 if count < 100 else 5000]
-    given = {b"%d" % number: chance.randbytes(chance.choice(lengths)) for number in range(count)}
-
-    by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", given)
-
-    assert ndbm.parse((tmp_path / "records.db").read_bytes()) == given
-
-
-def test_damage_is_an_error_of_ours() -> None:
-    """Wherever a file is cut off or altered, the answer is what it holds, or that it is damaged."""
-    whole = REAL.read_bytes()
-    chance = random.Random(1)
-    cut = [whole[:length] for length in range(0, len(whole), 97)]
-    altered = []
-    for _ in range(3000):
-        content = bytearray(whole)
-        for _ in range(chance.choice((1, 1, 8))):
-            place = chance.randrange(5) * 4096 + chance.choice(
-                (chance.randrange(224), -chance.randrange(1, 80))
-            )
-            content[place % len(content)] = chance.randrange(256)
-        altered.append(bytes(content))
-
-    told = [_told(content) for content in (*cut, *altered)]
-
-    assert set(told) <= {"well", "damaged", "unknown", "other keys"}
-    assert set(told[: len(cut)]) == {"damaged"}
-    assert told.count("damaged") > len(cut) + 100
-
-
-def _told(content: bytes) -> str:
-    try:
-        return "well" if ndbm.parse(content).keys() == {b"corpus"} else "other keys"
-    except NotSettled:
-        return "damaged"
-    except ndbm.UnknownForm:
-        return "unknown"
 
 
 def test_chain_that_bites_its_tail() -> None:
@@ -133,22 +74,6 @@ def test_tree_of_berkeley_db_is_no_shelf(tmp_path: Path) -> None:
 
 
 # Who has it open
-
-
-async def test_shelf_that_another_program_has_open(place: ShelfPlace) -> None:
-    """Berkeley DB has no lock: smtd reads what is there, and writes when nobody has the file open."""
-    await place.put(record())
-    before = place.files()
-
-    with opened_elsewhere(place.location.path):
-        async with place.open() as shelf:
-            scan = await shelf.scan()
-            with pytest.raises(StoreUnreachable, match=r"is open in another program \(smt run\?\)"):
-                await shelf.write(NEW)
-
-    assert set(scan.digests) == {key("run")}
-    assert place.files() == before
-    assert await write_to(place, NEW) == [DONE]
 
 
 async def test_large_shelf_that_another_program_has_open(

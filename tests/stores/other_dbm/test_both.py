@@ -1,0 +1,133 @@
+"""What holds for shelves of dbm.gnu and of dbm.ndbm alike: the contract, and what their modules wrote."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from smtd.errors import StoreUnreachable
+from smtd.filestat import NotSettled
+from smtd.stores.base import DONE
+from smtd.stores.location import StoreKind
+from smtd.stores.shelf import gnu, ndbm
+from tests.build import key, record
+from tests.peers.environments import Environment
+from tests.stores.asking import create, write_to
+from tests.stores.contract import ResumedContract
+from tests.stores.places import CORPUS, ShelfPlace, by_module, foreign_place, opened_elsewhere
+
+KINDS = {
+    StoreKind.GNU: ("dbm.gnu", "records", gnu.parse, "c081_gnu"),
+    StoreKind.NDBM: ("dbm.ndbm", "records.db", ndbm.parse, "c081_ndbm.db"),
+}
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+
+
+@pytest.fixture
+def place(kind: StoreKind, tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
+    """An empty shelf."""
+    return foreign_place(kind, tmp_path / KINDS[kind][1], dbm_environment.python)
+
+
+@each_kind
+class TestShelfOfAnotherDbm(ResumedContract):
+    """The contract, kept by each of them."""
+
+    # All but the last step is that of the shelf on dbm.dumb.
+    look_interrupted_at_every = 4
+    write_interrupted_at_every = 6
+
+
+@each_kind
+@pytest.mark.parametrize("count", [0, 1, 30, 3000])
+def test_every_value_is_found(
+    kind: StoreKind, count: int, tmp_path: Path, dbm_environment: Environment
+) -> None:
+    """Few keys or so many that there are many buckets, empty values and some of many pages."""
+    module, name, parse, _ = KINDS[kind]
+    chance = random.Random(count)
+    lengths = [0, 1, 70, 300_000 if count < 100 else 5000]
+    given = {b"%d" % number: chance.randbytes(chance.choice(lengths)) for number in range(count)}
+
+    by_module(dbm_environment.python, module, tmp_path / "records", given)
+
+    assert parse((tmp_path / name).read_bytes()) == given
+
+
+def somewhere_in_gnu(chance: random.Random) -> int:
+    return chance.randrange(5000)
+
+
+def somewhere_in_ndbm(chance: random.Random) -> int:
+    """Return where the head or the end of a page may be."""
+    return chance.randrange(5) * 4096 + chance.choice((chance.randrange(224), -chance.randrange(1, 80)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "somewhere", "cut_off", "known"),
+    [
+        # Its end is but room.
+        (StoreKind.GNU, somewhere_in_gnu, {"damaged", "well"}, 0),
+        (StoreKind.NDBM, somewhere_in_ndbm, {"damaged"}, 100),
+    ],
+    ids=["GNU", "NDBM"],
+)
+def test_damage_is_an_error_of_ours(
+    kind: StoreKind, somewhere: Callable[[random.Random], int], cut_off: set[str], known: int
+) -> None:
+    """Wherever a file is cut off or altered, the answer is what it holds, or that it is damaged."""
+    _, _, parse, real = KINDS[kind]
+    whole = (CORPUS / real).read_bytes()
+    chance = random.Random(1)
+    cut = [whole[:length] for length in range(0, len(whole), 97)]
+    altered = []
+    for _ in range(3000):
+        content = bytearray(whole)
+        for _ in range(chance.choice((1, 1, 8))):
+            content[somewhere(chance) % len(content)] = chance.randrange(256)
+        altered.append(bytes(content))
+
+    told = [_told(parse, content) for content in (*cut, *altered)]
+
+    assert set(told[: len(cut)]) == cut_off
+    assert told.count("damaged") > len(cut) + known
+    assert told.count("other keys") < len(altered) // 50
+    assert _told(parse, whole) == "well"
+
+
+def _told(parse: Callable[[bytes], dict[bytes, bytes]], content: bytes) -> str:
+    try:
+        return "well" if parse(content).keys() == {b"corpus"} else "other keys"
+    except NotSettled:
+        return "damaged"
+    except ndbm.UnknownForm:
+        return "unknown"
+
+
+#: How another program has the file open: gdbm locks it, Berkeley DB has no lock.
+HOLDERS: dict[StoreKind, Callable[[Path], AbstractContextManager[None]]] = {
+    StoreKind.GNU: partial(opened_elsewhere, locked=True),
+    StoreKind.NDBM: opened_elsewhere,
+}
+
+
+@each_kind
+async def test_shelf_that_another_program_has_open_is_read(kind: StoreKind, place: ShelfPlace) -> None:
+    """gdbm keeps others out while `smt run` lasts, Berkeley DB nobody: smtd reads, and waits to write."""
+    await place.put(record())
+    before = place.files()
+
+    with HOLDERS[kind](place.location.path):
+        async with place.open() as shelf:
+            scan = await shelf.scan()
+            with pytest.raises(StoreUnreachable, match=r"is open in another program \(smt run\?\)"):
+                await shelf.write([create(record("new"))])
+
+    assert set(scan.digests) == {key("run")}
+    assert place.files() == before
+    assert await write_to(place, [create(record("new"))]) == [DONE]
