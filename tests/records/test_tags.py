@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 
 from smtd.records.run_status import is_final
 from smtd.records.tags import STATUS_TAGS, Stage, settled, split, stage
 from tests.build import record
-from tests.records.strategies import tag_sets, texts
 
 #: A tags column, and the tags that Sumatra's django-tagging makes of it (checked with Sumatra 0.8.1).
 COLUMNS = {
@@ -84,27 +82,6 @@ def test_column_splits_as_in_django_tagging(column):
 def test_tags_settle_into_what_a_relational_store_keeps(tags, left):
     """What saving again and again makes of tags is what they say."""
     assert settled(tags) == left
-
-
-@given(tag_sets)
-def test_settled_tags_stay_as_they_are(tags):
-    """Tags that came out of a relational store go in and come out again unchanged."""
-    once = settled(tags)
-
-    assert settled(once) == once
-    assert split(",".join(sorted(once))) == once
-
-
-@given(tag_sets)
-def test_settling_is_saving_until_nothing_changes(tags):
-    """Tags settle to what one more saving leads to, too."""
-    assert settled(split(",".join(sorted(tags)))) == settled(tags)
-
-
-@given(texts)
-def test_split_tags_have_no_blanks_around_them(column):
-    """No tag is empty, and none begins or ends with a blank."""
-    assert {tag.strip() for tag in split(column)} - {""} == split(column)
 
 
 @pytest.mark.parametrize(
