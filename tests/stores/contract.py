@@ -196,28 +196,15 @@ class SilentReadContract:
 
     # Cancellation
 
-    async def test_interrupted_scan(self, place: Place) -> None:
-        """A scan that is cancelled at whatever moment leaves the store free and of use."""
+    @pytest.mark.parametrize("look", ["scan", "read"])
+    async def test_interrupted_look(self, place: Place, look: str) -> None:
+        """A look that is cancelled at whatever moment leaves the store free and of use."""
         await place.put(record())
         before = running()
 
         for step in count(1, self.look_interrupted_at_every):
             async with place.open() as store:
-                if not await interrupt(store.scan(), step):
-                    break
-                assert place.is_free()
-                found = await held(store, record())
-                assert plain(found) == {"run": place.kept(record())}
-            assert left_behind(before) == set()
-
-    async def test_interrupted_read(self, place: Place) -> None:
-        """A read that is cancelled at whatever moment leaves the store free and of use."""
-        await place.put(record())
-        before = running()
-
-        for step in count(1, self.look_interrupted_at_every):
-            async with place.open() as store:
-                if not await interrupt(store.read([key("run")]), step):
+                if not await interrupt(store.scan() if look == "scan" else store.read([key("run")]), step):
                     break
                 assert place.is_free()
                 found = await held(store, record())

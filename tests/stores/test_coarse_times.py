@@ -20,8 +20,8 @@ from smtd.stores.base import ResumedStore, Token
 from smtd.watch import Watch
 from tests.build import change, key, record
 from tests.stores.asking import digests
+from tests.stores.old_place import OldPlace
 from tests.stores.places import DjangoPlace, dumb_place, sqlite3_place
-from tests.stores.test_snapshot import OldPlace
 
 pytestmark = pytest.mark.disk
 

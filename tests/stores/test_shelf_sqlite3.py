@@ -1,4 +1,4 @@
-"""A shelf in the file of dbm.sqlite3 keeps the contract, and leaves the file as Python made it."""
+"""What is of dbm.sqlite3 alone; what holds for every SQLite file is in test_sqlite_files.py."""
 
 from __future__ import annotations
 
@@ -15,22 +15,9 @@ from smtd.stores.base import DONE, Scan
 from smtd.stores.shelf import dbm_sqlite3 as backend
 from tests.build import PROJECT, key, record
 from tests.stores.asking import create, scan_of, write_and_scan
-from tests.stores.contract import ResumedContract
-from tests.stores.places import Place, ShelfPlace, sqlite3_place
+from tests.stores.places import ShelfPlace, sqlite3_place
 
 NEW = [create(record("new"))]
-
-
-class TestShelfOnSqlite3(ResumedContract):
-    """The contract, kept by dbm.sqlite3."""
-
-    # All but the last step is that of the shelf on dbm.dumb.
-    look_interrupted_at_every = 4
-    write_interrupted_at_every = 6
-
-    @pytest.fixture
-    def place(self, tmp_path: Path) -> Place:
-        return sqlite3_place(tmp_path / "records")
 
 
 @pytest.fixture

@@ -4,92 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.records.record import Key, Record
-from smtd.stores.base import LARGE_AT_REST, Change, Result, Store
-from smtd.stores.legacy import databases, export, snapshot, sources
+from smtd.records.record import Key
+from smtd.stores.base import LARGE_AT_REST, Change, Result
+from smtd.stores.legacy import databases, export, snapshot
 from smtd.stores.legacy.snapshot import SnapshotStore
 from smtd.stores.legacy.sources import LegacySource, Snapshot
-from tests.build import PROJECT, record
+from tests.build import record
 from tests.stores import old_databases
-from tests.stores.asking import write_to
-from tests.stores.contract import ReadContract
 from tests.stores.old_databases import HAGGLING
-from tests.stores.places import DjangoPlace, Place, contents, is_unlocked
-
-
-class OldPlace:
-    """An SQLite file in the schema of 0.7, made of one of 0.8.1 whenever somebody has written."""
-
-    unfit: tuple[Record, ...] = ()
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir()
-        self._new = DjangoPlace(path.with_name("beside") / "records")
-        self._new.path.parent.mkdir()
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Store]:
-        if not self.path.exists():
-            await self.put()
-        yield SnapshotStore(databases.SOURCE, self.path, str(self.path), "UTC")
-
-    async def put(self, *records: Record, project: str = PROJECT) -> None:
-        await write_to(self._new, [])
-        await self._new.put(*records, project=project)
-        await to_thread.run_sync(self._publish)
-
-    async def remove(self, label: str, project: str = PROJECT) -> None:
-        await self._new.remove(label, project)
-        await to_thread.run_sync(self._publish)
-
-    async def spoil(self, label: str, project: str = PROJECT) -> None:
-        await self._new.spoil(label, project)
-        await to_thread.run_sync(self._publish)
-
-    def _publish(self) -> None:
-        made = self._new.path.with_name("made")
-        shutil.copyfile(self._new.path, made)
-        with closing(sqlite3.connect(made)) as db, db:
-            db.executescript("""
-                ALTER TABLE django_store_tag RENAME TO tagging_tag;
-                ALTER TABLE django_store_taggeditem RENAME TO tagging_taggeditem;
-                DELETE FROM django_migrations WHERE app = 'django_store';""")
-        os.replace(made, self.path)
-
-    def forms(self) -> dict[Key, Any]:
-        return self._new.forms()
-
-    def files(self) -> dict[str, bytes]:
-        return contents(self.path.parent)
-
-    def fits(self, record: Record) -> bool:
-        return True
-
-    def is_free(self) -> bool:
-        return is_unlocked(self.path)
-
-    def kept(self, record: Record) -> Record:
-        return self._new.kept(record)
-
-
-class TestOldDatabase(ReadContract):
-    """What the contract promises of reading."""
-
-    @pytest.fixture
-    def place(self, tmp_path: Path) -> Place:
-        return OldPlace(tmp_path / "old" / "records")
+from tests.stores.places import contents
 
 
 @pytest.fixture
@@ -172,17 +101,28 @@ async def test_token_is_of_a_zone(path: Path) -> None:
     assert not await opened(path, "Asia/Kolkata").unchanged_since(token)
 
 
-async def test_source_is_read_once_while_it_stays_as_it_is(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Cost follows change: what did not change is not read again."""
-    loads = []
+@pytest.fixture
+def loads() -> list[Path]:
+    """Every time that a file was loaded."""
+    return []
+
+
+@pytest.fixture
+def source(loads: list[Path]) -> LegacySource:
+    """Databases, of which each load is noted."""
 
     def load(path: Path, timezone: str) -> Snapshot:
         loads.append(path)
         return databases.load(path, timezone)
 
-    store = opened(path, source=LegacySource("sqlite", "a store", databases.SOURCE.files, load))
+    return LegacySource("sqlite", "a store", databases.SOURCE.files, load)
+
+
+async def test_source_is_read_once_while_it_stays_as_it_is(
+    path: Path, source: LegacySource, loads: list[Path]
+) -> None:
+    """Cost follows change: what did not change is not read again."""
+    store = opened(path, source=source)
     await store.scan()
     await store.read([HAGGLING])
     await store.projects()
@@ -195,17 +135,16 @@ async def test_source_is_read_once_while_it_stays_as_it_is(
 
 @pytest.mark.parametrize(("kept", "loaded"), [(0, 2), (LARGE_AT_REST, 1)])
 async def test_large_source_is_let_go_of_at_rest(
-    path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, loaded: int
+    path: Path,
+    source: LegacySource,
+    loads: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
+    loaded: int,
 ) -> None:
     """To read it again takes long, to keep it takes room; the token is the same, whichever it is."""
-    loads = []
-
-    def load(path: Path, timezone: str) -> Snapshot:
-        loads.append(path)
-        return databases.load(path, timezone)
-
     monkeypatch.setattr(snapshot, "LARGE_AT_REST", kept)
-    store = opened(path, source=LegacySource("sqlite", "a store", databases.SOURCE.files, load))
+    store = opened(path, source=source)
     scan, token, why = await store.scan(), await store.token(), store.capabilities.read_only
     store.rest()
 
@@ -268,16 +207,3 @@ async def test_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(StoreRefused, match="damaged"):
         await opened(file, source=export.SOURCE).scan()
-
-
-async def test_zone_that_nobody_knows_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store whose times cannot be told is not read at all."""
-    monkeypatch.setattr(snapshot, "LONG", 0.0)
-
-    with pytest.raises(StoreRefused, match="there is no time zone 'Mars/Olympus'"):
-        await opened(path, "Mars/Olympus").scan()
-
-
-def test_zone_of_this_machine_has_no_name() -> None:
-    """An empty name stands for it."""
-    assert sources.zone("") is None
