@@ -85,13 +85,15 @@ class Place(Protocol):
         """Say whether nobody holds a lock that keeps others from writing."""
 
     def kept(self, record: Record) -> Record:
-        """Return what this kind of store has room for of *record*."""
+        """Return what this kind of store has room for of *record*; most have for all of it."""
+        return record
 
     def fits(self, record: Record) -> bool:
         """Say whether stores of this kind can hold *record*; most hold all that Sumatra makes."""
+        return True
 
 
-class MemoryPlace:
+class MemoryPlace(Place):
     """The one store in memory."""
 
     unfit: tuple[Record, ...] = ()
@@ -119,17 +121,11 @@ class MemoryPlace:
     def files(self) -> dict[str, bytes]:
         return {}
 
-    def fits(self, record: Record) -> bool:
-        return True
-
     def is_free(self) -> bool:
         return True
 
-    def kept(self, record: Record) -> Record:
-        return record
 
-
-class ShelfPlace:
+class ShelfPlace(Place):
     """A shelf; *pickles* opens its file as any program with that dbm would."""
 
     unfit: tuple[Record, ...] = (record("unfit", repository=Repository("CvsRepository", "/code")),)
@@ -177,17 +173,11 @@ class ShelfPlace:
     def files(self) -> dict[str, bytes]:
         return contents(self.location.path.parent)
 
-    def fits(self, record: Record) -> bool:
-        return True
-
     def is_free(self) -> bool:
         path = self.location.path
         if self.location.driver is SQLITE3:
             return is_unlocked(path)
         return is_unclaimed(Path(f"{path}.dat") if self.location.driver is DUMB else path)
-
-    def kept(self, record: Record) -> Record:
-        return record
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -342,7 +332,7 @@ _TEXTS = (
 )
 
 
-class DjangoPlace:
+class DjangoPlace(Place):
     """An SQLite file in the schema of Sumatra's Django store."""
 
     unfit = ShelfPlace.unfit
@@ -399,9 +389,6 @@ class DjangoPlace:
 
     def files(self) -> dict[str, bytes]:
         return contents(self.path.parent)
-
-    def fits(self, record: Record) -> bool:
-        return True
 
     def is_free(self) -> bool:
         return is_unlocked(self.path)

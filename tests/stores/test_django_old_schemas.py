@@ -16,8 +16,9 @@ from smtd.records.record import Component, DataKey, Key, Record
 from smtd.stores.legacy import databases
 from smtd.stores.legacy.sources import Snapshot
 from tests.build import UTC
-from tests.stores import old_databases
+from tests.stores import golden, old_databases
 from tests.stores.old_databases import HAGGLING, PROJECT, VERSIONS
+from tests.stores.places import CORPUS
 
 NO_DIGEST = "0000000000000000000000000000000000000000"
 
@@ -34,24 +35,23 @@ def database(tmp_path: Path) -> Path:
     return old_databases.make(directory / "records", "0.7")
 
 
-# Schemas
+# Real databases
+
+REAL = {"django074.sqlite": "0.7", "django_0.4.0.sqlite": "0.4"}
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_schema_is_told_by_its_tables(tmp_path: Path, version: str) -> None:
-    """Whatever a database has no column for, its record is read, and its version is known."""
-    found = load(old_databases.make(tmp_path / "records", version))
+@pytest.mark.parametrize("name", REAL)
+def test_real_database_is_read_whole(name: str) -> None:
+    """Of a database that the old Sumatra made every field of every record is as it says."""
+    found = load(CORPUS / name)
 
-    assert found.version == version
+    assert found.version == REAL[name]
     assert found.unreadable == {}
-    one = found.records[HAGGLING]
-    assert (one.reason, one.duration, one.outcome) == ("why", 2.5, "42")
-    assert one.tags == {"foo"}
-    assert one.timestamp == datetime(2012, 9, 28, 9, 40, 20, 643678, UTC)
-    assert one.launch_mode == Component("SerialLaunchMode", {})
-    assert one.datastore == Component("FileSystemDataStore", {"root": "/data"})
-    assert [found.name for found in one.dependencies] == ["numpy"]
-    assert [found.network_name for found in one.platforms] == ["node-1"]
+    assert {of.project for of in found.records} == {"oldproj"}
+    assert golden.said(found.records) == golden.expected(name.removesuffix(".sqlite"))
+
+
+# Schemas
 
 
 FILLED_IN: dict[str, dict[str, Any]] = {
@@ -61,6 +61,7 @@ FILLED_IN: dict[str, dict[str, Any]] = {
     "0.5": {"upstream": "https://code.lab.example/c", "source": "attribute", "creation": None},
     "0.6": {"source": "attribute", "creation": None, "digest": "3700c58368775a12aee5a37e780fd2fbf2d31a10"},
     "0.7": {"creation": datetime(2012, 9, 28, 9, 40, 21, tzinfo=UTC), "metadata": {"size": 45}},
+    "0.8 (development)": {"executable": "-O", "script_arguments": "<parameters>"},
 }
 
 
@@ -80,12 +81,25 @@ def details(one: Record) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("version", FILLED_IN)
-def test_missing_columns_say_what_sumatra_says(tmp_path: Path, version: str) -> None:
-    """What a schema has no column for has the value that Sumatra gives it in an import."""
+@pytest.mark.parametrize("version", VERSIONS)
+def test_schema_is_told_by_its_tables(tmp_path: Path, version: str) -> None:
+    """Whatever a database has no column for, its record is read, and its version is known.
+
+    What it has no column for has the value that Sumatra gives it in an import.
+    """
     found = load(old_databases.make(tmp_path / "records", version))
 
-    told = details(found.records[HAGGLING])
+    assert found.version == version
+    assert found.unreadable == {}
+    one = found.records[HAGGLING]
+    assert (one.reason, one.duration, one.outcome) == ("why", 2.5, "42")
+    assert one.tags == {"foo"}
+    assert one.timestamp == datetime(2012, 9, 28, 9, 40, 20, 643678, UTC)
+    assert one.launch_mode == Component("SerialLaunchMode", {})
+    assert one.datastore == Component("FileSystemDataStore", {"root": "/data"})
+    assert [found.name for found in one.dependencies] == ["numpy"]
+    assert [found.network_name for found in one.platforms] == ["node-1"]
+    told = details(one)
     assert {name: told[name] for name in FILLED_IN[version]} == FILLED_IN[version]
 
 
@@ -117,19 +131,28 @@ def test_tags_are_read_in_both_places(tmp_path: Path) -> None:
     }
 
 
-def test_tags_of_other_things_are_not_read(database: Path) -> None:
-    """What is tagged beside records has its own numbers."""
-    old_databases.run(database, "UPDATE tagging_taggeditem SET content_type_id = 1")
-    old_databases.run(database, "UPDATE django_store_record SET tags = ''")
+@pytest.mark.parametrize(
+    ("statements", "tags"),
+    [
+        # What is tagged beside records has its own numbers.
+        (
+            (
+                "UPDATE tagging_taggeditem SET content_type_id = 1",
+                "UPDATE django_store_record SET tags = ''",
+            ),
+            set(),
+        ),
+        # Without the tables of tags there is still the column of the record.
+        (("DROP TABLE tagging_taggeditem",), {"foo"}),
+    ],
+    ids=["of other things", "without tables"],
+)
+def test_tags_that_are_none_of_a_record(database: Path, statements: tuple[str, ...], tags: set[str]) -> None:
+    """They are not read."""
+    for statement in statements:
+        old_databases.run(database, statement)
 
-    assert load(database).records[HAGGLING].tags == frozenset()
-
-
-def test_tags_without_tables_are_those_of_the_text(database: Path) -> None:
-    """Without the tables of tags there is still the column of the record."""
-    old_databases.run(database, "DROP TABLE tagging_taggeditem")
-
-    assert load(database).records[HAGGLING].tags == {"foo"}
+    assert load(database).records[HAGGLING].tags == tags
 
 
 def test_record_without_a_project_is_left_out(database: Path) -> None:

@@ -20,38 +20,10 @@ from smtd.stores.shelf.messages import (
     RecordEntry,
     Records,
     Several,
-    WriteOp,
-    WriteProject,
     Written,
 )
 
 PICKLE = bytes(range(256)) * 3
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        Read(PICKLE, ["run"], 1, 2, "Europe/Paris"),
-        Read(b""),
-        WriteProject(None, [WriteOp("run", b"record", None)]),
-        WriteProject(PICKLE, []),
-        ProbeLegacy(PICKLE),
-        ProbeLegacy(b""),
-        Several(
-            [
-                WriteProject(None, [WriteOp("a", None, b"d")]),
-                WriteProject(PICKLE, []),
-                Read(b"", ["run"]),
-                ProbeLegacy(PICKLE),
-            ]
-        ),
-    ],
-)
-def test_request_arrives_as_it_was(request_: messages.Request) -> None:
-    """With its pickles, which go beside it."""
-    sent = messages.pieces(request_)
-
-    assert messages.received(io.BytesIO(b"".join(sent))) == request_
 
 
 def records(count: int) -> Records:
