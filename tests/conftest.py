@@ -64,9 +64,9 @@ SERVERS = {
     "postgresql": (
         "servers/test_postgresql.py",
         "servers/test_campaign.py",
-        "stores/test_django_postgresql.py",
+        "servers/test_contract_postgresql.py",
     ),
-    "mariadb": ("servers/test_mysql.py", "stores/test_django_mysql.py"),
+    "mariadb": ("servers/test_mariadb.py", "servers/test_contract_mariadb.py"),
 }
 collect_ignore += [module for server in programs.lacking() for module in SERVERS[server]]
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from smtd.stores.shelf.swaps import Swap
 from tests.build import PROJECT, key, record
 from tests.stores.asking import create, read_from, scan_of, write_and_scan, write_to
 from tests.stores.killing import killed
-from tests.stores.places import HastyTime, ShelfPlace, copied, dumb_place
+from tests.stores.places import HastyTime, ShelfPlace, dumb_place
 
 PROJECTS = ("one", "two", "three")
 
@@ -93,27 +92,30 @@ def busy(place: ShelfPlace, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]
     assert writer.wait() == 0
 
 
-async def test_scans_while_a_program_saves(
+def test_reads_while_a_program_saves(
     place: ShelfPlace, busy: subprocess.Popen[bytes], impatient: None
 ) -> None:
-    """Of a shelf that is rewritten all the time a look tells every record, as saved at one time, or none.
+    """However often it is read, nothing torn is ever taken for what a shelf holds."""
+    file = DumbFile(place.location.path)
 
-    All records of a project were saved with the same text.
-    """
-    whole = {Key(project, label) for project in PROJECTS for label in LABELS}
+    projects, pickles = set(), set()
+    while busy.poll() is None:
+        try:
+            held = file.read()[0]
+        except StoreUnreachable:
+            continue
+        projects.add(frozenset(held))
+        pickles |= set(held.values())
 
-    told = []
-    async with place.open() as shelf:
-        while busy.poll() is None:
-            with suppress(StoreUnreachable):
-                told.append((copied(await shelf.scan()), await shelf.read(whole)))
-        told.append((copied(await shelf.scan()), await shelf.read(whole)))
+    assert projects == {frozenset(project.encode() for project in PROJECTS)}
+    assert all(is_whole(inert.load(value)) for value in pickles)
 
-    for scan, found in told:
-        assert set(scan.digests) == set(found) == whole
-        assert scan.unreadable == {}
-        texts = {(of.project, one.stdout_stderr) for of, one in found.items()}
-        assert len(texts) == len(PROJECTS)
+
+def is_whole(held: dict[str, inert.Inert]) -> bool:
+    """Say whether a project is as it was saved at one time: all records, all with the same letter."""
+    return (
+        list(held) == LABELS and len(set("".join(one.state["stdout_stderr"] for one in held.values()))) == 1
+    )
 
 
 def start(script: str, *args: Any) -> subprocess.Popen[bytes]:
