@@ -216,33 +216,29 @@ async def test_other_error_is_not_tried_again() -> None:
     assert calls == ["projects"]
 
 
+class TwoSteps(MemoryStore):
+    """A store that changes a record by deleting it first."""
+
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False)
+
+
 async def test_change_in_two_steps_is_not_tried_again() -> None:
     """What may be half done is left to the journal, which can tell it from a deletion."""
 
-    class TwoSteps(MemoryStore):
-        capabilities = Capabilities(
-            exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False
-        )
-
+    class BusyBetween(TwoSteps):
         async def write(self, changes: Sequence[Change]) -> list[Outcome]:
             for each in changes:
                 self.records.pop(each.key, None)
             raise StoreBusy("between the steps")
 
-    store = TwoSteps(records={key("run"): record()})
-    update = replace(record(), change(record(), outcome="new"))
+    store = BusyBetween(records={key("run"): record()})
 
     with pytest.raises(StoreBusy):
-        await RetryingStore(store).write([update])
+        await RetryingStore(store).write([replace(record(), change(record(), outcome="new"))])
 
 
 async def test_change_in_two_steps_that_has_not_begun_is_tried_again() -> None:
     """A record that is still there as it was has not been deleted by the first step."""
-
-    class TwoSteps(MemoryStore):
-        capabilities = Capabilities(
-            exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False
-        )
 
     moody = MoodyStore(TwoSteps(records={key("run"): record()}), failing=1)
     edited = change(record(), outcome="new")

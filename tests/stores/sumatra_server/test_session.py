@@ -192,11 +192,8 @@ async def test_silent_server_is_written_to_no_more(
 ) -> None:
     """What came of the writes on their way is looked at once; the others are not sent."""
     monkeypatch.setattr(session, "SILENCE", 0.2)
-    after_the_listing_and_the_new_project = range(3, 1000)
-    async with on_a_line(server, dict.fromkeys(after_the_listing_and_the_new_project, hangs)) as (
-        store,
-        line,
-    ):
+    # After the listing, and the new project.
+    async with on_a_line(server, dict.fromkeys(range(3, 1000), hangs)) as (store, line):
         labels = [f"run-{number}" for number in range(40)]
         with pytest.raises(StoreUnreachable, match="does not answer"):
             await store.write([create(full(label)) for label in labels])
