@@ -7,8 +7,8 @@ import pytest
 
 from smtd.records.record import Executable
 from smtd.stores.base import DONE, STALE, Outcome
+from smtd.stores.django.driver import POSTGRESQL, open_mysql, open_postgresql
 from smtd.stores.django.store import DjangoStore
-from smtd.stores.registry import open_database
 from tests.build import record
 from tests.servers.place import DatabasePlace, place_of
 from tests.servers.server import DatabaseServer

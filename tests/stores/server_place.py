@@ -11,8 +11,11 @@ from string import ascii_letters, digits
 import anyio
 
 from smtd.records.record import Key, Parameters, Record, Repository
+from smtd.stores.access import Access
 from smtd.stores.base import Store
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.django.driver import SQLITE
+from smtd.stores.http.driver import HTTP
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, record
 from tests.peers.line import Fault, Line, line_to
@@ -33,7 +36,7 @@ ADA = Access(username="ada", password=PASSWORD)
 
 def by(line: Line) -> Location:
     """Return where ada's store is for whoever reaches the server by *line* only."""
-    return Location(StoreKind.HTTP, Path(), None, ADA, f"{line.url}/records/")
+    return Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
 
 
 @asynccontextmanager

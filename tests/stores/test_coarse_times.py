@@ -15,7 +15,6 @@ import pytest
 from anyio import to_thread
 
 from smtd import filestat
-from smtd.stores import incarnation
 from smtd.stores.base import ResumedStore, Token
 from smtd.watch import Watch
 from tests.build import change, key, record

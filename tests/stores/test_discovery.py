@@ -17,10 +17,14 @@ from typing import Any
 import pytest
 
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
-from smtd.stores import registry
 from smtd.stores.access import Access
 from smtd.stores.discovery import current_project, find
-from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.django.driver import MYSQL, POSTGRESQL, SQLITE
+from smtd.stores.driver import Driver
+from smtd.stores.http.driver import HTTP
+from smtd.stores.legacy.driver import EXPORT, OLD_SQLITE
+from smtd.stores.location import Location
+from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from tests.stores.places import CORPUS, sqlite3_pickles
 
 GDBM_MAGIC = b"\xcf\x9a\x57\x13"
@@ -83,30 +87,41 @@ NAMES = ["records", "records.db", "records.shelf", "records.sqlite", "a b.tar.gz
 NAMES_OF_FILES = ["records.bak", "records.dat", "records.dir"]
 KINDS_BY_NAME = [
     *product(MAKERS, NAMES),
-    *product((StoreKind.DJANGO, StoreKind.SQLITE3), NAMES_OF_FILES),
+    *product((SQLITE, SQLITE3), NAMES_OF_FILES),
 ]
 
 
 @pytest.mark.parametrize(("kind", "name"), KINDS_BY_NAME, ids=lambda each: getattr(each, "name", each))
-def test_kind_is_told_by_content(tmp_path: Path, kind: StoreKind, name: str) -> None:
+def test_kind_is_told_by_content(tmp_path: Path, kind: Driver, name: str) -> None:
     """Every kind of store is found under every name, also under one that is usual for another."""
     MAKERS[kind](tmp_path / name)
 
     assert find(str(tmp_path / name)) == Location(kind, tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
+def test_order_of_the_drivers_means_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Driver
+) -> None:
+    """No two kinds recognize one file."""
+    monkeypatch.setattr(registry, "DRIVERS", registry.DRIVERS[::-1])
+    MAKERS[kind](tmp_path / "records")
+
+    assert find(str(tmp_path / "records")).driver is kind
+
+
 @pytest.mark.parametrize(
     ("kind", "shelf", "endings"),
-    [(StoreKind.DUMB, "c081_dumb", (".dat", ".dir", ".bak")), (StoreKind.NDBM, "c081_ndbm", (".db",))],
+    [(DUMB, "c081_dumb", (".dat", ".dir", ".bak")), (NDBM, "c081_ndbm", (".db",))],
     ids=["dumb", "ndbm"],
 )
 def test_shelf_by_its_name_or_any_of_its_files(
-    tmp_path: Path, kind: StoreKind, shelf: str, endings: tuple[str, ...]
+    tmp_path: Path, kind: Driver, shelf: str, endings: tuple[str, ...]
 ) -> None:
     """A shelf is named as Sumatra names it, or by its files."""
     for ending in endings:
         shutil.copy(CORPUS / f"{shelf}{ending}", tmp_path / f"my.records{ending}")
-    path = tmp_path / ("my.records" if kind is StoreKind.DUMB else "my.records.db")
+    path = tmp_path / ("my.records" if kind is DUMB else "my.records.db")
 
     for ending in ("", *endings):
         assert find(str(tmp_path / f"my.records{ending}")) == Location(kind, path)
@@ -118,33 +133,33 @@ def a_database_with_a_table_of_a_shelf(path: Path) -> None:
     make_sqlite3(path)
 
 
-FOUND: dict[str, tuple[str, Callable[[Path], object], StoreKind]] = {
-    "a database with an empty table of a shelf": ("", a_database_with_a_table_of_a_shelf, StoreKind.DJANGO),
-    "an empty file": ("", Path.touch, StoreKind.DJANGO),
-    "a database without tables": ("", lambda path: run(path, "PRAGMA user_version = 0"), StoreKind.DJANGO),
+FOUND: dict[str, tuple[str, Callable[[Path], object], Driver]] = {
+    "a database with an empty table of a shelf": ("", a_database_with_a_table_of_a_shelf, SQLITE),
+    "an empty file": ("", Path.touch, SQLITE),
+    "a database without tables": ("", lambda path: run(path, "PRAGMA user_version = 0"), SQLITE),
     "a database of an old Sumatra": (
         "",
         lambda path: shutil.copy(CORPUS / "django074.sqlite", path),
-        StoreKind.OLD_DJANGO,
+        OLD_SQLITE,
     ),
-    "an export without records": (".json", lambda path: path.write_text("[]"), StoreKind.EXPORT),
-    "an export": (".json", lambda path: path.write_text(' \n{"label": "one"}'), StoreKind.EXPORT),
+    "an export without records": (".json", lambda path: path.write_text("[]"), EXPORT),
+    "an export": (".json", lambda path: path.write_text(' \n{"label": "one"}'), EXPORT),
     "an export of another editor, with a byte order mark": (
         ".json",
         lambda path: path.write_bytes(b"\xef\xbb\xbf[]"),
-        StoreKind.EXPORT,
+        EXPORT,
     ),
 }
 
 
 @pytest.mark.parametrize(("ending", "make", "kind"), FOUND.values(), ids=FOUND)
 def test_kind_is_told_by_what_is_in_the_file(
-    tmp_path: Path, ending: str, make: Callable[[Path], object], kind: StoreKind
+    tmp_path: Path, ending: str, make: Callable[[Path], object], kind: Driver
 ) -> None:
     """However much or little that is."""
     make(tmp_path / f"records{ending}")
 
-    assert find(str(tmp_path / f"records{ending}")).kind is kind
+    assert find(str(tmp_path / f"records{ending}")).driver is kind
 
 
 def test_access_goes_with_the_location(tmp_path: Path) -> None:
@@ -498,25 +513,25 @@ def test_database_with_tls() -> None:
 @pytest.mark.parametrize(
     ("kind", "store", "found", "url"),
     [
-        (DJANGO, {"db_file": "postgres://ada:secret@db/lab"}, StoreKind.POSTGRESQL, "postgresql://db/lab"),
+        (DJANGO, {"db_file": "postgres://ada:secret@db/lab"}, POSTGRESQL, "postgresql://db/lab"),
         (
-            HTTP,
+            HTTP_STORE,
             {"server_url": "https://lab.example/", "username": "ada", "password": "secret"},
-            StoreKind.HTTP,
+            HTTP,
             "https://lab.example/",
         ),
     ],
     ids=["database", "Sumatra Server"],
 )
 def test_project_on_a_server(
-    tmp_path: Path, kind: str, store: dict[str, str], found: StoreKind, url: str
+    tmp_path: Path, kind: str, store: dict[str, str], found: Driver, url: str
 ) -> None:
     """A project whose records are on a server leads there, with what it knows of how to be let in."""
     home = make_project(tmp_path, kind, **store)
 
     location = find(str(tmp_path))
 
-    assert (location.kind, location.url, location.project) == (found, url, "MyProject")
+    assert (location.driver, location.url, location.project) == (found, url, "MyProject")
     assert (location.access.username, location.access.password) == ("ada", "secret")
     assert (location.files, location.signposts) == ((), (home / "project",))
 

@@ -13,8 +13,9 @@ import pytest
 from smtd.errors import StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.stores.base import DONE
-from smtd.stores.location import StoreKind
+from smtd.stores.driver import Driver
 from smtd.stores.shelf import gnu, ndbm
+from smtd.stores.shelf.driver import GNU, NDBM
 from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.asking import create, write_to
@@ -22,14 +23,14 @@ from tests.stores.contract import ResumedContract
 from tests.stores.places import CORPUS, ShelfPlace, by_module, foreign_place, opened_elsewhere
 
 KINDS = {
-    StoreKind.GNU: ("dbm.gnu", "records", gnu.parse, "c081_gnu"),
-    StoreKind.NDBM: ("dbm.ndbm", "records.db", ndbm.parse, "c081_ndbm.db"),
+    GNU: ("dbm.gnu", "records", gnu.parse, "c081_gnu"),
+    NDBM: ("dbm.ndbm", "records.db", ndbm.parse, "c081_ndbm.db"),
 }
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
 @pytest.fixture
-def place(kind: StoreKind, tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
+def place(kind: Driver, tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
     """An empty shelf."""
     return foreign_place(kind, tmp_path / KINDS[kind][1], dbm_environment.python)
 
@@ -45,9 +46,7 @@ class TestShelfOfAnotherDbm(ResumedContract):
 
 @each_kind
 @pytest.mark.parametrize("count", [0, 1, 30, 3000])
-def test_every_value_is_found(
-    kind: StoreKind, count: int, tmp_path: Path, dbm_environment: Environment
-) -> None:
+def test_every_value_is_found(kind: Driver, count: int, tmp_path: Path, dbm_environment: Environment) -> None:
     """Few keys or so many that there are many buckets, empty values and some of many pages."""
     module, name, parse, _ = KINDS[kind]
     chance = random.Random(count)
@@ -72,13 +71,13 @@ def somewhere_in_ndbm(chance: random.Random) -> int:
     ("kind", "somewhere", "cut_off", "known"),
     [
         # Its end is but room.
-        (StoreKind.GNU, somewhere_in_gnu, {"damaged", "well"}, 0),
-        (StoreKind.NDBM, somewhere_in_ndbm, {"damaged"}, 100),
+        (GNU, somewhere_in_gnu, {"damaged", "well"}, 0),
+        (NDBM, somewhere_in_ndbm, {"damaged"}, 100),
     ],
     ids=["GNU", "NDBM"],
 )
 def test_damage_is_an_error_of_ours(
-    kind: StoreKind, somewhere: Callable[[random.Random], int], cut_off: set[str], known: int
+    kind: Driver, somewhere: Callable[[random.Random], int], cut_off: set[str], known: int
 ) -> None:
     """Wherever a file is cut off or altered, the answer is what it holds, or that it is damaged."""
     _, _, parse, real = KINDS[kind]
@@ -110,14 +109,14 @@ def _told(parse: Callable[[bytes], dict[bytes, bytes]], content: bytes) -> str:
 
 
 #: How another program has the file open: gdbm locks it, Berkeley DB has no lock.
-HOLDERS: dict[StoreKind, Callable[[Path], AbstractContextManager[None]]] = {
-    StoreKind.GNU: partial(opened_elsewhere, locked=True),
-    StoreKind.NDBM: opened_elsewhere,
+HOLDERS: dict[Driver, Callable[[Path], AbstractContextManager[None]]] = {
+    GNU: partial(opened_elsewhere, locked=True),
+    NDBM: opened_elsewhere,
 }
 
 
 @each_kind
-async def test_shelf_that_another_program_has_open_is_read(kind: StoreKind, place: ShelfPlace) -> None:
+async def test_shelf_that_another_program_has_open_is_read(kind: Driver, place: ShelfPlace) -> None:
     """gdbm keeps others out while `smt run` lasts, Berkeley DB nobody: smtd reads, and waits to write."""
     await place.put(record())
     before = place.files()

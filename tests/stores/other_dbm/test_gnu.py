@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from smtd.errors import StoreError, StoreRefused
+from smtd.stores.access import Access
 from smtd.stores.base import DONE
 from smtd.stores.discovery import find
 from smtd.stores.location import Location
@@ -171,9 +172,7 @@ async def test_python_that_comes_later_is_used(
 ) -> None:
     """An interpreter that is installed while smtd runs needs no restart, nor a change of the shelf."""
     await place.put(record())
-    location = Location(
-        StoreKind.GNU, place.location.path, access=Access(python=str(tmp_path / "bin" / "python"))
-    )
+    location = Location(GNU, place.location.path, access=Access(python=str(tmp_path / "bin" / "python")))
 
     async with open_store(location) as shelf:
         await shelf.scan()
