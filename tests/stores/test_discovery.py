@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
+from smtd.stores import registry
 from smtd.stores.access import Access
 from smtd.stores.discovery import current_project, find
 from smtd.stores.django.driver import MYSQL, POSTGRESQL, SQLITE
