@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from smtd.engine import cycle
+from smtd.engine.deciding import FEW_RECORDS
 from smtd.engine.report import Conflict
+from smtd.merge.sides import Side
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.engine.world import alike, both_sides, counts, holding, on, second_cycle_does_nothing, written
 
@@ -57,6 +59,19 @@ async def test_edit_travels(world, side):
     assert counts(report) == on(side.other, updated=1)
     assert (report.ok, report.in_sync) == (True, 2)
     assert world.contents == alike(tagged(A, "good"), B)
+
+
+async def test_many_edits_at_once_travel(world):
+    """More than a plan keeps the records of: they are read again when they are written."""
+    several = [record(f"run-{number}") for number in range(FEW_RECORDS + 1)]
+    await world.synced(*several)
+    edited = [tagged(one, "good") for one in several]
+    world.left.put(PROJECT, *edited)
+
+    report = await world.cycle()
+
+    assert counts(report) == on(Side.RIGHT, updated=len(several))
+    assert world.contents == alike(*edited)
 
 
 @both_sides
