@@ -66,7 +66,8 @@ async def test_many_edits_at_once_travel(world):
     several = [record(f"run-{number}") for number in range(FEW_RECORDS + 1)]
     await world.synced(*several)
     edited = [tagged(one, "good") for one in several]
-    world.left.put(PROJECT, *edited)
+    for one in edited:
+        world.left.put(PROJECT, one)
 
     report = await world.cycle()
 
