@@ -23,7 +23,7 @@ RANKS = [
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
     | {"smtd.private", "smtd.textfile", "smtd.paths"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
-    | {"smtd.stores.location"},
+    | {"smtd.stores.location", "smtd.server.accounts"},
     {"smtd.stores.index"},
     {"smtd.stores.wrapped", "smtd.stores.row_cache"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}
