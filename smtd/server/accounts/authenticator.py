@@ -49,7 +49,7 @@ class _Line:
 
 
 class Authenticator:
-    """Tells whom a request is from, by *users*. To be made in a running loop."""
+    """Tells whom a request is from, by *users*, which were loaded. To be made in a running loop."""
 
     def __init__(
         self,
