@@ -313,6 +313,34 @@ async def test_first_login_waits_for_few_of_a_crowd_of_attackers(world: World) -
 
 
 @pytest.mark.usefixtures("quick")
+async def test_password_that_was_right_once_waits_for_no_attacker(world: World) -> None:
+    """Though five minutes have passed, and it is checked again."""
+    assert await world.login(RIGHT) == ADA
+    await world.fail(100)
+    world.now += authenticator.REMEMBERED
+    world.gate = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(world.login, WRONG)
+        await anyio.wait_all_tasks_blocked()
+
+        with anyio.fail_after(1):
+            assert await world.login(RIGHT) == ADA
+
+        world.gate.set()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_guesses_that_come_all_at_once_are_slow(world: World) -> None:
+    """Before the first of them has failed: those beyond a few."""
+    async with anyio.create_task_group() as tasks:
+        for number in range(authenticator.FEW_AT_ONCE + 20):
+            tasks.start_soon(world.login, basic(f"user{number}", "x"))
+
+    assert world.slept == [authenticator.PACE] * 20
+
+
+@pytest.mark.usefixtures("quick")
 async def test_logins_that_wait_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One address holds no more than so many; a password that was right before passes even then."""
     monkeypatch.setattr(authenticator, "MOST_WAITING", 5)

@@ -44,7 +44,7 @@ class Failures:
 
     def wait(self, free: int, now: float) -> float:
         """Return the seconds for which the next login has to wait (0: none), if *free* failures cost none."""
-        if self.count <= free or now - self.last >= FORGET:
+        if self.count <= free:
             return 0.0
         doublings = min(self.count - free - 1, 30)
         return max(0.0, self.last + min(SHORTEST_WAIT * 2.0**doublings, LONGEST_WAIT) - now)
@@ -59,19 +59,13 @@ class Throttle:
 
     def wait(self, name: str | None, address: str, now: float) -> float:
         """Return the seconds that a login with *name*, if any, from *address* is to wait; 0: none."""
-        return max(
-            (
-                failures.wait(free, now)
-                for key, free in self._keys(name, address)
-                if (failures := self._of(key))
-            ),
-            default=0.0,
-        )
+        found = [(self._failures.get(key), free) for key, free in self._keys(name, address)]
+        return max(failures.wait(free, now) if failures else 0.0 for failures, free in found)
 
     def failed(self, name: str | None, address: str, now: float) -> float:
         """Note that such a login failed, and return the seconds that the next one is to wait."""
         for key, _free in self._keys(name, address):
-            former = self._of(key)
+            former = self._failures.get(key)
             count = former.count if former is not None and now - former.last < FORGET else 0
             self._failures[key] = Failures(count + 1, now)
             self._failures.move_to_end(key)
@@ -81,9 +75,6 @@ class Throttle:
 
     def __len__(self) -> int:
         return len(self._failures)
-
-    def _of(self, key: bytes) -> Failures | None:
-        return self._failures.get(key)
 
     def _keys(self, name: str | None, address: str) -> list[tuple[bytes, int]]:
         keys = [(self._key(f"address {site(address)}"), FREE_BY_ADDRESS)]
