@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from smtd import __version__
-from smtd.cli import logs, streams
+from smtd.cli import logs, streams, user_verbs
 from smtd.cli.say import complain, complain_of
 from smtd.errors import SmtdError
 from smtd.text import shown
@@ -22,6 +22,8 @@ _TIMEZONE = click.option(
     metavar="ZONE",
     help="Time zone of times written by Sumatra before 0.8, such as Europe/Paris. [default: this machine's]",
 )
+#: What newer versions of click raise where a verb is missing: the whole help, in its lines.
+_Help: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
@@ -48,6 +50,8 @@ def _showing() -> Iterator[None]:
     """Let what click says of wrong words show them, whatever they hold: they may be names of files."""
     try:
         yield
+    except _Help:
+        raise
     except click.UsageError as exc:
         raise click.UsageError(shown(exc.format_message()), exc.ctx) from None
 
@@ -224,3 +228,12 @@ def demo() -> None:
     from smtd.cli.demo import main as play
 
     sys.exit(play())
+
+
+@main.group(cls=_Command)
+def user() -> None:
+    """Manage the users of smtd's own server."""
+
+
+for _verb in user_verbs.VERBS:
+    user.add_command(_verb)
