@@ -34,7 +34,7 @@ RANKS = [
     {"smtd.stores.http", "smtd.stores.legacy"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.stores.incarnation"}
     | {"smtd.control.server", "smtd.control.client"},
-    {"smtd.sameness", "smtd.output"},
+    {"smtd.sameness", "smtd.output", "smtd.server"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},

@@ -1,0 +1,73 @@
+"""Answers of the server: JSON, and for every mistake one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from smtd.server.record_form import encoded
+from smtd.text import encodable
+
+#: What each answer has. Records are private, and may be others in a moment. (`Vary: Authorization` would make
+#: Sumatra's client write the password into its cache.)
+COMMON = {
+    "Cache-Control": "private, no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "smtd",
+}
+_REALM = 'Basic realm="smtd", charset="UTF-8"'
+_PLAIN = "application/json"
+
+
+class RequestRefused(Exception):
+    """A request is answered with *status* and one sentence."""
+
+    def __init__(self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = dict(headers or {})
+
+    @property
+    def answer(self) -> web.Response:
+        """The answer."""
+        body = encoded({"error": encodable(str(self))})
+        headers = {**COMMON, **self.headers}
+        answer = web.Response(status=self.status, body=body, content_type=_PLAIN, headers=headers)
+        if "Connection" in headers:
+            answer.force_close()  # nobody reads the rest of the body
+        return answer
+
+
+def challenge() -> RequestRefused:
+    """Return what asks for a name and a password: Sumatra's client sends them only then."""
+    return RequestRefused(
+        HTTPStatus.UNAUTHORIZED, "log in with a user name and a password", {"WWW-Authenticate": _REALM}
+    )
+
+
+def found(body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return an answer of JSON."""
+    return web.Response(body=body, content_type=media_type, headers={**COMMON, **(headers or {})})
+
+
+def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return an answer without a body."""
+    return web.Response(status=status, headers={**COMMON, **(headers or {})})
+
+
+def media_type(accept: str, kind: str) -> str:
+    """Return the media type in which a client that sends this `Accept` gets a *kind* of document.
+
+    Raises RequestRefused (406) if there is none.
+    """
+    own = f"application/vnd.sumatra.{kind}-v4+json"
+    wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    if not accept.strip() or not {own, "*/*", "application/*"}.isdisjoint(wanted):
+        return own
+    if _PLAIN in wanted:
+        return _PLAIN
+    raise RequestRefused(
+        HTTPStatus.NOT_ACCEPTABLE, f"this is given as {own} or {_PLAIN}, and in no other form"
+    )
