@@ -139,11 +139,15 @@ async def listening(
 @asynccontextmanager
 async def _open_server(location: Location) -> AsyncIterator[Store]:
     # Imported here: a sync of two files has no use for aiohttp.
-    from smtd.stores.http.session import Login, Trust, connect
+    from smtd.stores.http.session import Bearer, Login, Trust, connect
     from smtd.stores.http.store import HttpStore
 
     access = location.access
-    login = None if access.username is None else Login(access.username, access.password or "")
+    login: Login | Bearer | None = None
+    if access.token is not None:
+        login = Bearer(access.token)
+    elif access.username is not None:
+        login = Login(access.username, access.password or "")
     trust = Trust(access.ca_file, access.verify_tls)
     async with connect(location.url, login, trust, access.proxy) as session:
         store = HttpStore(session, str(location))
