@@ -11,15 +11,14 @@ from typing import Any
 
 import aiohttp
 import anyio
-from yarl import URL
 from anyio import to_thread
+from yarl import URL
 
 from smtd.records.record import Record
 from smtd.server import record_form
 from smtd.server.accounts import credentials, users_file
 from smtd.server.accounts.authenticator import Authenticator
-from smtd.server.accounts.users.py
-smtd.server.accounts.users_file import Users
+from smtd.server.accounts.users import Users
 from smtd.server.accounts.users_file import Account
 from smtd.server.serving import ServerSettings, serve
 from tests.build import PROJECT

@@ -13,8 +13,7 @@ from smtd.errors import UsageError
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server.accounts.authenticator import Authenticator
-from smtd.server.accounts.users.py
-smtd.server.accounts.users_file import Users
+from smtd.server.accounts.users import Users
 from smtd.server.serving import ServerSettings, serve
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record, tagged
