@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -121,6 +122,13 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "Notify(…)"  # addresses and commands may hold secrets
 
 
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom smtd's own server lets in."""
+
+    users_file: str | None = None
+    anonymous: Literal["none", "read"] = "none"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole configuration file."""
 
@@ -128,6 +136,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stores: dict[str, StoreConfig] = {}
     pairs: dict[str, PairConfig] = {}
     notify: Notify = Notify()
+    server: ServerConfig | None = None
 
 
 def load(path: Path) -> Config:
@@ -229,6 +238,8 @@ def _is_measured(measure: Callable[[str], float], text: str) -> bool:
 
 def _problems(value: Any, kind: Any, where: Where) -> Iterator[tuple[Where, str]]:
     """Yield what is wrong with *value* as a *kind*, at any depth."""
+    if get_origin(kind) is UnionType and isinstance(value, dict):
+        kind = next((one for one in get_args(kind) if issubclass(one, msgspec.Struct)), kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
         for name, item in value.items():

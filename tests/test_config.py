@@ -18,6 +18,7 @@ from smtd.config import (
     MaxDeletes,
     Notify,
     PairConfig,
+    ServerConfig,
     StoreConfig,
     load,
     seconds,
@@ -29,6 +30,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "stores": StoreConfig,
     "pairs": PairConfig,
     "notify": Notify,
+    "server": ServerConfig,
 }
 
 
@@ -75,7 +77,7 @@ def test_example_shows_every_key(section):
     """A person finds each key of each section in the example; a password is not to be shown."""
     fields = {field.name for field in msgspec.structs.fields(SECTIONS[section])} - {"password"}
     table = tomli.loads(uncommented())[section]
-    tables = [table] if section in ("daemon", "notify") else list(table.values())
+    tables = [table] if section in ("daemon", "notify", "server") else list(table.values())
     shown = {name for each in tables for name in each}
     mentioned = {name for name in fields if re.search(rf"# .*\b{name} = ", EXAMPLE.read_text("utf-8"))}
 
@@ -383,6 +385,15 @@ def test_token_that_is_not_the_only_way_to_one_address_is_a_mistake(mistakes, st
     assert SECRET not in told
 
 
+def test_mistake_in_the_server_is_told_with_its_key(mistakes):
+    """As in every other section, though this one may be missing."""
+    told = mistakes("[server]\nanonymous = 'write'\nuser_file = 'x'\n")
+
+    assert re.match(r"2: server\.anonymous: Invalid enum value 'write'", told[0])
+    assert told[1] == "3: server.user_file: unknown key 'user_file', did you mean 'users_file'?"
+    assert Config().server is None
+
+
 def test_token_may_have_a_user_name_beside_it(tmp_path):
     """Which tells nothing to the server, but may have been there before."""
     path = tmp_path / "config.toml"
@@ -455,6 +466,7 @@ def test_every_struct_of_the_configuration_forbids_unknown_keys():
         "MaxDeletes",
         "Notify",
         "PairConfig",
+        "ServerConfig",
         "StoreConfig",
     }
     assert all(each.__struct_config__.forbid_unknown_fields for each in structs)

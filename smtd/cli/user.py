@@ -16,11 +16,15 @@ import msgspec
 
 from smtd import config as configurations
 from smtd.cli.say import complain, say, say_json
-from smtd.cli.state import configuration_file, usual_files
+from smtd.cli.state import configuration, configuration_file, usual_files
+from smtd.cli.stores import located
 from smtd.errors import UsageError
+from smtd.pairing import ALL
 from smtd.paths import expanded
-from smtd.server.accounts import credentials, users_file
+from smtd.server.accounts import credentials, right_table, users_file
+from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account, StoredToken
+from smtd.stores.location import StoreKind
 from smtd.textfile import decode
 
 #: Characters of the longest password: more do not fit into a header.
@@ -30,10 +34,27 @@ _LONGEST_LINE = 2**16
 
 
 def users_path(chosen: Path | None, config: Path | None) -> Path:
-    """Return the users file: *chosen*, else the one beside the configuration *config* or the usual one."""
+    """Return the users file: *chosen*, else the one of the configuration *config*, else the one beside it.
+
+    Raises ConfigError for a configuration with mistakes.
+    """
     if chosen is not None:
         return expanded(chosen)
-    return (configuration_file(config) or usual_files()[0]).with_name("users")
+    file = configuration_file(config)
+    server = None if file is None else configurations.load(file).server
+    if server is not None and server.users_file is not None:
+        return expanded(server.users_file)
+    return (file or usual_files()[0]).with_name("users")
+
+
+def store_path(word: str | None, config: Path | None) -> Path | None:
+    """Return the SQLite file that *word* stands for; None if no store was named. Raises as `located` does."""
+    if word is None:
+        return None
+    location = located(word, configuration(config), None)
+    if location.kind is not StoreKind.DJANGO:
+        raise UsageError(f"{location} is not an SQLite store, so no server of smtd can offer it")
+    return location.path
 
 
 def add(path: Path, *, name: str, admin: bool, read_all: bool, write_all: bool, password_stdin: bool) -> int:
@@ -85,29 +106,60 @@ def add_token(path: Path, *, name: str, expires: str | None, revoke: bool) -> in
     return 0
 
 
-def list_users(path: Path, *, as_json: bool) -> int:
-    """Print the users, and return the exit code."""
+def list_users(path: Path, store: Path | None, *, as_json: bool) -> int:
+    """Print the users, with their rights in the projects of *store*, and return the exit code."""
     accounts = [account for _, account in sorted(users_file.read(path).items())]
+    rights: dict[str, dict[str, str]] = {}
+    for project, username, level in right_table.rights_in(store) if store is not None else ():
+        rights.setdefault(username, {})[project] = level
     if as_json:
-        say_json({"users": [_shape(account) for account in accounts]})
+        shapes = [_shape(account) for account in accounts]
+        if store is not None:
+            shapes = [shape | {"projects": rights.get(shape["name"], {})} for shape in shapes]
+        say_json({"users": shapes})
         return 0
     if not accounts:
         complain(f"smtd: there are no users in {path}; add one with smtd user add")
     width = max((len(account.name) for account in accounts), default=0)
     for account in accounts:
-        say(f"{account.name:<{width}}  {_rights(account)}; {_ways(account)}")
+        own = [f"{level} in {project}" for project, level in rights.get(account.name, {}).items()]
+        say(f"{account.name:<{width}}  {', '.join([_rights(account), *own])}; {_ways(account)}")
     return 0
 
 
-def remove(path: Path, name: str) -> int:
-    """Remove a user, and return the exit code. Raises UsageError if there is no such user."""
+def remove(path: Path, name: str, store: Path | None) -> int:
+    """Remove a user, with their rights in the projects of *store*, and return the exit code.
+
+    Raises UsageError if there is no such user.
+    """
 
     def change(accounts: dict[str, Account]) -> Mapping[str, Account]:
         _found(name, accounts)
         return {other: account for other, account in accounts.items() if other != name}
 
+    if store is not None:
+        _found(name, users_file.read(path))
+        right_table.remove_user(store, name)  # first: if it fails, the same words can be given again
     users_file.edit(path, change)
     say(f"removed user {name}")
+    return 0
+
+
+def grant(path: Path, *, name: str, project: str, right: str, store: Path | None) -> int:
+    """Let a user have a right in a project of *store*, or in all; return the exit code.
+
+    Raises UsageError if there is no such user or project.
+    """
+    _found(name, users_file.read(path))
+    if project == ALL:
+        if right == "owner":
+            raise UsageError("only an admin owns all projects: smtd user add --admin")
+        _edit_one(path, name, lambda account: msgspec.structs.replace(account, everywhere=right))
+    elif store is None:
+        raise UsageError("name the store that has the project: --store LOCATION")
+    else:
+        right_table.set_right(store, project, name, Right.of(right))
+    say(f"{name}: {right} in {'all projects' if project == ALL else project}")
     return 0
 
 

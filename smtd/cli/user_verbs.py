@@ -20,6 +20,11 @@ _PASSWORD_STDIN = click.option(
     is_flag=True,
     help="Take the password from the first line of standard input. [default: ask for it on the terminal]",
 )
+_STORE = click.option(
+    "--store",
+    metavar="LOCATION",
+    help="The store of the server: an SQLite file, or its name in the configuration.",
+)
 #: More words than a verb takes: most likely a password, which is not to be shown by an error.
 _MORE_WORDS = {"allow_extra_args": True}
 
@@ -91,27 +96,48 @@ def token(config: Path | None, /, users: Path | None, **asked: Any) -> None:
 
 @_verb("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_STORE
 @_USERS
 @click.pass_obj
-def list_users(config: Path | None, /, users: Path | None, as_json: bool) -> None:
-    """List the users, with their rights in all projects."""
+def list_users(config: Path | None, /, users: Path | None, store: str | None, as_json: bool) -> None:
+    """List the users, with their rights in all projects, and with --store in single ones."""
     from smtd.cli import user
 
-    sys.exit(user.list_users(user.users_path(users, config), as_json=as_json))
+    path = user.users_path(users, config)
+    sys.exit(user.list_users(path, user.store_path(store, config), as_json=as_json))
 
 
 @_verb("remove")
 @click.argument("name")
+@_STORE
 @_USERS
 @click.pass_obj
-def remove(config: Path | None, /, users: Path | None, name: str) -> None:
+def remove(config: Path | None, /, users: Path | None, name: str, store: str | None) -> None:
     """Remove the user NAME.
 
-    A running server lets them in no more within a second.
+    A running server lets them in no more within a second. With --store, their rights in its projects are
+    removed, too; else a later user of the same name has them.
     """
     from smtd.cli import user
 
-    sys.exit(user.remove(user.users_path(users, config), name))
+    sys.exit(user.remove(user.users_path(users, config), name, user.store_path(store, config)))
 
 
-VERBS = (add, password, token, list_users, remove)
+@_verb("grant")
+@click.argument("name")
+@click.argument("project")
+@click.argument("right", type=click.Choice(("read", "write", "owner", "none")))
+@_STORE
+@_USERS
+@click.pass_obj
+def grant(config: Path | None, /, users: Path | None, store: str | None, **asked: str) -> None:
+    """Let the user NAME read, write or own PROJECT, or none of these; '*' means all projects.
+
+    Who owns a project may delete it, and give others rights in it. A running server notices at once.
+    """
+    from smtd.cli import user
+
+    sys.exit(user.grant(user.users_path(users, config), store=user.store_path(store, config), **asked))
+
+
+VERBS = (add, password, token, list_users, remove, grant)

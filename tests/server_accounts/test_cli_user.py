@@ -207,6 +207,18 @@ def test_users_file_is_beside_the_configuration(user: Command, tmp_path: Path) -
     assert user("-c", other, "list", "--json").json["users"][0]["name"] == "bob"
 
 
+def test_users_file_is_the_one_of_the_configuration(user: Command, tmp_path: Path) -> None:
+    """A configuration with mistakes is told; --users needs none."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'[server]\nusers_file = "{tmp_path / "people"}"\n', "utf-8")
+
+    assert user.add("ada", "-c", str(config)).code == 0
+    assert set(users_file.read(tmp_path / "people")) == {"ada"}
+    config.write_text("[server]\nuser_file = 'x'\n", "utf-8")
+    assert user.add("bob", "-c", str(config)).code == 2
+    assert user.add("bob", "-c", str(config), "--users", str(tmp_path / "people")).code == 0
+
+
 def test_name_of_another_user_is_refused(user: Command) -> None:
     """Also if it differs in case only, and before anybody types a password."""
     user.add("ada")
