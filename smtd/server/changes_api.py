@@ -166,16 +166,18 @@ class ChangesApi:
                     lines = await to_thread.run_sync(partial(_lines, events, wanted))
                     # Where to go on from, also for who saw nothing of it.
                     await _send(answer, b"%bid: %d\n\n" % (lines, cursor))
+                sent = anyio.current_time()
                 while not news.is_over:
-                    events = await news.next(HEARTBEAT)
+                    events = await news.next(sent + HEARTBEAT - anyio.current_time())
                     now = await again()
                     if now is None or not self._is_known(cursor, now):
                         break
                     fresh = [event for event in events if event.row.seq > cursor]
                     cursor = fresh[-1].row.seq if fresh else cursor
                     told = _visible(fresh, wanted, now)
-                    if told or not events:
+                    if told or anyio.current_time() >= sent + HEARTBEAT:
                         await _send(answer, _lines(told, wanted) or b": still here\n\n")
+                        sent = anyio.current_time()
             except (ConnectionError, TimeoutError, asyncio.TimeoutError):
                 pass  # it is gone, or takes nothing
             return answer

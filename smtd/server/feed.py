@@ -87,6 +87,10 @@ class Subscription:
             self.end()
         self._news.set()
 
+    def wake(self) -> None:
+        """Let the listener look at once whether it may go on."""
+        self._news.set()
+
     def end(self) -> None:
         """Let nothing more come, not even what waits."""
         self.is_over = True
@@ -94,7 +98,7 @@ class Subscription:
         self._news.set()
 
     async def next(self, seconds: float) -> list[ChangeEvent]:
-        """Return all that waits, after *seconds* at the latest; nothing if nothing came, or it is over."""
+        """Return all that waits, as soon as there is any, and after *seconds* or a `wake` in any case."""
         if not self._events and not self.is_over:
             self._news = anyio.Event()
             with anyio.move_on_after(seconds):
@@ -118,6 +122,11 @@ class Feed:
         for listener in list(self.listeners):
             listener.add(events)
         return events
+
+    def wake(self) -> None:
+        """Let all who listen look whether they may go on: rights have changed."""
+        for listener in self.listeners:
+            listener.wake()
 
     @contextmanager
     def listening(self, *, with_records: bool) -> Iterator[Subscription]:

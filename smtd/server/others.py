@@ -93,7 +93,7 @@ class OtherWriters:
             if self._version is not None:
                 self._writer.others_wrote = anyio.current_time()
             if changed := await database.reload():
-                await self._writer.submit(partial(_see_otherwise, changed))
+                await self._writer.submit(partial(_see_otherwise, changed, database))
             if not database.made and self._all_at is None and self._version is not None:
                 self._all_at = max(anyio.current_time() + 2 * SETTLED, self._rests_until)
         if database.made and (version != self._version or self._touched):
@@ -108,7 +108,10 @@ class OtherWriters:
     async def _look_at_touched(self) -> None:
         """Note what others touched, and enter what has settled."""
         now = anyio.current_time()
-        for key, number in (await self._database.read(self._dirty)).items():
+        dirty, is_shared = await self._database.read(self._dirty)
+        if is_shared:
+            self._all_at = now
+        for key, number in dirty.items():
             touched = self._touched.setdefault(key, _Touched(now, now, number))
             if touched.number != number:
                 touched.number, touched.last = number, now
@@ -122,15 +125,17 @@ class OtherWriters:
             for key in some:
                 del settled[key], self._touched[key]
 
-    async def _dirty(self) -> dict[Key, int]:
-        """Return the keys that others touched, each with the highest number of that."""
+    async def _dirty(self) -> tuple[dict[Key, int], bool]:
+        """Return the keys that others touched, each with the highest number of that.
+
+        And whether they edited a row that many records share.
+        """
         db = self._database.db
         asked = "SELECT project, label, record, max(id) FROM smtd_dirty GROUP BY project, label, record"
         found: dict[Key, int] = {}
-        ignored = 0
+        ignored, is_shared = 0, False
         for project, label, record, number in await db.fetch(asked):
-            if project is None and label is None and record is None:
-                self._all_at = anyio.current_time()  # a row that many records share was edited
+            is_shared = is_shared or (project is None and label is None and record is None)
             if not isinstance(project, str) or not isinstance(label, str):
                 ignored = max(ignored, number)  # a project, which is read again anyway, or no record of any
                 continue
@@ -139,7 +144,7 @@ class OtherWriters:
             found[key] = max(number, found.get(key, 0))
         if ignored:
             await db.run("DELETE FROM smtd_dirty WHERE label IS NULL AND id <= ?", (ignored,))
-        return found
+        return found, is_shared
 
     async def _enter(self, keys: dict[Key, int], transaction: WriteTransaction) -> None:
         """Enter *keys*, and forget that they were touched up to the number of each."""
@@ -207,9 +212,11 @@ class OtherWriters:
             await self._database.checkpoint()
 
 
-async def _see_otherwise(usernames: Collection[str], transaction: WriteTransaction) -> None:
-    for username in usernames:
-        await transaction.sees_otherwise(username)
+async def _see_otherwise(
+    usernames: Collection[str], database: ServedDatabase, transaction: WriteTransaction
+) -> None:
+    since = {username: await transaction.sees_otherwise(username) for username in usernames}
+    transaction.committed.append(partial(database.right_changes.update, since))
 
 
 async def _complete(transaction: WriteTransaction) -> None:

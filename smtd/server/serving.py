@@ -103,6 +103,8 @@ async def _served(
             listings.changed(what.changes)
             feed.publish(what.changes, what.records)
             metrics.committed(len(what.changes))
+            if not what.changes:
+                feed.wake()
 
         writer = Writer(database, committed)
         others = OtherWriters(database, writer, complete=complete)
@@ -115,13 +117,12 @@ async def _served(
         async with anyio.create_task_group() as group:
             group.start_soon(writer.run)
             group.start_soon(_watch, others, database)
-            try:
-                async with _listening(settings, made) as address:
+            async with _listening(settings, made) as address:
+                try:
                     yield address, database
-                    feed.end()  # streams go first: nobody waits for them
-            finally:
-                feed.end()
-                group.cancel_scope.cancel()
+                finally:
+                    feed.end()  # streams first: they would go on for ever
+            group.cancel_scope.cancel()
 
 
 async def _watch(others: OtherWriters, database: ServedDatabase) -> None:

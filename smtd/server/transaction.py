@@ -148,13 +148,17 @@ class WriteTransaction:
                 (project, username, right.word),
             )
 
-    async def sees_otherwise(self, username: str) -> None:
-        """Note that a user may see other projects than before: no cursor of theirs is good any more."""
+    async def sees_otherwise(self, username: str) -> int:
+        """Note that a user may see other projects than before.
+
+        Return the first number that is good for them.
+        """
         self.has_written = True
         seq = await self.numbers.skip()
         await self._db.run(
             "INSERT OR REPLACE INTO smtd_right_change (username, seq) VALUES (?, ?)", (username, seq)
         )
+        return seq
 
     async def labels(self, project: str) -> list[str]:
         """Return the labels of all records in *project*, each once."""

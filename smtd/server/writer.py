@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from smtd.errors import StoreUnreachable
 from smtd.server.database import Committed, Job, ServedDatabase
@@ -23,6 +24,8 @@ MOST_WAITING = 1000
 PATIENCE = 60.0
 #: For so many seconds after others have written, the database is left alone as long as it was held.
 POLITE = 60.0
+#: Seconds in which what waits is written at the end.
+PARTING = 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +47,7 @@ class Writer:
         self._committed = committed
         self._jobs: deque[_Waiting] = deque()
         self._arrived = anyio.Event()
+        self._is_over = False
         self._room = anyio.CapacityLimiter(MOST_WAITING)
         #: When others were last seen to write.
         self.others_wrote = float("-inf")
@@ -53,6 +57,8 @@ class Writer:
 
         It is done to its end if it was begun, even if the caller is cancelled. Raises StoreError.
         """
+        if self._is_over:
+            raise _ending()
         waiting = _Waiting(job)
         async with self._room:
             self._jobs.append(waiting)
@@ -66,16 +72,22 @@ class Writer:
         return waiting.result
 
     async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
-            await self._arrived.wait()
-            self._arrived = anyio.Event()
-            while jobs := self._next():
-                began = anyio.current_time()
-                await self._write(jobs)
-                now = anyio.current_time()
-                if now - self.others_wrote < POLITE:
-                    await anyio.sleep(now - began)
+        """Write until cancelled, and then what waits."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived = anyio.Event()
+                while jobs := self._next():
+                    began = anyio.current_time()
+                    await self._write(jobs)
+                    now = anyio.current_time()
+                    if now - self.others_wrote < POLITE:
+                        await anyio.sleep(now - began)
+        finally:
+            self._is_over = True
+            with anyio.move_on_after(PARTING, shield=True):
+                while jobs := self._next():
+                    await self._write(jobs)
 
     def _next(self) -> list[_Waiting]:
         found: list[_Waiting] = []
@@ -86,22 +98,32 @@ class Writer:
         return found
 
     async def _write(self, jobs: list[_Waiting]) -> None:
+        results: list[Any] = [_ending()] * len(jobs)
+        try:
+            results = await self._results([waiting.job for waiting in jobs])
+        finally:
+            for waiting, result in zip(jobs, results, strict=True):
+                waiting.result = result
+                waiting.done.set()
+
+    async def _results(self, jobs: list[Job]) -> list[Any]:
+        """Return what came of *jobs*: for each its result, or what it raised."""
         until = anyio.current_time() + PATIENCE
-        results: list[Any]
         while True:
             try:
-                committed = await self._database.transact([waiting.job for waiting in jobs])
+                with anyio.CancelScope(shield=True):  # or it would be done, and nobody told
+                    committed = await self._database.transact(jobs)
             except StoreUnreachable as exc:
-                if "locked" in str(exc) and anyio.current_time() < until:
-                    continue  # SQLite itself has waited
-                results = [exc] * len(jobs)
+                if "locked" not in str(exc) or anyio.current_time() > until:
+                    return [exc] * len(jobs)
+                await checkpoint()  # SQLite itself has waited
             except Exception as exc:
                 log.exception("the server cannot write")
-                results = [exc] * len(jobs)
+                return [exc] * len(jobs)
             else:
-                results = list(committed.results)
                 self._committed(committed)
-            break
-        for waiting, result in zip(jobs, results, strict=True):
-            waiting.result = result
-            waiting.done.set()
+                return list(committed.results)
+
+
+def _ending() -> StoreUnreachable:
+    return StoreUnreachable("the server ends; ask again")

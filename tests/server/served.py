@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import anyio
 from anyio import to_thread
+from anyio.abc import TaskStatus
 from yarl import URL
 
 from smtd.records.record import Record
@@ -77,7 +78,7 @@ class Client:
 
     async def put(self, record: Record, project: str = PROJECT, **headers: str) -> Reply:
         """Put *record*, whose label needs no quoting."""
-        body = record_form.encoded(record_form.document(record, project))
+        body = record_form.encoded(record_form.document(record, project, precise=True))
         return await self.ask("PUT", f"records/{project}/{record.label}/", body, **headers)
 
     async def make(self, project: str = PROJECT, **info: str) -> Reply:
@@ -109,7 +110,7 @@ class Served:
         """The first user."""
         return self.client("ada")
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """End it in an orderly way."""
         self.scope.cancel()
 
@@ -128,6 +129,11 @@ async def serving(directory: Path, settings: ServerSettings | None = None) -> As
     known = Users(users)
     await known.load()
     async with aiohttp.ClientSession() as session, anyio.create_task_group() as group:
-        root = await group.start(serve, made, Authenticator(known))
-        yield Served(root, made.store, session, group.cancel_scope)
-        group.cancel_scope.cancel()
+        scope = anyio.CancelScope()
+
+        async def run(*, task_status: TaskStatus[str]) -> None:
+            with scope:
+                await serve(made, Authenticator(known), task_status=task_status)
+
+        yield Served(await group.start(run), made.store, session, scope)
+        scope.cancel()
