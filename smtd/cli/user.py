@@ -7,7 +7,7 @@ import getpass
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -57,17 +57,39 @@ def store_path(word: str | None, config: Path | None) -> Path | None:
     return location.path
 
 
-def add(path: Path, *, name: str, admin: bool, read_all: bool, write_all: bool, password_stdin: bool) -> int:
-    """Add a user, and return the exit code. Raises UsageError for a name that cannot be, or is, a user's."""
-    everywhere: Literal["none", "read", "write"] = "write" if write_all else "read" if read_all else "none"
-    _check_new(name, users_file.read(path))  # before anybody types a password
+def add(
+    path: Path,
+    store: Path | None,
+    *,
+    name: str,
+    admin: bool,
+    read_all: bool,
+    write_all: bool,
+    projects: Sequence[str],
+    password_stdin: bool,
+) -> int:
+    """Add a user, and return the exit code.
+
+    Raises UsageError for a name that cannot be, or is, a user's, and for a right that nobody can be given.
+    """
+    words = [*projects, *([f"{ALL}:read"] if read_all else []), *([f"{ALL}:write"] if write_all else [])]
+    rights = sorted(_right(word) for word in words)  # the highest is last, and counts
+    # All this before anybody types a password.
+    _check_new(name, users_file.read(path))
+    for project, _ in rights:
+        if project != ALL:
+            right_table.check_project(_needed(store), project)
+    everywhere = max((right for project, right in rights if project == ALL), default=Right.NONE)
     stored = credentials.hashed(_password(name, from_stdin=password_stdin))
 
     def change(accounts: dict[str, Account]) -> Mapping[str, Account]:
         _check_new(name, accounts)
-        return accounts | {name: Account(name, stored, admin=admin, everywhere=everywhere)}
+        return accounts | {name: Account(name, stored, admin=admin, everywhere=_word(everywhere))}
 
     users_file.edit(path, change)
+    for project, right in rights:
+        if project != ALL:
+            right_table.set_right(_needed(store), project, name, right)
     say(f"added user {name}")
     return 0
 
@@ -152,15 +174,35 @@ def grant(path: Path, *, name: str, project: str, right: str, store: Path | None
     """
     _found(name, users_file.read(path))
     if project == ALL:
-        if right == "owner":
-            raise UsageError("only an admin owns all projects: smtd user add --admin")
-        _edit_one(path, name, lambda account: msgspec.structs.replace(account, everywhere=right))
-    elif store is None:
-        raise UsageError("name the store that has the project: --store LOCATION")
+        word = _word(Right.of(right))
+        _edit_one(path, name, lambda account: msgspec.structs.replace(account, everywhere=word))
     else:
-        right_table.set_right(store, project, name, Right.of(right))
+        right_table.set_right(_needed(store), project, name, Right.of(right))
     say(f"{name}: {right} in {'all projects' if project == ALL else project}")
     return 0
+
+
+def _right(word: str) -> tuple[str, Right]:
+    """Return project and right of a word such as MyProject:read."""
+    project, _, right = word.rpartition(":")
+    if not project or not (found := Right.of(right)):
+        raise UsageError(f"{word!r} is not a project and read, write or owner, such as 'MyProject:read'")
+    if project == ALL:
+        _word(found)
+    return project, found
+
+
+def _word(everywhere: Right) -> Literal["none", "read", "write"]:
+    """Return how the users file has a right in all projects."""
+    if everywhere is Right.OWNER:
+        raise UsageError("only an admin owns all projects; add one with --admin")
+    return "write" if everywhere is Right.WRITE else "read" if everywhere is Right.READ else "none"
+
+
+def _needed(store: Path | None) -> Path:
+    if store is None:
+        raise UsageError("name the store that has the project: --store LOCATION")
+    return store
 
 
 def _edit_one(path: Path, name: str, change: Callable[[Account], Account]) -> None:

@@ -48,19 +48,29 @@ def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 @_verb("add")
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="Let them do everything in every project.")
-@click.option("--read-all", is_flag=True, help="Let them read every project, those to come included.")
-@click.option("--write-all", is_flag=True, help="Let them change records in every project.")
+@click.option("--read-all", is_flag=True, help="Let them read every project: the same as --project '*:read'.")
+@click.option(
+    "--write-all", is_flag=True, help="Let them change records in every project, those to come included."
+)
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="NAME:RIGHT",
+    help="Let them read, write or own this project (repeatable; '*' means all).",
+)
 @_PASSWORD_STDIN
+@_STORE
 @_USERS
 @click.pass_obj
-def add(config: Path | None, /, users: Path | None, **asked: Any) -> None:
+def add(config: Path | None, /, users: Path | None, store: str | None, **asked: Any) -> None:
     """Add the user NAME with a password.
 
     Every user may create projects, and owns them. For other projects they need a right: see smtd user grant.
     """
     from smtd.cli import user
 
-    sys.exit(user.add(user.users_path(users, config), **asked))
+    sys.exit(user.add(user.users_path(users, config), user.store_path(store, config), **asked))
 
 
 @_verb("password")

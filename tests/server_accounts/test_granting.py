@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -21,6 +22,8 @@ from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
 from tests.build import PROJECT
 from tests.command import Answer, Smtd
+from tests.peers.environments import Environment
+from tests.peers.project import SumatraProject
 from tests.server.served import Client, Served, serving
 
 
@@ -207,6 +210,47 @@ def test_words_that_mean_nothing_are_told(
     assert users_file.read(users) == {name: Account(name) for name in ("ada", "bob")}
 
 
+def test_user_is_added_with_rights_in_projects(store: Path, users: Path, smtd: Smtd) -> None:
+    """In single ones and in all; of several the highest counts."""
+    rights = [f"--project={word}" for word in (f"{PROJECT}:owner", f"{PROJECT}:read", "*:write", "*:read")]
+    words = [*rights, "--store", str(store), "--users", str(users)]
+    (users.parent / "password").write_text("geheim\n", "utf-8")
+    with (users.parent / "password").open("rb") as stdin:
+        done = subprocess.run(
+            [sys.executable, "-m", "smtd", "user", "add", "eve", "--password-stdin", *words],
+            stdin=stdin,
+            env=smtd.variables(),
+            capture_output=True,
+            check=False,
+        )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"added user eve\n", b"")
+    assert users_file.read(users)["eve"].everywhere == "write"
+    assert right_table.rights_in(store) == [(PROJECT, "eve", "owner")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([f"--project={PROJECT}"], "is not a project and read, write or owner"),
+        ([f"--project={PROJECT}:admin"], "is not a project and read, write or owner"),
+        ([f"--project={PROJECT}:none"], "is not a project and read, write or owner"),
+        (["--project=:read"], "is not a project and read, write or owner"),
+        (["--project=*:owner"], "only an admin owns all projects"),
+        (["--project=MyProjekt:read"], f"did you mean '{PROJECT}'?"),
+    ],
+)
+def test_user_is_not_added_with_a_right_that_means_nothing(
+    words: list[str], told: str, store: Path, users: Path, smtd: Smtd
+) -> None:
+    """It is told before a password is asked for."""
+    answer = smtd("user", "add", "eve", *words, "--store", store, "--users", users)
+
+    assert (answer.code, told in answer.err) == (2, True), answer.err
+    assert "eve" not in users_file.read(users)
+    assert right_table.rights_in(store) == []
+
+
 def test_two_who_grant_at_once_both_do(store: Path) -> None:
     """A server or another command that writes is waited for."""
 
@@ -219,3 +263,33 @@ def test_two_who_grant_at_once_both_do(store: Path) -> None:
     anyio.run(both)
 
     assert len(right_table.rights_in(store)) == 20
+
+
+class OnNetwork(SumatraProject):
+    """A project whose `smt` asks no proxy: httplib2 fails where one is set, even for this machine."""
+
+    def variables(self) -> dict[str, str]:
+        return super().variables() | {"http_proxy": "", "https_proxy": ""}
+
+
+async def test_smt_is_let_in_by_a_token_in_the_place_of_a_password(
+    served: Served, smtd: Smtd, django_environment: Environment, tmp_path: Path
+) -> None:
+    """Sumatra takes it from the address as it is, and makes a project that is then its user's own."""
+    users = tmp_path / "users"
+    token = (await run(smtd, "token", "bob", "--users", users)).out.strip()
+    project = OnNetwork(tmp_path / "project", django_environment)
+    address = served.root.replace("://", f"://bob:{token}@") + "records/"
+
+    def work() -> list[str]:
+        project.create_code()
+        project.init(
+            "Tokens", f"--store={address}", "--addlabel=cmdline", "--executable=python", "--main=main.py"
+        )
+        project.run(label="first")
+        project.comment("first", "by token")
+        return project.labels()
+
+    assert await to_thread.run_sync(work) == ["first"]
+    assert (await served.client("bob").get("records/Tokens/first/")).json["outcome"].strip() == "by token"
+    assert (await served.client("ada").get("records/Tokens/")).status == 403
