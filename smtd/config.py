@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import tomli
 
-from smtd import configured_secrets, denied, private, regular
+from smtd import configured_secrets, configured_server, denied, private, regular
 from smtd.configured_secrets import Where, tables
 from smtd.errors import UsageError
 from smtd.text import shown
@@ -123,8 +123,14 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom smtd's own server lets in."""
+    """smtd's own server: where it listens, what it offers, and whom it lets in."""
 
+    listen: str = "127.0.0.1:8471"
+    store: str | None = None
+    url: str | None = None
+    proxy: list[str] = []
+    cert_file: str | None = None
+    key_file: str | None = None
     users_file: str | None = None
     anonymous: Literal["none", "read"] = "none"
 
@@ -162,6 +168,7 @@ def load(path: Path) -> Config:
         *_doubled(document),
         *_unaddressed(document),
         *configured_secrets.misplaced_tokens(document),
+        *configured_server.problems(document),
         *(
             configured_secrets.shown_secrets(document)
             if found.st_mode & (stat.S_IRGRP | stat.S_IROTH)

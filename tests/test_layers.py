@@ -21,7 +21,7 @@ RANKS = [
     {"smtd.denied"},
     {"smtd.readonly"},
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
-    | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets"},
+    | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets", "smtd.configured_server"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
     | {"smtd.stores.location", "smtd.server.accounts"},
     {"smtd.stores.index"},

@@ -206,6 +206,29 @@ def run(config: Path | None, /, socket: str | None) -> None:
 
 
 @main.command()
+@click.argument("location", required=False)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to listen. [default: listen in the configuration, else 127.0.0.1:8471]",
+)
+@click.option("--socket", metavar="FILE", help="The control socket.")
+@click.pass_obj
+def serve(config: Path | None, /, location: str | None, listen: str | None, socket: str | None) -> None:
+    """Offer the records of a store over HTTP, in the foreground.
+
+    LOCATION is an SQLite store of Sumatra 0.8.1, or the name of a configured one; a new file (.sqlite) is
+    created. Without it, smtd serves a store of its own, in its state directory. Sumatra's clients and smtd
+    reach it at http://HOST:PORT/records/, as a user that smtd user add created. It uses [server] of the
+    configuration, and keeps no pairs; smtd run does both.
+    """
+    from smtd.cli.run import Serving
+    from smtd.cli.run import main as run_daemon
+
+    sys.exit(run_daemon(config, socket, Serving(location, listen)))
+
+
+@main.command()
 @click.option("--create", is_flag=True, help="Create Sumatra's tables in empty server databases.")
 @click.option(
     "--install-notify",

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from smtd.configured_server import is_loopback
 from smtd.errors import SmtdError, StoreError, StoreUnreachable
 from smtd.server import targets
 from smtd.server.access import Authenticating, Caller
@@ -19,7 +20,7 @@ from smtd.server.answers import RequestRefused, challenge, found
 from smtd.server.changes_api import ChangesApi
 from smtd.server.database import ServedDatabase
 from smtd.server.metrics import Metrics
-from smtd.server.origins import Origin, Origins, WrongHost, is_loopback
+from smtd.server.origins import Origin, Origins, WrongHost
 from smtd.server.records_api import RecordsApi
 from smtd.server.targets import BadTarget, Target
 

@@ -6,15 +6,15 @@ no other.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from smtd.configured_server import is_loopback
+
 #: What a Host may be: a name or an address, and a port.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
-_LOCAL_NAMES = ("localhost", "ip6-localhost")
 
 
 class WrongHost(ValueError):
@@ -77,13 +77,3 @@ class Origins:
 def _first(headers: Mapping[str, str], name: str) -> str:
     """Return what the last proxy says, which is the one that is trusted."""
     return headers.get(name, "").rpartition(",")[2].strip()
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether *host*, a name or an address, is this machine, and reached from nowhere else."""
-    if host.lower() in _LOCAL_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

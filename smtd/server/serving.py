@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 from aiohttp import web
 from anyio.abc import TaskStatus
 
-from smtd.errors import StoreUnreachable, UsageError
+from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.server.access import Authenticating
-from smtd.server.accounts.rights import Right
 from smtd.server.application import Application, application
 from smtd.server.body import Bodies
 from smtd.server.changes_api import ChangesApi
@@ -23,9 +20,9 @@ from smtd.server.database import Committed, Replaced, ServedDatabase, open_datab
 from smtd.server.feed import Feed
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
-from smtd.server.origins import Origins, is_loopback
 from smtd.server.others import OtherWriters
 from smtd.server.records_api import RecordsApi
+from smtd.server.server_settings import ServerSettings
 from smtd.server.writer import Writer
 
 log = logging.getLogger("smtd")
@@ -34,32 +31,6 @@ log = logging.getLogger("smtd")
 KEEPALIVE, PARTING = 75.0, 1.0
 #: Seconds after which the server begins anew when its file was replaced.
 AGAIN = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What is served, and to whom.
-
-    *store*: the file; *host* and *port*: where to listen (port 0: any). *url*: what people call the server
-    (empty: whatever they say), with a slash at its end. *proxies*: addresses whose forwarding counts.
-    """
-
-    store: Path
-    host: str = "127.0.0.1"
-    port: int = 8471
-    url: str = ""
-    proxies: tuple[str, ...] = ()
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    anonymous: Right = Right.NONE
-
-    def check(self) -> None:
-        """Raise UsageError if passwords would go over a network in the clear."""
-        if not (self.cert_file or self.proxies or is_loopback(self.host)):
-            raise UsageError(
-                f"{self.host} is reached from other machines, so passwords would be sent in the clear: set"
-                " cert_file and key_file in [server], or proxy, or listen on 127.0.0.1"
-            )
 
 
 async def serve(
@@ -74,27 +45,29 @@ async def serve(
     start.
     """
     settings.check()
-    started = False
+    is_started = False
+
+    def started(address: str) -> None:
+        nonlocal is_started
+        if not is_started:
+            task_status.started(address)
+        is_started = True
+
     while True:
         try:
-            async with _served(settings, authenticator) as (address, database):
-                if not started:
-                    task_status.started(address)
-                started = True
-                await database.replaced.wait()
-                log.warning("%s was replaced by another file; the server begins anew", settings.store)
+            await _serve_one(settings, authenticator, started)
+            log.warning("%s was replaced by another file; the server begins anew", settings.store)
         except StoreUnreachable as exc:
-            if not started:
+            if not is_started:
                 raise
             log.warning("the server cannot begin anew: %s", exc)
             await anyio.sleep(AGAIN)
 
 
-@asynccontextmanager
-async def _served(
-    settings: ServerSettings, authenticator: Authenticating
-) -> AsyncIterator[tuple[str, ServedDatabase]]:
-    """Serve for the length of a `with` block; give the address, and the database."""
+async def _serve_one(
+    settings: ServerSettings, authenticator: Authenticating, started: Callable[[str], None]
+) -> None:
+    """Serve until another file is in the place of the store; tell the address by *started*."""
     async with open_database(settings.store, str(settings.store)) as database:
         complete = await database.begin()
         feed, listings, metrics = Feed(), Listings(database), Metrics()
@@ -108,21 +81,31 @@ async def _served(
 
         writer = Writer(database, committed)
         others = OtherWriters(database, writer, complete=complete)
-        records = RecordsApi(database, writer, listings, Bodies())
-        changes = ChangesApi(database, feed, lambda: others.is_complete)
-        origins = Origins(
-            settings.url, settings.proxies, is_loopback(settings.host), settings.cert_file is not None
+        made = Application(
+            database,
+            RecordsApi(database, writer, listings, Bodies()),
+            ChangesApi(database, feed, lambda: others.is_complete),
+            authenticator,
+            settings.origins,
+            settings.anonymous,
+            metrics,
         )
-        made = Application(database, records, changes, authenticator, origins, settings.anonymous, metrics)
+        errors: list[SmtdError] = []
         async with anyio.create_task_group() as group:
             group.start_soon(writer.run)
             group.start_soon(_watch, others, database)
-            async with _listening(settings, made) as address:
-                try:
-                    yield address, database
-                finally:
-                    feed.end()  # streams first: they would go on for ever
+            try:
+                async with _listening(settings, made) as address:
+                    started(address)
+                    try:
+                        await database.replaced.wait()
+                    finally:
+                        feed.end()  # streams first: they would go on for ever
+            except SmtdError as exc:
+                errors.append(exc)  # the group would hand it on in a group of one
             group.cancel_scope.cancel()
+        for error in errors:
+            raise error
 
 
 async def _watch(others: OtherWriters, database: ServedDatabase) -> None:

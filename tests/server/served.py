@@ -21,7 +21,8 @@ from smtd.server.accounts import credentials, users_file
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.users import Users
 from smtd.server.accounts.users_file import Account
-from smtd.server.serving import ServerSettings, serve
+from smtd.server.server_settings import ServerSettings
+from smtd.server.serving import serve
 from tests.build import PROJECT
 
 PASSWORD = "s3cret"

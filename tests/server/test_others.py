@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Record
-from smtd.server.serving import ServerSettings
+from smtd.server.server_settings import ServerSettings
 from smtd.stores.base import DONE, Change
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, commented, full, key, record

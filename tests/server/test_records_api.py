@@ -14,7 +14,8 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.users import Users
-from smtd.server.serving import ServerSettings, serve
+from smtd.server.server_settings import ServerSettings
+from smtd.server.serving import serve
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record, tagged
 from tests.server.served import Client, Served, serving
