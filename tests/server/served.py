@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -68,9 +69,10 @@ class Client:
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             more.setdefault("Content-Type", "application/json")
+        data = None if body is None else io.BytesIO(body)
         url = URL(f"{self.root}{path}", encoded=True)
         async with self.session.request(
-            method, url, data=body, headers={**self.login, **more}, allow_redirects=False
+            method, url, data=data, headers={**self.login, **more}, allow_redirects=False
         ) as answer:
             return Reply(answer.status, answer.headers.copy(), await answer.read())
 
