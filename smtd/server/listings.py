@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
+from smtd.server import targets
 from smtd.server.change_log import LogRow
 from smtd.server.database import ServedDatabase
 
@@ -18,15 +19,17 @@ class Listing:
     def __init__(self, found: Sequence[tuple[str, str]], seq: int) -> None:
         self.seq = seq
         self._moments = {label: moment for moment, label in found}
+        #: The quoted part of the address of each: to quote ten thousand takes as long as a save may.
+        self._addresses = {label: targets.path_of_label(label) for label in self._moments}
         self._order = sorted((moment, label) for label, moment in self._moments.items())
 
     def __len__(self) -> int:
         return len(self._order)
 
     @property
-    def labels(self) -> list[str]:
-        """All labels, newest first."""
-        return [label for _, label in reversed(self._order)]
+    def addresses(self) -> dict[str, str]:
+        """The ends of the addresses of all records, by label, newest first."""
+        return {label: self._addresses[label] for _, label in reversed(self._order)}
 
     @property
     def newest(self) -> str | None:
@@ -40,9 +43,10 @@ class Listing:
         self.seq = row.seq
         if before is not None and (before != moment or not row.content.is_there):
             del self._order[bisect_left(self._order, (before, label))]
-            del self._moments[label]
+            del self._moments[label], self._addresses[label]
         if row.content.is_there and label not in self._moments:
             self._moments[label] = moment
+            self._addresses[label] = targets.path_of_label(label)
             insort(self._order, (moment, label))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -118,19 +118,19 @@ class RecordsApi:
             return empty(HTTPStatus.NOT_MODIFIED, headers)
         if verdict is Precondition.FAILED:
             raise RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"project {project}: {_STALE}")
-        labels = listing.labels
+        ends = listing.addresses
         if tags:
             tagged = set(await self._database.tagged(project, tags))
-            labels = [label for label in labels if label in tagged]
+            ends = {label: end for label, end in ends.items() if label in tagged}
         shown = {
             "id": project,
             "name": info.name,
             "description": info.description,
-            "records": [base + targets.path(project, label) for label in labels],
             "tags": tags,
             "user": caller.name,
+            "records": [],
         }
-        return found(record_form.encoded(shown), kind, headers)
+        return found(_listed(shown, base + targets.path(project), ends.values()), kind, headers)
 
     async def _put_project(self, request: web.Request, project: str, caller: Caller) -> web.Response:
         with await self._bodies.read(request, SMALL) as body:
@@ -231,6 +231,16 @@ class RecordsApi:
 
         count = await self._writer.submit(delete)
         return empty(HTTPStatus.NO_CONTENT) if count is None else found(b"%d" % count, "application/json")
+
+
+def _listed(shown: Mapping[str, Any], address: str, ends: Collection[str]) -> bytes:
+    """Return *shown*, which ends in an empty list, with addresses in it: *address*, and each of *ends*."""
+    whole = record_form.encoded(shown)
+    if not ends:
+        return whole
+    start = record_form.encoded(address)[1:-1].decode()
+    listed = f'"{start}' + f'","{start}'.join(ends) + '"'
+    return whole.removesuffix(b"]}") + listed.encode() + b"]}"
 
 
 _DEEDS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER: "delete project"}

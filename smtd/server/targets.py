@@ -67,4 +67,9 @@ def _unquoted(text: str) -> str:
 def path(project: str, label: str | None = None) -> str:
     """Return the path of a project or record below `/records/`, without the slash at its beginning."""
     found = f"{quote(project, safe='')}/"
-    return found if label is None else f"{found}{quote(label, safe=_PLAIN)}/"
+    return found if label is None else f"{found}{path_of_label(label)}"
+
+
+def path_of_label(label: str) -> str:
+    """Return the path of a record below its project. It has nothing that JSON would escape."""
+    return f"{quote(label, safe=_PLAIN)}/"
