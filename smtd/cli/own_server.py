@@ -49,7 +49,7 @@ def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedSer
         return None
     host, port = configured_server.address(server.listen)
     settings = ServerSettings(
-        _store(server, config, state),
+        served_store(server, config, state),
         host,
         port,
         "" if server.url is None else configured_server.root(server.url),
@@ -59,7 +59,7 @@ def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedSer
         Right.of(server.anonymous),
     )
     settings.check()
-    return WantedServer(settings, _users(server, chosen))
+    return WantedServer(settings, users_file(server, chosen))
 
 
 def own_store(state: Path) -> Path:
@@ -67,7 +67,7 @@ def own_store(state: Path) -> Path:
     return state / "server" / "records.sqlite"
 
 
-def _store(server: ServerConfig, config: Config, state: Path) -> Path:
+def served_store(server: ServerConfig, config: Config, state: Path) -> Path:
     """Return the file that is served. Raises UsageError for a store that cannot be."""
     if server.store is None:
         return own_store(state)
@@ -80,7 +80,8 @@ def _store(server: ServerConfig, config: Config, state: Path) -> Path:
     return location.path.absolute()
 
 
-def _users(server: ServerConfig, chosen: Path | None) -> Path:
+def users_file(server: ServerConfig, chosen: Path | None) -> Path:
+    """Return the users file of *server*, else the one beside the configuration *chosen*, or the usual one."""
     if server.users_file is not None:
         return expanded(server.users_file)
     return (configuration_file(chosen) or usual_files()[0]).with_name("users")

@@ -10,14 +10,15 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from smtd import config as configurations
+from smtd.cli import own_server
 from smtd.cli.say import complain, say, say_json
-from smtd.cli.state import configuration, configuration_file, usual_files
+from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
+from smtd.config import ServerConfig, seconds
 from smtd.errors import UsageError
 from smtd.pairing import ALL
 from smtd.paths import expanded
@@ -27,6 +28,8 @@ from smtd.server.accounts.users_file import Account, StoredToken
 from smtd.stores.location import StoreKind
 from smtd.textfile import decode
 
+#: Gives the SQLite file that has rights in single projects, if it is there; see `store_path`.
+Store: TypeAlias = Callable[[], "Path | None"]
 #: Characters of the longest password: more do not fit into a header.
 LONGEST_PASSWORD = 1000
 #: Bytes of standard input that are read for one.
@@ -34,24 +37,25 @@ _LONGEST_LINE = 2**16
 
 
 def users_path(chosen: Path | None, config: Path | None) -> Path:
-    """Return the users file: *chosen*, else the one of the configuration *config*, else the one beside it.
+    """Return the users file: *chosen*, else the one of the server in the configuration *config*.
 
     Raises ConfigError for a configuration with mistakes.
     """
     if chosen is not None:
         return expanded(chosen)
-    file = configuration_file(config)
-    server = None if file is None else configurations.load(file).server
-    if server is not None and server.users_file is not None:
-        return expanded(server.users_file)
-    return (file or usual_files()[0]).with_name("users")
+    return own_server.users_file(configuration(config).server or ServerConfig(), config)
 
 
 def store_path(word: str | None, config: Path | None) -> Path | None:
-    """Return the SQLite file that *word* stands for; None if no store was named. Raises as `located` does."""
+    """Return the SQLite file that *word* stands for, else the one of the server; None if it is not there yet.
+
+    Raises ConfigError, and as `located` does.
+    """
+    found = configuration(config)
     if word is None:
-        return None
-    location = located(word, configuration(config), None)
+        path = own_server.served_store(found.server or ServerConfig(), found, state_directory(None, found))
+        return path if path.is_file() else None
+    location = located(word, found, None)
     if location.kind is not StoreKind.DJANGO:
         raise UsageError(f"{location} is not an SQLite store, so no server of smtd can offer it")
     return location.path
@@ -59,7 +63,7 @@ def store_path(word: str | None, config: Path | None) -> Path | None:
 
 def add(
     path: Path,
-    store: Path | None,
+    store: Store,
     *,
     name: str,
     admin: bool,
@@ -128,17 +132,15 @@ def add_token(path: Path, *, name: str, expires: str | None, revoke: bool) -> in
     return 0
 
 
-def list_users(path: Path, store: Path | None, *, as_json: bool) -> int:
+def list_users(path: Path, store: Store, *, as_json: bool) -> int:
     """Print the users, with their rights in the projects of *store*, and return the exit code."""
     accounts = [account for _, account in sorted(users_file.read(path).items())]
     rights: dict[str, dict[str, str]] = {}
-    for project, username, level in right_table.rights_in(store) if store is not None else ():
+    place = store()
+    for project, username, level in right_table.rights_in(place) if place is not None else ():
         rights.setdefault(username, {})[project] = level
     if as_json:
-        shapes = [_shape(account) for account in accounts]
-        if store is not None:
-            shapes = [shape | {"projects": rights.get(shape["name"], {})} for shape in shapes]
-        say_json({"users": shapes})
+        say_json({"users": [_shape(account, rights.get(account.name, {})) for account in accounts]})
         return 0
     if not accounts:
         complain(f"smtd: there are no users in {path}; add one with smtd user add")
@@ -149,7 +151,7 @@ def list_users(path: Path, store: Path | None, *, as_json: bool) -> int:
     return 0
 
 
-def remove(path: Path, name: str, store: Path | None) -> int:
+def remove(path: Path, name: str, store: Store) -> int:
     """Remove a user, with their rights in the projects of *store*, and return the exit code.
 
     Raises UsageError if there is no such user.
@@ -159,15 +161,15 @@ def remove(path: Path, name: str, store: Path | None) -> int:
         _found(name, accounts)
         return {other: account for other, account in accounts.items() if other != name}
 
-    if store is not None:
-        _found(name, users_file.read(path))
-        right_table.remove_user(store, name)  # first: if it fails, the same words can be given again
+    _found(name, users_file.read(path))
+    if (place := store()) is not None:
+        right_table.remove_user(place, name)  # first: if it fails, the same words can be given again
     users_file.edit(path, change)
     say(f"removed user {name}")
     return 0
 
 
-def grant(path: Path, *, name: str, project: str, right: str, store: Path | None) -> int:
+def grant(path: Path, *, name: str, project: str, right: str, store: Store) -> int:
     """Let a user have a right in a project of *store*, or in all; return the exit code.
 
     Raises UsageError if there is no such user or project.
@@ -199,10 +201,10 @@ def _word(everywhere: Right) -> Literal["none", "read", "write"]:
     return "write" if everywhere is Right.WRITE else "read" if everywhere is Right.READ else "none"
 
 
-def _needed(store: Path | None) -> Path:
-    if store is None:
-        raise UsageError("name the store that has the project: --store LOCATION")
-    return store
+def _needed(store: Store) -> Path:
+    if (path := store()) is None:
+        raise UsageError("the server has no store yet; run smtd serve, or name the store with --store")
+    return path
 
 
 def _edit_one(path: Path, name: str, change: Callable[[Account], Account]) -> None:
@@ -269,7 +271,7 @@ def _typed_twice(name: str) -> str:
 
 def _duration(text: str) -> int:
     try:
-        return int(configurations.seconds(text))
+        return int(seconds(text))
     except ValueError:
         raise UsageError(f"{text!r} is not a duration such as '12h' or '90d'") from None
 
@@ -292,16 +294,17 @@ def _token(token: StoredToken) -> str:
     return f"token of {_date(token.made)}{until}"
 
 
-def _date(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).date().isoformat()
+def _date(moment: int) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).date().isoformat()
 
 
-def _shape(account: Account) -> dict[str, Any]:
+def _shape(account: Account, projects: Mapping[str, str]) -> dict[str, Any]:
     """Return what may be known of a user, as docs/json.md has it."""
     return {
         "name": account.name,
         "admin": account.admin,
         "all_projects": account.everywhere,
+        "projects": projects,
         "password": account.password is not None,
         "tokens": [
             {"made": _time(token.made), "expires": None if token.expires is None else _time(token.expires)}
@@ -310,5 +313,5 @@ def _shape(account: Account) -> dict[str, Any]:
     }
 
 
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
+def _time(moment: int) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat()

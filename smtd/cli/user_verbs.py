@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ _USERS = click.option(
     "--users",
     metavar="FILE",
     type=click.Path(path_type=Path, readable=False),
-    help="The users file. [default: users_file of the configuration, else users beside the configuration]",
+    help="The users file. [default: users_file in the configuration, else users beside it]",
 )
 _PASSWORD_STDIN = click.option(
     "--password-stdin",
@@ -23,7 +24,7 @@ _PASSWORD_STDIN = click.option(
 _STORE = click.option(
     "--store",
     metavar="LOCATION",
-    help="The store of the server: an SQLite file, or its name in the configuration.",
+    help="The store of the server: an SQLite file, or its name. [default: as smtd serve has it]",
 )
 #: More words than a verb takes: most likely a password, which is not to be shown by an error.
 _MORE_WORDS = {"allow_extra_args": True}
@@ -70,7 +71,7 @@ def add(config: Path | None, /, users: Path | None, store: str | None, **asked: 
     """
     from smtd.cli import user
 
-    sys.exit(user.add(user.users_path(users, config), user.store_path(store, config), **asked))
+    sys.exit(user.add(user.users_path(users, config), partial(user.store_path, store, config), **asked))
 
 
 @_verb("password")
@@ -110,11 +111,11 @@ def token(config: Path | None, /, users: Path | None, **asked: Any) -> None:
 @_USERS
 @click.pass_obj
 def list_users(config: Path | None, /, users: Path | None, store: str | None, as_json: bool) -> None:
-    """List the users, with their rights in all projects, and with --store in single ones."""
+    """List the users, with their rights."""
     from smtd.cli import user
 
     path = user.users_path(users, config)
-    sys.exit(user.list_users(path, user.store_path(store, config), as_json=as_json))
+    sys.exit(user.list_users(path, partial(user.store_path, store, config), as_json=as_json))
 
 
 @_verb("remove")
@@ -125,12 +126,12 @@ def list_users(config: Path | None, /, users: Path | None, store: str | None, as
 def remove(config: Path | None, /, users: Path | None, name: str, store: str | None) -> None:
     """Remove the user NAME.
 
-    A running server lets them in no more within a second. With --store, their rights in its projects are
-    removed, too; else a later user of the same name has them.
+    A running server lets them in no more within a second. Their rights in projects are removed, too; the
+    projects stay.
     """
     from smtd.cli import user
 
-    sys.exit(user.remove(user.users_path(users, config), name, user.store_path(store, config)))
+    sys.exit(user.remove(user.users_path(users, config), name, partial(user.store_path, store, config)))
 
 
 @_verb("grant")
@@ -147,7 +148,9 @@ def grant(config: Path | None, /, users: Path | None, store: str | None, **asked
     """
     from smtd.cli import user
 
-    sys.exit(user.grant(user.users_path(users, config), store=user.store_path(store, config), **asked))
+    sys.exit(
+        user.grant(user.users_path(users, config), store=partial(user.store_path, store, config), **asked)
+    )
 
 
 VERBS = (add, password, token, list_users, remove, grant)

@@ -14,11 +14,13 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from smtd.server.accounts import credentials, users_file
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.rights import Right, User
 from smtd.server.accounts.users import Users
+from smtd.server.accounts.users_file import StoredToken
 from tests.command import Answer, Smtd
 from tests.integration.test_private_files import WATCHED
 from tests.server_accounts.test_authenticator import basic
@@ -137,6 +139,19 @@ def test_tokens_add_up_until_they_are_revoked(user: Command) -> None:
     assert user.who(basic("ada", PASSWORD)) == User("ada")
 
 
+def test_token_that_has_expired_goes_with_the_next(user: Command) -> None:
+    """Nobody has to clean up; what is good stays."""
+    user.add("ada")
+    past, good = StoredToken("0" * 64, 1, 2), StoredToken("1" * 64, 1)
+    users_file.edit(user.file, lambda known: {"ada": replace(known["ada"], tokens=(past, good))})
+
+    user("token", "ada")
+
+    first, second = users_file.read(user.file)["ada"].tokens
+    assert first == good
+    assert second.expires is None
+
+
 def test_password_is_changed(user: Command) -> None:
     """The old one is good no more; tokens are."""
     user.add("ada", "--admin")
@@ -176,6 +191,7 @@ def test_list_shows_users_and_no_hash(user: Command) -> None:
         "name": "ada",
         "admin": True,
         "all_projects": "none",
+        "projects": {},
         "password": True,
         "tokens": [],
     }
@@ -369,16 +385,17 @@ def test_file_is_private_at_every_step_without_a_umask(user: Command, tmp_path: 
 
 
 def test_two_who_are_added_at_once_are_both_there(user: Command) -> None:
-    """Each waits until it is alone, and only then reads what is there."""
+    """Each waits until it is alone, and only then reads what is there: two of one name are not both added."""
     user.add("eve")
     processes = []
     with (user.directory / ".users.lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in ("ada", "bob"):
+        for name in ("ada", "bob", "ada"):
             process = subprocess.Popen(
                 [sys.executable, "-c", SAYING, "user", "add", name, "--password-stdin"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 env=user.environment,
             )
             processes.append(process)
@@ -388,10 +405,13 @@ def test_two_who_are_added_at_once_are_both_there(user: Command) -> None:
             process.stdin.close()
             assert process.stdout.readline() == b"waits\n"
         assert set(users_file.read(user.file)) == {"eve"}
+    codes = []
     for process in processes:
         with process:
-            assert process.wait(60) == 0
+            codes.append(process.wait(60))
 
+    assert sorted(codes) == [0, 0, 2]
+    assert codes[1] == 0
     assert set(users_file.read(user.file)) == {"ada", "bob", "eve"}
 
 

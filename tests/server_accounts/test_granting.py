@@ -15,6 +15,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from smtd.cli.own_server import own_store
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.server import new_file
 from smtd.server.accounts import right_table, users_file
@@ -105,6 +106,8 @@ def test_store_that_was_never_served_is_left_as_it_is(tmp_path: Path) -> None:
         db.execute("CREATE TABLE django_store_project (id TEXT)")
     before = file.read_bytes()
 
+    assert right_table.rights_in(file) == []
+    right_table.remove_user(file, "ada")
     with pytest.raises(UsageError, match=r"no server of smtd has offered .*; run smtd serve first"):
         right_table.set_right(file, PROJECT, "ada", Right.READ)
 
@@ -189,7 +192,7 @@ async def test_removed_user_is_shut_out_and_leaves_no_right(
     ("words", "told"),
     [
         (["eve", PROJECT, "read", "--store", "{store}"], "there is no user 'eve'"),
-        (["ada", PROJECT, "read"], "name the store that has the project: --store LOCATION"),
+        (["ada", PROJECT, "read"], "the server has no store yet; run smtd serve, or name the store"),
         (["ada", "*", "owner"], "only an admin owns all projects"),
         (["ada", "\x1b[2J", "read", "--store", "{store}"], r"there is no project '\x1b[2J'"),
         (["ada", PROJECT, "admin"], "'admin' is not one of"),
@@ -208,6 +211,25 @@ def test_words_that_mean_nothing_are_told(
     assert "Traceback" not in answer.err
     assert right_table.rights_in(store) == []
     assert users_file.read(users) == {name: Account(name) for name in ("ada", "bob")}
+
+
+@pytest.mark.parametrize("by", ["configuration", "state directory"])
+def test_store_is_found_as_the_server_finds_it(by: str, store: Path, users: Path, smtd: Smtd) -> None:
+    """That of [server], else the one that smtd serve makes for itself; users are beside the configuration."""
+    config = users.with_name("config.toml")
+    config.write_text(f'[stores.lab]\nlocation = "{store}"\n[server]\nstore = "lab"\n', "utf-8")
+    if by == "state directory":
+        config.write_text("", "utf-8")
+        own = own_store(smtd.home / "smtd")
+        own.parent.mkdir(parents=True)
+        store = store.rename(own)
+
+    assert smtd("user", "grant", "ada", PROJECT, "write", "-c", config).code == 0
+    listed = smtd("user", "list", "--json", "-c", config).json["users"]
+    assert [user["projects"] for user in listed] == [{PROJECT: "write"}, {}]
+    assert smtd("user", "remove", "ada", "-c", config).code == 0
+
+    assert right_table.rights_in(store) == []
 
 
 def test_user_is_added_with_rights_in_projects(store: Path, users: Path, smtd: Smtd) -> None:

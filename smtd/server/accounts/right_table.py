@@ -18,8 +18,13 @@ from smtd.sqlite import ERRORS, opened, translated
 
 
 def rights_in(store: Path) -> list[tuple[str, str, str]]:
-    """Return project, username and level of all rights in the SQLite file *store*. Raises as `set_right`."""
-    with _table(store) as db:
+    """Return project, username and level of all rights in the SQLite file *store*.
+
+    A store that no server of smtd offered has none. Raises StoreError.
+    """
+    with _opened(store) as db:
+        if not _has_table(db):
+            return []
         asked = "SELECT project, username, level FROM smtd_right ORDER BY username, project"
         return [(str(project), str(username), str(level)) for project, username, level in db.execute(asked)]
 
@@ -48,18 +53,30 @@ def set_right(store: Path, project: str, username: str, right: Right) -> None:
 
 
 def remove_user(store: Path, username: str) -> None:
-    """Take all rights in single projects from a user. Raises as `set_right`."""
-    with _table(store) as db, _whole(db):
-        db.execute("DELETE FROM smtd_right WHERE username = ?", (username,))
+    """Take all rights in single projects from a user. Raises StoreError."""
+    with _opened(store) as db:
+        if _has_table(db):
+            with _whole(db):
+                db.execute("DELETE FROM smtd_right WHERE username = ?", (username,))
 
 
 @contextmanager
 def _table(store: Path) -> Iterator[sqlite3.Connection]:
     """Open *store*, which has the table of rights."""
+    with _opened(store) as db:
+        if not _has_table(db):
+            raise UsageError(f"no server of smtd has offered {store} yet; run smtd serve first")
+        yield db
+
+
+def _has_table(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'smtd_right'").fetchall())
+
+
+@contextmanager
+def _opened(store: Path) -> Iterator[sqlite3.Connection]:
     try:
         with opened(store) as db:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'smtd_right'").fetchall():
-                raise UsageError(f"no server of smtd has offered {store} yet; run smtd serve first")
             yield db
     except OSError as exc:
         raise StoreUnreachable(f"{store} cannot be used: {denied.why(exc)}") from exc
