@@ -114,7 +114,8 @@ class Application:
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, str(exc), headers) from exc
         if user is None and (header is not None or self._anonymous is Right.NONE):
             return None
-        return Caller(user, origin.address, rights_of(user, self._database.rights, self._anonymous))
+        rows = () if user is None else self._database.rights.get(user.name, ())
+        return Caller(user, origin.address, rights_of(user, rows, self._anonymous))
 
     async def _show_metrics(self, request: web.Request, origin: Origin) -> web.Response:
         """Return the figures to a program on this machine, or to an admin."""

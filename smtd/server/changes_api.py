@@ -178,8 +178,8 @@ class ChangesApi:
                     if told or anyio.current_time() >= sent + HEARTBEAT:
                         await _send(answer, _lines(told, wanted) or b": still here\n\n")
                         sent = anyio.current_time()
-            except (ConnectionError, TimeoutError, asyncio.TimeoutError):
-                pass  # it is gone, or takes nothing
+            except (ConnectionError, TimeoutError, asyncio.TimeoutError, RequestRefused):
+                pass  # it is gone, takes nothing, or may not ask any more
             return answer
 
     @contextmanager

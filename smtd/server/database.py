@@ -80,8 +80,8 @@ class ServedDatabase:
         self.head = 0
         self.eras = Eras(())
         self.projects: dict[str, ProjectInfo] = {}
-        #: Project, name of the user, level; and from which number on a user sees other projects.
-        self.rights: list[tuple[str, str, str]] = []
+        #: Project, name and level of each right of a user; and from which number on they see other projects.
+        self.rights: dict[str, list[tuple[str, str, str]]] = {}
         self.right_changes: dict[str, int] = {}
         #: SQLite's count of the commits of others up to which all of them are in the log.
         self.entered: int | None = None
@@ -109,7 +109,7 @@ class ServedDatabase:
 
     async def reload(self) -> set[str]:
         """Read again what is kept in memory and others may write; return whose rights have changed."""
-        before = set(self.rights)
+        before = self.rights
 
         async def load() -> None:
             asked = "SELECT id, name, description FROM django_store_project"
@@ -119,12 +119,15 @@ class ServedDatabase:
                 for name, title, text in found
                 if isinstance(name, str)
             }
-            rights = await self._db.fetch("SELECT project, username, level FROM smtd_right")
-            self.rights = [(str(project), str(user), str(level)) for project, user, level in rights]
+            self.rights = {}
+            asked = "SELECT project, username, level FROM smtd_right ORDER BY project"
+            for project, user, level in await self._db.fetch(asked):
+                self.rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
             self.right_changes = dict(await self._db.fetch("SELECT username, seq FROM smtd_right_change"))
 
         await self.read(load)
-        return {username for _, username, _ in before.symmetric_difference(self.rights)}
+        names = before.keys() | self.rights.keys()
+        return {name for name in names if set(before.get(name, ())) != set(self.rights.get(name, ()))}
 
     async def read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what *work* returns, which awaits nothing but the connection; see `Connection.at_once`."""
@@ -255,12 +258,13 @@ class ServedDatabase:
         """Note that a *project* was committed, and maybe its *owner*."""
         self.projects[project] = info
         if owner is not None:
-            self.rights.append((project, owner, Right.OWNER.word))
+            self.rights.setdefault(owner, []).append((project, owner, Right.OWNER.word))
 
     def lacks_project(self, project: str) -> None:
         """Note that the deletion of a *project* was committed."""
         self.projects.pop(project, None)
-        self.rights = [right for right in self.rights if right[0] != project]
+        for name, rights in self.rights.items():
+            self.rights[name] = [right for right in rights if right[0] != project]
 
     def learn(self, row_id: int, key: Key) -> None:
         """Note that a row bears *key* now. Call it by `read`."""

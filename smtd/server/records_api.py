@@ -29,6 +29,8 @@ from smtd.server.writer import Writer
 
 #: Bytes of a body, or characters of a record, from which on it is understood in a thread.
 LARGE = 256 * 2**10
+#: Records that are deleted in one transaction: others wait for it.
+AT_ONCE = 50
 #: Characters of the name of a project.
 _LONGEST_NAME = 200
 _STALE = "it is not what the request expects; read it again"
@@ -160,13 +162,19 @@ class RecordsApi:
     async def _delete_project(self, project: str, caller: Caller) -> web.Response:
         self._need(caller, Right.OWNER, project)
 
-        async def delete(transaction: WriteTransaction) -> None:
-            for label in await transaction.labels(project):
+        async def delete(transaction: WriteTransaction) -> bool:
+            """Delete some of what is left, and at last the project; say whether that is done."""
+            labels = await transaction.labels(project, AT_ONCE)
+            for label in labels:
                 await transaction.delete(await transaction.current(Key(project, label)))
+            if labels:
+                return False
             await transaction.delete_project(project)
             transaction.committed.append(partial(self._database.lacks_project, project))
+            return True
 
-        await self._writer.submit(delete)
+        while not await self._writer.submit(delete):
+            pass  # others are served in between
         return empty(HTTPStatus.NO_CONTENT)
 
     # Records
@@ -215,22 +223,32 @@ class RecordsApi:
         self._need(caller, Right.WRITE, key.project)
         headers = request.headers
 
-        async def delete(transaction: WriteTransaction) -> int | None:
-            """Return how many records of a tag were deleted; None if it was the one of *key*."""
+        async def delete(transaction: WriteTransaction) -> None:
             current = await transaction.current(key)
-            if current.content.is_there:
-                _check_write(headers, key, current.content)
-                await transaction.delete(current)
-                return None
-            if not key.label.startswith(targets.TAG):
+            if not current.content.is_there:
                 raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}")
-            labels = await transaction.tagged(key.project, [key.label.removeprefix(targets.TAG)])
+            _check_write(headers, key, current.content)
+            await transaction.delete(current)
+
+        async def delete_tagged(transaction: WriteTransaction) -> int:
+            """Delete some of the records that have the tag, and return how many."""
+            tag = key.label.removeprefix(targets.TAG)
+            labels = (await transaction.tagged(key.project, [tag]))[:AT_ONCE]
             for label in labels:
                 await transaction.delete(await transaction.current(Key(key.project, label)))
             return len(labels)
 
-        count = await self._writer.submit(delete)
-        return empty(HTTPStatus.NO_CONTENT) if count is None else found(b"%d" % count, "application/json")
+        try:
+            await self._writer.submit(delete)
+        except RequestRefused as exc:
+            if exc.status != HTTPStatus.NOT_FOUND or not key.label.startswith(targets.TAG):
+                raise
+        else:
+            return empty(HTTPStatus.NO_CONTENT)
+        count = 0
+        while some := await self._writer.submit(delete_tagged):
+            count += some
+        return found(b"%d" % count, "application/json")
 
 
 def _listed(shown: Mapping[str, Any], address: str, ends: Collection[str]) -> bytes:

@@ -133,7 +133,12 @@ class WriteTransaction:
         )
 
     async def delete_project(self, name: str) -> None:
-        """Delete the project *name*, which has no records any more, and all rights in it."""
+        """Delete the project *name*, and all rights in it. Raises RecordUnusable if it still has a record."""
+        asked = "SELECT count(*) FROM django_store_record WHERE project_id = ?"
+        if left := await self._db.value(asked, (name,)):
+            raise RecordUnusable(
+                f"project {name} has {left} records whose labels are not text; delete them in the database"
+            )
         self.has_written = True
         await self._db.run("DELETE FROM smtd_right WHERE project = ?", (name,))
         await self._db.run("DELETE FROM django_store_project WHERE id = ?", (name,))
@@ -160,9 +165,9 @@ class WriteTransaction:
         )
         return seq
 
-    async def labels(self, project: str) -> list[str]:
-        """Return the labels of all records in *project*, each once."""
-        asked = "SELECT DISTINCT label FROM django_store_record WHERE project_id = ? ORDER BY label"
+    async def labels(self, project: str, most: int) -> list[str]:
+        """Return the labels of *most* records in *project*, each once."""
+        asked = f"SELECT DISTINCT label FROM django_store_record WHERE project_id = ? LIMIT {most}"
         return [label for (label,) in await self._db.fetch(asked, (project,)) if isinstance(label, str)]
 
     async def tagged(self, project: str, tags: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.peers.environments import Environment, PeerFailed
 from tests.peers.project import SumatraProject
+from tests.server.place import ServedPlace
 from tests.server.process import ServerProcess, server_process
 
 OPTIONS = ("--addlabel=cmdline", "--executable=python", "--on-changed=store-diff", "--main=main.py")
@@ -186,3 +187,29 @@ def test_killed_run_leaves_what_was_saved(remote: RemoteProject) -> None:
     (found,) = remote.records().values()
     assert found["tags"] == ["_running_"]
     assert found["dependencies"]
+
+
+def test_smt_on_the_served_file_is_heard(
+    server: ServerProcess, remote: RemoteProject, django_environment: Environment, tmp_path: Path
+) -> None:
+    """On the machine of the server `smt` may use the file itself: others see its work, and it sees theirs."""
+    remote.run("default.param", label="one")
+    beside = RemoteProject(tmp_path / "beside", django_environment)
+    beside.begin(server.store)
+
+    assert beside.labels() == ["one"]
+    beside.run("default.param", label="two")
+    beside.comment("one", "from beside")
+    noticed(server)
+
+    assert set(remote.labels()) == {"one", "two"}
+    assert remote.records()["one"]["outcome"] == "from beside"
+    assert remote.records()["two"]["tags"] == ["_finished_"]
+    beside.delete("two")
+    noticed(server)
+    assert remote.labels() == ["one"]
+
+
+def noticed(server: ServerProcess) -> None:
+    """Wait until the server has entered all that others wrote."""
+    ServedPlace(server).noticed()
