@@ -328,6 +328,7 @@ def test_password_on_the_command_line_is_refused_and_not_repeated(user: Command,
 
     assert (answer.code, answer.out) == (2, "")
     assert "geheim" not in answer.err
+    assert "too many words; give no password here" in answer.err or "ption '" in answer.err
 
 
 def test_without_a_terminal_the_password_is_not_asked_for(user: Command) -> None:
