@@ -155,11 +155,6 @@ class Numbers:
         count, self.head = mark
         del self.noted[count:]
 
-    async def skip(self) -> int:
-        """Use a number for what is no change of a record."""
-        self.head += 1
-        return self.head
-
 
 async def row_of(db: DatabaseConnection, key: Key) -> LogRow | None:
     """Return the last change of *key*, if there was any."""
@@ -185,6 +180,15 @@ async def since(db: DatabaseConnection, cursor: int, most: int, project: str | N
     chosen, values = ("", ()) if project is None else ("AND project = ?", (project,))
     asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE seq > ? {chosen} ORDER BY seq LIMIT {most}"
     return list(map(_row, await db.fetch(asked, (cursor, *values))))
+
+
+async def there_upto(db: DatabaseConnection, project: str, upto: int, most: int) -> list[LogRow]:
+    """Return the *most* oldest changes of records in *project* that are there, with numbers up to *upto*."""
+    asked = (
+        f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND seq <= ?"
+        f" AND (digest IS NOT NULL OR problem != '') ORDER BY seq LIMIT {most}"
+    )
+    return list(map(_row, await db.fetch(asked, (project, upto))))
 
 
 async def there(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:

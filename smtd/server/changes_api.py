@@ -15,12 +15,15 @@ import anyio
 from aiohttp import web
 from anyio import to_thread
 
+from smtd.errors import StoreError
 from smtd.server import record_form
-from smtd.server.access import Caller
+from smtd.server.access import Caller, View
 from smtd.server.accounts.rights import Right
 from smtd.server.answers import COMMON, RequestRefused, found
 from smtd.server.database import ServedDatabase
 from smtd.server.feed import ChangeEvent, Feed
+from smtd.server.transaction import WriteTransaction
+from smtd.server.writer import Writer
 
 #: Changes of one answer, at the most, and with their records; bytes after which no more are added.
 PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 1000, 100, 16 * 2**20
@@ -28,6 +31,8 @@ PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 1000, 100, 16 * 2**20
 LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
 #: Seconds after which a client that takes nothing is let go.
 STUCK = 30.0
+#: Records that get new numbers in one transaction.
+RENUMBERED = 200
 #: Streams that one user may have.
 MOST_STREAMS = 8
 
@@ -47,7 +52,8 @@ def asked(request: web.Request) -> FeedRequest:
     """Return what *request* asks for. Raises RequestRefused."""
     query = request.query
     numbers = query.get("since", "0"), query.get("wait", "0")
-    as_stream = "text/event-stream" in request.headers.get("Accept", "")
+    is_head = request.method == "HEAD"
+    as_stream = "text/event-stream" in request.headers.get("Accept", "") and not is_head
     try:
         since, wait = int(request.headers.get("Last-Event-ID") or numbers[0]), float(numbers[1])
     except ValueError:
@@ -57,17 +63,38 @@ def asked(request: web.Request) -> FeedRequest:
     include = query.get("include", "")
     if include not in ("", "records"):
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "include can be records, and nothing else")
-    return FeedRequest(since, query.get("project"), bool(include), min(wait, LONGEST_WAIT), as_stream)
+    return FeedRequest(
+        since, query.get("project"), bool(include), 0.0 if is_head else min(wait, LONGEST_WAIT), as_stream
+    )
+
+
+def _gone() -> RequestRefused:
+    return RequestRefused(
+        HTTPStatus.GONE, "this number is not of this log, or too old; begin again with since=0"
+    )
+
+
+async def _renumbered(project: str, upto: int, transaction: WriteTransaction) -> int:
+    return await transaction.renumber(project, upto, RENUMBERED)
+
+
+async def _seen(database: ServedDatabase, account: str, view: View, transaction: WriteTransaction) -> None:
+    await transaction.see(account, view)
+    transaction.committed.append(partial(database.has_view, account, view))
 
 
 class ChangesApi:
     """Answers requests for changes of *database*; *is_complete* says whether its log has every record."""
 
-    def __init__(self, database: ServedDatabase, feed: Feed, is_complete: Callable[[], bool]) -> None:
+    def __init__(
+        self, database: ServedDatabase, writer: Writer, feed: Feed, is_complete: Callable[[], bool]
+    ) -> None:
         self._database = database
+        self._writer = writer
         self._feed = feed
         self._is_complete = is_complete
         self._streams: Counter[str] = Counter()
+        self._showing = anyio.Lock()
 
     @property
     def streams(self) -> int:
@@ -86,12 +113,12 @@ class ChangesApi:
                 HTTPStatus.METHOD_NOT_ALLOWED, "changes can only be read", {"Allow": "GET, HEAD"}
             )
         wanted = asked(request)
-        self._check(wanted, caller)
+        await self._check(wanted, caller)
         if wanted.as_stream:
             return await self._stream(request, wanted, caller, again)
         return await self._page(wanted, caller, again)
 
-    def _check(self, wanted: FeedRequest, caller: Caller) -> None:
+    async def _check(self, wanted: FeedRequest, caller: Caller) -> None:
         if wanted.project is not None:
             if wanted.project not in self._database.projects:
                 raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {wanted.project}")
@@ -105,15 +132,28 @@ class ChangesApi:
                 "the server has not looked at all records yet; try again",
                 {"Retry-After": "1"},
             )
-        if not self._is_known(wanted.since, caller):
-            raise RequestRefused(
-                HTTPStatus.GONE, "this number is not of this log, or too old; begin again with since=0"
-            )
+        if not self._database.eras.knows(wanted.since, self._database.head):
+            raise _gone()
+        await self._show_all(wanted, caller)
 
-    def _is_known(self, since: int, caller: Caller) -> bool:
-        """Say whether a caller who has all changes up to *since* finds all others in the log."""
-        turned = self._database.right_changes.get(caller.name, 0) if caller.user is not None else 0
-        return since == 0 or (since >= turned and self._database.eras.knows(since, self._database.head))
+    async def _show_all(self, wanted: FeedRequest, caller: Caller) -> None:
+        """See that the caller, from whatever number they go on, is told of all that they may see.
+
+        Records of a project that they did not see before have lower numbers, which were left out for them: so
+        they get new ones. To others that says nothing new.
+        """
+        database, view = self._database, caller.view
+        async with self._showing:
+            before = database.views.get(caller.account)
+            if before == view:
+                return
+            if before is None and wanted.since:
+                raise _gone()
+            for project in view.new(before or view, database.projects):
+                renumber = partial(_renumbered, project, database.head)
+                while await self._writer.submit(renumber):
+                    pass  # others are served in between
+            await self._writer.submit(partial(_seen, database, caller.account, view))
 
     async def _page(
         self, wanted: FeedRequest, caller: Caller, again: Callable[[], Awaitable[Caller | None]]
@@ -130,7 +170,7 @@ class ChangesApi:
                 while left > 0 and not _visible(await news.next(left), wanted, caller) and not news.is_over:
                     left = until - anyio.current_time()
                 now = await again()
-                if now is None or not self._is_known(cursor, now):
+                if now is None or now.view != caller.view:
                     break  # the next request is told
                 caller = now
         body = await to_thread.run_sync(partial(_page, events, cursor, wanted, more=more))
@@ -170,7 +210,7 @@ class ChangesApi:
                 while not news.is_over:
                     events = await news.next(sent + HEARTBEAT - anyio.current_time())
                     now = await again()
-                    if now is None or not self._is_known(cursor, now):
+                    if now is None or now.view != caller.view:
                         break
                     fresh = [event for event in events if event.row.seq > cursor]
                     cursor = fresh[-1].row.seq if fresh else cursor
@@ -178,8 +218,8 @@ class ChangesApi:
                     if told or anyio.current_time() >= sent + HEARTBEAT:
                         await _send(answer, _lines(told, wanted) or b": still here\n\n")
                         sent = anyio.current_time()
-            except (ConnectionError, TimeoutError, asyncio.TimeoutError, RequestRefused):
-                pass  # it is gone, takes nothing, or may not ask any more
+            except (ConnectionError, TimeoutError, asyncio.TimeoutError, RequestRefused, StoreError):
+                pass  # it is gone, takes nothing, or may not ask any more; or the store is gone
             return answer
 
     @contextmanager

@@ -23,6 +23,7 @@ from smtd import denied, private, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.records.record import Key, Record
 from smtd.server import change_log, new_file
+from smtd.server.access import View
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import Eras, LogRow, Numbers
 from smtd.server.transaction import Current, ProjectInfo, WriteTransaction, tagged
@@ -80,9 +81,10 @@ class ServedDatabase:
         self.head = 0
         self.eras = Eras(())
         self.projects: dict[str, ProjectInfo] = {}
-        #: Project, name and level of each right of a user; and from which number on they see other projects.
+        #: Project, name and level of each right of a user.
         self.rights: dict[str, list[tuple[str, str, str]]] = {}
-        self.right_changes: dict[str, int] = {}
+        #: Which projects users saw when they last asked for changes.
+        self.views: dict[str, View] = {}
         #: SQLite's count of the commits of others up to which all of them are in the log.
         self.entered: int | None = None
         self.last_commit = 0.0
@@ -107,8 +109,8 @@ class ServedDatabase:
         await self.reload()
         return complete and self.made
 
-    async def reload(self) -> set[str]:
-        """Read again what is kept in memory and others may write; return whose rights have changed."""
+    async def reload(self) -> bool:
+        """Read again what is kept in memory and others may write; say whether rights have changed."""
         before = self.rights
 
         async def load() -> None:
@@ -120,14 +122,14 @@ class ServedDatabase:
                 if isinstance(name, str)
             }
             self.rights = {}
-            asked = "SELECT project, username, level FROM smtd_right ORDER BY project"
+            asked = "SELECT project, username, level FROM smtd_right ORDER BY username, project"
             for project, user, level in await self._db.fetch(asked):
                 self.rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
-            self.right_changes = dict(await self._db.fetch("SELECT username, seq FROM smtd_right_change"))
+            views = await self._db.fetch("SELECT username, projects FROM smtd_view")
+            self.views = {str(user): View.parse(str(projects)) for user, projects in views}
 
         await self.read(load)
-        names = before.keys() | self.rights.keys()
-        return {name for name in names if set(before.get(name, ())) != set(self.rights.get(name, ()))}
+        return self.rights != before
 
     async def read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what *work* returns, which awaits nothing but the connection; see `Connection.at_once`."""
@@ -254,17 +256,24 @@ class ServedDatabase:
         await self._db.run("RELEASE job")
         return result
 
-    def has_project(self, project: str, info: ProjectInfo, owner: str | None) -> None:
-        """Note that a *project* was committed, and maybe its *owner*."""
+    def has_project(self, project: str, info: ProjectInfo) -> None:
+        """Note that a *project* was committed."""
         self.projects[project] = info
-        if owner is not None:
-            self.rights.setdefault(owner, []).append((project, owner, Right.OWNER.word))
+
+    def has_owner(self, project: str, username: str) -> None:
+        """Note that the owner of a new *project* was committed."""
+        self.rights.setdefault(username, []).append((project, username, Right.OWNER.word))
+        self.rights[username].sort()
+
+    def has_view(self, username: str, view: View) -> None:
+        """Note that the *view* of a user was committed."""
+        self.views[username] = view
 
     def lacks_project(self, project: str) -> None:
         """Note that the deletion of a *project* was committed."""
         self.projects.pop(project, None)
-        for name, rights in self.rights.items():
-            self.rights[name] = [right for right in rights if right[0] != project]
+        kept = {name: [one for one in rights if one[0] != project] for name, rights in self.rights.items()}
+        self.rights = {name: rights for name, rights in kept.items() if rights}
 
     def learn(self, row_id: int, key: Key) -> None:
         """Note that a row bears *key* now. Call it by `read`."""

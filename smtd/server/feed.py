@@ -100,9 +100,9 @@ class Subscription:
     async def next(self, seconds: float) -> list[ChangeEvent]:
         """Return all that waits, as soon as there is any, and after *seconds* or a `wake` in any case."""
         if not self._events and not self.is_over:
-            self._news = anyio.Event()
             with anyio.move_on_after(seconds):
                 await self._news.wait()
+        self._news = anyio.Event()
         found, self._bytes = list(self._events), 0
         self._events.clear()
         return found

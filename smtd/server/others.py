@@ -8,7 +8,7 @@ all records are looked at, when others have written.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -50,17 +50,20 @@ class _Touched:
 class OtherWriters:
     """Enters what others write into the *database*, by its *writer*.
 
-    `is_complete`: the log has every record, so that who reads all of it can tell what is absent.
+    *rights_changed* is called when others have changed rights. `is_complete`: the log has every record, so
+    that who reads all of it can tell what is absent.
     """
 
     def __init__(
         self,
         database: ServedDatabase,
         writer: Writer,
+        rights_changed: Callable[[], None],
         *,
         complete: bool,
     ) -> None:
         self.is_complete = complete
+        self._rights_changed = rights_changed
         self._database = database
         self._writer = writer
         self._touched: dict[Key, _Touched] = {}
@@ -92,8 +95,8 @@ class OtherWriters:
         if version != self._version:
             if self._version is not None:
                 self._writer.others_wrote = anyio.current_time()
-            if changed := await database.reload():
-                await self._writer.submit(partial(_see_otherwise, changed, database))
+            if await database.reload():
+                self._rights_changed()
             if not database.made and self._all_at is None and self._version is not None:
                 self._all_at = max(anyio.current_time() + 2 * SETTLED, self._rests_until)
         if database.made and (version != self._version or self._touched):
@@ -140,10 +143,12 @@ class OtherWriters:
                 ignored = max(ignored, number)  # a project, which is read again anyway, or no record of any
                 continue
             key = Key(project, label)
-            self._database.learn(record, key)
+            if isinstance(record, int):
+                self._database.learn(record, key)
             found[key] = max(number, found.get(key, 0))
         if ignored:
-            await db.run("DELETE FROM smtd_dirty WHERE label IS NULL AND id <= ?", (ignored,))
+            no_text = "typeof(project) <> 'text' OR typeof(label) <> 'text'"
+            await db.run(f"DELETE FROM smtd_dirty WHERE ({no_text}) AND id <= ?", (ignored,))
         return found, is_shared
 
     async def _enter(self, keys: dict[Key, int], transaction: WriteTransaction) -> None:
@@ -210,13 +215,6 @@ class OtherWriters:
         if self._database.made and last > self._checkpointed and anyio.current_time() - last > _REST:
             self._checkpointed = last
             await self._database.checkpoint()
-
-
-async def _see_otherwise(
-    usernames: Collection[str], database: ServedDatabase, transaction: WriteTransaction
-) -> None:
-    since = {username: await transaction.sees_otherwise(username) for username in usernames}
-    transaction.committed.append(partial(database.right_changes.update, since))
 
 
 async def _complete(transaction: WriteTransaction) -> None:

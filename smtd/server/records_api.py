@@ -33,6 +33,8 @@ LARGE = 256 * 2**10
 AT_ONCE = 50
 #: Characters of the name of a project.
 _LONGEST_NAME = 200
+#: Tags by which a listing is chosen: others are left out.
+_MOST_TAGS = 500
 _STALE = "it is not what the request expects; read it again"
 
 
@@ -111,7 +113,7 @@ class RecordsApi:
     ) -> web.Response:
         info = self._need(caller, Right.READ, project)
         kind = media_type(request.headers.get("Accept", ""), "project")
-        tags = [tag for tag in request.query.get("tags", "").split(",") if tag]
+        tags = [tag for tag in request.query.get("tags", "").split(",") if tag][:_MOST_TAGS]
         listing = await self._listings.of(project)
         validator = project_validator(listing.seq, *(info.name, info.description), base, tags, caller.name)
         headers = {"ETag": etag(validator)}
@@ -151,11 +153,13 @@ class RecordsApi:
             if info == before:
                 return HTTPStatus.OK
             await transaction.put_project(project, info)
-            if before is None and caller.user is not None:
-                await transaction.set_right(project, caller.user.name, Right.OWNER)
-            right = None if before is not None or caller.user is None else caller.user.name
-            transaction.committed.append(partial(self._database.has_project, project, info, right))
-            return HTTPStatus.OK if before is not None else HTTPStatus.CREATED
+            if before is not None:
+                transaction.committed.append(partial(self._database.has_project, project, info))
+                return HTTPStatus.OK
+            await transaction.set_right(project, caller.account, Right.OWNER)
+            transaction.committed.append(partial(self._database.has_project, project, info))
+            transaction.committed.append(partial(self._database.has_owner, project, caller.account))
+            return HTTPStatus.CREATED
 
         return empty(await self._writer.submit(put))
 

@@ -76,15 +76,13 @@ async def _serve_one(
             listings.changed(what.changes)
             feed.publish(what.changes, what.records)
             metrics.committed(len(what.changes))
-            if not what.changes:
-                feed.wake()
 
         writer = Writer(database, committed)
-        others = OtherWriters(database, writer, complete=complete)
+        others = OtherWriters(database, writer, feed.wake, complete=complete)
         made = Application(
             database,
             RecordsApi(database, writer, listings, Bodies()),
-            ChangesApi(database, feed, lambda: others.is_complete),
+            ChangesApi(database, writer, feed, lambda: others.is_complete),
             authenticator,
             settings.origins,
             settings.anonymous,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from smtd.errors import RecordUnusable
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.server import change_log
+from smtd.server.access import View
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import Content, Numbers
 from smtd.stores.django import rows
@@ -153,17 +154,22 @@ class WriteTransaction:
                 (project, username, right.word),
             )
 
-    async def sees_otherwise(self, username: str) -> int:
-        """Note that a user may see other projects than before.
-
-        Return the first number that is good for them.
-        """
+    async def see(self, username: str, view: View) -> None:
+        """Note that what a user sees from now on is *view*, and that the feed has told all of it."""
         self.has_written = True
-        seq = await self.numbers.skip()
         await self._db.run(
-            "INSERT OR REPLACE INTO smtd_right_change (username, seq) VALUES (?, ?)", (username, seq)
+            "INSERT OR REPLACE INTO smtd_view (username, projects) VALUES (?, ?)", (username, str(view))
         )
-        return seq
+
+    async def renumber(self, project: str, upto: int, most: int) -> int:
+        """Give new numbers to *most* records of *project* whose numbers are not above *upto*.
+
+        Say how many.
+        """
+        rows = await change_log.there_upto(self._db, project, upto, most)
+        for row in rows:
+            await self.numbers.note(row.key, row.content)
+        return len(rows)
 
     async def labels(self, project: str, most: int) -> list[str]:
         """Return the labels of *most* records in *project*, each once."""

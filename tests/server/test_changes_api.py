@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server import changes_api, feed, record_form
+from smtd.server.accounts import users_file
+from smtd.server.accounts.users_file import Account
 from tests.build import PROJECT, commented, full, record
 from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
@@ -293,9 +296,12 @@ async def test_end_of_the_server_ends_streams(served: Served, ada: Client) -> No
             assert await stream.ended()
 
 
-async def test_right_that_is_given_begins_the_feed_anew(served: Served, ada: Client, tmp_path: Path) -> None:
-    """Its records were left out before: the stream ends, and the number is gone, once."""
+async def test_right_that_is_given_shows_what_was_hidden(served: Served, ada: Client) -> None:
+    """From whatever number a user goes on: the records get new ones, and the stream begins anew."""
     await ada.put(record())
+    await ada.put(record("gone"))
+    await ada.ask("DELETE", f"{LISTED}gone/")
+    told = (await ada.changes()).json["changes"]
     bob = served.client("bob")
     before = (await bob.changes()).json["next"]
 
@@ -306,8 +312,42 @@ async def test_right_that_is_given_begins_the_feed_anew(served: Served, ada: Cli
         )
         assert await stream.ended()
 
-    assert (await bob.changes(before)).status == 410
-    page = (await bob.changes()).json
+    page = (await bob.changes(before)).json
     assert [one["label"] for one in page["changes"]] == ["run"]
-    assert (await bob.changes(page["next"])).status == 200
-    assert (await ada.changes(before)).status == 200
+    assert (await bob.changes(page["next"])).json["changes"] == []
+    again = (await ada.changes(told[-1]["seq"])).json["changes"]
+    assert [one["digest"] for one in again] == [told[0]["digest"]]
+
+
+async def test_right_for_all_projects_shows_what_was_hidden(
+    served: Served, ada: Client, tmp_path: Path
+) -> None:
+    """That one is in the users file."""
+    await ada.put(record())
+    bob = served.client("bob")
+    before = (await bob.changes()).json["next"]
+
+    def read_all(accounts: dict[str, Account]) -> dict[str, Account]:
+        return accounts | {"bob": msgspec.structs.replace(accounts["bob"], everywhere="read")}
+
+    await to_thread.run_sync(users_file.edit, tmp_path / "users", read_all)
+
+    with anyio.fail_after(10):
+        page = (await bob.changes(before, wait=20)).json
+        while not page["changes"]:
+            page = (await bob.changes(before)).json
+    assert [one["label"] for one in page["changes"]] == ["run"]
+
+
+async def test_right_that_is_taken_hides_and_deletes_nothing(served: Served, ada: Client) -> None:
+    """What may not be seen is no deletion."""
+    await ada.put(record())
+    before = (await ada.changes()).json["next"]
+
+    await to_thread.run_sync(run, served.store, "DELETE FROM smtd_right")
+
+    with anyio.fail_after(10):
+        while (await ada.get(LISTED)).status != 403:
+            pass
+    assert (await ada.changes(before)).json["changes"] == []
+    assert (await ada.changes()).json["changes"] == []

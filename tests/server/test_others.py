@@ -16,12 +16,12 @@ from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Record
+from smtd.server import others
 from smtd.server.server_settings import ServerSettings
 from smtd.stores.base import DONE, Change
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, commented, full, key, record
 from tests.server.served import Client, Served, serving
-from tests.server.streams import streaming
 from tests.stores.places import DjangoPlace
 
 LISTED = f"records/{PROJECT}/"
@@ -141,19 +141,23 @@ async def test_unreadable_record_is_no_deletion(served: Served, ada: Client) -> 
     assert (await ada.put(record("bad"))).status == 201
 
 
-async def test_half_saved_record_settles_first(served: Served, ada: Client) -> None:
+async def test_half_saved_record_settles_first(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A save of Sumatra is several commits: what is told is the last of them."""
-    await write(served.store, full())
+    monkeypatch.setattr(others, "TICK", 0.001)
+    monkeypatch.setattr(others, "SETTLED", 0.5)
+    monkeypatch.setattr(others, "PATIENCE", 20.0)
+    await ada.put(full())
+    since = (await ada.changes()).json["next"]
 
-    async with streaming(ada) as stream:
-        for number in range(5):
-            await to_thread.run_sync(
-                run, served.store, "UPDATE django_store_record SET outcome = ?", f"{number}"
-            )
-        (change,) = await stream.changes(1)
+    for number in range(5):
+        await to_thread.run_sync(run, served.store, "UPDATE django_store_record SET outcome = ?", f"{number}")
+        await anyio.sleep(0.03)  # the server looks in between
+    (change,) = await entered(ada, since)
 
-    assert change["digest"] == (await ada.get(f"{LISTED}full/")).etag.strip('"')
     assert (await ada.get(f"{LISTED}full/")).json["outcome"] == "4"
+    assert change["digest"] == (await ada.get(f"{LISTED}full/")).etag.strip('"')
 
 
 async def test_what_others_wrote_while_it_did_not_run_is_told(tmp_path: Path) -> None:
