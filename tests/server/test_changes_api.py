@@ -333,9 +333,8 @@ async def test_right_for_all_projects_shows_what_was_hidden(
     await to_thread.run_sync(users_file.edit, tmp_path / "users", read_all)
 
     with anyio.fail_after(10):
-        page = (await bob.changes(before, wait=20)).json
-        while not page["changes"]:
-            page = (await bob.changes(before)).json
+        while not (page := (await bob.changes(before)).json)["changes"]:
+            pass
     assert [one["label"] for one in page["changes"]] == ["run"]
 
 

@@ -22,6 +22,7 @@ from smtd.stores.base import DONE, Change
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, commented, full, key, record
 from tests.server.served import Client, Served, serving
+from tests.server.streams import streaming
 from tests.stores.places import DjangoPlace
 
 LISTED = f"records/{PROJECT}/"
@@ -151,10 +152,13 @@ async def test_half_saved_record_settles_first(
     await ada.put(full())
     since = (await ada.changes()).json["next"]
 
-    for number in range(5):
-        await to_thread.run_sync(run, served.store, "UPDATE django_store_record SET outcome = ?", f"{number}")
-        await anyio.sleep(0.03)  # the server looks in between
-    (change,) = await entered(ada, since)
+    async with streaming(ada, f"since={since}") as stream:
+        await stream.block()
+        for number in range(5):
+            outcome = "UPDATE django_store_record SET outcome = ?"
+            await to_thread.run_sync(run, served.store, outcome, f"{number}")
+            await anyio.sleep(0.03)  # the server looks in between
+        (change,) = await stream.changes(1)
 
     assert (await ada.get(f"{LISTED}full/")).json["outcome"] == "4"
     assert change["digest"] == (await ada.get(f"{LISTED}full/")).etag.strip('"')
