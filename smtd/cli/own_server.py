@@ -59,7 +59,16 @@ def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedSer
         Right.of(server.anonymous),
     )
     settings.check()
-    return WantedServer(settings, users_file(server, chosen))
+    return WantedServer(settings, users_file(server, chosen), _looks(settings.cert_file))
+
+
+def _looks(file: Path | None) -> tuple[int, ...]:
+    """Return what a file looks like; one that is not there looks like nothing, and using it says why."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        found = None
+    return () if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def own_store(state: Path) -> Path:

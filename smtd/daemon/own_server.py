@@ -27,10 +27,14 @@ AGAIN = 5.0
 
 
 class WantedServer(NamedTuple):
-    """What is to be served, and to whom: the users in a file."""
+    """What is to be served, and to whom: the users in a file.
+
+    *certificate* is another where the certificate was renewed, though its file has the same name.
+    """
 
     settings: ServerSettings
     users: Path
+    certificate: tuple[int, ...] = ()
 
 
 @dataclass(eq=False, slots=True)

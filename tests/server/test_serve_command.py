@@ -171,3 +171,29 @@ def test_mistake_in_the_section_is_told_with_its_line(
     assert answer.code == 2
     assert "config.toml:2: server." in answer.err
     assert told in answer.err
+
+
+def test_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
+    """Its file has the same name."""
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    def renew() -> None:
+        certificate = authority.issue_cert("localhost")
+        certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+        certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+
+    def serial(server: ServerProcess) -> object:
+        with closing(HTTPSConnection("localhost", urlsplit(server.root).port, context=context)) as line:
+            line.connect()
+            assert isinstance(line.sock, ssl.SSLSocket)
+            return (line.sock.getpeercert() or {})["serialNumber"]
+
+    renew()
+    files = f'cert_file = "{tmp_path}/cert.pem"\nkey_file = "{tmp_path}/key.pem"\n'
+    with server_process(tmp_path, f'[server]\nlisten = "127.0.0.1:0"\n{files}') as server:
+        before = serial(server)
+        renew()
+        assert server.ctl("reload").code == 0
+        assert serial(server) != before
