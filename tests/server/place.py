@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -13,7 +14,9 @@ import aiohttp
 from anyio import to_thread
 
 from smtd.records.record import Key, Record
+from smtd.stores.base import Store
 from smtd.stores.location import Access, Location, StoreKind
+from smtd.stores.registry import open_store
 from tests.build import PROJECT, record
 from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD
@@ -33,6 +36,10 @@ class ServedPlace(DjangoPlace):
         super().__init__(server.store)
         access = Access(username="root", password=PASSWORD)
         self.location = Location(StoreKind.HTTP, Path(), None, access, f"{server.root}records/")
+
+    def beside(self) -> AbstractAsyncContextManager[Store]:
+        """Open the file of the server, as another smtd on its machine would."""
+        return open_store(Location(StoreKind.DJANGO, self.path))
 
     async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
         """Write into the database of the server, and wait until that has noticed."""
