@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,20 @@ class ServerSettings:
     def origins(self) -> Origins:
         """What tells from where requests come."""
         return Origins(self.url, self.proxies, is_loopback(self.host), self.cert_file is not None)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how to speak TLS; None if a proxy does, or nobody. Blocks.
+
+        Raises UsageError for a certificate that cannot be used.
+        """
+        if self.cert_file is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        except (OSError, ssl.SSLError) as exc:
+            raise UsageError(f"the certificate {self.cert_file} cannot be used: {exc}") from exc
+        return context
 
     def check(self) -> None:
         """Raise UsageError if passwords would go over a network in the clear."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 from aiohttp import web
+from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
@@ -129,7 +129,7 @@ async def _listening(settings: ServerSettings, made: Application) -> AsyncIterat
     )
     await runner.setup()
     try:
-        tls = None if settings.cert_file is None else _tls(settings)
+        tls = await to_thread.run_sync(settings.tls)
         site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
         try:
             await site.start()
@@ -144,13 +144,3 @@ async def _listening(settings: ServerSettings, made: Application) -> AsyncIterat
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
-
-
-def _tls(settings: ServerSettings) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    assert settings.cert_file is not None
-    try:
-        context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as exc:
-        raise UsageError(f"the certificate {settings.cert_file} cannot be used: {exc}") from exc
-    return context
