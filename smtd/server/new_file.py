@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from smtd import durable, private
 from smtd.server import tables
+from smtd.sqlite import opened
 from smtd.stores.django import schema
 
 
@@ -23,7 +23,7 @@ def make(path: Path) -> None:
     new.unlink(missing_ok=True)
     os.close(private.create(new))
     try:
-        with closing(sqlite3.connect(new, isolation_level=None)) as db:
+        with opened(new) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
             for statement, values in schema.making(schema.statements("sqlite")):
