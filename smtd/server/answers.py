@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
+import anyio
 from aiohttp import web
 
 from smtd.server.record_form import encoded
@@ -17,6 +20,10 @@ COMMON = {
     "X-Content-Type-Options": "nosniff",
     "Server": "smtd",
 }
+#: Seconds after which a client that takes nothing is let go.
+STUCK = 30.0
+#: Bytes that fit into the buffers of a connection.
+LARGE = 32 * 2**10
 _REALM = 'Basic realm="smtd", charset="UTF-8"'
 _PLAIN = "application/json"
 
@@ -47,9 +54,37 @@ def challenge() -> RequestRefused:
     )
 
 
+class LargeAnswer(web.Response):
+    """An answer that does not fit into the buffers of a connection: a client that takes nothing is let go."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        transport = None if self._req is None else self._req.transport
+        lost: ConnectionError | None = None
+        async with anyio.create_task_group() as group:
+            if transport is not None:
+                group.start_soon(_abort_if_stuck, transport)
+            try:
+                await super().write_eof(data)
+            except ConnectionError as exc:
+                lost = exc
+            group.cancel_scope.cancel()
+        if lost is not None:
+            raise lost
+
+
+async def _abort_if_stuck(transport: asyncio.Transport) -> None:
+    """Cut a connection as soon as nothing was taken from it for a while."""
+    left = math.inf
+    while (now := transport.get_write_buffer_size()) < left:
+        left = now
+        await anyio.sleep(STUCK)
+    transport.abort()
+
+
 def found(body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer of JSON."""
-    return web.Response(body=body, content_type=media_type, headers={**COMMON, **(headers or {})})
+    kind = LargeAnswer if len(body) > LARGE else web.Response
+    return kind(body=body, content_type=media_type, headers={**COMMON, **(headers or {})})
 
 
 def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> web.Response:

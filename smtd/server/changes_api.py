@@ -16,7 +16,7 @@ from aiohttp import web
 from anyio import to_thread
 
 from smtd.errors import StoreError
-from smtd.server import record_form
+from smtd.server import answers, record_form
 from smtd.server.access import Caller, View
 from smtd.server.accounts.rights import Right
 from smtd.server.answers import COMMON, RequestRefused, found
@@ -29,8 +29,6 @@ from smtd.server.writer import Writer
 PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 1000, 100, 16 * 2**20
 #: Seconds that an answer may wait for news, and between two signs of life in a stream.
 LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
-#: Seconds after which a client that takes nothing is let go.
-STUCK = 30.0
 #: Records that get new numbers in one transaction.
 RENUMBERED = 200
 #: Streams that one user may have.
@@ -218,8 +216,11 @@ class ChangesApi:
                     if told or anyio.current_time() >= sent + HEARTBEAT:
                         await _send(answer, _lines(told, wanted) or b": still here\n\n")
                         sent = anyio.current_time()
-            except (ConnectionError, TimeoutError, asyncio.TimeoutError, RequestRefused, StoreError):
-                pass  # it is gone, takes nothing, or may not ask any more; or the store is gone
+            except (TimeoutError, asyncio.TimeoutError):
+                if request.transport is not None:
+                    request.transport.abort()  # it takes nothing: nor would it take an end
+            except (ConnectionError, RequestRefused, StoreError):
+                pass  # it is gone, or may not ask any more; or the store is gone
             return answer
 
     @contextmanager
@@ -269,5 +270,5 @@ def _page(events: Sequence[ChangeEvent], cursor: int, wanted: FeedRequest, *, mo
 
 
 async def _send(answer: web.StreamResponse, data: bytes) -> None:
-    with anyio.fail_after(STUCK):
+    with anyio.fail_after(answers.STUCK):
         await answer.write(data)

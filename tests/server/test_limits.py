@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 import pytest
 
-from smtd.server import body, records_api
+from smtd.server import answers, body, records_api
 from smtd.server import record_form as form
 from smtd.server import serving as door
 from smtd.server.answers import RequestRefused
@@ -266,6 +269,66 @@ async def test_large_record_is_kept(served: Served) -> None:
     )
     (told,) = (await ada.changes(include="records", project="Large")).json["changes"]
     assert "record" not in told
+
+
+async def test_client_that_takes_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large record: its line is cut, and what waited for it is let go."""
+    monkeypatch.setattr(answers, "STUCK", 0.1)
+    ada = served.ada
+    await ada.make("Large")
+    await ada.put(change(full("large"), stdout_stderr="x" * 30_000_000), "Large")
+
+    with greedy(served, request("GET", "/records/Large/large/")) as port:
+        await until(lambda: not has_line_to(port))
+
+
+async def test_stream_that_nobody_reads(served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is let go, and makes room for another."""
+    monkeypatch.setattr(answers, "STUCK", 0.5)
+    await ada.make("Large")
+    for number in range(20):
+        await ada.put(change(full(f"large-{number}"), stdout_stderr="x" * 900_000), "Large")
+
+    with greedy(served, request("GET", "/api/v1/changes?include=records", "Accept: text/event-stream")):
+        await until_streams(served, 1)
+        await until_streams(served, 0)
+    await ada.ask("DELETE", "records/Large/")
+
+
+async def until_streams(served: Served, count: int) -> None:
+    """Wait until so many streams are open."""
+    with anyio.fail_after(20):
+        while True:
+            figures = (await served.client().get("metrics")).body.decode()
+            if f"smtd_server_streams {count}.0\n" in figures:
+                return
+            await anyio.sleep(0.01)
+
+
+@contextmanager
+def greedy(served: Served, data: bytes) -> Iterator[int]:
+    """Send *data* for the length of a `with` block, and take nothing of what comes back; give the port."""
+    found = urlsplit(served.root)
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect((found.hostname, found.port))
+        line.sendall(data)
+        yield line.getsockname()[1]
+
+
+def has_line_to(port: int) -> bool:
+    """Say whether the server still has its end of the line from *port*, as established."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until *is_so*."""
+    with anyio.fail_after(20):
+        while True:
+            if is_so():
+                return
+            await anyio.sleep(0.01)
 
 
 async def test_client_that_goes_away(served: Served, ada: Client) -> None:
