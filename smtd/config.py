@@ -10,10 +10,10 @@ from __future__ import annotations
 import bisect
 import difflib
 import re
-import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,7 +21,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import tomli
 
-from smtd import denied, private, regular
+from smtd import configured_secrets, configured_server, denied, private, regular
+from smtd.configured_secrets import Where, tables
 from smtd.errors import UsageError
 from smtd.text import shown
 from smtd.textfile import decode
@@ -37,8 +38,6 @@ _BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 SHORTEST_POLL = 0.1
 #: Letters that the name of a pair may have.
 LONGEST_NAME = 100
-#: An address with a password in it.
-_SECRET = re.compile(r"\w+://[^@/]*:[^@/]+@")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -67,6 +66,9 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: str | None = None
     password_env: str | None = None
     credential: str | None = None
+    token_command: list[str] | None = None
+    token_file: str | None = None
+    token_env: str | None = None
     ca_file: str | None = None
     verify_tls: bool = True
     verify_interval: str = "1h"
@@ -78,6 +80,11 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         location = re.sub(r"//[^@/]*@", "//", self.location)
         return f"Store({location!r})"  # never a secret
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token, and no password, lets smtd in."""
+        return any(getattr(self, name) is not None for name in configured_secrets.TOKENS)
 
 
 class MaxDeletes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +122,19 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "Notify(…)"  # addresses and commands may hold secrets
 
 
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """smtd's own server: where it listens, what it offers, and whom it lets in."""
+
+    listen: str = "127.0.0.1:8471"
+    store: str | None = None
+    url: str | None = None
+    proxy: list[str] = []
+    cert_file: str | None = None
+    key_file: str | None = None
+    users_file: str | None = None
+    anonymous: Literal["none", "read"] = "none"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole configuration file."""
 
@@ -122,6 +142,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stores: dict[str, StoreConfig] = {}
     pairs: dict[str, PairConfig] = {}
     notify: Notify = Notify()
+    server: ServerConfig | None = None
 
 
 def load(path: Path) -> Config:
@@ -146,8 +167,18 @@ def load(path: Path) -> Config:
         *_unmeasured(document),
         *_doubled(document),
         *_unaddressed(document),
-        *(_shown_secrets(document) if found.st_mode & (stat.S_IRGRP | stat.S_IROTH) else ()),
-        *(_exposed_commands(document, path, who) if (who := private.strangers(found)) else ()),
+        *configured_secrets.misplaced_tokens(document),
+        *configured_server.problems(document),
+        *(
+            configured_secrets.shown_secrets(document)
+            if found.st_mode & (stat.S_IRGRP | stat.S_IROTH)
+            else ()
+        ),
+        *(
+            configured_secrets.exposed_commands(document, path, who)
+            if (who := private.strangers(found))
+            else ()
+        ),
     ]
     if problems:
         lines = sorted((_line(text, where), ".".join(where), what) for where, what in problems)
@@ -212,11 +243,10 @@ def _is_measured(measure: Callable[[str], float], text: str) -> bool:
     return True
 
 
-_Where = tuple[str, ...]
-
-
-def _problems(value: Any, kind: Any, where: _Where) -> Iterator[tuple[_Where, str]]:
+def _problems(value: Any, kind: Any, where: Where) -> Iterator[tuple[Where, str]]:
     """Yield what is wrong with *value* as a *kind*, at any depth."""
+    if get_origin(kind) is UnionType and isinstance(value, dict):
+        kind = next((one for one in get_args(kind) if issubclass(one, msgspec.Struct)), kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
         for name, item in value.items():
@@ -244,23 +274,17 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"unknown key {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
 
 
-def _tables(document: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    found = document.get(name)
-    tables = found if isinstance(found, dict) else {}
-    return {key: value for key, value in tables.items() if isinstance(value, dict)}
-
-
-def _misnamed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+def _misnamed(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
     """Yield the names that no pair can have."""
-    for name in _tables(document, "pairs"):
+    for name in tables(document, "pairs"):
         if why := misnamed(name):
             yield ("pairs", name), f"{name!r} cannot be the name of a pair: {why}"
 
 
-def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+def _dangling(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
     """Yield the sides that name a store that is not there."""
-    stores = list(_tables(document, "stores"))
-    for pair, table in _tables(document, "pairs").items():
+    stores = list(tables(document, "stores"))
+    for pair, table in tables(document, "pairs").items():
         for side in ("left", "right"):
             name = table.get(side)
             if isinstance(name, str) and name not in stores:
@@ -271,7 +295,7 @@ def _dangling(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
             yield ("pairs", pair, "right"), "both sides are the same store"
 
 
-def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
     """Yield the durations, sizes, shares and time zones that cannot be read."""
     if isinstance(daemon := document.get("daemon"), dict):
         if isinstance(text := daemon.get("history_age"), str) and not _is_measured(seconds, text):
@@ -280,31 +304,31 @@ def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
             yield ("daemon", "history_size"), f"{text!r} is not a size such as '500MB' or '1GB'"
     stores, pairs = ("poll_interval", "verify_interval"), ("settle", "stale_after", "prove_within")
     for section, name in [("stores", name) for name in stores] + [("pairs", name) for name in pairs]:
-        for key, table in _tables(document, section).items():
+        for key, table in tables(document, section).items():
             if isinstance(text := table.get(name), str) and not _is_measured(seconds, text):
                 yield (section, key, name), f"{text!r} is not a duration such as '200ms', '30s' or '5m'"
             elif isinstance(text, str) and name == "poll_interval" and seconds(text) < SHORTEST_POLL:
                 yield (section, key, name), f"{text!r} would overload the server; use at least 100ms"
-    for key, table in _tables(document, "stores").items():
+    for key, table in tables(document, "stores").items():
         if isinstance(zone := table.get("timezone"), str) and not is_timezone(zone):
             yield ("stores", key, "timezone"), f"{zone!r} is not a time zone such as 'Europe/Paris'"
-    for pair, table in _tables(document, "pairs").items():
+    for pair, table in tables(document, "pairs").items():
         limit = table.get("max_deletes")
         share = limit.get("share") if isinstance(limit, dict) else None
         if isinstance(share, str) and not re.fullmatch(r"\d+(\.\d+)?%", share):
             yield ("pairs", pair, "max_deletes", "share"), f"{share!r} is not a percentage such as '20%'"
 
 
-def _doubled(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+def _doubled(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
     """Yield the projects that would get the records of two."""
-    for pair, table in _tables(document, "pairs").items():
+    for pair, table in tables(document, "pairs").items():
         projects = table.get("projects")
         names = list(projects.values()) if isinstance(projects, dict) else []
         for name in sorted({str(name) for name in names if names.count(name) > 1}):
             yield ("pairs", pair, "projects"), f"two projects cannot both be called {name!r} on the right"
 
 
-def _unaddressed(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
+def _unaddressed(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
     """Yield what [notify] names that cannot deliver anything; never an address, which may hold a secret."""
     table = document.get("notify")
     notify = table if isinstance(table, dict) else {}
@@ -325,36 +349,7 @@ def _is_web_address(url: str) -> bool:
         return False
 
 
-def _shown_secrets(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
-    """Yield the passwords that others can read in the file."""
-    for key, table in _tables(document, "stores").items():
-        location = table.get("location")
-        for name, is_secret in (
-            ("password", "password" in table),
-            ("location", isinstance(location, str) and bool(_SECRET.match(location))),
-        ):
-            if is_secret:
-                what = "others can read this password: chmod 600 the file, or use password_command"
-                yield ("stores", key, name), what
-    notify = document.get("notify")
-    for name in ("webhook", "heartbeat_url"):
-        url = notify.get(name) if isinstance(notify, dict) else None
-        if isinstance(url, str) and _SECRET.match(url):
-            yield ("notify", name), "others can read this password: chmod 600 the file"
-
-
-def _exposed_commands(document: dict[str, Any], path: Path, who: str) -> Iterator[tuple[_Where, str]]:
-    """Yield the programs that *path* names, a file that *who* can write to."""
-    what = f"{who} can change this program: chmod go-w {shlex.quote(str(path))}"
-    for store, table in _tables(document, "stores").items():
-        for name in ("password_command", "python"):
-            if name in table:
-                yield ("stores", store, name), what
-    if isinstance(notify := document.get("notify"), dict) and "command" in notify:
-        yield ("notify", "command"), what
-
-
-def _line(text: str, where: _Where) -> int:
+def _line(text: str, where: Where) -> int:
     """Return the first line with which *text* holds the key *where* (1 if none does).
 
     Halves what is left with each step, so that a long file costs no more than some looks at all of it.
@@ -363,7 +358,7 @@ def _line(text: str, where: _Where) -> int:
     return bisect.bisect_left(range(1, len(lines)), True, key=lambda count: _holds(lines[:count], where)) + 1
 
 
-def _holds(lines: list[str], where: _Where) -> bool:
+def _holds(lines: list[str], where: Where) -> bool:
     """Say whether *lines* hold the key *where*; what they end in the middle of does not count."""
     for count in range(len(lines), 0, -1):
         try:

@@ -246,15 +246,17 @@ def _rows(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[R
 
 
 @asynccontextmanager
-async def connect(path: str, *, patience: float = 10.0, trusted: bool = False) -> AsyncIterator[Connection]:
+async def connect(
+    path: str, *, patience: float = 10.0, trusted: bool = False, statements: int = STORE_STATEMENTS
+) -> AsyncIterator[Connection]:
     """Open the SQLite file at *path* for the length of a `with` block.
 
     Unless it is *trusted*, which only smtd's own journal is, its schema must not act (`untrusted.py`).
 
-    *patience*: seconds to wait for another process's lock. Cancellation interrupts the running
-    statement, rolls back, and always ends the connection's thread (unshielded, aiosqlite
-    leaks it and the process never exits: measured). Raises sqlite3.Error, and NotRegular if anything
-    but a file is at the path, or where SQLite keeps its own files beside it.
+    *patience*: seconds to wait for another process's lock. *statements*: how many are kept prepared.
+    Cancellation interrupts the running statement, rolls back, and always ends the connection's thread
+    (unshielded, aiosqlite leaks it and the process never exits: measured). Raises sqlite3.Error, and
+    NotRegular if anything but a file is at the path, or where SQLite keeps its own files beside it.
     """
     await to_thread.run_sync(check, Path(path))
     guard = Guard(MOST_STEPS)
@@ -266,7 +268,7 @@ async def connect(path: str, *, patience: float = 10.0, trusted: bool = False) -
             isolation_level=None,
             timeout=patience,
             uri=is_frozen,
-            cached_statements=JOURNAL_STATEMENTS if trusted else STORE_STATEMENTS,
+            cached_statements=JOURNAL_STATEMENTS if trusted else statements,
         )
     try:
         await db.execute("PRAGMA foreign_keys = ON")

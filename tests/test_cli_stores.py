@@ -84,6 +84,85 @@ def test_password_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> N
     assert password(Config(stores={"lab": other})) == "another"
 
 
+def test_token_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> None:
+    """As a password; it is no password, and none is looked for."""
+    command = ["sh", "-c", f"echo asked >> {tmp_path / 'log'}; wc -l < {tmp_path / 'log'} | tr -d ' '"]
+    config = Config(stores={"lab": StoreConfig("https://lab.example/records/", token_command=command)})
+    passwords = Passwords()
+
+    found = [located("lab", config, None, passwords=passwords).access for _ in range(2)]
+    passwords.forget()
+    found.append(located("https://lab.example/records", config, None, passwords=passwords).access)
+
+    assert [access.token for access in found] == ["1", "1", "2"]
+    assert [(access.username, access.password) for access in found] == [(None, None)] * 3
+
+
+@pytest.mark.parametrize("by", ["token_file", "token_command", "token_env"])
+def test_token_is_found_where_the_configuration_says(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first line is it; ~/.netrc, which has a password for the host, is not asked."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine lab.example login ada password geheim\n", "utf-8")
+    (tmp_path / ".netrc").chmod(0o600)
+    (tmp_path / "token").write_text("smtd_abc\r\nrest\n", "utf-8")
+    monkeypatch.setenv("LAB_TOKEN", "smtd_abc")
+    how = {
+        "token_file": "~/token",
+        "token_command": ["cat", str(tmp_path / "token")],
+        "token_env": "LAB_TOKEN",
+    }
+    lab = {"location": "https://lab.example/records/", by: how[by]}
+
+    access = located("lab", Config(stores={"lab": msgspec.convert(lab, StoreConfig)}), None).access
+
+    assert (access.token, access.username, access.password) == ("smtd_abc", None, None)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n", " geheim\n", "geh eim", "geheim\r\r\n", "gehe\0im", "gehéim", "a\tb"]
+)
+def test_token_that_no_header_can_hold_is_refused_and_not_shown(content: str, tmp_path: Path) -> None:
+    """Before it is sent, or splits the header in two."""
+    (tmp_path / "token").write_text(content, "utf-8")
+    lab = {"location": "https://lab.example/", "token_command": ["cat", str(tmp_path / "token")]}
+
+    with pytest.raises(UsageError, match="the token of store lab is empty, or has characters") as told:
+        located("lab", Config(stores={"lab": msgspec.convert(lab, StoreConfig)}), None)
+
+    assert "geh" not in str(told.value)
+
+
+def test_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """With what is wrong with it, and as a token file."""
+    token = tmp_path / "token"
+    config = Config(stores={"lab": StoreConfig("https://lab.example/", token_file=str(token))})
+
+    with pytest.raises(
+        UsageError, match=r"the token file .*/token of store lab cannot be read: it does not exist"
+    ):
+        located("lab", config, None)
+    token.write_text("\n", "utf-8")
+    with pytest.raises(UsageError, match="has no token in its first line"):
+        located("lab", config, None)
+    token.write_text("geheim\n", "utf-8")
+    token.chmod(0o666)
+    with pytest.raises(
+        UsageError, match="everyone can change the token file of store lab; run chmod 600"
+    ) as told:
+        located("lab", config, None)
+    assert "geheim" not in str(told.value)
+
+
+def test_token_variable_that_is_not_set_is_named() -> None:
+    """It is the person's turn."""
+    config = Config(stores={"lab": StoreConfig("https://lab.example/", token_env="NO_SUCH_TOKEN")})
+
+    with pytest.raises(UsageError, match="store lab needs the environment variable NO_SUCH_TOKEN; set it"):
+        located("lab", config, None)
+
+
 @pytest.mark.parametrize(
     "address", ["https://ada:s3cr#t@lab.example/", "https://ada:s3cr/t@lab.example/", "http://[s3cr/"]
 )

@@ -18,6 +18,7 @@ from smtd.config import (
     MaxDeletes,
     Notify,
     PairConfig,
+    ServerConfig,
     StoreConfig,
     load,
     seconds,
@@ -29,6 +30,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "stores": StoreConfig,
     "pairs": PairConfig,
     "notify": Notify,
+    "server": ServerConfig,
 }
 
 
@@ -83,7 +85,7 @@ def test_example_shows_every_key(section):
     """A person finds each key of each section in the example; a password is not to be shown."""
     fields = {field.name for field in msgspec.structs.fields(SECTIONS[section])} - {"password"}
     table = tomli.loads(uncommented())[section]
-    tables = [table] if section in ("daemon", "notify") else list(table.values())
+    tables = [table] if section in ("daemon", "notify", "server") else list(table.values())
     shown = {name for each in tables for name in each}
     mentioned = {name for name in fields if re.search(rf"# .*\b{name} = ", EXAMPLE.read_text("utf-8"))}
 
@@ -329,10 +331,11 @@ SECRETIVE = [
     {"location": f"https://ada:{SECRET}@records.lab.example/"},
     {"location": f"postgres://ada:{SECRET}@db.lab.example/records"},
     {"location": "/a", "password_command": ["echo", SECRET]},
+    {"location": "https://records.lab.example/", "token_command": ["echo", SECRET]},
 ]
 
 
-@pytest.mark.parametrize("store", SECRETIVE, ids=["password", "URL", "database", "command"])
+@pytest.mark.parametrize("store", SECRETIVE, ids=["password", "URL", "database", "command", "token"])
 def test_password_is_never_shown(tmp_path, store):
     """Neither a store nor what holds it shows a password, in a log line or a traceback."""
     loaded = msgspec.convert({"stores": {"lab": store}}, Config)
@@ -352,6 +355,50 @@ def test_password_is_not_shown_among_mistakes(mistakes, store):
 
     assert [line for line in told if SECRET in line] == []
     assert len(told) == 2
+
+
+WEB = "https://records.lab.example/"
+
+
+@pytest.mark.parametrize(
+    ("store", "mistake"),
+    [
+        ({"location": "/a"}, "a token needs a location such as"),
+        ({"location": "~/projects/MyProject"}, "a token needs a location such as"),
+        ({"location": "postgresql://db.lab.example/lab"}, "a token needs a location such as"),
+        ({"location": f"https://ada:{SECRET}@lab.example/"}, "there is a password, too; keep one"),
+        ({"location": WEB, "password": SECRET}, "there is a password, too; keep one"),
+        ({"location": WEB, "password_file": "x"}, "there is a password, too; keep one"),
+        ({"location": WEB, "credential": "x"}, "there is a password, too; keep one"),
+        ({"location": WEB, "token_env": "X"}, "keep one of token_command, token_file, token_env"),
+    ],
+)
+def test_token_that_is_not_the_only_way_to_one_address_is_a_mistake(mistakes, store, mistake):
+    """A project directory may lead to another server tomorrow; and of two secrets one would be ignored."""
+    lines = [f"{name} = {value!r}" for name, value in {"token_file": "t", **store}.items()]
+
+    (told,) = mistakes("\n".join(["[stores.lab]", *lines]))
+
+    assert re.match(rf"\d: stores\.lab\.token_file: {mistake}", told)
+    assert SECRET not in told
+
+
+def test_mistake_in_the_server_is_told_with_its_key(mistakes):
+    """As in every other section, though this one may be missing."""
+    told = mistakes("[server]\nanonymous = 'write'\nuser_file = 'x'\n")
+
+    assert re.match(r"2: server\.anonymous: Invalid enum value 'write'", told[0])
+    assert told[1] == "3: server.user_file: unknown key 'user_file', did you mean 'users_file'?"
+    assert Config().server is None
+
+
+def test_token_may_have_a_user_name_beside_it(tmp_path):
+    """Which tells nothing to the server, but may have been there before."""
+    path = tmp_path / "config.toml"
+    path.write_text(f"[stores.lab]\nlocation = '{WEB}'\nusername = 'ada'\ntoken_env = 'X'\n", "utf-8")
+
+    assert load(path).stores["lab"].has_token
+    assert not StoreConfig(WEB, password_env="X").has_token
 
 
 @pytest.mark.parametrize("store", SECRETIVE[:3], ids=["password", "URL", "database"])
@@ -415,6 +462,7 @@ def test_every_struct_of_the_configuration_forbids_unknown_keys():
         "MaxDeletes",
         "Notify",
         "PairConfig",
+        "ServerConfig",
         "StoreConfig",
     }
     assert all(each.__struct_config__.forbid_unknown_fields for each in structs)
@@ -453,6 +501,7 @@ def test_password_of_a_webhook_that_others_can_read_is_a_mistake(written):
     ("table", "name"),
     [
         ("stores.lab", "password_command = ['pass', 'lab']"),
+        ("stores.lab", "token_command = ['pass', 'lab']"),
         ("stores.lab", "python = '/usr/bin/python3'"),
         ("notify", "command = ['tell']"),
     ],

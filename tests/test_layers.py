@@ -21,9 +21,9 @@ RANKS = [
     {"smtd.denied"},
     {"smtd.readonly"},
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
-    | {"smtd.private", "smtd.textfile", "smtd.paths"},
+    | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets", "smtd.configured_server"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
-    | {"smtd.stores.access", "smtd.stores.incarnation"},
+    | {"smtd.stores.access", "smtd.stores.incarnation", "smtd.server.accounts"},
     {"smtd.stores.index", "smtd.stores.driver"},
     {"smtd.stores.wrapped", "smtd.stores.row_cache", "smtd.stores.location"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}
@@ -32,7 +32,7 @@ RANKS = [
     # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
     {"smtd.stores.http", "smtd.stores.legacy"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.control.server", "smtd.control.client"},
-    {"smtd.sameness", "smtd.output", "smtd.stores.discovery"},
+    {"smtd.sameness", "smtd.output", "smtd.stores.discovery", "smtd.server"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},

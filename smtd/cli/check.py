@@ -11,8 +11,9 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from smtd.cli.own_server import wanted_server
 from smtd.cli.say import complain, say
-from smtd.cli.state import configuration_file, usual_files
+from smtd.cli.state import configuration_file, state_directory, usual_files
 from smtd.cli.stores import located
 from smtd.config import Config, load
 from smtd.daemon import settings
@@ -20,6 +21,7 @@ from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
+from smtd.server.accounts import users_file
 from smtd.stores.driver import Server
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -44,11 +46,27 @@ def run(chosen: Path | None, asked: Asked) -> int:
     config = load(file)
     pairs = settings.of(config, {})
     problems, projects = anyio.run(_reach, config, asked)
-    problems += [*_paired(config, pairs, projects), *_nowhere(config, projects)]
+    problems += [*_paired(config, pairs, projects), *_nowhere(config, projects), *_served(config, chosen)]
     if not problems:
         counts = f"{plural(len(config.stores), 'store')}, {plural(len(config.pairs), 'pair')}"
         say(f"{counts}: all is well")
     return max((problem.exit_code for problem in problems), default=0)
+
+
+def _served(config: Config, chosen: Path | None) -> Iterator[SmtdError]:
+    """Tell what the server of the configuration serves; yield, and tell, what keeps it from that."""
+    try:
+        wanted = wanted_server(config, chosen, state_directory(None, config).absolute())
+        if wanted is None:
+            return
+        wanted.settings.tls()
+        users = len(users_file.read(wanted.users))
+    except SmtdError as exc:
+        complain(f"smtd: server: {exc}")
+        yield exc
+        return
+    who = plural(users, "user") if users else "nobody can log in yet; run smtd user add NAME"
+    say(f"{'server':<12} {wanted.settings.store} at {config.server and config.server.listen}: {who}")
 
 
 async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping[str, Collection[str]]]:

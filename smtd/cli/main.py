@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from smtd import __version__
-from smtd.cli import logs, streams
+from smtd.cli import logs, streams, user_verbs
 from smtd.cli.say import complain, complain_of
 from smtd.errors import SmtdError
 from smtd.text import shown
@@ -22,6 +22,8 @@ _TIMEZONE = click.option(
     metavar="ZONE",
     help="Time zone of times written by Sumatra before 0.8, such as Europe/Paris. [default: this machine's]",
 )
+#: What newer versions of click raise where a verb is missing: the whole help, in its lines.
+_Help: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
@@ -48,6 +50,8 @@ def _showing() -> Iterator[None]:
     """Let what click says of wrong words show them, whatever they hold: they may be names of files."""
     try:
         yield
+    except _Help:
+        raise
     except click.UsageError as exc:
         raise click.UsageError(shown(exc.format_message()), exc.ctx) from None
 
@@ -202,6 +206,29 @@ def run(config: Path | None, /, socket: str | None) -> None:
 
 
 @main.command()
+@click.argument("location", required=False)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to listen. [default: listen in the configuration, else 127.0.0.1:8471]",
+)
+@click.option("--socket", metavar="FILE", help="The control socket.")
+@click.pass_obj
+def serve(config: Path | None, /, location: str | None, listen: str | None, socket: str | None) -> None:
+    """Offer the records of a store over HTTP, in the foreground.
+
+    LOCATION is an SQLite store of Sumatra 0.8.1, or the name of a configured one; a new file (.sqlite) is
+    created. Without it, smtd serves a store of its own, in its state directory. Sumatra's clients and smtd
+    reach it at http://HOST:PORT/records/, as a user that smtd user add created. It uses [server] of the
+    configuration, and keeps no pairs; smtd run does both.
+    """
+    from smtd.cli.run import Serving
+    from smtd.cli.run import main as run_daemon
+
+    sys.exit(run_daemon(config, socket, Serving(location, listen)))
+
+
+@main.command()
 @click.option("--create", is_flag=True, help="Create Sumatra's tables in empty server databases.")
 @click.option(
     "--install-notify",
@@ -224,3 +251,12 @@ def demo() -> None:
     from smtd.cli.demo import main as play
 
     sys.exit(play())
+
+
+@main.group(cls=_Command)
+def user() -> None:
+    """Manage the users of smtd's own server."""
+
+
+for _verb in user_verbs.VERBS:
+    user.add_command(_verb)

@@ -1,4 +1,4 @@
-"""How to be let in by a store: the password, from wherever the configuration says it is.
+"""How to be let in by a store: the password or token, from wherever the configuration says it is.
 
 It is asked for when it is needed, and never stored, logged or shown.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -18,34 +19,53 @@ from smtd.errors import UsageError
 from smtd.paths import expanded
 from smtd.textfile import decode
 
-#: Seconds that a command may take to tell a password.
+#: Seconds that a command may take to tell a password or token.
 PATIENCE = 10.0
+#: What a header can hold as one word.
+_TOKEN = re.compile(r"[\x21-\x7e]+\Z")
+
+
+def secret(name: str, store: StoreConfig) -> str | None:
+    """Return the token of the configured store *name*, else its password, or None if nothing is said. Blocks.
+
+    Raises UsageError, without any part of it, where it cannot be had.
+    """
+    return token(name, store) if store.has_token else password(name, store)
+
+
+def token(name: str, store: StoreConfig) -> str | None:
+    """Return the token of the configured store *name*, as `secret`. Blocks."""
+    if store.token_command is not None:
+        found = _told(name, store.token_command, "token")
+    elif store.token_file is not None:
+        found = _first_line(name, expanded(store.token_file), "token")
+    elif store.token_env is not None:
+        found = _variable(name, store.token_env)
+    else:
+        return None
+    if not _TOKEN.match(found):
+        raise UsageError(
+            f"the token of store {name} is empty, or has characters that no token has; get a new one"
+        )
+    return found
 
 
 def password(name: str, store: StoreConfig) -> str | None:
-    """Return the password of the configured store *name*, or None if nothing is said of one. Blocks.
-
-    Raises UsageError, without any part of the password, where it cannot be had.
-    """
+    """Return the password of the configured store *name*, as `secret`. Blocks."""
     if store.password is not None:
         return store.password
     if store.password_command is not None:
-        return _told(name, store.password_command)
+        return _told(name, store.password_command, "password")
     if store.password_file is not None:
-        return _first_line(name, expanded(store.password_file))
+        return _first_line(name, expanded(store.password_file), "password")
     if store.credential is not None:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
             raise UsageError(
                 f"store {name} needs the credential {store.credential!r}: start smtd with systemd"
             )
-        return _first_line(name, Path(directory) / store.credential)
-    if store.password_env is not None:
-        found = os.environ.get(store.password_env)
-        if found is None:
-            raise UsageError(f"store {name} needs the environment variable {store.password_env}; set it")
-        return found
-    return None
+        return _first_line(name, Path(directory) / store.credential, "password")
+    return None if store.password_env is None else _variable(name, store.password_env)
 
 
 def from_netrc(address: str) -> tuple[str, str] | None:
@@ -59,34 +79,39 @@ def from_netrc(address: str) -> tuple[str, str] | None:
     return (found[0], found[2]) if found and found[0] and found[2] else None
 
 
-def _told(name: str, command: list[str]) -> str:
+def _variable(name: str, variable: str) -> str:
+    found = os.environ.get(variable)
+    if found is None:
+        raise UsageError(f"store {name} needs the environment variable {variable}; set it")
+    return found
+
+
+def _told(name: str, command: list[str], what: str) -> str:
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
         why = "it took too long" if isinstance(exc, subprocess.TimeoutExpired) else str(exc)
-        raise UsageError(f"the password command of store {name} cannot be used: {why}") from None
+        raise UsageError(f"the {what} command of store {name} cannot be used: {why}") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise UsageError(f"the password command of store {name} failed: {''.join(said) or done.returncode}")
+        raise UsageError(f"the {what} command of store {name} failed: {''.join(said) or done.returncode}")
     try:
         return decode(done.stdout).split("\n", 1)[0]
     except ValueError as exc:
-        raise UsageError(
-            f"the output of the password command of store {name} cannot be read: {exc}"
-        ) from None
+        raise UsageError(f"the output of the {what} command of store {name} cannot be read: {exc}") from None
 
 
-def _first_line(name: str, path: Path) -> str:
+def _first_line(name: str, path: Path, what: str) -> str:
     try:
         text = decode(regular.read(path, regular.SMALL))
         if who := private.strangers(path.stat()):
             step = f"chmod 600 {shlex.quote(str(path))}"
-            raise UsageError(f"{who} can change the password file of store {name}; run {step}")
+            raise UsageError(f"{who} can change the {what} file of store {name}; run {step}")
     except (OSError, ValueError) as exc:
         why = denied.unread(exc) if isinstance(exc, OSError) else exc
-        raise UsageError(f"the password file {path} of store {name} cannot be read: {why}") from None
+        raise UsageError(f"the {what} file {path} of store {name} cannot be read: {why}") from None
     if not (line := text.split("\n", 1)[0]):
-        raise UsageError(f"the password file {path} of store {name} has no password in its first line")
+        raise UsageError(f"the {what} file {path} of store {name} has no {what} in its first line")
     return line

@@ -1,4 +1,4 @@
-"""`smtd run`: the daemon, in the foreground."""
+"""`smtd run` and `smtd serve`: the daemon, in the foreground."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import logging
 import os
 import sys
 import threading
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import anyio
 
 from smtd.cli import gc_tuning, logs
+from smtd.cli.own_server import only_serving, wanted_server
 from smtd.cli.proxies import proxy_for
 from smtd.cli.socket_path import new_socket_path
 from smtd.cli.state import configuration, state_directory
@@ -29,15 +31,24 @@ log = logging.getLogger("smtd")
 GRACE = 2.0
 
 
-def main(config: Path | None, socket: str | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The daemon is to keep no pairs, and to serve the store at *location*, at the address *listen*."""
+
+    location: str | None = None
+    listen: str | None = None
+
+
+def main(config: Path | None, socket: str | None, serving: Serving | None = None) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
-    found = configuration(config)
+    found = _configuration(config, serving)
+    state = state_directory(None, found).absolute()
     _log(found)
     passwords = Passwords()
 
     def load() -> Config:
         passwords.forget()
-        fresh = configuration(config)
+        fresh = _configuration(config, serving)
         for url in filter(None, (fresh.notify.webhook, fresh.notify.heartbeat_url)):
             proxy_for(url)  # reports a wrong proxy now, and not at the first notice
         log.setLevel(fresh.daemon.log_level.upper())
@@ -50,7 +61,7 @@ def main(config: Path | None, socket: str | None) -> int:
 
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     surroundings = Surroundings(
-        state_directory(None, found).absolute(),
+        state,
         Path(new_socket_path(socket)),
         load,
         locate,
@@ -59,11 +70,18 @@ def main(config: Path | None, socket: str | None) -> int:
         int(microseconds) / 1e6 if microseconds.isdigit() else None,
         _end_at_the_latest,
         proxy_for,
+        lambda config_now: wanted_server(config_now, config, state),
+        keeps_pairs=serving is None,
     )
     gc_tuning.ease()
     malloc.limit_arenas()
     anyio.run(partial(run, surroundings))
     return 0
+
+
+def _configuration(chosen: Path | None, serving: Serving | None) -> Config:
+    found = configuration(chosen)
+    return found if serving is None else only_serving(found, serving.location, serving.listen)
 
 
 def _end_at_the_latest() -> None:

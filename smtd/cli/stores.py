@@ -16,16 +16,16 @@ from smtd.stores.location import Location
 
 
 class Passwords:
-    """Passwords of configured stores, asked for once; `forget` them when one may be another."""
+    """Passwords and tokens of configured stores, asked for once; `forget` them when one may be another."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[StoreConfig, str | None]] = {}  # and what was said of the store then
 
     def __call__(self, name: str, store: StoreConfig) -> str | None:
-        """Return the password of the store *name*. Blocks the first time."""
+        """Return the password or token of the store *name*. Blocks the first time."""
         known = self._known.get(name)
         if known is None or known[0] != store:
-            known = self._known[name] = store, passwords.password(name, store)
+            known = self._known[name] = store, passwords.secret(name, store)
         return known[1]
 
     def forget(self) -> None:
@@ -39,7 +39,7 @@ def located(
     timezone: str | None,
     *,
     may_be_new: bool = False,
-    passwords: Callable[[str, StoreConfig], str | None] = passwords.password,
+    passwords: Callable[[str, StoreConfig], str | None] = passwords.secret,
 ) -> Location:
     """Return the location of the configured store *name*, else of the file, directory or address *name*.
 
@@ -57,7 +57,7 @@ def located(
     if timezone is not None and not access.timezone:
         access = replace(access, timezone=timezone)
     location = find(word, access, may_be_new=may_be_new)
-    if "://" in word and location.access.password is None:
+    if "://" in word and location.access.password is None and location.access.token is None:
         location = _by_netrc(location)
     if location.driver.server is not None and location.driver.server.over_http:
         location = replace(location, access=replace(location.access, proxy=proxy_for(location.url)))
@@ -91,11 +91,13 @@ def _configured(word: str, config: Config) -> tuple[str, StoreConfig] | None:
 
 
 def _access(name: str, store: StoreConfig, passwords: Callable[[str, StoreConfig], str | None]) -> Access:
+    secret = passwords(name, store)
     return Access(
         timezone=store.timezone or "",
         python=store.python,
         username=store.username,
-        password=passwords(name, store),
+        password=None if store.has_token else secret,
+        token=secret if store.has_token else None,
         ca_file=store.ca_file,
         verify_tls=store.verify_tls,
         notify=store.notify,

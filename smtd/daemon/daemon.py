@@ -20,6 +20,7 @@ from smtd.daemon import added, settings
 from smtd.daemon.events import Events
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.notices import Notices
+from smtd.daemon.own_server import OwnServer, WantedServer
 from smtd.daemon.scrubber import Scrubber
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.worker import Worker
@@ -53,7 +54,8 @@ class Surroundings:
     *refused* is called when a store refused us, whose password may be another by now. *load* reads the
     configuration, *locate* tells where the store of a name or place is (both block, and
     raise SmtdError); *watchdog* is in seconds, None: nobody watches. *ending* is called when the end has
-    begun. *proxy_for* tells by which proxy an address is reached (None: by none).
+    begun. *proxy_for* tells by which proxy an address is reached (None: by none). *server* tells what is to
+    be served (None: nothing; it blocks, and raises SmtdError). *keeps_pairs*: else it does nothing but serve.
     """
 
     state: Path
@@ -65,6 +67,8 @@ class Surroundings:
     watchdog: float | None = None
     ending: Callable[[], None] = lambda: None
     proxy_for: Callable[[str], str | None] = lambda url: None
+    server: Callable[[Config], WantedServer | None] = lambda config: None
+    keeps_pairs: bool = True
 
 
 @dataclass(eq=False, slots=True)
@@ -93,6 +97,7 @@ class Daemon:
         self._added: dict[str, PairConfig] = {}
         self._pairs: dict[str, _Supervised] = {}
         self._scrubbing = anyio.Lock()
+        self._server = OwnServer(surroundings.server, self.events, group)
         self._first_cycles = FirstCycles()
 
     @property
@@ -128,13 +133,16 @@ class Daemon:
         notifier = self._surroundings.notifier
         await self._group.start(self._heed_signals)
         self._config = await to_thread.run_sync(self._surroundings.load)
-        self._added, problem = await to_thread.run_sync(added.read, self._file)
+        problem = ""
+        if self._surroundings.keeps_pairs:
+            self._added, problem = await to_thread.run_sync(added.read, self._file)
         if problem:
             log.warning("%s", problem)
             self.events.add("pairs damaged", problem=encodable(problem))
         self._tell_hidden()
         self._notices.follow(self._config.notify)
         await self._group.start(self._notices.run)
+        await self._server.follow(self._config)
         await self._reconcile(settings.of(self._config, self._added))
         self._group.start_soon(self._watch.run)
         self._group.start_soon(self.events.run)
@@ -174,6 +182,7 @@ class Daemon:
                 self._config = config
                 self._tell_hidden()
                 self._notices.follow(config.notify)
+                await self._server.follow(config)
                 done = await self._reconcile(wanted)
             finally:
                 notifier.ready()
@@ -183,6 +192,8 @@ class Daemon:
 
     async def add(self, name: str, pair: PairConfig) -> None:
         """Add a pair, and keep it in the state directory. Raises UsageError if it cannot be one."""
+        if not self._surroundings.keeps_pairs:
+            raise UsageError("this smtd only serves a store; stop it, and add [server] to what smtd run uses")
         self._refuse_known(name)
         for word in (pair.left, pair.right):
             if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():

@@ -12,16 +12,17 @@ class Access:
     *timezone*: where the clocks of its records stood, if Sumatra before 0.8 wrote them, which
     kept local times (empty: where this machine's stands). *python*: the interpreter whose Sumatra
     uses the shelf, for writing a kind of dbm file that this Python cannot. *username* and *password*:
-    how to be let in by a server; *ca_file*: the authority that vouches for it, if this machine knows
-    of none (False for *verify_tls*: nobody needs to). *tls*: how a connection to a database is protected, in
-    PostgreSQL's words (empty: as it comes). *proxy*: by which a server is reached over HTTP. *notify*: a
-    database may tell of changes by itself.
+    how to be let in by a server; *token*: the same over HTTP, in place of both. *ca_file*: the authority that
+    vouches for it, if this machine knows of none (False for *verify_tls*: nobody needs to). *tls*: how a
+    connection to a database is protected, in PostgreSQL's words (empty: as it comes). *proxy*: by which a
+    server is reached over HTTP. *notify*: a database may tell of changes by itself.
     """
 
     timezone: str = ""
     python: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     verify_tls: bool = True
     tls: str = ""

@@ -64,6 +64,8 @@ class Files:
     #: Says whether a store at a path is only what Sumatra leaves beside another one of these files.
     #: Raises UsageError if nobody can tell which is meant.
     is_leftover: Callable[[Path, Sequence[str]], bool] | None = None
+    #: smtd's own server can offer such a store over HTTP.
+    is_served: bool = False
     #: How such a file is told from another one at its place.
     marks: FileMarks = field(default_factory=FileMarks)
 

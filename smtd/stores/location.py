@@ -50,6 +50,11 @@ class Location:
         renames = f" {dict(self.renames)}" if self.renames else ""
         return f"{self.driver.name}:{user}{self}{renames}"
 
+    @property
+    def is_served(self) -> bool:
+        """Whether smtd's own server can offer such a store over HTTP."""
+        return self.driver.files is not None and self.driver.files.is_served
+
     def is_missing(self) -> bool:
         """Say whether none of its files is there. Blocks."""
         if self.driver.files is None:

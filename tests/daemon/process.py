@@ -39,6 +39,8 @@ class DaemonProcess:
         self.socket = self._short / "control.sock"
         self.smtd.more["SMTD_SOCKET"] = str(self.socket)
         self.told: list[str] = []
+        #: What `smtd` is to do.
+        self.verb = ["run"]
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self._short / "notify"))
         self._process: Process | None = None
@@ -57,7 +59,7 @@ class DaemonProcess:
         notify = {"NOTIFY_SOCKET": str(self._short / "notify")}
         with self.log.open("ab") as log:
             self._process = client.start(
-                [*self.smtd.program, "-c", str(self.config), "run"],
+                [*self.smtd.program, "-c", str(self.config), *self.verb],
                 self.directory,
                 self.variables(**notify, **environment),
                 stdout=log.fileno(),

@@ -216,6 +216,10 @@ class SumatraProject:
         """Return the exported records by label."""
         return {record["label"]: record for record in json.loads(self.export())}
 
+    def sync(self, *stores: str | Path) -> str:
+        """Run real `smt sync`, which has one store or two."""
+        return self.smt("sync", *stores)
+
     def _run(self, program: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
         return self.environment.run(program, *args, cwd=self.directory, env=self.variables())
 

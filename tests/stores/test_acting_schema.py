@@ -12,6 +12,7 @@ from anyio import to_thread
 from smtd import sqlite, untrusted
 from smtd.errors import StoreRefused
 from smtd.sqlite import connect
+from smtd.stores.base import DONE, Change
 from smtd.stores.discovery import find
 from smtd.stores.legacy.driver import OLD_SQLITE
 from smtd.stores.location import Location
@@ -141,3 +142,40 @@ async def test_shelf_whose_table_is_a_view(tmp_path: Path) -> None:
 
     with pytest.raises(StoreRefused, match="trigger or view 'Dict'"):
         await scan_of(place)
+
+
+NOTING = "INSERT INTO smtd_dirty (record, project, label) SELECT NEW.db_id, NEW.project_id, NEW.label"
+
+
+async def test_triggers_that_only_note_what_is_written_do_no_harm(place: DjangoPlace) -> None:
+    """smtd's own server has such, so that others who write into its database are heard."""
+    place.run("CREATE TABLE smtd_dirty (id INTEGER PRIMARY KEY, record INTEGER, project TEXT, label TEXT)")
+    place.run(f"CREATE TRIGGER smtd_dirty_record AFTER INSERT ON django_store_record BEGIN {NOTING}; END")
+
+    async with place.open() as store:
+        assert await store.write([Change(key("second"), record("second"), None)]) == [DONE]
+
+    assert place.run("SELECT label FROM smtd_dirty") == [("second",)]
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        f"SELECT {ENDLESS}",
+        "UPDATE django_store_record SET outcome = 'theirs'",
+        "DELETE FROM django_store_tag",
+        "INSERT INTO django_store_tag (name) VALUES ('theirs')",
+        "DELETE FROM smtd_dirty",
+        "INSERT INTO smtd_dirty (id, label) SELECT 1, load_extension('x')",
+    ],
+)
+async def test_trigger_does_not_get_away_with_the_name_of_one_of_ours(place: DjangoPlace, does: str) -> None:
+    """A name gives no right but to add to one table, and to read."""
+    place.run("CREATE TABLE smtd_dirty (id INTEGER PRIMARY KEY, record INTEGER, project TEXT, label TEXT)")
+    place.run(f"CREATE TRIGGER smtd_dirty_record AFTER INSERT ON django_store_record BEGIN {does}; END")
+
+    async with place.open() as store:
+        with pytest.raises(StoreRefused):
+            await store.write([Change(key("second"), record("second"), None)])
+
+    assert place.run("SELECT label, outcome FROM django_store_record") == [("first", "ours")]

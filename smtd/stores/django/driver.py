@@ -65,6 +65,7 @@ SQLITE = Driver(
         holds=_is_store,
         new=(".sqlite", ".sqlite3", ".db"),
         is_leftover=_is_leftover,
+        is_served=True,
         marks=file_mark.MARKS,
     ),
     project=_PROJECT,

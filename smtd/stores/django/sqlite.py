@@ -17,7 +17,7 @@ from smtd import denied, readonly
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.filestat import CLOCK_TICK, SETTLE, Signature, age, is_coarse, is_young, marked, signature
 from smtd.records.record import Key
-from smtd.sqlite import ERRORS, Connection, check, commits, connect, flush, translated
+from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, check, commits, connect, flush, translated
 from smtd.stores.base import Token
 from smtd.stores.django import schema
 from smtd.stores.django.file_tracker import FileTracker
@@ -48,8 +48,9 @@ class SqliteFile:
         UnicodeError,
     )
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, *, statements: int = STORE_STATEMENTS) -> None:
         self.path = path
+        self._statements = statements
         self._name = name
         self.is_new = False
         #: Grows whenever another file is found at the path: what was learned of the old one is void.
@@ -137,7 +138,9 @@ class SqliteFile:
     async def _connect(self) -> Connection:
         if self._raw is None:
             self._is_frozen = await self._looks_frozen()
-            self._raw = await self._open.enter_async_context(connect(str(self.path)))
+            self._raw = await self._open.enter_async_context(
+                connect(str(self.path), statements=self._statements)
+            )
             self._identity = await to_thread.run_sync(_identity, self.path)
         return self._raw
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,9 +19,10 @@ from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import Database, Tracker, translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Found, Raw
+from smtd.stores.django.record_rows import RecordRows, RowChange, record_of
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.shared_rows import NotKept
-from smtd.stores.django.writer import Insert, RowWriter, Update
+from smtd.stores.django.writer import RowWriter
 from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
 
 
@@ -36,6 +36,7 @@ class DjangoStore:
         self._ids = RowIds()
         self._rows = database.row_tracker(self._ids)
         self._writer = RowWriter()
+        self._records = RecordRows(self._ids, self._writer)
         self._generation = 0
         #: What is raised of one record that the tables do not take.
         self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
@@ -172,8 +173,7 @@ class DjangoStore:
         async with self._database.session() as db:
             if self._database.generation != self._generation:
                 self._generation = self._database.generation
-                self._ids.forget()
-                self._writer.forget()
+                self._records.forget()
                 self._rows.forget()
             yield db
 
@@ -200,8 +200,7 @@ class DjangoStore:
                     partial(self._change, db, changes, prepared, indexed)
                 )
             except BaseException:
-                self._writer.forget()
-                self._ids.forget()
+                self._records.forget()
                 raise
         self._rows.wrote(written, marks)
         return outcomes
@@ -216,54 +215,21 @@ class DjangoStore:
         """Make *changes* in one transaction; return what became of them, and which rows look how now."""
         async with db.writing():
             keys = [change.key for change in changes]
-            held = await self._held(db, keys, indexed)
+            held = await self._records.held(db, keys, indexed)
             clashes = await self._database.clashing(db, [key for key in keys if key not in held])
             outcomes = [
                 _outcome(change, columns, held[change.key], clashes.get(change.key, ""))
                 for change, columns in zip(changes, prepared, strict=True)
             ]
-            written = await self._apply(
+            written = await self._records.change(
                 db,
                 [
-                    (change, columns, held[change.key])
+                    RowChange(change.key, change.record, _fit(columns), held[change.key])
                     for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
                     if outcome is DONE
                 ],
             )
             return outcomes, written, await self._rows.marks(db, written)
-
-    async def _held(
-        self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]
-    ) -> dict[Key, list[Found]]:
-        """Return the rows that bear one of *keys* at this moment of the transaction."""
-        held: dict[Key, list[Found]] = defaultdict(list)
-        ids = await self._ids.of(db, keys, indexed)
-        await reader.hold(db, ids)
-        for raw in await reader.by_id(db, ids):
-            found = raw.found()
-            held[found.key].append(found)
-        return held
-
-    async def _apply(
-        self,
-        db: DatabaseConnection,
-        todo: Sequence[tuple[Change, Columns | RecordUnusable | None, list[Found]]],
-    ) -> list[int]:
-        """Make the changes; return the ids of all rows that are, or were, concerned."""
-        inserts, updated, deletes = [], [], []
-        for change, columns, held in todo:
-            if columns is None:
-                deletes += [found.row_id for found in held]
-            elif not held:
-                inserts.append(Insert(change.key, _fit(columns)))
-            for found in held if columns is not None else ():
-                await self._writer.update(db, Update(found.row_id, _fit(columns), _changed(found, change)))
-                updated.append(found.row_id)
-        await self._writer.delete(db, deletes)
-        inserted = await self._writer.insert(db, inserts)
-        for insert, row_id in zip(inserts, inserted, strict=True):
-            self._ids.learn(row_id, insert.key)
-        return [*updated, *deletes, *inserted]
 
     def _prepared(self, change: Change) -> Columns | RecordUnusable | None:
         """Return what to write (None: nothing is to be left), or why it cannot be written."""
@@ -290,17 +256,11 @@ def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
 
 
 def _digest(found: Found) -> Digest:
-    return canonical.digest(_record(found))
+    return canonical.digest(record_of(found))
 
 
-def _record(found: Found) -> Record:
-    if isinstance(found.record, RecordUnusable):
-        raise found.record
-    return found.record
-
-
-def _fit(columns: Columns | RecordUnusable | None) -> Columns:
-    assert isinstance(columns, Columns), "refused before"
+def _fit(columns: Columns | RecordUnusable | None) -> Columns | None:
+    assert not isinstance(columns, RecordUnusable), "refused before"
     return columns
 
 
@@ -321,9 +281,3 @@ def _outcome(
     if digests != expected:
         return STALE
     return Outcome(Result.REFUSED, clash) if clash and columns is not None else DONE
-
-
-def _changed(found: Found, change: Change) -> list[str]:
-    """Return the fields to write: those that do not say the same already."""
-    assert change.record is not None, "a deletion has no fields"
-    return canonical.differences(_record(found), change.record)

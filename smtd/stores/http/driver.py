@@ -38,11 +38,15 @@ def _parse(address: str, access: Access) -> tuple[str, Access]:
 @asynccontextmanager
 async def _open(place: Place) -> AsyncIterator[Store]:
     # Imported here: a sync of two files has no use for aiohttp.
-    from smtd.stores.http.session import Login, Trust, connect
+    from smtd.stores.http.session import Bearer, Login, Trust, connect
     from smtd.stores.http.store import HttpStore
 
     access = place.access
-    login = None if access.username is None else Login(access.username, access.password or "")
+    login: Login | Bearer | None = None
+    if access.token is not None:
+        login = Bearer(access.token)
+    elif access.username is not None:
+        login = Login(access.username, access.password or "")
     trust = Trust(access.ca_file, access.verify_tls)
     async with connect(place.url, login, trust, access.proxy) as session:
         yield HttpStore(session, str(place))

@@ -36,7 +36,7 @@ from smtd.stores.django.mapping import RECORD_COLUMNS, RELATIONS
 from smtd.stores.http import address
 
 #: How servers write a time. Without a zone it is UTC, as Sumatra 0.8.1 reads it.
-_TIMES = ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S")
+_TIMES = tuple(f"%Y-%m-%d{between}%H:%M:%S{rest}" for rest in ("%z", "", ".%f%z", ".%f") for between in " T")
 
 #: Fields that a PUT on an existing record changes.
 CHANGEABLE = ("reason", "outcome", "tags")
@@ -148,7 +148,7 @@ def read(data: bytes, key: Key) -> Record:
     try:
         document = documents.read(data, doubled=documents.refuse)
         _check_name(document, key)
-        record = _record(document)
+        record = record_of(document)
     except BAD_VALUE as exc:
         why = f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
         raise RecordUnusable(
@@ -168,7 +168,11 @@ def _check_name(document: dict[str, Any], key: Key) -> None:
         )
 
 
-def _record(document: dict[str, Any]) -> Record:
+def record_of(document: dict[str, Any]) -> Record:
+    """Return the record that *document* says, which has all fields, and metadata as objects.
+
+    Raises one of BAD_VALUE for another document, and Altered for parameters that nobody can read.
+    """
     executable, repository = document["executable"], document["repository"]
     made = Record(
         label=_text(document["label"]) or "",

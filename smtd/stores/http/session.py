@@ -21,7 +21,7 @@ from http import HTTPStatus
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import aiohttp
 import anyio
@@ -64,16 +64,30 @@ class Silence(StoreBusy):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How to be let in; never shown."""
+    """How to be let in; never shown. *mistake*: what a server means that does not let in."""
 
     username: str
     password: str = field(repr=False)
+    mistake: ClassVar[str] = "wrong user name or password; set them in the configuration"
 
     @property
     def header(self) -> dict[str, str]:
         """The header of Basic authentication."""
         words = f"{self.username}:{self.password}".encode()
         return {"Authorization": f"Basic {base64.b64encode(words).decode()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """How to be let in by a token, which also says whose it is; as Login."""
+
+    token: str = field(repr=False)
+    mistake: ClassVar[str] = "the token is wrong, revoked or expired; get a new one (smtd user token)"
+
+    @property
+    def header(self) -> dict[str, str]:
+        """The header of RFC 6750."""
+        return {"Authorization": f"Bearer {self.token}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +122,10 @@ class Session:
     """Sends requests to the server at *base*, which ends in a slash, a few at a time."""
 
     def __init__(
-        self, base: URL, session: aiohttp.ClientSession, login: Login | None, proxy: URL | None
+        self, base: URL, session: aiohttp.ClientSession, login: Login | Bearer | None, proxy: URL | None
     ) -> None:
         self.base = str(base)
+        self._mistake = (login or Login).mistake
         self._session = session
         # Not the session's own: aiohttp would send those to a proxy, too.
         self._headers = {"Accept": "application/json"} | ({} if login is None else login.header)
@@ -229,9 +244,7 @@ class Session:
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             raise _by_proxy(self.base, status)
         if status == HTTPStatus.UNAUTHORIZED:
-            raise StoreRefused(
-                f"login to {self.base} failed: wrong user name or password; set them in the configuration"
-            )
+            raise StoreRefused(f"login to {self.base} failed: {self._mistake}")
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise StoreRefused(f"{self.base} {address.redirection(self.base, path, place or '')}")
 
@@ -250,7 +263,7 @@ def _when(what: str, seconds: float) -> str:
 
 @asynccontextmanager
 async def connect(
-    base: str, login: Login | None, trust: Trust, proxy: str | None = None
+    base: str, login: Login | Bearer | None, trust: Trust, proxy: str | None = None
 ) -> AsyncIterator[Session]:
     """Open a session with the server at *base*, by *proxy* if any, for the length of a `with` block."""
     url = URL(base if base.endswith("/") else f"{base}/")

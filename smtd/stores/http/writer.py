@@ -16,7 +16,7 @@ import anyio
 import msgspec
 
 from smtd.backoff import pauses
-from smtd.errors import RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
+from smtd.errors import AnotherRecord, RecordUnusable, StoreBusy, StoreRefused, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.record import FIELDS, Key, Record
 from smtd.stores.base import DONE, STALE, Outcome, Result
@@ -30,6 +30,8 @@ from smtd.stores.http.shared import RowsInFlight
 STUMP = 2.0
 #: Bytes of a body that Django takes, unless its administrator says otherwise.
 USUAL_LIMIT = 2_621_440
+#: Where smtd's own server shows the newest record, unless one has this label: Sumatra asks for it so.
+_NEWEST = "last"
 _ELSEWHERE = "sync it with a file or a database"
 #: Of these the server makes one row for all records that share it, twice if asked twice at once. Platforms,
 #: data and dependencies it makes for each record: there equal rows are no fault.
@@ -75,6 +77,8 @@ class ServerWriter:
             )
         try:
             return await self._session.understood(partial(form.read, key=key), answer.body)
+        except AnotherRecord as exc:
+            return None if key.label == _NEWEST else exc
         except RecordUnusable as exc:
             return exc
 

@@ -1,0 +1,95 @@
+"""What smtd's own server is to offer, by the words of the configuration and of `smtd serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from smtd import configured_server
+from smtd.cli.state import configuration_file, usual_files
+from smtd.cli.stores import located
+from smtd.config import Config, ServerConfig
+from smtd.daemon.own_server import WantedServer
+from smtd.errors import UsageError
+from smtd.paths import expanded
+from smtd.server.accounts.rights import Right
+from smtd.server.server_settings import ServerSettings
+
+
+def only_serving(config: Config, location: str | None, listen: str | None) -> Config:
+    """Return *config* with nothing but a server, at the store *location* and the address *listen*, if given.
+
+    Raises UsageError for an address that is none, or that others could listen to.
+    """
+    server = config.server or ServerConfig()
+    if location is not None:
+        server = msgspec.structs.replace(server, store=location)
+    if listen is not None:
+        _check_listen(listen)
+        server = msgspec.structs.replace(server, listen=listen)
+    return msgspec.structs.replace(config, pairs={}, server=server)
+
+
+def _check_listen(listen: str) -> None:
+    try:
+        configured_server.address(listen)
+    except ValueError:
+        raise UsageError(f"{listen!r} is not an address such as 127.0.0.1:8471") from None
+
+
+def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedServer | None:
+    """Return what *config*, in the file *chosen*, wants to be served (None: nothing). Blocks.
+
+    *state*: the state directory, which has the store if none is named. Raises SmtdError.
+    """
+    server = config.server
+    if server is None:
+        return None
+    host, port = configured_server.address(server.listen)
+    settings = ServerSettings(
+        served_store(server, config, state),
+        host,
+        port,
+        "" if server.url is None else configured_server.root(server.url),
+        tuple(server.proxy),
+        None if server.cert_file is None else expanded(server.cert_file),
+        None if server.key_file is None else expanded(server.key_file),
+        Right.of(server.anonymous),
+    )
+    settings.check()
+    return WantedServer(settings, users_file(server, chosen), _looks(settings.cert_file))
+
+
+def _looks(file: Path | None) -> tuple[int, ...]:
+    """Return what a file looks like; one that is not there looks like nothing, and using it says why."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        found = None
+    return () if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def own_store(state: Path) -> Path:
+    """Return where the store is that a server makes for itself in the state directory."""
+    return state / "server" / "records.sqlite"
+
+
+def served_store(server: ServerConfig, config: Config, state: Path) -> Path:
+    """Return the file that is served. Raises UsageError for a store that cannot be."""
+    if server.store is None:
+        return own_store(state)
+    location = located(server.store, config, None, may_be_new=True)
+    if not location.is_served:
+        raise UsageError(
+            f"{location} cannot be served: it is not an SQLite store of Sumatra 0.8.1; serve a new store, and"
+            " sync this one with it"
+        )
+    return location.path.absolute()
+
+
+def users_file(server: ServerConfig, chosen: Path | None) -> Path:
+    """Return the users file of *server*, else the one beside the configuration *chosen*, or the usual one."""
+    if server.users_file is not None:
+        return expanded(server.users_file)
+    return (configuration_file(chosen) or usual_files()[0]).with_name("users")

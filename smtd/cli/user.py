@@ -1,0 +1,316 @@
+"""`smtd user`: who may use smtd's own server. No password and no token is shown, but a new token once."""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from smtd.cli import own_server
+from smtd.cli.say import complain, say, say_json
+from smtd.cli.state import configuration, state_directory
+from smtd.cli.stores import located
+from smtd.config import ServerConfig, seconds
+from smtd.errors import UsageError
+from smtd.pairing import ALL
+from smtd.paths import expanded
+from smtd.server.accounts import credentials, right_table, users_file
+from smtd.server.accounts.rights import Right
+from smtd.server.accounts.users_file import Account, StoredToken
+from smtd.textfile import decode
+
+#: Gives the SQLite file that has rights in single projects, if it is there; see `store_path`.
+Store: TypeAlias = Callable[[], "Path | None"]
+#: Characters of the longest password: more do not fit into a header.
+LONGEST_PASSWORD = 1000
+#: Bytes of standard input that are read for one.
+_LONGEST_LINE = 2**16
+
+
+def users_path(chosen: Path | None, config: Path | None) -> Path:
+    """Return the users file: *chosen*, else the one of the server in the configuration *config*.
+
+    Raises ConfigError for a configuration with mistakes.
+    """
+    if chosen is not None:
+        return expanded(chosen)
+    return own_server.users_file(configuration(config).server or ServerConfig(), config)
+
+
+def store_path(word: str | None, config: Path | None) -> Path | None:
+    """Return the SQLite file that *word* stands for, else the one of the server; None if it is not there yet.
+
+    Raises ConfigError, and as `located` does.
+    """
+    found = configuration(config)
+    if word is None:
+        path = own_server.served_store(found.server or ServerConfig(), found, state_directory(None, found))
+        return path if path.is_file() else None
+    location = located(word, found, None)
+    if not location.is_served:
+        raise UsageError(f"{location} is not an SQLite store, so no server of smtd can offer it")
+    return location.path
+
+
+def add(
+    path: Path,
+    store: Store,
+    *,
+    name: str,
+    admin: bool,
+    read_all: bool,
+    write_all: bool,
+    projects: Sequence[str],
+    password_stdin: bool,
+) -> int:
+    """Add a user, and return the exit code.
+
+    Raises UsageError for a name that cannot be, or is, a user's, and for a right that nobody can be given.
+    """
+    words = [*projects, *([f"{ALL}:read"] if read_all else []), *([f"{ALL}:write"] if write_all else [])]
+    rights = sorted(_right(word) for word in words)  # the highest is last, and counts
+    # All this before anybody types a password.
+    _check_new(name, users_file.read(path))
+    for project, _ in rights:
+        if project != ALL:
+            right_table.check_project(_needed(store), project)
+    everywhere = max((right for project, right in rights if project == ALL), default=Right.NONE)
+    stored = credentials.hashed(_password(name, from_stdin=password_stdin))
+
+    def change(accounts: dict[str, Account]) -> Mapping[str, Account]:
+        _check_new(name, accounts)
+        return accounts | {name: Account(name, stored, admin=admin, everywhere=_word(everywhere))}
+
+    users_file.edit(path, change)
+    for project, right in rights:
+        if project != ALL:
+            right_table.set_right(_needed(store), project, name, right)
+    say(f"added user {name}")
+    return 0
+
+
+def change_password(path: Path, *, name: str, password_stdin: bool) -> int:
+    """Change a user's password, and return the exit code. Raises UsageError if there is no such user."""
+    _found(name, users_file.read(path))
+    stored = credentials.hashed(_password(name, from_stdin=password_stdin))
+    _edit_one(path, name, lambda account: msgspec.structs.replace(account, password=stored))
+    say(f"changed the password of {name}")
+    return 0
+
+
+def add_token(path: Path, *, name: str, expires: str | None, revoke: bool) -> int:
+    """Print a new token of a user, and return the exit code. Raises UsageError if there is no such user."""
+    now = int(time.time())
+    token = credentials.new_token()
+    stored = StoredToken(
+        credentials.token_digest(token), now, None if expires is None else now + _duration(expires)
+    )
+
+    def change(account: Account) -> Account:
+        others = (
+            ()
+            if revoke
+            else [other for other in account.tokens if other.expires is None or other.expires > now]
+        )
+        return msgspec.structs.replace(account, tokens=(*others, stored))
+
+    _edit_one(path, name, change)
+    say(token)
+    complain(
+        f"smtd: this token of {name} is not shown again; put it into a file that the token_file of a store"
+        " names, or use it in place of the password"
+    )
+    return 0
+
+
+def list_users(path: Path, store: Store, *, as_json: bool) -> int:
+    """Print the users, with their rights in the projects of *store*, and return the exit code."""
+    accounts = [account for _, account in sorted(users_file.read(path).items())]
+    rights: dict[str, dict[str, str]] = {}
+    place = store()
+    for project, username, level in right_table.rights_in(place) if place is not None else ():
+        rights.setdefault(username, {})[project] = level
+    if as_json:
+        say_json({"users": [_shape(account, rights.get(account.name, {})) for account in accounts]})
+        return 0
+    if not accounts:
+        complain(f"smtd: there are no users in {path}; add one with smtd user add")
+    width = max((len(account.name) for account in accounts), default=0)
+    for account in accounts:
+        own = [f"{level} in {project}" for project, level in rights.get(account.name, {}).items()]
+        say(f"{account.name:<{width}}  {', '.join([_rights(account), *own])}; {_ways(account)}")
+    return 0
+
+
+def remove(path: Path, name: str, store: Store) -> int:
+    """Remove a user, with their rights in the projects of *store*, and return the exit code.
+
+    Raises UsageError if there is no such user.
+    """
+
+    def change(accounts: dict[str, Account]) -> Mapping[str, Account]:
+        _found(name, accounts)
+        return {other: account for other, account in accounts.items() if other != name}
+
+    _found(name, users_file.read(path))
+    if (place := store()) is not None:
+        right_table.remove_user(place, name)  # first: if it fails, the same words can be given again
+    users_file.edit(path, change)
+    say(f"removed user {name}")
+    return 0
+
+
+def grant(path: Path, *, name: str, project: str, right: str, store: Store) -> int:
+    """Let a user have a right in a project of *store*, or in all; return the exit code.
+
+    Raises UsageError if there is no such user or project.
+    """
+    _found(name, users_file.read(path))
+    if project == ALL:
+        word = _word(Right.of(right))
+        _edit_one(path, name, lambda account: msgspec.structs.replace(account, everywhere=word))
+    else:
+        right_table.set_right(_needed(store), project, name, Right.of(right))
+    say(f"{name}: {right} in {'all projects' if project == ALL else project}")
+    return 0
+
+
+def _right(word: str) -> tuple[str, Right]:
+    """Return project and right of a word such as MyProject:read."""
+    project, _, right = word.rpartition(":")
+    if not project or not (found := Right.of(right)):
+        raise UsageError(f"{word!r} is not a project and read, write or owner, such as 'MyProject:read'")
+    if project == ALL:
+        _word(found)
+    return project, found
+
+
+def _word(everywhere: Right) -> Literal["none", "read", "write"]:
+    """Return how the users file has a right in all projects."""
+    if everywhere is Right.OWNER:
+        raise UsageError("only an admin owns all projects; add one with --admin")
+    return "write" if everywhere is Right.WRITE else "read" if everywhere is Right.READ else "none"
+
+
+def _needed(store: Store) -> Path:
+    if (path := store()) is None:
+        raise UsageError("the server has no store yet; run smtd serve, or name the store with --store")
+    return path
+
+
+def _edit_one(path: Path, name: str, change: Callable[[Account], Account]) -> None:
+    def all_changed(accounts: dict[str, Account]) -> Mapping[str, Account]:
+        return accounts | {name: change(_found(name, accounts))}
+
+    users_file.edit(path, all_changed)
+
+
+def _found(name: str, accounts: Mapping[str, Account]) -> Account:
+    if account := accounts.get(name):
+        return account
+    close = difflib.get_close_matches(name, accounts, 1)
+    hint = f"did you mean {close[0]}?" if close else "smtd user list shows all"
+    raise UsageError(f"there is no user {name!r}; {hint}")
+
+
+def _check_new(name: str, accounts: Mapping[str, Account]) -> None:
+    if why := users_file.misnamed(name):
+        raise UsageError(f"{name[: users_file.LONGEST_NAME]!r} cannot be the name of a user: {why}")
+    if known := next((known for known in accounts if known.lower() == name.lower()), None):
+        raise UsageError(
+            f"there is a user {known} already; change the password with smtd user password, or add a token"
+            " with smtd user token"
+        )
+
+
+def _password(name: str, *, from_stdin: bool) -> str:
+    """Return a new password, and warn if `smt` could not use it. Raises UsageError, without a part of it."""
+    password = _first_line() if from_stdin else _typed_twice(name)
+    if not password:
+        raise UsageError("the password is empty; nothing was changed")
+    if len(password) > LONGEST_PASSWORD:
+        raise UsageError(f"the password is longer than {LONGEST_PASSWORD} characters; nothing was changed")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
+        raise UsageError("the password has characters that nobody can type; nothing was changed")
+    if not credentials.is_safe_in_address(password):
+        complain(
+            "smtd: Sumatra does not understand this password in the address of a store, where only letters"
+            f" (a-z), digits, _ and - are as they are; for smt use a token: smtd user token {name}"
+        )
+    return password
+
+
+def _first_line() -> str:
+    try:
+        return decode(sys.stdin.buffer.readline(_LONGEST_LINE)).split("\n", 1)[0]
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise UsageError(f"the password on standard input cannot be read: {why}") from None
+
+
+def _typed_twice(name: str) -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for the password; use --password-stdin")
+    try:
+        first = getpass.getpass(f"Password for {name}: ")
+        if getpass.getpass("The same again: ") != first:
+            raise UsageError("the two passwords differ; nothing was changed")
+    except EOFError:
+        raise UsageError("no password was given; nothing was changed") from None
+    return first
+
+
+def _duration(text: str) -> int:
+    try:
+        return int(seconds(text))
+    except ValueError:
+        raise UsageError(f"{text!r} is not a duration such as '12h' or '90d'") from None
+
+
+def _rights(account: Account) -> str:
+    if account.admin:
+        return "admin"
+    return {"none": "own projects", "read": "reads all projects", "write": "writes all projects"}[
+        account.everywhere
+    ]
+
+
+def _ways(account: Account) -> str:
+    ways = [*(["password"] if account.password else []), *map(_token, account.tokens)]
+    return ", ".join(ways) or "no password and no token"
+
+
+def _token(token: StoredToken) -> str:
+    until = "" if token.expires is None else f", good until {_date(token.expires)}"
+    return f"token of {_date(token.made)}{until}"
+
+
+def _date(moment: int) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).date().isoformat()
+
+
+def _shape(account: Account, projects: Mapping[str, str]) -> dict[str, Any]:
+    """Return what may be known of a user, as docs/json.md has it."""
+    return {
+        "name": account.name,
+        "admin": account.admin,
+        "all_projects": account.everywhere,
+        "projects": projects,
+        "password": account.password is not None,
+        "tokens": [
+            {"made": _time(token.made), "expires": None if token.expires is None else _time(token.expires)}
+            for token in account.tokens
+        ],
+    }
+
+
+def _time(moment: int) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat()

@@ -1,0 +1,156 @@
+"""The words of `smtd user`. What they do is in `user.py`, which is imported when one of them is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+_USERS = click.option(
+    "--users",
+    metavar="FILE",
+    type=click.Path(path_type=Path, readable=False),
+    help="The users file. [default: users_file in the configuration, else users beside it]",
+)
+_PASSWORD_STDIN = click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Take the password from the first line of standard input. [default: ask for it on the terminal]",
+)
+_STORE = click.option(
+    "--store",
+    metavar="LOCATION",
+    help="The store of the server: an SQLite file, or its name. [default: as smtd serve has it]",
+)
+#: More words than a verb takes: most likely a password, which is not to be shown by an error.
+_MORE_WORDS = {"allow_extra_args": True}
+
+
+class _Verb(click.Command):
+    """A verb that repeats no word which it does not know."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.args:
+            raise click.UsageError(
+                "there are too many words; give no password here, where others can see it: smtd asks for it",
+                ctx,
+            )
+        return super().invoke(ctx)
+
+
+def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    return click.command(name, cls=_Verb, context_settings=_MORE_WORDS)
+
+
+@_verb("add")
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="Let them do everything in every project.")
+@click.option("--read-all", is_flag=True, help="Let them read every project: the same as --project '*:read'.")
+@click.option(
+    "--write-all", is_flag=True, help="Let them change records in every project, those to come included."
+)
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="NAME:RIGHT",
+    help="Let them read, write or own this project (repeatable; '*' means all).",
+)
+@_PASSWORD_STDIN
+@_STORE
+@_USERS
+@click.pass_obj
+def add(config: Path | None, /, users: Path | None, store: str | None, **asked: Any) -> None:
+    """Add the user NAME with a password.
+
+    Every user may create projects, and owns them. For other projects they need a right: see smtd user grant.
+    """
+    from smtd.cli import user
+
+    sys.exit(user.add(user.users_path(users, config), partial(user.store_path, store, config), **asked))
+
+
+@_verb("password")
+@click.argument("name")
+@_PASSWORD_STDIN
+@_USERS
+@click.pass_obj
+def password(config: Path | None, /, users: Path | None, **asked: Any) -> None:
+    """Change the password of the user NAME."""
+    from smtd.cli import user
+
+    sys.exit(user.change_password(user.users_path(users, config), **asked))
+
+
+@_verb("token")
+@click.argument("name")
+@click.option(
+    "--expires", metavar="DURATION", help="How long the token is good, such as 90d. [default: always]"
+)
+@click.option("--revoke", is_flag=True, help="Revoke all other tokens of this user.")
+@_USERS
+@click.pass_obj
+def token(config: Path | None, /, users: Path | None, **asked: Any) -> None:
+    """Print a new token for the user NAME, once.
+
+    A token stands for a user without their password: in a store's token_file or token_command, or in place of
+    the password. It has only characters that Sumatra understands in an address.
+    """
+    from smtd.cli import user
+
+    sys.exit(user.add_token(user.users_path(users, config), **asked))
+
+
+@_verb("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_STORE
+@_USERS
+@click.pass_obj
+def list_users(config: Path | None, /, users: Path | None, store: str | None, as_json: bool) -> None:
+    """List the users, with their rights."""
+    from smtd.cli import user
+
+    path = user.users_path(users, config)
+    sys.exit(user.list_users(path, partial(user.store_path, store, config), as_json=as_json))
+
+
+@_verb("remove")
+@click.argument("name")
+@_STORE
+@_USERS
+@click.pass_obj
+def remove(config: Path | None, /, users: Path | None, name: str, store: str | None) -> None:
+    """Remove the user NAME.
+
+    A running server lets them in no more within a second. Their rights in projects are removed, too; the
+    projects stay.
+    """
+    from smtd.cli import user
+
+    sys.exit(user.remove(user.users_path(users, config), name, partial(user.store_path, store, config)))
+
+
+@_verb("grant")
+@click.argument("name")
+@click.argument("project")
+@click.argument("right", type=click.Choice(("read", "write", "owner", "none")))
+@_STORE
+@_USERS
+@click.pass_obj
+def grant(config: Path | None, /, users: Path | None, store: str | None, **asked: str) -> None:
+    """Let the user NAME read, write or own PROJECT, or none of these; '*' means all projects.
+
+    Who owns a project may delete it, and give others rights in it. A running server notices at once.
+    """
+    from smtd.cli import user
+
+    sys.exit(
+        user.grant(user.users_path(users, config), store=partial(user.store_path, store, config), **asked)
+    )
+
+
+VERBS = (add, password, token, list_users, remove, grant)

@@ -1,0 +1,1 @@
+"""Who may use smtd's own server, and what each of them may do: users, passwords, tokens, rights."""

@@ -1,0 +1,158 @@
+"""Who sends a request: the header Authorization against the users file.
+
+Right credentials pass, whatever others do. A token costs nothing to check. A password costs 33 ms of a
+thread, two at once at most, and is then remembered for five minutes, by a keyed hash of the header. While
+logins of a name or from an address fail, passwords that were not right before are checked one after another,
+each address in its turn, and a wrong one keeps the next waiting: attackers get some four guesses a second,
+all together, and may delay a first login, but shut nobody out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+
+from smtd.server.accounts import credentials
+from smtd.server.accounts.credentials import Claim
+from smtd.server.accounts.rights import User
+from smtd.server.accounts.throttle import SHORTEST_WAIT, Throttle, TooManyFailures, site
+from smtd.server.accounts.users import Users
+from smtd.server.accounts.users_file import Account
+from smtd.text import shown
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a password that was right counts as right, and how many of them are remembered.
+REMEMBERED, MOST_REMEMBERED = 300.0, 4096
+#: Seconds for which a wrong password keeps others in its lane waiting.
+PACE = 0.2
+#: Logins of one address that are checked as if none had failed, and those that may wait.
+FEW_AT_ONCE, MOST_WAITING = 16, 256
+
+
+@dataclass(slots=True)
+class _Line:
+    """The logins of one address that are being checked."""
+
+    length: int = 0
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class Authenticator:
+    """Tells whom a request is from, by *users*, which were loaded. To be made in a running loop."""
+
+    def __init__(
+        self,
+        users: Users,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._users = users
+        self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
+        self._throttle = Throttle()
+        self._key = os.urandom(32)
+        #: By the keyed hash of a header: the account that it was right for, and until when that holds.
+        self._remembered: OrderedDict[bytes, tuple[Account, float]] = OrderedDict()
+        self._lines: dict[str, _Line] = {}
+        self._two_at_once = CapacityLimiter(2)
+        self._one_at_once = CapacityLimiter(1)
+        self._threads = CapacityLimiter(2)
+
+    async def authenticate(self, authorization: str | None, address: str) -> User | None:
+        """Return who sends a request from *address* with this header; None if nobody can be told (401).
+
+        Without a header, or with one of another form, nothing has failed. A change of the users file counts
+        within a second, so a stream may ask again with its header to learn whether it may go on. Raises
+        TooManyFailures if the credentials are wrong and too many were before.
+        """
+        claim = credentials.claim(authorization)
+        if claim is None:
+            return None
+        await self._users.refresh()
+        account = self._users.by_token(claim.secret, self._wall_clock())
+        if account is not None and claim.name in (None, account.name):
+            return account.user
+        if claim.name is None:
+            self._refuse(None, address)
+            return None
+        return await self._by_password(claim, str(authorization), address)
+
+    async def _by_password(self, claim: Claim, header: str, address: str) -> User | None:
+        tag = hmac.digest(self._key, header.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        if user := self._known(tag):
+            return user
+        if tag in self._remembered:  # it was right before, so it is no guess, and waits for none
+            if not (user := await self._checked(claim, tag)):
+                self._refuse(claim.name, address)
+            return user
+        async with self._lane(claim.name, address) as slow:
+            if user := await self._checked(claim, tag):
+                return user
+            try:
+                self._refuse(claim.name, address)
+            finally:
+                if slow:
+                    await self._sleep(PACE)
+        return None
+
+    async def _checked(self, claim: Claim, tag: bytes) -> User | None:
+        """Return the user whose password *claim* has, and remember it; None if it is wrong."""
+        async with self._two_at_once:
+            if user := self._known(tag):
+                return user  # another request with the same header was first
+            account = self._users.accounts.get(claim.name or "")
+            stored = None if account is None else account.password
+            right = await to_thread.run_sync(credentials.matches, claim.secret, stored, limiter=self._threads)
+        self._remembered.pop(tag, None)
+        if account is None or not right:
+            return None
+        self._remembered[tag] = account, self._clock() + REMEMBERED
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return account.user
+
+    def _known(self, tag: bytes) -> User | None:
+        """Return whose header was right of late, if nothing about that user has changed since."""
+        account, until = self._remembered.get(tag, (None, 0.0))
+        if account is None or self._clock() >= until or self._users.accounts.get(account.name) != account:
+            return None
+        return account.user
+
+    @asynccontextmanager
+    async def _lane(self, name: str | None, address: str) -> AsyncIterator[bool]:
+        """Wait until a password may be checked; give whether it has to be slow. Raises TooManyFailures."""
+        key = site(address)
+        line = self._lines.setdefault(key, _Line())
+        if line.length >= MOST_WAITING:
+            raise TooManyFailures(PACE * line.length)
+        line.length += 1
+        try:
+            if line.length <= FEW_AT_ONCE and not self._throttle.wait(name, address, self._clock()):
+                yield False
+                return
+            async with line.turn, self._one_at_once:  # so each address has its turn
+                yield True
+        finally:
+            line.length -= 1
+            if not line.length:
+                del self._lines[key]
+
+    def _refuse(self, name: str | None, address: str) -> None:
+        """Note that a login failed. Raises TooManyFailures if too many have."""
+        wait = self._throttle.failed(name, address, self._clock())
+        if wait == SHORTEST_WAIT:  # the first that is too many
+            log.warning("failed logins from %s are slowed down", shown(address))
+        if wait:
+            raise TooManyFailures(wait)

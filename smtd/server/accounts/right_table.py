@@ -1,0 +1,105 @@
+"""The rights in single projects, as `smtd user` reads and writes them: in the database of a server.
+
+The server may run meanwhile, and notices at once. Every function blocks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from smtd import denied
+from smtd.errors import StoreUnreachable, UsageError
+from smtd.server.accounts.rights import Right
+from smtd.sqlite import ERRORS, opened, translated
+
+
+def rights_in(store: Path) -> list[tuple[str, str, str]]:
+    """Return project, username and level of all rights in the SQLite file *store*.
+
+    A store that no server of smtd offered has none. Raises StoreError.
+    """
+    with _opened(store) as db:
+        if not _has_table(db):
+            return []
+        asked = "SELECT project, username, level FROM smtd_right ORDER BY username, project"
+        return [(str(project), str(username), str(level)) for project, username, level in db.execute(asked)]
+
+
+def check_project(store: Path, project: str) -> None:
+    """Raise UsageError, with the likely one, if there is no *project* in *store*; else as `set_right`."""
+    with _table(store) as db:
+        _check_project(db, store, project)
+
+
+def set_right(store: Path, project: str, username: str, right: Right) -> None:
+    """Let a user have *right* in *project* of the SQLite file *store*, and no other.
+
+    Raises UsageError if there is no such project, or no server of smtd ever offered the store; StoreError if
+    the file cannot be used.
+    """
+    with _table(store) as db, _whole(db):
+        if right is not Right.NONE:
+            _check_project(db, store, project)
+        db.execute("DELETE FROM smtd_right WHERE project = ? AND username = ?", (project, username))
+        if right is not Right.NONE:
+            db.execute(
+                "INSERT INTO smtd_right (project, username, level) VALUES (?, ?, ?)",
+                (project, username, right.word),
+            )
+
+
+def remove_user(store: Path, username: str) -> None:
+    """Take all rights in single projects from a user. Raises StoreError."""
+    with _opened(store) as db:
+        if _has_table(db):
+            with _whole(db):
+                db.execute("DELETE FROM smtd_right WHERE username = ?", (username,))
+
+
+@contextmanager
+def _table(store: Path) -> Iterator[sqlite3.Connection]:
+    """Open *store*, which has the table of rights."""
+    with _opened(store) as db:
+        if not _has_table(db):
+            raise UsageError(f"no server of smtd has offered {store} yet; run smtd serve first")
+        yield db
+
+
+def _has_table(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'smtd_right'").fetchall())
+
+
+@contextmanager
+def _opened(store: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with opened(store) as db:
+            yield db
+    except OSError as exc:
+        raise StoreUnreachable(f"{store} cannot be used: {denied.why(exc)}") from exc
+    except ERRORS as exc:
+        raise translated(exc, str(store)) from exc
+
+
+@contextmanager
+def _whole(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done inside as one, or nothing of it."""
+    db.execute("PRAGMA synchronous = EXTRA")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _check_project(db: sqlite3.Connection, store: Path, project: str) -> None:
+    known = [str(name) for (name,) in db.execute("SELECT id FROM django_store_project")]
+    if project not in known:
+        close = difflib.get_close_matches(project, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"smtd list {store} shows its projects"
+        raise UsageError(f"there is no project {project!r} in {store}; {hint}")

@@ -1,0 +1,98 @@
+"""When failed logins are too many: by the name that they try, and by the address that they come from. Pure.
+
+Callers pass the time. What is kept is bounded, and holds no name: what somebody types as a name may be a
+password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from smtd.errors import SmtdError
+
+#: Failures before anybody has to wait, by a name and by an address: behind one address may be a whole lab.
+FREE_BY_NAME, FREE_BY_ADDRESS = 10, 20
+#: Seconds to wait after the first failure that is too many; each further one doubles them, up to the most.
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
+#: Seconds without a failure after which all are forgotten.
+FORGET = 900.0
+#: How many names and addresses are remembered; of more, those that failed last.
+MOST = 20_000
+#: Addresses of IPv6 that one customer has.
+_SITE = 64
+
+
+class TooManyFailures(SmtdError):
+    """A login failed, as too many did before it; the next may be tried in *seconds* (429, Retry-After)."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = math.ceil(seconds)
+        super().__init__(f"too many failed logins; try again in {self.seconds} s")
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many logins have failed, and when the last did."""
+
+    count: int
+    last: float
+
+    def wait(self, free: int, now: float) -> float:
+        """Return the seconds for which the next login has to wait (0: none), if *free* failures cost none."""
+        if self.count <= free:
+            return 0.0
+        doublings = min(self.count - free - 1, 30)
+        return max(0.0, self.last + min(SHORTEST_WAIT * 2.0**doublings, LONGEST_WAIT) - now)
+
+
+class Throttle:
+    """The failed logins of late. Nothing here waits or asks for the time."""
+
+    def __init__(self) -> None:
+        self._failures: OrderedDict[bytes, Failures] = OrderedDict()
+        self._salt = os.urandom(16)
+
+    def wait(self, name: str | None, address: str, now: float) -> float:
+        """Return the seconds that a login with *name*, if any, from *address* is to wait; 0: none."""
+        found = [(self._failures.get(key), free) for key, free in self._keys(name, address)]
+        return max(failures.wait(free, now) if failures else 0.0 for failures, free in found)
+
+    def failed(self, name: str | None, address: str, now: float) -> float:
+        """Note that such a login failed, and return the seconds that the next one is to wait."""
+        for key, _free in self._keys(name, address):
+            former = self._failures.get(key)
+            count = former.count if former is not None and now - former.last < FORGET else 0
+            self._failures[key] = Failures(count + 1, now)
+            self._failures.move_to_end(key)
+        while len(self._failures) > MOST:
+            self._failures.popitem(last=False)
+        return self.wait(name, address, now)
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def _keys(self, name: str | None, address: str) -> list[tuple[bytes, int]]:
+        keys = [(self._key(f"address {site(address)}"), FREE_BY_ADDRESS)]
+        return keys if name is None else [*keys, (self._key(f"name {name}"), FREE_BY_NAME)]
+
+    def _key(self, text: str) -> bytes:
+        words = text.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(words, key=self._salt, digest_size=16).digest()
+
+
+def site(address: str) -> str:
+    """Return what *address* counts as: itself, or the network of one customer for IPv6."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, _SITE), strict=False))

@@ -1,0 +1,88 @@
+"""The accounts of the users file, as a server holds them: read again when the file has changed."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from anyio import to_thread
+
+from smtd.server.accounts import credentials, users_file
+from smtd.server.accounts.users_file import Account, Accounts, StoredToken, UsersFileError
+from smtd.text import shown
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the file.
+LOOK = 0.4
+
+
+class Users:
+    """The accounts of the users file at *path*, never older than a second where they are asked for.
+
+    While the file cannot be used, they stay as they were; a file that is gone has none.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._looked = -LOOK
+        self._stat: tuple[int, ...] | None = None
+        self.accounts: Accounts = {}
+        self._tokens: dict[str, tuple[Account, StoredToken]] = {}
+        #: What is wrong with the file now; empty if nothing is.
+        self.problem = ""
+
+    async def load(self) -> None:
+        """Read the file. Raises UsersFileError if it cannot be used."""
+        await self.refresh()
+        if self.problem:
+            raise UsersFileError(self.problem)
+
+    async def refresh(self) -> None:
+        """Read the file again if it has changed and the last look is not of just now."""
+        now = self._clock()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now  # before the first await: others go on with what is known
+        try:
+            found, accounts = await to_thread.run_sync(self._read, self._stat)
+        except UsersFileError as exc:
+            if str(exc) != self.problem:
+                log.warning("%s; until then the users are those from before", exc)
+            self._stat, self.problem = None, str(exc)
+            return
+        if accounts is not None:
+            if self.problem:
+                log.warning("the users file %s can be used again", shown(str(self._path)))
+            if self.accounts and not accounts:
+                log.warning("the users file %s has no users any more", shown(str(self._path)))
+            self._stat, self.problem, self.accounts = found, "", accounts
+            self._tokens = {
+                token.sha256: (account, token) for account in accounts.values() for token in account.tokens
+            }
+
+    def by_token(self, token: str, now: float) -> Account | None:
+        """Return whose *token* this is, if it has not expired *now*, in seconds since 1970."""
+        digest = credentials.token_digest(token)
+        account, stored = self._tokens.get(digest, (None, None))
+        if account is None or stored is None or not hmac.compare_digest(stored.sha256, digest):
+            return None
+        return account if stored.expires is None or now < stored.expires else None
+
+    def _read(self, known: tuple[int, ...] | None) -> tuple[tuple[int, ...], Accounts | None]:
+        """Return how the file looks, and what it holds if it does not look as *known*. Blocks."""
+        found = _look(self._path)  # before it is read: a change in between shows at the next look
+        return found, None if found == known else users_file.read(self._path)
+
+
+def _look(path: Path) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode

@@ -1,0 +1,108 @@
+"""Answers of the server: JSON, and for every mistake one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import anyio
+from aiohttp import web
+
+from smtd.server.record_form import encoded
+from smtd.text import encodable
+
+#: What each answer has. Records are private, and may be others in a moment. (`Vary: Authorization` would make
+#: Sumatra's client write the password into its cache.)
+COMMON = {
+    "Cache-Control": "private, no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "smtd",
+}
+#: Seconds after which a client that takes nothing is let go.
+STUCK = 30.0
+#: Bytes that fit into the buffers of a connection.
+LARGE = 32 * 2**10
+_REALM = 'Basic realm="smtd", charset="UTF-8"'
+_PLAIN = "application/json"
+
+
+class RequestRefused(Exception):
+    """A request is answered with *status* and one sentence."""
+
+    def __init__(self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = dict(headers or {})
+
+    @property
+    def answer(self) -> web.Response:
+        """The answer."""
+        body = encoded({"error": encodable(str(self))})
+        headers = {**COMMON, **self.headers}
+        answer = web.Response(status=self.status, body=body, content_type=_PLAIN, headers=headers)
+        if "Connection" in headers:
+            answer.force_close()  # nobody reads the rest of the body
+        return answer
+
+
+def challenge() -> RequestRefused:
+    """Return what asks for a name and a password: Sumatra's client sends them only then."""
+    return RequestRefused(
+        HTTPStatus.UNAUTHORIZED, "log in with a user name and a password", {"WWW-Authenticate": _REALM}
+    )
+
+
+class LargeAnswer(web.Response):
+    """An answer that does not fit into the buffers of a connection: a client that takes nothing is let go."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        transport = None if self._req is None else self._req.transport
+        lost: ConnectionError | None = None
+        async with anyio.create_task_group() as group:
+            if transport is not None:
+                group.start_soon(_abort_if_stuck, transport)
+            try:
+                await super().write_eof(data)
+            except ConnectionError as exc:
+                lost = exc
+            group.cancel_scope.cancel()
+        if lost is not None:
+            raise lost
+
+
+async def _abort_if_stuck(transport: asyncio.Transport) -> None:
+    """Cut a connection as soon as nothing was taken from it for a while."""
+    left = math.inf
+    while (now := transport.get_write_buffer_size()) < left:
+        left = now
+        await anyio.sleep(STUCK)
+    transport.abort()
+
+
+def found(body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return an answer of JSON."""
+    kind = LargeAnswer if len(body) > LARGE else web.Response
+    return kind(body=body, content_type=media_type, headers={**COMMON, **(headers or {})})
+
+
+def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return an answer without a body."""
+    return web.Response(status=status, headers={**COMMON, **(headers or {})})
+
+
+def media_type(accept: str, kind: str) -> str:
+    """Return the media type in which a client that sends this `Accept` gets a *kind* of document.
+
+    Raises RequestRefused (406) if there is none.
+    """
+    own = f"application/vnd.sumatra.{kind}-v4+json"
+    wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    if not accept.strip() or not {own, "*/*", "application/*"}.isdisjoint(wanted):
+        return own
+    if _PLAIN in wanted:
+        return _PLAIN
+    raise RequestRefused(
+        HTTPStatus.NOT_ACCEPTABLE, f"this is given as {own} or {_PLAIN}, and in no other form"
+    )

@@ -1,0 +1,230 @@
+"""The log of changes: a number for each, in the transaction of the record itself.
+
+There is one row a key: its last change. Numbers only grow, and are never used twice, not even by a database
+that was put back from a backup: each start opens an *era* far above all that were given before (`opened`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+from smtd.errors import RecordUnusable
+from smtd.records import canonical
+from smtd.records.record import Key, Record
+from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.reader import Found
+from smtd.stores.django.record_rows import record_of
+from smtd.stores.django.rows import moment
+
+#: Seconds after which a deletion is forgotten: who has not asked for so long begins anew.
+TOMBSTONE = 90 * 86_400.0
+#: Keys that are asked for at a time.
+_CHUNK = 250
+#: What digests begin with: others are of another canonical form.
+FORM = f"{canonical.VERSION}-"
+
+
+class Content(NamedTuple):
+    """What a key holds: a *digest*, what is wrong with the record there (*problem*), or nothing.
+
+    *moment*: when the record was run, as the tables have it.
+    """
+
+    digest: str | None = None
+    problem: str = ""
+    moment: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a record, readable or not."""
+        return self.digest is not None or bool(self.problem)
+
+    @property
+    def validator(self) -> str | None:
+        """What differs for another content; None if there is none."""
+        if self.digest is None and self.problem:
+            # Opaque to all clients, and no deletion.
+            return f"0-{blake2b(self.problem.encode(), digest_size=16).hexdigest()}"
+        return self.digest
+
+
+NOTHING = Content()
+
+
+class LogRow(NamedTuple):
+    """What a key holds since the change with the number *seq*."""
+
+    key: Key
+    seq: int
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Eras:
+    """Which numbers may have been given: from each start to its end, the last of which is still open.
+
+    *expired*: up to here deletions are forgotten.
+    """
+
+    spans: tuple[tuple[int, int | None], ...]
+    expired: int = 0
+
+    def knows(self, cursor: int, head: int) -> bool:
+        """Say whether somebody who has all changes up to *cursor* misses none that is not in the log."""
+        if cursor == 0:
+            return True
+        return cursor >= self.expired and any(
+            start <= cursor <= (head if ended is None else ended) for start, ended in self.spans
+        )
+
+
+def digest(record: Record) -> str:
+    """Return the digest of *record* as clients see it. Raises RecordUnusable."""
+    return FORM + canonical.digest(record).hex()
+
+
+def content_of(rows: Sequence[Found]) -> Content:
+    """Return what the *rows* of one key say."""
+    if not rows:
+        return NOTHING
+    try:
+        records = [record_of(found) for found in rows]
+        digests = {digest(record) for record in records}
+        if len(digests) > 1:
+            return Content(problem="two different records have this label; delete one of them")
+    except RecordUnusable as exc:
+        return Content(problem=str(exc) or "it cannot be read")
+    return Content(digests.pop(), "", moment(records[0].timestamp))
+
+
+async def opened(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
+    """Open an era: return the number at which it starts, and all eras. Call it inside a transaction."""
+    await _expire(db, now)
+    seq, expired = (await db.fetch("SELECT seq, expired FROM smtd_head"))[0]
+    start = max(seq + 1, int(now * 1e6))
+    await db.run("UPDATE smtd_era SET ended = ? WHERE ended IS NULL", (seq,))
+    await db.run("INSERT INTO smtd_era (start, began) VALUES (?, ?)", (start, now))
+    await db.run("UPDATE smtd_head SET seq = ?", (start,))
+    spans = await db.fetch("SELECT start, ended FROM smtd_era ORDER BY start")
+    return start, Eras(tuple((first, last) for first, last in spans), expired)
+
+
+async def _expire(db: DatabaseConnection, now: float) -> None:
+    """Forget old deletions, and eras in which nobody can go on any more."""
+    old = "digest IS NULL AND problem = '' AND noted < ?"
+    last = await db.value(f"SELECT max(seq) FROM smtd_change WHERE {old}", (now - TOMBSTONE,))
+    if last is not None:
+        await db.run(f"DELETE FROM smtd_change WHERE {old}", (now - TOMBSTONE,))
+        await db.run("UPDATE smtd_head SET expired = max(expired, ?)", (last,))
+        await db.run("DELETE FROM smtd_era WHERE ended < (SELECT expired FROM smtd_head)")
+
+
+class Numbers:
+    """Numbers changes in one transaction, from *head* on; `noted` has them in their order.
+
+    Who makes it stores the last `head`.
+    """
+
+    def __init__(self, db: DatabaseConnection, head: int) -> None:
+        self.noted: list[LogRow] = []
+        self._db = db
+        self.head = head
+
+    async def note(self, key: Key, content: Content) -> int:
+        """Give the change of *key*, which holds that now, the next number."""
+        self.head += 1
+        row = LogRow(key, self.head, content)
+        self.noted.append(row)
+        await self._db.run(
+            "INSERT OR REPLACE INTO smtd_change (project, label, seq, digest, problem, moment, noted)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*key, row.seq, *content, time.time()),
+        )
+        return self.head
+
+    def mark(self) -> tuple[int, int]:
+        """Return what `back_to` takes back to this moment."""
+        return len(self.noted), self.head
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Forget the numbers that were given since *mark*: what they were for was rolled back."""
+        count, self.head = mark
+        del self.noted[count:]
+
+
+async def row_of(db: DatabaseConnection, key: Key) -> LogRow | None:
+    """Return the last change of *key*, if there was any."""
+    asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND label = ?"
+    return next(map(_row, await db.fetch(asked, key)), None)
+
+
+async def rows_of(db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, LogRow]:
+    """Return the last changes of *keys*."""
+    found: dict[Key, LogRow] = {}
+    todo = list(keys)
+    for start in range(0, len(todo), _CHUNK):
+        some = todo[start : start + _CHUNK]
+        places = ", ".join(["(?, ?)"] * len(some))
+        asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE (project, label) IN (VALUES {places})"
+        for row in map(_row, await db.fetch(asked, [part for key in some for part in key])):
+            found[row.key] = row
+    return found
+
+
+async def since(db: DatabaseConnection, cursor: int, most: int, project: str | None = None) -> list[LogRow]:
+    """Return the *most* oldest changes after *cursor*, of one *project* (None: of all), in order."""
+    chosen, values = ("", ()) if project is None else ("AND project = ?", (project,))
+    asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE seq > ? {chosen} ORDER BY seq LIMIT {most}"
+    return list(map(_row, await db.fetch(asked, (cursor, *values))))
+
+
+async def there_upto(db: DatabaseConnection, project: str, upto: int, most: int) -> list[LogRow]:
+    """Return the *most* oldest changes of records in *project* that are there, with numbers up to *upto*."""
+    asked = (
+        f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND seq <= ?"
+        f" AND (digest IS NOT NULL OR problem != '') ORDER BY seq LIMIT {most}"
+    )
+    return list(map(_row, await db.fetch(asked, (project, upto))))
+
+
+async def there(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
+    """Return moment and label of all records in *project*."""
+    asked = (
+        "SELECT moment, label FROM smtd_change WHERE project = ? AND (digest IS NOT NULL OR problem != '')"
+    )
+    return [(moment, label) for moment, label in await db.fetch(asked, (project,))]
+
+
+async def keys_there(db: DatabaseConnection, after: Key, most: int) -> list[Key]:
+    """Return the *most* first keys after *after* that hold a record, in their order."""
+    asked = (
+        "SELECT project, label FROM smtd_change WHERE (project, label) > (?, ?)"
+        f" AND (digest IS NOT NULL OR problem != '') ORDER BY project, label LIMIT {most}"
+    )
+    return [Key(*row) for row in await db.fetch(asked, after)]
+
+
+async def newest(db: DatabaseConnection) -> list[tuple[str, str]]:
+    """Return each project that has records, with the moment of the newest."""
+    asked = (
+        "SELECT project, max(moment) FROM smtd_change WHERE digest IS NOT NULL OR problem != ''"
+        " GROUP BY project"
+    )
+    return [(project, moment) for project, moment in await db.fetch(asked)]
+
+
+async def last_number(db: DatabaseConnection, project: str) -> int:
+    """Return the number of the last change in *project*; 0 if there was none."""
+    return int(await db.value("SELECT coalesce(max(seq), 0) FROM smtd_change WHERE project = ?", (project,)))
+
+
+_COLUMNS = "project, label, seq, digest, problem, moment"
+
+
+def _row(found: Sequence[object]) -> LogRow:
+    project, label, seq, digest, problem, when = found
+    return LogRow(Key(str(project), str(label)), int(str(seq)), Content(digest, str(problem), str(when)))  # type: ignore[arg-type]

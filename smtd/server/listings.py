@@ -1,0 +1,88 @@
+"""What each project lists, newest first: kept in memory, as clients ask for it before each save."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+
+from smtd.server import targets
+from smtd.server.change_log import LogRow
+from smtd.server.database import ServedDatabase
+
+#: Labels that are kept of all projects together; more are read again each time a project is asked for.
+MOST_LABELS = 500_000
+
+
+class Listing:
+    """The labels of one project with the moments of their runs, and the number of its last change."""
+
+    def __init__(self, found: Sequence[tuple[str, str]], seq: int) -> None:
+        self.seq = seq
+        self._moments = {label: moment for moment, label in found}
+        #: The quoted part of the address of each: to quote ten thousand takes as long as a save may.
+        self._addresses = {label: targets.path_of_label(label) for label in self._moments}
+        self._order = sorted((moment, label) for label, moment in self._moments.items())
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The ends of the addresses of all records, by label, newest first."""
+        return {label: self._addresses[label] for _, label in reversed(self._order)}
+
+    @property
+    def newest(self) -> str | None:
+        """The label of the newest record, if there is any."""
+        return self._order[-1][1] if self._order else None
+
+    def change(self, row: LogRow) -> None:
+        """Take in one more change."""
+        label, moment = row.key.label, row.content.moment
+        before = self._moments.get(label)
+        self.seq = row.seq
+        if before is not None and (before != moment or not row.content.is_there):
+            del self._order[bisect_left(self._order, (before, label))]
+            del self._moments[label], self._addresses[label]
+        if row.content.is_there and label not in self._moments:
+            self._moments[label] = moment
+            self._addresses[label] = targets.path_of_label(label)
+            insort(self._order, (moment, label))
+
+
+class Listings:
+    """The listings of all projects of a *database* that were asked for; tell it of each change."""
+
+    def __init__(self, database: ServedDatabase) -> None:
+        self._database = database
+        self._listings: dict[str, Listing] = {}
+        #: What was committed while listings are read: they may have it, or lack it.
+        self._meanwhile: list[LogRow] = []
+        self._reading = 0
+
+    async def of(self, project: str) -> Listing:
+        """Return what is in *project* now."""
+        if (known := self._listings.get(project)) is not None:
+            return known
+        self._reading += 1
+        try:
+            made = Listing(*await self._database.listing(project))
+            for row in self._meanwhile:
+                if row.key.project == project and row.seq > made.seq:
+                    made.change(row)
+        finally:
+            self._reading -= 1
+            if not self._reading:
+                self._meanwhile.clear()
+        if sum(map(len, self._listings.values())) + len(made) > MOST_LABELS:
+            self._listings.clear()
+        self._listings[project] = made
+        return made
+
+    def changed(self, rows: Sequence[LogRow]) -> None:
+        """Take in what was committed, in its order."""
+        if self._reading:
+            self._meanwhile += rows
+        for row in rows:
+            if (listing := self._listings.get(row.key.project)) is not None:
+                listing.change(row)

@@ -1,0 +1,48 @@
+"""Make the file of a server's own store: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from smtd import durable, private
+from smtd.server import tables
+from smtd.sqlite import opened
+from smtd.stores.django import schema
+
+
+def make(path: Path) -> None:
+    """Make an empty store in the new file *path*, with the tables and triggers of smtd's own server.
+
+    It is private, and in write-ahead mode: whoever reads it keeps nobody from writing. A file that is there
+    already is left alone. Blocks. Raises OSError, sqlite3.Error.
+    """
+    private.make_directory(path.parent)
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new.unlink(missing_ok=True)
+    os.close(private.create(new))
+    try:
+        with opened(new) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("BEGIN IMMEDIATE")
+            for statement, values in schema.making(schema.statements("sqlite")):
+                db.execute(statement, values)
+            for statement in added(made=True):
+                db.execute(statement)
+            db.execute("COMMIT")
+        durable.sync([new])
+        with suppress(FileExistsError):  # another one was quicker
+            os.link(new, path)
+        durable.sync([path])
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def added(*, made: bool) -> list[str]:
+    """Return the statements that add smtd's tables; and the triggers, if smtd *made* the file."""
+    return [
+        *tables.TABLES,
+        *((tables.DIRTY, *tables.triggers()) if made else ()),
+        f"INSERT INTO smtd_head (id, seq, made, form, expired) VALUES (1, 0, {int(made)}, '', 0)",
+    ]

@@ -1,0 +1,180 @@
+"""A record as the JSON that Sumatra's clients send and are given (`record2dict` in sumatra/formatting).
+
+Times are given in UTC without a zone: Sumatra 0.7 reads nothing else, and 0.8 takes them for UTC. Parameters
+of launch modes and data stores, and metadata, are given as objects and taken as texts, too: smtd's own client
+sends what the columns of a Sumatra Server hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from smtd.errors import RecordUnusable
+from smtd.records import documents, literal
+from smtd.records.record import BAD_VALUE, DataKey, Key, Record, in_words, mark_plain
+from smtd.server.accepting import ANNOTATIONS, Annotations
+from smtd.stores.http import form
+
+#: Parts that a JSON document may have: one of a few bytes takes fifty times as many in memory.
+MOST_PARTS = 1_000_000
+#: So few bytes cannot have too many parts.
+SMALL = 2 * MOST_PARTS
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+_ELSEWHERE = {"type": "FileSystemDataStore", "parameters": {"root": "/"}}
+#: What clients of older versions leave out, and what that means (`build_record` in sumatra/recordstore).
+_ABSENT: Mapping[str, Any] = {
+    "reason": "",
+    "outcome": "",
+    "main_file": "",
+    "version": "",
+    "diff": "",
+    "user": "",
+    "duration": None,
+    "script_arguments": "",
+    "stdout_stderr": "",
+    "repeats": None,
+    "tags": [],
+    "input_data": [],
+    "output_data": [],
+    "dependencies": [],
+    "platforms": [],
+    "input_datastore": _ELSEWHERE,
+}
+_ABSENT_IN: Mapping[str, Mapping[str, Any]] = {
+    "executable": {"version": "", "options": ""},
+    "repository": {"upstream": None},
+    "input_data": {"creation": None, "metadata": {}},
+    "output_data": {"creation": None, "metadata": {}},
+    "dependencies": {"diff": "", "source": None},
+}
+
+
+class BadDocument(ValueError):
+    """A body is not what it should be; the text says why, as a sentence for a person."""
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in *body*. Raises BadDocument."""
+    if len(body) > SMALL and _parts(body) > MOST_PARTS:
+        raise BadDocument(f"the body has more than {MOST_PARTS:,} parts")
+    try:
+        found = documents.read(body, doubled=documents.refuse)
+    except BAD_VALUE as exc:
+        raise BadDocument(
+            f"the body is not JSON that can be used: {in_words(exc) or str(exc)[:200]}"
+        ) from exc
+    if not isinstance(found, dict):
+        raise BadDocument("the body is not an object of JSON")
+    return found
+
+
+def _parts(body: bytes) -> int:
+    """Return how many values *body* has at the most."""
+    if sum(map(body.count, (b",", b"[", b"{"))) <= MOST_PARTS:
+        return 0
+    bare = _STRINGS.sub(b"", body)
+    return sum(map(bare.count, (b",", b"[", b"{")))
+
+
+def sent(body: bytes, key: Key) -> Record | Annotations:
+    """Return what the *body* of a PUT on *key* says.
+
+    Raises BadDocument, and RecordUnusable for a record that means nothing to anybody.
+    """
+    document = parsed(body)
+    try:
+        if document and document.keys() <= ANNOTATIONS:
+            return _annotations(document)
+        return mark_plain(form.record_of(_completed(document, key)))
+    except RecordUnusable:
+        raise
+    except BAD_VALUE as exc:
+        why = f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
+        raise BadDocument(f"the body is not a record: {why}") from exc
+
+
+def _annotations(document: dict[str, Any]) -> Annotations:
+    values = {name: document[name] or "" for name in ("reason", "outcome") if name in document}
+    tags = {"tags": document["tags"]} if "tags" in document else {}
+    # Through bytes, so that all are texts, and Unicode.
+    return msgspec.convert(msgspec.json.decode(msgspec.json.encode({**values, **tags})), Annotations)
+
+
+def _completed(document: dict[str, Any], key: Key) -> dict[str, Any]:
+    """Return *document* with all fields; what is a text in columns of Sumatra is an object."""
+    document = {**_ABSENT, "label": key.label, **document}
+    for name, of in (("label", key.label), ("project_id", key.project)):
+        if name in document and document[name] != of:
+            raise ValueError(f"its {name.removesuffix('_id')} is not that of the address")
+    for name, absent in _ABSENT_IN.items():
+        part = document[name]
+        document[name] = (
+            [{**absent, **each} for each in part] if isinstance(part, list) else {**absent, **part}
+        )
+    for name in ("input_data", "output_data"):
+        for each in document[name]:
+            each["metadata"] = _object(each["metadata"])
+    return document
+
+
+def _object(value: Any) -> Any:
+    """Return *value*, or the object that it says as a text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return documents.read(value.encode(), doubled=documents.refuse)
+    except ValueError:
+        return literal.read(value)
+
+
+def document(record: Record, project: str, *, precise: bool = False) -> dict[str, Any]:
+    """Return *record* of *project* as clients are given it; with microseconds if it is to be *precise*."""
+    moment = _precise if precise else _second
+    found = msgspec.structs.asdict(record)
+    del found["opaque"]
+    found |= {"timestamp": moment(record.timestamp), "tags": sorted(record.tags), "project_id": project}
+    found |= {name: found[name] or "" for name in _TEXTS}
+    for name in ("executable", "repository", "parameters", "launch_mode", "datastore", "input_datastore"):
+        found[name] = None if found[name] is None else msgspec.structs.asdict(found[name])
+    for name in ("input_data", "output_data"):
+        found[name] = [_data_key(each, moment) for each in found[name]]
+    for name in ("dependencies", "platforms"):
+        found[name] = [msgspec.structs.asdict(each) for each in found[name]]
+    if precise and record.duration is not None and not math.isfinite(record.duration):
+        found["duration"] = str(record.duration)  # JSON has no infinity
+    return found
+
+
+_TEXTS = (
+    *("reason", "main_file", "version", "outcome"),
+    *("script_arguments", "diff", "user", "stdout_stderr"),
+)
+
+
+def _data_key(key: DataKey, moment: Any) -> dict[str, Any]:
+    creation = None if key.creation is None else moment(key.creation)
+    return {"path": key.path, "digest": key.digest, "creation": creation, "metadata": key.metadata}
+
+
+def _second(value: datetime) -> str:
+    return value.replace(microsecond=0, tzinfo=None).isoformat(" ")
+
+
+def _precise(value: datetime) -> str:
+    return value.replace(tzinfo=None).isoformat(" ")
+
+
+def encoded(document: object) -> bytes:
+    """Return *document* as JSON. Raises RecordUnusable for a value that JSON has no form for."""
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise RecordUnusable(f"it has a value that JSON cannot express ({in_words(exc) or exc})") from exc

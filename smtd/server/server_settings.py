@@ -1,0 +1,57 @@
+"""What a server is told: what to serve, where, and to whom. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from smtd.configured_server import is_loopback
+from smtd.errors import UsageError
+from smtd.server.accounts.rights import Right
+from smtd.server.origins import Origins
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What is served, and to whom.
+
+    *store*: the file; *host* and *port*: where to listen (port 0: any). *url*: what people call the server
+    (empty: whatever they say), with a slash at its end. *proxies*: addresses whose forwarding counts.
+    """
+
+    store: Path
+    host: str = "127.0.0.1"
+    port: int = 8471
+    url: str = ""
+    proxies: tuple[str, ...] = ()
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    anonymous: Right = Right.NONE
+
+    @property
+    def origins(self) -> Origins:
+        """What tells from where requests come."""
+        return Origins(self.url, self.proxies, is_loopback(self.host), self.cert_file is not None)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how to speak TLS; None if a proxy does, or nobody. Blocks.
+
+        Raises UsageError for a certificate that cannot be used.
+        """
+        if self.cert_file is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        except (OSError, ssl.SSLError) as exc:
+            raise UsageError(f"the certificate {self.cert_file} cannot be used: {exc}") from exc
+        return context
+
+    def check(self) -> None:
+        """Raise UsageError if passwords would go over a network in the clear."""
+        if not (self.cert_file or self.proxies or is_loopback(self.host)):
+            raise UsageError(
+                f"{self.host} is reached from other machines, so passwords would be sent in the clear: set"
+                " cert_file and key_file in [server], or proxy, or listen on 127.0.0.1"
+            )

@@ -1,0 +1,146 @@
+"""The server as a whole: its database, its tasks and its door."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from aiohttp import web
+from anyio import to_thread
+from anyio.abc import TaskStatus
+
+from smtd.errors import SmtdError, StoreUnreachable, UsageError
+from smtd.server.access import Authenticating
+from smtd.server.application import Application, application
+from smtd.server.body import Bodies
+from smtd.server.changes_api import ChangesApi
+from smtd.server.database import Committed, Replaced, ServedDatabase, open_database
+from smtd.server.feed import Feed
+from smtd.server.listings import Listings
+from smtd.server.metrics import Metrics
+from smtd.server.others import OtherWriters
+from smtd.server.records_api import RecordsApi
+from smtd.server.server_settings import ServerSettings
+from smtd.server.writer import Writer
+
+log = logging.getLogger("smtd")
+
+#: Seconds for which a connection is kept that says nothing, and for which requests may go on at the end.
+KEEPALIVE, PARTING = 75.0, 1.0
+#: Seconds after which the server begins anew when its file was replaced.
+AGAIN = 1.0
+
+
+async def serve(
+    settings: ServerSettings,
+    authenticator: Authenticating,
+    *,
+    task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; tell the address of the server when it answers.
+
+    It begins anew if another file was put in the place of the store. Raises StoreError, UsageError at the
+    start.
+    """
+    settings.check()
+    is_started = False
+
+    def started(address: str) -> None:
+        nonlocal is_started
+        if not is_started:
+            task_status.started(address)
+        is_started = True
+
+    while True:
+        try:
+            await _serve_one(settings, authenticator, started)
+            log.warning("%s was replaced by another file; the server begins anew", settings.store)
+        except StoreUnreachable as exc:
+            if not is_started:
+                raise
+            log.warning("the server cannot begin anew: %s", exc)
+            await anyio.sleep(AGAIN)
+
+
+async def _serve_one(
+    settings: ServerSettings, authenticator: Authenticating, started: Callable[[str], None]
+) -> None:
+    """Serve until another file is in the place of the store; tell the address by *started*."""
+    async with open_database(settings.store, str(settings.store)) as database:
+        complete = await database.begin()
+        feed, listings, metrics = Feed(), Listings(database), Metrics()
+
+        def committed(what: Committed) -> None:
+            listings.changed(what.changes)
+            feed.publish(what.changes, what.records)
+            metrics.committed(len(what.changes))
+
+        writer = Writer(database, committed)
+        others = OtherWriters(database, writer, feed.wake, complete=complete)
+        made = Application(
+            database,
+            RecordsApi(database, writer, listings, Bodies()),
+            ChangesApi(database, writer, feed, lambda: others.is_complete),
+            authenticator,
+            settings.origins,
+            settings.anonymous,
+            metrics,
+        )
+        errors: list[SmtdError] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(writer.run)
+            group.start_soon(_watch, others, database)
+            try:
+                async with _listening(settings, made) as address:
+                    started(address)
+                    try:
+                        await database.replaced.wait()
+                    finally:
+                        feed.end()  # streams first: they would go on for ever
+            except SmtdError as exc:
+                errors.append(exc)  # the group would hand it on in a group of one
+            group.cancel_scope.cancel()
+        for error in errors:
+            raise error
+
+
+async def _watch(others: OtherWriters, database: ServedDatabase) -> None:
+    try:
+        await others.run()
+    except Replaced:
+        database.replaced.set()
+
+
+@asynccontextmanager
+async def _listening(settings: ServerSettings, made: Application) -> AsyncIterator[str]:
+    """Let clients in for the length of a `with` block; give the address."""
+    quiet = logging.getLogger("smtd.server.http")
+    quiet.setLevel(logging.CRITICAL)  # what a client sends that is no HTTP is answered, and no event
+    runner = web.AppRunner(
+        application(made.handle),
+        access_log=None,
+        logger=quiet,
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE,
+        shutdown_timeout=PARTING,
+        handler_cancellation=True,
+    )
+    await runner.setup()
+    try:
+        tls = await to_thread.run_sync(settings.tls)
+        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
+        try:
+            await site.start()
+        except OSError as exc:
+            why = exc.strerror or exc
+            raise UsageError(
+                f"cannot listen on {settings.host}:{settings.port} ({why}); choose another address"
+            ) from exc
+        host, port = runner.addresses[0][:2]
+        name = f"[{host}]" if ":" in host else host
+        yield settings.url or f"{'http' if tls is None else 'https'}://{name}:{port}/"
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()

@@ -1,0 +1,196 @@
+"""What may be done in a transaction of the one writer: records, projects and rights, each with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from smtd.errors import RecordUnusable
+from smtd.records.record import BAD_VALUE, Key, Record, bad_value
+from smtd.server import change_log
+from smtd.server.access import View
+from smtd.server.accounts.rights import Right
+from smtd.server.change_log import Content, Numbers
+from smtd.stores.django import rows
+from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.reader import Found
+from smtd.stores.django.record_rows import RecordRows, RowChange, record_of
+from smtd.stores.django.rows import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInfo:
+    """What people call a project; its id is its key."""
+
+    name: str = ""
+    description: str = ""
+
+
+class Current(NamedTuple):
+    """The rows of a key, as they are in this moment of a transaction, and what they say."""
+
+    key: Key
+    rows: Sequence[Found]
+    content: Content
+
+    @property
+    def record(self) -> Record | None:
+        """The record, if there is one. Raises RecordUnusable if it cannot be read."""
+        if self.content.problem:
+            raise RecordUnusable(self.content.problem)
+        return record_of(self.rows[0]) if self.rows else None
+
+
+def columns(record: Record) -> Columns:
+    """Return *record* as the tables hold it. Raises RecordUnusable for one that no Sumatra could read back.
+
+    It costs as much as writing it: so call it before the transaction.
+    """
+    try:
+        return rows.columns(record)
+    except BAD_VALUE as exc:
+        raise bad_value(exc) from exc
+
+
+class WriteTransaction:
+    """One transaction, for several jobs one after the other.
+
+    `committed` has what is to be done when it is committed, with what is kept in memory.
+    """
+
+    def __init__(self, db: DatabaseConnection, records: RecordRows, numbers: Numbers) -> None:
+        self.numbers = numbers
+        self.committed: list[Callable[[], None]] = []
+        self.has_written = False
+        #: What each key holds that was written, as it was given.
+        self.written: dict[Key, Record] = {}
+        self._db = db
+        self._records = records
+
+    async def current(self, key: Key) -> Current:
+        """Return what *key* holds now."""
+        found = (await self._records.held(self._db, [key])).get(key, [])
+        return Current(key, found, change_log.content_of(found))
+
+    async def put(self, current: Current, record: Record) -> Content:
+        """Put *record* in the place of what is there; return what is there then.
+
+        Raises RecordUnusable for a record that no Sumatra could read back, or whose place has an unreadable
+        one.
+        """
+        content = Content(change_log.digest(record), "", rows.moment(record.timestamp))
+        change = RowChange(current.key, record, columns(record), current.rows)
+        self.has_written = True
+        await self._records.change(self._db, [change])
+        await self.numbers.note(current.key, content)
+        self.written[current.key] = record
+        return content
+
+    async def delete(self, current: Current) -> None:
+        """Delete what is there, readable or not."""
+        self.has_written = True
+        await self._records.change(self._db, [RowChange(current.key, None, None, current.rows)])
+        self.written.pop(current.key, None)
+        await self.numbers.note(current.key, change_log.NOTHING)
+
+    async def enter(self, key: Key) -> None:
+        """Number what others made of *key*, if the log has something else."""
+        current = await self.current(key)
+        row = await change_log.row_of(self._db, key)
+        before = change_log.NOTHING if row is None else row.content
+        if (before.digest, before.problem) == (current.content.digest, current.content.problem):
+            return
+        await self.numbers.note(key, current.content)
+        with suppress(RecordUnusable):
+            if (there := current.record) is not None:
+                self.written[key] = there
+
+    async def forget_touched(self, key: Key, number: int) -> None:
+        """Forget that others touched *key*, up to the *number* of `smtd_dirty`."""
+        await self._db.run(
+            "DELETE FROM smtd_dirty WHERE project = ? AND label = ? AND id <= ?", (*key, number)
+        )
+
+    async def complete(self) -> None:
+        """Note that the log has every record, by digests of this smtd's form."""
+        await self._db.run("UPDATE smtd_head SET form = ?", (change_log.FORM,))
+
+    async def project(self, name: str) -> ProjectInfo | None:
+        """Return what people call the project *name*, if there is one."""
+        asked = "SELECT name, description FROM django_store_project WHERE id = ?"
+        found = await self._db.fetch(asked, (name,))
+        return ProjectInfo(*map(str, found[0])) if found else None
+
+    async def put_project(self, name: str, info: ProjectInfo) -> None:
+        """Make the project *name*, or call it otherwise."""
+        self.has_written = True
+        # Not by INSERT OR REPLACE: that deletes a row which others refer to.
+        await self._db.run(
+            "INSERT INTO django_store_project (id, name, description) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description",
+            (name, info.name, info.description),
+        )
+
+    async def delete_project(self, name: str) -> None:
+        """Delete the project *name*, and all rights in it. Raises RecordUnusable if it still has a record."""
+        asked = "SELECT count(*) FROM django_store_record WHERE project_id = ?"
+        if left := await self._db.value(asked, (name,)):
+            raise RecordUnusable(
+                f"project {name} has {left} records whose labels are not text; delete them in the database"
+            )
+        self.has_written = True
+        await self._db.run("DELETE FROM smtd_right WHERE project = ?", (name,))
+        await self._db.run("DELETE FROM django_store_project WHERE id = ?", (name,))
+
+    async def set_right(self, project: str, username: str, right: Right) -> None:
+        """Let a user have *right* in *project* from now on."""
+        self.has_written = True
+        await self._db.run("DELETE FROM smtd_right WHERE project = ? AND username = ?", (project, username))
+        if right is not Right.NONE:
+            await self._db.run(
+                "INSERT INTO smtd_right (project, username, level) VALUES (?, ?, ?)",
+                (project, username, right.word),
+            )
+
+    async def see(self, username: str, view: View) -> None:
+        """Note that what a user sees from now on is *view*, and that the feed has told all of it."""
+        self.has_written = True
+        await self._db.run(
+            "INSERT OR REPLACE INTO smtd_view (username, projects) VALUES (?, ?)", (username, str(view))
+        )
+
+    async def renumber(self, project: str, upto: int, most: int) -> int:
+        """Give new numbers to *most* records of *project* whose numbers are not above *upto*.
+
+        Say how many.
+        """
+        rows = await change_log.there_upto(self._db, project, upto, most)
+        for row in rows:
+            await self.numbers.note(row.key, row.content)
+        return len(rows)
+
+    async def labels(self, project: str, most: int) -> list[str]:
+        """Return the labels of *most* records in *project*, each once."""
+        asked = f"SELECT DISTINCT label FROM django_store_record WHERE project_id = ? LIMIT {most}"
+        return [label for (label,) in await self._db.fetch(asked, (project,)) if isinstance(label, str)]
+
+    async def tagged(self, project: str, tags: Sequence[str]) -> list[str]:
+        """Return the labels of the records in *project* that have one of *tags*."""
+        return await tagged(self._db, project, tags)
+
+
+async def tagged(db: DatabaseConnection, project: str, tags: Sequence[str]) -> list[str]:
+    """Return the labels of the records in *project* that have one of *tags*, to the letter."""
+    places = ", ".join("?" * len(tags))
+    asked = (
+        "SELECT DISTINCT r.label FROM django_store_tag n"
+        " JOIN django_store_taggeditem t ON t.tag_id = n.id"
+        " JOIN django_content_type c ON c.id = t.content_type_id"
+        " AND c.app_label = 'django_store' AND c.model = 'record'"
+        " JOIN django_store_record r ON r.db_id = t.object_id"
+        f" WHERE n.name IN ({places}) AND r.project_id = ?"
+    )
+    found = await db.fetch(asked, (*tags, project))
+    return sorted(label for (label,) in found if isinstance(label, str))

@@ -1,0 +1,87 @@
+"""Whole records in the tables: found by key, and changed, inside the transaction of whoever writes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from smtd.records import canonical
+from smtd.records.record import Key, Record
+from smtd.stores.django import reader
+from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.ids import RowIds
+from smtd.stores.django.reader import Found
+from smtd.stores.django.rows import Columns
+from smtd.stores.django.writer import Insert, RowWriter, Update
+
+
+class RowChange(NamedTuple):
+    """What *key* is to hold, whose rows are *held* now; with no *record* and *columns* it is deleted."""
+
+    key: Key
+    record: Record | None
+    columns: Columns | None
+    held: Sequence[Found]
+
+
+class RecordRows:
+    """Finds and changes the rows of records. Call `forget` when a transaction was rolled back."""
+
+    def __init__(self, ids: RowIds, writer: RowWriter) -> None:
+        self._ids = ids
+        self._writer = writer
+
+    def forget(self) -> None:
+        """Forget what was learned of the tables, which are others, or as they were before."""
+        self._writer.forget()
+        self._ids.forget()
+
+    async def held(
+        self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int] = ()
+    ) -> dict[Key, list[Found]]:
+        """Return the rows that bear one of *keys* now, and keep them from being changed by others.
+
+        *indexed*: numbers of rows that may bear one.
+        """
+        held: dict[Key, list[Found]] = defaultdict(list)
+        ids = await self._ids.of(db, keys, indexed)
+        await reader.hold(db, ids)
+        for raw in await reader.by_id(db, ids):
+            found = raw.found()
+            held[found.key].append(found)
+        return held
+
+    async def change(self, db: DatabaseConnection, changes: Sequence[RowChange]) -> list[int]:
+        """Make *changes*; return the ids of all rows that are, or were, concerned.
+
+        All rows of a key get the new record, of which only fields that say something else are written.
+        """
+        inserts, updated, deletes = [], [], []
+        for change in changes:
+            if change.record is None or change.columns is None:
+                deletes += [found.row_id for found in change.held]
+                continue
+            if not change.held:
+                inserts.append(Insert(change.key, change.columns))
+            for found in change.held:
+                fields = _changed(found, change.record)
+                await self._writer.update(db, Update(found.row_id, change.columns, fields))
+                updated.append(found.row_id)
+        await self._writer.delete(db, deletes)
+        inserted = await self._writer.insert(db, inserts)
+        for insert, row_id in zip(inserts, inserted, strict=True):
+            self._ids.learn(row_id, insert.key)
+        return [*updated, *deletes, *inserted]
+
+
+def record_of(found: Found) -> Record:
+    """Return the record that was *found*. Raises RecordUnusable if it cannot be read."""
+    if isinstance(found.record, Record):
+        return found.record
+    raise found.record
+
+
+def _changed(found: Found, record: Record) -> list[str]:
+    """Return the fields to write: those that do not say the same already."""
+    return canonical.differences(record_of(found), record)

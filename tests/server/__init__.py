@@ -1,0 +1,1 @@
+"""Tests of smtd's own server; those of its accounts are in `tests/server_accounts`."""

@@ -1,0 +1,352 @@
+"""The feed of changes."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from anyio import to_thread
+
+from smtd.records import canonical
+from smtd.records.record import Key, Record
+from smtd.server import changes_api, feed, record_form
+from smtd.server.accounts import users_file
+from smtd.server.accounts.users_file import Account
+from tests.build import PROJECT, commented, full, record
+from tests.server.served import Client, Served, serving
+from tests.server.streams import streaming
+
+LISTED = f"records/{PROJECT}/"
+
+
+def run(database: Path, statement: str, *values: Any) -> None:
+    with closing(sqlite3.connect(database, timeout=10, isolation_level=None)) as db:
+        db.execute(statement, values)
+
+
+async def test_changes_are_numbered_in_their_order(ada: Client) -> None:
+    """Each key with its last change; `since` is where to go on."""
+    await ada.put(record("one"))
+    await ada.put(record("two"))
+    first = (await ada.changes()).json
+    await ada.put(commented(record("one"), "more"))
+    await ada.ask("DELETE", f"{LISTED}two/")
+
+    later = (await ada.changes(first["next"])).json
+    whole = (await ada.changes()).json
+
+    assert [one["label"] for one in first["changes"]] == ["one", "two"]
+    assert [(one["label"], one["digest"] is None) for one in later["changes"]] == [
+        ("one", False),
+        ("two", True),
+    ]
+    assert whole == later
+    assert later["next"] == later["changes"][-1]["seq"] > first["next"]
+    assert later["more"] is False
+    assert (await ada.changes(later["next"])).json == {"changes": [], "next": later["next"], "more": False}
+
+
+async def test_digest_is_the_etag(ada: Client) -> None:
+    """So who has the record need not ask for it."""
+    etag = (await ada.put(full())).etag
+
+    (change,) = (await ada.changes()).json["changes"]
+
+    assert etag == f'"{change["digest"]}"'
+    assert change["digest"] == f"{canonical.VERSION}-{canonical.digest(full()).hex()}"
+
+
+async def test_records_come_with_their_changes(ada: Client) -> None:
+    """To the microsecond; a deletion has none."""
+    await ada.put(full())
+    await ada.put(record("gone"))
+    await ada.ask("DELETE", f"{LISTED}gone/")
+
+    there, gone = (await ada.changes(include="records")).json["changes"]
+
+    found = record_form.sent(record_form.encoded(there["record"]), Key(PROJECT, "full"))
+    assert isinstance(found, Record)
+    assert found.timestamp.microsecond == full().timestamp.microsecond
+    assert canonical.digest(found) == canonical.digest(full())
+    assert "record" not in gone
+
+
+async def test_pages_go_on_from_each_other(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where records are too large for one answer."""
+    labels = [f"run-{number}" for number in range(7)]
+    for label in labels:
+        await ada.put(record(label))
+    monkeypatch.setattr(changes_api, "PAGE", 3)
+    monkeypatch.setattr(changes_api, "PAGE_BYTES", 2000)
+
+    for query in ({}, {"include": "records"}):
+        found, since, more, pages = [], 0, True, 0
+        while more:
+            page = (await ada.changes(since, **query)).json
+            found += [one["label"] for one in page["changes"]]
+            since, more, pages = page["next"], page["more"], pages + 1
+        assert found == labels
+        assert pages > 2
+
+
+async def test_answer_waits_for_news(served: Served, ada: Client) -> None:
+    """Not for news that the caller may not see; and not for ever."""
+    since = (await ada.changes()).json["next"]
+    bob = served.client("bob")
+    await bob.make("Other")
+    answers: list[Any] = []
+
+    async def wait() -> None:
+        answers.append((await ada.changes(since, wait=20)).json)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await bob.put(record("hidden"), "Other")
+            await ada.put(record())
+
+    (answer,) = answers
+    assert [one["label"] for one in answer["changes"]] == ["run"]
+    assert (await ada.changes(answer["next"], wait=0.01)).json["changes"] == []
+
+
+async def test_feed_of_one_project(served: Served, ada: Client) -> None:
+    """Others are left out, and where to go on is beyond them."""
+    await ada.make("Other")
+    await ada.put(record())
+    await ada.put(record("other"), "Other")
+
+    page = (await ada.changes(project="Other")).json
+
+    assert [one["label"] for one in page["changes"]] == ["other"]
+    assert (await ada.changes(project="No")).status == 404
+    assert (await served.client("bob").changes(project="Other")).status == 403
+
+
+async def test_what_may_not_be_seen_is_left_out(served: Served, ada: Client) -> None:
+    """And is no deletion."""
+    await ada.put(record())
+
+    page = (await served.client("bob").changes()).json
+
+    assert page["changes"] == []
+    assert page["next"] == (await ada.changes()).json["next"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["since=x", "since=-1", "since=0&wait=nan", "since=0&wait=-1", "include=all", "since=" + "9" * 30],
+)
+async def test_wrong_words_are_refused(ada: Client, query: str) -> None:
+    """With a sentence."""
+    reply = await ada.get(f"api/v1/changes?{query}")
+
+    assert (reply.status, bool(reply.json["error"])) == (400, True)
+
+
+async def test_unknown_number_is_gone(ada: Client) -> None:
+    """One that no number of this log can follow: of the future, of another log, or of none."""
+    head = (await ada.changes()).json["next"]
+
+    for number in (1, head - 10**9, head + 1):
+        assert (await ada.changes(number)).status == 410
+    assert (await ada.changes(head)).status == 200
+    assert (await ada.changes(0)).status == 200
+
+
+async def test_number_of_an_earlier_start_is_good(tmp_path: Path) -> None:
+    """And no number is given twice."""
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        await first.ada.put(record("one"))
+        before = (await first.ada.changes()).json["next"]
+
+    async with serving(tmp_path) as second:
+        page = (await second.ada.changes(before)).json
+        assert page["changes"] == []
+        assert page["next"] > before
+        await second.ada.put(record("two"))
+        assert [one["label"] for one in (await second.ada.changes(before)).json["changes"]] == ["two"]
+
+
+async def test_number_of_a_lost_future_is_gone(tmp_path: Path) -> None:
+    """A server that was put back from a backup makes nobody believe in what it no longer knows."""
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        await first.ada.put(record("one"))
+        kept = (await first.ada.changes()).json["next"]
+    store = tmp_path / "served" / "records"
+    backup = store.read_bytes()
+    async with serving(tmp_path) as second:
+        await second.ada.put(record("lost"))
+        lost = (await second.ada.changes()).json["next"]
+    store.write_bytes(backup)
+
+    async with serving(tmp_path) as third:
+        await third.ada.put(record("new"))
+        assert (await third.ada.changes(lost)).status == 410
+        found = (await third.ada.changes(kept)).json["changes"]
+        assert [one["label"] for one in found] == ["new"]
+        assert found[0]["seq"] > lost
+
+
+async def test_old_deletions_are_forgotten(tmp_path: Path) -> None:
+    """Who has not asked for so long begins anew."""
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        await first.ada.put(record("gone"))
+        before = (await first.ada.changes()).json["next"]
+        await first.ada.ask("DELETE", f"{LISTED}gone/")
+        await first.ada.put(record("stays"))
+        after = (await first.ada.changes()).json["next"]
+    run(tmp_path / "served" / "records", "UPDATE smtd_change SET noted = noted - 91 * 86400")
+
+    async with serving(tmp_path) as second:
+        assert (await second.ada.changes(before)).status == 410
+        assert (await second.ada.changes(after)).json["changes"] == []
+        assert [one["label"] for one in (await second.ada.changes()).json["changes"]] == ["stays"]
+
+
+# Streams
+
+
+async def test_stream_tells_what_was_and_what_comes(ada: Client) -> None:
+    """Each change is an event with its number as id, from which the next stream goes on."""
+    await ada.put(record("before"))
+
+    async with streaming(ada, "since=0") as stream:
+        assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
+        assert stream.answer.headers["X-Accel-Buffering"] == "no"
+        (before,) = await stream.changes(1)
+        await ada.put(record("after"))
+        (after,) = await stream.changes(1)
+
+    assert [before["label"], after["label"]] == ["before", "after"]
+    async with streaming(ada, "since=0", Last_Event_ID=str(before["seq"])) as stream:
+        assert await stream.changes(1) == [after]
+
+
+async def test_stream_with_records(ada: Client) -> None:
+    """As in an answer."""
+    async with streaming(ada, "since=0&include=records") as stream:
+        await ada.put(full())
+        (change,) = await stream.changes(1)
+
+    assert change["record"]["label"] == "full"
+    assert (await ada.changes(include="records")).json["changes"] == [change]
+
+
+async def test_stream_tells_nothing_of_others(served: Served, ada: Client) -> None:
+    """But goes on."""
+    bob = served.client("bob")
+    await bob.make("Other")
+
+    async with streaming(bob) as stream:
+        await ada.put(record("hidden"))
+        await bob.put(record("own"), "Other")
+        (change,) = await stream.changes(1)
+
+    assert change["label"] == "own"
+
+
+async def test_stream_gives_signs_of_life(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client gives up after 40 s of silence."""
+    monkeypatch.setattr(changes_api, "HEARTBEAT", 0.01)
+
+    async with streaming(ada) as stream:
+        blocks = [await stream.block() for _ in range(3)]
+
+    assert [block and block.comment for block in blocks[1:]] == ["still here"] * 2
+
+
+async def test_slow_listener_is_let_go(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on from the number that it has."""
+    monkeypatch.setattr(feed, "MOST_EVENTS", 1)
+
+    async with streaming(ada) as stream:
+        await stream.block()
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(ada.put, record(f"run-{number}"))
+        assert await stream.ended()
+
+
+async def test_too_many_streams_are_refused(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one user; a closed one makes room."""
+    monkeypatch.setattr(changes_api, "MOST_STREAMS", 1)
+
+    async with streaming(ada) as first:
+        await first.block()
+        async with streaming(ada) as second:
+            assert second.answer.status == 429
+            assert second.answer.headers["Retry-After"]
+
+
+async def test_end_of_the_server_ends_streams(served: Served, ada: Client) -> None:
+    """At once."""
+    async with streaming(ada) as stream:
+        await stream.block()
+        served.stop()
+        with anyio.fail_after(5):
+            assert await stream.ended()
+
+
+async def test_right_that_is_given_shows_what_was_hidden(served: Served, ada: Client) -> None:
+    """From whatever number a user goes on: the records get new ones, and the stream begins anew."""
+    await ada.put(record())
+    await ada.put(record("gone"))
+    await ada.ask("DELETE", f"{LISTED}gone/")
+    told = (await ada.changes()).json["changes"]
+    bob = served.client("bob")
+    before = (await bob.changes()).json["next"]
+
+    async with streaming(bob, f"since={before}") as stream:
+        await stream.block()
+        await to_thread.run_sync(
+            run, served.store, "INSERT INTO smtd_right VALUES (?, 'bob', 'read')", PROJECT
+        )
+        assert await stream.ended()
+
+    page = (await bob.changes(before)).json
+    assert [one["label"] for one in page["changes"]] == ["run"]
+    assert (await bob.changes(page["next"])).json["changes"] == []
+    again = (await ada.changes(told[-1]["seq"])).json["changes"]
+    assert [one["digest"] for one in again] == [told[0]["digest"]]
+
+
+async def test_right_for_all_projects_shows_what_was_hidden(
+    served: Served, ada: Client, tmp_path: Path
+) -> None:
+    """That one is in the users file."""
+    await ada.put(record())
+    bob = served.client("bob")
+    before = (await bob.changes()).json["next"]
+
+    def read_all(accounts: dict[str, Account]) -> dict[str, Account]:
+        return accounts | {"bob": msgspec.structs.replace(accounts["bob"], everywhere="read")}
+
+    await to_thread.run_sync(users_file.edit, tmp_path / "users", read_all)
+
+    with anyio.fail_after(10):
+        while not (page := (await bob.changes(before)).json)["changes"]:
+            pass
+    assert [one["label"] for one in page["changes"]] == ["run"]
+
+
+async def test_right_that_is_taken_hides_and_deletes_nothing(served: Served, ada: Client) -> None:
+    """What may not be seen is no deletion."""
+    await ada.put(record())
+    before = (await ada.changes()).json["next"]
+
+    await to_thread.run_sync(run, served.store, "DELETE FROM smtd_right")
+
+    with anyio.fail_after(10):
+        while (await ada.get(LISTED)).status != 403:
+            pass
+    assert (await ada.changes(before)).json["changes"] == []
+    assert (await ada.changes()).json["changes"] == []

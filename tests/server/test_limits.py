@@ -1,0 +1,346 @@
+"""What nobody should send: each is answered with a clear 4xx, and the server goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import anyio
+import pytest
+
+from smtd.server import answers, body, records_api
+from smtd.server import record_form as form
+from smtd.server import serving as door
+from smtd.server.answers import RequestRefused
+from tests.build import PROJECT, change, full, record
+from tests.server.served import PASSWORD, Client, Served, serving
+
+LISTED = f"records/{PROJECT}/"
+LOGIN = f"Authorization: {aiohttp.encode_basic_auth('ada', PASSWORD)}"
+
+
+def document(label: str = "run") -> bytes:
+    return form.encoded(form.document(record(label), PROJECT))
+
+
+async def raw(served: Served, data: bytes, *, most: int = 2**16) -> bytes:
+    """Send *data* as it is, and return what comes back until the server closes or all is said."""
+    found = urlsplit(served.root)
+    reader, writer = await asyncio.open_connection(found.hostname, found.port)
+    try:
+        writer.write(data)
+        with anyio.move_on_after(10):
+            return await reader.read(most)
+    finally:
+        writer.close()
+    return b""
+
+
+def request(method: str, target: str, *headers: str) -> bytes:
+    host = ("Host: localhost",) if not any(each.startswith("Host:") for each in headers) else ()
+    lines = [f"{method} {target} HTTP/1.1", *host, LOGIN, "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+@pytest.fixture(autouse=True)
+async def still_well(served: Served, ada: Client) -> object:
+    """Whatever was sent, the next one is served, and nothing was stored."""
+    yield
+    assert (await ada.put(record("after"))).status == 201
+    assert (await ada.get(LISTED)).json["records"] == [f"{ada.root}{LISTED}after/"]
+
+
+PATHS = {
+    "a step up": ("/records/../etc/passwd", 400),
+    "a quoted step up": ("/records/%2e%2e/%2e%2e/etc/passwd/", 400),
+    "a step up in a label": (f"/records/{PROJECT}/../../../etc/passwd/", 404),
+    "a NUL": (f"/records/{PROJECT}/a%00b/", 400),
+    "bad UTF-8": (f"/records/{PROJECT}/%ff%fe/", 400),
+    "a slash in a project": ("/records/a%2Fb/", 400),
+    "no project": ("/records//x/", 400),
+    "a whole address": (f"http://evil.example/records/{PROJECT}/x/", 404),
+    "a format string": (f"/records/{PROJECT}/%25s%25n/", 404),
+    "SQL": (f"/records/{PROJECT}/%27;drop%20table%20smtd_head--/", 404),
+    "elsewhere": ("/admin", 404),
+    "half of an escape": (f"/records/{PROJECT}/%4/", 400),
+}
+
+
+@pytest.mark.parametrize("case", PATHS)
+async def test_path_tricks_lead_nowhere(served: Served, case: str) -> None:
+    """What is not there is not there, and what means nothing is said to."""
+    target, status = PATHS[case]
+
+    answer = await raw(served, request("GET", target))
+
+    assert answer.split(b" ")[1] == str(status).encode()
+    assert b"Traceback" not in answer
+
+
+LINES = {
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "no method": b"/ HTTP/1.1\r\n\r\n",
+    "two lengths": request("PUT", f"/{LISTED}run/", "Content-Length: 2", "Content-Length: 3") + b"{}",
+    "a length and chunks": request(
+        "PUT", f"/{LISTED}run/", "Content-Length: 2", "Transfer-Encoding: chunked"
+    ),
+    "no length": request("PUT", f"/{LISTED}run/", "Content-Length: -1"),
+    "an endless line": request("GET", "/records/" + "a" * 20_000),
+    "an endless header": request("GET", "/records/", "X: " + "a" * 20_000),
+    "many headers": request("GET", "/records/", *(f"X-{number}: x" for number in range(1000))),
+    "a broken chunk": request("PUT", f"/{LISTED}run/", "Transfer-Encoding: chunked") + b"zz\r\n{}\r\n",
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+async def test_broken_http_is_refused(served: Served, case: str) -> None:
+    """With a 4xx, or an end."""
+    answer = await raw(served, LINES[case])
+
+    assert answer == b"" or answer.split(b" ")[1].startswith(b"4")
+    assert b"Traceback" not in answer
+
+
+@pytest.mark.parametrize("host", ["evil.example", "", "a b", "localhost@evil.example"])
+async def test_request_under_the_name_of_another_host(served: Served, host: str) -> None:
+    """A page elsewhere may have led a browser here."""
+    answer = await raw(served, request("GET", "/records/", f"Host: {host}"))
+
+    assert answer.split(b" ")[1] == b"400"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_page_of_another_site(ada: Client, site: str) -> None:
+    """Its browser says so."""
+    assert (await ada.get("records/", Sec_Fetch_Site=site)).status == 403
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/html"]
+)
+async def test_body_of_a_form(ada: Client, kind: str) -> None:
+    """Pages of any site can send one."""
+    assert (await ada.ask("PUT", f"{LISTED}run/", document(), Content_Type=kind)).status == 415
+
+
+BODIES: dict[str, bytes] = {
+    "empty": b"",
+    "no JSON": b"{",
+    "bad UTF-8": b'{"label": "\xff"}',
+    "deep": b"[" * 2**20,
+    "deep in a record": b'{"label": "run", "x": ' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001,
+    "another label": document("other"),
+    "endless digits": b'{"duration": ' + b"1" * 10_000 + b"}",
+    "surrogates": document().replace(b"a first look", b"\\ud800"),
+    "code": document().replace(
+        b'{"working_directory":"/code","options":null}', b"\"__import__('os').abort()\""
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+async def test_bad_body(ada: Client, case: str) -> None:
+    """With one sentence, and nothing of it is run or kept."""
+    reply = await ada.ask("PUT", f"{LISTED}run/", BODIES[case])
+
+    assert reply.status in (400, 422)
+    assert len(reply.json["error"]) < 1000
+
+
+async def test_large_body(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its length, by its chunks, and unpacked."""
+    monkeypatch.setattr(records_api, "LARGEST", 2**16)
+    large = document().replace(b"a first look", b"x" * 2**17)
+
+    async def chunks() -> object:
+        for start in range(0, len(large), 1000):
+            yield large[start : start + 1000]
+
+    told = await ada.ask("PUT", f"{LISTED}run/", large)
+    packed = await ada.ask("PUT", f"{LISTED}run/", gzip.compress(large), Content_Encoding="gzip")
+    async with ada.session.put(
+        f"{ada.root}{LISTED}run/", data=chunks(), headers={**ada.login, "Content-Type": "application/json"}
+    ) as answer:
+        untold = answer.status
+
+    assert (told.status, packed.status, untold) == (413, 413, 413)
+    assert "64 KiB" in told.json["error"]
+
+
+async def test_bomb_costs_no_more_than_the_limit(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gigabyte of nothing in a megabyte is unpacked in steps, and no further."""
+    monkeypatch.setattr(records_api, "LARGEST", 2**20)
+    pack = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(pack.compress(bytes(2**20)) for _ in range(256)) + pack.flush()
+    seen: list[int] = []
+    take = body.Bodies.take
+
+    def counted(bodies: body.Bodies, count: int) -> None:
+        seen.append(count)
+        take(bodies, count)
+
+    monkeypatch.setattr(body.Bodies, "take", counted)
+
+    reply = await ada.ask("PUT", f"{LISTED}run/", bomb, Content_Encoding="gzip")
+
+    assert reply.status == 413
+    assert sum(seen) <= 2**20
+    assert max(seen) <= body.STEP
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed", "status"),
+    [
+        ("gzip", gzip.compress(b"{}")[:-4], 400),
+        ("gzip", b"no gzip", 400),
+        ("gzip", gzip.compress(b"{}") + b"more", 400),
+        ("br", b"{}", 415),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415),
+    ],
+    ids=["cut off", "damaged", "with more", "unknown", "twice"],
+)
+async def test_badly_packed_body(ada: Client, encoding: str, packed: bytes, status: int) -> None:
+    """Cut off, damaged, or packed in an unknown way."""
+    assert (await ada.ask("PUT", f"{LISTED}run/", packed, Content_Encoding=encoding)).status == status
+
+
+async def test_many_large_bodies_at_once() -> None:
+    """What they hold together is bounded; what has no room is told to come again."""
+    bodies = body.Bodies(1000)
+    bodies.take(900)
+
+    with pytest.raises(RequestRefused) as refused:
+        bodies.take(200)
+
+    assert refused.value.status == 429
+    assert refused.value.headers["Retry-After"]
+    bodies.give_back(900)
+    bodies.take(1000)
+
+
+async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then holds nobody up, and not for ever."""
+    monkeypatch.setattr(body, "GRACE", 0.1)
+
+    answer = await raw(served, request("PUT", f"/{LISTED}run/", "Content-Length: 1000") + b"{")
+
+    assert answer.split(b" ")[1] == b"408"
+
+
+async def test_connection_that_says_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It is closed, also in the middle of a header."""
+    monkeypatch.setattr(door, "KEEPALIVE", 0.2)
+    async with serving(tmp_path_factory.mktemp("other")) as other:
+        for said in (b"", b"GET /records/ HTT", b"GET /records/ HTTP/1.1\r\nHost: loc"):
+            with anyio.fail_after(5):
+                assert await raw(other, said) == b""
+
+
+async def test_too_many_wrong_passwords(served: Served) -> None:
+    """They are told to wait, and the right one is not."""
+    stranger = served.client("ada", "guess")
+
+    statuses = [(await stranger.get("records/")).status for _ in range(12)]
+
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+    assert (await served.ada.get("records/")).status == 200
+
+
+async def test_large_record_is_kept(served: Served) -> None:
+    """Sumatra Server takes 2.5 MB; a long output is no attack."""
+    ada = served.ada
+    await ada.make("Large")
+    large = change(full("large"), stdout_stderr="line, after line\n" * 500_000)
+
+    assert (await ada.put(large, "Large")).status == 201
+    assert len((await ada.get("records/Large/large/")).json["stdout_stderr"]) == len(
+        large.stdout_stderr or ""
+    )
+    (told,) = (await ada.changes(include="records", project="Large")).json["changes"]
+    assert "record" not in told
+
+
+async def test_client_that_takes_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large record: its line is cut, and what waited for it is let go."""
+    monkeypatch.setattr(answers, "STUCK", 0.1)
+    ada = served.ada
+    await ada.make("Large")
+    await ada.put(change(full("large"), stdout_stderr="x" * 30_000_000), "Large")
+
+    with greedy(served, request("GET", "/records/Large/large/")) as port:
+        await until(lambda: not has_line_to(port))
+
+
+async def test_stream_that_nobody_reads(served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is let go, and makes room for another."""
+    monkeypatch.setattr(answers, "STUCK", 0.5)
+    await ada.make("Large")
+    for number in range(20):
+        await ada.put(change(full(f"large-{number}"), stdout_stderr="x" * 900_000), "Large")
+
+    with greedy(served, request("GET", "/api/v1/changes?include=records", "Accept: text/event-stream")):
+        await until_streams(served, 1)
+        await until_streams(served, 0)
+    await ada.ask("DELETE", "records/Large/")
+
+
+async def until_streams(served: Served, count: int) -> None:
+    """Wait until so many streams are open."""
+    with anyio.fail_after(20):
+        while True:
+            figures = (await served.client().get("metrics")).body.decode()
+            if f"smtd_server_streams {count}.0\n" in figures:
+                return
+            await anyio.sleep(0.01)
+
+
+@contextmanager
+def greedy(served: Served, data: bytes) -> Iterator[int]:
+    """Send *data* for the length of a `with` block, and take nothing of what comes back; give the port."""
+    found = urlsplit(served.root)
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect((found.hostname, found.port))
+        line.sendall(data)
+        yield line.getsockname()[1]
+
+
+def has_line_to(port: int) -> bool:
+    """Say whether the server still has its end of the line from *port*, as established."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until *is_so*."""
+    with anyio.fail_after(20):
+        while True:
+            if is_so():
+                return
+            await anyio.sleep(0.01)
+
+
+async def test_client_that_goes_away(served: Served, ada: Client) -> None:
+    """In the middle of whatever."""
+    moments: list[Callable[[], Awaitable[bytes]]] = [
+        lambda: raw(served, request("PUT", f"/{LISTED}run/", "Content-Length: 1000") + b"{", most=0),
+        lambda: raw(served, request("GET", "/api/v1/changes?since=0&wait=20"), most=0),
+        lambda: raw(served, request("GET", "/api/v1/changes", "Accept: text/event-stream"), most=0),
+    ]
+
+    for leave in moments:
+        await leave()
+
+    assert (await ada.get("healthz")).json == {"ok": True}
+    assert json.loads((await ada.get("records/")).body)

@@ -1,0 +1,33 @@
+"""smtd against its own server as a plain Sumatra Server: the contract of a store, without the feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.place import ServedPlace
+from tests.server.process import ServerProcess, server_process
+from tests.stores.contract import SilentContract
+from tests.stores.samples import ALL
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that all tests here share."""
+    with server_process(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+class TestServedStore(SilentContract):
+    """The contract, kept by a client that trusts nothing to be atomic, on a server where all is."""
+
+    every_sort = ALL[::2]
+    write_interrupted_at_every = 5
+    many = 40
+
+    @pytest.fixture
+    def place(self, shared_server: ServerProcess) -> ServedPlace:
+        made = ServedPlace(shared_server)
+        made.clear()
+        return made

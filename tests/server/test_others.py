@@ -1,0 +1,264 @@
+"""What others write into the database that is served, `smt` on the same machine, say."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.records import canonical
+from smtd.records.record import Record
+from smtd.server import others
+from smtd.server.server_settings import ServerSettings
+from smtd.stores.base import DONE, Change
+from smtd.stores.registry import open_store
+from tests.build import PROJECT, commented, full, key, record
+from tests.server.served import Client, Served, serving
+from tests.server.streams import streaming
+from tests.stores.places import DjangoPlace
+
+LISTED = f"records/{PROJECT}/"
+
+
+async def write(store: Path, *records: Record, gone: Record | None = None) -> None:
+    """Write as another smtd would, which knows nothing of the server."""
+    async with open_store(DjangoPlace(store).location) as other:
+        held = await other.read([key(one.label) for one in records])
+        changes = [
+            Change(
+                key(one.label),
+                one,
+                canonical.digest(held[key(one.label)]) if key(one.label) in held else None,
+            )
+            for one in records
+        ]
+        if gone is not None:
+            changes.append(Change(key(gone.label), None, canonical.digest(gone)))
+        assert set(await other.write(changes)) == {DONE}
+
+
+def run(store: Path, statement: str, *values: Any) -> list[Any]:
+    with closing(sqlite3.connect(store, timeout=10, isolation_level=None)) as db:
+        return db.execute(statement, values).fetchall()
+
+
+async def entered(client: Client, since: int) -> list[Any]:
+    """Return the next changes after *since*."""
+    with anyio.fail_after(10):
+        found: list[Any] = (await client.changes(since, wait=20)).json["changes"]
+        return found
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until *is_so*."""
+    with anyio.fail_after(20):
+        while True:
+            if await is_so():
+                return
+            await anyio.sleep(0.01)
+
+
+async def looked(client: Client) -> list[Any]:
+    """Return all changes, once the first look is over."""
+    with anyio.fail_after(10):
+        while True:
+            reply = await client.changes()
+            if reply.status == 200:
+                found: list[Any] = reply.json["changes"]
+                return found
+            assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+            await anyio.sleep(0.01)
+
+
+async def test_record_that_others_write_is_told(served: Served, ada: Client) -> None:
+    """Made, changed and deleted: in the feed, in listings, and by the record itself."""
+    since = (await ada.changes()).json["next"]
+
+    await write(served.store, full())
+    (made,) = await entered(ada, since)
+    assert made["digest"] == f"{canonical.VERSION}-{canonical.digest(full()).hex()}"
+    assert (await ada.get(LISTED)).json["records"] == [f"{ada.root}{LISTED}full/"]
+    etag = (await ada.get(f"{LISTED}full/")).etag
+
+    await write(served.store, commented(full(), "more"))
+    assert (await ada.get(f"{LISTED}full/", If_None_Match=etag)).status == 200
+    (changed,) = await entered(ada, made["seq"])
+    assert changed["digest"] != made["digest"]
+
+    await write(served.store, gone=commented(full(), "more"))
+    (gone,) = await entered(ada, changed["seq"])
+    assert (gone["label"], gone["digest"]) == ("full", None)
+    assert (await ada.get(LISTED)).json["records"] == []
+
+
+async def test_own_writes_are_told_once(served: Served, ada: Client) -> None:
+    """The triggers note nothing of them."""
+    await ada.put(full())
+    await ada.put(commented(full(), "more"))
+
+    assert run(served.store, "SELECT count(*) FROM smtd_dirty") == [(0,)]
+    assert len((await ada.changes()).json["changes"]) == 1
+
+
+async def test_edit_of_a_row_that_records_share_is_told(served: Served, ada: Client) -> None:
+    """Of all records that share it, and of no others."""
+    await ada.put(record("one"))
+    await ada.put(record("two"))
+    await ada.put(full())
+    since = (await ada.changes()).json["next"]
+
+    await to_thread.run_sync(
+        run, served.store, "UPDATE django_store_executable SET version = '9' WHERE options = ''"
+    )
+
+    found = await entered(ada, since)
+    while len(found) < 2:
+        found += await entered(ada, found[-1]["seq"])
+    assert {one["label"] for one in found} == {"one", "two"}
+
+
+async def test_unreadable_record_is_no_deletion(served: Served, ada: Client) -> None:
+    """It is listed, and said to be unreadable."""
+    await ada.put(record("bad"))
+    since = (await ada.changes()).json["next"]
+
+    await DjangoPlace(served.store).spoil("bad")
+
+    (change,) = await entered(ada, since)
+    assert change["digest"] not in (None, "")
+    assert not change["digest"].startswith(f"{canonical.VERSION}-")
+    assert (await ada.get(f"{LISTED}bad/")).status == 422
+    assert (await ada.get(LISTED)).json["records"] == [f"{ada.root}{LISTED}bad/"]
+    assert (await ada.put(record("bad"))).status == 409
+    assert (await ada.ask("DELETE", f"{LISTED}bad/")).status == 204
+    assert (await ada.put(record("bad"))).status == 201
+
+
+async def test_half_saved_record_settles_first(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save of Sumatra is several commits: what is told is the last of them."""
+    monkeypatch.setattr(others, "TICK", 0.001)
+    monkeypatch.setattr(others, "SETTLED", 0.5)
+    monkeypatch.setattr(others, "PATIENCE", 20.0)
+    await ada.put(full())
+    since = (await ada.changes()).json["next"]
+
+    async with streaming(ada, f"since={since}") as stream:
+        await stream.block()
+        for number in range(5):
+            outcome = "UPDATE django_store_record SET outcome = ?"
+            await to_thread.run_sync(run, served.store, outcome, f"{number}")
+            await anyio.sleep(0.03)  # the server looks in between
+        (change,) = await stream.changes(1)
+
+    assert (await ada.get(f"{LISTED}full/")).json["outcome"] == "4"
+    assert change["digest"] == (await ada.get(f"{LISTED}full/")).etag.strip('"')
+
+
+async def test_what_others_wrote_while_it_did_not_run_is_told(tmp_path: Path) -> None:
+    """The triggers have noted it."""
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        await first.ada.put(record("old"))
+        since = (await first.ada.changes()).json["next"]
+    await write(tmp_path / "served" / "records", record("new"))
+
+    async with serving(tmp_path) as second:
+        assert [one["label"] for one in await entered(second.ada, since)] == ["new"]
+
+
+async def test_project_that_others_make_is_known(served: Served, ada: Client) -> None:
+    """It is nobody's: an admin gives it to somebody."""
+    await to_thread.run_sync(run, served.store, "INSERT INTO django_store_project VALUES ('Theirs', '', '')")
+
+    root = served.client("root")
+    await until(partial(_is_shown, root, "records/Theirs/"))
+    assert (await ada.get("records/Theirs/")).status == 403
+
+
+async def test_copy_of_the_file_at_rest_is_whole(served: Served, ada: Client, tmp_path: Path) -> None:
+    """Sumatra's own backup copies that one file."""
+    await ada.put(full())
+
+    with anyio.fail_after(10):
+        while True:
+            await anyio.sleep(0.05)
+            await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
+            if await to_thread.run_sync(run, tmp_path / "copy", "SELECT label FROM django_store_record"):
+                break
+
+
+async def test_replaced_file_is_served_anew(served: Served, ada: Client, tmp_path: Path) -> None:
+    """Put back from a backup while it runs: nothing is written into the file that is gone."""
+    await ada.put(record("kept"))
+    await to_thread.run_sync(_backup, served.store, tmp_path / "backup")
+    await ada.put(record("lost"))
+    lost = (await ada.changes()).json["next"]
+    await to_thread.run_sync(_put_back, tmp_path / "backup", served.store)
+
+    await until(partial(_has_eras, served.store, 2))
+    assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
+    assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > lost
+
+
+async def _is_shown(client: Client, path: str) -> bool:
+    return (await client.get(path)).status == 200
+
+
+async def _has_eras(store: Path, count: int) -> bool:
+    return await to_thread.run_sync(run, store, "SELECT count(*) FROM smtd_era") == [(count,)]
+
+
+def _backup(store: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(store)) as here, closing(sqlite3.connect(copy)) as there:
+        here.backup(there)
+
+
+def _put_back(copy: Path, store: Path) -> None:
+    for ending in ("-wal", "-shm"):
+        Path(f"{store}{ending}").unlink(missing_ok=True)
+    copy.replace(store)
+
+
+@pytest.fixture
+async def found(tmp_path: Path) -> DjangoPlace:
+    """A store that `smt` made, with a record."""
+    place = DjangoPlace(tmp_path / "found" / "records")
+    place.path.parent.mkdir()
+    await place.put(full())
+    return place
+
+
+async def test_store_that_others_made_is_served(found: DjangoPlace, tmp_path: Path) -> None:
+    """Its mode stays, it gets no triggers, and what others write is found by looks at all of it."""
+    before = run(found.path, "PRAGMA journal_mode")
+
+    async with serving(tmp_path, ServerSettings(found.path)) as server:
+        root = server.client("root")
+        assert [one["label"] for one in await looked(root)] == ["full"]
+        assert (await root.put(record("own"))).status == 201
+        since = (await root.changes()).json["next"]
+        await found.put(record("theirs"))
+        assert [one["label"] for one in await entered(root, since)] == ["theirs"]
+
+    assert run(found.path, "PRAGMA journal_mode") == before == [("delete",)]
+    assert run(found.path, "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'") == [(0,)]
+
+
+async def test_feed_waits_for_the_first_look(found: DjangoPlace, tmp_path: Path) -> None:
+    """Who takes half of a log for all of it would delete the other half; the records are served meanwhile."""
+    async with serving(tmp_path, ServerSettings(found.path)) as server:
+        root = server.client("root")
+        first = await root.changes()
+        assert (await root.get(f"{LISTED}full/")).status == 200
+
+    assert first.status == 503 or [one["label"] for one in first.json["changes"]] == ["full"]

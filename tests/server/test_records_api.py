@@ -1,0 +1,373 @@
+"""`/records/`, request by request, as Sumatra's clients send them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+
+from smtd.errors import UsageError
+from smtd.records import canonical
+from smtd.records.record import Key, Record
+from smtd.server.accounts.authenticator import Authenticator
+from smtd.server.accounts.users import Users
+from smtd.server.server_settings import ServerSettings
+from smtd.server.serving import serve
+from smtd.stores.http import form
+from tests.build import PROJECT, change, commented, full, record, tagged
+from tests.server.served import Client, Served, serving
+
+LISTED = f"records/{PROJECT}/"
+
+
+def read(body: bytes, label: str) -> Record:
+    return form.read(body, Key(PROJECT, label))
+
+
+# Who may come in
+
+
+async def test_first_request_is_challenged(served: Served) -> None:
+    """Sumatra's client sends a password only then, and only below the path that asked for it."""
+    for path in ("records/", LISTED, f"{LISTED}run/"):
+        reply = await served.client().get(path)
+
+        assert reply.status == 401
+        assert reply.headers["WWW-Authenticate"] == 'Basic realm="smtd", charset="UTF-8"'
+        assert "error" in reply.json
+        assert (await served.ada.get(path)).status in (200, 404)
+
+
+async def test_wrong_password_is_challenged_again(served: Served) -> None:
+    """And is no server error."""
+    assert (await served.client("ada", "wrong").get("records/")).status == 401
+
+
+async def test_every_answer_tells_of_the_api_and_is_private(served: Served, ada: Client) -> None:
+    """smtd's own client finds the feed so, and nobody keeps what others may not see."""
+    await ada.put(record())
+
+    for client, path in (
+        (served.client(), "records/"),
+        (ada, LISTED),
+        (ada, f"{LISTED}run/"),
+        (ada, "records/no/"),
+    ):
+        reply = await client.get(path)
+
+        assert reply.headers["Link"] == '</api/v1/>; rel="smtd"'
+        assert reply.headers["Cache-Control"] == "private, no-cache"
+        assert "Vary" not in reply.headers
+
+
+async def test_user_without_a_right_is_forbidden(served: Served, ada: Client) -> None:
+    """Nothing of a project of others is seen or changed, and nothing of it is said to be absent."""
+    await ada.put(record())
+    bob = served.client("bob")
+
+    assert (await bob.get("records/")).json == []
+    assert (await bob.get(LISTED)).status == 403
+    assert (await bob.get(f"{LISTED}run/")).status == 403
+    assert (await bob.get(f"{LISTED}other/")).status == 403
+    assert (await bob.put(record())).status == 403
+    assert (await bob.make(name="mine")).status == 403
+    assert (await bob.ask("DELETE", f"{LISTED}run/")).status == 403
+    assert (await bob.ask("DELETE", LISTED)).status == 403
+
+
+async def test_reader_reads(served: Served, ada: Client) -> None:
+    """A right for all projects holds in those to come."""
+    await ada.put(record())
+    reader = served.client("reader")
+
+    assert (await reader.get(f"{LISTED}run/")).status == 200
+    assert [one["id"] for one in (await reader.get("records/")).json] == [PROJECT]
+    assert (await reader.put(record())).status == 403
+
+
+# Projects
+
+
+async def test_project_is_made_once(served: Served) -> None:
+    """With or without a slash at the end; name and description in the body are taken, then and later."""
+    ada = served.ada
+
+    assert (await ada.get(LISTED)).status == 404
+    assert (await ada.ask("PUT", f"records/{PROJECT}", b'{"name": "A sweep"}')).status == 201
+    assert (await ada.ask("PUT", LISTED, b"{}")).status == 200
+    assert (await ada.make(description="of all")).status == 200
+    found = (await ada.get(LISTED)).json
+    assert (found["id"], found["name"], found["description"]) == (PROJECT, "A sweep", "of all")
+    (listed,) = (await ada.get("records/")).json
+    assert (listed["id"], listed["name"], listed["uri"]) == (PROJECT, "A sweep", f"{ada.root}{LISTED}")
+
+
+async def test_project_is_made_by_an_empty_body(served: Served) -> None:
+    """Some clients send nothing."""
+    assert (await served.ada.ask("PUT", LISTED)).status == 201
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{", b'{"name": 3}', b'{"name": "\\ud800"}', b'{"name": "%b"}' % (b"x" * 300)]
+)
+async def test_project_with_a_strange_name_is_refused(ada: Client, body: bytes) -> None:
+    """With a sentence."""
+    reply = await ada.ask("PUT", LISTED, body)
+
+    assert reply.status == 400
+    assert reply.json["error"]
+
+
+async def test_project_is_deleted_by_its_owner(served: Served, ada: Client) -> None:
+    """With its records, each of which the feed tells of; and may be made again."""
+    await ada.put(record())
+
+    assert (await ada.ask("DELETE", LISTED)).status == 204
+    assert (await ada.get(LISTED)).status == 404
+    assert (await ada.get(f"{LISTED}run/")).status == 404
+    assert (await served.client("bob").make()).status == 201
+    assert (await ada.get(LISTED)).status == 403
+    changes = (await served.client("root").changes()).json["changes"]
+    assert [(one["label"], one["digest"]) for one in changes] == [("run", None)]
+
+
+async def test_listing_is_newest_first_with_addresses_as_the_client_typed_them(ada: Client) -> None:
+    """Sumatra's client sends its password to no other address; it asks for each as it is given."""
+    for days, label in enumerate(["old", "a/b", "with:colon", "sp ace", "élan", "new"]):
+        one = change(record(label), timestamp=record().timestamp + timedelta(days=days))
+        quoted = label.replace(" ", "%20").replace("é", "%C3%A9")
+        body = form.body(record("x")).replace(b'"label": "x"', json.dumps({"label": label}).encode()[1:-1])
+        moment = one.timestamp.strftime("%Y-%m-%d %H:%M:%S").encode()
+        body = body.replace(b"2024-03-31 00:30:00.123456", moment)
+        assert (await ada.ask("PUT", f"{LISTED}{quoted}/", body)).status == 201
+
+    listed = (await ada.get(LISTED)).json["records"]
+
+    base = f"{ada.root}{LISTED}"
+    assert listed == [f"{base}{one}/" for one in ("new", "%C3%A9lan", "sp%20ace", "with:colon", "a/b", "old")]
+    for address in listed:
+        assert (await ada.get(address.removeprefix(ada.root))).status == 200
+    assert (await ada.get(f"{LISTED}last/")).json["label"] == "new"
+
+
+async def test_listing_by_tags(ada: Client) -> None:
+    """To the letter, and any of them."""
+    for label, tags in {"one": {"foo"}, "two": {"foo2"}, "three": {"bar", "x"}, "four": {"Foo"}}.items():
+        await ada.put(tagged(record(label), *tags))
+
+    async def labels(tags: str) -> set[str]:
+        found = (await ada.get(f"{LISTED}?tags={tags}")).json["records"]
+        return {address.split("/")[-2] for address in found}
+
+    assert await labels("foo") == {"one"}
+    assert await labels("foo,bar") == {"one", "three"}
+    assert await labels("no") == set()
+    assert await labels("") == {"one", "two", "three", "four"}
+
+
+async def test_project_is_not_sent_again_unless_it_changed(ada: Client) -> None:
+    """Whatever changes in it makes another ETag."""
+    seen = []
+    for step in (
+        ada.put(record()),
+        ada.put(commented(record(), "more")),
+        ada.make(name="Other"),
+        ada.ask("DELETE", f"{LISTED}run/"),
+    ):
+        etag = (await ada.get(LISTED)).etag
+        assert (await ada.get(LISTED, If_None_Match=etag)).status == 304
+        seen.append(etag)
+        await step
+        assert (await ada.get(LISTED, If_None_Match=etag)).status == 200
+
+    assert len(set(seen)) == len(seen)
+
+
+# Records
+
+
+async def test_record_is_given_as_it_was_sent(ada: Client) -> None:
+    """In Sumatra's media type, or as JSON where only that is asked for."""
+    assert (await ada.put(full())).status == 201
+
+    reply = await ada.get(f"{LISTED}full/")
+    assert reply.headers["Content-Type"] == "application/vnd.sumatra.record-v4+json"
+    assert canonical.digest(read(reply.body, "full")) == canonical.digest(full())
+    assert reply.json["project_id"] == PROJECT
+    assert reply.json["output_data"][0]["metadata"]["size"] == 4096
+    plain = await ada.get(f"{LISTED}full/", Accept="application/json")
+    assert plain.headers["Content-Type"] == "application/json"
+    assert plain.body == reply.body
+    assert (await ada.get(f"{LISTED}full/", Accept="text/html")).status == 406
+
+
+async def test_record_of_an_unknown_project_is_not_made(served: Served) -> None:
+    """Clients make the project first."""
+    assert (await served.ada.put(record())).status == 404
+
+
+async def test_record_is_not_sent_again_unless_it_changed(ada: Client) -> None:
+    """With its ETag, also where a proxy made that weak."""
+    etag = (await ada.put(record())).etag
+    path = f"{LISTED}run/"
+
+    assert (await ada.get(path)).etag == etag
+    for sent in (etag, f"W/{etag}", f'{etag[:-1]}-gzip"', f'"x", {etag}'):
+        assert (await ada.get(path, If_None_Match=sent)).status == 304
+    await ada.put(commented(record(), "more"))
+    assert (await ada.get(path, If_None_Match=etag)).status == 200
+
+
+async def test_lost_update_is_refused(ada: Client) -> None:
+    """Sumatra's client sends If-Match by itself; who asks for nothing wins."""
+    first = (await ada.put(record())).etag
+    await ada.put(commented(record(), "first"))
+
+    assert (await ada.put(commented(record(), "second"), If_Match=first)).status == 412
+    assert (await ada.put(record(), If_None_Match="*")).status == 412
+    assert (await ada.ask("DELETE", f"{LISTED}run/", If_Match=first)).status == 412
+    assert (await ada.get(f"{LISTED}run/")).json["outcome"] == "first"
+    assert (await ada.put(commented(record(), "second"))).status == 200
+    assert (await ada.get(f"{LISTED}run/")).json["outcome"] == "second"
+
+
+async def test_run_is_saved_five_times(ada: Client) -> None:
+    """Until its run is over a record is what was sent last; from then on it takes edits only."""
+    stages = ("_initialized_", "_pre_run_", "_running_", "_finished..._")
+    for number, stage in enumerate(stages):
+        one = full(tags=frozenset((stage,)), duration=None, output_data=(), stdout_stderr=f"{number}")
+        assert (await ada.put(one)).status == (201 if number == 0 else 200)
+    assert (await ada.put(full())).status == 200
+
+    altered = change(full(), version="other", outcome="edited", main_file="/elsewhere/main.py")
+    assert (await ada.put(altered)).status == 200
+    found = read((await ada.get(f"{LISTED}full/")).body, "full")
+    assert canonical.differences(found, full()) == ["outcome"]
+    assert found.outcome == "edited"
+
+
+async def test_same_save_again_changes_nothing(ada: Client) -> None:
+    """It has no number: nobody has to look."""
+    await ada.put(record())
+    before = (await ada.changes()).json["next"]
+
+    assert (await ada.put(record())).status == 200
+    assert (await ada.changes()).json["next"] == before
+
+
+async def test_annotations_alone_suffice(ada: Client) -> None:
+    """smtd's own client sends nothing else for an edit."""
+    await ada.put(record())
+    body = json.dumps({"reason": "r", "outcome": "o", "tags": ["t"]}).encode()
+
+    assert (await ada.ask("PUT", f"{LISTED}run/", body)).status == 200
+    found = (await ada.get(f"{LISTED}run/")).json
+    assert (found["reason"], found["outcome"], found["tags"]) == ("r", "o", ["t"])
+    assert (await ada.ask("PUT", f"{LISTED}no/", body)).status == 404
+
+
+async def test_record_is_deleted(ada: Client) -> None:
+    """Once; and listed no more."""
+    await ada.put(record())
+    await ada.put(record("other"))
+
+    assert (await ada.ask("DELETE", f"{LISTED}run/")).status == 204
+    assert (await ada.ask("DELETE", f"{LISTED}run/")).status == 404
+    assert (await ada.get(f"{LISTED}run/")).status == 404
+    assert (await ada.get(LISTED)).json["records"] == [f"{ada.root}{LISTED}other/"]
+
+
+async def test_records_of_a_tag_are_deleted(ada: Client) -> None:
+    """To the letter of the tag; the number of them is the answer."""
+    for label, tag in {"one": "bad", "two": "bad", "three": "bad2"}.items():
+        await ada.put(tagged(record(label), tag))
+
+    reply = await ada.ask("DELETE", f"{LISTED}tag/bad/")
+
+    assert (reply.status, reply.body) == (200, b"2")
+    assert (await ada.get(LISTED)).json["records"] == [f"{ada.root}{LISTED}three/"]
+    assert (await ada.ask("DELETE", f"{LISTED}tag/bad/")).body == b"0"
+
+
+async def test_newest_record_is_last(ada: Client) -> None:
+    """None if there is none; `None` is what a client asks for that knows of none."""
+    assert (await ada.get(f"{LISTED}last/")).status == 404
+    assert (await ada.get(f"{LISTED}None/")).status == 404
+    await ada.put(record())
+    assert (await ada.get(f"{LISTED}last/")).json["label"] == "run"
+
+
+@pytest.mark.parametrize("label", ["last", "tag/x", "permissions", "None"])
+async def test_record_that_is_really_called_so_comes_first(ada: Client, label: str) -> None:
+    """A label is a label."""
+    await ada.put(tagged(record("other"), "x"))
+    assert (await ada.put(record(label))).status == 201
+
+    assert (await ada.get(f"{LISTED}{label}/")).json["label"] == label
+    assert (await ada.ask("DELETE", f"{LISTED}{label}/")).status == 204
+    assert (await ada.get(f"{LISTED}other/")).status == 200
+
+
+async def test_record_that_no_sumatra_could_read_is_refused(ada: Client) -> None:
+    """It would keep everybody from listing the project."""
+    body = form.body(record()).replace(b"SerialLaunchMode", b"NoSuchLaunchMode")
+
+    reply = await ada.ask("PUT", f"{LISTED}run/", body)
+
+    assert reply.status == 422
+    assert "NoSuchLaunchMode" in reply.json["error"]
+    assert (await ada.get(LISTED)).json["records"] == []
+
+
+async def test_other_methods_are_refused(ada: Client) -> None:
+    """With what is allowed."""
+    for path, allowed in (("records/", "GET, HEAD"), (LISTED, "GET, PUT, DELETE, HEAD")):
+        reply = await ada.ask("PATCH", path, b"{}")
+        assert (reply.status, reply.headers["Allow"]) == (405, allowed)
+    head = await ada.ask("HEAD", LISTED)
+    assert (head.status, head.body) == (200, b"")
+
+
+async def test_many_writers_on_few_labels(ada: Client) -> None:
+    """No label dies, nothing is said to be the server's fault, and each outcome is that of one of them."""
+    sent: dict[str, set[str]] = {f"run-{number}": set() for number in range(20)}
+    statuses: list[int] = []
+
+    async def write(writer: int) -> None:
+        for turn in range(4):
+            label = f"run-{(7 * writer + 3 * turn) % 20}"
+            outcome = f"{writer}-{turn}"
+            sent[label].add(outcome)
+            statuses.append((await ada.put(commented(record(label), outcome))).status)
+
+    async with anyio.create_task_group() as group:
+        for writer in range(50):
+            group.start_soon(write, writer)
+
+    assert set(statuses) <= {200, 201}
+    assert statuses.count(201) == 20
+    for label, outcomes in sent.items():
+        found = await ada.get(f"{LISTED}{label}/")
+        assert found.status == 200
+        assert found.json["outcome"] in outcomes
+    assert len((await ada.get(LISTED)).json["records"]) == 20
+    changes = (await ada.changes()).json["changes"]
+    assert {one["label"] for one in changes} == set(sent)
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Records, projects, rights and ETags; and nobody else may serve the same file meanwhile."""
+    async with serving(tmp_path) as first:
+        await first.ada.make(name="A sweep")
+        etag = (await first.ada.put(record())).etag
+        with pytest.raises(UsageError, match="another smtd serves"):
+            await serve(ServerSettings(first.store), Authenticator(Users(tmp_path / "users")))
+
+    async with serving(tmp_path) as second:
+        assert (await second.ada.get(f"{LISTED}run/", If_None_Match=etag)).status == 304
+        assert (await second.ada.get(LISTED)).json["name"] == "A sweep"
+        assert (await second.ada.put(record("new"))).status == 201
+        assert (await second.client("bob").get(LISTED)).status == 403

@@ -1,0 +1,214 @@
+"""`smtd serve` and the section [server], as processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import stat
+from contextlib import closing
+from functools import partial
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+import trustme
+from anyio import to_thread
+
+from smtd.server import record_form
+from tests.build import PROJECT, record
+from tests.command import Smtd
+from tests.daemon.process import daemon_process, pair_of
+from tests.server.process import ServerProcess, server_process
+from tests.server.served import PASSWORD
+from tests.stores.places import DjangoPlace, dumb_place
+
+LISTED = f"/records/{PROJECT}/"
+
+
+def ask(
+    server: ServerProcess, method: str, path: str, body: bytes | None = None, *, user: str = "ada"
+) -> tuple[int, bytes]:
+    """Ask the server as *user* and return status and body."""
+    found = urlsplit(server.root)
+    login = {"Authorization": aiohttp.encode_basic_auth(user, PASSWORD)} if user else {}
+    with closing(HTTPConnection(found.hostname or "", found.port, timeout=30)) as line:
+        line.request(method, path, body, {**login, "Content-Type": "application/json"})
+        answer = line.getresponse()
+        return answer.status, answer.read()
+
+
+def put(server: ServerProcess, label: str) -> int:
+    body = record_form.encoded(record_form.document(record(label), PROJECT))
+    return ask(server, "PUT", f"{LISTED}{label}/", body)[0]
+
+
+def test_server_makes_a_store_of_its_own(tmp_path: Path) -> None:
+    """Private, at the first start; what was put there is there after the next one."""
+    with server_process(tmp_path) as server:
+        assert ask(server, "GET", "/healthz") == (200, b'{"ok":true}')
+        assert ask(server, "GET", "/records/", user="")[0] == 401
+        assert ask(server, "PUT", LISTED, b"{}")[0] == 201
+        assert put(server, "run") == 201
+        assert stat.filemode(server.store.stat().st_mode) == "-rw-------"
+        assert json.loads(server.ctl("status", "--json").out)["pairs"] == []
+
+        server.signal(signal.SIGTERM)
+        assert server.ended() == 0
+        server.start()
+        assert ask(server, "GET", f"{LISTED}run/")[0] == 200
+
+
+def test_metrics_are_for_this_machine(tmp_path: Path) -> None:
+    """They count what was asked and what was changed."""
+    with server_process(tmp_path) as server:
+        ask(server, "PUT", LISTED, b"{}")
+        put(server, "run")
+
+        status, body = ask(server, "GET", "/metrics", user="")
+
+    assert status == 200
+    assert b'smtd_server_requests_total{method="PUT",status="201"} 2.0' in body
+    assert b"smtd_server_changes_total 1.0" in body
+
+
+async def test_store_of_smt_is_served(tmp_path: Path) -> None:
+    """By its place."""
+    place = DjangoPlace(tmp_path / "records")
+    await place.put(record())
+
+    def served() -> tuple[int, bytes]:
+        with server_process(tmp_path / "server", location=place.path) as server:
+            return ask(server, "GET", f"{LISTED}run/", user="root")
+
+    status, body = await to_thread.run_sync(served)
+    assert (status, json.loads(body)["label"]) == (200, "run")
+
+
+async def test_what_cannot_be_served_is_refused(tmp_path: Path, smtd: Smtd) -> None:
+    """With a sentence, and without a server."""
+    place = dumb_place(tmp_path / "shelf")
+    await place.put(record())
+    wanted = {
+        ("serve", str(tmp_path / "shelf.dat")): "cannot be served",
+        ("serve", str(tmp_path / "none")): "there is no record store",
+        ("serve", "--listen", "0.0.0.0:0"): "passwords would be sent in the clear",
+        ("serve", "--listen", "here"): "is not an address",
+    }
+
+    for words, sentence in wanted.items():
+        answer = await to_thread.run_sync(partial(smtd, *words))
+        assert answer.code in (2, 4), words
+        assert sentence in answer.err, words
+        assert "Traceback" not in answer.err
+
+
+def test_address_that_is_taken_is_told(tmp_path: Path) -> None:
+    """And nothing is left running."""
+    with server_process(tmp_path / "one") as one:
+        taken = urlsplit(one.root).netloc
+        with server_process(tmp_path / "two", f'[server]\nlisten = "{taken}"\n', start=False) as two:
+            two.start(ready=False)
+            assert two.ended() == 2
+            assert "cannot listen on" in two.log.read_text("utf-8")
+
+
+def test_section_is_followed_when_the_configuration_is_read_again(tmp_path: Path) -> None:
+    """A daemon that keeps a pair serves one of its stores: begun, and ended, by reload."""
+    text = pair_of(tmp_path / "left.sqlite", tmp_path / "right.sqlite")
+    with daemon_process(tmp_path, text) as daemon:
+        daemon.sync()
+        daemon.config.write_text(f'{text}[server]\nlisten = "127.0.0.1:0"\nstore = "left"\n', "utf-8")
+        assert daemon.ctl("reload").code == 0
+        assert [one["event"] for one in daemon.events() if one["event"] == "serving"] == ["serving"]
+        daemon.config.write_text(f'{text}[server]\nlisten = "127.0.0.1:0"\nstore = "lef"\n', "utf-8")
+        answer = daemon.ctl("reload")
+        assert (answer.code, "did you mean 'left'?" in answer.err) == (2, True)
+
+
+def test_server_has_tls_of_its_own(tmp_path: Path) -> None:
+    """Also where other machines reach it."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    files = f'cert_file = "{tmp_path}/cert.pem"\nkey_file = "{tmp_path}/key.pem"\n'
+    text = f'[server]\nlisten = "0.0.0.0:0"\n{files}'
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    with server_process(tmp_path, text) as server:
+        port = urlsplit(server.root).port
+        with closing(HTTPSConnection("localhost", port, context=context, timeout=30)) as line:
+            login = {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)}
+            line.request("GET", "/records/", headers=login)
+            answer = line.getresponse()
+            assert (answer.status, answer.read()) == (200, b"[]")
+        assert server.root.startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('listen = "8471"', "'8471' is not an address"),
+        ('listen = "0.0.0.0:8471"', "in the clear"),
+        ('url = "records.lab.example"', "it is not an address such as"),
+        ('proxy = ["lab"]', "'lab' is not the address of a proxy"),
+        ('cert_file = "x"', "it needs key_file"),
+        ('store = "lab"', "there is no store 'lab'"),
+    ],
+)
+def test_mistake_in_the_section_is_told_with_its_line(
+    tmp_path: Path, smtd: Smtd, text: str, told: str
+) -> None:
+    """Before anybody is let in."""
+    (tmp_path / "config.toml").write_text(f"[server]\n{text}\n", "utf-8")
+
+    answer = smtd("-c", tmp_path / "config.toml", "run")
+
+    assert answer.code == 2
+    assert "config.toml:2: server." in answer.err
+    assert told in answer.err
+
+
+def test_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
+    """Its file has the same name."""
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    def renew() -> None:
+        certificate = authority.issue_cert("localhost")
+        certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+        certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+
+    def serial(server: ServerProcess) -> object:
+        with closing(HTTPSConnection("localhost", urlsplit(server.root).port, context=context)) as line:
+            line.connect()
+            assert isinstance(line.sock, ssl.SSLSocket)
+            return (line.sock.getpeercert() or {})["serialNumber"]
+
+    renew()
+    files = f'cert_file = "{tmp_path}/cert.pem"\nkey_file = "{tmp_path}/key.pem"\n'
+    with server_process(tmp_path, f'[server]\nlisten = "127.0.0.1:0"\n{files}') as server:
+        before = serial(server)
+        renew()
+        assert server.ctl("reload").code == 0
+        assert serial(server) != before
+
+
+def test_check_tells_what_is_served_and_what_keeps_it_from_that(tmp_path: Path, smtd: Smtd) -> None:
+    """Before it is begun."""
+    config = tmp_path / "config.toml"
+    config.write_text("[server]\n", "utf-8")
+
+    good = smtd("-c", config, "check")
+    config.write_text(f'[server]\ncert_file = "{tmp_path}/none"\nkey_file = "{tmp_path}/none"\n', "utf-8")
+    bad = smtd("-c", config, "check")
+
+    assert good.code == 0, good.err
+    assert "records.sqlite at 127.0.0.1:8471: nobody can log in yet" in good.out
+    assert bad.code == 2
+    assert "server: the certificate" in bad.err

@@ -1,0 +1,69 @@
+"""`smtd sync` with smtd's own server, as with any Sumatra Server: the client does not know the feed yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anyio import to_thread
+
+from smtd.records import canonical
+from smtd.stores.base import Change
+from tests.build import commented, full, key, record
+from tests.command import NOTHING, Smtd, written
+from tests.server.place import ServedPlace
+from tests.server.process import ServerProcess, server_process
+from tests.stores.places import dumb_place
+
+
+async def test_shelf_and_server_become_the_same(tmp_path: Path, smtd: Smtd) -> None:
+    """New records, edits and deletions, in both directions; and then nothing more."""
+    shelf = dumb_place(tmp_path / "shelf")
+    await shelf.put(full("here"), record("kept"))
+
+    def with_server() -> ServerProcess:
+        made = ServerProcess(tmp_path / "server")
+        made.start()
+        return made
+
+    (tmp_path / "server").mkdir()
+    server = await to_thread.run_sync(with_server)
+    try:
+        place = ServedPlace(server)
+        await place.put(full("there"))
+
+        async def sync() -> dict[str, tuple[int, int, int]]:
+            address = server.address.replace("ada:", "root:")
+            words = (tmp_path / "shelf.dat", address, "--verify", "--project", "*")
+            return written(await to_thread.run_sync(lambda: smtd.sync(*words)))
+
+        assert await sync() == {"left": (1, 0, 0), "right": (2, 0, 0)}
+        assert await sync() == NOTHING
+
+        await shelf.put(commented(full("here"), "of the shelf"))
+        await place.put(commented(full("there"), "of the server"))
+        await place.remove("kept")
+        assert await sync() == {"left": (0, 1, 1), "right": (0, 1, 0)}
+        assert await sync() == NOTHING
+
+        async with shelf.open() as left, place.open() as right:
+            seen = [await store.scan() for store in (left, right)]
+        assert seen[0].digests == seen[1].digests
+        assert set(seen[0].digests) == {key("here"), key("there")}
+    finally:
+        await to_thread.run_sync(server.close)
+
+
+async def test_other_smtd_may_use_the_served_file(tmp_path: Path) -> None:
+    """Beside the server: its triggers stop nobody, and the writes are told."""
+
+    def served() -> ServedPlace:
+        with server_process(tmp_path / "server") as server:
+            return ServedPlace(server)
+
+    place = await to_thread.run_sync(served)
+    one = full()
+
+    async with place.beside() as store:
+        assert (await store.write([Change(key("full"), one, None)]))[0].reason == ""
+        assert (await store.scan()).digests == {key("full"): canonical.digest(one)}
+    assert place.run("SELECT DISTINCT label FROM smtd_dirty WHERE label IS NOT NULL") == [("full",)]
