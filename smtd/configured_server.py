@@ -60,6 +60,8 @@ def problems(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
             yield ("server", "url"), "it is not an address such as 'https://records.lab.example/'"
     yield from _without_tls(server, host)
     yield from _proxies(server.get("proxy"))
+    if server.get("proxy") and "url" not in server:
+        yield ("server", "proxy"), "behind a proxy smtd needs url, too: what people call the server"
     stores = document.get("stores")
     yield from _unknown_store(server.get("store"), stores if isinstance(stores, dict) else ())
 

@@ -126,7 +126,8 @@ def _make_users(path: Path) -> None:
 @asynccontextmanager
 async def serving(directory: Path, settings: ServerSettings | None = None) -> AsyncIterator[Served]:
     """Run a server for the length of a `with` block; its store and its users are in *directory*."""
-    made = replace(settings or ServerSettings(directory / "served" / "records"), port=0)
+    made = settings or ServerSettings(directory / "served" / "records")
+    made = made if made.url else replace(made, port=0)
     users = directory / "users"
     await to_thread.run_sync(_make_users, users)
     known = Users(users)

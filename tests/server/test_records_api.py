@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from smtd.errors import UsageError
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server.accounts.authenticator import Authenticator
+from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users import Users
 from smtd.server.server_settings import ServerSettings
 from smtd.server.serving import serve
@@ -371,3 +373,52 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
         assert (await second.ada.get(LISTED)).json["name"] == "A sweep"
         assert (await second.ada.put(record("new"))).status == 201
         assert (await second.client("bob").get(LISTED)).status == 403
+
+
+# Before the door
+
+
+async def test_what_others_say_of_forwarding_does_not_count(served: Served, ada: Client) -> None:
+    """Addresses are those that the client asked for."""
+    await ada.put(record())
+
+    reply = await ada.get(LISTED, X_Forwarded_Host="records.lab.example", X_Forwarded_Proto="https")
+
+    assert reply.json["records"] == [f"{ada.root}{LISTED}run/"]
+
+
+async def test_addresses_are_those_that_the_server_was_given(tmp_path: Path) -> None:
+    """A proxy may have it below a path of its own; under no other name is it asked."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = "https://lab.example/sumatra/"
+    settings = ServerSettings(tmp_path / "store" / "records", port=port, url=url, proxies=("127.0.0.1",))
+    async with serving(tmp_path, settings) as server:
+        ada = server.ada
+        ada.root = f"http://127.0.0.1:{port}/"
+        await ada.ask("PUT", LISTED, None, Host="lab.example")
+        await ada.put(record(), Host="lab.example")
+
+        reply = await ada.get(LISTED, Host="lab.example")
+
+        assert reply.json["records"] == [f"{url}{LISTED}run/"]
+        assert reply.headers["Link"] == '</sumatra/api/v1/>; rel="smtd"'
+        assert (await ada.get(LISTED, Host="other.example")).status == 400
+
+
+async def test_everybody_may_read_where_the_configuration_says_so(tmp_path: Path) -> None:
+    """And nothing more: who wants to write has to log in, and a wrong password is one."""
+    settings = ServerSettings(tmp_path / "store" / "records", anonymous=Right.READ)
+    async with serving(tmp_path, settings) as server:
+        await server.ada.make()
+        await server.ada.put(record())
+        nobody = server.client()
+
+        assert [one["id"] for one in (await nobody.get("records/")).json] == [PROJECT]
+        assert (await nobody.get(f"{LISTED}run/")).status == 200
+        assert [one["label"] for one in (await nobody.changes()).json["changes"]] == ["run"]
+        assert (await nobody.put(record("new"))).status == 401
+        assert (await nobody.ask("DELETE", f"{LISTED}run/")).status == 401
+        assert (await nobody.make("Mine")).status == 401
+        assert (await server.client("ada", "wrong").get(LISTED)).status == 401

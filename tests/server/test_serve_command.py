@@ -156,6 +156,7 @@ def test_server_has_tls_of_its_own(tmp_path: Path) -> None:
         ('listen = "0.0.0.0:8471"', "in the clear"),
         ('url = "records.lab.example"', "it is not an address such as"),
         ('proxy = ["lab"]', "'lab' is not the address of a proxy"),
+        ('proxy = ["127.0.0.1"]', "smtd needs url, too"),
         ('cert_file = "x"', "it needs key_file"),
         ('store = "lab"', "there is no store 'lab'"),
     ],
