@@ -6,9 +6,11 @@ import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -430,6 +432,13 @@ class Terminal:
             self.shown += os.read(self._side, 1024)
         os.write(self._side, typed)
 
+    def interrupt(self) -> None:
+        """Interrupt it until it ends: a signal that comes just before a read has to wait for the next one."""
+        while self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.5)
+
     def end(self) -> int:
         """Return its exit code, when all that it shows has been read."""
         while True:
@@ -513,7 +522,7 @@ def test_interrupt_at_the_question_changes_nothing(
     """And the terminal shows again what is typed."""
     terminal = on_terminal("add", "ada")
     terminal.answers(b"Password for ada: ", b"gehe")
-    os.killpg(terminal.process.pid, 2)
+    terminal.interrupt()
 
     assert terminal.end() == 130
     assert b"Traceback" not in terminal.shown
