@@ -99,12 +99,14 @@ def _project(directory: Path) -> Location:
         name, store = project["name"], project["record_store"]
         kind = store["type"].rpartition(".")[2]
         drivers, recorded = _recorded(kind, store)
-        if not isinstance(name, str) or not isinstance(recorded, str):
+        if not isinstance(name, str) or not isinstance(recorded, str) or "\0" in recorded:
             raise TypeError("text expected")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
     if (server := _server(drivers, recorded)) is not None:
-        access = Access(username=store.get("username"), password=store.get("password"))
+        access = NOTHING_SAID
+        if server[1].over_http:  # the account at a database is in its address
+            access = Access(username=store.get("username"), password=store.get("password"))
         return replace(_at(*server, recorded, access), project=name, signposts=(file,))
     if "://" in recorded or not any(each.files for each in drivers):
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
@@ -129,7 +131,8 @@ def _server(drivers: list[Driver], recorded: str) -> tuple[Driver, Server] | Non
     """Return which of *drivers* has a server at the address *recorded*; None if that is a path."""
     for driver in drivers:
         server = driver.server
-        if server is not None and (len(drivers) == 1 or recorded.partition("://")[0] in server.schemes):
+        scheme, separator, _ = recorded.partition("://")
+        if server is not None and (len(drivers) == 1 or (separator and scheme in server.schemes)):
             return driver, server
     return None
 
