@@ -63,6 +63,8 @@ async def _known_pair(
         has_agreed, before = await known.at_one_moment(partial(_recall, known))
         if has_agreed:
             await _expect_stores(locations)
+        else:
+            await _expect_places(journal, locations)
         sides = Both(*[Sameness(locations[side], stores[side], before[side]) for side in SIDES])
         for side in SIDES:
             await sides[side].open()
@@ -88,10 +90,31 @@ async def _recall(known: PairJournal) -> tuple[bool, Both[str]]:
 async def _expect_stores(locations: Both[Location]) -> None:
     """Raise StoreUnreachable if a store is missing; both were synced before."""
     for side in await to_thread.run_sync(_missing, locations):
-        raise StoreUnreachable(
-            f"{locations[side]} is missing, but was synced before; bring it back, or sync with another"
-            " --state to fill a new store"
-        )
+        raise _gone(locations[side])
+
+
+async def _expect_places(journal: Journal, locations: Both[Location]) -> None:
+    """Raise StoreUnreachable if a store is missing in whose place another kind of store was synced before.
+
+    What a project says of its shelf does not tell of which kind it is.
+    """
+    if missing := await to_thread.run_sync(_missing, locations):
+        known = {identity for pair in (await journal.pairs()).values() for identity in pair}
+        for side in missing:
+            others = known - {locations[side].identity}
+            if _place(locations[side].identity) in map(_place, others):
+                raise _gone(locations[side])
+
+
+def _place(identity: str) -> str:
+    return identity.partition(":")[2]
+
+
+def _gone(location: Location) -> StoreUnreachable:
+    return StoreUnreachable(
+        f"{location} is missing, but was synced before; bring it back, or sync with another --state to fill a"
+        " new store"
+    )
 
 
 def _missing(locations: Both[Location]) -> list[Side]:

@@ -58,7 +58,7 @@ class _File:
     def _mark(self) -> str:
         """Return the mark; a database need not be asked while its files look the same. Blocks."""
         location = self._location
-        seen = files, count = signature(location.files), location.commits()
+        seen = files, count = self._looks()
         before, known = _marks.get(location.name, (None, ""))
         if seen == before:
             return known
@@ -67,11 +67,14 @@ class _File:
         found = location.mark()
         known = "" if found is None else str(found)
         # What a lock hides is asked for again.
-        if is_certain and not location.is_partial(found):
+        if is_certain and not location.is_partial(found) and self._looks() == seen:
             if len(_marks) >= _KEPT:
                 _marks.clear()
             _marks[location.name] = seen, known
         return known
+
+    def _looks(self) -> tuple[Signature, int | None]:
+        return signature(self._location.files), self._location.commits()
 
     def filled(self, after: str, before: str) -> str:
         new, old = incarnation.read(after), incarnation.read(before)

@@ -6,9 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from anyio import to_thread
 
@@ -16,34 +14,15 @@ from smtd import pairing
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError
-from smtd.filestat import age, signature
+from smtd.filestat import age
 from smtd.merge.sides import SIDES, Both
 from smtd.stores.base import Store
+from smtd.stores.discovery import known_while_open
 from smtd.stores.location import Location
 from smtd.stores.registry import listening
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
-
-
-class _Found(NamedTuple):
-    """Where stores were found, and what had led there."""
-
-    locations: Both[Location]
-    led_by: object
-
-    def is_same(self) -> bool:
-        """Say whether the same still leads to the same files. Blocks.
-
-        What is in the files is not asked: a store tells that it is another one.
-        """
-        return _led_by(self.locations) == self.led_by
-
-
-def _led_by(locations: Both[Location]) -> object:
-    """Return where the names of *locations* lead, and what their project files look like. Blocks."""
-    # A location that is made anew has the links of now.
-    return [(replace(each).name, signature(each.signposts)) for each in (locations.left, locations.right)]
 
 
 class StoreSession:
@@ -62,8 +41,6 @@ class StoreSession:
         relocated: Callable[[Both[Location] | None, Both[Location]], None],
     ) -> None:
         self.locations: Both[Location] | None = None
-        #: How they were found when the last cycle began.
-        self._found: _Found | None = None
         self._settings = settings
         self._locate = locate
         self._watch = watch
@@ -123,14 +100,15 @@ class StoreSession:
     async def ready(self) -> tuple[Both[Location], Both[Store]]:
         """Return where the stores are now, and the stores, opened."""
         self._began = time.monotonic()
-        self._found = found = await to_thread.run_sync(self._find)
-        locations = found.locations
-        if self._stores is None or locations != self.locations or not self._subscribed():
+        locations = await self.locate()
+        if self._stores is None or not self._are_at(locations) or not self._subscribed():
             await self._open.aclose()
             self._follow(locations)
             both = [locations[side] for side in SIDES]
             self._subscribed = await self._open.enter_async_context(listening(both, self._reported))
             self._stores = await self._open.enter_async_context(pairing.open_stores(locations))
+            for location in both:
+                self._open.enter_context(await to_thread.run_sync(known_while_open, location))
         return locations, self._stores
 
     async def close(self) -> None:
@@ -170,24 +148,16 @@ class StoreSession:
 
     async def mark_clean(self) -> bool:
         """Take the files as they look now for known; say whether the stores are still where they were."""
-        found = self._found
-        assert found is not None, "a cycle has begun"
         seen = await self._watch.look(self)
-        is_same = await to_thread.run_sync(found.is_same)
+        again = await self.locate()
         self._watch.settle(self, seen, self._began)
-        return is_same
+        return self._are_at(again)
 
-    def _find(self) -> _Found:
-        """Find where the stores are. Blocks. Raises SmtdError.
-
-        Files that are open stay what they are while the same names lead there: what cannot be read in them
-        closes the stores. The account at a server may be another one each time.
-        """
-        found = self._found
-        if self._stores is not None and self.are_watched and found is not None and found.is_same():
-            return found
-        locations = self._locate()
-        return _Found(locations, _led_by(locations))
+    def _are_at(self, locations: Both[Location]) -> bool:
+        """Say whether the stores are still at *locations*, also where links lead to them."""
+        before = self.locations
+        names = locations.map(lambda each: each.name)
+        return locations == before and names == before.map(lambda each: each.name)
 
     def _follow(self, locations: Both[Location]) -> None:
         """Watch the files of *locations*."""

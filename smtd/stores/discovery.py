@@ -6,7 +6,9 @@ What a file or an address is, the drivers of the stores say (`driver.py`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,12 +99,14 @@ def _project(directory: Path) -> Location:
         name, store = project["name"], project["record_store"]
         kind = store["type"].rpartition(".")[2]
         drivers, recorded = _recorded(kind, store)
-        if not isinstance(name, str) or not isinstance(recorded, str):
+        if not isinstance(name, str) or not isinstance(recorded, str) or "\0" in recorded:
             raise TypeError("text expected")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
     if (server := _server(drivers, recorded)) is not None:
-        access = Access(username=store.get("username"), password=store.get("password"))
+        access = NOTHING_SAID
+        if server[1].over_http:  # the account at a database is in its address
+            access = Access(username=store.get("username"), password=store.get("password"))
         return replace(_at(*server, recorded, access), project=name, signposts=(file,))
     if "://" in recorded or not any(each.files for each in drivers):
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
@@ -127,7 +131,8 @@ def _server(drivers: list[Driver], recorded: str) -> tuple[Driver, Server] | Non
     """Return which of *drivers* has a server at the address *recorded*; None if that is a path."""
     for driver in drivers:
         server = driver.server
-        if server is not None and (len(drivers) == 1 or recorded.partition("://")[0] in server.schemes):
+        scheme, separator, _ = recorded.partition("://")
+        if server is not None and (len(drivers) == 1 or (separator and scheme in server.schemes)):
             return driver, server
     return None
 
@@ -213,12 +218,49 @@ def _sniff(path: Path) -> Driver:
     raise StoreRefused(f"{path} is not a record store: it is neither {known}")
 
 
+#: The kinds of databases that this process has open as stores, by what tells their files from all others.
+_open_databases: dict[tuple[int, int] | None, Driver] = {}
+
+
+def known_while_open(location: Location) -> AbstractContextManager[None]:
+    """Return a block in which the database at *location*, which is open, is taken to keep its kind. Blocks.
+
+    To ask SQLite each time costs as much as all else that tells where a store is. Should another kind be
+    written into the very file, it cannot be read as what it was, and who gets that error ends the block.
+    """
+    files = location.driver.files
+    is_database = files is not None and files.holds is not None
+    return _known(_identity(location.files[0]) if is_database else None, location.driver)
+
+
+@contextmanager
+def _known(identity: tuple[int, int] | None, driver: Driver) -> Iterator[None]:
+    if identity is None or identity in _open_databases:
+        yield
+        return
+    _open_databases[identity] = driver
+    try:
+        yield
+    finally:
+        del _open_databases[identity]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _in_database(path: Path) -> Driver | None:
     """Tell what the SQLite file at *path* is, or None for any other file.
 
     SQLite itself is asked: opening the file and closing it again takes away the locks that all
     other connections of this process have on it (fcntl(2)), and with them what keeps a transaction whole.
     """
+    if (driver := _open_databases.get(_identity(path))) is not None:
+        return driver
     try:
         with opened(path) as db:
             rows = db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from anyio import to_thread
 
 from smtd.stores.base import Store
 from smtd.stores.django import driver as django
@@ -40,7 +45,11 @@ async def open_store(location: Location) -> AsyncIterator[Store]:
 
     A store that is not there yet is made by its first write.
     """
-    async with location.driver.open(location) as opened:
+    place = location
+    if location.driver.files is not None:
+        # Not by a link: should that lead elsewhere by then, another store would be taken for this one.
+        place = await to_thread.run_sync(partial(replace, location, path=Path(location.name)))
+    async with location.driver.open(place) as opened:
         store = opened
         if location.driver.server is not None:
             store = RetryingStore(LimitedStore(store, room(location.url, _CALLS)))

@@ -272,9 +272,11 @@ class SqliteFile:
     async def resume(self, token: Token) -> bool:
         """Say so, and start a new token; but no token if the files are others."""
         asked = await self._ask()
+        self._version = asked.version
         # Looked at after that: what others commit later is in the next token, or keeps it from being given.
         is_same = token == _Looks(asked.after, await self._commits(asked.after)).token()
-        self._version = asked.version if is_same else None
+        if not is_same:
+            self._version = None
         return is_same
 
 

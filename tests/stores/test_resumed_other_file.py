@@ -1,0 +1,51 @@
+"""Another file comes while a store goes on from a token, where times are of whole seconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from anyio import to_thread
+
+from smtd.stores.base import ResumedStore
+from smtd.stores.django import sqlite
+from tests.build import change, record
+from tests.stores.places import DjangoPlace
+from tests.stores.test_coarse_times import Seconds
+
+BEFORE = record("run", outcome="v001")
+
+
+async def test_file_that_comes_while_its_commits_are_counted_has_no_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection to it is a new one, whose count of commits says nothing of the old one."""
+    Seconds(monkeypatch)
+    place, other = DjangoPlace(tmp_path / "store"), DjangoPlace(tmp_path / "other")
+    await place.put(BEFORE)
+    shutil.copy(place.path, other.path)  # both go on from here: their counts of changes stay equal
+    await place.put(change(BEFORE, outcome="v002"))
+    await other.put(change(BEFORE, outcome="v003"))
+
+    async with place.open() as opened:
+        store = cast(ResumedStore, opened)
+        await store.scan()
+        token = await store.token()
+        assert token is not None
+        asked = sqlite.SqliteFile._ask
+
+        async def then(self: Any, **options: Any) -> Any:
+            found = await asked(self, **options)
+            with suppress(FileNotFoundError):
+                await to_thread.run_sync(os.replace, other.path, place.path)
+            return found
+
+        monkeypatch.setattr(sqlite.SqliteFile, "_ask", then)
+        await store.resume(token)
+        monkeypatch.setattr(sqlite.SqliteFile, "_ask", asked)
+
+        assert await store.token() is None  # nobody has looked at what the file holds
