@@ -20,7 +20,7 @@ import aiohttp
 import anyio
 from anyio.abc import TaskStatus
 
-from bench.measure import cpu_seconds
+from bench.measure import CommandFailed, cpu_seconds
 from bench.workplace import PROJECT
 from tests.server.served import Client
 from tests.server.streams import streaming
@@ -48,14 +48,14 @@ class Laptop:
                         self.done.set()
                 elif event.id is not None:
                     task_status.started()
-        sys.exit("a stream has ended")
+        raise CommandFailed("a stream has ended")
 
     async def change(self, label: str, outcome: str) -> None:
         """Change one record."""
         body = json.dumps({"reason": "to see", "outcome": outcome, "tags": ["_finished_"]}).encode()
         reply = await self.client.ask("PUT", f"records/{PROJECT}/{label}/", body)
         if reply.status != 200:
-            sys.exit(f"{label}: {reply.status}: {reply.body!r}")
+            raise CommandFailed(f"{label}: {reply.status}: {reply.body!r}")
 
 
 async def change_all(laptops: list[Laptop], rate: int, count: int) -> dict[str, float]:

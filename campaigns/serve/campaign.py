@@ -6,6 +6,7 @@ import signal
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from random import Random
 
@@ -16,16 +17,21 @@ from anyio import to_thread
 from campaigns.campaign import Tally
 from campaigns.serve.followers import Follower, Listener, Stuck
 from campaigns.serve.ledger import NOTHING, Held, Ledger
-from campaigns.serve.writers import Owner, Sharer, new_words, path
+from campaigns.serve.writers import Neighbour, Owner, Sharer, new_words, path
+from smtd.errors import SmtdError
 from tests.build import PROJECT
+from tests.daemon.process import wait_until
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client
+from tests.stores.places import DjangoPlace
 
 SEED = 20261130
 #: Owners and their labels; those who share labels, and these.
 OWNERS, LABELS, SHARERS, SHARED = 8, 12, 4, 3
 #: Seconds of load before a kill, at the most; after the load, while the server tidies up; and of a start.
 LOAD, REST, START = 0.5, (0.9, 1.3), 0.5
+#: Seconds for which others write on when it is dead.
+AFTER = 0.05
 #: Seconds after which a client is stuck.
 PATIENCE = 60.0
 #: Kills between two reports of progress.
@@ -59,6 +65,11 @@ class Siege:
             ),
             *(Sharer(self._shared, ledger, Random(SEED - number), words) for number in range(SHARERS)),
         ]
+        # One alone: two programs may not write to the same records of a file at once.
+        past = [f"past-{number}" for number in range(LABELS)]
+        ledger.elsewhere.update(past)
+        self._place = DjangoPlace(server.store)
+        self._neighbour = Neighbour(past, self._place, ledger, Random(SEED), words)
         self._followers: dict[str, list[Follower]] = {
             "ada": [Follower("ada asks", ledger, False), Listener("ada listens", ledger, True)],
             "reader": [Follower("reader asks", ledger, True)],
@@ -83,8 +94,9 @@ class Siege:
     def _ways(self) -> Iterator[Callable[[], Awaitable[None]]]:
         while True:
             yield self.kill_at_its_start
-            for _ in range(5):
+            for _ in range(2):
                 yield self.kill_under_load
+                yield self.kill_beside_others
             yield self.kill_at_rest
 
     async def kill_at_its_start(self) -> None:
@@ -96,6 +108,10 @@ class Siege:
     async def kill_under_load(self) -> None:
         """Kill it while everybody writes."""
         await self._play(self._chance.uniform(0.0, LOAD))
+
+    async def kill_beside_others(self) -> None:
+        """Kill it while everybody writes, and a program writes into its file, too."""
+        await self._play(self._chance.uniform(0.0, LOAD), beside=True)
 
     async def kill_at_rest(self) -> None:
         """Kill it when it tidies up after the load."""
@@ -116,8 +132,11 @@ class Siege:
             self._server.root, session, {"Authorization": aiohttp.encode_basic_auth(name, PASSWORD)}
         )
 
-    async def _play(self, load: float, rest: float | None = None) -> None:
-        """Start it, compare, load it for so many seconds, and kill it, or when it has rested so long."""
+    async def _play(self, load: float, rest: float | None = None, *, beside: bool = False) -> None:
+        """Start it, compare, load it for so many seconds, and kill it, or when it has rested so long.
+
+        With *beside*, somebody writes past it, too, and goes on when it is dead.
+        """
         await self._start()
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             await self._check(session)
@@ -126,19 +145,21 @@ class Siege:
                     for follower in followers:
                         group.start_soon(self._until_killed, follower.follow, self._client(session, name))
                 writers = anyio.CancelScope()
-                group.start_soon(self._write, session, writers)
+                group.start_soon(self._write, self._client(session, "ada"), writers, beside)
                 await anyio.sleep(load)
                 if rest is not None:
                     writers.cancel()
                     await anyio.sleep(rest)
-                await self._kill("under load" if rest is None else "at rest")
+                what = "beside others who write" if beside else "under load"
+                await self._kill(what if rest is None else "at rest")
+                await anyio.sleep(AFTER if beside else 0.0)
+                writers.cancel()
 
-    async def _write(self, session: aiohttp.ClientSession, scope: anyio.CancelScope) -> None:
-        """Let all write, until the server is killed or the *scope* is left."""
-        ada = self._client(session, "ada")
+    async def _write(self, ada: Client, scope: anyio.CancelScope, beside: bool) -> None:
+        """Let all write, until the server is killed or the *scope* is cancelled."""
         with scope:
             async with anyio.create_task_group() as group:
-                for writer in self._writers:
+                for writer in [*self._writers, *([self._neighbour] if beside else [])]:
                     group.start_soon(self._until_killed, writer.write, ada)
 
     async def _until_killed(self, work: Callable[[Client], Awaitable[None]], client: Client) -> None:
@@ -148,7 +169,7 @@ class Siege:
         except aiohttp.ClientError as exc:
             if not self._is_killed:
                 self._ledger.differs(f"the line was cut before the kill: {exc!r}")
-        except (TimeoutError, Stuck) as exc:
+        except (TimeoutError, Stuck, SmtdError) as exc:
             self._ledger.differs(f"a client is stuck: {exc!r}")
 
     async def _kill(self, when: str) -> None:
@@ -163,8 +184,9 @@ class Siege:
         """Compare everything, while nobody writes."""
         ada = self._client(session, "ada")
         await ada.make()
+        await self._until_entered()
         there = {}
-        for label in [*self._shared, *(label for labels in self._owned for label in labels)]:
+        for label in [*self._shared, *self._neighbour.labels, *chain.from_iterable(self._owned)]:
             reply = await ada.get(path(label))
             if reply.status not in (200, 404):
                 self._ledger.differs(f"{label}: {reply.status}: {reply.body!r}")
@@ -178,6 +200,16 @@ class Siege:
                 there[label] = now.etag.strip('"')
         await self._check_listing(ada, set(there))
         await self._check_feed(session, there)
+
+    async def _until_entered(self) -> None:
+        """Wait until the server has entered what others wrote into its file."""
+        try:
+            await to_thread.run_sync(wait_until, self._has_entered_all)
+        except AssertionError:
+            self._ledger.differs("the server does not enter what others wrote")
+
+    def _has_entered_all(self) -> bool:
+        return not self._place.run("SELECT 1 FROM smtd_dirty LIMIT 1")
 
     async def _check_listing(self, ada: Client, labels: set[str]) -> None:
         listed = (await ada.get(f"records/{PROJECT}/")).json["records"]

@@ -34,6 +34,8 @@ class Ledger:
     #: Words on shared labels: those that were acknowledged, and those that are not answered yet.
     words: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unanswered: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: Labels that others write to past the server: a change that it has not entered yet shows what is there.
+    elsewhere: set[str] = field(default_factory=set)
     #: What each number of the feed was given for: label and digest.
     numbers: dict[int, tuple[str, str | None]] = field(default_factory=dict)
 
@@ -46,7 +48,7 @@ class Ledger:
         self.wanted[label] = outcome
 
     def acknowledged(self, label: str, etag: str | None) -> None:
-        """Note that what the owner of *label* wanted was done."""
+        """Note that what the owner of *label* wanted was done; *etag* is None for who was not told."""
         self.held[label] = Held(self.wanted.pop(label), etag)
 
     def refused(self, label: str) -> None:
@@ -70,7 +72,7 @@ class Ledger:
         wanted = self.wanted.pop(label, None)
         if was_asked and now.outcome == wanted:
             self.tally.befell["requests without an answer that were done"] += 1
-        elif now == before:
+        elif now.outcome == before.outcome and before.etag in (None, now.etag):
             self.tally.befell["requests without an answer that were not done"] += was_asked
         elif now.outcome == before.outcome:
             self.tally.differences.append(f"{label}: {now.etag}, where {before.etag} was acknowledged")
@@ -96,7 +98,8 @@ class Ledger:
 
     def numbered(self, change: Any) -> None:
         """Note what the feed tells of one change. No number is given to two changes."""
-        what = (change["label"], change["digest"])
+        label = change["label"]
+        what = (label, None if label in self.elsewhere else change["digest"])
         before = self.numbers.setdefault(change["seq"], what)
         if before != what:
             self.tally.doubles.append(f"{change['seq']} was given to {before} and {what}")

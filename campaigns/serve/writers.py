@@ -12,6 +12,7 @@ from typing import NamedTuple
 from campaigns.serve.ledger import Held, Ledger
 from tests.build import FINISHED, PROJECT, record
 from tests.server.served import Client, Reply
+from tests.stores.places import DjangoPlace
 
 #: An ETag that no record has.
 NEVER = '"1-00000000000000000000000000000000"'
@@ -137,3 +138,27 @@ class Sharer:
             self.ledger.differs(f"append to {label}: {reply.status}: {reply.body!r}")
         self.ledger.tally.befell["answers to writers"] += 1
         self.ledger.tally.befell["appendages that came too late"] += not done
+
+
+@dataclass
+class Neighbour:
+    """A program on the machine of the server, which writes to *labels* past it, into the file itself."""
+
+    labels: list[str]
+    place: DjangoPlace
+    ledger: Ledger
+    chance: Random
+    words: Iterator[str]
+
+    async def write(self, _client: Client) -> None:
+        """Do one thing after the other until cancelled."""
+        while True:
+            label, word = self.chance.choice(self.labels), next(self.words)
+            if self.ledger.holds(label).outcome is not None and self.chance.random() < 0.25:
+                self.ledger.wants(label, None)
+                await self.place.remove(label)
+            else:
+                self.ledger.wants(label, word)
+                await self.place.put(record(label, outcome=word))
+            self.ledger.acknowledged(label, None)
+            self.ledger.tally.befell["writes past the server"] += 1

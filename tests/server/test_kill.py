@@ -39,10 +39,12 @@ def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
         "answers to writers",
         "appendages that came too late",
         "kills at rest",
+        "kills beside others who write",
         "kills under load",
         "kills while it started",
         "requests without an answer that were done",
         "requests without an answer that were not done",
+        "writes past the server",
     }
     assert "followers that had to begin anew" not in tally.befell
 
