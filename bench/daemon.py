@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from bench.measure import Command, CommandFailed
+from bench.measure import Command, CommandFailed, cpu_seconds
 from bench.workplace import PROJECT, SERVICE, Workplace, count_records
 from tests.peers.environments import HERE
 
@@ -24,9 +24,9 @@ SCRIPTS = HERE / "scripts"
 
 
 class RunningDaemon:
-    """`smtd run` in *directory*, with *configuration*."""
+    """`smtd run` in *directory*, with *configuration*; or another command that is given by *words*."""
 
-    def __init__(self, work: Workplace, directory: Path, configuration: str) -> None:
+    def __init__(self, work: Workplace, directory: Path, configuration: str, *words: str) -> None:
         self._work = work
         self._directory = directory
         (directory / "config.toml").write_text(configuration, "utf-8")
@@ -38,7 +38,7 @@ class RunningDaemon:
             "SMTD_CONFIG": str(directory / "config.toml"),
             "XDG_STATE_HOME": str(directory / "state"),
         }
-        command = work.smtd("run")
+        command = work.smtd(*(words or ("run",)))
         began = time.perf_counter()
         self.process = subprocess.Popen(
             list(map(str, command.argv)), cwd=directory, env={**command.env, **self._env}
@@ -76,8 +76,7 @@ class RunningDaemon:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it and its children have used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process.pid)
 
     def memory(self) -> int:
         """Return its resident memory, in bytes."""
@@ -93,6 +92,7 @@ class RunningDaemon:
 def _listening(path: Path) -> socket.socket:
     """Return a socket at *path* that is told what a service tells systemd."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    path.unlink(missing_ok=True)  # of one that ran here before
     made.bind(str(path))
     return made
 

@@ -86,6 +86,12 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process and its children that have ended used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def _resident(pid: int) -> int:
     """Return the memory of a process and of all below it now; 0 if it has ended, or without /proc."""
     process = Path(f"/proc/{pid}")

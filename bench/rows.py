@@ -18,6 +18,7 @@ from bench import (
     one_change,
     peers,
     put_rate,
+    server_rows,
 )
 from bench.line import Line, Row, peak, seconds
 from bench.workplace import Pair, Workplace
@@ -106,5 +107,8 @@ ROWS = {
     "database": Row(database_rows.to_and_fro, 3),
     "database-idle": Row(database_rows.idle, 1),
     "database-lag": Row(database_rows.lag, 1),
+    "serve-save": Row(server_rows.save, 1),
+    "serve-laptops": Row(server_rows.laptops, 1),
+    "serve-writers": Row(server_rows.writers, 1),
     "start": Row(start, 15),
 }

@@ -7,12 +7,14 @@ from campaigns.campaign import Campaign
 from campaigns.fuzz import campaign as fuzz
 from campaigns.kills import campaign as kills
 from campaigns.laptops import campaign as laptops
+from campaigns.serve import campaign as serve
 
 CAMPAIGNS = {
     "stories": Campaign("what people, machines and chance do to two stores, in any order", stories.run, 1000),
     "races": Campaign("programs that save a shelf as they read it before, in memory", races.run, 2000),
     "laptops": Campaign("laptops and others at one Sumatra Server, by bad lines", laptops.run, 300),
     "kills": Campaign("cycles killed, or failed by the machine, while `smt` works", kills.run, 1000),
+    "serve": Campaign("clients at `smtd serve`, which is killed all the time", serve.run, 200),
     "steady": Campaign("a daemon with pairs that change all the time", steady.run, 600),
     "fuzz": Campaign("altered bytes, for every parser of what others wrote", fuzz.run, 100_000),
 }

@@ -57,6 +57,8 @@ class DaemonProcess:
     def start(self, *, ready: bool = True, **environment: str) -> None:
         """Start it; with *ready* wait until it tells systemd that it is."""
         notify = {"NOTIFY_SOCKET": str(self._short / "notify")}
+        while select.select([self._notify], [], [], 0)[0]:
+            self._notify.recv(4096)  # of one that was killed before it could be waited for
         with self.log.open("ab") as log:
             self._process = client.start(
                 [*self.smtd.program, "-c", str(self.config), *self.verb],

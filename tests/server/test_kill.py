@@ -2,121 +2,140 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import suppress
-from dataclasses import dataclass, field
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from random import Random
-from typing import Any
 
-import aiohttp
 import anyio
-from anyio import to_thread
+import pytest
 
-from tests.build import PROJECT, commented, record
-from tests.sampling import SOAK
-from tests.server.process import ServerProcess
-from tests.server.served import PASSWORD, Client
+from campaigns.campaign import Tally
+from campaigns.serve import campaign
+from campaigns.serve.campaign import Siege
+from campaigns.serve.followers import Follower, Stuck
+from campaigns.serve.ledger import NOTHING, Held, Ledger
+from tests.server.process import server_process
+from tests.server.served import Reply
 
-KILLS, WRITERS, LABELS = 100 if SOAK else 25, 8, 12
-
-
-@dataclass
-class Witness:
-    """What the clients know of all rounds."""
-
-    #: By label: what was acknowledged last, and what was sent since.
-    acknowledged: dict[str, str] = field(default_factory=dict)
-    sent: dict[str, set[str]] = field(default_factory=dict)
-    #: What each number was given for.
-    numbers: dict[int, Any] = field(default_factory=dict)
-    cursor: int = 0
-    #: What a follower that reads all changes has: by label the digest.
-    held: dict[str, str | None] = field(default_factory=dict)
-
-    def told(self, page: Any) -> None:
-        """Take in what the feed tells. Fails if a number was given for something else before."""
-        for change in page["changes"]:
-            seen = self.numbers.setdefault(change["seq"], change)
-            assert seen == change
-            assert change["seq"] > self.cursor
-            self.held[change["label"]] = change["digest"]
-            self.cursor = change["seq"]
-        self.cursor = page["next"]
+KILLS = 25
 
 
-async def write(client: Client, writer: int, turn: int, witness: Witness) -> None:
-    """Write until the server is gone; each writer has labels of its own."""
-    chance = Random(f"{writer} {turn}")
-    for number in range(10_000):
-        label = f"run-{writer}-{chance.randrange(LABELS)}"
-        outcome = f"{turn}-{number}"
-        witness.sent.setdefault(label, set()).add(outcome)
-        reply = await client.put(commented(record(label), outcome))
-        assert reply.status in (200, 201), reply.body
-        witness.acknowledged[label] = outcome
-        witness.sent[label] = set()
+def quiet(_text: str) -> None:
+    """Tell nobody."""
 
 
-async def follow(client: Client, witness: Witness) -> None:
-    """Follow the feed until the server is gone."""
-    while True:
-        reply = await client.changes(witness.cursor, wait=5)
-        assert reply.status == 200, reply.body
-        witness.told(reply.json)
+@pytest.fixture
+def ledger() -> Ledger:
+    """What clients know who have asked for nothing yet."""
+    return Ledger(Tally("kills"))
 
 
-async def until_gone(work: Any) -> None:
-    """Do *work* until the line to the server is cut."""
-    with suppress(aiohttp.ClientError):
-        await work
+def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
+    """Clients go on from their cursors and have the same; nothing was told that is not so."""
+    tally = campaign.run(tmp_path, KILLS, quiet)
+
+    assert (tally.count, tally.wrong) == (KILLS, [])
+    assert set(tally.befell) >= {
+        "answers to writers",
+        "appendages that came too late",
+        "kills at rest",
+        "kills beside others who write",
+        "kills under load",
+        "kills while it started",
+        "requests without an answer that were done",
+        "requests without an answer that were not done",
+        "writes past the server",
+    }
+    assert "followers that had to begin anew" not in tally.befell
 
 
-async def play(client: Client, server: ServerProcess, turn: int, witness: Witness) -> None:
-    """Load the server, and kill it in the middle."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(until_gone, follow(client, witness))
-        for writer in range(WRITERS):
-            group.start_soon(until_gone, write(client, writer, turn, witness))
-        await anyio.sleep(Random(turn).uniform(0.02, 0.3))
-        server.signal(signal.SIGKILL)
-    await to_thread.run_sync(server.ended)
+@pytest.mark.parametrize("table", ["django_store_record", "smtd_change"])
+def test_row_that_is_gone_after_a_kill_is_told(tmp_path: Path, table: str) -> None:
+    """As if the server had acknowledged before it was durable: a record, or only its place in the feed."""
+    tally = Tally("kills")
+    with server_process(tmp_path, start=False) as server:
+        siege = Siege(server, tally)
+        anyio.run(siege.kill_at_rest)
+        with closing(sqlite3.connect(server.store, isolation_level=None)) as db:
+            db.execute("PRAGMA foreign_keys = OFF")
+            db.execute(f"DELETE FROM {table} WHERE label = (SELECT label FROM django_store_record LIMIT 1)")
+        assert tally.wrong == []
+
+        anyio.run(siege.look)
+
+    assert any("acknowledged" in what or "differs" in what for what in tally.wrong)
 
 
-async def check(client: Client, witness: Witness) -> None:
-    """Compare what the server has with what it has acknowledged, and with what its feed tells."""
-    listed = (await client.get(f"records/{PROJECT}/")).json["records"]
-    assert len(listed) == len(set(listed))
-    while (page := (await client.changes(witness.cursor)).json)["changes"]:
-        witness.told(page)
-    for label, outcome in witness.acknowledged.items():
-        reply = await client.get(f"records/{PROJECT}/{label}/")
-        assert reply.status == 200, label
-        assert reply.json["outcome"] in {outcome, *witness.sent[label]}, label
-        assert f'"{witness.held[label]}"' == reply.etag, label
-        # What was sent, and not answered, is known to be there or not now.
-        witness.acknowledged[label], witness.sent[label] = reply.json["outcome"], set()
+def test_acknowledged_outcome_that_is_gone_is_lost(ledger: Ledger) -> None:
+    """Whether there is an older one now, or no record."""
+    for label in ("one", "two"):
+        ledger.wants(label, "new")
+        ledger.acknowledged(label, '"2"')
+    ledger.found("one", Held("old", '"1"'))
+    ledger.found("two", NOTHING)
+
+    assert ledger.tally.losses == [
+        "one: old, where new was acknowledged",
+        "two: None, where new was acknowledged",
+    ]
 
 
-async def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
-    """A follower that goes on from its number has the same; nothing was told that is not so."""
-    witness = Witness()
-    login = {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)}
-    made = await to_thread.run_sync(lambda: ServerProcess(tmp_path))
-    try:
-        for turn in range(KILLS):
-            await to_thread.run_sync(made.start)
-            root = await to_thread.run_sync(lambda: made.root)
-            async with aiohttp.ClientSession() as session:
-                client = Client(root, session, login)
-                if turn == 0:
-                    await client.make()
-                await check(client, witness)
-                await play(client, made, turn, witness)
-        await to_thread.run_sync(made.start)
-        async with aiohttp.ClientSession() as session:
-            await check(Client(await to_thread.run_sync(lambda: made.root), session, login), witness)
-    finally:
-        await to_thread.run_sync(made.close)
-    assert len(witness.acknowledged) == WRITERS * LABELS
-    assert len(witness.numbers) > KILLS
+def test_request_without_an_answer_may_be_done_or_not(ledger: Ledger) -> None:
+    """It is not what the client can know; and nothing else may be there."""
+    for label in ("one", "two", "three"):
+        ledger.wants(label, "sent")
+    ledger.found("one", Held("sent", '"1"'))
+    ledger.found("two", NOTHING)
+    ledger.found("three", Held("another", '"2"'))
+
+    assert ledger.tally.wrong == ["three: another, where None was acknowledged and sent was sent"]
+
+
+def test_word_that_is_gone_or_there_twice_or_was_refused_is_told(ledger: Ledger) -> None:
+    """Those who append to one record lose no word of each other's."""
+    for word, done in (("kept", True), ("gone", True), ("twice", True), ("refused", False)):
+        ledger.appends("shared", word)
+        ledger.appended("shared", word, done=done)
+    ledger.appends("shared", "without an answer")
+
+    ledger.found_shared("shared", Held("kept\ntwice\nrefused\ntwice\nwithout an answer", '"1"'))
+
+    assert ledger.tally.losses == ["shared: gone was acknowledged"]
+    assert ledger.tally.doubles == ["shared: twice is there 2 times"]
+    assert ledger.tally.differences == ["shared: refused was refused, or never sent"]
+
+
+def test_number_that_is_given_twice_is_told(ledger: Ledger) -> None:
+    """Whoever hears of it."""
+    ledger.numbered({"seq": 7, "label": "one", "digest": "1-ab"})
+    ledger.numbered({"seq": 7, "label": "one", "digest": "1-cd"})
+
+    assert ledger.tally.doubles == ["7 was given to ('one', '1-ab') and ('one', '1-cd')"]
+
+
+def answered(status: int, body: bytes = b"") -> Reply:
+    """Return what a server might answer to a follower."""
+    return Reply(status, {}, body)
+
+
+def test_follower_begins_anew_only_when_it_is_told_to(ledger: Ledger) -> None:
+    """By a 410; any other answer leaves it where it is, for ever."""
+    follower = Follower("somebody", ledger, False, 5, {"one": "1-ab"})
+
+    with pytest.raises(Stuck):
+        follower.take(answered(503))
+    follower.take(answered(410))
+
+    assert (follower.cursor, follower.held) == (0, {})
+
+
+def test_follower_that_is_told_what_it_has_tells_it(ledger: Ledger) -> None:
+    """A feed goes on from the cursor, and never back."""
+    follower = Follower("somebody", ledger, False, 5)
+
+    follower.take(answered(200, b'{"changes": [{"seq": 5, "label": "one", "digest": null}], "next": 4}'))
+
+    assert ledger.tally.differences == [
+        "somebody: 5 was told after 5",
+        "somebody: the feed went back from 5 to 4",
+    ]

@@ -1,0 +1,102 @@
+"""A running `smtd serve` to measure, with its users and its records."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import ProxyHandler, Request, build_opener
+
+from bench import measure
+from bench.daemon import RunningDaemon
+from bench.measure import CommandFailed
+from bench.workplace import PROJECT, Workplace, count_records, expect
+from docs.measured import ROOT
+
+PUT_ALL = ROOT / "bench" / "put_floor.py"
+#: Records that are sent at once where a server is filled.
+AT_ONCE = 16
+
+
+class RunningServer(RunningDaemon):
+    """`smtd serve` in *directory*, with a store of its own there: new, or the one of a server before it."""
+
+    def __init__(self, work: Workplace, directory: Path) -> None:
+        super().__init__(work, directory, "", "serve", "--listen", "127.0.0.1:0")
+        events = [json.loads(line) for line in self.ctl("events").splitlines()]
+        #: Its address.
+        self.root: str = [event["address"] for event in events if event["event"] == "serving"][-1]
+        self.url = f"{self.root}records/"
+        self.store = directory / "state" / "smtd" / "server" / "records.sqlite"
+
+    def peak(self) -> int:
+        """Return the most resident memory that it has had, in bytes."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text("ascii").splitlines()
+        (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+        return int(peak) * 1024
+
+    def make_project(self, login: str) -> None:
+        """Make the project as a client does, as the user who has that *login*."""
+        request = Request(f"{self.url}{PROJECT}/", b"{}", method="PUT")
+        request.add_header("Authorization", f"Basic {login}")
+        request.add_header("Content-Type", "application/json")
+        with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+            expect(answer.status, 201, "status of the new project")
+
+
+@contextmanager
+def serving(work: Workplace, directory: Path) -> Iterator[RunningServer]:
+    """Give a server for the length of a `with` block."""
+    server = RunningServer(work, directory)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def logins(work: Workplace, directory: Path, count: int) -> list[str]:
+    """Add *count* users who may write everywhere; return what each sends as Basic: a name and a token."""
+    found = []
+    for number in range(count):
+        name = f"user-{number}"
+        _user(work, directory, "add", "--write-all", "--password-stdin", name)
+        token = _user(work, directory, "token", name).strip()
+        found.append(base64.b64encode(f"{name}:{token}".encode()).decode())
+    return found
+
+
+def _user(work: Workplace, directory: Path, *words: str) -> str:
+    command = work.smtd("user", *words, "--users", directory / "users")
+    argv = list(map(str, command.argv))
+    done = subprocess.run(
+        argv, env=command.env, input="not-s3cret\n", capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise CommandFailed(f"smtd user {' '.join(words)}: {done.stderr}")
+    return done.stdout
+
+
+def bodies(work: Workplace, count: int) -> Path:
+    """Return a new file of what clients PUT for each of *count* records, by label."""
+    home = work.empty(f"bodies-{count}")
+    store, made = home / "store.sqlite", home / "bodies.json"
+    measure.run(work.module("bench.sweep", str(count), store))
+    measure.run(work.module("bench.put_bodies", store, made))
+    return made
+
+
+@contextmanager
+def filled(work: Workplace, name: str, count: int, users: int) -> Iterator[tuple[RunningServer, list[str]]]:
+    """Give a server that was started anew with *count* records, and the logins of so many *users*."""
+    directory = work.empty(name)
+    known = logins(work, directory, users)
+    with serving(work, directory) as server:
+        server.make_project(known[0])
+        address = f"{server.url}{PROJECT}"
+        measure.run(work.python(PUT_ALL, bodies(work, count), address, known[0], str(AT_ONCE)))
+        expect(count_records(server.store), count, "records on the server")
+    with serving(work, directory) as server:
+        yield server, known

@@ -1,0 +1,109 @@
+"""What the clients of a server know, all together, and what that says of what they find later. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from campaigns.campaign import Tally
+
+
+class Held(NamedTuple):
+    """What a label holds: the outcome of its record and the ETag, or nothing (None)."""
+
+    outcome: str | None = None
+    etag: str | None = None
+
+
+NOTHING = Held()
+
+
+@dataclass
+class Ledger:
+    """What was asked for and what was answered; all that cannot be is told to *tally*.
+
+    A label has one owner, who asks one thing after the other; or it is *shared*, and each line of its outcome
+    is a word that one of many appended.
+    """
+
+    tally: Tally
+    held: dict[str, Held] = field(default_factory=dict)
+    #: Outcomes that an owner wants, until that is answered (None: no record).
+    wanted: dict[str, str | None] = field(default_factory=dict)
+    #: Words on shared labels: those that were acknowledged, and those that are not answered yet.
+    words: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    unanswered: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: Labels that others write to past the server: a change that it has not entered yet shows what is there.
+    elsewhere: set[str] = field(default_factory=set)
+    #: What each number of the feed was given for: label and digest.
+    numbers: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+
+    def holds(self, label: str) -> Held:
+        """Return what *label* holds, as its owner knows."""
+        return self.held.get(label, NOTHING)
+
+    def wants(self, label: str, outcome: str | None) -> None:
+        """Note that the owner asks that *label* holds a record with that *outcome*, or none."""
+        self.wanted[label] = outcome
+
+    def acknowledged(self, label: str, etag: str | None) -> None:
+        """Note that what the owner of *label* wanted was done; *etag* is None for who was not told."""
+        self.held[label] = Held(self.wanted.pop(label), etag)
+
+    def refused(self, label: str) -> None:
+        """Note that what the owner of *label* wanted was not done."""
+        del self.wanted[label]
+
+    def appends(self, label: str, word: str) -> None:
+        """Note that somebody sends *word* to a shared *label*."""
+        self.unanswered[label].add(word)
+
+    def appended(self, label: str, word: str, *, done: bool) -> None:
+        """Note the answer to that."""
+        self.unanswered[label].remove(word)
+        if done:
+            self.words[label].add(word)
+
+    def found(self, label: str, now: Held) -> None:
+        """Compare what *label* holds *now*, while nobody writes, with what was acknowledged."""
+        before = self.holds(label)
+        was_asked = label in self.wanted
+        wanted = self.wanted.pop(label, None)
+        if was_asked and now.outcome == wanted:
+            self.tally.befell["requests without an answer that were done"] += 1
+        elif now.outcome == before.outcome and before.etag in (None, now.etag):
+            self.tally.befell["requests without an answer that were not done"] += was_asked
+        elif now.outcome == before.outcome:
+            self.tally.differences.append(f"{label}: {now.etag}, where {before.etag} was acknowledged")
+        else:
+            sent = f" and {wanted} was sent" if was_asked else ""
+            self.tally.losses.append(f"{label}: {now.outcome}, where {before.outcome} was acknowledged{sent}")
+        self.held[label] = now
+
+    def found_shared(self, label: str, now: Held) -> None:
+        """Compare the words of a shared *label* with those that were acknowledged; see `found`."""
+        there = Counter(now.outcome.split("\n") if now.outcome else ())
+        sent = self.unanswered.pop(label, set())
+        for word in sorted(self.words[label] - there.keys()):
+            self.tally.losses.append(f"{label}: {word} was acknowledged")
+        for word in sorted(there.keys() - self.words[label] - sent):
+            self.tally.differences.append(f"{label}: {word} was refused, or never sent")
+        for word in sorted(word for word, count in there.items() if count > 1):
+            self.tally.doubles.append(f"{label}: {word} is there {there[word]} times")
+        done = len(sent & there.keys())
+        self.tally.befell["requests without an answer that were done"] += done
+        self.tally.befell["requests without an answer that were not done"] += len(sent) - done
+        self.words[label] = set(there)
+
+    def numbered(self, change: Any) -> None:
+        """Note what the feed tells of one change. No number is given to two changes."""
+        label = change["label"]
+        what = (label, None if label in self.elsewhere else change["digest"])
+        before = self.numbers.setdefault(change["seq"], what)
+        if before != what:
+            self.tally.doubles.append(f"{change['seq']} was given to {before} and {what}")
+
+    def differs(self, what: str) -> None:
+        """Note something that nothing explains."""
+        self.tally.differences.append(what)
