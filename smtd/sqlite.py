@@ -221,8 +221,10 @@ def _completed(work: Coroutine[Any, Any, T]) -> T:
 async def _crossing(db: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
     """Return what *work* returns, which runs in the thread of *db*: several things in one crossing."""
     todo, done = [work], list[T]()
-    # aiosqlite has no public way to do that.
-    await db._execute(_do, todo, done, db._conn)  # type: ignore[no-untyped-call]
+    # aiosqlite has no public way to do that, nor to tell that it was closed.
+    if db._connection is None:
+        raise sqlite3.OperationalError("the file was replaced meanwhile")
+    await db._execute(_do, todo, done, db._connection)  # type: ignore[no-untyped-call]
     return done.pop()
 
 

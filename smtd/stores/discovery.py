@@ -263,6 +263,7 @@ def _in_database(path: Path) -> Driver | None:
         return driver
     try:
         with opened(path) as db:
+            db.execute("BEGIN")  # so that all drivers see one moment
             rows = db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
             tables = {name for (name,) in rows}
             for driver, files in _kinds_of_files():
