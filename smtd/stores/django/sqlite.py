@@ -236,7 +236,7 @@ class SqliteFile:
         # Asked before: what is committed from then on is for the next time.
         version = await self._data_version()
         if version is not None and version != self._flushed:
-            await to_thread.run_sync(flush, self.path)
+            await to_thread.run_sync(_flush, self._files)
             self._flushed = version
 
     async def token(self) -> Token | None:
@@ -297,6 +297,26 @@ class _Looks(NamedTuple):
     def token(self, *, young: bool = False) -> Token:
         """Return a token of the files; of *young* ones it equals no other."""
         return repr(self.commits).encode() + marked(self.seen, young=young)
+
+
+#: What databases looked like, with SQLite's count of commits, when they were made durable last: pairs share
+#: them, and one of them does it for all.
+_durable: dict[Path, tuple[Signature, int]] = {}
+_KEPT = 1000
+
+
+def _flush(files: tuple[Path, ...]) -> None:
+    """Make durable what others have committed, unless it is; the first of *files* is the database. Blocks."""
+    path, count = files[0], commits(files[0])
+    # Looked at first: what is committed from then on is for the next time.
+    seen = signature(files)
+    if count is not None and _durable.get(path) == (seen, count):
+        return
+    flush(path)
+    if count is not None:
+        if len(_durable) >= _KEPT:
+            _durable.clear()
+        _durable[path] = seen, count
 
 
 def _has_content(path: Path) -> bool:
