@@ -210,9 +210,9 @@ def test_what_fits_together_is_well(smtd: Smtd, lines: str) -> None:
     assert (answer.code, answer.err) == (0, "")
 
 
-def certified(directory: Path, name: str, **more: datetime.datetime) -> str:
+def certified(directory: Path, name: str, not_after: datetime.datetime | None = None) -> str:
     """Make a certificate of *name*, and return its lines in the configuration."""
-    certificate = trustme.CA().issue_cert(name, **more)
+    certificate = trustme.CA().issue_cert(name, not_after=not_after)
     certificate.cert_chain_pems[0].write_to_path(directory / "cert.pem")
     certificate.private_key_pem.write_to_path(directory / "key.pem")
     (directory / "key.pem").chmod(0o600)

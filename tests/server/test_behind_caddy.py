@@ -24,7 +24,7 @@ def proxied(tmp_path: Path) -> Iterator[Proxied]:
         )
         config = tmp_path / "Caddyfile"
         config.write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{site}", "utf-8")
-        command = ["caddy", "run", "--adapter", "caddyfile", "--config", config]
+        command: list[str | Path] = ["caddy", "run", "--adapter", "caddyfile", "--config", config]
         home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
         with running(command, tmp_path / "caddy.log", port, **home):
             yield made
