@@ -39,8 +39,15 @@ scratch.choose()
 #: What only newer Pythons have is not collected on older ones, rather than skipped.
 collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.py"]
 
+#: Debian has nginx where only root looks for programs.
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 #: So are modules whose programs a machine lacks; `.ci/run` installs these.
-PROGRAMS = {"systemd-analyze": "test_systemd.py", "man": "test_manual_pages.py"}
+PROGRAMS = {
+    "systemd-analyze": "test_systemd.py",
+    "man": "test_manual_pages.py",
+    "nginx": "server/test_behind_nginx.py",
+    "caddy": "server/test_behind_caddy.py",
+}
 LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
 
 

@@ -12,7 +12,7 @@ import pytest
 from smtd.errors import DaemonRuns, JournalError, StoreUnreachable, UsageError
 
 UNITS = Path(__file__).parents[1] / "systemd"
-SYSTEM = ["smtd.service", "smtd@.service"]
+SYSTEM = ["smtd.service", "smtd@.service", "smtd-server.service"]
 USER = ["user/smtd.service"]
 LARGEST_EXPOSURE = 2.0
 
@@ -44,6 +44,25 @@ def installed(unit: str, directory: Path) -> Path:
 def settings(unit: str, name: str) -> list[str]:
     """Return the values of the setting *name* in *unit*."""
     return re.findall(rf"^{name}=(.*)$", (UNITS / unit).read_text("utf-8"), re.MULTILINE)
+
+
+def test_unit_of_the_server_keeps_everything_where_commands_by_hand_look():
+    """In the home of its user, which is its state directory: `smtd user` and `smtd backup` know no other."""
+    home = f"/var/lib/{settings('smtd-server.service', 'StateDirectory')[0]}"
+    guide = (UNITS / "README.md").read_text("utf-8")
+
+    assert settings("smtd-server.service", "UnsetEnvironment") == ["STATE_DIRECTORY"]
+    assert f"--home-dir {home} " in guide
+    assert settings("smtd-server.service", "ExecStart") == ["smtd serve"]
+
+
+@pytest.mark.parametrize("unit", SYSTEM + USER)
+def test_unit_lets_a_server_listen(unit):
+    """With [server] in the configuration each of them serves: over TCP, with its store in the state."""
+    assert settings(unit, "RestrictAddressFamilies") == ["AF_INET AF_INET6 AF_UNIX"]
+    assert settings(unit, "PrivateNetwork") == []
+    assert settings(unit, "IPAddressDeny") == []
+    assert settings(unit, "SocketBindDeny") == []
 
 
 def test_units_are_all_tested():

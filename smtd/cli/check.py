@@ -1,4 +1,4 @@
-"""`smtd check`: is the configuration right, and is every store there?"""
+"""`smtd check`: is the configuration right, is every store there, and could the server begin?"""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from smtd.cli.own_server import wanted_server
+from smtd.cli import check_server
 from smtd.cli.say import complain, say
-from smtd.cli.state import configuration_file, state_directory, usual_files
+from smtd.cli.state import configuration_file, usual_files
 from smtd.cli.stores import located
-from smtd.config import Config, load
+from smtd.config import Config, ServerConfig, load
 from smtd.daemon import settings
 from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
-from smtd.server.accounts import users_file
 from smtd.stores.driver import Server
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -46,27 +45,15 @@ def run(chosen: Path | None, asked: Asked) -> int:
     config = load(file)
     pairs = settings.of(config, {})
     problems, projects = anyio.run(_reach, config, asked)
-    problems += [*_paired(config, pairs, projects), *_nowhere(config, projects), *_served(config, chosen)]
+    problems += [*_paired(config, pairs, projects), *_nowhere(config, projects)]
+    if config.server is not None:
+        unusable = config.stores.keys() - projects.keys()
+        problems += anyio.run(_served, config, config.server, file, unusable)
     if not problems:
         counts = f"{plural(len(config.stores), 'store')}, {plural(len(config.pairs), 'pair')}"
+        counts += "" if config.server is None else ", 1 server"
         say(f"{counts}: all is well")
     return max((problem.exit_code for problem in problems), default=0)
-
-
-def _served(config: Config, chosen: Path | None) -> Iterator[SmtdError]:
-    """Tell what the server of the configuration serves; yield, and tell, what keeps it from that."""
-    try:
-        wanted = wanted_server(config, chosen, state_directory(None, config).absolute())
-        if wanted is None:
-            return
-        wanted.settings.tls()
-        users = len(users_file.read(wanted.users))
-    except SmtdError as exc:
-        complain(f"smtd: server: {exc}")
-        yield exc
-        return
-    who = plural(users, "user") if users else "nobody can log in yet; run smtd user add NAME"
-    say(f"{'server':<12} {wanted.settings.store} at {config.server and config.server.listen}: {who}")
 
 
 async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping[str, Collection[str]]]:
@@ -80,6 +67,22 @@ async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping
             problems.append(exc)
             complain(f"smtd: store {name}: {exc}")
     return problems, found
+
+
+async def _served(
+    config: Config, server: ServerConfig, file: Path, unusable: Collection[str]
+) -> list[SmtdError]:
+    """Tell of the server; return what is wrong with it. Stores in *unusable* were told of."""
+    parts, problems = [], []
+    async for found in check_server.findings(config, server, file, unusable):
+        if isinstance(found, str):
+            parts.append(found)
+        else:
+            problems.append(found)
+            complain(f"smtd: server: {found}")
+    address, *more = parts
+    say(f"{'server':<12} {'  '.join([address, *(['; '.join(more)] if more else [])])}")
+    return problems
 
 
 def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[SmtdError]:

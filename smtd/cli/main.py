@@ -229,6 +229,25 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
 
 
 @main.command()
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "--store",
+    metavar="LOCATION",
+    help="The store: an SQLite file, or its name. [default: as smtd serve has it]",
+)
+@click.pass_obj
+def backup(config: Path | None, /, file: Path, store: str | None) -> None:
+    """Copy the store of smtd's own server to the new FILE.
+
+    The server goes on meanwhile. The copy has all records, the rights in single projects, and the numbers of
+    the feed; copy the users file as well. (smtd-ctl backup copies the journal of the daemon.)
+    """
+    from smtd.cli.backup import run as copy
+
+    sys.exit(copy(config, store, file))
+
+
+@main.command()
 @click.option("--create", is_flag=True, help="Create Sumatra's tables in empty server databases.")
 @click.option(
     "--install-notify",

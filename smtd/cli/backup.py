@@ -1,0 +1,58 @@
+"""`smtd backup`: a copy of the store that the server offers, while it is being served."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from smtd import denied, durable, private
+from smtd.cli.say import say
+from smtd.cli.user import store_path
+from smtd.errors import StoreUnreachable, UsageError
+from smtd.paths import expanded
+from smtd.sqlite import ERRORS
+
+#: Seconds to wait for a writer that has the file locked.
+PATIENCE = 30.0
+
+
+def run(config: Path | None, store: str | None, file: Path) -> int:
+    """Copy the store that *store* names, else the one of the server, to the new *file*; return the exit code.
+
+    Raises UsageError if there is no such store, or *file* exists or cannot be made, StoreUnreachable if the
+    store cannot be read; then nothing is left at *file*.
+    """
+    source, target = store_path(store, config), expanded(file).absolute()
+    if source is None:
+        raise UsageError("the server has no store yet; run smtd serve, or name the store with --store")
+    try:
+        os.close(private.create(target))
+    except FileExistsError:
+        raise UsageError(f"{target} already exists; name a new file") from None
+    except OSError as exc:
+        raise UsageError(f"{target} cannot be created: {denied.why(exc)}") from exc
+    try:
+        _copy(source, target)
+        durable.sync([target])
+    except BaseException as exc:
+        target.unlink(missing_ok=True)
+        if isinstance(exc, (*ERRORS, OSError)):
+            raise StoreUnreachable(f"{source} cannot be copied to {target}: {exc}; no file was left") from exc
+        raise
+    say(f"{target}  {target.stat().st_size:,} bytes")
+    return 0
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy all that was committed to *source*, and nothing later. In write-ahead mode nobody waits for it.
+
+    In one step: a copy in several begins again whenever another process commits.
+    """
+    address = f"{source.absolute().as_uri()}?mode=ro"
+    with (
+        closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as found,
+        closing(sqlite3.connect(target)) as made,
+    ):
+        found.backup(made)

@@ -1,0 +1,203 @@
+"""`smtd check`, for the section [server]: could the server begin as it is configured, and who would reach it?
+
+Nothing is changed: no store is made, and no client is let in.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator, Collection, Iterator
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+
+from smtd import configured_server, denied
+from smtd.cli import check_tls
+from smtd.cli.own_server import served_store, users_file
+from smtd.cli.state import state_directory
+from smtd.config import Config, ServerConfig
+from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
+from smtd.output.counts import plural
+from smtd.paths import expanded
+from smtd.server.accounts import users_file as users
+from smtd.stores.discovery import find
+from smtd.stores.registry import open_store
+
+#: Seconds in which a server at the address is to say what it is.
+PATIENCE = 3.0
+
+
+async def findings(
+    config: Config, server: ServerConfig, chosen: Path, unusable: Collection[str]
+) -> AsyncIterator[str | SmtdError]:
+    """Yield what there is to say of *server* in *config*, which is in the file *chosen*: a part, or an error.
+
+    Of a store whose name is in *unusable* it has been said already what is wrong.
+    """
+    for problem in names(server):
+        yield problem
+    for one in await to_thread.run_sync(_address, server):
+        yield one
+    if server.store not in unusable:
+        try:
+            yield await _store(config, server)
+        except SmtdError as exc:
+            yield exc
+    for one in await to_thread.run_sync(partial(_users, server, chosen)):
+        yield one
+    if server.cert_file is not None and server.key_file is not None:
+        called = urlsplit(server.url).hostname if server.url is not None and not server.proxy else None
+        files = expanded(server.cert_file), expanded(server.key_file)
+        for one in await to_thread.run_sync(partial(check_tls.problems, *files, called)):
+            yield one
+
+
+def names(server: ServerConfig) -> Iterator[SmtdError]:
+    """Yield what does not fit together in `listen`, `url`, `proxy` and the certificate of *server*. Pure."""
+    host, _ = configured_server.address(server.listen)
+    is_local, has_tls = configured_server.is_loopback(host), server.cert_file is not None
+    near = [each for each in server.proxy if configured_server.is_loopback(each)]
+    if server.proxy and server.url is None:
+        yield UsageError("proxy is set, but url is not; set url to the address that people type")
+    if server.proxy and is_local and not near:
+        yield UsageError(
+            f"a proxy at {server.proxy[0]} cannot reach {server.listen}; listen on an address that it reaches"
+        )
+    if server.proxy and not is_local and not has_tls and len(near) == len(server.proxy):
+        yield UsageError(
+            f"the proxy is on this machine, but others reach {server.listen} past it, and passwords would be"
+            " sent in the clear; listen on 127.0.0.1"
+        )
+    if server.url is not None:
+        yield from _url(server.url, server, is_local=is_local)
+
+
+def _url(url: str, server: ServerConfig, *, is_local: bool) -> Iterator[SmtdError]:
+    found = urlsplit(url)
+    name, is_safe = found.hostname or "", found.scheme == "https"
+    if found.path.rstrip("/").endswith("/records"):
+        yield UsageError(
+            "url is the address of the whole server, below which records/ is; leave records/ out there"
+        )
+    if server.proxy:
+        if not is_safe and not configured_server.is_loopback(name):
+            yield UsageError("with this url people send passwords in the clear; give the proxy a certificate")
+    elif server.cert_file is None and is_safe:
+        yield UsageError("url begins with https, but the server has no certificate; set cert_file, or proxy")
+    elif server.cert_file is not None and not is_safe:
+        yield UsageError("url begins with http, but the server has a certificate; write https")
+    elif is_local and not configured_server.is_loopback(name):
+        yield UsageError(
+            f"only this machine reaches {server.listen}, and nobody at {name}; listen on another address, or"
+            " set proxy"
+        )
+
+
+def _address(server: ServerConfig) -> list[str | SmtdError]:
+    """Say where the server is, and whether it can be there. Blocks."""
+    host, port = configured_server.address(server.listen)
+    scheme = "http" if server.cert_file is None else "https"
+    root = f"{scheme}://{server.listen}/" if server.url is None else configured_server.root(server.url)
+    told: list[str | SmtdError] = [f"{root}records/"]
+    try:
+        _try_to_bind(host, port)
+    except socket.gaierror:
+        told.append(UsageError(f"there is no address {host}; listen on one of this machine, or 127.0.0.1"))
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            told.append(_no_address(host, port, exc))
+        elif _is_smtd(host, port, has_tls=server.cert_file is not None):
+            told.append("it runs now")
+        else:
+            told.append(
+                UsageError(f"another program listens on {server.listen}; stop it, or choose another port")
+            )
+    return told
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        door.bind(address)
+
+
+def _no_address(host: str, port: int, exc: OSError) -> SmtdError:
+    if exc.errno == errno.EACCES:
+        return UsageError(
+            f"this user may not listen on port {port}; choose one above 1023, or let systemd give the right"
+            " (AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+        )
+    if exc.errno == errno.EADDRNOTAVAIL:
+        return UsageError(f"{host} is not an address of this machine; listen on one of its own")
+    return UsageError(f"cannot listen on {host}:{port} ({exc.strerror or exc}); choose another address")
+
+
+def _is_smtd(host: str, port: int, *, has_tls: bool) -> bool:
+    """Say whether it is smtd that listens there."""
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    line = (
+        HTTPSConnection(near, port, timeout=PATIENCE, context=check_tls.trusting_all())
+        if has_tls
+        else HTTPConnection(near, port, timeout=PATIENCE)
+    )
+    try:
+        line.request("GET", "/healthz")
+        answer = line.getresponse()
+        return answer.status == 200 and answer.headers.get("Server") == "smtd"
+    except (OSError, HTTPException):
+        return False
+    finally:
+        line.close()
+
+
+async def _store(config: Config, server: ServerConfig) -> str:
+    """Return what the store holds that is to be served. Raises SmtdError if it cannot be."""
+    path = await to_thread.run_sync(_path, config, server)
+    if not await to_thread.run_sync(path.exists):
+        await to_thread.run_sync(_check_new, path)
+        return f"{path} does not exist yet; the server creates it"
+    async with open_store(await to_thread.run_sync(find, str(path))) as store:
+        found = await store.scan()
+        projects = await store.projects()
+        if reason := store.capabilities.read_only:
+            raise StoreRefused(f"{path} cannot be served: {reason}")
+    if not await to_thread.run_sync(os.access, path, os.W_OK):
+        raise StoreUnreachable(f"{path} cannot be served: this user may not write it; run smtd as its owner")
+    held = f"{plural(len(found.digests) + len(found.unreadable), 'record')} of {', '.join(projects)}"
+    return f"{path} with {held if projects else 'no projects yet'}"
+
+
+def _path(config: Config, server: ServerConfig) -> Path:
+    return served_store(server, config, state_directory(None, config).absolute())
+
+
+def _check_new(path: Path) -> None:
+    """Raise StoreUnreachable if no file can be made at *path*. Blocks."""
+    place = next(each for each in path.parents if each.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise StoreUnreachable(
+            f"{path} cannot be made: {denied.why(PermissionError(errno.EACCES, '', str(place)))}"
+        )
+
+
+def _users(server: ServerConfig, chosen: Path) -> list[str | SmtdError]:
+    """Say how many may log in. Blocks."""
+    path = users_file(server, chosen).absolute()
+    try:
+        found = users.read(path)
+    except SmtdError as exc:
+        return [exc]
+    told: list[str | SmtdError] = []
+    if found:
+        told.append(plural(len(found), "user"))
+    elif server.anonymous == "none":
+        told.append(SmtdError(f"nobody can log in: {path} has no users; run smtd user add NAME"))
+    if server.anonymous == "read":
+        told.append("everybody may read")
+    return told

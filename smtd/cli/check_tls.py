@@ -1,0 +1,76 @@
+"""`smtd check`, for a certificate: can it be used, is it good now, and for the name that people type?"""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from smtd import denied, regular
+from smtd.errors import SmtdError, UsageError
+
+
+def trusting_all() -> ssl.SSLContext:
+    """Return the context of a client that takes any certificate: it asks what listens, and says nothing."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+def problems(cert_file: Path, key_file: Path, called: str | None) -> Iterator[SmtdError]:
+    """Yield what is wrong with the certificate in *cert_file* and its key.
+
+    *called*: the name by which people reach the server (None: any). Blocks.
+    """
+    unreadable = [*_unreadable("certificate", cert_file), *_unreadable("key", key_file)]
+    yield from unreadable
+    if unreadable:
+        return
+    if key_file.stat().st_mode & stat.S_IROTH:
+        yield UsageError(f"everybody on this machine can read the key {key_file}; run chmod o= on it")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        server.load_cert_chain(cert_file, key_file, password=b"")
+    except ssl.SSLError as exc:
+        yield UsageError(_unusable(cert_file, key_file, exc))
+        return
+    try:
+        _shake_hands(server, cert_file, called)
+    except ssl.SSLCertVerificationError as exc:
+        why = exc.verify_message.rstrip(".")
+        yield UsageError(f"no client will trust the certificate {cert_file}: {why}; renew it")
+
+
+def _unreadable(what: str, file: Path) -> Iterator[SmtdError]:
+    try:
+        regular.opened(file).close()
+    except OSError as exc:
+        yield UsageError(f"the {what} {file} cannot be read: {denied.unread(exc)}")
+
+
+def _unusable(cert_file: Path, key_file: Path, exc: ssl.SSLError) -> str:
+    if exc.reason == "KEY_VALUES_MISMATCH":
+        return f"the key {key_file} is not that of the certificate {cert_file}; name files of one pair"
+    if b"ENCRYPTED" in key_file.read_bytes():
+        return f"the key {key_file} has a password, which smtd cannot ask for; name a key without one"
+    return f"the certificate {cert_file} with the key {key_file} cannot be used: they are not in PEM form"
+
+
+def _shake_hands(server: ssl.SSLContext, cert_file: Path, called: str | None) -> None:
+    """Let a client meet *server* in memory that trusts its certificate, if it is good now and for the name.
+
+    Raises SSLCertVerificationError. Python has no other way to ask for the dates in a certificate.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(cert_file)
+    client.check_hostname = called is not None
+    there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = client.wrap_bio(there, here, server_hostname=called)
+    answering = server.wrap_bio(here, there, server_side=True)
+    for side in (asking, answering, asking):
+        with suppress(ssl.SSLWantReadError):  # it is the other side's turn
+            side.do_handshake()

@@ -1,0 +1,287 @@
+"""`smtd check` of the section [server]: could the server begin, and who would reach it? All at once."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trustme
+
+from smtd.server.accounts import users_file
+from tests.build import PROJECT, full
+from tests.command import Answer, Smtd
+from tests.server.process import server_process
+from tests.server.served import USERS
+from tests.stores import old_databases
+from tests.test_cli_check import checked, put
+
+FREE = 'listen = "127.0.0.1:0"'
+ROOT = "http://127.0.0.1:0/records/"
+
+
+def served(smtd: Smtd, lines: str = "", stores: str = "", *, has_users: bool = True) -> Answer:
+    """Return what `smtd check` says of a server with *lines*, and of *stores*."""
+    if has_users:
+        users_file.edit(smtd.directory / "users", lambda _: USERS)
+    return checked(smtd, f"[server]\n{lines if 'listen' in lines else f'{FREE}{chr(10)}{lines}'}\n{stores}")
+
+
+def told(answer: Answer) -> list[str]:
+    """Return what is wrong with the server, sentence by sentence."""
+    lines = answer.err.splitlines()
+    assert all(line.startswith("smtd: server: ") for line in lines), lines
+    return [line.removeprefix("smtd: server: ") for line in lines]
+
+
+def test_server_that_can_begin_is_told(smtd: Smtd, tmp_path: Path) -> None:
+    """Its address, its store, and how many may log in; and nothing is made."""
+    answer = served(smtd)
+
+    store = smtd.home / "smtd" / "server" / "records.sqlite"
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines() == [
+        f"server       {ROOT}  {store} does not exist yet; the server creates it; 4 users",
+        "0 stores, 0 pairs, 1 server: all is well",
+    ]
+    assert not store.parent.exists()
+
+
+def test_store_of_the_server_is_read(smtd: Smtd, tmp_path: Path) -> None:
+    """Also one that a pair has, which is told with the other stores."""
+    put(tmp_path / "lab.sqlite", full("run"))
+
+    answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/lab.sqlite"')
+
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines() == [
+        f"lab          {tmp_path}/lab.sqlite  1 record of {PROJECT}",
+        f"server       {ROOT}  {tmp_path}/lab.sqlite with 1 record of {PROJECT}; 4 users",
+        "1 store, 0 pairs, 1 server: all is well",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["shelf", "0.7"])
+def test_store_that_cannot_be_served_is_told(smtd: Smtd, tmp_path: Path, rich_shelf: Path, kind: str) -> None:
+    """A shelf, and what a Sumatra before 0.8 made: the sentence says what to do with them."""
+    store = rich_shelf if kind == "shelf" else old_databases.make(tmp_path / "old.db", kind)
+
+    answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{store}"')
+
+    assert answer.code == 2
+    (sentence,) = told(answer)
+    assert sentence.endswith("serve a new store, and sync this one with it")
+
+
+def test_store_that_is_missing_is_told_once(smtd: Smtd, tmp_path: Path) -> None:
+    """With the stores."""
+    answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/no/lab.sqlite"')
+
+    assert answer.code == 4
+    assert len(answer.err.splitlines()) == 1
+    assert answer.err.startswith("smtd: store lab: ")
+
+
+def test_server_without_users_is_told(smtd: Smtd) -> None:
+    """Nobody could log in; where everybody may read, that is what somebody wanted."""
+    closed = served(smtd, has_users=False)
+    readable = served(smtd, 'anonymous = "read"', has_users=False)
+
+    assert closed.code == 1
+    assert told(closed) == [f"nobody can log in: {smtd.directory}/users has no users; run smtd user add NAME"]
+    assert (readable.code, readable.err) == (0, "")
+    assert "everybody may read" in readable.out
+
+
+def test_users_file_that_others_can_use_is_told(smtd: Smtd) -> None:
+    """As the server would refuse it."""
+    served(smtd)
+    (smtd.directory / "users").chmod(0o640)
+
+    answer = served(smtd, has_users=False)
+
+    assert answer.code == 2
+    assert told(answer) == [
+        f"others can use the users file {smtd.directory}/users (mode 0640);"
+        f" run chmod 600 {smtd.directory}/users"
+    ]
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    """A port on which something listens that is no server of smtd."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        yield door.getsockname()[1]
+
+
+def test_address_of_another_program_is_told(smtd: Smtd, busy: int) -> None:
+    """Whatever it answers, and if it says nothing."""
+    answer = served(smtd, f'listen = "127.0.0.1:{busy}"')
+
+    assert answer.code == 2
+    assert told(answer) == [f"another program listens on 127.0.0.1:{busy}; stop it, or choose another port"]
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "tls"])
+def test_server_that_runs_has_its_address(smtd: Smtd, tmp_path: Path, *, has_tls: bool) -> None:
+    """The check is made beside it, too, before a reload."""
+    (tmp_path / "server").mkdir()
+    text = certified(tmp_path, "127.0.0.1") if has_tls else ""
+    with server_process(tmp_path / "server", f"[server]\n{text}listen = '127.0.0.1:0'\n") as running:
+        address = urlsplit(running.root).netloc
+        answer = served(smtd, f'{text}listen = "{address}"')
+
+    assert (answer.code, answer.err) == (0, "")
+    assert "/records/  it runs now; " in answer.out
+
+
+@pytest.mark.parametrize(
+    ("listen", "sentence"),
+    [
+        ("203.0.113.9:8471", "203.0.113.9 is not an address of this machine; listen on one of its own"),
+        ("lab.invalid:8471", "there is no address lab.invalid; listen on one of this machine, or 127.0.0.1"),
+    ],
+)
+def test_address_that_is_not_here_is_told(smtd: Smtd, tmp_path: Path, listen: str, sentence: str) -> None:
+    """Before anybody restarts a server that then does not begin."""
+    answer = served(smtd, f'listen = "{listen}"\n{certified(tmp_path, "lab")}')
+
+    assert answer.code == 2
+    assert told(answer) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('proxy = ["127.0.0.1"]', "proxy is set, but url is not; set url to the address that people type"),
+        (
+            'proxy = ["10.0.0.7"]\nurl = "https://lab/"',
+            "a proxy at 10.0.0.7 cannot reach 127.0.0.1:0; listen on an address that it reaches",
+        ),
+        (
+            'listen = "0.0.0.0:0"\nproxy = ["127.0.0.1"]\nurl = "https://lab/"',
+            "the proxy is on this machine, but others reach 0.0.0.0:0 past it, and passwords would be sent in"
+            " the clear; listen on 127.0.0.1",
+        ),
+        (
+            'proxy = ["127.0.0.1"]\nurl = "http://lab/"',
+            "with this url people send passwords in the clear; give the proxy a certificate",
+        ),
+        (
+            'proxy = ["127.0.0.1"]\nurl = "https://lab/records/"',
+            "url is the address of the whole server, below which records/ is; leave records/ out there",
+        ),
+        (
+            'url = "https://lab/"',
+            "url begins with https, but the server has no certificate; set cert_file, or proxy",
+        ),
+        (
+            'url = "http://lab/"',
+            "only this machine reaches 127.0.0.1:0, and nobody at lab; listen on another address, or set"
+            " proxy",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_told(smtd: Smtd, lines: str, sentence: str) -> None:
+    """Each of these lets a server begin that nobody can use, or that shows passwords."""
+    answer = served(smtd, lines)
+
+    assert answer.code == 2
+    assert told(answer) == [sentence]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'proxy = ["127.0.0.1", "::1"]\nurl = "https://lab/"',
+        'listen = "0.0.0.0:0"\nproxy = ["10.0.0.7"]\nurl = "https://lab/"',
+        'url = "http://localhost:8471/"',
+        'proxy = ["127.0.0.1"]\nurl = "http://localhost/"',
+    ],
+)
+def test_what_fits_together_is_well(smtd: Smtd, lines: str) -> None:
+    """A proxy on this machine or another, and a server for one machine."""
+    answer = served(smtd, lines)
+
+    assert (answer.code, answer.err) == (0, "")
+
+
+def certified(directory: Path, name: str, not_after: datetime.datetime | None = None) -> str:
+    """Make a certificate of *name*, and return its lines in the configuration."""
+    certificate = trustme.CA().issue_cert(name, not_after=not_after)
+    certificate.cert_chain_pems[0].write_to_path(directory / "cert.pem")
+    certificate.private_key_pem.write_to_path(directory / "key.pem")
+    (directory / "key.pem").chmod(0o600)
+    return f'cert_file = "{directory}/cert.pem"\nkey_file = "{directory}/key.pem"\n'
+
+
+def test_certificate_for_the_name_is_well(smtd: Smtd, tmp_path: Path) -> None:
+    """It is good now, and the key is its own."""
+    answer = served(
+        smtd, f'{certified(tmp_path, "lab.example")}url = "https://lab.example:8471/"\nlisten = "0.0.0.0:0"'
+    )
+
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_certificate_of_another_name_is_told(smtd: Smtd, tmp_path: Path) -> None:
+    """smtd would refuse it everywhere; smt takes anything."""
+    answer = served(
+        smtd, f'{certified(tmp_path, "lab.example")}url = "https://other.example/"\nlisten = "0.0.0.0:0"'
+    )
+
+    assert answer.code == 2
+    (sentence,) = told(answer)
+    assert "no client will trust the certificate" in sentence
+    assert "other.example" in sentence
+
+
+def test_certificate_that_is_over_is_told(smtd: Smtd, tmp_path: Path) -> None:
+    """With the next step."""
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+
+    answer = served(smtd, certified(tmp_path, "lab.example", not_after=past))
+
+    assert answer.code == 2
+    (sentence,) = told(answer)
+    assert sentence.endswith("certificate has expired; renew it")
+
+
+def test_key_of_another_certificate_is_told(smtd: Smtd, tmp_path: Path) -> None:
+    """The server would not begin."""
+    lines = certified(tmp_path, "lab.example")
+    trustme.CA().issue_cert("lab.example").private_key_pem.write_to_path(tmp_path / "key.pem")
+
+    answer = served(smtd, lines)
+
+    assert answer.code == 2
+    assert told(answer) == [
+        f"the key {tmp_path}/key.pem is not that of the certificate {tmp_path}/cert.pem;"
+        " name files of one pair"
+    ]
+
+
+def test_files_of_tls_that_cannot_be_used_are_told(smtd: Smtd, tmp_path: Path) -> None:
+    """Missing, no regular files, no PEM, or open to everybody; and nobody waits for a FIFO."""
+    lines = certified(tmp_path, "lab.example")
+    (tmp_path / "key.pem").chmod(0o644)
+    readable = told(served(smtd, lines))
+    (tmp_path / "key.pem").write_text("no key", "utf-8")
+    (tmp_path / "key.pem").chmod(0o600)
+    no_key = told(served(smtd, lines))
+    (tmp_path / "key.pem").unlink()
+    (tmp_path / "cert.pem").unlink()
+    os.mkfifo(tmp_path / "cert.pem")
+    missing = told(served(smtd, lines))
+
+    assert readable == [f"everybody on this machine can read the key {tmp_path}/key.pem; run chmod o= on it"]
+    assert "they are not in PEM form" in no_key[0]
+    assert len(missing) == 2
+    assert "cert.pem cannot be read" in missing[0]
+    assert missing[1] == (
+        f"the key {tmp_path}/key.pem cannot be read: it does not exist; create it, or name another file"
+    )
