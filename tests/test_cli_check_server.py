@@ -15,10 +15,11 @@ import trustme
 from smtd.server.accounts import users_file
 from tests.build import PROJECT, full
 from tests.command import Answer, Smtd
+from tests.daemon.sqlite_stores import put
 from tests.server.process import server_process
 from tests.server.served import USERS
 from tests.stores import old_databases
-from tests.test_cli_check import checked, put
+from tests.test_cli_check import checked
 
 FREE = 'listen = "127.0.0.1:0"'
 ROOT = "http://127.0.0.1:0/records/"
@@ -157,7 +158,6 @@ def test_address_that_is_not_here_is_told(smtd: Smtd, tmp_path: Path, listen: st
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ('proxy = ["127.0.0.1"]', "proxy is set, but url is not; set url to the address that people type"),
         (
             'proxy = ["10.0.0.7"]\nurl = "https://lab/"',
             "a proxy at 10.0.0.7 cannot reach 127.0.0.1:0; listen on an address that it reaches",

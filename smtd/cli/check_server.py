@@ -62,8 +62,6 @@ def names(server: ServerConfig) -> Iterator[SmtdError]:
     host, _ = configured_server.address(server.listen)
     is_local, has_tls = configured_server.is_loopback(host), server.cert_file is not None
     near = [each for each in server.proxy if configured_server.is_loopback(each)]
-    if server.proxy and server.url is None:
-        yield UsageError("proxy is set, but url is not; set url to the address that people type")
     if server.proxy and is_local and not near:
         yield UsageError(
             f"a proxy at {server.proxy[0]} cannot reach {server.listen}; listen on an address that it reaches"

@@ -198,18 +198,3 @@ def test_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
         renew()
         assert server.ctl("reload").code == 0
         assert serial(server) != before
-
-
-def test_check_tells_what_is_served_and_what_keeps_it_from_that(tmp_path: Path, smtd: Smtd) -> None:
-    """Before it is begun."""
-    config = tmp_path / "config.toml"
-    config.write_text("[server]\n", "utf-8")
-
-    good = smtd("-c", config, "check")
-    config.write_text(f'[server]\ncert_file = "{tmp_path}/none"\nkey_file = "{tmp_path}/none"\n', "utf-8")
-    bad = smtd("-c", config, "check")
-
-    assert good.code == 0, good.err
-    assert "records.sqlite at 127.0.0.1:8471: nobody can log in yet" in good.out
-    assert bad.code == 2
-    assert "server: the certificate" in bad.err
