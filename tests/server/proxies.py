@@ -13,6 +13,7 @@ from http.client import HTTPSConnection
 from pathlib import Path
 
 import aiohttp
+import anyio
 import anyio.lowlevel
 import trustme
 
@@ -140,15 +141,16 @@ class BehindProxy:
         async with session_of(proxied) as session:
             ada = proxied.client(session)
             await ada.make()
-            async with streaming(ada, Accept_Encoding="gzip") as stream:
-                for number in range(3):
-                    await ada.put(record(f"run-{number}"))
-                    (change,) = await stream.changes(1)
-                    assert change["label"] == f"run-{number}"
-                line = stream.answer.connection
-                assert line is not None
-                assert line.transport is not None
-                line.transport.abort()  # closing it in an orderly way would outlast the test
+            with anyio.fail_after(PATIENCE):
+                async with streaming(ada, Accept_Encoding="gzip") as stream:
+                    for number in range(3):
+                        await ada.put(record(f"run-{number}"))
+                        (change,) = await stream.changes(1)
+                        assert change["label"] == f"run-{number}"
+                    line = stream.answer.connection
+                    assert line is not None
+                    assert line.transport is not None
+                    line.transport.abort()  # closing it in an orderly way would outlast the test
             assert (await ada.changes(change["seq"], wait=1)).json["changes"] == []
 
     async def test_addresses_are_those_that_people_type(self, proxied: Proxied) -> None:
