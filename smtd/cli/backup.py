@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from smtd import denied, durable, private
@@ -12,7 +10,7 @@ from smtd.cli.say import say
 from smtd.cli.user import store_path
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.paths import expanded
-from smtd.sqlite import ERRORS
+from smtd.sqlite import ERRORS, opened
 
 #: Seconds to wait for a writer that has the file locked.
 PATIENCE = 30.0
@@ -50,9 +48,5 @@ def _copy(source: Path, target: Path) -> None:
 
     In one step: a copy in several begins again whenever another process commits.
     """
-    address = f"{source.absolute().as_uri()}?mode=ro"
-    with (
-        closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as found,
-        closing(sqlite3.connect(target)) as made,
-    ):
+    with opened(source, mode="ro", patience=PATIENCE) as found, opened(target) as made:
         found.backup(made)

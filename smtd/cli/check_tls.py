@@ -54,7 +54,7 @@ def _unreadable(what: str, file: Path) -> Iterator[SmtdError]:
 def _unusable(cert_file: Path, key_file: Path, exc: ssl.SSLError) -> str:
     if exc.reason == "KEY_VALUES_MISMATCH":
         return f"the key {key_file} is not that of the certificate {cert_file}; name files of one pair"
-    if b"ENCRYPTED" in key_file.read_bytes():
+    if b"ENCRYPTED" in regular.read(key_file):
         return f"the key {key_file} has a password, which smtd cannot ask for; name a key without one"
     return f"the certificate {cert_file} with the key {key_file} cannot be used: they are not in PEM form"
 

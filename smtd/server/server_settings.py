@@ -43,7 +43,8 @@ class ServerSettings:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            context.load_cert_chain(self.cert_file, self.key_file)
+            # Else OpenSSL asks for the password of a key on the terminal, and waits for ever.
+            context.load_cert_chain(self.cert_file, self.key_file, password=b"")
         except (OSError, ssl.SSLError) as exc:
             raise UsageError(f"the certificate {self.cert_file} cannot be used: {exc}") from exc
         return context
