@@ -182,15 +182,6 @@ async def since(db: DatabaseConnection, cursor: int, most: int, project: str | N
     return list(map(_row, await db.fetch(asked, (cursor, *values))))
 
 
-async def there_upto(db: DatabaseConnection, project: str, upto: int, most: int) -> list[LogRow]:
-    """Return the *most* oldest changes of records in *project* that are there, with numbers up to *upto*."""
-    asked = (
-        f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND seq <= ?"
-        f" AND (digest IS NOT NULL OR problem != '') ORDER BY seq LIMIT {most}"
-    )
-    return list(map(_row, await db.fetch(asked, (project, upto))))
-
-
 async def there(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
     """Return moment and label of all records in *project*."""
     asked = (

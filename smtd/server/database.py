@@ -23,9 +23,9 @@ from smtd import denied, private, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.records.record import Key, Record
 from smtd.server import change_log, new_file
-from smtd.server.access import View
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import Eras, LogRow, Numbers
+from smtd.server.sizes import LARGEST_RECORD, fitting, sizes
 from smtd.server.transaction import Current, ProjectInfo, WriteTransaction, tagged
 from smtd.sqlite import Connection
 from smtd.stores.django.database import translating
@@ -66,6 +66,17 @@ class Shown(NamedTuple):
     problem: str = ""
 
 
+class Changes(NamedTuple):
+    """Some of the *changes*, in their order, each with its record if it was asked for.
+
+    *head*: the number of the last change of all, as of the same moment. *more*: there may be more of them.
+    """
+
+    changes: Sequence[tuple[LogRow, Record | None]]
+    head: int
+    more: bool
+
+
 class ServedDatabase:
     """The database in *file*, which this process alone serves.
 
@@ -83,8 +94,6 @@ class ServedDatabase:
         self.projects: dict[str, ProjectInfo] = {}
         #: Project, name and level of each right of a user.
         self.rights: dict[str, list[tuple[str, str, str]]] = {}
-        #: Which projects users saw when they last asked for changes.
-        self.views: dict[str, View] = {}
         #: SQLite's count of the commits of others up to which all of them are in the log.
         self.entered: int | None = None
         self.last_commit = 0.0
@@ -113,22 +122,21 @@ class ServedDatabase:
         """Read again what is kept in memory and others may write; say whether rights have changed."""
         before = self.rights
 
-        async def load() -> None:
+        async def load() -> tuple[dict[str, ProjectInfo], dict[str, list[tuple[str, str, str]]]]:
             asked = "SELECT id, name, description FROM django_store_project"
             found = await self._db.fetch(asked)
-            self.projects = {
+            projects = {
                 name: ProjectInfo(str(title or ""), str(text or ""))
                 for name, title, text in found
                 if isinstance(name, str)
             }
-            self.rights = {}
+            rights: dict[str, list[tuple[str, str, str]]] = {}
             asked = "SELECT project, username, level FROM smtd_right ORDER BY username, project"
             for project, user, level in await self._db.fetch(asked):
-                self.rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
-            views = await self._db.fetch("SELECT username, projects FROM smtd_view")
-            self.views = {str(user): View.parse(str(projects)) for user, projects in views}
+                rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
+            return projects, rights
 
-        await self.read(load)
+        self.projects, self.rights = await self.read(load)  # at once: requests are answered meanwhile
         return self.rights != before
 
     async def read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -166,23 +174,26 @@ class ServedDatabase:
 
         return await self.read(look)
 
-    async def since(
-        self, cursor: int, most: int, project: str | None, *, with_records: bool
-    ) -> tuple[list[tuple[LogRow, Record | None]], int]:
-        """Return the *most* oldest changes after *cursor*, of one *project* (None: of all), in order.
+    async def since(self, seq: int, most: int, project: str | None, *, bytes_of_records: int = 0) -> Changes:
+        """Return the *most* oldest changes after *seq*, of one *project* (None: of all).
 
-        Each *with* its *record*, if asked for and if there is one. And the number of the last change of all,
-        as of the same moment.
+        With *bytes_of_records* each has its record, if there is one that is not too large for the feed; and
+        there are fewer changes if their records are more bytes than that.
         """
 
-        async def look() -> tuple[list[tuple[LogRow, Record | None]], int]:
+        async def look() -> Changes:
             async with self._db.reading():
-                rows = await change_log.since(self._db, cursor, most, project)
-                keys = [row.key for row in rows if row.content.digest] if with_records else []
-                shown = {
-                    key: _shown(found) for key, found in (await self._records.held(self._db, keys)).items()
-                }
-            return [_together(row, shown.get(row.key)) for row in rows], self.head
+                rows = await change_log.since(self._db, seq, most, project)
+                more, shown = len(rows) == most, {}
+                if bytes_of_records:
+                    keys = [row.key for row in rows if row.content.digest]
+                    sizes = await change_log.sizes(self._db, await self._rows.numbers(keys))
+                    fitting = change_log.fitting(rows, sizes, bytes_of_records)
+                    rows, more = rows[:fitting], more or fitting < len(rows)
+                    keys = [row.key for row in rows if sizes.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
+                    held = await self._rows.held(keys)
+                    shown = {key: _shown(rows) for key, rows in held.items()}
+            return Changes([_together(row, shown.get(row.key)) for row in rows], self.head, more)
 
         return await self.read(look)
 
@@ -264,10 +275,6 @@ class ServedDatabase:
         """Note that the owner of a new *project* was committed."""
         self.rights.setdefault(username, []).append((project, username, Right.OWNER.word))
         self.rights[username].sort()
-
-    def has_view(self, username: str, view: View) -> None:
-        """Note that the *view* of a user was committed."""
-        self.views[username] = view
 
     def lacks_project(self, project: str) -> None:
         """Note that the deletion of a *project* was committed."""

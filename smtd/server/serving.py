@@ -82,7 +82,7 @@ async def _serve_one(
         made = Application(
             database,
             RecordsApi(database, writer, listings, Bodies()),
-            ChangesApi(database, writer, feed, lambda: others.is_complete),
+            ChangesApi(database, feed, lambda: others.is_complete),
             authenticator,
             settings.origins,
             settings.anonymous,

@@ -29,8 +29,6 @@ TABLES = (
     "CREATE UNIQUE INDEX smtd_change_seq ON smtd_change (seq)",
     "CREATE INDEX smtd_change_project ON smtd_change (project, seq)",
     CREATE_RIGHTS,
-    # Which projects a user saw when they last asked for changes.
-    "CREATE TABLE smtd_view (username TEXT PRIMARY KEY, projects TEXT NOT NULL) WITHOUT ROWID",
 )
 #: *record*: the row that bore *label*. Without a label: the project itself. Without a project: anything.
 #: Numbers are never used again, so that a higher one always is a later change.

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from smtd.errors import RecordUnusable
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.server import change_log
-from smtd.server.access import View
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import Content, Numbers
 from smtd.stores.django import rows
@@ -153,23 +152,6 @@ class WriteTransaction:
                 "INSERT INTO smtd_right (project, username, level) VALUES (?, ?, ?)",
                 (project, username, right.word),
             )
-
-    async def see(self, username: str, view: View) -> None:
-        """Note that what a user sees from now on is *view*, and that the feed has told all of it."""
-        self.has_written = True
-        await self._db.run(
-            "INSERT OR REPLACE INTO smtd_view (username, projects) VALUES (?, ?)", (username, str(view))
-        )
-
-    async def renumber(self, project: str, upto: int, most: int) -> int:
-        """Give new numbers to *most* records of *project* whose numbers are not above *upto*.
-
-        Say how many.
-        """
-        rows = await change_log.there_upto(self._db, project, upto, most)
-        for row in rows:
-            await self.numbers.note(row.key, row.content)
-        return len(rows)
 
     async def labels(self, project: str, most: int) -> list[str]:
         """Return the labels of *most* records in *project*, each once."""

@@ -16,7 +16,7 @@ from tests.server.served import Client
 class Event(NamedTuple):
     """One event: its id, its data, and comments before it."""
 
-    id: int | None
+    id: str | None
     data: Any
     comment: str = ""
 
@@ -26,6 +26,8 @@ class Stream:
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self.answer = answer
+        #: Where to go on from.
+        self.last_id = ""
         self._rest = b""
 
     async def block(self) -> Event | None:
@@ -40,7 +42,8 @@ class Stream:
         lines = dict(line.split(": ", 1) for line in found.decode().splitlines())
         number = lines.get("id")
         data = json.loads(lines["data"]) if "data" in lines else None
-        return Event(None if number is None else int(number), data, lines.get("", ""))
+        self.last_id = number or self.last_id
+        return Event(number, data, lines.get("", ""))
 
     async def changes(self, count: int) -> list[Any]:
         """Return the data of the next *count* changes."""
@@ -49,7 +52,8 @@ class Stream:
             event = await self.block()
             assert event is not None, "it has ended"
             if event.data is not None:
-                assert event.id == event.data["seq"]
+                assert event.id is not None
+                assert event.id.startswith(f"{event.data['seq']}-")
                 found.append(event.data)
         return found
 

@@ -16,7 +16,7 @@ from anyio import to_thread
 from tests.build import PROJECT, commented, record
 from tests.sampling import SOAK
 from tests.server.process import ServerProcess
-from tests.server.served import PASSWORD, Client
+from tests.server.served import PASSWORD, Client, place
 
 KILLS, WRITERS, LABELS = 100 if SOAK else 25, 8, 12
 
@@ -30,7 +30,7 @@ class Witness:
     sent: dict[str, set[str]] = field(default_factory=dict)
     #: What each number was given for.
     numbers: dict[int, Any] = field(default_factory=dict)
-    cursor: int = 0
+    cursor: str = "0"
     #: What a follower that reads all changes has: by label the digest.
     held: dict[str, str | None] = field(default_factory=dict)
 
@@ -39,9 +39,8 @@ class Witness:
         for change in page["changes"]:
             seen = self.numbers.setdefault(change["seq"], change)
             assert seen == change
-            assert change["seq"] > self.cursor
+            assert change["seq"] > place(self.cursor)
             self.held[change["label"]] = change["digest"]
-            self.cursor = change["seq"]
         self.cursor = page["next"]
 
 
