@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from smtd.server.accounts.rights import Right, Rights, User
 
@@ -69,3 +70,7 @@ class Caller:
     def may(self, right: Right, project: str) -> bool:
         """Say whether they have *right* in *project*."""
         return self.rights.on(project) >= right
+
+
+#: Tells who asks and what they may do by now; None: nobody any more.
+Again: TypeAlias = Callable[[], Awaitable[Caller | None]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import anyio
 from aiohttp import web
@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from smtd.errors import StoreError
 from smtd.server import answers
-from smtd.server.access import Caller, View
+from smtd.server.access import Again, Caller, View
 from smtd.server.accounts.rights import Right
 from smtd.server.answers import COMMON, RequestRefused, found
 from smtd.server.database import ServedDatabase
@@ -31,10 +31,6 @@ LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
 
 #: Streams that one user may have.
 MOST_STREAMS = 8
-
-
-#: Tells what a caller may do by now; None: nothing.
-Again: TypeAlias = Callable[[], Awaitable[Caller | None]]
 
 
 class Cursor(NamedTuple):

@@ -26,7 +26,7 @@ from smtd.server import change_log, new_file
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import Eras, LogRow, Numbers
 from smtd.server.sizes import LARGEST_RECORD, fitting, sizes
-from smtd.server.transaction import Current, ProjectInfo, WriteTransaction, tagged
+from smtd.server.transaction import STALE_RIGHT, Current, ProjectInfo, WriteTransaction, tagged
 from smtd.sqlite import Connection
 from smtd.stores.django.database import translating
 from smtd.stores.django.ids import RowIds
@@ -94,6 +94,8 @@ class ServedDatabase:
         self.projects: dict[str, ProjectInfo] = {}
         #: Project, name and level of each right of a user.
         self.rights: dict[str, list[tuple[str, str, str]]] = {}
+        #: There are rights in projects that others have deleted: they do not count.
+        self.has_stale_rights = False
         #: SQLite's count of the commits of others up to which all of them are in the log.
         self.entered: int | None = None
         self.last_commit = 0.0
@@ -131,9 +133,14 @@ class ServedDatabase:
                 if isinstance(name, str)
             }
             rights: dict[str, list[tuple[str, str, str]]] = {}
-            asked = "SELECT project, username, level FROM smtd_right ORDER BY username, project"
+            asked = (
+                f"SELECT project, username, level FROM smtd_right WHERE NOT {STALE_RIGHT}"
+                " ORDER BY username, project"
+            )
             for project, user, level in await self._db.fetch(asked):
                 rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
+            asked = f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}"
+            self.has_stale_rights = bool(await self._db.value(asked))
             return projects, rights
 
         self.projects, self.rights = await self.read(load)  # at once: requests are answered meanwhile
@@ -187,12 +194,12 @@ class ServedDatabase:
                 more, shown = len(rows) == most, {}
                 if bytes_of_records:
                     keys = [row.key for row in rows if row.content.digest]
-                    sizes = await change_log.sizes(self._db, await self._rows.numbers(keys))
-                    fitting = change_log.fitting(rows, sizes, bytes_of_records)
-                    rows, more = rows[:fitting], more or fitting < len(rows)
-                    keys = [row.key for row in rows if sizes.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
-                    held = await self._rows.held(keys)
-                    shown = {key: _shown(rows) for key, rows in held.items()}
+                    size = await sizes(self._db, await self._ids.of(self._db, keys, ()))
+                    count = fitting(rows, size, bytes_of_records)
+                    rows, more = rows[:count], more or count < len(rows)
+                    keys = [row.key for row in rows if size.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
+                    held = await self._records.held(self._db, keys)
+                    shown = {key: _shown(found) for key, found in held.items()}
             return Changes([_together(row, shown.get(row.key)) for row in rows], self.head, more)
 
         return await self.read(look)

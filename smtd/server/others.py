@@ -97,6 +97,9 @@ class OtherWriters:
                 self._writer.others_wrote = anyio.current_time()
             if await database.reload():
                 self._rights_changed()
+            if database.has_stale_rights:
+                await self._writer.submit(_forget_stale_rights)
+                database.has_stale_rights = False
             if not database.made and self._all_at is None and self._version is not None:
                 self._all_at = max(anyio.current_time() + 2 * SETTLED, self._rests_until)
         if database.made and (version != self._version or self._touched):
@@ -219,3 +222,7 @@ class OtherWriters:
 
 async def _complete(transaction: WriteTransaction) -> None:
     await transaction.complete()
+
+
+async def _forget_stale_rights(transaction: WriteTransaction) -> None:
+    await transaction.forget_stale_rights()

@@ -27,6 +27,10 @@ class ProjectInfo:
     description: str = ""
 
 
+#: What holds of a right in a project that is gone, by others: the server takes its rights away with it.
+STALE_RIGHT = "(project NOT IN (SELECT id FROM django_store_project))"
+
+
 class Current(NamedTuple):
     """The rows of a key, as they are in this moment of a transaction, and what they say."""
 
@@ -142,6 +146,16 @@ class WriteTransaction:
         self.has_written = True
         await self._db.run("DELETE FROM smtd_right WHERE project = ?", (name,))
         await self._db.run("DELETE FROM django_store_project WHERE id = ?", (name,))
+
+    async def forget_stale_rights(self) -> None:
+        """Take away all rights in projects that are gone: who makes one anew is its only owner."""
+        await self._db.run(f"DELETE FROM smtd_right WHERE {STALE_RIGHT}")
+
+    async def right(self, project: str, username: str) -> Right:
+        """Return the right that a user has in *project* itself, as of this moment of the transaction."""
+        asked = "SELECT level FROM smtd_right WHERE project = ? AND username = ?"
+        found = await self._db.fetch(asked, (project, username))
+        return Right.of(str(found[0][0])) if found else Right.NONE
 
     async def set_right(self, project: str, username: str, right: Right) -> None:
         """Let a user have *right* in *project* from now on."""

@@ -13,29 +13,15 @@ from aiohttp import web
 from anyio import to_thread
 
 from smtd.server import changes_api
-from smtd.server.accounts import right_table, users_file
+from smtd.server.accounts import users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
 from tests.build import PROJECT, record
+from tests.server.granting import grant, until
 from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
 
 LISTED = f"records/{PROJECT}/"
-
-
-async def until(client: Client, status: int, path: str = LISTED) -> None:
-    """Wait until *client* is answered with *status*."""
-    with anyio.fail_after(10):
-        while (await client.get(path)).status != status:
-            pass
-
-
-async def grant(served: Served, right: Right, project: str = PROJECT) -> Client:
-    """Give bob *right*, as `smtd user` does, and return him when it counts."""
-    await to_thread.run_sync(right_table.set_right, served.store, project, "bob", right)
-    bob = served.client("bob")
-    await until(bob, 403 if right is Right.NONE else 200, f"records/{project}/")
-    return bob
 
 
 async def told(client: Client, since: str) -> dict[str, str | None]:
