@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from smtd.configured_server import is_loopback
 from smtd.errors import SmtdError, StoreError, StoreUnreachable
 from smtd.server import targets
 from smtd.server.access import Authenticating, Caller
@@ -115,7 +114,7 @@ class Application:
 
     async def _show_metrics(self, request: web.Request, origin: Origin) -> web.Response:
         """Return the figures to a program on this machine, or to an admin."""
-        if not is_loopback(origin.address):
+        if not origin.is_here:
             caller = await self._caller(request, origin)
             if caller is None:
                 raise challenge()
