@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -29,7 +29,7 @@ PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 1000, 100, 16 * 2**20
 #: Seconds that an answer may wait for news, and between two signs of life in a stream.
 LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
 
-#: Streams that one user may have.
+#: Streams, and answers that wait, that one user may have.
 MOST_STREAMS = 8
 
 
@@ -106,7 +106,7 @@ class ChangesApi:
 
     @property
     def streams(self) -> int:
-        """How many streams are open."""
+        """How many streams are open, and answers wait."""
         return self._streams.total()
 
     async def answer(self, request: web.Request, caller: Caller, again: Again) -> web.StreamResponse:
@@ -122,7 +122,8 @@ class ChangesApi:
         self._check(wanted, caller)
         if wanted.as_stream:
             return await self._stream(request, wanted, caller, again)
-        return await self._page(wanted, caller, again)
+        with self._seat(caller) if wanted.wait else nullcontext():
+            return await self._page(wanted, caller, again)
 
     def _check(self, wanted: FeedRequest, caller: Caller) -> None:
         if wanted.project is not None:
@@ -235,7 +236,7 @@ class ChangesApi:
         if self._streams[caller.seat] >= MOST_STREAMS:
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{MOST_STREAMS} streams {caller.seat} are open already; close one",
+                f"{MOST_STREAMS} streams or waiting answers {caller.seat} are open already; close one",
                 {"Retry-After": "15"},
             )
         self._streams[caller.seat] += 1

@@ -286,6 +286,17 @@ async def test_too_many_streams_are_refused(ada: Client, monkeypatch: pytest.Mon
             assert second.answer.headers["Retry-After"]
 
 
+async def test_answers_that_wait_count_as_streams(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold as much; one that need not wait is given."""
+    monkeypatch.setattr(changes_api, "MOST_STREAMS", 1)
+    since = (await ada.changes()).json["next"]
+
+    async with streaming(ada) as stream:
+        await stream.block()
+        assert (await ada.changes(since, wait=5)).status == 429
+        assert (await ada.changes(since)).status == 200
+
+
 async def test_end_of_the_server_ends_streams(served: Served, ada: Client) -> None:
     """At once."""
     async with streaming(ada) as stream:
