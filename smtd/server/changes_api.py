@@ -33,7 +33,7 @@ LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
 MOST_STREAMS = 8
 
 
-class Cursor(NamedTuple):
+class FeedPlace(NamedTuple):
     """A place in the feed: who has it was told of all changes up to *seq* in the projects of a view.
 
     *mark* is of that view: in another, changes were left out that would have to be told now.
@@ -43,7 +43,7 @@ class Cursor(NamedTuple):
     mark: str
 
     @classmethod
-    def parse(cls, text: str) -> Cursor:
+    def parse(cls, text: str) -> FeedPlace:
         """Return the place that is written as *text*. Raises ValueError."""
         seq, _, mark = text.partition("-")
         if not (seq.isascii() and seq.isdecimal()) or int(seq) >= 2**63:
@@ -58,7 +58,7 @@ class Cursor(NamedTuple):
 class FeedRequest:
     """What a client asks for: changes *since* a place, of one *project* (None: of all)."""
 
-    since: Cursor
+    since: FeedPlace
     project: str | None
     with_records: bool
     wait: float
@@ -71,7 +71,7 @@ def asked(request: web.Request) -> FeedRequest:
     is_head = request.method == "HEAD"
     as_stream = "text/event-stream" in request.headers.get("Accept", "") and not is_head
     try:
-        since = Cursor.parse(request.headers.get("Last-Event-ID") or query.get("since", "0"))
+        since = FeedPlace.parse(request.headers.get("Last-Event-ID") or query.get("since", "0"))
         wait = float(query.get("wait", "0"))
     except ValueError:
         raise RequestRefused(
@@ -164,7 +164,7 @@ class ChangesApi:
                     left = until - anyio.current_time()
         if not await _sees(view, wanted, again):
             raise _gone()
-        body = await to_thread.run_sync(partial(_page, events, Cursor(seq, view.mark), wanted, more=more))
+        body = await to_thread.run_sync(partial(_page, events, FeedPlace(seq, view.mark), wanted, more=more))
         return found(body, "application/json")
 
     async def _next(
@@ -218,7 +218,7 @@ class ChangesApi:
             if not await _sees(view, wanted, again):
                 return
             # Where to go on from, also for who saw nothing of it.
-            await _send(answer, b"%bid: %b\n\n" % (lines, str(Cursor(seq, view.mark)).encode()))
+            await _send(answer, b"%bid: %b\n\n" % (lines, str(FeedPlace(seq, view.mark)).encode()))
         sent = anyio.current_time()
         while not news.is_over:
             events = await news.next(sent + HEARTBEAT - anyio.current_time())
@@ -268,12 +268,12 @@ async def _sees(view: View, wanted: FeedRequest, again: Again) -> bool:
 def _lines(events: Sequence[ChangeEvent], wanted: FeedRequest, view: View) -> bytes:
     return b"".join(
         b"id: %b\n%b"
-        % (str(Cursor(event.row.seq, view.mark)).encode(), event.line(with_record=wanted.with_records))
+        % (str(FeedPlace(event.row.seq, view.mark)).encode(), event.line(with_record=wanted.with_records))
         for event in events
     )
 
 
-def _page(events: Sequence[ChangeEvent], cursor: Cursor, wanted: FeedRequest, *, more: bool) -> bytes:
+def _page(events: Sequence[ChangeEvent], place: FeedPlace, wanted: FeedRequest, *, more: bool) -> bytes:
     """Return the answer with *events*: fewer, and the place after them, where all are too many bytes."""
     words: list[bytes] = []
     size = 0
@@ -281,9 +281,9 @@ def _page(events: Sequence[ChangeEvent], cursor: Cursor, wanted: FeedRequest, *,
         words.append(event.words(with_record=wanted.with_records))
         size += len(words[-1])
         if size > PAGE_BYTES and event is not events[-1]:
-            cursor, more = cursor._replace(seq=event.row.seq), True
+            place, more = place._replace(seq=event.row.seq), True
             break
-    ending = b'],"next":"%b","more":%b}' % (str(cursor).encode(), b"true" if more else b"false")
+    ending = b'],"next":"%b","more":%b}' % (str(place).encode(), b"true" if more else b"false")
     return b'{"changes":[' + b",".join(words) + ending
 
 
