@@ -14,11 +14,12 @@ import pytest
 from anyio import to_thread
 from anyio.abc import SocketStream
 
-from smtd.server import record_form
+from smtd.server import others, record_form
 from smtd.server.accounts import right_table, users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
 from smtd.server.database import ServedDatabase
+from smtd.server.others import OtherWriters
 from tests.build import PROJECT, record
 from tests.server.granting import grant, until
 from tests.server.served import Client, Served
@@ -188,3 +189,24 @@ async def test_rights_are_read_again_in_one_step(
 
     assert len(database_rights) > 1
     assert all(database_rights)
+
+
+async def test_right_that_is_taken_during_a_long_look(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone at once, though all records are being looked at."""
+    await ada.put(record("one"))
+    await grant(served, Right.READ)
+    begun = anyio.Event()
+
+    async def long(_self: OtherWriters) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(OtherWriters, "_look_at_all", long)
+    monkeypatch.setattr(others, "SHARE", 1.0)
+    await to_thread.run_sync(run, served.store, "UPDATE django_store_executable SET version = '9'")
+    with anyio.fail_after(10):
+        await begun.wait()
+
+    await grant(served, Right.NONE)
