@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from hashlib import blake2b
+from typing import Protocol, TypeAlias
 
 from smtd.server.accounts.rights import Right, Rights, User
 
@@ -28,29 +29,11 @@ class View:
     projects: frozenset[str] = frozenset()
     everything: bool = False
 
-    @classmethod
-    def parse(cls, text: str) -> View:
-        """Return the view that is written as *text*."""
-        return EVERYTHING if text == _EVERYTHING else cls(frozenset(text.split("/")) - {""})
-
-    def __str__(self) -> str:
-        return _EVERYTHING if self.everything else "/".join(sorted(self.projects))  # no project has a slash
-
-    def new(self, before: View, there: Collection[str]) -> set[str]:
-        """Return which of the projects that are *there* it shows, and *before* did not."""
-        if before.everything:
-            return set()
-        shown = set(there) if self.everything else self.projects.intersection(there)
-        return set(shown - before.projects)
-
-    def with_project(self, project: str) -> View:
-        """Return the view of somebody who sees *project*, too."""
-        return self if self.everything else View(self.projects | {project})
-
-
-#: How a view of everything is written: no project is called so, as it could not be told from a right for all.
-_EVERYTHING = "*"
-EVERYTHING = View(everything=True)
+    @property
+    def mark(self) -> str:
+        """A short word that differs for each view, and is the same after each start."""
+        words = repr((self.everything, sorted(self.projects)))
+        return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +59,18 @@ class Caller:
         """Whose streams are counted together."""
         return f"from {self.address}" if self.user is None else f"of {self.user.name}"
 
-    @property
-    def view(self) -> View:
-        """Which projects they may read."""
+    def view(self, project: str | None = None) -> View:
+        """Return which projects they may read; only of *project*, if one is given."""
+        if project is not None:
+            return View(frozenset((project,) if self.may(Right.READ, project) else ()))
         if self.rights.everywhere >= Right.READ:
-            return EVERYTHING
+            return View(everything=True)
         return View(frozenset(name for name, right in self.rights.projects.items() if right >= Right.READ))
 
     def may(self, right: Right, project: str) -> bool:
         """Say whether they have *right* in *project*."""
         return self.rights.on(project) >= right
+
+
+#: Tells who asks and what they may do by now; None: nobody any more.
+Again: TypeAlias = Callable[[], Awaitable[Caller | None]]

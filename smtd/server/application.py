@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from smtd.configured_server import is_loopback
 from smtd.errors import SmtdError, StoreError, StoreUnreachable
 from smtd.server import targets
 from smtd.server.access import Authenticating, Caller
@@ -22,7 +22,7 @@ from smtd.server.database import ServedDatabase
 from smtd.server.metrics import Metrics
 from smtd.server.origins import Origin, Origins, WrongHost
 from smtd.server.records_api import RecordsApi
-from smtd.server.targets import BadTarget, Target
+from smtd.server.targets import BadTarget
 
 log = logging.getLogger("smtd")
 
@@ -90,19 +90,14 @@ class Application:
                 HTTPStatus.NOT_FOUND, f"there is nothing here; records are below {targets.RECORDS}"
             )
         _check_source(request)
-        caller = await self._caller(request, origin)
-        if caller is None:
+        again = partial(self._caller, request, origin)
+        caller = await again()
+        if caller is None or (target and caller.user is None and request.method not in ("GET", "HEAD")):
             raise challenge()
         if target is None:
-            return await self._changes.answer(request, caller, lambda: self._caller(request, origin))
-        return await self._about(request, target, caller, origin)
-
-    async def _about(
-        self, request: web.Request, target: Target, caller: Caller, origin: Origin
-    ) -> web.StreamResponse:
-        if caller.user is None and request.method not in ("GET", "HEAD"):
-            raise challenge()
-        return await self._records.answer(request, target, caller, origin.root + targets.RECORDS[1:])
+            return await self._changes.answer(request, caller, again)
+        base = origin.root + targets.RECORDS[1:]
+        return await self._records.answer(request, target, caller, again, base)
 
     async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:
         """Return who sends *request*; None if they have to log in. Raises RequestRefused (429)."""
@@ -119,7 +114,7 @@ class Application:
 
     async def _show_metrics(self, request: web.Request, origin: Origin) -> web.Response:
         """Return the figures to a program on this machine, or to an admin."""
-        if not is_loopback(origin.address):
+        if not origin.is_here:
             caller = await self._caller(request, origin)
             if caller is None:
                 raise challenge()

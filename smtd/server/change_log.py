@@ -6,6 +6,7 @@ that was put back from a backup: each start opens an *era* far above all that we
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,13 @@ from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import Found
 from smtd.stores.django.record_rows import record_of
 from smtd.stores.django.rows import moment
+from smtd.text import encodable
 
 #: Seconds after which a deletion is forgotten: who has not asked for so long begins anew.
 TOMBSTONE = 90 * 86_400.0
+#: An era begins up to so many numbers later than it must: were a backup put back and the clock as well, two
+#: eras would begin at one number, and the second would give the numbers of the first again.
+_SCATTER = 10**10
 #: Keys that are asked for at a time.
 _CHUNK = 250
 #: What digests begin with: others are of another canonical form.
@@ -97,7 +102,7 @@ def content_of(rows: Sequence[Found]) -> Content:
         if len(digests) > 1:
             return Content(problem="two different records have this label; delete one of them")
     except RecordUnusable as exc:
-        return Content(problem=str(exc) or "it cannot be read")
+        return Content(problem=encodable(str(exc)) or "it cannot be read")
     return Content(digests.pop(), "", moment(records[0].timestamp))
 
 
@@ -105,12 +110,21 @@ async def opened(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
     """Open an era: return the number at which it starts, and all eras. Call it inside a transaction."""
     await _expire(db, now)
     seq, expired = (await db.fetch("SELECT seq, expired FROM smtd_head"))[0]
-    start = max(seq + 1, int(now * 1e6))
+    start = max(seq + 1, int(now * 1e6)) + secrets.randbelow(_SCATTER)
     await db.run("UPDATE smtd_era SET ended = ? WHERE ended IS NULL", (seq,))
     await db.run("INSERT INTO smtd_era (start, began) VALUES (?, ?)", (start, now))
     await db.run("UPDATE smtd_head SET seq = ?", (start,))
     spans = await db.fetch("SELECT start, ended FROM smtd_era ORDER BY start")
     return start, Eras(tuple((first, last) for first, last in spans), expired)
+
+
+async def is_at(db: DatabaseConnection, head: int, eras: Eras) -> bool:
+    """Say whether *head* is the number of the last change, and the last of *eras* is the last one.
+
+    Nobody but its server moves them, unless a backup is put back into the file.
+    """
+    found = await db.fetch("SELECT seq, (SELECT max(start) FROM smtd_era) FROM smtd_head")
+    return found == [(head, eras.spans[-1][0])]
 
 
 async def _expire(db: DatabaseConnection, now: float) -> None:
@@ -182,15 +196,6 @@ async def since(db: DatabaseConnection, cursor: int, most: int, project: str | N
     return list(map(_row, await db.fetch(asked, (cursor, *values))))
 
 
-async def there_upto(db: DatabaseConnection, project: str, upto: int, most: int) -> list[LogRow]:
-    """Return the *most* oldest changes of records in *project* that are there, with numbers up to *upto*."""
-    asked = (
-        f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND seq <= ?"
-        f" AND (digest IS NOT NULL OR problem != '') ORDER BY seq LIMIT {most}"
-    )
-    return list(map(_row, await db.fetch(asked, (project, upto))))
-
-
 async def there(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
     """Return moment and label of all records in *project*."""
     asked = (
@@ -218,8 +223,12 @@ async def newest(db: DatabaseConnection) -> list[tuple[str, str]]:
 
 
 async def last_number(db: DatabaseConnection, project: str) -> int:
-    """Return the number of the last change in *project*; 0 if there was none."""
-    return int(await db.value("SELECT coalesce(max(seq), 0) FROM smtd_change WHERE project = ?", (project,)))
+    """Return a number that is not below that of the last change in *project*, and never falls.
+
+    The last change may have been a deletion that is forgotten by now.
+    """
+    last = "SELECT coalesce(max(seq), 0) FROM smtd_change WHERE project = ?"
+    return int(await db.value(f"SELECT max(({last}), expired) FROM smtd_head", (project,)))
 
 
 _COLUMNS = "project, label, seq, digest, problem, moment"

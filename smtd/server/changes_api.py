@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -16,12 +16,12 @@ from aiohttp import web
 from anyio import to_thread
 
 from smtd.errors import StoreError
-from smtd.server import answers, record_form
-from smtd.server.access import Caller, View
+from smtd.server import answers
+from smtd.server.access import Again, Caller, View
 from smtd.server.accounts.rights import Right
 from smtd.server.answers import COMMON, RequestRefused, found
-from smtd.server.database import ServedDatabase
-from smtd.server.feed import ChangeEvent, Feed
+from smtd.server.database import SeenView, ServedDatabase
+from smtd.server.feed import ChangeEvent, Feed, Subscription
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 
@@ -29,9 +29,10 @@ from smtd.server.writer import Writer
 PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 1000, 100, 16 * 2**20
 #: Seconds that an answer may wait for news, and between two signs of life in a stream.
 LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
-#: Records that get new numbers in one transaction.
-RENUMBERED = 200
-#: Streams that one user may have.
+
+#: A number that a client is given tells, beside that of the change, which of so many views they had then.
+VIEWS = 1024
+#: Streams, and answers that wait, that one user may have.
 MOST_STREAMS = 8
 
 
@@ -49,11 +50,11 @@ class FeedRequest:
 def asked(request: web.Request) -> FeedRequest:
     """Return what *request* asks for. Raises RequestRefused."""
     query = request.query
-    numbers = query.get("since", "0"), query.get("wait", "0")
     is_head = request.method == "HEAD"
     as_stream = "text/event-stream" in request.headers.get("Accept", "") and not is_head
     try:
-        since, wait = int(request.headers.get("Last-Event-ID") or numbers[0]), float(numbers[1])
+        since = int(request.headers.get("Last-Event-ID") or query.get("since", "0"))
+        wait = float(query.get("wait", "0"))
     except ValueError:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait are numbers") from None
     if not 0 <= since < 2**63 or math.isnan(wait) or wait < 0:
@@ -68,17 +69,10 @@ def asked(request: web.Request) -> FeedRequest:
 
 def _gone() -> RequestRefused:
     return RequestRefused(
-        HTTPStatus.GONE, "this number is not of this log, or too old; begin again with since=0"
+        HTTPStatus.GONE,
+        "what is after this is not known: it is of another log or too old, or you may see other projects"
+        " since; begin again with since=0",
     )
-
-
-async def _renumbered(project: str, upto: int, transaction: WriteTransaction) -> int:
-    return await transaction.renumber(project, upto, RENUMBERED)
-
-
-async def _seen(database: ServedDatabase, account: str, view: View, transaction: WriteTransaction) -> None:
-    await transaction.see(account, view)
-    transaction.committed.append(partial(database.has_view, account, view))
 
 
 class ChangesApi:
@@ -92,31 +86,30 @@ class ChangesApi:
         self._feed = feed
         self._is_complete = is_complete
         self._streams: Counter[str] = Counter()
-        self._showing = anyio.Lock()
 
     @property
     def streams(self) -> int:
-        """How many streams are open."""
+        """How many streams are open, and answers wait."""
         return self._streams.total()
 
-    async def answer(
-        self, request: web.Request, caller: Caller, again: Callable[[], Awaitable[Caller | None]]
-    ) -> web.StreamResponse:
+    async def answer(self, request: web.Request, caller: Caller, again: Again) -> web.StreamResponse:
         """Return the answer to *request*; *again* tells what the caller may do by now (None: nothing).
 
-        Raises RequestRefused: 410 for a number that no number of this log can follow.
+        Raises RequestRefused: 410 for a place after which not all can be told.
         """
         if request.method not in ("GET", "HEAD"):
             raise RequestRefused(
                 HTTPStatus.METHOD_NOT_ALLOWED, "changes can only be read", {"Allow": "GET, HEAD"}
             )
         wanted = asked(request)
-        await self._check(wanted, caller)
+        number = await self._check(wanted, caller)
         if wanted.as_stream:
-            return await self._stream(request, wanted, caller, again)
-        return await self._page(wanted, caller, again)
+            return await self._stream(request, wanted, number, caller, again)
+        with self._seat(caller) if wanted.wait else nullcontext():
+            return await self._page(wanted, number, caller, again)
 
-    async def _check(self, wanted: FeedRequest, caller: Caller) -> None:
+    async def _check(self, wanted: FeedRequest, caller: Caller) -> int:
+        """Return the number of what the caller sees. Raises RequestRefused."""
         if wanted.project is not None:
             if wanted.project not in self._database.projects:
                 raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {wanted.project}")
@@ -130,92 +123,82 @@ class ChangesApi:
                 "the server has not looked at all records yet; try again",
                 {"Retry-After": "1"},
             )
-        if not self._database.eras.knows(wanted.since, self._database.head):
+        seq, view = divmod(wanted.since, VIEWS)
+        number = await self._view_number(caller)
+        if (wanted.since and view != number) or not self._database.eras.knows(seq, self._database.head):
             raise _gone()
-        await self._show_all(wanted, caller)
+        return number
 
-    async def _show_all(self, wanted: FeedRequest, caller: Caller) -> None:
-        """See that the caller, from whatever number they go on, is told of all that they may see.
+    async def _view_number(self, caller: Caller) -> int:
+        """Return the number of what the caller may see now.
 
-        Records of a project that they did not see before have lower numbers, which were left out for them: so
-        they get new ones. To others that says nothing new.
+        It is a part of each number that they are given: where they saw other projects, changes were left out
+        that would have to be told. It comes again after so many changes of rights that nobody sleeps through.
         """
-        database, view = self._database, caller.view
-        async with self._showing:
-            before = database.views.get(caller.account)
-            if before == view:
-                return
-            if before is None and wanted.since:
-                raise _gone()
-            for project in view.new(before or view, database.projects):
-                renumber = partial(_renumbered, project, database.head)
-                while await self._writer.submit(renumber):
-                    pass  # others are served in between
-            await self._writer.submit(partial(_seen, database, caller.account, view))
+        account, mark = caller.account, caller.view().mark
+        known = self._database.views.get(account)
+        if known is not None and known.mark == mark:
+            return known.number
+        number = 0 if known is None else (known.number + 1) % VIEWS
 
-    async def _page(
-        self, wanted: FeedRequest, caller: Caller, again: Callable[[], Awaitable[Caller | None]]
-    ) -> web.Response:
+        async def see(transaction: WriteTransaction) -> None:
+            await transaction.see(account, mark, number)
+            transaction.committed.append(partial(self._database.has_view, account, SeenView(mark, number)))
+
+        await self._writer.submit(see)
+        return number
+
+    async def _page(self, wanted: FeedRequest, number: int, caller: Caller, again: Again) -> web.Response:
         """Return the next changes; if there are none, wait for some."""
         until = anyio.current_time() + wanted.wait
-        cursor = wanted.since
+        seq, view = wanted.since // VIEWS, caller.view(wanted.project)
         with self._feed.listening(with_records=False) as news:
             while True:
-                events, cursor, more = await self._next(cursor, wanted, caller)
+                events, seq, more = await self._next(seq, wanted, caller)
                 left = until - anyio.current_time()
                 if events or more or left <= 0 or news.is_over:
                     break
-                while left > 0 and not _visible(await news.next(left), wanted, caller) and not news.is_over:
+                while left > 0 and not news.is_over:
+                    some = await news.next(min(left, HEARTBEAT))
+                    if not await _sees(view, wanted, again):
+                        raise _gone()
+                    if _visible(some, wanted, caller):
+                        break
                     left = until - anyio.current_time()
-                now = await again()
-                if now is None or now.view != caller.view:
-                    break  # the next request is told
-                caller = now
-        body = await to_thread.run_sync(partial(_page, events, cursor, wanted, more=more))
+        if not await _sees(view, wanted, again):
+            raise _gone()
+        body = await to_thread.run_sync(partial(_page, events, seq, number, wanted, more=more))
         return found(body, "application/json")
 
     async def _next(
-        self, cursor: int, wanted: FeedRequest, caller: Caller
+        self, seq: int, wanted: FeedRequest, caller: Caller
     ) -> tuple[list[ChangeEvent], int, bool]:
         """Return what the caller may see of the next changes, where to go on, and if there are more."""
         most = PAGE_OF_RECORDS if wanted.with_records else PAGE
-        rows, head = await self._database.since(
-            cursor, most, wanted.project, with_records=wanted.with_records
+        found = await self._database.since(
+            seq, most, wanted.project, bytes_of_records=PAGE_BYTES if wanted.with_records else 0
         )
-        events = [ChangeEvent(row, record) for row, record in rows if caller.may(Right.READ, row.key.project)]
-        more = len(rows) == most
-        return events, rows[-1][0].seq if more else max(head, cursor), more
+        events = [
+            ChangeEvent(row, record)
+            for row, record in found.changes
+            if caller.may(Right.READ, row.key.project)
+        ]
+        return events, found.changes[-1][0].seq if found.more else max(found.head, seq), found.more
 
     async def _stream(
         self,
         request: web.Request,
         wanted: FeedRequest,
+        number: int,
         caller: Caller,
-        again: Callable[[], Awaitable[Caller | None]],
+        again: Again,
     ) -> web.StreamResponse:
         """Send changes as they come, until somebody ends it."""
         with self._seat(caller), self._feed.listening(with_records=wanted.with_records) as news:
             answer = web.StreamResponse(headers={**COMMON, **_STREAM})
             await answer.prepare(request)
-            cursor, more = wanted.since, True
             try:
-                while more:
-                    events, cursor, more = await self._next(cursor, wanted, caller)
-                    lines = await to_thread.run_sync(partial(_lines, events, wanted))
-                    # Where to go on from, also for who saw nothing of it.
-                    await _send(answer, b"%bid: %d\n\n" % (lines, cursor))
-                sent = anyio.current_time()
-                while not news.is_over:
-                    events = await news.next(sent + HEARTBEAT - anyio.current_time())
-                    now = await again()
-                    if now is None or now.view != caller.view:
-                        break
-                    fresh = [event for event in events if event.row.seq > cursor]
-                    cursor = fresh[-1].row.seq if fresh else cursor
-                    told = _visible(fresh, wanted, now)
-                    if told or anyio.current_time() >= sent + HEARTBEAT:
-                        await _send(answer, _lines(told, wanted) or b": still here\n\n")
-                        sent = anyio.current_time()
+                await self._tell(answer, wanted, number, caller, again, news)
             except (TimeoutError, asyncio.TimeoutError):
                 if request.transport is not None:
                     request.transport.abort()  # it takes nothing: nor would it take an end
@@ -223,12 +206,42 @@ class ChangesApi:
                 pass  # it is gone, or may not ask any more; or the store is gone
             return answer
 
+    async def _tell(
+        self,
+        answer: web.StreamResponse,
+        wanted: FeedRequest,
+        number: int,
+        caller: Caller,
+        again: Again,
+        news: Subscription,
+    ) -> None:
+        """Send what was, and then what comes, as long as the caller sees the same projects."""
+        seq, view, more = wanted.since // VIEWS, caller.view(wanted.project), True
+        while more:
+            events, seq, more = await self._next(seq, wanted, caller)
+            lines = await to_thread.run_sync(partial(_lines, events, number, wanted))
+            if not await _sees(view, wanted, again):
+                return
+            # Where to go on from, also for who saw nothing of it.
+            await _send(answer, b"%bid: %d\n\n" % (lines, seq * VIEWS + number))
+        sent = anyio.current_time()
+        while not news.is_over:
+            events = await news.next(sent + HEARTBEAT - anyio.current_time())
+            if not await _sees(view, wanted, again):
+                return
+            fresh = [event for event in events if event.row.seq > seq]
+            seq = fresh[-1].row.seq if fresh else seq
+            told = _visible(fresh, wanted, caller)
+            if told or anyio.current_time() >= sent + HEARTBEAT:
+                await _send(answer, _lines(told, number, wanted) or b": still here\n\n")
+                sent = anyio.current_time()
+
     @contextmanager
     def _seat(self, caller: Caller) -> Iterator[None]:
         if self._streams[caller.seat] >= MOST_STREAMS:
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{MOST_STREAMS} streams {caller.seat} are open already; close one",
+                f"{MOST_STREAMS} streams or waiting answers {caller.seat} are open already; close one",
                 {"Retry-After": "15"},
             )
         self._streams[caller.seat] += 1
@@ -251,21 +264,31 @@ def _visible(events: Sequence[ChangeEvent], wanted: FeedRequest, caller: Caller)
     ]
 
 
-def _lines(events: Sequence[ChangeEvent], wanted: FeedRequest) -> bytes:
-    return b"".join(event.line(with_record=wanted.with_records) for event in events)
+async def _sees(view: View, wanted: FeedRequest, again: Again) -> bool:
+    """Say whether the caller still sees the same projects. Raises RequestRefused."""
+    now = await again()
+    return now is not None and now.view(wanted.project) == view
 
 
-def _page(events: Sequence[ChangeEvent], cursor: int, wanted: FeedRequest, *, more: bool) -> bytes:
+def _lines(events: Sequence[ChangeEvent], number: int, wanted: FeedRequest) -> bytes:
+    return b"".join(
+        b"id: %d\ndata: %b\n\n" % (seq, event.words(seq, with_record=wanted.with_records))
+        for event in events
+        for seq in (event.row.seq * VIEWS + number,)
+    )
+
+
+def _page(events: Sequence[ChangeEvent], seq: int, number: int, wanted: FeedRequest, *, more: bool) -> bytes:
     """Return the answer with *events*: fewer, and the number after them, where all are too many bytes."""
     words: list[bytes] = []
     size = 0
     for event in events:
-        words.append(record_form.encoded(event.words(with_record=wanted.with_records)))
+        words.append(event.words(event.row.seq * VIEWS + number, with_record=wanted.with_records))
         size += len(words[-1])
         if size > PAGE_BYTES and event is not events[-1]:
-            cursor, more = event.row.seq, True
+            seq, more = event.row.seq, True
             break
-    ending = b'],"next":%d,"more":%b}' % (cursor, b"true" if more else b"false")
+    ending = b'],"next":%d,"more":%b}' % (seq * VIEWS + number, b"true" if more else b"false")
     return b'{"changes":[' + b",".join(words) + ending
 
 

@@ -6,7 +6,6 @@ projects, the rights. Everything else is asked for.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -17,34 +16,34 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import anyio
-from anyio import to_thread
 
-from smtd import denied, private, regular
-from smtd.errors import StoreRefused, StoreUnreachable, UsageError
+from smtd.errors import StoreUnreachable
 from smtd.records.record import Key, Record
-from smtd.server import change_log, new_file
-from smtd.server.access import View
+from smtd.server import change_log, noting
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import Eras, LogRow, Numbers
-from smtd.server.transaction import Current, ProjectInfo, WriteTransaction, tagged
+from smtd.server.known_rows import KnownRows
+from smtd.server.sizes import LARGEST_RECORD, fitting, sizes
+from smtd.server.transaction import STALE_RIGHT, Current, ProjectInfo, WriteTransaction, tagged
 from smtd.sqlite import Connection
 from smtd.stores.django.database import translating
-from smtd.stores.django.ids import RowIds
-from smtd.stores.django.record_rows import RecordRows, record_of
+from smtd.stores.django.record_rows import record_of
 from smtd.stores.django.sqlite import SqliteFile
-from smtd.stores.django.writer import RowWriter
+from smtd.text import encodable
 
 T = TypeVar("T")
 #: What the one writer is asked to do. It may await its transaction, and nothing else; what it raises undoes
 #: it.
 Job: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 
-#: Statements that are kept prepared: a save needs some forty.
-_STATEMENTS = 256
+#: Seconds that a statement waits for the lock of another program. To begin a transaction none does: whoever
+#: wants to read would wait behind it.
+_BUSY = 10
+_PATIENT = f"PRAGMA busy_timeout = {_BUSY * 1000}"
 
 
 class Replaced(StoreUnreachable):
-    """Another file is in the place of the one that is served."""
+    """Another file is in the place of the one that is served, or another state was put back into it."""
 
 
 class Committed(NamedTuple):
@@ -66,6 +65,24 @@ class Shown(NamedTuple):
     problem: str = ""
 
 
+class FeedPage(NamedTuple):
+    """Some of the *changes*, in their order, each with its record if it was asked for.
+
+    *head*: the number of the last change of all, as of the same moment. *more*: there may be more of them.
+    """
+
+    changes: Sequence[tuple[LogRow, Record | None]]
+    head: int
+    more: bool
+
+
+class SeenView(NamedTuple):
+    """Which projects a user saw last (`View.mark`); the next view has another *number*."""
+
+    mark: str
+    number: int
+
+
 class ServedDatabase:
     """The database in *file*, which this process alone serves.
 
@@ -83,8 +100,10 @@ class ServedDatabase:
         self.projects: dict[str, ProjectInfo] = {}
         #: Project, name and level of each right of a user.
         self.rights: dict[str, list[tuple[str, str, str]]] = {}
-        #: Which projects users saw when they last asked for changes.
-        self.views: dict[str, View] = {}
+        #: What users saw when they last asked for changes.
+        self.views: dict[str, SeenView] = {}
+        #: There are rights in projects that others have deleted: they do not count.
+        self.has_stale_rights = False
         #: SQLite's count of the commits of others up to which all of them are in the log.
         self.entered: int | None = None
         self.last_commit = 0.0
@@ -92,8 +111,7 @@ class ServedDatabase:
         self.replaced = anyio.Event()
         self._file = file
         self._db = db
-        self._records = RecordRows(ids := RowIds(), RowWriter())
-        self._ids = ids
+        self._rows = KnownRows(db, made=made)
         self._identity = identity
 
     async def begin(self) -> bool:
@@ -103,9 +121,14 @@ class ServedDatabase:
             async with self._db.writing():
                 self.head, self.eras = await change_log.opened(self._db, time.time())
                 form = await self._db.value("SELECT form FROM smtd_head")
+                if self.made and not await noting.is_whole(self._db):
+                    await noting.repair(self._db)
+                    form = ""
+                    await self._db.run("UPDATE smtd_head SET form = ''")
             return bool(form == change_log.FORM)
 
         complete = await self.read(begin)
+        self.last_commit = time.monotonic()
         await self.reload()
         return complete and self.made
 
@@ -113,22 +136,28 @@ class ServedDatabase:
         """Read again what is kept in memory and others may write; say whether rights have changed."""
         before = self.rights
 
-        async def load() -> None:
+        async def load() -> tuple[dict[str, ProjectInfo], dict[str, list[tuple[str, str, str]]]]:
             asked = "SELECT id, name, description FROM django_store_project"
             found = await self._db.fetch(asked)
-            self.projects = {
-                name: ProjectInfo(str(title or ""), str(text or ""))
+            projects = {
+                name: ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
                 for name, title, text in found
-                if isinstance(name, str)
+                if isinstance(name, str) and encodable(name) == name  # no address leads to another
             }
-            self.rights = {}
-            asked = "SELECT project, username, level FROM smtd_right ORDER BY username, project"
+            rights: dict[str, list[tuple[str, str, str]]] = {}
+            asked = (
+                f"SELECT project, username, level FROM smtd_right WHERE NOT {STALE_RIGHT}"
+                " ORDER BY username, project"
+            )
             for project, user, level in await self._db.fetch(asked):
-                self.rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
-            views = await self._db.fetch("SELECT username, projects FROM smtd_view")
-            self.views = {str(user): View.parse(str(projects)) for user, projects in views}
+                rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
+            asked = f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}"
+            self.has_stale_rights = bool(await self._db.value(asked))
+            views = await self._db.fetch("SELECT username, mark, number FROM smtd_view")
+            self.views = {str(user): SeenView(str(mark), int(number)) for user, mark, number in views}
+            return projects, rights
 
-        await self.read(load)
+        self.projects, self.rights = await self.read(load)  # at once: requests are answered meanwhile
         return self.rights != before
 
     async def read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -148,6 +177,24 @@ class ServedDatabase:
         self._check_place()
         return int(await self._db.value("PRAGMA data_version"))
 
+    async def notes_others(self) -> bool:
+        """Say whether triggers note what others write; somebody may have dropped some. Call it by `read`.
+
+        Raises Replaced if the file has the log of another state.
+        """
+        if not await self._db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
+            raise self._other_state()
+        async with self._db.reading():
+            await self._check_state()
+            return await self._rows.are_noted()
+
+    async def _check_state(self) -> None:
+        if not await change_log.is_at(self._db, self.head, self.eras):
+            raise self._other_state()
+
+    def _other_state(self) -> Replaced:
+        return Replaced(f"another state was put back into {self.path} while it was served")
+
     async def known(self, key: Key) -> tuple[LogRow | None, bool]:
         """Return the last change of *key*, and whether nobody can have changed it since."""
 
@@ -161,28 +208,31 @@ class ServedDatabase:
 
         async def look() -> dict[Key, Shown]:
             async with self._db.reading():
-                found = await self._records.held(self._db, keys)
+                found = await self._rows.held(keys)
             return {key: _shown(found.get(key, ())) for key in keys}
 
         return await self.read(look)
 
-    async def since(
-        self, cursor: int, most: int, project: str | None, *, with_records: bool
-    ) -> tuple[list[tuple[LogRow, Record | None]], int]:
-        """Return the *most* oldest changes after *cursor*, of one *project* (None: of all), in order.
+    async def since(self, seq: int, most: int, project: str | None, *, bytes_of_records: int = 0) -> FeedPage:
+        """Return the *most* oldest changes after *seq*, of one *project* (None: of all).
 
-        Each *with* its *record*, if asked for and if there is one. And the number of the last change of all,
-        as of the same moment.
+        With *bytes_of_records* each has its record, if there is one that is not too large for the feed; and
+        there are fewer changes if their records are more bytes than that.
         """
 
-        async def look() -> tuple[list[tuple[LogRow, Record | None]], int]:
+        async def look() -> FeedPage:
             async with self._db.reading():
-                rows = await change_log.since(self._db, cursor, most, project)
-                keys = [row.key for row in rows if row.content.digest] if with_records else []
-                shown = {
-                    key: _shown(found) for key, found in (await self._records.held(self._db, keys)).items()
-                }
-            return [_together(row, shown.get(row.key)) for row in rows], self.head
+                rows = await change_log.since(self._db, seq, most, project)
+                more, shown = len(rows) == most, {}
+                if bytes_of_records:
+                    keys = [row.key for row in rows if row.content.digest]
+                    size = await sizes(self._db, await self._rows.numbers(keys))
+                    count = fitting(rows, size, bytes_of_records)
+                    rows, more = rows[:count], more or count < len(rows)
+                    keys = [row.key for row in rows if size.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
+                    held = await self._rows.held(keys)
+                    shown = {key: _shown(found) for key, found in held.items()}
+            return FeedPage([_together(row, shown.get(row.key)) for row in rows], self.head, more)
 
         return await self.read(look)
 
@@ -212,11 +262,7 @@ class ServedDatabase:
         Raises StoreError if nothing of it was done.
         """
 
-        try:
-            committed, after = await self.read(partial(self._transact, jobs))
-        except BaseException:
-            self._records.forget()
-            raise
+        committed, after = await self.read(partial(self._transact, jobs))
         for note in after:
             note()
         self.last_commit = time.monotonic()
@@ -224,17 +270,39 @@ class ServedDatabase:
 
     async def _transact(self, jobs: Sequence[Job]) -> tuple[Committed, list[Callable[[], None]]]:
         self._check_place()
-        async with self._db.writing():
+        async with self._writing():
+            await self._check_state()
+            await self._rows.catch_up()
             await self._db.run("UPDATE smtd_head SET writes = 1")
             numbers = Numbers(self._db, self.head)
-            transaction = WriteTransaction(self._db, self._records, numbers)
+            transaction = WriteTransaction(self._db, self._rows.records, numbers)
             results = [await self._alone(job, transaction) for job in jobs]
             await self._db.run("UPDATE smtd_head SET seq = ?, writes = 0", (numbers.head,))
         self.head = numbers.head
         return Committed(results, numbers.noted, transaction.written), transaction.committed
 
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """Open a transaction if no other program has one open, and forget what it learned if it fails.
+
+        Raises StoreUnreachable at once if another one has.
+        """
+        has_begun = False
+        await self._db.run("PRAGMA busy_timeout = 0")
+        try:
+            async with self._db.writing():
+                has_begun = True
+                await self._db.run(_PATIENT)
+                yield
+        except BaseException:
+            if has_begun:
+                self._rows.forget()
+            raise
+        finally:
+            await self._db.run(_PATIENT)
+
     def _check_place(self) -> None:
-        if _identity(self.path) != self._identity:
+        if identity(self.path) != self._identity:
             raise Replaced(f"{self.path} was replaced by another file while it was served")
 
     async def _alone(self, job: Job, transaction: WriteTransaction) -> Any:
@@ -251,7 +319,7 @@ class ServedDatabase:
             transaction.numbers.back_to(mark)
             del transaction.committed[count:]
             if transaction.has_written:
-                self._records.forget()
+                self._rows.forget()
             result = exc
         await self._db.run("RELEASE job")
         return result
@@ -265,8 +333,8 @@ class ServedDatabase:
         self.rights.setdefault(username, []).append((project, username, Right.OWNER.word))
         self.rights[username].sort()
 
-    def has_view(self, username: str, view: View) -> None:
-        """Note that the *view* of a user was committed."""
+    def has_view(self, username: str, view: SeenView) -> None:
+        """Note that what a user sees was committed."""
         self.views[username] = view
 
     def lacks_project(self, project: str) -> None:
@@ -275,13 +343,14 @@ class ServedDatabase:
         kept = {name: [one for one in rights if one[0] != project] for name, rights in self.rights.items()}
         self.rights = {name: rights for name, rights in kept.items() if rights}
 
-    def learn(self, row_id: int, key: Key) -> None:
-        """Note that a row bears *key* now. Call it by `read`."""
-        self._ids.learn(row_id, key)
+    async def checkpoint(self) -> bool:
+        """Bring what was committed into the file itself; say whether all of it is there.
 
-    async def checkpoint(self) -> None:
-        """Bring what was committed into the file itself, as far as nobody reads what was there before."""
-        await self.read(partial(self._db.fetch, "PRAGMA wal_checkpoint(PASSIVE)"))
+        Not while somebody reads what was there before.
+        """
+        found = await self.read(partial(self._db.fetch, "PRAGMA wal_checkpoint(PASSIVE)"))
+        is_busy, pages, done = found[0]
+        return not is_busy and pages == done
 
 
 def _shown(rows: Sequence[Any]) -> Shown:
@@ -298,65 +367,10 @@ def _together(row: LogRow, shown: Shown | None) -> tuple[LogRow, Record | None]:
     return row._replace(content=row.content._replace(digest=shown.validator)), shown.record
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at *path* from another one; None if there is none. Blocks."""
     try:
         found = os.stat(path)
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-@asynccontextmanager
-async def open_database(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
-    """Give the database at *path*, which people know as *name*, for the length of a `with` block.
-
-    One that is not there is made. Raises StoreRefused for a file that is no store of Sumatra 0.8.1,
-    StoreUnreachable, and UsageError if another process serves it.
-    """
-    lock = await to_thread.run_sync(_lock, path, name)
-    try:
-        async with SqliteFile(path, name, statements=_STATEMENTS) as file:
-            with translating(file):
-                await to_thread.run_sync(_make, path)
-                db = await file.connection()
-                if db is None:
-                    raise StoreRefused(
-                        f"{name} is empty; remove the file, and smtd serve makes a store there"
-                    )
-                if file.obstacle:
-                    raise StoreRefused(f"{name} cannot be served: {file.obstacle}")
-                made = await _prepared(db)
-            database = ServedDatabase(file, db, await to_thread.run_sync(_identity, path), made=made)
-            yield database
-            with translating(file):
-                await database.checkpoint()
-    finally:
-        os.close(lock)
-
-
-def _make(path: Path) -> None:
-    if not path.exists():
-        new_file.make(path)
-
-
-async def _prepared(db: Connection) -> bool:
-    """Add smtd's tables to a store that others made; say whether smtd serve made it."""
-    async with db.writing():
-        if not await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
-            await db.run_script(new_file.added(made=False))
-        return bool(await db.value("SELECT made FROM smtd_head"))
-
-
-def _lock(path: Path, name: str) -> int:
-    """Return a handle that holds the lock beside *path* until it is closed, or the process ends. Blocks."""
-    try:
-        private.make_directory(path.parent)
-        handle = regular.lock(path.with_name(f".{path.name}.served"))
-    except OSError as exc:
-        raise StoreUnreachable(f"{name} cannot be served: {denied.why(exc)}") from exc
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UsageError(f"another smtd serves {name}; stop it first") from None
-    return handle

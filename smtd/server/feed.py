@@ -14,56 +14,61 @@ from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.server import record_form
 from smtd.server.change_log import LogRow
+from smtd.server.sizes import LARGEST_RECORD
 
 #: What waits for one listener, at the most: events, and their bytes. Who is slower begins anew from its
 #: number.
 MOST_EVENTS, MOST_BYTES = 256, 16 * 2**20
-#: Bytes of a record that goes with its change: a larger one must be asked for.
-LARGEST_RECORD = 2**20
 
 
 class ChangeEvent:
-    """One change, with the *record* that is there since, unless it is unreadable or gone."""
+    """One change, with the *record* that is there since, unless it is unreadable or gone.
 
-    def __init__(self, row: LogRow, record: Record | None) -> None:
+    It is put into words when it is first asked for, and holds no record afterwards, however large.
+    """
+
+    def __init__(self, row: LogRow, record: Record | None = None) -> None:
         self.row = row
         self._record = record
+        self._whole: bytes | None = None
 
-    def words(self, *, with_record: bool) -> dict[str, Any]:
-        """Return the change as an object of JSON."""
-        return self._whole if with_record else self._bare
+    def words(self, number: int, *, with_record: bool) -> bytes:
+        """Return the change as an object of JSON, in which it has that *number*."""
+        return b'{"seq":%d,%b' % (number, (self._with_record() if with_record else self._bare)[1:])
 
-    def line(self, *, with_record: bool) -> bytes:
-        """Return the change as an event of a stream."""
-        return self._whole_line if with_record else self._bare_line
+    def size(self, *, with_record: bool) -> int:
+        """Return about how many bytes it has in words."""
+        return len(self._with_record() if with_record else self._bare)
+
+    def let_go(self) -> None:
+        """Hold no record any more: nobody asks for it who has not by now."""
+        self._record = None
 
     @cached_property
-    def _bare(self) -> dict[str, Any]:
-        (project, label), seq, content = self.row
-        return {"seq": seq, "project": project, "label": label, "digest": content.validator}
+    def _bare(self) -> bytes:
+        return record_form.encoded(self._words)
 
-    @cached_property
-    def _whole(self) -> dict[str, Any]:
-        if self._record is None:
-            return self._bare
+    @property
+    def _words(self) -> dict[str, Any]:
+        (project, label), _, content = self.row
+        return {"project": project, "label": label, "digest": content.validator}
+
+    def _with_record(self) -> bytes:
+        if self._whole is None:
+            whole = None if self._record is None else self._encoded(self._record)
+            self._whole, self._record = whole or self._bare, None
+        return self._whole
+
+    def _encoded(self, record: Record) -> bytes | None:
+        """Return the change with *record*; None if it cannot be shown, or is too large."""
+        if len(record.stdout_stderr or "") + len(record.diff or "") > LARGEST_RECORD:
+            return None
         try:
-            document = record_form.document(self._record, self.row.key.project, precise=True)
-            if len(record_form.encoded(document)) <= LARGEST_RECORD:
-                return {**self._bare, "record": document}
+            document = record_form.document(record, self.row.key.project, precise=True)
+            whole = record_form.encoded({**self._words, "record": document})
         except RecordUnusable:
-            pass
-        return self._bare
-
-    @cached_property
-    def _bare_line(self) -> bytes:
-        return self._event(self._bare)
-
-    @cached_property
-    def _whole_line(self) -> bytes:
-        return self._event(self._whole)
-
-    def _event(self, words: Mapping[str, Any]) -> bytes:
-        return b"id: %d\ndata: %s\n\n" % (self.row.seq, record_form.encoded(words))
+            return None
+        return whole if len(whole) <= LARGEST_RECORD else None
 
 
 class Subscription:
@@ -82,7 +87,7 @@ class Subscription:
         if self.is_over:
             return
         self._events.extend(events)
-        self._bytes += sum(len(event.line(with_record=self.with_records)) for event in events)
+        self._bytes += sum(event.size(with_record=self.with_records) for event in events)
         if len(self._events) > MOST_EVENTS or self._bytes > MOST_BYTES:
             self.end()
         self._news.set()
@@ -121,6 +126,8 @@ class Feed:
         events = [ChangeEvent(row, records.get(row.key)) for row in changes if last[row.key] is row]
         for listener in list(self.listeners):
             listener.add(events)
+        for event in events:
+            event.let_go()
         return events
 
     def wake(self) -> None:

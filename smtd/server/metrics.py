@@ -37,7 +37,9 @@ class Metrics:
             "smtd_server_changes", "Changes of records that were committed.", registry=self._registry
         )
         self._streams = Gauge(
-            "smtd_server_streams", "Streams of changes that are open.", registry=self._registry
+            "smtd_server_streams",
+            "Streams of changes that are open, and answers that wait for some.",
+            registry=self._registry,
         )
         self._head = Gauge("smtd_server_head", "The number of the last change.", registry=self._registry)
 

@@ -43,6 +43,6 @@ def added(*, made: bool) -> list[str]:
     """Return the statements that add smtd's tables; and the triggers, if smtd *made* the file."""
     return [
         *tables.TABLES,
-        *((tables.DIRTY, *tables.triggers()) if made else ()),
+        *((tables.DIRTY, *tables.triggers().values()) if made else ()),
         f"INSERT INTO smtd_head (id, seq, made, form, expired) VALUES (1, 0, {int(made)}, '', 0)",
     ]

@@ -8,7 +8,8 @@ all records are looked at, when others have written.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,7 +18,7 @@ import anyio
 
 from smtd.errors import StoreError
 from smtd.records.record import Key
-from smtd.server import change_log
+from smtd.server import change_log, noting
 from smtd.server.database import Replaced, ServedDatabase
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import GROUP, Writer
@@ -36,15 +37,17 @@ SHARE = 0.05
 _PAGE = 500
 #: Seconds of rest after which what was committed is brought into the file itself.
 _REST = 1.0
+#: Sooner than any time.
+_AT_ONCE = float("-inf")
 
 
 @dataclass(slots=True)
 class _Touched:
-    """A key that others touched: when first and last, and by which number of `smtd_dirty` the last time."""
+    """A key that others touched: when first and last, and the numbers of the notes of that."""
 
     first: float
     last: float
-    number: int
+    numbers: Sequence[int]
 
 
 class OtherWriters:
@@ -67,18 +70,46 @@ class OtherWriters:
         self._database = database
         self._writer = writer
         self._touched: dict[Key, _Touched] = {}
-        #: All records are to be looked at, not before this time.
-        self._all_at: float | None = None if complete else float("-inf")
+        #: All records are to be looked at, not before this time (None: they are not).
+        self._all_at: float | None = None if complete else _AT_ONCE
+        #: Notes of rows that many records share, and those that the look at all which goes on deals with
+        #: (None: none goes on).
+        self._shared: Sequence[int] = ()
+        self._looking_for: Sequence[int] | None = None
         self._version: int | None = None
+        #: The version up to which the notes of others were read.
+        self._read: int | None = None
         self._rests_until = float("-inf")
-        self._checkpointed = 0.0
+        #: Up to when all that was committed is in the file itself, and when that was last tried.
+        self._checkpointed = self._tried = float("-inf")
 
     async def run(self) -> None:
-        """Look until cancelled. Raises Replaced if another file is in the place of the database."""
+        """Look until cancelled. Raises Replaced if another file is in the place of the database.
+
+        Rights that others change hold at once, however long it takes to enter what they write.
+        """
+        replaced: list[Replaced] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._go_on, self._enter_settled)
+            group.start_soon(self._go_on, self._look_when_asked)
+            try:
+                await self._repeat(self._see)
+            except Replaced as exc:
+                replaced.append(exc)  # the group would hand it on in a group of one
+            group.cancel_scope.cancel()
+        for error in replaced:
+            raise error
+
+    async def _go_on(self, work: Callable[[], Awaitable[None]]) -> None:
+        with suppress(Replaced):  # whoever sees to that is told, too
+            await self._repeat(work)
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do *work* again and again. Raises Replaced."""
         is_down = False
         while True:
             try:
-                await self.look()
+                await work()
                 is_down = False
             except Replaced:
                 raise
@@ -88,38 +119,78 @@ class OtherWriters:
                 is_down = True
             await anyio.sleep(TICK)
 
-    async def look(self) -> None:
-        """Enter what others have written, as far as it has settled."""
+    async def _see(self) -> None:
+        """Notice that others have written; only reads."""
         database = self._database
         version = await database.read(database.version)
-        if version != self._version:
-            if self._version is not None:
-                self._writer.others_wrote = anyio.current_time()
-            if await database.reload():
-                self._rights_changed()
-            if not database.made and self._all_at is None and self._version is not None:
-                self._all_at = max(anyio.current_time() + 2 * SETTLED, self._rests_until)
-        if database.made and (version != self._version or self._touched):
-            await self._look_at_touched()
+        if version == self._version:
+            return
+        is_noted = await database.read(database.notes_others)
+        if await database.reload():
+            self._rights_changed()
+        now = anyio.current_time()
+        if self._version is not None:
+            self._writer.others_wrote = now
+            if not database.made and self._all_at is None:
+                self._all_at = now + 2 * SETTLED
+        if database.made and not is_noted:
+            log.warning("%s lacks triggers of smtd's server; they are made anew", database.path)
+            self._mistrust()
         self._version = version
-        if self._all_at is not None and anyio.current_time() >= self._all_at:
-            await self._look_at_all()
-        if not self._touched and self._all_at is None:
+
+    def _mistrust(self) -> None:
+        """Look at all records: others may have written what nobody noted, so that the log lacks it."""
+        self.is_complete = False
+        self._all_at = _AT_ONCE
+
+    async def _enter_settled(self) -> None:
+        """Enter what others have touched, as far as it has settled."""
+        database, version = self._database, self._version
+        if database.made and (version != self._read or self._touched):
+            if not await database.read(database.notes_others):
+                self._mistrust()
+                await self._writer.submit(_repair)
+                self._mistrust()  # a look that has begun meanwhile is not enough
+            await self._look_at_touched()
+        if database.has_stale_rights:
+            await self._writer.submit(_forget_stale_rights)
+            database.has_stale_rights = False
+        self._read = version
+        if not self._touched and self._all_at is None and self._looking_for is None:
             database.entered = version
         await self._rest()
+
+    async def _look_when_asked(self) -> None:
+        """Look at all records, if that is to be done."""
+        if self._all_at is None:
+            return
+        if self._all_at != _AT_ONCE and anyio.current_time() < max(self._all_at, self._rests_until):
+            return
+        self._looking_for, self._all_at = self._shared, None
+        try:
+            await self._look_at_all()
+        except BaseException:
+            self._all_at = self._all_at or anyio.current_time()
+            raise
+        finally:
+            self._looking_for = None
 
     async def _look_at_touched(self) -> None:
         """Note what others touched, and enter what has settled."""
         now = anyio.current_time()
-        dirty, is_shared = await self._database.read(self._dirty)
-        if is_shared:
-            self._all_at = now
-        for key, number in dirty.items():
-            touched = self._touched.setdefault(key, _Touched(now, now, number))
-            if touched.number != number:
-                touched.number, touched.last = number, now
+        notes = await self._database.read(partial(noting.notes, self._database.db))
+        self._shared = notes.shared
+        if notes.shared and (not self._looking_for or self._looking_for[-1] < notes.shared[-1]):
+            self._all_at = self._all_at or now
+        for key, numbers in notes.touched.items():
+            touched = self._touched.setdefault(key, _Touched(now, now, numbers))
+            if touched.numbers[-1] != numbers[-1]:
+                touched.last = now
+            touched.numbers = numbers
+        if notes.idle:
+            await self._writer.submit(partial(_forget, notes.idle))
         settled = {
-            key: touched.number
+            key: touched.numbers
             for key, touched in self._touched.items()
             if now - touched.last >= SETTLED or now - touched.first >= PATIENCE
         }
@@ -128,39 +199,18 @@ class OtherWriters:
             for key in some:
                 del settled[key], self._touched[key]
 
-    async def _dirty(self) -> tuple[dict[Key, int], bool]:
-        """Return the keys that others touched, each with the highest number of that.
-
-        And whether they edited a row that many records share.
-        """
-        db = self._database.db
-        asked = "SELECT project, label, record, max(id) FROM smtd_dirty GROUP BY project, label, record"
-        found: dict[Key, int] = {}
-        ignored, is_shared = 0, False
-        for project, label, record, number in await db.fetch(asked):
-            is_shared = is_shared or (project is None and label is None and record is None)
-            if not isinstance(project, str) or not isinstance(label, str):
-                ignored = max(ignored, number)  # a project, which is read again anyway, or no record of any
-                continue
-            key = Key(project, label)
-            if isinstance(record, int):
-                self._database.learn(record, key)
-            found[key] = max(number, found.get(key, 0))
-        if ignored:
-            no_text = "typeof(project) <> 'text' OR typeof(label) <> 'text'"
-            await db.run(f"DELETE FROM smtd_dirty WHERE ({no_text}) AND id <= ?", (ignored,))
-        return found, is_shared
-
-    async def _enter(self, keys: dict[Key, int], transaction: WriteTransaction) -> None:
-        """Enter *keys*, and forget that they were touched up to the number of each."""
-        for key, number in keys.items():
+    async def _enter(self, keys: dict[Key, Sequence[int]], transaction: WriteTransaction) -> None:
+        """Enter *keys*, and forget the notes of each."""
+        for key, numbers in keys.items():
             await transaction.enter(key)
-            await transaction.forget_touched(key, number)
+            await transaction.forget_notes(numbers)
 
     async def _look_at_all(self) -> None:
-        """Compare every record with the log, a page at a time, and enter what differs."""
+        """Compare every record with the log, a page at a time, and enter what differs.
+
+        It is to be done again if it fails, and after an end: notes stay until it is over.
+        """
         began = anyio.current_time()
-        self._all_at = None
         seen: set[Key] = set()
         last = reader.LOWEST
         while page := await self._database.read(partial(self._page, last)):
@@ -171,8 +221,10 @@ class OtherWriters:
         while keys := await self._database.read(partial(self._logged, after)):
             after = keys[-1]
             await self._enter_all([key for key in keys if key not in seen])
-        await self._writer.submit(_complete)
-        self.is_complete = True
+        if self._all_at != _AT_ONCE:  # else triggers were found to lack meanwhile
+            done = self._looking_for or ()
+            await self._writer.submit(partial(_complete, done))
+            self.is_complete = self._all_at != _AT_ONCE
         now = anyio.current_time()
         self._rests_until = now + (now - began) / SHARE
 
@@ -211,11 +263,25 @@ class OtherWriters:
 
     async def _rest(self) -> None:
         """Bring what was committed into the file while nobody writes: who copies it then has all of it."""
-        last = self._database.last_commit
-        if self._database.made and last > self._checkpointed and anyio.current_time() - last > _REST:
-            self._checkpointed = last
-            await self._database.checkpoint()
+        last, now = max(self._database.last_commit, self._writer.others_wrote), anyio.current_time()
+        if self._database.made and last > self._checkpointed and now - max(last, self._tried) > _REST:
+            self._tried = now
+            if await self._database.checkpoint():
+                self._checkpointed = last
 
 
-async def _complete(transaction: WriteTransaction) -> None:
+async def _complete(notes: Sequence[int], transaction: WriteTransaction) -> None:
     await transaction.complete()
+    await transaction.forget_notes(notes)
+
+
+async def _forget(notes: Sequence[int], transaction: WriteTransaction) -> None:
+    await transaction.forget_notes(notes)
+
+
+async def _repair(transaction: WriteTransaction) -> None:
+    await transaction.repair()
+
+
+async def _forget_stale_rights(transaction: WriteTransaction) -> None:
+    await transaction.forget_stale_rights()

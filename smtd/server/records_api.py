@@ -14,9 +14,9 @@ from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.server import record_form, targets
 from smtd.server.accepting import Annotations, accepted
-from smtd.server.access import Caller
+from smtd.server.access import Again, Caller
 from smtd.server.accounts.rights import Right
-from smtd.server.answers import RequestRefused, empty, found, media_type
+from smtd.server.answers import RequestRefused, challenge, empty, found, media_type
 from smtd.server.body import LARGEST, SMALL, Bodies
 from smtd.server.change_log import Content
 from smtd.server.database import ServedDatabase, Shown
@@ -48,11 +48,11 @@ class RecordsApi:
         self._bodies = bodies
 
     async def answer(
-        self, request: web.Request, target: Target, caller: Caller, base: str
+        self, request: web.Request, target: Target, caller: Caller, again: Again, base: str
     ) -> web.StreamResponse:
         """Return the answer to *request*, which is about *target*; *base* is the address of `/records/`.
 
-        Raises RequestRefused.
+        *again* tells what the caller may do by now: a body may take hours. Raises RequestRefused.
         """
         methods: Mapping[str, Any]
         if not target.project:
@@ -60,14 +60,14 @@ class RecordsApi:
         elif not target.label:
             methods = {
                 "GET": partial(self._get_project, request, target.project, caller, base),
-                "PUT": partial(self._put_project, request, target.project, caller),
+                "PUT": partial(self._put_project, request, target.project, caller, again),
                 "DELETE": partial(self._delete_project, target.project, caller),
             }
         else:
             key = Key(target.project, target.label)
             methods = {
                 "GET": partial(self._get, request, key, caller),
-                "PUT": partial(self._put, request, key, caller),
+                "PUT": partial(self._put, request, key, caller, again),
                 "DELETE": partial(self._delete, request, key, caller),
             }
         method = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -83,11 +83,9 @@ class RecordsApi:
         """Return the *project*, in which the *caller* has that *right*. Raises RequestRefused (403, 404)."""
         info = self._database.projects.get(project)
         if info is None:
-            raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {project}")
+            raise _no_project(project)
         if not caller.may(right, project):
-            raise RequestRefused(
-                HTTPStatus.FORBIDDEN, f"{caller.name} has no right to {_DEEDS[right]} {project}"
-            )
+            raise _forbidden(caller, right, project)
         return info
 
     # Projects
@@ -136,28 +134,31 @@ class RecordsApi:
         }
         return found(_listed(shown, base + targets.path(project), ends.values()), kind, headers)
 
-    async def _put_project(self, request: web.Request, project: str, caller: Caller) -> web.Response:
+    async def _put_project(
+        self, request: web.Request, project: str, caller: Caller, again: Again
+    ) -> web.Response:
         with await self._bodies.read(request, SMALL) as body:
             said = _said(body)
-        may_write = caller.may(Right.WRITE, project)
-        if project not in self._database.projects and not (caller.rights.may_create or may_write):
+        caller = await _still(again)
+        may_make = caller.rights.may_create or caller.may(Right.WRITE, project)
+        if project not in self._database.projects and not may_make:
             raise RequestRefused(HTTPStatus.FORBIDDEN, f"{caller.name} has no right to make projects")
 
         async def put(transaction: WriteTransaction) -> HTTPStatus:
             before = await transaction.project(project)
-            if before is not None and not may_write:
-                raise RequestRefused(
-                    HTTPStatus.FORBIDDEN, f"{caller.name} has no right to change project {project}"
-                )
+            if before is not None:
+                await _check_right(transaction, caller, Right.WRITE, project)
             info = ProjectInfo(**{"name": "", "description": ""} | _fields(before) | said)
             if info == before:
                 return HTTPStatus.OK
+            if before is None:
+                await transaction.forget_stale_rights()
+                transaction.committed.append(partial(self._database.lacks_project, project))
             await transaction.put_project(project, info)
+            transaction.committed.append(partial(self._database.has_project, project, info))
             if before is not None:
-                transaction.committed.append(partial(self._database.has_project, project, info))
                 return HTTPStatus.OK
             await transaction.set_right(project, caller.account, Right.OWNER)
-            transaction.committed.append(partial(self._database.has_project, project, info))
             transaction.committed.append(partial(self._database.has_owner, project, caller.account))
             return HTTPStatus.CREATED
 
@@ -168,6 +169,7 @@ class RecordsApi:
 
         async def delete(transaction: WriteTransaction) -> bool:
             """Delete some of what is left, and at last the project; say whether that is done."""
+            await _check_right(transaction, caller, Right.OWNER, project)
             labels = await transaction.labels(project, AT_ONCE)
             for label in labels:
                 await transaction.delete(await transaction.current(Key(project, label)))
@@ -215,12 +217,13 @@ class RecordsApi:
         if judged(request.headers, validator, reads=True) is Precondition.FAILED:
             raise RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"record {key}: {_STALE}")
 
-    async def _put(self, request: web.Request, key: Key, caller: Caller) -> web.Response:
+    async def _put(self, request: web.Request, key: Key, caller: Caller, again: Again) -> web.Response:
         self._need(caller, Right.WRITE, key.project)
         with await self._bodies.read(request, LARGEST) as body:
             understand = partial(_understood, body, key)
             sent = await to_thread.run_sync(understand) if len(body) > LARGE else understand()
-            status, content = await self._writer.submit(partial(_put, key, sent, request.headers))
+            put = partial(_put, key, sent, request.headers, await _still(again))
+            status, content = await self._writer.submit(put)
         return empty(status, {"ETag": etag(content.validator or "")})
 
     async def _delete(self, request: web.Request, key: Key, caller: Caller) -> web.Response:
@@ -228,6 +231,7 @@ class RecordsApi:
         headers = request.headers
 
         async def delete(transaction: WriteTransaction) -> None:
+            await _check_right(transaction, caller, Right.WRITE, key.project)
             current = await transaction.current(key)
             if not current.content.is_there:
                 raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}")
@@ -236,6 +240,7 @@ class RecordsApi:
 
         async def delete_tagged(transaction: WriteTransaction) -> int:
             """Delete some of the records that have the tag, and return how many."""
+            await _check_right(transaction, caller, Right.WRITE, key.project)
             tag = key.label.removeprefix(targets.TAG)
             labels = (await transaction.tagged(key.project, [tag]))[:AT_ONCE]
             for label in labels:
@@ -268,12 +273,44 @@ def _listed(shown: Mapping[str, Any], address: str, ends: Collection[str]) -> by
 _DEEDS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER: "delete project"}
 
 
+async def _still(again: Again) -> Caller:
+    """Return who asks, and what they may do by now. Raises RequestRefused (401)."""
+    caller = await again()
+    if caller is None or caller.user is None:
+        raise challenge()
+    return caller
+
+
+async def _check_right(transaction: WriteTransaction, caller: Caller, right: Right, project: str) -> None:
+    """Raise RequestRefused (403, 404) if the *caller* has no such *right* in this moment of a transaction.
+
+    Others may have taken it, or deleted the *project* and made it anew, since the request began.
+    """
+    if caller.rights.everywhere < right and await transaction.right(project, caller.account) < right:
+        if await transaction.project(project) is None:
+            raise _no_project(project)
+        raise _forbidden(caller, right, project)
+
+
+def _no_project(project: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {project}")
+
+
+def _forbidden(caller: Caller, right: Right, project: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.FORBIDDEN, f"{caller.name} has no right to {_DEEDS[right]} {project}")
+
+
 async def _put(
-    key: Key, sent: Record | Annotations, headers: Mapping[str, str], transaction: WriteTransaction
+    key: Key,
+    sent: Record | Annotations,
+    headers: Mapping[str, str],
+    caller: Caller,
+    transaction: WriteTransaction,
 ) -> tuple[HTTPStatus, Content]:
     """Put what was *sent* under *key*; return the status, and what is there then."""
     if await transaction.project(key.project) is None:
         raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {key.project}; make it first")
+    await _check_right(transaction, caller, Right.WRITE, key.project)
     current = await transaction.current(key)
     _check_write(headers, key, current.content)
     if current.content.problem:

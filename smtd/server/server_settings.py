@@ -43,8 +43,7 @@ class ServerSettings:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            # Else OpenSSL asks for the password of a key on the terminal, and waits for ever.
-            context.load_cert_chain(self.cert_file, self.key_file, password=b"")
+            context.load_cert_chain(self.cert_file, self.key_file, _no_password)
         except (OSError, ssl.SSLError) as exc:
             raise UsageError(f"the certificate {self.cert_file} cannot be used: {exc}") from exc
         return context
@@ -56,3 +55,8 @@ class ServerSettings:
                 f"{self.host} is reached from other machines, so passwords would be sent in the clear: set"
                 " cert_file and key_file in [server], or proxy, or listen on 127.0.0.1"
             )
+
+
+def _no_password() -> str:
+    """Refuse a key that has a password: OpenSSL would ask for it on the terminal, and wait for ever."""
+    raise UsageError("the key in key_file has a password, which nobody can type; take one without")

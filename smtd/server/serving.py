@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -16,10 +18,12 @@ from smtd.server.access import Authenticating
 from smtd.server.application import Application, application
 from smtd.server.body import Bodies
 from smtd.server.changes_api import ChangesApi
-from smtd.server.database import Committed, Replaced, ServedDatabase, open_database
+from smtd.server.database import Committed, Replaced, ServedDatabase
+from smtd.server.door import Door, listeners
 from smtd.server.feed import Feed
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
+from smtd.server.opening import open_database
 from smtd.server.others import OtherWriters
 from smtd.server.records_api import RecordsApi
 from smtd.server.server_settings import ServerSettings
@@ -118,8 +122,14 @@ async def _listening(settings: ServerSettings, made: Application) -> AsyncIterat
     """Let clients in for the length of a `with` block; give the address."""
     quiet = logging.getLogger("smtd.server.http")
     quiet.setLevel(logging.CRITICAL)  # what a client sends that is no HTTP is answered, and no event
+    doors: list[Door] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        with doors[0].answering(request.protocol):
+            return await made.handle(request)
+
     runner = web.AppRunner(
-        application(made.handle),
+        application(handle),
         access_log=None,
         logger=quiet,
         auto_decompress=False,
@@ -130,17 +140,37 @@ async def _listening(settings: ServerSettings, made: Application) -> AsyncIterat
     await runner.setup()
     try:
         tls = await to_thread.run_sync(settings.tls)
-        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
-        try:
-            await site.start()
-        except OSError as exc:
-            why = exc.strerror or exc
-            raise UsageError(
-                f"cannot listen on {settings.host}:{settings.port} ({why}); choose another address"
-            ) from exc
-        host, port = runner.addresses[0][:2]
-        name = f"[{host}]" if ":" in host else host
-        yield settings.url or f"{'http' if tls is None else 'https'}://{name}:{port}/"
+        doors.append(Door(_handlers(runner), tls))
+        async with _listeners(settings) as found, anyio.create_task_group() as group:
+            group.start_soon(doors[0].let_in, found)
+            host, port = found[0].getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            try:
+                yield settings.url or f"{'http' if tls is None else 'https'}://{name}:{port}/"
+            finally:
+                group.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+
+
+def _handlers(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    """Return what makes the handler of a connection."""
+    if runner.server is None:
+        raise RuntimeError("the runner is not set up")
+    return runner.server
+
+
+@asynccontextmanager
+async def _listeners(settings: ServerSettings) -> AsyncIterator[list[socket.socket]]:
+    """Listen for the length of a `with` block."""
+    try:
+        found = await listeners(settings.host, settings.port)
+    except OSError as exc:
+        place, why = f"{settings.host}:{settings.port}", exc.strerror or exc
+        raise UsageError(f"cannot listen on {place} ({why}); choose another address") from exc
+    try:
+        yield found
+    finally:
+        for listener in found:
+            listener.close()

@@ -5,8 +5,10 @@ Real Sumatra minds neither: it asks for its own tables by name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from smtd.server.accounts.rights import CREATE_RIGHTS
-from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, SHARED
+from smtd.stores.django.mapping import KNOWN, MEMBERSHIPS, OUTPUTS, PREFIX, REFERENCES, SHARED
 
 #: One row a key, with the number of its last change. *digest* is as people and clients see it (`2-…`), null
 #: for a record that was deleted, or that cannot be read; then *problem* says why. *moment*: when it was run.
@@ -29,65 +31,102 @@ TABLES = (
     "CREATE UNIQUE INDEX smtd_change_seq ON smtd_change (seq)",
     "CREATE INDEX smtd_change_project ON smtd_change (project, seq)",
     CREATE_RIGHTS,
-    # Which projects a user saw when they last asked for changes.
-    "CREATE TABLE smtd_view (username TEXT PRIMARY KEY, projects TEXT NOT NULL) WITHOUT ROWID",
+    # Which projects a user saw when they last asked for changes, and the number of that view.
+    "CREATE TABLE smtd_view (username TEXT PRIMARY KEY, mark TEXT NOT NULL, number INTEGER NOT NULL)"
+    " WITHOUT ROWID",
 )
-#: *record*: the row that bore *label*. Without a label: the project itself. Without a project: anything.
-#: Numbers are never used again, so that a higher one always is a later change.
+#: *record*: the row that bore *label* in *project*; nothing at all: what many records share. Numbers are
+#: never used again, so that a higher one always is a later change.
 DIRTY = (
-    "CREATE TABLE smtd_dirty (id INTEGER PRIMARY KEY AUTOINCREMENT, record INTEGER, project TEXT, label TEXT)"
+    "CREATE TABLE IF NOT EXISTS smtd_dirty"
+    " (id INTEGER PRIMARY KEY AUTOINCREMENT, record INTEGER, project TEXT, label TEXT)"
 )
 
-_EVENTS = ("INSERT", "UPDATE", "DELETE")
-_RECORD, _PROJECT = f"{PREFIX}record", f"{PREFIX}project"
+_RECORD, _TAGGED = f"{PREFIX}record", f"{PREFIX}taggeditem"
+_BEARER = f"SELECT db_id, project_id, label FROM {_RECORD} WHERE db_id ="
+#: What a trigger notes if a row that many records share is changed: then all are looked at.
+_ANY = "SELECT NULL, NULL, NULL"
+_SIDES = {"INSERT": ("NEW",), "DELETE": ("OLD",), "UPDATE": ("OLD", "NEW")}
 
 
-def triggers() -> list[str]:
-    """Return the statements that make the triggers: in the commit of a writer they note what it touches.
+def triggers() -> dict[str, str]:
+    """Return the statements that make the triggers, by their names.
 
-    They only insert into `smtd_dirty`, as `untrusted.py` makes sure of.
+    In the commit of a writer they note what it touches: every column that a record is read from. They only
+    insert into `smtd_dirty`, as `untrusted.py` makes sure of.
     """
-    made = [
-        _trigger(_RECORD, event, f"SELECT {side}.db_id, {side}.project_id, {side}.label")
-        for event in _EVENTS
-        for side in _sides(event)
-    ]
+    return dict([*_of_records(), *_of_owned(), *_of_shared()])
+
+
+def _of_records() -> Iterator[tuple[str, str]]:
+    for event, sides in _SIDES.items():
+        for side in sides:
+            yield _trigger(f"AFTER {event}", _RECORD, f"SELECT {side}.db_id, {side}.project_id, {side}.label")
+    for event in _REPLACING:
+        yield _trigger(event.format("db_id"), _RECORD, f"{_BEARER} NEW.db_id")
+
+
+#: INSERT OR REPLACE deletes the row with the same number, and no trigger is told of that.
+_REPLACING = ("BEFORE INSERT", "BEFORE UPDATE OF {}")
+
+
+def _of_owned() -> Iterator[tuple[str, str]]:
+    """Give the triggers of tables whose rows are each of one record."""
     owners = [(OUTPUTS.table, OUTPUTS.link), ("taggeditem", "object_id")]
     owners += [(each.through, "record_id") for each in MEMBERSHIPS]
-    made += [
-        _trigger(
-            PREFIX + table,
-            event,
-            f"SELECT db_id, project_id, label FROM {_RECORD} WHERE db_id = {side}.{owner}",
-        )
-        for table, owner in owners
-        for event in _EVENTS
-        for side in _sides(event)
-    ]
-    made += [
-        _trigger(_PROJECT, event, f"SELECT NULL, {side}.id, NULL")
-        for event in _EVENTS
-        for side in _sides(event)
-    ]
-    # Rows that many records share; Sumatra only adds some. If somebody edits one, all is looked at.
-    made += [
-        _trigger(PREFIX + table, "UPDATE", "SELECT NULL, NULL, NULL")
-        for table in sorted(SHARED)
-        if table != OUTPUTS.table
-    ]
-    return made
+    for name, owner in owners:
+        table = PREFIX + name
+        for event, sides in _SIDES.items():
+            for side in sides:
+                yield _trigger(f"AFTER {event}", table, f"{_BEARER} {side}.{owner}")
+        for event in _REPLACING:
+            before = f"(SELECT {owner} FROM {table} WHERE id = NEW.id)"
+            yield _trigger(event.format("id"), table, f"{_BEARER} {before}")
 
 
-def _sides(event: str) -> tuple[str, ...]:
-    return {"INSERT": ("NEW",), "DELETE": ("OLD",), "UPDATE": ("OLD", "NEW")}[event]
+def _of_shared() -> Iterator[tuple[str, str]]:
+    """Give the triggers of tables whose rows many records share.
+
+    Sumatra only adds some, to which no record refers yet. Django saves all columns of a row, changed or not.
+    """
+    for table, columns, referring in _shared():
+        new, old = _is_used("NEW.id", referring), _is_used("OLD.id", referring)
+        differs = " OR ".join(f'OLD."{column}" IS NOT NEW."{column}"' for column in columns)
+        yield _trigger("AFTER INSERT", table, _ANY, f"({new})")
+        yield _trigger("AFTER DELETE", table, _ANY, f"({old})")
+        yield _trigger("AFTER UPDATE", table, _ANY, f"({differs}) AND ({old} OR {new})")
+    # The name of a tag is unique: INSERT OR REPLACE deletes the row of that name.
+    used = f"EXISTS (SELECT 1 FROM {PREFIX}tag n JOIN {_TAGGED} t ON t.tag_id = n.id WHERE n.name = NEW.name)"
+    for event in _REPLACING:
+        differs = " AND OLD.name IS NOT NEW.name" if "UPDATE" in event else ""
+        yield _trigger(event.format("name"), f"{PREFIX}tag", _ANY, used + differs)
 
 
-def _trigger(table: str, event: str, what: str) -> str:
-    """Return the statement that makes a trigger of *table*, which notes what is selected by *what*."""
-    side = "old" if "OLD." in what else "new"
-    name = f"smtd_dirty_{table.removeprefix(PREFIX)}_{event.lower()}_{side}"
-    return (
-        f"CREATE TRIGGER {name} AFTER {event} ON {table}"
-        " WHEN (SELECT writes FROM smtd_head) = 0"
+def _shared() -> Iterator[tuple[str, list[str], list[tuple[str, str]]]]:
+    """Give each table whose rows are shared, its columns, and what refers to it: table and column."""
+    for name in sorted(SHARED):
+        referring = [(_RECORD, each.link) for each in REFERENCES if each.table == name]
+        referring += [(PREFIX + each.through, each.link) for each in MEMBERSHIPS if each.table == name]
+        if name == "tag":
+            referring.append((_TAGGED, "tag_id"))
+        yield PREFIX + name, sorted(KNOWN[name] - {OUTPUTS.link}), referring
+    yield "django_content_type", ["app_label", "id", "model"], [(_TAGGED, "content_type_id")]
+
+
+def _is_used(row_id: str, referring: list[tuple[str, str]]) -> str:
+    return " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} WHERE {column} = {row_id})" for table, column in referring
+    )
+
+
+def _trigger(when: str, table: str, what: str, condition: str = "") -> tuple[str, str]:
+    """Return the name of a trigger of *table*, and what makes it: it notes what *what* selects."""
+    side = "shared" if what == _ANY else "old" if "OLD." in what else "new"
+    words = [table.removeprefix(PREFIX), *when.lower().split(), side]
+    name = f"smtd_dirty_{'_'.join(words)}"
+    only = f" AND {condition}" if condition else ""
+    return name, (
+        f"CREATE TRIGGER {name} {when} ON {table}"
+        f" WHEN (SELECT writes FROM smtd_head) = 0{only}"
         f" BEGIN INSERT INTO smtd_dirty (record, project, label) {what}; END"
     )

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
-from smtd.server import change_log
-from smtd.server.access import View
+from smtd.server import change_log, noting
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import Content, Numbers
 from smtd.stores.django import rows
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import Found, key_of
 from smtd.stores.django.record_rows import RecordRows, RowChange, record_of
 from smtd.stores.django.rows import Columns
 
@@ -26,6 +25,10 @@ class ProjectInfo:
 
     name: str = ""
     description: str = ""
+
+
+#: What holds of a right in a project that is gone, by others: the server takes its rights away with it.
+STALE_RIGHT = "(project NOT IN (SELECT id FROM django_store_project))"
 
 
 class Current(NamedTuple):
@@ -107,11 +110,14 @@ class WriteTransaction:
             if (there := current.record) is not None:
                 self.written[key] = there
 
-    async def forget_touched(self, key: Key, number: int) -> None:
-        """Forget that others touched *key*, up to the *number* of `smtd_dirty`."""
-        await self._db.run(
-            "DELETE FROM smtd_dirty WHERE project = ? AND label = ? AND id <= ?", (*key, number)
-        )
+    async def forget_notes(self, numbers: Sequence[int]) -> None:
+        """Forget what the triggers have noted under these *numbers*: it is entered."""
+        await noting.forget(self._db, numbers)
+
+    async def repair(self) -> None:
+        """Make the triggers anew; the log may lack what others wrote without them."""
+        await noting.repair(self._db)
+        await self._db.run("UPDATE smtd_head SET form = ''")
 
     async def complete(self) -> None:
         """Note that the log has every record, by digests of this smtd's form."""
@@ -144,6 +150,16 @@ class WriteTransaction:
         await self._db.run("DELETE FROM smtd_right WHERE project = ?", (name,))
         await self._db.run("DELETE FROM django_store_project WHERE id = ?", (name,))
 
+    async def forget_stale_rights(self) -> None:
+        """Take away all rights in projects that are gone: who makes one anew is its only owner."""
+        await self._db.run(f"DELETE FROM smtd_right WHERE {STALE_RIGHT}")
+
+    async def right(self, project: str, username: str) -> Right:
+        """Return the right that a user has in *project* itself, as of this moment of the transaction."""
+        asked = "SELECT level FROM smtd_right WHERE project = ? AND username = ?"
+        found = await self._db.fetch(asked, (project, username))
+        return Right.of(str(found[0][0])) if found else Right.NONE
+
     async def set_right(self, project: str, username: str, right: Right) -> None:
         """Let a user have *right* in *project* from now on."""
         self.has_written = True
@@ -154,27 +170,16 @@ class WriteTransaction:
                 (project, username, right.word),
             )
 
-    async def see(self, username: str, view: View) -> None:
-        """Note that what a user sees from now on is *view*, and that the feed has told all of it."""
+    async def see(self, username: str, mark: str, number: int) -> None:
+        """Note that a user sees the projects of the view *mark* now, which has that *number*."""
         self.has_written = True
-        await self._db.run(
-            "INSERT OR REPLACE INTO smtd_view (username, projects) VALUES (?, ?)", (username, str(view))
-        )
-
-    async def renumber(self, project: str, upto: int, most: int) -> int:
-        """Give new numbers to *most* records of *project* whose numbers are not above *upto*.
-
-        Say how many.
-        """
-        rows = await change_log.there_upto(self._db, project, upto, most)
-        for row in rows:
-            await self.numbers.note(row.key, row.content)
-        return len(rows)
+        await self._db.run("INSERT OR REPLACE INTO smtd_view VALUES (?, ?, ?)", (username, mark, number))
 
     async def labels(self, project: str, most: int) -> list[str]:
-        """Return the labels of *most* records in *project*, each once."""
-        asked = f"SELECT DISTINCT label FROM django_store_record WHERE project_id = ? LIMIT {most}"
-        return [label for (label,) in await self._db.fetch(asked, (project,)) if isinstance(label, str)]
+        """Return the labels of *most* records in *project*, each once, as their keys have them."""
+        asked = f"SELECT db_id, label FROM django_store_record WHERE project_id = ? LIMIT {most}"
+        found = [key_of(row_id, project, label) for row_id, label in await self._db.fetch(asked, (project,))]
+        return list(dict.fromkeys(key.label for key in found))
 
     async def tagged(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
@@ -185,7 +190,7 @@ async def tagged(db: DatabaseConnection, project: str, tags: Sequence[str]) -> l
     """Return the labels of the records in *project* that have one of *tags*, to the letter."""
     places = ", ".join("?" * len(tags))
     asked = (
-        "SELECT DISTINCT r.label FROM django_store_tag n"
+        "SELECT DISTINCT r.db_id, r.label FROM django_store_tag n"
         " JOIN django_store_taggeditem t ON t.tag_id = n.id"
         " JOIN django_content_type c ON c.id = t.content_type_id"
         " AND c.app_label = 'django_store' AND c.model = 'record'"
@@ -193,4 +198,4 @@ async def tagged(db: DatabaseConnection, project: str, tags: Sequence[str]) -> l
         f" WHERE n.name IN ({places}) AND r.project_id = ?"
     )
     found = await db.fetch(asked, (*tags, project))
-    return sorted(label for (label,) in found if isinstance(label, str))
+    return sorted({key_of(row_id, project, label).label for row_id, label in found})

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from smtd.errors import StoreUnreachable
-from smtd.server.database import Committed, Job, ServedDatabase
+from smtd.server.database import Committed, Job, Replaced, ServedDatabase
 
 log = logging.getLogger("smtd")
 
@@ -22,6 +21,8 @@ GROUP = 32
 MOST_WAITING = 1000
 #: Seconds for which a job is tried while another program has the database locked.
 PATIENCE = 60.0
+#: Seconds between two tries at first, and at the most: SQLite itself would keep readers waiting, too.
+PAUSES = 0.001, 0.05
 #: For so many seconds after others have written, the database is left alone as long as it was held.
 POLITE = 60.0
 #: Seconds in which what waits is written at the end.
@@ -49,6 +50,8 @@ class Writer:
         self._arrived = anyio.Event()
         self._is_over = False
         self._room = anyio.CapacityLimiter(MOST_WAITING)
+        #: When the last transaction began, for which others had to wait.
+        self._began = 0.0
         #: When others were last seen to write.
         self.others_wrote = float("-inf")
 
@@ -78,11 +81,10 @@ class Writer:
                 await self._arrived.wait()
                 self._arrived = anyio.Event()
                 while jobs := self._next():
-                    began = anyio.current_time()
                     await self._write(jobs)
                     now = anyio.current_time()
                     if now - self.others_wrote < POLITE:
-                        await anyio.sleep(now - began)
+                        await anyio.sleep(now - self._began)
         finally:
             self._is_over = True
             with anyio.move_on_after(PARTING, shield=True):
@@ -109,14 +111,17 @@ class Writer:
     async def _results(self, jobs: list[Job]) -> list[Any]:
         """Return what came of *jobs*: for each its result, or what it raised."""
         until = anyio.current_time() + PATIENCE
+        pause, longest = PAUSES
         while True:
+            self._began = anyio.current_time()
             try:
                 with anyio.CancelScope(shield=True):  # or it would be done, and nobody told
                     committed = await self._database.transact(jobs)
             except StoreUnreachable as exc:
-                if "locked" not in str(exc) or anyio.current_time() > until:
+                if isinstance(exc, Replaced) or "locked" not in str(exc) or anyio.current_time() > until:
                     return [exc] * len(jobs)
-                await checkpoint()  # SQLite itself has waited
+                await anyio.sleep(pause)
+                pause = min(2 * pause, longest)
             except Exception as exc:
                 log.exception("the server cannot write")
                 return [exc] * len(jobs)

@@ -88,7 +88,7 @@ class Client:
         """Make *project*."""
         return await self.ask("PUT", f"records/{project}/", json.dumps(info).encode())
 
-    async def changes(self, since: int = 0, **query: Any) -> Reply:
+    async def changes(self, since: int | str = 0, **query: Any) -> Reply:
         """Ask for changes after *since*."""
         more = "".join(f"&{name}={value}" for name, value in query.items())
         return await self.get(f"api/v1/changes?since={since}{more}")
@@ -116,6 +116,11 @@ class Served:
     def stop(self) -> None:
         """End it in an orderly way."""
         self.scope.cancel()
+
+
+def place(cursor: int) -> int:
+    """Return what the feed gives as `next`, which is a number."""
+    return int(cursor)
 
 
 def _make_users(path: Path) -> None:

@@ -26,6 +26,8 @@ class Stream:
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self.answer = answer
+        #: Where to go on from.
+        self.last_id = ""
         self._rest = b""
 
     async def block(self) -> Event | None:
@@ -40,6 +42,7 @@ class Stream:
         lines = dict(line.split(": ", 1) for line in found.decode().splitlines())
         number = lines.get("id")
         data = json.loads(lines["data"]) if "data" in lines else None
+        self.last_id = number or self.last_id
         return Event(None if number is None else int(number), data, lines.get("", ""))
 
     async def changes(self, count: int) -> list[Any]:

@@ -21,7 +21,7 @@ from smtd.server.server_settings import ServerSettings
 from smtd.stores.base import DONE, Change
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, commented, full, key, record
-from tests.server.served import Client, Served, serving
+from tests.server.served import Client, Served, place, serving
 from tests.server.streams import streaming
 from tests.stores.places import DjangoPlace
 
@@ -48,6 +48,12 @@ async def write(store: Path, *records: Record, gone: Record | None = None) -> No
 def run(store: Path, statement: str, *values: Any) -> list[Any]:
     with closing(sqlite3.connect(store, timeout=10, isolation_level=None)) as db:
         return db.execute(statement, values).fetchall()
+
+
+def after(change: Any, since: int) -> int:
+    """Return the number of *change*, which was told to whom was given *since*."""
+    assert change["seq"] > since
+    return int(change["seq"])
 
 
 async def entered(client: Client, since: int) -> list[Any]:
@@ -90,11 +96,11 @@ async def test_record_that_others_write_is_told(served: Served, ada: Client) -> 
 
     await write(served.store, commented(full(), "more"))
     assert (await ada.get(f"{LISTED}full/", If_None_Match=etag)).status == 200
-    (changed,) = await entered(ada, made["seq"])
+    (changed,) = await entered(ada, after(made, since))
     assert changed["digest"] != made["digest"]
 
     await write(served.store, gone=commented(full(), "more"))
-    (gone,) = await entered(ada, changed["seq"])
+    (gone,) = await entered(ada, after(changed, since))
     assert (gone["label"], gone["digest"]) == ("full", None)
     assert (await ada.get(LISTED)).json["records"] == []
 
@@ -121,7 +127,7 @@ async def test_edit_of_a_row_that_records_share_is_told(served: Served, ada: Cli
 
     found = await entered(ada, since)
     while len(found) < 2:
-        found += await entered(ada, found[-1]["seq"])
+        found += await entered(ada, after(found[-1], since))
     assert {one["label"] for one in found} == {"one", "two"}
 
 
@@ -207,7 +213,7 @@ async def test_replaced_file_is_served_anew(served: Served, ada: Client, tmp_pat
 
     await until(partial(_has_eras, served.store, 2))
     assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
-    assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > lost
+    assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > place(lost)
 
 
 async def _is_shown(client: Client, path: str) -> bool:

@@ -16,8 +16,16 @@ import aiohttp
 import pytest
 import trustme
 from anyio import to_thread
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
+from smtd.errors import UsageError
 from smtd.server import record_form
+from smtd.server.server_settings import ServerSettings
 from tests.build import PROJECT, record
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, pair_of
@@ -172,6 +180,21 @@ def test_mistake_in_the_section_is_told_with_its_line(
     assert answer.code == 2
     assert "config.toml:2: server." in answer.err
     assert told in answer.err
+
+
+def test_key_with_a_password_is_refused(tmp_path: Path) -> None:
+    """Nobody is asked for it: a daemon would wait for ever."""
+    certificate = trustme.CA().issue_cert("localhost")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"s3cret"))
+    (tmp_path / "key.pem").write_bytes(locked)
+    settings = ServerSettings(
+        tmp_path / "records", cert_file=tmp_path / "cert.pem", key_file=tmp_path / "key.pem"
+    )
+
+    with pytest.raises(UsageError, match="has a password"):
+        settings.tls()
 
 
 def test_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:

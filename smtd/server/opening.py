@@ -1,0 +1,69 @@
+"""Open the database that is served; make one that is not there yet."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio import to_thread
+
+from smtd.errors import StoreRefused
+from smtd.server import new_file, served_once
+from smtd.server.database import ServedDatabase, identity
+from smtd.sqlite import Connection
+from smtd.stores.django.database import translating
+from smtd.stores.django.sqlite import SqliteFile
+
+log = logging.getLogger("smtd")
+
+#: Statements that are kept prepared: a save needs some forty.
+_STATEMENTS = 256
+
+
+@asynccontextmanager
+async def open_database(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
+    """Give the database at *path*, which people know as *name*, for the length of a `with` block.
+
+    One that is not there is made. Raises StoreRefused for a file that is no store of Sumatra 0.8.1,
+    StoreUnreachable, and UsageError if another process serves it.
+    """
+    lock = await to_thread.run_sync(served_once.lock, path, name)
+    try:
+        if (aside := await to_thread.run_sync(served_once.set_aside_log, lock, path)) is not None:
+            log.warning(
+                "%s is another file than before; the log of the former one is now %s", name, aside.name
+            )
+        async with SqliteFile(path, name, statements=_STATEMENTS) as file:
+            with translating(file):
+                await to_thread.run_sync(_make, path)
+                db = await file.connection()
+                if db is None:
+                    raise StoreRefused(
+                        f"{name} is empty; remove the file, and smtd serve makes a store there"
+                    )
+                if file.obstacle:
+                    raise StoreRefused(f"{name} cannot be served: {file.obstacle}")
+                made = await _prepared(db)
+            await to_thread.run_sync(served_once.note, lock, path)
+            database = ServedDatabase(file, db, await to_thread.run_sync(identity, path), made=made)
+            yield database
+            with translating(file):
+                await database.checkpoint()
+    finally:
+        os.close(lock)
+
+
+def _make(path: Path) -> None:
+    if not path.exists():
+        new_file.make(path)
+
+
+async def _prepared(db: Connection) -> bool:
+    """Add smtd's tables to a store that others made; say whether smtd serve made it."""
+    async with db.writing():
+        if not await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
+            await db.run_script(new_file.added(made=False))
+        return bool(await db.value("SELECT made FROM smtd_head"))

@@ -1,0 +1,52 @@
+"""How large records are, before they are read into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from smtd.records.record import Key
+from smtd.server.change_log import LogRow
+from smtd.stores.django.connection import DatabaseConnection
+
+#: Bytes of a record that goes with its change in the feed: a larger one must be asked for.
+LARGEST_RECORD = 2**20
+#: Rows that are asked for at a time.
+_CHUNK = 250
+#: What may be long of a record. A file that it read or made is some hundred characters. (Grouped here, SQLite
+#: would hold all of them to sort them.)
+_SIZES = """
+SELECT r.project_id, r.label,
+    length(r.reason) + length(r.outcome) + length(r.diff) + length(r.script_arguments)
+    + length(r.stdout_stderr) + coalesce(length(p.content), 0)
+    + (SELECT coalesce(sum(length(d.diff)), 0) FROM django_store_record_dependencies m
+       JOIN django_store_dependency d ON d.id = m.dependency_id WHERE m.record_id = r.db_id)
+    + 300 * (SELECT count(*) FROM django_store_datakey k WHERE k.output_from_record_id = r.db_id)
+    + 300 * (SELECT count(*) FROM django_store_record_input_data i WHERE i.record_id = r.db_id)
+FROM django_store_record r LEFT JOIN django_store_parameterset p ON p.id = r.parameters_id
+WHERE r.db_id IN ({})
+"""
+
+
+async def sizes(db: DatabaseConnection, row_ids: Sequence[int]) -> dict[Key, int]:
+    """Return how many characters the rows of *row_ids* have, about, by their keys."""
+    found: dict[Key, int] = {}
+    for start in range(0, len(row_ids), _CHUNK):
+        some = row_ids[start : start + _CHUNK]
+        for project, label, size in await db.fetch(_SIZES.format(", ".join("?" * len(some))), some):
+            key = Key(project, label)
+            found[key] = found.get(key, 0) + int(size)
+    return found
+
+
+def fitting(rows: Sequence[LogRow], sizes: Mapping[Key, int], most: int) -> int:
+    """Return how many of *rows*, at least one, have records of *sizes* that are together up to *most*.
+
+    A record that is too large for the feed counts nothing, as it is left out.
+    """
+    left = most
+    for index, row in enumerate(rows):
+        size = sizes.get(row.key, 0)
+        left -= size if size < LARGEST_RECORD else 0
+        if left < 0 and index:
+            return index
+    return len(rows)

@@ -1,0 +1,242 @@
+"""The feed while rights change: who asks again learns all that they may see, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from aiohttp import web
+from anyio import to_thread
+
+from smtd.server import changes_api
+from smtd.server.accounts import users_file
+from smtd.server.accounts.rights import Right
+from smtd.server.accounts.users_file import Account
+from tests.build import PROJECT, record
+from tests.server.granting import grant, until
+from tests.server.served import Client, Served, serving
+from tests.server.streams import streaming
+
+LISTED = f"records/{PROJECT}/"
+
+
+async def told(client: Client, since: str) -> dict[str, str | None]:
+    """Return the digests of all records that *client* learns, who begins anew where the server says so."""
+    reply = await client.changes(since)
+    if reply.status == 410:
+        reply = await client.changes()
+    return {one["label"]: one["digest"] for one in reply.json["changes"]}
+
+
+async def test_right_that_is_given_shows_what_was_hidden(served: Served, ada: Client) -> None:
+    """The stream ends, and the number from before is answered 410, once; others go on."""
+    await ada.put(record())
+    bob = served.client("bob")
+    before = (await bob.changes()).json["next"]
+    of_ada = (await ada.changes()).json["next"]
+
+    async with streaming(bob, f"since={before}") as stream:
+        await stream.block()
+        await grant(served, Right.READ)
+        assert await stream.ended()
+        before = stream.last_id
+
+    assert (await bob.changes(before)).status == 410
+    page = (await bob.changes()).json
+    assert [one["label"] for one in page["changes"]] == ["run"]
+    assert (await bob.changes(page["next"])).json["changes"] == []
+    assert (await ada.changes(of_ada)).json["changes"] == []
+
+
+async def test_right_that_is_given_is_told_to_who_waits(served: Served, ada: Client) -> None:
+    """At once: an answer that waits for news ends."""
+    await ada.put(record())
+    bob = served.client("bob")
+    before = (await bob.changes()).json["next"]
+
+    async def wait() -> None:
+        with anyio.fail_after(10):
+            assert (await bob.changes(before, wait=50)).status == 410
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await grant(served, Right.READ)
+
+
+async def test_right_for_all_projects_shows_what_was_hidden(
+    served: Served, ada: Client, tmp_path: Path
+) -> None:
+    """That one is in the users file."""
+    await ada.put(record())
+    bob = served.client("bob")
+    before = (await bob.changes()).json["next"]
+
+    def read_all(accounts: dict[str, Account]) -> dict[str, Account]:
+        return accounts | {"bob": msgspec.structs.replace(accounts["bob"], everywhere="read")}
+
+    await to_thread.run_sync(users_file.edit, tmp_path / "users", read_all)
+    await until(bob, 200)
+
+    assert list(await told(bob, before)) == ["run"]
+
+
+async def test_right_that_is_taken_hides_and_deletes_nothing(served: Served, ada: Client) -> None:
+    """What may not be seen is no deletion."""
+    await ada.put(record())
+    bob = await grant(served, Right.READ)
+    before = (await bob.changes()).json["next"]
+
+    await grant(served, Right.NONE)
+
+    assert (await bob.changes(before)).status == 410
+    assert (await bob.changes()).json["changes"] == []
+    assert (await bob.changes(project=PROJECT)).status == 403
+
+
+async def test_deletion_while_a_right_was_taken(served: Served, ada: Client) -> None:
+    """Whoever asked meanwhile begins anew, and whoever did not is told of it."""
+    for label in ("stays", "goes"):
+        await ada.put(record(label))
+    bob = await grant(served, Right.READ)
+    asleep = (await bob.changes()).json["next"]
+    await grant(served, Right.NONE)
+    awake = (await bob.changes()).json["next"]
+    await ada.ask("DELETE", f"{LISTED}goes/")
+    await grant(served, Right.READ)
+
+    assert await told(bob, asleep) == {"goes": None}
+    assert (await bob.changes(awake)).status == 410
+    assert [name for name, digest in (await told(bob, awake)).items() if digest] == ["stays"]
+
+
+async def test_deletion_of_a_project_is_told(served: Served, ada: Client) -> None:
+    """To its readers, whose right is gone with it: they begin anew."""
+    await ada.put(record("one"))
+    bob = await grant(served, Right.READ)
+    cursors = [(client, (await client.changes()).json["next"]) for client in (ada, bob)]
+
+    assert (await ada.ask("DELETE", LISTED)).status == 204
+
+    for client, cursor in cursors:
+        assert (await client.changes(cursor)).status == 410
+        assert (await client.changes()).json["changes"] == []
+        assert (await client.get(LISTED)).status == 404
+
+
+async def test_project_that_another_makes_anew(served: Served, ada: Client) -> None:
+    """Its readers learn what was deleted, whether they asked meanwhile or not."""
+    await ada.put(record("one"))
+    bob = await grant(served, Right.READ)
+    asleep = (await bob.changes()).json["next"]
+    await ada.ask("DELETE", LISTED)
+    awake = (await bob.changes()).json["next"]
+    await served.client("root").make()
+    await grant(served, Right.READ)
+
+    assert await told(bob, asleep) == {"one": None}
+    assert (await bob.changes(awake)).status == 410
+
+
+@pytest.mark.parametrize("name", ["*", "0-0", "('x',)"])
+async def test_names_of_projects_mean_nothing(served: Served, ada: Client, name: str) -> None:
+    """Whatever somebody calls a project, they are told of what they are given later."""
+    await ada.put(record("one"))
+    bob = served.client("bob")
+    assert (await bob.make(name)).status == 201
+    before = (await bob.changes()).json["next"]
+
+    await grant(served, Right.READ)
+
+    assert list(await told(bob, before)) == ["one"]
+
+
+async def test_cursor_of_one_project(served: Served, ada: Client) -> None:
+    """It outlives rights in others; and all projects are more than it knows of."""
+    await ada.put(record("one"))
+    bob = served.client("bob")
+    await bob.make("Own")
+    before = (await bob.changes(project="Own")).json["next"]
+
+    await grant(served, Right.READ)
+
+    assert (await bob.changes(before, project="Own")).json["changes"] == []
+    assert (await bob.changes(before)).status == 410
+    assert (await bob.changes(before, project=PROJECT)).status == 410
+
+
+async def test_cursor_outlives_the_server(tmp_path: Path) -> None:
+    """Rights that stay the same tell nobody to begin anew."""
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        before = (await first.ada.changes()).json["next"]
+    async with serving(tmp_path) as second:
+        await second.ada.put(record("one"))
+        page = (await second.ada.changes(before)).json
+        assert [one["label"] for one in page["changes"]] == ["one"]
+
+
+class Slowly:
+    """A client that takes each part of a stream when it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._parts = asyncio.Semaphore(2)
+        self._send = changes_api._send
+        monkeypatch.setattr(changes_api, "PAGE", 1)
+        monkeypatch.setattr(changes_api, "PAGE_OF_RECORDS", 1)
+        monkeypatch.setattr(changes_api, "_send", self._slow)
+
+    async def _slow(self, answer: web.StreamResponse, data: bytes) -> None:
+        await self._send(answer, data)
+        await self._parts.acquire()
+
+    def let(self) -> None:
+        """Take all that comes."""
+        for _ in range(100):
+            self._parts.release()
+
+
+async def test_right_that_is_given_while_a_stream_catches_up(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends, and nothing of what is new is passed over."""
+    await ada.put(record("hidden"))
+    bob = served.client("bob")
+    await bob.make("Own")
+    for number in range(6):
+        await bob.put(record(f"run-{number}"), "Own")
+    slowly = Slowly(monkeypatch)
+
+    async with streaming(bob) as stream:
+        await stream.changes(1)
+        await grant(served, Right.READ)
+        slowly.let()
+        assert await stream.ended()
+    monkeypatch.undo()
+
+    assert (await bob.changes(stream.last_id)).status == 410
+    assert "hidden" in await told(bob, stream.last_id)
+
+
+@pytest.mark.parametrize("include", ["", "records"])
+async def test_right_that_is_taken_while_a_stream_catches_up(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch, include: str
+) -> None:
+    """Nothing more is sent than was on its way."""
+    for number in range(6):
+        await ada.put(record(f"run-{number}"))
+    bob = await grant(served, Right.READ)
+    slowly = Slowly(monkeypatch)
+    more: list[Any] = []
+
+    async with streaming(bob, f"since=0&include={include}") as stream:
+        await stream.changes(1)
+        await grant(served, Right.NONE)
+        slowly.let()
+        while (event := await stream.block()) is not None:
+            more += [event.data] if event.data is not None else []
+
+    assert len(more) <= 2

@@ -1,0 +1,212 @@
+"""Rights while they change: what counts is what somebody may do in the moment in which it is done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import msgspec
+import pytest
+from anyio import to_thread
+from anyio.abc import SocketStream
+
+from smtd.server import others, record_form
+from smtd.server.accounts import right_table, users_file
+from smtd.server.accounts.rights import Right
+from smtd.server.accounts.users_file import Account
+from smtd.server.database import ServedDatabase
+from smtd.server.others import OtherWriters
+from tests.build import PROJECT, record
+from tests.server.granting import grant, until
+from tests.server.served import Client, Served
+from tests.server.test_others import run
+
+LISTED = f"records/{PROJECT}/"
+
+
+class SlowPut:
+    """A PUT of a record whose body has begun."""
+
+    def __init__(self, line: SocketStream, rest: bytes) -> None:
+        self._line, self._rest = line, rest
+
+    async def finish(self) -> int:
+        """Send the rest, and return the status of the answer."""
+        await self._line.send(self._rest)
+        return int((await self._line.receive()).split(b" ")[1])
+
+
+@asynccontextmanager
+async def slow_put(client: Client, path: str, body: bytes) -> AsyncIterator[SlowPut]:
+    """Begin to send *body* to *path*: the server asks for it once it has let the request in."""
+    at = urlsplit(client.root)
+    head = [
+        f"PUT /{path} HTTP/1.1",
+        f"Host: {at.netloc}",
+        f"Authorization: {client.login['Authorization']}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Expect: 100-continue",
+    ]
+    async with await anyio.connect_tcp(str(at.hostname), int(at.port or 0)) as line:
+        await line.send("\r\n".join([*head, "", ""]).encode())
+        assert (await line.receive()).startswith(b"HTTP/1.1 100")
+        await line.send(body[:10])
+        yield SlowPut(line, body[10:])
+
+
+def late() -> tuple[str, bytes]:
+    """Return where a record is put, and what is sent there."""
+    document = record_form.document(record("late"), PROJECT, precise=True)
+    return f"{LISTED}late/", record_form.encoded(document)
+
+
+async def test_right_that_is_taken_while_a_body_comes(served: Served, ada: Client) -> None:
+    """Nothing is written after that."""
+    bob = await grant(served, Right.WRITE)
+
+    async with slow_put(bob, *late()) as put:
+        await grant(served, Right.READ)
+        assert await put.finish() == 403
+
+    assert (await ada.get(f"{LISTED}late/")).status == 404
+
+
+async def test_project_that_is_made_anew_while_a_body_comes(served: Served, ada: Client) -> None:
+    """It is another one, of somebody else."""
+    async with slow_put(ada, *late()) as put:
+        assert (await ada.ask("DELETE", LISTED)).status == 204
+        assert (await served.client("bob").make()).status == 201
+        assert await put.finish() == 403
+
+    async with slow_put(ada, LISTED, b'{"name": "mine again"}') as put:
+        assert await put.finish() == 403
+
+
+async def test_user_who_is_removed_while_a_body_comes(served: Served, ada: Client, tmp_path: Path) -> None:
+    """Nobody asks any more."""
+
+    def without_ada(accounts: dict[str, Account]) -> dict[str, Account]:
+        return {name: account for name, account in accounts.items() if name != "ada"}
+
+    async with slow_put(ada, *late()) as put:
+        await to_thread.run_sync(users_file.edit, tmp_path / "users", without_ada)
+        await until(ada, 401)
+        assert await put.finish() == 401
+
+
+async def test_admin_who_is_none_any_more(served: Served, ada: Client, tmp_path: Path) -> None:
+    """By the users file, while a body comes."""
+    root = served.client("root")
+
+    def no_admin(accounts: dict[str, Account]) -> dict[str, Account]:
+        return accounts | {"root": msgspec.structs.replace(accounts["root"], admin=False)}
+
+    async with slow_put(root, *late()) as put:
+        await to_thread.run_sync(users_file.edit, tmp_path / "users", no_admin)
+        await until(root, 403)
+        assert await put.finish() == 403
+
+
+async def test_right_counts_where_it_is_kept(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write is refused as soon as the right is gone, before the server has noticed."""
+    bob = await grant(served, Right.OWNER)
+    await ada.put(record("one"))
+
+    async def later(_self: ServedDatabase) -> bool:
+        return False
+
+    monkeypatch.setattr(ServedDatabase, "reload", later)
+    await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.NONE)
+
+    assert (await bob.put(record("two"))).status == 403
+    assert (await bob.ask("DELETE", f"{LISTED}one/")).status == 403
+    assert (await bob.ask("DELETE", f"{LISTED}tag/x/")).status == 403
+    assert (await bob.make(name="other")).status == 403
+    assert (await bob.ask("DELETE", LISTED)).status == 403
+
+
+async def test_rights_in_a_project_go_with_it(served: Served, ada: Client) -> None:
+    """Also if others delete it in the database: who makes it anew is its only owner."""
+    await to_thread.run_sync(run, served.store, "DELETE FROM django_store_project")
+    await until(ada, 404)
+    bob = served.client("bob")
+    assert (await bob.make()).status == 201
+    assert (await bob.put(record("secret"))).status == 201
+
+    assert (await ada.get(f"{LISTED}secret/")).status == 403
+    assert (await ada.ask("DELETE", LISTED)).status == 403
+    assert right_table_of(served) == [(PROJECT, "bob", "owner")]
+
+
+async def test_rights_in_a_project_that_others_make_anew(served: Served, ada: Client) -> None:
+    """They are gone, once the server has noticed."""
+    await to_thread.run_sync(run, served.store, "DELETE FROM django_store_project")
+    with anyio.fail_after(10):
+        while right_table_of(served):
+            await ada.get(LISTED)
+
+    await to_thread.run_sync(
+        run, served.store, "INSERT INTO django_store_project VALUES (?, '', '')", PROJECT
+    )
+
+    await until(served.client("root"), 200)
+    assert (await ada.get(LISTED)).status == 403
+
+
+def right_table_of(served: Served) -> list[Any]:
+    return run(served.store, "SELECT project, username, level FROM smtd_right")
+
+
+async def test_rights_are_read_again_in_one_step(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While they are read, requests are answered by those from before."""
+    database_rights: list[bool] = []
+    reload = ServedDatabase.reload
+
+    async def watched(self: ServedDatabase) -> bool:
+        fetch = self.db.fetch
+
+        async def spy(*asked: Any) -> Any:
+            database_rights.append("ada" in self.rights and PROJECT in self.projects)
+            return await fetch(*asked)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.db, "fetch", spy)
+            return await reload(self)
+
+    monkeypatch.setattr(ServedDatabase, "reload", watched)
+
+    await to_thread.run_sync(run, served.store, "INSERT INTO django_store_project VALUES ('x', '', '')")
+    await until(served.client("root"), 200, "records/x/")
+
+    assert len(database_rights) > 1
+    assert all(database_rights)
+
+
+async def test_right_that_is_taken_during_a_long_look(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone at once, though all records are being looked at."""
+    await ada.put(record("one"))
+    await grant(served, Right.READ)
+    begun = anyio.Event()
+
+    async def long(_self: OtherWriters) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(OtherWriters, "_look_at_all", long)
+    monkeypatch.setattr(others, "SHARE", 1.0)
+    await to_thread.run_sync(run, served.store, "UPDATE django_store_executable SET version = '9'")
+    with anyio.fail_after(10):
+        await begun.wait()
+
+    await grant(served, Right.NONE)
