@@ -1,0 +1,80 @@
+"""Other programs that have the file of the server open, too: a lock, a reader, another server."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.errors import UsageError
+from smtd.server.opening import open_database
+from tests.build import full, record
+from tests.server.served import Client, Served
+from tests.server.test_others import LISTED, run, until
+
+
+@contextmanager
+def transaction(store: Path, begin: str) -> Iterator[None]:
+    """Have a transaction open for the length of a `with` block."""
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute(begin)
+        other.execute("SELECT count(*) FROM django_store_record").fetchall()
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_lock_of_another_program_keeps_nobody_from_reading(served: Served, ada: Client) -> None:
+    """Who writes waits for it, and nobody behind them; nor does the end of the server."""
+    await ada.put(record("one"))
+
+    async with anyio.create_task_group() as group:
+        with transaction(served.store, "BEGIN IMMEDIATE"):
+            group.start_soon(ada.put, record("two"))
+            with anyio.fail_after(5):
+                for _ in range(50):
+                    assert (await ada.get(f"{LISTED}one/")).status == 200
+            assert (await ada.get(f"{LISTED}two/")).status == 404
+    assert (await ada.get(f"{LISTED}two/")).status == 200
+
+
+async def test_file_at_rest_is_whole_though_somebody_has_read(
+    served: Served, ada: Client, tmp_path: Path
+) -> None:
+    """What could not be brought into the file while they read is brought there later."""
+    with transaction(served.store, "BEGIN"):
+        await ada.put(full())
+        await anyio.sleep(1.5)  # longer than it rests before it tries
+
+    async def is_whole() -> bool:
+        await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
+        return bool(await to_thread.run_sync(run, tmp_path / "copy", "SELECT label FROM django_store_record"))
+
+    await until(is_whole)
+
+
+async def test_what_others_commit_comes_into_the_file_as_well(served: Served, tmp_path: Path) -> None:
+    """Also what the server has nothing to enter for."""
+    project = "INSERT INTO django_store_project VALUES ('Theirs', '', '')"
+    await to_thread.run_sync(run, served.store, project)
+
+    async def is_whole() -> bool:
+        await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
+        return bool(await to_thread.run_sync(run, tmp_path / "copy", "SELECT id FROM django_store_project"))
+
+    await until(is_whole)
+
+
+async def test_symbolic_link_is_no_second_store(served: Served, tmp_path: Path) -> None:
+    """One process serves a store, whatever it is called."""
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(served.store)
+
+    with pytest.raises(UsageError, match="another smtd serves it"):
+        async with open_database(link, "it"):
+            pass

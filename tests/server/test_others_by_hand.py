@@ -1,0 +1,162 @@
+"""What others do to the served database by hand, or while something fails: it is told, and ends nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.errors import StoreUnreachable
+from smtd.server import others
+from smtd.server.server_settings import ServerSettings
+from tests.build import PROJECT, full, record
+from tests.server.served import Client, Served, serving
+from tests.server.test_others import LISTED, after, entered, looked, run, until
+from tests.stores.places import DjangoPlace
+
+RELABEL = "UPDATE django_store_record SET label = 'new' WHERE label = 'full'"
+OTHER_EXECUTABLE = "UPDATE django_store_executable SET version = '9'"
+NOT_UNICODE = "CAST(x'6fff' AS TEXT)"
+
+
+@pytest.fixture
+async def found(tmp_path: Path) -> Path:
+    """A store that `smt` made, with the record `full`."""
+    place = DjangoPlace(tmp_path / "found" / "records")
+    place.path.parent.mkdir()
+    await place.put(full())
+    return place.path
+
+
+async def test_relabelled_record_is_told_under_both_labels(found: Path, tmp_path: Path) -> None:
+    """In a store that others made, too."""
+    async with serving(tmp_path, ServerSettings(found)) as server:
+        root = server.client("root")
+        await looked(root)
+        since = (await root.changes()).json["next"]
+
+        await to_thread.run_sync(run, found, RELABEL)
+
+        told = await entered(root, since)
+        while len(told) < 2:
+            told += await entered(root, after(told[-1], since))
+        assert {one["label"]: one["digest"] is None for one in told} == {"full": True, "new": False}
+        assert (await root.get(f"{LISTED}new/")).status == 200
+
+
+async def test_save_of_a_relabelled_record_makes_no_second_one(found: Path, tmp_path: Path) -> None:
+    """However soon it comes after that."""
+    async with serving(tmp_path, ServerSettings(found)) as server:
+        root = server.client("root")
+        await looked(root)
+        await root.put(record("other"))
+
+        await to_thread.run_sync(run, found, RELABEL)
+        await root.put(record("new"))
+
+        assert run(found, "SELECT count(*) FROM django_store_record WHERE label = 'new'") == [(1,)]
+        with anyio.fail_after(5):
+            assert (await root.ask("DELETE", f"records/{PROJECT}/")).status == 204
+
+
+async def test_save_before_the_server_looks_makes_no_second_record(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a store of its own: what the triggers noted counts before it is entered."""
+    await ada.put(full())
+    await ada.put(record("other"))
+    monkeypatch.setattr(others, "SETTLED", 60.0)
+    monkeypatch.setattr(others, "PATIENCE", 60.0)
+
+    await to_thread.run_sync(run, served.store, RELABEL)
+    await ada.put(record("new"))
+
+    assert run(served.store, "SELECT count(*) FROM django_store_record WHERE label = 'new'") == [(1,)]
+    assert (await ada.get(f"{LISTED}new/")).status == 200
+
+
+async def test_label_that_is_not_unicode_ends_nothing(served: Served, ada: Client) -> None:
+    """It is shown escaped, and goes with its project."""
+    await ada.put(record("one"))
+    await ada.put(record("two"))
+    since = (await ada.changes()).json["next"]
+
+    bad = f"UPDATE django_store_record SET label = {NOT_UNICODE} WHERE label = 'one'"
+    await to_thread.run_sync(run, served.store, bad)
+
+    told = await entered(ada, since)
+    while len(told) < 2:
+        told += await entered(ada, after(told[-1], since))
+    assert {one["label"]: one["digest"] is None for one in told}["one"]
+    assert (await ada.put(record("three"))).status == 201
+    with anyio.fail_after(5):
+        assert (await ada.ask("DELETE", f"records/{PROJECT}/")).status == 204
+
+
+async def test_project_that_is_not_unicode_hides_no_other(served: Served, ada: Client) -> None:
+    """No address leads to it."""
+    projects = f"INSERT INTO django_store_project VALUES ({NOT_UNICODE}, '', ''), ('Theirs', '', '')"
+    await to_thread.run_sync(run, served.store, projects)
+
+    root, names = served.client("root"), set[str]()
+    with anyio.fail_after(10):
+        while "Theirs" not in names:
+            listed = await root.get("records/")
+            assert listed.status == 200
+            names = {one["id"] for one in listed.json}
+    assert names == {PROJECT, "Theirs"}
+
+
+async def test_look_at_all_that_fails_is_made_again(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note that asks for it stays until it is done."""
+    await ada.put(record("one"))
+    since = (await ada.changes()).json["next"]
+    page, failed = others.OtherWriters._page, list[int]()
+
+    async def failing(self: others.OtherWriters, last: int) -> Any:
+        if not failed:
+            failed.append(last)
+            raise StoreUnreachable("the disk is away")
+        return await page(self, last)
+
+    monkeypatch.setattr(others.OtherWriters, "_page", failing)
+    await to_thread.run_sync(run, served.store, OTHER_EXECUTABLE)
+
+    assert [one["label"] for one in await entered(ada, since)] == ["one"]
+    assert failed
+
+
+async def test_look_at_all_that_an_end_cuts_off_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the next start, for which nobody else has to write."""
+    began = anyio.Event()
+
+    async def endless(self: others.OtherWriters) -> None:
+        began.set()
+        await anyio.sleep_forever()
+
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        await first.ada.put(record("one"))
+        since = (await first.ada.changes()).json["next"]
+        with monkeypatch.context() as patched:
+            patched.setattr(others.OtherWriters, "_look_at_all", endless)
+            await to_thread.run_sync(run, first.store, OTHER_EXECUTABLE)
+            with anyio.fail_after(10):
+                await began.wait()
+            first.stop()
+
+    async with serving(tmp_path) as second:
+        assert [one["label"] for one in await entered(second.ada, since)] == ["one"]
+
+        async def is_forgotten() -> bool:
+            asked = "SELECT count(*) FROM smtd_dirty"
+            return await to_thread.run_sync(run, second.store, asked) == [(0,)]
+
+        await until(is_forgotten)

@@ -1,0 +1,151 @@
+"""A store that is put back from a backup: nobody goes on in a future that is lost."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.server.server_settings import ServerSettings
+from tests.build import record
+from tests.server.process import ServerProcess, server_process
+from tests.server.served import PASSWORD, Client, Served, serving
+from tests.server.test_others import LISTED, run, until
+
+DAY = 86_400
+
+
+def copied(source: Path, target: Path) -> None:
+    """Copy a database into another as SQLite does it: `.backup`, and `.restore` into one that is open."""
+    with closing(sqlite3.connect(source, timeout=10)) as here, closing(sqlite3.connect(target)) as there:
+        here.backup(there)
+
+
+async def fill(client: Client, name: str, count: int) -> None:
+    for number in range(count):
+        assert (await client.put(record(f"{name}-{number}", stdout_stderr="x" * 3000))).status == 201
+
+
+async def eras(store: Path) -> int:
+    return int((await to_thread.run_sync(run, store, "SELECT count(*) FROM smtd_era"))[0][0])
+
+
+async def test_backup_that_is_put_back_into_the_file_is_noticed(tmp_path: Path, free_tcp_port: int) -> None:
+    """While it is served: the number of the lost state is gone, and listings are as the backup has them."""
+    url = f"http://127.0.0.1:{free_tcp_port}/"
+    settings = ServerSettings(tmp_path / "served" / "records", port=free_tcp_port, url=url)
+    async with serving(tmp_path, settings) as served:
+        ada = served.ada
+        await ada.make()
+        await ada.put(record("kept"))
+        await to_thread.run_sync(copied, served.store, tmp_path / "backup")
+        await ada.put(record("lost"))
+        lost = (await ada.changes()).json["next"]
+        etag = (await ada.get(LISTED)).etag
+
+        await to_thread.run_sync(copied, tmp_path / "backup", served.store)
+
+        async def is_noticed() -> bool:
+            try:
+                return (await ada.changes(lost)).status == 410
+            except aiohttp.ClientConnectionError:
+                return False  # it begins anew
+
+        await until(is_noticed)
+        listed = await ada.get(LISTED, If_None_Match=etag)
+        assert (listed.status, listed.json["records"]) == (200, [f"{url}{LISTED}kept/"])
+
+
+async def test_number_of_a_lost_future_is_unknown_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The battery of the clock is dead, so that each start is before the last one."""
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+    await to_thread.run_sync(shutil.copy, first.store, tmp_path / "backup")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - DAY)
+    async with serving(tmp_path) as second:
+        await second.ada.put(record("lost"))
+        cursor = (await second.ada.changes()).json["next"]
+    await to_thread.run_sync(shutil.copy, tmp_path / "backup", first.store)
+
+    async with serving(tmp_path) as third:
+        await third.ada.put(record("new-1"))
+        await third.ada.put(record("new-2"))
+        assert (await third.ada.changes(cursor)).status == 410
+
+
+async def test_log_of_a_replaced_file_is_no_part_of_the_new_one(
+    served: Served, ada: Client, tmp_path: Path
+) -> None:
+    """SQLite would add its pages to the backup."""
+    await ada.put(record("kept"))
+    await to_thread.run_sync(copied, served.store, tmp_path / "backup")
+    await fill(ada, "lost", 20)
+
+    await to_thread.run_sync((tmp_path / "backup").replace, served.store)
+
+    async def is_served() -> bool:
+        return await anyio.Path(f"{served.store}-wal.replaced").exists() and await eras(served.store) == 2
+
+    await until(is_served)
+    assert run(served.store, "PRAGMA integrity_check") == [("ok",)]
+    assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[tuple[ServerProcess, Callable[..., Client]]]:
+    """A server of its own, and what makes a client of it."""
+    with server_process(tmp_path / "process") as server:
+        login = {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)}
+        yield server, partial(Client, server.root, login=login)
+
+
+async def test_log_of_a_killed_server_is_no_part_of_a_backup(
+    process: tuple[ServerProcess, Callable[..., Client]], tmp_path: Path
+) -> None:
+    """The backup was moved into the place of the file while no server ran."""
+    (server, client), store = process, process[0].store
+    async with aiohttp.ClientSession() as session:
+        ada = client(session=session)
+        await ada.make()
+        await ada.put(record("kept"))
+        await to_thread.run_sync(copied, store, tmp_path / "backup")
+        await fill(ada, "lost", 20)
+    server.signal(signal.SIGKILL)
+    await to_thread.run_sync(server.ended)
+    assert await anyio.Path(f"{store}-wal").exists()
+    await to_thread.run_sync((tmp_path / "backup").replace, store)
+
+    async with serving(tmp_path / "process", ServerSettings(store)) as again:
+        await again.ada.put(record("new"))
+        assert run(store, "PRAGMA integrity_check") == [("ok",)]
+        assert sorted(run(store, "SELECT label FROM django_store_record")) == [("kept",), ("new",)]
+
+
+async def test_listing_gets_no_etag_again_when_a_deletion_is_forgotten(tmp_path: Path) -> None:
+    """Or who kept an answer for 90 days would be told that it still holds."""
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        await first.ada.put(record("b"))
+        await first.ada.put(record("a"))
+        host = first.root.removeprefix("http://").strip("/")
+        old = await first.ada.get(LISTED)
+        await first.ada.ask("DELETE", f"{LISTED}b/")
+    forget = partial(run, first.store, f"UPDATE smtd_change SET noted = noted - {91 * DAY}")
+    await to_thread.run_sync(forget)
+
+    async with serving(tmp_path) as second:
+        new = await second.ada.get(LISTED, If_None_Match=old.etag, Host=host)
+        assert (new.status, len(new.json["records"])) == (200, 1)
