@@ -139,13 +139,13 @@ class ChangesApi:
         known = self._database.views.get(account)
         if known is not None and known.mark == mark:
             return known.number
-        number = 0 if known is None else (known.number + 1) % VIEWS
 
-        async def see(transaction: WriteTransaction) -> None:
-            await transaction.see(account, mark, number)
+        async def see(transaction: WriteTransaction) -> int:
+            number = await transaction.see(account, mark, VIEWS)
             transaction.committed.append(partial(self._database.has_view, account, SeenView(mark, number)))
+            return number
 
-        await self._writer.submit(see)
+        number: int = await self._writer.submit(see)
         return number
 
     async def _page(self, wanted: FeedRequest, number: int, caller: Caller, again: Again) -> web.Response:

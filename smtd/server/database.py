@@ -125,6 +125,8 @@ class ServedDatabase:
                     await noting.repair(self._db)
                     form = ""
                     await self._db.run("UPDATE smtd_head SET form = ''")
+            views = await self._db.fetch("SELECT username, mark, number FROM smtd_view")
+            self.views = {str(user): SeenView(str(mark), int(number)) for user, mark, number in views}
             return bool(form == change_log.FORM)
 
         complete = await self.read(begin)
@@ -153,8 +155,6 @@ class ServedDatabase:
                 rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
             asked = f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}"
             self.has_stale_rights = bool(await self._db.value(asked))
-            views = await self._db.fetch("SELECT username, mark, number FROM smtd_view")
-            self.views = {str(user): SeenView(str(mark), int(number)) for user, mark, number in views}
             return projects, rights
 
         self.projects, self.rights = await self.read(load)  # at once: requests are answered meanwhile

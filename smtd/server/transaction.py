@@ -170,10 +170,18 @@ class WriteTransaction:
                 (project, username, right.word),
             )
 
-    async def see(self, username: str, mark: str, number: int) -> None:
-        """Note that a user sees the projects of the view *mark* now, which has that *number*."""
+    async def see(self, username: str, mark: str, most: int) -> int:
+        """Note that a user sees the projects of the view *mark* now; return the number of this view.
+
+        It is the next one, up to *most*, if they saw others before.
+        """
+        found = await self._db.fetch("SELECT mark, number FROM smtd_view WHERE username = ?", (username,))
+        before, number = found[0] if found else (mark, 0)
+        if before != mark:
+            number = (number + 1) % most
         self.has_written = True
         await self._db.run("INSERT OR REPLACE INTO smtd_view VALUES (?, ?, ?)", (username, mark, number))
+        return int(number)
 
     async def labels(self, project: str, most: int) -> list[str]:
         """Return the labels of *most* records in *project*, each once, as their keys have them."""

@@ -16,6 +16,7 @@ from smtd.server import changes_api
 from smtd.server.accounts import users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
+from smtd.server.changes_api import VIEWS
 from tests.build import PROJECT, record
 from tests.server.granting import grant, until
 from tests.server.served import Client, Served, serving
@@ -240,3 +241,17 @@ async def test_right_that_is_taken_while_a_stream_catches_up(
             more += [event.data] if event.data is not None else []
 
     assert len(more) <= 2
+
+
+async def test_views_that_begin_at_one_moment_have_numbers_of_their_own(served: Served, ada: Client) -> None:
+    """What was seen with one of them is no place in the other, whichever request comes first."""
+    bob = await grant(served, Right.READ)
+    before = [(await bob.changes()).json["next"]]
+    for right in (Right.NONE, Right.READ, Right.NONE):
+        await grant(served, right)
+        answers = [(await bob.changes()).json for _ in range(2)]
+        assert answers[0]["next"] % VIEWS == answers[1]["next"] % VIEWS
+        before.append(answers[0]["next"])
+
+    assert len({number % VIEWS for number in before}) == len(before)
+    assert [(await bob.changes(number)).status for number in before] == [410, 410, 410, 200]
