@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from smtd.errors import StoreUnreachable
 
@@ -56,6 +56,34 @@ def signature(paths: Iterable[Path]) -> Signature:
     `ctime` is included because no tool that restores a file can set it.
     """
     return tuple(_look(path) for path in paths)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of the file at *path* (None: none is there, or in reach). Blocks."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class LastFound(Generic[T]):
+    """What was last found of files, for as long as they look the same; of so many at the most."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._found: dict[str, tuple[object, T]] = {}
+
+    def get(self, name: str, looks: object) -> T | None:
+        """Return what was found of the file *name* when it looked like *looks*; None if nothing was."""
+        before, found = self._found.get(name, (None, None))
+        return found if before == looks else None
+
+    def put(self, name: str, looks: object, found: T) -> None:
+        """Remember what was *found*."""
+        if len(self._found) >= self._most:
+            self._found.clear()
+        self._found[name] = looks, found
 
 
 def _look(path: Path) -> tuple[int, ...] | None:

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from anyio import to_thread
 
-from smtd.filestat import CLOCK_TICK, Signature, age, is_young, signature
+from smtd.filestat import CLOCK_TICK, LastFound, Signature, age, is_young, signature
 from smtd.stores import incarnation
 from smtd.stores.base import MarkedStore, Store
 from smtd.stores.location import Location
@@ -33,9 +33,8 @@ class _Eye(Protocol):
         """Return *after* with what *before* knew where it knows nothing."""
 
 
-#: The last marks of files by their paths, and what the files looked like: pairs share stores.
-_marks: dict[str, tuple[tuple[Signature, int | None], str]] = {}
-_KEPT = 1000
+#: The marks of files: pairs share stores.
+_marks = LastFound[str]()
 
 
 class _File:
@@ -59,19 +58,16 @@ class _File:
         """Return the mark; a database need not be asked while its files look the same. Blocks."""
         location = self._location
         seen = files, count = self._looks()
-        before, known = _marks.get(location.name, (None, ""))
-        if seen == before:
+        if (known := _marks.get(location.name, seen)) is not None:
             return known
         # SQLite counts what changes a file within one tick of its clock.
         is_certain = count is not None or (age(files) > CLOCK_TICK and not is_young(files))
         found = location.mark()
-        known = "" if found is None else str(found)
+        mark = "" if found is None else str(found)
         # What a lock hides is asked for again.
         if is_certain and not location.is_partial(found) and self._looks() == seen:
-            if len(_marks) >= _KEPT:
-                _marks.clear()
-            _marks[location.name] = seen, known
-        return known
+            _marks.put(location.name, seen, mark)
+        return mark
 
     def _looks(self) -> tuple[Signature, int | None]:
         return signature(self._location.files), self._location.commits()

@@ -12,6 +12,7 @@ from smtd.cli.stores import located
 from smtd.config import Config, ServerConfig
 from smtd.daemon.own_server import WantedServer
 from smtd.errors import UsageError
+from smtd.filestat import signature
 from smtd.paths import expanded
 from smtd.server.accounts.rights import Right
 from smtd.server.server_settings import ServerSettings
@@ -58,16 +59,8 @@ def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedSer
         Right.of(server.anonymous),
     )
     settings.check()
-    return WantedServer(settings, users_file(server, chosen), _looks(settings.cert_file))
-
-
-def _looks(file: Path | None) -> tuple[int, ...]:
-    """Return what a file looks like; one that is not there looks like nothing, and using it says why."""
-    try:
-        found = None if file is None else file.stat()
-    except OSError:
-        found = None
-    return () if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
+    certificate = signature([] if settings.cert_file is None else [settings.cert_file])
+    return WantedServer(settings, users_file(server, chosen), certificate)
 
 
 def own_store(state: Path) -> Path:

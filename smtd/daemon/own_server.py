@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from smtd.config import Config
 from smtd.daemon.events import Events
 from smtd.errors import SmtdError
+from smtd.filestat import Signature
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.users import Users
 from smtd.server.server_settings import ServerSettings
@@ -34,7 +35,7 @@ class WantedServer(NamedTuple):
 
     settings: ServerSettings
     users: Path
-    certificate: tuple[int, ...] = ()
+    certificate: Signature = ()
 
 
 @dataclass(eq=False, slots=True)

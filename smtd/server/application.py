@@ -67,12 +67,13 @@ class Application:
             answer = _failure(request, exc).answer
         if not answer.prepared and path.startswith(targets.RECORDS[:-1]):
             # So smtd's own client finds the API without a request of its own.
-            answer.headers["Link"] = f'<{self._prefix(request)}{API[1:]}>; rel="smtd"'
+            answer.headers["Link"] = f'<{self._prefix}{API[1:]}>; rel="smtd"'
         self._metrics.answered(request.method, answer.status, time.perf_counter() - began)
         return answer
 
-    def _prefix(self, request: web.Request) -> str:
-        """Return the path of the root, as the client sees it."""
+    @property
+    def _prefix(self) -> str:
+        """The path of the root, as clients see it."""
         return urlsplit(self._origins.url).path or "/"
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:

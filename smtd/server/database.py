@@ -6,18 +6,17 @@ projects, the rights. Everything else is asked for.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import anyio
 
 from smtd.errors import StoreUnreachable
+from smtd.filestat import identity
 from smtd.records.record import Key, Record
 from smtd.server import change_log, noting
 from smtd.server.accounts.rights import Right
@@ -365,12 +364,3 @@ def _together(row: LogRow, shown: Shown | None) -> tuple[LogRow, Record | None]:
     if shown is None or shown.record is None or shown.validator is None:
         return row, None
     return row._replace(content=row.content._replace(digest=shown.validator)), shown.record
-
-
-def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file at *path* from another one; None if there is none. Blocks."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -11,8 +11,9 @@ from pathlib import Path
 from anyio import to_thread
 
 from smtd.errors import StoreRefused
+from smtd.filestat import identity
 from smtd.server import new_file, served_once
-from smtd.server.database import ServedDatabase, identity
+from smtd.server.database import ServedDatabase
 from smtd.sqlite import Connection
 from smtd.stores.django.database import translating
 from smtd.stores.django.sqlite import SqliteFile

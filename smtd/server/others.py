@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,6 +16,7 @@ from itertools import islice
 import anyio
 
 from smtd.errors import StoreError
+from smtd.gather import gather
 from smtd.records.record import Key
 from smtd.server import change_log, noting
 from smtd.server.database import Replaced, ServedDatabase
@@ -88,21 +88,8 @@ class OtherWriters:
 
         Rights that others change hold at once, however long it takes to enter what they write.
         """
-        replaced: list[Replaced] = []
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._go_on, self._enter_settled)
-            group.start_soon(self._go_on, self._look_when_asked)
-            try:
-                await self._repeat(self._see)
-            except Replaced as exc:
-                replaced.append(exc)  # the group would hand it on in a group of one
-            group.cancel_scope.cancel()
-        for error in replaced:
-            raise error
-
-    async def _go_on(self, work: Callable[[], Awaitable[None]]) -> None:
-        with suppress(Replaced):  # whoever sees to that is told, too
-            await self._repeat(work)
+        loops = (self._see, self._enter_settled, self._look_when_asked)
+        await gather([partial(self._repeat, work) for work in loops])
 
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do *work* again and again. Raises Replaced."""

@@ -6,7 +6,6 @@ What a file or an address is, the drivers of the stores say (`driver.py`).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 
 from smtd import denied, readonly, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
+from smtd.filestat import identity
 from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS, opened
 from smtd.stores import registry
@@ -230,7 +230,7 @@ def known_while_open(location: Location) -> AbstractContextManager[None]:
     """
     files = location.driver.files
     is_database = files is not None and files.holds is not None
-    return _known(_identity(location.files[0]) if is_database else None, location.driver)
+    return _known(identity(location.files[0]) if is_database else None, location.driver)
 
 
 @contextmanager
@@ -245,21 +245,13 @@ def _known(identity: tuple[int, int] | None, driver: Driver) -> Iterator[None]:
         del _open_databases[identity]
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _in_database(path: Path) -> Driver | None:
     """Tell what the SQLite file at *path* is, or None for any other file.
 
     SQLite itself is asked: opening the file and closing it again takes away the locks that all
     other connections of this process have on it (fcntl(2)), and with them what keeps a transaction whole.
     """
-    if (driver := _open_databases.get(_identity(path))) is not None:
+    if (driver := _open_databases.get(identity(path))) is not None:
         return driver
     try:
         with opened(path) as db:

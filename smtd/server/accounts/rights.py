@@ -18,8 +18,6 @@ CREATE_RIGHTS = (
     "CREATE TABLE IF NOT EXISTS smtd_right (project VARCHAR(255) NOT NULL, username VARCHAR(100) NOT NULL,"
     " level VARCHAR(5) NOT NULL, PRIMARY KEY (project, username))"
 )
-#: What MySQL and MariaDB need behind it, so that two names which differ only in case stay two.
-MYSQL_RIGHTS = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
 class Right(IntEnum):

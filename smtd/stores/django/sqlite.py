@@ -15,7 +15,17 @@ from anyio import to_thread
 
 from smtd import denied, readonly
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
-from smtd.filestat import CLOCK_TICK, SETTLE, Signature, age, is_coarse, is_young, marked, signature
+from smtd.filestat import (
+    CLOCK_TICK,
+    SETTLE,
+    LastFound,
+    Signature,
+    age,
+    is_coarse,
+    is_young,
+    marked,
+    signature,
+)
 from smtd.records.record import Key
 from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, check, commits, connect, flush, translated
 from smtd.stores.base import Token
@@ -299,10 +309,9 @@ class _Looks(NamedTuple):
         return repr(self.commits).encode() + marked(self.seen, young=young)
 
 
-#: What databases looked like, with SQLite's count of commits, when they were made durable last: pairs share
-#: them, and one of them does it for all.
-_durable: dict[Path, tuple[Signature, int]] = {}
-_KEPT = 1000
+#: Databases that were made durable, by SQLite's count of commits then: pairs share them, and one of them does
+#: it for all.
+_durable = LastFound[bool]()
 
 
 def _flush(files: tuple[Path, ...]) -> None:
@@ -310,13 +319,11 @@ def _flush(files: tuple[Path, ...]) -> None:
     path, count = files[0], commits(files[0])
     # Looked at first: what is committed from then on is for the next time.
     seen = signature(files)
-    if count is not None and _durable.get(path) == (seen, count):
+    if count is not None and _durable.get(str(path), (seen, count)):
         return
     flush(path)
     if count is not None:
-        if len(_durable) >= _KEPT:
-            _durable.clear()
-        _durable[path] = seen, count
+        _durable.put(str(path), (seen, count), True)
 
 
 def _has_content(path: Path) -> bool:
