@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import anyio
@@ -26,6 +26,10 @@ STUCK = 30.0
 LARGE = 32 * 2**10
 _REALM = 'Basic realm="smtd", charset="UTF-8"'
 _PLAIN = "application/json"
+
+
+#: Why a condition of a request does not hold.
+STALE = "it is not what the request expects; read it again"
 
 
 class RequestRefused(Exception):
@@ -90,6 +94,17 @@ def found(body: bytes, media_type: str, headers: Mapping[str, str] | None = None
 def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer without a body."""
     return web.Response(status=status, headers={**COMMON, **(headers or {})})
+
+
+async def answered(
+    request: web.Request, methods: Mapping[str, Callable[[], Awaitable[web.StreamResponse]]]
+) -> web.StreamResponse:
+    """Return the answer of the one of *methods* that *request* asks for. Raises RequestRefused (405)."""
+    method = methods.get("GET" if request.method == "HEAD" else request.method)
+    if method is None:
+        allowed = {"Allow": ", ".join([*methods, "HEAD"])}
+        raise RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, f"nothing here can be {request.method}", allowed)
+    return await method()
 
 
 def media_type(accept: str, kind: str) -> str:

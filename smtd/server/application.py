@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from smtd.errors import SmtdError, StoreError, StoreUnreachable
+from smtd.records.record import Key
 from smtd.server import targets
 from smtd.server.access import Authenticating, Caller
 from smtd.server.accounts.rights import Right, rights_of
@@ -21,6 +22,7 @@ from smtd.server.changes_api import ChangesApi
 from smtd.server.database import ServedDatabase
 from smtd.server.metrics import Metrics
 from smtd.server.origins import Origin, Origins, WrongHost
+from smtd.server.projects_api import ProjectsApi
 from smtd.server.records_api import RecordsApi
 from smtd.server.targets import BadTarget
 
@@ -39,6 +41,7 @@ class Application:
     def __init__(
         self,
         database: ServedDatabase,
+        projects: ProjectsApi,
         records: RecordsApi,
         changes: ChangesApi,
         authenticator: Authenticating,
@@ -47,6 +50,7 @@ class Application:
         metrics: Metrics,
     ) -> None:
         self._database = database
+        self._projects = projects
         self._records = records
         self._changes = changes
         self._authenticator = authenticator
@@ -97,8 +101,11 @@ class Application:
             raise challenge()
         if target is None:
             return await self._changes.answer(request, caller, again)
+        if target.label:
+            key = Key(target.project, target.label)
+            return await self._records.answer(request, key, caller, again)
         base = origin.root + targets.RECORDS[1:]
-        return await self._records.answer(request, target, caller, again, base)
+        return await self._projects.answer(request, target.project, caller, again, base)
 
     async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:
         """Return who sends *request*; None if they have to log in. Raises RequestRefused (429)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Container, Sequence
 
 from smtd.server import targets
 from smtd.server.change_log import LogRow
@@ -19,17 +19,19 @@ class Listing:
     def __init__(self, found: Sequence[tuple[str, str]], seq: int) -> None:
         self.seq = seq
         self._moments = {label: moment for moment, label in found}
-        #: The quoted part of the address of each: to quote ten thousand takes as long as a save may.
-        self._addresses = {label: targets.path_of_label(label) for label in self._moments}
         self._order = sorted((moment, label) for label, moment in self._moments.items())
+        #: The ends of their addresses, in the same order: to quote ten thousand takes as long as a save may.
+        self._ends = [targets.path_of_label(label) for _, label in self._order]
 
     def __len__(self) -> int:
         return len(self._order)
 
-    @property
-    def addresses(self) -> dict[str, str]:
-        """The ends of the addresses of all records, by label, newest first."""
-        return {label: self._addresses[label] for _, label in reversed(self._order)}
+    def ends(self, labels: Container[str] | None = None) -> list[str]:
+        """Return the ends of the addresses of the records with *labels* (None: of all), newest first."""
+        if labels is None:
+            return self._ends[::-1]
+        pairs = zip(reversed(self._order), reversed(self._ends), strict=True)
+        return [end for (_, label), end in pairs if label in labels]
 
     @property
     def newest(self) -> str | None:
@@ -42,12 +44,13 @@ class Listing:
         before = self._moments.get(label)
         self.seq = row.seq
         if before is not None and (before != moment or not row.content.is_there):
-            del self._order[bisect_left(self._order, (before, label))]
-            del self._moments[label], self._addresses[label]
+            place = bisect_left(self._order, (before, label))
+            del self._order[place], self._ends[place], self._moments[label]
         if row.content.is_there and label not in self._moments:
             self._moments[label] = moment
-            self._addresses[label] = targets.path_of_label(label)
-            insort(self._order, (moment, label))
+            place = bisect_left(self._order, (moment, label))
+            self._order.insert(place, (moment, label))
+            self._ends.insert(place, targets.path_of_label(label))
 
 
 class Listings:

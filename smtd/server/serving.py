@@ -25,6 +25,7 @@ from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
 from smtd.server.opening import open_database
 from smtd.server.others import OtherWriters
+from smtd.server.projects_api import ProjectsApi
 from smtd.server.records_api import RecordsApi
 from smtd.server.server_settings import ServerSettings
 from smtd.server.writer import Writer
@@ -74,7 +75,7 @@ async def _serve_one(
     """Serve until another file is in the place of the store; tell the address by *started*."""
     async with open_database(settings.store, str(settings.store)) as database:
         complete = await database.begin()
-        feed, listings, metrics = Feed(), Listings(database), Metrics()
+        feed, listings, bodies, metrics = Feed(), Listings(database), Bodies(), Metrics()
 
         def committed(what: Committed) -> None:
             listings.changed(what.changes)
@@ -85,7 +86,8 @@ async def _serve_one(
         others = OtherWriters(database, writer, feed.wake, complete=complete)
         made = Application(
             database,
-            RecordsApi(database, writer, listings, Bodies()),
+            ProjectsApi(database, writer, listings, bodies),
+            RecordsApi(database, writer, listings, bodies),
             ChangesApi(database, writer, feed, lambda: others.is_complete),
             authenticator,
             settings.origins,

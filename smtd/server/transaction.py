@@ -129,6 +129,10 @@ class WriteTransaction:
         found = await self._db.fetch(asked, (name,))
         return ProjectInfo(*map(str, found[0])) if found else None
 
+    async def last_number(self, project: str) -> int:
+        """Return the number of the last change in *project*, as `ServedDatabase.listing` does."""
+        return await change_log.last_number(self._db, project)
+
     async def put_project(self, name: str, info: ProjectInfo) -> None:
         """Make the project *name*, or call it otherwise."""
         self.has_written = True

@@ -32,9 +32,22 @@ PARTING = 1.0
 @dataclass(eq=False, slots=True)
 class _Waiting:
     job: Job
+    #: Says of what the job returns whether it need not be done again.
+    until: Callable[[Any], bool]
     done: anyio.Event = field(default_factory=anyio.Event)
     result: Any = None
     is_given_up: bool = False
+    has_begun: bool = False
+
+    @property
+    def is_void(self) -> bool:
+        """Nobody waits for it, and nothing of it is done."""
+        return self.is_given_up and not self.has_begun
+
+
+def _once(_result: Any) -> bool:
+    """Say that a job need not be done again."""
+    return True
 
 
 class Writer:
@@ -55,14 +68,16 @@ class Writer:
         #: When others were last seen to write.
         self.others_wrote = float("-inf")
 
-    async def submit(self, job: Job) -> Any:
+    async def submit(self, job: Job, until: Callable[[Any], bool] = _once) -> Any:
         """Return what *job* returns once that is committed, or raise what it raised: then it did nothing.
 
-        It is done to its end if it was begun, even if the caller is cancelled. Raises StoreError.
+        It is done again, in a transaction of its own each time, *until* it returns what it should; others
+        have their turn in between. It is done to its end if it was begun, even if the caller is cancelled.
+        Raises StoreError.
         """
         if self._is_over:
             raise _ending()
-        waiting = _Waiting(job)
+        waiting = _Waiting(job, until)
         async with self._room:
             self._jobs.append(waiting)
             self._arrived.set()
@@ -95,7 +110,7 @@ class Writer:
         found: list[_Waiting] = []
         while self._jobs and len(found) < GROUP:
             job = self._jobs.popleft()
-            if not job.is_given_up:
+            if not job.is_void:
                 found.append(job)
         return found
 
@@ -105,6 +120,10 @@ class Writer:
             results = await self._results([waiting.job for waiting in jobs])
         finally:
             for waiting, result in zip(jobs, results, strict=True):
+                waiting.has_begun = True
+                if not isinstance(result, Exception) and not waiting.until(result):
+                    self._jobs.append(waiting)
+                    continue
                 waiting.result = result
                 waiting.done.set()
 

@@ -91,11 +91,13 @@ def test_texts_in_place_of_objects_are_taken() -> None:
     assert sent(texts) == sent(whole)
 
 
-def test_infinite_duration_is_a_text_where_all_is_precise() -> None:
-    """JSON has no infinity."""
-    infinite = change(full(), duration=math.inf)
+@pytest.mark.parametrize(("duration", "text"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")])
+def test_duration_that_json_has_no_number_for_is_a_text(duration: float, text: str) -> None:
+    """Where all is precise; and what is given so is taken so."""
+    given = record_form.document(change(full(), duration=duration), KEY.project, precise=True)
 
-    assert record_form.document(infinite, KEY.project, precise=True)["duration"] == "inf"
+    assert given["duration"] == text
+    assert repr(sent(given).duration) == repr(duration)
 
 
 def test_what_old_clients_leave_out_is_absent() -> None:

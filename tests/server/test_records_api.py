@@ -13,6 +13,7 @@ import pytest
 from smtd.errors import UsageError
 from smtd.records import canonical
 from smtd.records.record import Key, Record
+from smtd.server import projects_api
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users import Users
@@ -20,6 +21,7 @@ from smtd.server.server_settings import ServerSettings
 from smtd.server.serving import serve
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record, tagged
+from tests.server.granting import until
 from tests.server.served import Client, Served, serving
 
 LISTED = f"records/{PROJECT}/"
@@ -134,6 +136,46 @@ async def test_project_is_deleted_by_its_owner(served: Served, ada: Client) -> N
     assert (await ada.get(LISTED)).status == 403
     changes = (await served.client("root").changes()).json["changes"]
     assert [(one["label"], one["digest"]) for one in changes] == [("run", None)]
+
+
+async def test_project_is_deleted_to_its_end_after_the_client_left(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a project is of no use."""
+    monkeypatch.setattr(projects_api, "AT_ONCE", 1)
+    for number in range(200):
+        await ada.put(record(f"run{number}"))
+    start = (await ada.changes()).json["next"]
+
+    with anyio.fail_after(30), anyio.CancelScope() as client:
+
+        async def leave() -> None:
+            await ada.changes(start, wait=20)
+            client.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(leave)
+            await ada.ask("DELETE", LISTED)
+
+    assert client.cancelled_caught, "the client was there to the end"
+    await until(ada, 404)
+
+
+async def test_lost_update_of_a_project_is_refused(ada: Client) -> None:
+    """Who read an older state takes nobody's words away, and deletes nothing that they do not know of."""
+    old = (await ada.get(LISTED)).etag
+    await ada.make(description="of somebody else")
+    read = (await ada.get(LISTED)).etag
+    await ada.put(record())
+
+    assert (await ada.ask("PUT", LISTED, b'{"description": "mine"}', If_Match=old)).status == 412
+    assert (await ada.ask("PUT", LISTED, b'{"name": "x"}', If_None_Match="*")).status == 412
+    assert (await ada.ask("PUT", "records/New/", b"{}", If_Match="*")).status == 412
+    assert (await ada.ask("DELETE", LISTED, If_Match=read)).status == 412
+    now = await ada.get(LISTED)
+    assert (now.json["name"], now.json["description"]) == ("", "of somebody else")
+    assert (await ada.ask("PUT", LISTED, b'{"description": "mine"}', If_Match=now.etag)).status == 200
+    assert (await ada.ask("DELETE", LISTED, If_Match=(await ada.get(LISTED)).etag)).status == 204
 
 
 async def test_listing_is_newest_first_with_addresses_as_the_client_typed_them(ada: Client) -> None:
@@ -269,6 +311,20 @@ async def test_annotations_alone_suffice(ada: Client) -> None:
     found = (await ada.get(f"{LISTED}run/")).json
     assert (found["reason"], found["outcome"], found["tags"]) == ("r", "o", ["t"])
     assert (await ada.ask("PUT", f"{LISTED}no/", body)).status == 404
+
+
+@pytest.mark.parametrize("duration", ["inf", "-inf", "nan"])
+async def test_duration_that_json_has_no_number_for_is_taken_as_it_is_given(
+    ada: Client, duration: str
+) -> None:
+    """A copy of the feed can be put back."""
+    await ada.put(record())
+    (change,) = (await ada.changes(include="records")).json["changes"]
+    body = json.dumps({**change["record"], "label": "odd", "duration": duration}).encode()
+
+    assert (await ada.ask("PUT", f"{LISTED}odd/", body)).status == 201
+    odd = (await ada.changes(include="records")).json["changes"][-1]
+    assert odd["record"]["duration"] == (None if duration == "nan" else duration)
 
 
 async def test_record_is_deleted(ada: Client) -> None:

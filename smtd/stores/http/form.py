@@ -178,7 +178,7 @@ def record_of(document: dict[str, Any]) -> Record:
         label=_text(document["label"]) or "",
         timestamp=_moment(document["timestamp"]),
         reason=_text(document["reason"]),
-        duration=_number(document["duration"]),
+        duration=_duration(document["duration"]),
         executable=Executable(*(_text(executable[name]) for name in RELATIONS["executable"].columns)),
         repository=Repository(
             _text(repository["type"]) or "", _text(repository["url"]), _text(repository["upstream"])
@@ -222,9 +222,15 @@ def _text(value: Any) -> str | None:
     return value
 
 
-def _number(value: Any) -> float | None:
+#: Durations that JSON has no number for, as a server of smtd's own gives them.
+_BEYOND_JSON = {str(value): value for value in (math.inf, -math.inf, math.nan)}
+
+
+def _duration(value: Any) -> float | None:
     if value is None:
         return None
+    if isinstance(value, str) and value in _BEYOND_JSON:
+        return _BEYOND_JSON[value]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{literal.shortened(str(value))} is not a number")
     if math.isinf(value):

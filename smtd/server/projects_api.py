@@ -1,0 +1,215 @@
+"""`/records/` and `/records/PROJECT/`: what Sumatra's own clients ask for of projects (docs/formats.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from smtd.records.record import Key
+from smtd.server import record_form, targets
+from smtd.server.access import Again, Caller
+from smtd.server.accounts.rights import Right
+from smtd.server.answers import STALE, RequestRefused, answered, empty, found, media_type
+from smtd.server.authorization import check_right, need, still
+from smtd.server.body import SMALL, Bodies
+from smtd.server.database import ServedDatabase
+from smtd.server.listings import Listings
+from smtd.server.record_form import BadDocument
+from smtd.server.records_api import AT_ONCE
+from smtd.server.transaction import ProjectInfo, WriteTransaction
+from smtd.server.validators import Precondition, etag, judged, project_validator
+from smtd.server.writer import Writer
+
+#: Characters of the name of a project.
+_LONGEST_NAME = 200
+#: Tags by which a listing is chosen: others are left out.
+_MOST_TAGS = 500
+
+
+class ProjectsApi:
+    """Answers requests for projects from *database*; what changes anything is done by *writer*."""
+
+    def __init__(self, database: ServedDatabase, writer: Writer, listings: Listings, bodies: Bodies) -> None:
+        self._database = database
+        self._writer = writer
+        self._listings = listings
+        self._bodies = bodies
+
+    async def answer(
+        self, request: web.Request, project: str, caller: Caller, again: Again, base: str
+    ) -> web.StreamResponse:
+        """Return the answer to *request*, which is about *project*, or about all if that is empty.
+
+        *base* is the address of `/records/`; *again* says what the caller may do by now.
+        Raises RequestRefused.
+        """
+        if not project:
+            return await answered(request, {"GET": partial(self._list, request, caller, base)})
+        return await answered(
+            request,
+            {
+                "GET": partial(self._get, request, project, caller, base),
+                "PUT": partial(self._put, request, project, again, base),
+                "DELETE": partial(self._delete, request, project, caller, base),
+            },
+        )
+
+    async def _list(self, request: web.Request, caller: Caller, base: str) -> web.Response:
+        newest = await self._database.newest()
+        shown = [
+            {
+                "id": name,
+                "name": info.name or name,
+                "description": info.description,
+                "uri": base + targets.path(name),
+                "last_updated": newest.get(name, ""),
+            }
+            for name, info in sorted(self._database.projects.items())
+            if caller.may(Right.READ, name)
+        ]
+        kind = media_type(request.headers.get("Accept", ""), "project-list")
+        return found(record_form.encoded(shown), kind)
+
+    async def _get(self, request: web.Request, project: str, caller: Caller, base: str) -> web.Response:
+        info = need(self._database, caller, Right.READ, project)
+        kind = media_type(request.headers.get("Accept", ""), "project")
+        tags = [tag for tag in request.query.get("tags", "").split(",") if tag][:_MOST_TAGS]
+        listing = await self._listings.of(project)
+        validator = _validator(listing.seq, info, base, tags, caller)
+        headers = {"ETag": etag(validator)}
+        verdict = judged(request.headers, validator, reads=True)
+        if verdict is Precondition.NOT_MODIFIED:
+            return empty(HTTPStatus.NOT_MODIFIED, headers)
+        if verdict is Precondition.FAILED:
+            raise _project_changed(project)
+        ends = listing.ends(set(await self._database.tagged(project, tags)) if tags else None)
+        shown = {
+            "id": project,
+            "name": info.name,
+            "description": info.description,
+            "tags": tags,
+            "user": caller.name,
+            "records": [],
+        }
+        return found(_listed(shown, base + targets.path(project), ends), kind, headers)
+
+    async def _put(self, request: web.Request, project: str, again: Again, base: str) -> web.Response:
+        with await self._bodies.read(request, SMALL) as body:
+            said = _said(body)
+        caller = await still(again)
+        may_make = caller.rights.may_create or caller.may(Right.WRITE, project)
+        if project not in self._database.projects and not may_make:
+            raise RequestRefused(HTTPStatus.FORBIDDEN, f"{caller.name} has no right to make projects")
+
+        async def put(transaction: WriteTransaction) -> HTTPStatus:
+            before = await transaction.project(project)
+            if before is not None:
+                await check_right(transaction, caller, Right.WRITE, project)
+            info = ProjectInfo(**{"name": "", "description": ""} | _fields(before) | said)
+            if info == before:
+                return HTTPStatus.OK
+            await _check_write(transaction, request.headers, project, base, caller)
+            if before is None:
+                await transaction.forget_stale_rights()
+                transaction.committed.append(partial(self._database.lacks_project, project))
+            await transaction.put_project(project, info)
+            transaction.committed.append(partial(self._database.has_project, project, info))
+            if before is not None:
+                return HTTPStatus.OK
+            await transaction.set_right(project, caller.account, Right.OWNER)
+            transaction.committed.append(partial(self._database.has_owner, project, caller.account))
+            return HTTPStatus.CREATED
+
+        return empty(await self._writer.submit(put))
+
+    async def _delete(self, request: web.Request, project: str, caller: Caller, base: str) -> web.Response:
+        need(self._database, caller, Right.OWNER, project)
+        has_begun = False
+
+        def begin() -> None:
+            nonlocal has_begun
+            has_begun = True
+
+        async def delete(transaction: WriteTransaction) -> bool:
+            """Delete some of what is left, and at last the project; say whether that is done."""
+            await check_right(transaction, caller, Right.OWNER, project)
+            if not has_begun:
+                await _check_write(transaction, request.headers, project, base, caller)
+                transaction.committed.append(begin)
+            labels = await transaction.labels(project, AT_ONCE)
+            for label in labels:
+                await transaction.delete(await transaction.current(Key(project, label)))
+            if labels:
+                return False
+            await transaction.delete_project(project)
+            transaction.committed.append(partial(self._database.lacks_project, project))
+            return True
+
+        await self._writer.submit(delete, until=bool)
+        return empty(HTTPStatus.NO_CONTENT)
+
+
+def _listed(shown: Mapping[str, Any], address: str, ends: Collection[str]) -> bytes:
+    """Return *shown*, which ends in an empty list, with addresses in it: *address*, and each of *ends*."""
+    whole = record_form.encoded(shown)
+    if not ends:
+        return whole
+    start = record_form.encoded(address)[1:-1].decode()
+    listed = f'"{start}' + f'","{start}'.join(ends) + '"'
+    return whole.removesuffix(b"]}") + listed.encode() + b"]}"
+
+
+def _validator(number: int, info: ProjectInfo, base: str, tags: Sequence[str], caller: Caller) -> str:
+    """Return what differs for a project that the *caller* would be shown otherwise.
+
+    *number*: of the last change in it.
+    """
+    return project_validator(number, info.name, info.description, base, tags, caller.name)
+
+
+async def _check_write(
+    transaction: WriteTransaction, headers: Mapping[str, str], project: str, base: str, caller: Caller
+) -> None:
+    """Raise RequestRefused (412) if the conditions in *headers* do not hold in this moment."""
+    info, validator = await transaction.project(project), None
+    if info is not None:
+        validator = _validator(await transaction.last_number(project), info, base, [], caller)
+    if judged(headers, validator, reads=False) is Precondition.FAILED:
+        raise _project_changed(project)
+
+
+def _project_changed(project: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"project {project}: {STALE}")
+
+
+def _said(body: bytes) -> dict[str, str]:
+    """Return what a body says of a project. Raises RequestRefused."""
+    try:
+        document = record_form.parsed(body) if body.strip() else {}
+    except BadDocument as exc:
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
+    said = {name: document[name] for name in ("name", "description") if document.get(name) is not None}
+    for name, text in said.items():
+        if not isinstance(text, str) or not _is_unicode(text):
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the {name} of a project is a text")
+    if len(said.get("name", "")) > _LONGEST_NAME:
+        raise RequestRefused(
+            HTTPStatus.BAD_REQUEST, f"the name of a project has up to {_LONGEST_NAME} characters"
+        )
+    return said
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _fields(info: ProjectInfo | None) -> dict[str, str]:
+    return {} if info is None else {"name": info.name, "description": info.description}
