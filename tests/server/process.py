@@ -24,10 +24,10 @@ class ServerProcess(DaemonProcess):
 
     @property
     def root(self) -> str:
-        """Its address, as it tells it."""
+        """The address that it prints."""
         deadline = time.monotonic() + PATIENCE
         while not (found := re.findall(r"at (https?://\S+/)records/", self.log.read_text("utf-8"))):
-            assert time.monotonic() < deadline, "it never told"
+            assert time.monotonic() < deadline, "the server printed no address"
             time.sleep(0.005)
         return str(found[-1])
 

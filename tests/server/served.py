@@ -58,7 +58,7 @@ class Reply:
 
 @dataclass
 class Client:
-    """Somebody who asks the server at *root*; nobody who has logged in without *login*."""
+    """A client of the server at *root*; anonymous without *login*."""
 
     root: str
     session: aiohttp.ClientSession

@@ -20,7 +20,7 @@ def changed(before: Record, after: Record) -> set[str]:
 
 @pytest.mark.parametrize("field", sorted(OTHER.keys() - {"label"}))
 def test_final_record_takes_edits_and_nothing_else(field: str) -> None:
-    """A client alters what it reads from elsewhere: nobody wants that stored."""
+    """A client alters what it reads from elsewhere; that must not be stored."""
     held = full()
 
     after = accepted(held, change(held, **{field: OTHER[field]}))

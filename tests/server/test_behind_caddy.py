@@ -14,7 +14,7 @@ from tests.servers.process import free_port
 
 @pytest.fixture
 def proxied(tmp_path: Path) -> Iterator[Proxied]:
-    """A server with Caddy before it, which is given a certificate, and asks nobody for one."""
+    """A server behind Caddy, which gets a certificate from the test and asks no authority for one."""
     port = free_port()
     with served_behind(tmp_path, port, compresses=False) as (made, own):
         site = from_guide("caddyfile").replace("127.0.0.1:8471", own)

@@ -29,8 +29,8 @@ def transaction(store: Path, begin: str) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-async def test_lock_of_another_program_keeps_nobody_from_reading(served: Served, ada: Client) -> None:
-    """Who writes waits for it, and nobody behind them; nor does the end of the server."""
+async def test_lock_of_another_program_does_not_stop_readers(served: Served, ada: Client) -> None:
+    """Writers wait for the lock; readers behind them, and the end of the server, do not."""
     await ada.put(record("one"))
 
     async with anyio.create_task_group() as group:
@@ -43,7 +43,7 @@ async def test_lock_of_another_program_keeps_nobody_from_reading(served: Served,
     assert (await ada.get(f"{LISTED}two/")).status == 200
 
 
-async def test_file_at_rest_is_whole_though_somebody_has_read(
+async def test_file_at_rest_is_complete_while_a_client_has_read_it(
     served: Served, ada: Client, tmp_path: Path
 ) -> None:
     """What could not be brought into the file while they read is brought there later."""

@@ -171,7 +171,7 @@ async def test_number_of_an_earlier_start_is_good(tmp_path: Path) -> None:
 
 
 async def test_number_of_a_lost_future_is_gone(tmp_path: Path) -> None:
-    """A server that was put back from a backup makes nobody believe in what it no longer knows."""
+    """A restored server does not accept numbers that it no longer knows."""
     async with serving(tmp_path) as first:
         await first.ada.make()
         await first.ada.put(record("one"))

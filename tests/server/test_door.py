@@ -1,4 +1,4 @@
-"""Connections: strangers do not use up the handles of the daemon, and shut nobody out."""
+"""Connections: strangers do not use up the file descriptors of the daemon, and block no client."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def is_closed(line: SocketStream) -> bool:
 
 
 async def test_connection_that_waits_longest_makes_room(served: Served, ada: Client) -> None:
-    """Whoever never finishes a request is in nobody's way."""
+    """A client that never finishes a request delays no other."""
     async with strangers(served.root, 4 * MOST, b"GET /records/ HTTP/1.1\r\nX: ") as lines:
         for line in lines[: 3 * MOST]:
             assert await is_closed(line)
@@ -73,7 +73,7 @@ async def test_request_that_is_answered_keeps_its_connection(served: Served, ada
     assert change["label"] == "run"
 
 
-async def test_nobody_is_let_in_while_all_are_answered(served: Served, ada: Client) -> None:
+async def test_no_connection_is_accepted_while_all_are_answered(served: Served, ada: Client) -> None:
     """They wait, and come in when one has gone."""
     async with AsyncExitStack() as stack:
         for _ in range(MOST):

@@ -53,7 +53,7 @@ async def test_right_that_is_given_shows_what_was_hidden(served: Served, ada: Cl
     assert (await ada.changes(of_ada)).json["changes"] == []
 
 
-async def test_right_that_is_given_is_told_to_who_waits(served: Served, ada: Client) -> None:
+async def test_granted_right_wakes_a_waiting_client(served: Served, ada: Client) -> None:
     """At once: an answer that waits for news ends."""
     await ada.put(record())
     bob = served.client("bob")
@@ -99,7 +99,7 @@ async def test_right_that_is_taken_hides_and_deletes_nothing(served: Served, ada
 
 
 async def test_deletion_while_a_right_was_taken(served: Served, ada: Client) -> None:
-    """All begin anew, and are told of it."""
+    """All clients start again, after a 410."""
     for label in ("stays", "goes"):
         await ada.put(record(label))
     bob = await grant(served, Right.READ)
@@ -114,7 +114,7 @@ async def test_deletion_while_a_right_was_taken(served: Served, ada: Client) -> 
     assert [name for name, digest in (await told(bob, awake)).items() if digest] == ["stays"]
 
 
-async def test_deletion_of_a_project_is_told(served: Served, ada: Client) -> None:
+async def test_deletion_of_a_project_is_in_the_feed(served: Served, ada: Client) -> None:
     """To its readers, whose right is gone with it: they begin anew."""
     await ada.put(record("one"))
     bob = await grant(served, Right.READ)
@@ -144,7 +144,7 @@ async def test_project_that_another_makes_anew(served: Served, ada: Client) -> N
 
 @pytest.mark.parametrize("name", ["*", "0-0", "('x',)"])
 async def test_names_of_projects_mean_nothing(served: Served, ada: Client, name: str) -> None:
-    """Whatever somebody calls a project, they are told of what they are given later."""
+    """Whatever a project is called, its user sees the projects that are granted later."""
     await ada.put(record("one"))
     bob = served.client("bob")
     assert (await bob.make(name)).status == 201
@@ -170,7 +170,7 @@ async def test_cursor_of_one_project(served: Served, ada: Client) -> None:
 
 
 async def test_cursor_outlives_the_server(tmp_path: Path) -> None:
-    """Rights that stay the same tell nobody to begin anew."""
+    """Rights that stay the same make no client start again."""
     async with serving(tmp_path) as first:
         await first.ada.make()
         before = (await first.ada.changes()).json["next"]

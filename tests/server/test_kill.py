@@ -21,7 +21,7 @@ KILLS = 25
 
 
 def quiet(_text: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def ledger() -> Ledger:
 
 
 def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
-    """Clients go on from their cursors and have the same; nothing was told that is not so."""
+    """Clients continue from their cursors and hold the same records; the feed reported nothing false."""
     tally = campaign.run(tmp_path, KILLS, quiet)
 
     assert (tally.count, tally.wrong) == (KILLS, [])
@@ -50,7 +50,7 @@ def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["django_store_record", "smtd_change"])
-def test_row_that_is_gone_after_a_kill_is_told(tmp_path: Path, table: str) -> None:
+def test_row_that_is_missing_after_a_kill_is_reported(tmp_path: Path, table: str) -> None:
     """As if the server had acknowledged before it was durable: a record, or only its place in the feed."""
     tally = Tally("kills")
     with server_process(tmp_path, start=False) as server:
@@ -91,7 +91,7 @@ def test_request_without_an_answer_may_be_done_or_not(ledger: Ledger) -> None:
     assert ledger.tally.wrong == ["three: another, where None was acknowledged and sent was sent"]
 
 
-def test_word_that_is_gone_or_there_twice_or_was_refused_is_told(ledger: Ledger) -> None:
+def test_word_that_is_missing_or_doubled_or_was_refused_is_reported(ledger: Ledger) -> None:
     """Those who append to one record lose no word of each other's."""
     for word, done in (("kept", True), ("gone", True), ("twice", True), ("refused", False)):
         ledger.appends("shared", word)
@@ -105,7 +105,7 @@ def test_word_that_is_gone_or_there_twice_or_was_refused_is_told(ledger: Ledger)
     assert ledger.tally.differences == ["shared: refused was refused, or never sent"]
 
 
-def test_number_that_is_given_twice_is_told(ledger: Ledger) -> None:
+def test_number_that_is_given_twice_is_reported(ledger: Ledger) -> None:
     """Whoever hears of it."""
     ledger.numbered({"seq": 7, "label": "one", "digest": "1-ab"})
     ledger.numbered({"seq": 7, "label": "one", "digest": "1-cd"})
@@ -118,7 +118,7 @@ def answered(status: int, body: bytes = b"") -> Reply:
     return Reply(status, {}, body)
 
 
-def test_follower_begins_anew_only_when_it_is_told_to(ledger: Ledger) -> None:
+def test_follower_starts_again_only_after_410(ledger: Ledger) -> None:
     """By a 410; any other answer leaves it where it is, for ever."""
     follower = Follower("somebody", ledger, False, 5, {"one": "1-ab"})
 
@@ -129,7 +129,7 @@ def test_follower_begins_anew_only_when_it_is_told_to(ledger: Ledger) -> None:
     assert (follower.cursor, follower.held) == (0, {})
 
 
-def test_follower_that_is_told_what_it_has_tells_it(ledger: Ledger) -> None:
+def test_follower_reports_a_change_that_it_has_already(ledger: Ledger) -> None:
     """A feed goes on from the cursor, and never back."""
     follower = Follower("somebody", ledger, False, 5)
 

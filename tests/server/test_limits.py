@@ -1,4 +1,4 @@
-"""What nobody should send: each is answered with a clear 4xx, and the server goes on."""
+"""Bad requests: each is answered with a clear 4xx, and the server keeps running."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ async def test_badly_packed_body(ada: Client, encoding: str, packed: bytes, stat
 
 
 async def test_many_large_bodies_at_once() -> None:
-    """What they hold together is bounded; what has no room is told to come again."""
+    """All bodies together are bounded; a request beyond that is asked to retry."""
     bodies = body.Bodies(1000)
     bodies.take(900)
 
@@ -227,7 +227,7 @@ async def test_many_large_bodies_at_once() -> None:
 
 
 async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte now and then holds nobody up, and not for ever."""
+    """A body that trickles in delays no other request, and is cut off in the end."""
     monkeypatch.setattr(body, "GRACE", 0.1)
 
     answer = await raw(served, request("PUT", f"/{LISTED}run/", "Content-Length: 1000") + b"{")
@@ -247,7 +247,7 @@ async def test_connection_that_says_nothing(
 
 
 async def test_too_many_wrong_passwords(served: Served) -> None:
-    """They are told to wait, and the right one is not."""
+    """They have to wait, and the correct password does not."""
     stranger = served.client("ada", "guess")
 
     statuses = [(await stranger.get("records/")).status for _ in range(12)]

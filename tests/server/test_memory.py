@@ -20,7 +20,7 @@ MIB = 2**20
 
 
 def peak(pid: int) -> Callable[[], int]:
-    """Return what tells by how many bytes more than now a process has held since."""
+    """Return a function that gives the bytes by which a process has grown at most since now."""
 
     def most() -> int:
         status = Path(f"/proc/{pid}/status").read_text("utf-8")

@@ -32,7 +32,7 @@ OF_RECORDS = {"django_content_type": "WHERE model = 'record'"}
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new file of a server, with a record that has everything; nobody commits to it."""
+    """A new file of a server, with a record that has everything; no other program writes to it."""
     path = tmp_path_factory.mktemp("served") / "records"
     new_file.make(path)
     anyio.run(DjangoPlace(path).put, full(tags=frozenset({"t1", "_finished_"})))
@@ -84,7 +84,7 @@ def test_deletion_of_any_row_is_noted(written: Path, table: str) -> None:
 
 @pytest.mark.parametrize("table", [table for table in COLUMNS if table != "django_content_type"])
 def test_row_that_takes_the_place_of_another_is_noted(written: Path, table: str) -> None:
-    """INSERT OR REPLACE deletes a row, and no trigger is told of a deletion."""
+    """INSERT OR REPLACE deletes a row without firing a delete trigger."""
     with edited(written) as db:
         names = [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")]
         link = {"record_id": "999", "object_id": "999", "output_from_record_id": "NULL", "label": "'new'"}
@@ -96,7 +96,7 @@ def test_row_that_takes_the_place_of_another_is_noted(written: Path, table: str)
 
 
 def test_what_sumatra_does_all_day_needs_no_look_at_all(written: Path) -> None:
-    """A row that nobody refers to yet, and a save of a row as it was: Django writes all columns."""
+    """A row without references, and a save that changes nothing: Django writes all columns."""
     tables = sorted(table for table in COLUMNS if table not in (f"{PREFIX}record", f"{PREFIX}taggeditem"))
     with edited(written) as db:
         for table in tables:
@@ -115,7 +115,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-async def test_edit_by_hand_is_told(served: Served, ada: Client, edit: str) -> None:
+async def test_edit_by_hand_is_in_the_feed(served: Served, ada: Client, edit: str) -> None:
     """In the feed, and to who has the record with its old ETag."""
     await ada.put(full(tags=frozenset({"t1", "_finished_"})))
     since = (await ada.changes()).json["next"]

@@ -52,7 +52,7 @@ def run(store: Path, statement: str, *values: Any) -> list[Any]:
 
 
 def after(change: Any, since: int) -> int:
-    """Return the number of *change*, which was told to whom was given *since*."""
+    """Return the number of *change* for a client whose cursor was *since*."""
     assert change["seq"] > since
     return int(change["seq"])
 
@@ -85,7 +85,7 @@ async def looked(client: Client) -> list[Any]:
             await anyio.sleep(0.01)
 
 
-async def test_record_that_others_write_is_told(served: Served, ada: Client) -> None:
+async def test_record_that_another_program_writes_is_in_the_feed(served: Served, ada: Client) -> None:
     """Made, changed and deleted: in the feed, in listings, and by the record itself."""
     since = (await ada.changes()).json["next"]
 
@@ -106,7 +106,7 @@ async def test_record_that_others_write_is_told(served: Served, ada: Client) -> 
     assert (await ada.get(LISTED)).json["records"] == []
 
 
-async def test_own_writes_are_told_once(served: Served, ada: Client) -> None:
+async def test_own_writes_are_in_the_feed_once(served: Served, ada: Client) -> None:
     """The triggers note nothing of them."""
     await ada.put(full())
     await ada.put(commented(full(), "more"))
@@ -115,7 +115,7 @@ async def test_own_writes_are_told_once(served: Served, ada: Client) -> None:
     assert len((await ada.changes()).json["changes"]) == 1
 
 
-async def test_edit_of_a_row_that_records_share_is_told(served: Served, ada: Client) -> None:
+async def test_edit_of_a_row_that_records_share_is_in_the_feed(served: Served, ada: Client) -> None:
     """Of all records that share it, and of no others."""
     await ada.put(record("one"))
     await ada.put(record("two"))
@@ -152,7 +152,7 @@ async def test_unreadable_record_is_no_deletion(served: Served, ada: Client) -> 
 async def test_half_saved_record_settles_first(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A save of Sumatra is several commits: what is told is the last of them."""
+    """A save of Sumatra is several commits: the feed has the last of them."""
     monkeypatch.setattr(others, "TICK", 0.001)
     monkeypatch.setattr(others, "SETTLED", 0.5)
     monkeypatch.setattr(others, "PATIENCE", 20.0)
@@ -171,7 +171,7 @@ async def test_half_saved_record_settles_first(
     assert change["digest"] == (await ada.get(f"{LISTED}full/")).etag.strip('"')
 
 
-async def test_what_others_wrote_while_it_did_not_run_is_told(tmp_path: Path) -> None:
+async def test_what_another_program_wrote_while_the_server_was_down_is_in_the_feed(tmp_path: Path) -> None:
     """The triggers have noted it."""
     async with serving(tmp_path) as first:
         await first.ada.make()
@@ -184,7 +184,7 @@ async def test_what_others_wrote_while_it_did_not_run_is_told(tmp_path: Path) ->
 
 
 async def test_project_that_others_make_is_known(served: Served, ada: Client) -> None:
-    """It is nobody's: an admin gives it to somebody."""
+    """It has no owner: an admin gives it to a user."""
     await to_thread.run_sync(run, served.store, "INSERT INTO django_store_project VALUES ('Theirs', '', '')")
 
     root = served.client("root")

@@ -1,4 +1,4 @@
-"""What others do to the served database by hand, or while something fails: it is told, and ends nothing."""
+"""Other programs change the served database by hand, or during a failure: the feed has it, and goes on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def found(tmp_path: Path) -> Path:
     return place.path
 
 
-async def test_relabelled_record_is_told_under_both_labels(found: Path, tmp_path: Path) -> None:
+async def test_relabelled_record_is_in_the_feed_under_both_labels(found: Path, tmp_path: Path) -> None:
     """In a store that others made, too."""
     async with serving(tmp_path, ServerSettings(found)) as server:
         root = server.client("root")
@@ -134,7 +134,7 @@ async def test_look_at_all_that_fails_is_made_again(
 async def test_look_at_all_that_an_end_cuts_off_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the next start, for which nobody else has to write."""
+    """At the next start, without a write of another program."""
     began = anyio.Event()
 
     async def endless(self: others.OtherWriters) -> None:

@@ -51,7 +51,7 @@ async def test_wrong_password_is_challenged_again(served: Served) -> None:
 
 
 async def test_every_answer_tells_of_the_api_and_is_private(served: Served, ada: Client) -> None:
-    """smtd's own client finds the feed so, and nobody keeps what others may not see."""
+    """smtd's own client finds the feed by it, and no cache keeps what others may not see."""
     await ada.put(record())
 
     for client, path in (
@@ -126,7 +126,7 @@ async def test_project_with_a_strange_name_is_refused(ada: Client, body: bytes) 
 
 
 async def test_project_is_deleted_by_its_owner(served: Served, ada: Client) -> None:
-    """With its records, each of which the feed tells of; and may be made again."""
+    """With its records, whose deletions are in the feed; and the project may be made again."""
     await ada.put(record())
 
     assert (await ada.ask("DELETE", LISTED)).status == 204
@@ -162,7 +162,7 @@ async def test_project_is_deleted_to_its_end_after_the_client_left(
 
 
 async def test_lost_update_of_a_project_is_refused(ada: Client) -> None:
-    """Who read an older state takes nobody's words away, and deletes nothing that they do not know of."""
+    """A client that read an older state overwrites no newer words and deletes no unseen record."""
     old = (await ada.get(LISTED)).etag
     await ada.make(description="of somebody else")
     read = (await ada.get(LISTED)).etag
@@ -294,7 +294,7 @@ async def test_run_is_saved_five_times(ada: Client) -> None:
 
 
 async def test_same_save_again_changes_nothing(ada: Client) -> None:
-    """It has no number: nobody has to look."""
+    """It gets no number: no client has to read it again."""
     await ada.put(record())
     before = (await ada.changes()).json["next"]
 
@@ -417,7 +417,7 @@ async def test_many_writers_on_few_labels(ada: Client) -> None:
 
 
 async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    """Records, projects, rights and ETags; and nobody else may serve the same file meanwhile."""
+    """Records, projects, rights and ETags; and no second server may serve the same file."""
     async with serving(tmp_path) as first:
         await first.ada.make(name="A sweep")
         etag = (await first.ada.put(record())).etag

@@ -1,4 +1,4 @@
-"""A store that is put back from a backup: nobody goes on in a future that is lost."""
+"""A store that is restored from a backup: no client continues from the lost future."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_log_of_a_killed_server_is_no_part_of_a_backup(
 
 
 async def test_listing_gets_no_etag_again_when_a_deletion_is_forgotten(tmp_path: Path) -> None:
-    """Or who kept an answer for 90 days would be told that it still holds."""
+    """Or a client with an answer of 90 days ago would get 304."""
     async with serving(tmp_path) as first:
         await first.ada.make()
         await first.ada.put(record("b"))

@@ -1,4 +1,4 @@
-"""Rights while they change: what counts is what somebody may do in the moment in which it is done."""
+"""Rights while they change: what counts is the right at the moment of the transaction."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_right_that_is_taken_while_a_body_comes(served: Served, ada: Clien
 
 
 async def test_project_that_is_made_anew_while_a_body_comes(served: Served, ada: Client) -> None:
-    """It is another one, of somebody else."""
+    """It is another project, of another user."""
     async with slow_put(ada, *late()) as put:
         assert (await ada.ask("DELETE", LISTED)).status == 204
         assert (await served.client("bob").make()).status == 201

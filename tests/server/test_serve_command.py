@@ -113,7 +113,7 @@ async def test_what_cannot_be_served_is_refused(tmp_path: Path, smtd: Smtd) -> N
         assert "Traceback" not in answer.err
 
 
-def test_address_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_address_in_use_is_reported(tmp_path: Path) -> None:
     """And nothing is left running."""
     with server_process(tmp_path / "one") as one:
         taken = urlsplit(one.root).netloc
@@ -169,7 +169,7 @@ def test_server_has_tls_of_its_own(tmp_path: Path) -> None:
         ('store = "lab"', "there is no store 'lab'"),
     ],
 )
-def test_mistake_in_the_section_is_told_with_its_line(
+def test_mistake_in_the_section_is_reported_with_its_line(
     tmp_path: Path, smtd: Smtd, text: str, told: str
 ) -> None:
     """Before anybody is let in."""

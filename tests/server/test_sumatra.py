@@ -180,7 +180,7 @@ def test_wrong_password_shows_nothing(server: ServerProcess, remote: RemoteProje
 
 
 def test_killed_run_leaves_what_was_saved(remote: RemoteProject) -> None:
-    """Its record tells that it runs; nothing of it is lost."""
+    """Its record says that it is running; nothing of it is lost."""
     with remote.running("default.param", label="killed"):
         pass
 

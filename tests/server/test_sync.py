@@ -54,7 +54,7 @@ async def test_shelf_and_server_become_the_same(tmp_path: Path, smtd: Smtd) -> N
 
 
 async def test_other_smtd_may_use_the_served_file(tmp_path: Path) -> None:
-    """Beside the server: its triggers stop nobody, and the writes are told."""
+    """Beside the server: its triggers block no program, and the feed has the writes."""
 
     def served() -> ServedPlace:
         with server_process(tmp_path / "server") as server:

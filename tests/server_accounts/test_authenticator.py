@@ -147,8 +147,8 @@ async def test_right_credentials_tell_who(world: World, header: str) -> None:
         basic("ada", stored(PASSWORD)),
     ],
 )
-async def test_wrong_credentials_tell_nobody(world: World, header: str) -> None:
-    """Neither does what is stored of the right ones, nor a token of somebody else."""
+async def test_wrong_credentials_log_nobody_in(world: World, header: str) -> None:
+    """Neither do the stored hashes, nor a token of another user."""
     assert await world.login(header) is None
 
 
@@ -193,7 +193,7 @@ async def test_wait_ends(world: World) -> None:
 @pytest.mark.parametrize("header", [RIGHT, f"Bearer {TOKEN}", basic("ada", TOKEN)])
 @pytest.mark.usefixtures("quick")
 async def test_right_credentials_pass_while_others_fail(world: World, header: str) -> None:
-    """An attacker under the same name and from the same address shuts nobody out, first login or not."""
+    """An attacker with the same name and address locks no user out, first login or not."""
     await world.fail(100)
     assert await world.login(WRONG) == 60
 
@@ -276,7 +276,7 @@ async def test_passwords_are_checked_two_at_once_at_most(
 
 @pytest.mark.usefixtures("quick")
 async def test_wrong_password_keeps_the_next_waiting_where_many_failed(world: World) -> None:
-    """So guesses are few, however many connections an attacker has; a right one keeps nobody."""
+    """So an attacker has few guesses, with however many connections; correct logins delay no other."""
     await world.fail(FREE_BY_NAME)
     assert world.slept == []
     await world.fail(1)
@@ -289,7 +289,7 @@ async def test_wrong_password_keeps_the_next_waiting_where_many_failed(world: Wo
 
 @pytest.mark.usefixtures("quick")
 async def test_first_login_waits_for_few_of_a_crowd_of_attackers(world: World) -> None:
-    """Each address has its turn: whoever has one of their own is behind one attempt of each other."""
+    """Each address has its turn: a login waits for at most one attempt of each other address."""
     await world.fail(FREE_BY_NAME + 1)
     order: list[str] = []
 
@@ -379,7 +379,7 @@ async def test_cancelled_login_leaves_nothing_behind(world: World) -> None:
 async def test_unknown_user_costs_the_same_as_a_wrong_password(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One hash of the usual cost, whoever is named: the time does not tell which users there are."""
+    """Every name costs one hash: the time does not reveal which users exist."""
     costs: list[dict[str, object]] = []
 
     def scrypt(password: bytes, *, salt: bytes, **cost: object) -> bytes:
@@ -430,7 +430,7 @@ async def test_file_is_not_looked_at_for_each_request(world: World, monkeypatch:
 
 
 async def test_change_of_one_user_is_none_of_another(world: World, checks: list[str]) -> None:
-    """A hundred laptops need not all be checked again because somebody got a token."""
+    """A new token for one user does not make a hundred laptops prove their passwords again."""
     await world.login(RIGHT)
     await world.write(account(tokens=world.users.accounts["ada"].tokens), account("eve", "neu"))
 
@@ -450,7 +450,7 @@ async def test_token_expires(world: World) -> None:
 
 
 async def test_spoilt_file_changes_nobody(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """A slip of a person at the file locks nobody out, and is told once; so is its end."""
+    """A mistake in the file locks no user out; it is logged once, and so is its end."""
     before = world.file.read_bytes()
     assert await world.login(RIGHT) == ADA
 

@@ -226,7 +226,7 @@ def test_users_file_is_beside_the_configuration(user: Command, tmp_path: Path) -
 
 
 def test_users_file_is_the_one_of_the_configuration(user: Command, tmp_path: Path) -> None:
-    """A configuration with mistakes is told; --users needs none."""
+    """A configuration with mistakes is reported; --users needs none."""
     config = tmp_path / "config.toml"
     config.write_text(f'[server]\nusers_file = "{tmp_path / "people"}"\n', "utf-8")
 
@@ -249,7 +249,7 @@ def test_name_of_another_user_is_refused(user: Command) -> None:
 
 
 @pytest.mark.parametrize("words", [["password"], ["token"], ["remove"]])
-def test_user_who_is_not_there_is_told_with_the_likely_one(user: Command, words: list[str]) -> None:
+def test_unknown_user_is_reported_with_the_likely_one(user: Command, words: list[str]) -> None:
     """And nothing is written."""
     user.add("ada")
     before = user.file.read_bytes()
@@ -334,7 +334,7 @@ def test_password_on_the_command_line_is_refused_and_not_repeated(user: Command,
 
 
 def test_without_a_terminal_the_password_is_not_asked_for(user: Command) -> None:
-    """A script is told the option."""
+    """A script gets the name of the option."""
     answer = user("add", "ada", stdin=f"{PASSWORD}\n")
 
     assert (answer.code, answer.err) == (
@@ -444,7 +444,7 @@ class Terminal:
         while True:
             try:
                 said = os.read(self._side, 1024)
-            except OSError:  # nobody has the other side any more
+            except OSError:  # the other side is closed
                 break
             if not said:
                 break
@@ -530,7 +530,7 @@ def test_interrupt_at_the_question_changes_nothing(
 
 
 def test_help_without_a_verb_is_in_lines(user: Command) -> None:
-    """Words that somebody typed are shown as one line; this is smtd's own text."""
+    """Words of the user are shown as one line; this is smtd's own text."""
     answer = user()
 
     shown = answer.out + answer.err

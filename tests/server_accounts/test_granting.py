@@ -80,8 +80,8 @@ def test_right_is_given_changed_and_taken(store: Path) -> None:
     assert right_table.rights_in(store) == [(PROJECT, "bob", "read")]
 
 
-def test_project_that_is_not_there_is_told_with_the_likely_one(store: Path) -> None:
-    """A right in it would wait for somebody to make it; but one that is there can be taken."""
+def test_unknown_project_is_reported_with_the_likely_one(store: Path) -> None:
+    """A right in it would hold for a future project; but an existing right can be revoked."""
     with pytest.raises(UsageError, match=f"there is no project 'MyProjekt' .*; did you mean '{PROJECT}'"):
         right_table.set_right(store, "MyProjekt", "ada", Right.READ)
 
@@ -114,7 +114,7 @@ def test_store_that_was_never_served_is_left_as_it_is(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     """Neither made nor touched."""
     with pytest.raises(StoreUnreachable, match="unable to open"):
         right_table.rights_in(tmp_path / "nothing")
@@ -200,7 +200,7 @@ async def test_removed_user_is_shut_out_and_leaves_no_right(
         (["ada", PROJECT, "read", "--store", "{store}.gone"], "there is no record store"),
     ],
 )
-def test_words_that_mean_nothing_are_told(
+def test_words_that_mean_nothing_are_reported(
     words: list[str], told: str, store: Path, users: Path, smtd: Smtd
 ) -> None:
     """In one sentence, and nothing is given."""
@@ -265,7 +265,7 @@ def test_user_is_added_with_rights_in_projects(store: Path, users: Path, smtd: S
 def test_user_is_not_added_with_a_right_that_means_nothing(
     words: list[str], told: str, store: Path, users: Path, smtd: Smtd
 ) -> None:
-    """It is told before a password is asked for."""
+    """The error comes before the password prompt."""
     answer = smtd("user", "add", "eve", *words, "--store", store, "--users", users)
 
     assert (answer.code, told in answer.err) == (2, True), answer.err

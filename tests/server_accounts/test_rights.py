@@ -58,7 +58,7 @@ def test_rights_include_each_other() -> None:
 
 @pytest.mark.parametrize("word", ["", "Owner", "admin", "3", "READ", "write "])
 def test_word_that_is_no_right_gives_none(word: str) -> None:
-    """A slip in the table shuts somebody out rather than in."""
+    """A mistake in the table denies access rather than granting it."""
     assert Right.of(word) is NONE
     assert rights_of(User("ada"), [("mine", "ada", word)], NONE).on("mine") is NONE
 

@@ -91,7 +91,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_are_not_kept() -> None:
-    """What somebody typed where the name belongs may be a password."""
+    """A user may have typed a password in place of the name."""
     seen = Throttle()
 
     seen.failed("geheim", HERE, 0)

@@ -7,6 +7,7 @@ work in it. If Sumatra can fill such a store with a record of every sort, there 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -118,12 +119,12 @@ class SumatraContract:
         assert token is not None
 
 
-class RichContract(SumatraContract):
+class RichContract(SumatraContract, ABC):
     """What holds in addition for a store in which Sumatra can save a record of every sort."""
 
+    @abstractmethod
     def to_the_letter(self, one: Record) -> Any:
-        """Return what neither such a store nor its reader may lose anything of."""
-        raise NotImplementedError
+        """Return the part of *one* that such a store and its reader keep exactly."""
 
     def comparable(self, seen: Seen) -> Seen:
         """Return *seen* as it must be in a copy."""
