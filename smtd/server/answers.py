@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import ClassVar
 
 import anyio
 from aiohttp import web
@@ -24,6 +26,8 @@ COMMON = {
 STUCK = 30.0
 #: Bytes that fit into the buffers of a connection.
 LARGE = 32 * 2**10
+#: Bytes of large answers that clients have not taken yet, all together.
+MOST_PENDING = 256 * 2**20
 _REALM = 'Basic realm="smtd", charset="UTF-8"'
 _PLAIN = "application/json"
 
@@ -59,9 +63,35 @@ def challenge() -> RequestRefused:
 
 
 class LargeAnswer(web.Response):
-    """An answer that does not fit into the buffers of a connection: a client that takes nothing is let go."""
+    """An answer that does not fit into the buffers of a connection.
+
+    All of them together have a bound: raises RequestRefused (503) where it is reached. A client that takes
+    nothing is disconnected.
+    """
+
+    #: Bytes of all answers that clients have not taken yet.
+    pending: ClassVar[int] = 0
+
+    def __init__(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
+        if LargeAnswer.pending and LargeAnswer.pending + len(body) > MOST_PENDING:
+            raise RequestRefused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the server has too much to send at once; try again",
+                {"Retry-After": "1"},
+            )
+        super().__init__(body=body, content_type=content_type, headers=headers)
+        LargeAnswer.pending += len(body)
+        #: Called at the end of the answer, or when an answer that nobody began to send is collected.
+        self._release = weakref.finalize(self, _release, len(body))
 
     async def write_eof(self, data: bytes = b"") -> None:
+        try:
+            await self._write_to_the_end(data)
+        finally:
+            self.body = None  # aiohttp keeps an answer until the next request of the connection
+            self._release()
+
+    async def _write_to_the_end(self, data: bytes) -> None:
         transport = None if self._req is None else self._req.transport
         lost: ConnectionError | None = None
         async with anyio.create_task_group() as group:
@@ -74,6 +104,10 @@ class LargeAnswer(web.Response):
             group.cancel_scope.cancel()
         if lost is not None:
             raise lost
+
+
+def _release(size: int) -> None:
+    LargeAnswer.pending -= size
 
 
 async def _abort_if_stuck(transport: asyncio.Transport) -> None:

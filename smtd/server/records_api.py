@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 
+import anyio
 from aiohttp import web
 from anyio import to_thread
 
@@ -30,6 +31,8 @@ from smtd.server.writer import Writer
 LARGE = 256 * 2**10
 #: Records that are deleted in one transaction: others wait for it.
 AT_ONCE = 50
+#: Records that are read for an answer at the same time: each may be as large as a body.
+READ_AT_ONCE = 4
 
 
 class RecordsApi:
@@ -40,6 +43,7 @@ class RecordsApi:
         self._writer = writer
         self._listings = listings
         self._bodies = bodies
+        self._reading = anyio.Semaphore(READ_AT_ONCE)
 
     async def answer(
         self, request: web.Request, key: Key, caller: Caller, again: Again
@@ -65,14 +69,15 @@ class RecordsApi:
             self._check(request, key, row.content.digest)
             if judged(request.headers, row.content.digest, reads=True) is Precondition.NOT_MODIFIED:
                 return empty(HTTPStatus.NOT_MODIFIED, {"ETag": etag(row.content.digest)})
-        key, shown = await self._shown(key)
-        if shown.record is None or shown.validator is None:
-            raise _not_shown(key, shown)
-        self._check(request, key, shown.validator)
-        headers = {"ETag": etag(shown.validator)}
-        if judged(request.headers, shown.validator, reads=True) is Precondition.NOT_MODIFIED:
-            return empty(HTTPStatus.NOT_MODIFIED, headers)
-        return found(await _in_words(shown.record, key), kind, headers)
+        async with self._reading:
+            key, shown = await self._shown(key)
+            if shown.record is None or shown.validator is None:
+                raise _not_shown(key, shown)
+            self._check(request, key, shown.validator)
+            headers = {"ETag": etag(shown.validator)}
+            if judged(request.headers, shown.validator, reads=True) is Precondition.NOT_MODIFIED:
+                return empty(HTTPStatus.NOT_MODIFIED, headers)
+            return found(await _in_words(shown.record, key), kind, headers)
 
     async def _shown(self, key: Key) -> tuple[Key, Shown]:
         """Return what is there under *key*, or under the one that it stands for."""

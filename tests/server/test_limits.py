@@ -282,6 +282,29 @@ async def test_client_that_takes_nothing(served: Served, monkeypatch: pytest.Mon
         await until(lambda: not has_line_to(port))
 
 
+async def test_clients_that_take_nothing_do_not_fill_the_memory(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another client is asked to come back, small answers go on, and the first one that leaves makes room."""
+    monkeypatch.setattr(answers, "MOST_PENDING", 40_000_000)
+    ada = served.ada
+    await ada.make("Large")
+    await ada.put(change(full("large"), stdout_stderr="x" * 30_000_000), "Large")
+    await ada.put(full("small"), "Large")
+
+    with greedy(served, request("GET", "/records/Large/large/")):
+        await until(lambda: answers.LargeAnswer.pending > 30_000_000)
+        refused = await ada.get("records/Large/large/")
+        small = await ada.get("records/Large/small/")
+    await until(lambda: not answers.LargeAnswer.pending)
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json == {"error": "the server has too much to send at once; try again"}
+    assert small.status == 200
+    assert (await ada.get("records/Large/large/")).status == 200
+    assert not answers.LargeAnswer.pending
+
+
 async def test_stream_that_nobody_reads(served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go, and makes room for another."""
     monkeypatch.setattr(answers, "STUCK", 0.5)
