@@ -23,6 +23,8 @@ POLL = 1.0
 #: Milliseconds for which the kernel's events are gathered, and between two looks at them. A shorter step
 #: costs a daemon at rest more, and makes nothing sooner: files must settle for longer than that.
 _GATHERED, _STEP = 50, 50
+#: Milliseconds after which the thread that waits for events returns without one.
+_RETURN = 60_000
 
 
 @dataclass(slots=True)
@@ -111,17 +113,22 @@ class Watch:
         while True:
             self._again = anyio.Event()
             directories = await to_thread.run_sync(self._directories)
+            stop = anyio.Event()
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._until_other, directories, scope)
+                    group.start_soon(_set_when_cancelled, stop)
                     # Names that are not Unicode cannot be followed: looking will do.
                     followed = [path for path, *_ in directories if encodable(path) == path]
                     if followed:
-                        await self._follow(followed)
+                        await self._follow(followed, stop)
                     await anyio.sleep_forever()
 
-    async def _follow(self, directories: list[str]) -> None:
-        """Compare at each event; return if there can be none: looking will do."""
+    async def _follow(self, directories: list[str], stop: anyio.Event) -> None:
+        """Compare at each event; return if there can be none: looking will do.
+
+        A thread waits for the events. It cannot be cancelled: it ends within a step when *stop* is set.
+        """
         while True:
             try:
                 async for _ in awatch(
@@ -129,7 +136,8 @@ class Watch:
                     watch_filter=None,
                     debounce=_GATHERED,
                     step=_STEP,
-                    rust_timeout=1000,
+                    rust_timeout=_RETURN,
+                    stop_event=stop,
                     recursive=False,
                     ignore_permission_denied=True,
                 ):
@@ -177,6 +185,13 @@ class Watch:
             each.seen, each.young = seen, is_young(seen)
             if before is not None:
                 each.changed()
+
+
+async def _set_when_cancelled(stop: anyio.Event) -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        stop.set()
 
 
 def _is_of_watching(exc: BaseException) -> bool:

@@ -74,6 +74,18 @@ async def test_write_is_told(file: Path) -> None:
         await heard.news()
 
 
+async def test_watch_ends_as_soon_as_it_is_cancelled(file: Path) -> None:
+    """The thread that waits for the kernel's events would otherwise keep the daemon from ending."""
+    watch = Watch()
+    heard = await watched(watch, file)
+    async with running(watch):
+        write(file, b"y")
+        await heard.news()
+        began = anyio.current_time()
+
+    assert anyio.current_time() - began < 5
+
+
 async def test_write_by_memory_map_is_told_though_the_kernel_tells_nothing(file: Path) -> None:
     """So dbm.gnu writes."""
     watch = Watch()
