@@ -2,9 +2,10 @@
 
     python -m bench.laptops ROOT PID LAPTOPS RATE SECONDS LOGIN...
 
-ROOT is the address of `smtd serve`, PID its process. Each laptop has a stream of its own with the records of
-all changes; together they change RATE records a second. Prints as JSON the *lags* from a PUT to its event, of
-every change at every laptop, as p50, p99 and longest, and which *share* of a core the server took.
+ROOT is the address of `smtd serve`, PID its process. Each laptop has its own stream with the records of all
+changes; together they change RATE records a second. Prints as JSON the *lags* from a PUT to its event, for
+every change at every laptop, as p50, p99 and longest, their *count*, and the *share* of a core that the
+server used.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from bench.workplace import PROJECT
 from tests.server.served import Client
 from tests.server.streams import streaming
 
-#: Seconds within which every laptop must have heard of every change.
+#: Seconds after the last change within which every laptop must have received every change.
 PATIENCE = 60.0
 
 
 @dataclass
 class Laptop:
-    """One laptop, and when it heard of each outcome; *done* is set when it has heard of *expected*."""
+    """One laptop, and when it received each outcome; *done* is set when it has *expected* of them."""
 
     client: Client
     expected: int
@@ -59,7 +60,7 @@ class Laptop:
 
 
 async def change_all(laptops: list[Laptop], rate: int, count: int) -> dict[str, float]:
-    """Change *count* records, each another one; return when each outcome was sent."""
+    """Change *count* different records; return when each outcome was sent."""
     sent: dict[str, float] = {}
     began = time.perf_counter()
     async with anyio.create_task_group() as group:
@@ -72,14 +73,14 @@ async def change_all(laptops: list[Laptop], rate: int, count: int) -> dict[str, 
 
 
 async def main(root: str, pid: int, count: int, rate: int, seconds: int, logins: list[str]) -> None:
-    """Do it."""
+    """Measure, and print the result."""
     async with AsyncExitStack() as stack, anyio.create_task_group() as group:
         laptops = []
         for number in range(count):
             session = await stack.enter_async_context(aiohttp.ClientSession())
             login = {"Authorization": f"Basic {logins[number % len(logins)]}"}
             laptops.append(Laptop(Client(root, session, login), rate * seconds))
-        # The first time that somebody asks, they begin at 0; from there on at the end.
+        # Every laptop first reads the feed from 0 on; its stream then begins at the end of the feed.
         heads = [(await laptop.client.changes(0)).json for laptop in laptops]
         while any(page["more"] for page in heads):
             heads = [(await laptops[0].client.changes(heads[0]["next"])).json]

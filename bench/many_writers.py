@@ -1,10 +1,10 @@
-"""Many writers on few labels, all at once, each by a connection of its own.
+"""Many writers on few labels, all at once, each over its own connection.
 
     python many_writers.py BODIES ADDRESS LOGIN WRITERS LABELS TURNS
 
-ADDRESS is that of the project; all records have the first of BODIES. Prints as JSON how often each status was
-answered, how many labels cannot be read, written or listed any more (*dead*), how many hold what was not
-written last by anybody (*wrong*), and the seconds of all that.
+ADDRESS is that of the project; all records have the first of BODIES. Prints as JSON how often the server
+answered each status, how many labels can no longer be read, written or listed (*dead*), how many hold what is
+not the last write of any writer (*wrong*), and the seconds that the writes took.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import aiohttp
 
 
 class Writers:
-    """Those who write to the project at *address*."""
+    """The clients that write to the project at *address*."""
 
     def __init__(self, template: dict[str, Any], address: str, headers: dict[str, str]) -> None:
         self._template = template
         self._address = address
         self._headers = headers
         self.statuses: Counter[int] = Counter()
-        #: By label and writer: the outcome that was acknowledged last.
+        #: By label and writer: the last outcome that the server acknowledged.
         self._last: dict[str, dict[int, str]] = {}
 
     async def write(self, writer: int, labels: int, turns: int) -> None:
-        """Put so many records, each to another label than the one before."""
+        """Put *turns* records, each to the next label."""
         async with aiohttp.ClientSession(headers=self._headers) as session:
             for turn in range(turns):
                 label, outcome = f"label-{(writer + turn) % labels}", f"writer {writer} turn {turn}"
@@ -70,7 +70,7 @@ class Writers:
 async def main(
     template: dict[str, Any], address: str, login: str, writers: int, labels: int, turns: int
 ) -> None:
-    """Do it."""
+    """Measure, and print the result."""
     headers = {
         "Authorization": f"Basic {login}",
         "Content-Type": "application/json",

@@ -1,9 +1,9 @@
-"""What `smt run` asks a server for, again and again: five saves of each record, each a GET and a PUT.
+"""Send a server the requests of many `smt run`: five saves of each record, each a GET and a PUT.
 
     python saves.py BODIES ADDRESS LOGIN COUNT
 
 ADDRESS is that of the project; all records have the first of BODIES. Prints the seconds of each save as JSON.
-Standard library only, as Sumatra's own client: what it takes itself is as little as can be.
+It uses the standard library only, so that the client itself takes as little time as possible.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-#: What the five saves of a run say of it.
+#: The status of a run in each of its five saves.
 STATUSES = ("_initialized_", "_pre_run_", "_running_", "_finished..._", "_finished_")
 
 
 class Client:
-    """Sumatra's client of one project: a connection that is kept, and the ETag of the last listing."""
+    """Imitates Sumatra's client for one project: keeps its connection and the ETag of the last listing."""
 
     def __init__(self, address: str, login: str) -> None:
         found = urlsplit(address)
@@ -31,7 +31,7 @@ class Client:
         self._etag = ""
 
     def ask(self, method: str, end: str, body: bytes | None = None, **headers: str) -> bytes:
-        """Return what is answered. Raises SystemExit for a failure."""
+        """Send a request and return the body of the answer. Raises SystemExit for a failure."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         self._line.request(method, f"{self._path}/{end}", body, {**self._headers, **more})
         answer = self._line.getresponse()
@@ -45,7 +45,7 @@ class Client:
     def save(self, label: str, body: bytes) -> float:
         """Save a record; return the seconds that it took."""
         began = time.perf_counter()
-        # httplib2 keeps what it got, and asks whether that has changed.
+        # Like httplib2, which caches the listing, and asks whether it has changed.
         known = {"If_None_Match": self._etag} if self._etag else {}
         self.ask("GET", "", None, Accept="application/vnd.sumatra.project-v4+json, application/json", **known)
         self.ask("PUT", f"{label}/", body, Content_Type="application/vnd.sumatra.record-v4+json")
@@ -57,7 +57,7 @@ class Client:
 
 
 def main(bodies: str, address: str, login: str, count: str) -> None:
-    """Do it."""
+    """Measure, check what was saved, and print the result."""
     body = next(iter(json.loads(Path(bodies).read_text("utf-8")).values()))
     template = json.loads(body)
     client = Client(address, login)

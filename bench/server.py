@@ -17,12 +17,12 @@ from bench.workplace import PROJECT, Workplace, count_records, expect
 from docs.measured import ROOT
 
 PUT_ALL = ROOT / "bench" / "put_floor.py"
-#: Records that are sent at once where a server is filled.
+#: Concurrent PUTs that fill a server.
 AT_ONCE = 16
 
 
 class RunningServer(RunningDaemon):
-    """`smtd serve` in *directory*, with a store of its own there: new, or the one of a server before it."""
+    """`smtd serve` in *directory*, with its own store there: a new one, or that of an earlier server."""
 
     def __init__(self, work: Workplace, directory: Path) -> None:
         super().__init__(work, directory, "", "serve", "--listen", "127.0.0.1:0")
@@ -33,13 +33,13 @@ class RunningServer(RunningDaemon):
         self.store = directory / "state" / "smtd" / "server" / "records.sqlite"
 
     def peak(self) -> int:
-        """Return the most resident memory that it has had, in bytes."""
+        """Return its peak resident memory in bytes."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text("ascii").splitlines()
         (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
         return int(peak) * 1024
 
     def make_project(self, login: str) -> None:
-        """Make the project as a client does, as the user who has that *login*."""
+        """Create the project with a request, as the user with *login*."""
         request = Request(f"{self.url}{PROJECT}/", b"{}", method="PUT")
         request.add_header("Authorization", f"Basic {login}")
         request.add_header("Content-Type", "application/json")
@@ -49,7 +49,7 @@ class RunningServer(RunningDaemon):
 
 @contextmanager
 def serving(work: Workplace, directory: Path) -> Iterator[RunningServer]:
-    """Give a server for the length of a `with` block."""
+    """Run a server for the length of a `with` block."""
     server = RunningServer(work, directory)
     try:
         yield server
@@ -58,7 +58,7 @@ def serving(work: Workplace, directory: Path) -> Iterator[RunningServer]:
 
 
 def logins(work: Workplace, directory: Path, count: int) -> list[str]:
-    """Add *count* users who may write everywhere; return what each sends as Basic: a name and a token."""
+    """Add *count* users who may write everywhere; return the Basic credentials of each: name and token."""
     found = []
     for number in range(count):
         name = f"user-{number}"
@@ -80,7 +80,7 @@ def _user(work: Workplace, directory: Path, *words: str) -> str:
 
 
 def bodies(work: Workplace, count: int) -> Path:
-    """Return a new file of what clients PUT for each of *count* records, by label."""
+    """Return a new file with the body that clients PUT for each of *count* records, by label."""
     home = work.empty(f"bodies-{count}")
     store, made = home / "store.sqlite", home / "bodies.json"
     measure.run(work.module("bench.sweep", str(count), store))
@@ -90,7 +90,7 @@ def bodies(work: Workplace, count: int) -> Path:
 
 @contextmanager
 def filled(work: Workplace, name: str, count: int, users: int) -> Iterator[tuple[RunningServer, list[str]]]:
-    """Give a server that was started anew with *count* records, and the logins of so many *users*."""
+    """Run a restarted server with *count* records; yield it and the logins of *users* users."""
     directory = work.empty(name)
     known = logins(work, directory, users)
     with serving(work, directory) as server:

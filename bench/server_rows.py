@@ -1,4 +1,4 @@
-"""The rows of the table that measure smtd's own server, and a Sumatra Server beside it."""
+"""The rows of the table that measure smtd's own server, with a Sumatra Server for comparison."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bench.workplace import PROJECT, Workplace, expect
 from docs.measured import ROOT
 from tests.peers.server import PASSWORD, USERS
 
-#: Records on a server; runs that are saved to smtd's server, and to a Sumatra Server, five times each.
+#: Records on a server; runs saved to smtd's server, and to a Sumatra Server, with five saves each.
 MANY, RUNS, RUNS_BESIDE = 10_000, 40, 4
-#: Laptops, their users, changes a second of all together, and for so many seconds.
+#: Laptops; their users; changes a second by all together; seconds.
 LAPTOPS, OWNERS, RATE, SECONDS = 100, 20, 10, 30
 #: Writers, their labels, and how often each writes.
 WRITERS, LABELS, TURNS = 50, 20, 20
-#: Records that a Sumatra Server is sent at once where it is filled: with more, labels die.
+#: Concurrent PUTs that fill a Sumatra Server: with more, some labels become unusable.
 AT_ONCE_BESIDE = 2
 _SUMATRA_LOGIN = b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()
 
 
 def save(work: Workplace, rounds: int) -> list[Line]:
-    """What `smt run` does five times for each record, in a large project."""
+    """Measure the save that `smt run` makes five times for each record, in a large project."""
     one = bodies(work, 1)
     with filled(work, "serve-save", MANY, 1) as (server, (login,)):
         taken = _saves(work, one, f"{server.url}{PROJECT}", login, RUNS * rounds)
@@ -60,7 +60,7 @@ def _told(taken: Sequence[float]) -> str:
 
 
 def laptops(work: Workplace, rounds: int) -> list[Line]:
-    """Many who listen by streams with records, while a few records change each second."""
+    """Measure many clients that listen to streams with records, while a few records change each second."""
     with filled(work, "serve-laptops", MANY, OWNERS) as (server, known):
         words = (server.root, server.process.pid, LAPTOPS, RATE, SECONDS * rounds, *known)
         done = measure.run(work.module("bench.laptops", *map(str, words)))
@@ -82,7 +82,7 @@ def laptops(work: Workplace, rounds: int) -> list[Line]:
 
 
 def writers(work: Workplace, rounds: int) -> list[Line]:
-    """Many who write to the same few labels, which are new, at once and without conditions."""
+    """Measure many clients that write to the same few new labels at once, without conditions."""
     one, turns = bodies(work, 1), TURNS * rounds
     compete = partial(_compete, work, one, turns)
     directory = work.empty("serve-writers")

@@ -1,6 +1,6 @@
-"""What is wrong with the passwords, tokens and programs that a configuration names: who else could use them.
+"""Check the passwords, tokens and programs in a configuration: their places, and who else could use them.
 
-No sentence has a part of a secret.
+No message contains any part of a secret.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 #: The keys that lead to a value.
 Where: TypeAlias = tuple[str, ...]
-#: The keys of a store by which smtd has a token, or a password.
+#: The keys of a store that give smtd a token, or a password.
 TOKENS = ("token_command", "token_file", "token_env")
 PASSWORDS = ("password", "password_command", "password_file", "password_env", "credential")
 #: An address with a password in it.
@@ -28,7 +28,7 @@ def tables(document: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
 
 
 def misplaced_tokens(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
-    """Yield the tokens of stores that have a password, too, or that may come to be at another address."""
+    """Yield the tokens of stores without an http address, with a password, too, or with a second token."""
     for key, table in tables(document, "stores").items():
         token = next((name for name in TOKENS if name in table), None)
         location = table.get("location")
@@ -43,7 +43,7 @@ def misplaced_tokens(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
 
 
 def shown_secrets(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
-    """Yield the passwords that others can read in the file."""
+    """Yield the passwords in *document*, whose file other users can read."""
     for key, table in tables(document, "stores").items():
         location = table.get("location")
         for name, is_secret in (
@@ -61,7 +61,7 @@ def shown_secrets(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
 
 
 def exposed_commands(document: dict[str, Any], path: Path, who: str) -> Iterator[tuple[Where, str]]:
-    """Yield the programs that *path* names, a file that *who* can write to."""
+    """Yield the programs that *document* names; *who* can write to *path*, its file."""
     what = f"{who} can change this program: chmod go-w {shlex.quote(str(path))}"
     for store, table in tables(document, "stores").items():
         for name in ("password_command", "token_command", "python"):

@@ -1,4 +1,4 @@
-"""What is wrong with the section [server] of a configuration: before anybody is let in."""
+"""Check the section [server] of a configuration, before the server accepts any client."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 #: The keys that lead to a value.
 _Where: TypeAlias = tuple[str, ...]
-#: Names of this machine that no other one reaches.
+#: Host names by which a machine reaches only itself.
 _LOCAL_NAMES = ("localhost", "ip6-localhost")
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether *host*, a name or an address, is this machine, and reached from nowhere else."""
+    """Say whether *host*, a name or an address, is this machine, and cannot be reached from others."""
     if host.lower() in _LOCAL_NAMES:
         return True
     try:
@@ -33,7 +33,7 @@ def address(listen: str) -> tuple[str, int]:
 
 
 def root(url: str) -> str:
-    """Return *url* with one slash at its end. Raises ValueError for what no server can be called."""
+    """Return *url* with one slash at its end. Raises ValueError if it cannot be the URL of a server."""
     found = urlsplit(url)
     if found.scheme not in ("http", "https") or not found.hostname or found.port == 0:
         raise ValueError(url)
@@ -43,7 +43,7 @@ def root(url: str) -> str:
 
 
 def problems(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
-    """Yield what is wrong with [server] in *document*, beside the types of its values."""
+    """Yield what is wrong with [server] in *document*, apart from the types of its values."""
     server = document.get("server")
     if not isinstance(server, dict):
         return

@@ -1,4 +1,4 @@
-"""Make files durable, so that a power cut takes back nothing of what the journal says is agreed."""
+"""Make files durable, so that a power cut cannot undo what the journal counts as agreed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 #: Where this process finds its own handles; a link to /proc/self/fd on Linux.
 _HANDLES = "/dev/fd"
-#: What file systems say that cannot sync a directory, or a file that was opened for reading.
+#: The errors of file systems that cannot sync a directory, or a file that was opened for reading.
 _CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def sync(paths: Iterable[Path]) -> None:
-    """Make durable what the files at *paths* hold, their names, and which of them are absent. Blocks.
+    """Make the content, the names and the absence of the files at *paths* durable. Blocks.
 
-    Raises OSError if the disk fails. A file or directory that cannot be synced at all is passed over: there
-    the file system decides.
+    Raises OSError if the disk fails. A file or directory that cannot be synced at all is skipped: its
+    durability is up to the file system.
     """
     files = list(paths)
     for path in files:
@@ -30,30 +30,30 @@ def sync(paths: Iterable[Path]) -> None:
 
 
 def replace(new: Path, place: Path) -> None:
-    """Put the file *new* in the place of *place*, durably and in one step. Blocks."""
+    """Replace the file *place* by the file *new*, durably and in one step. Blocks."""
     _sync(new)
     new.replace(place)
     _sync(place.parent)
 
 
 def sync_open(path: Path) -> None:
-    """Make durable what the file at *path* holds, which this process has open. Blocks.
+    """Make the content of the file at *path*, which this process has open, durable. Blocks.
 
-    It is not opened once more: SQLite's locks on a file end when any handle of it is closed (fcntl(2)).
+    It uses an open handle: SQLite's locks on a file end when this process closes any handle of it (fcntl(2)).
     """
     for handle in own_handles(path):
         try:
             os.fsync(handle)
         except OSError as exc:
             if exc.errno == errno.EBADF:
-                continue  # another connection was closed in this moment
+                continue  # another connection was closed just now
             if exc.errno not in _CANNOT:
                 raise
         return
-    os.sync()  # this system does not show a process its handles
+    os.sync()  # this system does not list the handles of a process
 
 
-#: A handle that this process once had on a file: all others need not be looked at while it still has that.
+#: A handle that this process once had on a file: while it still has it, it need not search all others.
 _last_handles: dict[Path, int] = {}
 
 
@@ -79,7 +79,7 @@ def _is_of(handle: int, file: os.stat_result) -> bool:
 
 def _sync(path: Path) -> None:
     if not (path.is_dir() or path.is_file()):
-        return  # absent, or nothing that is opened
+        return  # absent, or a special file, which must not be opened
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""What files look like from outside: enough to tell whether anybody has written to them."""
+"""The status (stat) of files: enough to detect that a program has written to them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ T = TypeVar("T")
 #: Kernels stamp files with a clock that ticks every few milliseconds: a file younger than this
 #: may be written again without a visible difference. Seconds.
 CLOCK_TICK = 0.02
-#: The same of file systems that keep whole seconds (ext3 with small inodes, Lustre, HFS+, many NAS), or every
-#: second one (FAT). Seconds.
+#: The same for file systems whose timestamps are whole seconds (ext3 with small inodes, Lustre, HFS+, many
+#: NAS), or even seconds (FAT). Seconds.
 COARSE_TICK = 2.1
-#: However wrong the clock of a file server is, it is not as wrong as this. Seconds.
+#: The clock of a file server is assumed to be less wrong than this. Seconds.
 _WRONG = 86400.0
-#: Up to this age a coarse time is compared with when it was first seen. Seconds.
+#: Up to this age a coarse timestamp is compared with the time at which smtd first saw it. Seconds.
 _RECENT = 10.0
-#: So many files with young times are kept in mind.
+#: The most coarse timestamps that `_first_seen` keeps.
 _KEPT = 4096
 
-#: A store is trusted once nobody has written to it for this long (measured: with 50 ms no torn
+#: A store is trusted once no program has written to it for this long (measured: with 50 ms no torn
 #: read of a shelf was accepted in 173). Seconds.
 SETTLE = 0.05
 
-#: A store that does not fit together and that nobody has written to for this long is damaged.
+#: A store whose content is inconsistent, and to which no program has written for this long, is damaged.
 #: Seconds.
 LONG = 2.0
 
@@ -40,18 +40,19 @@ LONG = 2.0
 _YOUNG = b" young"
 #: In nanoseconds.
 _SECOND = 1_000_000_000
-#: When this process first saw a file like that, on the clock that nobody sets.
+#: When this process first saw a file with this status, on the monotonic clock.
 _first_seen: dict[tuple[int, ...], float] = {}
 
 
 class NotSettled(Exception):
-    """What was read does not fit together: somebody is writing."""
+    """What was read is inconsistent: a program is writing."""
 
 
 def signature(paths: Iterable[Path]) -> Signature:
-    """Return device, inode, size and the two change times of each of *paths* (None: absent).
+    """Return device, inode, size, mtime and ctime of each of *paths* (None: absent).
 
-    What cannot be looked at, as a link that leads to itself, has a signature too: reading it tells why.
+    A path whose status cannot be read, such as a link to itself, has a signature, too: an attempt to read the
+    file gives the reason.
 
     `ctime` is included because no tool that restores a file can set it.
     """
@@ -59,7 +60,7 @@ def signature(paths: Iterable[Path]) -> Signature:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of the file at *path* (None: none is there, or in reach). Blocks."""
+    """Return device and inode of the file at *path* (None: it is absent or inaccessible). Blocks."""
     try:
         found = os.stat(path)
     except OSError:
@@ -68,19 +69,19 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 class LastFound(Generic[T]):
-    """What was last found of files, for as long as they look the same; of so many at the most."""
+    """A cache of what was last found in files, valid while their status is the same; for *most* files."""
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
         self._found: dict[str, tuple[object, T]] = {}
 
     def get(self, name: str, looks: object) -> T | None:
-        """Return what was found of the file *name* when it looked like *looks*; None if nothing was."""
+        """Return what was found in the file *name* when it had the status *looks*; None if nothing was."""
         before, found = self._found.get(name, (None, None))
         return found if before == looks else None
 
     def put(self, name: str, looks: object, found: T) -> None:
-        """Remember what was *found*."""
+        """Remember what was *found* in the file *name* with the status *looks*."""
         if len(self._found) >= self._most:
             self._found.clear()
         self._found[name] = looks, found
@@ -102,37 +103,38 @@ def _look(path: Path) -> tuple[int, ...] | None:
 def is_coarse(look: tuple[int, ...]) -> bool:
     """Say whether the file system of a file may keep whole seconds only.
 
-    The time of a save can be set to a whole second by anybody, but not later than that of the last change.
+    Any program can set the mtime to a whole second, so that alone counts only if the ctime is not later.
     """
     written, changed = look[3:]
     return changed % _SECOND == 0 or (written % _SECOND == 0 and written >= changed)
 
 
 def _note(look: tuple[int, ...]) -> None:
-    """Remember when a file was first seen to look like that."""
+    """Remember when this process first saw a file with this status."""
     if look in _first_seen:
         return
     while len(_first_seen) >= _KEPT:
-        with suppress(StopIteration, KeyError, RuntimeError):  # another thread's
+        with suppress(StopIteration, KeyError, RuntimeError):  # another thread changed it
             del _first_seen[next(iter(_first_seen))]
     _first_seen[look] = time.monotonic()
 
 
 def is_young(seen: Signature, moment: float | None = None) -> bool:
-    """Say whether files that look like *seen* may be written to after *moment* and still look the same.
+    """Say whether a write after *moment* may leave files with the same status *seen*.
 
-    *moment* is of the monotonic clock (None: now). Where times are of whole seconds, files are young until
-    the clock of their file system has gone on by one tick. That is measured from when this process first saw
-    the file like that, since the clock of a file server may be wrong. What was read of young files is read
+    *moment* is on the monotonic clock (None: now). Where timestamps are whole seconds, a file is young until
+    the clock of its file system has advanced by one tick. That is measured from when this process first saw
+    the file with this status, since the clock of a file server may be wrong. Callers must read young files
     again.
     """
     return any(_youth(look, moment) > 0 for look in seen if look is not None)
 
 
 def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = ()) -> bytes:
-    """Return what tells files that look like *seen* from others.
+    """Return a mark that identifies files with the status *seen*.
 
-    Of *young* files it also says what they are *holding*, and equals no mark of files that are not young.
+    The mark of *young* files also contains a hash of *holding*, their content, and equals no mark of files
+    that are not young.
     """
     if not young:
         return repr(seen).encode()
@@ -143,12 +145,12 @@ def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = (
 
 
 def ripe(mark: bytes) -> bytes:
-    """Return *mark*, of `marked`, as if the files had not been young."""
+    """Return *mark*, made by `marked`, as it would be if the files had not been young."""
     return mark.partition(_YOUNG)[0]
 
 
 def ripe_in(seen: Signature) -> float:
-    """Return the seconds until files that look like *seen* are no longer young; 0 if they are not."""
+    """Return the seconds until files with the status *seen* are no longer young; 0 if they are not."""
     return max((_youth(look, None) for look in seen if look is not None), default=0.0)
 
 
@@ -160,7 +162,7 @@ def _youth(look: tuple[int, ...], moment: float | None) -> float:
 
 
 def size(seen: Signature) -> int:
-    """Return the bytes of all files together."""
+    """Return the total size of the files in bytes."""
     return sum(look[2] for look in seen if look is not None)
 
 
@@ -179,19 +181,19 @@ def _age(look: tuple[int, ...]) -> float:
 def read_settled(
     paths: Iterable[Path], read: Callable[[], T], *, what: str, patience: float = 10.0
 ) -> tuple[T, Signature, bool]:
-    """Call *read* until the files are the same before and after it and have settled.
+    """Call *read* until the files have settled and have the same status before and after it.
 
-    Returns what it read, the signature that goes with it, and whether the files were young. Those are read
-    twice, since their looks would not tell that somebody was writing. Blocks; call it in a thread. *read* may
-    raise NotSettled for content that does not fit together. Raises StoreUnreachable, naming *what*, if there
-    is no quiet moment within *patience* seconds.
+    Returns what it read, the signature that goes with it, and whether the files were young. Young files are
+    read twice, since their status need not show that a program is writing. Blocks; call it in a thread.
+    *read* may raise NotSettled for inconsistent content. Raises StoreUnreachable, naming *what*, if that does
+    not succeed within *patience* seconds, or sooner if the files are damaged (`LONG`).
     """
     files = list(paths)
     deadline = time.monotonic() + patience
     reason = "a program keeps writing to it"
     while True:
         before = signature(files)
-        # A clock that was set back must not make us wait for the future.
+        # Do not wait for a file that seems to be from the future, because the clock was set back.
         if not 0 <= (wait := SETTLE - age(before)) <= SETTLE:
             try:
                 young = is_young(before)
@@ -204,7 +206,7 @@ def read_settled(
                 reason = str(exc)
                 if isinstance(exc, FileNotFoundError):
                     reason = f"its file {Path(exc.filename).name} is missing"
-                # Nobody has been writing for long: it is damaged, not half written.
+                # No program has been writing for a while: it is damaged, not half written.
                 if age(before) > LONG and signature(files) == before:
                     deadline = 0.0
             else:

@@ -1,4 +1,4 @@
-"""Open the two stores of a pair, see whether they are the ones they were, and run a cycle of them."""
+"""Open the two stores of a pair, check whether they were replaced, and run a cycle of them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ ALL = "*"
 
 
 def projects(locations: Both[Location], how: str) -> frozenset[str] | None:
-    """Return the projects of a pair for which none are named; None: all of both stores.
+    """Return the projects of a pair for which the user named none; None: all of both stores.
 
-    A project directory means its project, and not all that its store, or the store on the other side,
-    happens to have. *how* says how to name projects. Raises UsageError for directories of two projects.
+    A project directory stands for its own project, and not for all others that its store, or the store on
+    the other side, may contain. *how* says how to name projects. Raises UsageError if the sides are the
+    directories of two different projects.
     """
     left, right = locations.left.project, locations.right.project
     if left is not None and right is not None and left != right:
@@ -45,7 +46,7 @@ def projects(locations: Both[Location], how: str) -> frozenset[str] | None:
 
 @asynccontextmanager
 async def open_stores(locations: Both[Location]) -> AsyncIterator[Both[Store]]:
-    """Give the stores at *locations*; they hold no lock between two calls."""
+    """Open the stores at *locations*; they hold no lock between two calls."""
     async with open_store(locations.left) as left, open_store(locations.right) as right:
         yield Both(left, right)
 
@@ -54,10 +55,10 @@ async def open_stores(locations: Both[Location]) -> AsyncIterator[Both[Store]]:
 async def _known_pair(
     journal: Journal, name: str, locations: Both[Location], stores: Both[Store], policy: Policy
 ) -> AsyncIterator[Pair]:
-    """Give the pair of *stores*, and keep other processes off it.
+    """Open the pair of *stores*, locked against other processes.
 
-    Raises StoreUnreachable if a store is missing that was synced before: what is not there deletes
-    nothing.
+    Raises StoreUnreachable if a store is missing that was synced before: a missing store must not count as
+    the deletion of its records.
     """
     async with journal.pair(locations.left.identity, locations.right.identity) as known:
         has_agreed, before = await known.at_one_moment(partial(_recall, known))
@@ -83,20 +84,20 @@ async def _known_pair(
 
 
 async def _recall(known: PairJournal) -> tuple[bool, Both[str]]:
-    """Return whether the stores of a pair were synced before, and their marks; it awaits nothing else."""
+    """Return whether the stores of a pair were synced before, and their marks; await only the journal."""
     return await known.has_agreed(), await known.store_marks()
 
 
 async def _expect_stores(locations: Both[Location]) -> None:
-    """Raise StoreUnreachable if a store is missing; both were synced before."""
+    """Raise StoreUnreachable if a store is missing; call it for stores that were synced before."""
     for side in await to_thread.run_sync(_missing, locations):
         raise _gone(locations[side])
 
 
 async def _expect_places(journal: Journal, locations: Both[Location]) -> None:
-    """Raise StoreUnreachable if a store is missing in whose place another kind of store was synced before.
+    """Raise StoreUnreachable if a store is missing and another kind of store was synced at its place before.
 
-    What a project says of its shelf does not tell of which kind it is.
+    A project file does not say which kind of shelf its store is, so the kind of a missing one is unknown.
     """
     if missing := await to_thread.run_sync(_missing, locations):
         known = {identity for pair in (await journal.pairs()).values() for identity in pair}
@@ -123,7 +124,7 @@ def _missing(locations: Both[Location]) -> list[Side]:
 
 
 async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJournal:
-    """Return what the journal knows of a pair, without keeping anybody off it.
+    """Return what the journal knows of a pair, without locking the pair.
 
     Raises UsageError if the pair was never synced.
     """
@@ -139,7 +140,7 @@ async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJ
 async def looking(
     journal: Journal, name: str, locations: Both[Location], policy: Policy
 ) -> AsyncIterator[ScrubSession]:
-    """Give the stores of a pair for a scrub: opened anew, and without keeping anybody off the pair.
+    """Open the stores of a pair for a scrub: separately, and without locking the pair.
 
     Raises UsageError if the pair was never synced, StoreUnreachable if a store is missing.
     """
@@ -151,14 +152,14 @@ async def looking(
 
 
 async def _nothing(pair: Pair) -> None:
-    """Do nothing more."""
+    """Do nothing after a cycle."""
 
 
 @asynccontextmanager
 async def opened(
     journal: Journal, name: str, locations: Both[Location], stores: Both[Store], policy: Policy
 ) -> AsyncIterator[Pair]:
-    """Give the pair of *stores*, in whatever order the journal knows it; other processes are kept off it.
+    """Open the pair of *stores*, in whichever order the journal has it, locked against other processes.
 
     Raises StoreUnreachable if a store is missing that was synced before.
     """
@@ -199,15 +200,15 @@ async def sync(
 ) -> PairReport:
     """Run one cycle of the pair of *stores*, at *locations*.
 
-    *ended* is called after it, with the pair still locked. For the others see `cycle.run`.
+    *ended* is called after the cycle, while the pair is still locked. For the rest see `cycle.run`.
     Raises StoreUnreachable if a store is missing that was synced before, and what `cycle.run` raises.
     """
     async with opened(journal, name, locations, stores, policy) as pair:
         report = await cycle.run(pair, expected_plan=expected_plan, progress=progress, recheck=recheck)
-        if not report.in_sync:  # else both are there
+        if not report.in_sync:  # otherwise both stores exist
             await _make_new(pair, locations)
         written = Both(*[report.side(side).written > 0 for side in SIDES])
-        # A store that was exchanged is another one until all that differs in it has been decided.
+        # A replaced store keeps counting as another one until every difference in it has been decided.
         ended_well = bool(report.adopted) or await cycle.has_decided(pair)
         await pair.journal.set_store_marks(await pair.marks(written, ended=ended_well))
         await ended(pair)
@@ -215,9 +216,10 @@ async def sync(
 
 
 async def _make_new(pair: Pair, locations: Both[Location]) -> None:
-    """Make a store that is to be filled, though the other one has no record yet.
+    """Create the missing store of a pair, although the other one has no record yet.
 
-    That of a project is left to its Sumatra, and where neither is there a name is misspelt.
+    smtd leaves the store of a project to Sumatra. It creates nothing if both stores are missing: probably a
+    name is misspelt.
     """
     missing = await to_thread.run_sync(_missing, locations)
     if len(missing) == 1:

@@ -1,6 +1,6 @@
-"""Is the store of a side still the one that it was at the end of the last cycle?
+"""Detect that the store of a side was replaced since the end of the last cycle.
 
-A file is known by its own mark, the tables on a server by what the server tells of them.
+A store is identified by a mark: that of its file, or, for tables on a server, one that the server supplies.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from smtd.stores.location import Location
 
 
 class _Eye(Protocol):
-    """How the mark of one store is read, as text (empty: it has none)."""
+    """Reads the mark of one store, as text (empty: it has none)."""
 
-    #: A look costs so little that each poll may have one.
+    #: Reading the mark costs so little that every poll may do it.
     is_cheap: bool
-    #: smtd itself puts another file in the place of the one it writes to.
+    #: smtd itself replaces the file when it writes.
     swaps: bool
 
     async def look(self, before: str) -> tuple[str, bool]:
-        """Return the mark that the store has now, and whether it is not the one that had the mark *before*.
+        """Return the mark of the store, and whether it is another store than the one with the mark *before*.
 
-        Nothing is another one than a store that had none.
+        If *before* is empty, the store never counts as another one.
         """
 
     def filled(self, after: str, before: str) -> str:
-        """Return *after* with what *before* knew where it knows nothing."""
+        """Return *after* with its unknown values taken from *before*."""
 
 
-#: The marks of files: pairs share stores.
+#: The marks of files, for all pairs: they may share stores.
 _marks = LastFound[str]()
 
 
 class _File:
-    """The mark of the file at *location*; of what is no file there is none."""
+    """Reads the mark of the file at *location*; empty if there is no file."""
 
     is_cheap = True
 
@@ -55,16 +55,16 @@ class _File:
         return now, bool(before) and before != now and self._location.is_another(*marks)
 
     def _mark(self) -> str:
-        """Return the mark; a database need not be asked while its files look the same. Blocks."""
+        """Return the mark; it is cached while the status of the files is the same. Blocks."""
         location = self._location
         seen = files, count = self._looks()
         if (known := _marks.get(location.name, seen)) is not None:
             return known
-        # SQLite counts what changes a file within one tick of its clock.
+        # SQLite's counter also shows changes within one tick of the file system's clock.
         is_certain = count is not None or (age(files) > CLOCK_TICK and not is_young(files))
         found = location.mark()
         mark = "" if found is None else str(found)
-        # What a lock hides is asked for again.
+        # A mark that is incomplete because of a lock must be read again.
         if is_certain and not location.is_partial(found) and self._looks() == seen:
             _marks.put(location.name, seen, mark)
         return mark
@@ -78,7 +78,7 @@ class _File:
 
 
 class _Tables:
-    """The mark of the tables on a server, which *store* asks for."""
+    """Reads the mark of the tables on a server, through *store*."""
 
     is_cheap = swaps = False
 
@@ -100,30 +100,30 @@ class Sameness:
         bears = store.capabilities.bears_mark
         self._eye: _Eye = _Tables(cast(MarkedStore, store)) if bears else _File(location)
         self._before = before
-        #: The mark at the begin of this cycle; None: nobody has looked yet.
+        #: The mark at the begin of this cycle; None: it was not read yet.
         self._begin: str | None = None
         self._is_exchanged = False
 
     async def open(self) -> None:
-        """Look at the mark before anything else is done, where that costs next to nothing."""
+        """Read the mark before anything else is done, if that is cheap."""
         if self._eye.is_cheap:
             await self.begin()
 
     async def begin(self) -> None:
-        """Look at the mark, before the store itself is looked at: only the first look counts."""
+        """Read the mark, before the store itself is read; only the first call has an effect."""
         if self._begin is None:
             self._begin, self._is_exchanged = await self._eye.look(self._before)
 
     async def is_another(self) -> bool:
-        """Say whether the store is not the one that it was at the end of the last cycle."""
+        """Say whether the store is another one than at the end of the last cycle."""
         _, is_another = await self._eye.look(self._before)
         return is_another
 
     async def remembered(self, written: bool, ended: bool) -> str:
-        """Return the mark to know the store by from now on; see `Marks` of the engine.
+        """Return the mark by which to identify the store from now on; see `Marks` of the engine.
 
-        A file, or tables, that somebody put there during the cycle have not been looked at: they must not
-        be taken for those that were.
+        A store that took its place during the cycle has not been scanned: its mark must not be returned as
+        that of the store that was.
         """
         if self._begin is None and ended:
             return self._before  # nothing was done

@@ -24,35 +24,35 @@ Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
 P = ParamSpec("P")
 
-#: How many statements a connection keeps prepared. Those of stores are long, and differ by the rows that they
-#: are about: to prepare one again takes 0.1 ms, and all that Python keeps by default are half a megabyte.
+#: How many prepared statements a connection caches. Those of stores are long and vary with the rows that they
+#: name: to prepare one again takes 0.1 ms, while Python's default number of them takes half a megabyte.
 STORE_STATEMENTS, JOURNAL_STATEMENTS = 8, 128
 
 
 class Connection:
-    """An aiosqlite connection in autocommit mode, with whole statements only.
+    """An aiosqlite connection in autocommit mode that runs whole statements only.
 
-    Every method awaits one statement to its end, cancelled or not, and holds no cursor
-    afterwards: a cursor that is left open starves Sumatra (measured). So keep them short.
+    Every method runs its statements to the end, cancelled or not, and leaves no cursor open: an open cursor
+    starves Sumatra (measured). So keep the statements short.
     """
 
-    #: As `stores/django/database.py` has it: a writer is alone.
+    #: See `stores/django/connection.py`: SQLite lets only one client write at a time.
     orderly, for_update, for_share = True, "", ""
 
     def __init__(self, db: aiosqlite.Connection, guard: Guard | None = None) -> None:
         self._db = db
         self._guard = guard or Guard()
         self._one_transaction = anyio.Lock()
-        #: The thread of the connection, while something runs in it that awaits statements (see `at_once`).
+        #: The thread of the connection while `at_once` runs a coroutine in it; else None.
         self._inside: int | None = None
 
     @property
     def raw(self) -> aiosqlite.Connection:
-        """The connection beneath."""
+        """The underlying aiosqlite connection."""
         return self._db
 
     def fold(self, table: str) -> None:
-        """Return None: a text equals only itself."""
+        """Return None: SQLite compares texts exactly."""
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""
@@ -60,7 +60,7 @@ class Connection:
         return rows
 
     async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
-        """Return all rows of each query, in one crossing to the thread; as `fetch`."""
+        """Return all rows of each query, in one crossing to the thread; see `fetch`."""
 
         def fetch(db: sqlite3.Connection) -> list[list[Row]]:
             return [_rows(db, sql, parameters) for sql, parameters in queries]
@@ -69,21 +69,21 @@ class Connection:
             try:
                 found = await self._run(fetch)
             except ERRORS as exc:
-                # The traceback holds the cursor, and that the snapshot: no commits would be seen any more.
+                # The traceback keeps the cursor, and that the snapshot: later commits would stay invisible.
                 clear_frames(exc.__traceback__)
                 if not isinstance(exc, sqlite3.OperationalError) or "decode" not in str(exc):
                     raise
-                # One text that is not Unicode must not keep all others back.
+                # One text that is not Unicode must not make all others unreadable.
                 self._db.text_factory = lenient
                 found = await self._run(fetch)
         return found
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns, which blocks and runs in the thread of the connection."""
+        """Run *work*, which may block, in the thread of the connection, and return its result."""
         return await self._run(lambda _: work())
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what *work* returns, which runs in the thread of the connection and always to its end."""
+        """Run *work* in the thread of the connection, always to its end, and return its result."""
         if self._inside == get_ident():
             return work(self._db._conn)
         with CancelScope(shield=True):
@@ -108,7 +108,7 @@ class Connection:
         return row_id
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run one statement for every one of *rows*, in one crossing to the thread, or in none for none."""
+        """Run one statement for each of *rows*, in one crossing to the thread; without rows, do nothing."""
         if rows:
             with self._guard.watching():
                 await self._run(lambda db: db.executemany(sql, rows).close())
@@ -128,25 +128,25 @@ class Connection:
         await self.run_all([(statement, ()) for statement in statements])
 
     async def release(self) -> None:
-        """Let go of the pages that were read: two megabytes, which the next commit of others makes void."""
+        """Free the pages that were read: two megabytes, which the next commit of others makes invalid."""
         await self.run("PRAGMA shrink_memory")
 
     def reading(self) -> AbstractAsyncContextManager[None]:
-        """Let all that is read inside be of one moment, as `transaction`."""
+        """Read one snapshot inside the block; see `transaction`."""
         return self.transaction("DEFERRED")
 
     def writing(self) -> AbstractAsyncContextManager[None]:
-        """Keep all other writers out, as `transaction`."""
+        """Keep all other writers out during the block; see `transaction`."""
         return self.transaction()
 
     @asynccontextmanager
     async def transaction(self, kind: str = "IMMEDIATE") -> AsyncIterator[None]:
-        """Commit what is done inside as one, or nothing of it.
+        """Commit everything that is done inside the block, or nothing.
 
         Tasks that share the connection take turns. Shielded from cancellation once it has
         begun: await nothing inside but this connection, and keep it short.
         """
-        if self._inside == get_ident():  # it has its turn
+        if self._inside == get_ident():  # inside `at_once`, which has the lock
             async with self._whole(kind):
                 yield
             return
@@ -167,11 +167,11 @@ class Connection:
             raise
 
     async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns, all of which runs in the thread of the connection, in one crossing.
+        """Run all of *work* in the thread of the connection, in one crossing, and return its result.
 
-        All that *work* awaits must be calls of this connection; if it waits for anything else, it is ended
-        there, and RuntimeError raised. It is no transaction: open one inside for all or nothing. Do not call
-        it while this task has a transaction open. A statement costs a tenth of one from outside.
+        *work* may await nothing but calls of this connection; if it waits for anything else, it is stopped
+        there, and RuntimeError is raised. This is not a transaction: open one inside for all or nothing. Do
+        not call it while this task has a transaction open. A statement inside costs a tenth of one outside.
         """
         if self._inside == get_ident():
             return await work()
@@ -188,7 +188,7 @@ class Connection:
 
 
 class _Holder(Protocol):
-    """What has a connection."""
+    """An object that has a connection."""
 
     _db: Connection
 
@@ -199,7 +199,7 @@ H = TypeVar("H", bound=_Holder)
 def at_once(
     method: Callable[Concatenate[H, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[H, P], Coroutine[Any, Any, T]]:
-    """Have a *method* of what has a connection run in the thread of that; see `Connection.at_once`."""
+    """Make a *method* run in the thread of the connection of its object; see `Connection.at_once`."""
 
     @wraps(method)
     async def run(self: H, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -209,7 +209,7 @@ def at_once(
 
 
 def _completed(work: Coroutine[Any, Any, T]) -> T:
-    """Return what *work* returns, which never has to wait. Blocks."""
+    """Run *work*, which must never wait, and return its result. Blocks."""
     try:
         work.send(None)
     except StopIteration as end:
@@ -219,9 +219,9 @@ def _completed(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _crossing(db: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Return what *work* returns, which runs in the thread of *db*: several things in one crossing."""
+    """Run *work*, which may be several calls, in the thread of *db*, and return its result."""
     todo, done = [work], list[T]()
-    # aiosqlite has no public way to do that, nor to tell that it was closed.
+    # aiosqlite has no public API for this, nor to find out that it was closed.
     if db._connection is None:
         raise sqlite3.OperationalError("the file was replaced meanwhile")
     await db._execute(_do, todo, done, db._connection)  # type: ignore[no-untyped-call]
@@ -229,11 +229,11 @@ async def _crossing(db: aiosqlite.Connection, work: Callable[[sqlite3.Connection
 
 
 def _do(todo: list[Callable[[sqlite3.Connection], T]], done: list[T], db: sqlite3.Connection) -> None:
-    """Do what is *todo*, and raise nothing that would end the task that awaits it. Blocks.
+    """Run the call in *todo*, and raise nothing that would break the task that awaits it. Blocks.
 
-    No future takes a StopIteration, so that one would wait for ever; a GeneratorExit lets it await nothing
-    more, so that the connection would stay open. The thread remembers its last call, and what that returned,
-    until it is asked again: so both are in lists, which are empty then.
+    A future does not accept StopIteration, so the task would wait forever. After GeneratorExit the task could
+    await nothing more, so the connection would stay open. The thread keeps its last call, and the result of
+    that, until the next call: so both are passed in lists, which are empty afterwards.
     """
     try:
         done.append(todo.pop()(db))
@@ -253,12 +253,14 @@ async def connect(
 ) -> AsyncIterator[Connection]:
     """Open the SQLite file at *path* for the length of a `with` block.
 
-    Unless it is *trusted*, which only smtd's own journal is, its schema must not act (`untrusted.py`).
+    Unless the file is *trusted*, as only smtd's own journal is, no code in its schema may run
+    (`untrusted.py`).
 
-    *patience*: seconds to wait for another process's lock. *statements*: how many are kept prepared.
-    Cancellation interrupts the running statement, rolls back, and always ends the connection's thread
-    (unshielded, aiosqlite leaks it and the process never exits: measured). Raises sqlite3.Error, and
-    NotRegular if anything but a file is at the path, or where SQLite keeps its own files beside it.
+    *patience*: seconds to wait for another process's lock. *statements*: how many prepared statements to
+    cache for a file that is not trusted. Cancellation interrupts the running statement, rolls back, and
+    always ends the connection's thread (unshielded, aiosqlite leaks it and the process never exits:
+    measured). Raises sqlite3.Error, and NotRegular if the file, or one that SQLite keeps beside it, is not
+    a regular file.
     """
     await to_thread.run_sync(check, Path(path))
     guard = Guard(MOST_STEPS)
@@ -299,8 +301,9 @@ def opened(
 ) -> Iterator[sqlite3.Connection]:
     """Open the SQLite file at *path*, which must be there, in autocommit mode and in this thread. Blocks.
 
-    *mode* and *options* are those of SQLite's addresses. Its schema must not act. All statements in the block
-    share the steps of many. Raises sqlite3.Error (`Acting` among them) and NotRegular, as `connect` does.
+    *mode* and *options* go into SQLite's URI. No code in the schema may run. All statements in the block
+    together may take ten times `MOST_STEPS`, unless *guard* has another limit. Raises sqlite3.Error (`Acting`
+    among them) and NotRegular, as `connect` does.
     """
     check(path)
     guard = guard or Guard(10 * MOST_STEPS)
@@ -316,14 +319,15 @@ def opened(
 
 
 def check(path: Path) -> None:
-    """Raise NotRegular if anything but a file is at *path*, or where SQLite keeps its own files beside it."""
+    """Raise NotRegular if the file at *path*, or one that SQLite keeps beside it, is not a regular file."""
     regular.check([path, *(Path(f"{path}{ending}") for ending in ("-wal", "-journal", "-shm"))])
 
 
 def flush(path: Path) -> None:
-    """Make durable what others have committed to the database at *path*, which this process has open. Blocks.
+    """Make durable what is committed to the database at *path*, which this process has open. Blocks.
 
-    Also that a rollback journal was removed: were it found again after a power cut, it would undo the commit.
+    That includes the removal of a rollback journal: if it came back after a power cut, it would undo the
+    commit.
     """
     durable.sync_open(path)
     durable.sync(Path(f"{path}{ending}") for ending in ("-journal", "-wal"))
@@ -332,7 +336,7 @@ def flush(path: Path) -> None:
 def commits(path: Path) -> int | None:
     """Return how many transactions have changed the database at *path*, which this process has open. Blocks.
 
-    None: unknown. In write-ahead mode the number stands still.
+    None: unknown, as in write-ahead mode, where SQLite's counter stands still.
     """
     for handle in durable.own_handles(path):
         with suppress(OSError):
@@ -342,10 +346,10 @@ def commits(path: Path) -> int | None:
     return None
 
 
-#: How a database begins, and what its header says of the rollback journal (2: of the write-ahead log).
+#: The first bytes of a database, and the value in its header for a rollback journal (2: write-ahead log).
 _MAGIC, _ROLLBACK = b"SQLite format 3\0", 1
 
-#: What SQLite raises; the second in place of an error whose text has a name in it that is not Unicode.
+#: What sqlite3 raises; the second in place of an error whose text contains a name that is not Unicode.
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
@@ -356,7 +360,7 @@ def script(text: str) -> list[str]:
 
 
 def lenient(text: bytes) -> str:
-    """Decode a text of a database that may not be Unicode: what is not shows as lone surrogates."""
+    """Decode a text of a database that may not be Unicode: other bytes become lone surrogates."""
     return text.decode("utf-8", "surrogateescape")
 
 
@@ -366,7 +370,7 @@ def is_busy(exc: Exception) -> bool:
 
 
 def translated(exc: Exception, location: str) -> StoreError:
-    """Return what SQLite says of the store at *location* as an error that says whose turn it is."""
+    """Return SQLite's error *exc* for the store at *location* as one that says what to do next."""
     if isinstance(exc, Acting):
         return StoreRefused(f"{location} {exc}")
     if is_busy(exc):

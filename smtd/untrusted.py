@@ -1,8 +1,9 @@
-"""SQLite files that others made: their schema must not act when smtd reads or writes them.
+"""Keep code in the schema of an SQLite file from running when smtd reads or writes the file.
 
-A trigger, a view or a function in a schema runs by itself, without end, or on other records. So SQLite
-trusts no function of a schema, an authorizer refuses what a trigger or a view would do before any of it is
-done, and a statement ends after more steps than any of smtd's takes.
+Other programs made the file. A trigger, a view or a function in its schema would run by itself, and could
+run without end or change other records. So SQLite trusts no function of the schema, an authorizer refuses
+what a trigger or a view would do before any of it is done, and a statement is stopped after more steps than
+any of smtd's takes.
 """
 
 from __future__ import annotations
@@ -11,37 +12,38 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Steps of SQLite's machine a statement may take: a look at millions of rows. They take some seconds.
+#: Steps of SQLite's virtual machine that a statement may take: enough to read millions of rows. They take
+#: some seconds.
 MOST_STEPS = 200_000_000
-#: Steps between two counts.
+#: Steps between two calls of the progress handler.
 _AT_A_TIME = 1_000_000
 
 
-#: Triggers of these names may add rows to one table of smtd's own, and do nothing else: so its server learns
-#: what others write into its database (`server/tables.py`).
+#: Triggers with this prefix may add rows to one table of smtd's own, and do nothing else: through them smtd's
+#: server learns what other programs write to its database (`server/tables.py`).
 _NOTING, _NOTED = "smtd_dirty_", "smtd_dirty"
 
 
 class Acting(sqlite3.DatabaseError):
-    """The schema would have acted, and was not let; the text goes on after the name of the file."""
+    """Code in the schema would have run, and was stopped; the text continues after the name of the file."""
 
 
 class Guard:
-    """Watches over one connection, from `install` on; a statement may take *most_steps*."""
+    """Guards one connection, from `install` on; a `watching` block may take about *most_steps*."""
 
     def __init__(self, most_steps: int = MOST_STEPS) -> None:
         self._left = self._most = most_steps // _AT_A_TIME
         self._denied = ""
 
     def install(self, db: sqlite3.Connection) -> None:
-        """Watch over *db*; called in the thread of that connection."""
+        """Guard *db*; call it in the thread of that connection."""
         db.execute("PRAGMA trusted_schema = OFF")
         db.set_authorizer(self._authorize)
         db.set_progress_handler(self._count, _AT_A_TIME)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Give the statements inside their steps. Raises Acting if the schema would have acted in one."""
+        """Allow the statements inside `most_steps` in all. Raises Acting if the guard stopped one of them."""
         self._left, self._denied = self._most, ""
         try:
             yield
@@ -51,7 +53,7 @@ class Guard:
             raise Acting(why) from exc
 
     def _why(self, exc: Exception) -> str | None:
-        """Return what would have acted (None: nothing did), as the rest of a sentence with the next step."""
+        """Return why the guard stopped a statement (None: it did not), to end a sentence, with the remedy."""
         if self._denied:
             return (
                 f"has the trigger or view {self._denied!r}, which is not Sumatra's and would run when smtd"
@@ -80,7 +82,7 @@ class Guard:
 
 
 def _only_notes(source: str, action: int, table: str | None) -> bool:
-    """Say whether the trigger *source* may do this: read, or add to the table that it is for."""
+    """Say whether *source* is a trigger of smtd's server that here only reads, or inserts into `_NOTED`."""
     if not source.startswith(_NOTING):
         return False
     return action in (sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT) or (

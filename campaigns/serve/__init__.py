@@ -1,1 +1,1 @@
-"""Clients at a real `smtd serve`, which is killed under them again and again."""
+"""Clients of a real `smtd serve`, which the campaign kills again and again."""

@@ -1,4 +1,4 @@
-"""A real `smtd serve` under load, killed at any moment: nothing acknowledged is lost, and nobody is stuck."""
+"""Kill a real `smtd serve` under load at any moment: it loses no acknowledged write, and no client hangs."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from tests.server.served import PASSWORD, Client
 from tests.stores.places import DjangoPlace
 
 SEED = 20261130
-#: Owners and their labels; those who share labels, and these.
+#: Owners, and the labels of each; sharers, and the labels that they share.
 OWNERS, LABELS, SHARERS, SHARED = 8, 12, 4, 3
-#: Seconds of load before a kill, at the most; after the load, while the server tidies up; and of a start.
+#: Seconds: the longest load before a kill; the rest after the load, while the server tidies up; and the
+#: longest time from a start to a kill.
 LOAD, REST, START = 0.5, (0.9, 1.3), 0.5
-#: Seconds for which others write on when it is dead.
+#: Seconds for which another program goes on writing after the kill.
 AFTER = 0.05
-#: Seconds after which a client is stuck.
+#: Seconds after which a client counts as stuck.
 PATIENCE = 60.0
 #: Kills between two reports of progress.
 SHARE = 20
 
 
 def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
-    """Kill a server *count* times."""
+    """Kill a server *count* times, and return what happened."""
     tally = Tally("kills")
     with server_process(directory, start=False) as server:
         anyio.run(Siege(server, tally).run, count, tell)
@@ -47,7 +48,7 @@ def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
 
 
 class Siege:
-    """Clients of a *server* that is killed; the same draws each time, but not the same moments."""
+    """Clients of a *server* that is killed. Each run makes the same random choices, but at other moments."""
 
     def __init__(self, server: ServerProcess, tally: Tally) -> None:
         self._server = server
@@ -65,7 +66,7 @@ class Siege:
             ),
             *(Sharer(self._shared, ledger, Random(SEED - number), words) for number in range(SHARERS)),
         ]
-        # One alone: two programs may not write to the same records of a file at once.
+        # Only one: two programs may not write to the same records of a file at once.
         past = [f"past-{number}" for number in range(LABELS)]
         ledger.elsewhere.update(past)
         self._place = DjangoPlace(server.store)
@@ -77,7 +78,7 @@ class Siege:
         }
 
     async def run(self, count: int, tell: Callable[[str], None]) -> None:
-        """Kill it *count* times, each time in another way; then end it."""
+        """Kill the server *count* times, in each of the ways by turns; then stop it."""
         ways = self._ways()
         try:
             while self._tally.count < count:
@@ -100,25 +101,25 @@ class Siege:
             yield self.kill_at_rest
 
     async def kill_at_its_start(self) -> None:
-        """Kill it while it starts, or makes its store."""
+        """Kill the server while it starts, or creates its store."""
         await to_thread.run_sync(lambda: self._server.start(ready=False))
         await anyio.sleep(self._chance.uniform(0.0, START))
         await self._kill("while it started")
 
     async def kill_under_load(self) -> None:
-        """Kill it while everybody writes."""
+        """Kill the server while all clients write."""
         await self._play(self._chance.uniform(0.0, LOAD))
 
     async def kill_beside_others(self) -> None:
-        """Kill it while everybody writes, and a program writes into its file, too."""
+        """Kill the server while all clients write, and another program writes into its file, too."""
         await self._play(self._chance.uniform(0.0, LOAD), beside=True)
 
     async def kill_at_rest(self) -> None:
-        """Kill it when it tidies up after the load."""
+        """Kill the server while it tidies up after the load."""
         await self._play(self._chance.uniform(0.0, LOAD), self._chance.uniform(*REST))
 
     async def look(self) -> None:
-        """Start it, and compare what there is with what the clients know."""
+        """Start the server, and compare what it holds with what the clients know."""
         await self._start()
         async with aiohttp.ClientSession() as session:
             await self._check(session)
@@ -133,9 +134,10 @@ class Siege:
         )
 
     async def _play(self, load: float, rest: float | None = None, *, beside: bool = False) -> None:
-        """Start it, compare, load it for so many seconds, and kill it, or when it has rested so long.
+        """Start and check the server, load it for *load* seconds, and kill it under load, or after a rest.
 
-        With *beside*, somebody writes past it, too, and goes on when it is dead.
+        *rest*: the seconds between the load and the kill (None: kill it under load). With *beside*, another
+        program writes into its file, too, and goes on for AFTER seconds after the kill.
         """
         await self._start()
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -156,14 +158,14 @@ class Siege:
                 writers.cancel()
 
     async def _write(self, ada: Client, scope: anyio.CancelScope, beside: bool) -> None:
-        """Let all write, until the server is killed or the *scope* is cancelled."""
+        """Run all writers until the server is killed or *scope* is cancelled."""
         with scope:
             async with anyio.create_task_group() as group:
                 for writer in [*self._writers, *([self._neighbour] if beside else [])]:
                     group.start_soon(self._until_killed, writer.write, ada)
 
     async def _until_killed(self, work: Callable[[Client], Awaitable[None]], client: Client) -> None:
-        """Do *work*, which ends when the line to the server is cut."""
+        """Do *work* until the kill cuts the connection to the server; report any other error."""
         try:
             await work(client)
         except aiohttp.ClientError as exc:
@@ -181,7 +183,7 @@ class Siege:
         self._tally.befell[f"kills {when}"] += 1
 
     async def _check(self, session: aiohttp.ClientSession) -> None:
-        """Compare everything, while nobody writes."""
+        """Compare all records, the listing and the feed with the ledger, while no client writes."""
         ada = self._client(session, "ada")
         await ada.make()
         await self._until_entered()
@@ -202,7 +204,7 @@ class Siege:
         await self._check_feed(session, there)
 
     async def _until_entered(self) -> None:
-        """Wait until the server has entered what others wrote into its file."""
+        """Wait until the server has entered what the other program wrote into its file."""
         try:
             await to_thread.run_sync(wait_until, self._has_entered_all)
         except AssertionError:
@@ -219,7 +221,7 @@ class Siege:
             self._ledger.differs(f"the listing differs in {sorted(shown ^ labels)}")
 
     async def _check_feed(self, session: aiohttp.ClientSession, there: dict[str, str]) -> None:
-        """Let somebody new, and all who followed before, read on to the end: all of them have the same."""
+        """Let a new follower and all earlier ones read the feed to its end: all must hold what is *there*."""
         head = (await self._client(session, "ada").changes(0)).json["next"]
         newcomer = Follower("a newcomer", self._ledger, True)
         for name, followers in [("ada", [newcomer]), *self._followers.items()]:
@@ -235,7 +237,7 @@ class Siege:
                     self._ledger.differs(f"{follower.name} differs in {differ}")
 
     async def _end(self) -> None:
-        """End it in an orderly way, and look into its file."""
+        """Stop the server in an orderly way, and check its database."""
         self._server.signal(signal.SIGTERM)
         if code := await to_thread.run_sync(self._server.ended):
             self._ledger.differs(f"the server ended with {code}")

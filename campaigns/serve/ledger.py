@@ -1,4 +1,4 @@
-"""What the clients of a server know, all together, and what that says of what they find later. No I/O."""
+"""What all clients of a server know together, to check what they find later. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from campaigns.campaign import Tally
 
 
 class Held(NamedTuple):
-    """What a label holds: the outcome of its record and the ETag, or nothing (None)."""
+    """What a label holds: the outcome of its record (None: no record), and the ETag (None: not known)."""
 
     outcome: str | None = None
     etag: str | None = None
@@ -21,52 +21,53 @@ NOTHING = Held()
 
 @dataclass
 class Ledger:
-    """What was asked for and what was answered; all that cannot be is told to *tally*.
+    """All requests and their answers; whatever contradicts them is added to *tally*.
 
-    A label has one owner, who asks one thing after the other; or it is *shared*, and each line of its outcome
-    is a word that one of many appended.
+    A label has one owner, who sends one request after the other; or it is shared, and each line of its
+    outcome is a word that one of several clients appended.
     """
 
     tally: Tally
     held: dict[str, Held] = field(default_factory=dict)
-    #: Outcomes that an owner wants, until that is answered (None: no record).
+    #: Outcomes that an owner has asked for, until the answer arrives (None: no record).
     wanted: dict[str, str | None] = field(default_factory=dict)
-    #: Words on shared labels: those that were acknowledged, and those that are not answered yet.
+    #: Words on shared labels: those acknowledged, and those not answered yet.
     words: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unanswered: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    #: Labels that others write to past the server: a change that it has not entered yet shows what is there.
+    #: Labels that another program writes to past the server. The feed gives the digest of the current record,
+    #: even if the server has not entered that write yet, so one number may come with several digests.
     elsewhere: set[str] = field(default_factory=set)
-    #: What each number of the feed was given for: label and digest.
+    #: The label and digest that the feed gave with each number.
     numbers: dict[int, tuple[str, str | None]] = field(default_factory=dict)
 
     def holds(self, label: str) -> Held:
-        """Return what *label* holds, as its owner knows."""
+        """Return what *label* holds, as far as its owner knows."""
         return self.held.get(label, NOTHING)
 
     def wants(self, label: str, outcome: str | None) -> None:
-        """Note that the owner asks that *label* holds a record with that *outcome*, or none."""
+        """Note that the owner of *label* asks for a record with that *outcome*, or for none (None)."""
         self.wanted[label] = outcome
 
     def acknowledged(self, label: str, etag: str | None) -> None:
-        """Note that what the owner of *label* wanted was done; *etag* is None for who was not told."""
+        """Note that the request of the owner of *label* was done; *etag* is None if the owner got none."""
         self.held[label] = Held(self.wanted.pop(label), etag)
 
     def refused(self, label: str) -> None:
-        """Note that what the owner of *label* wanted was not done."""
+        """Note that the request of the owner of *label* was refused."""
         del self.wanted[label]
 
     def appends(self, label: str, word: str) -> None:
-        """Note that somebody sends *word* to a shared *label*."""
+        """Note that a client sends *word*, to append it to a shared *label*."""
         self.unanswered[label].add(word)
 
     def appended(self, label: str, word: str, *, done: bool) -> None:
-        """Note the answer to that."""
+        """Note the answer to such a request: *done*, or refused."""
         self.unanswered[label].remove(word)
         if done:
             self.words[label].add(word)
 
     def found(self, label: str, now: Held) -> None:
-        """Compare what *label* holds *now*, while nobody writes, with what was acknowledged."""
+        """Compare what *label* holds *now*, while no client writes, with what was acknowledged."""
         before = self.holds(label)
         was_asked = label in self.wanted
         wanted = self.wanted.pop(label, None)
@@ -97,7 +98,7 @@ class Ledger:
         self.words[label] = set(there)
 
     def numbered(self, change: Any) -> None:
-        """Note what the feed tells of one change. No number is given to two changes."""
+        """Note the number of one change in the feed; report a number that two changes have."""
         label = change["label"]
         what = (label, None if label in self.elsewhere else change["digest"])
         before = self.numbers.setdefault(change["seq"], what)
@@ -105,5 +106,5 @@ class Ledger:
             self.tally.doubles.append(f"{change['seq']} was given to {before} and {what}")
 
     def differs(self, what: str) -> None:
-        """Note something that nothing explains."""
+        """Report *what*, a difference that nothing explains."""
         self.tally.differences.append(what)

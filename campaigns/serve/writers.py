@@ -19,11 +19,11 @@ NEVER = '"1-00000000000000000000000000000000"'
 
 
 class Deed(NamedTuple):
-    """What an owner does to a label: the status where there is a record, and where there is none."""
+    """A request of an owner for a label: the status to expect if it has a record, and if it has none."""
 
     there: int
     absent: int
-    #: Headers, by what the label holds.
+    #: The headers to send, given what the label holds.
     conditions: Callable[[Held], Mapping[str, str]] = lambda _: {}
 
 
@@ -42,23 +42,23 @@ DEEDS = {
     "read again": Deed(304, 404, lambda held: {"If_None_Match": held.etag or NEVER}),
 }
 _CHOSEN = [*DEEDS, "put", "edit", "comment"]
-#: Answers to who has changed something.
+#: Statuses of the answers to requests that changed something.
 _DONE = (200, 201, 204)
 
 
 def new_words() -> Iterator[str]:
-    """Give words, each of them once."""
+    """Return an endless iterator of different words."""
     return (f"word{number}x" for number in itertools.count())
 
 
 def path(label: str) -> str:
-    """Return where the record *label* is, below the root."""
+    """Return the path of the record *label*, below the root."""
     return f"records/{PROJECT}/{label}/"
 
 
 @dataclass
 class Owner:
-    """Somebody who alone writes to *labels*."""
+    """The only client that writes to *labels*."""
 
     labels: list[str]
     ledger: Ledger
@@ -66,7 +66,7 @@ class Owner:
     words: Iterator[str]
 
     async def write(self, client: Client) -> None:
-        """Do one thing after the other until the line is cut."""
+        """Send one request after the other until the connection is cut."""
         while True:
             await self._do(client, self.chance.choice(_CHOSEN), self.chance.choice(self.labels))
 
@@ -100,14 +100,14 @@ class Owner:
         return await client.put(record(label, outcome=word), **headers)
 
     def _read(self, label: str, before: Held, reply: Reply) -> None:
-        """Compare what is shown with what was acknowledged last."""
+        """Compare the record in *reply* with what was acknowledged last."""
         if reply.status == 200 and Held(reply.json["outcome"], reply.etag) != before:
             self.ledger.tally.losses.append(f"{label}: {reply.json['outcome']} instead of {before.outcome}")
 
 
 @dataclass
 class Sharer:
-    """One of many who append to the same *labels*, each only to what they have read."""
+    """One of several clients that append to the same *labels*, each only to the version that it has read."""
 
     labels: list[str]
     ledger: Ledger
@@ -115,7 +115,7 @@ class Sharer:
     words: Iterator[str]
 
     async def write(self, client: Client) -> None:
-        """Append one word after the other until the line is cut."""
+        """Append one word after the other until the connection is cut."""
         while True:
             label = self.chance.choice(self.labels)
             seen = await client.get(path(label))
@@ -142,7 +142,7 @@ class Sharer:
 
 @dataclass
 class Neighbour:
-    """A program on the machine of the server, which writes to *labels* past it, into the file itself."""
+    """A program on the machine of the server that writes to *labels* directly in the server's file."""
 
     labels: list[str]
     place: DjangoPlace
@@ -151,7 +151,7 @@ class Neighbour:
     words: Iterator[str]
 
     async def write(self, _client: Client) -> None:
-        """Do one thing after the other until cancelled."""
+        """Write or remove one record after the other until cancelled."""
         while True:
             label, word = self.chance.choice(self.labels), next(self.words)
             if self.ledger.holds(label).outcome is not None and self.chance.random() < 0.25:

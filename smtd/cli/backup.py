@@ -1,4 +1,4 @@
-"""`smtd backup`: a copy of the store that the server offers, while it is being served."""
+"""`smtd backup`: copy the store of the server while it is in use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PATIENCE = 30.0
 
 
 def run(config: Path | None, store: str | None, file: Path) -> int:
-    """Copy the store that *store* names, else the one of the server, to the new *file*; return the exit code.
+    """Copy *store* (None: the one of the server) to the new *file*, and return the exit code.
 
-    Raises UsageError if there is no such store, or *file* exists or cannot be made, StoreUnreachable if the
-    store cannot be read; then nothing is left at *file*.
+    Raises UsageError if there is no such store, or *file* exists or cannot be created, and StoreUnreachable
+    if the store cannot be copied. A failed copy is removed.
     """
     source, target = store_path(store, config), expanded(file).absolute()
     if source is None:
@@ -44,9 +44,9 @@ def run(config: Path | None, store: str | None, file: Path) -> int:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy all that was committed to *source*, and nothing later. In write-ahead mode nobody waits for it.
+    """Copy what is committed to *source* when the copy starts. In write-ahead mode no other program waits.
 
-    In one step: a copy in several begins again whenever another process commits.
+    Copies in one step, because a copy in several steps restarts whenever another process commits.
     """
     with opened(source, mode="ro", patience=PATIENCE) as found, opened(target) as made:
         found.backup(made)

@@ -1,4 +1,4 @@
-"""`smtd check`: is the configuration right, is every store there, and could the server begin?"""
+"""`smtd check`: check the configuration, reach every store, and see whether the server could start."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from smtd.stores.registry import open_store
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be made, or removed, in databases on servers, beside looking."""
+    """What to create or remove in databases on servers, besides checking them."""
 
     create: bool = False
     install_notify: bool = False
@@ -36,7 +36,7 @@ class Asked:
 
 
 def run(chosen: Path | None, asked: Asked) -> int:
-    """Print what was found of each store, and return the exit code."""
+    """Print what was found about the stores and the server, and return the exit code."""
     if asked.install_notify and asked.remove_notify:
         raise UsageError("--install-notify and --remove-notify exclude each other; give one of them")
     if (file := configuration_file(chosen)) is None:
@@ -57,7 +57,7 @@ def run(chosen: Path | None, asked: Asked) -> int:
 
 
 async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping[str, Collection[str]]]:
-    """Tell of each store; return what is wrong, and the projects of those that were reached."""
+    """Print a line for each store; return the errors, and the projects of the stores that were reached."""
     problems, found = [], {}
     for name in config.stores:
         try:
@@ -72,7 +72,7 @@ async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping
 async def _served(
     config: Config, server: ServerConfig, file: Path, unusable: Collection[str]
 ) -> list[SmtdError]:
-    """Tell of the server; return what is wrong with it. Stores in *unusable* were told of."""
+    """Print the server's line and errors, and return the errors; do not check a store in *unusable* again."""
     parts, problems = [], []
     async for found in check_server.findings(config, server, file, unusable):
         if isinstance(found, str):
@@ -86,7 +86,7 @@ async def _served(
 
 
 def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[SmtdError]:
-    """Yield, and tell, an error for each project of a pair that neither of its stores has."""
+    """Print and yield an error for each project of a pair that neither of its stores has."""
     for name, pair in config.pairs.items():
         if pair.projects is None or pair.left not in found or pair.right not in found:
             continue
@@ -105,9 +105,10 @@ def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[S
 def _paired(
     config: Config, pairs: Mapping[str, PairSettings], held: Mapping[str, Collection[str]]
 ) -> list[SmtdError]:
-    """Return what is wrong with pairs whose stores are there: two that are one, or of two projects.
+    """Print and return an error for each pair of one store twice, or of directories of two projects.
 
-    Says which pairs keep less than all of what their stores hold (*held*), though nobody configured that.
+    Skips pairs with a store that cannot be located. Warns of each pair that syncs fewer projects than its
+    stores hold (*held*), though the configuration names no projects for it.
     """
     problems: list[SmtdError] = []
     for name, pair in config.pairs.items():
@@ -130,7 +131,7 @@ def _paired(
 
 
 async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collection[str]]:
-    """Return what is to be said of a store, and its projects. Raises SmtdError."""
+    """Return the line to print for a store, and its projects. Raises SmtdError."""
     location = await to_thread.run_sync(partial(located, name, config, None, may_be_new=True))
     own = set() if location.project is None else {location.project}
     server = location.driver.server
@@ -152,7 +153,7 @@ async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collec
 
 
 async def _done(location: Location, server: Server, asked: Asked) -> str:
-    """Make what is asked for in the database at *location*; return what was done, for its line."""
+    """Create or remove what *asked* says in the database at *location*; return what was done, in words."""
     if server.administer is None:
         return ""
     done = ""

@@ -1,6 +1,6 @@
-"""`smtd check`, for the section [server]: could the server begin as it is configured, and who would reach it?
+"""`smtd check` for the section [server]: could the server start as configured, and who could reach it?
 
-Nothing is changed: no store is made, and no client is let in.
+Nothing is changed: no store is created, and no client is served.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from smtd.server.accounts import users_file as users
 from smtd.stores.discovery import find
 from smtd.stores.registry import open_store
 
-#: Seconds in which a server at the address is to say what it is.
+#: Seconds to wait for an answer from a server that already listens at the address.
 PATIENCE = 3.0
 
 
 async def findings(
     config: Config, server: ServerConfig, chosen: Path, unusable: Collection[str]
 ) -> AsyncIterator[str | SmtdError]:
-    """Yield what there is to say of *server* in *config*, which is in the file *chosen*: a part, or an error.
+    """Yield the findings about *server* in *config*, from the file *chosen*: parts of a line, and errors.
 
-    Of a store whose name is in *unusable* it has been said already what is wrong.
+    Does not check a store whose name is in *unusable*: its error is printed already.
     """
     for problem in names(server):
         yield problem
@@ -58,7 +58,7 @@ async def findings(
 
 
 def names(server: ServerConfig) -> Iterator[SmtdError]:
-    """Yield what does not fit together in `listen`, `url`, `proxy` and the certificate of *server*. Pure."""
+    """Yield the contradictions between `listen`, `url`, `proxy` and the certificate of *server*. Pure."""
     host, _ = configured_server.address(server.listen)
     is_local, has_tls = configured_server.is_loopback(host), server.cert_file is not None
     near = [each for each in server.proxy if configured_server.is_loopback(each)]
@@ -97,25 +97,27 @@ def _url(url: str, server: ServerConfig, *, is_local: bool) -> Iterator[SmtdErro
 
 
 def _address(server: ServerConfig) -> list[str | SmtdError]:
-    """Say where the server is, and whether it can be there. Blocks."""
+    """Return the address of the server, and whether it runs there or why it cannot. Blocks."""
     host, port = configured_server.address(server.listen)
     scheme = "http" if server.cert_file is None else "https"
     root = f"{scheme}://{server.listen}/" if server.url is None else configured_server.root(server.url)
-    told: list[str | SmtdError] = [f"{root}records/"]
+    findings: list[str | SmtdError] = [f"{root}records/"]
     try:
         _try_to_bind(host, port)
     except socket.gaierror:
-        told.append(UsageError(f"there is no address {host}; listen on one of this machine, or 127.0.0.1"))
+        findings.append(
+            UsageError(f"there is no address {host}; listen on one of this machine, or 127.0.0.1")
+        )
     except OSError as exc:
         if exc.errno != errno.EADDRINUSE:
-            told.append(_no_address(host, port, exc))
+            findings.append(_no_address(host, port, exc))
         elif _is_smtd(host, port, has_tls=server.cert_file is not None):
-            told.append("it runs now")
+            findings.append("it runs now")
         else:
-            told.append(
+            findings.append(
                 UsageError(f"another program listens on {server.listen}; stop it, or choose another port")
             )
-    return told
+    return findings
 
 
 def _try_to_bind(host: str, port: int) -> None:
@@ -137,7 +139,7 @@ def _no_address(host: str, port: int, exc: OSError) -> SmtdError:
 
 
 def _is_smtd(host: str, port: int, *, has_tls: bool) -> bool:
-    """Say whether it is smtd that listens there."""
+    """Say whether the program that listens there is smtd. Blocks."""
     near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     line = (
         HTTPSConnection(near, port, timeout=PATIENCE, context=check_tls.trusting_all())
@@ -155,7 +157,7 @@ def _is_smtd(host: str, port: int, *, has_tls: bool) -> bool:
 
 
 async def _store(config: Config, server: ServerConfig) -> str:
-    """Return what the store holds that is to be served. Raises SmtdError if it cannot be."""
+    """Return a description of the store to serve. Raises SmtdError if it cannot be served."""
     path = await to_thread.run_sync(_path, config, server)
     if not await to_thread.run_sync(path.exists):
         await to_thread.run_sync(_check_new, path)
@@ -176,7 +178,7 @@ def _path(config: Config, server: ServerConfig) -> Path:
 
 
 def _check_new(path: Path) -> None:
-    """Raise StoreUnreachable if no file can be made at *path*. Blocks."""
+    """Raise StoreUnreachable if no file can be created at *path*. Blocks."""
     place = next(each for each in path.parents if each.exists())
     if not os.access(place, os.W_OK | os.X_OK):
         raise StoreUnreachable(
@@ -185,17 +187,17 @@ def _check_new(path: Path) -> None:
 
 
 def _users(server: ServerConfig, chosen: Path) -> list[str | SmtdError]:
-    """Say how many may log in. Blocks."""
+    """Return how many users can log in and whether reading needs no login, or what is wrong. Blocks."""
     path = users_file(server, chosen).absolute()
     try:
         found = users.read(path)
     except SmtdError as exc:
         return [exc]
-    told: list[str | SmtdError] = []
+    findings: list[str | SmtdError] = []
     if found:
-        told.append(plural(len(found), "user"))
+        findings.append(plural(len(found), "user"))
     elif server.anonymous == "none":
-        told.append(SmtdError(f"nobody can log in: {path} has no users; run smtd user add NAME"))
+        findings.append(SmtdError(f"nobody can log in: {path} has no users; run smtd user add NAME"))
     if server.anonymous == "read":
-        told.append("everybody may read")
-    return told
+        findings.append("everybody may read")
+    return findings

@@ -1,4 +1,4 @@
-"""`smtd check`, for a certificate: can it be used, is it good now, and for the name that people type?"""
+"""`smtd check` for a certificate: can it be loaded, and is it valid now and for the name of the server?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smtd.errors import SmtdError, UsageError
 
 
 def trusting_all() -> ssl.SSLContext:
-    """Return the context of a client that takes any certificate: it asks what listens, and says nothing."""
+    """Return a client context that accepts any certificate, to identify a server without sending secrets."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
@@ -23,7 +23,7 @@ def trusting_all() -> ssl.SSLContext:
 def problems(cert_file: Path, key_file: Path, called: str | None) -> Iterator[SmtdError]:
     """Yield what is wrong with the certificate in *cert_file* and its key.
 
-    *called*: the name by which people reach the server (None: any). Blocks.
+    *called*: the name by which people reach the server (None: the name is not checked). Blocks.
     """
     unreadable = [*_unreadable("certificate", cert_file), *_unreadable("key", key_file)]
     yield from unreadable
@@ -60,9 +60,10 @@ def _unusable(cert_file: Path, key_file: Path, exc: ssl.SSLError) -> str:
 
 
 def _shake_hands(server: ssl.SSLContext, cert_file: Path, called: str | None) -> None:
-    """Let a client meet *server* in memory that trusts its certificate, if it is good now and for the name.
+    """Do a TLS handshake in memory between *server* and a client that trusts the certificate in *cert_file*.
 
-    Raises SSLCertVerificationError. Python has no other way to ask for the dates in a certificate.
+    Raises SSLCertVerificationError if the certificate is not valid now, or not for the name *called*. Python
+    has no other way to check the dates in a certificate.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN

@@ -1,4 +1,4 @@
-"""What smtd's own server is to offer, by the words of the configuration and of `smtd serve`."""
+"""The settings of smtd's own server, from the configuration and the command line of `smtd serve`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from smtd.server.server_settings import ServerSettings
 
 
 def only_serving(config: Config, location: str | None, listen: str | None) -> Config:
-    """Return *config* with nothing but a server, at the store *location* and the address *listen*, if given.
+    """Return *config* without pairs and with a server, which serves *location* on *listen* if they are given.
 
-    Raises UsageError for an address that is none, or that others could listen to.
+    Raises UsageError if *listen* is not an address.
     """
     server = config.server or ServerConfig()
     if location is not None:
@@ -40,9 +40,9 @@ def _check_listen(listen: str) -> None:
 
 
 def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedServer | None:
-    """Return what *config*, in the file *chosen*, wants to be served (None: nothing). Blocks.
+    """Return the server that *config*, from the file *chosen*, asks for (None: none). Blocks.
 
-    *state*: the state directory, which has the store if none is named. Raises SmtdError.
+    *state*: the state directory, which has the store if *config* names none. Raises SmtdError.
     """
     server = config.server
     if server is None:
@@ -64,12 +64,12 @@ def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedSer
 
 
 def own_store(state: Path) -> Path:
-    """Return where the store is that a server makes for itself in the state directory."""
+    """Return the path of the store that the server creates for itself in the state directory."""
     return state / "server" / "records.sqlite"
 
 
 def served_store(server: ServerConfig, config: Config, state: Path) -> Path:
-    """Return the file that is served. Raises UsageError for a store that cannot be."""
+    """Return the file to serve. Raises UsageError if the configured store cannot be served."""
     if server.store is None:
         return own_store(state)
     location = located(server.store, config, None, may_be_new=True)
@@ -82,7 +82,10 @@ def served_store(server: ServerConfig, config: Config, state: Path) -> Path:
 
 
 def users_file(server: ServerConfig, chosen: Path | None) -> Path:
-    """Return the users file of *server*, else the one beside the configuration *chosen*, or the usual one."""
+    """Return the users file of *server*, else the file `users` beside the configuration file in use.
+
+    *chosen* is that configuration file (None: the usual one).
+    """
     if server.users_file is not None:
         return expanded(server.users_file)
     return (configuration_file(chosen) or usual_files()[0]).with_name("users")

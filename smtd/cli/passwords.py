@@ -1,6 +1,6 @@
-"""How to be let in by a store: the password or token, from wherever the configuration says it is.
+"""Get the password or token of a store from where the configuration says it is.
 
-It is asked for when it is needed, and never stored, logged or shown.
+It is read when it is needed, and never saved, logged or shown.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from smtd.errors import UsageError
 from smtd.paths import expanded
 from smtd.textfile import decode
 
-#: Seconds that a command may take to tell a password or token.
+#: Seconds that a command may take to print a password or token.
 PATIENCE = 10.0
-#: What a header can hold as one word.
+#: What a token may consist of: a header can hold it as one word.
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
 
 
 def secret(name: str, store: StoreConfig) -> str | None:
-    """Return the token of the configured store *name*, else its password, or None if nothing is said. Blocks.
+    """Return the token of the configured store *name*, else its password; None if it has neither. Blocks.
 
-    Raises UsageError, without any part of it, where it cannot be had.
+    Raises UsageError, with no part of the secret, if it cannot be read.
     """
     return token(name, store) if store.has_token else password(name, store)
 
@@ -69,7 +69,7 @@ def password(name: str, store: StoreConfig) -> str | None:
 
 
 def from_netrc(address: str) -> tuple[str, str] | None:
-    """Return user and password that ~/.netrc has for the server at *address*, if any. Blocks."""
+    """Return the user and password that ~/.netrc has for the server at *address*, or None. Blocks."""
     try:
         host = urlsplit(address).hostname
         regular.check([Path("~/.netrc").expanduser()])

@@ -27,13 +27,13 @@ from smtd.systemd import Notifier
 
 log = logging.getLogger("smtd")
 
-#: Seconds that an orderly end may take.
+#: Seconds that an orderly shutdown may take.
 GRACE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The daemon is to keep no pairs, and to serve the store at *location*, at the address *listen*."""
+    """Sync no pairs; serve the store at *location* on the address *listen* (None: as configured)."""
 
     location: str | None = None
     listen: str | None = None
@@ -50,7 +50,7 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
         passwords.forget()
         fresh = _configuration(config, serving)
         for url in filter(None, (fresh.notify.webhook, fresh.notify.heartbeat_url)):
-            proxy_for(url)  # reports a wrong proxy now, and not at the first notice
+            proxy_for(url)  # reports a wrong proxy now, not at the first notification
         log.setLevel(fresh.daemon.log_level.upper())
         if fresh.daemon.state_dir != found.daemon.state_dir:
             log.warning("state_dir has changed; restart smtd to use the new one")
@@ -85,9 +85,9 @@ def _configuration(chosen: Path | None, serving: Serving | None) -> Config:
 
 
 def _end_at_the_latest() -> None:
-    """End the process soon, whatever a thread still waits for: a lock, a name server, a command.
+    """End the process after GRACE seconds, even if a thread still waits for a lock, name server or command.
 
-    Nothing is lost by that: what a cycle has begun is finished by the next start, as after a crash.
+    Nothing is lost by that: the next start finishes what a cycle has begun, as after a crash.
     """
     end = threading.Timer(GRACE, os._exit, (0,))
     end.daemon = True

@@ -1,4 +1,4 @@
-"""The stores that the words of a command line stand for, with what the configuration says of them."""
+"""Find the stores that a command line names, with their settings in the configuration."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from smtd.stores.location import Location
 
 
 class Passwords:
-    """Passwords and tokens of configured stores, asked for once; `forget` them when one may be another."""
+    """A cache of the passwords and tokens of configured stores; `forget` them when one may have changed."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[StoreConfig, str | None]] = {}  # and what was said of the store then
+        self._known: dict[str, tuple[StoreConfig, str | None]] = {}  # with the store's settings then
 
     def __call__(self, name: str, store: StoreConfig) -> str | None:
-        """Return the password or token of the store *name*. Blocks the first time."""
+        """Return the password or token of the store *name* (None: none). Blocks if it is not cached."""
         known = self._known.get(name)
         if known is None or known[0] != store:
             known = self._known[name] = store, passwords.secret(name, store)
         return known[1]
 
     def forget(self) -> None:
-        """Ask for all again."""
+        """Empty the cache, so that each secret is read again when it is next needed."""
         self._known.clear()
 
 
@@ -43,8 +43,9 @@ def located(
 ) -> Location:
     """Return the location of the configured store *name*, else of the file, directory or address *name*.
 
-    None stands for the project of the current directory. *timezone* is what the command line says;
-    it counts for stores of which the configuration says nothing. Blocks. Raises as `find` does.
+    None stands for the project of the current directory. *timezone* is from the command line, and applies to
+    a store for which the configuration has none. Blocks. Raises UsageError for a *timezone* that does not
+    exist, and as `find` does.
     """
     if timezone is not None and not is_timezone(timezone):
         raise UsageError(f"{timezone!r} is not a time zone; name one such as Europe/Paris")
@@ -65,7 +66,7 @@ def located(
 
 
 def _current() -> Path:
-    """Return the directory of the project in which the command was given."""
+    """Return the directory of the project that the current directory belongs to."""
     try:
         return current_project(Path.cwd())
     except OSError as exc:
@@ -76,7 +77,7 @@ def _current() -> Path:
 
 
 def _by_netrc(location: Location) -> Location:
-    """Let the account that is named, or any if none is, have the password that ~/.netrc has for it."""
+    """Add the password from ~/.netrc if it is for the account that *location* names, or if it names none."""
     found = passwords.from_netrc(location.url)
     if found is None or location.access.username not in (None, found[0]):
         return location
@@ -84,7 +85,7 @@ def _by_netrc(location: Location) -> Location:
 
 
 def _configured(word: str, config: Config) -> tuple[str, StoreConfig] | None:
-    """Return the configured store that is called *word*, or that is at the place *word*."""
+    """Return name and settings of the configured store with the name or location *word*, or None."""
     if word in config.stores:
         return word, config.stores[word]
     return next(((name, store) for name, store in config.stores.items() if _same(store.location, word)), None)
@@ -109,5 +110,5 @@ def _same(one: str, other: str) -> bool:
         return one.rstrip("/") == other.rstrip("/")
     try:
         return Path(one).expanduser().absolute() == Path(other).expanduser().absolute()
-    except RuntimeError:  # a home directory that is not known
+    except RuntimeError:  # the home directory is not known
         return False

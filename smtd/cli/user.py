@@ -1,4 +1,4 @@
-"""`smtd user`: who may use smtd's own server. No password and no token is shown, but a new token once."""
+"""`smtd user`: manage the users of smtd's own server. Never shows a secret, except a new token, once."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account, StoredToken
 from smtd.textfile import decode
 
-#: Gives the SQLite file that has rights in single projects, if it is there; see `store_path`.
+#: Returns the SQLite file with the rights in single projects, or None if there is none yet; see `store_path`.
 Store: TypeAlias = Callable[[], "Path | None"]
-#: Characters of the longest password: more do not fit into a header.
+#: The longest password, in characters: a longer one may not fit into a header.
 LONGEST_PASSWORD = 1000
-#: Bytes of standard input that are read for one.
+#: Bytes of standard input to read for a password.
 _LONGEST_LINE = 2**16
 
 
 def users_path(chosen: Path | None, config: Path | None) -> Path:
     """Return the users file: *chosen*, else the one of the server in the configuration *config*.
 
-    Raises ConfigError for a configuration with mistakes.
+    Raises ConfigError if the configuration has mistakes.
     """
     if chosen is not None:
         return expanded(chosen)
@@ -46,9 +46,9 @@ def users_path(chosen: Path | None, config: Path | None) -> Path:
 
 
 def store_path(word: str | None, config: Path | None) -> Path | None:
-    """Return the SQLite file that *word* stands for, else the one of the server; None if it is not there yet.
+    """Return the SQLite file that *word* names, else the one of the server; None if that does not exist yet.
 
-    Raises ConfigError, and as `located` does.
+    Raises ConfigError, UsageError if *word* names another kind of store, and as `located` does.
     """
     found = configuration(config)
     if word is None:
@@ -73,11 +73,11 @@ def add(
 ) -> int:
     """Add a user, and return the exit code.
 
-    Raises UsageError for a name that cannot be, or is, a user's, and for a right that nobody can be given.
+    Raises UsageError if the name is invalid or taken, or a right cannot be granted.
     """
     words = [*projects, *([f"{ALL}:read"] if read_all else []), *([f"{ALL}:write"] if write_all else [])]
-    rights = sorted(_right(word) for word in words)  # the highest is last, and counts
-    # All this before anybody types a password.
+    rights = sorted(_right(word) for word in words)  # the highest of a project is last, and so applies
+    # Check all this before asking for a password.
     _check_new(name, users_file.read(path))
     for project, _ in rights:
         if project != ALL:
@@ -162,14 +162,14 @@ def remove(path: Path, name: str, store: Store) -> int:
 
     _found(name, users_file.read(path))
     if (place := store()) is not None:
-        right_table.remove_user(place, name)  # first: if it fails, the same words can be given again
+        right_table.remove_user(place, name)  # first: if it fails, the same command can be run again
     users_file.edit(path, change)
     say(f"removed user {name}")
     return 0
 
 
 def grant(path: Path, *, name: str, project: str, right: str, store: Store) -> int:
-    """Let a user have a right in a project of *store*, or in all; return the exit code.
+    """Give a user a right in a project of *store*, or in all projects; return the exit code.
 
     Raises UsageError if there is no such user or project.
     """
@@ -194,7 +194,7 @@ def _right(word: str) -> tuple[str, Right]:
 
 
 def _word(everywhere: Right) -> Literal["none", "read", "write"]:
-    """Return how the users file has a right in all projects."""
+    """Return *everywhere* as the users file writes it. Raises UsageError for OWNER."""
     if everywhere is Right.OWNER:
         raise UsageError("only an admin owns all projects; add one with --admin")
     return "write" if everywhere is Right.WRITE else "read" if everywhere is Right.READ else "none"
@@ -232,7 +232,7 @@ def _check_new(name: str, accounts: Mapping[str, Account]) -> None:
 
 
 def _password(name: str, *, from_stdin: bool) -> str:
-    """Return a new password, and warn if `smt` could not use it. Raises UsageError, without a part of it."""
+    """Read a new password, and warn if `smt` could not use it. Raises UsageError, with no part of it."""
     password = _first_line() if from_stdin else _typed_twice(name)
     if not password:
         raise UsageError("the password is empty; nothing was changed")
@@ -298,7 +298,7 @@ def _date(moment: int) -> str:
 
 
 def _shape(account: Account, projects: Mapping[str, str]) -> dict[str, Any]:
-    """Return what may be known of a user, as docs/json.md has it."""
+    """Return what may be shown of a user, in the form that docs/json.md describes."""
     return {
         "name": account.name,
         "admin": account.admin,

@@ -1,4 +1,4 @@
-"""The words of `smtd user`. What they do is in `user.py`, which is imported when one of them is called."""
+"""The subcommands of `smtd user`. They are implemented in `user.py`, which is imported when one is run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _STORE = click.option(
     metavar="LOCATION",
     help="The store of the server: an SQLite file, or its name. [default: as smtd serve has it]",
 )
-#: More words than a verb takes: most likely a password, which is not to be shown by an error.
+#: Lets `_Verb` reject extra arguments: one is most likely a password, which an error must not show.
 _MORE_WORDS = {"allow_extra_args": True}
 
 
 class _Verb(click.Command):
-    """A verb that repeats no word which it does not know."""
+    """A subcommand whose error about extra arguments does not repeat them."""
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.args:

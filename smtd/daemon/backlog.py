@@ -1,4 +1,4 @@
-"""Count what waits while a pair cannot sync: the records that changed on the side that can be read."""
+"""Count the records that wait while a pair cannot sync: those that changed on a side that can be read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smtd.stores.base import DearStore, Scan, Store, Token
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
-#: Seconds that a server may take.
+#: Seconds after which a server counts as unreadable.
 PATIENCE = 10.0
 
 
@@ -31,17 +31,18 @@ class Backlog:
         self._settings = settings
         self._locate = locate
         self._journal = journal
-        #: What changed on each side, and the token of its store at that time.
+        #: For each side: the token of its store at the last count, and the keys that had changed.
         self._last: dict[Side, tuple[Token, frozenset[Key]]] = {}
 
     def clear(self) -> None:
-        """Forget what was counted: the sides agreed on something since."""
+        """Forget what was counted, because the sides have agreed on something since."""
         self._last.clear()
 
     async def count(self) -> int | None:
         """Return how many records changed; None if no side can be read. Raises SmtdError.
 
-        Files come first: where one can be read the other side is away, and no server is asked.
+        Sides with files come first. If one of them can be read, the other side is the one that is
+        unreachable, so no server is asked.
         """
         locations = await self._locate()
         files = [side for side in SIDES if locations[side].files]
@@ -84,13 +85,13 @@ class Backlog:
 
 
 async def _scan(store: Store, projects: Collection[str] | None, agreed: Mapping[Key, Digest]) -> Scan:
-    if store.capabilities.dear_reads:  # one request lists all records; to read them costs one for each
+    if store.capabilities.dear_reads:  # one request lists all records, but reading each costs one more
         return await cast(DearStore, store).scan(projects, known=agreed)
     return await store.scan(projects)
 
 
 def changed(agreed: Mapping[Key, Digest], scan: Scan) -> frozenset[Key]:
-    """Return the keys that are new, changed or gone in *scan*; what cannot be read is none of these."""
+    """Return the keys that are new, changed or gone in *scan*; unreadable records do not count."""
     there = {key for key, digest in scan.digests.items() if agreed.get(key) != digest}
     gone = agreed.keys() - scan.digests.keys() - scan.unreadable.keys()
     return frozenset(there | gone)

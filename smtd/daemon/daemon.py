@@ -1,4 +1,4 @@
-"""The daemon: one long-lived group of tasks that owns every pair's worker, the watch and the socket."""
+"""The daemon: one long-lived task group that owns every pair's worker, the watch and the socket."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
 
-#: Seconds between two looks of the daemon at itself, and for which a job of a worker need make no
-#: progress: a cycle may wait for a slow server, and reports progress only between batches.
+#: Seconds between two self-checks of the daemon, and without progress after which a worker counts as stuck:
+#: a cycle may wait for a slow server, and reports progress only between batches.
 BEAT, STUCK = 5.0, 900.0
-#: Threads for all but the pairs, and for each pair: those that wait for a lock keep no others waiting.
+#: Threads for everything but the pairs, and for each pair, so that threads that wait for a lock block no
+#: other pair.
 THREADS, THREADS_OF_PAIR = 40, 4
-#: Seconds to wait for a worker that ends: a lock of another program may hold it up for longer.
+#: Seconds to wait for a worker to end: a lock of another program may delay it for longer.
 PARTING = 2.0
-#: Seconds between two looks at how long the history is.
+#: Seconds between two checks of the history's age and size.
 DAY = 86_400.0
 
 
@@ -51,11 +52,11 @@ DAY = 86_400.0
 class Surroundings:
     """What the daemon is started with.
 
-    *refused* is called when a store refused us, whose password may be another by now. *load* reads the
-    configuration, *locate* tells where the store of a name or place is (both block, and
-    raise SmtdError); *watchdog* is in seconds, None: nobody watches. *ending* is called when the end has
-    begun. *proxy_for* tells by which proxy an address is reached (None: by none). *server* tells what is to
-    be served (None: nothing; it blocks, and raises SmtdError). *keeps_pairs*: else it does nothing but serve.
+    *refused* is called when a store rejects smtd, because its password may have changed. *load* reads the
+    configuration, and *locate* finds the store with a name or path; both block, and raise SmtdError.
+    *watchdog* is the timeout of systemd's watchdog in seconds (None: no watchdog). *ending* is called when
+    the shutdown begins. *proxy_for* returns the proxy for an address (None: no proxy). *server* returns the
+    server to run (None: none); it blocks, and raises SmtdError. Without *keeps_pairs* the daemon only serves.
     """
 
     state: Path
@@ -80,7 +81,7 @@ class _Supervised:
 
 
 class Daemon:
-    """Keeps all pairs in step until it is stopped; see `run`."""
+    """Keeps all pairs in sync until it is stopped; see `serve`."""
 
     def __init__(self, surroundings: Surroundings, journal: Journal, group: TaskGroup) -> None:
         self.events = Events(journal.events)
@@ -106,22 +107,22 @@ class Daemon:
         return [self._pairs[name].worker for name in sorted(self._pairs)]
 
     def scrubber(self, name: str) -> Scrubber:
-        """Return who verifies the pair *name*."""
+        """Return the scrubber of the pair *name*."""
         return self._pairs[name].scrubber
 
     @property
     def state(self) -> Path:
-        """The state directory, as a whole path."""
+        """The state directory, as an absolute path."""
         return self._surroundings.state
 
     @property
     def added(self) -> Mapping[str, PairConfig]:
-        """The pairs that were added while running, and are kept."""
+        """The pairs that were added while running, and are in use."""
         return {name: pair for name, pair in self._added.items() if name not in self._config.pairs}
 
     @property
     def history(self) -> History:
-        """What smtd wrote, of all pairs."""
+        """The history of what smtd wrote, for all pairs."""
         return self._journal.history
 
     async def known_pairs(self) -> Mapping[int, tuple[str, str]]:
@@ -129,7 +130,7 @@ class Daemon:
         return await self._journal.pairs()
 
     async def serve(self, handler: Handler) -> None:
-        """Start everything, tell that it is ready, and go on until `stop`; *handler* answers the socket."""
+        """Start everything, report that it is ready, and run until `stop`; *handler* answers the socket."""
         notifier = self._surroundings.notifier
         await self._group.start(self._heed_signals)
         self._config = await to_thread.run_sync(self._surroundings.load)
@@ -162,16 +163,17 @@ class Daemon:
         log.info("stopped")
 
     def stop(self) -> None:
-        """End in an orderly way: what a cycle has begun is finished by the next start."""
+        """Shut down in an orderly way: the next start finishes what a cycle has begun."""
         if not self._stopped.is_set():
             self._stopped.set()
             self._surroundings.ending()
 
     async def reload(self) -> dict[str, list[str]]:
-        """Read the configuration again, and return which pairs began, ended and changed.
+        """Read the configuration again, and return which pairs were added, removed and changed.
 
-        Pairs that are as they were are not disturbed. Raises ConfigError for one with mistakes, and leaves
-        all as it is then.
+        Unchanged pairs are not disturbed. Raises ConfigError if the configuration has mistakes, and then
+        leaves everything as it is. Raises SmtdError if the server cannot start, and then leaves the pairs as
+        they are.
         """
         async with self._changing:
             notifier = self._surroundings.notifier
@@ -191,7 +193,7 @@ class Daemon:
         return done
 
     async def add(self, name: str, pair: PairConfig) -> None:
-        """Add a pair, and keep it in the state directory. Raises UsageError if it cannot be one."""
+        """Add a pair, and save it in the state directory. Raises UsageError if it cannot be added."""
         if not self._surroundings.keeps_pairs:
             raise UsageError("this smtd only serves a store; stop it, and add [server] to what smtd run uses")
         self._refuse_known(name)
@@ -199,7 +201,7 @@ class Daemon:
             if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():
                 raise UsageError(f"there is no store {word}; name a configured store, or give a full path")
         one = settings.of(self._config, {name: pair})[name]
-        await to_thread.run_sync(self._located, one, self._config)  # may take a while: others may go first
+        await to_thread.run_sync(self._located, one, self._config)  # may take a while: not under the lock
         async with self._changing:
             self._refuse_known(name)
             found = {**self._added, name: pair}
@@ -224,7 +226,7 @@ class Daemon:
             await self._reconcile(settings.of(self._config, self._added))
 
     def _tell_hidden(self) -> None:
-        """Tell of added pairs that are not used, since the configuration has others of their names."""
+        """Report the added pairs that are not used because configured pairs have their names."""
         for name, problem in settings.hidden(self._config, self._added).items():
             log.warning("%s", problem)
             self.events.add("pair hidden", pair=name, problem=problem)
@@ -234,13 +236,13 @@ class Daemon:
         return await self._journal.copy(target)
 
     async def _reconcile(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
-        """Start, end and replace workers until there is one for each of *wanted*."""
+        """Start, stop and replace workers, so that each of *wanted* has one; return what changed, by name."""
         held = {name: pair.worker.settings for name, pair in self._pairs.items()}
         ended = [name for name in held if wanted.get(name) != held[name]]
-        ending = [self._pairs.pop(name) for name in ended]  # nobody may ask them any more
+        ending = [self._pairs.pop(name) for name in ended]  # no request may reach them any more
         for pair in ending:
             pair.scope.cancel()
-        with anyio.move_on_after(PARTING, shield=True):  # shielded: who asked may go away meanwhile
+        with anyio.move_on_after(PARTING, shield=True):  # shielded: the caller may be cancelled
             for pair in ending:
                 await pair.ended.wait()
         await self._notices.keep(wanted)
@@ -295,7 +297,7 @@ class Daemon:
                     self.stop()
 
     async def _heed_hangups(self) -> None:
-        """Reload when a signal asks for it; several that come meanwhile are one."""
+        """Reload on SIGHUP; several signals during a reload cause one more."""
         while True:
             await self._hangup.wait()
             self._hangup = anyio.Event()
@@ -306,7 +308,7 @@ class Daemon:
                 self.events.add("not reloaded", problem=encodable(str(exc)))
 
     async def _forget_the_old(self) -> None:
-        """Keep the history as short as the configuration says, from now on and once a day."""
+        """Prune the history to the configured age and size, now and once a day."""
         while True:
             limits = self._config.daemon
             try:
@@ -318,7 +320,7 @@ class Daemon:
             await anyio.sleep(DAY)
 
     async def _beat(self) -> None:
-        """Tell systemd how things are, and feed its watchdog unless a worker is stuck."""
+        """Report the state of the pairs to systemd, and feed its watchdog unless a worker is stuck."""
         notifier, watchdog = self._surroundings.notifier, self._surroundings.watchdog
         while True:
             notifier.status(_summary(self.workers))

@@ -1,4 +1,4 @@
-"""What happened, for clients that follow it over the control socket."""
+"""The events that clients follow over the control socket."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from smtd.journal.events import KEPT, EventLog
 
 log = logging.getLogger("smtd")
 
-#: Events that are read at a time, and the seconds until a journal that fails is tried again.
+#: Events to read at a time, and seconds until saving is retried after the journal failed.
 _PAGE, _PAUSE = 100, 5.0
 
 
 class Events:
-    """Events get their numbers, and are sent, when they are durable: no number is ever used twice."""
+    """The events of the daemon: numbered and sent only when they are durable, so no number is used twice."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
@@ -29,13 +29,13 @@ class Events:
         self._saving = anyio.Lock()
 
     def add(self, what: str, **facts: Any) -> None:
-        """Tell of one event; `run` makes it durable."""
+        """Add an event; `run` makes it durable."""
         self._new.append(msgspec.json.encode({"at": now(), "event": what, **facts}).decode())
         self._news.set()
         self._news = anyio.Event()
 
     async def run(self) -> None:
-        """Make events durable as they come, until cancelled; those that cannot be now are kept."""
+        """Make events durable as they are added, until cancelled; keep those that cannot be saved yet."""
         failing = False
         while True:
             news = self._news
@@ -51,7 +51,7 @@ class Events:
             await news.wait()
 
     async def save(self) -> None:
-        """Make all events so far durable; on failure or cancellation they are kept for the next time.
+        """Make all events so far durable; on failure or cancellation keep the last KEPT for the next time.
 
         Raises JournalError.
         """
@@ -60,12 +60,12 @@ class Events:
             try:
                 if texts:
                     await self._log.add(texts)
-            except BaseException:  # who asked may have gone away while others had the journal
+            except BaseException:  # the caller may be cancelled while it waits for the journal
                 self._new = [*texts, *self._new][-KEPT:]
                 raise
 
     async def since(self, last: int, *, follow: bool) -> AsyncIterator[dict[str, Any]]:
-        """Yield the events after number *last*; with *follow* also those to come, for ever."""
+        """Yield the events after number *last*; with *follow* then wait for new ones, without end."""
         while True:
             news = self._news
             await self.save()

@@ -1,9 +1,9 @@
-"""Which changes of a pair a person gets a notice of. Pure: no I/O, no clock.
+"""Decide which changes in the state of a pair to notify a person of. Pure: no I/O, no clock.
 
-A change of state is: records in conflict, or held for a person, that were not before; a pair that becomes
-offline or halted; and one that is well again. Each change makes one notice. A state that is over is
-forgotten, so it makes a new notice if it comes back. Runs that are not over are held too, but make no
-notice: nobody has to act.
+These are: records that are newly in conflict, or newly held for a person; a pair that becomes offline or
+halted; and a pair that has recovered. Each change makes one notification. A state that is over is forgotten,
+so it makes a new notification if it returns. Unfinished runs are held too, but make no notification, because
+no person has to act.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from smtd.text import shown
 Trouble: TypeAlias = Literal["offline", "halted"]
 Name: TypeAlias = tuple[str, str]
 
-#: Records that a notice names, and that its sentence names; characters of a name or a problem in a sentence.
+#: The most records that a notification lists, and that its sentence names; the most characters of a name or
+#: problem.
 MOST, FEW, WIDTH = 100, 3, 300
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """What was delivered about a pair: its trouble, and by project and label its conflicts and holds."""
+    """What was delivered about a pair: its trouble, and project and label of its conflicts and holds."""
 
     trouble: Trouble | None = None
     conflicts: frozenset[Name] = frozenset()
@@ -33,7 +34,7 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """How a pair is after a cycle; *conflicts* and *holds* are None while no cycle has found out."""
+    """The state of a pair after a cycle; *conflicts* and *holds* are None until a cycle has found them."""
 
     pair: str
     trouble: Trouble | None = None
@@ -45,7 +46,8 @@ class Condition(msgspec.Struct, frozen=True):
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     """One change of state, for a person (*message*, one sentence) and for a program.
 
-    *records* names at most MOST of the *count* that are new; texts hold what can be shown, and nothing else.
+    *records* lists at most MOST of the *count* new records. Message, problem and records can be shown on any
+    terminal.
     """
 
     event: Literal["conflict", "hold", "offline", "halted", "recovered"]
@@ -76,7 +78,7 @@ def next_notice(told: Delivered, now: Condition, at: str) -> tuple[Notice | None
 
 
 def _without_the_past(told: Delivered, now: Condition) -> Delivered:
-    """Forget the conflicts and the holds that are over."""
+    """Return *told* without the conflicts and holds that are over."""
     if now.conflicts is not None:
         told = msgspec.structs.replace(told, conflicts=told.conflicts & set(map(_name, now.conflicts)))
     if (waiting := _waiting(now)) is not None:
@@ -85,7 +87,7 @@ def _without_the_past(told: Delivered, now: Condition) -> Delivered:
 
 
 def _waiting(now: Condition) -> list[Held] | None:
-    """Return the holds that wait for a person."""
+    """Return the holds that wait for a person (None: not known)."""
     return None if now.holds is None else [each for each in now.holds if each.kind is not Hold.RUNNING]
 
 
@@ -112,7 +114,7 @@ def _records(
 
 
 def _told(each: Conflict | Held) -> dict[str, object]:
-    """Return a record and its problem, without what JSON cannot express."""
+    """Return a record and its problem for JSON: without empty fields, and with texts that can be shown."""
     found = shapes.held(each) if isinstance(each, Held) else shapes.conflict(each)
     return {
         key: [*map(_shown, value)] if isinstance(value, list) else _shown(value)
@@ -126,6 +128,6 @@ def _name(each: Conflict | Held) -> Name:
 
 
 def _shown(text: str) -> str:
-    """Return *text* on one line, as it can be shown anywhere, and not too long."""
+    """Return *text* on one line of at most WIDTH characters that can be shown on any terminal."""
     line = shown(text)
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"

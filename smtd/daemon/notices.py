@@ -1,7 +1,7 @@
-"""Send notices of changes of state, by a command or a webhook, and signs of life to a monitor.
+"""Send notifications of changes of state, through a command or a webhook, and heartbeats to a monitor.
 
-Nothing is queued but the state of each pair: after a failure the next notice says what is new by then, and
-nothing of what has passed meanwhile. No pair waits for any of it.
+Only the current state of each pair is kept, and no queue. So after a failure the next notification says what
+is new at that time, and leaves out what is already over. No pair waits for a delivery.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Tell: TypeAlias = Callable[[Notice], Awaitable[None]]
 
 
 class Notices:
-    """Owns the state of each pair and what was delivered about it; `run` delivers."""
+    """Holds the state of each pair and what was delivered about it; `run` delivers notifications."""
 
     def __init__(self, state: Path, proxy_for: Callable[[str], str | None] = lambda url: None) -> None:
         self._told = ToldFile(state / "told.json")
@@ -49,13 +49,13 @@ class Notices:
         self._ways = anyio.CancelScope()
 
     def follow(self, notify: Notify) -> None:
-        """Tell by other ways from now on."""
+        """Deliver through the channels of *notify* from now on."""
         if notify != self._notify:
             self._notify = notify
             self._ways.cancel()
 
     def note(self, condition: Condition) -> None:
-        """Take note of how a pair is after a cycle."""
+        """Store the state of a pair after a cycle, and wake the channels."""
         known = self._conditions.get(condition.pair)
         if known is not None and condition.conflicts is None:
             condition = msgspec.structs.replace(condition, conflicts=known.conflicts, holds=known.holds)
@@ -70,14 +70,14 @@ class Notices:
         self._news = anyio.Event()
 
     async def keep(self, pairs: Collection[str]) -> None:
-        """Forget all pairs but these."""
+        """Forget all pairs but *pairs*."""
         for name in self._conditions.keys() - set(pairs):
             del self._conditions[name]
             self._offline_since.pop(name, None)
         await self._told.keep(pairs)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Tell, by whatever ways the configuration names, until cancelled."""
+        """Deliver through the channels of the current configuration, until cancelled."""
         await self._told.read()
         task_status.started()
         while True:
@@ -85,12 +85,12 @@ class Notices:
                 await self._by(self._notify)
 
     async def _by(self, notify: Notify) -> None:
-        """Tell by the ways of *notify*, until cancelled."""
+        """Deliver through the channels of *notify*, until cancelled."""
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             if notify.command:
                 group.start_soon(self._tell_all, "command", partial(notify_command.tell, notify.command))
             if notify.webhook or notify.heartbeat_url:
-                from smtd.daemon.webhook import Webhook, open_webhook  # it takes 0.2 s that few need
+                from smtd.daemon.webhook import Webhook, open_webhook  # takes 0.2 s, and few need it
 
                 async def opened(url: str) -> Webhook:
                     return await stack.enter_async_context(open_webhook(url, self._proxy_for(url)))
@@ -104,7 +104,7 @@ class Notices:
             await anyio.sleep_forever()
 
     async def _tell_all(self, way: str, tell: Tell) -> None:
-        """Tell of every change by one *way*, one after the other."""
+        """Deliver all notifications through the channel *way*, one after the other; retry failed ones."""
         failing, retries = False, pauses(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             news = self._news
@@ -129,7 +129,7 @@ class Notices:
             await self._told.put(way, notice.pair, told)
 
     async def _next(self, way: str) -> tuple[Notice | None, Delivered]:
-        """Return the next notification, and what has been delivered about its pair after it."""
+        """Return the next notification (None: none), and what has been delivered about its pair after it."""
         for name, condition in sorted(self._conditions.items()):
             known = self._told.get(way, name)
             notice, told = next_notice(known, self._settled(condition, known), now())
@@ -139,22 +139,22 @@ class Notices:
         return None, Delivered()
 
     def _settled(self, condition: Condition, known: Delivered) -> Condition:
-        """Return *condition*, as if nothing had happened while a pair is offline for a moment only."""
+        """Return *condition*, but with the trouble of *known* if the pair is offline only briefly so far."""
         since = self._offline_since.get(condition.pair)
         if since is None or anyio.current_time() >= since + seconds(self._notify.offline_after):
             return condition
         return msgspec.structs.replace(condition, trouble=known.trouble)
 
     def _patience(self) -> float:
-        """Return the seconds until a pair has been offline for long enough."""
+        """Return the seconds until the next pair has been offline for `offline_after` (infinite: none)."""
         clock, wait = anyio.current_time(), seconds(self._notify.offline_after)
         ends = [since + wait for since in self._offline_since.values()]
         return min([end - clock for end in ends if end > clock], default=float("inf"))
 
 
 async def _told(tell: Tell, notice: Notice) -> None:
-    """Tell, and take a defect of ours for a failure: it must not end the daemon."""
-    await checkpoint_if_cancelled()  # a way that was given up tells nothing more
+    """Deliver *notice*; treat a bug in smtd as a failed delivery, because it must not end the daemon."""
+    await checkpoint_if_cancelled()  # a channel that was removed delivers nothing more
     try:
         await tell(notice)
     except Undelivered:

@@ -1,4 +1,4 @@
-"""The server of the daemon, as the configuration has it: begun, replaced and ended with that."""
+"""The daemon's own server: started, replaced and stopped when the configuration says so."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from smtd.text import encodable
 
 log = logging.getLogger("smtd")
 
-#: Seconds after which a server that ended by itself begins anew.
+#: Seconds until a server that failed is restarted.
 AGAIN = 5.0
 
 
 class WantedServer(NamedTuple):
-    """What is to be served, and to whom: the users in a file.
+    """The server that the configuration asks for, and the file of its users.
 
-    *certificate* is another where the certificate was renewed, though its file has the same name.
+    *certificate* is the status of the certificate's file, which changes when the certificate is renewed under
+    the same name.
     """
 
     settings: ServerSettings
@@ -46,7 +47,7 @@ class _Running:
 
 
 class OwnServer:
-    """Keeps the server that *locate* finds in the configuration, in the task *group*; none if it finds none.
+    """Runs the server that *locate* returns for the configuration, if any, in the task *group*.
 
     *locate* blocks, and raises SmtdError.
     """
@@ -60,9 +61,10 @@ class OwnServer:
         self._running: _Running | None = None
 
     async def follow(self, config: Config) -> None:
-        """Begin, replace or end the server, until it is as *config* has it; return when it answers.
+        """Start, replace or stop the server so that it is as *config* says; return when it answers.
 
-        Raises SmtdError if it cannot begin: there is none then.
+        Raises SmtdError if *locate* does, and leaves the server as it is then; or if the new server cannot
+        start, and then none runs.
         """
         wanted = await to_thread.run_sync(self._locate, config)
         if self._running is not None:
@@ -85,8 +87,11 @@ class OwnServer:
     async def _keep(
         self, running: _Running, authenticator: Authenticator, *, task_status: TaskStatus[str]
     ) -> None:
-        """Serve until cancelled; what ends it otherwise, after it began, is told, and it begins anew."""
-        from smtd.server.serving import serve  # here: most daemons have no use for aiohttp's server
+        """Serve until cancelled; after an error report it, and restart the server after AGAIN seconds.
+
+        Raises the error if the server has never started.
+        """
+        from smtd.server.serving import serve  # here: most daemons do not need aiohttp's server
 
         first = _First(task_status)
         try:
@@ -113,7 +118,7 @@ class OwnServer:
 
 
 class _First:
-    """Hands on the first address that a server tells, and keeps later ones."""
+    """Passes on the first address that the server reports, and ignores those after a restart."""
 
     def __init__(self, status: TaskStatus[str]) -> None:
         self.is_over = False

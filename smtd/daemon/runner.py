@@ -1,4 +1,4 @@
-"""Runs a cycle, a preview or a query on a pair; each opens the pair and locks other processes out."""
+"""Run a cycle, a preview or a query on a pair; each opens the pair and locks other processes out."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ log = logging.getLogger("smtd")
 
 T = TypeVar("T")
 
-#: A cycle that has written so many records leaves memory to give back.
+#: After a cycle that wrote at least this many records, memory is given back to the system.
 MANY = 100
 
 
 class PairRunner:
     """Runs one thing at a time on the pair of *settings*, with the stores that *session* keeps open.
 
-    An error closes the stores, unless it is a person's mistake or a plan that no longer holds.
+    An error closes the stores, unless it is a user's mistake or the plan that a user expected has changed.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class PairRunner:
         self._progress = progress
         self._first_cycles = first_cycles
         self._warned_of_scope = False
-        #: No cycle has ended yet: the first one may look at both stores whole, and carries all that is there.
+        #: No cycle has ended yet: the first one may read both stores whole, and waits for half-saved records.
         self._is_first = True
 
     async def sync(self, options: SyncOptions, recheck: Collection[Key]) -> PairReport:
-        """Run one cycle as *options* say; *recheck* keys are read in any case. Raises SmtdError."""
+        """Run one cycle as *options* say; read the records of *recheck* in any case. Raises SmtdError."""
         policy = options.applied(self._settings.policy)
         return await self._open(partial(self._cycle, policy, recheck, options.expected_plan))
 
@@ -71,11 +71,11 @@ class PairRunner:
         return await self._open(partial(self._preview, recheck))
 
     async def query(self, work: Work[T]) -> T:
-        """Return what *work* returns of the pair. Raises SmtdError."""
+        """Run *work* on the pair, and return its result. Raises SmtdError."""
         return await self._open(partial(self._with_pair, work))
 
     async def store_resolution(self, wish: Resolution, recheck: Collection[Key]) -> None:
-        """Write down *wish*, for the next cycle. Raises UsageError if nothing waits for it."""
+        """Save *wish* for the next cycle. Raises UsageError if no record that it selects waits for it."""
 
         async def write_down(pair: Pair) -> None:
             await resolve(pair, wish, recheck)
@@ -83,8 +83,8 @@ class PairRunner:
         await self._open(partial(self._with_pair, write_down))
 
     async def _open(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Return what *work* returns; close the stores after an error of theirs."""
-        # The error stays in no variable here: it knows this frame, and the two would keep in memory all
+        """Run *work*, and return its result; close the stores after an error, as the class says."""
+        # Keep the error in no variable here: it refers to this frame, and the two would keep in memory all
         # that the failed work held.
         try:
             return await work()
@@ -113,7 +113,7 @@ class PairRunner:
             projects=self._settings.scoped(locations).projects,
             wait_to_settle=policy.wait_to_settle or self._is_first,
         )
-        # A server answers when it likes: nobody else waits for that.
+        # A server may be slow to answer: other pairs do not wait for that.
         must_wait = self._is_first and all(locations[side].files for side in SIDES)
         async with self._first_cycles.turn() if must_wait else nullcontext():
             report = await pairing.sync(
@@ -141,7 +141,10 @@ class PairRunner:
             return await work(pair)
 
     async def _mark_clean(self, pair: Pair) -> None:
-        """A cycle has written all it writes: set the flag if others wrote to a store since its scan."""
+        """Set the dirty flag if another program wrote to a store since its scan, or a store has moved.
+
+        Called when a cycle has written all that it writes.
+        """
         self._dirty.release(ChangeSource.REPORT)
         await self._warn_of_scope(pair)
         same = await self._session.mark_clean()
@@ -150,7 +153,7 @@ class PairRunner:
             self._dirty.mark()
 
     async def _warn_of_scope(self, pair: Pair) -> None:
-        """Say once that the pair keeps fewer projects than before, if it does, and how to keep them all."""
+        """Warn once if the pair syncs fewer projects than before, and say how to sync them all."""
         projects = pair.policy.projects
         if self._warned_of_scope or self._settings.names_projects or projects is None:
             return

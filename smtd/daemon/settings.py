@@ -1,4 +1,4 @@
-"""What the configuration, and the pairs that were added while running, say of each pair."""
+"""The settings of each pair, from the configuration and from the pairs that were added while running."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from smtd.stores.location import Location
 
 @dataclass(frozen=True, slots=True)
 class PairSettings:
-    """One pair: the words for its stores, what the configuration says of them, and how it is kept.
+    """One pair: the names of its stores, their settings in the configuration, and how the pair is synced.
 
-    *renames* has the projects whose names differ, left and right. *settle*, *poll* and
-    *prove_within* (0: not at all) are seconds. *everything*: all projects are asked for, by name. Equal
-    settings need no new start.
+    *renames* has the left and right names of the projects, if the configuration gives both. *settle*, *poll*
+    and *prove_within* (0: not at all) are seconds. *everything*: the configuration asks for all projects
+    ("*"). A worker whose settings stay equal is not restarted.
     """
 
     name: str
@@ -38,12 +38,12 @@ class PairSettings:
 
     @property
     def names_projects(self) -> bool:
-        """Whether the configuration says which projects are kept; else the stores tell."""
+        """Whether the configuration says which projects to sync; else the locations of the stores do."""
         return self.everything or self.policy.projects is not None
 
     @property
     def places(self) -> Iterator[Path]:
-        """The files that the stores may come to have, as far as their names tell before anything is there."""
+        """The files that the stores may have, derived from their names alone, before the stores are found."""
         for side in SIDES:
             store = self.stores[side]
             word = self.words[side] if store is None else store.location
@@ -51,9 +51,10 @@ class PairSettings:
                 yield from candidates(Path(os.path.expanduser(word)))
 
     def scoped(self, locations: Both[Location]) -> Policy:
-        """Return the policy with the projects that the pair keeps where its stores are at *locations*.
+        """Return the policy with the projects that the pair syncs if its stores are at *locations*.
 
-        Raises UsageError if both are directories of projects, and of different ones.
+        Raises UsageError if both are project directories, of different projects, and the configuration does
+        not say which projects to sync.
         """
         if self.names_projects:
             return self.policy
@@ -64,7 +65,7 @@ class PairSettings:
 
 
 def narrowed(name: str, project: str) -> str:
-    """Return the sentence on the pair *name*, which once kept all projects, and now that of a directory."""
+    """Return the warning that the pair *name* once synced all projects, and now only *project*."""
     return (
         f"pair {name} syncs only project {project}, because one of its stores is the directory of that"
         f' project; earlier versions synced all projects: set projects = ["*"] in [pairs.{name}] for all,'
@@ -73,12 +74,12 @@ def narrowed(name: str, project: str) -> str:
 
 
 def of(config: Config, added: Mapping[str, PairConfig]) -> dict[str, PairSettings]:
-    """Return the settings of every pair, by name; of two with one name that of the configuration."""
+    """Return the settings of every pair, by name; a configured pair replaces an *added* one of its name."""
     return {name: _settings(name, pair, config) for name, pair in {**added, **config.pairs}.items()}
 
 
 def hidden(config: Config, added: Mapping[str, PairConfig]) -> dict[str, str]:
-    """Return what to say of each added pair whose name the configuration has, too, by that name."""
+    """Return a message for each *added* pair whose name the configuration has, too, by that name."""
     return {
         name: (
             f"pair {name} was added, but the configuration defines a pair of the same name, which is used;"

@@ -1,4 +1,4 @@
-"""The stores of one pair: where they are, open from cycle to cycle, with their files watched all the time."""
+"""The stores of one pair: located, kept open from cycle to cycle, and their files watched all the time."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ log = logging.getLogger("smtd")
 class StoreSession:
     """The stores of the pair of *settings*; between two cycles they stay open, and hold no lock.
 
-    *dirty* is set when their files look different, when a store reports a change, and when a subscription to
-    such reports is lost. *relocated* is called with where the stores were and where they are.
+    *dirty* is set when the status of their files changes, when a store reports a change, and when a
+    subscription to such reports is lost. *relocated* is called with the previous locations of the stores
+    (None: not found before) and the present ones.
     """
 
     def __init__(
@@ -50,40 +51,40 @@ class StoreSession:
         self._relocated = relocated
         self._open = AsyncExitStack()
         self._stores: Both[Store] | None = None
-        #: When the last cycle began, on the clock that nobody sets.
+        #: When the last cycle, or other job, began, on the monotonic clock.
         self._began = time.monotonic()
         #: Whether the subscriptions to all stores that report changes still work.
         self._subscribed: Callable[[], bool] = bool
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The identities of both stores; none before they were found."""
+        """The identities of both stores; empty until the stores are found."""
         locations = self.locations
         return () if locations is None else (locations.left.identity, locations.right.identity)
 
     @property
     def projects(self) -> Collection[str] | None:
-        """The projects that are kept (None: all of both stores), once the stores were found."""
+        """The projects to sync (None: all of both stores); final once the stores are found."""
         locations, settings = self.locations, self._settings
         return (settings.policy if locations is None else settings.scoped(locations)).projects
 
     @property
     def are_watched(self) -> bool:
-        """Whether both stores have files, which show that somebody writes to them."""
+        """Whether both stores have files, whose status shows that a program wrote to them."""
         locations = self.locations
         return locations is not None and all(locations[side].files for side in SIDES)
 
     @property
     def rereads(self) -> bool:
-        """Whether a store shows an edit only to who reads the record again, as far as it was opened."""
+        """Whether a store shows an edit only when the record is read again; False until they are opened."""
         stores = self._stores
         return stores is not None and any(stores[side].capabilities.dear_reads for side in SIDES)
 
     @property
     def settles_by_key(self) -> bool:
-        """Whether cycles tell of each record if it may be half saved, and cost little: a burst need not end.
+        """Whether cycles are cheap and know which records may be half saved, so need not await a burst's end.
 
-        A server is asked for its whole listing in each cycle.
+        False with a server that is asked for its whole listing in each cycle.
         """
         locations, stores = self.locations, self._stores
         return (
@@ -98,7 +99,7 @@ class StoreSession:
         return await to_thread.run_sync(self._locate)
 
     async def ready(self) -> tuple[Both[Location], Both[Store]]:
-        """Return where the stores are now, and the stores, opened."""
+        """Return where the stores are now, and the open stores. Raises SmtdError."""
         self._began = time.monotonic()
         locations = await self.locate()
         if self._stores is None or not self._are_at(locations) or not self._subscribed():
@@ -112,7 +113,7 @@ class StoreSession:
         return locations, self._stores
 
     async def close(self) -> None:
-        """Close the stores; the next job opens them again, even if these cannot be closed."""
+        """Close the stores, and log an error if that fails; the next job opens them again in any case."""
         self._stores = None
         try:
             await self._open.aclose()
@@ -125,18 +126,18 @@ class StoreSession:
         self._watch.remove(self)
 
     def watch_candidates(self) -> None:
-        """Until the stores are found, watch the places where they may appear."""
+        """Watch the places where the stores may appear, if they are not found yet."""
         if self.locations is None:
             self._watch.put(self, self._settings.places, self._files_differ)
 
     async def age(self) -> float:
-        """Return for how many seconds nobody has written to the files (infinite: none is known)."""
+        """Return the seconds since the last write to the files (infinite: no file is known)."""
         return float("inf") if self.locations is None else age(await self._watch.look(self))
 
     async def is_settled(self) -> bool:
-        """Say whether no store was written to since the last cycle, as far as they can tell.
+        """Say whether no program wrote to a store since the last cycle, as far as the stores can tell.
 
-        Only while nothing else uses the stores.
+        To be called only while no other task uses the stores.
         """
         if self._stores is None or self._dirty.since is not None:
             return False
@@ -147,20 +148,20 @@ class StoreSession:
             return False
 
     async def mark_clean(self) -> bool:
-        """Take the files as they look now for known; say whether the stores are still where they were."""
+        """Accept the current status of the files as seen; say whether the stores are where they were."""
         seen = await self._watch.look(self)
         again = await self.locate()
         self._watch.settle(self, seen, self._began)
         return self._are_at(again)
 
     def _are_at(self, locations: Both[Location]) -> bool:
-        """Say whether the stores are still at *locations*, also where links lead to them."""
+        """Say whether the stores are still at *locations*, and any links still lead to the same files."""
         before = self.locations
         names = locations.map(lambda each: each.name)
         return locations == before and names == before.map(lambda each: each.name)
 
     def _follow(self, locations: Both[Location]) -> None:
-        """Watch the files of *locations*."""
+        """Take *locations* as those of the stores, report the move, and watch their files."""
         self._relocated(self.locations, locations)
         self.locations = locations
         files = [file for side in SIDES for file in (*locations[side].files, *locations[side].signposts)]

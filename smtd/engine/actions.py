@@ -1,4 +1,4 @@
-"""The actions of a cycle, and the plan that they make: values without I/O.
+"""The actions of a cycle, and the plan that they form: values without I/O.
 
 A dry run prints the plan; the executor runs it.
 """
@@ -22,22 +22,22 @@ from smtd.records.record import Key, Record
 
 
 class ActionKind(Enum):
-    """What is done to a key. The words are those of a plan's identity."""
+    """What happens to a key. The values are part of a plan's identity."""
 
     COPY = "Copy"  # one side gets the record of the other one
     DELETE = "Delete"  # one side loses its record
-    MERGE = "Merge"  # both sides get a record that is made of theirs
-    SPLIT = "Split"  # both sides keep the record of one side under another label; then the key is free
+    MERGE = "Merge"  # both sides get a record that combines theirs
+    SPLIT = "Split"  # both sides get the record of one side under another label; then the key is free
     AGREE = "Agree"  # both sides hold equal records, and the journal notes it
     FORGET = "Forget"  # neither side holds the key any more, and the journal notes it
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is done to *key*; *writes* has what it writes, at the most one write a side.
+    """What happens to *key*; *writes* has at most one write for each side.
 
-    What a split writes is known when the record of the side *aliased* is read, which gets the label *alias*.
-    *seen*: the digests of both sides, for SPLIT and AGREE only.
+    A split has no writes until the executor reads the record of the side *aliased*, which gets the label
+    *alias*. *seen*: the digests of both sides, for SPLIT and AGREE only.
     """
 
     key: Key
@@ -45,38 +45,38 @@ class Action:
     why: Reason
     writes: tuple[Write, ...] = ()
     seen: Both[Digest] | None = None
-    #: A person chose this record: nothing of the one that it takes the place of is saved into it.
+    #: A user chose this record: no data of the record that it replaces are added to it.
     exact: bool = False
     alias: str = ""
     aliased: Side = Side.RIGHT
 
     def copies_to(self, side: Side) -> bool:
-        """Say whether *side* gets the record of the other one."""
+        """Say whether the action copies the record of the other side to *side*."""
         return self.kind is ActionKind.COPY and self.writes[0].side is side
 
     def deletes_from(self, side: Side) -> bool:
-        """Say whether *side* loses its record."""
+        """Say whether the action deletes the record from *side*."""
         return self.kind is ActionKind.DELETE and self.writes[0].side is side
 
     @property
     def creates(self) -> bool:
-        """The side that gets the record of the other one has none."""
+        """Whether a record is copied to a side that has none."""
         return self.kind is ActionKind.COPY and self.writes[0].expect is None
 
     @property
     def edits(self) -> bool:
-        """A record that one side changed takes the place of the other one, and no person said so."""
+        """Whether a record that one side changed replaces that of the other side, without a user's choice."""
         return self.kind is ActionKind.COPY and self.writes[0].expect is not None and not self.exact
 
 
 def copy(key: Key, side: Side, seen: Both[Digest | None], why: Reason, *, exact: bool = False) -> Action:
-    """Return the action that gives *side* the record of the other one."""
+    """Return the action that copies the record of the other side to *side*."""
     write = Write(key, side, seen[side], seen[side.other], why)
     return Action(key, ActionKind.COPY, why, (write,), exact=exact)
 
 
 def with_records(edit: Action, source: Record, before: Record) -> Action:
-    """Return *edit* with what it copies and what it overwrites, unless they are not those any more."""
+    """Return *edit* with the records that it copies and overwrites, unless their digests have changed."""
     (write,) = edit.writes
     try:
         is_same = (canonical.digest(source), canonical.digest(before)) == (write.digest, write.expect)
@@ -86,7 +86,7 @@ def with_records(edit: Action, source: Record, before: Record) -> Action:
 
 
 def delete(key: Key, side: Side, seen: Both[Digest | None], why: Reason) -> Action:
-    """Return the action that takes the record from *side*."""
+    """Return the action that deletes the record from *side*."""
     return Action(key, ActionKind.DELETE, why, (Write(key, side, seen[side], None, why),))
 
 
@@ -99,7 +99,7 @@ def merge(
 ) -> Action:
     """Return the action that gives both sides *record*, if they still hold *before* (None: nothing).
 
-    On the sides *rebased* it brings back what a program took away that had not seen it.
+    On the sides *rebased* it restores a write of smtd's that a program overwrote without having seen it.
     """
     digest, seen = canonical.digest(record), before.map(_digest)
     writes = [
@@ -114,7 +114,7 @@ def merge(
 
 
 def split(key: Key, alias: str, aliased: Side, seen: Both[Digest]) -> Action:
-    """Return the action that keeps the record of the side *aliased* as *alias* on both sides."""
+    """Return the action that gives both sides the record of the side *aliased* under the label *alias*."""
     why = because(Code.BOTH_KEPT, aliased, alias)
     return Action(key, ActionKind.SPLIT, why, seen=seen, alias=alias, aliased=aliased)
 
@@ -131,30 +131,30 @@ def forget(key: Key) -> Action:
 
 @dataclass(slots=True)
 class Plan:
-    """What one cycle will do, and what it leaves."""
+    """What one cycle will do, and what it leaves undone."""
 
     actions: list[Action] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     in_sync: int = 0
-    #: Keys that were decided, and were not in sync.
+    #: Keys that the plan had to decide, because they were not in sync.
     open: set[Key] = field(default_factory=set)
-    #: Keys that both sides changed; decided by `merged` when their records are known.
+    #: Keys that both sides changed; `merges.py` decides them once their records are read.
     merges: list[Key] = field(default_factory=list)
-    #: Keys that changed while they were decided: scan again.
+    #: Keys that changed while the plan was made: scan again.
     moved: set[Key] = field(default_factory=set)
-    #: The sides whose stores are others than before: all was decided as at a first meeting.
+    #: The sides whose store was replaced since the last cycle: all keys were decided as in a first sync.
     adopted: frozenset[Side] = frozenset()
-    #: What the sides held when this was planned.
+    #: The digests that the sides held when the plan was made.
     now: Both[Mapping[Key, Digest]] = field(default_factory=lambda: Both({}, {}))
-    #: Decisions that are void by now, and those that a person has to make.
+    #: Keys whose decisions no longer apply, and new decisions that a user has to make.
     void: set[Key] = field(default_factory=set)
     asked: list[Decision] = field(default_factory=list)
 
     @property
     def identity(self) -> str:
-        """What tells this plan from any that would write something else, in a few letters."""
+        """A short hash of all that the plan writes: it differs for every plan that writes something else."""
         found = hashlib.blake2b(digest_size=6)
         for line in sorted(map(_essence, self.writing)):
             found.update(line.encode())

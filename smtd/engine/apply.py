@@ -1,7 +1,7 @@
-"""Carry out a plan: intent, write, read back, advance; a batch at a time.
+"""Carry out a plan in batches: log the intents, write, read back, advance the journal.
 
-A crash at any point leaves intents behind, and the next cycle converges from them. One record that
-fails is reported and the rest goes on.
+A crash at any point leaves intents behind, from which the next cycle recovers. A record that fails is
+reported, and the others go on.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from smtd.stores.index import ABSENT, readable
 
 T = TypeVar("T")
 
-#: Records that are read, and agreed on, at a time.
+#: Records in one batch of agreements or merges.
 BATCH = 1000
 
 
 class Executor:
-    """Carries out the plan of one cycle and writes down in *report* what became of it."""
+    """Carries out the plan of one cycle and enters the results in *report*."""
 
     def __init__(self, pair: Pair, cycle: int, report: PairReport, progress: Progress) -> None:
         self._pair = pair
@@ -46,23 +46,23 @@ class Executor:
         self._done = 0
         self._total = 0
         self._writer = SideWriter(pair, cycle, report)
-        #: Keys that somebody changed since the scan: the caller scans again.
+        #: Keys that another program changed since the scan: the caller scans again.
         self.stale = self._writer.stale
-        #: Keys that are in sync by now, unless they are stale.
+        #: Keys that this cycle has brought in sync, unless they are stale.
         self.synced: set[Key] = set()
 
     @property
     def refused(self) -> Sequence[Refusal]:
-        """What the stores refused, and what they took and did not keep."""
+        """The writes that the stores refused, or accepted but did not keep."""
         return self._writer.refused
 
     async def run(self, plan: Plan) -> None:
-        """Carry out every action of *plan*, which has none afterwards."""
+        """Carry out every action of *plan*, and remove them from it."""
         await self._writer.prepare(plan)
         actions, plan.actions = plan.actions, []
         self._total = len(actions)
         by_kind: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
-        # Of what was done nothing is kept: there may be as many actions as records.
+        # Writes are freed as they are done: there may be as many actions as records.
         one_way: dict[Side, deque[Write]] = {side: deque() for side in SIDES}
         for action in actions:
             if action.kind in (ActionKind.COPY, ActionKind.DELETE):
@@ -80,7 +80,7 @@ class Executor:
 
     async def _forget(self, forgets: Sequence[Action]) -> None:
         if not forgets:
-            return  # a mark costs a question to each server
+            return  # each mark of a server costs a request
         keys = [action.key for action in forgets]
         await self._pair.flush()
         marks = await self._marks()
@@ -118,17 +118,18 @@ class Executor:
 
     async def _transfer(self, side: Side, writes: deque[Write]) -> None:
         while writes:
-            # Asked each time: a store that was just made takes more at a time than before.
+            # Read each time: the limit of a store that smtd has just created is higher.
             size = self._pair.stores[side].capabilities.batch or len(writes)
             batch = [writes.popleft() for _ in range(min(size, len(writes)))]
             await self._write([await self._load_missing(side, batch)])
             self._advance(len(batch))
 
     async def _load_missing(self, side: Side, batch: Sequence[Write]) -> list[Write]:
-        """Return the writes with the records that are written and overwritten, as they are now.
+        """Return the writes with the records to write and to overwrite, as the stores hold them now.
 
-        What is to be deleted must be absent over there, by a look at it: a listing may be an old one. The
-        plan may have read them already.
+        Keys that have changed become stale instead. Before a deletion the other side is read, too, as the
+        record must really be absent there: a listing may be outdated. Writes whose records the plan has
+        already read are returned as they are.
         """
         stores = self._pair.stores
         missing = [write for write in batch if write.record is None]
@@ -152,7 +153,7 @@ class Executor:
         self._advance(len(batch))
 
     async def _split(self, splits: Sequence[Action]) -> None:
-        """Keep one record of each under its alias; the next look decides what becomes of the keys."""
+        """Keep one record of each split under its alias; the next scan decides the keys themselves."""
         merges = []
         for split in splits:
             record = (await self._pair.stores[split.aliased].read([split.key])).get(split.key)
@@ -165,7 +166,7 @@ class Executor:
         await self._merge(merges)
 
     async def _write(self, sides: Sequence[list[Write]]) -> None:
-        """Write to one side, or to both of them (a merge), and agree on what has arrived."""
+        """Write to one side, or to both (a merge), and commit to the journal what has arrived."""
         writes = self._writer.recordable([write for side in sides for write in side])
         if writes:
             arrived = await self._writer.write(writes)
@@ -173,10 +174,11 @@ class Executor:
             await self._commit(arrived, writes)
 
     async def put_back(self, writes: Sequence[Write], common: bool) -> None:
-        """Write to one side of a key or to both, which need not agree afterwards.
+        """Write to one or both sides of a key, which need not be equal afterwards.
 
-        If *common*, what is written is what the other side's record is an edit of. Where only one of two
-        writes arrives, the side that somebody changed in this moment prevails.
+        If *common*, the written record becomes the baseline: the other side's record is an edit of it. If
+        only one of two writes arrives, its record becomes the baseline, too, so that the side which another
+        program has just changed prevails.
         """
         ready = self._writer.recordable(writes)
         if not ready:
@@ -203,10 +205,10 @@ class Executor:
             tx.reopen([key])
 
     async def _commit(self, made: Arrived, writes: Sequence[Write]) -> None:
-        """Advance the journal over what has arrived, and end the intents of all *writes*.
+        """Commit to the journal what has arrived, and end the intents of all *writes*.
 
-        Each side's digest is what that side really holds. Where only one half of a merge
-        arrived, both sides have in common what the other side held before.
+        The digest of each side is that of what it really holds. If only one half of a merge arrived, the
+        baseline becomes the record that the other side held before.
         """
         arrived, unsure, entries = made
         held = {(write.key, write.side): digest for write, digest in arrived.items()}
@@ -238,7 +240,7 @@ class Executor:
         self.synced |= equal.union(write.key for write in arrived if write.record is None)
 
     def _note(self, tx: Transaction, arrived: Mapping[Write, Digest | None]) -> None:
-        """Enter into the indexes what was read back of writes that *arrived*, beside what is agreed."""
+        """Enter in the indexes what was read back of the writes that *arrived*, with the baselines."""
         for side in SIDES:
             found = {
                 write.key: ABSENT
@@ -251,22 +253,22 @@ class Executor:
                 tx.note(side, found)
 
     async def _marks(self) -> Both[str]:
-        """Return the marks of the stores, to be kept with what is agreed.
+        """Return the marks of the stores, which the journal saves together with the baselines.
 
-        Kept at the end of the cycle only, a power cut before that could take back what was agreed, and nobody
-        would know.
+        If they were saved only at the end of the cycle, a power cut before that could undo writes that the
+        journal counts as agreed, and smtd would not notice.
         """
         return await self._pair.marks(Both(*[self._report.side(side).written > 0 for side in SIDES]))
 
     def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
-        """Remember what broke off, and then what has arrived: one after the other, as they were sent."""
+        """Log the requests that broke off, and then the writes that arrived: in the order they were sent."""
         tx.log_writes(self._writer.take_broken())
         tx.log_writes(self._noted(arrived, alone))
 
     def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
-        """Return the writes to stores without a lock, which may get lost later, or show later.
+        """Return the log entries of writes that may get lost later, or may show later.
 
-        Those of the keys *alone* did not come to the other side.
+        The writes to the keys *alone* did not reach the other side.
         """
         noted = self._writer.take_unseen()
         for write in arrived:
@@ -290,7 +292,7 @@ class Executor:
 
     def _advance(self, count: int) -> None:
         self._done += count
-        if count:  # a cycle with nothing to do does not say that it applies something
+        if count:  # a cycle with nothing to do reports no progress
             self._progress("applying", self._done, self._total)
 
 

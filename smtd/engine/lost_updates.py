@@ -1,7 +1,7 @@
-"""Find the writes to a store without a lock that another program has undone, while that can be told.
+"""Detect smtd's writes that another program has undone or saved over without having seen them.
 
-The journal remembers them before anything else is written there: what was written later, and is there,
-would look as if the program that undid them had seen them.
+The journal must record them before smtd writes to that side again. A later write that is still there would
+look as if the other program had seen the lost one.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan
 
-#: How often a write is repeated where programs save single records, before a person is asked.
+#: How often smtd repeats a lost write before it asks a user, in stores where programs save single records.
 TRIES = 3
-#: Seconds for which a program may take to save a record that it has read in a database.
+#: Seconds: the longest that a program is assumed to take between reading and saving a record in a database,
+#: and a request of smtd's that broke off to arrive.
 UNSEEN = 120.0
 
 _Writes: TypeAlias = Mapping[Key, Sequence[LoggedWrite]]
 
 
 class OvertakenWrite(NamedTuple):
-    """A record that a program saved as it had read it before smtd's last writes, edited or not.
+    """A record that was saved from a copy read before smtd's last writes, edited or not.
 
-    *rebased* is what would be there if that program had seen them. *again*: smtd's last write was one that
-    brought back what had been taken away like this.
+    *rebased* is the record as it would be if the program had seen them. *again*: smtd has restored lost
+    writes of this key before, often enough, so a user must decide.
     """
 
     rebased: Record
@@ -47,7 +48,7 @@ class OvertakenWrite(NamedTuple):
 
 
 class RevertedWrite(NamedTuple):
-    """A write that was undone: *after* is what it left. *again*: it was written anew before, often enough."""
+    """A write that was undone. *after*: the digest to restore. *again*: smtd has restored it often enough."""
 
     after: Digest | None
     again: bool
@@ -55,20 +56,21 @@ class RevertedWrite(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LostUpdates:
-    """What other programs undid on one side.
+    """What other programs, or late requests of smtd's own, undid on one side.
 
-    *reverted* has the last write of each key that is again as it was before that write. *overtaken* has the
-    keys that were edited as they were before the write, or that nothing else can repair.
+    *reverted* has the keys that show the state from before one of smtd's writes, or are gone, each with the
+    last write. *overtaken* has the keys whose state must be merged with smtd's writes: a program edited the
+    state from before them, or the other side cannot supply what was lost.
 
-    *late* are writes that the store did not show at first, and shows now; *moved* the keys that changed while
-    they were looked at.
+    *late* are writes that the store did not show at first, and shows now; *moved* the keys that changed
+    during the check.
     """
 
     reverted: Mapping[Key, RevertedWrite] = field(default_factory=dict)
     overtaken: Mapping[Key, OvertakenWrite] = field(default_factory=dict)
     late: Mapping[Key, Digest] = field(default_factory=dict)
     moved: Collection[Key] = ()
-    #: What of this is to be noted: which writes are undone (None: nothing new), and what a look has shown.
+    #: What `note` records: the undone writes, by key and number (None: as recorded before), and the rereads.
     marks: Collection[tuple[Key, int]] | None = None
     looks: Sequence[Reread] = ()
 
@@ -81,9 +83,10 @@ async def detect(
     agreed: Mapping[Key, Both[Digest]],
     keys: Collection[Key] | None = None,
 ) -> LostUpdates:
-    """Return what was undone on *side*, as *scan* has it of *keys* (None: of all); `note` writes it down.
+    """Return what was undone on *side* according to *scan*; `note` records it in the journal.
 
-    *log* has the last writes there. Only where programs save single records are there *keys*.
+    *log* has smtd's last writes there. *keys* (None: all) limits the search in a store without a lock where
+    programs save single records; for other stores it is ignored.
     """
     store = pair.stores[side].capabilities
     if store.exclusive_writes and not store.saves_records:
@@ -104,7 +107,7 @@ async def detect(
 
 
 async def note(pair: Pair, side: Side, found: LostUpdates) -> None:
-    """Write down what was *found* on *side*, before anything else is written there."""
+    """Record in the journal what was *found* on *side*; call it before smtd writes there again."""
     if found.marks is not None:
         await pair.journal.write_log.flag(side, found.marks)
     if found.looks:
@@ -122,7 +125,7 @@ async def _find_by_record(
 ) -> LostUpdates:
     """Find what was undone where programs save single records: each record is judged alone.
 
-    What the store holds as was agreed on nobody has touched since.
+    A record that has the digest of its baseline has not changed since both sides agreed on it.
     """
     now, unreadable = scan.digests, scan.unreadable
     moved = {
@@ -143,7 +146,7 @@ async def _find_by_record(
         and (key not in agreed or now[key] != agreed[key][side])
         and any(write.after == now[key] for write in _not_shown(writes))
     }
-    # Nobody can have read what was not there: what was to be made is only known if it shows late.
+    # No program can have read a record before smtd created it: a creation matters only if it shows late.
     edits = {key: [write for write in writes if write.before is not None] for key, writes in edits.items()}
     moved = {key: writes for key, writes in edits.items() if writes and key in moved.keys() - late.keys()}
     undone = detection.reverted(moved, now, by_record=True)
@@ -157,10 +160,10 @@ async def _find_by_record(
 async def _taken_back(
     pair: Pair, side: Side, written: _Writes, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
 ) -> tuple[dict[Key, RevertedWrite], dict[Key, OvertakenWrite]]:
-    """Return the keys that smtd's own requests, which had broken off, deleted or saved over long after that.
+    """Return the keys that late requests of smtd's own, which had broken off, deleted or overwrote.
 
-    Both sides had agreed on something else since: that is written once more. A side that only takes is given
-    what the other one has.
+    Both sides had agreed on another state before the request arrived. smtd writes that state again, or, in a
+    one-way mode, what the source has.
     """
     mode = pair.policy.mode
     if side not in mode.targets:
@@ -177,10 +180,11 @@ async def _taken_back(
 async def _find_edited(
     pair: Pair, side: Side, written: _Writes, scan: Scan, agreed: Mapping[Key, Both[Digest]]
 ) -> LostUpdates:
-    """Find what was saved over in a database by programs that had read a record before smtd wrote it.
+    """Find smtd's writes to a database that a program saved over with a record it had read before.
 
-    The transaction in which smtd writes does not keep them from saving what they have read. After
-    `UNSEEN` seconds an edit is an edit, and so is one of what was brought back before.
+    smtd's transaction cannot prevent that: the program reads before it and saves after it. Only writes of
+    the last `UNSEEN` seconds are checked, and none that already restored a lost write: any other change
+    counts as an edit. `note` drops the older writes from the log.
     """
     begin = time.time() - UNSEEN
     fresh = {
@@ -194,12 +198,12 @@ async def _find_edited(
 
 
 def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:
-    """Return those of the *writes* of one key which the store has not shown, as it has nothing later."""
+    """Return the latest *writes* of one key, newest first, back to the last that the store has shown."""
     return takewhile(lambda write: not write.seen, reversed(writes))
 
 
 def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> list[Reread]:
-    """Return what a look at the keys *written* has shown, and when each is looked at again."""
+    """Return what reading the keys *written* has shown, and when each is next due; skip those not yet due."""
     looks, moment = [], time.time()
     for key, writes in written.items():
         last = writes[-1]
@@ -217,9 +221,9 @@ def _lost(write: LoggedWrite, tries: int = 1) -> RevertedWrite:
 
 
 async def flag_suspects(pair: Pair, side: Side) -> None:
-    """Remember what may have been undone on *side* by now, before the journal learns of writes there.
+    """Flag the writes to *side* that may have been undone, before the journal records new writes there.
 
-    `detect` looks closer, and forgets what was not.
+    `detect` examines them later, and clears the flags that were wrong.
     """
     store = pair.stores[side]
     if store.capabilities.saves_records:
@@ -244,10 +248,10 @@ def logged(
     seen: bool = True,
     record: Record | None = None,
 ) -> Landed | None:
-    """Return a write to *side* as the journal remembers it, if another program may undo it unseen.
+    """Return the log entry for a write to *side*; None if no program can undo it without seeing it.
 
-    Nobody can have read what was not there: where programs save single records, a new one is not undone.
-    See `Landed` for the rest.
+    Where programs save single records, no program can have read a record before smtd created it. So the
+    entry for a creation only removes earlier ones (`Landed.begins`). See `Landed` for the arguments.
     """
     store = pair.stores[side].capabilities
     if after is None and seen:
@@ -262,15 +266,15 @@ def logged(
 
 
 def sent(pair: Pair, write: Write) -> list[Landed]:
-    """Return *write* as the journal remembers a request that does not show yet, if it may show later."""
+    """Return the log entry for *write*, a request that does not show yet, if it may show later."""
     one = logged(pair, write.key, write.side, write.expect, write.digest, seen=False, record=write.record)
     return [] if one is None else [one]
 
 
 async def recheck(pair: Pair, side: Side) -> None:
-    """Find what was undone since the scan, after a write to *side* and before the journal knows of that.
+    """Flag what was undone since the scan; call it after a write to *side*, before the journal records that.
 
-    Nothing is to be found unless another program wrote there meanwhile.
+    It reads the store only if another program may have written there since.
     """
     store = pair.stores[side]
     if store.capabilities.exclusive_writes or store.capabilities.saves_records:
@@ -287,11 +291,11 @@ async def _overtaken_writes(
     agreed: Mapping[Key, Both[Digest]],
     undone: Collection[Key],
 ) -> tuple[dict[Key, OvertakenWrite], set[Key]]:
-    """Return what other programs saved on *side* without having seen smtd's writes, and keys that moved on.
+    """Return the records saved on *side* by programs that had not seen smtd's writes, and changed keys.
 
-    They had read the store before, and saved their own edit without what smtd had brought. That is no edit
-    of what smtd wrote, but another one of what was there before. What they put back as it was, the keys
-    *undone*, is written anew from the other side, unless that side does not have it either.
+    Such a program read the store before smtd wrote, and saved its own edit of that state. So its edit must be
+    merged with smtd's write. The keys *undone* were saved without an edit: smtd copies them again from the
+    other side. They are returned only if the other side may not have smtd's write either.
     """
     if pair.policy.mode is not Mode.TWO_WAY:
         return {}, set()
@@ -312,7 +316,7 @@ async def _overtaken_writes(
         rebased = await _rebased(pair, side, key, record, agreed[key][side], written[key])
         if rebased is not None:
             last = written[key][-1]
-            if by_record:  # others save it all the time: who loses a race runs it again
+            if by_record:  # other programs save records often: a lost race is retried a few times
                 again = key in reverted and last.reapplied >= TRIES
             else:
                 again = last.rebased or (key in reverted and last.reapplied > 0)
@@ -323,13 +327,13 @@ async def _overtaken_writes(
 async def _rebased(
     pair: Pair, side: Side, key: Key, held: Record, agreed: Digest, writes: Sequence[LoggedWrite]
 ) -> Record | None:
-    """Return what *held* and the last of *writes* make together, whose common ancestor a program had read.
+    """Return *held* merged with the last of *writes*, on the base of the version that its program had read.
 
-    None: it had seen them, they cannot be merged, or not all of that is kept.
+    None: the program had seen that write, they cannot be merged, or the journal lacks a version for it.
     """
     if agreed == writes[-1].after:
         after = await pair.journal.ancestor(key)
-    else:  # by a merge that came to one side only, or somebody who had seen the write edited it since
+    else:  # a merge reached one side only, or a program that had seen the write has edited it since
         after = await pair.journal.write_log.record(side, key)
     before = None if after is None else await _base_read(pair, side, key, held, after, writes)
     if before is None or after is None:
@@ -341,10 +345,11 @@ async def _rebased(
 async def _base_read(
     pair: Pair, side: Side, key: Key, held: Record, after: Record, writes: Sequence[LoggedWrite]
 ) -> Record | None:
-    """Return what a program had read that saved *held*, which has nothing of the last *writes* of *key*.
+    """Return the version of *key* that a program had read before it saved *held*.
 
-    The last of them left *after*. None: it had seen them, or that is not kept any more. Where several smtd
-    may bring the same words back, *held* may have some of a write by another one of them.
+    *after* is what the last of *writes* left. None: the program had seen that write, or the journal no longer
+    has the version. Where programs save single records, several smtd may restore the same text, so *held* may
+    have part of a write through another smtd: there only a whole write counts as seen.
     """
     had_seen = holds_all if pair.stores[side].capabilities.saves_records else is_built_on
     base = None

@@ -1,4 +1,7 @@
-"""Whether others add records to the projects of a store in which two who make one at once make it twice."""
+"""Find the projects to which other clients add records, in a store that can create a record twice.
+
+Such a store creates a record twice if two clients create it at the same time.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,17 @@ from smtd.engine.pair import Pair
 from smtd.merge.sides import Side
 from smtd.stores.base import Store
 
-#: What the history said when this process first asked; the store itself sees what happens since.
+#: By store, the projects with records that smtd did not create, as the history had them when this process
+#: first asked. The store itself notices what other clients create later.
 _told: WeakKeyDictionary[Store, Collection[str]] = WeakKeyDictionary()
 
 
 async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
-    """Return the projects of *side* to which others may be adding records.
+    """Return the projects of *side* to which other clients may be adding records.
 
-    They do, or did, if there are records that this journal never made, or none at all: then somebody else
-    may be about to begin, too.
+    These are projects with records that smtd did not create according to the journal, and projects without
+    any record, which another client may be about to fill, too. Empty if *plan* creates nothing on *side*, or
+    if the store cannot create a record twice.
     """
     store = pair.stores[side]
     made = [each for each in plan.actions if each.creates and each.copies_to(side)]

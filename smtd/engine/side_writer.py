@@ -1,4 +1,4 @@
-"""Write to the sides of a pair, read back what each holds then, and judge what became of each write."""
+"""Write to the sides of a pair, read back what each holds, and determine the outcome of each write."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from smtd.stores.base import Change, Outcome, Result
 class Arrived(NamedTuple):
     """Which writes arrived, with the digests read back, and their *entries* in the history.
 
-    Of the keys *unsure* one write arrived and another one did not, or may not have.
+    *unsure* has the keys of which at least one write did not arrive, or may not have.
     """
 
     digests: dict[Write, Digest | None]
@@ -34,44 +34,44 @@ class Arrived(NamedTuple):
 
 
 class SideWriter:
-    """Makes the writes of one cycle, and puts down in *report* those that fail."""
+    """Makes the writes of one cycle, and enters those that fail in *report*."""
 
     def __init__(self, pair: Pair, cycle: int, report: PairReport) -> None:
         self._pair = pair
         self._cycle = cycle
         self._report = report
-        #: Keys that somebody changed since the scan: the caller scans again.
+        #: Keys that another program changed since the scan: the caller scans again.
         self.stale: set[Key] = set()
-        #: What the stores refused, and what they took and did not keep.
+        #: The writes that the stores refused, or accepted but did not keep.
         self.refused: list[Refusal] = []
-        #: Of the latter what they may show later, until the journal has it.
+        #: Log entries of writes that a store accepted and may still show later; see `take_unseen`.
         self._unseen: list[Landed] = []
-        #: Requests that broke off before the same was asked for once more, and may still arrive.
+        #: Log entries of requests that broke off, were repeated, and may still arrive; see `take_broken`.
         self._broken: list[Landed] = []
-        #: The projects in which others may make the same records at the same time.
+        #: By side, the projects in which other clients may create the same records at the same time.
         self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
 
     def take_unseen(self) -> list[Landed]:
-        """Return, and forget, the writes that a store took and did not show: the caller logs them."""
+        """Return and clear the writes that a store accepted but did not show: the caller logs them."""
         unseen, self._unseen = self._unseen, []
         return unseen
 
     def take_broken(self) -> list[Landed]:
-        """Return, and forget, the requests that broke off before they were repeated: the caller logs them."""
+        """Return and clear the requests that broke off before they were repeated: the caller logs them."""
         broken, self._broken = self._broken, []
         return broken
 
     async def prepare(self, plan: Plan) -> None:
-        """Learn where others may make the records of *plan* at the same time."""
+        """Find out where other clients may create the records of *plan* at the same time."""
         for side in SIDES:
             self._contested[side] = await other_writers.contested(self._pair, side, plan)
 
     async def write(self, writes: Sequence[Write]) -> Arrived:
-        """Make `recordable` writes: intents first, then each side in turn, and read back what it holds."""
+        """Make `recordable` writes: log the intents, then write to each side in turn and read it back."""
         first = await self._pair.journal.intend(self._cycle, writes)
         arrived: dict[Write, Digest | None] = {}
         unsure: set[Key] = set()
-        for side in self._pair.journal.order:  # recovery relies on it
+        for side in self._pair.journal.order:  # recovery relies on this order
             mine = [write for write in writes if write.side is side and write.key not in unsure]
             landed = await self._write_side(side, mine)
             if landed:
@@ -82,9 +82,9 @@ class SideWriter:
         return Arrived(arrived, unsure, entries)
 
     def recordable(self, writes: Sequence[Write]) -> list[Write]:
-        """Return the writes whose records the journal can hold; the others fail, in both halves.
+        """Return the writes whose records the journal can hold; the other keys fail on both sides.
 
-        A record that bears another name than it was asked for would be written over that one.
+        A record with another label than its key fails, too: smtd would write it over the record of that key.
         """
         ready, failed = [], set()
         for write in writes:
@@ -130,10 +130,10 @@ class SideWriter:
         return arrived
 
     def _fail_ignored(self, write: Write) -> None:
-        """Fail *write*, which the store said that it had done: it shows what was there before.
+        """Fail *write*, which the store reported as done although it still shows the previous state.
 
-        That is nobody's edit. What was agreed on stays, and the write is made again after a while; should it
-        show before that, the journal knows it.
+        That is not an edit. The baseline stays, and smtd repeats the write after a while. The write is logged
+        in case the store shows it before that.
         """
         code = Code.STILL_AS_BEFORE
         if write.record is None:
@@ -159,11 +159,11 @@ class SideWriter:
         return outcome.result is Result.DONE
 
     def _check_read_back(self, write: Write, back: Record | None) -> Digest | None:
-        """Return the digest that the side is taken to hold after *write*, given what was read back.
+        """Return the digest that the side counts as holding after *write*, given what was read *back*.
 
-        A store holds exactly what it was given, or refuses it. So another annotation is the
-        edit of a person who was quicker than the reading; it is carried by the next look.
-        Other provenance is nobody's edit: then the store altered it, and that is reported.
+        A store must hold exactly what it was given, or refuse it. So a different annotation is the edit of a
+        user, made before the read-back; the next scan picks it up. Users do not edit provenance: if that
+        differs, the store altered the record, and smtd reports it.
         """
         if write.record is None or back is None:
             return None
@@ -185,7 +185,7 @@ def digest_of(record: Record | None) -> Digest | None:
     try:
         return None if record is None else canonical.digest(record)
     except RecordUnusable:
-        return b"unreadable"  # the digest of no record
+        return b"unreadable"  # no record has this digest
 
 
 def _check_label(write: Write) -> None:

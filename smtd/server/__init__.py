@@ -1,6 +1,5 @@
-"""smtd's own server: the records of one database, for Sumatra's clients and with a feed of changes.
+"""smtd's own server: it offers the records of one database to Sumatra's clients, with a feed of changes.
 
-What is decided is in modules without I/O: `targets`, `validators`, `accepting`, `record_form`. `database`
-holds the one connection, `writer` the one task that writes, `feed` those who listen. `application` puts them
-behind HTTP.
+`targets`, `validators`, `accepting` and `record_form` do no I/O. `database` has the one connection, `writer`
+the one task that writes, `feed` the clients that wait for changes. `application` answers HTTP requests.
 """

@@ -1,8 +1,9 @@
-"""What a PUT on a record that is there already changes. Pure.
+"""What a PUT on an existing record changes. Pure.
 
-`smt run` saves a record five times: until its run is over, what was sent replaces it. After that clients
-change paths, versions and upstream of what they read from elsewhere, without anybody's wish: so only what
-people edit is taken, and where the data lie (`smt migrate`).
+`smt run` saves a record five times: until the run is over, each save replaces the record. A client that
+later reads a record from elsewhere and saves it may also change paths, versions and the upstream, though no
+user asked for that. So after the run the server takes only what users edit, and where the data are
+(`smt migrate`).
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from smtd.records import canonical
 from smtd.records.record import FIELDS, Record
 from smtd.records.run_status import is_final
 
-#: What a PUT may say alone.
+#: The fields that a PUT may have without the rest of a record.
 ANNOTATIONS = frozenset(("reason", "outcome", "tags"))
-#: What is taken of a record whose run is over.
+#: The fields that a PUT may change in a record whose run is over.
 _OF_FINAL = ANNOTATIONS | {"datastore", "input_datastore"}
 
 
 class Annotations(msgspec.Struct, frozen=True):
-    """What a body says that has nothing but these; None: it does not say it."""
+    """The content of a body that has only these fields; None: the body has no value for the field."""
 
     reason: str | None = None
     outcome: str | None = None
@@ -28,10 +29,10 @@ class Annotations(msgspec.Struct, frozen=True):
 
 
 def accepted(held: Record, sent: Record | Annotations) -> Record:
-    """Return what is to be there instead of *held* once *sent* was put there.
+    """Return the record to store in place of *held* when a client PUTs *sent*.
 
-    A field that says the same keeps its bytes: clients cut microseconds. It is *held* itself if nothing
-    changes. Raises RecordUnusable for what cannot be compared.
+    A field whose canonical form is the same keeps its stored value, because clients cut microseconds. Returns
+    *held* itself if nothing changes. Raises RecordUnusable for a field that cannot be compared.
     """
     if isinstance(sent, Annotations):
         return _replaced(

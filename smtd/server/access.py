@@ -1,4 +1,4 @@
-"""Who asks, and what they may do: the seam between the server and its accounts."""
+"""The caller of a request and their rights: the interface between the server and its accounts."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from smtd.server.accounts.rights import Right, Rights, User
 
 
 class Authenticating(Protocol):
-    """What tells whom a request is from."""
+    """Finds the user who sent a request."""
 
     async def authenticate(self, authorization: str | None, address: str) -> User | None:
-        """Return who sends a request from *address* with this `Authorization`; None if nobody can be told.
+        """Return the user who sent a request from *address* with this `Authorization`; None if there is none.
 
-        Without credentials nothing has failed. Raises TooManyFailures for a wrong login after too many
-        others. It costs next to nothing for what was right a moment ago, so that a stream can ask again and
-        again.
+        A request without credentials does not count as a failed login. Raises TooManyFailures if the
+        credentials are wrong and too many logins have failed, or if too many password checks of *address*
+        are pending. Credentials that were correct a moment ago cost almost nothing to check again, so a
+        stream can check them often.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Which projects somebody sees: these, or *everything*, those to come included."""
+    """The projects that a caller can see: *projects*, or if *everything* all, future ones included."""
 
     projects: frozenset[str] = frozenset()
     everything: bool = False
 
     @property
     def mark(self) -> str:
-        """A short word that differs for each view, and is the same after each start."""
+        """A short hash that identifies the view, and stays the same when the server restarts."""
         words = repr((self.everything, sorted(self.projects)))
         return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request (None: nobody who has logged in), from where, and what they may do."""
+    """The sender of a request: the *user* (None: not logged in), their *address* and their *rights*."""
 
     user: User | None
     address: str
@@ -46,21 +47,21 @@ class Caller:
 
     @property
     def account(self) -> str:
-        """The name of the user; empty for nobody."""
+        """The name of the user; empty if they are not logged in."""
         return "" if self.user is None else self.user.name
 
     @property
     def name(self) -> str:
-        """How the user is called in answers."""
+        """The name of the user as answers show it."""
         return "anonymous" if self.user is None else self.user.name
 
     @property
     def seat(self) -> str:
-        """Whose streams are counted together."""
+        """Whose streams count together: the user, or without a login the address, in words for a message."""
         return f"from {self.address}" if self.user is None else f"of {self.user.name}"
 
     def view(self, project: str | None = None) -> View:
-        """Return which projects they may read; only of *project*, if one is given."""
+        """Return the projects that the caller may read; with *project*, at most that one."""
         if project is not None:
             return View(frozenset((project,) if self.may(Right.READ, project) else ()))
         if self.rights.everywhere >= Right.READ:
@@ -68,9 +69,10 @@ class Caller:
         return View(frozenset(name for name, right in self.rights.projects.items() if right >= Right.READ))
 
     def may(self, right: Right, project: str) -> bool:
-        """Say whether they have *right* in *project*."""
+        """Say whether the caller has *right* in *project*."""
         return self.rights.on(project) >= right
 
 
-#: Tells who asks and what they may do by now; None: nobody any more.
+#: Authenticates a request once more. Returns the caller with their current rights; None: they have to log in.
+#: Raises RequestRefused (429).
 Again: TypeAlias = Callable[[], Awaitable[Caller | None]]

@@ -1,4 +1,4 @@
-"""Answers of the server: JSON, and for every mistake one sentence."""
+"""Answers of the server: JSON, with one sentence for each error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aiohttp import web
 from smtd.server.record_form import encoded
 from smtd.text import encodable
 
-#: What each answer has. Records are private, and may be others in a moment. (`Vary: Authorization` would make
-#: Sumatra's client write the password into its cache.)
+#: Headers of every answer. Records are private, and may change at any moment. (`Vary: Authorization` would
+#: make Sumatra's client write the password into its cache.)
 COMMON = {
     "Cache-Control": "private, no-cache",
     "X-Content-Type-Options": "nosniff",
     "Server": "smtd",
 }
-#: Seconds after which a client that takes nothing is let go.
+#: Seconds after which the server disconnects a client that reads nothing of an answer.
 STUCK = 30.0
 #: Bytes that fit into the buffers of a connection.
 LARGE = 32 * 2**10
@@ -32,12 +32,12 @@ _REALM = 'Basic realm="smtd", charset="UTF-8"'
 _PLAIN = "application/json"
 
 
-#: Why a condition of a request does not hold.
+#: The explanation in an answer 412, after the name of the record or project.
 STALE = "it is not what the request expects; read it again"
 
 
 class RequestRefused(Exception):
-    """A request is answered with *status* and one sentence."""
+    """The server refuses a request, with *status* and one sentence."""
 
     def __init__(self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -46,30 +46,29 @@ class RequestRefused(Exception):
 
     @property
     def answer(self) -> web.Response:
-        """The answer."""
+        """The answer to the refused request."""
         body = encoded({"error": encodable(str(self))})
         headers = {**COMMON, **self.headers}
         answer = web.Response(status=self.status, body=body, content_type=_PLAIN, headers=headers)
         if "Connection" in headers:
-            answer.force_close()  # nobody reads the rest of the body
+            answer.force_close()  # the server does not read the rest of the body
         return answer
 
 
 def challenge() -> RequestRefused:
-    """Return what asks for a name and a password: Sumatra's client sends them only then."""
+    """Return a 401 that asks for a name and a password: Sumatra's client sends them only after it."""
     return RequestRefused(
         HTTPStatus.UNAUTHORIZED, "log in with a user name and a password", {"WWW-Authenticate": _REALM}
     )
 
 
 class LargeAnswer(web.Response):
-    """An answer that does not fit into the buffers of a connection.
+    """An answer larger than the buffers of a connection; a client that reads nothing is disconnected.
 
-    All of them together have a bound: raises RequestRefused (503) where it is reached. A client that takes
-    nothing is disconnected.
+    All of them together have a bound. Raises RequestRefused (503) where it is reached.
     """
 
-    #: Bytes of all answers that clients have not taken yet.
+    #: Bytes of all large answers that are not sent yet.
     pending: ClassVar[int] = 0
 
     def __init__(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
@@ -81,7 +80,7 @@ class LargeAnswer(web.Response):
             )
         super().__init__(body=body, content_type=content_type, headers=headers)
         LargeAnswer.pending += len(body)
-        #: Called at the end of the answer, or when an answer that nobody began to send is collected.
+        #: Called at the end of the answer, or when an answer that was never sent is collected.
         self._release = weakref.finalize(self, _release, len(body))
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -111,7 +110,7 @@ def _release(size: int) -> None:
 
 
 async def _abort_if_stuck(transport: asyncio.Transport) -> None:
-    """Cut a connection as soon as nothing was taken from it for a while."""
+    """Abort a connection when its write buffer has not shrunk for STUCK seconds."""
     left = math.inf
     while (now := transport.get_write_buffer_size()) < left:
         left = now
@@ -120,7 +119,7 @@ async def _abort_if_stuck(transport: asyncio.Transport) -> None:
 
 
 def found(body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return an answer of JSON."""
+    """Return an answer with *body*, which is JSON."""
     kind = LargeAnswer if len(body) > LARGE else web.Response
     return kind(body=body, content_type=media_type, headers={**COMMON, **(headers or {})})
 
@@ -133,7 +132,7 @@ def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> web.R
 async def answered(
     request: web.Request, methods: Mapping[str, Callable[[], Awaitable[web.StreamResponse]]]
 ) -> web.StreamResponse:
-    """Return the answer of the one of *methods* that *request* asks for. Raises RequestRefused (405)."""
+    """Answer *request* by its method in *methods* (HEAD: GET). Raises RequestRefused (405) without one."""
     method = methods.get("GET" if request.method == "HEAD" else request.method)
     if method is None:
         allowed = {"Allow": ", ".join([*methods, "HEAD"])}
@@ -142,9 +141,9 @@ async def answered(
 
 
 def media_type(accept: str, kind: str) -> str:
-    """Return the media type in which a client that sends this `Accept` gets a *kind* of document.
+    """Return the media type of a document of this *kind* for a client that sends this `Accept`.
 
-    Raises RequestRefused (406) if there is none.
+    Raises RequestRefused (406) if the client accepts none that the server has.
     """
     own = f"application/vnd.sumatra.{kind}-v4+json"
     wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]

@@ -1,4 +1,4 @@
-"""The server behind HTTP: who may ask what, and an answer to everything, also to what nobody should send."""
+"""The server's handling of HTTP requests: find the caller, and answer every request, even an invalid one."""
 
 from __future__ import annotations
 
@@ -28,15 +28,19 @@ from smtd.server.targets import BadTarget
 
 log = logging.getLogger("smtd")
 
-#: Where smtd's own API begins, below the root.
+#: The path of smtd's own API, below the root.
 API = "/api/v1/"
-#: What a body may be; a form of another site's page is none of these.
+#: Media types of a body, besides those of Sumatra. A form in a page of another site can send none of them.
 _JSON = ("application/json", "application/x-ndjson")
 _GONE = (ConnectionError, TimeoutError)
 
 
 class Application:
-    """Answers all requests that *origins* let in; *anonymous*: what everybody may do in every project."""
+    """Answers all requests.
+
+    *origins* finds where a request comes from, and rejects one for another host. *anonymous*: the right that
+    everyone has in every project, also without a login.
+    """
 
     def __init__(
         self,
@@ -67,17 +71,17 @@ class Application:
             answer = await self._answer(request, path)
         except RequestRefused as refusal:
             answer = refusal.answer
-        except Exception as exc:  # noqa: BLE001 - it is logged and answered, whatever it is
+        except Exception as exc:  # noqa: BLE001 - every request gets an answer, whatever the error
             answer = _failure(request, exc).answer
         if not answer.prepared and path.startswith(targets.RECORDS[:-1]):
-            # So smtd's own client finds the API without a request of its own.
+            # With this header smtd's own client finds the API without an extra request.
             answer.headers["Link"] = f'<{self._prefix}{API[1:]}>; rel="smtd"'
         self._metrics.answered(request.method, answer.status, time.perf_counter() - began)
         return answer
 
     @property
     def _prefix(self) -> str:
-        """The path of the root, as clients see it."""
+        """The path of the root in addresses that clients use."""
         return urlsplit(self._origins.url).path or "/"
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
@@ -108,7 +112,7 @@ class Application:
         return await self._projects.answer(request, target.project, caller, again, base)
 
     async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:
-        """Return who sends *request*; None if they have to log in. Raises RequestRefused (429)."""
+        """Return the caller of *request*; None if they have to log in. Raises RequestRefused (429)."""
         header = request.headers.get("Authorization")
         try:
             user = await self._authenticator.authenticate(header, origin.address)
@@ -121,7 +125,7 @@ class Application:
         return Caller(user, origin.address, rights_of(user, rows, self._anonymous))
 
     async def _show_metrics(self, request: web.Request, origin: Origin) -> web.Response:
-        """Return the figures to a program on this machine, or to an admin."""
+        """Return the metrics if the client is on this machine, or an admin. Raises RequestRefused."""
         if not origin.is_here:
             caller = await self._caller(request, origin)
             if caller is None:
@@ -132,7 +136,7 @@ class Application:
 
 
 def _check_source(request: web.Request) -> None:
-    """Refuse what a page of another site makes a browser send. Raises RequestRefused."""
+    """Raise RequestRefused for a request that a page of another site may have made a browser send."""
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         raise RequestRefused(HTTPStatus.FORBIDDEN, "pages of other sites may not ask this server")
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -144,7 +148,7 @@ def _check_source(request: web.Request) -> None:
 
 
 def _failure(request: web.Request, exc: Exception) -> RequestRefused:
-    """Return what to answer if *exc* kept a request from being answered."""
+    """Return the refusal of a request that failed with *exc*; log unexpected errors and an unusable store."""
     if isinstance(exc, _GONE):
         return RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "the connection was lost", {"Connection": "close"})
     if isinstance(exc, StoreUnreachable):
@@ -160,7 +164,7 @@ def _failure(request: web.Request, exc: Exception) -> RequestRefused:
 
 
 def application(handle: Callable[..., object]) -> web.Application:
-    """Return what aiohttp serves: every path of every method goes to *handle*."""
+    """Return an aiohttp application that passes requests of every method and path to *handle*."""
     made = web.Application()
     made.router.add_route("*", "/{path:.*}", handle)  # type: ignore[arg-type]
     return made

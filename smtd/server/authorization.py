@@ -1,4 +1,4 @@
-"""May a caller do that? Asked when a request comes, and again in the transaction that does it."""
+"""Checks of a caller's rights: when a request arrives, and again in the transaction that carries it out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEEDS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER
 
 
 def need(database: ServedDatabase, caller: Caller, right: Right, project: str) -> ProjectInfo:
-    """Return the *project*, in which the *caller* has that *right*. Raises RequestRefused (403, 404)."""
+    """Return *project* if *caller* has *right* in it. Raises RequestRefused (404: no such project; 403)."""
     info = database.projects.get(project)
     if info is None:
         raise no_project(project)
@@ -24,7 +24,7 @@ def need(database: ServedDatabase, caller: Caller, right: Right, project: str) -
 
 
 async def still(again: Again) -> Caller:
-    """Return who asks, and what they may do by now. Raises RequestRefused (401)."""
+    """Return the caller with their current rights. Raises RequestRefused (401) if they are not logged in."""
     caller = await again()
     if caller is None or caller.user is None:
         raise challenge()
@@ -32,9 +32,10 @@ async def still(again: Again) -> Caller:
 
 
 async def check_right(transaction: WriteTransaction, caller: Caller, right: Right, project: str) -> None:
-    """Raise RequestRefused (403, 404) if the *caller* has no such *right* in this moment of a transaction.
+    """Raise RequestRefused (403, 404) if *caller* lacks *right* in *project*, as *transaction* sees it.
 
-    Others may have taken it, or deleted the *project* and made it anew, since the request began.
+    Since the request began, other users may have revoked the right, or deleted and recreated the project. A
+    right in all projects counts as *caller* has it: the database does not store it.
     """
     if caller.rights.everywhere < right and await transaction.right(project, caller.account) < right:
         if await transaction.project(project) is None:

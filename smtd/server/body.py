@@ -1,6 +1,7 @@
-"""The body of a request: bounded in size, packed or not, in time, and together with all others.
+"""The body of a request, with limits on its size, on its time, and on all bodies together.
 
-aiohttp would unpack it by itself, however much comes out: so that is turned off, and done here in steps.
+Not every release of aiohttp limits what it decompresses. So the server turns that off, and decompresses here,
+in steps.
 """
 
 from __future__ import annotations
@@ -15,24 +16,25 @@ from anyio.lowlevel import checkpoint
 
 from smtd.server.answers import RequestRefused
 
-#: Bytes of a record, and of all bodies that are being read or used.
+#: The most bytes of a record's body, and of all bodies that are being read or used.
 LARGEST, IN_FLIGHT = 64 * 2**20, 256 * 2**20
-#: Bytes of what says something of a project.
+#: The most bytes of a body that describes a project.
 SMALL = 64 * 2**10
-#: Bytes that are unpacked at a time.
+#: The most bytes that one step of decompression yields.
 STEP = 64 * 2**10
-#: Seconds that a body may take beyond what its bytes take at the slowest speed; bytes a second.
+#: Seconds that a body may take beyond the time of its bytes at the slowest speed; that speed, in bytes a
+#: second.
 GRACE, SLOWEST = 20.0, 1000
 
 
 class Bodies:
-    """Reads bodies; what they hold together is bounded."""
+    """Reads bodies, which together may hold at most *most* bytes."""
 
     def __init__(self, most: int = IN_FLIGHT) -> None:
         self._left = most
 
     async def read(self, request: web.Request, most: int) -> Body:
-        """Return the body of *request*, unpacked; close it when it is used. Raises RequestRefused."""
+        """Return the decompressed body of *request*; the caller must close it. Raises RequestRefused."""
         body = Body(self)
         try:
             await body.fill(request, most)
@@ -42,7 +44,7 @@ class Bodies:
         return body
 
     def take(self, count: int) -> None:
-        """Take *count* bytes of what is left. Raises RequestRefused if there are not as many."""
+        """Reserve *count* bytes. Raises RequestRefused (429) if fewer are left."""
         if count > self._left:
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -52,12 +54,12 @@ class Bodies:
         self._left -= count
 
     def give_back(self, count: int) -> None:
-        """Give back what was taken."""
+        """Release *count* reserved bytes."""
         self._left += count
 
 
 class Body:
-    """What a request holds, for the length of a `with` block."""
+    """The body of one request; a `with` block yields its content, and closes it at the end."""
 
     def __init__(self, bodies: Bodies) -> None:
         self.content = b""
@@ -71,13 +73,13 @@ class Body:
         self.close()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Drop the content, and release its bytes."""
         self.content = b""
         self._bodies.give_back(self._taken)
         self._taken = 0
 
     async def fill(self, request: web.Request, most: int) -> None:
-        """Read it, up to *most* bytes."""
+        """Read the body, of at most *most* bytes, compressed and decompressed. Raises RequestRefused."""
         if (request.content_length or 0) > most:
             raise _too_large(most)
         unpack = _Unpacking(request.headers.get("Content-Encoding", ""))
@@ -91,7 +93,7 @@ class Body:
                 self._bodies.take(len(piece))
                 self._taken += len(piece)
                 found += piece
-                await checkpoint()  # others go on
+                await checkpoint()  # lets other tasks run
         unpack.finish()
         self.content = bytes(found)
 
@@ -116,7 +118,7 @@ def _too_large(most: int) -> RequestRefused:
 
 
 class _Unpacking:
-    """Unpacks what is packed by *encoding*, in steps."""
+    """Decompresses a body in steps, by its Content-*encoding*. Raises RequestRefused for an unknown one."""
 
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
@@ -126,16 +128,19 @@ class _Unpacking:
             )
         self._stream: zlib._Decompress | None = None
         if name not in ("", "identity"):
-            # 32: by gzip or zlib, as its head says.
+            # 32: zlib reads from the header whether the format is gzip or zlib.
             self._stream = zlib.decompressobj(32 + zlib.MAX_WBITS)
 
     def pieces(self, part: bytes) -> Iterator[bytes]:
-        """Give what *part* unpacks to, in steps. Raises RequestRefused."""
+        """Yield what *part* decompresses to, in pieces of at most STEP bytes. Raises RequestRefused.
+
+        Without compression, yield *part* in one piece.
+        """
         if self._stream is None:
             yield part
             return
         piece = b"begin"
-        while part or len(piece) == STEP:  # a full piece may leave more, though all was taken in
+        while part or len(piece) == STEP:  # a full piece: zlib may hold more, even without input
             try:
                 piece = self._stream.decompress(part, STEP)
             except zlib.error:
@@ -146,6 +151,6 @@ class _Unpacking:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "more follows the end of the packed body")
 
     def finish(self) -> None:
-        """Raise RequestRefused if the end is missing."""
+        """Raise RequestRefused if the compressed body is incomplete."""
         if self._stream is not None and not self._stream.eof:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "the packed body is cut off")

@@ -1,7 +1,9 @@
-"""The log of changes: a number for each, in the transaction of the record itself.
+"""The log of changes. The server numbers each in the transaction that writes the record.
 
-There is one row a key: its last change. Numbers only grow, and are never used twice, not even by a database
-that was put back from a backup: each start opens an *era* far above all that were given before (`opened`).
+A change by another program gets its number when the server enters it. The log has one row per key: its last
+change. Numbers only grow, and none is used twice, not even after a backup was restored: each start of the
+server opens an *era*, which begins above all numbers in the log, at a random place after the time in
+microseconds (`opened`).
 """
 
 from __future__ import annotations
@@ -22,21 +24,22 @@ from smtd.stores.django.record_rows import record_of
 from smtd.stores.django.rows import moment
 from smtd.text import encodable
 
-#: Seconds after which a deletion is forgotten: who has not asked for so long begins anew.
+#: Seconds after which a start of the server drops a deletion from the log. A client that has not asked for
+#: that long may have to start again from 0.
 TOMBSTONE = 90 * 86_400.0
-#: An era begins up to so many numbers later than it must: were a backup put back and the clock as well, two
-#: eras would begin at one number, and the second would give the numbers of the first again.
+#: An era begins up to this many numbers later than necessary, at random. If a backup was restored and the
+#: clock set back, two eras could otherwise begin at the same number, and the second would reuse numbers.
 _SCATTER = 10**10
-#: Keys that are asked for at a time.
+#: Keys of one query.
 _CHUNK = 250
-#: What digests begin with: others are of another canonical form.
+#: The prefix of digests. Digests with another prefix are of another canonical form.
 FORM = f"{canonical.VERSION}-"
 
 
 class Content(NamedTuple):
-    """What a key holds: a *digest*, what is wrong with the record there (*problem*), or nothing.
+    """The content of a key: the *digest* of a record, the *problem* of an unreadable one, or nothing.
 
-    *moment*: when the record was run, as the tables have it.
+    *moment*: when the record was run, as the tables store it; empty without a digest.
     """
 
     digest: str | None = None
@@ -50,9 +53,9 @@ class Content(NamedTuple):
 
     @property
     def validator(self) -> str | None:
-        """What differs for another content; None if there is none."""
+        """A text that differs for each content, as ETags use it; None if there is no record."""
         if self.digest is None and self.problem:
-            # Opaque to all clients, and no deletion.
+            # Opaque to all clients, but not None, which would mean a deletion.
             return f"0-{blake2b(self.problem.encode(), digest_size=16).hexdigest()}"
         return self.digest
 
@@ -61,7 +64,7 @@ NOTHING = Content()
 
 
 class LogRow(NamedTuple):
-    """What a key holds since the change with the number *seq*."""
+    """The last change of *key*: its number *seq*, and the *content* since then."""
 
     key: Key
     seq: int
@@ -70,16 +73,16 @@ class LogRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Eras:
-    """Which numbers may have been given: from each start to its end, the last of which is still open.
+    """The numbers that may have been given: *spans* from the start of each era to its end.
 
-    *expired*: up to here deletions are forgotten.
+    The last era is still open: its end is None. *expired*: the log has dropped deletions up to this number.
     """
 
     spans: tuple[tuple[int, int | None], ...]
     expired: int = 0
 
     def knows(self, cursor: int, head: int) -> bool:
-        """Say whether somebody who has all changes up to *cursor* misses none that is not in the log."""
+        """Say whether a client that has all changes up to *cursor* finds all later ones in the log."""
         if cursor == 0:
             return True
         return cursor >= self.expired and any(
@@ -93,7 +96,7 @@ def digest(record: Record) -> str:
 
 
 def content_of(rows: Sequence[Found]) -> Content:
-    """Return what the *rows* of one key say."""
+    """Return the content of a key that has these *rows*."""
     if not rows:
         return NOTHING
     try:
@@ -107,7 +110,7 @@ def content_of(rows: Sequence[Found]) -> Content:
 
 
 async def opened(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
-    """Open an era: return the number at which it starts, and all eras. Call it inside a transaction."""
+    """Open an era; return the number at which it starts, and all eras. Call it inside a transaction."""
     await _expire(db, now)
     seq, expired = (await db.fetch("SELECT seq, expired FROM smtd_head"))[0]
     start = max(seq + 1, int(now * 1e6)) + secrets.randbelow(_SCATTER)
@@ -119,16 +122,16 @@ async def opened(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
 
 
 async def is_at(db: DatabaseConnection, head: int, eras: Eras) -> bool:
-    """Say whether *head* is the number of the last change, and the last of *eras* is the last one.
+    """Say whether *head* is still the last number in the log, and the last of *eras* still its newest era.
 
-    Nobody but its server moves them, unless a backup is put back into the file.
+    Only the server changes them. So if they differ, another state was restored into the file.
     """
     found = await db.fetch("SELECT seq, (SELECT max(start) FROM smtd_era) FROM smtd_head")
     return found == [(head, eras.spans[-1][0])]
 
 
 async def _expire(db: DatabaseConnection, now: float) -> None:
-    """Forget old deletions, and eras in which nobody can go on any more."""
+    """Drop old deletions, and eras from whose numbers no client can continue any more."""
     old = "digest IS NULL AND problem = '' AND noted < ?"
     last = await db.value(f"SELECT max(seq) FROM smtd_change WHERE {old}", (now - TOMBSTONE,))
     if last is not None:
@@ -138,9 +141,9 @@ async def _expire(db: DatabaseConnection, now: float) -> None:
 
 
 class Numbers:
-    """Numbers changes in one transaction, from *head* on; `noted` has them in their order.
+    """Numbers the changes of one transaction, beginning after *head*; `noted` lists them in order.
 
-    Who makes it stores the last `head`.
+    The caller must store the final `head` in the database.
     """
 
     def __init__(self, db: DatabaseConnection, head: int) -> None:
@@ -149,7 +152,7 @@ class Numbers:
         self.head = head
 
     async def note(self, key: Key, content: Content) -> int:
-        """Give the change of *key*, which holds that now, the next number."""
+        """Log that *key* now has *content*; return the number of this change."""
         self.head += 1
         row = LogRow(key, self.head, content)
         self.noted.append(row)
@@ -161,23 +164,23 @@ class Numbers:
         return self.head
 
     def mark(self) -> tuple[int, int]:
-        """Return what `back_to` takes back to this moment."""
+        """Return a mark of the current state for `back_to`."""
         return len(self.noted), self.head
 
     def back_to(self, mark: tuple[int, int]) -> None:
-        """Forget the numbers that were given since *mark*: what they were for was rolled back."""
+        """Take back the numbers given since *mark*, because their changes were rolled back."""
         count, self.head = mark
         del self.noted[count:]
 
 
 async def row_of(db: DatabaseConnection, key: Key) -> LogRow | None:
-    """Return the last change of *key*, if there was any."""
+    """Return the last change of *key*, or None if the log has none."""
     asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND label = ?"
     return next(map(_row, await db.fetch(asked, key)), None)
 
 
 async def rows_of(db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, LogRow]:
-    """Return the last changes of *keys*."""
+    """Return the last change of each of *keys* that is in the log."""
     found: dict[Key, LogRow] = {}
     todo = list(keys)
     for start in range(0, len(todo), _CHUNK):
@@ -190,14 +193,14 @@ async def rows_of(db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, Lo
 
 
 async def since(db: DatabaseConnection, cursor: int, most: int, project: str | None = None) -> list[LogRow]:
-    """Return the *most* oldest changes after *cursor*, of one *project* (None: of all), in order."""
+    """Return up to *most* changes after *cursor*, oldest first, of one *project* (None: of all)."""
     chosen, values = ("", ()) if project is None else ("AND project = ?", (project,))
     asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE seq > ? {chosen} ORDER BY seq LIMIT {most}"
     return list(map(_row, await db.fetch(asked, (cursor, *values))))
 
 
 async def there(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
-    """Return moment and label of all records in *project*."""
+    """Return the moment and label of each record in *project*."""
     asked = (
         "SELECT moment, label FROM smtd_change WHERE project = ? AND (digest IS NOT NULL OR problem != '')"
     )
@@ -205,7 +208,7 @@ async def there(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
 
 
 async def keys_there(db: DatabaseConnection, after: Key, most: int) -> list[Key]:
-    """Return the *most* first keys after *after* that hold a record, in their order."""
+    """Return up to *most* keys that have a record, in order, beginning after the key *after*."""
     asked = (
         "SELECT project, label FROM smtd_change WHERE (project, label) > (?, ?)"
         f" AND (digest IS NOT NULL OR problem != '') ORDER BY project, label LIMIT {most}"
@@ -214,7 +217,7 @@ async def keys_there(db: DatabaseConnection, after: Key, most: int) -> list[Key]
 
 
 async def newest(db: DatabaseConnection) -> list[tuple[str, str]]:
-    """Return each project that has records, with the moment of the newest."""
+    """Return each project that has records, with the moment of its newest one."""
     asked = (
         "SELECT project, max(moment) FROM smtd_change WHERE digest IS NOT NULL OR problem != ''"
         " GROUP BY project"
@@ -223,9 +226,9 @@ async def newest(db: DatabaseConnection) -> list[tuple[str, str]]:
 
 
 async def last_number(db: DatabaseConnection, project: str) -> int:
-    """Return a number that is not below that of the last change in *project*, and never falls.
+    """Return the number of the last change in *project*, or a higher one; it never decreases.
 
-    The last change may have been a deletion that is forgotten by now.
+    The log may have dropped the last change, a deletion. So the result is at least `Eras.expired`.
     """
     last = "SELECT coalesce(max(seq), 0) FROM smtd_change WHERE project = ?"
     return int(await db.value(f"SELECT max(({last}), expired) FROM smtd_head", (project,)))

@@ -1,4 +1,4 @@
-"""`GET /api/v1/changes`: the feed, as an answer that may wait for news, or as a stream of events."""
+"""`GET /api/v1/changes`: the feed, as an answer that may wait for changes, or as a stream of events."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from smtd.server.feed import ChangeEvent, Feed, Subscription
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 
-#: Changes of one answer, at the most, and with their records; bytes after which no more are added.
+#: The most changes in one answer, without and with records; bytes after which it gets no further change.
 PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 1000, 100, 16 * 2**20
-#: Seconds that an answer may wait for news, and between two signs of life in a stream.
+#: The most seconds that an answer waits for changes, and the seconds between two heartbeats of a stream.
 LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
 
-#: A number that a client is given tells, beside that of the change, which of so many views they had then.
+#: A number for a client is the number of the change times VIEWS, plus the number of the client's view.
 VIEWS = 1024
-#: Streams, and answers that wait, that one user may have.
+#: The most streams and waiting answers of one user, or without a login of one address.
 MOST_STREAMS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class FeedRequest:
-    """What a client asks for: changes *since* a number, of one *project* (None: of all)."""
+    """A request for changes *since* a number, of one *project* (None: of all); *wait* is in seconds."""
 
     since: int
     project: str | None
@@ -48,7 +48,7 @@ class FeedRequest:
 
 
 def asked(request: web.Request) -> FeedRequest:
-    """Return what *request* asks for. Raises RequestRefused."""
+    """Parse the query and the headers of *request*. Raises RequestRefused (400)."""
     query = request.query
     is_head = request.method == "HEAD"
     as_stream = "text/event-stream" in request.headers.get("Accept", "") and not is_head
@@ -76,7 +76,7 @@ def _gone() -> RequestRefused:
 
 
 class ChangesApi:
-    """Answers requests for changes of *database*; *is_complete* says whether its log has every record."""
+    """Answers requests for changes of *database*; *is_complete* returns whether its log has every record."""
 
     def __init__(
         self, database: ServedDatabase, writer: Writer, feed: Feed, is_complete: Callable[[], bool]
@@ -89,13 +89,13 @@ class ChangesApi:
 
     @property
     def streams(self) -> int:
-        """How many streams are open, and answers wait."""
+        """The number of open streams and waiting answers."""
         return self._streams.total()
 
     async def answer(self, request: web.Request, caller: Caller, again: Again) -> web.StreamResponse:
-        """Return the answer to *request*; *again* tells what the caller may do by now (None: nothing).
+        """Return the answer to *request*; *again* returns the caller with their current rights.
 
-        Raises RequestRefused: 410 for a place after which not all can be told.
+        Raises RequestRefused: 410 if the server cannot give all changes after the requested number.
         """
         if request.method not in ("GET", "HEAD"):
             raise RequestRefused(
@@ -109,7 +109,7 @@ class ChangesApi:
             return await self._page(wanted, number, caller, again)
 
     async def _check(self, wanted: FeedRequest, caller: Caller) -> int:
-        """Return the number of what the caller sees. Raises RequestRefused."""
+        """Check the request, and return the number of the caller's view. Raises RequestRefused."""
         if wanted.project is not None:
             if wanted.project not in self._database.projects:
                 raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {wanted.project}")
@@ -130,10 +130,11 @@ class ChangesApi:
         return number
 
     async def _view_number(self, caller: Caller) -> int:
-        """Return the number of what the caller may see now.
+        """Return the number of the caller's current view.
 
-        It is a part of each number that they are given: where they saw other projects, changes were left out
-        that would have to be told. It comes again after so many changes of rights that nobody sleeps through.
+        Each number that the caller gets contains it. With a number from another view, they may lack earlier
+        changes in projects that they can see now, so the server answers 410. A view number is reused only
+        after VIEWS changes of the view: no client should miss that many.
         """
         account, mark = caller.account, caller.view().mark
         known = self._database.views.get(account)
@@ -149,7 +150,7 @@ class ChangesApi:
         return number
 
     async def _page(self, wanted: FeedRequest, number: int, caller: Caller, again: Again) -> web.Response:
-        """Return the next changes; if there are none, wait for some."""
+        """Return the next changes; if there are none, wait for some. Raises RequestRefused (410, 429)."""
         until = anyio.current_time() + wanted.wait
         seq, view = wanted.since // VIEWS, caller.view(wanted.project)
         with self._feed.listening(with_records=False) as news:
@@ -173,7 +174,7 @@ class ChangesApi:
     async def _next(
         self, seq: int, wanted: FeedRequest, caller: Caller
     ) -> tuple[list[ChangeEvent], int, bool]:
-        """Return what the caller may see of the next changes, where to go on, and if there are more."""
+        """Return the next changes that the caller may see, where to continue, and whether more may follow."""
         most = PAGE_OF_RECORDS if wanted.with_records else PAGE
         found = await self._database.since(
             seq, most, wanted.project, bytes_of_records=PAGE_BYTES if wanted.with_records else 0
@@ -193,7 +194,7 @@ class ChangesApi:
         caller: Caller,
         again: Again,
     ) -> web.StreamResponse:
-        """Send changes as they come, until somebody ends it."""
+        """Send changes as they are committed, until the client or the server ends the stream."""
         with self._seat(caller), self._feed.listening(with_records=wanted.with_records) as news:
             answer = web.StreamResponse(headers={**COMMON, **_STREAM})
             await answer.prepare(request)
@@ -201,9 +202,9 @@ class ChangesApi:
                 await self._tell(answer, wanted, number, caller, again, news)
             except (TimeoutError, asyncio.TimeoutError):
                 if request.transport is not None:
-                    request.transport.abort()  # it takes nothing: nor would it take an end
+                    request.transport.abort()  # the client reads nothing, so it would not read an end either
             except (ConnectionError, RequestRefused, StoreError):
-                pass  # it is gone, or may not ask any more; or the store is gone
+                pass  # the client is gone or may not ask any more, or the store cannot be used
             return answer
 
     async def _tell(
@@ -215,14 +216,14 @@ class ChangesApi:
         again: Again,
         news: Subscription,
     ) -> None:
-        """Send what was, and then what comes, as long as the caller sees the same projects."""
+        """Send earlier changes and then new ones, as long as the caller sees the same projects."""
         seq, view, more = wanted.since // VIEWS, caller.view(wanted.project), True
         while more:
             events, seq, more = await self._next(seq, wanted, caller)
             lines = await to_thread.run_sync(partial(_lines, events, number, wanted))
             if not await _sees(view, wanted, again):
                 return
-            # Where to go on from, also for who saw nothing of it.
+            # The number from which the client can continue, even if it may see none of these changes.
             await _send(answer, b"%bid: %d\n\n" % (lines, seq * VIEWS + number))
         sent = anyio.current_time()
         while not news.is_over:
@@ -265,7 +266,7 @@ def _visible(events: Sequence[ChangeEvent], wanted: FeedRequest, caller: Caller)
 
 
 async def _sees(view: View, wanted: FeedRequest, again: Again) -> bool:
-    """Say whether the caller still sees the same projects. Raises RequestRefused."""
+    """Say whether the caller, with their current rights, still has *view*. Raises RequestRefused (429)."""
     now = await again()
     return now is not None and now.view(wanted.project) == view
 
@@ -279,7 +280,7 @@ def _lines(events: Sequence[ChangeEvent], number: int, wanted: FeedRequest) -> b
 
 
 def _page(events: Sequence[ChangeEvent], seq: int, number: int, wanted: FeedRequest, *, more: bool) -> bytes:
-    """Return the answer with *events*: fewer, and the number after them, where all are too many bytes."""
+    """Return the answer as JSON. Once *events* exceed PAGE_BYTES, the rest is for the next request."""
     words: list[bytes] = []
     size = 0
     for event in events:

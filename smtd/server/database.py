@@ -1,7 +1,8 @@
-"""The database that is served: one file, one connection, one process.
+"""The served database: one file, one connection, one process.
 
-What is asked often is in memory and is what the last commit left there: the number of the last change, the
-projects, the rights. Everything else is asked for.
+Memory holds what requests need often, as of the server's last commit: the number of the last change, the
+projects, and the rights and views of users. `reload` takes in projects and rights that other programs have
+written. Everything else is read from the file on request.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ from smtd.stores.django.sqlite import SqliteFile
 from smtd.text import encodable
 
 T = TypeVar("T")
-#: What the one writer is asked to do. It may await its transaction, and nothing else; what it raises undoes
-#: it.
+#: A job for the one writer. It may await only its transaction. If it raises an exception, its changes are
+#: rolled back.
 Job: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 
-#: Seconds that a statement waits for the lock of another program. To begin a transaction none does: whoever
-#: wants to read would wait behind it.
+#: Seconds that a statement waits for the lock of another program. The BEGIN of a job's transaction does not
+#: wait (`_writing`): reads use the same connection, and would wait behind it.
 _BUSY = 10
 _PATIENT = f"PRAGMA busy_timeout = {_BUSY * 1000}"
 
 
 class Replaced(StoreUnreachable):
-    """Another file is in the place of the one that is served, or another state was put back into it."""
+    """Another file has taken the place of the served one, or another state was restored into it."""
 
 
 class Committed(NamedTuple):
-    """What came of a transaction: the result or the error of each job, and the changes, in their order.
+    """The outcome of a transaction: the result or the error of each job, and the logged changes, in order.
 
-    *records* has those that were written, as they are now.
+    *records* has the records that were written, as they are after the transaction.
     """
 
     results: Sequence[Any]
@@ -57,7 +58,7 @@ class Committed(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A record as it is, the text of its ETag, or what is wrong with it; nothing if it is not there."""
+    """The current record of a key and the text of its ETag, or a *problem*; nothing if there is no record."""
 
     record: Record | None = None
     validator: str | None = None
@@ -65,9 +66,9 @@ class Shown(NamedTuple):
 
 
 class FeedPage(NamedTuple):
-    """Some of the *changes*, in their order, each with its record if it was asked for.
+    """Some *changes*, in order, each with its record if the caller wants records.
 
-    *head*: the number of the last change of all, as of the same moment. *more*: there may be more of them.
+    *head*: the number of the last change in the whole log, at the same time. *more*: more may follow.
     """
 
     changes: Sequence[tuple[LogRow, Record | None]]
@@ -76,16 +77,16 @@ class FeedPage(NamedTuple):
 
 
 class SeenView(NamedTuple):
-    """Which projects a user saw last (`View.mark`); the next view has another *number*."""
+    """The last known view of a user: its `View.mark`, and its *number*. A new view gets another number."""
 
     mark: str
     number: int
 
 
 class ServedDatabase:
-    """The database in *file*, which this process alone serves.
+    """The database in *file*, which no other process serves.
 
-    *made*: smtd serve made it, so that it notes what others write.
+    *made*: smtd serve made the file, so that triggers note what other programs write.
     """
 
     def __init__(
@@ -97,16 +98,16 @@ class ServedDatabase:
         self.head = 0
         self.eras = Eras(())
         self.projects: dict[str, ProjectInfo] = {}
-        #: Project, name and level of each right of a user.
+        #: By user name: project, user name and level of each right.
         self.rights: dict[str, list[tuple[str, str, str]]] = {}
-        #: What users saw when they last asked for changes.
+        #: By user name: the view when the user last asked for changes.
         self.views: dict[str, SeenView] = {}
-        #: There are rights in projects that others have deleted: they do not count.
+        #: The table has rights in projects that other programs deleted; they do not count.
         self.has_stale_rights = False
-        #: SQLite's count of the commits of others up to which all of them are in the log.
+        #: The `PRAGMA data_version` up to which the log has all writes of other programs (None: unknown).
         self.entered: int | None = None
         self.last_commit = 0.0
-        #: Set when another file is in the place of this one.
+        #: Set when another file, or another state of it, has taken the place of this one.
         self.replaced = anyio.Event()
         self._file = file
         self._db = db
@@ -114,7 +115,10 @@ class ServedDatabase:
         self._identity = identity
 
     async def begin(self) -> bool:
-        """Open an era; say whether the log has all that was there when it was closed."""
+        """Open an era, and load what memory holds.
+
+        Return whether the log has every record, except for changes that triggers have noted.
+        """
 
         async def begin() -> bool:
             async with self._db.writing():
@@ -134,7 +138,7 @@ class ServedDatabase:
         return complete and self.made
 
     async def reload(self) -> bool:
-        """Read again what is kept in memory and others may write; say whether rights have changed."""
+        """Read again the projects and rights, which other programs may write; say if rights have changed."""
         before = self.rights
 
         async def load() -> tuple[dict[str, ProjectInfo], dict[str, list[tuple[str, str, str]]]]:
@@ -143,7 +147,7 @@ class ServedDatabase:
             projects = {
                 name: ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
                 for name, title, text in found
-                if isinstance(name, str) and encodable(name) == name  # no address leads to another
+                if isinstance(name, str) and encodable(name) == name  # no address can contain any other id
             }
             rights: dict[str, list[tuple[str, str, str]]] = {}
             asked = (
@@ -156,30 +160,33 @@ class ServedDatabase:
             self.has_stale_rights = bool(await self._db.value(asked))
             return projects, rights
 
-        self.projects, self.rights = await self.read(load)  # at once: requests are answered meanwhile
+        self.projects, self.rights = await self.read(load)  # both at once: requests run during the read
         return self.rights != before
 
     async def read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns, which awaits nothing but the connection; see `Connection.at_once`."""
+        """Return what *work* returns; it may await only the connection (see `Connection.at_once`)."""
         with translating(self._file):
             return await self._db.at_once(work)
 
     @property
     def db(self) -> Connection:
-        """The connection, for what runs by `read`."""
+        """The connection, for functions that run through `read`."""
         return self._db
 
-    # What is asked for
+    # Reading
 
     async def version(self) -> int:
-        """Return SQLite's count of the commits of others. Call it by `read`. Raises Replaced."""
+        """Return `PRAGMA data_version`: commits of other programs change it. Raises Replaced.
+
+        Call it through `read`.
+        """
         self._check_place()
         return int(await self._db.value("PRAGMA data_version"))
 
     async def notes_others(self) -> bool:
-        """Say whether triggers note what others write; somebody may have dropped some. Call it by `read`.
+        """Say whether triggers note what other programs write; another program may have dropped some.
 
-        Raises Replaced if the file has the log of another state.
+        Call it through `read`. Raises Replaced if the file has the log of another state, or none.
         """
         if not await self._db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
             raise self._other_state()
@@ -195,7 +202,7 @@ class ServedDatabase:
         return Replaced(f"another state was put back into {self.path} while it was served")
 
     async def known(self, key: Key) -> tuple[LogRow | None, bool]:
-        """Return the last change of *key*, and whether nobody can have changed it since."""
+        """Return the last change of *key* in the log, and whether it is certain that none came since then."""
 
         async def look() -> tuple[LogRow | None, bool]:
             return await change_log.row_of(self._db, key), await self.version() == self.entered
@@ -203,7 +210,7 @@ class ServedDatabase:
         return await self.read(look)
 
     async def show(self, keys: Collection[Key]) -> dict[Key, Shown]:
-        """Return what is there under *keys* now."""
+        """Return the current record of each of *keys*."""
 
         async def look() -> dict[Key, Shown]:
             async with self._db.reading():
@@ -213,10 +220,11 @@ class ServedDatabase:
         return await self.read(look)
 
     async def since(self, seq: int, most: int, project: str | None, *, bytes_of_records: int = 0) -> FeedPage:
-        """Return the *most* oldest changes after *seq*, of one *project* (None: of all).
+        """Return up to *most* changes after *seq*, oldest first, of one *project* (None: of all).
 
-        With *bytes_of_records* each has its record, if there is one that is not too large for the feed; and
-        there are fewer changes if their records are more bytes than that.
+        If *bytes_of_records* is not 0, each change has its record, unless there is none, or it is unreadable
+        or too large for the feed; and the page ends, after at least one change, before the records exceed
+        about that many bytes.
         """
 
         async def look() -> FeedPage:
@@ -236,7 +244,7 @@ class ServedDatabase:
         return await self.read(look)
 
     async def listing(self, project: str) -> tuple[list[tuple[str, str]], int]:
-        """Return moment and label of all records in *project*, and the number of the last change there."""
+        """Return the moment and label of each record in *project*, and its `change_log.last_number`."""
 
         async def look() -> tuple[list[tuple[str, str]], int]:
             async with self._db.reading():
@@ -246,19 +254,19 @@ class ServedDatabase:
         return await self.read(look)
 
     async def newest(self) -> dict[str, str]:
-        """Return when the newest record of each project was run, in the form of the tables."""
+        """Return when the newest record of each project was run, as the tables store it."""
         return dict(await self.read(partial(change_log.newest, self._db)))
 
     async def tagged(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
         return await self.read(partial(tagged, self._db, project, tags))
 
-    # What is written
+    # Writing
 
     async def transact(self, jobs: Sequence[Job]) -> Committed:
-        """Do *jobs* in one transaction, each on its own: what one raises undoes only that.
+        """Run *jobs* in one transaction; a job that raises an exception is rolled back alone.
 
-        Raises StoreError if nothing of it was done.
+        Raises StoreError if the transaction failed; then nothing was written.
         """
 
         committed, after = await self.read(partial(self._transact, jobs))
@@ -282,9 +290,10 @@ class ServedDatabase:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        """Open a transaction if no other program has one open, and forget what it learned if it fails.
+        """Open a transaction without waiting; if it fails after it began, forget all known rows.
 
-        Raises StoreUnreachable at once if another one has.
+        If another program has a write transaction open, this fails at once; `read` then raises
+        StoreUnreachable.
         """
         has_begun = False
         await self._db.run("PRAGMA busy_timeout = 0")
@@ -305,7 +314,7 @@ class ServedDatabase:
             raise Replaced(f"{self.path} was replaced by another file while it was served")
 
     async def _alone(self, job: Job, transaction: WriteTransaction) -> Any:
-        """Return what *job* returns, or the error that undid it."""
+        """Run *job* in a savepoint; return its result, or the exception for which it was rolled back."""
         mark, count = transaction.numbers.mark(), len(transaction.committed)
         transaction.has_written = False
         await self._db.run("SAVEPOINT job")
@@ -313,7 +322,7 @@ class ServedDatabase:
             result = await job(transaction)
         except Exception as exc:
             if isinstance(exc, sqlite3.Error) and not isinstance(exc, self._file.refusals):
-                raise  # the transaction may be over: the disk is full, say
+                raise  # SQLite may have ended the transaction, for example on a full disk
             await self._db.run("ROLLBACK TO job")
             transaction.numbers.back_to(mark)
             del transaction.committed[count:]
@@ -324,28 +333,28 @@ class ServedDatabase:
         return result
 
     def has_project(self, project: str, info: ProjectInfo) -> None:
-        """Note that a *project* was committed."""
+        """Store a committed *project* in memory."""
         self.projects[project] = info
 
     def has_owner(self, project: str, username: str) -> None:
-        """Note that the owner of a new *project* was committed."""
+        """Store the committed owner of a new *project* in memory."""
         self.rights.setdefault(username, []).append((project, username, Right.OWNER.word))
         self.rights[username].sort()
 
     def has_view(self, username: str, view: SeenView) -> None:
-        """Note that what a user sees was committed."""
+        """Store the committed view of a user in memory."""
         self.views[username] = view
 
     def lacks_project(self, project: str) -> None:
-        """Note that the deletion of a *project* was committed."""
+        """Remove *project* and all rights in it from memory: it was deleted, or will be added again."""
         self.projects.pop(project, None)
         kept = {name: [one for one in rights if one[0] != project] for name, rights in self.rights.items()}
         self.rights = {name: rights for name, rights in kept.items() if rights}
 
     async def checkpoint(self) -> bool:
-        """Bring what was committed into the file itself; say whether all of it is there.
+        """Copy the write-ahead log into the file itself; say whether all of it is there.
 
-        Not while somebody reads what was there before.
+        While another program reads an earlier state, SQLite does not copy later commits.
         """
         found = await self.read(partial(self._db.fetch, "PRAGMA wal_checkpoint(PASSIVE)"))
         is_busy, pages, done = found[0]
@@ -360,7 +369,7 @@ def _shown(rows: Sequence[Any]) -> Shown:
 
 
 def _together(row: LogRow, shown: Shown | None) -> tuple[LogRow, Record | None]:
-    """Return the change of *row* with the record that is there, by which others may have replaced another."""
+    """Return *row* with the current record and its digest: it may be newer than the change in the log."""
     if shown is None or shown.record is None or shown.validator is None:
         return row, None
     return row._replace(content=row.content._replace(digest=shown.validator)), shown.record

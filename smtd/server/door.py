@@ -1,4 +1,4 @@
-"""Connections: how many there may be at once, so that strangers do not use up the handles of the daemon."""
+"""Accepts connections, and limits their number, so that strangers cannot use up the daemon's file handles."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from contextlib import contextmanager, suppress
 
 import anyio
 
-#: Connections at once. When one more comes, the one that has asked nothing for longest is closed.
+#: The most connections. Before it takes one more, the server closes the one that has been idle for longest,
+#: or waits while none is idle.
 MOST = 500
-#: Connections that the system keeps until they are let in.
+#: Connections that the system queues until the server accepts them.
 BACKLOG = 128
-#: Seconds that a client may take to agree on TLS, and for which nobody is let in when handles run out.
+#: Seconds that a TLS handshake may take, and seconds without accepting connections when handles run out.
 HANDSHAKE, SHORTAGE = 20.0, 1.0
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Door:
-    """Lets connections in, each to one of *handlers*, by *tls* if there is any."""
+    """Accepts connections, with *tls* (None: without); *handlers* makes a protocol handler for each."""
 
     def __init__(self, handlers: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
         self.tls = tls
         self._handlers = handlers
         self._visits: dict[asyncio.BaseProtocol, _Visit] = {}
-        #: Those whose clients have no request that is being answered, in the order in which that began.
+        #: Idle connections, without a request in progress; the one idle for longest comes first.
         self._waiting: dict[_Visit, None] = {}
         self._left = anyio.Event()
 
     async def let_in(self, listeners: Sequence[socket.socket]) -> None:
-        """Let in who comes to one of *listeners* until cancelled; who was let in may stay after that."""
+        """Accept connections from *listeners* until cancelled; established ones stay open after that."""
         async with anyio.create_task_group() as group:
 
             async def accept(listener: socket.socket) -> None:
@@ -62,7 +63,7 @@ class Door:
 
     @contextmanager
     def answering(self, handler: asyncio.BaseProtocol | None) -> Iterator[None]:
-        """Keep the connection of *handler* for the length of a `with` block: it has a request."""
+        """Mark the connection of *handler* as busy for the length of a `with` block: it stays open."""
         visit = None if handler is None else self._visits.get(handler)
         if visit is not None:
             self._waiting.pop(visit, None)
@@ -73,18 +74,18 @@ class Door:
                 self._waiting[visit] = None
 
     def left(self, visit: _Visit) -> None:
-        """Note that a connection is gone."""
+        """Note that a connection is closed."""
         self._visits.pop(visit.handler, None)
         self._waiting.pop(visit, None)
         self._left.set()
 
 
 async def _next(listener: socket.socket) -> socket.socket:
-    """Return the next connection that comes to *listener*."""
+    """Accept a connection from *listener*; pause for SHORTAGE while handles or memory run out."""
     while True:
         try:
             line, _ = await asyncio.get_running_loop().sock_accept(listener)
-        except OSError as exc:  # it has gone by now, or there are no handles
+        except OSError as exc:  # the client has gone already, or handles or memory run out
             if exc.errno in _SHORT:
                 await anyio.sleep(SHORTAGE)
         else:
@@ -92,7 +93,7 @@ async def _next(listener: socket.socket) -> socket.socket:
 
 
 class _Visit(asyncio.Protocol):
-    """One connection: it tells its *handler* all, and the *door* its end."""
+    """One connection: passes all events to *handler*, and reports its end to *door*."""
 
     def __init__(self, door: Door, handler: asyncio.Protocol) -> None:
         self.handler = handler
@@ -101,11 +102,11 @@ class _Visit(asyncio.Protocol):
         self._beginning = anyio.CancelScope()
 
     async def begin(self, line: socket.socket) -> None:
-        """Agree on TLS, if it is to be used."""
+        """Start the connection, with a TLS handshake if the door has TLS; close the socket if that fails."""
         loop, tls = asyncio.get_running_loop(), self._door.tls
         timeout = None if tls is None else HANDSHAKE
         try:
-            with self._beginning, suppress(OSError):  # it is gone, or speaks no TLS
+            with self._beginning, suppress(OSError):  # the client has gone, or speaks no TLS
                 await loop.connect_accepted_socket(lambda: self, line, ssl=tls, ssl_handshake_timeout=timeout)
         finally:
             if self._transport is None:
@@ -113,7 +114,7 @@ class _Visit(asyncio.Protocol):
                 self._door.left(self)
 
     def end(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         self._beginning.cancel()
         if isinstance(self._transport, asyncio.Transport):
             self._transport.abort()
@@ -140,7 +141,7 @@ class _Visit(asyncio.Protocol):
 
 
 async def listeners(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen at all addresses of *host*; close them. Raises OSError."""
+    """Return sockets that listen on all addresses of *host*; the caller must close them. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     made: list[socket.socket] = []

@@ -1,4 +1,4 @@
-"""Who listens for changes, and what they are told: each change is put into words once, for all of them."""
+"""The feed of changes: who listens, and what waits for each; a change is encoded once for all listeners."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from smtd.server import record_form
 from smtd.server.change_log import LogRow
 from smtd.server.sizes import LARGEST_RECORD
 
-#: What waits for one listener, at the most: events, and their bytes. Who is slower begins anew from its
-#: number.
+#: The most that may wait for one listener: events, and their bytes. Beyond that its stream ends, and it must
+#: ask again from its last number.
 MOST_EVENTS, MOST_BYTES = 256, 16 * 2**20
 
 
 class ChangeEvent:
-    """One change, with the *record* that is there since, unless it is unreadable or gone.
+    """One change, with the *record* that the key now holds (None: unreadable, deleted or not wanted).
 
-    It is put into words when it is first asked for, and holds no record afterwards, however large.
+    It is encoded when first needed, and then drops the record, which may be large.
     """
 
     def __init__(self, row: LogRow, record: Record | None = None) -> None:
@@ -33,15 +33,15 @@ class ChangeEvent:
         self._whole: bytes | None = None
 
     def words(self, number: int, *, with_record: bool) -> bytes:
-        """Return the change as an object of JSON, in which it has that *number*."""
+        """Return the change as a JSON object in which `seq` is *number*."""
         return b'{"seq":%d,%b' % (number, (self._with_record() if with_record else self._bare)[1:])
 
     def size(self, *, with_record: bool) -> int:
-        """Return about how many bytes it has in words."""
+        """Return about how many bytes the JSON has."""
         return len(self._with_record() if with_record else self._bare)
 
     def let_go(self) -> None:
-        """Hold no record any more: nobody asks for it who has not by now."""
+        """Drop the record: every listener that wants it has encoded it already."""
         self._record = None
 
     @cached_property
@@ -60,7 +60,7 @@ class ChangeEvent:
         return self._whole
 
     def _encoded(self, record: Record) -> bytes | None:
-        """Return the change with *record*; None if it cannot be shown, or is too large."""
+        """Return the change with *record* as JSON; None if JSON cannot express it, or it is too large."""
         if len(record.stdout_stderr or "") + len(record.diff or "") > LARGEST_RECORD:
             return None
         try:
@@ -72,18 +72,18 @@ class ChangeEvent:
 
 
 class Subscription:
-    """What one listener has not been told yet."""
+    """The events that one listener has not taken yet."""
 
     def __init__(self, *, with_records: bool) -> None:
         self.with_records = with_records
-        #: It was too slow, or the server ends: nothing more comes.
+        #: The listener was too slow, or the server stops: it gets nothing more.
         self.is_over = False
         self._events: deque[ChangeEvent] = deque()
         self._bytes = 0
         self._news = anyio.Event()
 
     def add(self, events: Sequence[ChangeEvent]) -> None:
-        """Let *events* wait for the listener."""
+        """Add *events* for the listener, or end the subscription if too many wait."""
         if self.is_over:
             return
         self._events.extend(events)
@@ -93,17 +93,17 @@ class Subscription:
         self._news.set()
 
     def wake(self) -> None:
-        """Let the listener look at once whether it may go on."""
+        """Make `next` return, so that the listener checks at once whether it may go on."""
         self._news.set()
 
     def end(self) -> None:
-        """Let nothing more come, not even what waits."""
+        """End the subscription, and drop the events that wait."""
         self.is_over = True
         self._events.clear()
         self._news.set()
 
     async def next(self, seconds: float) -> list[ChangeEvent]:
-        """Return all that waits, as soon as there is any, and after *seconds* or a `wake` in any case."""
+        """Return all waiting events; if there are none, wait up to *seconds* for some, `wake` or `end`."""
         if not self._events and not self.is_over:
             with anyio.move_on_after(seconds):
                 await self._news.wait()
@@ -114,14 +114,14 @@ class Subscription:
 
 
 class Feed:
-    """All who listen."""
+    """All listeners."""
 
     def __init__(self) -> None:
         self.listeners: set[Subscription] = set()
         self.is_over = False
 
     def publish(self, changes: Sequence[LogRow], records: Mapping[Key, Record]) -> list[ChangeEvent]:
-        """Tell of committed *changes* in their order; of several to one key only the last."""
+        """Send committed *changes* to all listeners, in order; of several to one key only the last."""
         last = {row.key: row for row in changes}
         events = [ChangeEvent(row, records.get(row.key)) for row in changes if last[row.key] is row]
         for listener in list(self.listeners):
@@ -131,13 +131,13 @@ class Feed:
         return events
 
     def wake(self) -> None:
-        """Let all who listen look whether they may go on: rights have changed."""
+        """Make all listeners check whether they may go on, because rights have changed."""
         for listener in self.listeners:
             listener.wake()
 
     @contextmanager
     def listening(self, *, with_records: bool) -> Iterator[Subscription]:
-        """Give what hears of all changes from now on."""
+        """Yield a subscription that gets all changes from now on, for the length of a `with` block."""
         subscription = Subscription(with_records=with_records)
         subscription.is_over = self.is_over
         self.listeners.add(subscription)
@@ -147,7 +147,7 @@ class Feed:
             self.listeners.discard(subscription)
 
     def end(self) -> None:
-        """End all that listen, now and later."""
+        """End all subscriptions, present and future."""
         self.is_over = True
         for listener in self.listeners:
             listener.end()

@@ -1,4 +1,4 @@
-"""Which rows bear which keys, and which rows records share: known for as long as nobody else has written."""
+"""A cache: which rows have which keys, and which rows records share. Writes of other programs refresh it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from smtd.stores.django.writer import RowWriter
 
 
 class KnownRows:
-    """What was learned of the rows behind *db*; call all of it inside a transaction.
+    """Caches what was read about the rows in *db*; call every method inside a transaction.
 
-    *made*: the database has triggers, so that not all is read again when others have written.
+    *made*: smtd serve made the database, so that triggers note what other programs write, and not all keys
+    are read again after that.
     """
 
     def __init__(self, db: Connection, *, made: bool) -> None:
@@ -24,23 +25,23 @@ class KnownRows:
         self._made = made
         self._ids, self._writer = RowIds(), RowWriter()
         self.records = RecordRows(self._ids, self._writer)
-        #: SQLite's count of the commits of others up to which all of it holds.
+        #: The `PRAGMA data_version` at which the cache was valid; the commits of other programs change it.
         self._version: int | None = None
-        #: The number of the schema that had all triggers.
+        #: The last `PRAGMA schema_version` at which all triggers were found (None: none yet).
         self._schema: int | None = None
 
     async def held(self, keys: Collection[Key]) -> dict[Key, list[Found]]:
-        """Return the rows that bear one of *keys*."""
+        """Return the rows of *keys*, by key."""
         await self.catch_up()
         return await self.records.held(self._db, keys)
 
     async def numbers(self, keys: Collection[Key]) -> list[int]:
-        """Return the numbers of all rows that bear one of *keys*, and of some that once did."""
+        """Return the ids of all rows that have one of *keys*, and of some that once had one."""
         await self.catch_up()
         return await self._ids.of(self._db, keys, ())
 
     async def catch_up(self) -> None:
-        """Learn what others have changed."""
+        """Take in what other programs have changed."""
         version = int(await self._db.value("PRAGMA data_version"))
         if version == self._version:
             return
@@ -53,7 +54,7 @@ class KnownRows:
         self._version = version
 
     async def are_noted(self) -> bool:
-        """Say whether triggers note what others write; somebody may have dropped some."""
+        """Say whether triggers note what other programs write; another program may have dropped some."""
         if not self._made:
             return False
         schema = int(await self._db.value("PRAGMA schema_version"))
@@ -62,5 +63,5 @@ class KnownRows:
         return schema == self._schema
 
     def forget(self) -> None:
-        """Forget all: a transaction was rolled back."""
+        """Forget all rows, because a transaction was rolled back."""
         self.records.forget()

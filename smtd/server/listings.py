@@ -1,4 +1,4 @@
-"""What each project lists, newest first: kept in memory, as clients ask for it before each save."""
+"""The records of each project, newest first, kept in memory as clients request them before each save."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from smtd.server import targets
 from smtd.server.change_log import LogRow
 from smtd.server.database import ServedDatabase
 
-#: Labels that are kept of all projects together; more are read again each time a project is asked for.
+#: The most labels kept for all projects together. A listing beyond that replaces all others, which are read
+#: again when a client requests them.
 MOST_LABELS = 500_000
 
 
 class Listing:
-    """The labels of one project with the moments of their runs, and the number of its last change."""
+    """The labels of one project with the times of their runs, and the number of its last change."""
 
     def __init__(self, found: Sequence[tuple[str, str]], seq: int) -> None:
         self.seq = seq
         self._moments = {label: moment for moment, label in found}
         self._order = sorted((moment, label) for label, moment in self._moments.items())
-        #: The ends of their addresses, in the same order: to quote ten thousand takes as long as a save may.
+        #: The last part of each record's address, in the same order. Quoting ten thousand labels for each
+        #: request would take as long as a whole save may.
         self._ends = [targets.path_of_label(label) for _, label in self._order]
 
     def __len__(self) -> int:
         return len(self._order)
 
     def ends(self, labels: Container[str] | None = None) -> list[str]:
-        """Return the ends of the addresses of the records with *labels* (None: of all), newest first."""
+        """Return the last parts of the addresses of the records with *labels* (None: all), newest first."""
         if labels is None:
             return self._ends[::-1]
         pairs = zip(reversed(self._order), reversed(self._ends), strict=True)
@@ -39,7 +41,7 @@ class Listing:
         return self._order[-1][1] if self._order else None
 
     def change(self, row: LogRow) -> None:
-        """Take in one more change."""
+        """Apply one more change."""
         label, moment = row.key.label, row.content.moment
         before = self._moments.get(label)
         self.seq = row.seq
@@ -54,17 +56,17 @@ class Listing:
 
 
 class Listings:
-    """The listings of all projects of a *database* that were asked for; tell it of each change."""
+    """The listings of those projects of *database* that were requested; pass each change to `changed`."""
 
     def __init__(self, database: ServedDatabase) -> None:
         self._database = database
         self._listings: dict[str, Listing] = {}
-        #: What was committed while listings are read: they may have it, or lack it.
+        #: The changes that were committed while listings are being read: these may include them or not.
         self._meanwhile: list[LogRow] = []
         self._reading = 0
 
     async def of(self, project: str) -> Listing:
-        """Return what is in *project* now."""
+        """Return the current listing of *project*."""
         if (known := self._listings.get(project)) is not None:
             return known
         self._reading += 1
@@ -83,7 +85,7 @@ class Listings:
         return made
 
     def changed(self, rows: Sequence[LogRow]) -> None:
-        """Take in what was committed, in its order."""
+        """Apply committed changes, which are in order."""
         if self._reading:
             self._meanwhile += rows
         for row in rows:

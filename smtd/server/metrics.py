@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The figures of the server, for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from smtd.server.answers import COMMON
 
-#: What methods are called: any other word of a client is one of these.
+#: Methods with a label of their own: clients may send any word, and all others count as "other".
 _METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
@@ -50,7 +50,7 @@ class Metrics:
         self._seconds.labels(name).observe(seconds)
 
     def committed(self, changes: int) -> None:
-        """Count what was committed together."""
+        """Count the changes of one transaction."""
         self._changes.inc(changes)
 
     async def answer(self, *, streams: int, head: int) -> web.Response:

@@ -1,4 +1,4 @@
-"""Make the file of a server's own store: whole, or not at all."""
+"""Create the file of a server's own store: complete, or not at all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from smtd.stores.django import schema
 
 
 def make(path: Path) -> None:
-    """Make an empty store in the new file *path*, with the tables and triggers of smtd's own server.
+    """Create an empty store in the new file *path*, with the tables and triggers of smtd's own server.
 
-    It is private, and in write-ahead mode: whoever reads it keeps nobody from writing. A file that is there
-    already is left alone. Blocks. Raises OSError, sqlite3.Error.
+    The file is private, and in write-ahead mode, so that readers do not block writers. An existing file stays
+    as it is. Blocks. Raises OSError, sqlite3.Error.
     """
     private.make_directory(path.parent)
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
@@ -32,7 +32,7 @@ def make(path: Path) -> None:
                 db.execute(statement)
             db.execute("COMMIT")
         durable.sync([new])
-        with suppress(FileExistsError):  # another one was quicker
+        with suppress(FileExistsError):  # another process made it first
             os.link(new, path)
         durable.sync([path])
     finally:
@@ -40,7 +40,7 @@ def make(path: Path) -> None:
 
 
 def added(*, made: bool) -> list[str]:
-    """Return the statements that add smtd's tables; and the triggers, if smtd *made* the file."""
+    """Return the statements that add smtd's tables and, if smtd *made* the file, the triggers."""
     return [
         *tables.TABLES,
         *((tables.DIRTY, *tables.triggers().values()) if made else ()),

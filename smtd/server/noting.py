@@ -1,4 +1,4 @@
-"""What others touched, as triggers have noted it (`tables.py`): read, and forgotten once it is entered."""
+"""The notes that triggers make of the writes of other programs (`tables.py`); deleted once in the log."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from smtd.server import tables
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import key_of
 
-#: Notes that are forgotten by one statement.
+#: Notes that one statement deletes.
 _CHUNK = 500
 
 
 class Notes(NamedTuple):
-    """The numbers of all notes, in their order: of each key that was *touched*, of what many records share.
+    """The numbers of all notes, in order: by *touched* key, of rows that many records share, and *idle*.
 
-    *idle* ones are of no record that anybody sees.
+    *idle* notes concern rows in no project, which no client sees.
     """
 
     touched: Mapping[Key, Sequence[int]]
@@ -27,7 +27,7 @@ class Notes(NamedTuple):
 
 
 async def notes(db: DatabaseConnection) -> Notes:
-    """Return what is noted and not yet forgotten."""
+    """Return all notes that are not deleted yet."""
     touched: dict[Key, list[int]] = defaultdict(list)
     shared, idle = [], []
     asked = "SELECT id, record, project, label FROM smtd_dirty ORDER BY id"
@@ -42,7 +42,7 @@ async def notes(db: DatabaseConnection) -> Notes:
 
 
 async def rows(db: DatabaseConnection) -> list[tuple[int, Key]]:
-    """Return the numbers of the rows that others touched, and each key that such a row bears or bore."""
+    """Return the id of each row that other programs touched, with each key that it has or had."""
     asked = (
         "SELECT DISTINCT record, project, label FROM smtd_dirty"
         " WHERE record IS NOT NULL AND project IS NOT NULL"
@@ -51,21 +51,21 @@ async def rows(db: DatabaseConnection) -> list[tuple[int, Key]]:
 
 
 async def forget(db: DatabaseConnection, numbers: Sequence[int]) -> None:
-    """Forget the notes with these *numbers*."""
+    """Delete the notes with these *numbers*."""
     for start in range(0, len(numbers), _CHUNK):
         some = numbers[start : start + _CHUNK]
         await db.run(f"DELETE FROM smtd_dirty WHERE id IN ({', '.join('?' * len(some))})", some)
 
 
 async def is_whole(db: DatabaseConnection) -> bool:
-    """Say whether all triggers are there, and none is another one."""
+    """Say whether the triggers are those of `tables.py`, unchanged, and their table is there."""
     return await _found(db) == tables.triggers() and bool(
         await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_dirty'")
     )
 
 
 async def repair(db: DatabaseConnection) -> None:
-    """Make the triggers anew; what others wrote without them is not noted. Call it inside a transaction."""
+    """Recreate the triggers; writes made without them have no notes. Call it inside a transaction."""
     for name in await _found(db):
         quoted = name.replace('"', '""')
         await db.run(f'DROP TRIGGER "{quoted}"')

@@ -1,4 +1,4 @@
-"""Open the database that is served; make one that is not there yet."""
+"""Open the database that the server serves; create it if it is missing."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from smtd.stores.django.sqlite import SqliteFile
 
 log = logging.getLogger("smtd")
 
-#: Statements that are kept prepared: a save needs some forty.
+#: Statements that the connection keeps prepared: a save needs some forty.
 _STATEMENTS = 256
 
 
 @asynccontextmanager
 async def open_database(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
-    """Give the database at *path*, which people know as *name*, for the length of a `with` block.
+    """Open the database at *path*, which messages call *name*, for the length of a `with` block.
 
-    One that is not there is made. Raises StoreRefused for a file that is no store of Sumatra 0.8.1,
+    A missing file is created. Raises StoreRefused for a file that is not a store of Sumatra 0.8.1,
     StoreUnreachable, and UsageError if another process serves it.
     """
     lock = await to_thread.run_sync(served_once.lock, path, name)
@@ -63,7 +63,7 @@ def _make(path: Path) -> None:
 
 
 async def _prepared(db: Connection) -> bool:
-    """Add smtd's tables to a store that others made; say whether smtd serve made it."""
+    """Add smtd's tables to a store that lacks them; say whether smtd serve made the file."""
     async with db.writing():
         if not await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
             await db.run_script(new_file.added(made=False))

@@ -1,7 +1,7 @@
-"""From where a request comes, and how its client calls the server, past a proxy that is trusted. Pure.
+"""Where a request comes from, and by which address its client calls the server, also through proxies. Pure.
 
-Addresses in listings repeat scheme and host as the client typed them: Sumatra's client sends its password to
-no other.
+Unless the server has a url of its own, addresses in listings repeat the scheme and host that the client used:
+Sumatra's client sends its password to no other.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from smtd.configured_server import is_loopback
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-#: What a Host may be: a name or an address, and a port.
+#: The form of a Host: a name or an address, and perhaps a port.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 
-#: What proxies add, also those that nobody has named: who sends one of these may be anywhere.
+#: Headers that proxies add, whether configured or not: a request that has one may come from anywhere.
 _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 class WrongHost(ValueError):
-    """A request is for another server; the text says so in a sentence."""
+    """A request is for another server, or does not name it properly; the text is a sentence that says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The *address* of the client, and the *root* of the server as it calls that, with a slash at its end.
+    """The client's *address*, and the *root* address by which it calls the server, with a slash at its end.
 
-    *is_here*: it is a program on this machine, and no proxy that asks for somebody else.
+    *is_here*: the client is a program on this machine, and no proxy that forwards another's request.
     """
 
     address: str
@@ -42,9 +42,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """What tells origins: what the server is called, whose forwarding counts, and how it listens.
+    """Finds the origin of a request, by the server's address, its trusted proxies, and how it listens.
 
-    *url* is empty if clients may call it as they like. *is_local*: only this machine can reach it.
+    *url* is empty if the server has no fixed address. *proxies*: addresses of the trusted proxies.
+    *is_local*: only this machine can reach the server.
     """
 
     url: str
@@ -69,14 +70,21 @@ class Origins:
         return Origin(address, f"{scheme}://{host}/", is_here)
 
     def _forwarded(self, chain: str) -> str:
-        """Return who asked the first of our own proxies: what stands before that anybody may have written."""
+        """Return the last address in *chain* that is not a trusted proxy's; empty if there is none.
+
+        Clients may have forged those before it.
+        """
         for address in reversed([each.strip() for each in chain.split(",")]):
             if address not in self.proxies:
                 return address
         return ""
 
     def _check(self, host: str) -> None:
-        """Refuse a Host that is not ours where it tells: a page elsewhere may lead a browser here."""
+        """Raise WrongHost if *host* is malformed, or a name that this server cannot have.
+
+        A web page of another site may have directed a browser here. Without a url, a server that other
+        machines reach cannot know its names, and accepts any.
+        """
         if not _HOST.match(host):
             raise WrongHost("the request names no host")
         name = urlsplit(f"//{host}").hostname or ""
@@ -87,10 +95,10 @@ class Origins:
 
 
 def _first(headers: MultiMapping[str], name: str) -> str:
-    """Return what the last proxy says, which is the one that is trusted."""
+    """Return the last value of the header *name*, which the trusted proxy set."""
     return _all(headers, name).rpartition(",")[2].strip()
 
 
 def _all(headers: MultiMapping[str], name: str) -> str:
-    """Return what all lines *name* say: some proxies add to the one that is there, others add one."""
+    """Return the values of all headers *name*: some proxies extend the existing one, others add another."""
     return ",".join(headers.getall(name, []))

@@ -1,8 +1,8 @@
-"""What others, such as `smt` on the same machine, write into the served database: it is entered into the log.
+"""Enter into the log what other programs, such as `smt` on the same machine, write into the served database.
 
-In a file that smtd serve made triggers note which records somebody touched, in the commit that did. A save of
-Sumatra is several commits, so a record is entered when nobody has touched it for a moment. In any other file
-all records are looked at, when others have written.
+In a file that smtd serve made, triggers note which records another program touches, in the same commit. A
+save of Sumatra is several commits, so a record is entered once it has stayed untouched for a moment. In any
+other file, the server compares all records with the log after another program has written.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from smtd.stores.django import reader
 
 log = logging.getLogger("smtd")
 
-#: Seconds between two looks at whether others have written.
+#: Seconds between two checks whether other programs have written.
 TICK = 0.1
-#: Seconds for which a record stays untouched before it is entered, and after which it is entered all the
-#: same.
+#: Seconds for which a record must stay untouched before it is entered, and seconds since the first touch
+#: after which it is entered anyway.
 SETTLED, PATIENCE = 0.1, 1.0
-#: A look at all records takes this share of the time at the most.
+#: Comparisons of all records take at most this share of the time.
 SHARE = 0.05
 #: Keys that are compared at a time.
 _PAGE = 500
-#: Seconds of rest after which what was committed is brought into the file itself.
+#: Seconds without a commit after which the write-ahead log is copied into the file itself (a checkpoint).
 _REST = 1.0
-#: Sooner than any time.
+#: Earlier than any other time.
 _AT_ONCE = float("-inf")
 
 
 @dataclass(slots=True)
 class _Touched:
-    """A key that others touched: when first and last, and the numbers of the notes of that."""
+    """A key that other programs touched: when first and last, and the numbers of its notes."""
 
     first: float
     last: float
@@ -51,10 +51,10 @@ class _Touched:
 
 
 class OtherWriters:
-    """Enters what others write into the *database*, by its *writer*.
+    """Enters into the log, by *writer*, what other programs write into *database*.
 
-    *rights_changed* is called when others have changed rights. `is_complete`: the log has every record, so
-    that who reads all of it can tell what is absent.
+    *rights_changed* is called when another program has changed rights. `is_complete`: the log has every
+    record, so that a client that reads all of it knows which records do not exist.
     """
 
     def __init__(
@@ -70,29 +70,31 @@ class OtherWriters:
         self._database = database
         self._writer = writer
         self._touched: dict[Key, _Touched] = {}
-        #: All records are to be looked at, not before this time (None: they are not).
+        #: The earliest time of the next comparison of all records (None: none is due). `_AT_ONCE` also skips
+        #: the rest after the last one.
         self._all_at: float | None = None if complete else _AT_ONCE
-        #: Notes of rows that many records share, and those that the look at all which goes on deals with
-        #: (None: none goes on).
+        #: The notes of rows that many records share, and those of them that the running comparison of all
+        #: records covers (None: none is running).
         self._shared: Sequence[int] = ()
         self._looking_for: Sequence[int] | None = None
         self._version: int | None = None
-        #: The version up to which the notes of others were read.
+        #: The version of the database up to which the notes were read.
         self._read: int | None = None
         self._rests_until = float("-inf")
-        #: Up to when all that was committed is in the file itself, and when that was last tried.
+        #: The time of the last commit that is certainly in the file itself, and of the last checkpoint tried.
         self._checkpointed = self._tried = float("-inf")
 
     async def run(self) -> None:
-        """Look until cancelled. Raises Replaced if another file is in the place of the database.
+        """Watch for writes until cancelled.
 
-        Rights that others change hold at once, however long it takes to enter what they write.
+        Rights that other programs change take effect at once, however long it takes to enter their records.
+        Raises Replaced if another file, or another state of it, has taken the place of the database.
         """
         loops = (self._see, self._enter_settled, self._look_when_asked)
         await gather([partial(self._repeat, work) for work in loops])
 
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do *work* again and again. Raises Replaced."""
+        """Repeat *work* until cancelled, also after a StoreError. Raises Replaced."""
         is_down = False
         while True:
             try:
@@ -107,7 +109,7 @@ class OtherWriters:
             await anyio.sleep(TICK)
 
     async def _see(self) -> None:
-        """Notice that others have written; only reads."""
+        """Check whether other programs have written, and reload rights and projects; only read."""
         database = self._database
         version = await database.read(database.version)
         if version == self._version:
@@ -126,18 +128,18 @@ class OtherWriters:
         self._version = version
 
     def _mistrust(self) -> None:
-        """Look at all records: others may have written what nobody noted, so that the log lacks it."""
+        """Make a comparison of all records due: without notes, the log may lack what other programs wrote."""
         self.is_complete = False
         self._all_at = _AT_ONCE
 
     async def _enter_settled(self) -> None:
-        """Enter what others have touched, as far as it has settled."""
+        """Enter the records that other programs touched and that have settled; restore missing triggers."""
         database, version = self._database, self._version
         if database.made and (version != self._read or self._touched):
             if not await database.read(database.notes_others):
                 self._mistrust()
                 await self._writer.submit(_repair)
-                self._mistrust()  # a look that has begun meanwhile is not enough
+                self._mistrust()  # a comparison that began before the repair is not enough
             await self._look_at_touched()
         if database.has_stale_rights:
             await self._writer.submit(_forget_stale_rights)
@@ -148,7 +150,7 @@ class OtherWriters:
         await self._rest()
 
     async def _look_when_asked(self) -> None:
-        """Look at all records, if that is to be done."""
+        """Compare all records with the log, if that is due."""
         if self._all_at is None:
             return
         if self._all_at != _AT_ONCE and anyio.current_time() < max(self._all_at, self._rests_until):
@@ -163,7 +165,7 @@ class OtherWriters:
             self._looking_for = None
 
     async def _look_at_touched(self) -> None:
-        """Note what others touched, and enter what has settled."""
+        """Read the notes of the triggers, and enter the keys that have settled."""
         now = anyio.current_time()
         notes = await self._database.read(partial(noting.notes, self._database.db))
         self._shared = notes.shared
@@ -187,7 +189,7 @@ class OtherWriters:
                 del settled[key], self._touched[key]
 
     async def _enter(self, keys: dict[Key, Sequence[int]], transaction: WriteTransaction) -> None:
-        """Enter *keys*, and forget the notes of each."""
+        """Enter *keys*, and delete the notes of each."""
         for key, numbers in keys.items():
             await transaction.enter(key)
             await transaction.forget_notes(numbers)
@@ -195,7 +197,7 @@ class OtherWriters:
     async def _look_at_all(self) -> None:
         """Compare every record with the log, a page at a time, and enter what differs.
 
-        It is to be done again if it fails, and after an end: notes stay until it is over.
+        The notes stay until it is complete, so that it is repeated if it fails or the server stops.
         """
         began = anyio.current_time()
         seen: set[Key] = set()
@@ -208,7 +210,7 @@ class OtherWriters:
         while keys := await self._database.read(partial(self._logged, after)):
             after = keys[-1]
             await self._enter_all([key for key in keys if key not in seen])
-        if self._all_at != _AT_ONCE:  # else triggers were found to lack meanwhile
+        if self._all_at != _AT_ONCE:  # else triggers were found missing during the comparison
             done = self._looking_for or ()
             await self._writer.submit(partial(_complete, done))
             self.is_complete = self._all_at != _AT_ONCE
@@ -216,7 +218,7 @@ class OtherWriters:
         self._rests_until = now + (now - began) / SHARE
 
     async def _page(self, last: int) -> tuple[set[Key], int, list[Key]] | None:
-        """Return the keys of the next rows after *last*, the last number, and which differ from the log."""
+        """Return the keys of the next rows after *last*, the last row id, and the keys the log has wrong."""
         db = self._database.db
         asked = (
             "SELECT db_id FROM django_store_record WHERE db_id > ? AND project_id IS NOT NULL"
@@ -249,7 +251,7 @@ class OtherWriters:
             await self._writer.submit(partial(enter, some))
 
     async def _rest(self) -> None:
-        """Bring what was committed into the file while nobody writes: who copies it then has all of it."""
+        """Copy the write-ahead log into the file while no program writes: a copy of the file then has all."""
         last, now = max(self._database.last_commit, self._writer.others_wrote), anyio.current_time()
         if self._database.made and last > self._checkpointed and now - max(last, self._tried) > _REST:
             self._tried = now

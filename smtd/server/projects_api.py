@@ -1,4 +1,4 @@
-"""`/records/` and `/records/PROJECT/`: what Sumatra's own clients ask for of projects (docs/formats.md)."""
+"""`/records/` and `/records/PROJECT/`: the project requests of Sumatra's own clients (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from smtd.server.transaction import ProjectInfo, WriteTransaction
 from smtd.server.validators import Precondition, etag, judged, project_validator
 from smtd.server.writer import Writer
 
-#: Characters of the name of a project.
+#: The most characters in the name of a project.
 _LONGEST_NAME = 200
-#: Tags by which a listing is chosen: others are left out.
+#: The most tags by which a listing is filtered; the server ignores further ones.
 _MOST_TAGS = 500
 
 
 class ProjectsApi:
-    """Answers requests for projects from *database*; what changes anything is done by *writer*."""
+    """Answers requests for projects from *database*; makes all changes by *writer*."""
 
     def __init__(self, database: ServedDatabase, writer: Writer, listings: Listings, bodies: Bodies) -> None:
         self._database = database
@@ -42,9 +42,9 @@ class ProjectsApi:
     async def answer(
         self, request: web.Request, project: str, caller: Caller, again: Again, base: str
     ) -> web.StreamResponse:
-        """Return the answer to *request*, which is about *project*, or about all if that is empty.
+        """Return the answer to *request*, which is about *project*, or about all projects if that is empty.
 
-        *base* is the address of `/records/`; *again* says what the caller may do by now.
+        *base* is the address of `/records/`; *again* returns the caller with their current rights.
         Raises RequestRefused.
         """
         if not project:
@@ -135,7 +135,7 @@ class ProjectsApi:
             has_begun = True
 
         async def delete(transaction: WriteTransaction) -> bool:
-            """Delete some of what is left, and at last the project; say whether that is done."""
+            """Delete some of the records; if none are left, the project. Say whether it is deleted."""
             await check_right(transaction, caller, Right.OWNER, project)
             if not has_begun:
                 await _check_write(transaction, request.headers, project, base, caller)
@@ -154,7 +154,7 @@ class ProjectsApi:
 
 
 def _listed(shown: Mapping[str, Any], address: str, ends: Collection[str]) -> bytes:
-    """Return *shown*, which ends in an empty list, with addresses in it: *address*, and each of *ends*."""
+    """Return *shown* as JSON, and fill the empty list at its end with *address* plus each of *ends*."""
     whole = record_form.encoded(shown)
     if not ends:
         return whole
@@ -164,9 +164,9 @@ def _listed(shown: Mapping[str, Any], address: str, ends: Collection[str]) -> by
 
 
 def _validator(number: int, info: ProjectInfo, base: str, tags: Sequence[str], caller: Caller) -> str:
-    """Return what differs for a project that the *caller* would be shown otherwise.
+    """Return a text that changes whenever the server would show the project differently to *caller*.
 
-    *number*: of the last change in it.
+    *number* is the number of the last change in the project.
     """
     return project_validator(number, info.name, info.description, base, tags, caller.name)
 
@@ -174,7 +174,7 @@ def _validator(number: int, info: ProjectInfo, base: str, tags: Sequence[str], c
 async def _check_write(
     transaction: WriteTransaction, headers: Mapping[str, str], project: str, base: str, caller: Caller
 ) -> None:
-    """Raise RequestRefused (412) if the conditions in *headers* do not hold in this moment."""
+    """Raise RequestRefused (412) if the conditions in *headers* do not hold now, in the transaction."""
     info, validator = await transaction.project(project), None
     if info is not None:
         validator = _validator(await transaction.last_number(project), info, base, [], caller)
@@ -187,7 +187,7 @@ def _project_changed(project: str) -> RequestRefused:
 
 
 def _said(body: bytes) -> dict[str, str]:
-    """Return what a body says of a project. Raises RequestRefused."""
+    """Return the name and description in a *body*, each if it has one. Raises RequestRefused."""
     try:
         document = record_form.parsed(body) if body.strip() else {}
     except BadDocument as exc:

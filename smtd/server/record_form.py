@@ -1,8 +1,8 @@
-"""A record as the JSON that Sumatra's clients send and are given (`record2dict` in sumatra/formatting).
+"""A record as the JSON that Sumatra's clients send and receive (`record2dict` in sumatra/formatting).
 
-Times are given in UTC without a zone: Sumatra 0.7 reads nothing else, and 0.8 takes them for UTC. Parameters
-of launch modes and data stores, and metadata, are given as objects and taken as texts, too: smtd's own client
-sends what the columns of a Sumatra Server hold.
+The server sends times in UTC without a zone: Sumatra 0.7 reads nothing else, and 0.8 takes them for UTC. It
+sends parameters of launch modes and data stores, and metadata, as objects, and accepts them as text, too:
+smtd's own client sends what the columns of a Sumatra Server hold.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from smtd.records.record import BAD_VALUE, DataKey, Key, Record, in_words, mark_
 from smtd.server.accepting import ANNOTATIONS, Annotations
 from smtd.stores.http import form
 
-#: Parts that a JSON document may have: one of a few bytes takes fifty times as many in memory.
+#: The most parts of a JSON document: a part of a few bytes takes fifty times as many in memory.
 MOST_PARTS = 1_000_000
-#: So few bytes cannot have too many parts.
+#: A body of at most this many bytes cannot have too many parts.
 SMALL = 2 * MOST_PARTS
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 _ELSEWHERE = {"type": "FileSystemDataStore", "parameters": {"root": "/"}}
-#: What clients of older versions leave out, and what that means (`build_record` in sumatra/recordstore).
+#: Fields that clients of older versions leave out, and their values (`build_record` in sumatra/recordstore).
 _ABSENT: Mapping[str, Any] = {
     "reason": "",
     "outcome": "",
@@ -58,7 +58,7 @@ _ABSENT_IN: Mapping[str, Mapping[str, Any]] = {
 
 
 class BadDocument(ValueError):
-    """A body is not what it should be; the text says why, as a sentence for a person."""
+    """A body is not what it should be; the text says why, in a sentence for the user."""
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 def _parts(body: bytes) -> int:
-    """Return how many values *body* has at the most."""
+    """Return about how many parts *body* has, or 0 if a quick count finds at most MOST_PARTS."""
     if sum(map(body.count, (b",", b"[", b"{"))) <= MOST_PARTS:
         return 0
     bare = _STRINGS.sub(b"", body)
@@ -85,9 +85,9 @@ def _parts(body: bytes) -> int:
 
 
 def sent(body: bytes, key: Key) -> Record | Annotations:
-    """Return what the *body* of a PUT on *key* says.
+    """Return the record, or only the annotations, in the *body* of a PUT on *key*.
 
-    Raises BadDocument, and RecordUnusable for a record that means nothing to anybody.
+    Raises BadDocument, and RecordUnusable for a record with values that cannot be interpreted.
     """
     document = parsed(body)
     try:
@@ -104,12 +104,12 @@ def sent(body: bytes, key: Key) -> Record | Annotations:
 def _annotations(document: dict[str, Any]) -> Annotations:
     values = {name: document[name] or "" for name in ("reason", "outcome") if name in document}
     tags = {"tags": document["tags"]} if "tags" in document else {}
-    # Through bytes, so that all are texts, and Unicode.
+    # Through JSON bytes, so that anything but valid Unicode text is refused.
     return msgspec.convert(msgspec.json.decode(msgspec.json.encode({**values, **tags})), Annotations)
 
 
 def _completed(document: dict[str, Any], key: Key) -> dict[str, Any]:
-    """Return *document* with all fields; what is a text in columns of Sumatra is an object."""
+    """Return *document* with all fields and metadata as objects. Raises ValueError if it is not of *key*."""
     document = {**_ABSENT, "label": key.label, **document}
     for name, of in (("label", key.label), ("project_id", key.project)):
         if name in document and document[name] != of:
@@ -126,7 +126,7 @@ def _completed(document: dict[str, Any], key: Key) -> dict[str, Any]:
 
 
 def _object(value: Any) -> Any:
-    """Return *value*, or the object that it says as a text."""
+    """Return *value*; if it is text, the object that it expresses as JSON or as a Python literal."""
     if not isinstance(value, str):
         return value
     try:
@@ -136,7 +136,7 @@ def _object(value: Any) -> Any:
 
 
 def document(record: Record, project: str, *, precise: bool = False) -> dict[str, Any]:
-    """Return *record* of *project* as clients are given it; with microseconds if it is to be *precise*."""
+    """Return *record* of *project* as clients receive it; if *precise*, with microseconds."""
     moment = _precise if precise else _second
     found = msgspec.structs.asdict(record)
     del found["opaque"]
@@ -173,7 +173,7 @@ def _precise(value: datetime) -> str:
 
 
 def encoded(document: object) -> bytes:
-    """Return *document* as JSON. Raises RecordUnusable for a value that JSON has no form for."""
+    """Return *document* as JSON. Raises RecordUnusable for a value that JSON cannot express."""
     try:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as exc:

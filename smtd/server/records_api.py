@@ -1,4 +1,4 @@
-"""`/records/PROJECT/LABEL/`: what Sumatra's own clients ask for of records (docs/formats.md)."""
+"""`/records/PROJECT/LABEL/`: the record requests of Sumatra's own clients (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from smtd.server.transaction import WriteTransaction, columns
 from smtd.server.validators import Precondition, etag, judged
 from smtd.server.writer import Writer
 
-#: Bytes of a body, or characters of a record, from which on it is understood in a thread.
+#: A body with more bytes is parsed in a thread, and a record with more characters encoded in one.
 LARGE = 256 * 2**10
-#: Records that are deleted in one transaction: others wait for it.
+#: Records that one transaction deletes: other jobs wait for it.
 AT_ONCE = 50
 #: Records that are read for an answer at the same time: each may be as large as a body.
 READ_AT_ONCE = 4
 
 
 class RecordsApi:
-    """Answers requests for records from *database*; what changes anything is done by *writer*."""
+    """Answers requests for records from *database*; makes all changes by *writer*."""
 
     def __init__(self, database: ServedDatabase, writer: Writer, listings: Listings, bodies: Bodies) -> None:
         self._database = database
@@ -50,7 +50,8 @@ class RecordsApi:
     ) -> web.StreamResponse:
         """Return the answer to *request*, which is about the record *key*.
 
-        *again* says what the caller may do by now: a body may take hours. Raises RequestRefused.
+        *again* returns the caller with their current rights, as a body may take hours to arrive.
+        Raises RequestRefused.
         """
         return await answered(
             request,
@@ -80,7 +81,7 @@ class RecordsApi:
             return found(await _in_words(shown.record, key), kind, headers)
 
     async def _shown(self, key: Key) -> tuple[Key, Shown]:
-        """Return what is there under *key*, or under the one that it stands for."""
+        """Return *key* and its record; for the label `last`, if no record has it, those of the newest."""
         shown = (await self._database.show([key]))[key]
         if shown == Shown() and key.label == targets.LAST:
             newest = (await self._listings.of(key.project)).newest
@@ -118,7 +119,7 @@ class RecordsApi:
         count = 0
 
         async def delete_tagged(transaction: WriteTransaction) -> bool:
-            """Delete some of the records that have the tag; say whether there was none left."""
+            """Delete some of the records that have the tag; say whether none were left."""
             await check_right(transaction, caller, Right.WRITE, key.project)
             tag = key.label.removeprefix(targets.TAG)
             labels = (await transaction.tagged(key.project, [tag]))[:AT_ONCE]
@@ -149,7 +150,7 @@ async def _put(
     caller: Caller,
     transaction: WriteTransaction,
 ) -> tuple[HTTPStatus, Content]:
-    """Put what was *sent* under *key*; return the status, and what is there then."""
+    """Store under *key* what the client *sent*; return the status, and the content that is then there."""
     if await transaction.project(key.project) is None:
         raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {key.project}; make it first")
     await check_right(transaction, caller, Right.WRITE, key.project)
@@ -176,7 +177,10 @@ def _check_write(headers: Mapping[str, str], key: Key, content: Content) -> None
 
 
 def _understood(body: bytes, key: Key) -> Record | Annotations:
-    """Return what a PUT on *key* says. Raises RequestRefused for what no Sumatra could read back."""
+    """Return what the client sent in a PUT on *key*.
+
+    Raises RequestRefused for a malformed body, or a record that Sumatra could not read back.
+    """
     try:
         sent = record_form.sent(body, key)
         if isinstance(sent, Record):

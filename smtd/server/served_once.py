@@ -1,7 +1,7 @@
-"""One process serves a store: the lock beside its file, which also notes what file it was.
+"""Only one process serves a store: it locks a file beside the store, and notes there which file that is.
 
-If another file is in its place, a write-ahead log of the old one may still lie there: nobody but who has
-served it can tell, and SQLite would add its pages to the new file, and damage it.
+If a user puts another file in the store's place, the write-ahead log of the old file may remain. SQLite would
+copy its pages into the new file, and damage it. By its note, smtd recognizes such a log.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from smtd.errors import StoreUnreachable, UsageError
 def lock(path: Path, name: str) -> int:
     """Return a handle that holds the lock beside *path* until it is closed, or the process ends. Blocks.
 
-    It is beside the file itself: a symbolic link is another name of the same store. *name* is what people
-    call it. Raises UsageError if another process has the lock, StoreUnreachable.
+    A symbolic link is another name of the same store, so the lock is beside the file that it leads to.
+    Messages call the store *name*. Raises UsageError if another process has the lock, StoreUnreachable.
     """
     real = Path(os.path.realpath(path))
     try:
@@ -35,12 +35,15 @@ def lock(path: Path, name: str) -> int:
 
 
 def note(handle: int, path: Path) -> None:
-    """Note, behind the lock *handle*, the file at *path* and its write-ahead log, which are open. Blocks."""
+    """Note in the lock file *handle* which file is at *path*, and which is its write-ahead log. Blocks.
+
+    Call it while the store is open.
+    """
     _, log = _files(path)
     try:
         ours, logged = os.stat(path), os.stat(log)
     except OSError:
-        words = b""  # it has no log
+        words = b""  # there is no log
     else:
         words = b"%d %d %d\n" % (ours.st_dev, ours.st_ino, logged.st_ino)
     os.ftruncate(handle, 0)
@@ -48,9 +51,9 @@ def note(handle: int, path: Path) -> None:
 
 
 def set_aside_log(handle: int, path: Path) -> Path | None:
-    """Rename a write-ahead log that is not of the file at *path*, but of the one that was noted there.
+    """Rename the write-ahead log at *path* if it belongs to the noted file, and *path* is now another.
 
-    Return its new name, if there was one. Nobody may have the file open yet. Blocks. Raises OSError.
+    Return its new name (None: it was not renamed). No process may have the file open. Blocks. Raises OSError.
     """
     shared, log = _files(path)
     noted = os.pread(handle, 100, 0).split()
@@ -60,7 +63,7 @@ def set_aside_log(handle: int, path: Path) -> Path | None:
         return None
     if len(noted) != 3 or [b"%d" % now.st_dev, b"%d" % now.st_ino] == noted[:2]:
         return None
-    # A log that was put there with its file has its number by chance, and is younger.
+    # A log that came with the new file may have the noted inode by chance, but is younger than the file.
     if b"%d" % logged.st_ino != noted[2] or logged.st_mtime_ns > now.st_ctime_ns:
         return None
     aside = log.with_name(f"{log.name}.replaced")

@@ -1,4 +1,4 @@
-"""What a server is told: what to serve, where, and to whom. Nothing heavy is imported."""
+"""The settings of a server: what to serve, where, and to whom. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from smtd.server.origins import Origins
 class ServerSettings:
     """What is served, and to whom.
 
-    *store*: the file; *host* and *port*: where to listen (port 0: any). *url*: what people call the server
-    (empty: whatever they say), with a slash at its end. *proxies*: addresses whose forwarding counts.
+    *store*: the file; *host* and *port*: where to listen (port 0: any free one). *url*: the address that
+    clients use, with a slash at its end (empty: none is fixed). *proxies*: addresses of trusted proxies.
+    *anonymous*: the right that everyone has in every project, also without a login.
     """
 
     store: Path
@@ -31,11 +32,11 @@ class ServerSettings:
 
     @property
     def origins(self) -> Origins:
-        """What tells from where requests come."""
+        """The rules by which the server finds where a request comes from."""
         return Origins(self.url, self.proxies, is_loopback(self.host), self.cert_file is not None)
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return how to speak TLS; None if a proxy does, or nobody. Blocks.
+        """Return the TLS context; None if there is no certificate: a proxy does TLS, or none is used. Blocks.
 
         Raises UsageError for a certificate that cannot be used.
         """
@@ -58,5 +59,5 @@ class ServerSettings:
 
 
 def _no_password() -> str:
-    """Refuse a key that has a password: OpenSSL would ask for it on the terminal, and wait for ever."""
+    """Raise UsageError for a key with a password: OpenSSL would ask for it on the terminal, without end."""
     raise UsageError("the key in key_file has a password, which nobody can type; take one without")

@@ -32,9 +32,9 @@ from smtd.server.writer import Writer
 
 log = logging.getLogger("smtd")
 
-#: Seconds for which a connection is kept that says nothing, and for which requests may go on at the end.
+#: Seconds for which an idle connection is kept, and for which requests may go on when the server stops.
 KEEPALIVE, PARTING = 75.0, 1.0
-#: Seconds after which the server begins anew when its file was replaced.
+#: Seconds between attempts to restart the server after its file was replaced.
 AGAIN = 1.0
 
 
@@ -44,10 +44,10 @@ async def serve(
     *,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; tell the address of the server when it answers.
+    """Serve until cancelled; report the address by *task_status* once the server accepts clients.
 
-    It begins anew if another file was put in the place of the store. Raises StoreError, UsageError at the
-    start.
+    It restarts if another file has taken the place of the store, and then retries after StoreUnreachable.
+    Raises StoreError, UsageError.
     """
     settings.check()
     is_started = False
@@ -72,7 +72,7 @@ async def serve(
 async def _serve_one(
     settings: ServerSettings, authenticator: Authenticating, started: Callable[[str], None]
 ) -> None:
-    """Serve until another file is in the place of the store; tell the address by *started*."""
+    """Serve until another file has taken the place of the store; pass the address to *started*."""
     async with open_database(settings.store, str(settings.store)) as database:
         complete = await database.begin()
         feed, listings, bodies, metrics = Feed(), Listings(database), Bodies(), Metrics()
@@ -104,9 +104,9 @@ async def _serve_one(
                     try:
                         await database.replaced.wait()
                     finally:
-                        feed.end()  # streams first: they would go on for ever
+                        feed.end()  # ends the streams first: they would go on for ever
             except SmtdError as exc:
-                errors.append(exc)  # the group would hand it on in a group of one
+                errors.append(exc)  # the task group would wrap it in an exception group
             group.cancel_scope.cancel()
         for error in errors:
             raise error
@@ -121,9 +121,9 @@ async def _watch(others: OtherWriters, database: ServedDatabase) -> None:
 
 @asynccontextmanager
 async def _listening(settings: ServerSettings, made: Application) -> AsyncIterator[str]:
-    """Let clients in for the length of a `with` block; give the address."""
+    """Accept clients for the length of a `with` block; yield the address of the server."""
     quiet = logging.getLogger("smtd.server.http")
-    quiet.setLevel(logging.CRITICAL)  # what a client sends that is no HTTP is answered, and no event
+    quiet.setLevel(logging.CRITICAL)  # malformed requests get an answer, and are not worth a message
     doors: list[Door] = []
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -157,7 +157,7 @@ async def _listening(settings: ServerSettings, made: Application) -> AsyncIterat
 
 
 def _handlers(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
-    """Return what makes the handler of a connection."""
+    """Return the factory of the handlers of connections."""
     if runner.server is None:
         raise RuntimeError("the runner is not set up")
     return runner.server
@@ -165,7 +165,7 @@ def _handlers(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
 
 @asynccontextmanager
 async def _listeners(settings: ServerSettings) -> AsyncIterator[list[socket.socket]]:
-    """Listen for the length of a `with` block."""
+    """Listen for the length of a `with` block. Raises UsageError."""
     try:
         found = await listeners(settings.host, settings.port)
     except OSError as exc:

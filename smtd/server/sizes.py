@@ -8,12 +8,12 @@ from smtd.records.record import Key
 from smtd.server.change_log import LogRow
 from smtd.stores.django.connection import DatabaseConnection
 
-#: Bytes of a record that goes with its change in the feed: a larger one must be asked for.
+#: The feed sends a record of up to this many bytes with its change; clients must request a larger one.
 LARGEST_RECORD = 2**20
-#: Rows that are asked for at a time.
+#: Rows of one query.
 _CHUNK = 250
-#: What may be long of a record. A file that it read or made is some hundred characters. (Grouped here, SQLite
-#: would hold all of them to sort them.)
+#: The length of what may be long in a record, with 300 characters for each file that it read or made. (With
+#: GROUP BY, SQLite would hold all rows in memory to sort them.)
 _SIZES = """
 SELECT r.project_id, r.label,
     length(r.reason) + length(r.outcome) + length(r.diff) + length(r.script_arguments)
@@ -28,7 +28,7 @@ WHERE r.db_id IN ({})
 
 
 async def sizes(db: DatabaseConnection, row_ids: Sequence[int]) -> dict[Key, int]:
-    """Return how many characters the rows of *row_ids* have, about, by their keys."""
+    """Return about how many characters the rows with *row_ids* have, by key."""
     found: dict[Key, int] = {}
     for start in range(0, len(row_ids), _CHUNK):
         some = row_ids[start : start + _CHUNK]
@@ -39,9 +39,9 @@ async def sizes(db: DatabaseConnection, row_ids: Sequence[int]) -> dict[Key, int
 
 
 def fitting(rows: Sequence[LogRow], sizes: Mapping[Key, int], most: int) -> int:
-    """Return how many of *rows*, at least one, have records of *sizes* that are together up to *most*.
+    """Return how many of *rows*, but at least one, have records whose *sizes* add up to at most *most*.
 
-    A record that is too large for the feed counts nothing, as it is left out.
+    A record that is too large for the feed counts as 0, because the feed leaves it out.
     """
     left = most
     for index, row in enumerate(rows):

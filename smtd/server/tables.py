@@ -1,6 +1,6 @@
-"""The tables of smtd's own in the database that it serves, and the triggers that tell what others write.
+"""smtd's own tables in the database that it serves, and the triggers that note what other programs write.
 
-Real Sumatra minds neither: it asks for its own tables by name.
+Sumatra works as before: it reads and writes only its own tables, by name.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from smtd.server.accounts.rights import CREATE_RIGHTS
 from smtd.stores.django.mapping import KNOWN, MEMBERSHIPS, OUTPUTS, PREFIX, REFERENCES, SHARED
 
-#: One row a key, with the number of its last change. *digest* is as people and clients see it (`2-…`), null
-#: for a record that was deleted, or that cannot be read; then *problem* says why. *moment*: when it was run.
+#: One row per key, with the number of its last change. *digest* has the form that users and clients see
+#: (`2-…`); it is null if the record was deleted, or cannot be read: then *problem* says why. *moment*: when
+#: it was run. *noted*: when the change was numbered.
 _CHANGE = """
 CREATE TABLE smtd_change (
     project TEXT NOT NULL, label TEXT NOT NULL, seq INTEGER NOT NULL,
@@ -20,9 +21,10 @@ CREATE TABLE smtd_change (
 ) WITHOUT ROWID
 """
 TABLES = (
-    # *made*: smtd serve made the file, which has triggers then. *form*: of which canonical form the digests
-    # are (empty: not all records were looked at). *expired*: the highest number of a forgotten deletion.
-    # *writes*: 1 inside a transaction of the server, which nobody else can see: its triggers note nothing.
+    # *made*: smtd serve made the file, which therefore has triggers. *form*: the canonical form of the
+    # digests (empty: the log may lack records). *expired*: the highest number of a deletion that the log has
+    # dropped. *writes*: 1 inside a transaction of the server, so that the triggers note nothing of it; no
+    # other program ever sees the 1.
     "CREATE TABLE smtd_head (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL,"
     " made INTEGER NOT NULL, form TEXT NOT NULL, expired INTEGER NOT NULL,"
     " writes INTEGER NOT NULL DEFAULT 0)",
@@ -35,8 +37,8 @@ TABLES = (
     "CREATE TABLE smtd_view (username TEXT PRIMARY KEY, mark TEXT NOT NULL, number INTEGER NOT NULL)"
     " WITHOUT ROWID",
 )
-#: *record*: the row that bore *label* in *project*; nothing at all: what many records share. Numbers are
-#: never used again, so that a higher one always is a later change.
+#: *record* is the id of a row that had *label* in *project*; all three are null for a row that many records
+#: share. The ids of notes are never used again, so that a higher one is always a later change.
 DIRTY = (
     "CREATE TABLE IF NOT EXISTS smtd_dirty"
     " (id INTEGER PRIMARY KEY AUTOINCREMENT, record INTEGER, project TEXT, label TEXT)"
@@ -44,16 +46,16 @@ DIRTY = (
 
 _RECORD, _TAGGED = f"{PREFIX}record", f"{PREFIX}taggeditem"
 _BEARER = f"SELECT db_id, project_id, label FROM {_RECORD} WHERE db_id ="
-#: What a trigger notes if a row that many records share is changed: then all are looked at.
+#: What a trigger notes if a row that many records share changes: the server then compares all records.
 _ANY = "SELECT NULL, NULL, NULL"
 _SIDES = {"INSERT": ("NEW",), "DELETE": ("OLD",), "UPDATE": ("OLD", "NEW")}
 
 
 def triggers() -> dict[str, str]:
-    """Return the statements that make the triggers, by their names.
+    """Return the statements that create the triggers, by their names.
 
-    In the commit of a writer they note what it touches: every column that a record is read from. They only
-    insert into `smtd_dirty`, as `untrusted.py` makes sure of.
+    The triggers note what another program touches, in its own commit. They cover every column from which a
+    record is read. They only insert into `smtd_dirty`, which `untrusted.py` enforces.
     """
     return dict([*_of_records(), *_of_owned(), *_of_shared()])
 
@@ -66,12 +68,12 @@ def _of_records() -> Iterator[tuple[str, str]]:
         yield _trigger(event.format("db_id"), _RECORD, f"{_BEARER} NEW.db_id")
 
 
-#: INSERT OR REPLACE deletes the row with the same number, and no trigger is told of that.
+#: INSERT OR REPLACE deletes the row with the same id, and SQLite runs no DELETE trigger for that.
 _REPLACING = ("BEFORE INSERT", "BEFORE UPDATE OF {}")
 
 
 def _of_owned() -> Iterator[tuple[str, str]]:
-    """Give the triggers of tables whose rows are each of one record."""
+    """Yield the triggers of the tables in which each row belongs to one record."""
     owners = [(OUTPUTS.table, OUTPUTS.link), ("taggeditem", "object_id")]
     owners += [(each.through, "record_id") for each in MEMBERSHIPS]
     for name, owner in owners:
@@ -85,9 +87,10 @@ def _of_owned() -> Iterator[tuple[str, str]]:
 
 
 def _of_shared() -> Iterator[tuple[str, str]]:
-    """Give the triggers of tables whose rows many records share.
+    """Yield the triggers of the tables whose rows many records share.
 
-    Sumatra only adds some, to which no record refers yet. Django saves all columns of a row, changed or not.
+    They ignore rows to which no record refers, as Sumatra only adds such rows; and updates that change
+    nothing, as Django saves all columns of a row.
     """
     for table, columns, referring in _shared():
         new, old = _is_used("NEW.id", referring), _is_used("OLD.id", referring)
@@ -95,7 +98,7 @@ def _of_shared() -> Iterator[tuple[str, str]]:
         yield _trigger("AFTER INSERT", table, _ANY, f"({new})")
         yield _trigger("AFTER DELETE", table, _ANY, f"({old})")
         yield _trigger("AFTER UPDATE", table, _ANY, f"({differs}) AND ({old} OR {new})")
-    # The name of a tag is unique: INSERT OR REPLACE deletes the row of that name.
+    # The name of a tag is unique: INSERT OR REPLACE deletes the row that has it.
     used = f"EXISTS (SELECT 1 FROM {PREFIX}tag n JOIN {_TAGGED} t ON t.tag_id = n.id WHERE n.name = NEW.name)"
     for event in _REPLACING:
         differs = " AND OLD.name IS NOT NEW.name" if "UPDATE" in event else ""
@@ -103,7 +106,7 @@ def _of_shared() -> Iterator[tuple[str, str]]:
 
 
 def _shared() -> Iterator[tuple[str, list[str], list[tuple[str, str]]]]:
-    """Give each table whose rows are shared, its columns, and what refers to it: table and column."""
+    """Yield each table whose rows are shared, its columns, and what refers to it, as (table, column)."""
     for name in sorted(SHARED):
         referring = [(_RECORD, each.link) for each in REFERENCES if each.table == name]
         referring += [(PREFIX + each.through, each.link) for each in MEMBERSHIPS if each.table == name]
@@ -120,7 +123,7 @@ def _is_used(row_id: str, referring: list[tuple[str, str]]) -> str:
 
 
 def _trigger(when: str, table: str, what: str, condition: str = "") -> tuple[str, str]:
-    """Return the name of a trigger of *table*, and what makes it: it notes what *what* selects."""
+    """Return the name of a trigger on *table*, and its statement; the trigger notes what *what* selects."""
     side = "shared" if what == _ANY else "old" if "OLD." in what else "new"
     words = [table.removeprefix(PREFIX), *when.lower().split(), side]
     name = f"smtd_dirty_{'_'.join(words)}"

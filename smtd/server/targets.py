@@ -1,7 +1,7 @@
-"""What a path below `/records/` is about. Pure.
+"""Which project or record a path below `/records/` means. Pure.
 
-All that follows the project is the label, whatever it consists of: Sumatra allows slashes, colons and blanks
-there. Paths come as the client sent them, and are unquoted here, once.
+All that follows the project is the label, whatever its characters: Sumatra allows slashes, colons and blanks
+in it. This module gets paths as the client sent them, and unquotes them once.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
-#: Where the API of Sumatra's clients begins.
+#: The path at which the API for Sumatra's clients begins.
 RECORDS = "/records/"
-#: The label that stands for the newest record, and what a label that stands for a tag begins with; unless a
-#: record really has that label.
+#: The label that means the newest record, and the beginning of a label that means a tag. A record that really
+#: has such a label takes precedence.
 LAST, TAG = "last", "tag/"
 #: Characters of a label that need no quoting in a path.
 _PLAIN = "/:@!$&'()*+,;=~|"
@@ -21,21 +21,21 @@ _QUOTED = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class BadTarget(ValueError):
-    """A path means nothing; the text says why, in a sentence for a person."""
+    """A path is invalid; the text says why, in a sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A project, or with a *label* a record; without a *project* all of them."""
+    """A project; with a *label*, a record; without a *project*, all projects."""
 
     project: str = ""
     label: str = ""
 
 
 def parsed(path: str) -> Target | None:
-    """Return what *path*, quoted and without its query, is about (None: it is not below `/records/`).
+    """Return what *path*, quoted and without its query, means (None: it is not below `/records/`).
 
-    The slash at the end may be missing. Raises BadTarget.
+    It may lack the slash at its end. Raises BadTarget.
     """
     if path == RECORDS[:-1]:
         return Target()
@@ -71,5 +71,5 @@ def path(project: str, label: str | None = None) -> str:
 
 
 def path_of_label(label: str) -> str:
-    """Return the path of a record below its project. It has nothing that JSON would escape."""
+    """Return the path of a record below its project. JSON needs to escape none of its characters."""
     return f"{quote(label, safe=_PLAIN)}/"

@@ -1,4 +1,4 @@
-"""What may be done in a transaction of the one writer: records, projects and rights, each with its number."""
+"""The operations of a transaction of the one writer: records, whose changes it numbers, projects, rights."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from smtd.stores.django.rows import Columns
 
 @dataclass(frozen=True, slots=True)
 class ProjectInfo:
-    """What people call a project; its id is its key."""
+    """The name and description that users give a project; its id identifies it."""
 
     name: str = ""
     description: str = ""
 
 
-#: What holds of a right in a project that is gone, by others: the server takes its rights away with it.
+#: The SQL condition for a right in a project that another program deleted; the server itself deletes the
+#: rights in a project together with it.
 STALE_RIGHT = "(project NOT IN (SELECT id FROM django_store_project))"
 
 
 class Current(NamedTuple):
-    """The rows of a key, as they are in this moment of a transaction, and what they say."""
+    """The rows of a key at one point of a transaction, and the content that they hold."""
 
     key: Key
     rows: Sequence[Found]
@@ -47,9 +48,9 @@ class Current(NamedTuple):
 
 
 def columns(record: Record) -> Columns:
-    """Return *record* as the tables hold it. Raises RecordUnusable for one that no Sumatra could read back.
+    """Return *record* as the tables hold it. Raises RecordUnusable for one that Sumatra could not read back.
 
-    It costs as much as writing it: so call it before the transaction.
+    It takes as long as writing the record: to check one, call it before the transaction.
     """
     try:
         return rows.columns(record)
@@ -58,16 +59,16 @@ def columns(record: Record) -> Columns:
 
 
 class WriteTransaction:
-    """One transaction, for several jobs one after the other.
+    """One transaction, in which several jobs run one after the other.
 
-    `committed` has what is to be done when it is committed, with what is kept in memory.
+    `committed` has the functions to call after the commit, which update what the server keeps in memory.
     """
 
     def __init__(self, db: DatabaseConnection, records: RecordRows, numbers: Numbers) -> None:
         self.numbers = numbers
         self.committed: list[Callable[[], None]] = []
         self.has_written = False
-        #: What each key holds that was written, as it was given.
+        #: The record of each key that was put, as the job gave it, or entered.
         self.written: dict[Key, Record] = {}
         self._db = db
         self._records = records
@@ -78,10 +79,9 @@ class WriteTransaction:
         return Current(key, found, change_log.content_of(found))
 
     async def put(self, current: Current, record: Record) -> Content:
-        """Put *record* in the place of what is there; return what is there then.
+        """Put *record* in the place of *current*; return the new content.
 
-        Raises RecordUnusable for a record that no Sumatra could read back, or whose place has an unreadable
-        one.
+        Raises RecordUnusable if Sumatra could not read *record* back, or if *current* is unreadable.
         """
         content = Content(change_log.digest(record), "", rows.moment(record.timestamp))
         change = RowChange(current.key, record, columns(record), current.rows)
@@ -92,14 +92,14 @@ class WriteTransaction:
         return content
 
     async def delete(self, current: Current) -> None:
-        """Delete what is there, readable or not."""
+        """Delete *current*, readable or not."""
         self.has_written = True
         await self._records.change(self._db, [RowChange(current.key, None, None, current.rows)])
         self.written.pop(current.key, None)
         await self.numbers.note(current.key, change_log.NOTHING)
 
     async def enter(self, key: Key) -> None:
-        """Number what others made of *key*, if the log has something else."""
+        """Enter into the log, with a new number, what *key* holds now, if the log differs from it."""
         current = await self.current(key)
         row = await change_log.row_of(self._db, key)
         before = change_log.NOTHING if row is None else row.content
@@ -111,20 +111,20 @@ class WriteTransaction:
                 self.written[key] = there
 
     async def forget_notes(self, numbers: Sequence[int]) -> None:
-        """Forget what the triggers have noted under these *numbers*: it is entered."""
+        """Delete the notes of the triggers with these *numbers*: the log has what they say."""
         await noting.forget(self._db, numbers)
 
     async def repair(self) -> None:
-        """Make the triggers anew; the log may lack what others wrote without them."""
+        """Recreate the triggers, and note that the log may lack what other programs wrote without them."""
         await noting.repair(self._db)
         await self._db.run("UPDATE smtd_head SET form = ''")
 
     async def complete(self) -> None:
-        """Note that the log has every record, by digests of this smtd's form."""
+        """Note that the log has every record, with digests in the canonical form of this smtd."""
         await self._db.run("UPDATE smtd_head SET form = ?", (change_log.FORM,))
 
     async def project(self, name: str) -> ProjectInfo | None:
-        """Return what people call the project *name*, if there is one."""
+        """Return the name and description of the project whose id is *name*; None if there is none."""
         asked = "SELECT name, description FROM django_store_project WHERE id = ?"
         found = await self._db.fetch(asked, (name,))
         return ProjectInfo(*map(str, found[0])) if found else None
@@ -134,9 +134,9 @@ class WriteTransaction:
         return await change_log.last_number(self._db, project)
 
     async def put_project(self, name: str, info: ProjectInfo) -> None:
-        """Make the project *name*, or call it otherwise."""
+        """Create the project whose id is *name*, or change its name and description to *info*."""
         self.has_written = True
-        # Not by INSERT OR REPLACE: that deletes a row which others refer to.
+        # Not by INSERT OR REPLACE: that would delete a row to which other rows refer.
         await self._db.run(
             "INSERT INTO django_store_project (id, name, description) VALUES (?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description",
@@ -155,17 +155,17 @@ class WriteTransaction:
         await self._db.run("DELETE FROM django_store_project WHERE id = ?", (name,))
 
     async def forget_stale_rights(self) -> None:
-        """Take away all rights in projects that are gone: who makes one anew is its only owner."""
+        """Delete all rights in projects that are gone: a user who recreates one is then its only owner."""
         await self._db.run(f"DELETE FROM smtd_right WHERE {STALE_RIGHT}")
 
     async def right(self, project: str, username: str) -> Right:
-        """Return the right that a user has in *project* itself, as of this moment of the transaction."""
+        """Return the right that a user has in *project* itself at this point of the transaction."""
         asked = "SELECT level FROM smtd_right WHERE project = ? AND username = ?"
         found = await self._db.fetch(asked, (project, username))
         return Right.of(str(found[0][0])) if found else Right.NONE
 
     async def set_right(self, project: str, username: str, right: Right) -> None:
-        """Let a user have *right* in *project* from now on."""
+        """Set the right of a user in *project*; Right.NONE removes it."""
         self.has_written = True
         await self._db.run("DELETE FROM smtd_right WHERE project = ? AND username = ?", (project, username))
         if right is not Right.NONE:
@@ -175,9 +175,9 @@ class WriteTransaction:
             )
 
     async def see(self, username: str, mark: str, most: int) -> int:
-        """Note that a user sees the projects of the view *mark* now; return the number of this view.
+        """Note that a user now sees the projects of the view *mark*; return the number of this view.
 
-        It is the next one, up to *most*, if they saw others before.
+        If the user saw other projects before, it is the next number; after *most* numbers it is 0 again.
         """
         found = await self._db.fetch("SELECT mark, number FROM smtd_view WHERE username = ?", (username,))
         before, number = found[0] if found else (mark, 0)
@@ -188,7 +188,7 @@ class WriteTransaction:
         return int(number)
 
     async def labels(self, project: str, most: int) -> list[str]:
-        """Return the labels of *most* records in *project*, each once, as their keys have them."""
+        """Return the labels of up to *most* records in *project*, each once, as their keys have them."""
         asked = f"SELECT db_id, label FROM django_store_record WHERE project_id = ? LIMIT {most}"
         found = [key_of(row_id, project, label) for row_id, label in await self._db.fetch(asked, (project,))]
         return list(dict.fromkeys(key.label for key in found))
@@ -199,7 +199,7 @@ class WriteTransaction:
 
 
 async def tagged(db: DatabaseConnection, project: str, tags: Sequence[str]) -> list[str]:
-    """Return the labels of the records in *project* that have one of *tags*, to the letter."""
+    """Return the labels of the records in *project* that have one of *tags*, exactly as it is spelled."""
     places = ", ".join("?" * len(tags))
     asked = (
         "SELECT DISTINCT r.db_id, r.label FROM django_store_tag n"

@@ -1,7 +1,7 @@
 """ETags and the conditions that clients make with them (RFC 9110). Pure.
 
-They are compared without `W/` and without an ending such as `-gzip`, which proxies add: `smt` sends back what
-it got, and every run of it would fail.
+ETags are compared without `W/` and without an ending such as `-gzip`, which proxies add: `smt` sends back the
+ETag that it got, and without this every run of it would fail.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from enum import Enum
 from hashlib import blake2b
 
-#: What a compressing proxy puts at the end of an ETag.
+#: What a compressing proxy appends to an ETag.
 _ENDINGS = ("-gzip", ";gzip", "-br", "-zstd")
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 class Precondition(Enum):
-    """What a request's conditions say."""
+    """What follows from the conditions of a request."""
 
     GO_ON = "go on"
     NOT_MODIFIED = "not modified"
@@ -30,14 +30,14 @@ def etag(text: str) -> str:
 
 
 def project_validator(*parts: object) -> str:
-    """Return what differs for a project that would be shown otherwise; *parts* are what that depends on."""
+    """Return a text that changes if any of *parts* does: all on which the answer for a project depends."""
     return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def judged(headers: Mapping[str, str], current: str | None, *, reads: bool) -> Precondition:
-    """Return what the conditions in *headers* say of what is there now.
+    """Return what follows from the conditions in *headers* for a project or record.
 
-    *current*: the text of its ETag, None if it is not there. *reads*: nothing is to be changed.
+    *current*: the text of its ETag now; None if it does not exist. *reads*: the request changes nothing.
     """
     wanted = headers.get("If-Match")
     if wanted is not None and not _names(wanted, current):
@@ -49,7 +49,7 @@ def judged(headers: Mapping[str, str], current: str | None, *, reads: bool) -> P
 
 
 def _names(header: str, current: str | None) -> bool:
-    """Say whether *header* names what is there, which has the ETag *current*."""
+    """Say whether *header* matches the ETag *current* (None: never)."""
     if current is None:
         return False
     return header.strip() == "*" or _bare(current) in map(_bare, _TAG.findall(header))

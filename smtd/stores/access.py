@@ -1,4 +1,4 @@
-"""What a person says about a store beside where it is: how to be let in, and how to read it."""
+"""The user's settings for a store besides its location: credentials, and how to read and reach it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a person says about a store beside where it is.
+    """The user's settings for a store besides its location.
 
-    *timezone*: where the clocks of its records stood, if Sumatra before 0.8 wrote them, which
-    kept local times (empty: where this machine's stands). *python*: the interpreter whose Sumatra
-    uses the shelf, for writing a kind of dbm file that this Python cannot. *username* and *password*:
-    how to be let in by a server; *token*: the same over HTTP, in place of both. *ca_file*: the authority that
-    vouches for it, if this machine knows of none (False for *verify_tls*: nobody needs to). *tls*: how a
-    connection to a database is protected, in PostgreSQL's words (empty: as it comes). *proxy*: by which a
-    server is reached over HTTP. *notify*: a database may tell of changes by itself.
+    *timezone*: the time zone of records that Sumatra before 0.8 wrote, which kept local times (empty: the
+    zone of this machine). *python*: the interpreter whose Sumatra uses the shelf, for writing a kind of dbm
+    file that this Python cannot write. *username* and *password*: the login at a server; *token*: replaces
+    both over HTTP. *ca_file*: the certificates of the authority that signs for the server, if this machine
+    has none; *verify_tls* False: accept any certificate. *tls*: how a connection to a database is protected,
+    as one of PostgreSQL's modes (empty: "verify-full" with a *ca_file* that is to be verified, else
+    "prefer"). *proxy*: the proxy for a server over HTTP. *notify*: have a database notify smtd of changes.
     """
 
     timezone: str = ""
@@ -30,10 +30,10 @@ class Access:
     notify: bool = False
 
     def of(self, username: str | None, password: str | None) -> Access:
-        """Return the access of the account that an address or a project names, if it names one.
+        """Return the access for the account that an address or a project names, if it names one.
 
-        Its password is the one that goes with it, or what was said of the same account, or of none: never
-        that of another.
+        The password is the one that is given with the account. Without it, it is the user's password, if that
+        was set for the same account or for none: never that of another account.
         """
         if not username:
             return self
@@ -41,5 +41,5 @@ class Access:
         return replace(self, username=username, password=password or own)
 
 
-#: A person said nothing beside where it is.
+#: The user set nothing besides the location.
 NOTHING_SAID = Access()

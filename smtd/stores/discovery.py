@@ -1,6 +1,6 @@
-"""Find which store a name stands for, by the content of the file and not by its name.
+"""Find the store that a name stands for, by the content of the file and not by its name.
 
-What a file or an address is, the drivers of the stores say (`driver.py`).
+The drivers recognize the files and addresses of their stores (`driver.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from smtd.untrusted import Acting
 def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) -> Location:
     """Return the location that *name* stands for. Blocks for a few reads of small files.
 
-    With *may_be_new* the store need not be there, if its name tells its kind. Raises
+    With *may_be_new* the store need not exist, if the ending of its name determines its kind. Raises
     UsageError for a name that smtd does not understand, StoreUnreachable if there is no
     store, StoreRefused for one that smtd cannot open.
     """
@@ -43,7 +43,7 @@ def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) 
         raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
     found = _found(name, may_be_new=may_be_new)
     told = found.access
-    if access.username in (None, told.username):  # else a person names another account than the project
+    if access.username in (None, told.username):  # else the user names another account than the project
         access = access.of(told.username, told.password)
     return replace(found, access=replace(access, tls=access.tls or told.tls))
 
@@ -105,7 +105,7 @@ def _project(directory: Path) -> Location:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
     if (server := _server(drivers, recorded)) is not None:
         access = NOTHING_SAID
-        if server[1].over_http:  # the account at a database is in its address
+        if server[1].over_http:  # for a database, the account is in the address
             access = Access(username=store.get("username"), password=store.get("password"))
         return replace(_at(*server, recorded, access), project=name, signposts=(file,))
     if "://" in recorded or not any(each.files for each in drivers):
@@ -128,7 +128,7 @@ def _recorded(record_store: str, store: dict[str, Any]) -> tuple[list[Driver], A
 
 
 def _server(drivers: list[Driver], recorded: str) -> tuple[Driver, Server] | None:
-    """Return which of *drivers* has a server at the address *recorded*; None if that is a path."""
+    """Return the one of *drivers* for a server at the address *recorded*; None if that is a path."""
     for driver in drivers:
         server = driver.server
         scheme, separator, _ = recorded.partition("://")
@@ -138,12 +138,12 @@ def _server(drivers: list[Driver], recorded: str) -> tuple[Driver, Server] | Non
 
 
 def _made(drivers: list[Driver]) -> Driver:
-    """Return which of *drivers* is meant where nothing is yet: one whose stores smtd may make, if any."""
+    """Return the one of *drivers* to assume for a missing store: one whose stores smtd can create, if any."""
     return min(drivers, key=lambda each: not (each.files and each.files.new))
 
 
 def _moved(home: Path, recorded: Path) -> Path:
-    """Prefer the store inside a project directory that was moved, to the one at its old place."""
+    """Return the store inside a project directory that was moved, if there, or else its *recorded* path."""
     inside = home / recorded.name
     if recorded.parent.name == ".smt" and real_path(recorded.parent) != real_path(home):
         return inside if _file(inside) is not None else recorded
@@ -151,7 +151,7 @@ def _moved(home: Path, recorded: Path) -> Path:
 
 
 def _file(path: Path) -> Location | None:
-    """Tell what the file at *path* is, with or without the endings of its backend."""
+    """Return the store at *path*, given with or without the endings of its backend; None if there is none."""
     several = _several_files(path)
     if path.is_file() and (several is None or _is_apart(path, several)):
         return Location(_sniff(path), path)
@@ -166,7 +166,7 @@ def _file(path: Path) -> Location | None:
 
 
 def _several_files(path: Path) -> Location | None:
-    """Return the store whose files have endings, if *path* is its name, or one of its files."""
+    """Return the store of several files of which *path* is the name, or one of the files; None if none is."""
     for driver, files in _kinds_of_files():
         base = _base(path, files)
         if any(files.endings) and any(Path(f"{base}{ending}").is_file() for ending in files.endings):
@@ -175,7 +175,7 @@ def _several_files(path: Path) -> Location | None:
 
 
 def _base(path: Path, files: Files) -> Path:
-    """Return *path* without the ending of one of the files of a store."""
+    """Return *path* without the ending of one of *files*."""
     return path.with_suffix("") if path.suffix and path.suffix in files.endings else path
 
 
@@ -187,19 +187,19 @@ def _possible(path: Path) -> Iterator[Path]:
 
 
 def candidates(path: Path) -> Iterator[Path]:
-    """Yield the files by which a store that is named *path* may come to be there; nothing is looked at."""
+    """Yield the files whose creation may make *path* the name of a store, without access to the disk."""
     yield from (path, path / "project", path / ".smt" / "project")
     for _, files in _kinds_of_files():
         yield from (Path(f"{path}{ending}") for ending in (files.endings[0], files.added) if ending)
 
 
 def _is_apart(path: Path, several: Location) -> bool:
-    """Say whether the file *path* is a store of its own, and not a part of *several*, nor a leftover.
+    """Say whether the file *path* is a store of its own, and neither a part of *several* nor a leftover.
 
-    Raises UsageError if nobody can tell which of both is meant.
+    Raises UsageError if it is unclear which of the two the user means.
     """
     if path != several.path:
-        return _in_database(path) is not None  # a copy set aside may have such a name
+        return _in_database(path) is not None  # a backup copy of a database may have such a name
     files, beside = _sniff(path).files, several.driver.files
     if files is None or files.is_leftover is None or beside is None:
         return True
@@ -218,15 +218,15 @@ def _sniff(path: Path) -> Driver:
     raise StoreRefused(f"{path} is not a record store: it is neither {known}")
 
 
-#: The kinds of databases that this process has open as stores, by what tells their files from all others.
+#: The drivers of the databases that this process has open as stores, by device and inode of the file.
 _open_databases: dict[tuple[int, int] | None, Driver] = {}
 
 
 def known_while_open(location: Location) -> AbstractContextManager[None]:
-    """Return a block in which the database at *location*, which is open, is taken to keep its kind. Blocks.
+    """Return a context in which the open database at *location* is assumed to keep its kind. Blocks.
 
-    To ask SQLite each time costs as much as all else that tells where a store is. Should another kind be
-    written into the very file, it cannot be read as what it was, and who gets that error ends the block.
+    To ask SQLite each time would cost as much as the rest of finding a store. If another kind of store is
+    written into the same file, reading it as the old kind fails, and the caller must leave the context.
     """
     files = location.driver.files
     is_database = files is not None and files.holds is not None
@@ -246,16 +246,16 @@ def _known(identity: tuple[int, int] | None, driver: Driver) -> Iterator[None]:
 
 
 def _in_database(path: Path) -> Driver | None:
-    """Tell what the SQLite file at *path* is, or None for any other file.
+    """Return the driver for the SQLite file at *path*, or None for any other file.
 
-    SQLite itself is asked: opening the file and closing it again takes away the locks that all
-    other connections of this process have on it (fcntl(2)), and with them what keeps a transaction whole.
+    Only SQLite opens the file: if smtd opened and closed it itself, all other connections of this process
+    would lose their locks on it (fcntl(2)), and their transactions would no longer be safe.
     """
     if (driver := _open_databases.get(identity(path))) is not None:
         return driver
     try:
         with opened(path) as db:
-            db.execute("BEGIN")  # so that all drivers see one moment
+            db.execute("BEGIN")  # so that all drivers read one snapshot
             rows = db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
             tables = {name for (name,) in rows}
             for driver, files in _kinds_of_files():

@@ -1,7 +1,7 @@
-"""What a package of stores offers for each of its kinds of store; nothing else in smtd asks for the kind.
+"""The interface of a driver, which describes one kind of store: the rest of smtd never asks for the kind.
 
-`registry.py` has one line for each driver. A kind of store is a file, or a few with one name, told by its
-content (`Files`), or is asked at an address (`Server`).
+`registry.py` lists all drivers. A store is one file, or several files with a common name, recognized by their
+content (`Files`), or a server at an address (`Server`).
 """
 
 from __future__ import annotations
@@ -19,72 +19,72 @@ from smtd.stores.incarnation import FileMarks
 
 
 class Place(Protocol):
-    """Where a store is, with what a person says of it: a location, as its driver sees it.
+    """The location of a store with the user's settings for it, as a driver sees it.
 
-    Its text (`str`) is what people are shown.
+    `str` gives the text that users are shown.
     """
 
     @property
     def path(self) -> Path:
-        """The path of the file, or of the files without what is added to it."""
+        """The path of the file; of several files, the path without their endings."""
 
     @property
     def url(self) -> str:
-        """The address of a server, without a user."""
+        """The address of a server, without user name and password."""
 
     @property
     def access(self) -> Access:
-        """How to be let in, and how to read it."""
+        """The credentials and other settings for the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """A kind of store in files. What looks into them blocks.
+    """A kind of store in files. The functions that read them block.
 
-    No two kinds recognize one file. A driver need not open it: SQLite has opened a database, and a file that
-    is none was read.
+    No two kinds recognize the same file. A driver need not open a file to recognize it: `holds` gets a
+    database that is open, and `begins` the first bytes of any other file.
     """
 
-    #: What people call such a file.
+    #: What users call such a file.
     what: str
-    #: What is added to the path of the store for each of its files; the first is its main file.
+    #: The endings that make the path of the store the path of each of its files; the first is the main file.
     endings: tuple[str, ...] = ("",)
-    #: The same for the files whose looks tell that somebody wrote to the store, the main file first.
+    #: The same for the files whose status shows that a program wrote to the store, the main file first.
     watched: tuple[str, ...] = ("",)
     #: Says whether an open database, with these tables and views, is such a store.
     holds: Callable[[sqlite3.Connection, Collection[str]], bool] | None = None
-    #: Says whether the file at a path, no database, is such a store: by its first 16 bytes.
+    #: Says whether the file at a path, which is not a database, is such a store, given its first 16 bytes.
     begins: Callable[[Path, bytes], bool] | None = None
     #: The ending of its main file, if Sumatra names the store without it and smtd with it.
     added: str = ""
-    #: Endings of names by which a new store may be asked for.
+    #: The endings of file names that ask for a new store of this kind.
     new: tuple[str, ...] = ()
-    #: Makes an empty store, if a write of no records does not. Raises StoreUnreachable.
+    #: Creates an empty store, if a write of no records does not. Raises StoreUnreachable.
     create: Callable[[Place], Awaitable[None]] | None = None
-    #: Says whether a store at a path is only what Sumatra leaves beside another one of these files.
-    #: Raises UsageError if nobody can tell which is meant.
+    #: Says whether a store at a path is only a leftover of Sumatra's beside another store with these files.
+    #: Raises UsageError if it is unclear which of the two the user means.
     is_leftover: Callable[[Path, Sequence[str]], bool] | None = None
     #: smtd's own server can offer such a store over HTTP.
     is_served: bool = False
-    #: How such a file is told from another one at its place.
+    #: How to detect that another file has taken the place of such a file.
     marks: FileMarks = field(default_factory=FileMarks)
 
 
 class Administration(Protocol):
-    """A database on a server, for the person who looks after it."""
+    """A database on a server, for its administrator."""
 
     async def risk(self) -> str:
-        """Return why a crash of the server loses what was committed, with the remedy; empty: it does not."""
+        """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
 
     async def make(self) -> bool:
-        """Make the tables as Sumatra's first command would; say whether there were none."""
+        """Create the tables as Sumatra's first command would; say whether there were none."""
 
     async def run(self, statements: Iterable[str]) -> None:
-        """Run *statements* that make or remove what is not Sumatra's, all or none of them if possible."""
+        """Run *statements* that create or remove what is not Sumatra's, if possible all or none of them."""
 
 
 class Triggers(NamedTuple):
-    """The statements that let a database tell of changes, and those that end it."""
+    """The statements that make a database notify clients of changes, and those that undo that."""
 
     install: Iterable[str]
     remove: Iterable[str]
@@ -92,34 +92,34 @@ class Triggers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """How a database on a server tells of changes by itself."""
+    """How a database on a server notifies smtd of changes."""
 
     triggers: Callable[[], Triggers]
-    #: Calls back when somebody writes to the store at a place; gives what says whether it still is heard.
-    #: Raises StoreError.
+    #: Calls back when a client writes to the store at a place; yields a function that says whether the
+    #: subscription is still alive. Raises StoreError.
     listening: Callable[[Place, Callable[[], None]], AbstractAsyncContextManager[Callable[[], bool]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A kind of store that is asked over a network."""
+    """A kind of store that is reached over a network."""
 
     #: The schemes of its addresses, in lower case.
     schemes: tuple[str, ...]
-    #: Takes the user out of an address, so that it is never shown, and asks nothing of the server: returns
-    #: the one form of the address, and the access. Raises UsageError, which repeats no secret.
+    #: Moves user name and password from an address to the access, so that they are never shown: returns the
+    #: normalized address and the access, without a request. Raises UsageError, whose text has no secret.
     parse: Callable[[str, Access], tuple[str, Access]]
-    #: It is spoken to over HTTP, so that a proxy may be in between.
+    #: smtd reaches it over HTTP, possibly through a proxy.
     over_http: bool = False
-    #: It answers a wrong user name or password as it answers a right one to whom nothing is shown.
+    #: It answers a wrong user name or password as it answers a user who may see no project.
     hides_projects: bool = False
-    #: Connects to a database that a person looks after. Raises UsageError without the module for it.
+    #: Connects to a database for its administrator. Raises UsageError if the module for it is missing.
     administer: Callable[[Place], AbstractAsyncContextManager[Administration]] | None = None
     notifications: Notifications | None = None
 
 
 class ProjectEntry(NamedTuple):
-    """How Sumatra's project files name a kind of store: by a class, with its path or address under a key."""
+    """How Sumatra's project files name a kind of store: its class, and the key of its path or address."""
 
     record_store: str
     key: str
@@ -127,13 +127,13 @@ class ProjectEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Driver:
-    """One kind of store; it is in `files`, or on a `server`.
+    """One kind of store: either `files` or `server` is set.
 
     Identities of stores in journals begin with *name*: it must never change, and no two kinds may share it.
     """
 
     name: str
-    #: Gives the store at a place, and closes it afterwards; one that is not there is made by its first write.
+    #: Opens the store at a place for the length of a block; its first write creates files that are missing.
     open: Callable[[Place], AbstractAsyncContextManager[Store]]
     files: Files | None = None
     server: Server | None = None

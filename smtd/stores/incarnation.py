@@ -1,4 +1,4 @@
-"""Is the file of a store still the same, or another one: recreated, moved there, or a backup?"""
+"""Detect that the file of a store was replaced: recreated, moved there, or restored from a backup."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from smtd.sqlite import ERRORS
 
 T = TypeVar("T")
 
-#: Seconds to wait for a database that somebody has locked.
+#: Seconds to wait for a database that another program has locked.
 _PATIENCE = 2.0
 
 
 class Mark(NamedTuple):
-    """What tells a file from another one at its place; None: not known, or of no meaning for its kind.
+    """Values that identify a file at a path; None: unknown, or without meaning for this kind of file.
 
-    *size* is in bytes, *written* in nanoseconds since 1970, *highest* the highest number that a row ever
-    had, and *name* tells which record has the row *newest*. *changes* is SQLite's own count of the
-    transactions that wrote to the file.
+    *size* is in bytes, *written* in nanoseconds since 1970. *highest* is the highest id that a row ever had,
+    *newest* the id of the newest row, and *name* a hash that identifies the record in that row. *changes* is
+    SQLite's own count of the transactions that wrote to the file.
     """
 
     device: int
@@ -41,9 +41,9 @@ class Mark(NamedTuple):
         return ":".join("" if each is None else str(each) for each in self)
 
     def is_followed_by(self, now: Mark) -> bool:
-        """Say whether *now* may be the same file later on: it has not gone back in any respect.
+        """Say whether *now* may be a later mark of the same file: no value that only grows has decreased.
 
-        Devices tell nothing: many file systems have other numbers after each mount.
+        Device numbers are ignored: on many file systems they differ after each mount.
         """
         return self.inode == now.inode and all(
             before is None or after is None or after >= before
@@ -52,11 +52,11 @@ class Mark(NamedTuple):
 
     @property
     def _counts(self) -> tuple[int | None, ...]:
-        """What only grows."""
+        """The values that only grow."""
         return self.size, self.written, self.highest, self.changes
 
     def filled(self, before: Mark) -> Mark:
-        """Return this mark with what *before* knew where it knows nothing: the database was locked."""
+        """Return this mark with its unknown values, which a locked database leaves, taken from *before*."""
         rest = (old if new is None else new for new, old in zip(self[2:], before[2:], strict=True))
         return Mark(self.device, self.inode, *rest)
 
@@ -71,17 +71,17 @@ def read(text: str) -> Mark | None:
 
 @dataclass(frozen=True, kw_only=True)
 class FileMarks:
-    """How a file of one kind of store is told from another one at its place.
+    """Makes and compares the marks of files of one kind of store.
 
-    *never_shrinks*: no program makes it smaller. *is_swapped*: smtd itself puts another file in its place
-    when it writes.
+    *never_shrinks*: no program makes such a file smaller. *is_swapped*: smtd itself replaces the file when it
+    writes.
     """
 
     never_shrinks: bool = False
     is_swapped: bool = False
 
     def mark(self, file: Path) -> Mark | None:
-        """Return the mark of *file*, or None if it is not there. Blocks."""
+        """Return the mark of *file*, or None if it is absent or inaccessible. Blocks."""
         try:
             found = os.stat(file)
         except OSError:
@@ -94,11 +94,11 @@ class FileMarks:
         return None
 
     def is_partial(self, found: Mark | None) -> bool:
-        """Say whether the mark that was *found* lacks what only the content tells: ask again."""
+        """Say whether the mark *found* lacks the values that come from the content: then read it again."""
         return False
 
     def is_another(self, file: Path, before: Mark, now: Mark | None) -> bool:
-        """Say whether *file*, whose mark is *now*, is not the one that had the mark *before*. Blocks."""
+        """Say whether *file*, whose mark is *now*, is another file than the one marked *before*. Blocks."""
         return now is None or not before.is_followed_by(now)
 
 
@@ -109,12 +109,12 @@ def _opened(file: Path) -> AbstractContextManager[sqlite3.Connection]:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseMarks(FileMarks):
-    """How an SQLite file is told from another one: also by numbers of its rows, which only grow.
+    """Makes and compares the marks of SQLite files, also by the ids of their rows, which only grow.
 
-    *highest* returns the highest number that a row ever had (None: unknown). *newest* is the query for the
-    number of the newest row, and *name* the one for what never changes of a row, by its number; both are
-    empty where rows are replaced. *opened* connects to the file, and *changes* counts, inside of that, the
-    transactions that wrote to it (None: unknown).
+    *highest* returns the highest id that a row ever had (None: unknown). *newest* is the query for the id of
+    the newest row, and *name* the query for the columns of a row, by its id, that never change; both are
+    empty where a save replaces the row. *opened* connects to the file. *changes*, which is called inside it,
+    returns how many transactions wrote to the file (None: unknown).
     """
 
     highest: Callable[[sqlite3.Connection], int | None]
@@ -129,11 +129,11 @@ class DatabaseMarks(FileMarks):
             return None
 
         def numbered(db: sqlite3.Connection) -> Mark:
-            db.execute("BEGIN")  # so that all that is read is of one moment
+            db.execute("BEGIN")  # so that all queries read one snapshot
             newest = number(db, self.newest) if self.newest else None
             name = None if newest is None else self._named(db, newest)
             highest = self.highest(db)
-            # Last: to close a file takes away the locks of this process's connections to it.
+            # Last: *changes* may close the file, which drops the locks of this process's connections to it.
             return found._replace(newest=newest, name=name, highest=highest, changes=self.changes(file))
 
         return self._asked(file, numbered) or found
@@ -142,9 +142,9 @@ class DatabaseMarks(FileMarks):
         return sqlite.commits(file)
 
     def is_partial(self, found: Mark | None) -> bool:
-        """Say whether the mark that was *found* lacks what only the database tells.
+        """Say whether the mark *found* lacks the values that come from the database.
 
-        It was locked, or is empty: it is to be asked again, though its file looks the same.
+        The database was locked, or is empty: then read the mark again, even if the file status is the same.
         """
         return found is not None and found[4:] == (None,) * len(found[4:])
 
@@ -156,17 +156,17 @@ class DatabaseMarks(FileMarks):
         if before.newest is None:
             return False
         newest = before.newest
-        # If work went on in an older copy, another record has the row that was the newest one.
+        # If programs went on with an older copy, another record now has the id that was the newest one.
         name = now.name if now.newest == newest else self._asked(file, lambda db: self._named(db, newest))
         return name not in (None, before.name)
 
     def _asked(self, file: Path, ask: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Return what *ask* finds in the database; None if that is locked, or new."""
+        """Return what *ask* finds in the database; None if that cannot be read, as one locked or new."""
         try:
             with self.opened(file) as db:
                 return ask(db)
         except (*ERRORS, OSError):
-            return None  # the rest of the mark must do
+            return None  # the other values of the mark must suffice
 
     def _named(self, db: sqlite3.Connection, row: int) -> int | None:
         found = db.execute(self.name, (row,)).fetchone()

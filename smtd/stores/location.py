@@ -1,4 +1,4 @@
-"""Where a store is: its files or its address, and what tells it from others."""
+"""Where a store is: its files or its address, and how it is identified."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from smtd.text import encodable
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A store that was found, or the place of one that is to be made.
+    """The location of a store that exists, or that is to be created.
 
-    *url* is the address of a server or of a database on one, without a user. Else *path* is the file, or
-    that of a dumb shelf as Sumatra names it: without the endings that its backend adds. *project* is the
-    Sumatra project that led here, by the files *signposts*. *renames* has the projects that are kept, each
-    with its name in the store, if that is another one than here. *name* is the path without symbolic links,
-    as it was when the location was made, which blocks for a moment.
+    *url* is the address of a server or of a database on one, without a user. Otherwise *path* is the file;
+    for a dumb shelf it is the name that Sumatra uses, without the endings that its backend adds. *project* is
+    the Sumatra project whose files, *signposts*, named the store. *renames* pairs the name of each synced
+    project here with its name in the store; empty if they are the same. *name* is the path with symbolic
+    links resolved when the location was made, which blocks for a moment, or *url*.
     """
 
     driver: Driver
@@ -42,9 +42,10 @@ class Location:
 
     @property
     def identity(self) -> str:
-        """The same for every name of the same files, and another if they become another kind.
+        """The identity of the store in the journal: equal for all names of the same files.
 
-        Projects of other names are other projects: what was agreed of them says nothing of these.
+        It changes with the kind of store, the user name and *renames*: what was agreed on projects with other
+        names does not hold for these.
         """
         user = f"{self.access.username}@" if self.access.username else ""
         renames = f" {dict(self.renames)}" if self.renames else ""
@@ -56,23 +57,23 @@ class Location:
         return self.driver.files is not None and self.driver.files.is_served
 
     def is_missing(self) -> bool:
-        """Say whether none of its files is there. Blocks."""
+        """Say whether none of its files exists. Blocks."""
         if self.driver.files is None:
-            return False  # asked by opening it
+            return False  # whether a server is there shows when it is opened
         return not any(Path(f"{self.path}{ending}").exists() for ending in self.driver.files.endings)
 
     def shares_file(self, other: Location) -> bool:
-        """Say whether both are one file, also by a hard link: then it has no two sides. Blocks."""
+        """Say whether both use the same file, even by a hard link: then they cannot be a pair. Blocks."""
         return any(_is_one(mine, theirs) for mine, theirs in zip(self.files, other.files, strict=False))
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files whose looks tell that somebody wrote to the store; none for a server."""
+        """The files whose status shows that a program wrote to the store; none for a server."""
         watched = self.driver.files.watched if self.driver.files else ()
         return tuple(Path(f"{self.name}{ending}") for ending in watched)
 
     def mark(self) -> Mark | None:
-        """Return the mark of its main file, or None if there is none, as of a server. Blocks."""
+        """Return the mark of its main file, or None if there is none, as for a server. Blocks."""
         return self.driver.files.marks.mark(self.files[0]) if self.driver.files else None
 
     def commits(self) -> int | None:
@@ -80,13 +81,13 @@ class Location:
         return self.driver.files.marks.commits(self.files[0]) if self.driver.files else None
 
     def is_partial(self, found: Mark | None) -> bool:
-        """Say whether the mark that was *found* lacks what only the content tells: ask again."""
+        """Say whether the mark *found* lacks the values that come from the content: then read it again."""
         return self.driver.files is not None and self.driver.files.marks.is_partial(found)
 
     def is_another(self, before: Mark | None, now: Mark | None) -> bool:
-        """Say whether its main file, whose mark is *now*, is not the one that had *before*. Blocks.
+        """Say whether its main file, whose mark is *now*, is another file than that marked *before*. Blocks.
 
-        No server, and no store that had no mark, is ever another one.
+        A server, or a store without an earlier mark, never counts as another one.
         """
         if before is None or self.driver.files is None:
             return False
@@ -97,7 +98,7 @@ class Location:
 
 
 def real_path(path: Path) -> Path:
-    """Return *path* without symbolic links, but for one that leads to itself, at which pathlib fails."""
+    """Return *path* with symbolic links resolved; leave a link to itself, at which pathlib fails."""
     return Path(os.path.realpath(path))
 
 

@@ -1,4 +1,4 @@
-"""The kinds of store that smtd knows, one line for each, and how the store at a location is opened."""
+"""The list of all drivers, and functions to open, create and watch the store at a location."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from smtd.stores.renamed import RenamedStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.shelf import driver as shelf
 
-#: In the order in which people are told of them; no two recognize one file or address.
+#: In the order in which messages list them; no two recognize the same file or address.
 DRIVERS: tuple[Driver, ...] = (
     shelf.GNU,
     shelf.NDBM,
@@ -35,19 +35,19 @@ DRIVERS: tuple[Driver, ...] = (
     django.MYSQL,
 )
 
-#: Calls at once to one server from all pairs of this process.
+#: The most concurrent calls to one server, from all pairs of this process.
 _CALLS = 4
 
 
 @asynccontextmanager
 async def open_store(location: Location) -> AsyncIterator[Store]:
-    """Give the store at *location* and close it afterwards.
+    """Open the store at *location* for the length of a `with` block.
 
-    A store that is not there yet is made by its first write.
+    Its first write creates files that are missing.
     """
     place = location
     if location.driver.files is not None:
-        # Not by a link: should that lead elsewhere by then, another store would be taken for this one.
+        # Without symbolic links: if one was changed since, it would lead to another store.
         place = await to_thread.run_sync(partial(replace, location, path=Path(location.name)))
     async with location.driver.open(place) as opened:
         store = opened
@@ -57,7 +57,7 @@ async def open_store(location: Location) -> AsyncIterator[Store]:
 
 
 async def make(location: Location, store: Store) -> None:
-    """Make the new store at *location*, which *store* is, without a record. Raises StoreUnreachable."""
+    """Create the missing store at *location*, open as *store*, without a record. Raises StoreUnreachable."""
     create = location.driver.files.create if location.driver.files else None
     if create is None:
         await store.write([])
@@ -69,9 +69,9 @@ async def make(location: Location, store: Store) -> None:
 async def listening(
     locations: Iterable[Location], changed: Callable[[], None]
 ) -> AsyncIterator[Callable[[], bool]]:
-    """Call *changed* when somebody writes to one of *locations* that is to tell of it (`notify = true`).
+    """Call *changed* when a client writes to one of *locations* with notifications (`notify = true`).
 
-    Gives a function that says whether all of them still are heard. Raises StoreError.
+    Yields a function that says whether all subscriptions are still alive. Raises StoreError.
     """
     async with AsyncExitStack() as stack:
         are_heard = []

@@ -1,4 +1,4 @@
-"""Try again what a store may do in a moment, as far as that is safe."""
+"""Repeat calls of a busy store that may succeed in a moment, as far as that is safe."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from smtd.stores.wrapped import WrappedStore
 
 T = TypeVar("T")
 
-#: How often a call is made at the most, and the seconds of the first and of the longest pause. If a
-#: store asks for a longer one, the caller waits, and does other work meanwhile.
+#: The most attempts for a call, and the first and the longest pause in seconds. If a store asks for a
+#: longer one, the caller gets the error and can do other work until then.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
-#: Seconds after which no further try is begun: what fails after a minute of silence is tried once more.
+#: Seconds after which no further attempt begins: a call that fails after a minute of silence gets one more.
 ENOUGH = 90.0
 
 
 class RetryingStore(WrappedStore):
-    """Repeats calls of *store* that end in StoreBusy; the last such error is raised.
+    """Repeats calls of *store* that raise StoreBusy, and raises the last such error.
 
-    It is raised at once if the store asks for more than the longest pause, or the calls have taken
-    long enough. What came of a write is looked at before it is repeated.
+    It raises the error at once if the store asks for more than the longest pause, or if the attempts have
+    taken more than `ENOUGH` seconds. Before it repeats a write, it reads what the write has done.
     """
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -51,7 +51,7 @@ class RetryingStore(WrappedStore):
                 left = [change for change in left if change not in arrived]
                 broken.update(change.key for change in left)
                 if not self.capabilities.atomic_updates and any(_is_gone(change, found) for change in left):
-                    raise  # it may be half done, which only a journal can tell from a deletion
+                    raise  # it may be half done, which only a journal can distinguish from a deletion
         else:
             outcomes |= await self._written(left)
         return [replace(outcomes[change.key], resent=change.key in broken) for change in changes]
@@ -71,7 +71,7 @@ class RetryingStore(WrappedStore):
 
 
 async def _rest(exc: StoreBusy, pause: float, began: float) -> None:
-    """Wait before the next of the tries that *began* then, as *exc* asks; raise it if that is too long."""
+    """Wait as *exc* asks before the next try; raise it if that, or the time since *began*, is too long."""
     pause = max(pause, exc.retry_after or 0.0)
     if pause > LONGEST_PAUSE or anyio.current_time() - began > ENOUGH:
         raise exc
@@ -79,7 +79,7 @@ async def _rest(exc: StoreBusy, pause: float, began: float) -> None:
 
 
 def _has_arrived(change: Change, found: Mapping[Key, Record]) -> bool:
-    """Say whether the key holds the record that it was to hold."""
+    """Say whether the key now holds the record of *change*."""
     there = found.get(change.key)
     if there is None or change.record is None:
         return False
@@ -87,5 +87,5 @@ def _has_arrived(change: Change, found: Mapping[Key, Record]) -> bool:
 
 
 def _is_gone(change: Change, found: Mapping[Key, Record]) -> bool:
-    """Say whether a record that was to be changed is not there any more, or cannot be read."""
+    """Say whether a record that *change* updates is no longer there, or cannot be read."""
     return change.expect is not None and change.record is not None and change.key not in found

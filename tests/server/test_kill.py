@@ -136,6 +136,6 @@ def test_follower_reports_a_change_that_it_has_already(ledger: Ledger) -> None:
     follower.take(answered(200, b'{"changes": [{"seq": 5, "label": "one", "digest": null}], "next": 4}'))
 
     assert ledger.tally.differences == [
-        "somebody: 5 was told after 5",
+        "somebody: the feed gave number 5 after 5",
         "somebody: the feed went back from 5 to 4",
     ]

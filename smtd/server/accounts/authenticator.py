@@ -1,10 +1,11 @@
-"""Who sends a request: the header Authorization against the users file.
+"""Identify the sender of a request: check its Authorization header against the users file.
 
-Right credentials pass, whatever others do. A token costs nothing to check. A password costs 33 ms of a
-thread, two at once at most, and is then remembered for five minutes, by a keyed hash of the header. While
-logins of a name or from an address fail, passwords that were not right before are checked one after another,
-each address in its turn, and a wrong one keeps the next waiting: attackers get some four guesses a second,
-all together, and may delay a first login, but shut nobody out.
+Correct credentials pass, whatever other clients do. Checking a token costs almost nothing. Checking a
+password takes 33 ms of a thread, and at most two checks run at once. A correct password is then remembered
+for five minutes, by a keyed hash of the header. While logins with a name or from an address fail, the server
+checks passwords that were not correct before one at a time: the addresses take turns, and after a wrong
+password the next check waits. So attackers get about four guesses a second, all together. They may delay a
+user's first login, but cannot lock a user out.
 """
 
 from __future__ import annotations
@@ -32,24 +33,25 @@ from smtd.text import shown
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a password that was right counts as right, and how many of them are remembered.
+#: Seconds for which a correct password is remembered, and how many passwords are remembered at most.
 REMEMBERED, MOST_REMEMBERED = 300.0, 4096
-#: Seconds for which a wrong password keeps others in its lane waiting.
+#: Seconds from a wrong password to the next check, while passwords are checked one at a time.
 PACE = 0.2
-#: Logins of one address that are checked as if none had failed, and those that may wait.
+#: Pending password checks of one address: beyond FEW_AT_ONCE they run one at a time; beyond MOST_WAITING smtd
+#: refuses them.
 FEW_AT_ONCE, MOST_WAITING = 16, 256
 
 
 @dataclass(slots=True)
 class _Line:
-    """The logins of one address that are being checked."""
+    """The number of pending password checks of one address, and the lock by which they take turns."""
 
     length: int = 0
     turn: anyio.Lock = field(default_factory=anyio.Lock)
 
 
 class Authenticator:
-    """Tells whom a request is from, by *users*, which were loaded. To be made in a running loop."""
+    """Finds the user who sent a request among *users*, which are loaded. Create it in a running loop."""
 
     def __init__(
         self,
@@ -71,11 +73,12 @@ class Authenticator:
         self._threads = CapacityLimiter(2)
 
     async def authenticate(self, authorization: str | None, address: str) -> User | None:
-        """Return who sends a request from *address* with this header; None if nobody can be told (401).
+        """Return the user who sent a request from *address* with this header, or None if there is none (401).
 
-        Without a header, or with one of another form, nothing has failed. A change of the users file counts
-        within a second, so a stream may ask again with its header to learn whether it may go on. Raises
-        TooManyFailures if the credentials are wrong and too many were before.
+        A missing or unusable header does not count as a failed login. A change of the users file takes effect
+        within a second, so a stream may check its header again to learn whether it may continue. Raises
+        TooManyFailures if the credentials are wrong and too many logins have failed, or if too many password
+        checks of the address are pending.
         """
         claim = credentials.claim(authorization)
         if claim is None:
@@ -93,7 +96,7 @@ class Authenticator:
         tag = hmac.digest(self._key, header.encode("utf-8", "surrogatepass"), hashlib.sha256)
         if user := self._known(tag):
             return user
-        if tag in self._remembered:  # it was right before, so it is no guess, and waits for none
+        if tag in self._remembered:  # it was correct before, so it is not a guess: no lane
             if not (user := await self._checked(claim, tag)):
                 self._refuse(claim.name, address)
             return user
@@ -108,10 +111,10 @@ class Authenticator:
         return None
 
     async def _checked(self, claim: Claim, tag: bytes) -> User | None:
-        """Return the user whose password *claim* has, and remember it; None if it is wrong."""
+        """Return the user of *claim* if its password is correct, and remember that; None if it is wrong."""
         async with self._two_at_once:
             if user := self._known(tag):
-                return user  # another request with the same header was first
+                return user  # another request with the same header has just been checked
             account = self._users.accounts.get(claim.name or "")
             stored = None if account is None else account.password
             right = await to_thread.run_sync(credentials.matches, claim.secret, stored, limiter=self._threads)
@@ -124,7 +127,7 @@ class Authenticator:
         return account.user
 
     def _known(self, tag: bytes) -> User | None:
-        """Return whose header was right of late, if nothing about that user has changed since."""
+        """Return the user remembered under *tag*; None if none is, or it expired or the account changed."""
         account, until = self._remembered.get(tag, (None, 0.0))
         if account is None or self._clock() >= until or self._users.accounts.get(account.name) != account:
             return None
@@ -132,7 +135,10 @@ class Authenticator:
 
     @asynccontextmanager
     async def _lane(self, name: str | None, address: str) -> AsyncIterator[bool]:
-        """Wait until a password may be checked; give whether it has to be slow. Raises TooManyFailures."""
+        """Wait until a password may be checked; yield whether the caller must pause after a wrong one.
+
+        Raises TooManyFailures if too many password checks of this address are pending.
+        """
         key = site(address)
         line = self._lines.setdefault(key, _Line())
         if line.length >= MOST_WAITING:
@@ -142,7 +148,7 @@ class Authenticator:
             if line.length <= FEW_AT_ONCE and not self._throttle.wait(name, address, self._clock()):
                 yield False
                 return
-            async with line.turn, self._one_at_once:  # so each address has its turn
+            async with line.turn, self._one_at_once:  # one check of each address competes: they take turns
                 yield True
         finally:
             line.length -= 1
@@ -150,9 +156,9 @@ class Authenticator:
                 del self._lines[key]
 
     def _refuse(self, name: str | None, address: str) -> None:
-        """Note that a login failed. Raises TooManyFailures if too many have."""
+        """Count a failed login. Raises TooManyFailures if there have been too many."""
         wait = self._throttle.failed(name, address, self._clock())
-        if wait == SHORTEST_WAIT:  # the first that is too many
+        if wait == SHORTEST_WAIT:  # the first failure beyond the limit
             log.warning("failed logins from %s are slowed down", shown(address))
         if wait:
             raise TooManyFailures(wait)

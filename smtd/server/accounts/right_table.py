@@ -1,6 +1,6 @@
-"""The rights in single projects, as `smtd user` reads and writes them: in the database of a server.
+"""The rights in single projects: `smtd user` reads and writes them in the database of a server.
 
-The server may run meanwhile, and notices at once. Every function blocks.
+The server may be running, and notices changes at once. Every function blocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from smtd.sqlite import ERRORS, opened, translated
 def rights_in(store: Path) -> list[tuple[str, str, str]]:
     """Return project, username and level of all rights in the SQLite file *store*.
 
-    A store that no server of smtd offered has none. Raises StoreError.
+    A store that smtd has never served has none. Raises StoreError.
     """
     with _opened(store) as db:
         if not _has_table(db):
@@ -30,16 +30,16 @@ def rights_in(store: Path) -> list[tuple[str, str, str]]:
 
 
 def check_project(store: Path, project: str) -> None:
-    """Raise UsageError, with the likely one, if there is no *project* in *store*; else as `set_right`."""
+    """Raise UsageError, with the closest name as a hint, if *store* has no *project*; else as `set_right`."""
     with _table(store) as db:
         _check_project(db, store, project)
 
 
 def set_right(store: Path, project: str, username: str, right: Right) -> None:
-    """Let a user have *right* in *project* of the SQLite file *store*, and no other.
+    """Give a user *right* in *project* of the SQLite file *store*, in place of any other right there.
 
-    Raises UsageError if there is no such project, or no server of smtd ever offered the store; StoreError if
-    the file cannot be used.
+    NONE removes the right, even of a project that does not exist. Raises UsageError if there is no such
+    project, or smtd has never served the store; StoreError if the file cannot be used.
     """
     with _table(store) as db, _whole(db):
         if right is not Right.NONE:
@@ -53,7 +53,7 @@ def set_right(store: Path, project: str, username: str, right: Right) -> None:
 
 
 def remove_user(store: Path, username: str) -> None:
-    """Take all rights in single projects from a user. Raises StoreError."""
+    """Remove all rights of a user in single projects. Raises StoreError."""
     with _opened(store) as db:
         if _has_table(db):
             with _whole(db):
@@ -62,7 +62,7 @@ def remove_user(store: Path, username: str) -> None:
 
 @contextmanager
 def _table(store: Path) -> Iterator[sqlite3.Connection]:
-    """Open *store*, which has the table of rights."""
+    """Open *store*. Raises UsageError if it has no table of rights."""
     with _opened(store) as db:
         if not _has_table(db):
             raise UsageError(f"no server of smtd has offered {store} yet; run smtd serve first")
@@ -86,7 +86,7 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _whole(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit what is done inside as one, or nothing of it."""
+    """Run the block in one transaction; roll it back after an error."""
     db.execute("PRAGMA synchronous = EXTRA")
     db.execute("BEGIN IMMEDIATE")
     try:

@@ -1,8 +1,8 @@
-"""What a user may do in which project. Pure.
+"""What a user may do in each project. Pure.
 
-Rights for single projects are rows of the table `smtd_right`, in the database of the records, so that the
-transaction which makes a project also makes its owner. The right for all projects, and whether somebody is
-an admin, are in the users file.
+Rights in single projects are rows of the table `smtd_right`, in the database of the records, so that the
+transaction that creates a project also stores its owner. The users file has each user's right in all
+projects, and whether the user is an admin.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import IntEnum
 from types import MappingProxyType
 
 #: The table of rights. *project*: the id of a project in Sumatra's table; *username*: a name of the users
-#: file; *level*: a right but "none", which is no row. (`user` and `right` are words of SQL.)
+#: file; *level*: a right except "none", which has no row. (`user` and `right` are reserved words of SQL.)
 CREATE_RIGHTS = (
     "CREATE TABLE IF NOT EXISTS smtd_right (project VARCHAR(255) NOT NULL, username VARCHAR(100) NOT NULL,"
     " level VARCHAR(5) NOT NULL, PRIMARY KEY (project, username))"
@@ -21,7 +21,7 @@ CREATE_RIGHTS = (
 
 
 class Right(IntEnum):
-    """What somebody may do in a project; each includes those before it."""
+    """What a user may do in a project; each right includes those before it."""
 
     NONE = 0
     READ = 1
@@ -37,13 +37,13 @@ class Right(IntEnum):
 
     @classmethod
     def of(cls, word: str) -> Right:
-        """Return the right that is written as *word*; NONE if it is none, so that a slip gives nothing."""
+        """Return the right written as *word*; NONE for any other word, so that a typo grants nothing."""
         return next((right for right in cls if right.word == word), cls.NONE)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who has logged in, as the users file describes them. *everywhere* holds in every project."""
+    """A user who has logged in, as in the users file. *everywhere* is their right in every project."""
 
     name: str
     admin: bool = False
@@ -52,23 +52,23 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What somebody may do: *everywhere* in each project, those to come included, and more in some."""
+    """What a client may do: *everywhere* applies to every project, future ones too; *projects* adds to it."""
 
     everywhere: Right = Right.NONE
     projects: Mapping[str, Right] = field(default_factory=lambda: MappingProxyType({}))
     may_create: bool = False
 
     def on(self, project: str) -> Right:
-        """Return what they may do in *project*, whether it is there or not."""
+        """Return the right in *project*, whether or not the project exists."""
         return max(self.everywhere, self.projects.get(project, Right.NONE))
 
 
 def rights_of(user: User | None, rows: Iterable[tuple[str, str, str]], anonymous: Right) -> Rights:
-    """Return the rights of *user* (None: nobody has logged in) by *rows* (project, username, level).
+    """Return the rights of *user* (None: not logged in), given *rows* of project, username and level.
 
-    *anonymous* is what everybody may do in every project, and logging in takes nothing away from it. Names
-    are compared exactly. An admin owns every project. Every user may create projects, and then owns them;
-    nobody else may.
+    *anonymous* is the right of every client in every project; logging in takes nothing away from it. Names
+    are compared exactly. An admin owns every project. Every user may create projects, and then owns them; a
+    client that has not logged in may not create any.
     """
     if user is None:
         return Rights(anonymous)

@@ -1,7 +1,7 @@
-"""When failed logins are too many: by the name that they try, and by the address that they come from. Pure.
+"""Limit failed logins, by the name that they try and by the address that they come from. Pure.
 
-Callers pass the time. What is kept is bounded, and holds no name: what somebody types as a name may be a
-password.
+Callers pass the time. The memory used is bounded. Names are kept only as salted hashes, because users
+sometimes type their password as the name.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from dataclasses import dataclass
 
 from smtd.errors import SmtdError
 
-#: Failures before anybody has to wait, by a name and by an address: behind one address may be a whole lab.
+#: Failures that cause no wait, by name and by address: a whole lab may share one address.
 FREE_BY_NAME, FREE_BY_ADDRESS = 10, 20
-#: Seconds to wait after the first failure that is too many; each further one doubles them, up to the most.
+#: Seconds to wait after the first failure beyond these; each further one doubles the wait, up to the longest.
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
-#: Seconds without a failure after which all are forgotten.
+#: Seconds without a failure after which the count of a name or address starts again.
 FORGET = 900.0
-#: How many names and addresses are remembered; of more, those that failed last.
+#: How many names and addresses are remembered at most: those that failed last.
 MOST = 20_000
-#: Addresses of IPv6 that one customer has.
+#: The prefix length of the IPv6 network that one customer has.
 _SITE = 64
 
 
 class TooManyFailures(SmtdError):
-    """A login failed, as too many did before it; the next may be tried in *seconds* (429, Retry-After)."""
+    """Too many logins have failed; the client may try again after *seconds* (429, Retry-After)."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = math.ceil(seconds)
@@ -43,7 +43,7 @@ class Failures:
     last: float
 
     def wait(self, free: int, now: float) -> float:
-        """Return the seconds for which the next login has to wait (0: none), if *free* failures cost none."""
+        """Return the seconds that the next login has to wait (0: none); *free* failures cause no wait."""
         if self.count <= free:
             return 0.0
         doublings = min(self.count - free - 1, 30)
@@ -51,19 +51,19 @@ class Failures:
 
 
 class Throttle:
-    """The failed logins of late. Nothing here waits or asks for the time."""
+    """The recent failed logins. Never waits, and never reads the clock."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[bytes, Failures] = OrderedDict()
         self._salt = os.urandom(16)
 
     def wait(self, name: str | None, address: str, now: float) -> float:
-        """Return the seconds that a login with *name*, if any, from *address* is to wait; 0: none."""
+        """Return the seconds that a login with *name*, if any, from *address* has to wait; 0: none."""
         found = [(self._failures.get(key), free) for key, free in self._keys(name, address)]
         return max(failures.wait(free, now) if failures else 0.0 for failures, free in found)
 
     def failed(self, name: str | None, address: str, now: float) -> float:
-        """Note that such a login failed, and return the seconds that the next one is to wait."""
+        """Count such a login as failed, and return the seconds that the next one has to wait."""
         for key, _free in self._keys(name, address):
             former = self._failures.get(key)
             count = former.count if former is not None and now - former.last < FORGET else 0
@@ -86,7 +86,10 @@ class Throttle:
 
 
 def site(address: str) -> str:
-    """Return what *address* counts as: itself, or the network of one customer for IPv6."""
+    """Return the key under which *address* counts: itself, or for IPv6 the network of one customer.
+
+    An IPv4 address that is mapped into IPv6 counts as the IPv4 address.
+    """
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

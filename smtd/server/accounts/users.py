@@ -1,4 +1,4 @@
-"""The accounts of the users file, as a server holds them: read again when the file has changed."""
+"""The accounts of the users file in a running server, which reads the file again when it changes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from smtd.text import shown
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the file.
+#: Seconds between two checks of the file for changes, at least.
 LOOK = 0.4
 
 
 class Users:
-    """The accounts of the users file at *path*, never older than a second where they are asked for.
+    """The accounts of the users file at *path*; `refresh` keeps them less than a second old.
 
-    While the file cannot be used, they stay as they were; a file that is gone has none.
+    While the file cannot be used, the accounts stay as they were. Without a file there are no accounts.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,11 +44,11 @@ class Users:
             raise UsersFileError(self.problem)
 
     async def refresh(self) -> None:
-        """Read the file again if it has changed and the last look is not of just now."""
+        """Read the file again if it has changed; check that at most every LOOK seconds."""
         now = self._clock()
         if now - self._looked < LOOK:
             return
-        self._looked = now  # before the first await: others go on with what is known
+        self._looked = now  # before the first await: other callers use the accounts known so far
         try:
             found, accounts = await to_thread.run_sync(self._read, self._stat)
         except UsersFileError as exc:
@@ -67,7 +67,10 @@ class Users:
             }
 
     def by_token(self, token: str, now: float) -> Account | None:
-        """Return whose *token* this is, if it has not expired *now*, in seconds since 1970."""
+        """Return the account with this *token*, or None if there is none or the token has expired.
+
+        *now* is in seconds since 1970.
+        """
         digest = credentials.token_digest(token)
         account, stored = self._tokens.get(digest, (None, None))
         if account is None or stored is None or not hmac.compare_digest(stored.sha256, digest):
@@ -75,8 +78,8 @@ class Users:
         return account if stored.expires is None or now < stored.expires else None
 
     def _read(self, known: tuple[int, ...] | None) -> tuple[tuple[int, ...], Accounts | None]:
-        """Return how the file looks, and what it holds if it does not look as *known*. Blocks."""
-        found = _look(self._path)  # before it is read: a change in between shows at the next look
+        """Return the file's status, and its accounts if that differs from *known*, else None. Blocks."""
+        found = _look(self._path)  # before reading: the next check notices a change in between
         return found, None if found == known else users_file.read(self._path)
 
 

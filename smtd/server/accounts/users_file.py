@@ -1,8 +1,8 @@
 """The users file: one line of JSON for each user, with hashes of passwords and tokens.
 
-`smtd user` writes it, and nothing else: a line that is not of its form is an error, which names the line and
-shows nothing of it. It is its owner's alone from the first byte, is replaced in one step, and is written by
-one process at a time.
+Only `smtd user` writes it. A line of another form is an error, which gives the number of the line and shows
+nothing of it. From its first byte on, only its owner has access to the file. It is replaced in one step, and
+written by one process at a time.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from smtd.server.accounts import credentials
 from smtd.server.accounts.rights import Right, User
 from smtd.text import shown
 
-#: A name stands in addresses, which Sumatra does not unquote, and in tables, some of which ignore case.
+#: A name appears in addresses, which Sumatra does not unquote, and in tables, some of which ignore case.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 LONGEST_NAME = 64
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class UsersFileError(UsageError):
-    """The users file cannot be used as it is: a person must change something."""
+    """The users file cannot be used until a person corrects it."""
 
 
 class StoredToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is kept of a token. *made*, *expires*: seconds since 1970; None: never."""
+    """What is stored of a token. *made* and *expires* are seconds since 1970; *expires* None: never."""
 
     sha256: str
     made: int
@@ -57,7 +57,7 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     @property
     def user(self) -> User:
-        """What others may know of it."""
+        """The account without its secrets."""
         return User(self.name, self.admin, Right.of(self.everywhere))
 
     def __repr__(self) -> str:
@@ -69,7 +69,7 @@ _decoder = msgspec.json.Decoder(Account)
 
 
 def misnamed(name: str) -> str:
-    """Return why nobody can be called *name*; empty if somebody can."""
+    """Return why *name* cannot be the name of a user; empty if it can."""
     if len(name) > LONGEST_NAME:
         return f"it is longer than {LONGEST_NAME} characters"
     if not _NAME.match(name):
@@ -78,10 +78,10 @@ def misnamed(name: str) -> str:
 
 
 def read(path: Path) -> dict[str, Account]:
-    """Return the accounts in the file *path*, by name; none if it is not there. Blocks.
+    """Return the accounts in the file *path*, by name; none if there is no such file. Blocks.
 
-    Raises UsersFileError, without a part of any line, if a line is wrong, somebody else can read or change
-    the file, or it cannot be read.
+    Raises UsersFileError, with no part of any line, if a line is wrong, another user has access to the file
+    or owns it, it is too large, or it cannot be read.
     """
     place = shown(str(path))
     try:
@@ -99,11 +99,11 @@ def read(path: Path) -> dict[str, Account]:
 
 
 def edit(path: Path, change: Callable[[dict[str, Account]], Mapping[str, Account]]) -> None:
-    """Replace the accounts in *path* by what *change* makes of them, while nobody else writes. Blocks.
+    """Replace the accounts in *path* by what *change* returns for them, under a lock. Blocks.
 
-    Nothing is written if *change* raises. Raises UsersFileError as `read`, and if it cannot be written.
+    Nothing is written if *change* raises. Raises UsersFileError as `read`, and if the file cannot be written.
     """
-    place = Path(os.path.realpath(path))  # a symbolic link stays one
+    place = Path(os.path.realpath(path))  # a symbolic link stays: its target is replaced
     try:
         private.make_directory(place.parent)
         with _alone(place):
@@ -117,7 +117,7 @@ def edit(path: Path, change: Callable[[dict[str, Account]], Mapping[str, Account
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """Wait until no other process writes the file; the kernel ends the lock with the process."""
+    """Keep other processes from writing the file; the kernel releases the lock when the process ends."""
     handle = regular.lock(place.with_name(f".{place.name}.lock"))
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -159,7 +159,7 @@ def _parsed(data: bytes, place: str) -> dict[str, Account]:
 
 
 def _account(line: bytes) -> Account | None:
-    """Return what *line* says, or None if it is of another form. No part of it gets into an exception."""
+    """Return the account in *line*, or None if the line has another form. No exception shows a part of it."""
     try:
         account = _decoder.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):

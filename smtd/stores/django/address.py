@@ -1,4 +1,4 @@
-"""Addresses of databases on servers, as Sumatra reads them: nothing in them is quoted."""
+"""Addresses of databases on servers, as Sumatra reads them: literally, without URL-encoding."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
 
 def parsed(scheme: str, usual_port: int, address: str, access: Access) -> tuple[str, Access]:
-    """Return *address* without a user, as one with *scheme*, and the access; see `Server.parse`.
+    """Return *address* with *scheme* and without a user, and the access; see `Server.parse`.
 
-    Raises UsageError, which repeats no secret.
+    Raises UsageError, whose text has no secret.
     """
     try:
         parts = urlsplit(address)

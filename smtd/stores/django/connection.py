@@ -1,7 +1,7 @@
-"""What the tables are read and written through, whichever database they are in.
+"""The interface of a connection to the tables, for every kind of database.
 
-Statements are written once, with `?` for a value and `"name"` for a name; a dialect says them in its own
-words. Times go in and come out as text, as `rows.moment` writes them.
+Statements have `?` for a value and `"name"` for a name; each dialect translates them. Times are passed and
+returned as text, as `rows.moment` writes them.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ T = TypeVar("T")
 
 
 class DatabaseConnection(Protocol):
-    """A connection, for whole statements only; those outside `reading` and `writing` stand alone."""
+    """A connection for whole statements; outside `reading` and `writing` each is its own transaction."""
 
     @property
     def orderly(self) -> bool:
-        """Nobody else can insert now, so with a row all those of lower ids are seen too."""
+        """Whether no other client can insert now, so that below a visible row all rows are visible."""
 
     @property
     def for_update(self) -> str:
-        """What ends a query for records that others shall not change, or add to, in the meantime."""
+        """The end of a query that locks records: until the commit no other client can change or add any."""
 
     @property
     def for_share(self) -> str:
-        """What ends a query for rows that others shall not add to in the meantime."""
+        """The end of a query that keeps other clients from adding to rows until the transaction ends."""
 
     def fold(self, table: str) -> Callable[[str], str] | None:
-        """Return what makes texts alike that *table* takes for equal (None: only texts that are the same)."""
+        """Return what maps all texts that *table* treats as equal to one (None: it compares them exactly)."""
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""
@@ -46,26 +46,26 @@ class DatabaseConnection(Protocol):
         """Run one statement."""
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run one statement for every one of *rows*; those that are inserted get ids in their order."""
+        """Run one statement for each of *rows*; rows that it inserts get ids in their order."""
 
     async def at_once(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns, which awaits nothing but this connection: it may cost less together."""
+        """Run *work*, which awaits only this connection, and return its result; it may cost less at once."""
 
     async def release(self) -> None:
-        """Let go of what is kept in memory of what was read."""
+        """Free the memory for what was read."""
 
     def reading(self) -> AbstractAsyncContextManager[None]:
-        """Let all that is read inside be of one moment. Keep it short: it is shielded."""
+        """Read one snapshot inside the block. Keep it short: it is shielded from cancellation."""
 
     def writing(self) -> AbstractAsyncContextManager[None]:
-        """Commit what is done inside as one, or nothing of it, with all other writers kept out.
+        """Commit everything that is done inside the block, or nothing, with all other writers kept out.
 
         Shielded from cancellation once it has begun: await nothing inside but this connection.
         """
 
 
 class ServerConnection(ABC):
-    """A connection to a server, which is asked one thing after the other."""
+    """A connection to a server, which runs one query after the other."""
 
     @abstractmethod
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The kinds of database with the schema of Sumatra 0.8.1: an SQLite file, PostgreSQL, MySQL (or MariaDB)."""
+"""The drivers for databases with the schema of Sumatra 0.8.1: SQLite file, PostgreSQL, MySQL (or MariaDB)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from smtd.stores.django.store import DjangoStore
 from smtd.stores.driver import Driver, Files, Notifications, Place, ProjectEntry, Server, Triggers
 
 _PROJECT = ProjectEntry("DjangoRecordStore", "db_file")
-#: How to get the module for a database: smtd is on no package index.
+#: How to install the module for a database: smtd is not on a package index.
 _ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment that smtd runs in"
 
 
@@ -39,9 +39,10 @@ def _is_store(db: sqlite3.Connection, tables: Collection[str]) -> bool:
 
 
 def _is_leftover(path: Path, beside: Sequence[str]) -> bool:
-    """Say whether the database at *path*, which has the files *beside* it, is what `smt sync` leaves there.
+    """Say whether the database at *path* is only a leftover of `smt sync` beside the files *beside*.
 
-    It takes a dumb shelf for a database that is not there yet, and makes an empty one.
+    `smt sync` takes a dumb shelf for a database that does not exist yet, and creates an empty one. Raises
+    UsageError if the database has records.
     """
     try:
         with opened(path) as db:
@@ -72,7 +73,7 @@ SQLITE = Driver(
 )
 
 
-# Databases on servers, for which few people have the modules: these are imported where they are needed.
+# Databases on servers: few users have the modules for them, so these are imported where they are needed.
 
 
 def _postgresql(place: Place) -> AbstractAsyncContextManager[ServerDatabase]:

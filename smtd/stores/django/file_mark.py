@@ -1,4 +1,4 @@
-"""What tells a database in a file from another one, or from an earlier state of itself, at its place."""
+"""How to detect that a database file was replaced by another one, or by an earlier state of itself."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import sqlite3
 
 from smtd.stores.incarnation import DatabaseMarks, number
 
-#: The highest number that records ever had: SQLite gives none to two of them.
+#: The highest id that a record ever had: SQLite does not give the same id to two of them.
 _HIGHEST = "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'"
-#: The newest row, and what never changes of a row.
+#: The id of the newest row, and the columns of a row that never change.
 NEWEST = "SELECT max(db_id) FROM django_store_record"
 NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
 
 
 def highest(db: sqlite3.Connection) -> int | None:
-    """Return the highest number that a record ever had; None before there was one."""
+    """Return the highest id that a record ever had; None if there never was a record."""
     return number(db, _HIGHEST)
 
 

@@ -1,6 +1,6 @@
-"""What the columns hold: a database on a server refuses what SQLite keeps, in the middle of a record.
+"""The limits of columns: a database on a server rejects values that SQLite keeps, in the middle of a record.
 
-So smtd looks for it before it writes anything, and reports it with the name of the field.
+So smtd checks a record before it writes anything, and reports the name of the field.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from smtd.stores.django.rows import Columns
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a kind of database cannot hold beside texts that are too long for their columns.
+    """What a kind of database can hold, apart from the lengths of its columns.
 
-    *most_bytes*: of all texts of one record, if the server takes no longer statements.
+    *nul*: NUL characters. *infinity*: infinite durations. *addresses_only*: an IP address must be valid.
+    *most_bytes*: the limit for all texts of one record, if the server limits the length of statements.
     """
 
     nul: bool
@@ -38,9 +39,9 @@ _ADDRESS = [*RELATIONS["platforms"].columns].index("ip_addr")
 
 
 def fitted(key: Key, columns: Columns, limits: Limits) -> Columns:
-    """Return *columns* in the form in which the database will give them back.
+    """Return *columns* in the form in which the database will return them.
 
-    Raises RecordUnusable, with the field, for what it has no room for.
+    Raises RecordUnusable, with the name of the field, for a value that the database cannot hold.
     """
     _check_length("name of the project", key.project, mapping.PROJECT)
     for (name, most), value in zip(mapping.RECORD.items(), columns.scalars, strict=True):
@@ -66,7 +67,7 @@ def _rows(columns: Columns) -> Iterable[tuple[str, Sequence[tuple[Any, ...]]]]:
 
 
 def _texts(key: Key, columns: Columns) -> Iterable[tuple[str, Sequence[Any]]]:
-    """Give all values, by field."""
+    """Yield all values, by field."""
     yield "project", (key.project,)
     yield "tags", columns.tags
     for name, value in zip(RECORD_COLUMNS, columns.scalars, strict=True):
@@ -102,7 +103,7 @@ def _number_fitted(scalars: tuple[Any, ...], limits: Limits) -> tuple[Any, ...]:
     if not isinstance(duration, (int, float)) or math.isfinite(duration):
         return scalars
     if math.isnan(duration):
-        duration = None  # as SQLite keeps it, and as good
+        duration = None  # as SQLite keeps NaN
     elif not limits.infinity:
         raise RecordUnusable(f"its duration {duration} is not a number that the database can hold")
     return (*scalars[:_DURATION], duration, *scalars[_DURATION + 1 :])
@@ -116,7 +117,10 @@ def _addresses_fitted(platforms: list[tuple[Any, ...]], limits: Limits) -> list[
 
 
 def _address(text: str) -> str:
-    """Return an address as PostgreSQL and the C library write it."""
+    """Return the IP address *text* as PostgreSQL and the C library write it.
+
+    Raises RecordUnusable for any other text.
+    """
     try:
         found = ipaddress.ip_address(text)
     except ValueError:

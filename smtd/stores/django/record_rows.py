@@ -1,4 +1,4 @@
-"""Whole records in the tables: found by key, and changed, inside the transaction of whoever writes."""
+"""Find whole records in the tables by key, and change them, inside the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smtd.stores.django.writer import Insert, RowWriter, Update
 
 
 class RowChange(NamedTuple):
-    """What *key* is to hold, whose rows are *held* now; with no *record* and *columns* it is deleted."""
+    """The new content of *key*, whose rows are now *held*; without *record* or *columns* it is deleted."""
 
     key: Key
     record: Record | None
@@ -33,16 +33,16 @@ class RecordRows:
         self._writer = writer
 
     def forget(self) -> None:
-        """Forget what was learned of the tables, which are others, or as they were before."""
+        """Forget what was learned of the tables: they were replaced, or a transaction was rolled back."""
         self._writer.forget()
         self._ids.forget()
 
     async def held(
         self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int] = ()
     ) -> dict[Key, list[Found]]:
-        """Return the rows that bear one of *keys* now, and keep them from being changed by others.
+        """Return the rows that now have one of *keys*, and lock them against changes by other clients.
 
-        *indexed*: numbers of rows that may bear one.
+        *indexed*: ids of rows that may have one.
         """
         held: dict[Key, list[Found]] = defaultdict(list)
         ids = await self._ids.of(db, keys, indexed)
@@ -53,9 +53,9 @@ class RecordRows:
         return held
 
     async def change(self, db: DatabaseConnection, changes: Sequence[RowChange]) -> list[int]:
-        """Make *changes*; return the ids of all rows that are, or were, concerned.
+        """Make *changes*; return the ids of all rows that were updated, deleted or inserted.
 
-        All rows of a key get the new record, of which only fields that say something else are written.
+        All rows of a key get the new record; only fields that differ are written.
         """
         inserts, updated, deletes = [], [], []
         for change in changes:
@@ -83,5 +83,5 @@ def record_of(found: Found) -> Record:
 
 
 def _changed(found: Found, record: Record) -> list[str]:
-    """Return the fields to write: those that do not say the same already."""
+    """Return the fields to write: those that differ."""
     return canonical.differences(record_of(found), record)

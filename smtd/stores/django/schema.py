@@ -1,6 +1,6 @@
 """The tables of Sumatra 0.8.1's Django schema, and the statements on them.
 
-All names are quoted as SQL does, since `user` is a reserved word in some databases.
+The names in lists of columns are quoted, since `user` is a reserved word in some databases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MIGRATIONS = (
     ("django_store", "0001_initial"),
     ("django_store", "0002_tag_taggeditem"),
 )
-#: The last one that Sumatra 0.8 has made.
+#: The last migration of Sumatra 0.8.
 _LAST = MIGRATIONS[-1]
 MODELS = (
     "datakey",
@@ -49,9 +49,9 @@ MODELS = (
 
 
 def unfit(migrations: Collection[Row], columns: Iterable[Row]) -> str:
-    """Return why tables are not those of Sumatra 0.8.1, as the rest of a sentence (empty: they are).
+    """Return why tables are not those of Sumatra 0.8.1, as a clause (empty: they are).
 
-    *migrations* are those that the database says were made; *columns* has table and column of each.
+    *migrations* are those that the database lists as applied; *columns* has table and name of each column.
     """
     if _LAST not in migrations:
         return "its schema is older or different; smtd supports only schema 0.8.1"
@@ -87,7 +87,7 @@ _OF_R, _OF_X = 'r."{}"', 'x."{}"'
 
 
 def _references() -> str:
-    """Return what selects the rows that a record refers to, and joins them."""
+    """Return the columns of the rows that a record refers to, and the joins that select them."""
     columns = [f'x{at}."{name}"' for at, each in enumerate(REFERENCES) for name in each.columns]
     joins = [
         f"LEFT JOIN {PREFIX}{each.table} x{at} ON x{at}.id = r.{each.link}"
@@ -97,7 +97,7 @@ def _references() -> str:
 
 
 def _members(relation: Relation) -> str:
-    """Return the query for the id of a record and the columns of each of several rows that it shares."""
+    """Return the query for the rows of *relation* that records have: id of the record, and the columns."""
     return (
         f"SELECT m.record_id, {names(relation.columns, _OF_X)} FROM {PREFIX}{relation.through} m"
         f" JOIN {PREFIX}{relation.table} x ON x.id = m.{relation.link}"
@@ -106,7 +106,7 @@ def _members(relation: Relation) -> str:
 
 
 SELECT_RECORDS = f"SELECT r.db_id, r.project_id, {names(RECORD_COLUMNS, _OF_R)}, {_references()}"
-# The plus keeps SQLite from going by the index of content types, which are the same in all rows.
+# The plus keeps SQLite from using the index of content types, which are the same in all rows.
 SELECT_TAGS = """
 SELECT t.object_id, n.name FROM django_store_taggeditem t
 JOIN django_store_tag n ON n.id = t.tag_id
@@ -128,17 +128,17 @@ INSERT_RECORD = (
 
 
 def statements(dialect: str) -> list[str]:
-    """Return the statements that make all tables and indexes in *dialect*. Blocks."""
+    """Return the statements that create all tables and indexes in *dialect*. Blocks."""
     return script(files(__package__).joinpath(f"{dialect}.sql").read_text("utf-8"))
 
 
 def making(statements: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return *statements*, which make the tables, and those that tell Django so; each with its values."""
+    """Return *statements*, which create the tables, and those of `noted`; each with its values."""
     return [*((statement, ()) for statement in statements), *noted()]
 
 
 def noted() -> list[tuple[str, tuple[str, ...]]]:
-    """Return the statements, with their values, that tell Django that the tables are made."""
+    """Return the statements, with their values, that record for Django that the tables exist."""
     now = moment(datetime.now(timezone.utc))
     migration = f"INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, '{now}')"
     kind = "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)"

@@ -1,4 +1,4 @@
-"""A Sumatra Server, told by its address."""
+"""The driver for a Sumatra Server, which is recognized by its address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _parse(address: str, access: Access) -> tuple[str, Access]:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError:
-        # What Python says of it shows a part, which may be one of a password.
+        # Python's message shows a part of the address, which may be part of a password.
         raise UsageError(
             "this is not the address of a Sumatra Server; in a password, write # as %23, / as %2F and @ as"
             " %40"
@@ -37,7 +37,7 @@ def _parse(address: str, access: Access) -> tuple[str, Access]:
 
 @asynccontextmanager
 async def _open(place: Place) -> AsyncIterator[Store]:
-    # Imported here: a sync of two files has no use for aiohttp.
+    # Imported here: a sync of two files does not need aiohttp.
     from smtd.stores.http.session import Bearer, Login, Trust, connect
     from smtd.stores.http.store import HttpStore
 

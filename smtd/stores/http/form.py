@@ -1,6 +1,6 @@
-"""A record as the JSON of version 4 that a Sumatra Server takes and gives.
+"""Convert records to and from the JSON (version 4) of a Sumatra Server.
 
-The server puts what it is sent into the columns of Sumatra's Django schema as it is, so a body has
+The server stores what it is sent unchanged in the columns of Sumatra's Django schema. So a body has
 what those columns hold: parameters of launch modes and metadata as text.
 """
 
@@ -43,7 +43,7 @@ CHANGEABLE = ("reason", "outcome", "tags")
 
 
 class Altered(RecordUnusable):
-    """The server shows a record whose parameters nobody can read: it is surely not what was sent.
+    """The server returned a record with unreadable parameters: surely not the record that was sent.
 
     `shown` is that record, with those parameters.
     """
@@ -54,9 +54,9 @@ class Altered(RecordUnusable):
 
 
 def check(record: Record) -> None:
-    """Raise RecordUnusable, with the reason and the next step, for what the server cannot keep.
+    """Raise RecordUnusable, with the reason and the remedy, if the server cannot keep *record*.
 
-    Sumatra's own client must be able to read it, too: one record that it cannot keeps it from
+    Sumatra's own client must be able to read it, too: a single record that it cannot read stops it from
     listing the whole project.
     """
     address.check_label(record.label)
@@ -73,7 +73,7 @@ def check(record: Record) -> None:
 
 
 def body(record: Record) -> bytes:
-    """Return the body of a PUT that makes *record*. Raises RecordUnusable for what it cannot be."""
+    """Return the body of a PUT that creates *record*. Raises RecordUnusable if the server cannot keep it."""
     check(record)
     try:
         columns = rows.columns(record)
@@ -83,10 +83,10 @@ def body(record: Record) -> bytes:
     if record.duration is not None and not math.isfinite(record.duration):
         if not math.isnan(record.duration):
             raise RecordUnusable("JSON has no infinite duration; sync it with a file or a database")
-        scalars["duration"] = None  # as a database keeps what is not a number
+        scalars["duration"] = None  # as a database keeps NaN
     document = scalars | {field: _related(field, getattr(columns, field)) for field in RELATIONS}
     document |= {"timestamp": _zoned(scalars["timestamp"]), "tags": columns.tags}
-    # As UTF-8: escaped, a text in other letters than ours is three times as large.
+    # As UTF-8: with escapes, a text that is not in Latin letters is three times as large.
     try:
         return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError as exc:
@@ -94,7 +94,7 @@ def body(record: Record) -> bytes:
 
 
 def shared(record: Record) -> frozenset[bytes]:
-    """Return digests of what the server looks for, and makes if needed, in a table that records share."""
+    """Return digests of the rows that *record* shares with others: the server finds or creates them."""
     columns = rows.columns(record)
     return frozenset(
         blake2b(f"{table} {values!r}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -110,7 +110,7 @@ def shared(record: Record) -> frozenset[bytes]:
 
 
 def changes(record: Record) -> bytes:
-    """Return the body of a PUT that brings the changeable fields of an existing record to *record*'s."""
+    """Return the body of a PUT that sets the changeable fields of an existing record to those of *record*."""
     document = {
         "reason": record.reason or "",
         "outcome": record.outcome or "",
@@ -120,7 +120,7 @@ def changes(record: Record) -> bytes:
 
 
 def _related(field: str, rows: list[tuple[Any, ...]] | tuple[Any, ...] | None) -> Any:
-    """Return what a document has for a *field* that is in one row of another table, or in several."""
+    """Return the value in a document of a *field* that is stored in rows of another table."""
     if isinstance(rows, list):
         return [_related(field, row) for row in rows]
     if rows is None:
@@ -141,9 +141,9 @@ def _zoned(moment: str) -> str:
 
 
 def read(data: bytes, key: Key) -> Record:
-    """Return the record that the server gave when asked for *key*.
+    """Return the record in *data*, which the server returned for *key*.
 
-    Raises AnotherRecord if it says that it is another one, RecordUnusable for what is no record.
+    Raises AnotherRecord if *data* has another key, RecordUnusable if it is not a record.
     """
     try:
         document = documents.read(data, doubled=documents.refuse)
@@ -158,7 +158,7 @@ def read(data: bytes, key: Key) -> Record:
 
 
 def _check_name(document: dict[str, Any], key: Key) -> None:
-    """Refuse a document that is another one than was asked for: what it says is not of *key*."""
+    """Raise AnotherRecord if *document* has another project or label than *key*."""
     said = document.get("project_id", key.project), document["label"]
     if said != key:
         project, label = (literal.shortened(str(name)).strip("'") for name in said)
@@ -169,9 +169,9 @@ def _check_name(document: dict[str, Any], key: Key) -> None:
 
 
 def record_of(document: dict[str, Any]) -> Record:
-    """Return the record that *document* says, which has all fields, and metadata as objects.
+    """Return the record in *document*, which must have all fields, and metadata as objects.
 
-    Raises one of BAD_VALUE for another document, and Altered for parameters that nobody can read.
+    Raises one of BAD_VALUE for any other document, and Altered for parameters that cannot be read.
     """
     executable, repository = document["executable"], document["repository"]
     made = Record(
@@ -222,7 +222,7 @@ def _text(value: Any) -> str | None:
     return value
 
 
-#: Durations that JSON has no number for, as a server of smtd's own gives them.
+#: Durations for which JSON has no number, as smtd's own server writes them.
 _BEYOND_JSON = {str(value): value for value in (math.inf, -math.inf, math.nan)}
 
 

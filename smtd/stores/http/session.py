@@ -1,9 +1,8 @@
-"""Requests to one server: who we are, how long we wait, and that to look again is safe.
+"""Send requests to one server: authentication, timeouts, and retries of what is safe to repeat.
 
-Credentials go with every request, at once, and only to the server of the location: a redirect is
-never followed. Nothing that is sent or answered is ever shown but the address, the status and the
-reason. A server that says when to come back is left alone until then, by every request; a silent one
-is asked once more.
+Every request carries the credentials from the start, and goes only to the server of the location: a redirect
+is never followed. Of requests and answers only the address, the status and the reason are ever shown. If a
+server says when to come back, no request is sent until then. A silent server is asked once more.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ from smtd.stores.tls import unproven
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: Seconds: to connect, of silence, for an answer after which a server counts as slow. Who asks a silent
-#: server again gives up when it is still silent: one lost packet costs no cycle, and a dead server two
-#: minutes, or 20 s if nothing connects to it.
+#: Seconds: to connect; without data; for an answer, after which the server counts as slow. A request to a
+#: silent server is repeated once: so one lost packet does not fail a cycle, and a dead server costs two
+#: minutes, or 20 s if smtd cannot connect to it.
 CONNECT, SILENCE, SLOW = 10.0, 60.0, 5.0
-#: How often what is safe to repeat is tried, and the seconds of the first and the longest pause: enough
-#: for a server that restarts. The caller waits if a server asks for a longer pause.
+#: The most attempts for a request that is safe to repeat, and the first and the longest pause in seconds:
+#: enough for a server to restart. If a server asks for a longer pause, the caller gets the error.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
-#: Bytes of a body from which on it is understood in a thread, one at a time.
+#: The size in bytes from which a body is parsed in a thread, one at a time.
 LARGE = 2**18
 
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
@@ -55,16 +54,16 @@ _BUSY = frozenset((429, 502, 503, 504))
 
 
 class NotSent(StoreBusy):
-    """A change was not even sent: the server asked to be left alone."""
+    """A change was not even sent, since the server had asked to wait."""
 
 
 class Silence(StoreBusy):
-    """Nothing was heard: what was asked for may be done, or be done still."""
+    """The server did not answer: it may have done what was requested, or may still do it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How to be let in; never shown. *mistake*: what a server means that does not let in."""
+    """A user name and a password, which are never shown. *mistake*: what a failed login means."""
 
     username: str
     password: str = field(repr=False)
@@ -79,7 +78,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """How to be let in by a token, which also says whose it is; as Login."""
+    """A token, which also identifies its user; see Login."""
 
     token: str = field(repr=False)
     mistake: ClassVar[str] = "the token is wrong, revoked or expired; get a new one (smtd user token)"
@@ -92,13 +91,13 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom to believe to be the server: the authorities of this machine, those of *ca_file*, or anybody."""
+    """Which certificates to accept: by this machine's authorities, by those in *ca_file*, or any."""
 
     ca_file: str | None = None
     verify: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """Return the settings of TLS. Blocks. Raises StoreRefused for a *ca_file* that is none."""
+        """Return the settings of TLS. Blocks. Raises StoreRefused for a *ca_file* that cannot be used."""
         try:
             regular.check([] if self.ca_file is None else [Path(self.ca_file)])
             context = ssl.create_default_context(cafile=self.ca_file)
@@ -112,7 +111,7 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server said."""
+    """What the server answered."""
 
     status: int
     body: bytes
@@ -127,22 +126,22 @@ class Session:
         self.base = str(base)
         self._mistake = (login or Login).mistake
         self._session = session
-        # Not the session's own: aiohttp would send those to a proxy, too.
+        # Not headers of the aiohttp session, which would be sent to a proxy, too.
         self._headers = {"Accept": "application/json"} | ({} if login is None else login.header)
         self._proxy = proxy
         self._concurrency = Concurrency()
         self._one_at_a_time = anyio.CapacityLimiter(1)
-        #: The last that was heard is that nothing was heard.
+        #: Whether the last request got no answer.
         self._silent = False
-        #: When the server wants to be asked again.
+        #: The time at which the server accepts requests again, on anyio's clock.
         self._resting_until = 0.0
 
     async def get(self, *path: str) -> Answer:
-        """Return the answer to a GET, tried again while the server is busy or cannot be reached.
+        """Return the answer to a GET, repeated while the server is busy or cannot be reached.
 
         Raises StoreBusy for a server that asks for more than the longest pause, else StoreUnreachable.
         """
-        # Between the tries too, so that nobody waits for all others at each.
+        # Also between the attempts, so that a repeated request does not wait for all others each time.
         async with self._concurrency.room:
             for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
                 try:
@@ -154,23 +153,23 @@ class Session:
             try:
                 return await self._rested_and_sent(path)
             except StoreBusy as exc:
-                raise StoreUnreachable(str(exc)) from exc  # often enough for now
+                raise StoreUnreachable(str(exc)) from exc  # enough attempts for now
 
     async def understood(self, understand: Callable[[bytes], T], body: bytes) -> T:
-        """Return what *understand* makes of a *body*: a large one in a thread, while others go on."""
+        """Parse *body* with *understand*: a large one in a thread, so that other tasks can go on."""
         if len(body) < LARGE:
             return understand(body)
         return await anyio.to_thread.run_sync(understand, body, limiter=self._one_at_a_time)
 
     async def put(self, body: bytes, *path: str) -> Answer:
-        """Return the answer to a PUT, which is sent once: what came of a lost one must be looked at.
+        """Return the answer to a PUT, which is sent once: if it is lost, the caller must check the outcome.
 
-        Raises NotSent, at once, if the server asked to be left alone.
+        Raises NotSent, at once, if the server has asked to wait.
         """
         return await self._change("PUT", path, body)
 
     async def delete(self, *path: str) -> Answer:
-        """Return the answer to a DELETE, which is sent once, or not, as a PUT."""
+        """Return the answer to a DELETE, which is sent once, or not at all, like a PUT."""
         return await self._change("DELETE", path, None)
 
     async def _change(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
@@ -181,7 +180,7 @@ class Session:
             return await self._send(method, path, body)
 
     async def _rested_and_sent(self, path: tuple[str, ...]) -> Answer:
-        """Send a GET when the server wants to be asked. Raises StoreBusy if that is too long to wait."""
+        """Send a GET once the server accepts requests. Raises StoreBusy if that is too long to wait."""
         rest = self._resting_until - anyio.current_time()
         if rest > LONGEST_PAUSE:
             raise StoreBusy(_when(f"{self.base} is busy", rest), rest)
@@ -216,7 +215,7 @@ class Session:
     ) -> tuple[Answer, Mapping[str, str]]:
         """Send one request; return answer and headers. Raises TooLarge, Slow, and what aiohttp raises."""
         most = DOCUMENT if len(path) > 1 else LISTING
-        # A body takes its time, too; and so may headers that come byte by byte, but not for ever.
+        # Sending a body takes time, too. Headers that come byte by byte may take some, but not for ever.
         with anyio.move_on_after(CONNECT + SILENCE + len(body or b"") / SLOWEST) as scope:
             async with self._session.request(
                 method,
@@ -254,7 +253,7 @@ def _later(what: str) -> str:
 
 
 def _when(what: str, seconds: float) -> str:
-    """Return the sentence on a server that wants to be left alone for so long."""
+    """Return the message on a server that asks to wait for *seconds*."""
     if seconds <= LONGEST_PAUSE:
         return _later(what)
     unit, length = next((unit, length) for unit, length in _UNITS if seconds >= 2 * length)
@@ -265,7 +264,7 @@ def _when(what: str, seconds: float) -> str:
 async def connect(
     base: str, login: Login | Bearer | None, trust: Trust, proxy: str | None = None
 ) -> AsyncIterator[Session]:
-    """Open a session with the server at *base*, by *proxy* if any, for the length of a `with` block."""
+    """Open a session with the server at *base*, through *proxy* if any, for the length of a `with` block."""
     url = URL(base if base.endswith("/") else f"{base}/")
     context = await anyio.to_thread.run_sync(trust.context)
     if url.scheme == "https" and not trust.verify:
@@ -275,13 +274,13 @@ async def connect(
     timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT, sock_read=SILENCE)
     async with aiohttp.ClientSession(
         headers={"Accept-Encoding": answers.ENCODINGS},
-        auto_decompress=False,  # bodies are unpacked with a bound
+        auto_decompress=False,  # smtd unpacks bodies itself, with a size limit
         timeout=timeout,
         connector=aiohttp.TCPConnector(ssl=context, limit=AT_ONCE),
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        # aiohttp sends PUT and DELETE again by itself when a connection breaks off, as if this server
-        # did not mind (no public setting turns that off; tests/stores/test_http_session.py watches it).
+        # aiohttp itself repeats PUT and DELETE when a connection breaks off, which is not safe with this
+        # server (no public setting turns that off; tests/stores/test_http_session.py checks it).
         session._retry_connection = False
         yield Session(url, session, login, None if proxy is None else URL(proxy))
 
@@ -301,7 +300,7 @@ def _silence(base: str, exc: BaseException) -> str:
 
 
 def _by_proxy(base: str, status: int) -> StoreBusy | StoreRefused:
-    """Return what to tell of a proxy that does not let us through to *base*."""
+    """Return the error for a proxy that does not let requests through to *base*."""
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return StoreRefused(
             f"login to the proxy for {base} failed: wrong user name or password; set them in http_proxy or"

@@ -1,7 +1,7 @@
-"""Write single records to a Sumatra Server, and look at what came of it.
+"""Write single records to a Sumatra Server, and check the outcome.
 
-The server compares nothing, keeps nothing together and repeats nothing safely: whatever is written
-is looked at afterwards, and after an error before anything else.
+The server has no conditional writes and no transactions, and a repeated request is not safe. So smtd reads
+every record after it has written it, and after an error before it does anything else.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from smtd.stores.http.answer import TooLarge
 from smtd.stores.http.session import Answer, NotSent, Session, Silence
 from smtd.stores.http.shared import RowsInFlight
 
-#: Seconds in which a server goes on with a record that it makes, however slowly: what stays the same for
-#: as long is a stump that it left.
+#: Seconds within which even a slow server makes progress with a record that it creates: a partial record that
+#: stays the same for as long is a stump, which the server has abandoned.
 STUMP = 2.0
-#: Bytes of a body that Django takes, unless its administrator says otherwise.
+#: The largest body in bytes that Django accepts by default.
 USUAL_LIMIT = 2_621_440
-#: Where smtd's own server shows the newest record, unless one has this label: Sumatra asks for it so.
+#: The label by which Sumatra asks for the newest record: smtd's own server returns that, unless a record has
+#: this label.
 _NEWEST = "last"
 _ELSEWHERE = "sync it with a file or a database"
-#: Of these the server makes one row for all records that share it, twice if asked twice at once. Platforms,
-#: data and dependencies it makes for each record: there equal rows are no fault.
+#: Tables in which the server creates one row for all records that share it, or two if two requests come at
+#: once. Platforms, data and dependencies get rows for each record: there equal rows are no fault.
 _SHARED = "executable, launchmode, parameterset, datastore and repository"
 
 
@@ -42,14 +43,14 @@ class Unshown(RecordUnusable):
     """The server has a record that it cannot show."""
 
 
-#: What the server shows of a key. A document that cannot be read may be anybody's record.
+#: What the server returns for a key. A document that cannot be read may be any client's record.
 _Found: TypeAlias = Record | RecordUnusable | None
 
 
 class ServerWriter:
-    """Writes records to the server that is *asked*, which people know as *location*.
+    """Writes records through the session *asked*; messages name the server *location*.
 
-    `back` has what was read back of the records that were written.
+    `back` has the written records as they were read back.
     """
 
     def __init__(self, asked: Session, location: str) -> None:
@@ -59,7 +60,7 @@ class ServerWriter:
         self._rows = RowsInFlight()
 
     async def get(self, key: Key) -> Record | RecordUnusable | None:
-        """Return what the server shows of *key*; None if it is not there."""
+        """Return what the server has under *key*; None if it has nothing."""
         try:
             address.check_project(key.project)
             address.check_label(key.label)
@@ -83,7 +84,7 @@ class ServerWriter:
             return exc
 
     async def create(self, key: Key, record: Record) -> Outcome:
-        """Make *record*, which is not there."""
+        """Create *record*, which the server does not have."""
         try:
             body = form.body(record)
         except (RecordUnusable, ValueError) as exc:
@@ -94,12 +95,12 @@ class ServerWriter:
         except NotSent:
             raise
         except StoreUnreachable as exc:
-            # It may have arrived, or still arrive: never send it again without a look.
+            # It may have arrived, or may still arrive: never send it again without checking.
             if await self._has_arrived(key, record, for_good=not isinstance(exc, Silence)):
                 return DONE
             raise
         if answer.status == HTTPStatus.OK:
-            return STALE  # somebody else made a record of this label meanwhile
+            return STALE  # another client created a record with this label meanwhile
         found = await self.get(key)
         if isinstance(found, Record) and _same(found, record):
             return self._done(key, found)
@@ -108,26 +109,26 @@ class ServerWriter:
         return await self._refused(key, record, found, answer, len(body))
 
     async def finish(self, key: Key, record: Record) -> Outcome:
-        """Make *record* again if the server holds only a stump of it; else it is stale."""
+        """Create *record* again if the server holds only a stump of it; else return STALE."""
         found = await self.get(key)
         if not isinstance(found, (Record, form.Altered)) or not await self._remove_stump(key, record, found):
             return STALE
         return await self.create(key, record)
 
     async def annotate(self, key: Key, record: Record) -> Outcome:
-        """Change what the server lets be changed: reason, outcome and tags."""
+        """Update the fields that the server lets clients change: reason, outcome and tags."""
         answer = await self._session.put(form.changes(record), key.project, key.label)
         found = await self.get(key)
         if not isinstance(found, Record):
-            return STALE  # somebody deleted it in this moment
+            return STALE  # another client has just deleted it
         if answer.status != HTTPStatus.OK:
             return Outcome(Result.REFUSED, _refusal(key, answer, 0))
         return self._done(key, found)
 
     async def replace(self, key: Key, held: Record, record: Record) -> Outcome:
-        """Delete *held* and make *record*; the old one is put back if the new one is refused.
+        """Delete *held* and create *record*; restore the old one if the server refuses the new one.
 
-        Between the two only a crash, or a server that is gone, leaves it deleted.
+        Only a crash, or a server that becomes unreachable, between the two leaves the record deleted.
         """
         try:
             form.body(record)
@@ -147,12 +148,12 @@ class ServerWriter:
         return outcome
 
     async def _make(self, key: Key, record: Record) -> Outcome:
-        """Make *record*, which is not there, as soon as the server takes it; stale if another one is made."""
+        """Create *record*, which is absent; retry while the server is busy; STALE if another one appears."""
         looked = True
 
         async def once() -> Outcome:
             nonlocal looked
-            if not looked:  # a PUT over what others have made meanwhile would overwrite their words
+            if not looked:  # a PUT would overwrite what other clients have created meanwhile
                 found = await self.get(key)
                 if isinstance(found, Record) and _same(found, record):
                     return self._done(key, found)
@@ -164,13 +165,13 @@ class ServerWriter:
         return await _insist(once)
 
     async def delete(self, key: Key, held: Record | RecordUnusable) -> Outcome:
-        """Delete what is there, and is *held*; it is stale if that is no longer so."""
+        """Delete the record that the caller has just read as *held*; STALE if it has gone or changed."""
 
-        looked = True  # the caller has, just now
+        looked = True  # by the caller, just now
 
         async def once() -> Outcome:
             nonlocal looked
-            if not looked:  # it was waited since: others may have written
+            if not looked:  # smtd has waited since then: other clients may have written
                 now = await self.get(key)
                 if now is None:
                     return DONE  # only the answer was lost
@@ -182,10 +183,10 @@ class ServerWriter:
         return await _insist(once)
 
     async def _has_arrived(self, key: Key, record: Record, *, for_good: bool) -> bool:
-        """Say whether a PUT that broke off has made *record*; if it ended *for_good*, a stump is removed."""
+        """Say whether a PUT that broke off has created *record*; if it ended *for_good*, remove a stump."""
         found = await self.get(key)
         if found is None and for_good:
-            await anyio.sleep(STUMP)  # the request may still be under way, and two at once make two records
+            await anyio.sleep(STUMP)  # the request may still be under way: two at once create two records
             found = await self.get(key)
         if isinstance(found, Record) and _same(found, record):
             self._done(key, found)
@@ -195,7 +196,7 @@ class ServerWriter:
         return False
 
     async def _remove_stump(self, key: Key, record: Record, found: _Found) -> bool:
-        """Remove *found*, if it is what a PUT of *record* left, unless the server goes on with it."""
+        """Remove *found* if it is a stump of *record* and the server no longer works on it; say whether."""
         if not _is_stump(found, record):
             return False
         await anyio.sleep(STUMP)
@@ -205,22 +206,22 @@ class ServerWriter:
         return await self.delete(key, again) == DONE
 
     async def _created(self, key: Key, record: Record, found: _Found) -> Outcome:
-        """Judge what the server shows of a record that it says it has made: it must be the very same."""
+        """Check what the server returns for a record that it reports as created: it must be the same."""
         if found is None:
-            return DONE  # the caller looks again: a server may say so and keep nothing
+            return DONE  # the caller reads it again: a server may report this and keep nothing
         if isinstance(found, (Unshown, form.Altered)):
             return await self._removed(key, found, "the server accepted it but could not show it")
-        if isinstance(found, RecordUnusable):  # what cannot be compared is not removed
+        if isinstance(found, RecordUnusable):  # a record that cannot be compared must not be removed
             why = f"the server accepted it, but its answer cannot be read: {found}"
             return Outcome(Result.REFUSED, why)
         altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
         if not altered:
-            return self._done(key, found)  # somebody annotated it at once
+            return self._done(key, found)  # a user has annotated it since
         what = ", ".join(sorted(altered))
         return await self._removed(key, found, f"the server stored a different {what}")
 
     async def _refused(self, key: Key, record: Record, found: _Found, answer: Answer, size: int) -> Outcome:
-        """Remove what a PUT that failed left; what is no part of *record* is somebody else's."""
+        """Remove what a failed PUT left; what is not a part of *record* belongs to another client."""
         reason = _refusal(key, answer, size)
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and size <= USUAL_LIMIT:
             reason += (
@@ -246,7 +247,7 @@ class ServerWriter:
 
 
 async def _insist(once: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Return what becomes of a write that looks after itself, tried again as long as it is busy."""
+    """Run a write that checks its own outcome, and repeat it while the server is busy, but not silent."""
     for pause in islice(pauses(session.FIRST_PAUSE, session.LONGEST_PAUSE), session.ATTEMPTS - 1):
         try:
             return await once()
@@ -270,7 +271,7 @@ def _deleted(key: Key, answer: Answer) -> Outcome:
 
 
 def _is_stump(found: _Found, record: Record) -> bool:
-    """Say whether *found* is what a PUT of *record* leaves that fails, in the middle or at the end."""
+    """Say whether *found* is what a PUT of *record* leaves when it fails, in the middle or at the end."""
     if isinstance(found, form.Altered):
         shown = msgspec.structs.replace(found.shown, parameters=record.parameters)
         return _same(shown, record) or canonical.is_part(shown, record)

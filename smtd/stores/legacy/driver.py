@@ -1,4 +1,4 @@
-"""What is only read: databases of Sumatra before 0.8, and exports."""
+"""The drivers for stores that smtd only reads: databases of Sumatra before 0.8, and exports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smtd.stores.legacy.sources import LegacySource
 
 
 def _open(source: LegacySource) -> Callable[[Place], AbstractAsyncContextManager[Store]]:
-    """Return what opens the *source* at a place."""
+    """Return a function that opens the *source* at a place."""
 
     @asynccontextmanager
     async def open(place: Place) -> AsyncIterator[Store]:
@@ -36,7 +36,7 @@ def _is_export(path: Path, start: bytes) -> bool:
 
 
 def _highest(db: sqlite3.Connection) -> int | None:
-    """Return the highest number that a record had (None: numbers are given again, as before Sumatra 0.7)."""
+    """Return the highest id that a record ever had (None: ids are reused, as before Sumatra 0.7)."""
     if number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'"):
         return file_mark.highest(db)
     return None

@@ -27,25 +27,26 @@ class DbmFile(Protocol):
         """See Capabilities."""
 
     def obstacle(self) -> str:
-        """Return why it cannot be written, as a sentence with the next step; empty: it can."""
+        """Return why it cannot be written, as a sentence with the remedy; empty: it can."""
 
     def mark(self) -> Token:
-        """Return what tells that the file is as it was when it was read; cheap."""
+        """Return a mark that shows whether the file has changed since it was read; cheap."""
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
         """Return every value by key, as of one moment, and the mark of that moment.
 
-        If the file may change without another mark, that is one that `mark` never returns (see `ripe`).
+        If the file may change while its mark stays the same, that mark is one that `mark` never returns (see
+        `ripe`).
         """
 
     def flush(self) -> None:
-        """Make durable what others have written. Raises OSError if the disk fails."""
+        """Make durable what other programs have written. Raises OSError if the disk fails."""
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
         """Make the *swaps* whose keys still have their old values, and return those keys.
 
-        All of them land in one step, durably and safely against crashes: a reader, also after
-        a crash, finds all of them or none. Raises NotSettled if another program wrote at the same moment.
+        They take effect in one step, durably and safely against crashes: a reader, even after a crash, finds
+        all of them or none. Raises NotSettled if another program wrote at the same moment.
         """
 
 
@@ -70,5 +71,5 @@ def name(project: str) -> bytes:
 
 
 def digest(pickle: bytes) -> bytes:
-    """Return what tells a pickle from others."""
+    """Return the digest that identifies a pickle."""
     return hashlib.blake2b(pickle, digest_size=16).digest()

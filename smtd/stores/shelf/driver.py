@@ -1,4 +1,4 @@
-"""The kinds of shelf: which dbm file is which, and how each is opened as a store."""
+"""The drivers for shelves: how each kind of dbm file is recognized and opened as a store."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from smtd.stores.shelf.store import ShelfStore
 _WHAT = "a shelf"
 _PROJECT = ProjectEntry("ShelveRecordStore", "shelf_name")
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
-#: See gnu.py; of both byte orders.
+#: The magic numbers of gdbm, in both byte orders; see gnu.py.
 _GDBM = [magic.to_bytes(4, order) for magic in range(0x13579ACD, 0x13579AD2) for order in _ORDERS]
 _BERKELEY = [ndbm.MAGIC.to_bytes(4, order) for order in _ORDERS]
-#: dbm.sqlite3 gives no number to two saves of a project, since each replaces its row by a new one.
+#: In dbm.sqlite3 no two saves of a project have the same row id, since each replaces the row by a new one.
 _HIGHEST = "SELECT max(rowid) FROM Dict"
 
 
 def _open(file: Callable[[Place], DbmFile]) -> Callable[[Place], AbstractAsyncContextManager[Store]]:
-    """Return what opens the shelf in the dbm file that *file* makes of a place."""
+    """Return a function that opens the shelf in the dbm file that *file* returns for a place."""
 
     @asynccontextmanager
     async def open(place: Place) -> AsyncIterator[Store]:
@@ -62,7 +62,7 @@ def _is_sqlite3(db: sqlite3.Connection, tables: Collection[str]) -> bool:
     return "Dict" in tables and "django_store_record" not in tables
 
 
-# What reuses room, or wastes it, never makes its file smaller: dbm.dumb, gdbm and Berkeley DB.
+# dbm.dumb, gdbm and Berkeley DB reuse or waste free space, and never make their files smaller.
 
 DUMB = Driver(
     name="dumb",

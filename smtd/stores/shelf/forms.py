@@ -1,7 +1,7 @@
-"""Tell which Sumatra pickled a record from its content.
+"""Find out from the content of a record which version of Sumatra pickled it.
 
 The differences are listed in docs/formats.md ("Shelves of older Sumatras"). This runs for every
-record of every shelf, so a record of 0.8 is done with after one look at its timestamp.
+record of every shelf, so for a record of 0.8 a check of its timestamp suffices.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 
 from smtd.stores.shelf.inert import Inert, Ref, StandIn
 
-#: The form that smtd writes, and the first that kept no record in a project.
+#: The form that smtd writes, and the form of a version that had no projects.
 CURRENT, WITHOUT_PROJECTS = "0.8", "0.1"
 
 _RECORD = Ref("sumatra.records", "Record")
 _RECORD_WITHOUT_PROJECT = Ref("sumatra.records", "SimRecord")
 _DATETIME = Ref("datetime", "datetime")
-#: How Python 2 makes an object again: from its class, the built-in base of that, and a value of it.
+#: How Python 2 restores an object: from its class, the built-in base of that class, and a value of the base.
 RECONSTRUCTOR = Ref("copy_reg", "_reconstructor")
 
 
 def form(pickled: Any) -> str:
-    """Return the version of Sumatra whose form the record has; CURRENT also for what is none."""
+    """Return the version of Sumatra whose form the record has; CURRENT also for what is not a record."""
     if not isinstance(pickled, Inert) or not isinstance(pickled.state, dict):
         return CURRENT
     timestamp = pickled.state.get("timestamp")
@@ -38,7 +38,7 @@ def form(pickled: Any) -> str:
 
 
 def oldest(forms: Iterable[str]) -> str:
-    """Return the oldest of *forms* that records in a project have; empty if all of them are CURRENT."""
+    """Return the oldest of *forms* other than CURRENT and WITHOUT_PROJECTS; empty if there is none."""
     return min((each for each in forms if each not in (CURRENT, WITHOUT_PROJECTS)), default="")
 
 
@@ -58,7 +58,7 @@ def is_naive(value: Any) -> bool:
 
 
 def _version(state: dict[str, Any]) -> str:
-    """Return the version before 0.8 that has all that *state* has, and lacks what it lacks."""
+    """Return the version before 0.8 whose records have the attributes of *state*."""
     repository = _attributes(state.get("repository"))
     if "wc" in repository or "script_arguments" not in state:
         return "0.2"
