@@ -20,7 +20,7 @@ from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config
 from smtd.daemon import malloc
-from smtd.daemon.daemon import Surroundings
+from smtd.daemon.daemon import Dependencies
 from smtd.daemon.service import run
 from smtd.stores.location import Location
 from smtd.systemd import Notifier
@@ -51,16 +51,18 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
         fresh = _configuration(config, serving)
         for url in filter(None, (fresh.notify.webhook, fresh.notify.heartbeat_url)):
             proxy_for(url)  # reports a wrong proxy now, not at the first notification
+        return fresh
+
+    def apply(fresh: Config) -> None:
         log.setLevel(fresh.daemon.log_level.upper())
         if fresh.daemon.state_dir != found.daemon.state_dir:
             log.warning("state_dir has changed; restart smtd to use the new one")
-        return fresh
 
     def locate(word: str, config: Config) -> Location:
         return located(word, config, None, may_be_new=True, passwords=passwords)
 
     microseconds = os.environ.get("WATCHDOG_USEC", "")
-    surroundings = Surroundings(
+    dependencies = Dependencies(
         state,
         Path(new_socket_path(socket)),
         load,
@@ -72,10 +74,11 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
         proxy_for,
         lambda config_now: wanted_server(config_now, config, state),
         keeps_pairs=serving is None,
+        apply=apply,
     )
     gc_tuning.ease()
     malloc.limit_arenas()
-    anyio.run(partial(run, surroundings))
+    anyio.run(partial(run, dependencies))
     return 0
 
 

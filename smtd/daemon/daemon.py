@@ -43,13 +43,13 @@ BEAT, STUCK = 5.0, 900.0
 #: other pair.
 THREADS, THREADS_OF_PAIR = 40, 4
 #: Seconds to wait for a worker to end: a lock of another program may delay it for longer.
-PARTING = 2.0
+SHUTDOWN_GRACE = 2.0
 #: Seconds between two checks of the history's age and size.
 DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Dependencies:
     """What the daemon is started with.
 
     *refused* is called when a store rejects smtd, because its password may have changed. *load* reads the
@@ -57,6 +57,7 @@ class Surroundings:
     *watchdog* is the timeout of systemd's watchdog in seconds (None: no watchdog). *ending* is called when
     the shutdown begins. *proxy_for* returns the proxy for an address (None: no proxy). *server* returns the
     server to run (None: none); it blocks, and raises SmtdError. Without *keeps_pairs* the daemon only serves.
+    *apply* is called with each configuration that takes effect.
     """
 
     state: Path
@@ -70,6 +71,7 @@ class Surroundings:
     proxy_for: Callable[[str], str | None] = lambda url: None
     server: Callable[[Config], WantedServer | None] = lambda config: None
     keeps_pairs: bool = True
+    apply: Callable[[Config], None] = lambda config: None
 
 
 @dataclass(eq=False, slots=True)
@@ -83,14 +85,14 @@ class _Supervised:
 class Daemon:
     """Keeps all pairs in sync until it is stopped; see `serve`."""
 
-    def __init__(self, surroundings: Surroundings, journal: Journal, group: TaskGroup) -> None:
+    def __init__(self, dependencies: Dependencies, journal: Journal, group: TaskGroup) -> None:
         self.events = Events(journal.events)
         self.began = anyio.current_time()
-        self._surroundings = surroundings
+        self._dependencies = dependencies
         self._journal = journal
         self._group = group
         self._watch = Watch()
-        self._notices = Notices(surroundings.state, surroundings.proxy_for)
+        self._notices = Notices(dependencies.state, dependencies.proxy_for)
         self._stopped = anyio.Event()
         self._hangup = anyio.Event()
         self._changing = anyio.Lock()
@@ -98,7 +100,7 @@ class Daemon:
         self._added: dict[str, PairConfig] = {}
         self._pairs: dict[str, _Supervised] = {}
         self._scrubbing = anyio.Lock()
-        self._server = OwnServer(surroundings.server, self.events, group)
+        self._server = OwnServer(dependencies.server, self.events, group)
         self._first_cycles = FirstCycles()
 
     @property
@@ -113,7 +115,7 @@ class Daemon:
     @property
     def state(self) -> Path:
         """The state directory, as an absolute path."""
-        return self._surroundings.state
+        return self._dependencies.state
 
     @property
     def added(self) -> Mapping[str, PairConfig]:
@@ -131,25 +133,24 @@ class Daemon:
 
     async def serve(self, handler: Handler) -> None:
         """Start everything, report that it is ready, and run until `stop`; *handler* answers the socket."""
-        notifier = self._surroundings.notifier
-        await self._group.start(self._heed_signals)
-        self._config = await to_thread.run_sync(self._surroundings.load)
+        notifier = self._dependencies.notifier
+        await self._group.start(self._handle_signals)
+        config = await to_thread.run_sync(self._dependencies.load)
         problem = ""
-        if self._surroundings.keeps_pairs:
+        if self._dependencies.keeps_pairs:
             self._added, problem = await to_thread.run_sync(added.read, self._file)
         if problem:
             log.warning("%s", problem)
             self.events.add("pairs damaged", problem=encodable(problem))
-        self._tell_hidden()
-        self._notices.follow(self._config.notify)
+        self._use(config)
         await self._group.start(self._notices.run)
         await self._server.follow(self._config)
         await self._reconcile(settings.of(self._config, self._added))
         self._group.start_soon(self._watch.run)
         self._group.start_soon(self.events.run)
-        self._group.start_soon(self._heed_hangups)
-        self._group.start_soon(self._forget_the_old)
-        async with serving(self._surroundings.socket, handler, self._group):
+        self._group.start_soon(self._handle_hangups)
+        self._group.start_soon(self._prune_history)
+        async with serving(self._dependencies.socket, handler, self._group):
             self.events.add("started", pairs=len(self._pairs))
             notifier.ready()
             self._group.start_soon(self._beat)
@@ -166,25 +167,23 @@ class Daemon:
         """Shut down in an orderly way: the next start finishes what a cycle has begun."""
         if not self._stopped.is_set():
             self._stopped.set()
-            self._surroundings.ending()
+            self._dependencies.ending()
 
     async def reload(self) -> dict[str, list[str]]:
         """Read the configuration again, and return which pairs were added, removed and changed.
 
-        Unchanged pairs are not disturbed. Raises ConfigError if the configuration has mistakes, and then
-        leaves everything as it is. Raises SmtdError if the server cannot start, and then leaves the pairs as
-        they are.
+        Unchanged pairs are not disturbed. Raises ConfigError if the configuration has mistakes, and SmtdError
+        if the server cannot start with it. The previous configuration then stays in use; a server that was
+        stopped for the new one is started again.
         """
         async with self._changing:
-            notifier = self._surroundings.notifier
+            notifier = self._dependencies.notifier
             notifier.reloading()
             try:
-                config = await to_thread.run_sync(self._surroundings.load)
+                config = await to_thread.run_sync(self._dependencies.load)
                 wanted = settings.of(config, self._added)
-                self._config = config
-                self._tell_hidden()
-                self._notices.follow(config.notify)
-                await self._server.follow(config)
+                await self._server.follow(config)  # first: nothing else can fail
+                self._use(config)
                 done = await self._reconcile(wanted)
             finally:
                 notifier.ready()
@@ -192,10 +191,17 @@ class Daemon:
         log.info("configuration reloaded")
         return done
 
+    def _use(self, config: Config) -> None:
+        """Let *config* take effect, except for the pairs and the server."""
+        self._config = config
+        self._dependencies.apply(config)
+        self._report_hidden()
+        self._notices.follow(config.notify)
+
     async def add(self, name: str, pair: PairConfig) -> None:
         """Add a pair, and save it in the state directory. Raises UsageError if it cannot be added."""
-        if not self._surroundings.keeps_pairs:
-            raise UsageError("this smtd only serves a store; stop it, and add [server] to what smtd run uses")
+        if not self._dependencies.keeps_pairs:
+            raise UsageError("this smtd only serves a store; smtd run with [server] syncs pairs, too")
         self._refuse_known(name)
         for word in (pair.left, pair.right):
             if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():
@@ -225,7 +231,7 @@ class Daemon:
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
             await self._reconcile(settings.of(self._config, self._added))
 
-    def _tell_hidden(self) -> None:
+    def _report_hidden(self) -> None:
         """Report the added pairs that are not used because configured pairs have their names."""
         for name, problem in settings.hidden(self._config, self._added).items():
             log.warning("%s", problem)
@@ -242,7 +248,7 @@ class Daemon:
         ending = [self._pairs.pop(name) for name in ended]  # no request may reach them any more
         for pair in ending:
             pair.scope.cancel()
-        with anyio.move_on_after(PARTING, shield=True):  # shielded: the caller may be cancelled
+        with anyio.move_on_after(SHUTDOWN_GRACE, shield=True):  # shielded: the caller may be cancelled
             for pair in ending:
                 await pair.ended.wait()
         await self._notices.keep(wanted)
@@ -250,7 +256,7 @@ class Daemon:
         for name, one in wanted.items():
             if name not in self._pairs:
                 locate = partial(self._located, one, self._config)
-                hooks = (self._surroundings.refused, self._notices.note)
+                hooks = (self._dependencies.refused, self._notices.note)
                 worker = Worker(
                     one, locate, self._journal, self._watch, self.events, *hooks, self._first_cycles
                 )
@@ -273,7 +279,7 @@ class Daemon:
             pair.ended.set()
 
     def _located(self, one: PairSettings, config: Config) -> Both[Location]:
-        locations = one.words.map(lambda word: self._surroundings.locate(word, config))
+        locations = one.words.map(lambda word: self._dependencies.locate(word, config))
         left, right = locations.left, locations.right
         if left.identity == right.identity or left.shares_file(right):
             raise UsageError(f"pair {one.name}: {locations.left} is on both sides; name two different stores")
@@ -281,13 +287,13 @@ class Daemon:
 
     @property
     def _file(self) -> Path:
-        return self._surroundings.state / "pairs.json"
+        return self._dependencies.state / "pairs.json"
 
     async def _remember(self, pairs: dict[str, PairConfig]) -> None:
         await to_thread.run_sync(added.write, self._file, pairs)
         self._added = pairs
 
-    async def _heed_signals(self, *, task_status: TaskStatus[None]) -> None:
+    async def _handle_signals(self, *, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             task_status.started()
             async for number in signals:
@@ -296,7 +302,7 @@ class Daemon:
                 else:
                     self.stop()
 
-    async def _heed_hangups(self) -> None:
+    async def _handle_hangups(self) -> None:
         """Reload on SIGHUP; several signals during a reload cause one more."""
         while True:
             await self._hangup.wait()
@@ -307,7 +313,7 @@ class Daemon:
                 log.error("the previous configuration stays in use: %s", exc)
                 self.events.add("not reloaded", problem=encodable(str(exc)))
 
-    async def _forget_the_old(self) -> None:
+    async def _prune_history(self) -> None:
         """Prune the history to the configured age and size, now and once a day."""
         while True:
             limits = self._config.daemon
@@ -321,7 +327,7 @@ class Daemon:
 
     async def _beat(self) -> None:
         """Report the state of the pairs to systemd, and feed its watchdog unless a worker is stuck."""
-        notifier, watchdog = self._surroundings.notifier, self._surroundings.watchdog
+        notifier, watchdog = self._dependencies.notifier, self._dependencies.watchdog
         while True:
             notifier.status(_summary(self.workers))
             now = anyio.current_time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from smtd.text import encodable
 log = logging.getLogger("smtd")
 
 #: Seconds until a server that failed is restarted.
-AGAIN = 5.0
+RESTART_PAUSE = 5.0
 
 
 class WantedServer(NamedTuple):
@@ -42,6 +43,7 @@ class WantedServer(NamedTuple):
 @dataclass(eq=False, slots=True)
 class _Running:
     wanted: WantedServer
+    authenticator: Authenticator
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     ended: anyio.Event = field(default_factory=anyio.Event)
 
@@ -63,33 +65,45 @@ class OwnServer:
     async def follow(self, config: Config) -> None:
         """Start, replace or stop the server so that it is as *config* says; return when it answers.
 
-        Raises SmtdError if *locate* does, and leaves the server as it is then; or if the new server cannot
-        start, and then none runs.
+        Raises SmtdError if *locate* does, or if the new server cannot start. The former server, if any, then
+        runs on, or runs again.
         """
         wanted = await to_thread.run_sync(self._locate, config)
-        if self._running is not None:
-            if self._running.wanted == wanted:
-                return
-            running, self._running = self._running, None
-            running.scope.cancel()
-            await running.ended.wait()
+        former = self._running
+        if former is not None and former.wanted == wanted:
+            return
+        new = None
         if wanted is not None:
             users = Users(wanted.users)
             await users.load()
-            running = _Running(wanted)
-            address = await self._group.start(self._keep, running, Authenticator(users))
-            self._running = running
-            log.info("serving %s at %srecords/", wanted.settings.store, address)
+            new = _Running(wanted, Authenticator(users))
+        if former is not None:  # first: the two may have one address, and have one store
+            self._running = None
+            former.scope.cancel()
+            await former.ended.wait()
+        if new is None:
+            return
+        try:
+            await self._start(new, must_start=True)
+        except Exception:
+            if former is not None:
+                await self._start(_Running(former.wanted, former.authenticator), must_start=False)
+            raise
+        if not users.accounts:
+            log.warning("the server has no users; run smtd user add NAME")
+
+    async def _start(self, running: _Running, *, must_start: bool) -> None:
+        """Start a server, and return when it answers, or, unless it *must_start*, has failed once."""
+        address = await self._group.start(partial(self._run, running, must_start=must_start))
+        self._running = running
+        if address:
+            log.info("serving %s at %srecords/", running.wanted.settings.store, address)
             self._events.add("serving", address=address)
-            if not users.accounts:
-                log.warning("nobody can log in at the server yet; run smtd user add NAME")
 
-    async def _keep(
-        self, running: _Running, authenticator: Authenticator, *, task_status: TaskStatus[str]
-    ) -> None:
-        """Serve until cancelled; after an error report it, and restart the server after AGAIN seconds.
+    async def _run(self, running: _Running, *, must_start: bool, task_status: TaskStatus[str]) -> None:
+        """Serve until cancelled; report an error, and restart after RESTART_PAUSE seconds.
 
-        Raises the error if the server has never started.
+        With *must_start*, raises the error if the server has never started.
         """
         from smtd.server.serving import serve  # here: most daemons do not need aiohttp's server
 
@@ -98,22 +112,23 @@ class OwnServer:
             with running.scope:
                 while True:
                     try:
-                        await serve(running.wanted.settings, authenticator, task_status=first)
+                        await serve(running.wanted.settings, running.authenticator, task_status=first)
                     except SmtdError as exc:
-                        if not first.is_over:
+                        if must_start and not first.is_over:
                             raise
-                        self._tell(encodable(str(exc)))
-                    except Exception:
-                        if not first.is_over:
+                        self._report(encodable(str(exc)))
+                    except Exception as exc:
+                        if must_start and not first.is_over:
                             raise
-                        log.exception("the server has a defect")
-                        self._tell("a defect; the log has more")
-                    await anyio.sleep(AGAIN)
+                        log.exception("a bug in the server of smtd")
+                        self._report(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
+                    first.started()
+                    await anyio.sleep(RESTART_PAUSE)
         finally:
             running.ended.set()
 
-    def _tell(self, problem: str) -> None:
-        log.error("the server ended, and begins anew in %g s: %s", AGAIN, problem)
+    def _report(self, problem: str) -> None:
+        log.error("the server failed; restarting in %g s: %s", RESTART_PAUSE, problem)
         self._events.add("server ended", problem=problem)
 
 

@@ -11,23 +11,23 @@ from pathlib import Path
 import anyio
 
 from smtd import denied, regular
-from smtd.daemon.daemon import Daemon, Surroundings
+from smtd.daemon.daemon import Daemon, Dependencies
 from smtd.daemon.pair_verbs import Verbs
 from smtd.errors import DaemonRuns, SmtdError, UsageError
 from smtd.journal.journal import open_journal
 
 
-async def run(surroundings: Surroundings) -> None:
+async def run(dependencies: Dependencies) -> None:
     """Run the daemon until it is stopped by a signal or by the control socket.
 
     Raises DaemonRuns if another one has the state directory or the socket, ConfigError for a
     configuration with mistakes.
     """
-    async with open_journal(surroundings.state) as journal:
-        with _alone(surroundings.state / "daemon.lock"):
+    async with open_journal(dependencies.state) as journal:
+        with _alone(dependencies.state / "daemon.lock"):
             errors: list[SmtdError] = []
             async with anyio.create_task_group() as group:
-                daemon = Daemon(surroundings, journal, group)
+                daemon = Daemon(dependencies, journal, group)
                 try:
                     await daemon.serve(Verbs(daemon))
                 except SmtdError as exc:
