@@ -30,7 +30,7 @@ class RunningDaemon:
         self._work = work
         self._directory = directory
         (directory / "config.toml").write_text(configuration, "utf-8")
-        self._told = _listening(directory / "notify.sock")
+        self._notify_socket = _listening(directory / "notify.sock")
         self._env = {
             **SERVICE,
             "NOTIFY_SOCKET": str(directory / "notify.sock"),
@@ -49,14 +49,14 @@ class RunningDaemon:
 
     def _until_ready(self) -> None:
         """Wait as systemd does. Raises CommandFailed if it does not get ready in time."""
-        self._told.settimeout(PATIENCE)
+        self._notify_socket.settimeout(PATIENCE)
         try:
-            while b"READY=1" not in self._told.recv(4096).splitlines():
+            while b"READY=1" not in self._notify_socket.recv(4096).splitlines():
                 pass
         except TimeoutError:
             self.process.kill()
             raise CommandFailed(f"smtd run was not ready within {PATIENCE:.0f} s") from None
-        self._told.close()  # and more that it tells is lost, as without systemd
+        self._notify_socket.close()  # and more that it tells is lost, as without systemd
 
     def command(self, *words: str) -> Command:
         """Return a command of `smtd-ctl`."""

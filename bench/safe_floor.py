@@ -159,7 +159,7 @@ def copy(
         db.execute("BEGIN IMMEDIATE")
         ((after,),) = db.execute("SELECT coalesce(max(db_id), 0) FROM django_store_record")
         if after != rows.last:
-            raise ValueError("somebody else has written to the store")
+            raise ValueError("another program has written to the store")
         for one in batch:
             rows.add(one.project, one.said)
         rows.insert(db)

@@ -41,8 +41,8 @@ def save(work: Workplace, rounds: int) -> list[Line]:
     return [
         Line(
             f"`smt`'s save (GET of the project, PUT), {len(taken)} times, {MANY:,} records on `smtd serve`",
-            _told(taken),
-            f"Sumatra Server 0.3.0, {len(beside)} times: {_told(beside)}",
+            _percentile_text(taken),
+            f"Sumatra Server 0.3.0, {len(beside)} times: {_percentile_text(beside)}",
             "p50 ≤ 5 ms",
             p50 <= 0.005,
         )
@@ -54,7 +54,7 @@ def _saves(work: Workplace, one: Path, address: str, login: str, count: int) -> 
     return sorted(json.loads(measure.run(command).output))
 
 
-def _told(taken: Sequence[float]) -> str:
+def _percentile_text(taken: Sequence[float]) -> str:
     p50, p99 = percentiles(taken)
     return f"p50 {in_milliseconds(p50 * 1000)}, p99 {in_milliseconds(p99 * 1000)}"
 
@@ -72,7 +72,7 @@ def laptops(work: Workplace, rounds: int) -> list[Line]:
         Line(
             f"`smtd serve`, {MANY:,} records: {LAPTOPS} laptops listen, {RATE} changes a second for"
             f" {SECONDS * rounds} s",
-            f"{share:.1%} of a core, {memory / 1e6:.0f} MB at most; PUT to event with record, at all:"
+            f"{share:.1%} of a core, {memory / 1e6:.0f} MB at most; PUT to event with record, at all laptops:"
             f" p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, longest {longest * 1000:.0f} ms",
             "",
             "≤ 15 % of a core, ≤ 150 MB, p99 ≤ 1 s",
@@ -90,7 +90,7 @@ def writers(work: Workplace, rounds: int) -> list[Line]:
     with serving(work, directory) as server:
         server.make_project(login)
         found = compete(f"{server.url}{PROJECT}", login)
-    expect(found["wrong"], 0, "labels that hold what nobody wrote last")
+    expect(found["wrong"], 0, "labels that hold a value that is no writer's last")
     work.server.clear()
     work.server.make_project(PROJECT)
     beside = compete(f"{work.server.url}{PROJECT}", _SUMATRA_LOGIN)
@@ -99,7 +99,7 @@ def writers(work: Workplace, rounds: int) -> list[Line]:
             f"{WRITERS} writers on {LABELS} new labels of `smtd serve`, {WRITERS * turns:,} PUTs",
             _came(found),
             f"Sumatra Server 0.3.0: {_came(beside)}",
-            "0 labels dead, 0 answers 5xx",
+            "0 labels unusable, 0 answers 5xx",
             found["dead"] == 0 and not _failures(found),
         )
     ]
@@ -119,5 +119,5 @@ def _failures(found: dict[str, Any]) -> int:
 
 def _came(found: dict[str, Any]) -> str:
     done = sum(count for status, count in found["statuses"].items() if status in ("200", "201"))
-    what = f"{found['dead']} labels dead, {_failures(found)} answers 5xx"
+    what = f"{found['dead']} labels unusable, {_failures(found)} answers 5xx"
     return f"{what}, {done:,} done in {found['seconds']:.1f} s"

@@ -56,11 +56,11 @@ def one(name: str, count: int | None) -> Tally:
     campaign = CAMPAIGNS[name]
     print(f"{name}: {campaign.what} …", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix=f"smtd-{name}-") as directory:
-        return campaign.run(Path(directory), count or campaign.count, tell)
+        return campaign.run(Path(directory), count or campaign.count, progress)
 
 
-def tell(text: str) -> None:
-    """Tell how far a campaign is."""
+def progress(text: str) -> None:
+    """Print how far a campaign is."""
     print(f"  {text}", file=sys.stderr)
 
 
@@ -73,7 +73,7 @@ def cells(name: str, tally: Tally) -> Cells:
         f"{tally.count:,} {tally.unit}",
         *map(str, counts),
         f"{tally.seconds:,.0f}",
-        tally.told,
+        tally.summary,
     )
 
 

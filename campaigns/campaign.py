@@ -24,7 +24,7 @@ class Tally:
     doubles: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     #: What happened how often, for the reader.
-    befell: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     #: Figures that are none of these.
     notes: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
@@ -40,9 +40,9 @@ class Tally:
         return [*self.losses, *self.doubles, *self.differences]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What happened, in words."""
-        return "; ".join([*(f"{count:,} {what}" for what, count in sorted(self.befell.items())), *self.notes])
+        return "; ".join([*(f"{count:,} {what}" for what, count in sorted(self.counts.items())), *self.notes])
 
 
 #: Called with a directory of its own, a count, and a function that reports progress.

@@ -44,7 +44,7 @@ EDITS: Mapping[str, Callable[[Record, str], Record]] = {
 ENDS = list(product(range(16), ("before", "during", "after"), ("kill", "error")))
 
 
-def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     """Let *count* races take place."""
     tally = Tally("races")
     for number in range(count):
@@ -53,7 +53,7 @@ def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
         shutil.rmtree(race.directory)
         tally.count += 1
         if tally.count % SHARE == 0:
-            tell(f"{tally.count:,} of {count:,} races, {len(tally.wrong)} things wrong")
+            progress(f"{tally.count:,} of {count:,} races, {len(tally.wrong)} things wrong")
     return tally
 
 
@@ -124,7 +124,7 @@ class Race:
             self.under.setdefault(before.label, set()).add(word)
             self.words.written.add(word)
             store.replace(seen | {changed: EDITS[what](before, word)})
-        self.tally.befell[what] += 1
+        self.tally.counts[what] += 1
         self.log.append(f"{side.value}: {what} {before.label} {word}")
 
     async def _cycle(self) -> None:
@@ -139,7 +139,7 @@ class Race:
         await run_into(faults, cycle.run)
         if faults.left is not None:
             self.world = faults.left
-        self.tally.befell["cycles that ended early" if faults.left else "cycles"] += 1
+        self.tally.counts["cycles that ended early" if faults.left else "cycles"] += 1
         self.log.append(f"cycle: {when} {faults.steps[-1]}: {how}" if faults.left else "cycle")
 
     def _lost(self) -> bool:
@@ -162,4 +162,4 @@ class Race:
             self.tally.differences.append(
                 f"race {self.number}: {', '.join(wrong)} after {'; '.join(self.log)}"
             )
-        self.tally.befell["writes left to a person"] += len(report.held)
+        self.tally.counts["writes left to a person"] += len(report.held)

@@ -64,7 +64,7 @@ class _Figures:
     lags: list[float] = field(default_factory=list)
 
 
-def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     """Change something all the time for *count* seconds."""
     tally = Tally("seconds")
     pairs = [_made(directory / f"pair-{number}") for number in range(PAIRS)]
@@ -73,8 +73,8 @@ def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
         cpu, began = _cpu_seconds(daemon), time.monotonic()
         figures = _Figures()
         for _ in _changes(pairs, daemon, began + count, tally, figures):
-            tell(
-                f"{time.monotonic() - began:.0f} of {count} s, {tally.befell.total():,} changes,"
+            progress(
+                f"{time.monotonic() - began:.0f} of {count} s, {tally.counts.total():,} changes,"
                 f" {figures.memory[-1] >> 20} MiB, {len(tally.wrong)} things wrong"
             )
         tally.count = round(time.monotonic() - began)
@@ -98,7 +98,7 @@ def _changes(
         if now > until:
             return
         change = _change(chance.choice(pairs), chance, number)
-        tally.befell[change[0]] += 1
+        tally.counts[change[0]] += 1
         if change[1] is not None:
             waiting = [each for each in waiting if not change[1].replaces(each)]
             waiting += [change[1]] if len(waiting) < 3 else []

@@ -22,7 +22,7 @@ STEPS = 20
 SHARE = 100
 
 
-def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     """Tell *count* stories."""
     tally = Tally("stories")
     with ExitStack() as stack:
@@ -34,12 +34,12 @@ def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
             try:
                 run_state_machine_as_test(machine, settings=_settings(share))
             except (Exception, AssertionError) as exc:  # noqa: BLE001 - whatever it is, it should not be
-                told = "\n".join(getattr(exc, "__notes__", []))
-                tally.differences.append(f"{type(exc).__name__}: {exc}\n{told}")
+                notes = "\n".join(getattr(exc, "__notes__", []))
+                tally.differences.append(f"{type(exc).__name__}: {exc}\n{notes}")
             tally.count += share
-            tell(f"{tally.count:,} of {count:,} stories, {len(tally.wrong)} things wrong")
-        machine.befell.pop("stories", None)
-        tally.befell = machine.befell
+            progress(f"{tally.count:,} of {count:,} stories, {len(tally.wrong)} things wrong")
+        machine.counts.pop("stories", None)
+        tally.counts = machine.counts
     return tally
 
 

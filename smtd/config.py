@@ -111,7 +111,7 @@ class PairConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to tell of conflicts, holds, halts and recoveries, and where a monitor hears of good cycles."""
+    """Where to send notifications of conflicts, holds, halts and recoveries, and heartbeats."""
 
     command: list[str] | None = None
     webhook: str | None = None
@@ -123,7 +123,7 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """smtd's own server: where it listens, what it offers, and whom it lets in."""
+    """smtd's own server: its address, its store, and who has access."""
 
     listen: str = "127.0.0.1:8471"
     store: str | None = None

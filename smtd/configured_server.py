@@ -61,7 +61,7 @@ def problems(document: dict[str, Any]) -> Iterator[tuple[_Where, str]]:
     yield from _without_tls(server, host)
     yield from _proxies(server.get("proxy"))
     if server.get("proxy") and "url" not in server:
-        yield ("server", "proxy"), "behind a proxy smtd needs url, too: what people call the server"
+        yield ("server", "proxy"), "behind a proxy smtd needs url, too: the address that clients use"
     stores = document.get("stores")
     yield from _unknown_store(server.get("store"), stores if isinstance(stores, dict) else ())
 

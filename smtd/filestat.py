@@ -34,7 +34,7 @@ SETTLE = 0.05
 
 #: A store whose content is inconsistent, and to which no program has written for this long, is damaged.
 #: Seconds.
-LONG = 2.0
+DAMAGE_AFTER = 2.0
 
 
 _YOUNG = b" young"
@@ -56,7 +56,7 @@ def signature(paths: Iterable[Path]) -> Signature:
 
     `ctime` is included because no tool that restores a file can set it.
     """
-    return tuple(_look(path) for path in paths)
+    return tuple(_stat(path) for path in paths)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -68,55 +68,55 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class LastFound(Generic[T]):
+class StatCache(Generic[T]):
     """A cache of what was last found in files, valid while their status is the same; for *most* files."""
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
         self._found: dict[str, tuple[object, T]] = {}
 
-    def get(self, name: str, looks: object) -> T | None:
-        """Return what was found in the file *name* when it had the status *looks*; None if nothing was."""
+    def get(self, name: str, status: object) -> T | None:
+        """Return what was found in the file *name* when its status was *status*; None if nothing was."""
         before, found = self._found.get(name, (None, None))
-        return found if before == looks else None
+        return found if before == status else None
 
-    def put(self, name: str, looks: object, found: T) -> None:
-        """Remember what was *found* in the file *name* with the status *looks*."""
+    def put(self, name: str, status: object, found: T) -> None:
+        """Remember what was *found* in the file *name* when its status was *status*."""
         if len(self._found) >= self._most:
             self._found.clear()
-        self._found[name] = looks, found
+        self._found[name] = status, found
 
 
-def _look(path: Path) -> tuple[int, ...] | None:
+def _stat(path: Path) -> tuple[int, ...] | None:
     try:
         found = os.stat(path)
     except FileNotFoundError:
         return None
     except OSError as exc:
         return (-1, exc.errno or 0, 0, 0, 0)
-    look = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    if is_coarse(look):
-        _note(look)
-    return look
+    status = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if is_coarse(status):
+        _note(status)
+    return status
 
 
-def is_coarse(look: tuple[int, ...]) -> bool:
+def is_coarse(status: tuple[int, ...]) -> bool:
     """Say whether the file system of a file may keep whole seconds only.
 
     Any program can set the mtime to a whole second, so that alone counts only if the ctime is not later.
     """
-    written, changed = look[3:]
+    written, changed = status[3:]
     return changed % _SECOND == 0 or (written % _SECOND == 0 and written >= changed)
 
 
-def _note(look: tuple[int, ...]) -> None:
+def _note(status: tuple[int, ...]) -> None:
     """Remember when this process first saw a file with this status."""
-    if look in _first_seen:
+    if status in _first_seen:
         return
     while len(_first_seen) >= _KEPT:
         with suppress(StopIteration, KeyError, RuntimeError):  # another thread changed it
             del _first_seen[next(iter(_first_seen))]
-    _first_seen[look] = time.monotonic()
+    _first_seen[status] = time.monotonic()
 
 
 def is_young(seen: Signature, moment: float | None = None) -> bool:
@@ -127,7 +127,7 @@ def is_young(seen: Signature, moment: float | None = None) -> bool:
     the file with this status, since the clock of a file server may be wrong. Callers must read young files
     again.
     """
-    return any(_youth(look, moment) > 0 for look in seen if look is not None)
+    return any(_youth(status, moment) > 0 for status in seen if status is not None)
 
 
 def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = ()) -> bytes:
@@ -144,38 +144,38 @@ def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = (
     return repr(seen).encode() + _YOUNG + content.digest()
 
 
-def ripe(mark: bytes) -> bytes:
+def settled(mark: bytes) -> bytes:
     """Return *mark*, made by `marked`, as it would be if the files had not been young."""
     return mark.partition(_YOUNG)[0]
 
 
-def ripe_in(seen: Signature) -> float:
+def seconds_until_settled(seen: Signature) -> float:
     """Return the seconds until files with the status *seen* are no longer young; 0 if they are not."""
-    return max((_youth(look, None) for look in seen if look is not None), default=0.0)
+    return max((_youth(status, None) for status in seen if status is not None), default=0.0)
 
 
-def _youth(look: tuple[int, ...], moment: float | None) -> float:
-    if not is_coarse(look) or time.time() - max(look[3:]) / 1e9 > _WRONG:
+def _youth(status: tuple[int, ...], moment: float | None) -> float:
+    if not is_coarse(status) or time.time() - max(status[3:]) / 1e9 > _WRONG:
         return 0.0
     now = time.monotonic() if moment is None else moment
-    return max(0.0, _first_seen.get(look, now) + COARSE_TICK - now)
+    return max(0.0, _first_seen.get(status, now) + COARSE_TICK - now)
 
 
 def size(seen: Signature) -> int:
     """Return the total size of the files in bytes."""
-    return sum(look[2] for look in seen if look is not None)
+    return sum(status[2] for status in seen if status is not None)
 
 
 def age(seen: Signature) -> float:
     """Return the seconds since the youngest of the files was written (infinite: no file)."""
-    return min((_age(look) for look in seen if look is not None), default=float("inf"))
+    return min((_age(status) for status in seen if status is not None), default=float("inf"))
 
 
-def _age(look: tuple[int, ...]) -> float:
-    told = time.time() - max(look[3:]) / 1e9
-    if is_coarse(look) and 0 <= told < _RECENT and (first := _first_seen.get(look)) is not None:
-        return min(told, time.monotonic() - first)
-    return told
+def _age(status: tuple[int, ...]) -> float:
+    elapsed = time.time() - max(status[3:]) / 1e9
+    if is_coarse(status) and 0 <= elapsed < _RECENT and (first := _first_seen.get(status)) is not None:
+        return min(elapsed, time.monotonic() - first)
+    return elapsed
 
 
 def read_settled(
@@ -186,7 +186,7 @@ def read_settled(
     Returns what it read, the signature that goes with it, and whether the files were young. Young files are
     read twice, since their status need not show that a program is writing. Blocks; call it in a thread.
     *read* may raise NotSettled for inconsistent content. Raises StoreUnreachable, naming *what*, if that does
-    not succeed within *patience* seconds, or sooner if the files are damaged (`LONG`).
+    not succeed within *patience* seconds, or sooner if the files are damaged (`DAMAGE_AFTER`).
     """
     files = list(paths)
     deadline = time.monotonic() + patience
@@ -207,7 +207,7 @@ def read_settled(
                 if isinstance(exc, FileNotFoundError):
                     reason = f"its file {Path(exc.filename).name} is missing"
                 # No program has been writing for a while: it is damaged, not half written.
-                if age(before) > LONG and signature(files) == before:
+                if age(before) > DAMAGE_AFTER and signature(files) == before:
                     deadline = 0.0
             else:
                 if signature(files) == before:

@@ -9,13 +9,13 @@ from typing import Protocol, cast
 
 from anyio import to_thread
 
-from smtd.filestat import CLOCK_TICK, LastFound, Signature, age, is_young, signature
+from smtd.filestat import CLOCK_TICK, Signature, StatCache, age, is_young, signature
 from smtd.stores import incarnation
 from smtd.stores.base import MarkedStore, Store
 from smtd.stores.location import Location
 
 
-class _Eye(Protocol):
+class MarkReader(Protocol):
     """Reads the mark of one store, as text (empty: it has none)."""
 
     #: Reading the mark costs so little that every poll may do it.
@@ -23,18 +23,18 @@ class _Eye(Protocol):
     #: smtd itself replaces the file when it writes.
     swaps: bool
 
-    async def look(self, before: str) -> tuple[str, bool]:
+    async def read(self, before: str) -> tuple[str, bool]:
         """Return the mark of the store, and whether it is another store than the one with the mark *before*.
 
         If *before* is empty, the store never counts as another one.
         """
 
-    def filled(self, after: str, before: str) -> str:
+    def completed(self, after: str, before: str) -> str:
         """Return *after* with its unknown values taken from *before*."""
 
 
 #: The marks of files, for all pairs: they may share stores.
-_marks = LastFound[str]()
+_marks = StatCache[str]()
 
 
 class _File:
@@ -46,10 +46,10 @@ class _File:
         self._location = location
         self.swaps = location.driver.files is not None and location.driver.files.marks.is_swapped
 
-    async def look(self, before: str) -> tuple[str, bool]:
-        return await to_thread.run_sync(self._look, before)
+    async def read(self, before: str) -> tuple[str, bool]:
+        return await to_thread.run_sync(self._read, before)
 
-    def _look(self, before: str) -> tuple[str, bool]:
+    def _read(self, before: str) -> tuple[str, bool]:
         now = self._mark()
         marks = incarnation.read(before), incarnation.read(now)
         return now, bool(before) and before != now and self._location.is_another(*marks)
@@ -57,7 +57,7 @@ class _File:
     def _mark(self) -> str:
         """Return the mark; it is cached while the status of the files is the same. Blocks."""
         location = self._location
-        seen = files, count = self._looks()
+        seen = files, count = self._status()
         if (known := _marks.get(location.name, seen)) is not None:
             return known
         # SQLite's counter also shows changes within one tick of the file system's clock.
@@ -65,16 +65,16 @@ class _File:
         found = location.mark()
         mark = "" if found is None else str(found)
         # A mark that is incomplete because of a lock must be read again.
-        if is_certain and not location.is_partial(found) and self._looks() == seen:
+        if is_certain and not location.is_partial(found) and self._status() == seen:
             _marks.put(location.name, seen, mark)
         return mark
 
-    def _looks(self) -> tuple[Signature, int | None]:
+    def _status(self) -> tuple[Signature, int | None]:
         return signature(self._location.files), self._location.commits()
 
-    def filled(self, after: str, before: str) -> str:
+    def completed(self, after: str, before: str) -> str:
         new, old = incarnation.read(after), incarnation.read(before)
-        return after if new is None or old is None else str(new.filled(old))
+        return after if new is None or old is None else str(new.completed(old))
 
 
 class _Tables:
@@ -85,11 +85,11 @@ class _Tables:
     def __init__(self, store: MarkedStore) -> None:
         self._store = store
 
-    async def look(self, before: str) -> tuple[str, bool]:
+    async def read(self, before: str) -> tuple[str, bool]:
         now = await self._store.mark()
         return now, bool(before) and before != now and await self._store.is_another(before, now)
 
-    def filled(self, after: str, before: str) -> str:
+    def completed(self, after: str, before: str) -> str:
         return after
 
 
@@ -98,7 +98,7 @@ class Sameness:
 
     def __init__(self, location: Location, store: Store, before: str) -> None:
         bears = store.capabilities.bears_mark
-        self._eye: _Eye = _Tables(cast(MarkedStore, store)) if bears else _File(location)
+        self._reader: MarkReader = _Tables(cast(MarkedStore, store)) if bears else _File(location)
         self._before = before
         #: The mark at the begin of this cycle; None: it was not read yet.
         self._begin: str | None = None
@@ -106,17 +106,17 @@ class Sameness:
 
     async def open(self) -> None:
         """Read the mark before anything else is done, if that is cheap."""
-        if self._eye.is_cheap:
+        if self._reader.is_cheap:
             await self.begin()
 
     async def begin(self) -> None:
         """Read the mark, before the store itself is read; only the first call has an effect."""
         if self._begin is None:
-            self._begin, self._is_exchanged = await self._eye.look(self._before)
+            self._begin, self._is_exchanged = await self._reader.read(self._before)
 
     async def is_another(self) -> bool:
         """Say whether the store is another one than at the end of the last cycle."""
-        _, is_another = await self._eye.look(self._before)
+        _, is_another = await self._reader.read(self._before)
         return is_another
 
     async def remembered(self, written: bool, ended: bool) -> str:
@@ -131,8 +131,8 @@ class Sameness:
         if self._is_exchanged and not ended:
             return self._before
         begin = self._begin or ""
-        after, is_another = await self._eye.look(begin)
+        after, is_another = await self._reader.read(begin)
         if not begin or not after or begin == after:
             return after or begin
-        swapped = written and self._eye.swaps
-        return begin if is_another and not swapped else self._eye.filled(after, begin)
+        swapped = written and self._reader.swaps
+        return begin if is_another and not swapped else self._reader.completed(after, begin)

@@ -37,7 +37,7 @@ class Connection:
     """
 
     #: See `stores/django/connection.py`: SQLite lets only one client write at a time.
-    orderly, for_update, for_share = True, "", ""
+    exclusive, for_update, for_share = True, "", ""
 
     def __init__(self, db: aiosqlite.Connection, guard: Guard | None = None) -> None:
         self._db = db
@@ -51,7 +51,7 @@ class Connection:
         """The underlying aiosqlite connection."""
         return self._db
 
-    def fold(self, table: str) -> None:
+    def collation_key(self, table: str) -> None:
         """Return None: SQLite compares texts exactly."""
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -215,7 +215,7 @@ def _completed(work: Coroutine[Any, Any, T]) -> T:
     except StopIteration as end:
         return cast("T", end.value)
     work.close()
-    raise RuntimeError("what runs in the thread of a connection waits for something else")
+    raise RuntimeError("a coroutine in the connection's thread awaits something other than the connection")
 
 
 async def _crossing(db: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -223,7 +223,7 @@ async def _crossing(db: aiosqlite.Connection, work: Callable[[sqlite3.Connection
     todo, done = [work], list[T]()
     # aiosqlite has no public API for this, nor to find out that it was closed.
     if db._connection is None:
-        raise sqlite3.OperationalError("the file was replaced meanwhile")
+        raise sqlite3.OperationalError("the connection was closed")
     await db._execute(_do, todo, done, db._connection)  # type: ignore[no-untyped-call]
     return done.pop()
 
@@ -238,7 +238,7 @@ def _do(todo: list[Callable[[sqlite3.Connection], T]], done: list[T], db: sqlite
     try:
         done.append(todo.pop()(db))
     except (StopIteration, GeneratorExit) as exc:
-        raise RuntimeError(f"what runs in the thread of a connection raised {type(exc).__name__}") from exc
+        raise RuntimeError(f"a coroutine in the connection's thread raised {type(exc).__name__}") from exc
 
 
 def _rows(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:

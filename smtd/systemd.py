@@ -13,7 +13,7 @@ class Notifier:
     def __init__(self, address: str | None) -> None:
         self._address = None if not address else f"\0{address[1:]}" if address.startswith("@") else address
 
-    def tell(self, **states: str) -> None:
+    def notify(self, **states: str) -> None:
         """Send *states*, such as READY="1"; a systemd that does not listen is no error."""
         if self._address is None:
             return
@@ -25,20 +25,20 @@ class Notifier:
 
     def ready(self) -> None:
         """All pairs are loaded and the control socket answers."""
-        self.tell(READY="1")
+        self.notify(READY="1")
 
     def reloading(self) -> None:
         """The configuration is being read again; `ready` ends it."""
-        self.tell(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
+        self.notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self.tell(STATUS=text)
+        self.notify(STATUS=text)
 
     def alive(self) -> None:
         """Feed the watchdog."""
-        self.tell(WATCHDOG="1")
+        self.notify(WATCHDOG="1")
 
     def stopping(self) -> None:
         """The end has begun."""
-        self.tell(STOPPING="1")
+        self.notify(STOPPING="1")

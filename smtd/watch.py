@@ -1,7 +1,7 @@
-"""Notice that files changed: by the kernel's word where it gives one, else by looking.
+"""Notice that files changed: through the kernel's events, and by comparing their status.
 
-An event is a hint, and only makes us look; what counts is how the files look. Writes by memory map
-(gdbm) and those of other machines raise none: so everything is looked at every second, too.
+An event is only a hint to compare the status; a changed status is what counts. Writes through a memory map
+(gdbm), and those of other machines, raise no events. So all files are also compared every second.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import anyio
 from anyio import to_thread
 from watchfiles import awatch
 
-from smtd.filestat import Signature, is_young, ripe_in, signature
+from smtd.filestat import Signature, is_young, seconds_until_settled, signature
 from smtd.text import encodable
 
-#: Seconds between two looks at all files.
+#: Seconds between two comparisons of all files.
 POLL = 1.0
-#: Milliseconds for which the kernel's events are gathered, and between two looks at them. A shorter step
-#: costs a daemon at rest more, and makes nothing sooner: files must settle for longer than that.
+#: Milliseconds for which the kernel's events are gathered, and between two checks for them. A shorter step
+#: costs an idle daemon more and gains nothing, since files must settle for longer than that.
 _GATHERED, _STEP = 50, 50
 #: Milliseconds after which the thread that waits for events returns without one.
 _RETURN = 60_000
@@ -29,12 +29,12 @@ _RETURN = 60_000
 
 @dataclass(slots=True)
 class Watched:
-    """Files that belong together, how they looked when *changed* was last called or all was well."""
+    """Files that belong together, and their status when they were last reported or acknowledged."""
 
     paths: tuple[Path, ...]
     changed: Callable[[], None]
     seen: Signature | None = None
-    #: What was seen last was looked into while it was young: it may have changed since and look the same.
+    #: The files were read while they were young: they may have changed since without a change of status.
     young: bool = False
     #: The directories of the files.
     directories: Collection[Path] = field(init=False)
@@ -42,36 +42,36 @@ class Watched:
     def __post_init__(self) -> None:
         self.directories = {path.parent for path in self.paths}
 
-    def look(self) -> Signature:
-        """Return how the files look now. Blocks."""
-        return look(self.paths)
+    def stat(self) -> Signature:
+        """Return the current status of the files. Blocks."""
+        return stat(self.paths)
 
 
-def look(paths: Iterable[Path]) -> Signature:
-    """Return how files look; one that is empty or out of reach looks as if it were not there. Blocks.
+def stat(paths: Iterable[Path]) -> Signature:
+    """Return the status of files; an empty or inaccessible file counts as absent. Blocks.
 
-    SQLite makes an empty write-ahead log even for a reader.
+    SQLite creates an empty write-ahead log even for a reader.
     """
-    return tuple(_look(path) for path in paths)
+    return tuple(_stat(path) for path in paths)
 
 
-def _look(path: Path) -> tuple[int, ...] | None:
+def _stat(path: Path) -> tuple[int, ...] | None:
     try:
         (found,) = signature([path])
     except OSError:
-        return None  # its directory is locked, or is none any more: the next cycle says what is wrong
+        return None  # its directory is inaccessible or is now a file: the next cycle reports the reason
     return None if found is None or found[2] == 0 else found
 
 
 class Watch:
-    """Calls back when watched files look different from the last look."""
+    """Calls back when the status of watched files has changed."""
 
     def __init__(self) -> None:
         self._watched: dict[Hashable, Watched] = {}
         self._again = anyio.Event()
 
     def put(self, name: Hashable, paths: Iterable[Path], changed: Callable[[], None]) -> None:
-        """Watch *paths* under *name* from now on, in place of those that it had."""
+        """Watch *paths* under *name* from now on, instead of the paths that it had."""
         files = tuple(paths)
         held = self._watched.get(name)
         if held is None or held.paths != files:
@@ -79,19 +79,19 @@ class Watch:
             self._again.set()
 
     def remove(self, name: Hashable) -> None:
-        """Watch nothing under *name* any more."""
+        """Stop watching the files of *name*."""
         if self._watched.pop(name, None) is not None:
             self._again.set()
 
-    async def look(self, name: Hashable) -> Signature:
-        """Return how the files of *name* look now."""
-        return await to_thread.run_sync(self._watched[name].look)
+    async def stat(self, name: Hashable) -> Signature:
+        """Return the current status of the files of *name*."""
+        return await to_thread.run_sync(self._watched[name].stat)
 
-    def settle(self, name: Hashable, seen: Signature, since: float | None = None) -> None:
-        """Take it that *seen* is known of *name*: it is called when its files look different.
+    def acknowledge(self, name: Hashable, seen: Signature, since: float | None = None) -> None:
+        """Call back for *name* only when its files have another status than *seen*.
 
-        What they hold was read from the moment *since* on, by the monotonic clock (None: now). If they were
-        young then, it is called once more when they no longer are.
+        The caller began to read the files at *since*, on the monotonic clock (None: now). If they were young
+        then, it is called back once more when they no longer are.
         """
         watched = self._watched[name]
         watched.seen, watched.young = seen, is_young(seen, since)
@@ -106,10 +106,10 @@ class Watch:
         while True:
             await self._compare()
             young = [each.seen for each in self._watched.values() if each.young and each.seen is not None]
-            await anyio.sleep(min([POLL, *(max(0.05, ripe_in(seen)) for seen in young)]))
+            await anyio.sleep(min([POLL, *(max(0.05, seconds_until_settled(seen)) for seen in young)]))
 
     async def _listen(self) -> None:
-        """Let the kernel tell of changes in the nearest directories that are there."""
+        """Compare the files on the kernel's events for their directories, or the nearest ones that exist."""
         while True:
             self._again = anyio.Event()
             directories = await to_thread.run_sync(self._directories)
@@ -118,16 +118,16 @@ class Watch:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._until_other, directories, scope)
                     group.start_soon(_set_when_cancelled, stop)
-                    # Names that are not Unicode cannot be followed: looking will do.
+                    # The kernel's events cannot be used for names that are not Unicode: the poll covers them.
                     followed = [path for path, *_ in directories if encodable(path) == path]
                     if followed:
                         await self._follow(followed, stop)
                     await anyio.sleep_forever()
 
     async def _follow(self, directories: list[str], stop: anyio.Event) -> None:
-        """Compare at each event; return if there can be none: looking will do.
+        """Compare at each event; return if the kernel can raise none, since the poll covers that.
 
-        A thread waits for the events. It cannot be cancelled: it ends within a step when *stop* is set.
+        A thread waits for the events. It cannot be cancelled, but ends within a step when *stop* is set.
         """
         while True:
             try:
@@ -143,15 +143,15 @@ class Watch:
                 ):
                     await self._compare()
             except (OSError, RuntimeError):
-                return  # a directory is gone, or there are more than the kernel watches
+                return  # a directory is gone, or there are more than the kernel can watch
             except Exception as exc:
-                # An event that cannot be read: of a file, anybody's, whose name is not Unicode.
+                # An event that cannot be read: some file in the directory has a name that is not Unicode.
                 if not _is_of_watching(exc):
                     raise
             await anyio.sleep(POLL)
 
     async def _until_other(self, directories: list[tuple[str, int, int]], scope: anyio.CancelScope) -> None:
-        """End *scope* when there are other directories to follow."""
+        """Cancel *scope* when other directories are to be followed than *directories*."""
         while True:
             with anyio.move_on_after(POLL):
                 await self._again.wait()
@@ -160,8 +160,7 @@ class Watch:
                 return
 
     def _directories(self) -> list[tuple[str, int, int]]:
-        """Return the directories of all files, or of those that are missing the nearest above; each
-        with what tells it from another one of that name."""
+        """Return the directory of each file, or the nearest existing one above; with device and inode."""
         found = {}
         for directory in set[Path]().union(
             *(watched.directories for watched in list(self._watched.values()))
@@ -177,9 +176,9 @@ class Watch:
 
     async def _compare(self) -> None:
         known = [(each, each.seen) for each in self._watched.values()]
-        looks = await to_thread.run_sync(lambda: [each.look() for each, _ in known])
-        for (each, before), seen in zip(known, looks, strict=True):
-            # A look or `settle` in the meantime is later than this look.
+        found = await to_thread.run_sync(lambda: [each.stat() for each, _ in known])
+        for (each, before), seen in zip(known, found, strict=True):
+            # A comparison or `acknowledge` since then had a later status.
             if each.seen is not before or (seen == before and not (each.young and not is_young(seen))):
                 continue
             each.seen, each.young = seen, is_young(seen)
@@ -195,6 +194,6 @@ async def _set_when_cancelled(stop: anyio.Event) -> None:
 
 
 def _is_of_watching(exc: BaseException) -> bool:
-    """Say whether *exc* is an error of the watch, alone or in a group: nothing else is to be hidden."""
+    """Say whether *exc* is an error of the watch, alone or in a group: other errors must not be hidden."""
     inner = getattr(exc, "exceptions", None)
     return isinstance(exc, OSError | RuntimeError) if inner is None else all(map(_is_of_watching, inner))

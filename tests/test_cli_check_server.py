@@ -32,7 +32,7 @@ def served(smtd: Smtd, lines: str = "", stores: str = "", *, has_users: bool = T
     return checked(smtd, f"[server]\n{lines if 'listen' in lines else f'{FREE}{chr(10)}{lines}'}\n{stores}")
 
 
-def told(answer: Answer) -> list[str]:
+def errors(answer: Answer) -> list[str]:
     """Return what is wrong with the server, sentence by sentence."""
     lines = answer.err.splitlines()
     assert all(line.startswith("smtd: server: ") for line in lines), lines
@@ -53,7 +53,7 @@ def test_server_that_can_begin_is_told(smtd: Smtd, tmp_path: Path) -> None:
 
 
 def test_store_of_the_server_is_read(smtd: Smtd, tmp_path: Path) -> None:
-    """Also one that a pair has, which is told with the other stores."""
+    """Also one that a pair has; its errors are printed with those of the other stores."""
     put(tmp_path / "lab.sqlite", full("run"))
 
     answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/lab.sqlite"')
@@ -74,7 +74,7 @@ def test_store_that_cannot_be_served_is_told(smtd: Smtd, tmp_path: Path, rich_sh
     answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{store}"')
 
     assert answer.code == 2
-    (sentence,) = told(answer)
+    (sentence,) = errors(answer)
     assert sentence.endswith("serve a new store, and sync this one with it")
 
 
@@ -88,14 +88,14 @@ def test_store_that_is_missing_is_told_once(smtd: Smtd, tmp_path: Path) -> None:
 
 
 def test_server_without_users_is_told(smtd: Smtd) -> None:
-    """Nobody could log in; where everybody may read, that is what somebody wanted."""
+    """No client could log in, unless anonymous clients may read."""
     closed = served(smtd, has_users=False)
     readable = served(smtd, 'anonymous = "read"', has_users=False)
 
     assert closed.code == 1
-    assert told(closed) == [f"nobody can log in: {smtd.directory}/users has no users; run smtd user add NAME"]
+    assert errors(closed) == [f"{smtd.directory}/users has no users; run smtd user add NAME"]
     assert (readable.code, readable.err) == (0, "")
-    assert "everybody may read" in readable.out
+    assert "anonymous read access" in readable.out
 
 
 def test_users_file_that_others_can_use_is_told(smtd: Smtd) -> None:
@@ -106,7 +106,7 @@ def test_users_file_that_others_can_use_is_told(smtd: Smtd) -> None:
     answer = served(smtd, has_users=False)
 
     assert answer.code == 2
-    assert told(answer) == [
+    assert errors(answer) == [
         f"others can use the users file {smtd.directory}/users (mode 0640);"
         f" run chmod 600 {smtd.directory}/users"
     ]
@@ -124,7 +124,7 @@ def test_address_of_another_program_is_told(smtd: Smtd, busy: int) -> None:
     answer = served(smtd, f'listen = "127.0.0.1:{busy}"')
 
     assert answer.code == 2
-    assert told(answer) == [f"another program listens on 127.0.0.1:{busy}; stop it, or choose another port"]
+    assert errors(answer) == [f"another program listens on 127.0.0.1:{busy}; stop it, or choose another port"]
 
 
 @pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "tls"])
@@ -137,7 +137,7 @@ def test_server_that_runs_has_its_address(smtd: Smtd, tmp_path: Path, *, has_tls
         answer = served(smtd, f'{text}listen = "{address}"')
 
     assert (answer.code, answer.err) == (0, "")
-    assert "/records/  it runs now; " in answer.out
+    assert "/records/  already running; " in answer.out
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_address_that_is_not_here_is_told(smtd: Smtd, tmp_path: Path, listen: st
     answer = served(smtd, f'listen = "{listen}"\n{certified(tmp_path, "lab")}')
 
     assert answer.code == 2
-    assert told(answer) == [sentence]
+    assert errors(answer) == [sentence]
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_address_that_is_not_here_is_told(smtd: Smtd, tmp_path: Path, listen: st
         ),
         (
             'listen = "0.0.0.0:0"\nproxy = ["127.0.0.1"]\nurl = "https://lab/"',
-            "the proxy is on this machine, but others reach 0.0.0.0:0 past it, and passwords would be sent in"
-            " the clear; listen on 127.0.0.1",
+            "the proxy is on this machine, but other machines can bypass it at 0.0.0.0:0, so passwords would"
+            " be sent in the clear; listen on 127.0.0.1",
         ),
         (
             'proxy = ["127.0.0.1"]\nurl = "http://lab/"',
-            "with this url people send passwords in the clear; give the proxy a certificate",
+            "with this url clients send passwords in the clear; give the proxy a certificate",
         ),
         (
             'proxy = ["127.0.0.1"]\nurl = "https://lab/records/"',
@@ -181,17 +181,16 @@ def test_address_that_is_not_here_is_told(smtd: Smtd, tmp_path: Path, listen: st
         ),
         (
             'url = "http://lab/"',
-            "only this machine reaches 127.0.0.1:0, and nobody at lab; listen on another address, or set"
-            " proxy",
+            "only this machine reaches 127.0.0.1:0, not lab; listen on another address, or set proxy",
         ),
     ],
 )
-def test_what_does_not_fit_together_is_told(smtd: Smtd, lines: str, sentence: str) -> None:
-    """Each of these lets a server begin that nobody can use, or that shows passwords."""
+def test_contradictions_are_reported(smtd: Smtd, lines: str, sentence: str) -> None:
+    """With each of these a server could start that no client can use, or that exposes passwords."""
     answer = served(smtd, lines)
 
     assert answer.code == 2
-    assert told(answer) == [sentence]
+    assert errors(answer) == [sentence]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +234,7 @@ def test_certificate_of_another_name_is_told(smtd: Smtd, tmp_path: Path) -> None
     )
 
     assert answer.code == 2
-    (sentence,) = told(answer)
+    (sentence,) = errors(answer)
     assert "no client will trust the certificate" in sentence
     assert "other.example" in sentence
 
@@ -247,7 +246,7 @@ def test_certificate_that_is_over_is_told(smtd: Smtd, tmp_path: Path) -> None:
     answer = served(smtd, certified(tmp_path, "lab.example", not_after=past))
 
     assert answer.code == 2
-    (sentence,) = told(answer)
+    (sentence,) = errors(answer)
     assert sentence.endswith("certificate has expired; renew it")
 
 
@@ -259,7 +258,7 @@ def test_key_of_another_certificate_is_told(smtd: Smtd, tmp_path: Path) -> None:
     answer = served(smtd, lines)
 
     assert answer.code == 2
-    assert told(answer) == [
+    assert errors(answer) == [
         f"the key {tmp_path}/key.pem is not that of the certificate {tmp_path}/cert.pem;"
         " name files of one pair"
     ]
@@ -269,16 +268,16 @@ def test_files_of_tls_that_cannot_be_used_are_told(smtd: Smtd, tmp_path: Path) -
     """Missing, no regular files, no PEM, or open to everybody; and nobody waits for a FIFO."""
     lines = certified(tmp_path, "lab.example")
     (tmp_path / "key.pem").chmod(0o644)
-    readable = told(served(smtd, lines))
+    readable = errors(served(smtd, lines))
     (tmp_path / "key.pem").write_text("no key", "utf-8")
     (tmp_path / "key.pem").chmod(0o600)
-    no_key = told(served(smtd, lines))
+    no_key = errors(served(smtd, lines))
     (tmp_path / "key.pem").unlink()
     (tmp_path / "cert.pem").unlink()
     os.mkfifo(tmp_path / "cert.pem")
-    missing = told(served(smtd, lines))
+    missing = errors(served(smtd, lines))
 
-    assert readable == [f"everybody on this machine can read the key {tmp_path}/key.pem; run chmod o= on it"]
+    assert readable == [f"all users of this machine can read the key {tmp_path}/key.pem; run chmod o= on it"]
     assert "they are not in PEM form" in no_key[0]
     assert len(missing) == 2
     assert "cert.pem cannot be read" in missing[0]

@@ -11,7 +11,16 @@ import pytest
 
 from smtd import filestat
 from smtd.errors import StoreUnreachable
-from smtd.filestat import COARSE_TICK, Signature, age, is_young, marked, read_settled, ripe, ripe_in
+from smtd.filestat import (
+    COARSE_TICK,
+    Signature,
+    age,
+    is_young,
+    marked,
+    read_settled,
+    seconds_until_settled,
+    settled,
+)
 
 pytestmark = pytest.mark.disk
 
@@ -86,12 +95,12 @@ def test_file_is_young_until_a_tick_after_it_was_first_seen(
     seen = filestat.signature([path])
 
     assert is_young(seen)
-    assert ripe_in(seen) == pytest.approx(COARSE_TICK)
+    assert seconds_until_settled(seen) == pytest.approx(COARSE_TICK)
     clock.now += COARSE_TICK - 0.1
     assert is_young(filestat.signature([path]))
     clock.now += 0.2
     assert not is_young(filestat.signature([path]))
-    assert ripe_in(seen) == 0
+    assert seconds_until_settled(seen) == 0
     assert is_young(seen, 1000.0)
 
 
@@ -102,7 +111,7 @@ def test_file_of_the_day_before_yesterday_is_not_young() -> None:
 
 def test_absent_file_is_not_young() -> None:
     assert not is_young((None,))
-    assert ripe_in((None,)) == 0
+    assert seconds_until_settled((None,)) == 0
 
 
 def test_age_of_a_coarse_file_is_no_more_than_the_time_since_it_was_seen(
@@ -130,13 +139,13 @@ def test_only_so_many_looks_are_kept_in_mind(
 
 
 def test_mark_of_young_files_tells_what_they_hold_and_equals_no_other() -> None:
-    """Until they are ripe their looks say nothing."""
+    """Until they have settled their status says nothing."""
     seen = look(NOW)
 
     one, other = (marked(seen, young=True, holding=[each]) for each in (b"one", b"other"))
 
     assert len({one, other, marked(seen)}) == 3
-    assert ripe(one) == ripe(other) == marked(seen) == ripe(marked(seen))
+    assert settled(one) == settled(other) == marked(seen) == settled(marked(seen))
 
 
 def test_files_that_are_torn_while_they_are_young_are_read_again(tmp_path: Path, coarse: None) -> None:

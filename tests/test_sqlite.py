@@ -105,7 +105,7 @@ async def test_what_fails_at_once_is_all_taken_back(file):
         assert await db.at_once(lambda: add(db, "three")) == "three!"
 
 
-async def test_what_runs_at_once_waits_for_nothing_else(file):
+async def test_coroutine_run_at_once_may_await_only_the_connection(file):
     """It would keep the thread: so that is a mistake, and nothing of it is done."""
 
     async def add_and_wait():
@@ -114,7 +114,7 @@ async def test_what_runs_at_once_waits_for_nothing_else(file):
             await asyncio.sleep(0)
 
     async with connect(str(file)) as db:
-        with pytest.raises(RuntimeError, match="waits for something else"):
+        with pytest.raises(RuntimeError, match="awaits something other than the connection"):
             await db.at_once(add_and_wait)
         assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]
 

@@ -1,4 +1,4 @@
-"""Files that change are noticed, whether the kernel tells or not; what smtd did itself is not."""
+"""Changes of files are noticed with and without events of the kernel; smtd's own writes are not reported."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from smtd.watch import Watch, Watched
 pytestmark = pytest.mark.disk
 
 
-class Heard:
-    """How often it was told, for a test to wait for."""
+class Calls:
+    """Counts the calls, and lets a test wait for the next one."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -44,12 +44,12 @@ async def running(watch: Watch) -> AsyncIterator[None]:
         group.cancel_scope.cancel()
 
 
-async def watched(watch: Watch, *paths: Path) -> Heard:
-    """Watch *paths*, whose looks are known as they are now."""
-    heard = Heard()
-    watch.put("pair", paths, heard)
-    watch.settle("pair", await watch.look("pair"))
-    return heard
+async def watched(watch: Watch, *paths: Path) -> Calls:
+    """Watch *paths*, whose current status is acknowledged."""
+    calls = Calls()
+    watch.put("pair", paths, calls)
+    watch.acknowledge("pair", await watch.stat("pair"))
+    return calls
 
 
 def write(path: Path, content: bytes) -> None:
@@ -64,45 +64,45 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_write_is_told(file: Path) -> None:
-    """The kernel tells, or the next look does."""
+async def test_write_is_reported(file: Path) -> None:
+    """By an event of the kernel, or by the next comparison."""
     watch = Watch()
-    heard = await watched(watch, file)
+    calls = await watched(watch, file)
     async with running(watch):
         write(file, b"y")
 
-        await heard.news()
+        await calls.news()
 
 
 async def test_watch_ends_as_soon_as_it_is_cancelled(file: Path) -> None:
     """The thread that waits for the kernel's events would otherwise keep the daemon from ending."""
     watch = Watch()
-    heard = await watched(watch, file)
+    calls = await watched(watch, file)
     async with running(watch):
         write(file, b"y")
-        await heard.news()
+        await calls.news()
         began = anyio.current_time()
 
     assert anyio.current_time() - began < 5
 
 
-async def test_write_by_memory_map_is_told_though_the_kernel_tells_nothing(file: Path) -> None:
-    """So dbm.gnu writes."""
+async def test_write_by_memory_map_is_reported_though_the_kernel_has_no_event(file: Path) -> None:
+    """This is how dbm.gnu writes."""
     watch = Watch()
-    heard = await watched(watch, file)
+    calls = await watched(watch, file)
     async with running(watch):
         with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
             mapped[0:1] = b"y"
             mapped.flush()
         os.utime(file)
 
-        await heard.news()
+        await calls.news()
 
 
-async def test_nothing_is_told_without_the_kernel_until_the_next_look(
+async def test_write_without_an_event_is_reported_after_the_next_comparison(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a network file system the look is all there is."""
+    """A network file system has no events."""
 
     async def deaf(*_paths: str, **_options: Any) -> AsyncIterator[set[Any]]:
         await anyio.sleep_forever()
@@ -111,96 +111,96 @@ async def test_nothing_is_told_without_the_kernel_until_the_next_look(
     monkeypatch.setattr(watching, "awatch", deaf)
     monkeypatch.setattr(watching, "POLL", 0.01)
     watch = Watch()
-    heard = await watched(watch, file)
+    calls = await watched(watch, file)
     async with running(watch):
         write(file, b"y")
 
-        await heard.news()
+        await calls.news()
 
 
-async def test_file_in_a_directory_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
-    """The nearest directory above is watched, and the right one once it is there."""
+async def test_file_in_a_directory_that_does_not_exist_yet_is_reported(tmp_path: Path) -> None:
+    """The nearest directory above is watched, and the right one once it exists."""
     watch = Watch()
     path = tmp_path / "project" / ".smt" / "records"
-    heard = await watched(watch, path)
+    calls = await watched(watch, path)
     async with running(watch):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x")
-        await heard.news()
-        watch.settle("pair", await watch.look("pair"))
+        await calls.news()
+        watch.acknowledge("pair", await watch.stat("pair"))
         path.parent.rename(tmp_path / "project" / ".smt_orig")
 
-        await heard.news()
+        await calls.news()
 
 
-async def test_what_is_settled_is_not_told(file: Path) -> None:
-    """A write of smtd's own, noted at the end of its cycle, wakes nobody; the next one does."""
+async def test_acknowledged_write_is_not_reported(file: Path) -> None:
+    """A write of smtd, acknowledged at the end of its cycle, calls nothing back; the next write does."""
     watch = Watch()
-    heard = await watched(watch, file)
+    calls = await watched(watch, file)
     write(file, b"own")
-    watch.settle("pair", await watch.look("pair"))
+    watch.acknowledge("pair", await watch.stat("pair"))
 
     await watch._compare()
-    assert heard.times == 0
+    assert calls.times == 0
 
     write(file, b"another's")
     await watch._compare()
     await watch._compare()
-    assert heard.times == 1
+    assert calls.times == 1
 
 
-async def test_look_that_was_overtaken_tells_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files were looked at, then written to and settled: the older look is no news."""
+async def test_overtaken_comparison_reports_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files were written to and acknowledged after their status was read."""
     watch = Watch()
-    heard = await watched(watch, file)
-    look = Watched.look
+    calls = await watched(watch, file)
+    stat = Watched.stat
 
     def overtaken(self: Watched) -> Signature:
-        seen = look(self)
+        seen = stat(self)
         write(file, b"own, and longer")
-        watch.settle("pair", look(self))
+        watch.acknowledge("pair", stat(self))
         return seen
 
-    monkeypatch.setattr(Watched, "look", overtaken)
+    monkeypatch.setattr(Watched, "stat", overtaken)
     await watch._compare()
-    monkeypatch.setattr(Watched, "look", look)
+    monkeypatch.setattr(Watched, "stat", stat)
     await watch._compare()
 
-    assert heard.times == 0
+    assert calls.times == 0
 
 
 async def test_empty_log_of_a_reader_is_no_change(file: Path) -> None:
-    """SQLite makes an empty write-ahead log for whoever only reads."""
+    """SQLite creates an empty write-ahead log even for a reader."""
     watch = Watch()
     log = file.with_name("records-wal")
-    heard = await watched(watch, file, log)
+    calls = await watched(watch, file, log)
     log.touch()
 
     await watch._compare()
 
-    assert heard.times == 0
+    assert calls.times == 0
 
 
-def test_file_in_what_is_no_directory_looks_as_if_it_were_not_there(tmp_path: Path) -> None:
-    """A look never fails, whatever has become of the place."""
+def test_file_below_a_file_counts_as_absent(tmp_path: Path) -> None:
+    """Reading the status never fails."""
     place = tmp_path / "place"
     place.touch()
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
 
-    assert watching.look([place / "records", loop, tmp_path / ("x" * 300)]) == (None, None, None)
+    assert watching.stat([place / "records", loop, tmp_path / ("x" * 300)]) == (None, None, None)
 
 
 async def test_file_beside_with_a_name_that_is_not_unicode_ends_nothing(file: Path) -> None:
-    """Anybody may make one, and the kernel tells of it, too."""
+    """Any program may create one, and the kernel has an event for it, too."""
     watch = Watch()
-    heard = await watched(watch, file)
+    calls = await watched(watch, file)
     async with running(watch):
         write(file, b"y")
-        await heard.news()
+        await calls.news()
         (file.parent / os.fsdecode("thèse".encode("latin-1"))).touch()
         write(file, b"zz")
-        await heard.news()
+        await calls.news()
 
 
 def test_error_that_is_not_of_the_watch_is_not_hidden() -> None:

@@ -23,15 +23,15 @@ CONTROL = 2
 ENDS = {RAN: "something was run", HANGS: "it hangs"}
 
 
-def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     """Try *count* cases, shared among all targets."""
     tally = Tally("cases")
     shares = CONTROL + sum(target.share for target in TARGETS.values())
     for name, target in TARGETS.items():
         try_out(name, max(1, count * target.share // shares), directory, tally)
-        tell(f"{name}: {tally.count:,} of {count:,} cases, {len(tally.wrong)} things wrong")
+        progress(f"{name}: {tally.count:,} of {count:,} cases, {len(tally.wrong)} things wrong")
     control.run(directory, max(1, count * CONTROL // shares), tally, MOST)
-    tell(f"control: {tally.count:,} of {count:,} cases, {len(tally.wrong)} things wrong")
+    progress(f"control: {tally.count:,} of {count:,} cases, {len(tally.wrong)} things wrong")
     return tally
 
 
@@ -64,7 +64,7 @@ def _count(name: str, lines: Sequence[Sequence[str]], tally: Tally) -> int:
         tried += 1
         tally.count += 1
         how = ended.split()[0]
-        tally.befell[how] += 1
+        tally.counts[how] += 1
         if how == "crashed":
             tally.differences.append(f"{name} {number}: {ended}")
     return tried

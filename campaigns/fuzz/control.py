@@ -40,7 +40,7 @@ def run(directory: Path, count: int, tally: Tally, most: int) -> None:
             request = json.dumps(chance.choice(REQUESTS)).encode() + b"\n"
             answer = _ask(daemon, mutated(request, chance, [*WORDS, b"\n", b"\0"]))
             tally.count += 1
-            tally.befell["refused" if b'"ok": false' in answer else "read" if answer else "unanswered"] += 1
+            tally.counts["refused" if b'"ok": false' in answer else "read" if answer else "unanswered"] += 1
             if b"a bug in smtd" in answer:
                 tally.differences.append(f"control {number}: {answer.decode()}")
         if daemon.ctl("status").code != 0:

@@ -130,7 +130,7 @@ def dumb_files(chance: Random, scratch: Path) -> None:
             scratch / f"shelf{end}",
             mutated(content, chance, [*WORDS, *NUMBERS]) if end == spoiled else content,
         )
-    filestat.SETTLE = filestat.LONG = 0.0  # nobody is still writing it
+    filestat.SETTLE = filestat.DAMAGE_AFTER = 0.0  # nobody is still writing it
     DumbFile(scratch / "shelf").read()
 
 

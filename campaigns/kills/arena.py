@@ -56,7 +56,7 @@ class Arena:
     usual: float = 0.1
     _read: int = 0
     #: The words that a report has as lost.
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def cycle(self, mishap: Mishap, chance: Random) -> int:
         """Run a cycle that *mishap* befalls; return the exit code of its process."""
@@ -147,8 +147,8 @@ class Arena:
         lost = self.words.lost(
             [*held.left.values(), *held.right.values()], self.scene.history(), by_rule=False
         )
-        new = {word: wrong for word, wrong in lost.items() if word not in self._told}
-        self._told |= lost.keys()
+        new = {word: wrong for word, wrong in lost.items() if word not in self._reported}
+        self._reported |= lost.keys()
         tally.losses += [f"{where}: {word}: {wrong}; {self._story(word)}" for word, wrong in new.items()]
         self.words.note(held)
         tally.doubles += [
@@ -169,11 +169,11 @@ class Arena:
         labels = [label for label, said in self.under.items() if word in said]
         asked = "SELECT cycle, side, action, reason, landed, hex(before), hex(after) FROM history"
         with closing(sqlite3.connect(self.scene.directory / "journal" / "journal.sqlite")) as db:
-            told = {
+            entries = {
                 label: db.execute(f"{asked} WHERE label = ? ORDER BY id DESC LIMIT 12", (label,)).fetchall()
                 for label in labels
             }
-        return repr(told)
+        return repr(entries)
 
     def _counted(self, side: Side, held: dict[Key, Record]) -> Counter[Key]:
         """Return how often each label is there; only tables can have one twice."""

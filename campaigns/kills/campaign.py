@@ -39,7 +39,9 @@ SEED = 20261125
 Making: TypeAlias = Callable[[Path], AbstractContextManager[Arena]]
 
 
-def run(directory: Path, count: int, tell: Callable[[str], None], makings: Sequence[Making] = ()) -> Tally:
+def run(
+    directory: Path, count: int, progress: Callable[[str], None], makings: Sequence[Making] = ()
+) -> Tally:
     """Run *count* cycles that something befalls, on pairs of four kinds, or on those of *makings*."""
     tally = Tally("cycles")
     chance = Random(SEED)
@@ -57,7 +59,7 @@ def run(directory: Path, count: int, tell: Callable[[str], None], makings: Seque
             _befall(arena, chance, turns[arena.name], tally)
             if number % CHECK == 0:
                 arena.check(tally, f"{number} cycles")
-                tell(f"{number:,} of {count:,} cycles, {len(tally.wrong)} things wrong")
+                progress(f"{number:,} of {count:,} cycles, {len(tally.wrong)} things wrong")
         for arena in arenas:
             arena.check(tally, "the last cycle")
     commands = sum((arena.ran for arena in arenas), start=Counter[str]())
@@ -79,7 +81,7 @@ def _befall(arena: Arena, chance: Random, turns: Iterator[tuple[int, str]], tall
     code = arena.cycle(mishap, chance)
     tally.count += 1
     undisturbed = mishap.kind == "none" or (mishap.kills and code == WELL)
-    tally.befell["undisturbed" if undisturbed else mishap.kind] += 1
+    tally.counts["undisturbed" if undisturbed else mishap.kind] += 1
     if code not in EXPECTED:
         tally.differences.append(f"{arena.name}: {mishap} ended with {code}")
 
@@ -165,7 +167,7 @@ class _Restarting:
         self._server = self._stack.enter_context(
             serving(environment("server"), self._directory, careless=True)
         )
-        self._line.tell("to", self._server.port)
+        self._line.command("to", self._server.port)
 
     def place(self, _directory: Path) -> ServerPlace:
         assert self._server is not None
@@ -176,9 +178,9 @@ class _Restarting:
     @contextmanager
     def bad(self, *how: object) -> Iterator[None]:
         """Let one connection be bad."""
-        self._line.tell(*how)
+        self._line.command(*how)
         yield
-        self._line.tell("pass")
+        self._line.command("pass")
 
     @contextmanager
     def restarted(self) -> Iterator[None]:

@@ -95,7 +95,7 @@ def befall(mishap: Mishap, directory: Path, locations: Both[Location], policy: P
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise TimeoutError(f"a cycle that {mishap} befell did not end")
+            raise TimeoutError(f"a cycle with the fault {mishap} did not end")
         time.sleep(0.002)
 
 

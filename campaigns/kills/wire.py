@@ -74,7 +74,7 @@ class Wire:
     port: int
     _process: subprocess.Popen[str]
 
-    def tell(self, *words: object) -> None:
+    def command(self, *words: object) -> None:
         """Tell it what to do, and wait until it does."""
         assert self._process.stdin
         assert self._process.stdout

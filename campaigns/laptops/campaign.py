@@ -31,17 +31,17 @@ PAUSES = [
     (session, "LONGEST_PAUSE"),
     (retrying, "FIRST_PAUSE"),
     (retrying, "LONGEST_PAUSE"),
-    (writer, "STUMP"),
+    (writer, "PARTIAL_AFTER"),
 ]
 HURRY = 20.0
 
 
-def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     """Tell *count* stories."""
     tally = Tally("stories")
     with serving(environment("server"), directory / "server", careless=True) as server, in_a_hurry():
         anyio.run(prepare, server)
-        anyio.run(partial(several, directory, range(count), server, tally, tell))
+        anyio.run(partial(several, directory, range(count), server, tally, progress))
     return tally
 
 
@@ -52,7 +52,11 @@ async def prepare(server: SumatraServer) -> None:
 
 
 async def several(
-    directory: Path, numbers: Iterable[int], server: SumatraServer, tally: Tally, tell: Callable[[str], None]
+    directory: Path,
+    numbers: Iterable[int],
+    server: SumatraServer,
+    tally: Tally,
+    progress: Callable[[str], None],
 ) -> None:
     """Tell the stories of these *numbers*, some at a time."""
     todo = iter(numbers)
@@ -64,7 +68,7 @@ async def several(
             shutil.rmtree(place)
             tally.count += 1
             if tally.count % SHARE == 0:
-                tell(f"{tally.count:,} stories, {len(tally.wrong)} things wrong")
+                progress(f"{tally.count:,} stories, {len(tally.wrong)} things wrong")
 
     async with anyio.create_task_group() as group:
         for _ in range(AT_ONCE):

@@ -55,7 +55,7 @@ class Lines:
     client: aiohttp.ClientSession
     chance: Random
     badness: float
-    befell: Counter[str]
+    counts: Counter[str]
     log: list[Exchange] = field(default_factory=list)
     #: Earlier answers by path, and what a cache on the way to someone still serves, until when.
     answers: defaultdict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
@@ -134,7 +134,7 @@ class Line:
                 return (await lines.ask(self.who, request, body)).response
             until = anyio.current_time() + lines.chance.uniform(0.0, OLD)
             lines.frozen[place] = (until, lines.chance.choice(earlier))
-        lines.befell[what] += 1
+        lines.counts[what] += 1
         return await self._spoilt(what, request, body)
 
     async def _spoilt(self, what: str, request: web.BaseRequest, body: bytes) -> web.StreamResponse:

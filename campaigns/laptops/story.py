@@ -68,7 +68,7 @@ class Story:
         async with aiohttp.ClientSession() as client:
             root = str(URL(self.server.url).origin())
             badness = self.chance.choice((0.0, 0.05, 0.15))
-            lines = Lines(root, client, self.chance, badness, self.tally.befell)
+            lines = Lines(root, client, self.chance, badness, self.tally.counts)
             async with laid(lines, self.names) as roots:
                 self.laptops = [self._laptop(name, root) for name, root in roots.items()]
                 self._share()
@@ -108,7 +108,7 @@ class Story:
             else:
                 within = chance.uniform(0.0, 0.3) if what == "kill" else None
                 await laptop.cycle(within, thorough=chance.random() < 0.2)
-                self.tally.befell["cycles" if what == "cycle" else "kills"] += 1
+                self.tally.counts["cycles" if what == "cycle" else "kills"] += 1
                 self._note(laptop.name, what)
 
     def _work(self, laptop: Laptop, chance: Random) -> None:
@@ -119,10 +119,10 @@ class Story:
             word = self._new(laptop.name)
             laptop.store.put(self.project, record(f"run-{word}", reason=word))
             self._note(laptop.name, f"run-{word}")
-            self.tally.befell["run"] += 1
+            self.tally.counts["run"] += 1
             return
         key = chance.choice(sorted(records))
-        self.tally.befell[what] += 1
+        self.tally.counts[what] += 1
         if what == "delete":
             self.removed |= words([records[key]])
             laptop.store.remove(*key)
@@ -154,7 +154,7 @@ class Story:
         body = b"" if what == "delete" else form.body(edit(before, word))
         at = anyio.current_time()
         done = await lines.send("server", "DELETE" if what == "delete" else "PUT", path, body, _HEADERS)
-        self.tally.befell[f"{what} on the server"] += 1
+        self.tally.counts[f"{what} on the server"] += 1
         self._note("server", f"{what} {before.label} {word}: {done.status}")
         if what == "delete":
             del self.written[word]
@@ -199,7 +199,7 @@ class Story:
                 self._wrong(
                     "differences", f"{laptop.name}: {failed[0].label} failed: {sentence(failed[0].why)}"
                 )
-            self.tally.befell["left to a person"] += len(laptop.listed)
+            self.tally.counts["left to a person"] += len(laptop.listed)
         self._search(stores, lines)
 
     def _search(self, stores: dict[str, dict[Key, Record]], lines: Lines) -> None:
@@ -207,10 +207,10 @@ class Story:
         history = words(each for laptop in self.laptops for each in laptop.history())
         for word in sorted(self.written.keys() - held - self.removed):
             if word in self.there and lines.overwritten(*self.there[word]):
-                self.tally.befell["words of others overwritten between a look and a write"] += 1
+                self.tally.counts["words of others overwritten between a look and a write"] += 1
                 continue
             if lines.deleted_unseen(word, "server"):
-                self.tally.befell["words deleted on the server by who had not seen them"] += 1
+                self.tally.counts["words deleted on the server by clients that had not seen them"] += 1
                 continue
             where = "it is in a history" if word in history else "it is in no history"
             self._wrong("losses", f"{word} of {self.written[word]} ({where})")

@@ -39,11 +39,11 @@ PATIENCE = 60.0
 SHARE = 20
 
 
-def run(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     """Kill a server *count* times, and return what happened."""
     tally = Tally("kills")
     with server_process(directory, start=False) as server:
-        anyio.run(Siege(server, tally).run, count, tell)
+        anyio.run(Siege(server, tally).run, count, progress)
     return tally
 
 
@@ -77,7 +77,7 @@ class Siege:
             "root": [Listener("root listens", ledger, False)],
         }
 
-    async def run(self, count: int, tell: Callable[[str], None]) -> None:
+    async def run(self, count: int, progress: Callable[[str], None]) -> None:
         """Kill the server *count* times, in each of the ways by turns; then stop it."""
         ways = self._ways()
         try:
@@ -85,7 +85,9 @@ class Siege:
                 await next(ways)()
                 self._tally.count += 1
                 if self._tally.count % SHARE == 0:
-                    tell(f"{self._tally.count:,} of {count:,} kills, {len(self._tally.wrong)} things wrong")
+                    progress(
+                        f"{self._tally.count:,} of {count:,} kills, {len(self._tally.wrong)} things wrong"
+                    )
             await self.look()
         except AssertionError as exc:
             self._ledger.differs(f"the server does not start again: {exc}")
@@ -180,7 +182,7 @@ class Siege:
         code = await to_thread.run_sync(self._server.ended)
         if code != -signal.SIGKILL:
             self._ledger.differs(f"the server ended by itself, with {code}")
-        self._tally.befell[f"kills {when}"] += 1
+        self._tally.counts[f"kills {when}"] += 1
 
     async def _check(self, session: aiohttp.ClientSession) -> None:
         """Compare all records, the listing and the feed with the ledger, while no client writes."""

@@ -55,7 +55,7 @@ class Follower:
         if status == 410:
             self.cursor = 0
             self.held.clear()
-            self.ledger.tally.befell["followers that had to begin anew"] += 1
+            self.ledger.tally.counts["followers that had to start again"] += 1
         elif status != 200:
             raise Stuck(f"{self.name}: {status} for its cursor {self.cursor}")
         return status == 200

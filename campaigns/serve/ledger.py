@@ -72,9 +72,9 @@ class Ledger:
         was_asked = label in self.wanted
         wanted = self.wanted.pop(label, None)
         if was_asked and now.outcome == wanted:
-            self.tally.befell["requests without an answer that were done"] += 1
+            self.tally.counts["requests without an answer that were done"] += 1
         elif now.outcome == before.outcome and before.etag in (None, now.etag):
-            self.tally.befell["requests without an answer that were not done"] += was_asked
+            self.tally.counts["requests without an answer that were not done"] += was_asked
         elif now.outcome == before.outcome:
             self.tally.differences.append(f"{label}: {now.etag}, where {before.etag} was acknowledged")
         else:
@@ -93,8 +93,8 @@ class Ledger:
         for word in sorted(word for word, count in there.items() if count > 1):
             self.tally.doubles.append(f"{label}: {word} is there {there[word]} times")
         done = len(sent & there.keys())
-        self.tally.befell["requests without an answer that were done"] += done
-        self.tally.befell["requests without an answer that were not done"] += len(sent) - done
+        self.tally.counts["requests without an answer that were done"] += done
+        self.tally.counts["requests without an answer that were not done"] += len(sent) - done
         self.words[label] = set(there)
 
     def numbered(self, change: Any) -> None:

@@ -18,7 +18,7 @@ from tests.stores.places import DjangoPlace
 NEVER = '"1-00000000000000000000000000000000"'
 
 
-class Deed(NamedTuple):
+class Operation(NamedTuple):
     """A request of an owner for a label: the status to expect if it has a record, and if it has none."""
 
     there: int
@@ -31,17 +31,17 @@ def _matching(held: Held) -> Mapping[str, str]:
     return {"If_Match": held.etag or "*"}
 
 
-DEEDS = {
-    "put": Deed(200, 201),
-    "make": Deed(412, 201, lambda _: {"If_None_Match": "*"}),
-    "edit": Deed(200, 412, _matching),
-    "edit of what is no more": Deed(412, 412, lambda _: {"If_Match": NEVER}),
-    "comment": Deed(200, 404),
-    "delete": Deed(204, 404, lambda held: _matching(held) if held.etag else {}),
-    "read": Deed(200, 404),
-    "read again": Deed(304, 404, lambda held: {"If_None_Match": held.etag or NEVER}),
+OPERATIONS = {
+    "put": Operation(200, 201),
+    "make": Operation(412, 201, lambda _: {"If_None_Match": "*"}),
+    "edit": Operation(200, 412, _matching),
+    "edit of a deleted record": Operation(412, 412, lambda _: {"If_Match": NEVER}),
+    "comment": Operation(200, 404),
+    "delete": Operation(204, 404, lambda held: _matching(held) if held.etag else {}),
+    "read": Operation(200, 404),
+    "read again": Operation(304, 404, lambda held: {"If_None_Match": held.etag or NEVER}),
 }
-_CHOSEN = [*DEEDS, "put", "edit", "comment"]
+_CHOSEN = [*OPERATIONS, "put", "edit", "comment"]
 #: Statuses of the answers to requests that changed something.
 _DONE = (200, 201, 204)
 
@@ -71,9 +71,9 @@ class Owner:
             await self._do(client, self.chance.choice(_CHOSEN), self.chance.choice(self.labels))
 
     async def _do(self, client: Client, name: str, label: str) -> None:
-        deed, before = DEEDS[name], self.ledger.holds(label)
+        operation, before = OPERATIONS[name], self.ledger.holds(label)
         word = next(self.words)
-        headers = dict(deed.conditions(before))
+        headers = dict(operation.conditions(before))
         if name.startswith("read"):
             reply = await client.get(path(label), **headers)
             self._read(label, before, reply)
@@ -84,10 +84,10 @@ class Owner:
                 self.ledger.acknowledged(label, reply.headers.get("ETag"))
             else:
                 self.ledger.refused(label)
-        expected = deed.absent if before.outcome is None else deed.there
+        expected = operation.absent if before.outcome is None else operation.there
         if reply.status != expected:
             self.ledger.differs(f"{name} {label}: {reply.status} instead of {expected}: {reply.body!r}")
-        self.ledger.tally.befell["answers to writers"] += 1
+        self.ledger.tally.counts["answers to writers"] += 1
 
     async def _send(
         self, client: Client, name: str, label: str, word: str, headers: Mapping[str, str]
@@ -136,8 +136,8 @@ class Sharer:
         self.ledger.appended(label, word, done=done)
         if not done and reply.status != 412:
             self.ledger.differs(f"append to {label}: {reply.status}: {reply.body!r}")
-        self.ledger.tally.befell["answers to writers"] += 1
-        self.ledger.tally.befell["appendages that came too late"] += not done
+        self.ledger.tally.counts["answers to writers"] += 1
+        self.ledger.tally.counts["appends that came too late"] += not done
 
 
 @dataclass
@@ -161,4 +161,4 @@ class Neighbour:
                 self.ledger.wants(label, word)
                 await self.place.put(record(label, outcome=word))
             self.ledger.acknowledged(label, None)
-            self.ledger.tally.befell["writes past the server"] += 1
+            self.ledger.tally.counts["writes past the server"] += 1

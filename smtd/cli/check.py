@@ -27,7 +27,7 @@ from smtd.stores.registry import open_store
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DatabaseChanges:
     """What to create or remove in databases on servers, besides checking them."""
 
     create: bool = False
@@ -35,20 +35,20 @@ class Asked:
     remove_notify: bool = False
 
 
-def run(chosen: Path | None, asked: Asked) -> int:
+def run(chosen: Path | None, changes: DatabaseChanges) -> int:
     """Print what was found about the stores and the server, and return the exit code."""
-    if asked.install_notify and asked.remove_notify:
+    if changes.install_notify and changes.remove_notify:
         raise UsageError("--install-notify and --remove-notify exclude each other; give one of them")
     if (file := configuration_file(chosen)) is None:
         places = " nor ".join(map(str, usual_files()))
         raise UsageError(f"no configuration found: neither {places} exists; create one, or name one with -c")
     config = load(file)
     pairs = settings.of(config, {})
-    problems, projects = anyio.run(_reach, config, asked)
-    problems += [*_paired(config, pairs, projects), *_nowhere(config, projects)]
+    problems, projects = anyio.run(_check_stores, config, changes)
+    problems += [*_pair_problems(config, pairs, projects), *_missing_projects(config, projects)]
     if config.server is not None:
         unusable = config.stores.keys() - projects.keys()
-        problems += anyio.run(_served, config, config.server, file, unusable)
+        problems += anyio.run(_check_own_server, config, config.server, file, unusable)
     if not problems:
         counts = f"{plural(len(config.stores), 'store')}, {plural(len(config.pairs), 'pair')}"
         counts += "" if config.server is None else ", 1 server"
@@ -56,12 +56,14 @@ def run(chosen: Path | None, asked: Asked) -> int:
     return max((problem.exit_code for problem in problems), default=0)
 
 
-async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping[str, Collection[str]]]:
+async def _check_stores(
+    config: Config, changes: DatabaseChanges
+) -> tuple[list[SmtdError], Mapping[str, Collection[str]]]:
     """Print a line for each store; return the errors, and the projects of the stores that were reached."""
     problems, found = [], {}
     for name in config.stores:
         try:
-            line, found[name] = await _reached(name, config, asked)
+            line, found[name] = await _check_store(name, config, changes)
             say(f"{name:<12} {line}")
         except SmtdError as exc:
             problems.append(exc)
@@ -69,7 +71,7 @@ async def _reach(config: Config, asked: Asked) -> tuple[list[SmtdError], Mapping
     return problems, found
 
 
-async def _served(
+async def _check_own_server(
     config: Config, server: ServerConfig, file: Path, unusable: Collection[str]
 ) -> list[SmtdError]:
     """Print the server's line and errors, and return the errors; do not check a store in *unusable* again."""
@@ -85,7 +87,7 @@ async def _served(
     return problems
 
 
-def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[SmtdError]:
+def _missing_projects(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[SmtdError]:
     """Print and yield an error for each project of a pair that neither of its stores has."""
     for name, pair in config.pairs.items():
         if pair.projects is None or pair.left not in found or pair.right not in found:
@@ -102,7 +104,7 @@ def _nowhere(config: Config, found: Mapping[str, Collection[str]]) -> Iterator[S
             yield problem
 
 
-def _paired(
+def _pair_problems(
     config: Config, pairs: Mapping[str, PairSettings], held: Mapping[str, Collection[str]]
 ) -> list[SmtdError]:
     """Print and return an error for each pair of one store twice, or of directories of two projects.
@@ -130,12 +132,12 @@ def _paired(
     return problems
 
 
-async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collection[str]]:
+async def _check_store(name: str, config: Config, changes: DatabaseChanges) -> tuple[str, Collection[str]]:
     """Return the line to print for a store, and its projects. Raises SmtdError."""
     location = await to_thread.run_sync(partial(located, name, config, None, may_be_new=True))
     own = set() if location.project is None else {location.project}
     server = location.driver.server
-    done = await _done(location, server, asked) if server is not None else ""
+    done = await _make_changes(location, server, changes) if server is not None else ""
     if await to_thread.run_sync(location.is_missing):
         return f"{location}  does not exist yet; the first sync creates it", own
     async with open_store(location) as store:
@@ -152,19 +154,19 @@ async def _reached(name: str, config: Config, asked: Asked) -> tuple[str, Collec
     return f"{location}  {done}{held}{', '.join(projects) or 'no projects'}{limits}", own.union(projects)
 
 
-async def _done(location: Location, server: Server, asked: Asked) -> str:
-    """Create or remove what *asked* says in the database at *location*; return what was done, in words."""
+async def _make_changes(location: Location, server: Server, changes: DatabaseChanges) -> str:
+    """Create or remove what *changes* says in the database at *location*; return what was done, in words."""
     if server.administer is None:
         return ""
     done = ""
     async with server.administer(location) as database:
         if risk := await database.risk():
             complain(f"smtd: {location}: {risk}")
-        if asked.create and await database.make():
+        if changes.create and await database.make():
             done += "tables created; "
-        if server.notifications is not None and (asked.install_notify or asked.remove_notify):
+        if server.notifications is not None and (changes.install_notify or changes.remove_notify):
             triggers = server.notifications.triggers()
-            if asked.remove_notify:
+            if changes.remove_notify:
                 await database.run(triggers.remove)
                 done += "triggers removed; "
             elif location.access.notify:

@@ -68,8 +68,8 @@ def names(server: ServerConfig) -> Iterator[SmtdError]:
         )
     if server.proxy and not is_local and not has_tls and len(near) == len(server.proxy):
         yield UsageError(
-            f"the proxy is on this machine, but others reach {server.listen} past it, and passwords would be"
-            " sent in the clear; listen on 127.0.0.1"
+            f"the proxy is on this machine, but other machines can bypass it at {server.listen}, so passwords"
+            " would be sent in the clear; listen on 127.0.0.1"
         )
     if server.url is not None:
         yield from _url(server.url, server, is_local=is_local)
@@ -84,15 +84,16 @@ def _url(url: str, server: ServerConfig, *, is_local: bool) -> Iterator[SmtdErro
         )
     if server.proxy:
         if not is_safe and not configured_server.is_loopback(name):
-            yield UsageError("with this url people send passwords in the clear; give the proxy a certificate")
+            yield UsageError(
+                "with this url clients send passwords in the clear; give the proxy a certificate"
+            )
     elif server.cert_file is None and is_safe:
         yield UsageError("url begins with https, but the server has no certificate; set cert_file, or proxy")
     elif server.cert_file is not None and not is_safe:
         yield UsageError("url begins with http, but the server has a certificate; write https")
     elif is_local and not configured_server.is_loopback(name):
         yield UsageError(
-            f"only this machine reaches {server.listen}, and nobody at {name}; listen on another address, or"
-            " set proxy"
+            f"only this machine reaches {server.listen}, not {name}; listen on another address, or set proxy"
         )
 
 
@@ -112,7 +113,7 @@ def _address(server: ServerConfig) -> list[str | SmtdError]:
         if exc.errno != errno.EADDRINUSE:
             findings.append(_no_address(host, port, exc))
         elif _is_smtd(host, port, has_tls=server.cert_file is not None):
-            findings.append("it runs now")
+            findings.append("already running")
         else:
             findings.append(
                 UsageError(f"another program listens on {server.listen}; stop it, or choose another port")
@@ -182,7 +183,7 @@ def _check_new(path: Path) -> None:
     place = next(each for each in path.parents if each.exists())
     if not os.access(place, os.W_OK | os.X_OK):
         raise StoreUnreachable(
-            f"{path} cannot be made: {denied.why(PermissionError(errno.EACCES, '', str(place)))}"
+            f"{path} cannot be created: {denied.why(PermissionError(errno.EACCES, '', str(place)))}"
         )
 
 
@@ -197,7 +198,7 @@ def _users(server: ServerConfig, chosen: Path) -> list[str | SmtdError]:
     if found:
         findings.append(plural(len(found), "user"))
     elif server.anonymous == "none":
-        findings.append(SmtdError(f"nobody can log in: {path} has no users; run smtd user add NAME"))
+        findings.append(SmtdError(f"{path} has no users; run smtd user add NAME"))
     if server.anonymous == "read":
-        findings.append("everybody may read")
+        findings.append("anonymous read access")
     return findings

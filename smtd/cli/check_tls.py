@@ -30,7 +30,7 @@ def problems(cert_file: Path, key_file: Path, called: str | None) -> Iterator[Sm
     if unreadable:
         return
     if key_file.stat().st_mode & stat.S_IROTH:
-        yield UsageError(f"everybody on this machine can read the key {key_file}; run chmod o= on it")
+        yield UsageError(f"all users of this machine can read the key {key_file}; run chmod o= on it")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         server.load_cert_chain(cert_file, key_file, password=b"")

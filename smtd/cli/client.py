@@ -99,7 +99,7 @@ def print_reports(found: Result, *, planned: bool = False) -> None:
             say(f"  to run exactly this plan: smtd-ctl sync now {pair['pair']} --plan {pair['plan']}")
         for kind in ("conflict", "held", "failed"):
             for each in pair["conflicts" if kind == "conflict" else kind]:
-                say(f"{kind}: {each['project']}/{each['label']}: {told(each)}")
+                say(f"{kind}: {each['project']}/{each['label']}: {problem_and_remedy(each)}")
     print_errors(found)
 
 
@@ -109,7 +109,7 @@ def print_errors(found: Result) -> None:
         complain(f"smtd-ctl: pair {error['pair']}: {error['error']}")
 
 
-def told(each: Result) -> str:
+def problem_and_remedy(each: Result) -> str:
     """Return the problem of a record, and its remedy."""
     if "fields" in each:
         fields = ", ".join(each["fields"])

@@ -37,14 +37,14 @@ def sync(
     words = [locations.left.identity, locations.right.identity]
     try:
         socket = socket_path(None)
-        found = _asked(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
+        found = _ask_daemon(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
     except (NoDaemon, UsageError):  # nor a place for one
         return None
     if found["pair"] is None or (everything and found["projects"] is not None):
         return None
     if projects is not None and sorted(projects) != found["projects"]:
         return None
-    told = _asked(
+    answer = _ask_daemon(
         socket,
         None,
         progress,
@@ -54,13 +54,13 @@ def sync(
         progress=True,
         mirrored=found["swapped"],
     )
-    for error in told["errors"]:
+    for error in answer["errors"]:
         raise _error(error)
-    report: Shape = told["pairs"][0]
+    report: Shape = answer["pairs"][0]
     return report
 
 
-def _asked(
+def _ask_daemon(
     socket: str, patience: float | None, show: Progress | None = None, **request: Any
 ) -> dict[str, Any]:
     for answer in ask(socket, request, patience):

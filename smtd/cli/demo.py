@@ -90,7 +90,7 @@ class Demo:
         for event in self._events():
             self._seen = event["id"]
             if event["event"] == "synced":
-                click.echo(f"  {_told(event, 'left')}{_told(event, 'right')}".rstrip())
+                click.echo(f"  {_summary(event, 'left')}{_summary(event, 'right')}".rstrip())
                 return
 
     def _events(self) -> Iterator[dict[str, Any]]:
@@ -121,7 +121,7 @@ def _say(text: str) -> None:
     click.echo(f"\n{text}")
 
 
-def _told(event: Mapping[str, Any], side: str) -> str:
+def _summary(event: Mapping[str, Any], side: str) -> str:
     """Return what a cycle did to one side, in words; nothing if it did nothing."""
     done = [f"{count} {what}" for what, count in event[side].items() if count]
     return f"{side}: {', '.join(done)}  " if done else ""

@@ -210,17 +210,17 @@ def run(config: Path | None, /, socket: str | None) -> None:
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    help="Where to listen. [default: listen in the configuration, else 127.0.0.1:8471]",
+    help="Address to listen on. [default: listen in the configuration, else 127.0.0.1:8471]",
 )
 @click.option("--socket", metavar="FILE", help="The control socket.")
 @click.pass_obj
 def serve(config: Path | None, /, location: str | None, listen: str | None, socket: str | None) -> None:
-    """Offer the records of a store over HTTP, in the foreground.
+    """Serve the records of a store over HTTP, in the foreground.
 
     LOCATION is an SQLite store of Sumatra 0.8.1, or the name of a configured one; a new file (.sqlite) is
     created. Without it, smtd serves a store of its own, in its state directory. Sumatra's clients and smtd
-    reach it at http://HOST:PORT/records/, as a user that smtd user add created. It uses [server] of the
-    configuration, and keeps no pairs; smtd run does both.
+    reach it at http://HOST:PORT/records/, as a user created with smtd user add. It uses [server] of the
+    configuration, and syncs no pairs; smtd run does both.
     """
     from smtd.cli.run import Serving
     from smtd.cli.run import main as run_daemon
@@ -233,13 +233,13 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
 @click.option(
     "--store",
     metavar="LOCATION",
-    help="The store: an SQLite file, or its name. [default: as smtd serve has it]",
+    help="The store: an SQLite file, or its name. [default: the one that smtd serve uses]",
 )
 @click.pass_obj
 def backup(config: Path | None, /, file: Path, store: str | None) -> None:
     """Copy the store of smtd's own server to the new FILE.
 
-    The server goes on meanwhile. The copy has all records, the rights in single projects, and the numbers of
+    The server keeps running. The copy has all records, the rights in single projects, and the numbers of
     the feed; copy the users file as well. (smtd-ctl backup copies the journal of the daemon.)
     """
     from smtd.cli.backup import run as copy
@@ -256,12 +256,12 @@ def backup(config: Path | None, /, file: Path, store: str | None) -> None:
 )
 @click.option("--remove-notify", is_flag=True, help="Remove these triggers from all PostgreSQL databases.")
 @click.pass_obj
-def check(config: Path | None, /, **asked: bool) -> None:
+def check(config: Path | None, /, **changes: bool) -> None:
     """Check the configuration and reach every store in it."""
-    from smtd.cli.check import Asked
+    from smtd.cli.check import DatabaseChanges
     from smtd.cli.check import run as inspect
 
-    sys.exit(inspect(config, Asked(**asked)))
+    sys.exit(inspect(config, DatabaseChanges(**changes)))
 
 
 @main.command()

@@ -36,7 +36,7 @@ def secret(name: str, store: StoreConfig) -> str | None:
 def token(name: str, store: StoreConfig) -> str | None:
     """Return the token of the configured store *name*, as `secret`. Blocks."""
     if store.token_command is not None:
-        found = _told(name, store.token_command, "token")
+        found = _command_output(name, store.token_command, "token")
     elif store.token_file is not None:
         found = _first_line(name, expanded(store.token_file), "token")
     elif store.token_env is not None:
@@ -55,7 +55,7 @@ def password(name: str, store: StoreConfig) -> str | None:
     if store.password is not None:
         return store.password
     if store.password_command is not None:
-        return _told(name, store.password_command, "password")
+        return _command_output(name, store.password_command, "password")
     if store.password_file is not None:
         return _first_line(name, expanded(store.password_file), "password")
     if store.credential is not None:
@@ -86,7 +86,7 @@ def _variable(name: str, variable: str) -> str:
     return found
 
 
-def _told(name: str, command: list[str], what: str) -> str:
+def _command_output(name: str, command: list[str], what: str) -> str:
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False

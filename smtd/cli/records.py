@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from smtd.cli.client import Result, add_verb, ask_daemon, print_reports, told
+from smtd.cli.client import Result, add_verb, ask_daemon, print_reports, problem_and_remedy
 from smtd.cli.say import complain, say, say_json
 from smtd.errors import UsageError
 from smtd.output.counts import plural
@@ -78,7 +78,7 @@ def _listed(what: str) -> Callable[[Any], int]:
             say_json(found)
         else:
             for each in found[what]:
-                say(f"{each['pair']}: {each['project']}/{each['label']}: {told(each)}")
+                say(f"{each['pair']}: {each['project']}/{each['label']}: {problem_and_remedy(each)}")
         return int(bool(found[what]))
 
     return do

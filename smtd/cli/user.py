@@ -56,7 +56,7 @@ def store_path(word: str | None, config: Path | None) -> Path | None:
         return path if path.is_file() else None
     location = located(word, found, None)
     if not location.is_served:
-        raise UsageError(f"{location} is not an SQLite store, so no server of smtd can offer it")
+        raise UsageError(f"{location} is not an SQLite store, so smtd cannot serve it")
     return location.path
 
 
@@ -146,7 +146,7 @@ def list_users(path: Path, store: Store, *, as_json: bool) -> int:
     width = max((len(account.name) for account in accounts), default=0)
     for account in accounts:
         own = [f"{level} in {project}" for project, level in rights.get(account.name, {}).items()]
-        say(f"{account.name:<{width}}  {', '.join([_rights(account), *own])}; {_ways(account)}")
+        say(f"{account.name:<{width}}  {', '.join([_rights(account), *own])}; {_logins(account)}")
     return 0
 
 
@@ -239,11 +239,11 @@ def _password(name: str, *, from_stdin: bool) -> str:
     if len(password) > LONGEST_PASSWORD:
         raise UsageError(f"the password is longer than {LONGEST_PASSWORD} characters; nothing was changed")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
-        raise UsageError("the password has characters that nobody can type; nothing was changed")
+        raise UsageError("the password has characters that cannot be typed; nothing was changed")
     if not credentials.is_safe_in_address(password):
         complain(
             "smtd: Sumatra does not understand this password in the address of a store, where only letters"
-            f" (a-z), digits, _ and - are as they are; for smt use a token: smtd user token {name}"
+            f" (a-z), digits, _ and - are safe; for smt use a token: smtd user token {name}"
         )
     return password
 
@@ -261,7 +261,7 @@ def _typed_twice(name: str) -> str:
         raise UsageError("there is no terminal to ask for the password; use --password-stdin")
     try:
         first = getpass.getpass(f"Password for {name}: ")
-        if getpass.getpass("The same again: ") != first:
+        if getpass.getpass("Repeat the password: ") != first:
             raise UsageError("the two passwords differ; nothing was changed")
     except EOFError:
         raise UsageError("no password was given; nothing was changed") from None
@@ -283,13 +283,13 @@ def _rights(account: Account) -> str:
     ]
 
 
-def _ways(account: Account) -> str:
-    ways = [*(["password"] if account.password else []), *map(_token, account.tokens)]
-    return ", ".join(ways) or "no password and no token"
+def _logins(account: Account) -> str:
+    logins = [*(["password"] if account.password else []), *map(_token, account.tokens)]
+    return ", ".join(logins) or "no password and no token"
 
 
 def _token(token: StoredToken) -> str:
-    until = "" if token.expires is None else f", good until {_date(token.expires)}"
+    until = "" if token.expires is None else f", valid until {_date(token.expires)}"
     return f"token of {_date(token.made)}{until}"
 
 

@@ -24,7 +24,7 @@ _PASSWORD_STDIN = click.option(
 _STORE = click.option(
     "--store",
     metavar="LOCATION",
-    help="The store of the server: an SQLite file, or its name. [default: as smtd serve has it]",
+    help="The store of the server: an SQLite file, or its name. [default: the one that smtd serve uses]",
 )
 #: Lets `_Verb` reject extra arguments: one is most likely a password, which an error must not show.
 _MORE_WORDS = {"allow_extra_args": True}
@@ -36,7 +36,7 @@ class _Verb(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.args:
             raise click.UsageError(
-                "there are too many words; give no password here, where others can see it: smtd asks for it",
+                "too many arguments; give no password here, where others can see it: smtd asks for it",
                 ctx,
             )
         return super().invoke(ctx)
@@ -48,30 +48,30 @@ def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 @_verb("add")
 @click.argument("name")
-@click.option("--admin", is_flag=True, help="Let them do everything in every project.")
-@click.option("--read-all", is_flag=True, help="Let them read every project: the same as --project '*:read'.")
+@click.option("--admin", is_flag=True, help="Grant all rights in every project.")
 @click.option(
-    "--write-all", is_flag=True, help="Let them change records in every project, those to come included."
+    "--read-all", is_flag=True, help="Grant read access to every project: the same as --project '*:read'."
 )
+@click.option("--write-all", is_flag=True, help="Grant write access to every project, including future ones.")
 @click.option(
     "--project",
     "projects",
     multiple=True,
     metavar="NAME:RIGHT",
-    help="Let them read, write or own this project (repeatable; '*' means all).",
+    help="Grant this right (read, write or owner) in a project (repeatable; '*' means all).",
 )
 @_PASSWORD_STDIN
 @_STORE
 @_USERS
 @click.pass_obj
-def add(config: Path | None, /, users: Path | None, store: str | None, **asked: Any) -> None:
+def add(config: Path | None, /, users: Path | None, store: str | None, **options: Any) -> None:
     """Add the user NAME with a password.
 
-    Every user may create projects, and owns them. For other projects they need a right: see smtd user grant.
+    Every user can create projects, and owns them. Other projects require a right: see smtd user grant.
     """
     from smtd.cli import user
 
-    sys.exit(user.add(user.users_path(users, config), partial(user.store_path, store, config), **asked))
+    sys.exit(user.add(user.users_path(users, config), partial(user.store_path, store, config), **options))
 
 
 @_verb("password")
@@ -79,30 +79,31 @@ def add(config: Path | None, /, users: Path | None, store: str | None, **asked: 
 @_PASSWORD_STDIN
 @_USERS
 @click.pass_obj
-def password(config: Path | None, /, users: Path | None, **asked: Any) -> None:
+def password(config: Path | None, /, users: Path | None, **options: Any) -> None:
     """Change the password of the user NAME."""
     from smtd.cli import user
 
-    sys.exit(user.change_password(user.users_path(users, config), **asked))
+    sys.exit(user.change_password(user.users_path(users, config), **options))
 
 
 @_verb("token")
 @click.argument("name")
 @click.option(
-    "--expires", metavar="DURATION", help="How long the token is good, such as 90d. [default: always]"
+    "--expires", metavar="DURATION", help="How long the token is valid, such as 90d. [default: no limit]"
 )
 @click.option("--revoke", is_flag=True, help="Revoke all other tokens of this user.")
 @_USERS
 @click.pass_obj
-def token(config: Path | None, /, users: Path | None, **asked: Any) -> None:
+def token(config: Path | None, /, users: Path | None, **options: Any) -> None:
     """Print a new token for the user NAME, once.
 
-    A token stands for a user without their password: in a store's token_file or token_command, or in place of
-    the password. It has only characters that Sumatra understands in an address.
+    A token logs a user in without their password. Put it into the token_file of a store, have its
+    token_command print it, or use it in place of the password. It has only characters that Sumatra accepts
+    in an address.
     """
     from smtd.cli import user
 
-    sys.exit(user.add_token(user.users_path(users, config), **asked))
+    sys.exit(user.add_token(user.users_path(users, config), **options))
 
 
 @_verb("list")
@@ -126,8 +127,8 @@ def list_users(config: Path | None, /, users: Path | None, store: str | None, as
 def remove(config: Path | None, /, users: Path | None, name: str, store: str | None) -> None:
     """Remove the user NAME.
 
-    A running server lets them in no more within a second. Their rights in projects are removed, too; the
-    projects stay.
+    A running server rejects them within a second. Their rights in projects are removed, too; the projects
+    stay.
     """
     from smtd.cli import user
 
@@ -141,15 +142,15 @@ def remove(config: Path | None, /, users: Path | None, name: str, store: str | N
 @_STORE
 @_USERS
 @click.pass_obj
-def grant(config: Path | None, /, users: Path | None, store: str | None, **asked: str) -> None:
-    """Let the user NAME read, write or own PROJECT, or none of these; '*' means all projects.
+def grant(config: Path | None, /, users: Path | None, store: str | None, **options: str) -> None:
+    """Set the RIGHT of the user NAME in PROJECT; '*' means all projects.
 
-    Who owns a project may delete it, and give others rights in it. A running server notices at once.
+    The owner of a project can delete it and grant others rights in it. A running server applies this at once.
     """
     from smtd.cli import user
 
     sys.exit(
-        user.grant(user.users_path(users, config), store=partial(user.store_path, store, config), **asked)
+        user.grant(user.users_path(users, config), store=partial(user.store_path, store, config), **options)
     )
 
 

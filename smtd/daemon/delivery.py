@@ -1,4 +1,4 @@
-"""How a notice could not be delivered."""
+"""The error for a notification that could not be delivered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 class Undelivered(Exception):
     """A notification could not be delivered; the text says why, and holds no secret.
 
-    *again*: it may go well later, *after* so many seconds if they said so.
+    *again*: a retry may succeed, but not before *after* seconds (None: unknown).
     """
 
     def __init__(self, message: str, *, again: bool = False, after: float | None = None) -> None:

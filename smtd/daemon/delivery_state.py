@@ -17,7 +17,7 @@ from smtd.records.record import BAD_BYTES
 log = logging.getLogger("smtd")
 
 
-class ToldFile:
+class DeliveredFile:
     """What each channel has delivered, for each pair; see `read`.
 
     A damaged or lost file costs a repetition: current problems are delivered once more.
@@ -25,7 +25,7 @@ class ToldFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._told: dict[str, dict[str, Delivered]] = {}
+        self._delivered: dict[str, dict[str, Delivered]] = {}
         self._failing = False
         self._saving = anyio.Lock()  # two that write at once would take each other's new file
 
@@ -33,34 +33,34 @@ class ToldFile:
         """Take what the file says, if it can be read."""
         try:
             data = await to_thread.run_sync(regular.read, self._path, regular.SMALL)
-            self._told = msgspec.json.decode(data, type=dict[str, dict[str, Delivered]])
+            self._delivered = msgspec.json.decode(data, type=dict[str, dict[str, Delivered]])
         except FileNotFoundError:
             pass
         except (OSError, *BAD_BYTES) as exc:
             log.warning("%s cannot be read (%s); notifications may be repeated once", self._path, exc)
 
-    def get(self, way: str, pair: str) -> Delivered:
-        """Return what the channel *way* has delivered about *pair*."""
-        return self._told.get(way, {}).get(pair, Delivered())
+    def get(self, channel: str, pair: str) -> Delivered:
+        """Return what *channel* has delivered about *pair*."""
+        return self._delivered.get(channel, {}).get(pair, Delivered())
 
-    async def put(self, way: str, pair: str, told: Delivered) -> None:
-        """Remember what the channel *way* has delivered about *pair*."""
-        if told != self.get(way, pair):
-            self._told.setdefault(way, {})[pair] = told
+    async def put(self, channel: str, pair: str, delivered: Delivered) -> None:
+        """Remember what *channel* has delivered about *pair*."""
+        if delivered != self.get(channel, pair):
+            self._delivered.setdefault(channel, {})[pair] = delivered
             await self._save()
 
     async def keep(self, pairs: Collection[str]) -> None:
         """Forget all pairs but *pairs*."""
         kept = {
-            way: {name: told for name, told in each.items() if name in pairs}
-            for way, each in self._told.items()
+            channel: {name: delivered for name, delivered in each.items() if name in pairs}
+            for channel, each in self._delivered.items()
         }
-        if kept != self._told:
-            self._told = kept
+        if kept != self._delivered:
+            self._delivered = kept
             await self._save()
 
     async def _save(self) -> None:
-        data = msgspec.json.encode(self._told, order="deterministic")
+        data = msgspec.json.encode(self._delivered, order="deterministic")
         try:
             with anyio.CancelScope(shield=True):  # else a restart would deliver it again
                 async with self._saving:

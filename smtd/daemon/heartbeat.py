@@ -1,4 +1,4 @@
-"""Tell a monitor of good cycles, so that it can notice when there are none."""
+"""Report good cycles to a monitor, so that it can notice when there are none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smtd.daemon.delivery import Undelivered
 
 log = logging.getLogger("smtd")
 
-#: Seconds between two heartbeats at the least: what happens meanwhile is one.
+#: The least number of seconds between two heartbeats; all good cycles in between make one.
 INTERVAL = 10.0
 
 
@@ -23,7 +23,7 @@ class Heartbeat:
         self._due = anyio.Event()
 
     def beat(self) -> None:
-        """A cycle went well."""
+        """Report a good cycle."""
         self._due.set()
 
     async def run(self, send: Callable[[], Awaitable[None]]) -> None:
@@ -31,7 +31,7 @@ class Heartbeat:
         failing = False
         while True:
             await self._due.wait()
-            await checkpoint_if_cancelled()  # an address that was given up hears nothing more
+            await checkpoint_if_cancelled()  # send nothing more to an address that was removed
             self._due = anyio.Event()
             began = anyio.current_time()
             try:

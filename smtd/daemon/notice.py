@@ -59,31 +59,35 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     records: list[dict[str, object]] = []
 
 
-def next_notice(told: Delivered, now: Condition, at: str) -> tuple[Notice | None, Delivered]:
+def next_notice(delivered: Delivered, now: Condition, at: str) -> tuple[Notice | None, Delivered]:
     """Return the next notification, if any, and what has been delivered after it."""
-    told = _without_the_past(told, now)
-    if now.trouble is not None and now.trouble != told.trouble:
+    delivered = _without_the_past(delivered, now)
+    if now.trouble is not None and now.trouble != delivered.trouble:
         what = "cannot reach a store" if now.trouble == "offline" else "needs attention"
-        return _trouble(now, what, at), msgspec.structs.replace(told, trouble=now.trouble)
-    if now.trouble is None and told.trouble is not None:
+        return _trouble(now, what, at), msgspec.structs.replace(delivered, trouble=now.trouble)
+    if now.trouble is None and delivered.trouble is not None:
         message = f"pair {_shown(now.pair)} has recovered"
-        return Notice("recovered", now.pair, at, message), msgspec.structs.replace(told, trouble=None)
-    if conflicts := [each for each in now.conflicts or () if _name(each) not in told.conflicts]:
+        return Notice("recovered", now.pair, at, message), msgspec.structs.replace(delivered, trouble=None)
+    if conflicts := [each for each in now.conflicts or () if _name(each) not in delivered.conflicts]:
         notice = _records("conflict", "in conflict", "conflicts", conflicts, now, at)
-        return notice, msgspec.structs.replace(told, conflicts=told.conflicts | set(map(_name, conflicts)))
-    if holds := [each for each in _waiting(now) or () if _name(each) not in told.holds]:
+        return notice, msgspec.structs.replace(
+            delivered, conflicts=delivered.conflicts | set(map(_name, conflicts))
+        )
+    if holds := [each for each in _waiting(now) or () if _name(each) not in delivered.holds]:
         notice = _records("hold", "held", "holds", holds, now, at)
-        return notice, msgspec.structs.replace(told, holds=told.holds | set(map(_name, holds)))
-    return None, told
+        return notice, msgspec.structs.replace(delivered, holds=delivered.holds | set(map(_name, holds)))
+    return None, delivered
 
 
-def _without_the_past(told: Delivered, now: Condition) -> Delivered:
-    """Return *told* without the conflicts and holds that are over."""
+def _without_the_past(delivered: Delivered, now: Condition) -> Delivered:
+    """Return *delivered* without the conflicts and holds that are over."""
     if now.conflicts is not None:
-        told = msgspec.structs.replace(told, conflicts=told.conflicts & set(map(_name, now.conflicts)))
+        delivered = msgspec.structs.replace(
+            delivered, conflicts=delivered.conflicts & set(map(_name, now.conflicts))
+        )
     if (waiting := _waiting(now)) is not None:
-        told = msgspec.structs.replace(told, holds=told.holds & set(map(_name, waiting)))
-    return told
+        delivered = msgspec.structs.replace(delivered, holds=delivered.holds & set(map(_name, waiting)))
+    return delivered
 
 
 def _waiting(now: Condition) -> list[Held] | None:
@@ -110,10 +114,10 @@ def _records(
     more = f" and {len(fresh) - FEW:,} more" if len(fresh) > FEW else ""
     number = "1 record is" if len(fresh) == 1 else f"{len(fresh):,} records are"
     message = f"pair {pair}: {number} {how} ({', '.join(names)}{more}); see smtd-ctl {verb} {pair}"
-    return Notice(event, now.pair, at, message, count=len(fresh), records=[*map(_told, fresh[:MOST])])
+    return Notice(event, now.pair, at, message, count=len(fresh), records=[*map(_record_shape, fresh[:MOST])])
 
 
-def _told(each: Conflict | Held) -> dict[str, object]:
+def _record_shape(each: Conflict | Held) -> dict[str, object]:
     """Return a record and its problem for JSON: without empty fields, and with texts that can be shown."""
     found = shapes.held(each) if isinstance(each, Held) else shapes.conflict(each)
     return {

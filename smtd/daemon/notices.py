@@ -22,7 +22,7 @@ from smtd.backoff import pauses
 from smtd.config import Notify, seconds
 from smtd.daemon import notify_command
 from smtd.daemon.delivery import Undelivered
-from smtd.daemon.delivery_state import ToldFile
+from smtd.daemon.delivery_state import DeliveredFile
 from smtd.daemon.events import now
 from smtd.daemon.heartbeat import Heartbeat
 from smtd.daemon.notice import Condition, Delivered, Notice, next_notice
@@ -32,27 +32,27 @@ log = logging.getLogger("smtd")
 #: Seconds until a failed delivery is tried again: the first and the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 
-Tell: TypeAlias = Callable[[Notice], Awaitable[None]]
+Deliver: TypeAlias = Callable[[Notice], Awaitable[None]]
 
 
 class Notices:
     """Holds the state of each pair and what was delivered about it; `run` delivers notifications."""
 
     def __init__(self, state: Path, proxy_for: Callable[[str], str | None] = lambda url: None) -> None:
-        self._told = ToldFile(state / "told.json")
+        self._delivered = DeliveredFile(state / "told.json")
         self._proxy_for = proxy_for
         self._notify = Notify()
         self._conditions: dict[str, Condition] = {}
         self._offline_since: dict[str, float] = {}
         self._heartbeat = Heartbeat()
         self._news = anyio.Event()
-        self._ways = anyio.CancelScope()
+        self._channels = anyio.CancelScope()
 
     def follow(self, notify: Notify) -> None:
         """Deliver through the channels of *notify* from now on."""
         if notify != self._notify:
             self._notify = notify
-            self._ways.cancel()
+            self._channels.cancel()
 
     def note(self, condition: Condition) -> None:
         """Store the state of a pair after a cycle, and wake the channels."""
@@ -74,21 +74,23 @@ class Notices:
         for name in self._conditions.keys() - set(pairs):
             del self._conditions[name]
             self._offline_since.pop(name, None)
-        await self._told.keep(pairs)
+        await self._delivered.keep(pairs)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Deliver through the channels of the current configuration, until cancelled."""
-        await self._told.read()
+        await self._delivered.read()
         task_status.started()
         while True:
-            with anyio.CancelScope() as self._ways:
-                await self._by(self._notify)
+            with anyio.CancelScope() as self._channels:
+                await self._run_channels(self._notify)
 
-    async def _by(self, notify: Notify) -> None:
+    async def _run_channels(self, notify: Notify) -> None:
         """Deliver through the channels of *notify*, until cancelled."""
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             if notify.command:
-                group.start_soon(self._tell_all, "command", partial(notify_command.tell, notify.command))
+                group.start_soon(
+                    self._deliver_all, "command", partial(notify_command.deliver, notify.command)
+                )
             if notify.webhook or notify.heartbeat_url:
                 from smtd.daemon.webhook import Webhook, open_webhook  # takes 0.2 s, and few need it
 
@@ -97,45 +99,45 @@ class Notices:
 
                 if notify.webhook:
                     webhook = await opened(notify.webhook)
-                    group.start_soon(self._tell_all, "webhook", webhook.tell)
+                    group.start_soon(self._deliver_all, "webhook", webhook.deliver)
                 if notify.heartbeat_url:
                     monitor = await opened(notify.heartbeat_url)
                     group.start_soon(self._heartbeat.run, monitor.beat)
             await anyio.sleep_forever()
 
-    async def _tell_all(self, way: str, tell: Tell) -> None:
-        """Deliver all notifications through the channel *way*, one after the other; retry failed ones."""
+    async def _deliver_all(self, channel: str, deliver: Deliver) -> None:
+        """Deliver all notifications through *channel*, one after the other; retry failed ones."""
         failing, retries = False, pauses(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             news = self._news
-            notice, told = await self._next(way)
+            notice, delivered = await self._next(channel)
             if notice is None:
                 with anyio.move_on_after(self._patience()):
                     await news.wait()
                 continue
             try:
-                await _told(tell, notice)
+                await _deliver(deliver, notice)
             except Undelivered as exc:
                 if not failing:
-                    log.warning("notifications through the %s of [notify] fail: %s", way, exc)
+                    log.warning("notifications through the %s of [notify] fail: %s", channel, exc)
                 failing = True
                 if exc.again:
                     await anyio.sleep(max(next(retries), exc.after or 0.0))
                     continue
             else:
                 if failing:
-                    log.info("the %s of [notify] works again", way)
+                    log.info("the %s of [notify] works again", channel)
                 failing, retries = False, pauses(FIRST_PAUSE, LONGEST_PAUSE)
-            await self._told.put(way, notice.pair, told)
+            await self._delivered.put(channel, notice.pair, delivered)
 
-    async def _next(self, way: str) -> tuple[Notice | None, Delivered]:
+    async def _next(self, channel: str) -> tuple[Notice | None, Delivered]:
         """Return the next notification (None: none), and what has been delivered about its pair after it."""
         for name, condition in sorted(self._conditions.items()):
-            known = self._told.get(way, name)
-            notice, told = next_notice(known, self._settled(condition, known), now())
+            known = self._delivered.get(channel, name)
+            notice, delivered = next_notice(known, self._settled(condition, known), now())
             if notice is not None:
-                return notice, told
-            await self._told.put(way, name, told)
+                return notice, delivered
+            await self._delivered.put(channel, name, delivered)
         return None, Delivered()
 
     def _settled(self, condition: Condition, known: Delivered) -> Condition:
@@ -152,11 +154,11 @@ class Notices:
         return min([end - clock for end in ends if end > clock], default=float("inf"))
 
 
-async def _told(tell: Tell, notice: Notice) -> None:
+async def _deliver(deliver: Deliver, notice: Notice) -> None:
     """Deliver *notice*; treat a bug in smtd as a failed delivery, because it must not end the daemon."""
     await checkpoint_if_cancelled()  # a channel that was removed delivers nothing more
     try:
-        await tell(notice)
+        await deliver(notice)
     except Undelivered:
         raise
     except Exception as exc:  # noqa: BLE001 - its text may hold an address

@@ -1,4 +1,4 @@
-"""Tell a person by a command of theirs: once, without a shell, and not for long."""
+"""Deliver a notification through a command of the user: once, without a shell, for a limited time."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from anyio.abc import Process
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.notice import Notice
 
-#: Seconds that the command may take, and its output may come after its end; bytes that are shown of it.
-PATIENCE, RATTLE, SHOWN = 30.0, 0.5, 500
-#: Bytes of its output that are read at once.
+#: Seconds that the command may take, and for which its output is read after its end; bytes shown of it.
+PATIENCE, DRAIN_TIMEOUT, SHOWN = 30.0, 0.5, 500
+#: Bytes of the output to read at once.
 CHUNK = 65_536
 
 
-async def tell(command: Sequence[str], notice: Notice) -> None:
+async def deliver(command: Sequence[str], notice: Notice) -> None:
     """Run *command* with the sentence as its last argument and the notice as JSON on standard input.
 
-    It is killed, with all that it started, when it takes too long or we are cancelled. Raises Undelivered if
-    it cannot be run, fails, or is killed.
+    The command is killed, with all that it started, when it takes too long or the caller is cancelled. Raises
+    Undelivered if it cannot be run, fails, or is killed.
     """
     said = bytearray()
-    # Pipes of our own: asyncio takes a process for running while something it started has its pipes open.
-    with _pipe() as (its_input, feed), _pipe() as (hear, its_output):
+    # Own pipes: asyncio considers a process running while something that it started has its pipes open.
+    with _pipe() as (its_input, feed), _pipe() as (its_reader, its_output):
         try:
-            with anyio.CancelScope(shield=True):  # else it could be started, and known to nobody
+            with anyio.CancelScope(shield=True):  # else it could be started without being tracked
                 process = await anyio.open_process(
                     [*command, notice.message],
                     stdin=its_input,
@@ -47,7 +47,7 @@ async def tell(command: Sequence[str], notice: Notice) -> None:
         its_output.close()
         try:
             with anyio.move_on_after(PATIENCE) as patience:
-                await _finished(process, (feed, msgspec.json.encode(notice)), (hear, said))
+                await _finished(process, (feed, msgspec.json.encode(notice)), (its_reader, said))
         finally:
             with anyio.CancelScope(shield=True):
                 await _killed(process)
@@ -61,32 +61,32 @@ async def tell(command: Sequence[str], notice: Notice) -> None:
 
 @contextmanager
 def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
-    """Give the reading and the writing end of a pipe, and close what is still open of it."""
+    """Yield the reading and the writing end of a pipe, and close both afterwards."""
     reading, writing = os.pipe()
     with FileIO(reading, "r") as one, FileIO(writing, "w") as other:
         yield one, other
 
 
 async def _finished(process: Process, input: tuple[FileIO, bytes], output: tuple[FileIO, bytearray]) -> None:
-    """Feed the process, keep the end of what it says, and wait for it."""
+    """Feed the process, keep the end of its output, and wait for it."""
     async with anyio.create_task_group() as group:
         group.start_soon(_feed, *input)
-        group.start_soon(_hear, *output)
+        group.start_soon(_read_output, *output)
         await process.wait()
-        # What it left running may keep its output open for ever.
-        group.cancel_scope.deadline = anyio.current_time() + RATTLE
+        # Processes that it left running may keep its output open forever.
+        group.cancel_scope.deadline = anyio.current_time() + DRAIN_TIMEOUT
 
 
 async def _feed(pipe: FileIO, data: bytes) -> None:
     os.set_blocking(pipe.fileno(), False)
-    with suppress(BrokenPipeError):  # who does not listen need not
+    with suppress(BrokenPipeError):  # the command need not read its input
         while data:
             await anyio.wait_writable(pipe)
             data = data[os.write(pipe.fileno(), data) :]
     pipe.close()
 
 
-async def _hear(pipe: FileIO, said: bytearray) -> None:
+async def _read_output(pipe: FileIO, said: bytearray) -> None:
     os.set_blocking(pipe.fileno(), False)
     while True:
         await anyio.wait_readable(pipe)

@@ -48,7 +48,7 @@ CALM = 1.0
 #: Findings that are looked at again after a cycle.
 MOST_AGAIN = 100
 #: Findings that are logged one by one, if there are many at once.
-MOST_TOLD = 20
+MOST_REPORTED = 20
 
 
 class _Place(NamedTuple):
@@ -232,14 +232,14 @@ class Scrubber:
         if (now, found) != (self._round, self._findings):
             await place.scrubs.note(now, found.keys())
         new = [finding for key, finding in sorted(found.items()) if finding and key not in self._findings]
-        for finding in new[:MOST_TOLD]:
-            self._tell(finding)
-        if len(new) > MOST_TOLD:
-            log.warning("pair %s: and %d more", self.worker.name, len(new) - MOST_TOLD)
+        for finding in new[:MOST_REPORTED]:
+            self._report(finding)
+        if len(new) > MOST_REPORTED:
+            log.warning("pair %s: and %d more", self.worker.name, len(new) - MOST_REPORTED)
         self._round, self._findings = now, dict(found)
         self._show(now, await place.scrubs.count(place.policy.projects))
 
-    def _tell(self, finding: Finding) -> None:
+    def _report(self, finding: Finding) -> None:
         name = self.worker.name
         facts = shapes.finding(finding, name)
         log.warning("pair %s: %s/%s: %s", name, finding.project, finding.label, facts["what"])

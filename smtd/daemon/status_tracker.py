@@ -82,8 +82,8 @@ class StatusTracker:
         status.in_sync, status.pending, status.problem = report.in_sync, 0, None
         status.conflicts, status.held = len(report.conflicts), len(report.held)
         status.failed, status.failures = len(report.failed), _shapes(report)
-        for side, told in ((status.left, report.left), (status.right, report.right)):
-            side.records = told.records + told.grown
+        for side, counted in ((status.left, report.left), (status.right, report.right)):
+            side.records = counted.records + counted.grown
         status.last_cycle = now()
         for which in report.adopted:
             log.warning(

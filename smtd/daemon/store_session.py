@@ -132,7 +132,7 @@ class StoreSession:
 
     async def age(self) -> float:
         """Return the seconds since the last write to the files (infinite: no file is known)."""
-        return float("inf") if self.locations is None else age(await self._watch.look(self))
+        return float("inf") if self.locations is None else age(await self._watch.stat(self))
 
     async def is_settled(self) -> bool:
         """Say whether no program wrote to a store since the last cycle, as far as the stores can tell.
@@ -149,9 +149,9 @@ class StoreSession:
 
     async def mark_clean(self) -> bool:
         """Accept the current status of the files as seen; say whether the stores are where they were."""
-        seen = await self._watch.look(self)
+        seen = await self._watch.stat(self)
         again = await self.locate()
-        self._watch.settle(self, seen, self._began)
+        self._watch.acknowledge(self, seen, self._began)
         return self._are_at(again)
 
     def _are_at(self, locations: Both[Location]) -> bool:

@@ -1,4 +1,4 @@
-"""Tell a program by HTTP: a notice, or that all is well. Addresses may hold secrets, and are never shown."""
+"""Send notifications and heartbeats over HTTP. Addresses may hold secrets, and are never shown."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from smtd.backoff import retry_after
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.notice import Notice
 
-#: Seconds for one request, and the longest that a server may have us wait.
+#: Seconds for one request, and the longest wait that a server can ask for.
 PATIENCE, LONGEST_WAIT = 20.0, 3600.0
-#: Answers after which it may go well later, besides those that tell of a failure of the server's own.
+#: Statuses after which a retry may succeed, besides those for errors of the server.
 _LATER = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS))
 
 
 class Webhook:
-    """Speaks to one address."""
+    """Sends requests to one address."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession, proxy: str | None) -> None:
         self._url = URL(url)
         self._session = session
         self._proxy = None if proxy is None else URL(proxy)
 
-    async def tell(self, notice: Notice) -> None:
-        """Post *notice* as JSON. Raises Undelivered unless the answer is a good one."""
+    async def deliver(self, notice: Notice) -> None:
+        """Post *notice* as JSON. Raises Undelivered unless the answer reports success."""
         await self._send("POST", msgspec.json.encode(notice))
 
     async def beat(self) -> None:
-        """Ask for the address, which tells that all is well. Raises Undelivered as `tell` does."""
+        """Send a GET, which reports that all is well. Raises Undelivered as `deliver` does."""
         await self._send("GET", None)
 
     async def _send(self, method: str, data: bytes | None) -> None:
@@ -48,7 +48,7 @@ class Webhook:
             ) as response:
                 status, wait = response.status, retry_after(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
-            # What they say may hold the address.
+            # The text of the error may hold the address.
             raise Undelivered(f"{host} cannot be reached ({_why(exc)})", again=True) from None
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER
@@ -58,7 +58,7 @@ class Webhook:
 
 @asynccontextmanager
 async def open_webhook(url: str, proxy: str | None = None) -> AsyncIterator[Webhook]:
-    """Give the webhook at *url*, by way of *proxy* if any, whose certificate must be right."""
+    """Yield the webhook at *url*, through *proxy* if any; the certificate must be valid."""
     context = await to_thread.run_sync(ssl.create_default_context)
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=PATIENCE),

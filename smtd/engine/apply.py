@@ -262,7 +262,7 @@ class Executor:
 
     def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
         """Log the requests that broke off, and then the writes that arrived: in the order they were sent."""
-        tx.log_writes(self._writer.take_broken())
+        tx.log_writes(self._writer.take_interrupted())
         tx.log_writes(self._noted(arrived, alone))
 
     def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:

@@ -145,8 +145,8 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     """Decide the keys that were *observed*; see `decided`."""
     keys, scans, policy = observed.keys, observed.scans, pair.policy
     for side in SIDES:
-        told = report.side(side)  # of a step before, it may be
-        told.records = sum(held.records for held in observed.held[side].values()) - told.grown
+        counts = report.side(side)  # of a step before, it may be
+        counts.records = sum(held.records for held in observed.held[side].values()) - counts.grown
     until: dict[Key, datetime] = {}
     if policy.hold_unfinished and policy.stale_after is not None:
         scans = Both(*[await _expire_abandoned_runs(pair, side, scans[side], until) for side in SIDES])
@@ -184,8 +184,8 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     if not adopted and await has_missed(pair, agreed, scans):
         adopted = frozenset(SIDES)
     if adopted:
-        anew = Facts({}, scans, Both({}, {}), moved, observed.unsettled, until, readable=readable)
-        plan = planning.build_plan(anew, pair.policy)
+        facts = Facts({}, scans, Both({}, {}), moved, observed.unsettled, until, readable=readable)
+        plan = planning.build_plan(facts, pair.policy)
         plan.adopted = adopted
         report.adopted = [side for side in SIDES if side in adopted or side in report.adopted]
     await _decide_merges(pair, plan, ancestors, overtaken)

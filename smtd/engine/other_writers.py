@@ -15,7 +15,7 @@ from smtd.stores.base import Store
 
 #: By store, the projects with records that smtd did not create, as the history had them when this process
 #: first asked. The store itself notices what other clients create later.
-_told: WeakKeyDictionary[Store, Collection[str]] = WeakKeyDictionary()
+_made_by_others: WeakKeyDictionary[Store, Collection[str]] = WeakKeyDictionary()
 
 
 async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
@@ -29,9 +29,9 @@ async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
     made = [each for each in plan.actions if each.creates and each.copies_to(side)]
     if not store.capabilities.makes_doubles or not made:
         return ()
-    if store not in _told:
-        _told[store] = await pair.journal.made_by_others(side)
-    found = {*_told[store]} | {each.project for each in plan.conflicts}
+    if store not in _made_by_others:
+        _made_by_others[store] = await pair.journal.made_by_others(side)
+    found = {*_made_by_others[store]} | {each.project for each in plan.conflicts}
     found |= {
         action.key.project
         for action in plan.actions

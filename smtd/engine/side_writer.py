@@ -46,8 +46,8 @@ class SideWriter:
         self.refused: list[Refusal] = []
         #: Log entries of writes that a store accepted and may still show later; see `take_unseen`.
         self._unseen: list[Landed] = []
-        #: Log entries of requests that broke off, were repeated, and may still arrive; see `take_broken`.
-        self._broken: list[Landed] = []
+        #: Log entries of repeated requests that may still arrive; see `take_interrupted`.
+        self._interrupted: list[Landed] = []
         #: By side, the projects in which other clients may create the same records at the same time.
         self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
 
@@ -56,10 +56,10 @@ class SideWriter:
         unseen, self._unseen = self._unseen, []
         return unseen
 
-    def take_broken(self) -> list[Landed]:
-        """Return and clear the requests that broke off before they were repeated: the caller logs them."""
-        broken, self._broken = self._broken, []
-        return broken
+    def take_interrupted(self) -> list[Landed]:
+        """Return and clear the interrupted requests that were repeated: the caller logs them."""
+        interrupted, self._interrupted = self._interrupted, []
+        return interrupted
 
     async def prepare(self, plan: Plan) -> None:
         """Find out where other clients may create the records of *plan* at the same time."""
@@ -148,7 +148,7 @@ class SideWriter:
 
     def _check_outcome(self, write: Write, outcome: Outcome) -> bool:
         if outcome.resent:
-            self._broken += lost_updates.sent(self._pair, write)
+            self._interrupted += lost_updates.sent(self._pair, write)
         if outcome.result is Result.STALE:
             self.stale.add(write.key)
         elif outcome.result is Result.REFUSED:

@@ -32,8 +32,8 @@ class EventLog:
                 (KEPT,),
             )
 
-    async def begin_anew(self, what: str, **facts: str | None) -> None:
-        """Tell of the event *what*, under a number that was never given before."""
+    async def add_with_new_number(self, what: str, **facts: str | None) -> None:
+        """Add the event *what* with a number that no event had before, even in a lost journal."""
         at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         text = json.dumps({"at": at, "event": what, **facts})
         await self._db.run(

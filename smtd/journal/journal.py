@@ -216,7 +216,7 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         journal = Journal(db, directory)
         if use.alone:
             if loss is not None:
-                await _tell_of_loss(journal, path, loss)
+                await _report_loss(journal, path, loss)
             elif await backup.is_older(db, note) or not await witness.fits(db, seen):
                 await _disown(journal, db, path)
             await witness.renew(db, path)
@@ -253,14 +253,14 @@ async def _prepare(db: Connection, path: Path) -> None:
                 await migrate(db, version)
 
 
-async def _tell_of_loss(journal: Journal, path: Path, loss: Loss) -> None:
+async def _report_loss(journal: Journal, path: Path, loss: Loss) -> None:
     kept = "" if loss.kept is None else f"; it is kept as {loss.kept}"
     log.warning(
         "the journal %s is lost: %s%s; smtd syncs the stores from scratch and deletes nothing",
         *(path, loss.why, kept),
     )
     place = None if loss.kept is None else encodable(str(loss.kept))
-    await journal.events.begin_anew("journal lost", why=loss.why, kept=place)
+    await journal.events.add_with_new_number("journal lost", why=loss.why, kept=place)
 
 
 async def _disown(journal: Journal, db: Connection, path: Path) -> None:
@@ -271,7 +271,7 @@ async def _disown(journal: Journal, db: Connection, path: Path) -> None:
         " scratch and deletes nothing",
         path,
     )
-    await journal.events.begin_anew("journal put back")
+    await journal.events.add_with_new_number("journal put back")
 
 
 async def _end(db: _JournalConnection, path: Path, use: Use) -> None:

@@ -26,7 +26,7 @@ def make(path: Path) -> None:
         with opened(new) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
-            for statement, values in schema.making(schema.statements("sqlite")):
+            for statement, values in schema.with_bookkeeping(schema.statements("sqlite")):
                 db.execute(statement, values)
             for statement in added(made=True):
                 db.execute(statement)

@@ -42,10 +42,11 @@ def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) 
                 return _at(driver, server, name, access)
         raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
     found = _found(name, may_be_new=may_be_new)
-    told = found.access
-    if access.username in (None, told.username):  # else the user names another account than the project
-        access = access.of(told.username, told.password)
-    return replace(found, access=replace(access, tls=access.tls or told.tls))
+    project_access = found.access
+    # The user may name another account than the project.
+    if access.username in (None, project_access.username):
+        access = access.of(project_access.username, project_access.password)
+    return replace(found, access=replace(access, tls=access.tls or project_access.tls))
 
 
 def _servers() -> Iterator[tuple[Driver, Server]]:

@@ -55,7 +55,7 @@ class Mark(NamedTuple):
         """The values that only grow."""
         return self.size, self.written, self.highest, self.changes
 
-    def filled(self, before: Mark) -> Mark:
+    def completed(self, before: Mark) -> Mark:
         """Return this mark with its unknown values, which a locked database leaves, taken from *before*."""
         rest = (old if new is None else new for new, old in zip(self[2:], before[2:], strict=True))
         return Mark(self.device, self.inode, *rest)

@@ -22,14 +22,14 @@ T = TypeVar("T")
 #: longer one, the caller gets the error and can do other work until then.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
 #: Seconds after which no further attempt begins: a call that fails after a minute of silence gets one more.
-ENOUGH = 90.0
+MAX_SECONDS = 90.0
 
 
 class RetryingStore(WrappedStore):
     """Repeats calls of *store* that raise StoreBusy, and raises the last such error.
 
     It raises the error at once if the store asks for more than the longest pause, or if the attempts have
-    taken more than `ENOUGH` seconds. Before it repeats a write, it reads what the write has done.
+    taken more than `MAX_SECONDS` seconds. Before it repeats a write, it reads what the write has done.
     """
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -44,7 +44,7 @@ class RetryingStore(WrappedStore):
             except StoreBusy as exc:
                 outcomes |= exc.decided
                 left = [change for change in left if change.key not in outcomes]
-                await _rest(exc, pause, began)
+                await _pause(exc, pause, began)
                 found = await self.read([change.key for change in left])
                 arrived = [change for change in left if _has_arrived(change, found)]
                 outcomes |= {change.key: DONE for change in arrived}
@@ -66,14 +66,14 @@ class RetryingStore(WrappedStore):
             try:
                 return await call()
             except StoreBusy as exc:
-                await _rest(exc, pause, began)
+                await _pause(exc, pause, began)
         return await call()
 
 
-async def _rest(exc: StoreBusy, pause: float, began: float) -> None:
+async def _pause(exc: StoreBusy, pause: float, began: float) -> None:
     """Wait as *exc* asks before the next try; raise it if that, or the time since *began*, is too long."""
     pause = max(pause, exc.retry_after or 0.0)
-    if pause > LONGEST_PAUSE or anyio.current_time() - began > ENOUGH:
+    if pause > LONGEST_PAUSE or anyio.current_time() - began > MAX_SECONDS:
         raise exc
     await anyio.sleep(pause)
 

@@ -53,7 +53,7 @@ def test_altered_bytes_are_read_or_refused(target: str, tmp_path: Path) -> None:
     fuzz.try_out(target, 16, tmp_path, tally)
 
     assert (tally.count, tally.wrong) == (16, [])
-    assert set(tally.befell) == {"read", "refused"}
+    assert set(tally.counts) == {"read", "refused"}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_programs_that_save_what_they_read_long_before(tmp_path: Path) -> None:
     tally = races.run(tmp_path, 6, quiet)
 
     assert (tally.count, tally.wrong) == (6, [])
-    assert set(tally.befell) >= {"run", "comment", "tag", "delete", "cycles", "cycles that ended early"}
+    assert set(tally.counts) >= {"run", "comment", "tag", "delete", "cycles", "cycles that ended early"}
 
 
 def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_laptops_around_a_server(tmp_path: Path) -> None:
     tally = laptops.run(tmp_path, 1, quiet)
 
     assert (tally.count, tally.wrong) == (1, [])
-    assert set(tally.befell) >= {"tag", "cycles", "kills"}
+    assert set(tally.counts) >= {"tag", "cycles", "kills"}
 
 
 def test_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What is told of a pair, and when: every change of state once."""
+"""Which notifications a pair makes, and when: one for every change of state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def condition(**facts: Any) -> Condition:
 
 
 def told_of(*conditions: Condition, told: Delivered | None = None) -> list[Notice]:
-    """Return all that is told while a pair is in these conditions, one after the other."""
+    """Return all notifications while a pair is in these conditions, one after the other."""
     notices, known = [], Delivered() if told is None else told
     for now in conditions:
         while True:
@@ -70,13 +70,15 @@ AB, ABC, B = (condition(conflicts=conflicts(*labels)) for labels in ("ab", "abc"
     ],
     ids=str,
 )  # fmt: skip
-def test_each_change_is_told_once(conditions: list[Condition], events: list[tuple[str, list[str]]]) -> None:
+def test_each_change_makes_one_notification(
+    conditions: list[Condition], events: list[tuple[str, list[str]]]
+) -> None:
     """And nothing that is not known has changed."""
     assert [named(notice) for notice in told_of(*conditions)] == events
 
 
 def test_sentences() -> None:
-    """They say what is the matter and what to do."""
+    """They say what is wrong and what to do."""
     found = told_of(condition(conflicts=conflicts("a"), holds=holds(*"abcde")), OFFLINE, HALTED, FINE)
 
     assert [notice.message for notice in found] == [

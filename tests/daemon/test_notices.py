@@ -1,4 +1,4 @@
-"""When whom is told: a moment offline, somebody who cannot be told for a while, and after a restart."""
+"""When notifications are sent: of a short outage, after failed deliveries, and after a restart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anyio import to_thread
 from smtd.config import Notify
 from smtd.daemon import heartbeat, notices
 from smtd.daemon.delivery import Undelivered
-from smtd.daemon.delivery_state import ToldFile
+from smtd.daemon.delivery_state import DeliveredFile
 from smtd.daemon.heartbeat import Heartbeat
 from smtd.daemon.notice import Condition, Delivered
 from smtd.daemon.notices import Notices
@@ -32,7 +32,7 @@ HALTED = Condition("lab", "halted", "the store is damaged")
 
 @asynccontextmanager
 async def running(state: Path, notify: Notify) -> AsyncIterator[Notices]:
-    """Give notices that are told as *notify* says."""
+    """Give running notices with the channels of *notify*."""
     async with anyio.create_task_group() as group:
         made = Notices(state)
         made.follow(notify)
@@ -42,7 +42,7 @@ async def running(state: Path, notify: Notify) -> AsyncIterator[Notices]:
 
 
 async def heard(server: Receiver) -> str:
-    """Wait for the next notice; return what it tells of."""
+    """Wait for the next notice; return its event."""
     found = await to_thread.run_sync(server.next)
     return str(found.body["event"])
 
@@ -58,7 +58,7 @@ def text_of(path: Path) -> str:
 
 
 def noting(directory: Path) -> str:
-    """Return a program that writes what it is told into the file `told` in *directory*, a line each."""
+    """Return a program that appends each message as a line to the file `told` in *directory*."""
     program = directory / "program"
     program.write_text(f"#!/bin/sh\necho $1 >> {directory}/told\n")
     program.chmod(0o700)
@@ -71,7 +71,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "LONGEST_PAUSE", 0.05)
 
 
-async def test_pair_that_stays_offline_is_told_though_nothing_else_happens(tmp_path: Path) -> None:
+async def test_pair_that_stays_offline_is_reported_though_nothing_else_happens(tmp_path: Path) -> None:
     """When it has been so for long enough, counted from the first time."""
     with receiver() as server:
         async with running(tmp_path, Notify(webhook=server.url, offline_after="300ms")) as made:
@@ -86,10 +86,10 @@ async def test_pair_that_stays_offline_is_told_though_nothing_else_happens(tmp_p
     assert lasted >= 0.3
 
 
-async def test_webhook_that_fails_is_tried_again_and_told_what_is_so_by_then(
+async def test_webhook_that_failed_gets_the_state_at_the_retry(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What has passed meanwhile is not told, and the log tells of the edges only."""
+    """Problems that are over by then are not reported; the log has the first failure and the recovery."""
     caplog.set_level(logging.INFO, "smtd")
     later = (503, {"Retry-After": "1"})
     with receiver((500, {}), later, later) as server:
@@ -122,7 +122,7 @@ async def test_webhook_is_not_asked_before_the_time_that_it_names(
     assert anyio.current_time() - began > 0.9
 
 
-async def test_what_a_webhook_will_not_take_is_not_sent_again(tmp_path: Path) -> None:
+async def test_notification_that_a_webhook_rejects_is_not_sent_again(tmp_path: Path) -> None:
     """The next change is."""
     with receiver((404, {})) as server:
         async with running(tmp_path, Notify(webhook=server.url)) as made:
@@ -132,8 +132,8 @@ async def test_what_a_webhook_will_not_take_is_not_sent_again(tmp_path: Path) ->
             assert await heard(server) == "halted"
 
 
-async def test_way_that_stalls_keeps_the_other_from_nothing(tmp_path: Path) -> None:
-    """Each way has its own pace, and its own memory of what was told."""
+async def test_channel_that_stalls_does_not_delay_the_other(tmp_path: Path) -> None:
+    """Each channel has its own pace, and its own record of what was delivered."""
     with receiver((STALL, {})) as server:
         async with running(tmp_path, Notify(command=[noting(tmp_path)], webhook=server.url)) as made:
             made.note(CONFLICT)
@@ -146,7 +146,7 @@ async def test_way_that_stalls_keeps_the_other_from_nothing(tmp_path: Path) -> N
 
 
 async def test_new_configuration_is_used_at_once(tmp_path: Path) -> None:
-    """By a way that is as it was, nothing is told twice."""
+    """An unchanged channel delivers nothing twice."""
     with receiver() as old, receiver() as new:
         async with running(tmp_path, Notify(webhook=old.url)) as made:
             made.note(CONFLICT)
@@ -159,8 +159,8 @@ async def test_new_configuration_is_used_at_once(tmp_path: Path) -> None:
         assert old.heard.empty()
 
 
-async def test_way_that_was_given_up_tells_nothing_more(tmp_path: Path) -> None:
-    """Not even what was news a moment before: neither by a webhook nor by a command."""
+async def test_removed_channel_delivers_nothing_more(tmp_path: Path) -> None:
+    """Not even a notification that was due a moment before: neither a webhook nor a command."""
     with receiver() as old, receiver() as new:
         async with running(tmp_path, Notify(command=[noting(tmp_path)], webhook=old.url)) as made:
             made.note(CONFLICT)
@@ -174,8 +174,8 @@ async def test_way_that_was_given_up_tells_nothing_more(tmp_path: Path) -> None:
     assert text_of(tmp_path / "told").count("\n") == 1
 
 
-async def test_monitor_that_was_given_up_hears_nothing_more(tmp_path: Path) -> None:
-    """The good cycle of which it has not heard is told to the next one."""
+async def test_removed_monitor_gets_no_more_heartbeats(tmp_path: Path) -> None:
+    """The new monitor gets the heartbeat for a good cycle that the old one did not get."""
     with receiver() as old, receiver() as new:
         async with running(tmp_path, Notify(heartbeat_url=old.url)) as made:
             await anyio.wait_all_tasks_blocked()
@@ -187,7 +187,7 @@ async def test_monitor_that_was_given_up_hears_nothing_more(tmp_path: Path) -> N
 
 
 async def test_pair_that_was_removed_is_forgotten(tmp_path: Path) -> None:
-    """Another one of that name begins anew."""
+    """A new pair of that name starts from scratch."""
     with receiver() as server:
         async with running(tmp_path, Notify(webhook=server.url)) as made:
             made.note(CONFLICT)
@@ -198,18 +198,18 @@ async def test_pair_that_was_removed_is_forgotten(tmp_path: Path) -> None:
             assert await heard(server) == "conflict"
 
 
-async def test_ways_that_tell_at_once_keep_one_memory(
+async def test_channels_that_deliver_at_once_share_one_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """None is in the way of another, and what was told last is on the disk."""
-    told, ways = ToldFile(tmp_path / "told.json"), [f"way {n}" for n in range(50)]
+    """They do not disturb each other, and the last state is on the disk."""
+    delivered, channels = DeliveredFile(tmp_path / "told.json"), [f"channel {n}" for n in range(50)]
     async with anyio.create_task_group() as group:
-        for way in ways:
-            group.start_soon(told.put, way, "lab", Delivered(trouble="halted"))
+        for channel in channels:
+            group.start_soon(delivered.put, channel, "lab", Delivered(trouble="halted"))
 
-    again = ToldFile(tmp_path / "told.json")
+    again = DeliveredFile(tmp_path / "told.json")
     await again.read()
-    assert {again.get(way, "lab").trouble for way in ways} == {"halted"}
+    assert {again.get(channel, "lab").trouble for channel in channels} == {"halted"}
     assert caplog.messages == []
 
 
@@ -239,7 +239,7 @@ async def test_memory_that_cannot_be_used_costs_a_repetition(
 
 
 async def test_heartbeats_are_few(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A thousand good cycles are one, then one more; failures are told on the edge."""
+    """A thousand good cycles are one, then one more; only the first failure in a row is logged."""
     caplog.set_level(logging.INFO, "smtd")
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.0)
     beating, sent = Heartbeat(), queue.Queue[int]()
@@ -269,7 +269,7 @@ async def test_heartbeats_are_few(monkeypatch: pytest.MonkeyPatch, caplog: pytes
 
 
 async def test_heartbeats_have_time_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often a pair turns."""
+    """However often a pair is synced."""
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.2)
     beating, moments = Heartbeat(), []
 

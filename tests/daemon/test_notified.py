@@ -1,4 +1,4 @@
-"""A real daemon tells by a real command and a real server."""
+"""A real daemon sends notifications through a real command and a real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def quarrel(left: Path, right: Path, label: str = "quarrel") -> None:
 
 
 class Program:
-    """A command that writes down what it is told."""
+    """A command that writes down the notifications that it gets."""
 
     def __init__(self, directory: Path) -> None:
         self._heard = directory / "heard"
@@ -37,7 +37,7 @@ class Program:
         ]
 
     def wait(self, *events: str) -> None:
-        """Wait until it has been told of just these events."""
+        """Wait until it has got exactly these events."""
         wait_until(lambda: len(self.heard) >= len(events))
         assert [event for event, _ in self.heard] == list(events)
 
@@ -47,7 +47,7 @@ def notify(**ways: object) -> str:
     return "\n".join(["[notify]", *(f"{name} = {json.dumps(value)}" for name, value in ways.items()), ""])
 
 
-def test_conflict_is_told_once(tmp_path: Path, left: Path, right: Path) -> None:
+def test_conflict_is_reported_once(tmp_path: Path, left: Path, right: Path) -> None:
     """Not at each cycle, nor after a restart; a new one is."""
     program = Program(tmp_path)
     quarrel(left, right)
@@ -67,7 +67,7 @@ def test_conflict_is_told_once(tmp_path: Path, left: Path, right: Path) -> None:
     assert "1 record is in conflict (MyProject/another)" in sentences[1]
 
 
-def test_halt_and_recovery_are_told_once(tmp_path: Path, left: Path, right: Path) -> None:
+def test_halt_and_recovery_are_reported_once(tmp_path: Path, left: Path, right: Path) -> None:
     """With the problem; in the order in which they happened, over a restart."""
     program = Program(tmp_path)
     with daemon_process(tmp_path, pair_of(left, right) + notify(command=[str(program.path)])) as daemon:
@@ -83,8 +83,8 @@ def test_halt_and_recovery_are_told_once(tmp_path: Path, left: Path, right: Path
         program.wait("halted", "recovered")
 
 
-def test_store_that_is_away_for_a_moment_is_told_to_nobody(tmp_path: Path, left: Path, right: Path) -> None:
-    """One that stays away is."""
+def test_short_outage_of_a_store_is_not_reported(tmp_path: Path, left: Path, right: Path) -> None:
+    """A long one is."""
     program = Program(tmp_path)
     ways = notify(command=[str(program.path)], offline_after="1h")
     with daemon_process(tmp_path, pair_of(left, right) + ways) as daemon:
@@ -123,10 +123,10 @@ def test_webhook_and_heartbeat_are_real_requests(tmp_path: Path, left: Path, rig
     )
 
 
-def test_ways_that_stall_keep_neither_a_cycle_nor_the_end_waiting(
+def test_channels_that_stall_delay_neither_a_cycle_nor_the_end(
     tmp_path: Path, left: Path, right: Path
 ) -> None:
-    """What nobody could be told is told after the next start."""
+    """Undelivered notifications are delivered after the next start."""
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nsleep 1000\n")
     program.chmod(0o700)
@@ -170,9 +170,7 @@ def test_command_that_fails_is_logged_once(tmp_path: Path, left: Path, right: Pa
     assert (tmp_path / "calls").read_text().count("x") == 3
 
 
-def test_web_client_is_imported_only_if_somebody_is_told_by_it(
-    tmp_path: Path, left: Path, right: Path
-) -> None:
+def test_web_client_is_imported_only_for_a_webhook(tmp_path: Path, left: Path, right: Path) -> None:
     """Most daemons speak to no server."""
     with daemon_process(tmp_path, pair_of(left, right), start=False) as daemon:
         daemon.start(PYTHONPROFILEIMPORTTIME="1")

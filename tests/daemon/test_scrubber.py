@@ -366,7 +366,7 @@ async def test_of_many_findings_only_some_are_told_one_by_one(
     pair: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A store that went wrong as a whole floods neither the events nor the log; the report has all."""
-    monkeypatch.setattr(scrubber, "MOST_TOLD", 1)
+    monkeypatch.setattr(scrubber, "MOST_REPORTED", 1)
     pair.worker.pause()
     for label in LABELS:
         pair.tamper(label, version="tampered")

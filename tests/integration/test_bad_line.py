@@ -103,7 +103,7 @@ async def mirror(
         monkeypatch.setattr(session, name, seconds)
         monkeypatch.setattr(retrying, name, seconds)
     monkeypatch.setattr(session, "SILENCE", 1.0)
-    monkeypatch.setattr(writer, "STUMP", 0.0)
+    monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         made = Mirror(ServerPlace(server), line, tmp_path / "state")
         there = [full(label) for label in ("edited", "replaced", "deleted", "other", "another")]

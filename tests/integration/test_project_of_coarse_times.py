@@ -41,7 +41,7 @@ async def test_project_that_is_repointed_within_a_second_is_followed(
         await DjangoPlace(tmp_path / name).put(full(name))
     hub = DjangoPlace(tmp_path / "hub.sqlite")
     await hub.put(full("hub"))
-    look = filestat._look
+    look = filestat._stat
 
     def coarse(path: Path) -> tuple[int, ...] | None:
         if path.name != "project":
@@ -52,7 +52,7 @@ async def test_project_that_is_repointed_within_a_second_is_followed(
         filestat._note(seen)
         return seen
 
-    monkeypatch.setattr(filestat, "_look", coarse)
+    monkeypatch.setattr(filestat, "_stat", coarse)
     point("first")
     async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
         worker = Worker(

@@ -205,7 +205,7 @@ def test_file_that_has_gone_back_in_any_respect_is_another_one(text: str, follow
     assert now is not None
     assert before.is_followed_by(now) is followed
     assert incarnation.read(str(now)) == now
-    assert now.filled(before).highest in (now.highest, before.highest)
+    assert now.completed(before).highest in (now.highest, before.highest)
     assert incarnation.read("") is None
 
 

@@ -35,9 +35,9 @@ def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
     tally = campaign.run(tmp_path, KILLS, quiet)
 
     assert (tally.count, tally.wrong) == (KILLS, [])
-    assert set(tally.befell) >= {
+    assert set(tally.counts) >= {
         "answers to writers",
-        "appendages that came too late",
+        "appends that came too late",
         "kills at rest",
         "kills beside others who write",
         "kills under load",
@@ -46,7 +46,7 @@ def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
         "requests without an answer that were not done",
         "writes past the server",
     }
-    assert "followers that had to begin anew" not in tally.befell
+    assert "followers that had to start again" not in tally.counts
 
 
 @pytest.mark.parametrize("table", ["django_store_record", "smtd_change"])

@@ -466,7 +466,7 @@ async def test_spoilt_file_changes_nobody(world: World, caplog: pytest.LogCaptur
 
     assert world.users.problem == ""
     messages = [each.getMessage() for each in caplog.records]
-    assert [" is not as smtd user writes it" in messages[0], "can be used again" in messages[1]] == [True] * 2
+    assert [" is not valid" in messages[0], "can be used again" in messages[1]] == [True] * 2
     assert len(messages) == 2
     assert "geheimer" not in caplog.text
 

@@ -281,8 +281,8 @@ def test_hostile_name_is_refused_in_one_line(user: Command, name: str) -> None:
         (b"\n", "is empty"),
         (b"\xff\xfe\n", "UTF-16"),
         (b"gehe\xffim\n", "line 1 is not UTF-8"),
-        (b"gehe\0im\n", "characters that nobody can type"),
-        (b"gehe\x1bim\n", "characters that nobody can type"),
+        (b"gehe\0im\n", "characters that cannot be typed"),
+        (b"gehe\x1bim\n", "characters that cannot be typed"),
         (b"geheim" * 200 + b"\n", "longer than 1000"),
         (b"geheim" * 100_000, "longer than 1000"),
     ],
@@ -330,7 +330,7 @@ def test_password_on_the_command_line_is_refused_and_not_repeated(user: Command,
 
     assert (answer.code, answer.out) == (2, "")
     assert "geheim" not in answer.err
-    assert "too many words; give no password here" in answer.err or "ption '" in answer.err
+    assert "too many arguments; give no password here" in answer.err or "ption '" in answer.err
 
 
 def test_without_a_terminal_the_password_is_not_asked_for(user: Command) -> None:
@@ -484,7 +484,7 @@ def test_password_is_asked_for_twice_on_a_terminal(
     """And what is typed is not shown."""
     terminal = on_terminal("add", "ada")
     terminal.answers(b"Password for ada: ", b"geheim\n")
-    terminal.answers(b"The same again: ", b"geheim\n")
+    terminal.answers(b"Repeat the password: ", b"geheim\n")
 
     assert terminal.end() == 0
     assert b"added user ada" in terminal.shown
@@ -508,7 +508,7 @@ def test_password_that_is_typed_wrongly_changes_nothing(
     terminal = on_terminal("password", "ada")
     terminal.answers(b"Password for ada: ", first)
     if second is not None:
-        terminal.answers(b"The same again: ", second)
+        terminal.answers(b"Repeat the password: ", second)
 
     assert terminal.end() == 2
     assert why in terminal.shown

@@ -108,7 +108,7 @@ def test_store_that_was_never_served_is_left_as_it_is(tmp_path: Path) -> None:
 
     assert right_table.rights_in(file) == []
     right_table.remove_user(file, "ada")
-    with pytest.raises(UsageError, match=r"no server of smtd has offered .*; run smtd serve first"):
+    with pytest.raises(UsageError, match=r"smtd has not served .* yet; run smtd serve first"):
         right_table.set_right(file, PROJECT, "ada", Right.READ)
 
     assert file.read_bytes() == before

@@ -144,7 +144,7 @@ def test_line_of_another_form_is_refused_and_not_shown(file: Path, line: str) ->
     """The sentence has its number; what is in the line may be a hash, or a password by mistake."""
     write(file, f'{{"name": "bob", "password": "{HASH}"}}', line)
 
-    with pytest.raises(UsersFileError, match=r"^line 2 of the users file .* is not as smtd user") as told:
+    with pytest.raises(UsersFileError, match=r"^line 2 of the users file .* is not valid") as told:
         users_file.read(file)
 
     exc: BaseException | None = told.value
@@ -168,7 +168,7 @@ def test_user_who_is_there_twice_is_refused(file: Path, second: str) -> None:
     """Some databases and people take names that differ in case for the same."""
     write(file, '{"name": "ada"}', f'{{"name": "{second}"}}')
 
-    with pytest.raises(UsersFileError, match=r"line 2 .* has a user whom a line before it has"):
+    with pytest.raises(UsersFileError, match=r"line 2 .* repeats a user of an earlier line"):
         users_file.read(file)
 
 

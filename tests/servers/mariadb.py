@@ -78,7 +78,7 @@ def mariadb() -> Iterator[DatabaseServer]:
         secured = [f"--ssl-cert={proof.chain}", f"--ssl-key={proof.key}"]
         command = [*where, *listening, *collation, *secured, "--plugin-dir=/nonexistent"]
         tables: list[Statement] = [(statement, ()) for statement in schema.statements("mysql")]
-        tables += schema.noted()
+        tables += schema.django_bookkeeping()
 
         def making(name: str, empty: bool) -> list[Statement]:
             return [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ()), *([] if empty else tables)]

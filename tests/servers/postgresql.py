@@ -83,7 +83,7 @@ def postgresql() -> Iterator[DatabaseServer]:
             server = DatabaseServer("postgresql", port, proof.authority, connect, _making)
             elsewhere(server.ask("", [(f"CREATE DATABASE {TEMPLATE}", ())]))
             making = [(statement, ()) for statement in schema.statements("postgresql")]
-            elsewhere(server.ask(TEMPLATE, [*making, *schema.noted()]))
+            elsewhere(server.ask(TEMPLATE, [*making, *schema.django_bookkeeping()]))
             yield server
             elsewhere(server.part())
 

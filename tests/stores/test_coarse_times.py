@@ -52,7 +52,7 @@ class Seconds:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._set = monkeypatch.setattr
-        self._set(filestat, "_look", self.look)
+        self._set(filestat, "_stat", self.look)
         self._set(filestat, "_first_seen", {})
         self.last(1000.0)
 
@@ -179,8 +179,8 @@ async def test_files_that_were_looked_into_while_young_are_told_once_they_are_no
     watch = Watch()
     watch.put("pair", [path], lambda: told.append("changed"))
     began = time.monotonic()
-    seen = await watch.look("pair")
-    watch.settle("pair", seen, began)
+    seen = await watch.stat("pair")
+    watch.acknowledge("pair", seen, began)
     await watch._compare()
     assert told == []
 
@@ -189,7 +189,7 @@ async def test_files_that_were_looked_into_while_young_are_told_once_they_are_no
     await watch._compare()
 
     assert told == ["changed"]
-    watch.settle("pair", seen, time.monotonic())
+    watch.acknowledge("pair", seen, time.monotonic())
     await watch._compare()
     assert told == ["changed"]
 
@@ -204,9 +204,9 @@ async def test_files_that_become_ripe_during_a_cycle_are_told_after_it(
     watch = Watch()
     watch.put("pair", [path], news.set)
     began = time.monotonic()
-    seen = await watch.look("pair")
+    seen = await watch.stat("pair")
     seconds.last(0.01)
-    watch.settle("pair", seen, began)
+    watch.acknowledge("pair", seen, began)
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch.run)

@@ -135,7 +135,7 @@ async def test_proxy_that_is_not_there_is_no_password_in_an_error(impatient: Non
 async def test_webhook_is_told_by_its_proxy() -> None:
     """So is a monitor of the heartbeat."""
     async with proxy() as by, open_webhook("http://hook.lab.invalid/T0KEN", by.url) as hook:
-        await hook.tell(NOTICE)
+        await hook.deliver(NOTICE)
         await hook.beat()
 
     assert [asked.split(" HTTP/")[0] for asked in by.asked] == [
@@ -151,7 +151,7 @@ async def test_webhook_whose_proxy_does_not_let_it_through() -> None:
         open_webhook("https://hook.lab.invalid/T0KEN", by.url) as hook,
     ):
         with pytest.raises(Undelivered) as failed:
-            await hook.tell(NOTICE)
+            await hook.deliver(NOTICE)
 
     assert failed.value.again
     assert str(failed.value) == "hook.lab.invalid cannot be reached (its proxy answered with status 503)"

@@ -31,7 +31,7 @@ async def test_mark_is_not_kept_for_a_file_that_it_is_not_of(
         backup.rename(now)
         aside.rename(backup)
 
-    before, _ = await _File(location).look("")
+    before, _ = await _File(location).read("")
     mark = Location.mark
     exchange()  # somebody mounts, or moves, the directory of the backup here
 
@@ -40,10 +40,10 @@ async def test_mark_is_not_kept_for_a_file_that_it_is_not_of(
         return mark(self)
 
     monkeypatch.setattr(Location, "mark", then)
-    await _File(location).look(before)
+    await _File(location).read(before)
     monkeypatch.setattr(Location, "mark", mark)
-    assert await _File(location).look(before) == (before, False)
+    assert await _File(location).read(before) == (before, False)
     exchange()
 
-    _, is_another = await _File(location).look(before)
+    _, is_another = await _File(location).read(before)
     assert is_another

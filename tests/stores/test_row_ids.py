@@ -20,7 +20,7 @@ async def test_rows_that_a_look_has_shown_are_known_after_a_rest(tmp_path: Any, 
         store = cast(DjangoStore, opened)
         await store.scan()
         await store.read([key("old")])
-        monkeypatch.setattr(Connection, "orderly", False)
+        monkeypatch.setattr(Connection, "exclusive", False)
         store.rest()
         store._ids.learn(3 * STRAGGLERS, key("new"))
 

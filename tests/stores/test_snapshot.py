@@ -203,7 +203,7 @@ async def test_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pyte
     """What nobody has written to for a while stays as damaged as it is."""
     file = tmp_path / "records_export.json"
     file.write_text('[{"label":', encoding="utf-8")
-    monkeypatch.setattr(snapshot, "LONG", 0.0)
+    monkeypatch.setattr(snapshot, "DAMAGE_AFTER", 0.0)
 
     with pytest.raises(StoreRefused, match="damaged"):
         await opened(file, source=export.SOURCE).scan()

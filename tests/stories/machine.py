@@ -86,13 +86,13 @@ class Story(RuleBasedStateMachine):
 
     kinds: Mapping[str, Making]
     #: What happened in all stories.
-    befell: Counter[str]
+    counts: Counter[str]
 
     @initialize(data=st.data(), policy=policies())
     def begin(self, data: st.DataObject, policy: Policy) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="smtd-story-"))
         left, right = data.draw(pairs(self.kinds), "kinds")
-        self.befell["stories"] += 1
+        self.counts["stories"] += 1
         self.scene = Scene.made(self.home, Both(self.kinds[left], self.kinds[right]), policy)
         for place in (self.scene.places.left, self.scene.places.right):
             self.wait(place.put, record("first"))
@@ -132,7 +132,7 @@ class Story(RuleBasedStateMachine):
         """Let a person put *changed* in place of *before*."""
         if changed == before:
             return
-        self.befell["deletions" if changed is None else "creations" if before is None else "edits"] += 1
+        self.counts["deletions" if changed is None else "creations" if before is None else "edits"] += 1
         if side in self.scene.policy.mode.targets and len(self.scene.policy.mode.targets) == 1:
             self.own.add(key(label))
         place = self.scene.places[side]
@@ -283,8 +283,8 @@ class Story(RuleBasedStateMachine):
 
     def sync(self, accident: Accident | None = None, **circumstances: Side) -> PairReport | None:
         """Run one cycle, after which the source of a one-way pair is as it was."""
-        self.befell["cycles"] += 1
-        self.befell["accidents"] += accident is not None or circumstances != {}
+        self.counts["cycles"] += 1
+        self.counts["accidents"] += accident is not None or circumstances != {}
         source = [
             side for side in SIDES if side not in self.scene.policy.mode.targets and side not in self.away
         ]
@@ -337,4 +337,4 @@ class Story(RuleBasedStateMachine):
 
 def about(kinds: Mapping[str, Making]) -> type[Story]:
     """Return the machine whose stories are about stores of *kinds*."""
-    return type("StoryOfThese", (Story,), {"kinds": kinds, "befell": Counter()})
+    return type("StoryOfThese", (Story,), {"kinds": kinds, "counts": Counter()})

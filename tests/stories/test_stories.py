@@ -32,6 +32,6 @@ def test_whatever_happens_nothing_is_lost(
 
     run_state_machine_as_test(machine, settings=SOME)
 
-    assert machine.befell["stories"] >= SOME.max_examples
-    assert machine.befell["cycles"] > machine.befell["stories"]
-    assert min(machine.befell[what] for what in ("creations", "edits", "accidents")) > 0
+    assert machine.counts["stories"] >= SOME.max_examples
+    assert machine.counts["cycles"] > machine.counts["stories"]
+    assert min(machine.counts[what] for what in ("creations", "edits", "accidents")) > 0

@@ -80,15 +80,15 @@ class ScrubSession:
         """Reading a record costs one of the stores a request of its own."""
         return any(self.stores[side].capabilities.dear_reads for side in SIDES)
 
-    def rules(self, told: PairState) -> Rules:
+    def rules(self, state: PairState) -> Rules:
         """Return what explains a difference."""
         read_only = {side for side in SIDES if self.stores[side].capabilities.read_only}
         mode = self.policy.mode
         return Rules(
             mode.sparing(read_only) or mode,
             self.policy.propagate_deletes,
-            told.listed,
-            told.moving,
+            state.listed,
+            state.moving,
         )
 
 
@@ -152,7 +152,7 @@ def _same(left: Record | None, right: Record | None) -> bool:
     return canonical.identical(left, right) or not canonical.differences(left, right)
 
 
-async def classified(look: ScrubSession, keys: Sequence[Key], told: PairState) -> list[Verdict]:
+async def classified(look: ScrubSession, keys: Sequence[Key], state: PairState) -> list[Verdict]:
     """Look at *keys* once more, and say what their differences mean; call it while no cycle runs."""
     agreed = await look.agreed()
     held = await look.read(keys)
@@ -161,7 +161,7 @@ async def classified(look: ScrubSession, keys: Sequence[Key], told: PairState) -
         # Reading leaves out what is absent and what is unreadable; a scan tells one from the other.
         trusted = {key: agreed[key] for key in agreed.keys() - set(keys)}
         broken = (await look.scan(trusted)).map(lambda scan: scan.unreadable)
-    rules = look.rules(told)
+    rules = look.rules(state)
     verdicts = [classify(key, _sight(key, held, broken), agreed.get(key), rules) for key in keys]
     return [verdict for verdict in verdicts if verdict is not None]
 

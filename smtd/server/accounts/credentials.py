@@ -25,7 +25,7 @@ _SALT, _LENGTH = 16, 32
 _PREFIX = f"scrypt${_N}${_R}${_P}$"
 _STORED = re.compile(rf"{re.escape(_PREFIX)}([0-9a-f]{{{2 * _SALT}}})\$([0-9a-f]{{{2 * _LENGTH}}})\Z")
 #: The hash to check against if there is no such user, so that the check takes as long as for a user.
-_NOBODY = f"{_PREFIX}{'0' * 2 * _SALT}${'0' * 2 * _LENGTH}"
+_DUMMY_HASH = f"{_PREFIX}{'0' * 2 * _SALT}${'0' * 2 * _LENGTH}"
 #: Scanners for secrets, and people, recognize a token by this; and no token begins with "-", like an option.
 TOKEN_PREFIX = "smtd_"
 #: The longest credentials that are read from a header, in characters.
@@ -56,7 +56,7 @@ def matches(password: str, stored: str | None) -> bool:
 
     Takes equally long for a correct password, a wrong one and None.
     """
-    found = _STORED.match(stored or _NOBODY)
+    found = _STORED.match(stored or _DUMMY_HASH)
     if found is None:
         return False
     same = hmac.compare_digest(_scrypt(password, bytes.fromhex(found[1])), bytes.fromhex(found[2]))

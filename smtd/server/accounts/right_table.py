@@ -65,7 +65,7 @@ def _table(store: Path) -> Iterator[sqlite3.Connection]:
     """Open *store*. Raises UsageError if it has no table of rights."""
     with _opened(store) as db:
         if not _has_table(db):
-            raise UsageError(f"no server of smtd has offered {store} yet; run smtd serve first")
+            raise UsageError(f"smtd has not served {store} yet; run smtd serve first")
         yield db
 
 

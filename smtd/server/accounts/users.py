@@ -53,14 +53,14 @@ class Users:
             found, accounts = await to_thread.run_sync(self._read, self._stat)
         except UsersFileError as exc:
             if str(exc) != self.problem:
-                log.warning("%s; until then the users are those from before", exc)
+                log.warning("%s; the previous users stay in effect", exc)
             self._stat, self.problem = None, str(exc)
             return
         if accounts is not None:
             if self.problem:
                 log.warning("the users file %s can be used again", shown(str(self._path)))
             if self.accounts and not accounts:
-                log.warning("the users file %s has no users any more", shown(str(self._path)))
+                log.warning("the users file %s no longer has any users", shown(str(self._path)))
             self._stat, self.problem, self.accounts = found, "", accounts
             self._tokens = {
                 token.sha256: (account, token) for account in accounts.values() for token in account.tokens

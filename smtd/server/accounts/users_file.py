@@ -88,7 +88,7 @@ def read(path: Path) -> dict[str, Account]:
         with regular.opened(path) as file:
             found = os.fstat(file.fileno())
             if found.st_size > regular.SMALL:
-                raise UsersFileError(f"the users file {place} is too large; put the right file back")
+                raise UsersFileError(f"the users file {place} is too large; restore the right file")
             _check_private(path, found)
             data = file.read()
     except FileNotFoundError:
@@ -146,12 +146,12 @@ def _parsed(data: bytes, place: str) -> dict[str, Account]:
         account = _account(line)
         if account is None:
             raise UsersFileError(
-                f"line {number} of the users file {place} is not as smtd user writes it; remove the line, and"
+                f"line {number} of the users file {place} is not valid; remove the line, and"
                 " add its user again"
             )
         if account.name.lower() in names:
             raise UsersFileError(
-                f"line {number} of the users file {place} has a user whom a line before it has; remove one"
+                f"line {number} of the users file {place} repeats a user of an earlier line; remove one"
             )
         names.add(account.name.lower())
         accounts[account.name] = account

@@ -19,7 +19,7 @@ class DatabaseConnection(Protocol):
     """A connection for whole statements; outside `reading` and `writing` each is its own transaction."""
 
     @property
-    def orderly(self) -> bool:
+    def exclusive(self) -> bool:
         """Whether no other client can insert now, so that below a visible row all rows are visible."""
 
     @property
@@ -30,8 +30,8 @@ class DatabaseConnection(Protocol):
     def for_share(self) -> str:
         """The end of a query that keeps other clients from adding to rows until the transaction ends."""
 
-    def fold(self, table: str) -> Callable[[str], str] | None:
-        """Return what maps all texts that *table* treats as equal to one (None: it compares them exactly)."""
+    def collation_key(self, table: str) -> Callable[[str], str] | None:
+        """Return what maps texts that *table* treats as equal to one (None: it compares them exactly)."""
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query; ask for no more than fits in memory."""

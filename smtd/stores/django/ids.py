@@ -59,10 +59,10 @@ class RowIds:
 
     async def added(self, db: DatabaseConnection) -> None:
         """Learn the rows that nobody has shown yet."""
-        start = self._settled if db.orderly else max(self._settled, self._highest - STRAGGLERS)
+        start = self._settled if db.exclusive else max(self._settled, self._highest - STRAGGLERS)
         for row_id, key in await self.listed(db, start):
             self.learn(row_id, key)
-        if db.orderly:
+        if db.exclusive:
             self._settled = self._highest
 
     async def listed(self, db: DatabaseConnection, after: int | None) -> list[tuple[int, Key]]:

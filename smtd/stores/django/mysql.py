@@ -72,19 +72,19 @@ class MysqlConnection(ServerConnection):
 
     def __init__(self, db: Any) -> None:
         self._db = db
-        self.orderly = False
+        self.exclusive = False
         #: The tables that take texts for equal which are not the same.
         self.folding: Collection[str] = ()
 
     @property
     def for_update(self) -> str:
-        return "FOR UPDATE" if self.orderly else ""
+        return "FOR UPDATE" if self.exclusive else ""
 
     @property
     def for_share(self) -> str:
-        return "LOCK IN SHARE MODE" if self.orderly else ""
+        return "LOCK IN SHARE MODE" if self.exclusive else ""
 
-    def fold(self, table: str) -> Callable[[str], str] | None:
+    def collation_key(self, table: str) -> Callable[[str], str] | None:
         return collations.folded if table in self.folding else None
 
     @property
@@ -139,7 +139,7 @@ class MysqlConnection(ServerConnection):
         )
 
     @asynccontextmanager
-    async def making(self) -> AsyncIterator[None]:
+    async def creating_tables(self) -> AsyncIterator[None]:
         """Keep others of smtd's from making tables; what is made stays, as always in these databases."""
         with CancelScope(shield=True):
             await self._lock()
@@ -152,12 +152,12 @@ class MysqlConnection(ServerConnection):
     async def writing(self) -> AsyncIterator[None]:
         with CancelScope(shield=True):
             await self._lock()
-            self.orderly = True
+            self.exclusive = True
             try:
                 async with self._transaction(lambda: self._execute("START TRANSACTION", None)):
                     yield
             finally:
-                self.orderly = False
+                self.exclusive = False
                 await self._unlock()
 
     async def _lock(self) -> None:

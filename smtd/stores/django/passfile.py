@@ -36,8 +36,8 @@ def password(host: str | None, port: int | None, database: str, user: str | None
     for number, each in enumerate(hosts):
         wanted = ["localhost" if each.startswith("/") else each, ports[min(number, len(ports) - 1)]]
         for line in lines:
-            if (told := _told(line, [*wanted, database, name])) is not None:
-                return told
+            if (found := _match(line, [*wanted, database, name])) is not None:
+                return found
     return ""
 
 
@@ -61,7 +61,7 @@ def _lines() -> list[str]:
     return []
 
 
-def _told(line: str, wanted: list[str]) -> str | None:
+def _match(line: str, wanted: list[str]) -> str | None:
     """Return the password that *line* has for host, port, database and user."""
     position = 0
     for value in wanted:

@@ -80,14 +80,14 @@ class PostgresqlConnection(ServerConnection):
 
     def __init__(self, db: Any) -> None:
         self._db = db
-        self.orderly = False
+        self.exclusive = False
 
     @property
     def raw(self) -> Any:
         """The connection beneath."""
         return self._db
 
-    def fold(self, table: str) -> None:
+    def collation_key(self, table: str) -> None:
         """Return None: a text equals only itself."""
 
     @property
@@ -125,7 +125,7 @@ class PostgresqlConnection(ServerConnection):
     def reading(self) -> AbstractAsyncContextManager[None]:
         return self._transaction(lambda: self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 
-    def making(self) -> AbstractAsyncContextManager[None]:
+    def creating_tables(self) -> AbstractAsyncContextManager[None]:
         """Commit the tables that are made inside as one, with nobody else of smtd's making any."""
         return self._transaction(
             lambda: self._db.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_ADVISORY})")
@@ -134,11 +134,11 @@ class PostgresqlConnection(ServerConnection):
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
         async with self._transaction(self._begin_alone):
-            self.orderly = True
+            self.exclusive = True
             try:
                 yield
             finally:
-                self.orderly = False
+                self.exclusive = False
 
     @asynccontextmanager
     async def _transaction(self, begin: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:

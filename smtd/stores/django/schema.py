@@ -132,12 +132,12 @@ def statements(dialect: str) -> list[str]:
     return script(files(__package__).joinpath(f"{dialect}.sql").read_text("utf-8"))
 
 
-def making(statements: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return *statements*, which create the tables, and those of `noted`; each with its values."""
-    return [*((statement, ()) for statement in statements), *noted()]
+def with_bookkeeping(statements: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return *statements*, which create the tables, and the `django_bookkeeping`; each with its values."""
+    return [*((statement, ()) for statement in statements), *django_bookkeeping()]
 
 
-def noted() -> list[tuple[str, tuple[str, ...]]]:
+def django_bookkeeping() -> list[tuple[str, tuple[str, ...]]]:
     """Return the statements, with their values, that record for Django that the tables exist."""
     now = moment(datetime.now(timezone.utc))
     migration = f"INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, '{now}')"

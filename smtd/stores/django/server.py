@@ -198,16 +198,16 @@ class ServerDatabase:
             async with self._pool.link() as link:
                 if await self._dialect.identity(link) is not None:
                     return False
-                async with link.making():
+                async with link.creating_tables():
                     if missing := await self._dialect.identity(link) is None:
-                        for statement, values in schema.making(statements):
+                        for statement, values in schema.with_bookkeeping(statements):
                             await link.run(statement, values)
         return missing
 
     async def run(self, statements: Iterable[str]) -> None:
         """Run *statements* that make or remove what is not Sumatra's, all or none of them if possible."""
         with translating(self):
-            async with self._pool.link() as link, link.making():
+            async with self._pool.link() as link, link.creating_tables():
                 for statement in statements:
                     await link.run(statement)
 

@@ -45,7 +45,12 @@ class SharedRows:
         if not rows:
             return []
         wanted = dict.fromkeys(rows)
-        if not self._last_id and db.orderly and db.fold(self._table) is None and len(wanted) <= FEW:
+        if (
+            not self._last_id
+            and db.exclusive
+            and db.collation_key(self._table) is None
+            and len(wanted) <= FEW
+        ):
             found = {row: await self._look_for(db, row) for row in wanted}
             return [found[row] for row in rows]
         await self._refresh(db)
@@ -92,11 +97,11 @@ class SharedRows:
 
         Sumatra could not save any record again that refers to one of the two.
         """
-        fold = db.fold(self._table)
-        if fold is None:
+        collation_key = db.collation_key(self._table)
+        if collation_key is None:
             return
         for row in rows:
-            alike = _alike(fold, row)
+            alike = _alike(collation_key, row)
             if alike in self._alike:
                 table = self._table.removeprefix(PREFIX)
                 said = literal.shortened(str(row[0]))
@@ -108,15 +113,15 @@ class SharedRows:
 
     async def _refresh(self, db: DatabaseConnection) -> None:
         """Learn the rows that were added since the last time."""
-        names, fold = schema.names(self._columns), db.fold(self._table)
+        names, collation_key = schema.names(self._columns), db.collation_key(self._table)
         for row_id, *values in await db.fetch(
             f"SELECT id, {names} FROM {self._table} WHERE id > ? ORDER BY id {db.for_share}",
             (self._last_id,),
         ):
             self._ids.setdefault(_hash(values), row_id)
             self._last_id = row_id
-            if fold:
-                self._alike.add(_alike(fold, values))
+            if collation_key:
+                self._alike.add(_alike(collation_key, values))
 
     def rest(self) -> None:
         """Forget all rows, if there are many: it may be long until somebody writes again."""
@@ -130,8 +135,8 @@ class SharedRows:
         self._last_id = 0
 
 
-def _alike(fold: Callable[[str], str], values: Collection[Any]) -> bytes:
-    return _hash([fold(value) if isinstance(value, str) else value for value in values])
+def _alike(collation_key: Callable[[str], str], values: Collection[Any]) -> bytes:
+    return _hash([collation_key(value) if isinstance(value, str) else value for value in values])
 
 
 def _hash(values: Collection[Any]) -> bytes:

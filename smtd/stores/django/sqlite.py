@@ -18,8 +18,8 @@ from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.filestat import (
     CLOCK_TICK,
     SETTLE,
-    LastFound,
     Signature,
+    StatCache,
     age,
     is_coarse,
     is_young,
@@ -123,7 +123,7 @@ class SqliteFile:
         """
         look = partial(_identity, self.path)
         identity = await (to_thread.run_sync(look) if self._db is None else self._db.in_thread(look))
-        if self._identity not in (None, identity) or (self._is_frozen and not await self._looks_frozen()):
+        if self._identity not in (None, identity) or (self._is_frozen and not await self._detect_frozen()):
             await self._forget()
         if identity is None:
             if self.generation:
@@ -147,14 +147,14 @@ class SqliteFile:
 
     async def _connect(self) -> Connection:
         if self._raw is None:
-            self._is_frozen = await self._looks_frozen()
+            self._is_frozen = await self._detect_frozen()
             self._raw = await self._open.enter_async_context(
                 connect(str(self.path), statements=self._statements)
             )
             self._identity = await to_thread.run_sync(_identity, self.path)
         return self._raw
 
-    async def _looks_frozen(self) -> bool:
+    async def _detect_frozen(self) -> bool:
         """Say whether nobody can write to the file, until its file system is mounted in another way."""
         return await to_thread.run_sync(readonly.is_frozen, self.path)
 
@@ -173,7 +173,7 @@ class SqliteFile:
         async with db.transaction():
             made = await _is_empty(db)
             if made:
-                await db.run_all(schema.making(statements))
+                await db.run_all(schema.with_bookkeeping(statements))
                 # Asked before anybody else can write to it.
                 version = await db.value("PRAGMA data_version")
         if not made:  # another smtd was quicker
@@ -261,17 +261,17 @@ class SqliteFile:
         asked = await self._ask(release=True)
         if seen != asked.before or asked.version is None or asked.version != self._version:
             return None
-        return _Looks(seen, commits).token(young=commits is None and is_young(seen))
+        return _FileState(seen, commits).token(young=commits is None and is_young(seen))
 
     async def unchanged_since(self, token: Token) -> bool:
         """Say whether the files are those that *token* was given for."""
-        return token == (await self._looks()).token()
+        return token == (await self._state()).token()
 
-    async def _looks(self) -> _Looks:
-        """Return what the files look like; where their times are coarse, with SQLite's own count."""
+    async def _state(self) -> _FileState:
+        """Return the state of the files; where their times are coarse, with SQLite's own count."""
         seen = await to_thread.run_sync(signature, self._files)
         # Asked after the look: what is committed in between makes another one of it.
-        return _Looks(seen, await self._commits(seen))
+        return _FileState(seen, await self._commits(seen))
 
     async def _commits(self, seen: Signature) -> int | None:
         """Return SQLite's own count, where the times of files that look like *seen* are coarse."""
@@ -284,7 +284,7 @@ class SqliteFile:
         asked = await self._ask()
         self._version = asked.version
         # Looked at after that: what others commit later is in the next token, or keeps it from being given.
-        is_same = token == _Looks(asked.after, await self._commits(asked.after)).token()
+        is_same = token == _FileState(asked.after, await self._commits(asked.after)).token()
         if not is_same:
             self._version = None
         return is_same
@@ -298,8 +298,8 @@ class _Asked(NamedTuple):
     after: Signature
 
 
-class _Looks(NamedTuple):
-    """What the files look like, and how many commits there were (None: unknown, or not needed)."""
+class _FileState(NamedTuple):
+    """The status of the files, and the number of commits (None: unknown, or not needed)."""
 
     seen: Signature
     commits: int | None = None
@@ -311,7 +311,7 @@ class _Looks(NamedTuple):
 
 #: Databases that were made durable, by SQLite's count of commits then: pairs share them, and one of them does
 #: it for all.
-_durable = LastFound[bool]()
+_durable = StatCache[bool]()
 
 
 def _flush(files: tuple[Path, ...]) -> None:

@@ -57,7 +57,7 @@ class NotSent(StoreBusy):
     """A change was not even sent, since the server had asked to wait."""
 
 
-class Silence(StoreBusy):
+class NoResponse(StoreBusy):
     """The server did not answer: it may have done what was requested, or may still do it."""
 
 
@@ -134,7 +134,7 @@ class Session:
         #: Whether the last request got no answer.
         self._silent = False
         #: The time at which the server accepts requests again, on anyio's clock.
-        self._resting_until = 0.0
+        self._throttled_until = 0.0
 
     async def get(self, *path: str) -> Answer:
         """Return the answer to a GET, repeated while the server is busy or cannot be reached.
@@ -145,13 +145,13 @@ class Session:
         async with self._concurrency.room:
             for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
                 try:
-                    return await self._rested_and_sent(path)
+                    return await self._send_when_allowed(path)
                 except StoreBusy as exc:
                     if (exc.retry_after or 0.0) > LONGEST_PAUSE:
                         raise
                     await anyio.sleep(pause)
             try:
-                return await self._rested_and_sent(path)
+                return await self._send_when_allowed(path)
             except StoreBusy as exc:
                 raise StoreUnreachable(str(exc)) from exc  # enough attempts for now
 
@@ -174,18 +174,18 @@ class Session:
 
     async def _change(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
         async with self._concurrency.room:
-            rest = self._resting_until - anyio.current_time()
-            if rest > 0:
-                raise NotSent(_when(f"{self.base} is busy", rest), rest)
+            wait = self._throttled_until - anyio.current_time()
+            if wait > 0:
+                raise NotSent(_when(f"{self.base} is busy", wait), wait)
             return await self._send(method, path, body)
 
-    async def _rested_and_sent(self, path: tuple[str, ...]) -> Answer:
+    async def _send_when_allowed(self, path: tuple[str, ...]) -> Answer:
         """Send a GET once the server accepts requests. Raises StoreBusy if that is too long to wait."""
-        rest = self._resting_until - anyio.current_time()
-        if rest > LONGEST_PAUSE:
-            raise StoreBusy(_when(f"{self.base} is busy", rest), rest)
-        if rest > 0:
-            await anyio.sleep(rest)
+        wait = self._throttled_until - anyio.current_time()
+        if wait > LONGEST_PAUSE:
+            raise StoreBusy(_when(f"{self.base} is busy", wait), wait)
+        if wait > 0:
+            await anyio.sleep(wait)
         return await self._send("GET", path, None)
 
     async def _send(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
@@ -197,7 +197,7 @@ class Session:
             self._concurrency.slow_down()
             self._silent = isinstance(exc, (asyncio.TimeoutError, TimeoutError))
             if was_silent and self._silent:
-                raise StoreUnreachable(_silence(self.base, exc)) from exc
+                raise StoreUnreachable(_no_response(self.base, exc)) from exc
             raise _unreachable(self.base, exc) from exc
         asked, place = headers.get("Retry-After"), headers.get("Location")
         self._silent = False
@@ -236,7 +236,7 @@ class Session:
         what = f"{self.base} is busy ({_reason(status)})"
         if retry_after is None:
             return StoreBusy(_later(what))
-        self._resting_until = max(self._resting_until, anyio.current_time() + retry_after)
+        self._throttled_until = max(self._throttled_until, anyio.current_time() + retry_after)
         return StoreBusy(_when(what, retry_after), retry_after)
 
     def _check(self, status: int, path: tuple[str, ...], place: str | None) -> None:
@@ -291,11 +291,11 @@ def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefus
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return _by_proxy(base, exc.status)
     if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
-        return Silence(_silence(base, exc))
+        return NoResponse(_no_response(base, exc))
     return StoreBusy(_later(f"{base} cannot be reached ({_why(exc)})"))
 
 
-def _silence(base: str, exc: BaseException) -> str:
+def _no_response(base: str, exc: BaseException) -> str:
     return _later(f"{base} answers too slowly" if isinstance(exc, Slow) else f"{base} does not answer")
 
 

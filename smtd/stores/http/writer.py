@@ -22,12 +22,12 @@ from smtd.records.record import FIELDS, Key, Record
 from smtd.stores.base import DONE, STALE, Outcome, Result
 from smtd.stores.http import address, form, session
 from smtd.stores.http.answer import TooLarge
-from smtd.stores.http.session import Answer, NotSent, Session, Silence
+from smtd.stores.http.session import Answer, NoResponse, NotSent, Session
 from smtd.stores.http.shared import RowsInFlight
 
-#: Seconds within which even a slow server makes progress with a record that it creates: a partial record that
-#: stays the same for as long is a stump, which the server has abandoned.
-STUMP = 2.0
+#: Seconds within which even a slow server makes progress with a record that it creates: the server has
+#: abandoned a partial record that stays the same for as long.
+PARTIAL_AFTER = 2.0
 #: The largest body in bytes that Django accepts by default.
 USUAL_LIMIT = 2_621_440
 #: The label by which Sumatra asks for the newest record: smtd's own server returns that, unless a record has
@@ -96,7 +96,7 @@ class ServerWriter:
             raise
         except StoreUnreachable as exc:
             # It may have arrived, or may still arrive: never send it again without checking.
-            if await self._has_arrived(key, record, for_good=not isinstance(exc, Silence)):
+            if await self._has_arrived(key, record, for_good=not isinstance(exc, NoResponse)):
                 return DONE
             raise
         if answer.status == HTTPStatus.OK:
@@ -109,9 +109,10 @@ class ServerWriter:
         return await self._refused(key, record, found, answer, len(body))
 
     async def finish(self, key: Key, record: Record) -> Outcome:
-        """Create *record* again if the server holds only a stump of it; else return STALE."""
+        """Create *record* again if the server holds only a part of it; else return STALE."""
         found = await self.get(key)
-        if not isinstance(found, (Record, form.Altered)) or not await self._remove_stump(key, record, found):
+        is_read = isinstance(found, (Record, form.Altered))
+        if not is_read or not await self._remove_partial(key, record, found):
             return STALE
         return await self.create(key, record)
 
@@ -162,7 +163,7 @@ class ServerWriter:
             looked = False
             return await self.create(key, record)
 
-        return await _insist(once)
+        return await _retry_write(once)
 
     async def delete(self, key: Key, held: Record | RecordUnusable) -> Outcome:
         """Delete the record that the caller has just read as *held*; STALE if it has gone or changed."""
@@ -180,28 +181,29 @@ class ServerWriter:
             looked = False
             return _deleted(key, await self._session.delete(key.project, key.label))
 
-        return await _insist(once)
+        return await _retry_write(once)
 
     async def _has_arrived(self, key: Key, record: Record, *, for_good: bool) -> bool:
-        """Say whether a PUT that broke off has created *record*; if it ended *for_good*, remove a stump."""
+        """Say whether a PUT that broke off has created *record*; if it ended *for_good*, remove a part."""
         found = await self.get(key)
         if found is None and for_good:
-            await anyio.sleep(STUMP)  # the request may still be under way: two at once create two records
+            # The request may still be under way: two at once create two records.
+            await anyio.sleep(PARTIAL_AFTER)
             found = await self.get(key)
         if isinstance(found, Record) and _same(found, record):
             self._done(key, found)
             return True
         if for_good:
-            await self._remove_stump(key, record, found)
+            await self._remove_partial(key, record, found)
         return False
 
-    async def _remove_stump(self, key: Key, record: Record, found: _Found) -> bool:
-        """Remove *found* if it is a stump of *record* and the server no longer works on it; say whether."""
-        if not _is_stump(found, record):
+    async def _remove_partial(self, key: Key, record: Record, found: _Found) -> bool:
+        """Remove *found* if it is a part of *record* and the server no longer works on it; say whether."""
+        if not _is_partial(found, record):
             return False
-        await anyio.sleep(STUMP)
+        await anyio.sleep(PARTIAL_AFTER)
         again = await self.get(key)
-        if again is None or not _is_stump(again, record) or not _alike(found, again):
+        if again is None or not _is_partial(again, record) or not _alike(found, again):
             return False
         return await self.delete(key, again) == DONE
 
@@ -225,12 +227,12 @@ class ServerWriter:
         reason = _refusal(key, answer, size)
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and size <= USUAL_LIMIT:
             reason += (
-                ": a row that records share may exist twice in one of its tables"
+                ": a shared row may be duplicated in one of the tables"
                 f" {_SHARED}; make its records point to the first, then delete the second"
             )
         if found is None:
             return Outcome(Result.REFUSED, reason)
-        if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or not _is_stump(found, record):
+        if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or not _is_partial(found, record):
             return STALE
         deleted = await self.delete(key, found)
         return deleted if deleted.result is Result.REFUSED else Outcome(Result.REFUSED, reason)
@@ -246,13 +248,13 @@ class ServerWriter:
         return DONE
 
 
-async def _insist(once: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Run a write that checks its own outcome, and repeat it while the server is busy, but not silent."""
+async def _retry_write(once: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Run a write that checks its own outcome; repeat it while the server is busy and responds."""
     for pause in islice(pauses(session.FIRST_PAUSE, session.LONGEST_PAUSE), session.ATTEMPTS - 1):
         try:
             return await once()
         except StoreBusy as exc:
-            if isinstance(exc, Silence) or (exc.retry_after or 0.0) > session.LONGEST_PAUSE:
+            if isinstance(exc, NoResponse) or (exc.retry_after or 0.0) > session.LONGEST_PAUSE:
                 raise
             await anyio.sleep(max(pause, exc.retry_after or 0.0))
     return await once()
@@ -270,7 +272,7 @@ def _deleted(key: Key, answer: Answer) -> Outcome:
     )
 
 
-def _is_stump(found: _Found, record: Record) -> bool:
+def _is_partial(found: _Found, record: Record) -> bool:
     """Say whether *found* is what a PUT of *record* leaves when it fails, in the middle or at the end."""
     if isinstance(found, form.Altered):
         shown = msgspec.structs.replace(found.shown, parameters=record.parameters)

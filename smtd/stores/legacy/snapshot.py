@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from smtd import denied, durable
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.filestat import LONG, NotSettled, Signature, age, marked, read_settled, signature, size
+from smtd.filestat import DAMAGE_AFTER, NotSettled, Signature, age, marked, read_settled, signature, size
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.records.run_status import is_final
@@ -134,6 +134,6 @@ class SnapshotStore:
             return self._source.load(self._path, self._timezone)
         except StoreRefused as exc:
             # What looks damaged may be half written by somebody who is at it.
-            if 0 <= age(signature(self._files)) < LONG:
+            if 0 <= age(signature(self._files)) < DAMAGE_AFTER:
                 raise NotSettled(str(exc)) from exc
             raise

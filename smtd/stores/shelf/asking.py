@@ -42,8 +42,8 @@ async def _together(group: _Group, expected: type[_Expected], shelf: str) -> dic
     if len(group) > 1:
         several = messages.Several(list(group.values()))
         with suppress(StoreRefused):
-            told = await child.ask(several, messages.Answered, what="the records", shelf=shelf)
-            for project, answer in zip(group, told.answers, strict=True):
+            reply = await child.ask(several, messages.Answered, what="the records", shelf=shelf)
+            for project, answer in zip(group, reply.answers, strict=True):
                 if isinstance(answer, expected):
                     found[project] = answer
     return found

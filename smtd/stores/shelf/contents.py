@@ -36,7 +36,7 @@ class DbmFile(Protocol):
         """Return every value by key, as of one moment, and the mark of that moment.
 
         If the file may change while its mark stays the same, that mark is one that `mark` never returns (see
-        `ripe`).
+        `settled`).
         """
 
     def flush(self) -> None:

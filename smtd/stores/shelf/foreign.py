@@ -79,8 +79,8 @@ class ForeignFile(ABC):
 
     def obstacle(self) -> str:
         """Return why it cannot be written here, as a sentence with the next step; empty: it can."""
-        if not open_files.can_tell():
-            return f"it is a {self.name}, and this machine cannot tell which programs have it open"
+        if not open_files.is_supported():
+            return f"it is a {self.name}, and this machine does not show which programs have it open"
         return ownership.obstacle(self._path) or _obstacle(self.name, self._python)
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:

@@ -82,7 +82,7 @@ def _mark(content: bytes) -> Token:
 def parse(content: bytes) -> dict[bytes, bytes]:
     """Return every value by key. Raises NotSettled for a content that does not fit together."""
     try:
-        order, widths = _told(content)
+        order, widths = _layout_hints(content)
         for width in widths:
             if (header := _header(content, order, width)) is not None:
                 return dict(_items(content, order, _LAYOUTS[width], *header))
@@ -91,7 +91,7 @@ def parse(content: bytes) -> dict[bytes, bytes]:
     raise NotSettled("it is cut off, or its header is damaged")
 
 
-def _told(content: bytes) -> tuple[str, tuple[int, ...]]:
+def _layout_hints(content: bytes) -> tuple[str, tuple[int, ...]]:
     """Tell byte order and possible widths by the magic number."""
     for order in "<>":
         (magic,) = struct.unpack_from(f"{order}I", content)

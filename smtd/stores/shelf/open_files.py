@@ -9,8 +9,8 @@ from pathlib import Path
 PROCESSES = Path("/proc")
 
 
-def can_tell() -> bool:
-    """Say whether this machine tells who has a file open."""
+def is_supported() -> bool:
+    """Say whether this machine shows which programs have a file open."""
     return (PROCESSES / "self" / "fd").is_dir()
 
 

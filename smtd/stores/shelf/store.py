@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from smtd import denied
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.filestat import NotSettled, ripe
+from smtd.filestat import NotSettled, settled
 from smtd.records import canonical
 from smtd.records.record import Key, Record, decode
 from smtd.stores.base import (
@@ -109,7 +109,7 @@ class ShelfStore:
     async def token(self) -> Token | None:
         if self._traced is None:
             return None
-        is_same = await to_thread.run_sync(self._mark) == ripe(self._traced)
+        is_same = await to_thread.run_sync(self._mark) == settled(self._traced)
         return self._token(self._traced) if is_same else None
 
     async def unchanged_since(self, token: Token) -> bool:
@@ -117,7 +117,7 @@ class ShelfStore:
 
     async def flush(self) -> None:
         known = None if self._contents is None else self._contents.mark
-        if known is not None and known == self._flushed == ripe(known):
+        if known is not None and known == self._flushed == settled(known):
             return
 
         def flush() -> None:
@@ -133,9 +133,9 @@ class ShelfStore:
 
     async def resume(self, token: Token) -> bool:
         contents = await self._refresh()
-        is_same = token == self._token(ripe(contents.mark))
+        is_same = token == self._token(settled(contents.mark))
         if is_same:  # it was not young any more when the token was given
-            contents = self._contents = replace(contents, mark=ripe(contents.mark))
+            contents = self._contents = replace(contents, mark=settled(contents.mark))
         self._traced = contents.mark if is_same else None
         return is_same
 

@@ -120,7 +120,7 @@ def test_machine_that_does_not_tell_who_has_a_file_open(
     path.write_bytes(REAL.read_bytes())
     file = ndbm.NdbmFile(path, None)
 
-    with pytest.raises(StoreRefused, match="this machine cannot tell which programs have it open"):
+    with pytest.raises(StoreRefused, match="this machine does not show which programs have it open"):
         file.replace({b"new": Swap(None, b"value")})
 
     assert file.read()[0].keys() == {b"corpus"}

@@ -165,7 +165,7 @@ async def test_replacement_that_arrived_after_all_is_not_made_again(
         return web.Response(status=404) if hidden else await faults.passed(line, request)
 
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(writer, "STUMP", 0.0)
+    monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     await place.put(RUN, record("other"))
     async with on_a_line(place.server, late) as (store, _):
         outcomes = await store.write([Change(key("run"), OTHER, canonical.digest(place.kept(RUN)))])
@@ -179,7 +179,7 @@ async def test_record_that_the_server_altered_is_removed_although_its_answer_was
     """The server keeps parameters that nobody can read: it must keep none of the record, which is refused."""
     text = "{'a': GammaDist(a=1, b=2), 'b': {'c': [pi, true, false]}, 'd': ref('b.c')}"
     altered = change(RUN, parameters=Parameters("NTParameterSet", text))
-    monkeypatch.setattr(writer, "STUMP", 0.0)
+    monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     await place.put(record("other"))
     async with on_a_line(place.server, only("PUT", faults.lost, times=1)) as (store, _):
         (outcome,) = await store.write([create(altered)])
@@ -200,7 +200,7 @@ async def test_altered_record_of_somebody_else_is_not_removed(
         await line.ask(request, lambda _: json.dumps(document).encode())
         return await faults.reset(line, request)
 
-    monkeypatch.setattr(writer, "STUMP", 0.0)
+    monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     async with on_a_line(place.server, only("PUT", theirs, times=1)) as (store, _):
         outcomes = await store.write([create(RUN)])
 

@@ -65,7 +65,7 @@ class TestServerByABadLine(SilentContract):
             monkeypatch.setattr(module, "LONGEST_PAUSE", 0.001)
             # Many more things go wrong here in a call than on any line that deserves the name.
             monkeypatch.setattr(module, "ATTEMPTS", 30)
-        monkeypatch.setattr(writer, "STUMP", 0.0)
+        monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
         async with line_to(server.root) as line:
             numbers = range(OFTEN, 50_000, OFTEN)
             line.faults = dict(zip(numbers, islice(cycle(PASSING), len(numbers)), strict=True))

@@ -207,7 +207,7 @@ async def test_write_that_hangs_is_sent_twice_at_the_most(
 ) -> None:
     """A server that answers whoever looks, and hangs at each write, gets one more try."""
     monkeypatch.setattr(session, "SILENCE", 1.0)
-    monkeypatch.setattr(retrying, "ENOUGH", 1.9)  # that is over when two have hung
+    monkeypatch.setattr(retrying, "MAX_SECONDS", 1.9)  # that is over when two have hung
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(retrying, "LONGEST_PAUSE", 0.0)
 
@@ -262,7 +262,7 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
     shown: str, server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a server leaves that breaks off in the middle of a record, smtd clears away."""
-    monkeypatch.setattr(writer, "STUMP", 0.0)
+    monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
 
     async def stump(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await line.ask(request)
@@ -312,7 +312,7 @@ async def test_writes_under_way_are_waited_for_when_one_fails(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a server is still at is not looked for, missed, and sent a second time."""
-    monkeypatch.setattr(writer, "STUMP", 0.0)
+    monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(retrying, name, 0.0)
 

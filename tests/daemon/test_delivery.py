@@ -1,4 +1,4 @@
-"""The ways to tell somebody: a command of theirs, and a webhook."""
+"""The channels of notifications: a command, and a webhook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import trustme
 from smtd.daemon import notify_command, webhook
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.notice import Notice
-from smtd.daemon.notify_command import tell
+from smtd.daemon.notify_command import deliver
 from smtd.daemon.webhook import open_webhook
 from tests.daemon.process import wait_until
 from tests.daemon.receiver import STALL, receiver
@@ -34,10 +34,10 @@ def script(directory: Path, text: str) -> str:
 
 
 async def test_command_gets_a_sentence_and_json(tmp_path: Path) -> None:
-    """After its own words, and as it is: no shell reads it."""
+    """After its own arguments, and unchanged: no shell reads it."""
     program = script(tmp_path, f'printf "%s|" "$@" > {tmp_path}/words; cat > {tmp_path}/input')
 
-    await tell([program, "two words", "$HOME"], NOTICE)
+    await deliver([program, "two words", "$HOME"], NOTICE)
 
     assert (tmp_path / "words").read_text() == f"two words|$HOME|{NOTICE.message}|"
     assert json.loads((tmp_path / "input").read_text()) == {
@@ -61,29 +61,29 @@ async def test_command_gets_a_sentence_and_json(tmp_path: Path) -> None:
 async def test_command_that_fails_is_quoted_shortly(tmp_path: Path, text: str, why: str) -> None:
     """Its name, its code, and the last that it said."""
     with pytest.raises(Undelivered, match=why) as told:
-        await tell([script(tmp_path, text), "t0ken"], NOTICE)
+        await deliver([script(tmp_path, text), "t0ken"], NOTICE)
 
     assert len(str(told.value)) < 1000
     assert "t0ken" not in str(told.value)
     assert not told.value.again
 
 
-async def test_command_that_says_much_and_hears_nothing_does_its_work(tmp_path: Path) -> None:
+async def test_command_with_much_output_that_reads_no_input_succeeds(tmp_path: Path) -> None:
     """Its output is dropped."""
-    await tell([script(tmp_path, "head -c 10000000 /dev/zero")], NOTICE)
+    await deliver([script(tmp_path, "head -c 10000000 /dev/zero")], NOTICE)
 
 
 @pytest.mark.parametrize("name", ["no-such-program", "zero\0byte"])
 async def test_command_that_cannot_be_run_is_named(name: str) -> None:
     """With the reason."""
     with pytest.raises(Undelivered, match=r"the command .* cannot be run: (No such file|it contains a zero)"):
-        await tell([f"/nowhere/{name}"], NOTICE)
+        await deliver([f"/nowhere/{name}"], NOTICE)
 
 
 async def test_command_that_leaves_something_running_has_ended(tmp_path: Path) -> None:
     """Though that keeps its output open."""
     with anyio.fail_after(20):
-        await tell([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child")], NOTICE)
+        await deliver([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child")], NOTICE)
 
     os.kill(int((tmp_path / "child").read_text()), 9)
 
@@ -103,7 +103,7 @@ async def test_command_that_takes_too_long_is_ended_with_its_children(
     monkeypatch.setattr(notify_command, "PATIENCE", 0.5)
 
     with pytest.raises(Undelivered, match="timed out after 0 s and was killed"):
-        await tell([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")], NOTICE)
+        await deliver([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")], NOTICE)
 
     wait_until(lambda: is_gone(int((tmp_path / "child").read_text())))
 
@@ -114,7 +114,7 @@ async def test_command_is_ended_when_the_daemon_is(tmp_path: Path) -> None:
     program = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
 
     async with anyio.create_task_group() as group:
-        group.start_soon(tell, [program], NOTICE)
+        group.start_soon(deliver, [program], NOTICE)
         child = int(await anyio.to_thread.run_sync((tmp_path / "child").read_text))
         group.cancel_scope.cancel()
 
@@ -125,7 +125,7 @@ async def test_webhook_gets_json() -> None:
     """By POST, at the whole address."""
     with receiver() as server:
         async with open_webhook(server.url + SECRET) as hook:
-            await hook.tell(NOTICE)
+            await hook.deliver(NOTICE)
             heard = server.next()
 
     assert (heard.method, heard.path) == ("POST", SECRET)
@@ -155,7 +155,7 @@ async def test_heartbeat_asks_for_its_address() -> None:
         ((302, {"Location": "https://elsewhere.example/"}), False, None),
     ],
 )
-async def test_webhook_that_answers_otherwise(
+async def test_webhook_that_does_not_report_success(
     answer: tuple[int, dict[str, str]], again: bool, after: float | None
 ) -> None:
     """Its own trouble may pass, as long as it says; what it will not take, and where it sends us, may not."""
@@ -164,37 +164,37 @@ async def test_webhook_that_answers_otherwise(
             with pytest.raises(
                 Undelivered, match=rf"^127\.0\.0\.1 answered with status {answer[0]}$"
             ) as told:
-                await hook.tell(NOTICE)
+                await hook.deliver(NOTICE)
 
     assert (told.value.again, told.value.after) == (again, after)
 
 
 async def test_webhook_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is given so much time and no more."""
+    """It has a limited time."""
     monkeypatch.setattr(webhook, "PATIENCE", 0.2)
     with receiver((STALL, {})) as server:
         async with open_webhook(server.url + SECRET) as hook:
             with pytest.raises(Undelivered, match="it does not answer") as told:
-                await hook.tell(NOTICE)
+                await hook.deliver(NOTICE)
 
     assert told.value.again
 
 
-async def test_webhook_that_is_not_there() -> None:
-    """What is shown of it is its host."""
+async def test_webhook_that_does_not_exist() -> None:
+    """Only its host is shown."""
     with receiver() as server:
         pass
     async with open_webhook(server.url.replace("//", "//ada:pw@") + SECRET) as hook:
         with pytest.raises(Undelivered) as told:
-            await hook.tell(NOTICE)
+            await hook.deliver(NOTICE)
 
     assert told.value.again
     assert str(told.value).startswith("127.0.0.1 cannot be reached (")
     assert told.value.__cause__ is None
 
 
-async def test_webhook_that_does_not_prove_who_it_is() -> None:
-    """It is told nothing."""
+async def test_webhook_with_an_invalid_certificate() -> None:
+    """Nothing is sent to it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with receiver(tls=context) as server:
@@ -202,6 +202,6 @@ async def test_webhook_that_does_not_prove_who_it_is() -> None:
             with pytest.raises(
                 Undelivered, match=r"127\.0\.0\.1 cannot be reached \(its certificate is not valid"
             ):
-                await hook.tell(NOTICE)
+                await hook.deliver(NOTICE)
 
         assert server.heard.empty()
