@@ -17,23 +17,23 @@ from smtd.text import encodable
 
 #: Headers of every answer. Records are private, and may change at any moment. (`Vary: Authorization` would
 #: make Sumatra's client write the password into its cache.)
-COMMON = {
+COMMON_HEADERS = {
     "Cache-Control": "private, no-cache",
     "X-Content-Type-Options": "nosniff",
     "Server": "smtd",
 }
 #: Seconds after which the server disconnects a client that reads nothing of an answer.
-STUCK = 30.0
+SEND_TIMEOUT = 30.0
 #: Bytes that fit into the buffers of a connection.
 LARGE = 32 * 2**10
 #: Bytes of large answers that clients have not taken yet, all together.
 MOST_PENDING = 256 * 2**20
 _REALM = 'Basic realm="smtd", charset="UTF-8"'
-_PLAIN = "application/json"
+_JSON = "application/json"
 
 
 #: The explanation in an answer 412, after the name of the record or project.
-STALE = "it is not what the request expects; read it again"
+STALE = "it has changed since you read it; read it again"
 
 
 class RequestRefused(Exception):
@@ -48,8 +48,8 @@ class RequestRefused(Exception):
     def answer(self) -> web.Response:
         """The answer to the refused request."""
         body = encoded({"error": encodable(str(self))})
-        headers = {**COMMON, **self.headers}
-        answer = web.Response(status=self.status, body=body, content_type=_PLAIN, headers=headers)
+        headers = {**COMMON_HEADERS, **self.headers}
+        answer = web.Response(status=self.status, body=body, content_type=_JSON, headers=headers)
         if "Connection" in headers:
             answer.force_close()  # the server does not read the rest of the body
         return answer
@@ -75,7 +75,7 @@ class LargeAnswer(web.Response):
         if LargeAnswer.pending and LargeAnswer.pending + len(body) > MOST_PENDING:
             raise RequestRefused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "the server has too much to send at once; try again",
+                "the server is sending too much at once; try again",
                 {"Retry-After": "1"},
             )
         super().__init__(body=body, content_type=content_type, headers=headers)
@@ -114,29 +114,29 @@ async def _abort_if_stuck(transport: asyncio.Transport) -> None:
     left = math.inf
     while (now := transport.get_write_buffer_size()) < left:
         left = now
-        await anyio.sleep(STUCK)
+        await anyio.sleep(SEND_TIMEOUT)
     transport.abort()
 
 
 def found(body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer with *body*, which is JSON."""
     kind = LargeAnswer if len(body) > LARGE else web.Response
-    return kind(body=body, content_type=media_type, headers={**COMMON, **(headers or {})})
+    return kind(body=body, content_type=media_type, headers={**COMMON_HEADERS, **(headers or {})})
 
 
 def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer without a body."""
-    return web.Response(status=status, headers={**COMMON, **(headers or {})})
+    return web.Response(status=status, headers={**COMMON_HEADERS, **(headers or {})})
 
 
-async def answered(
+async def answer_by_method(
     request: web.Request, methods: Mapping[str, Callable[[], Awaitable[web.StreamResponse]]]
 ) -> web.StreamResponse:
     """Answer *request* by its method in *methods* (HEAD: GET). Raises RequestRefused (405) without one."""
     method = methods.get("GET" if request.method == "HEAD" else request.method)
     if method is None:
         allowed = {"Allow": ", ".join([*methods, "HEAD"])}
-        raise RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, f"nothing here can be {request.method}", allowed)
+        raise RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not allowed here", allowed)
     return await method()
 
 
@@ -149,8 +149,6 @@ def media_type(accept: str, kind: str) -> str:
     wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     if not accept.strip() or not {own, "*/*", "application/*"}.isdisjoint(wanted):
         return own
-    if _PLAIN in wanted:
-        return _PLAIN
-    raise RequestRefused(
-        HTTPStatus.NOT_ACCEPTABLE, f"this is given as {own} or {_PLAIN}, and in no other form"
-    )
+    if _JSON in wanted:
+        return _JSON
+    raise RequestRefused(HTTPStatus.NOT_ACCEPTABLE, f"this is available only as {own} or {_JSON}")

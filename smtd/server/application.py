@@ -14,10 +14,10 @@ from aiohttp import web
 from smtd.errors import SmtdError, StoreError, StoreUnreachable
 from smtd.records.record import Key
 from smtd.server import targets
-from smtd.server.access import Authenticating, Caller
 from smtd.server.accounts.rights import Right, rights_of
 from smtd.server.accounts.throttle import TooManyFailures
 from smtd.server.answers import RequestRefused, challenge, found
+from smtd.server.caller import Authenticating, Caller
 from smtd.server.changes_api import ChangesApi
 from smtd.server.database import ServedDatabase
 from smtd.server.metrics import Metrics
@@ -99,17 +99,17 @@ class Application:
                 HTTPStatus.NOT_FOUND, f"there is nothing here; records are below {targets.RECORDS}"
             )
         _check_source(request)
-        again = partial(self._caller, request, origin)
-        caller = await again()
+        reauthenticate = partial(self._caller, request, origin)
+        caller = await reauthenticate()
         if caller is None or (target and caller.user is None and request.method not in ("GET", "HEAD")):
             raise challenge()
         if target is None:
-            return await self._changes.answer(request, caller, again)
+            return await self._changes.answer(request, caller, reauthenticate)
         if target.label:
             key = Key(target.project, target.label)
-            return await self._records.answer(request, key, caller, again)
+            return await self._records.answer(request, key, caller, reauthenticate)
         base = origin.root + targets.RECORDS[1:]
-        return await self._projects.answer(request, target.project, caller, again, base)
+        return await self._projects.answer(request, target.project, caller, reauthenticate, base)
 
     async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:
         """Return the caller of *request*; None if they have to log in. Raises RequestRefused (429)."""
@@ -131,19 +131,21 @@ class Application:
             if caller is None:
                 raise challenge()
             if caller.user is None or not caller.user.admin:
-                raise RequestRefused(HTTPStatus.FORBIDDEN, "only an admin may see the figures from elsewhere")
+                raise RequestRefused(
+                    HTTPStatus.FORBIDDEN, "only an admin may see the metrics from another machine"
+                )
         return await self._metrics.answer(streams=self._changes.streams, head=self._database.head)
 
 
 def _check_source(request: web.Request) -> None:
     """Raise RequestRefused for a request that a page of another site may have made a browser send."""
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-        raise RequestRefused(HTTPStatus.FORBIDDEN, "pages of other sites may not ask this server")
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "requests from pages of other sites are refused")
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     is_sumatra = kind.startswith("application/vnd.sumatra.") and kind.endswith("+json")
     if request.can_read_body and kind and kind not in _JSON and not is_sumatra:
         raise RequestRefused(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body is JSON, and says so in its Content-Type"
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON, with a JSON Content-Type"
         )
 
 
@@ -160,11 +162,11 @@ def _failure(request: web.Request, exc: Exception) -> RequestRefused:
         return RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc))
     if not isinstance(exc, SmtdError):
         log.error("a request (%s) cannot be answered", request.method, exc_info=exc)
-    return RequestRefused(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has a defect; its log has more")
+    return RequestRefused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the server's log")
 
 
 def application(handle: Callable[..., object]) -> web.Application:
     """Return an aiohttp application that passes requests of every method and path to *handle*."""
-    made = web.Application()
-    made.router.add_route("*", "/{path:.*}", handle)  # type: ignore[arg-type]
-    return made
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)  # type: ignore[arg-type]
+    return app

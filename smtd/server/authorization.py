@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from smtd.server.access import Again, Caller
 from smtd.server.accounts.rights import Right
 from smtd.server.answers import RequestRefused, challenge
+from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.database import ServedDatabase
 from smtd.server.transaction import ProjectInfo, WriteTransaction
 
-_DEEDS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER: "delete project"}
+_ACTIONS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER: "delete project"}
 
 
-def need(database: ServedDatabase, caller: Caller, right: Right, project: str) -> ProjectInfo:
+def require_right(database: ServedDatabase, caller: Caller, right: Right, project: str) -> ProjectInfo:
     """Return *project* if *caller* has *right* in it. Raises RequestRefused (404: no such project; 403)."""
     info = database.projects.get(project)
     if info is None:
@@ -23,9 +23,9 @@ def need(database: ServedDatabase, caller: Caller, right: Right, project: str) -
     return info
 
 
-async def still(again: Again) -> Caller:
+async def current_caller(reauthenticate: Reauthenticate) -> Caller:
     """Return the caller with their current rights. Raises RequestRefused (401) if they are not logged in."""
-    caller = await again()
+    caller = await reauthenticate()
     if caller is None or caller.user is None:
         raise challenge()
     return caller
@@ -37,7 +37,7 @@ async def check_right(transaction: WriteTransaction, caller: Caller, right: Righ
     Since the request began, other users may have revoked the right, or deleted and recreated the project. A
     right in all projects counts as *caller* has it: the database does not store it.
     """
-    if caller.rights.everywhere < right and await transaction.right(project, caller.account) < right:
+    if caller.rights.everywhere < right and await transaction.right(project, caller.username) < right:
         if await transaction.project(project) is None:
             raise no_project(project)
         raise _forbidden(caller, right, project)
@@ -48,4 +48,4 @@ def no_project(project: str) -> RequestRefused:
 
 
 def _forbidden(caller: Caller, right: Right, project: str) -> RequestRefused:
-    return RequestRefused(HTTPStatus.FORBIDDEN, f"{caller.name} has no right to {_DEEDS[right]} {project}")
+    return RequestRefused(HTTPStatus.FORBIDDEN, f"{caller.name} has no right to {_ACTIONS[right]} {project}")

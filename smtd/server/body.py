@@ -28,34 +28,34 @@ GRACE, SLOWEST = 20.0, 1000
 
 
 class Bodies:
-    """Reads bodies, which together may hold at most *most* bytes."""
+    """Reads bodies, which together may hold at most *limit* bytes."""
 
-    def __init__(self, most: int = IN_FLIGHT) -> None:
-        self._left = most
+    def __init__(self, limit: int = IN_FLIGHT) -> None:
+        self._available = limit
 
-    async def read(self, request: web.Request, most: int) -> Body:
+    async def read(self, request: web.Request, limit: int) -> Body:
         """Return the decompressed body of *request*; the caller must close it. Raises RequestRefused."""
         body = Body(self)
         try:
-            await body.fill(request, most)
+            await body.fill(request, limit)
         except BaseException:
             body.close()
             raise
         return body
 
-    def take(self, count: int) -> None:
+    def reserve(self, count: int) -> None:
         """Reserve *count* bytes. Raises RequestRefused (429) if fewer are left."""
-        if count > self._left:
+        if count > self._available:
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                "the server has too much to read at once; try again",
+                "the server is reading too much at once; try again",
                 {"Retry-After": "1"},
             )
-        self._left -= count
+        self._available -= count
 
-    def give_back(self, count: int) -> None:
+    def release(self, count: int) -> None:
         """Release *count* reserved bytes."""
-        self._left += count
+        self._available += count
 
 
 class Body:
@@ -64,7 +64,7 @@ class Body:
     def __init__(self, bodies: Bodies) -> None:
         self.content = b""
         self._bodies = bodies
-        self._taken = 0
+        self._reserved = 0
 
     def __enter__(self) -> bytes:
         return self.content
@@ -75,26 +75,26 @@ class Body:
     def close(self) -> None:
         """Drop the content, and release its bytes."""
         self.content = b""
-        self._bodies.give_back(self._taken)
-        self._taken = 0
+        self._bodies.release(self._reserved)
+        self._reserved = 0
 
-    async def fill(self, request: web.Request, most: int) -> None:
-        """Read the body, of at most *most* bytes, compressed and decompressed. Raises RequestRefused."""
-        if (request.content_length or 0) > most:
-            raise _too_large(most)
-        unpack = _Unpacking(request.headers.get("Content-Encoding", ""))
+    async def fill(self, request: web.Request, limit: int) -> None:
+        """Read the body, of at most *limit* bytes, compressed and decompressed. Raises RequestRefused."""
+        if (request.content_length or 0) > limit:
+            raise _too_large(limit)
+        decompressor = _Decompressor(request.headers.get("Content-Encoding", ""))
         found = bytearray()
-        packed, began = 0, anyio.current_time()
-        while part := await _part(request, began + GRACE + packed / SLOWEST):
-            packed += len(part)
-            for piece in unpack.pieces(part):
-                if max(len(found) + len(piece), packed) > most:
-                    raise _too_large(most)
-                self._bodies.take(len(piece))
-                self._taken += len(piece)
+        received, began = 0, anyio.current_time()
+        while part := await _part(request, began + GRACE + received / SLOWEST):
+            received += len(part)
+            for piece in decompressor.pieces(part):
+                if max(len(found) + len(piece), received) > limit:
+                    raise _too_large(limit)
+                self._bodies.reserve(len(piece))
+                self._reserved += len(piece)
                 found += piece
                 await checkpoint()  # lets other tasks run
-        unpack.finish()
+        decompressor.finish()
         self.content = bytes(found)
 
 
@@ -104,27 +104,28 @@ async def _part(request: web.Request, deadline: float) -> bytes:
             return await request.content.readany()
     except TimeoutError:
         raise RequestRefused(
-            HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly", {"Connection": "close"}
+            HTTPStatus.REQUEST_TIMEOUT, "the body arrived too slowly", {"Connection": "close"}
         ) from None
 
 
-def _too_large(most: int) -> RequestRefused:
-    unit = f"{most >> 20} MiB" if most >= 2**20 else f"{most >> 10} KiB"
+def _too_large(limit: int) -> RequestRefused:
+    unit = f"{limit >> 20} MiB" if limit >= 2**20 else f"{limit >> 10} KiB"
     return RequestRefused(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than {unit}, unpacked or not",
+        f"the body is larger than {unit}, compressed or decompressed",
         {"Connection": "close"},
     )
 
 
-class _Unpacking:
+class _Decompressor:
     """Decompresses a body in steps, by its Content-*encoding*. Raises RequestRefused for an unknown one."""
 
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
         if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise RequestRefused(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "bodies are packed by gzip or deflate, or not at all"
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "a body must be compressed with gzip or deflate, or not at all",
             )
         self._stream: zlib._Decompress | None = None
         if name not in ("", "identity"):
@@ -144,13 +145,13 @@ class _Unpacking:
             try:
                 piece = self._stream.decompress(part, STEP)
             except zlib.error:
-                raise RequestRefused(HTTPStatus.BAD_REQUEST, "the body cannot be unpacked") from None
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "the body cannot be decompressed") from None
             yield piece
             part = self._stream.unconsumed_tail
         if self._stream.unused_data:
-            raise RequestRefused(HTTPStatus.BAD_REQUEST, "more follows the end of the packed body")
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "data follows the end of the compressed body")
 
     def finish(self) -> None:
         """Raise RequestRefused if the compressed body is incomplete."""
         if self._stream is not None and not self._stream.eof:
-            raise RequestRefused(HTTPStatus.BAD_REQUEST, "the packed body is cut off")
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "the compressed body is cut off")

@@ -3,7 +3,7 @@
 A change by another program gets its number when the server enters it. The log has one row per key: its last
 change. Numbers only grow, and none is used twice, not even after a backup was restored: each start of the
 server opens an *era*, which begins above all numbers in the log, at a random place after the time in
-microseconds (`opened`).
+microseconds (`open_era`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from smtd.text import encodable
 
 #: Seconds after which a start of the server drops a deletion from the log. A client that has not asked for
 #: that long may have to start again from 0.
-TOMBSTONE = 90 * 86_400.0
+TOMBSTONE_AGE = 90 * 86_400.0
 #: An era begins up to this many numbers later than necessary, at random. If a backup was restored and the
 #: clock set back, two eras could otherwise begin at the same number, and the second would reuse numbers.
-_SCATTER = 10**10
+_RANDOM_OFFSET = 10**10
 #: Keys of one query.
 _CHUNK = 250
 #: The prefix of digests. Digests with another prefix are of another canonical form.
-FORM = f"{canonical.VERSION}-"
+DIGEST_PREFIX = f"{canonical.VERSION}-"
 
 
 class Content(NamedTuple):
@@ -47,7 +47,7 @@ class Content(NamedTuple):
     moment: str = ""
 
     @property
-    def is_there(self) -> bool:
+    def has_record(self) -> bool:
         """Whether there is a record, readable or not."""
         return self.digest is not None or bool(self.problem)
 
@@ -81,7 +81,7 @@ class Eras:
     spans: tuple[tuple[int, int | None], ...]
     expired: int = 0
 
-    def knows(self, cursor: int, head: int) -> bool:
+    def can_continue(self, cursor: int, head: int) -> bool:
         """Say whether a client that has all changes up to *cursor* finds all later ones in the log."""
         if cursor == 0:
             return True
@@ -92,7 +92,7 @@ class Eras:
 
 def digest(record: Record) -> str:
     """Return the digest of *record* as clients see it. Raises RecordUnusable."""
-    return FORM + canonical.digest(record).hex()
+    return DIGEST_PREFIX + canonical.digest(record).hex()
 
 
 def content_of(rows: Sequence[Found]) -> Content:
@@ -109,11 +109,11 @@ def content_of(rows: Sequence[Found]) -> Content:
     return Content(digests.pop(), "", moment(records[0].timestamp))
 
 
-async def opened(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
+async def open_era(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
     """Open an era; return the number at which it starts, and all eras. Call it inside a transaction."""
-    await _expire(db, now)
+    await _drop_old_deletions(db, now)
     seq, expired = (await db.fetch("SELECT seq, expired FROM smtd_head"))[0]
-    start = max(seq + 1, int(now * 1e6)) + secrets.randbelow(_SCATTER)
+    start = max(seq + 1, int(now * 1e6)) + secrets.randbelow(_RANDOM_OFFSET)
     await db.run("UPDATE smtd_era SET ended = ? WHERE ended IS NULL", (seq,))
     await db.run("INSERT INTO smtd_era (start, began) VALUES (?, ?)", (start, now))
     await db.run("UPDATE smtd_head SET seq = ?", (start,))
@@ -121,7 +121,7 @@ async def opened(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
     return start, Eras(tuple((first, last) for first, last in spans), expired)
 
 
-async def is_at(db: DatabaseConnection, head: int, eras: Eras) -> bool:
+async def is_unchanged(db: DatabaseConnection, head: int, eras: Eras) -> bool:
     """Say whether *head* is still the last number in the log, and the last of *eras* still its newest era.
 
     Only the server changes them. So if they differ, another state was restored into the file.
@@ -130,32 +130,32 @@ async def is_at(db: DatabaseConnection, head: int, eras: Eras) -> bool:
     return found == [(head, eras.spans[-1][0])]
 
 
-async def _expire(db: DatabaseConnection, now: float) -> None:
+async def _drop_old_deletions(db: DatabaseConnection, now: float) -> None:
     """Drop old deletions, and eras from whose numbers no client can continue any more."""
     old = "digest IS NULL AND problem = '' AND noted < ?"
-    last = await db.value(f"SELECT max(seq) FROM smtd_change WHERE {old}", (now - TOMBSTONE,))
+    last = await db.value(f"SELECT max(seq) FROM smtd_change WHERE {old}", (now - TOMBSTONE_AGE,))
     if last is not None:
-        await db.run(f"DELETE FROM smtd_change WHERE {old}", (now - TOMBSTONE,))
+        await db.run(f"DELETE FROM smtd_change WHERE {old}", (now - TOMBSTONE_AGE,))
         await db.run("UPDATE smtd_head SET expired = max(expired, ?)", (last,))
         await db.run("DELETE FROM smtd_era WHERE ended < (SELECT expired FROM smtd_head)")
 
 
-class Numbers:
-    """Numbers the changes of one transaction, beginning after *head*; `noted` lists them in order.
+class ChangeNumbers:
+    """Numbers the changes of one transaction, beginning after *head*; `logged` lists them in order.
 
     The caller must store the final `head` in the database.
     """
 
     def __init__(self, db: DatabaseConnection, head: int) -> None:
-        self.noted: list[LogRow] = []
+        self.logged: list[LogRow] = []
         self._db = db
         self.head = head
 
-    async def note(self, key: Key, content: Content) -> int:
+    async def log(self, key: Key, content: Content) -> int:
         """Log that *key* now has *content*; return the number of this change."""
         self.head += 1
         row = LogRow(key, self.head, content)
-        self.noted.append(row)
+        self.logged.append(row)
         await self._db.run(
             "INSERT OR REPLACE INTO smtd_change (project, label, seq, digest, problem, moment, noted)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -163,20 +163,20 @@ class Numbers:
         )
         return self.head
 
-    def mark(self) -> tuple[int, int]:
-        """Return a mark of the current state for `back_to`."""
-        return len(self.noted), self.head
+    def savepoint(self) -> tuple[int, int]:
+        """Return a mark of the current state for `roll_back`."""
+        return len(self.logged), self.head
 
-    def back_to(self, mark: tuple[int, int]) -> None:
-        """Take back the numbers given since *mark*, because their changes were rolled back."""
-        count, self.head = mark
-        del self.noted[count:]
+    def roll_back(self, savepoint: tuple[int, int]) -> None:
+        """Take back the numbers given since *savepoint*, because their changes were rolled back."""
+        count, self.head = savepoint
+        del self.logged[count:]
 
 
 async def row_of(db: DatabaseConnection, key: Key) -> LogRow | None:
     """Return the last change of *key*, or None if the log has none."""
-    asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND label = ?"
-    return next(map(_row, await db.fetch(asked, key)), None)
+    query = f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND label = ?"
+    return next(map(_row, await db.fetch(query, key)), None)
 
 
 async def rows_of(db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, LogRow]:
@@ -186,43 +186,45 @@ async def rows_of(db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, Lo
     for start in range(0, len(todo), _CHUNK):
         some = todo[start : start + _CHUNK]
         places = ", ".join(["(?, ?)"] * len(some))
-        asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE (project, label) IN (VALUES {places})"
-        for row in map(_row, await db.fetch(asked, [part for key in some for part in key])):
+        query = f"SELECT {_COLUMNS} FROM smtd_change WHERE (project, label) IN (VALUES {places})"
+        for row in map(_row, await db.fetch(query, [part for key in some for part in key])):
             found[row.key] = row
     return found
 
 
-async def since(db: DatabaseConnection, cursor: int, most: int, project: str | None = None) -> list[LogRow]:
-    """Return up to *most* changes after *cursor*, oldest first, of one *project* (None: of all)."""
+async def changes_since(
+    db: DatabaseConnection, cursor: int, limit: int, project: str | None = None
+) -> list[LogRow]:
+    """Return up to *limit* changes after *cursor*, oldest first, of one *project* (None: of all)."""
     chosen, values = ("", ()) if project is None else ("AND project = ?", (project,))
-    asked = f"SELECT {_COLUMNS} FROM smtd_change WHERE seq > ? {chosen} ORDER BY seq LIMIT {most}"
-    return list(map(_row, await db.fetch(asked, (cursor, *values))))
+    query = f"SELECT {_COLUMNS} FROM smtd_change WHERE seq > ? {chosen} ORDER BY seq LIMIT {limit}"
+    return list(map(_row, await db.fetch(query, (cursor, *values))))
 
 
-async def there(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
+async def moments_and_labels(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
     """Return the moment and label of each record in *project*."""
-    asked = (
+    query = (
         "SELECT moment, label FROM smtd_change WHERE project = ? AND (digest IS NOT NULL OR problem != '')"
     )
-    return [(moment, label) for moment, label in await db.fetch(asked, (project,))]
+    return [(moment, label) for moment, label in await db.fetch(query, (project,))]
 
 
-async def keys_there(db: DatabaseConnection, after: Key, most: int) -> list[Key]:
-    """Return up to *most* keys that have a record, in order, beginning after the key *after*."""
-    asked = (
+async def current_keys(db: DatabaseConnection, after: Key, limit: int) -> list[Key]:
+    """Return up to *limit* keys that have a record, in order, beginning after the key *after*."""
+    query = (
         "SELECT project, label FROM smtd_change WHERE (project, label) > (?, ?)"
-        f" AND (digest IS NOT NULL OR problem != '') ORDER BY project, label LIMIT {most}"
+        f" AND (digest IS NOT NULL OR problem != '') ORDER BY project, label LIMIT {limit}"
     )
-    return [Key(*row) for row in await db.fetch(asked, after)]
+    return [Key(*row) for row in await db.fetch(query, after)]
 
 
-async def newest(db: DatabaseConnection) -> list[tuple[str, str]]:
+async def newest_moments(db: DatabaseConnection) -> list[tuple[str, str]]:
     """Return each project that has records, with the moment of its newest one."""
-    asked = (
+    query = (
         "SELECT project, max(moment) FROM smtd_change WHERE digest IS NOT NULL OR problem != ''"
         " GROUP BY project"
     )
-    return [(project, moment) for project, moment in await db.fetch(asked)]
+    return [(project, moment) for project, moment in await db.fetch(query)]
 
 
 async def last_number(db: DatabaseConnection, project: str) -> int:

@@ -17,9 +17,9 @@ from anyio import to_thread
 
 from smtd.errors import StoreError
 from smtd.server import answers
-from smtd.server.access import Again, Caller, View
 from smtd.server.accounts.rights import Right
-from smtd.server.answers import COMMON, RequestRefused, found
+from smtd.server.answers import COMMON_HEADERS, RequestRefused, found
+from smtd.server.caller import Caller, Reauthenticate, View
 from smtd.server.database import SeenView, ServedDatabase
 from smtd.server.feed import ChangeEvent, Feed, Subscription
 from smtd.server.transaction import WriteTransaction
@@ -47,7 +47,7 @@ class FeedRequest:
     as_stream: bool
 
 
-def asked(request: web.Request) -> FeedRequest:
+def parsed(request: web.Request) -> FeedRequest:
     """Parse the query and the headers of *request*. Raises RequestRefused (400)."""
     query = request.query
     is_head = request.method == "HEAD"
@@ -56,12 +56,12 @@ def asked(request: web.Request) -> FeedRequest:
         since = int(request.headers.get("Last-Event-ID") or query.get("since", "0"))
         wait = float(query.get("wait", "0"))
     except ValueError:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait are numbers") from None
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait must be numbers") from None
     if not 0 <= since < 2**63 or math.isnan(wait) or wait < 0:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait are not negative")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait must not be negative")
     include = query.get("include", "")
     if include not in ("", "records"):
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "include can be records, and nothing else")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "include can only be records")
     return FeedRequest(
         since, query.get("project"), bool(include), 0.0 if is_head else min(wait, LONGEST_WAIT), as_stream
     )
@@ -70,8 +70,8 @@ def asked(request: web.Request) -> FeedRequest:
 def _gone() -> RequestRefused:
     return RequestRefused(
         HTTPStatus.GONE,
-        "what is after this is not known: it is of another log or too old, or you may see other projects"
-        " since; begin again with since=0",
+        "the server cannot continue from this number: it is from another log, or too old, or the projects you"
+        " may see have changed; begin again with since=0",
     )
 
 
@@ -92,8 +92,10 @@ class ChangesApi:
         """The number of open streams and waiting answers."""
         return self._streams.total()
 
-    async def answer(self, request: web.Request, caller: Caller, again: Again) -> web.StreamResponse:
-        """Return the answer to *request*; *again* returns the caller with their current rights.
+    async def answer(
+        self, request: web.Request, caller: Caller, reauthenticate: Reauthenticate
+    ) -> web.StreamResponse:
+        """Return the answer to *request*; *reauthenticate* returns the caller with their current rights.
 
         Raises RequestRefused: 410 if the server cannot give all changes after the requested number.
         """
@@ -101,12 +103,12 @@ class ChangesApi:
             raise RequestRefused(
                 HTTPStatus.METHOD_NOT_ALLOWED, "changes can only be read", {"Allow": "GET, HEAD"}
             )
-        wanted = asked(request)
+        wanted = parsed(request)
         number = await self._check(wanted, caller)
         if wanted.as_stream:
-            return await self._stream(request, wanted, number, caller, again)
-        with self._seat(caller) if wanted.wait else nullcontext():
-            return await self._page(wanted, number, caller, again)
+            return await self._stream(request, wanted, number, caller, reauthenticate)
+        with self._quota(caller) if wanted.wait else nullcontext():
+            return await self._page(wanted, number, caller, reauthenticate)
 
     async def _check(self, wanted: FeedRequest, caller: Caller) -> int:
         """Check the request, and return the number of the caller's view. Raises RequestRefused."""
@@ -120,12 +122,14 @@ class ChangesApi:
         if not self._is_complete():
             raise RequestRefused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "the server has not looked at all records yet; try again",
+                "the server has not read all records yet; try again",
                 {"Retry-After": "1"},
             )
         seq, view = divmod(wanted.since, VIEWS)
         number = await self._view_number(caller)
-        if (wanted.since and view != number) or not self._database.eras.knows(seq, self._database.head):
+        if (wanted.since and view != number) or not self._database.eras.can_continue(
+            seq, self._database.head
+        ):
             raise _gone()
         return number
 
@@ -136,48 +140,52 @@ class ChangesApi:
         changes in projects that they can see now, so the server answers 410. A view number is reused only
         after VIEWS changes of the view: no client should miss that many.
         """
-        account, mark = caller.account, caller.view().mark
-        known = self._database.views.get(account)
-        if known is not None and known.mark == mark:
+        username, fingerprint = caller.username, caller.view().fingerprint
+        known = self._database.views.get(username)
+        if known is not None and known.fingerprint == fingerprint:
             return known.number
 
-        async def see(transaction: WriteTransaction) -> int:
-            number = await transaction.see(account, mark, VIEWS)
-            transaction.committed.append(partial(self._database.has_view, account, SeenView(mark, number)))
+        async def update_view(transaction: WriteTransaction) -> int:
+            number = await transaction.update_view(username, fingerprint, VIEWS)
+            transaction.after_commit.append(
+                partial(self._database.store_view, username, SeenView(fingerprint, number))
+            )
             return number
 
-        number: int = await self._writer.submit(see)
+        number: int = await self._writer.submit(update_view)
         return number
 
-    async def _page(self, wanted: FeedRequest, number: int, caller: Caller, again: Again) -> web.Response:
+    async def _page(
+        self, wanted: FeedRequest, number: int, caller: Caller, reauthenticate: Reauthenticate
+    ) -> web.Response:
         """Return the next changes; if there are none, wait for some. Raises RequestRefused (410, 429)."""
         until = anyio.current_time() + wanted.wait
         seq, view = wanted.since // VIEWS, caller.view(wanted.project)
-        with self._feed.listening(with_records=False) as news:
+        with self._feed.listening(with_records=False) as subscription:
             while True:
-                events, seq, more = await self._next(seq, wanted, caller)
+                events, seq, more = await self._next_changes(seq, wanted, caller)
                 left = until - anyio.current_time()
-                if events or more or left <= 0 or news.is_over:
+                if events or more or left <= 0 or subscription.is_over:
                     break
-                while left > 0 and not news.is_over:
-                    some = await news.next(min(left, HEARTBEAT))
-                    if not await _sees(view, wanted, again):
+                while left > 0 and not subscription.is_over:
+                    some = await subscription.next(min(left, HEARTBEAT))
+                    if not await _still_sees(view, wanted, reauthenticate):
                         raise _gone()
                     if _visible(some, wanted, caller):
                         break
                     left = until - anyio.current_time()
-        if not await _sees(view, wanted, again):
+        if not await _still_sees(view, wanted, reauthenticate):
             raise _gone()
         body = await to_thread.run_sync(partial(_page, events, seq, number, wanted, more=more))
         return found(body, "application/json")
 
-    async def _next(
+    async def _next_changes(
         self, seq: int, wanted: FeedRequest, caller: Caller
     ) -> tuple[list[ChangeEvent], int, bool]:
         """Return the next changes that the caller may see, where to continue, and whether more may follow."""
-        most = PAGE_OF_RECORDS if wanted.with_records else PAGE
-        found = await self._database.since(
-            seq, most, wanted.project, bytes_of_records=PAGE_BYTES if wanted.with_records else 0
+        limit = PAGE_OF_RECORDS if wanted.with_records else PAGE
+        found = await self._database.changes_since(
+            seq, limit, wanted.project, bytes_of_records=PAGE_BYTES if wanted.with_records else 0
         )
         events = [
             ChangeEvent(row, record)
@@ -192,14 +200,14 @@ class ChangesApi:
         wanted: FeedRequest,
         number: int,
         caller: Caller,
-        again: Again,
+        reauthenticate: Reauthenticate,
     ) -> web.StreamResponse:
         """Send changes as they are committed, until the client or the server ends the stream."""
-        with self._seat(caller), self._feed.listening(with_records=wanted.with_records) as news:
-            answer = web.StreamResponse(headers={**COMMON, **_STREAM})
+        with self._quota(caller), self._feed.listening(with_records=wanted.with_records) as subscription:
+            answer = web.StreamResponse(headers={**COMMON_HEADERS, **_STREAM})
             await answer.prepare(request)
             try:
-                await self._tell(answer, wanted, number, caller, again, news)
+                await self._send_changes(answer, wanted, number, caller, reauthenticate, subscription)
             except (TimeoutError, asyncio.TimeoutError):
                 if request.transport is not None:
                     request.transport.abort()  # the client reads nothing, so it would not read an end either
@@ -207,51 +215,51 @@ class ChangesApi:
                 pass  # the client is gone or may not ask any more, or the store cannot be used
             return answer
 
-    async def _tell(
+    async def _send_changes(
         self,
         answer: web.StreamResponse,
         wanted: FeedRequest,
         number: int,
         caller: Caller,
-        again: Again,
-        news: Subscription,
+        reauthenticate: Reauthenticate,
+        subscription: Subscription,
     ) -> None:
         """Send earlier changes and then new ones, as long as the caller sees the same projects."""
         seq, view, more = wanted.since // VIEWS, caller.view(wanted.project), True
         while more:
-            events, seq, more = await self._next(seq, wanted, caller)
-            lines = await to_thread.run_sync(partial(_lines, events, number, wanted))
-            if not await _sees(view, wanted, again):
+            events, seq, more = await self._next_changes(seq, wanted, caller)
+            lines = await to_thread.run_sync(partial(_as_events, events, number, wanted))
+            if not await _still_sees(view, wanted, reauthenticate):
                 return
             # The number from which the client can continue, even if it may see none of these changes.
             await _send(answer, b"%bid: %d\n\n" % (lines, seq * VIEWS + number))
         sent = anyio.current_time()
-        while not news.is_over:
-            events = await news.next(sent + HEARTBEAT - anyio.current_time())
-            if not await _sees(view, wanted, again):
+        while not subscription.is_over:
+            events = await subscription.next(sent + HEARTBEAT - anyio.current_time())
+            if not await _still_sees(view, wanted, reauthenticate):
                 return
             fresh = [event for event in events if event.row.seq > seq]
             seq = fresh[-1].row.seq if fresh else seq
-            told = _visible(fresh, wanted, caller)
-            if told or anyio.current_time() >= sent + HEARTBEAT:
-                await _send(answer, _lines(told, number, wanted) or b": still here\n\n")
+            visible = _visible(fresh, wanted, caller)
+            if visible or anyio.current_time() >= sent + HEARTBEAT:
+                await _send(answer, _as_events(visible, number, wanted) or b": still here\n\n")
                 sent = anyio.current_time()
 
     @contextmanager
-    def _seat(self, caller: Caller) -> Iterator[None]:
-        if self._streams[caller.seat] >= MOST_STREAMS:
+    def _quota(self, caller: Caller) -> Iterator[None]:
+        if self._streams[caller.quota_key] >= MOST_STREAMS:
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{MOST_STREAMS} streams or waiting answers {caller.seat} are open already; close one",
+                f"{MOST_STREAMS} streams or waiting answers {caller.quota_key} are already open; close one",
                 {"Retry-After": "15"},
             )
-        self._streams[caller.seat] += 1
+        self._streams[caller.quota_key] += 1
         try:
             yield
         finally:
-            self._streams[caller.seat] -= 1
-            if not self._streams[caller.seat]:
-                del self._streams[caller.seat]
+            self._streams[caller.quota_key] -= 1
+            if not self._streams[caller.quota_key]:
+                del self._streams[caller.quota_key]
 
 
 _STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
@@ -265,15 +273,15 @@ def _visible(events: Sequence[ChangeEvent], wanted: FeedRequest, caller: Caller)
     ]
 
 
-async def _sees(view: View, wanted: FeedRequest, again: Again) -> bool:
+async def _still_sees(view: View, wanted: FeedRequest, reauthenticate: Reauthenticate) -> bool:
     """Say whether the caller, with their current rights, still has *view*. Raises RequestRefused (429)."""
-    now = await again()
+    now = await reauthenticate()
     return now is not None and now.view(wanted.project) == view
 
 
-def _lines(events: Sequence[ChangeEvent], number: int, wanted: FeedRequest) -> bytes:
+def _as_events(events: Sequence[ChangeEvent], number: int, wanted: FeedRequest) -> bytes:
     return b"".join(
-        b"id: %d\ndata: %b\n\n" % (seq, event.words(seq, with_record=wanted.with_records))
+        b"id: %d\ndata: %b\n\n" % (seq, event.encoded(seq, with_record=wanted.with_records))
         for event in events
         for seq in (event.row.seq * VIEWS + number,)
     )
@@ -281,18 +289,18 @@ def _lines(events: Sequence[ChangeEvent], number: int, wanted: FeedRequest) -> b
 
 def _page(events: Sequence[ChangeEvent], seq: int, number: int, wanted: FeedRequest, *, more: bool) -> bytes:
     """Return the answer as JSON. Once *events* exceed PAGE_BYTES, the rest is for the next request."""
-    words: list[bytes] = []
+    encoded: list[bytes] = []
     size = 0
     for event in events:
-        words.append(event.words(event.row.seq * VIEWS + number, with_record=wanted.with_records))
-        size += len(words[-1])
+        encoded.append(event.encoded(event.row.seq * VIEWS + number, with_record=wanted.with_records))
+        size += len(encoded[-1])
         if size > PAGE_BYTES and event is not events[-1]:
             seq, more = event.row.seq, True
             break
     ending = b'],"next":%d,"more":%b}' % (seq * VIEWS + number, b"true" if more else b"false")
-    return b'{"changes":[' + b",".join(words) + ending
+    return b'{"changes":[' + b",".join(encoded) + ending
 
 
 async def _send(answer: web.StreamResponse, data: bytes) -> None:
-    with anyio.fail_after(answers.STUCK):
+    with anyio.fail_after(answers.SEND_TIMEOUT):
         await answer.write(data)

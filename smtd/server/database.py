@@ -19,12 +19,12 @@ import anyio
 from smtd.errors import StoreUnreachable
 from smtd.filestat import identity
 from smtd.records.record import Key, Record
-from smtd.server import change_log, noting
+from smtd.server import change_log, trigger_notes
 from smtd.server.accounts.rights import Right
-from smtd.server.change_log import Eras, LogRow, Numbers
+from smtd.server.change_log import ChangeNumbers, Eras, LogRow
 from smtd.server.known_rows import KnownRows
-from smtd.server.sizes import LARGEST_RECORD, fitting, sizes
-from smtd.server.transaction import STALE_RIGHT, Current, ProjectInfo, WriteTransaction, tagged
+from smtd.server.record_sizes import LARGEST_RECORD, count_fitting, sizes
+from smtd.server.transaction import STALE_RIGHT, Current, ProjectInfo, WriteTransaction, tagged_labels
 from smtd.sqlite import Connection
 from smtd.stores.django.database import translating
 from smtd.stores.django.record_rows import record_of
@@ -38,8 +38,8 @@ Job: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 
 #: Seconds that a statement waits for the lock of another program. The BEGIN of a job's transaction does not
 #: wait (`_writing`): reads use the same connection, and would wait behind it.
-_BUSY = 10
-_PATIENT = f"PRAGMA busy_timeout = {_BUSY * 1000}"
+_LOCK_TIMEOUT = 10
+_WAIT_FOR_LOCKS = f"PRAGMA busy_timeout = {_LOCK_TIMEOUT * 1000}"
 
 
 class Replaced(StoreUnreachable):
@@ -57,7 +57,7 @@ class Committed(NamedTuple):
     records: Mapping[Key, Record]
 
 
-class Shown(NamedTuple):
+class CurrentRecord(NamedTuple):
     """The current record of a key and the text of its ETag, or a *problem*; nothing if there is no record."""
 
     record: Record | None = None
@@ -77,23 +77,23 @@ class FeedPage(NamedTuple):
 
 
 class SeenView(NamedTuple):
-    """The last known view of a user: its `View.mark`, and its *number*. A new view gets another number."""
+    """The last known view of a user: `View.fingerprint` and its *number*. A new view gets another number."""
 
-    mark: str
+    fingerprint: str
     number: int
 
 
 class ServedDatabase:
     """The database in *file*, which no other process serves.
 
-    *made*: smtd serve made the file, so that triggers note what other programs write.
+    *is_own*: smtd serve made the file, so that triggers note what other programs write.
     """
 
     def __init__(
-        self, file: SqliteFile, db: Connection, identity: tuple[int, int] | None, *, made: bool
+        self, file: SqliteFile, db: Connection, identity: tuple[int, int] | None, *, is_own: bool
     ) -> None:
         self.path = file.path
-        self.made = made
+        self.is_own = is_own
         #: The number of the last change.
         self.head = 0
         self.eras = Eras(())
@@ -105,13 +105,13 @@ class ServedDatabase:
         #: The table has rights in projects that other programs deleted; they do not count.
         self.has_stale_rights = False
         #: The `PRAGMA data_version` up to which the log has all writes of other programs (None: unknown).
-        self.entered: int | None = None
+        self.logged_version: int | None = None
         self.last_commit = 0.0
         #: Set when another file, or another state of it, has taken the place of this one.
         self.replaced = anyio.Event()
         self._file = file
         self._db = db
-        self._rows = KnownRows(db, made=made)
+        self._rows = KnownRows(db, is_own=is_own)
         self._identity = identity
 
     async def begin(self) -> bool:
@@ -122,42 +122,44 @@ class ServedDatabase:
 
         async def begin() -> bool:
             async with self._db.writing():
-                self.head, self.eras = await change_log.opened(self._db, time.time())
+                self.head, self.eras = await change_log.open_era(self._db, time.time())
                 form = await self._db.value("SELECT form FROM smtd_head")
-                if self.made and not await noting.is_whole(self._db):
-                    await noting.repair(self._db)
+                if self.is_own and not await trigger_notes.are_triggers_intact(self._db):
+                    await trigger_notes.repair_triggers(self._db)
                     form = ""
                     await self._db.run("UPDATE smtd_head SET form = ''")
             views = await self._db.fetch("SELECT username, mark, number FROM smtd_view")
-            self.views = {str(user): SeenView(str(mark), int(number)) for user, mark, number in views}
-            return bool(form == change_log.FORM)
+            self.views = {
+                str(user): SeenView(str(fingerprint), int(number)) for user, fingerprint, number in views
+            }
+            return bool(form == change_log.DIGEST_PREFIX)
 
         complete = await self.read(begin)
         self.last_commit = time.monotonic()
         await self.reload()
-        return complete and self.made
+        return complete and self.is_own
 
     async def reload(self) -> bool:
         """Read again the projects and rights, which other programs may write; say if rights have changed."""
         before = self.rights
 
         async def load() -> tuple[dict[str, ProjectInfo], dict[str, list[tuple[str, str, str]]]]:
-            asked = "SELECT id, name, description FROM django_store_project"
-            found = await self._db.fetch(asked)
+            query = "SELECT id, name, description FROM django_store_project"
+            found = await self._db.fetch(query)
             projects = {
                 name: ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
                 for name, title, text in found
                 if isinstance(name, str) and encodable(name) == name  # no address can contain any other id
             }
             rights: dict[str, list[tuple[str, str, str]]] = {}
-            asked = (
+            query = (
                 f"SELECT project, username, level FROM smtd_right WHERE NOT {STALE_RIGHT}"
                 " ORDER BY username, project"
             )
-            for project, user, level in await self._db.fetch(asked):
+            for project, user, level in await self._db.fetch(query):
                 rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
-            asked = f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}"
-            self.has_stale_rights = bool(await self._db.value(asked))
+            query = f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}"
+            self.has_stale_rights = bool(await self._db.value(query))
             return projects, rights
 
         self.projects, self.rights = await self.read(load)  # both at once: requests run during the read
@@ -180,47 +182,49 @@ class ServedDatabase:
 
         Call it through `read`.
         """
-        self._check_place()
+        self._check_file()
         return int(await self._db.value("PRAGMA data_version"))
 
-    async def notes_others(self) -> bool:
+    async def has_triggers(self) -> bool:
         """Say whether triggers note what other programs write; another program may have dropped some.
 
         Call it through `read`. Raises Replaced if the file has the log of another state, or none.
         """
         if not await self._db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
-            raise self._other_state()
+            raise self._restored()
         async with self._db.reading():
-            await self._check_state()
-            return await self._rows.are_noted()
+            await self._check_log()
+            return await self._rows.has_triggers()
 
-    async def _check_state(self) -> None:
-        if not await change_log.is_at(self._db, self.head, self.eras):
-            raise self._other_state()
+    async def _check_log(self) -> None:
+        if not await change_log.is_unchanged(self._db, self.head, self.eras):
+            raise self._restored()
 
-    def _other_state(self) -> Replaced:
-        return Replaced(f"another state was put back into {self.path} while it was served")
+    def _restored(self) -> Replaced:
+        return Replaced(f"another state was restored into {self.path} while it was served")
 
-    async def known(self, key: Key) -> tuple[LogRow | None, bool]:
+    async def last_change(self, key: Key) -> tuple[LogRow | None, bool]:
         """Return the last change of *key* in the log, and whether it is certain that none came since then."""
 
         async def look() -> tuple[LogRow | None, bool]:
-            return await change_log.row_of(self._db, key), await self.version() == self.entered
+            return await change_log.row_of(self._db, key), await self.version() == self.logged_version
 
         return await self.read(look)
 
-    async def show(self, keys: Collection[Key]) -> dict[Key, Shown]:
+    async def current_records(self, keys: Collection[Key]) -> dict[Key, CurrentRecord]:
         """Return the current record of each of *keys*."""
 
-        async def look() -> dict[Key, Shown]:
+        async def look() -> dict[Key, CurrentRecord]:
             async with self._db.reading():
-                found = await self._rows.held(keys)
-            return {key: _shown(found.get(key, ())) for key in keys}
+                found = await self._rows.rows(keys)
+            return {key: _current_record(found.get(key, ())) for key in keys}
 
         return await self.read(look)
 
-    async def since(self, seq: int, most: int, project: str | None, *, bytes_of_records: int = 0) -> FeedPage:
-        """Return up to *most* changes after *seq*, oldest first, of one *project* (None: of all).
+    async def changes_since(
+        self, seq: int, limit: int, project: str | None, *, bytes_of_records: int = 0
+    ) -> FeedPage:
+        """Return up to *limit* changes after *seq*, oldest first, of one *project* (None: of all).
 
         If *bytes_of_records* is not 0, each change has its record, unless there is none, or it is unreadable
         or too large for the feed; and the page ends, after at least one change, before the records exceed
@@ -229,17 +233,17 @@ class ServedDatabase:
 
         async def look() -> FeedPage:
             async with self._db.reading():
-                rows = await change_log.since(self._db, seq, most, project)
-                more, shown = len(rows) == most, {}
+                rows = await change_log.changes_since(self._db, seq, limit, project)
+                more, current = len(rows) == limit, {}
                 if bytes_of_records:
                     keys = [row.key for row in rows if row.content.digest]
-                    size = await sizes(self._db, await self._rows.numbers(keys))
-                    count = fitting(rows, size, bytes_of_records)
+                    size = await sizes(self._db, await self._rows.row_ids(keys))
+                    count = count_fitting(rows, size, bytes_of_records)
                     rows, more = rows[:count], more or count < len(rows)
                     keys = [row.key for row in rows if size.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
-                    held = await self._rows.held(keys)
-                    shown = {key: _shown(found) for key, found in held.items()}
-            return FeedPage([_together(row, shown.get(row.key)) for row in rows], self.head, more)
+                    found = await self._rows.rows(keys)
+                    current = {key: _current_record(rows_of_key) for key, rows_of_key in found.items()}
+            return FeedPage([_with_record(row, current.get(row.key)) for row in rows], self.head, more)
 
         return await self.read(look)
 
@@ -248,18 +252,18 @@ class ServedDatabase:
 
         async def look() -> tuple[list[tuple[str, str]], int]:
             async with self._db.reading():
-                found = await change_log.there(self._db, project)
+                found = await change_log.moments_and_labels(self._db, project)
                 return found, await change_log.last_number(self._db, project)
 
         return await self.read(look)
 
-    async def newest(self) -> dict[str, str]:
+    async def newest_moments(self) -> dict[str, str]:
         """Return when the newest record of each project was run, as the tables store it."""
-        return dict(await self.read(partial(change_log.newest, self._db)))
+        return dict(await self.read(partial(change_log.newest_moments, self._db)))
 
-    async def tagged(self, project: str, tags: Sequence[str]) -> list[str]:
+    async def tagged_labels(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
-        return await self.read(partial(tagged, self._db, project, tags))
+        return await self.read(partial(tagged_labels, self._db, project, tags))
 
     # Writing
 
@@ -269,24 +273,24 @@ class ServedDatabase:
         Raises StoreError if the transaction failed; then nothing was written.
         """
 
-        committed, after = await self.read(partial(self._transact, jobs))
-        for note in after:
-            note()
+        committed, callbacks = await self.read(partial(self._transact, jobs))
+        for callback in callbacks:
+            callback()
         self.last_commit = time.monotonic()
         return committed
 
     async def _transact(self, jobs: Sequence[Job]) -> tuple[Committed, list[Callable[[], None]]]:
-        self._check_place()
+        self._check_file()
         async with self._writing():
-            await self._check_state()
+            await self._check_log()
             await self._rows.catch_up()
             await self._db.run("UPDATE smtd_head SET writes = 1")
-            numbers = Numbers(self._db, self.head)
+            numbers = ChangeNumbers(self._db, self.head)
             transaction = WriteTransaction(self._db, self._rows.records, numbers)
-            results = [await self._alone(job, transaction) for job in jobs]
+            results = [await self._run_job(job, transaction) for job in jobs]
             await self._db.run("UPDATE smtd_head SET seq = ?, writes = 0", (numbers.head,))
         self.head = numbers.head
-        return Committed(results, numbers.noted, transaction.written), transaction.committed
+        return Committed(results, numbers.logged, transaction.written), transaction.after_commit
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
@@ -300,22 +304,22 @@ class ServedDatabase:
         try:
             async with self._db.writing():
                 has_begun = True
-                await self._db.run(_PATIENT)
+                await self._db.run(_WAIT_FOR_LOCKS)
                 yield
         except BaseException:
             if has_begun:
                 self._rows.forget()
             raise
         finally:
-            await self._db.run(_PATIENT)
+            await self._db.run(_WAIT_FOR_LOCKS)
 
-    def _check_place(self) -> None:
+    def _check_file(self) -> None:
         if identity(self.path) != self._identity:
             raise Replaced(f"{self.path} was replaced by another file while it was served")
 
-    async def _alone(self, job: Job, transaction: WriteTransaction) -> Any:
+    async def _run_job(self, job: Job, transaction: WriteTransaction) -> Any:
         """Run *job* in a savepoint; return its result, or the exception for which it was rolled back."""
-        mark, count = transaction.numbers.mark(), len(transaction.committed)
+        savepoint, count = transaction.numbers.savepoint(), len(transaction.after_commit)
         transaction.has_written = False
         await self._db.run("SAVEPOINT job")
         try:
@@ -324,28 +328,28 @@ class ServedDatabase:
             if isinstance(exc, sqlite3.Error) and not isinstance(exc, self._file.refusals):
                 raise  # SQLite may have ended the transaction, for example on a full disk
             await self._db.run("ROLLBACK TO job")
-            transaction.numbers.back_to(mark)
-            del transaction.committed[count:]
+            transaction.numbers.roll_back(savepoint)
+            del transaction.after_commit[count:]
             if transaction.has_written:
                 self._rows.forget()
             result = exc
         await self._db.run("RELEASE job")
         return result
 
-    def has_project(self, project: str, info: ProjectInfo) -> None:
+    def store_project(self, project: str, info: ProjectInfo) -> None:
         """Store a committed *project* in memory."""
         self.projects[project] = info
 
-    def has_owner(self, project: str, username: str) -> None:
+    def store_owner(self, project: str, username: str) -> None:
         """Store the committed owner of a new *project* in memory."""
         self.rights.setdefault(username, []).append((project, username, Right.OWNER.word))
         self.rights[username].sort()
 
-    def has_view(self, username: str, view: SeenView) -> None:
+    def store_view(self, username: str, view: SeenView) -> None:
         """Store the committed view of a user in memory."""
         self.views[username] = view
 
-    def lacks_project(self, project: str) -> None:
+    def remove_project(self, project: str) -> None:
         """Remove *project* and all rights in it from memory: it was deleted, or will be added again."""
         self.projects.pop(project, None)
         kept = {name: [one for one in rights if one[0] != project] for name, rights in self.rights.items()}
@@ -361,15 +365,15 @@ class ServedDatabase:
         return not is_busy and pages == done
 
 
-def _shown(rows: Sequence[Any]) -> Shown:
+def _current_record(rows: Sequence[Any]) -> CurrentRecord:
     current = Current(Key("", ""), rows, change_log.content_of(rows))
     if current.content.problem:
-        return Shown(problem=current.content.problem)
-    return Shown(record_of(rows[0]), current.content.digest) if rows else Shown()
+        return CurrentRecord(problem=current.content.problem)
+    return CurrentRecord(record_of(rows[0]), current.content.digest) if rows else CurrentRecord()
 
 
-def _together(row: LogRow, shown: Shown | None) -> tuple[LogRow, Record | None]:
+def _with_record(row: LogRow, current: CurrentRecord | None) -> tuple[LogRow, Record | None]:
     """Return *row* with the current record and its digest: it may be newer than the change in the log."""
-    if shown is None or shown.record is None or shown.validator is None:
+    if current is None or current.record is None or current.validator is None:
         return row, None
-    return row._replace(content=row.content._replace(digest=shown.validator)), shown.record
+    return row._replace(content=row.content._replace(digest=current.validator)), current.record

@@ -14,7 +14,7 @@ from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.server import record_form
 from smtd.server.change_log import LogRow
-from smtd.server.sizes import LARGEST_RECORD
+from smtd.server.record_sizes import LARGEST_RECORD
 
 #: The most that may wait for one listener: events, and their bytes. Beyond that its stream ends, and it must
 #: ask again from its last number.
@@ -30,42 +30,42 @@ class ChangeEvent:
     def __init__(self, row: LogRow, record: Record | None = None) -> None:
         self.row = row
         self._record = record
-        self._whole: bytes | None = None
+        self._encoded_with_record: bytes | None = None
 
-    def words(self, number: int, *, with_record: bool) -> bytes:
+    def encoded(self, number: int, *, with_record: bool) -> bytes:
         """Return the change as a JSON object in which `seq` is *number*."""
-        return b'{"seq":%d,%b' % (number, (self._with_record() if with_record else self._bare)[1:])
+        return b'{"seq":%d,%b' % (number, (self._with_record() if with_record else self._encoded_bare)[1:])
 
     def size(self, *, with_record: bool) -> int:
         """Return about how many bytes the JSON has."""
-        return len(self._with_record() if with_record else self._bare)
+        return len(self._with_record() if with_record else self._encoded_bare)
 
-    def let_go(self) -> None:
+    def drop_record(self) -> None:
         """Drop the record: every listener that wants it has encoded it already."""
         self._record = None
 
     @cached_property
-    def _bare(self) -> bytes:
-        return record_form.encoded(self._words)
+    def _encoded_bare(self) -> bytes:
+        return record_form.encoded(self._fields)
 
     @property
-    def _words(self) -> dict[str, Any]:
+    def _fields(self) -> dict[str, Any]:
         (project, label), _, content = self.row
         return {"project": project, "label": label, "digest": content.validator}
 
     def _with_record(self) -> bytes:
-        if self._whole is None:
-            whole = None if self._record is None else self._encoded(self._record)
-            self._whole, self._record = whole or self._bare, None
-        return self._whole
+        if self._encoded_with_record is None:
+            whole = None if self._record is None else self._encode(self._record)
+            self._encoded_with_record, self._record = whole or self._encoded_bare, None
+        return self._encoded_with_record
 
-    def _encoded(self, record: Record) -> bytes | None:
+    def _encode(self, record: Record) -> bytes | None:
         """Return the change with *record* as JSON; None if JSON cannot express it, or it is too large."""
         if len(record.stdout_stderr or "") + len(record.diff or "") > LARGEST_RECORD:
             return None
         try:
             document = record_form.document(record, self.row.key.project, precise=True)
-            whole = record_form.encoded({**self._words, "record": document})
+            whole = record_form.encoded({**self._fields, "record": document})
         except RecordUnusable:
             return None
         return whole if len(whole) <= LARGEST_RECORD else None
@@ -80,7 +80,7 @@ class Subscription:
         self.is_over = False
         self._events: deque[ChangeEvent] = deque()
         self._bytes = 0
-        self._news = anyio.Event()
+        self._woken = anyio.Event()
 
     def add(self, events: Sequence[ChangeEvent]) -> None:
         """Add *events* for the listener, or end the subscription if too many wait."""
@@ -90,24 +90,24 @@ class Subscription:
         self._bytes += sum(event.size(with_record=self.with_records) for event in events)
         if len(self._events) > MOST_EVENTS or self._bytes > MOST_BYTES:
             self.end()
-        self._news.set()
+        self._woken.set()
 
     def wake(self) -> None:
         """Make `next` return, so that the listener checks at once whether it may go on."""
-        self._news.set()
+        self._woken.set()
 
     def end(self) -> None:
         """End the subscription, and drop the events that wait."""
         self.is_over = True
         self._events.clear()
-        self._news.set()
+        self._woken.set()
 
     async def next(self, seconds: float) -> list[ChangeEvent]:
         """Return all waiting events; if there are none, wait up to *seconds* for some, `wake` or `end`."""
         if not self._events and not self.is_over:
             with anyio.move_on_after(seconds):
-                await self._news.wait()
-        self._news = anyio.Event()
+                await self._woken.wait()
+        self._woken = anyio.Event()
         found, self._bytes = list(self._events), 0
         self._events.clear()
         return found
@@ -127,7 +127,7 @@ class Feed:
         for listener in list(self.listeners):
             listener.add(events)
         for event in events:
-            event.let_go()
+            event.drop_record()
         return events
 
     def wake(self) -> None:

@@ -23,17 +23,17 @@ class Listing:
         self._order = sorted((moment, label) for label, moment in self._moments.items())
         #: The last part of each record's address, in the same order. Quoting ten thousand labels for each
         #: request would take as long as a whole save may.
-        self._ends = [targets.path_of_label(label) for _, label in self._order]
+        self._paths = [targets.path_of_label(label) for _, label in self._order]
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def ends(self, labels: Container[str] | None = None) -> list[str]:
+    def paths(self, labels: Container[str] | None = None) -> list[str]:
         """Return the last parts of the addresses of the records with *labels* (None: all), newest first."""
         if labels is None:
-            return self._ends[::-1]
-        pairs = zip(reversed(self._order), reversed(self._ends), strict=True)
-        return [end for (_, label), end in pairs if label in labels]
+            return self._paths[::-1]
+        pairs = zip(reversed(self._order), reversed(self._paths), strict=True)
+        return [path for (_, label), path in pairs if label in labels]
 
     @property
     def newest(self) -> str | None:
@@ -45,14 +45,14 @@ class Listing:
         label, moment = row.key.label, row.content.moment
         before = self._moments.get(label)
         self.seq = row.seq
-        if before is not None and (before != moment or not row.content.is_there):
-            place = bisect_left(self._order, (before, label))
-            del self._order[place], self._ends[place], self._moments[label]
-        if row.content.is_there and label not in self._moments:
+        if before is not None and (before != moment or not row.content.has_record):
+            index = bisect_left(self._order, (before, label))
+            del self._order[index], self._paths[index], self._moments[label]
+        if row.content.has_record and label not in self._moments:
             self._moments[label] = moment
-            place = bisect_left(self._order, (moment, label))
-            self._order.insert(place, (moment, label))
-            self._ends.insert(place, targets.path_of_label(label))
+            index = bisect_left(self._order, (moment, label))
+            self._order.insert(index, (moment, label))
+            self._paths.insert(index, targets.path_of_label(label))
 
 
 class Listings:
@@ -62,7 +62,7 @@ class Listings:
         self._database = database
         self._listings: dict[str, Listing] = {}
         #: The changes that were committed while listings are being read: these may include them or not.
-        self._meanwhile: list[LogRow] = []
+        self._changes_while_reading: list[LogRow] = []
         self._reading = 0
 
     async def of(self, project: str) -> Listing:
@@ -71,23 +71,23 @@ class Listings:
             return known
         self._reading += 1
         try:
-            made = Listing(*await self._database.listing(project))
-            for row in self._meanwhile:
-                if row.key.project == project and row.seq > made.seq:
-                    made.change(row)
+            listing = Listing(*await self._database.listing(project))
+            for row in self._changes_while_reading:
+                if row.key.project == project and row.seq > listing.seq:
+                    listing.change(row)
         finally:
             self._reading -= 1
             if not self._reading:
-                self._meanwhile.clear()
-        if sum(map(len, self._listings.values())) + len(made) > MOST_LABELS:
+                self._changes_while_reading.clear()
+        if sum(map(len, self._listings.values())) + len(listing) > MOST_LABELS:
             self._listings.clear()
-        self._listings[project] = made
-        return made
+        self._listings[project] = listing
+        return listing
 
     def changed(self, rows: Sequence[LogRow]) -> None:
         """Apply committed changes, which are in order."""
         if self._reading:
-            self._meanwhile += rows
+            self._changes_while_reading += rows
         for row in rows:
             if (listing := self._listings.get(row.key.project)) is not None:
                 listing.change(row)

@@ -8,7 +8,7 @@ from aiohttp import web
 from anyio import to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from smtd.server.answers import COMMON
+from smtd.server.answers import COMMON_HEADERS
 
 #: Methods with a label of their own: clients may send any word, and all others count as "other".
 _METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
@@ -38,7 +38,7 @@ class Metrics:
         )
         self._streams = Gauge(
             "smtd_server_streams",
-            "Streams of changes that are open, and answers that wait for some.",
+            "Open change streams and waiting answers.",
             registry=self._registry,
         )
         self._head = Gauge("smtd_server_head", "The number of the last change.", registry=self._registry)
@@ -58,5 +58,5 @@ class Metrics:
         self._streams.set(streams)
         self._head.set(head)
         body = await to_thread.run_sync(partial(generate_latest, self._registry))
-        headers = {**COMMON, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        headers = {**COMMON_HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=body, headers=headers)

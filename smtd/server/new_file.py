@@ -12,7 +12,7 @@ from smtd.sqlite import opened
 from smtd.stores.django import schema
 
 
-def make(path: Path) -> None:
+def create(path: Path) -> None:
     """Create an empty store in the new file *path*, with the tables and triggers of smtd's own server.
 
     The file is private, and in write-ahead mode, so that readers do not block writers. An existing file stays
@@ -28,7 +28,7 @@ def make(path: Path) -> None:
             db.execute("BEGIN IMMEDIATE")
             for statement, values in schema.with_bookkeeping(schema.statements("sqlite")):
                 db.execute(statement, values)
-            for statement in added(made=True):
+            for statement in statements(is_own=True):
                 db.execute(statement)
             db.execute("COMMIT")
         durable.sync([new])
@@ -39,10 +39,10 @@ def make(path: Path) -> None:
         new.unlink(missing_ok=True)
 
 
-def added(*, made: bool) -> list[str]:
-    """Return the statements that add smtd's tables and, if smtd *made* the file, the triggers."""
+def statements(*, is_own: bool) -> list[str]:
+    """Return the statements that add smtd's tables and, if smtd created the file, the triggers."""
     return [
         *tables.TABLES,
-        *((tables.DIRTY, *tables.triggers().values()) if made else ()),
-        f"INSERT INTO smtd_head (id, seq, made, form, expired) VALUES (1, 0, {int(made)}, '', 0)",
+        *((tables.CREATE_NOTES, *tables.triggers().values()) if is_own else ()),
+        f"INSERT INTO smtd_head (id, seq, made, form, expired) VALUES (1, 0, {int(is_own)}, '', 0)",
     ]

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from smtd.errors import StoreRefused
 from smtd.filestat import identity
-from smtd.server import new_file, served_once
+from smtd.server import new_file, store_lock
 from smtd.server.database import ServedDatabase
 from smtd.sqlite import Connection
 from smtd.stores.django.database import translating
@@ -31,25 +31,25 @@ async def open_database(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
     A missing file is created. Raises StoreRefused for a file that is not a store of Sumatra 0.8.1,
     StoreUnreachable, and UsageError if another process serves it.
     """
-    lock = await to_thread.run_sync(served_once.lock, path, name)
+    lock = await to_thread.run_sync(store_lock.lock, path, name)
     try:
-        if (aside := await to_thread.run_sync(served_once.set_aside_log, lock, path)) is not None:
+        if (renamed := await to_thread.run_sync(store_lock.set_aside_log, lock, path)) is not None:
             log.warning(
-                "%s is another file than before; the log of the former one is now %s", name, aside.name
+                "%s was replaced; the old file's write-ahead log was renamed to %s", name, renamed.name
             )
         async with SqliteFile(path, name, statements=_STATEMENTS) as file:
             with translating(file):
-                await to_thread.run_sync(_make, path)
+                await to_thread.run_sync(_create_missing, path)
                 db = await file.connection()
                 if db is None:
                     raise StoreRefused(
-                        f"{name} is empty; remove the file, and smtd serve makes a store there"
+                        f"{name} is empty; remove the file, and smtd serve creates a store there"
                     )
                 if file.obstacle:
                     raise StoreRefused(f"{name} cannot be served: {file.obstacle}")
-                made = await _prepared(db)
-            await to_thread.run_sync(served_once.note, lock, path)
-            database = ServedDatabase(file, db, await to_thread.run_sync(identity, path), made=made)
+                is_own = await _add_tables(db)
+            await to_thread.run_sync(store_lock.note_file, lock, path)
+            database = ServedDatabase(file, db, await to_thread.run_sync(identity, path), is_own=is_own)
             yield database
             with translating(file):
                 await database.checkpoint()
@@ -57,14 +57,14 @@ async def open_database(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
         os.close(lock)
 
 
-def _make(path: Path) -> None:
+def _create_missing(path: Path) -> None:
     if not path.exists():
-        new_file.make(path)
+        new_file.create(path)
 
 
-async def _prepared(db: Connection) -> bool:
+async def _add_tables(db: Connection) -> bool:
     """Add smtd's tables to a store that lacks them; say whether smtd serve made the file."""
     async with db.writing():
         if not await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
-            await db.run_script(new_file.added(made=False))
+            await db.run_script(new_file.statements(is_own=False))
         return bool(await db.value("SELECT made FROM smtd_head"))

@@ -56,20 +56,20 @@ class Origins:
     def of(self, peer: str, headers: MultiMapping[str]) -> Origin:
         """Return the origin of a request from *peer* with *headers*. Raises WrongHost."""
         is_forwarded = peer in self.proxies
-        host = (is_forwarded and _first(headers, "X-Forwarded-Host")) or headers.get("Host", "")
-        scheme = (is_forwarded and _first(headers, "X-Forwarded-Proto")) or (
+        host = (is_forwarded and _last(headers, "X-Forwarded-Host")) or headers.get("Host", "")
+        scheme = (is_forwarded and _last(headers, "X-Forwarded-Proto")) or (
             "https" if self.has_tls else "http"
         )
-        self._check(host)
-        address = (is_forwarded and self._forwarded(_all(headers, "X-Forwarded-For"))) or peer
+        self._check_host(host)
+        address = (is_forwarded and self._client_address(_joined(headers, "X-Forwarded-For"))) or peer
         is_here = not is_forwarded and is_loopback(peer) and not any(name in headers for name in _FORWARDED)
         if self.url:
             return Origin(address, self.url, is_here)
         if scheme not in ("http", "https"):
-            raise WrongHost("X-Forwarded-Proto is http or https")
+            raise WrongHost("X-Forwarded-Proto must be http or https")
         return Origin(address, f"{scheme}://{host}/", is_here)
 
-    def _forwarded(self, chain: str) -> str:
+    def _client_address(self, chain: str) -> str:
         """Return the last address in *chain* that is not a trusted proxy's; empty if there is none.
 
         Clients may have forged those before it.
@@ -79,26 +79,26 @@ class Origins:
                 return address
         return ""
 
-    def _check(self, host: str) -> None:
+    def _check_host(self, host: str) -> None:
         """Raise WrongHost if *host* is malformed, or a name that this server cannot have.
 
         A web page of another site may have directed a browser here. Without a url, a server that other
         machines reach cannot know its names, and accepts any.
         """
         if not _HOST.match(host):
-            raise WrongHost("the request names no host")
+            raise WrongHost("the request has no valid Host header")
         name = urlsplit(f"//{host}").hostname or ""
         if self.url and name == (urlsplit(self.url).hostname or ""):
             return
         if (self.is_local and not is_loopback(name)) or (self.url and not self.is_local):
-            raise WrongHost("this server is not called so; set url in [server] to its name")
+            raise WrongHost("the Host is not a name of this server; set url in [server] to its name")
 
 
-def _first(headers: MultiMapping[str], name: str) -> str:
+def _last(headers: MultiMapping[str], name: str) -> str:
     """Return the last value of the header *name*, which the trusted proxy set."""
-    return _all(headers, name).rpartition(",")[2].strip()
+    return _joined(headers, name).rpartition(",")[2].strip()
 
 
-def _all(headers: MultiMapping[str], name: str) -> str:
+def _joined(headers: MultiMapping[str], name: str) -> str:
     """Return the values of all headers *name*: some proxies extend the existing one, others add another."""
     return ",".join(headers.getall(name, []))

@@ -11,17 +11,17 @@ from aiohttp import web
 
 from smtd.records.record import Key
 from smtd.server import record_form, targets
-from smtd.server.access import Again, Caller
 from smtd.server.accounts.rights import Right
-from smtd.server.answers import STALE, RequestRefused, answered, empty, found, media_type
-from smtd.server.authorization import check_right, need, still
+from smtd.server.answers import STALE, RequestRefused, answer_by_method, empty, found, media_type
+from smtd.server.authorization import check_right, current_caller, require_right
 from smtd.server.body import SMALL, Bodies
+from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.database import ServedDatabase
 from smtd.server.listings import Listings
 from smtd.server.record_form import BadDocument
-from smtd.server.records_api import AT_ONCE
+from smtd.server.records_api import DELETE_BATCH
 from smtd.server.transaction import ProjectInfo, WriteTransaction
-from smtd.server.validators import Precondition, etag, judged, project_validator
+from smtd.server.validators import Precondition, etag, evaluated, project_validator
 from smtd.server.writer import Writer
 
 #: The most characters in the name of a project.
@@ -40,54 +40,54 @@ class ProjectsApi:
         self._bodies = bodies
 
     async def answer(
-        self, request: web.Request, project: str, caller: Caller, again: Again, base: str
+        self, request: web.Request, project: str, caller: Caller, reauthenticate: Reauthenticate, base: str
     ) -> web.StreamResponse:
         """Return the answer to *request*, which is about *project*, or about all projects if that is empty.
 
-        *base* is the address of `/records/`; *again* returns the caller with their current rights.
+        *base* is the address of `/records/`; *reauthenticate* returns the caller with their current rights.
         Raises RequestRefused.
         """
         if not project:
-            return await answered(request, {"GET": partial(self._list, request, caller, base)})
-        return await answered(
+            return await answer_by_method(request, {"GET": partial(self._list, request, caller, base)})
+        return await answer_by_method(
             request,
             {
                 "GET": partial(self._get, request, project, caller, base),
-                "PUT": partial(self._put, request, project, again, base),
+                "PUT": partial(self._put, request, project, reauthenticate, base),
                 "DELETE": partial(self._delete, request, project, caller, base),
             },
         )
 
     async def _list(self, request: web.Request, caller: Caller, base: str) -> web.Response:
-        newest = await self._database.newest()
-        shown = [
+        newest_moments = await self._database.newest_moments()
+        projects = [
             {
                 "id": name,
                 "name": info.name or name,
                 "description": info.description,
                 "uri": base + targets.path(name),
-                "last_updated": newest.get(name, ""),
+                "last_updated": newest_moments.get(name, ""),
             }
             for name, info in sorted(self._database.projects.items())
             if caller.may(Right.READ, name)
         ]
         kind = media_type(request.headers.get("Accept", ""), "project-list")
-        return found(record_form.encoded(shown), kind)
+        return found(record_form.encoded(projects), kind)
 
     async def _get(self, request: web.Request, project: str, caller: Caller, base: str) -> web.Response:
-        info = need(self._database, caller, Right.READ, project)
+        info = require_right(self._database, caller, Right.READ, project)
         kind = media_type(request.headers.get("Accept", ""), "project")
         tags = [tag for tag in request.query.get("tags", "").split(",") if tag][:_MOST_TAGS]
         listing = await self._listings.of(project)
         validator = _validator(listing.seq, info, base, tags, caller)
         headers = {"ETag": etag(validator)}
-        verdict = judged(request.headers, validator, reads=True)
+        verdict = evaluated(request.headers, validator, reads=True)
         if verdict is Precondition.NOT_MODIFIED:
             return empty(HTTPStatus.NOT_MODIFIED, headers)
         if verdict is Precondition.FAILED:
             raise _project_changed(project)
-        ends = listing.ends(set(await self._database.tagged(project, tags)) if tags else None)
-        shown = {
+        paths = listing.paths(set(await self._database.tagged_labels(project, tags)) if tags else None)
+        fields = {
             "id": project,
             "name": info.name,
             "description": info.description,
@@ -95,39 +95,41 @@ class ProjectsApi:
             "user": caller.name,
             "records": [],
         }
-        return found(_listed(shown, base + targets.path(project), ends), kind, headers)
+        return found(_with_records(fields, base + targets.path(project), paths), kind, headers)
 
-    async def _put(self, request: web.Request, project: str, again: Again, base: str) -> web.Response:
+    async def _put(
+        self, request: web.Request, project: str, reauthenticate: Reauthenticate, base: str
+    ) -> web.Response:
         with await self._bodies.read(request, SMALL) as body:
-            said = _said(body)
-        caller = await still(again)
-        may_make = caller.rights.may_create or caller.may(Right.WRITE, project)
-        if project not in self._database.projects and not may_make:
-            raise RequestRefused(HTTPStatus.FORBIDDEN, f"{caller.name} has no right to make projects")
+            given = _parsed_info(body)
+        caller = await current_caller(reauthenticate)
+        may_create = caller.rights.may_create or caller.may(Right.WRITE, project)
+        if project not in self._database.projects and not may_create:
+            raise RequestRefused(HTTPStatus.FORBIDDEN, f"{caller.name} has no right to create projects")
 
         async def put(transaction: WriteTransaction) -> HTTPStatus:
             before = await transaction.project(project)
             if before is not None:
                 await check_right(transaction, caller, Right.WRITE, project)
-            info = ProjectInfo(**{"name": "", "description": ""} | _fields(before) | said)
+            info = ProjectInfo(**{"name": "", "description": ""} | _fields(before) | given)
             if info == before:
                 return HTTPStatus.OK
             await _check_write(transaction, request.headers, project, base, caller)
             if before is None:
-                await transaction.forget_stale_rights()
-                transaction.committed.append(partial(self._database.lacks_project, project))
+                await transaction.delete_stale_rights()
+                transaction.after_commit.append(partial(self._database.remove_project, project))
             await transaction.put_project(project, info)
-            transaction.committed.append(partial(self._database.has_project, project, info))
+            transaction.after_commit.append(partial(self._database.store_project, project, info))
             if before is not None:
                 return HTTPStatus.OK
-            await transaction.set_right(project, caller.account, Right.OWNER)
-            transaction.committed.append(partial(self._database.has_owner, project, caller.account))
+            await transaction.set_right(project, caller.username, Right.OWNER)
+            transaction.after_commit.append(partial(self._database.store_owner, project, caller.username))
             return HTTPStatus.CREATED
 
         return empty(await self._writer.submit(put))
 
     async def _delete(self, request: web.Request, project: str, caller: Caller, base: str) -> web.Response:
-        need(self._database, caller, Right.OWNER, project)
+        require_right(self._database, caller, Right.OWNER, project)
         has_begun = False
 
         def begin() -> None:
@@ -139,27 +141,27 @@ class ProjectsApi:
             await check_right(transaction, caller, Right.OWNER, project)
             if not has_begun:
                 await _check_write(transaction, request.headers, project, base, caller)
-                transaction.committed.append(begin)
-            labels = await transaction.labels(project, AT_ONCE)
+                transaction.after_commit.append(begin)
+            labels = await transaction.labels(project, DELETE_BATCH)
             for label in labels:
                 await transaction.delete(await transaction.current(Key(project, label)))
             if labels:
                 return False
             await transaction.delete_project(project)
-            transaction.committed.append(partial(self._database.lacks_project, project))
+            transaction.after_commit.append(partial(self._database.remove_project, project))
             return True
 
         await self._writer.submit(delete, until=bool)
         return empty(HTTPStatus.NO_CONTENT)
 
 
-def _listed(shown: Mapping[str, Any], address: str, ends: Collection[str]) -> bytes:
-    """Return *shown* as JSON, and fill the empty list at its end with *address* plus each of *ends*."""
-    whole = record_form.encoded(shown)
-    if not ends:
+def _with_records(fields: Mapping[str, Any], address: str, paths: Collection[str]) -> bytes:
+    """Return *fields* as JSON, and fill the empty list at its end with *address* plus each of *paths*."""
+    whole = record_form.encoded(fields)
+    if not paths:
         return whole
     start = record_form.encoded(address)[1:-1].decode()
-    listed = f'"{start}' + f'","{start}'.join(ends) + '"'
+    listed = f'"{start}' + f'","{start}'.join(paths) + '"'
     return whole.removesuffix(b"]}") + listed.encode() + b"]}"
 
 
@@ -178,7 +180,7 @@ async def _check_write(
     info, validator = await transaction.project(project), None
     if info is not None:
         validator = _validator(await transaction.last_number(project), info, base, [], caller)
-    if judged(headers, validator, reads=False) is Precondition.FAILED:
+    if evaluated(headers, validator, reads=False) is Precondition.FAILED:
         raise _project_changed(project)
 
 
@@ -186,21 +188,21 @@ def _project_changed(project: str) -> RequestRefused:
     return RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"project {project}: {STALE}")
 
 
-def _said(body: bytes) -> dict[str, str]:
+def _parsed_info(body: bytes) -> dict[str, str]:
     """Return the name and description in a *body*, each if it has one. Raises RequestRefused."""
     try:
         document = record_form.parsed(body) if body.strip() else {}
     except BadDocument as exc:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
-    said = {name: document[name] for name in ("name", "description") if document.get(name) is not None}
-    for name, text in said.items():
+    given = {name: document[name] for name in ("name", "description") if document.get(name) is not None}
+    for name, text in given.items():
         if not isinstance(text, str) or not _is_unicode(text):
-            raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the {name} of a project is a text")
-    if len(said.get("name", "")) > _LONGEST_NAME:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the {name} of a project must be a string")
+    if len(given.get("name", "")) > _LONGEST_NAME:
         raise RequestRefused(
-            HTTPStatus.BAD_REQUEST, f"the name of a project has up to {_LONGEST_NAME} characters"
+            HTTPStatus.BAD_REQUEST, f"the name of a project must have at most {_LONGEST_NAME} characters"
         )
-    return said
+    return given
 
 
 def _is_unicode(text: str) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 from smtd.errors import RecordUnusable
 from smtd.records import documents, literal
 from smtd.records.record import BAD_VALUE, DataKey, Key, Record, in_words, mark_plain
-from smtd.server.accepting import ANNOTATIONS, Annotations
+from smtd.server.record_update import ANNOTATIONS, Annotations
 from smtd.stores.http import form
 
 #: The most parts of a JSON document: a part of a few bytes takes fifty times as many in memory.
@@ -28,9 +28,9 @@ MOST_PARTS = 1_000_000
 SMALL = 2 * MOST_PARTS
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
-_ELSEWHERE = {"type": "FileSystemDataStore", "parameters": {"root": "/"}}
+_ROOT_DATASTORE = {"type": "FileSystemDataStore", "parameters": {"root": "/"}}
 #: Fields that clients of older versions leave out, and their values (`build_record` in sumatra/recordstore).
-_ABSENT: Mapping[str, Any] = {
+_DEFAULTS: Mapping[str, Any] = {
     "reason": "",
     "outcome": "",
     "main_file": "",
@@ -46,9 +46,9 @@ _ABSENT: Mapping[str, Any] = {
     "output_data": [],
     "dependencies": [],
     "platforms": [],
-    "input_datastore": _ELSEWHERE,
+    "input_datastore": _ROOT_DATASTORE,
 }
-_ABSENT_IN: Mapping[str, Mapping[str, Any]] = {
+_DEFAULTS_IN: Mapping[str, Mapping[str, Any]] = {
     "executable": {"version": "", "options": ""},
     "repository": {"upstream": None},
     "input_data": {"creation": None, "metadata": {}},
@@ -63,7 +63,7 @@ class BadDocument(ValueError):
 
 def parsed(body: bytes) -> dict[str, Any]:
     """Return the JSON object in *body*. Raises BadDocument."""
-    if len(body) > SMALL and _parts(body) > MOST_PARTS:
+    if len(body) > SMALL and _count_parts(body) > MOST_PARTS:
         raise BadDocument(f"the body has more than {MOST_PARTS:,} parts")
     try:
         found = documents.read(body, doubled=documents.refuse)
@@ -72,11 +72,11 @@ def parsed(body: bytes) -> dict[str, Any]:
             f"the body is not JSON that can be used: {in_words(exc) or str(exc)[:200]}"
         ) from exc
     if not isinstance(found, dict):
-        raise BadDocument("the body is not an object of JSON")
+        raise BadDocument("the body is not a JSON object")
     return found
 
 
-def _parts(body: bytes) -> int:
+def _count_parts(body: bytes) -> int:
     """Return about how many parts *body* has, or 0 if a quick count finds at most MOST_PARTS."""
     if sum(map(body.count, (b",", b"[", b"{"))) <= MOST_PARTS:
         return 0
@@ -84,7 +84,7 @@ def _parts(body: bytes) -> int:
     return sum(map(bare.count, (b",", b"[", b"{")))
 
 
-def sent(body: bytes, key: Key) -> Record | Annotations:
+def parsed_put(body: bytes, key: Key) -> Record | Annotations:
     """Return the record, or only the annotations, in the *body* of a PUT on *key*.
 
     Raises BadDocument, and RecordUnusable for a record with values that cannot be interpreted.
@@ -110,22 +110,22 @@ def _annotations(document: dict[str, Any]) -> Annotations:
 
 def _completed(document: dict[str, Any], key: Key) -> dict[str, Any]:
     """Return *document* with all fields and metadata as objects. Raises ValueError if it is not of *key*."""
-    document = {**_ABSENT, "label": key.label, **document}
+    document = {**_DEFAULTS, "label": key.label, **document}
     for name, of in (("label", key.label), ("project_id", key.project)):
         if name in document and document[name] != of:
-            raise ValueError(f"its {name.removesuffix('_id')} is not that of the address")
-    for name, absent in _ABSENT_IN.items():
+            raise ValueError(f"its {name.removesuffix('_id')} differs from the one in the URL")
+    for name, absent in _DEFAULTS_IN.items():
         part = document[name]
         document[name] = (
             [{**absent, **each} for each in part] if isinstance(part, list) else {**absent, **part}
         )
     for name in ("input_data", "output_data"):
         for each in document[name]:
-            each["metadata"] = _object(each["metadata"])
+            each["metadata"] = _parsed_text(each["metadata"])
     return document
 
 
-def _object(value: Any) -> Any:
+def _parsed_text(value: Any) -> Any:
     """Return *value*; if it is text, the object that it expresses as JSON or as a Python literal."""
     if not isinstance(value, str):
         return value
@@ -141,7 +141,7 @@ def document(record: Record, project: str, *, precise: bool = False) -> dict[str
     found = msgspec.structs.asdict(record)
     del found["opaque"]
     found |= {"timestamp": moment(record.timestamp), "tags": sorted(record.tags), "project_id": project}
-    found |= {name: found[name] or "" for name in _TEXTS}
+    found |= {name: found[name] or "" for name in _TEXT_FIELDS}
     for name in ("executable", "repository", "parameters", "launch_mode", "datastore", "input_datastore"):
         found[name] = None if found[name] is None else msgspec.structs.asdict(found[name])
     for name in ("input_data", "output_data"):
@@ -153,7 +153,7 @@ def document(record: Record, project: str, *, precise: bool = False) -> dict[str
     return found
 
 
-_TEXTS = (
+_TEXT_FIELDS = (
     *("reason", "main_file", "version", "outcome"),
     *("script_arguments", "diff", "user", "stdout_stderr"),
 )

@@ -13,26 +13,26 @@ from anyio import to_thread
 from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.server import record_form, targets
-from smtd.server.accepting import Annotations, accepted
-from smtd.server.access import Again, Caller
 from smtd.server.accounts.rights import Right
-from smtd.server.answers import STALE, RequestRefused, answered, empty, found, media_type
-from smtd.server.authorization import check_right, need, still
+from smtd.server.answers import STALE, RequestRefused, answer_by_method, empty, found, media_type
+from smtd.server.authorization import check_right, current_caller, require_right
 from smtd.server.body import LARGEST, Bodies
+from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.change_log import Content
-from smtd.server.database import ServedDatabase, Shown
+from smtd.server.database import CurrentRecord, ServedDatabase
 from smtd.server.listings import Listings
 from smtd.server.record_form import BadDocument
+from smtd.server.record_update import Annotations, updated
 from smtd.server.transaction import WriteTransaction, columns
-from smtd.server.validators import Precondition, etag, judged
+from smtd.server.validators import Precondition, etag, evaluated
 from smtd.server.writer import Writer
 
 #: A body with more bytes is parsed in a thread, and a record with more characters encoded in one.
 LARGE = 256 * 2**10
 #: Records that one transaction deletes: other jobs wait for it.
-AT_ONCE = 50
+DELETE_BATCH = 50
 #: Records that are read for an answer at the same time: each may be as large as a body.
-READ_AT_ONCE = 4
+CONCURRENT_READS = 4
 
 
 class RecordsApi:
@@ -43,75 +43,77 @@ class RecordsApi:
         self._writer = writer
         self._listings = listings
         self._bodies = bodies
-        self._reading = anyio.Semaphore(READ_AT_ONCE)
+        self._reading = anyio.Semaphore(CONCURRENT_READS)
 
     async def answer(
-        self, request: web.Request, key: Key, caller: Caller, again: Again
+        self, request: web.Request, key: Key, caller: Caller, reauthenticate: Reauthenticate
     ) -> web.StreamResponse:
         """Return the answer to *request*, which is about the record *key*.
 
-        *again* returns the caller with their current rights, as a body may take hours to arrive.
+        *reauthenticate* returns the caller with their current rights, as a body may take hours to arrive.
         Raises RequestRefused.
         """
-        return await answered(
+        return await answer_by_method(
             request,
             {
                 "GET": partial(self._get, request, key, caller),
-                "PUT": partial(self._put, request, key, caller, again),
+                "PUT": partial(self._put, request, key, caller, reauthenticate),
                 "DELETE": partial(self._delete, request, key, caller),
             },
         )
 
     async def _get(self, request: web.Request, key: Key, caller: Caller) -> web.Response:
-        need(self._database, caller, Right.READ, key.project)
+        require_right(self._database, caller, Right.READ, key.project)
         kind = media_type(request.headers.get("Accept", ""), "record")
-        row, is_certain = await self._database.known(key)
+        row, is_certain = await self._database.last_change(key)
         if row is not None and is_certain and row.content.digest is not None:
             self._check(request, key, row.content.digest)
-            if judged(request.headers, row.content.digest, reads=True) is Precondition.NOT_MODIFIED:
+            if evaluated(request.headers, row.content.digest, reads=True) is Precondition.NOT_MODIFIED:
                 return empty(HTTPStatus.NOT_MODIFIED, {"ETag": etag(row.content.digest)})
         async with self._reading:
-            key, shown = await self._shown(key)
-            if shown.record is None or shown.validator is None:
-                raise _not_shown(key, shown)
-            self._check(request, key, shown.validator)
-            headers = {"ETag": etag(shown.validator)}
-            if judged(request.headers, shown.validator, reads=True) is Precondition.NOT_MODIFIED:
+            key, current = await self._current(key)
+            if current.record is None or current.validator is None:
+                raise _unavailable(key, current)
+            self._check(request, key, current.validator)
+            headers = {"ETag": etag(current.validator)}
+            if evaluated(request.headers, current.validator, reads=True) is Precondition.NOT_MODIFIED:
                 return empty(HTTPStatus.NOT_MODIFIED, headers)
-            return found(await _in_words(shown.record, key), kind, headers)
+            return found(await _encoded(current.record, key), kind, headers)
 
-    async def _shown(self, key: Key) -> tuple[Key, Shown]:
+    async def _current(self, key: Key) -> tuple[Key, CurrentRecord]:
         """Return *key* and its record; for the label `last`, if no record has it, those of the newest."""
-        shown = (await self._database.show([key]))[key]
-        if shown == Shown() and key.label == targets.LAST:
+        current = (await self._database.current_records([key]))[key]
+        if current == CurrentRecord() and key.label == targets.LAST:
             newest = (await self._listings.of(key.project)).newest
             if newest is not None:
                 key = Key(key.project, newest)
-                shown = (await self._database.show([key]))[key]
-        return key, shown
+                current = (await self._database.current_records([key]))[key]
+        return key, current
 
     def _check(self, request: web.Request, key: Key, validator: str) -> None:
         """Raise RequestRefused (412) if the conditions of a *request* to read do not hold."""
-        if judged(request.headers, validator, reads=True) is Precondition.FAILED:
+        if evaluated(request.headers, validator, reads=True) is Precondition.FAILED:
             raise RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"record {key}: {STALE}")
 
-    async def _put(self, request: web.Request, key: Key, caller: Caller, again: Again) -> web.Response:
-        need(self._database, caller, Right.WRITE, key.project)
+    async def _put(
+        self, request: web.Request, key: Key, caller: Caller, reauthenticate: Reauthenticate
+    ) -> web.Response:
+        require_right(self._database, caller, Right.WRITE, key.project)
         with await self._bodies.read(request, LARGEST) as body:
-            understand = partial(_understood, body, key)
-            sent = await to_thread.run_sync(understand) if len(body) > LARGE else understand()
-            put = partial(_put, key, sent, request.headers, await still(again))
+            parse = partial(_parsed, body, key)
+            sent = await to_thread.run_sync(parse) if len(body) > LARGE else parse()
+            put = partial(_put, key, sent, request.headers, await current_caller(reauthenticate))
             status, content = await self._writer.submit(put)
         return empty(status, {"ETag": etag(content.validator or "")})
 
     async def _delete(self, request: web.Request, key: Key, caller: Caller) -> web.Response:
-        need(self._database, caller, Right.WRITE, key.project)
+        require_right(self._database, caller, Right.WRITE, key.project)
         headers = request.headers
 
         async def delete(transaction: WriteTransaction) -> None:
             await check_right(transaction, caller, Right.WRITE, key.project)
             current = await transaction.current(key)
-            if not current.content.is_there:
+            if not current.content.has_record:
                 raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}")
             _check_write(headers, key, current.content)
             await transaction.delete(current)
@@ -122,10 +124,10 @@ class RecordsApi:
             """Delete some of the records that have the tag; say whether none were left."""
             await check_right(transaction, caller, Right.WRITE, key.project)
             tag = key.label.removeprefix(targets.TAG)
-            labels = (await transaction.tagged(key.project, [tag]))[:AT_ONCE]
+            labels = (await transaction.tagged_labels(key.project, [tag]))[:DELETE_BATCH]
             for label in labels:
                 await transaction.delete(await transaction.current(Key(key.project, label)))
-            transaction.committed.append(lambda: add(len(labels)))
+            transaction.after_commit.append(lambda: add(len(labels)))
             return not labels
 
         def add(some: int) -> None:
@@ -152,7 +154,7 @@ async def _put(
 ) -> tuple[HTTPStatus, Content]:
     """Store under *key* what the client *sent*; return the status, and the content that is then there."""
     if await transaction.project(key.project) is None:
-        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {key.project}; make it first")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {key.project}; create it first")
     await check_right(transaction, caller, Right.WRITE, key.project)
     current = await transaction.current(key)
     _check_write(headers, key, current.content)
@@ -163,43 +165,43 @@ async def _put(
     before = current.record
     if before is None:
         if isinstance(sent, Annotations):
-            raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}; send all of it")
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}; send the whole record")
         return HTTPStatus.CREATED, await transaction.put(current, sent)
-    after = accepted(before, sent)
+    after = updated(before, sent)
     if after is before:
         return HTTPStatus.OK, current.content
     return HTTPStatus.OK, await transaction.put(current, after)
 
 
 def _check_write(headers: Mapping[str, str], key: Key, content: Content) -> None:
-    if judged(headers, content.validator, reads=False) is Precondition.FAILED:
+    if evaluated(headers, content.validator, reads=False) is Precondition.FAILED:
         raise RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"record {key}: {STALE}")
 
 
-def _understood(body: bytes, key: Key) -> Record | Annotations:
+def _parsed(body: bytes, key: Key) -> Record | Annotations:
     """Return what the client sent in a PUT on *key*.
 
     Raises RequestRefused for a malformed body, or a record that Sumatra could not read back.
     """
     try:
-        sent = record_form.sent(body, key)
+        sent = record_form.parsed_put(body, key)
         if isinstance(sent, Record):
             columns(sent)
     except BadDocument as exc:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
     except RecordUnusable as exc:
-        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the record cannot be kept: {exc}") from exc
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the record cannot be stored: {exc}") from exc
     return sent
 
 
-def _not_shown(key: Key, shown: Shown) -> RequestRefused:
-    if shown.problem:
-        what = f"record {key} cannot be shown ({shown.problem}); delete it, or correct it in the database"
+def _unavailable(key: Key, current: CurrentRecord) -> RequestRefused:
+    if current.problem:
+        what = f"record {key} cannot be shown ({current.problem}); delete it, or correct it in the database"
         return RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, what)
     return RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}")
 
 
-async def _in_words(record: Record, key: Key) -> bytes:
+async def _encoded(record: Record, key: Key) -> bytes:
     def write() -> bytes:
         return record_form.encoded(record_form.document(record, key.project))
 
@@ -207,4 +209,4 @@ async def _in_words(record: Record, key: Key) -> bytes:
     try:
         return await to_thread.run_sync(write) if size > LARGE else write()
     except RecordUnusable as exc:
-        raise _not_shown(key, Shown(problem=str(exc))) from exc
+        raise _unavailable(key, CurrentRecord(problem=str(exc))) from exc

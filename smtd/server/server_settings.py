@@ -60,4 +60,4 @@ class ServerSettings:
 
 def _no_password() -> str:
     """Raise UsageError for a key with a password: OpenSSL would ask for it on the terminal, without end."""
-    raise UsageError("the key in key_file has a password, which nobody can type; take one without")
+    raise UsageError("the key in key_file has a password, which smtd cannot enter; use a key without one")

@@ -1,4 +1,4 @@
-"""The server as a whole: its database, its tasks and its door."""
+"""The server as a whole: its database, its tasks and its connections."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
-from smtd.server.access import Authenticating
+from smtd.server.acceptor import Acceptor, listeners
 from smtd.server.application import Application, application
 from smtd.server.body import Bodies
+from smtd.server.caller import Authenticating
 from smtd.server.changes_api import ChangesApi
 from smtd.server.database import Committed, Replaced, ServedDatabase
-from smtd.server.door import Door, listeners
 from smtd.server.feed import Feed
+from smtd.server.foreign_writes import ForeignWrites
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
 from smtd.server.opening import open_database
-from smtd.server.others import OtherWriters
 from smtd.server.projects_api import ProjectsApi
 from smtd.server.records_api import RecordsApi
 from smtd.server.server_settings import ServerSettings
@@ -33,9 +33,9 @@ from smtd.server.writer import Writer
 log = logging.getLogger("smtd")
 
 #: Seconds for which an idle connection is kept, and for which requests may go on when the server stops.
-KEEPALIVE, PARTING = 75.0, 1.0
+KEEPALIVE, SHUTDOWN_GRACE = 75.0, 1.0
 #: Seconds between attempts to restart the server after its file was replaced.
-AGAIN = 1.0
+RESTART_PAUSE = 1.0
 
 
 async def serve(
@@ -60,16 +60,16 @@ async def serve(
 
     while True:
         try:
-            await _serve_one(settings, authenticator, started)
-            log.warning("%s was replaced by another file; the server begins anew", settings.store)
+            await _serve_file(settings, authenticator, started)
+            log.warning("%s was replaced by another file; restarting the server", settings.store)
         except StoreUnreachable as exc:
             if not is_started:
                 raise
-            log.warning("the server cannot begin anew: %s", exc)
-            await anyio.sleep(AGAIN)
+            log.warning("the server cannot restart: %s", exc)
+            await anyio.sleep(RESTART_PAUSE)
 
 
-async def _serve_one(
+async def _serve_file(
     settings: ServerSettings, authenticator: Authenticating, started: Callable[[str], None]
 ) -> None:
     """Serve until another file has taken the place of the store; pass the address to *started*."""
@@ -83,12 +83,12 @@ async def _serve_one(
             metrics.committed(len(what.changes))
 
         writer = Writer(database, committed)
-        others = OtherWriters(database, writer, feed.wake, complete=complete)
-        made = Application(
+        foreign_writes = ForeignWrites(database, writer, feed.wake, complete=complete)
+        app = Application(
             database,
             ProjectsApi(database, writer, listings, bodies),
             RecordsApi(database, writer, listings, bodies),
-            ChangesApi(database, writer, feed, lambda: others.is_complete),
+            ChangesApi(database, writer, feed, lambda: foreign_writes.is_complete),
             authenticator,
             settings.origins,
             settings.anonymous,
@@ -97,9 +97,9 @@ async def _serve_one(
         errors: list[SmtdError] = []
         async with anyio.create_task_group() as group:
             group.start_soon(writer.run)
-            group.start_soon(_watch, others, database)
+            group.start_soon(_watch, foreign_writes, database)
             try:
-                async with _listening(settings, made) as address:
+                async with _listening(settings, app) as address:
                     started(address)
                     try:
                         await database.replaced.wait()
@@ -112,23 +112,23 @@ async def _serve_one(
             raise error
 
 
-async def _watch(others: OtherWriters, database: ServedDatabase) -> None:
+async def _watch(foreign_writes: ForeignWrites, database: ServedDatabase) -> None:
     try:
-        await others.run()
+        await foreign_writes.run()
     except Replaced:
         database.replaced.set()
 
 
 @asynccontextmanager
-async def _listening(settings: ServerSettings, made: Application) -> AsyncIterator[str]:
+async def _listening(settings: ServerSettings, app: Application) -> AsyncIterator[str]:
     """Accept clients for the length of a `with` block; yield the address of the server."""
     quiet = logging.getLogger("smtd.server.http")
     quiet.setLevel(logging.CRITICAL)  # malformed requests get an answer, and are not worth a message
-    doors: list[Door] = []
+    acceptors: list[Acceptor] = []
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        with doors[0].answering(request.protocol):
-            return await made.handle(request)
+        with acceptors[0].busy(request.protocol):
+            return await app.handle(request)
 
     runner = web.AppRunner(
         application(handle),
@@ -136,15 +136,15 @@ async def _listening(settings: ServerSettings, made: Application) -> AsyncIterat
         logger=quiet,
         auto_decompress=False,
         keepalive_timeout=KEEPALIVE,
-        shutdown_timeout=PARTING,
+        shutdown_timeout=SHUTDOWN_GRACE,
         handler_cancellation=True,
     )
     await runner.setup()
     try:
         tls = await to_thread.run_sync(settings.tls)
-        doors.append(Door(_handlers(runner), tls))
+        acceptors.append(Acceptor(_handlers(runner), tls))
         async with _listeners(settings) as found, anyio.create_task_group() as group:
-            group.start_soon(doors[0].let_in, found)
+            group.start_soon(acceptors[0].accept, found)
             host, port = found[0].getsockname()[:2]
             name = f"[{host}]" if ":" in host else host
             try:

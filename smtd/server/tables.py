@@ -39,15 +39,15 @@ TABLES = (
 )
 #: *record* is the id of a row that had *label* in *project*; all three are null for a row that many records
 #: share. The ids of notes are never used again, so that a higher one is always a later change.
-DIRTY = (
+CREATE_NOTES = (
     "CREATE TABLE IF NOT EXISTS smtd_dirty"
     " (id INTEGER PRIMARY KEY AUTOINCREMENT, record INTEGER, project TEXT, label TEXT)"
 )
 
 _RECORD, _TAGGED = f"{PREFIX}record", f"{PREFIX}taggeditem"
-_BEARER = f"SELECT db_id, project_id, label FROM {_RECORD} WHERE db_id ="
+_RECORD_ROW = f"SELECT db_id, project_id, label FROM {_RECORD} WHERE db_id ="
 #: What a trigger notes if a row that many records share changes: the server then compares all records.
-_ANY = "SELECT NULL, NULL, NULL"
+_SHARED_NOTE = "SELECT NULL, NULL, NULL"
 _SIDES = {"INSERT": ("NEW",), "DELETE": ("OLD",), "UPDATE": ("OLD", "NEW")}
 
 
@@ -57,22 +57,22 @@ def triggers() -> dict[str, str]:
     The triggers note what another program touches, in its own commit. They cover every column from which a
     record is read. They only insert into `smtd_dirty`, which `untrusted.py` enforces.
     """
-    return dict([*_of_records(), *_of_owned(), *_of_shared()])
+    return dict([*_record_triggers(), *_owned_row_triggers(), *_shared_row_triggers()])
 
 
-def _of_records() -> Iterator[tuple[str, str]]:
+def _record_triggers() -> Iterator[tuple[str, str]]:
     for event, sides in _SIDES.items():
         for side in sides:
             yield _trigger(f"AFTER {event}", _RECORD, f"SELECT {side}.db_id, {side}.project_id, {side}.label")
-    for event in _REPLACING:
-        yield _trigger(event.format("db_id"), _RECORD, f"{_BEARER} NEW.db_id")
+    for event in _BEFORE_REPLACE:
+        yield _trigger(event.format("db_id"), _RECORD, f"{_RECORD_ROW} NEW.db_id")
 
 
 #: INSERT OR REPLACE deletes the row with the same id, and SQLite runs no DELETE trigger for that.
-_REPLACING = ("BEFORE INSERT", "BEFORE UPDATE OF {}")
+_BEFORE_REPLACE = ("BEFORE INSERT", "BEFORE UPDATE OF {}")
 
 
-def _of_owned() -> Iterator[tuple[str, str]]:
+def _owned_row_triggers() -> Iterator[tuple[str, str]]:
     """Yield the triggers of the tables in which each row belongs to one record."""
     owners = [(OUTPUTS.table, OUTPUTS.link), ("taggeditem", "object_id")]
     owners += [(each.through, "record_id") for each in MEMBERSHIPS]
@@ -80,32 +80,32 @@ def _of_owned() -> Iterator[tuple[str, str]]:
         table = PREFIX + name
         for event, sides in _SIDES.items():
             for side in sides:
-                yield _trigger(f"AFTER {event}", table, f"{_BEARER} {side}.{owner}")
-        for event in _REPLACING:
+                yield _trigger(f"AFTER {event}", table, f"{_RECORD_ROW} {side}.{owner}")
+        for event in _BEFORE_REPLACE:
             before = f"(SELECT {owner} FROM {table} WHERE id = NEW.id)"
-            yield _trigger(event.format("id"), table, f"{_BEARER} {before}")
+            yield _trigger(event.format("id"), table, f"{_RECORD_ROW} {before}")
 
 
-def _of_shared() -> Iterator[tuple[str, str]]:
+def _shared_row_triggers() -> Iterator[tuple[str, str]]:
     """Yield the triggers of the tables whose rows many records share.
 
     They ignore rows to which no record refers, as Sumatra only adds such rows; and updates that change
     nothing, as Django saves all columns of a row.
     """
-    for table, columns, referring in _shared():
+    for table, columns, referring in _shared_tables():
         new, old = _is_used("NEW.id", referring), _is_used("OLD.id", referring)
         differs = " OR ".join(f'OLD."{column}" IS NOT NEW."{column}"' for column in columns)
-        yield _trigger("AFTER INSERT", table, _ANY, f"({new})")
-        yield _trigger("AFTER DELETE", table, _ANY, f"({old})")
-        yield _trigger("AFTER UPDATE", table, _ANY, f"({differs}) AND ({old} OR {new})")
+        yield _trigger("AFTER INSERT", table, _SHARED_NOTE, f"({new})")
+        yield _trigger("AFTER DELETE", table, _SHARED_NOTE, f"({old})")
+        yield _trigger("AFTER UPDATE", table, _SHARED_NOTE, f"({differs}) AND ({old} OR {new})")
     # The name of a tag is unique: INSERT OR REPLACE deletes the row that has it.
     used = f"EXISTS (SELECT 1 FROM {PREFIX}tag n JOIN {_TAGGED} t ON t.tag_id = n.id WHERE n.name = NEW.name)"
-    for event in _REPLACING:
+    for event in _BEFORE_REPLACE:
         differs = " AND OLD.name IS NOT NEW.name" if "UPDATE" in event else ""
-        yield _trigger(event.format("name"), f"{PREFIX}tag", _ANY, used + differs)
+        yield _trigger(event.format("name"), f"{PREFIX}tag", _SHARED_NOTE, used + differs)
 
 
-def _shared() -> Iterator[tuple[str, list[str], list[tuple[str, str]]]]:
+def _shared_tables() -> Iterator[tuple[str, list[str], list[tuple[str, str]]]]:
     """Yield each table whose rows are shared, its columns, and what refers to it, as (table, column)."""
     for name in sorted(SHARED):
         referring = [(_RECORD, each.link) for each in REFERENCES if each.table == name]
@@ -124,9 +124,9 @@ def _is_used(row_id: str, referring: list[tuple[str, str]]) -> str:
 
 def _trigger(when: str, table: str, what: str, condition: str = "") -> tuple[str, str]:
     """Return the name of a trigger on *table*, and its statement; the trigger notes what *what* selects."""
-    side = "shared" if what == _ANY else "old" if "OLD." in what else "new"
-    words = [table.removeprefix(PREFIX), *when.lower().split(), side]
-    name = f"smtd_dirty_{'_'.join(words)}"
+    side = "shared" if what == _SHARED_NOTE else "old" if "OLD." in what else "new"
+    parts = [table.removeprefix(PREFIX), *when.lower().split(), side]
+    name = f"smtd_dirty_{'_'.join(parts)}"
     only = f" AND {condition}" if condition else ""
     return name, (
         f"CREATE TRIGGER {name} {when} ON {table}"

@@ -16,8 +16,8 @@ RECORDS = "/records/"
 #: has such a label takes precedence.
 LAST, TAG = "last", "tag/"
 #: Characters of a label that need no quoting in a path.
-_PLAIN = "/:@!$&'()*+,;=~|"
-_QUOTED = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SAFE = "/:@!$&'()*+,;=~|"
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class BadTarget(ValueError):
@@ -43,7 +43,7 @@ def parsed(path: str) -> Target | None:
         return None
     project, _, label = path.removeprefix(RECORDS).partition("/")
     if not project and label:
-        raise BadTarget("a project has a name: write /records/PROJECT/")
+        raise BadTarget("a project must have a name: write /records/PROJECT/")
     name = _unquoted(project)
     if "/" in name:
         raise BadTarget("the name of a project cannot have a slash")
@@ -53,12 +53,12 @@ def parsed(path: str) -> Target | None:
 
 
 def _unquoted(text: str) -> str:
-    if _QUOTED.search(text):
-        raise BadTarget("in a path % is written %25")
+    if _BAD_ESCAPE.search(text):
+        raise BadTarget("write % as %25 in a path")
     try:
         found = unquote_to_bytes(text).decode()
     except UnicodeError:
-        raise BadTarget("a path is quoted UTF-8") from None
+        raise BadTarget("a path must be percent-encoded UTF-8") from None
     if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in found):
         raise BadTarget("a path cannot have control characters")
     return found
@@ -72,4 +72,4 @@ def path(project: str, label: str | None = None) -> str:
 
 def path_of_label(label: str) -> str:
     """Return the path of a record below its project. JSON needs to escape none of its characters."""
-    return f"{quote(label, safe=_PLAIN)}/"
+    return f"{quote(label, safe=_SAFE)}/"

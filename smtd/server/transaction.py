@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
-from smtd.server import change_log, noting
+from smtd.server import change_log, trigger_notes
 from smtd.server.accounts.rights import Right
-from smtd.server.change_log import Content, Numbers
+from smtd.server.change_log import ChangeNumbers, Content
 from smtd.stores.django import rows
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import Found, key_of
@@ -61,12 +61,12 @@ def columns(record: Record) -> Columns:
 class WriteTransaction:
     """One transaction, in which several jobs run one after the other.
 
-    `committed` has the functions to call after the commit, which update what the server keeps in memory.
+    `after_commit` has the functions to call after the commit, which update what the server keeps in memory.
     """
 
-    def __init__(self, db: DatabaseConnection, records: RecordRows, numbers: Numbers) -> None:
+    def __init__(self, db: DatabaseConnection, records: RecordRows, numbers: ChangeNumbers) -> None:
         self.numbers = numbers
-        self.committed: list[Callable[[], None]] = []
+        self.after_commit: list[Callable[[], None]] = []
         self.has_written = False
         #: The record of each key that was put, as the job gave it, or entered.
         self.written: dict[Key, Record] = {}
@@ -87,7 +87,7 @@ class WriteTransaction:
         change = RowChange(current.key, record, columns(record), current.rows)
         self.has_written = True
         await self._records.change(self._db, [change])
-        await self.numbers.note(current.key, content)
+        await self.numbers.log(current.key, content)
         self.written[current.key] = record
         return content
 
@@ -96,37 +96,37 @@ class WriteTransaction:
         self.has_written = True
         await self._records.change(self._db, [RowChange(current.key, None, None, current.rows)])
         self.written.pop(current.key, None)
-        await self.numbers.note(current.key, change_log.NOTHING)
+        await self.numbers.log(current.key, change_log.NOTHING)
 
-    async def enter(self, key: Key) -> None:
+    async def log_current(self, key: Key) -> None:
         """Enter into the log, with a new number, what *key* holds now, if the log differs from it."""
         current = await self.current(key)
         row = await change_log.row_of(self._db, key)
         before = change_log.NOTHING if row is None else row.content
         if (before.digest, before.problem) == (current.content.digest, current.content.problem):
             return
-        await self.numbers.note(key, current.content)
+        await self.numbers.log(key, current.content)
         with suppress(RecordUnusable):
             if (there := current.record) is not None:
                 self.written[key] = there
 
-    async def forget_notes(self, numbers: Sequence[int]) -> None:
+    async def delete_notes(self, numbers: Sequence[int]) -> None:
         """Delete the notes of the triggers with these *numbers*: the log has what they say."""
-        await noting.forget(self._db, numbers)
+        await trigger_notes.delete(self._db, numbers)
 
-    async def repair(self) -> None:
+    async def repair_triggers(self) -> None:
         """Recreate the triggers, and note that the log may lack what other programs wrote without them."""
-        await noting.repair(self._db)
+        await trigger_notes.repair_triggers(self._db)
         await self._db.run("UPDATE smtd_head SET form = ''")
 
-    async def complete(self) -> None:
+    async def mark_complete(self) -> None:
         """Note that the log has every record, with digests in the canonical form of this smtd."""
-        await self._db.run("UPDATE smtd_head SET form = ?", (change_log.FORM,))
+        await self._db.run("UPDATE smtd_head SET form = ?", (change_log.DIGEST_PREFIX,))
 
     async def project(self, name: str) -> ProjectInfo | None:
         """Return the name and description of the project whose id is *name*; None if there is none."""
-        asked = "SELECT name, description FROM django_store_project WHERE id = ?"
-        found = await self._db.fetch(asked, (name,))
+        query = "SELECT name, description FROM django_store_project WHERE id = ?"
+        found = await self._db.fetch(query, (name,))
         return ProjectInfo(*map(str, found[0])) if found else None
 
     async def last_number(self, project: str) -> int:
@@ -145,8 +145,8 @@ class WriteTransaction:
 
     async def delete_project(self, name: str) -> None:
         """Delete the project *name*, and all rights in it. Raises RecordUnusable if it still has a record."""
-        asked = "SELECT count(*) FROM django_store_record WHERE project_id = ?"
-        if left := await self._db.value(asked, (name,)):
+        query = "SELECT count(*) FROM django_store_record WHERE project_id = ?"
+        if left := await self._db.value(query, (name,)):
             raise RecordUnusable(
                 f"project {name} has {left} records whose labels are not text; delete them in the database"
             )
@@ -154,14 +154,14 @@ class WriteTransaction:
         await self._db.run("DELETE FROM smtd_right WHERE project = ?", (name,))
         await self._db.run("DELETE FROM django_store_project WHERE id = ?", (name,))
 
-    async def forget_stale_rights(self) -> None:
+    async def delete_stale_rights(self) -> None:
         """Delete all rights in projects that are gone: a user who recreates one is then its only owner."""
         await self._db.run(f"DELETE FROM smtd_right WHERE {STALE_RIGHT}")
 
     async def right(self, project: str, username: str) -> Right:
         """Return the right that a user has in *project* itself at this point of the transaction."""
-        asked = "SELECT level FROM smtd_right WHERE project = ? AND username = ?"
-        found = await self._db.fetch(asked, (project, username))
+        query = "SELECT level FROM smtd_right WHERE project = ? AND username = ?"
+        found = await self._db.fetch(query, (project, username))
         return Right.of(str(found[0][0])) if found else Right.NONE
 
     async def set_right(self, project: str, username: str, right: Right) -> None:
@@ -174,34 +174,34 @@ class WriteTransaction:
                 (project, username, right.word),
             )
 
-    async def see(self, username: str, mark: str, most: int) -> int:
+    async def update_view(self, username: str, mark: str, limit: int) -> int:
         """Note that a user now sees the projects of the view *mark*; return the number of this view.
 
-        If the user saw other projects before, it is the next number; after *most* numbers it is 0 again.
+        If the user saw other projects before, it is the next number; after *limit* numbers it is 0 again.
         """
         found = await self._db.fetch("SELECT mark, number FROM smtd_view WHERE username = ?", (username,))
         before, number = found[0] if found else (mark, 0)
         if before != mark:
-            number = (number + 1) % most
+            number = (number + 1) % limit
         self.has_written = True
         await self._db.run("INSERT OR REPLACE INTO smtd_view VALUES (?, ?, ?)", (username, mark, number))
         return int(number)
 
-    async def labels(self, project: str, most: int) -> list[str]:
-        """Return the labels of up to *most* records in *project*, each once, as their keys have them."""
-        asked = f"SELECT db_id, label FROM django_store_record WHERE project_id = ? LIMIT {most}"
-        found = [key_of(row_id, project, label) for row_id, label in await self._db.fetch(asked, (project,))]
+    async def labels(self, project: str, limit: int) -> list[str]:
+        """Return the labels of up to *limit* records in *project*, each once, as their keys have them."""
+        query = f"SELECT db_id, label FROM django_store_record WHERE project_id = ? LIMIT {limit}"
+        found = [key_of(row_id, project, label) for row_id, label in await self._db.fetch(query, (project,))]
         return list(dict.fromkeys(key.label for key in found))
 
-    async def tagged(self, project: str, tags: Sequence[str]) -> list[str]:
+    async def tagged_labels(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
-        return await tagged(self._db, project, tags)
+        return await tagged_labels(self._db, project, tags)
 
 
-async def tagged(db: DatabaseConnection, project: str, tags: Sequence[str]) -> list[str]:
+async def tagged_labels(db: DatabaseConnection, project: str, tags: Sequence[str]) -> list[str]:
     """Return the labels of the records in *project* that have one of *tags*, exactly as it is spelled."""
     places = ", ".join("?" * len(tags))
-    asked = (
+    query = (
         "SELECT DISTINCT r.db_id, r.label FROM django_store_tag n"
         " JOIN django_store_taggeditem t ON t.tag_id = n.id"
         " JOIN django_content_type c ON c.id = t.content_type_id"
@@ -209,5 +209,5 @@ async def tagged(db: DatabaseConnection, project: str, tags: Sequence[str]) -> l
         " JOIN django_store_record r ON r.db_id = t.object_id"
         f" WHERE n.name IN ({places}) AND r.project_id = ?"
     )
-    found = await db.fetch(asked, (*tags, project))
+    found = await db.fetch(query, (*tags, project))
     return sorted({key_of(row_id, project, label).label for row_id, label in found})

@@ -12,14 +12,14 @@ from enum import Enum
 from hashlib import blake2b
 
 #: What a compressing proxy appends to an ETag.
-_ENDINGS = ("-gzip", ";gzip", "-br", "-zstd")
+_PROXY_SUFFIXES = ("-gzip", ";gzip", "-br", "-zstd")
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 class Precondition(Enum):
     """What follows from the conditions of a request."""
 
-    GO_ON = "go on"
+    PROCEED = "proceed"
     NOT_MODIFIED = "not modified"
     FAILED = "failed"
 
@@ -34,28 +34,28 @@ def project_validator(*parts: object) -> str:
     return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def judged(headers: Mapping[str, str], current: str | None, *, reads: bool) -> Precondition:
+def evaluated(headers: Mapping[str, str], current: str | None, *, reads: bool) -> Precondition:
     """Return what follows from the conditions in *headers* for a project or record.
 
     *current*: the text of its ETag now; None if it does not exist. *reads*: the request changes nothing.
     """
     wanted = headers.get("If-Match")
-    if wanted is not None and not _names(wanted, current):
+    if wanted is not None and not _matches(wanted, current):
         return Precondition.FAILED
     unwanted = headers.get("If-None-Match")
-    if unwanted is not None and _names(unwanted, current):
+    if unwanted is not None and _matches(unwanted, current):
         return Precondition.NOT_MODIFIED if reads else Precondition.FAILED
-    return Precondition.GO_ON
+    return Precondition.PROCEED
 
 
-def _names(header: str, current: str | None) -> bool:
+def _matches(header: str, current: str | None) -> bool:
     """Say whether *header* matches the ETag *current* (None: never)."""
     if current is None:
         return False
-    return header.strip() == "*" or _bare(current) in map(_bare, _TAG.findall(header))
+    return header.strip() == "*" or _without_suffix(current) in map(_without_suffix, _TAG.findall(header))
 
 
-def _bare(tag: str) -> str:
-    for ending in _ENDINGS:
+def _without_suffix(tag: str) -> str:
+    for ending in _PROXY_SUFFIXES:
         tag = tag.removesuffix(ending)
     return tag

@@ -77,14 +77,14 @@ class ServedPlace(DjangoPlace):
     def clear(self) -> None:
         """Delete every project, as their owner can."""
         found = urlsplit(self.location.url)
-        line = HTTPConnection(found.hostname or "", found.port, timeout=30)
+        connection = HTTPConnection(found.hostname or "", found.port, timeout=30)
         login = {"Authorization": aiohttp.encode_basic_auth("root", PASSWORD)}
-        line.request("GET", "/records/", headers=login)
-        for project in json.loads(line.getresponse().read()):
-            line.request("DELETE", f"/records/{quote(project['id'], safe='')}/", headers=login)
-            answer = line.getresponse()
+        connection.request("GET", "/records/", headers=login)
+        for project in json.loads(connection.getresponse().read()):
+            connection.request("DELETE", f"/records/{quote(project['id'], safe='')}/", headers=login)
+            answer = connection.getresponse()
             assert (answer.status, answer.read()) == (204, b"")
-        line.close()
+        connection.close()
 
     def fits(self, record: Record) -> bool:
         """Say what a client that knows no other server takes for something that this one can keep."""

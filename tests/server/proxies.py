@@ -67,8 +67,10 @@ class Proxied:
 @contextmanager
 def running(command: Sequence[str | Path], log: Path, port: int, **environment: str) -> Iterator[None]:
     """Have a proxy running that listens on *port*."""
-    with log.open("wb") as told:
-        process = subprocess.Popen([*map(str, command)], stdout=told, stderr=told, env=environment or None)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=output, stderr=output, env=environment or None
+        )
         deadline = time.monotonic() + PATIENCE
         try:
             while not listens(port):
@@ -122,7 +124,7 @@ class BehindProxy:
         cached = b"".join(path.read_bytes() for path in (project.directory / ".cache").iterdir())
         assert (b'etag: W/"' in cached) is proxied.compresses
 
-    async def test_conditions_hold(self, proxied: Proxied) -> None:
+    async def test_conditional_requests_work(self, proxied: Proxied) -> None:
         """What the proxy makes of an ETag is still that of the record."""
         async with session_of(proxied) as session:
             ada = proxied.client(session)
@@ -153,7 +155,7 @@ class BehindProxy:
                     line.transport.abort()  # closing it in an orderly way would outlast the test
             assert (await ada.changes(change["seq"], wait=1)).json["changes"] == []
 
-    async def test_addresses_are_those_that_people_type(self, proxied: Proxied) -> None:
+    async def test_addresses_are_as_clients_type_them(self, proxied: Proxied) -> None:
         """In listings and for the API; labels come as they were sent."""
         async with session_of(proxied) as session:
             ada = proxied.client(session)
@@ -196,7 +198,7 @@ class BehindProxy:
 
 @asynccontextmanager
 async def session_of(proxied: Proxied) -> AsyncIterator[aiohttp.ClientSession]:
-    """Give a session that trusts the certificate, and unpacks."""
+    """Yield a session that trusts the certificate, and decompresses."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=proxied.context)) as session:
         yield session
     for _ in range(5):  # aiohttp returns before what is below TLS is closed

@@ -118,11 +118,6 @@ class Served:
         self.scope.cancel()
 
 
-def place(cursor: int) -> int:
-    """Return what the feed gives as `next`, which is a number."""
-    return int(cursor)
-
-
 def _make_users(path: Path) -> None:
     if not path.exists():
         users_file.edit(path, lambda _: USERS)

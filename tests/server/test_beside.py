@@ -16,7 +16,7 @@ from smtd.errors import UsageError
 from smtd.server.opening import open_database
 from tests.build import full, record
 from tests.server.served import Client, Served
-from tests.server.test_others import LISTED, run, until
+from tests.server.test_foreign_writes import LISTED, run, until
 
 
 @contextmanager
@@ -43,34 +43,32 @@ async def test_lock_of_another_program_does_not_stop_readers(served: Served, ada
     assert (await ada.get(f"{LISTED}two/")).status == 200
 
 
-async def test_file_at_rest_is_complete_while_a_client_has_read_it(
-    served: Served, ada: Client, tmp_path: Path
-) -> None:
+async def test_checkpoint_is_completed_after_a_long_read(served: Served, ada: Client, tmp_path: Path) -> None:
     """What could not be brought into the file while they read is brought there later."""
     with transaction(served.store, "BEGIN"):
         await ada.put(full())
         await anyio.sleep(1.5)  # longer than it rests before it tries
 
-    async def is_whole() -> bool:
+    async def is_complete() -> bool:
         await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
         return bool(await to_thread.run_sync(run, tmp_path / "copy", "SELECT label FROM django_store_record"))
 
-    await until(is_whole)
+    await until(is_complete)
 
 
-async def test_what_others_commit_comes_into_the_file_as_well(served: Served, tmp_path: Path) -> None:
+async def test_checkpoint_includes_commits_of_other_programs(served: Served, tmp_path: Path) -> None:
     """Also what the server has nothing to enter for."""
     project = "INSERT INTO django_store_project VALUES ('Theirs', '', '')"
     await to_thread.run_sync(run, served.store, project)
 
-    async def is_whole() -> bool:
+    async def is_complete() -> bool:
         await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
         return bool(await to_thread.run_sync(run, tmp_path / "copy", "SELECT id FROM django_store_project"))
 
-    await until(is_whole)
+    await until(is_complete)
 
 
-async def test_symbolic_link_is_no_second_store(served: Served, tmp_path: Path) -> None:
+async def test_symbolic_link_is_the_same_store(served: Served, tmp_path: Path) -> None:
     """One process serves a store, whatever it is called."""
     link = tmp_path / "link.sqlite"
     link.symlink_to(served.store)

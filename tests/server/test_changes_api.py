@@ -14,7 +14,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server import changes_api, feed, record_form
 from tests.build import PROJECT, commented, full, record
-from tests.server.served import Client, Served, place, serving
+from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
 
 LISTED = f"records/{PROJECT}/"
@@ -42,7 +42,7 @@ async def test_changes_are_numbered_in_their_order(ada: Client) -> None:
         ("two", True),
     ]
     assert whole == later
-    assert place(later["next"]) == later["changes"][-1]["seq"] > place(first["next"])
+    assert later["next"] == later["changes"][-1]["seq"] > first["next"]
     assert later["more"] is False
     assert (await ada.changes(later["next"])).json == {"changes": [], "next": later["next"], "more": False}
 
@@ -65,14 +65,14 @@ async def test_records_come_with_their_changes(ada: Client) -> None:
 
     there, gone = (await ada.changes(include="records")).json["changes"]
 
-    found = record_form.sent(record_form.encoded(there["record"]), Key(PROJECT, "full"))
+    found = record_form.parsed_put(record_form.encoded(there["record"]), Key(PROJECT, "full"))
     assert isinstance(found, Record)
     assert found.timestamp.microsecond == full().timestamp.microsecond
     assert canonical.digest(found) == canonical.digest(full())
     assert "record" not in gone
 
 
-async def test_pages_go_on_from_each_other(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_continue_each_other(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where records are too large for one answer."""
     labels = [f"run-{number}" for number in range(7)]
     for label in labels:
@@ -90,7 +90,7 @@ async def test_pages_go_on_from_each_other(ada: Client, monkeypatch: pytest.Monk
         assert pages > 2
 
 
-async def test_answer_waits_for_news(served: Served, ada: Client) -> None:
+async def test_answer_waits_for_changes(served: Served, ada: Client) -> None:
     """Not for news that the caller may not see; and not for ever."""
     since = (await ada.changes()).json["next"]
     bob = served.client("bob")
@@ -124,21 +124,21 @@ async def test_feed_of_one_project(served: Served, ada: Client) -> None:
     assert (await served.client("bob").changes(project="Other")).status == 403
 
 
-async def test_what_may_not_be_seen_is_left_out(served: Served, ada: Client) -> None:
+async def test_feed_leaves_out_invisible_projects(served: Served, ada: Client) -> None:
     """And is no deletion."""
     await ada.put(record())
 
     page = (await served.client("bob").changes()).json
 
     assert page["changes"] == []
-    assert place(page["next"]) == place((await ada.changes()).json["next"])
+    assert page["next"] == (await ada.changes()).json["next"]
 
 
 @pytest.mark.parametrize(
     "query",
     ["since=x", "since=-1", "since=0&wait=nan", "since=0&wait=-1", "include=all", "since=" + "9" * 30],
 )
-async def test_wrong_words_are_refused(ada: Client, query: str) -> None:
+async def test_invalid_query_is_refused(ada: Client, query: str) -> None:
     """With a sentence."""
     reply = await ada.get(f"api/v1/changes?{query}")
 
@@ -155,7 +155,7 @@ async def test_unknown_number_is_gone(ada: Client) -> None:
     assert (await ada.changes(0)).status == 200
 
 
-async def test_number_of_an_earlier_start_is_good(tmp_path: Path) -> None:
+async def test_number_of_an_earlier_start_is_valid(tmp_path: Path) -> None:
     """And no number is given twice."""
     async with serving(tmp_path) as first:
         await first.ada.make()
@@ -165,12 +165,12 @@ async def test_number_of_an_earlier_start_is_good(tmp_path: Path) -> None:
     async with serving(tmp_path) as second:
         page = (await second.ada.changes(before)).json
         assert page["changes"] == []
-        assert place(page["next"]) > place(before)
+        assert page["next"] > before
         await second.ada.put(record("two"))
         assert [one["label"] for one in (await second.ada.changes(before)).json["changes"]] == ["two"]
 
 
-async def test_number_of_a_lost_future_is_gone(tmp_path: Path) -> None:
+async def test_number_from_after_the_backup_is_gone(tmp_path: Path) -> None:
     """A restored server does not accept numbers that it no longer knows."""
     async with serving(tmp_path) as first:
         await first.ada.make()
@@ -188,11 +188,11 @@ async def test_number_of_a_lost_future_is_gone(tmp_path: Path) -> None:
         assert (await third.ada.changes(lost)).status == 410
         found = (await third.ada.changes(kept)).json["changes"]
         assert [one["label"] for one in found] == ["new"]
-        assert found[0]["seq"] != place(lost)
+        assert found[0]["seq"] != lost
 
 
-async def test_old_deletions_are_forgotten(tmp_path: Path) -> None:
-    """Who has not asked for so long begins anew."""
+async def test_old_deletions_are_dropped(tmp_path: Path) -> None:
+    """A client that has not asked for that long starts again."""
     async with serving(tmp_path) as first:
         await first.ada.make()
         await first.ada.put(record("gone"))
@@ -211,7 +211,7 @@ async def test_old_deletions_are_forgotten(tmp_path: Path) -> None:
 # Streams
 
 
-async def test_stream_tells_what_was_and_what_comes(ada: Client) -> None:
+async def test_stream_sends_earlier_and_new_changes(ada: Client) -> None:
     """Each change is an event with its number as id, from which the next stream goes on."""
     await ada.put(record("before"))
 
@@ -238,7 +238,7 @@ async def test_stream_with_records(ada: Client) -> None:
     assert (await ada.changes(include="records")).json["changes"] == [change]
 
 
-async def test_stream_tells_nothing_of_others(served: Served, ada: Client) -> None:
+async def test_stream_leaves_out_invisible_projects(served: Served, ada: Client) -> None:
     """But goes on."""
     bob = served.client("bob")
     await bob.make("Other")
@@ -251,7 +251,7 @@ async def test_stream_tells_nothing_of_others(served: Served, ada: Client) -> No
     assert change["label"] == "own"
 
 
-async def test_stream_gives_signs_of_life(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stream_sends_heartbeats(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client gives up after 40 s of silence."""
     monkeypatch.setattr(changes_api, "HEARTBEAT", 0.01)
 
@@ -261,7 +261,7 @@ async def test_stream_gives_signs_of_life(ada: Client, monkeypatch: pytest.Monke
     assert [block and block.comment for block in blocks[1:]] == ["still here"] * 2
 
 
-async def test_slow_listener_is_let_go(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_listener_is_disconnected(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on from the number that it has."""
     monkeypatch.setattr(feed, "MOST_EVENTS", 1)
 
@@ -284,7 +284,7 @@ async def test_too_many_streams_are_refused(ada: Client, monkeypatch: pytest.Mon
             assert second.answer.headers["Retry-After"]
 
 
-async def test_answers_that_wait_count_as_streams(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_answers_count_as_streams(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """They hold as much; one that need not wait is given."""
     monkeypatch.setattr(changes_api, "MOST_STREAMS", 1)
     since = (await ada.changes()).json["next"]
@@ -295,7 +295,7 @@ async def test_answers_that_wait_count_as_streams(ada: Client, monkeypatch: pyte
         assert (await ada.changes(since)).status == 200
 
 
-async def test_end_of_the_server_ends_streams(served: Served, ada: Client) -> None:
+async def test_shutdown_ends_streams(served: Served, ada: Client) -> None:
     """At once."""
     async with streaming(ada) as stream:
         await stream.block()

@@ -25,15 +25,15 @@ from tests.server.streams import streaming
 LISTED = f"records/{PROJECT}/"
 
 
-async def told(client: Client, since: str) -> dict[str, str | None]:
-    """Return the digests of all records that *client* learns, who begins anew where the server says so."""
+async def digests_since(client: Client, since: str) -> dict[str, str | None]:
+    """Return the digests of all records that *client* gets; after a 410 it starts again from 0."""
     reply = await client.changes(since)
     if reply.status == 410:
         reply = await client.changes()
     return {one["label"]: one["digest"] for one in reply.json["changes"]}
 
 
-async def test_right_that_is_given_shows_what_was_hidden(served: Served, ada: Client) -> None:
+async def test_granted_right_shows_hidden_records(served: Served, ada: Client) -> None:
     """The stream ends, and the number from before is answered 410, once; others go on."""
     await ada.put(record())
     bob = served.client("bob")
@@ -68,7 +68,7 @@ async def test_granted_right_wakes_a_waiting_client(served: Served, ada: Client)
         await grant(served, Right.READ)
 
 
-async def test_right_for_all_projects_shows_what_was_hidden(
+async def test_right_in_all_projects_shows_hidden_records(
     served: Served, ada: Client, tmp_path: Path
 ) -> None:
     """That one is in the users file."""
@@ -82,10 +82,10 @@ async def test_right_for_all_projects_shows_what_was_hidden(
     await to_thread.run_sync(users_file.edit, tmp_path / "users", read_all)
     await until(bob, 200)
 
-    assert list(await told(bob, before)) == ["run"]
+    assert list(await digests_since(bob, before)) == ["run"]
 
 
-async def test_right_that_is_taken_hides_and_deletes_nothing(served: Served, ada: Client) -> None:
+async def test_revoked_right_hides_records_without_deletions(served: Served, ada: Client) -> None:
     """What may not be seen is no deletion."""
     await ada.put(record())
     bob = await grant(served, Right.READ)
@@ -98,7 +98,7 @@ async def test_right_that_is_taken_hides_and_deletes_nothing(served: Served, ada
     assert (await bob.changes(project=PROJECT)).status == 403
 
 
-async def test_deletion_while_a_right_was_taken(served: Served, ada: Client) -> None:
+async def test_deletion_while_a_right_was_revoked(served: Served, ada: Client) -> None:
     """All clients start again, after a 410."""
     for label in ("stays", "goes"):
         await ada.put(record(label))
@@ -109,13 +109,13 @@ async def test_deletion_while_a_right_was_taken(served: Served, ada: Client) -> 
     await ada.ask("DELETE", f"{LISTED}goes/")
     await grant(served, Right.READ)
 
-    assert (await told(bob, asleep))["goes"] is None
+    assert (await digests_since(bob, asleep))["goes"] is None
     assert (await bob.changes(awake)).status == 410
-    assert [name for name, digest in (await told(bob, awake)).items() if digest] == ["stays"]
+    assert [name for name, digest in (await digests_since(bob, awake)).items() if digest] == ["stays"]
 
 
 async def test_deletion_of_a_project_is_in_the_feed(served: Served, ada: Client) -> None:
-    """To its readers, whose right is gone with it: they begin anew."""
+    """To its readers, whose right is gone with it: they start again."""
     await ada.put(record("one"))
     bob = await grant(served, Right.READ)
     cursors = [(client, (await client.changes()).json["next"]) for client in (ada, bob)]
@@ -128,7 +128,7 @@ async def test_deletion_of_a_project_is_in_the_feed(served: Served, ada: Client)
         assert (await client.get(LISTED)).status == 404
 
 
-async def test_project_that_another_makes_anew(served: Served, ada: Client) -> None:
+async def test_project_recreated_by_another_user(served: Served, ada: Client) -> None:
     """Its readers learn what was deleted, whether they asked meanwhile or not."""
     await ada.put(record("one"))
     bob = await grant(served, Right.READ)
@@ -138,12 +138,12 @@ async def test_project_that_another_makes_anew(served: Served, ada: Client) -> N
     await served.client("root").make()
     await grant(served, Right.READ)
 
-    assert await told(bob, asleep) == {"one": None}
+    assert await digests_since(bob, asleep) == {"one": None}
     assert (await bob.changes(awake)).status == 410
 
 
 @pytest.mark.parametrize("name", ["*", "0-0", "('x',)"])
-async def test_names_of_projects_mean_nothing(served: Served, ada: Client, name: str) -> None:
+async def test_project_names_have_no_special_meaning(served: Served, ada: Client, name: str) -> None:
     """Whatever a project is called, its user sees the projects that are granted later."""
     await ada.put(record("one"))
     bob = served.client("bob")
@@ -152,11 +152,11 @@ async def test_names_of_projects_mean_nothing(served: Served, ada: Client, name:
 
     await grant(served, Right.READ)
 
-    assert list(await told(bob, before)) == ["one"]
+    assert list(await digests_since(bob, before)) == ["one"]
 
 
 async def test_cursor_of_one_project(served: Served, ada: Client) -> None:
-    """It is of what was seen then: with a right in another project all begin anew."""
+    """It is of what was seen then: with a right in another project all clients start again."""
     await ada.put(record("one"))
     bob = served.client("bob")
     await bob.make("Own")
@@ -194,13 +194,13 @@ class Slowly:
         await self._send(answer, data)
         await self._parts.acquire()
 
-    def let(self) -> None:
+    def release(self) -> None:
         """Take all that comes."""
         for _ in range(100):
             self._parts.release()
 
 
-async def test_right_that_is_given_while_a_stream_catches_up(
+async def test_right_granted_while_a_stream_catches_up(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends, and nothing of what is new is passed over."""
@@ -214,16 +214,16 @@ async def test_right_that_is_given_while_a_stream_catches_up(
     async with streaming(bob) as stream:
         await stream.changes(1)
         await grant(served, Right.READ)
-        slowly.let()
+        slowly.release()
         assert await stream.ended()
     monkeypatch.undo()
 
     assert (await bob.changes(stream.last_id)).status == 410
-    assert "hidden" in await told(bob, stream.last_id)
+    assert "hidden" in await digests_since(bob, stream.last_id)
 
 
 @pytest.mark.parametrize("include", ["", "records"])
-async def test_right_that_is_taken_while_a_stream_catches_up(
+async def test_right_revoked_while_a_stream_catches_up(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch, include: str
 ) -> None:
     """Nothing more is sent than was on its way."""
@@ -236,14 +236,14 @@ async def test_right_that_is_taken_while_a_stream_catches_up(
     async with streaming(bob, f"since=0&include={include}") as stream:
         await stream.changes(1)
         await grant(served, Right.NONE)
-        slowly.let()
+        slowly.release()
         while (event := await stream.block()) is not None:
             more += [event.data] if event.data is not None else []
 
     assert len(more) <= 2
 
 
-async def test_views_that_begin_at_one_moment_have_numbers_of_their_own(served: Served, ada: Client) -> None:
+async def test_views_of_the_same_moment_have_different_numbers(served: Served, ada: Client) -> None:
     """What was seen with one of them is no place in the other, whichever request comes first."""
     bob = await grant(served, Right.READ)
     before = [(await bob.changes()).json["next"]]

@@ -18,7 +18,7 @@ import pytest
 
 from smtd.server import answers, body, records_api
 from smtd.server import record_form as form
-from smtd.server import serving as door
+from smtd.server import serving as serving_module
 from smtd.server.answers import RequestRefused
 from tests.build import PROJECT, change, full, record
 from tests.server.served import PASSWORD, Client, Served, serving
@@ -51,7 +51,7 @@ def request(method: str, target: str, *headers: str) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-async def still_well(served: Served, ada: Client) -> object:
+async def server_still_works(served: Served, ada: Client) -> object:
     """Whatever was sent, the next one is served, and nothing was stored."""
     yield
     assert (await ada.put(record("after"))).status == 201
@@ -75,7 +75,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("case", PATHS)
-async def test_path_tricks_lead_nowhere(served: Served, case: str) -> None:
+async def test_path_tricks_are_refused(served: Served, case: str) -> None:
     """What is not there is not there, and what means nothing is said to."""
     target, status = PATHS[case]
 
@@ -156,7 +156,7 @@ async def test_bad_body(ada: Client, case: str) -> None:
 
 
 async def test_large_body(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its length, by its chunks, and unpacked."""
+    """By its length, by its chunks, and decompressed."""
     monkeypatch.setattr(records_api, "LARGEST", 2**16)
     large = document().replace(b"a first look", b"x" * 2**17)
 
@@ -164,30 +164,30 @@ async def test_large_body(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         for start in range(0, len(large), 1000):
             yield large[start : start + 1000]
 
-    told = await ada.ask("PUT", f"{LISTED}run/", large)
-    packed = await ada.ask("PUT", f"{LISTED}run/", gzip.compress(large), Content_Encoding="gzip")
+    plain = await ada.ask("PUT", f"{LISTED}run/", large)
+    compressed = await ada.ask("PUT", f"{LISTED}run/", gzip.compress(large), Content_Encoding="gzip")
     async with ada.session.put(
         f"{ada.root}{LISTED}run/", data=chunks(), headers={**ada.login, "Content-Type": "application/json"}
     ) as answer:
-        untold = answer.status
+        chunked = answer.status
 
-    assert (told.status, packed.status, untold) == (413, 413, 413)
-    assert "64 KiB" in told.json["error"]
+    assert (plain.status, compressed.status, chunked) == (413, 413, 413)
+    assert "64 KiB" in plain.json["error"]
 
 
 async def test_bomb_costs_no_more_than_the_limit(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gigabyte of nothing in a megabyte is unpacked in steps, and no further."""
+    """A gigabyte of nothing in a megabyte is decompressed in steps, and no further."""
     monkeypatch.setattr(records_api, "LARGEST", 2**20)
     pack = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(pack.compress(bytes(2**20)) for _ in range(256)) + pack.flush()
     seen: list[int] = []
-    take = body.Bodies.take
+    reserve = body.Bodies.reserve
 
     def counted(bodies: body.Bodies, count: int) -> None:
         seen.append(count)
-        take(bodies, count)
+        reserve(bodies, count)
 
-    monkeypatch.setattr(body.Bodies, "take", counted)
+    monkeypatch.setattr(body.Bodies, "reserve", counted)
 
     reply = await ada.ask("PUT", f"{LISTED}run/", bomb, Content_Encoding="gzip")
 
@@ -197,7 +197,7 @@ async def test_bomb_costs_no_more_than_the_limit(ada: Client, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("encoding", "packed", "status"),
+    ("encoding", "compressed", "status"),
     [
         ("gzip", gzip.compress(b"{}")[:-4], 400),
         ("gzip", b"no gzip", 400),
@@ -207,23 +207,23 @@ async def test_bomb_costs_no_more_than_the_limit(ada: Client, monkeypatch: pytes
     ],
     ids=["cut off", "damaged", "with more", "unknown", "twice"],
 )
-async def test_badly_packed_body(ada: Client, encoding: str, packed: bytes, status: int) -> None:
-    """Cut off, damaged, or packed in an unknown way."""
-    assert (await ada.ask("PUT", f"{LISTED}run/", packed, Content_Encoding=encoding)).status == status
+async def test_badly_compressed_body(ada: Client, encoding: str, compressed: bytes, status: int) -> None:
+    """Cut off, damaged, or compressed in an unknown way."""
+    assert (await ada.ask("PUT", f"{LISTED}run/", compressed, Content_Encoding=encoding)).status == status
 
 
 async def test_many_large_bodies_at_once() -> None:
     """All bodies together are bounded; a request beyond that is asked to retry."""
     bodies = body.Bodies(1000)
-    bodies.take(900)
+    bodies.reserve(900)
 
     with pytest.raises(RequestRefused) as refused:
-        bodies.take(200)
+        bodies.reserve(200)
 
     assert refused.value.status == 429
     assert refused.value.headers["Retry-After"]
-    bodies.give_back(900)
-    bodies.take(1000)
+    bodies.release(900)
+    bodies.reserve(1000)
 
 
 async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,15 +235,15 @@ async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
     assert answer.split(b" ")[1] == b"408"
 
 
-async def test_connection_that_says_nothing(
+async def test_idle_connection_is_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """It is closed, also in the middle of a header."""
-    monkeypatch.setattr(door, "KEEPALIVE", 0.2)
+    monkeypatch.setattr(serving_module, "KEEPALIVE", 0.2)
     async with serving(tmp_path_factory.mktemp("other")) as other:
-        for said in (b"", b"GET /records/ HTT", b"GET /records/ HTTP/1.1\r\nHost: loc"):
+        for data in (b"", b"GET /records/ HTT", b"GET /records/ HTTP/1.1\r\nHost: loc"):
             with anyio.fail_after(5):
-                assert await raw(other, said) == b""
+                assert await raw(other, data) == b""
 
 
 async def test_too_many_wrong_passwords(served: Served) -> None:
@@ -257,7 +257,7 @@ async def test_too_many_wrong_passwords(served: Served) -> None:
     assert (await served.ada.get("records/")).status == 200
 
 
-async def test_large_record_is_kept(served: Served) -> None:
+async def test_large_record_is_stored(served: Served) -> None:
     """Sumatra Server takes 2.5 MB; a long output is no attack."""
     ada = served.ada
     await ada.make("Large")
@@ -267,22 +267,24 @@ async def test_large_record_is_kept(served: Served) -> None:
     assert len((await ada.get("records/Large/large/")).json["stdout_stderr"]) == len(
         large.stdout_stderr or ""
     )
-    (told,) = (await ada.changes(include="records", project="Large")).json["changes"]
-    assert "record" not in told
+    (event,) = (await ada.changes(include="records", project="Large")).json["changes"]
+    assert "record" not in event
 
 
-async def test_client_that_takes_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_reads_no_answer_is_disconnected(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a large record: its line is cut, and what waited for it is let go."""
-    monkeypatch.setattr(answers, "STUCK", 0.1)
+    monkeypatch.setattr(answers, "SEND_TIMEOUT", 0.1)
     ada = served.ada
     await ada.make("Large")
     await ada.put(change(full("large"), stdout_stderr="x" * 30_000_000), "Large")
 
     with greedy(served, request("GET", "/records/Large/large/")) as port:
-        await until(lambda: not has_line_to(port))
+        await until(lambda: not is_connected(port))
 
 
-async def test_clients_that_take_nothing_do_not_fill_the_memory(
+async def test_clients_that_read_no_answers_do_not_fill_the_memory(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another client is asked to come back, small answers go on, and the first one that leaves makes room."""
@@ -299,15 +301,15 @@ async def test_clients_that_take_nothing_do_not_fill_the_memory(
     await until(lambda: not answers.LargeAnswer.pending)
 
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
-    assert refused.json == {"error": "the server has too much to send at once; try again"}
+    assert refused.json == {"error": "the server is sending too much at once; try again"}
     assert small.status == 200
     assert (await ada.get("records/Large/large/")).status == 200
     assert not answers.LargeAnswer.pending
 
 
-async def test_stream_that_nobody_reads(served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unread_stream_is_closed(served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go, and makes room for another."""
-    monkeypatch.setattr(answers, "STUCK", 0.5)
+    monkeypatch.setattr(answers, "SEND_TIMEOUT", 0.5)
     await ada.make("Large")
     for number in range(20):
         await ada.put(change(full(f"large-{number}"), stdout_stderr="x" * 900_000), "Large")
@@ -339,7 +341,7 @@ def greedy(served: Served, data: bytes) -> Iterator[int]:
         yield line.getsockname()[1]
 
 
-def has_line_to(port: int) -> bool:
+def is_connected(port: int) -> bool:
     """Say whether the server still has its end of the line from *port*, as established."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
     return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
@@ -354,7 +356,7 @@ async def until(is_so: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_client_that_goes_away(served: Served, ada: Client) -> None:
+async def test_client_that_disconnects(served: Served, ada: Client) -> None:
     """In the middle of whatever."""
     moments: list[Callable[[], Awaitable[bytes]]] = [
         lambda: raw(served, request("PUT", f"/{LISTED}run/", "Content-Length: 1000") + b"{", most=0),

@@ -38,7 +38,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield made
 
 
-async def test_feed_reads_no_more_than_it_tells(server: ServerProcess) -> None:
+async def test_feed_reads_no_more_than_it_sends(server: ServerProcess) -> None:
     """Records that are too large for it are left where they are."""
     root = await to_thread.run_sync(lambda: server.root)
     async with aiohttp.ClientSession() as session:
@@ -55,13 +55,13 @@ async def test_feed_reads_no_more_than_it_tells(server: ServerProcess) -> None:
         rest = (await ada.changes(first["next"], include="records")).json
 
         assert await to_thread.run_sync(grown) < 120 * MIB
-    told = first["changes"] + rest["changes"]
+    changes = first["changes"] + rest["changes"]
     assert (first["more"], rest["more"]) == (True, False)
-    assert len(told) == 50
-    assert [one["label"] for one in told if "record" in one] == [f"run-{number}" for number in range(30)]
+    assert len(changes) == 50
+    assert [one["label"] for one in changes if "record" in one] == [f"run-{number}" for number in range(30)]
 
 
-async def test_what_waits_for_a_slow_listener_holds_no_record() -> None:
+async def test_queued_event_holds_no_record() -> None:
     """Only its words, if they are not too many."""
     feed, row = Feed(), LogRow(key("large"), 1, Content("2-0"))
     large = record("large", stdout_stderr="x" * 2 * MIB)
@@ -69,6 +69,6 @@ async def test_what_waits_for_a_slow_listener_holds_no_record() -> None:
     with feed.listening(with_records=False), feed.listening(with_records=True):
         (event,) = feed.publish([row], {row.key: large})
 
-    assert event.words(1, with_record=True) == event.words(1, with_record=False)
+    assert event.encoded(1, with_record=True) == event.encoded(1, with_record=False)
     assert large not in vars(event).values()
-    assert b'"record":' in ChangeEvent(row, record("small")).words(1, with_record=True)
+    assert b'"record":' in ChangeEvent(row, record("small")).encoded(1, with_record=True)

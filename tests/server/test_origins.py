@@ -52,7 +52,7 @@ def test_origin(origins: Origins, peer: str, headers: dict[str, str], found: Ori
         (NAMED, {"Host": "evil.example"}),
     ],
 )
-def test_host_of_another_is_refused(origins: Origins, headers: dict[str, str]) -> None:
+def test_wrong_host_is_refused(origins: Origins, headers: dict[str, str]) -> None:
     """So no page leads a browser here under a name of its own."""
     with pytest.raises(WrongHost):
         origins.of("127.0.0.2", CIMultiDict(headers))
@@ -76,7 +76,7 @@ def test_forwarding_in_several_lines(lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "x-real-ip", "Forwarded", "Via"])
-def test_nobody_behind_a_proxy_is_on_this_machine(header: str) -> None:
+def test_forwarded_request_is_not_local(header: str) -> None:
     """Whether the proxy is named or not, and whatever it says."""
     headers = CIMultiDict({"Host": "localhost"})
     assert LOCAL.of("127.0.0.1", headers).is_here

@@ -12,8 +12,8 @@ from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server import record_form
-from smtd.server.accepting import Annotations
 from smtd.server.record_form import BadDocument
+from smtd.server.record_update import Annotations
 from smtd.stores.http import form
 from tests.build import change, full
 from tests.stores.samples import ALL
@@ -26,7 +26,7 @@ def document(record: Record) -> dict[str, Any]:
 
 
 def sent(document: Any) -> Record:
-    found = record_form.sent(json.dumps(document).encode(), KEY)
+    found = record_form.parsed_put(json.dumps(document).encode(), KEY)
     assert isinstance(found, Record)
     return found
 
@@ -44,9 +44,9 @@ def test_record_survives(one: Record) -> None:
     body = record_form.encoded(record_form.document(one, key.project))
     precise = record_form.encoded(record_form.document(one, key.project, precise=True))
 
-    assert canonical.digest(record_form.sent(body, key)) == canonical.digest(one)  # type: ignore[arg-type]
+    assert canonical.digest(record_form.parsed_put(body, key)) == canonical.digest(one)  # type: ignore[arg-type]
     assert canonical.digest(form.read(body, key)) == canonical.digest(one)
-    again = record_form.sent(precise, key)
+    again = record_form.parsed_put(precise, key)
     assert isinstance(again, Record)
     assert again.timestamp == one.timestamp
 
@@ -61,7 +61,7 @@ def test_times_are_utc_without_a_zone() -> None:
     "text",
     ["2024-03-31 00:30:00+0000", "2024-03-31 01:30:00.5+0100", "2024-03-31T00:30:00", "2024-03-31 00:30:00"],
 )
-def test_times_are_taken_in_each_form(text: str) -> None:
+def test_each_form_of_a_time_is_accepted(text: str) -> None:
     """With a zone and without, with a fraction and without."""
     assert sent(document(full()) | {"timestamp": text}).timestamp.replace(
         microsecond=0
@@ -69,12 +69,12 @@ def test_times_are_taken_in_each_form(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["reason", "main_file", "version"])
-def test_null_is_taken(name: str) -> None:
+def test_null_is_accepted(name: str) -> None:
     """Sumatra sends it where nothing is known."""
     assert not getattr(sent(document(full()) | {name: None}), name)
 
 
-def test_texts_in_place_of_objects_are_taken() -> None:
+def test_text_in_place_of_an_object_is_accepted() -> None:
     """smtd's own client sends what the columns of a server hold."""
     whole = document(full())
     texts = {
@@ -92,7 +92,7 @@ def test_texts_in_place_of_objects_are_taken() -> None:
 
 
 @pytest.mark.parametrize(("duration", "text"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")])
-def test_duration_that_json_has_no_number_for_is_a_text(duration: float, text: str) -> None:
+def test_infinite_duration_is_text(duration: float, text: str) -> None:
     """Where all is precise; and what is given so is taken so."""
     given = record_form.document(change(full(), duration=duration), KEY.project, precise=True)
 
@@ -100,7 +100,7 @@ def test_duration_that_json_has_no_number_for_is_a_text(duration: float, text: s
     assert repr(sent(given).duration) == repr(duration)
 
 
-def test_what_old_clients_leave_out_is_absent() -> None:
+def test_missing_fields_get_defaults() -> None:
     """Fields came with versions of Sumatra."""
     few = {name: document(full())[name] for name in ("timestamp", "executable", "repository", "parameters")}
     few |= {name: document(full())[name] for name in ("launch_mode", "datastore")}
@@ -128,7 +128,7 @@ BAD: dict[str, bytes] = {
 def test_bad_body_is_refused_with_a_sentence(case: str) -> None:
     """Whatever it is, it is no defect."""
     with pytest.raises(BadDocument, match=r"the body \w+"):
-        record_form.sent(BAD[case], KEY)
+        record_form.parsed_put(BAD[case], KEY)
 
 
 @pytest.mark.parametrize(
@@ -154,18 +154,18 @@ def test_wrong_field_is_refused(wrong: dict[str, Any]) -> None:
         sent(document(full()) | wrong)
 
 
-def test_many_parts_are_refused_before_they_are_made() -> None:
+def test_too_many_parts_are_refused_before_parsing() -> None:
     """Bytes that would take fifty times their room; but not a text with as many commas."""
     many = b'{"x": [' + b"[]," * 1_100_000 + b"[]]}"
     text = document(change(full(), stdout_stderr="a, b, c\n" * 500_000))
 
     with pytest.raises(BadDocument, match="parts"):
-        record_form.sent(many, KEY)
+        record_form.parsed_put(many, KEY)
     assert isinstance(sent(text), Record)
 
 
 def test_annotations_alone() -> None:
     """A body with nothing but these suffices."""
-    assert record_form.sent(b'{"tags": ["a"], "outcome": null}', KEY) == Annotations(
+    assert record_form.parsed_put(b'{"tags": ["a"], "outcome": null}', KEY) == Annotations(
         outcome="", tags=frozenset(("a",))
     )

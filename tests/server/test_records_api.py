@@ -31,7 +31,7 @@ def read(body: bytes, label: str) -> Record:
     return form.read(body, Key(PROJECT, label))
 
 
-# Who may come in
+# Logins and rights
 
 
 async def test_first_request_is_challenged(served: Served) -> None:
@@ -50,7 +50,7 @@ async def test_wrong_password_is_challenged_again(served: Served) -> None:
     assert (await served.client("ada", "wrong").get("records/")).status == 401
 
 
-async def test_every_answer_tells_of_the_api_and_is_private(served: Served, ada: Client) -> None:
+async def test_every_answer_links_the_api_and_is_private(served: Served, ada: Client) -> None:
     """smtd's own client finds the feed by it, and no cache keeps what others may not see."""
     await ada.put(record())
 
@@ -95,7 +95,7 @@ async def test_reader_reads(served: Served, ada: Client) -> None:
 # Projects
 
 
-async def test_project_is_made_once(served: Served) -> None:
+async def test_project_is_created_once(served: Served) -> None:
     """With or without a slash at the end; name and description in the body are taken, then and later."""
     ada = served.ada
 
@@ -109,7 +109,7 @@ async def test_project_is_made_once(served: Served) -> None:
     assert (listed["id"], listed["name"], listed["uri"]) == (PROJECT, "A sweep", f"{ada.root}{LISTED}")
 
 
-async def test_project_is_made_by_an_empty_body(served: Served) -> None:
+async def test_project_is_created_by_an_empty_body(served: Served) -> None:
     """Some clients send nothing."""
     assert (await served.ada.ask("PUT", LISTED)).status == 201
 
@@ -138,11 +138,11 @@ async def test_project_is_deleted_by_its_owner(served: Served, ada: Client) -> N
     assert [(one["label"], one["digest"]) for one in changes] == [("run", None)]
 
 
-async def test_project_is_deleted_to_its_end_after_the_client_left(
+async def test_deletion_of_a_project_finishes_after_a_disconnect(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of a project is of no use."""
-    monkeypatch.setattr(projects_api, "AT_ONCE", 1)
+    monkeypatch.setattr(projects_api, "DELETE_BATCH", 1)
     for number in range(200):
         await ada.put(record(f"run{number}"))
     start = (await ada.changes()).json["next"]
@@ -233,7 +233,7 @@ async def test_project_is_not_sent_again_unless_it_changed(ada: Client) -> None:
 # Records
 
 
-async def test_record_is_given_as_it_was_sent(ada: Client) -> None:
+async def test_record_is_returned_as_it_was_sent(ada: Client) -> None:
     """In Sumatra's media type, or as JSON where only that is asked for."""
     assert (await ada.put(full())).status == 201
 
@@ -248,7 +248,7 @@ async def test_record_is_given_as_it_was_sent(ada: Client) -> None:
     assert (await ada.get(f"{LISTED}full/", Accept="text/html")).status == 406
 
 
-async def test_record_of_an_unknown_project_is_not_made(served: Served) -> None:
+async def test_record_of_an_unknown_project_is_refused(served: Served) -> None:
     """Clients make the project first."""
     assert (await served.ada.put(record())).status == 404
 
@@ -302,7 +302,7 @@ async def test_same_save_again_changes_nothing(ada: Client) -> None:
     assert (await ada.changes()).json["next"] == before
 
 
-async def test_annotations_alone_suffice(ada: Client) -> None:
+async def test_body_may_have_annotations_alone(ada: Client) -> None:
     """smtd's own client sends nothing else for an edit."""
     await ada.put(record())
     body = json.dumps({"reason": "r", "outcome": "o", "tags": ["t"]}).encode()
@@ -314,9 +314,7 @@ async def test_annotations_alone_suffice(ada: Client) -> None:
 
 
 @pytest.mark.parametrize("duration", ["inf", "-inf", "nan"])
-async def test_duration_that_json_has_no_number_for_is_taken_as_it_is_given(
-    ada: Client, duration: str
-) -> None:
+async def test_infinite_duration_is_accepted_as_it_is_sent(ada: Client, duration: str) -> None:
     """A copy of the feed can be put back."""
     await ada.put(record())
     (change,) = (await ada.changes(include="records")).json["changes"]
@@ -359,7 +357,7 @@ async def test_newest_record_is_last(ada: Client) -> None:
 
 
 @pytest.mark.parametrize("label", ["last", "tag/x", "permissions", "None"])
-async def test_record_that_is_really_called_so_comes_first(ada: Client, label: str) -> None:
+async def test_record_with_a_special_label_takes_precedence(ada: Client, label: str) -> None:
     """A label is a label."""
     await ada.put(tagged(record("other"), "x"))
     assert (await ada.put(record(label))).status == 201
@@ -369,7 +367,7 @@ async def test_record_that_is_really_called_so_comes_first(ada: Client, label: s
     assert (await ada.get(f"{LISTED}other/")).status == 200
 
 
-async def test_record_that_no_sumatra_could_read_is_refused(ada: Client) -> None:
+async def test_record_that_sumatra_cannot_read_is_refused(ada: Client) -> None:
     """It would keep everybody from listing the project."""
     body = form.body(record()).replace(b"SerialLaunchMode", b"NoSuchLaunchMode")
 
@@ -431,10 +429,10 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
         assert (await second.client("bob").get(LISTED)).status == 403
 
 
-# Before the door
+# Addresses and anonymous users
 
 
-async def test_what_others_say_of_forwarding_does_not_count(served: Served, ada: Client) -> None:
+async def test_forwarding_headers_of_untrusted_clients_are_ignored(served: Served, ada: Client) -> None:
     """Addresses are those that the client asked for."""
     await ada.put(record())
 
@@ -443,7 +441,7 @@ async def test_what_others_say_of_forwarding_does_not_count(served: Served, ada:
     assert reply.json["records"] == [f"{ada.root}{LISTED}run/"]
 
 
-async def test_addresses_are_those_that_the_server_was_given(tmp_path: Path) -> None:
+async def test_addresses_use_the_configured_url(tmp_path: Path) -> None:
     """A proxy may have it below a path of its own; under no other name is it asked."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -463,7 +461,7 @@ async def test_addresses_are_those_that_the_server_was_given(tmp_path: Path) -> 
         assert (await ada.get(LISTED, Host="other.example")).status == 400
 
 
-async def test_everybody_may_read_where_the_configuration_says_so(tmp_path: Path) -> None:
+async def test_anonymous_users_may_read_if_configured(tmp_path: Path) -> None:
     """And nothing more: who wants to write has to log in, and a wrong password is one."""
     settings = ServerSettings(tmp_path / "store" / "records", anonymous=Right.READ)
     async with serving(tmp_path, settings) as server:

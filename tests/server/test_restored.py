@@ -20,15 +20,18 @@ from smtd.server.server_settings import ServerSettings
 from tests.build import record
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client, Served, serving
-from tests.server.test_others import LISTED, run, until
+from tests.server.test_foreign_writes import LISTED, run, until
 
 DAY = 86_400
 
 
 def copied(source: Path, target: Path) -> None:
     """Copy a database into another as SQLite does it: `.backup`, and `.restore` into one that is open."""
-    with closing(sqlite3.connect(source, timeout=10)) as here, closing(sqlite3.connect(target)) as there:
-        here.backup(there)
+    with (
+        closing(sqlite3.connect(source, timeout=10)) as source_db,
+        closing(sqlite3.connect(target)) as copy_db,
+    ):
+        source_db.backup(copy_db)
 
 
 async def fill(client: Client, name: str, count: int) -> None:
@@ -40,7 +43,7 @@ async def eras(store: Path) -> int:
     return int((await to_thread.run_sync(run, store, "SELECT count(*) FROM smtd_era"))[0][0])
 
 
-async def test_backup_that_is_put_back_into_the_file_is_noticed(tmp_path: Path, free_tcp_port: int) -> None:
+async def test_backup_restored_into_the_file_is_noticed(tmp_path: Path, free_tcp_port: int) -> None:
     """While it is served: the number of the lost state is gone, and listings are as the backup has them."""
     url = f"http://127.0.0.1:{free_tcp_port}/"
     settings = ServerSettings(tmp_path / "served" / "records", port=free_tcp_port, url=url)
@@ -59,14 +62,14 @@ async def test_backup_that_is_put_back_into_the_file_is_noticed(tmp_path: Path, 
             try:
                 return (await ada.changes(lost)).status == 410
             except aiohttp.ClientConnectionError:
-                return False  # it begins anew
+                return False  # it restarts
 
         await until(is_noticed)
         listed = await ada.get(LISTED, If_None_Match=etag)
         assert (listed.status, listed.json["records"]) == (200, [f"{url}{LISTED}kept/"])
 
 
-async def test_number_of_a_lost_future_is_unknown_whatever_the_clock_says(
+async def test_number_from_after_the_backup_is_unknown_whatever_the_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The battery of the clock is dead, so that each start is before the last one."""
@@ -86,7 +89,7 @@ async def test_number_of_a_lost_future_is_unknown_whatever_the_clock_says(
         assert (await third.ada.changes(cursor)).status == 410
 
 
-async def test_log_of_a_replaced_file_is_no_part_of_the_new_one(
+async def test_write_ahead_log_of_a_replaced_file_is_set_aside(
     served: Served, ada: Client, tmp_path: Path
 ) -> None:
     """SQLite would add its pages to the backup."""
@@ -112,7 +115,7 @@ def process(tmp_path: Path) -> Iterator[tuple[ServerProcess, Callable[..., Clien
         yield server, partial(Client, server.root, login=login)
 
 
-async def test_log_of_a_killed_server_is_no_part_of_a_backup(
+async def test_write_ahead_log_of_a_killed_server_is_set_aside(
     process: tuple[ServerProcess, Callable[..., Client]], tmp_path: Path
 ) -> None:
     """The backup was moved into the place of the file while no server ran."""
@@ -134,7 +137,7 @@ async def test_log_of_a_killed_server_is_no_part_of_a_backup(
         assert sorted(run(store, "SELECT label FROM django_store_record")) == [("kept",), ("new",)]
 
 
-async def test_listing_gets_no_etag_again_when_a_deletion_is_forgotten(tmp_path: Path) -> None:
+async def test_listing_reuses_no_etag_after_a_deletion_is_dropped(tmp_path: Path) -> None:
     """Or a client with an answer of 90 days ago would get 304."""
     async with serving(tmp_path) as first:
         await first.ada.make()

@@ -14,16 +14,16 @@ import pytest
 from anyio import to_thread
 from anyio.abc import SocketStream
 
-from smtd.server import others, record_form
+from smtd.server import foreign_writes, record_form
 from smtd.server.accounts import right_table, users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
 from smtd.server.database import ServedDatabase
-from smtd.server.others import OtherWriters
+from smtd.server.foreign_writes import ForeignWrites
 from tests.build import PROJECT, record
 from tests.server.granting import grant, until
 from tests.server.served import Client, Served
-from tests.server.test_others import run
+from tests.server.test_foreign_writes import run
 
 LISTED = f"records/{PROJECT}/"
 
@@ -31,13 +31,13 @@ LISTED = f"records/{PROJECT}/"
 class SlowPut:
     """A PUT of a record whose body has begun."""
 
-    def __init__(self, line: SocketStream, rest: bytes) -> None:
-        self._line, self._rest = line, rest
+    def __init__(self, stream: SocketStream, rest: bytes) -> None:
+        self._stream, self._rest = stream, rest
 
     async def finish(self) -> int:
         """Send the rest, and return the status of the answer."""
-        await self._line.send(self._rest)
-        return int((await self._line.receive()).split(b" ")[1])
+        await self._stream.send(self._rest)
+        return int((await self._stream.receive()).split(b" ")[1])
 
 
 @asynccontextmanager
@@ -52,33 +52,33 @@ async def slow_put(client: Client, path: str, body: bytes) -> AsyncIterator[Slow
         f"Content-Length: {len(body)}",
         "Expect: 100-continue",
     ]
-    async with await anyio.connect_tcp(str(at.hostname), int(at.port or 0)) as line:
-        await line.send("\r\n".join([*head, "", ""]).encode())
-        assert (await line.receive()).startswith(b"HTTP/1.1 100")
-        await line.send(body[:10])
-        yield SlowPut(line, body[10:])
+    async with await anyio.connect_tcp(str(at.hostname), int(at.port or 0)) as stream:
+        await stream.send("\r\n".join([*head, "", ""]).encode())
+        assert (await stream.receive()).startswith(b"HTTP/1.1 100")
+        await stream.send(body[:10])
+        yield SlowPut(stream, body[10:])
 
 
-def late() -> tuple[str, bytes]:
+def late_put() -> tuple[str, bytes]:
     """Return where a record is put, and what is sent there."""
     document = record_form.document(record("late"), PROJECT, precise=True)
     return f"{LISTED}late/", record_form.encoded(document)
 
 
-async def test_right_that_is_taken_while_a_body_comes(served: Served, ada: Client) -> None:
+async def test_right_revoked_while_a_body_arrives(served: Served, ada: Client) -> None:
     """Nothing is written after that."""
     bob = await grant(served, Right.WRITE)
 
-    async with slow_put(bob, *late()) as put:
+    async with slow_put(bob, *late_put()) as put:
         await grant(served, Right.READ)
         assert await put.finish() == 403
 
     assert (await ada.get(f"{LISTED}late/")).status == 404
 
 
-async def test_project_that_is_made_anew_while_a_body_comes(served: Served, ada: Client) -> None:
+async def test_project_recreated_while_a_body_arrives(served: Served, ada: Client) -> None:
     """It is another project, of another user."""
-    async with slow_put(ada, *late()) as put:
+    async with slow_put(ada, *late_put()) as put:
         assert (await ada.ask("DELETE", LISTED)).status == 204
         assert (await served.client("bob").make()).status == 201
         assert await put.finish() == 403
@@ -87,32 +87,32 @@ async def test_project_that_is_made_anew_while_a_body_comes(served: Served, ada:
         assert await put.finish() == 403
 
 
-async def test_user_who_is_removed_while_a_body_comes(served: Served, ada: Client, tmp_path: Path) -> None:
+async def test_user_removed_while_a_body_arrives(served: Served, ada: Client, tmp_path: Path) -> None:
     """Nobody asks any more."""
 
     def without_ada(accounts: dict[str, Account]) -> dict[str, Account]:
         return {name: account for name, account in accounts.items() if name != "ada"}
 
-    async with slow_put(ada, *late()) as put:
+    async with slow_put(ada, *late_put()) as put:
         await to_thread.run_sync(users_file.edit, tmp_path / "users", without_ada)
         await until(ada, 401)
         assert await put.finish() == 401
 
 
-async def test_admin_who_is_none_any_more(served: Served, ada: Client, tmp_path: Path) -> None:
+async def test_admin_demoted_while_a_body_arrives(served: Served, ada: Client, tmp_path: Path) -> None:
     """By the users file, while a body comes."""
     root = served.client("root")
 
     def no_admin(accounts: dict[str, Account]) -> dict[str, Account]:
         return accounts | {"root": msgspec.structs.replace(accounts["root"], admin=False)}
 
-    async with slow_put(root, *late()) as put:
+    async with slow_put(root, *late_put()) as put:
         await to_thread.run_sync(users_file.edit, tmp_path / "users", no_admin)
         await until(root, 403)
         assert await put.finish() == 403
 
 
-async def test_right_counts_where_it_is_kept(
+async def test_right_is_checked_in_the_transaction(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write is refused as soon as the right is gone, before the server has noticed."""
@@ -132,7 +132,7 @@ async def test_right_counts_where_it_is_kept(
     assert (await bob.ask("DELETE", LISTED)).status == 403
 
 
-async def test_rights_in_a_project_go_with_it(served: Served, ada: Client) -> None:
+async def test_rights_are_deleted_with_their_project(served: Served, ada: Client) -> None:
     """Also if others delete it in the database: who makes it anew is its only owner."""
     await to_thread.run_sync(run, served.store, "DELETE FROM django_store_project")
     await until(ada, 404)
@@ -145,7 +145,7 @@ async def test_rights_in_a_project_go_with_it(served: Served, ada: Client) -> No
     assert right_table_of(served) == [(PROJECT, "bob", "owner")]
 
 
-async def test_rights_in_a_project_that_others_make_anew(served: Served, ada: Client) -> None:
+async def test_rights_in_a_project_recreated_by_another_program(served: Served, ada: Client) -> None:
     """They are gone, once the server has noticed."""
     await to_thread.run_sync(run, served.store, "DELETE FROM django_store_project")
     with anyio.fail_after(10):
@@ -164,7 +164,7 @@ def right_table_of(served: Served) -> list[Any]:
     return run(served.store, "SELECT project, username, level FROM smtd_right")
 
 
-async def test_rights_are_read_again_in_one_step(
+async def test_rights_are_reloaded_in_one_step(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While they are read, requests are answered by those from before."""
@@ -191,7 +191,7 @@ async def test_rights_are_read_again_in_one_step(
     assert all(database_rights)
 
 
-async def test_right_that_is_taken_during_a_long_look(
+async def test_right_revoked_during_a_full_comparison(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is gone at once, though all records are being looked at."""
@@ -199,12 +199,12 @@ async def test_right_that_is_taken_during_a_long_look(
     await grant(served, Right.READ)
     begun = anyio.Event()
 
-    async def long(_self: OtherWriters) -> None:
+    async def long(_self: ForeignWrites) -> None:
         begun.set()
         await anyio.sleep_forever()
 
-    monkeypatch.setattr(OtherWriters, "_look_at_all", long)
-    monkeypatch.setattr(others, "SHARE", 1.0)
+    monkeypatch.setattr(ForeignWrites, "_compare_all", long)
+    monkeypatch.setattr(foreign_writes, "COMPARISON_SHARE", 1.0)
     await to_thread.run_sync(run, served.store, "UPDATE django_store_executable SET version = '9'")
     with anyio.fail_after(10):
         await begun.wait()

@@ -53,7 +53,7 @@ def put(server: ServerProcess, label: str) -> int:
     return ask(server, "PUT", f"{LISTED}{label}/", body)[0]
 
 
-def test_server_makes_a_store_of_its_own(tmp_path: Path) -> None:
+def test_server_creates_its_own_store(tmp_path: Path) -> None:
     """Private, at the first start; what was put there is there after the next one."""
     with server_process(tmp_path) as server:
         assert ask(server, "GET", "/healthz") == (200, b'{"ok":true}')
@@ -123,7 +123,7 @@ def test_address_in_use_is_reported(tmp_path: Path) -> None:
             assert "cannot listen on" in two.log.read_text("utf-8")
 
 
-def test_section_is_followed_when_the_configuration_is_read_again(tmp_path: Path) -> None:
+def test_reload_applies_the_section(tmp_path: Path) -> None:
     """A daemon that keeps a pair serves one of its stores: begun, and ended, by reload."""
     text = pair_of(tmp_path / "left.sqlite", tmp_path / "right.sqlite")
     with daemon_process(tmp_path, text) as daemon:
@@ -136,7 +136,7 @@ def test_section_is_followed_when_the_configuration_is_read_again(tmp_path: Path
         assert (answer.code, "did you mean 'left'?" in answer.err) == (2, True)
 
 
-def test_server_has_tls_of_its_own(tmp_path: Path) -> None:
+def test_server_offers_tls(tmp_path: Path) -> None:
     """Also where other machines reach it."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
@@ -158,7 +158,7 @@ def test_server_has_tls_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('listen = "8471"', "'8471' is not an address"),
         ('listen = "0.0.0.0:8471"', "in the clear"),
@@ -170,16 +170,16 @@ def test_server_has_tls_of_its_own(tmp_path: Path) -> None:
     ],
 )
 def test_mistake_in_the_section_is_reported_with_its_line(
-    tmp_path: Path, smtd: Smtd, text: str, told: str
+    tmp_path: Path, smtd: Smtd, text: str, message: str
 ) -> None:
-    """Before anybody is let in."""
+    """Before the server accepts connections."""
     (tmp_path / "config.toml").write_text(f"[server]\n{text}\n", "utf-8")
 
     answer = smtd("-c", tmp_path / "config.toml", "run")
 
     assert answer.code == 2
     assert "config.toml:2: server." in answer.err
-    assert told in answer.err
+    assert message in answer.err
 
 
 def test_key_with_a_password_is_refused(tmp_path: Path) -> None:

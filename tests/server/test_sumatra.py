@@ -189,7 +189,7 @@ def test_killed_run_leaves_what_was_saved(remote: RemoteProject) -> None:
     assert found["dependencies"]
 
 
-def test_smt_on_the_served_file_is_heard(
+def test_writes_of_smt_into_the_served_file_are_noticed(
     server: ServerProcess, remote: RemoteProject, django_environment: Environment, tmp_path: Path
 ) -> None:
     """On the machine of the server `smt` may use the file itself: others see its work, and it sees theirs."""

@@ -37,26 +37,26 @@ BAD = {
 
 
 @pytest.mark.parametrize("sent", TARGETS)
-def test_path_means_a_project_or_a_record(sent: str) -> None:
+def test_path_of_a_project_or_a_record(sent: str) -> None:
     """All after the project is the label, unquoted once; a slash at the end may be missing."""
     assert parsed(sent) == TARGETS[sent]
 
 
 @pytest.mark.parametrize("sent", BAD)
-def test_path_that_means_nothing(sent: str) -> None:
+def test_invalid_path_is_refused(sent: str) -> None:
     """It is refused, with a sentence."""
     with pytest.raises(BadTarget, match=r"\w+ \w+"):
         parsed(sent)
 
 
 @pytest.mark.parametrize("sent", ["/", "/api/v1/changes", "/recordsx/", "/healthz"])
-def test_path_elsewhere(sent: str) -> None:
+def test_path_outside_records(sent: str) -> None:
     """It is for others."""
     assert parsed(sent) is None
 
 
 @pytest.mark.parametrize("label", ["l", "a/b", "with:colon", "sp ace", "élan", "50%", "a?b#c", 'quo"te'])
-def test_path_that_is_given_is_understood(label: str) -> None:
+def test_generated_path_is_parsed_back(label: str) -> None:
     """Whatever a label consists of, its address leads to it, and needs no more quoting."""
     given = path("pro ject", label)
 

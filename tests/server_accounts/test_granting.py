@@ -32,7 +32,7 @@ from tests.server.served import Client, Served, serving
 def store(tmp_path: Path) -> Path:
     """The store of a server that does not run, with one project."""
     file = tmp_path / "store.sqlite"
-    new_file.make(file)
+    new_file.create(file)
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("INSERT INTO django_store_project (id, name, description) VALUES (?, '', '')", (PROJECT,))
     return file

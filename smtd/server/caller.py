@@ -31,10 +31,10 @@ class View:
     everything: bool = False
 
     @property
-    def mark(self) -> str:
+    def fingerprint(self) -> str:
         """A short hash that identifies the view, and stays the same when the server restarts."""
-        words = repr((self.everything, sorted(self.projects)))
-        return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        text = repr((self.everything, sorted(self.projects)))
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Caller:
     rights: Rights
 
     @property
-    def account(self) -> str:
+    def username(self) -> str:
         """The name of the user; empty if they are not logged in."""
         return "" if self.user is None else self.user.name
 
@@ -56,7 +56,7 @@ class Caller:
         return "anonymous" if self.user is None else self.user.name
 
     @property
-    def seat(self) -> str:
+    def quota_key(self) -> str:
         """Whose streams count together: the user, or without a login the address, in words for a message."""
         return f"from {self.address}" if self.user is None else f"of {self.user.name}"
 
@@ -75,4 +75,4 @@ class Caller:
 
 #: Authenticates a request once more. Returns the caller with their current rights; None: they have to log in.
 #: Raises RequestRefused (429).
-Again: TypeAlias = Callable[[], Awaitable[Caller | None]]
+Reauthenticate: TypeAlias = Callable[[], Awaitable[Caller | None]]

@@ -17,7 +17,7 @@ from smtd.records.run_status import is_final
 #: The fields that a PUT may have without the rest of a record.
 ANNOTATIONS = frozenset(("reason", "outcome", "tags"))
 #: The fields that a PUT may change in a record whose run is over.
-_OF_FINAL = ANNOTATIONS | {"datastore", "input_datastore"}
+_FIELDS_OF_FINISHED = ANNOTATIONS | {"datastore", "input_datastore"}
 
 
 class Annotations(msgspec.Struct, frozen=True):
@@ -28,23 +28,23 @@ class Annotations(msgspec.Struct, frozen=True):
     tags: frozenset[str] | None = None
 
 
-def accepted(held: Record, sent: Record | Annotations) -> Record:
-    """Return the record to store in place of *held* when a client PUTs *sent*.
+def updated(stored: Record, sent: Record | Annotations) -> Record:
+    """Return the record to store in place of *stored* when a client PUTs *sent*.
 
     A field whose canonical form is the same keeps its stored value, because clients cut microseconds. Returns
-    *held* itself if nothing changes. Raises RecordUnusable for a field that cannot be compared.
+    *stored* itself if nothing changes. Raises RecordUnusable for a field that cannot be compared.
     """
     if isinstance(sent, Annotations):
-        return _replaced(
-            held, {name: value for name in ANNOTATIONS if (value := getattr(sent, name)) is not None}
+        return _with_values(
+            stored, {name: value for name in ANNOTATIONS if (value := getattr(sent, name)) is not None}
         )
-    fields = _OF_FINAL if is_final(held) else FIELDS
-    return _replaced(held, {name: getattr(sent, name) for name in fields})
+    fields = _FIELDS_OF_FINISHED if is_final(stored) else FIELDS
+    return _with_values(stored, {name: getattr(sent, name) for name in fields})
 
 
-def _replaced(held: Record, values: dict[str, object]) -> Record:
-    wanted = msgspec.structs.replace(held, **values)
-    differing = [name for name in values if not canonical.same(held, wanted, name)]
+def _with_values(stored: Record, values: dict[str, object]) -> Record:
+    wanted = msgspec.structs.replace(stored, **values)
+    differing = [name for name in values if not canonical.same(stored, wanted, name)]
     if not differing:
-        return held
-    return msgspec.structs.replace(held, **{name: values[name] for name in differing})
+        return stored
+    return msgspec.structs.replace(stored, **{name: values[name] for name in differing})

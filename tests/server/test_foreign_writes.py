@@ -16,13 +16,13 @@ from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Record
-from smtd.server import others
+from smtd.server import foreign_writes
 from smtd.server.changes_api import VIEWS
 from smtd.server.server_settings import ServerSettings
 from smtd.stores.base import DONE, Change
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, commented, full, key, record
-from tests.server.served import Client, Served, place, serving
+from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
 from tests.stores.places import DjangoPlace
 
@@ -57,7 +57,7 @@ def after(change: Any, since: int) -> int:
     return int(change["seq"])
 
 
-async def entered(client: Client, since: int) -> list[Any]:
+async def next_changes(client: Client, since: int) -> list[Any]:
     """Return the next changes after *since*."""
     with anyio.fail_after(10):
         found: list[Any] = (await client.changes(since, wait=20)).json["changes"]
@@ -73,7 +73,7 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
             await anyio.sleep(0.01)
 
 
-async def looked(client: Client) -> list[Any]:
+async def all_changes(client: Client) -> list[Any]:
     """Return all changes, once the first look is over."""
     with anyio.fail_after(10):
         while True:
@@ -90,18 +90,18 @@ async def test_record_that_another_program_writes_is_in_the_feed(served: Served,
     since = (await ada.changes()).json["next"]
 
     await write(served.store, full())
-    (made,) = await entered(ada, since)
+    (made,) = await next_changes(ada, since)
     assert made["digest"] == f"{canonical.VERSION}-{canonical.digest(full()).hex()}"
     assert (await ada.get(LISTED)).json["records"] == [f"{ada.root}{LISTED}full/"]
     etag = (await ada.get(f"{LISTED}full/")).etag
 
     await write(served.store, commented(full(), "more"))
     assert (await ada.get(f"{LISTED}full/", If_None_Match=etag)).status == 200
-    (changed,) = await entered(ada, after(made, since))
+    (changed,) = await next_changes(ada, after(made, since))
     assert changed["digest"] != made["digest"]
 
     await write(served.store, gone=commented(full(), "more"))
-    (gone,) = await entered(ada, after(changed, since))
+    (gone,) = await next_changes(ada, after(changed, since))
     assert (gone["label"], gone["digest"]) == ("full", None)
     assert (await ada.get(LISTED)).json["records"] == []
 
@@ -126,9 +126,9 @@ async def test_edit_of_a_row_that_records_share_is_in_the_feed(served: Served, a
         run, served.store, "UPDATE django_store_executable SET version = '9' WHERE options = ''"
     )
 
-    found = await entered(ada, since)
+    found = await next_changes(ada, since)
     while len(found) < 2:
-        found += await entered(ada, after(found[-1], since))
+        found += await next_changes(ada, after(found[-1], since))
     assert {one["label"] for one in found} == {"one", "two"}
 
 
@@ -139,7 +139,7 @@ async def test_unreadable_record_is_no_deletion(served: Served, ada: Client) -> 
 
     await DjangoPlace(served.store).spoil("bad")
 
-    (change,) = await entered(ada, since)
+    (change,) = await next_changes(ada, since)
     assert change["digest"] not in (None, "")
     assert not change["digest"].startswith(f"{canonical.VERSION}-")
     assert (await ada.get(f"{LISTED}bad/")).status == 422
@@ -153,9 +153,9 @@ async def test_half_saved_record_settles_first(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A save of Sumatra is several commits: the feed has the last of them."""
-    monkeypatch.setattr(others, "TICK", 0.001)
-    monkeypatch.setattr(others, "SETTLED", 0.5)
-    monkeypatch.setattr(others, "PATIENCE", 20.0)
+    monkeypatch.setattr(foreign_writes, "CHECK_INTERVAL", 0.001)
+    monkeypatch.setattr(foreign_writes, "QUIET_PERIOD", 0.5)
+    monkeypatch.setattr(foreign_writes, "LONGEST_DELAY", 20.0)
     await ada.put(full())
     since = (await ada.changes()).json["next"]
 
@@ -180,10 +180,10 @@ async def test_what_another_program_wrote_while_the_server_was_down_is_in_the_fe
     await write(tmp_path / "served" / "records", record("new"))
 
     async with serving(tmp_path) as second:
-        assert [one["label"] for one in await entered(second.ada, since)] == ["new"]
+        assert [one["label"] for one in await next_changes(second.ada, since)] == ["new"]
 
 
-async def test_project_that_others_make_is_known(served: Served, ada: Client) -> None:
+async def test_project_created_by_another_program_is_served(served: Served, ada: Client) -> None:
     """It has no owner: an admin gives it to a user."""
     await to_thread.run_sync(run, served.store, "INSERT INTO django_store_project VALUES ('Theirs', '', '')")
 
@@ -192,7 +192,7 @@ async def test_project_that_others_make_is_known(served: Served, ada: Client) ->
     assert (await ada.get("records/Theirs/")).status == 403
 
 
-async def test_copy_of_the_file_at_rest_is_whole(served: Served, ada: Client, tmp_path: Path) -> None:
+async def test_idle_file_is_complete_without_its_log(served: Served, ada: Client, tmp_path: Path) -> None:
     """Sumatra's own backup copies that one file."""
     await ada.put(full())
 
@@ -204,7 +204,7 @@ async def test_copy_of_the_file_at_rest_is_whole(served: Served, ada: Client, tm
                 break
 
 
-async def test_replaced_file_is_served_anew(served: Served, ada: Client, tmp_path: Path) -> None:
+async def test_server_restarts_with_a_replaced_file(served: Served, ada: Client, tmp_path: Path) -> None:
     """Put back from a backup while it runs: nothing is written into the file that is gone."""
     await ada.put(record("kept"))
     await to_thread.run_sync(_backup, served.store, tmp_path / "backup")
@@ -214,7 +214,7 @@ async def test_replaced_file_is_served_anew(served: Served, ada: Client, tmp_pat
 
     await until(partial(_has_eras, served.store, 2))
     assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
-    assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > place(lost) // VIEWS
+    assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > lost // VIEWS
 
 
 async def _is_shown(client: Client, path: str) -> bool:
@@ -226,8 +226,8 @@ async def _has_eras(store: Path, count: int) -> bool:
 
 
 def _backup(store: Path, copy: Path) -> None:
-    with closing(sqlite3.connect(store)) as here, closing(sqlite3.connect(copy)) as there:
-        here.backup(there)
+    with closing(sqlite3.connect(store)) as source_db, closing(sqlite3.connect(copy)) as copy_db:
+        source_db.backup(copy_db)
 
 
 def _put_back(copy: Path, store: Path) -> None:
@@ -245,23 +245,23 @@ async def found(tmp_path: Path) -> DjangoPlace:
     return place
 
 
-async def test_store_that_others_made_is_served(found: DjangoPlace, tmp_path: Path) -> None:
+async def test_store_created_by_sumatra_is_served(found: DjangoPlace, tmp_path: Path) -> None:
     """Its mode stays, it gets no triggers, and what others write is found by looks at all of it."""
     before = run(found.path, "PRAGMA journal_mode")
 
     async with serving(tmp_path, ServerSettings(found.path)) as server:
         root = server.client("root")
-        assert [one["label"] for one in await looked(root)] == ["full"]
+        assert [one["label"] for one in await all_changes(root)] == ["full"]
         assert (await root.put(record("own"))).status == 201
         since = (await root.changes()).json["next"]
         await found.put(record("theirs"))
-        assert [one["label"] for one in await entered(root, since)] == ["theirs"]
+        assert [one["label"] for one in await next_changes(root, since)] == ["theirs"]
 
     assert run(found.path, "PRAGMA journal_mode") == before == [("delete",)]
     assert run(found.path, "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'") == [(0,)]
 
 
-async def test_feed_waits_for_the_first_look(found: DjangoPlace, tmp_path: Path) -> None:
+async def test_feed_waits_for_the_first_comparison(found: DjangoPlace, tmp_path: Path) -> None:
     """Who takes half of a log for all of it would delete the other half; the records are served meanwhile."""
     async with serving(tmp_path, ServerSettings(found.path)) as server:
         root = server.client("root")

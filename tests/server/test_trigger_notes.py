@@ -15,7 +15,7 @@ from smtd.server import new_file
 from smtd.stores.django.mapping import KNOWN, MEMBERSHIPS, OUTPUTS, PREFIX
 from tests.build import full, record
 from tests.server.served import Client, Served, serving
-from tests.server.test_others import LISTED, entered, looked, run, until
+from tests.server.test_foreign_writes import LISTED, all_changes, next_changes, run, until
 from tests.stores.places import DjangoPlace
 
 #: Every column of every table that says something of a record.
@@ -34,7 +34,7 @@ OF_RECORDS = {"django_content_type": "WHERE model = 'record'"}
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new file of a server, with a record that has everything; no other program writes to it."""
     path = tmp_path_factory.mktemp("served") / "records"
-    new_file.make(path)
+    new_file.create(path)
     anyio.run(DjangoPlace(path).put, full(tags=frozenset({"t1", "_finished_"})))
     run(path, "DELETE FROM smtd_dirty")
     return path
@@ -49,7 +49,7 @@ def edited(path: Path) -> Iterator[sqlite3.Connection]:
         db.execute("ROLLBACK")
 
 
-def unnoted(path: Path, table: str, statement: str, *values: object) -> list[int]:
+def rows_without_notes(path: Path, table: str, statement: str, *values: object) -> list[int]:
     """Return the rows of *table* for which *statement* is not noted; nothing of it is committed."""
     key, found = _primary(table), []
     with edited(path) as db:
@@ -73,17 +73,17 @@ def test_edit_of_any_column_is_noted(written: Path, table: str, column: str) -> 
     """In each row that a record is read from; the columns are those of the mapping, also those to come."""
     value = run(written, f"SELECT db_id FROM {PREFIX}record")[0][0] if column == OUTPUTS.link else 999
 
-    assert unnoted(written, table, f'UPDATE {table} SET "{column}" = ?', value) == []
+    assert rows_without_notes(written, table, f'UPDATE {table} SET "{column}" = ?', value) == []
 
 
 @pytest.mark.parametrize("table", COLUMNS)
 def test_deletion_of_any_row_is_noted(written: Path, table: str) -> None:
     """By who does not care for foreign keys, too."""
-    assert unnoted(written, table, f"DELETE FROM {table}") == []
+    assert rows_without_notes(written, table, f"DELETE FROM {table}") == []
 
 
 @pytest.mark.parametrize("table", [table for table in COLUMNS if table != "django_content_type"])
-def test_row_that_takes_the_place_of_another_is_noted(written: Path, table: str) -> None:
+def test_replaced_row_is_noted(written: Path, table: str) -> None:
     """INSERT OR REPLACE deletes a row without firing a delete trigger."""
     with edited(written) as db:
         names = [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")]
@@ -95,7 +95,7 @@ def test_row_that_takes_the_place_of_another_is_noted(written: Path, table: str)
     assert noted & {"full", None}
 
 
-def test_what_sumatra_does_all_day_needs_no_look_at_all(written: Path) -> None:
+def test_ordinary_work_needs_no_full_comparison(written: Path) -> None:
     """A row without references, and a save that changes nothing: Django writes all columns."""
     tables = sorted(table for table in COLUMNS if table not in (f"{PREFIX}record", f"{PREFIX}taggeditem"))
     with edited(written) as db:
@@ -123,7 +123,7 @@ async def test_edit_by_hand_is_in_the_feed(served: Served, ada: Client, edit: st
 
     await to_thread.run_sync(run, served.store, edit)
 
-    assert [one["label"] for one in await entered(ada, since)] == ["full"]
+    assert [one["label"] for one in await next_changes(ada, since)] == ["full"]
     assert (await ada.get(f"{LISTED}full/", If_None_Match=etag)).status == 200
 
 
@@ -137,7 +137,7 @@ def triggers(store: Path) -> int:
     return int(run(store, "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'")[0][0])
 
 
-async def test_triggers_that_are_gone_are_made_again_at_the_start(tmp_path: Path) -> None:
+async def test_missing_triggers_are_recreated_at_the_start(tmp_path: Path) -> None:
     """What others wrote without them is found: a later Sumatra makes its tables anew, say."""
     async with serving(tmp_path) as first:
         await first.ada.make()
@@ -148,12 +148,12 @@ async def test_triggers_that_are_gone_are_made_again_at_the_start(tmp_path: Path
     await to_thread.run_sync(run, first.store, f"UPDATE {PREFIX}record SET outcome = 'theirs'")
 
     async with serving(tmp_path) as second:
-        await looked(second.ada)
-        assert [one["label"] for one in await entered(second.ada, since)] == ["old"]
+        await all_changes(second.ada)
+        assert [one["label"] for one in await next_changes(second.ada, since)] == ["old"]
         assert await to_thread.run_sync(triggers, second.store) == before
 
 
-async def test_triggers_that_are_gone_are_made_again_while_it_runs(served: Served, ada: Client) -> None:
+async def test_missing_triggers_are_recreated_while_the_server_runs(served: Served, ada: Client) -> None:
     """And all records are looked at."""
     await ada.put(record("old"))
     since = (await ada.changes()).json["next"]
@@ -166,5 +166,5 @@ async def test_triggers_that_are_gone_are_made_again_while_it_runs(served: Serve
         return await to_thread.run_sync(triggers, served.store) == before
 
     await until(are_back)
-    await looked(ada)
-    assert [one["label"] for one in await entered(ada, since)] == ["old"]
+    await all_changes(ada)
+    assert [one["label"] for one in await next_changes(ada, since)] == ["old"]

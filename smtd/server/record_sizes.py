@@ -38,15 +38,15 @@ async def sizes(db: DatabaseConnection, row_ids: Sequence[int]) -> dict[Key, int
     return found
 
 
-def fitting(rows: Sequence[LogRow], sizes: Mapping[Key, int], most: int) -> int:
-    """Return how many of *rows*, but at least one, have records whose *sizes* add up to at most *most*.
+def count_fitting(rows: Sequence[LogRow], sizes: Mapping[Key, int], limit: int) -> int:
+    """Return how many of *rows*, but at least one, have records whose *sizes* add up to at most *limit*.
 
     A record that is too large for the feed counts as 0, because the feed leaves it out.
     """
-    left = most
+    remaining = limit
     for index, row in enumerate(rows):
         size = sizes.get(row.key, 0)
-        left -= size if size < LARGEST_RECORD else 0
-        if left < 0 and index:
+        remaining -= size if size < LARGEST_RECORD else 0
+        if remaining < 0 and index:
             return index
     return len(rows)

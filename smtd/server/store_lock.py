@@ -34,20 +34,20 @@ def lock(path: Path, name: str) -> int:
     return handle
 
 
-def note(handle: int, path: Path) -> None:
+def note_file(handle: int, path: Path) -> None:
     """Note in the lock file *handle* which file is at *path*, and which is its write-ahead log. Blocks.
 
     Call it while the store is open.
     """
-    _, log = _files(path)
+    _, log = _companions(path)
     try:
-        ours, logged = os.stat(path), os.stat(log)
+        file, logged = os.stat(path), os.stat(log)
     except OSError:
-        words = b""  # there is no log
+        content = b""  # there is no log
     else:
-        words = b"%d %d %d\n" % (ours.st_dev, ours.st_ino, logged.st_ino)
+        content = b"%d %d %d\n" % (file.st_dev, file.st_ino, logged.st_ino)
     os.ftruncate(handle, 0)
-    os.pwrite(handle, words, 0)
+    os.pwrite(handle, content, 0)
 
 
 def set_aside_log(handle: int, path: Path) -> Path | None:
@@ -55,7 +55,7 @@ def set_aside_log(handle: int, path: Path) -> Path | None:
 
     Return its new name (None: it was not renamed). No process may have the file open. Blocks. Raises OSError.
     """
-    shared, log = _files(path)
+    shared, log = _companions(path)
     noted = os.pread(handle, 100, 0).split()
     try:
         now, logged = os.stat(path), os.stat(log)
@@ -66,13 +66,13 @@ def set_aside_log(handle: int, path: Path) -> Path | None:
     # A log that came with the new file may have the noted inode by chance, but is younger than the file.
     if b"%d" % logged.st_ino != noted[2] or logged.st_mtime_ns > now.st_ctime_ns:
         return None
-    aside = log.with_name(f"{log.name}.replaced")
-    log.replace(aside)
+    renamed = log.with_name(f"{log.name}.replaced")
+    log.replace(renamed)
     shared.unlink(missing_ok=True)
-    return aside
+    return renamed
 
 
-def _files(path: Path) -> tuple[Path, Path]:
+def _companions(path: Path) -> tuple[Path, Path]:
     """Return where SQLite keeps the shared memory and the write-ahead log of *path*."""
     real = os.path.realpath(path)
     return Path(f"{real}-shm"), Path(f"{real}-wal")

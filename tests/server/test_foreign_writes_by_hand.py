@@ -10,11 +10,11 @@ import pytest
 from anyio import to_thread
 
 from smtd.errors import StoreUnreachable
-from smtd.server import others
+from smtd.server import foreign_writes
 from smtd.server.server_settings import ServerSettings
 from tests.build import PROJECT, full, record
 from tests.server.served import Client, Served, serving
-from tests.server.test_others import LISTED, after, entered, looked, run, until
+from tests.server.test_foreign_writes import LISTED, after, all_changes, next_changes, run, until
 from tests.stores.places import DjangoPlace
 
 RELABEL = "UPDATE django_store_record SET label = 'new' WHERE label = 'full'"
@@ -35,23 +35,23 @@ async def test_relabelled_record_is_in_the_feed_under_both_labels(found: Path, t
     """In a store that others made, too."""
     async with serving(tmp_path, ServerSettings(found)) as server:
         root = server.client("root")
-        await looked(root)
+        await all_changes(root)
         since = (await root.changes()).json["next"]
 
         await to_thread.run_sync(run, found, RELABEL)
 
-        told = await entered(root, since)
-        while len(told) < 2:
-            told += await entered(root, after(told[-1], since))
-        assert {one["label"]: one["digest"] is None for one in told} == {"full": True, "new": False}
+        changes = await next_changes(root, since)
+        while len(changes) < 2:
+            changes += await next_changes(root, after(changes[-1], since))
+        assert {one["label"]: one["digest"] is None for one in changes} == {"full": True, "new": False}
         assert (await root.get(f"{LISTED}new/")).status == 200
 
 
-async def test_save_of_a_relabelled_record_makes_no_second_one(found: Path, tmp_path: Path) -> None:
+async def test_save_of_a_relabelled_record_creates_no_duplicate(found: Path, tmp_path: Path) -> None:
     """However soon it comes after that."""
     async with serving(tmp_path, ServerSettings(found)) as server:
         root = server.client("root")
-        await looked(root)
+        await all_changes(root)
         await root.put(record("other"))
 
         await to_thread.run_sync(run, found, RELABEL)
@@ -62,14 +62,14 @@ async def test_save_of_a_relabelled_record_makes_no_second_one(found: Path, tmp_
             assert (await root.ask("DELETE", f"records/{PROJECT}/")).status == 204
 
 
-async def test_save_before_the_server_looks_makes_no_second_record(
+async def test_save_before_the_server_notices_creates_no_duplicate(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a store of its own: what the triggers noted counts before it is entered."""
     await ada.put(full())
     await ada.put(record("other"))
-    monkeypatch.setattr(others, "SETTLED", 60.0)
-    monkeypatch.setattr(others, "PATIENCE", 60.0)
+    monkeypatch.setattr(foreign_writes, "QUIET_PERIOD", 60.0)
+    monkeypatch.setattr(foreign_writes, "LONGEST_DELAY", 60.0)
 
     await to_thread.run_sync(run, served.store, RELABEL)
     await ada.put(record("new"))
@@ -78,7 +78,7 @@ async def test_save_before_the_server_looks_makes_no_second_record(
     assert (await ada.get(f"{LISTED}new/")).status == 200
 
 
-async def test_label_that_is_not_unicode_ends_nothing(served: Served, ada: Client) -> None:
+async def test_label_that_is_not_unicode_breaks_nothing(served: Served, ada: Client) -> None:
     """It is shown escaped, and goes with its project."""
     await ada.put(record("one"))
     await ada.put(record("two"))
@@ -87,10 +87,10 @@ async def test_label_that_is_not_unicode_ends_nothing(served: Served, ada: Clien
     bad = f"UPDATE django_store_record SET label = {NOT_UNICODE} WHERE label = 'one'"
     await to_thread.run_sync(run, served.store, bad)
 
-    told = await entered(ada, since)
-    while len(told) < 2:
-        told += await entered(ada, after(told[-1], since))
-    assert {one["label"]: one["digest"] is None for one in told}["one"]
+    changes = await next_changes(ada, since)
+    while len(changes) < 2:
+        changes += await next_changes(ada, after(changes[-1], since))
+    assert {one["label"]: one["digest"] is None for one in changes}["one"]
     assert (await ada.put(record("three"))).status == 201
     with anyio.fail_after(5):
         assert (await ada.ask("DELETE", f"records/{PROJECT}/")).status == 204
@@ -110,34 +110,34 @@ async def test_project_that_is_not_unicode_hides_no_other(served: Served, ada: C
     assert names == {PROJECT, "Theirs"}
 
 
-async def test_look_at_all_that_fails_is_made_again(
+async def test_failed_full_comparison_is_repeated(
     served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The note that asks for it stays until it is done."""
     await ada.put(record("one"))
     since = (await ada.changes()).json["next"]
-    page, failed = others.OtherWriters._page, list[int]()
+    page, failed = foreign_writes.ForeignWrites._compare_page, list[int]()
 
-    async def failing(self: others.OtherWriters, last: int) -> Any:
+    async def failing(self: foreign_writes.ForeignWrites, last: int) -> Any:
         if not failed:
             failed.append(last)
             raise StoreUnreachable("the disk is away")
         return await page(self, last)
 
-    monkeypatch.setattr(others.OtherWriters, "_page", failing)
+    monkeypatch.setattr(foreign_writes.ForeignWrites, "_compare_page", failing)
     await to_thread.run_sync(run, served.store, OTHER_EXECUTABLE)
 
-    assert [one["label"] for one in await entered(ada, since)] == ["one"]
+    assert [one["label"] for one in await next_changes(ada, since)] == ["one"]
     assert failed
 
 
-async def test_look_at_all_that_an_end_cuts_off_is_made_again(
+async def test_interrupted_full_comparison_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the next start, without a write of another program."""
     began = anyio.Event()
 
-    async def endless(self: others.OtherWriters) -> None:
+    async def endless(self: foreign_writes.ForeignWrites) -> None:
         began.set()
         await anyio.sleep_forever()
 
@@ -146,14 +146,14 @@ async def test_look_at_all_that_an_end_cuts_off_is_made_again(
         await first.ada.put(record("one"))
         since = (await first.ada.changes()).json["next"]
         with monkeypatch.context() as patched:
-            patched.setattr(others.OtherWriters, "_look_at_all", endless)
+            patched.setattr(foreign_writes.ForeignWrites, "_compare_all", endless)
             await to_thread.run_sync(run, first.store, OTHER_EXECUTABLE)
             with anyio.fail_after(10):
                 await began.wait()
             first.stop()
 
     async with serving(tmp_path) as second:
-        assert [one["label"] for one in await entered(second.ada, since)] == ["one"]
+        assert [one["label"] for one in await next_changes(second.ada, since)] == ["one"]
 
         async def is_forgotten() -> bool:
             asked = "SELECT count(*) FROM smtd_dirty"

@@ -13,109 +13,109 @@ import anyio
 
 #: The most connections. Before it takes one more, the server closes the one that has been idle for longest,
 #: or waits while none is idle.
-MOST = 500
+MOST_CONNECTIONS = 500
 #: Connections that the system queues until the server accepts them.
 BACKLOG = 128
 #: Seconds that a TLS handshake may take, and seconds without accepting connections when handles run out.
-HANDSHAKE, SHORTAGE = 20.0, 1.0
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+HANDSHAKE_TIMEOUT, SHORTAGE_PAUSE = 20.0, 1.0
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Door:
+class Acceptor:
     """Accepts connections, with *tls* (None: without); *handlers* makes a protocol handler for each."""
 
     def __init__(self, handlers: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
         self.tls = tls
         self._handlers = handlers
-        self._visits: dict[asyncio.BaseProtocol, _Visit] = {}
+        self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
         #: Idle connections, without a request in progress; the one idle for longest comes first.
-        self._waiting: dict[_Visit, None] = {}
-        self._left = anyio.Event()
+        self._idle: dict[_Connection, None] = {}
+        self._closed = anyio.Event()
 
-    async def let_in(self, listeners: Sequence[socket.socket]) -> None:
+    async def accept(self, listeners: Sequence[socket.socket]) -> None:
         """Accept connections from *listeners* until cancelled; established ones stay open after that."""
         async with anyio.create_task_group() as group:
 
-            async def accept(listener: socket.socket) -> None:
+            async def accept_from(listener: socket.socket) -> None:
                 while True:
-                    line = await _next(listener)
+                    sock = await _accept(listener)
                     try:
-                        await self._have_room()
+                        await self._make_room()
                     except BaseException:
-                        line.close()
+                        sock.close()
                         raise
-                    visit = _Visit(self, self._handlers())
-                    self._visits[visit.handler] = visit
-                    self._waiting[visit] = None
-                    group.start_soon(visit.begin, line)
+                    connection = _Connection(self, self._handlers())
+                    self._connections[connection.handler] = connection
+                    self._idle[connection] = None
+                    group.start_soon(connection.start, sock)
 
             for listener in listeners:
-                group.start_soon(accept, listener)
+                group.start_soon(accept_from, listener)
 
-    async def _have_room(self) -> None:
-        while len(self._visits) >= MOST:
-            if self._left.is_set():
-                self._left = anyio.Event()
-            if (oldest := next(iter(self._waiting), None)) is not None:
-                del self._waiting[oldest]
-                oldest.end()
-            await self._left.wait()
+    async def _make_room(self) -> None:
+        while len(self._connections) >= MOST_CONNECTIONS:
+            if self._closed.is_set():
+                self._closed = anyio.Event()
+            if (oldest := next(iter(self._idle), None)) is not None:
+                del self._idle[oldest]
+                oldest.abort()
+            await self._closed.wait()
 
     @contextmanager
-    def answering(self, handler: asyncio.BaseProtocol | None) -> Iterator[None]:
+    def busy(self, handler: asyncio.BaseProtocol | None) -> Iterator[None]:
         """Mark the connection of *handler* as busy for the length of a `with` block: it stays open."""
-        visit = None if handler is None else self._visits.get(handler)
-        if visit is not None:
-            self._waiting.pop(visit, None)
+        connection = None if handler is None else self._connections.get(handler)
+        if connection is not None:
+            self._idle.pop(connection, None)
         try:
             yield
         finally:
-            if visit is not None and visit.handler in self._visits:
-                self._waiting[visit] = None
+            if connection is not None and connection.handler in self._connections:
+                self._idle[connection] = None
 
-    def left(self, visit: _Visit) -> None:
+    def closed(self, connection: _Connection) -> None:
         """Note that a connection is closed."""
-        self._visits.pop(visit.handler, None)
-        self._waiting.pop(visit, None)
-        self._left.set()
+        self._connections.pop(connection.handler, None)
+        self._idle.pop(connection, None)
+        self._closed.set()
 
 
-async def _next(listener: socket.socket) -> socket.socket:
-    """Accept a connection from *listener*; pause for SHORTAGE while handles or memory run out."""
+async def _accept(listener: socket.socket) -> socket.socket:
+    """Accept a connection from *listener*; pause for SHORTAGE_PAUSE while handles or memory run out."""
     while True:
         try:
-            line, _ = await asyncio.get_running_loop().sock_accept(listener)
+            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
         except OSError as exc:  # the client has gone already, or handles or memory run out
-            if exc.errno in _SHORT:
-                await anyio.sleep(SHORTAGE)
+            if exc.errno in _OUT_OF_RESOURCES:
+                await anyio.sleep(SHORTAGE_PAUSE)
         else:
-            return line
+            return sock
 
 
-class _Visit(asyncio.Protocol):
-    """One connection: passes all events to *handler*, and reports its end to *door*."""
+class _Connection(asyncio.Protocol):
+    """One connection: passes all events to *handler*, and reports its end to *acceptor*."""
 
-    def __init__(self, door: Door, handler: asyncio.Protocol) -> None:
+    def __init__(self, acceptor: Acceptor, handler: asyncio.Protocol) -> None:
         self.handler = handler
-        self._door = door
+        self._acceptor = acceptor
         self._transport: asyncio.BaseTransport | None = None
-        self._beginning = anyio.CancelScope()
+        self._starting = anyio.CancelScope()
 
-    async def begin(self, line: socket.socket) -> None:
-        """Start the connection, with a TLS handshake if the door has TLS; close the socket if that fails."""
-        loop, tls = asyncio.get_running_loop(), self._door.tls
-        timeout = None if tls is None else HANDSHAKE
+    async def start(self, sock: socket.socket) -> None:
+        """Start the connection, with a TLS handshake if the server has TLS; close *sock* if that fails."""
+        loop, tls = asyncio.get_running_loop(), self._acceptor.tls
+        timeout = None if tls is None else HANDSHAKE_TIMEOUT
         try:
-            with self._beginning, suppress(OSError):  # the client has gone, or speaks no TLS
-                await loop.connect_accepted_socket(lambda: self, line, ssl=tls, ssl_handshake_timeout=timeout)
+            with self._starting, suppress(OSError):  # the client has gone, or speaks no TLS
+                await loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout)
         finally:
             if self._transport is None:
-                line.close()
-                self._door.left(self)
+                sock.close()
+                self._acceptor.closed(self)
 
-    def end(self) -> None:
+    def abort(self) -> None:
         """Close the connection at once."""
-        self._beginning.cancel()
+        self._starting.cancel()
         if isinstance(self._transport, asyncio.Transport):
             self._transport.abort()
 
@@ -124,7 +124,7 @@ class _Visit(asyncio.Protocol):
         self.handler.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._door.left(self)
+        self._acceptor.closed(self)
         self.handler.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -144,11 +144,11 @@ async def listeners(host: str, port: int) -> list[socket.socket]:
     """Return sockets that listen on all addresses of *host*; the caller must close them. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    made: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
             listener = socket.socket(family, kind, protocol)
-            made.append(listener)
+            sockets.append(listener)
             listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
@@ -156,7 +156,7 @@ async def listeners(host: str, port: int) -> list[socket.socket]:
             listener.bind(address)
             listener.listen(BACKLOG)
     except OSError:
-        for listener in made:
+        for listener in sockets:
             listener.close()
         raise
-    return made
+    return sockets
