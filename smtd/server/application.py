@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from smtd.errors import SmtdError, StoreError, StoreUnreachable
+from smtd.errors import RecordUnusable, SmtdError, StoreError, StoreUnreachable
 from smtd.records.record import Key
 from smtd.server import targets
 from smtd.server.accounts.rights import Right, rights_of
@@ -150,7 +150,7 @@ def _check_source(request: web.Request) -> None:
 
 
 def _failure(request: web.Request, exc: Exception) -> RequestRefused:
-    """Return the refusal of a request that failed with *exc*; log unexpected errors and an unusable store."""
+    """Return the refusal of a request that failed with *exc*; log faults of the server and its store."""
     if isinstance(exc, _GONE):
         return RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "the connection was lost", {"Connection": "close"})
     if isinstance(exc, StoreUnreachable):
@@ -158,9 +158,18 @@ def _failure(request: web.Request, exc: Exception) -> RequestRefused:
         return RequestRefused(
             HTTPStatus.SERVICE_UNAVAILABLE, "the store cannot be used now; try again", {"Retry-After": "5"}
         )
-    if isinstance(exc, StoreError):
+    if isinstance(exc, RecordUnusable):
         return RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc))
-    if not isinstance(exc, SmtdError):
+    if isinstance(exc, StoreError):
+        log.warning("the server cannot use its store: %s", exc)
+        return RequestRefused(  # not 4xx: the request is fine, and the client must not give up its record
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the server's store cannot be used; see the server's log",
+            {"Retry-After": "60"},
+        )
+    if isinstance(exc, SmtdError):
+        log.error("a request (%s) cannot be answered: %s", request.method, exc)
+    else:
         log.error("a request (%s) cannot be answered", request.method, exc_info=exc)
     return RequestRefused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the server's log")
 

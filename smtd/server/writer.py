@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from smtd.errors import StoreUnreachable
+from smtd.errors import StoreError, StoreUnreachable
 from smtd.server.database import Committed, Job, Replaced, ServedDatabase
 
 log = logging.getLogger("smtd")
@@ -136,8 +136,8 @@ class Writer:
             try:
                 with anyio.CancelScope(shield=True):  # else it might commit without its callers learning that
                     committed = await self._database.transact(jobs)
-            except StoreUnreachable as exc:
-                if isinstance(exc, Replaced) or "locked" not in str(exc) or anyio.current_time() > deadline:
+            except StoreError as exc:
+                if not _is_locked(exc) or anyio.current_time() > deadline:
                     return [exc] * len(jobs)
                 await anyio.sleep(pause)
                 pause = min(2 * pause, longest)
@@ -147,6 +147,11 @@ class Writer:
             else:
                 self._committed(committed)
                 return list(committed.results)
+
+
+def _is_locked(exc: StoreError) -> bool:
+    """Say whether another program has the database locked, so that a later try may succeed."""
+    return isinstance(exc, StoreUnreachable) and not isinstance(exc, Replaced) and "locked" in str(exc)
 
 
 def _shutting_down() -> StoreUnreachable:
