@@ -17,6 +17,7 @@ from smtd.server import targets
 from smtd.server.accounts.rights import Right, rights_of
 from smtd.server.accounts.throttle import TooManyFailures
 from smtd.server.answers import RequestRefused, challenge, found
+from smtd.server.bulk_api import BulkApi
 from smtd.server.caller import Authenticating, Caller
 from smtd.server.changes_api import ChangesApi
 from smtd.server.database import ServedDatabase
@@ -48,6 +49,7 @@ class Application:
         projects: ProjectsApi,
         records: RecordsApi,
         changes: ChangesApi,
+        bulk: BulkApi,
         authenticator: Authenticating,
         origins: Origins,
         anonymous: Right,
@@ -57,6 +59,12 @@ class Application:
         self._projects = projects
         self._records = records
         self._changes = changes
+        #: What answers requests for each path of smtd's own API.
+        self._own = {
+            f"{API}changes": changes.answer,
+            f"{API}records:get": bulk.get,
+            f"{API}records:write": bulk.write,
+        }
         self._authenticator = authenticator
         self._origins = origins
         self._anonymous = anonymous
@@ -94,7 +102,7 @@ class Application:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         if path == "/metrics":
             return await self._show_metrics(request, origin)
-        if target is None and path != f"{API}changes":
+        if target is None and path not in self._own:
             raise RequestRefused(
                 HTTPStatus.NOT_FOUND, f"there is nothing here; records are below {targets.RECORDS}"
             )
@@ -104,7 +112,7 @@ class Application:
         if caller is None or (target and caller.user is None and request.method not in ("GET", "HEAD")):
             raise challenge()
         if target is None:
-            return await self._changes.answer(request, caller, reauthenticate)
+            return await self._own[path](request, caller, reauthenticate)
         if target.label:
             key = Key(target.project, target.label)
             return await self._records.answer(request, key, caller, reauthenticate)

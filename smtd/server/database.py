@@ -221,6 +221,15 @@ class ServedDatabase:
 
         return await self.read(look)
 
+    async def measured(self, keys: Collection[Key]) -> dict[Key, int]:
+        """Return about how many characters the record of each of *keys* has, for those that have one."""
+
+        async def look() -> dict[Key, int]:
+            async with self._db.reading():
+                return await sizes(self._db, await self._rows.row_ids(keys))
+
+        return await self.read(look)
+
     async def changes_since(
         self, seq: int, limit: int, project: str | None, *, bytes_of_records: int = 0
     ) -> FeedPage:

@@ -63,8 +63,7 @@ class BadDocument(ValueError):
 
 def parsed(body: bytes) -> dict[str, Any]:
     """Return the JSON object in *body*. Raises BadDocument."""
-    if len(body) > SMALL and _count_parts(body) > MOST_PARTS:
-        raise BadDocument(f"the body has more than {MOST_PARTS:,} parts")
+    check_parts(body)
     try:
         found = documents.read(body, doubled=documents.refuse)
     except BAD_VALUE as exc:
@@ -74,6 +73,12 @@ def parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadDocument("the body is not a JSON object")
     return found
+
+
+def check_parts(body: bytes) -> None:
+    """Raise BadDocument if *body*, one JSON document or one on each line, has too many parts."""
+    if len(body) > SMALL and _count_parts(body) > MOST_PARTS:
+        raise BadDocument(f"the body has more than {MOST_PARTS:,} parts")
 
 
 def _count_parts(body: bytes) -> int:
@@ -93,12 +98,24 @@ def parsed_put(body: bytes, key: Key) -> Record | Annotations:
     try:
         if document and document.keys() <= ANNOTATIONS:
             return _annotations(document)
-        return mark_plain(form.record_of(_completed(document, key)))
+        return whole(document, key)
     except RecordUnusable:
         raise
     except BAD_VALUE as exc:
-        why = f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
-        raise BadDocument(f"the body is not a record: {why}") from exc
+        raise BadDocument(f"the body is not a record: {no_record(exc)}") from exc
+
+
+def whole(document: dict[str, Any], key: Key) -> Record:
+    """Return the record in *document*, which a client sent for *key*; it may lack fields as in old versions.
+
+    Raises one of BAD_VALUE for any other document (`no_record` says why), and RecordUnusable as `sent` does.
+    """
+    return mark_plain(form.record_of(_completed(document, key)))
+
+
+def no_record(exc: BaseException) -> str:
+    """Return in words why a document is not a record: *exc* is one of BAD_VALUE."""
+    return f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
 
 
 def _annotations(document: dict[str, Any]) -> Annotations:

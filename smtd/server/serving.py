@@ -17,6 +17,7 @@ from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.server.acceptor import Acceptor, listeners
 from smtd.server.application import Application, application
 from smtd.server.body import Bodies
+from smtd.server.bulk_api import BulkApi
 from smtd.server.caller import Authenticating
 from smtd.server.changes_api import ChangesApi
 from smtd.server.database import Committed, Replaced, ServedDatabase
@@ -89,6 +90,7 @@ async def _serve_file(
             ProjectsApi(database, writer, listings, bodies),
             RecordsApi(database, writer, listings, bodies),
             ChangesApi(database, writer, feed, lambda: foreign_writes.is_complete),
+            BulkApi(database, writer, bodies),
             authenticator,
             settings.origins,
             settings.anonymous,

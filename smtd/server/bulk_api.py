@@ -1,0 +1,265 @@
+"""`POST /api/v1/records:get` and `records:write`: many records in one request, a line for each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import TypeVar
+
+import anyio
+from aiohttp import web
+from anyio import to_thread
+
+from smtd.errors import RecordUnusable
+from smtd.records.record import Key
+from smtd.server import bulk_lines
+from smtd.server.accounts.rights import Right
+from smtd.server.answers import RequestRefused, challenge, found
+from smtd.server.authorization import check_right, current_caller, no_project
+from smtd.server.body import Bodies
+from smtd.server.bulk_lines import NDJSON, RecordLine
+from smtd.server.caller import Caller, Reauthenticate
+from smtd.server.change_log import NOTHING
+from smtd.server.database import CurrentRecord, ServedDatabase
+from smtd.server.records_api import LARGE
+from smtd.server.transaction import Current, WriteTransaction
+from smtd.server.writer import Writer
+from smtd.stores.django.shared_rows import NotKept
+
+T = TypeVar("T")
+#: The most bytes of a request, and of an answer, unless its first record is larger.
+LARGEST = 16 * 2**20
+#: Lines that are looked up, or wait for the writer, at the same time.
+AT_ONCE = 100
+#: About the most characters of records that are read together, unless the first is larger.
+READ_TOGETHER = 2**20
+#: Requests of each kind that are carried out at the same time: their records are in memory meanwhile.
+REQUESTS = 4
+#: What a job raises of a record that the database does not keep.
+_NOT_KEPT = (RecordUnusable, NotKept, sqlite3.Error, UnicodeError)
+
+
+class BulkApi:
+    """Answers requests for many records from *database*; makes all changes by *writer*."""
+
+    def __init__(self, database: ServedDatabase, writer: Writer, bodies: Bodies) -> None:
+        self._database = database
+        self._writer = writer
+        self._bodies = bodies
+        # Two, so that readers do not wait behind writers, which may wait for a lock of another program.
+        self._reading, self._writing = anyio.Semaphore(REQUESTS), anyio.Semaphore(REQUESTS)
+
+    async def get(
+        self, request: web.Request, caller: Caller, reauthenticate: Reauthenticate
+    ) -> web.StreamResponse:
+        """Return what the keys hold that the lines of *request* name. Raises RequestRefused."""
+        _check_method(request)
+        with await self._bodies.read(request, LARGEST) as body:
+            async with self._reading:
+                keys = await _understood(bulk_lines.keys, body)
+                now = await reauthenticate()
+                if now is None:
+                    raise challenge()
+                answer = _Answer()
+                for start in range(0, len(keys), AT_ONCE):
+                    await self._add(answer, keys[start : start + AT_ONCE], now)
+        return found(b"".join(answer.lines), NDJSON)
+
+    async def _add(self, answer: _Answer, keys: Sequence[Key], caller: Caller) -> None:
+        """Add a line for each of *keys* to *answer*."""
+        hidden = {key.project for key in keys if not caller.may(Right.READ, key.project)}
+        forbidden = await self._existing(hidden)
+        sizes = await self._database.measured([key for key in keys if key.project not in hidden])
+        for some in _together(keys, sizes):
+            wanted = answer.wanted([key for key in some if key.project not in hidden], sizes)
+            shown = await self._database.current_records(wanted)
+            # A hidden project has no records if it does not exist; else they are denied.
+            shown |= {key: CurrentRecord() for key in some if key.project in hidden}
+            denied = {
+                key: f"{caller.name} has no right to read project {key.project}"
+                for key in some
+                if key.project in forbidden
+            }
+            await to_thread.run_sync(partial(answer.add, some, shown, denied))
+
+    async def _existing(self, projects: Collection[str]) -> set[str]:
+        """Return those of *projects* that exist now: others may have made one a moment ago."""
+        if not projects:
+            return set()
+        places = ", ".join("?" * len(projects))
+        asked = f"SELECT id FROM django_store_project WHERE id IN ({places})"
+        rows = await self._database.read(partial(self._database.db.fetch, asked, list(projects)))
+        return {str(name) for (name,) in rows}
+
+    async def write(
+        self, request: web.Request, caller: Caller, reauthenticate: Reauthenticate
+    ) -> web.StreamResponse:
+        """Carry out the lines of *request*, one after the other, and return the outcome of each.
+
+        Each is done whole or not at all, also if the client disconnects. Raises RequestRefused.
+        """
+        _check_method(request)
+        if caller.user is None:
+            raise challenge()
+        lines: list[bytes] = []
+        with await self._bodies.read(request, LARGEST) as body:
+            async with self._writing:
+                writes = await _understood(bulk_lines.writes, body)
+                now: Caller | None = await current_caller(reauthenticate)
+                for some in _portions(writes):
+                    if now is None:
+                        why = f"{caller.name} may not log in any more"
+                        lines += [bulk_lines.denied(write.key, "forbidden", why) for write in some]
+                        continue
+                    lines += await self._carry_out(some, now)
+                    now = await _now(reauthenticate)
+        return found(b"".join(lines), NDJSON)
+
+    async def _carry_out(self, writes: Sequence[RecordLine], caller: Caller) -> list[bytes]:
+        """Carry out *writes*, which have different keys; return the line of each.
+
+        Each is a job of its own, so that the writer mixes them with those of other requests, and takes back
+        alone what fails. Raises StoreError; then some may be done.
+        """
+        lines: dict[Key, bytes] = {}
+        failures: list[Exception] = []
+
+        async def carry_out(write: RecordLine) -> None:
+            try:
+                lines[write.key] = await self._line(write, caller)
+            except Exception as exc:  # noqa: BLE001 - the task group would wrap it in an exception group
+                failures.append(exc)
+
+        async with anyio.create_task_group() as group:
+            for write in writes:
+                group.start_soon(carry_out, write)
+        for failure in failures:
+            raise failure
+        return [lines[write.key] for write in writes]
+
+    async def _line(self, write: RecordLine, caller: Caller) -> bytes:
+        """Carry out *write*; return its line of the answer."""
+        if write.refusal:
+            return bulk_lines.denied(write.key, "refused", write.refusal)
+        try:
+            outcome, digest = await self._writer.submit(partial(_write, write, caller))
+        except RequestRefused as exc:
+            outcome = "forbidden" if exc.status == HTTPStatus.FORBIDDEN else "refused"
+            return bulk_lines.denied(write.key, outcome, str(exc))
+        except _NOT_KEPT as exc:
+            return bulk_lines.denied(write.key, "refused", f"the record cannot be kept: {exc}")
+        return bulk_lines.answer(write.key, outcome, digest=digest)
+
+
+async def _write(write: RecordLine, caller: Caller, transaction: WriteTransaction) -> tuple[str, str | None]:
+    """Carry out *write*; return the outcome, and the digest of what is then there."""
+    key = write.key
+    if await transaction.project(key.project) is None:
+        raise no_project(key.project)
+    await check_right(transaction, caller, Right.WRITE, key.project)
+    current = await transaction.current(key)
+    there = current.content.validator
+    # Not so a deletion: what is absent is not what was expected, and the client should know.
+    if there == write.digest and (write.record is not None or write.expect is None):
+        return "done", there
+    if there != write.expect:
+        return "stale", there
+    if write.record is None:
+        await transaction.delete(current)
+        return "done", None
+    if current.content.problem:
+        await transaction.delete(current)
+        current = Current(key, (), NOTHING)
+    content = await transaction.put(current, write.record)
+    return "done", content.validator
+
+
+class _Answer:
+    """The lines of an answer to `get`; their records have a bound together, but the first is always given."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self._left = LARGEST
+        self._has_record = False
+
+    def wanted(self, keys: Sequence[Key], sizes: Mapping[Key, int]) -> set[Key]:
+        """Return those of *keys* whose records fit as far as their *sizes* say: the others are not read."""
+        chosen: set[Key] = set()
+        left, is_first = self._left, not self._has_record
+        for key in keys:
+            size = sizes.get(key, 0)
+            if not size or size <= left or is_first:
+                chosen.add(key)
+                left -= size
+                is_first = is_first and not size
+        return chosen
+
+    def add(self, keys: Sequence[Key], shown: Mapping[Key, CurrentRecord], denied: Mapping[Key, str]) -> None:
+        """Add a line for each of *keys*: what it holds, or why it is not *shown*. Blocks."""
+        for key in keys:
+            if key in denied:
+                line = bulk_lines.denied(key, "forbidden", denied[key])
+            else:
+                line = self._line(key, shown.get(key))
+            self.lines.append(line)
+            self._left -= len(line)
+
+    def _line(self, key: Key, held: CurrentRecord | None) -> bytes:
+        later = bulk_lines.answer(key, "later")
+        if held is None:
+            return later
+        line = bulk_lines.shown(key, held)
+        if held.record is None:
+            return line
+        if self._has_record and len(line) > self._left:
+            return later
+        self._has_record = True
+        return line
+
+
+def _check_method(request: web.Request) -> None:
+    if request.method != "POST":
+        raise RequestRefused(
+            HTTPStatus.METHOD_NOT_ALLOWED, f"nothing here can be {request.method}", {"Allow": "POST"}
+        )
+
+
+async def _understood(parse: Callable[[bytes], T], body: bytes) -> T:
+    """Return what *parse* returns for *body*, which may take a while. Raises RequestRefused."""
+    return await to_thread.run_sync(parse, body) if len(body) > LARGE else parse(body)
+
+
+async def _now(reauthenticate: Reauthenticate) -> Caller | None:
+    """Return the caller with their current rights; None if they may not log in any more."""
+    try:
+        return await current_caller(reauthenticate)
+    except RequestRefused:
+        return None
+
+
+def _together(keys: Sequence[Key], sizes: Mapping[Key, int]) -> Iterator[list[Key]]:
+    """Yield *keys* in parts that have about READ_TOGETHER characters by their *sizes*."""
+    some: list[Key] = []
+    size = 0
+    for key in keys:
+        size += sizes.get(key, 0)
+        if some and size > READ_TOGETHER:
+            yield some
+            some, size = [], sizes.get(key, 0)
+        some.append(key)
+    if some:
+        yield some
+
+
+def _portions(writes: Sequence[RecordLine]) -> Iterator[list[RecordLine]]:
+    """Yield *writes* in parts of up to AT_ONCE, none of which has a key twice: those go in order."""
+    some: dict[Key, RecordLine] = {}
+    for write in writes:
+        if write.key in some or len(some) == AT_ONCE:
+            yield list(some.values())
+            some = {}
+        some[write.key] = write
+    if some:
+        yield list(some.values())
