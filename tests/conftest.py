@@ -16,7 +16,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 import smtd as smtd_package
-from smtd.stores.http import other_clients
+from smtd.stores.http import link, other_clients
 from tests import scratch
 from tests.command import Smtd
 from tests.forkserver import foreign, shelves
@@ -213,6 +213,16 @@ def short_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of tests is near: whoever adds records beside others there waits for a moment."""
     monkeypatch.setattr(other_clients, "UNIT", 0.01)
     monkeypatch.setattr(other_clients, "ENOUGH", 10_000.0)
+
+
+@pytest.fixture
+def plain_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that count requests: the client does not ask first whether the server is smtd's own."""
+
+    async def no_api(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(link, "find", no_api)
 
 
 @pytest.fixture

@@ -70,9 +70,12 @@ class StoreSession:
 
     @property
     def are_watched(self) -> bool:
-        """Whether both stores have files, whose status shows that a program wrote to them."""
-        locations = self.locations
-        return locations is not None and all(locations[side].files for side in SIDES)
+        """Whether a write to either store is noticed: its files show it, or the store announces it."""
+        locations, stores = self.locations, self._stores
+        return locations is not None and all(
+            locations[side].files or (stores is not None and stores[side].capabilities.announces)
+            for side in SIDES
+        )
 
     @property
     def rereads(self) -> bool:

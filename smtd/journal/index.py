@@ -124,6 +124,10 @@ class StoreIndex(IndexedRows):
         """Return the entries of all records of *projects* (None: of all), without the absent ones."""
         return await entries.present(self._db, await self._id(), projects)
 
+    async def present(self) -> dict[Key, Entry]:
+        """Return the entries of all records, without the absent ones."""
+        return await self.all(None)
+
     async def changed_since(self, cursor: Cursor, projects: Collection[str] | None) -> set[Key]:
         """Return the keys of *projects* (None: of all) whose entries changed after *cursor*."""
         return {

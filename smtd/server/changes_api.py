@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 
@@ -26,7 +26,7 @@ from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 
 #: The most changes in one answer, without and with records; bytes after which it gets no further change.
-PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 1000, 100, 16 * 2**20
+PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 10_000, 100, 16 * 2**20
 #: The most seconds that an answer waits for changes, and the seconds between two heartbeats of a stream.
 LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
 
@@ -38,9 +38,12 @@ MOST_STREAMS = 8
 
 @dataclass(frozen=True, slots=True)
 class FeedRequest:
-    """A request for changes *since* a number, of one *project* (None: of all); *wait* is in seconds."""
+    """A request for changes *since* a number (None: from now on), of one *project* (None: of all).
 
-    since: int
+    *wait* is in seconds.
+    """
+
+    since: int | None
     project: str | None
     with_records: bool
     wait: float
@@ -53,11 +56,12 @@ def parsed(request: web.Request) -> FeedRequest:
     is_head = request.method == "HEAD"
     as_stream = "text/event-stream" in request.headers.get("Accept", "") and not is_head
     try:
-        since = int(request.headers.get("Last-Event-ID") or query.get("since", "0"))
+        text = request.headers.get("Last-Event-ID") or query.get("since", "0")
+        since = None if text == "now" else int(text)
         wait = float(query.get("wait", "0"))
     except ValueError:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait must be numbers") from None
-    if not 0 <= since < 2**63 or math.isnan(wait) or wait < 0:
+    if not 0 <= (since or 0) < 2**63 or math.isnan(wait) or wait < 0:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait must not be negative")
     include = query.get("include", "")
     if include not in ("", "records"):
@@ -105,6 +109,8 @@ class ChangesApi:
             )
         wanted = parsed(request)
         number = await self._check(wanted, caller)
+        if wanted.since is None:
+            wanted = replace(wanted, since=self._database.head * VIEWS + number)
         if wanted.as_stream:
             return await self._stream(request, wanted, number, caller, reauthenticate)
         with self._quota(caller) if wanted.wait else nullcontext():
@@ -125,11 +131,12 @@ class ChangesApi:
                 "the server has not read all records yet; try again",
                 {"Retry-After": "1"},
             )
-        seq, view = divmod(wanted.since, VIEWS)
         number = await self._view_number(caller)
-        if (wanted.since and view != number) or not self._database.eras.can_continue(
-            seq, self._database.head
-        ):
+        if wanted.since is None:
+            return number
+        seq, view = divmod(wanted.since, VIEWS)
+        can_continue = self._database.eras.can_continue(seq, self._database.head)
+        if (wanted.since and view != number) or not can_continue:
             raise _gone()
         return number
 
@@ -160,7 +167,7 @@ class ChangesApi:
     ) -> web.Response:
         """Return the next changes; if there are none, wait for some. Raises RequestRefused (410, 429)."""
         until = anyio.current_time() + wanted.wait
-        seq, view = wanted.since // VIEWS, caller.view(wanted.project)
+        seq, view = (wanted.since or 0) // VIEWS, caller.view(wanted.project)
         with self._feed.listening(with_records=False) as subscription:
             while True:
                 events, seq, more = await self._next_changes(seq, wanted, caller)
@@ -225,7 +232,7 @@ class ChangesApi:
         subscription: Subscription,
     ) -> None:
         """Send earlier changes and then new ones, as long as the caller sees the same projects."""
-        seq, view, more = wanted.since // VIEWS, caller.view(wanted.project), True
+        seq, view, more = (wanted.since or 0) // VIEWS, caller.view(wanted.project), True
         while more:
             events, seq, more = await self._next_changes(seq, wanted, caller)
             lines = await to_thread.run_sync(partial(_as_events, events, number, wanted))

@@ -8,7 +8,6 @@ smtd's own client sends what the columns of a Sumatra Server hold.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,9 +17,9 @@ import msgspec
 
 from smtd.errors import RecordUnusable
 from smtd.records import documents, literal
-from smtd.records.record import BAD_VALUE, DataKey, Key, Record, in_words, mark_plain
+from smtd.records.record import BAD_VALUE, Key, Record, in_words, mark_plain
 from smtd.server.record_update import ANNOTATIONS, Annotations
-from smtd.stores.http import form
+from smtd.stores.http import exact_form, form
 
 #: The most parts of a JSON document: a part of a few bytes takes fifty times as many in memory.
 MOST_PARTS = 1_000_000
@@ -154,19 +153,14 @@ def _parsed_text(value: Any) -> Any:
 
 def document(record: Record, project: str, *, precise: bool = False) -> dict[str, Any]:
     """Return *record* of *project* as clients receive it; if *precise*, with microseconds."""
-    moment = _precise if precise else _second
-    found = msgspec.structs.asdict(record)
-    del found["opaque"]
-    found |= {"timestamp": moment(record.timestamp), "tags": sorted(record.tags), "project_id": project}
-    found |= {name: found[name] or "" for name in _TEXT_FIELDS}
-    for name in ("executable", "repository", "parameters", "launch_mode", "datastore", "input_datastore"):
-        found[name] = None if found[name] is None else msgspec.structs.asdict(found[name])
+    found = exact_form.document(record)
+    found |= {name: found[name] or "" for name in _TEXT_FIELDS} | {"project_id": project}
+    if precise:
+        return found
+    found |= {"timestamp": _second(record.timestamp), "duration": record.duration}
     for name in ("input_data", "output_data"):
-        found[name] = [_data_key(each, moment) for each in found[name]]
-    for name in ("dependencies", "platforms"):
-        found[name] = [msgspec.structs.asdict(each) for each in found[name]]
-    if precise and record.duration is not None and not math.isfinite(record.duration):
-        found["duration"] = str(record.duration)  # JSON has no infinity
+        for shown in found[name]:
+            shown["creation"] = None if shown["creation"] is None else shown["creation"].partition(".")[0]
     return found
 
 
@@ -176,17 +170,8 @@ _TEXT_FIELDS = (
 )
 
 
-def _data_key(key: DataKey, moment: Any) -> dict[str, Any]:
-    creation = None if key.creation is None else moment(key.creation)
-    return {"path": key.path, "digest": key.digest, "creation": creation, "metadata": key.metadata}
-
-
 def _second(value: datetime) -> str:
     return value.replace(microsecond=0, tzinfo=None).isoformat(" ")
-
-
-def _precise(value: datetime) -> str:
-    return value.replace(tzinfo=None).isoformat(" ")
 
 
 def encoded(document: object) -> bytes:

@@ -69,6 +69,8 @@ class Capabilities:
     resumes: bool = False
     #: It tells whether it was put back from a backup: see MarkedStore.
     bears_mark: bool = False
+    #: It tells smtd of each change when it happens, as the files of a store do.
+    announces: bool = False
     #: Two programs that make one record at once make it twice: see `Change.contested`.
     makes_doubles: bool = False
 

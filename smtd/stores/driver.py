@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from smtd.stores.access import Access
 from smtd.stores.base import Store
@@ -90,6 +90,12 @@ class Triggers(NamedTuple):
     remove: Iterable[str]
 
 
+#: Subscribes to the changes of the store at a place, and calls a function back for each; see `Notifications`.
+Listening: TypeAlias = Callable[
+    ["Place", Callable[[], None]], AbstractAsyncContextManager[Callable[[], bool]]
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Notifications:
     """How a database on a server notifies smtd of changes."""
@@ -97,7 +103,7 @@ class Notifications:
     triggers: Callable[[], Triggers]
     #: Calls back when a client writes to the store at a place; yields a function that says whether the
     #: subscription is still alive. Raises StoreError.
-    listening: Callable[[Place, Callable[[], None]], AbstractAsyncContextManager[Callable[[], bool]]]
+    listening: Listening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +122,9 @@ class Server:
     #: Connects to a database for its administrator. Raises UsageError if the module for it is missing.
     administer: Callable[[Place], AbstractAsyncContextManager[Administration]] | None = None
     notifications: Notifications | None = None
+    #: Calls back when a record on the server at a place changed, where that needs nothing to be set up there;
+    #: as `Notifications.listening`.
+    following: Listening | None = None
 
 
 class ProjectEntry(NamedTuple):

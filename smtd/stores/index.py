@@ -170,6 +170,9 @@ class RowIndex(Protocol):
     async def highest_row(self) -> int | None:
         """Return the highest number of a row (None: there is none)."""
 
+    async def present(self) -> Mapping[Key, Entry]:
+        """Return the entries of all records that were there."""
+
     async def unlisted(self) -> set[Key]:
         """Return the keys that smtd wrote since the blocks were looked at, in which those writes are not."""
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from smtd.stores.base import Store
 from smtd.stores.django import driver as django
-from smtd.stores.driver import Driver
+from smtd.stores.driver import Driver, Listening
 from smtd.stores.http import driver as http
 from smtd.stores.legacy import driver as legacy
 from smtd.stores.limited import LimitedStore, room
@@ -69,15 +69,24 @@ async def make(location: Location, store: Store) -> None:
 async def listening(
     locations: Iterable[Location], changed: Callable[[], None]
 ) -> AsyncIterator[Callable[[], bool]]:
-    """Call *changed* when a client writes to one of *locations* with notifications (`notify = true`).
+    """Call *changed* when a client writes to one of *locations* that tells of it.
 
-    Yields a function that says whether all subscriptions are still alive. Raises StoreError.
+    smtd's own server does, and a database with notifications (`notify = true`). Yields a function that says
+    whether all subscriptions are still alive. Raises StoreError.
     """
     async with AsyncExitStack() as stack:
         are_heard = []
         for location in locations:
-            server = location.driver.server
-            if location.access.notify and server is not None and server.notifications is not None:
-                subscription = server.notifications.listening(location, changed)
-                are_heard.append(await stack.enter_async_context(subscription))
+            if (listen := _subscription(location)) is not None:
+                are_heard.append(await stack.enter_async_context(listen(location, changed)))
         yield lambda: all(is_heard() for is_heard in are_heard)
+
+
+def _subscription(location: Location) -> Listening | None:
+    """Return what calls back when a client writes to the store at *location*; None: nothing does."""
+    server = location.driver.server
+    if server is None:
+        return None
+    if location.access.notify and server.notifications is not None:
+        return server.notifications.listening
+    return server.following

@@ -8,7 +8,7 @@ from dataclasses import replace
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import NOTHING_KNOWN, Change, Outcome, Scan, Store
-from smtd.stores.index import Fingerprints, RowIndex, RowLook
+from smtd.stores.index import Entry, Fingerprints, RowIndex, RowLook
 from smtd.stores.wrapped import WrappedStore
 
 
@@ -99,6 +99,10 @@ class _RenamedIndex:
 
     async def highest_row(self) -> int | None:
         return await self._index.highest_row()
+
+    async def present(self) -> Mapping[Key, Entry]:
+        shown = await self._index.present()
+        return {inner: shown[key] for inner, key in self._names.inner(shown).items()}
 
     async def unlisted(self) -> set[Key]:
         return set(self._names.inner(await self._index.unlisted()))

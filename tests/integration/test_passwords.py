@@ -110,6 +110,7 @@ def test_no_command_tells_or_keeps_a_password(
         assert_untold(file.read_bytes(), password)
 
 
+@pytest.mark.usefixtures("plain_client")
 async def test_no_representation_and_no_error_tells_a_password() -> None:
     """Of whatever has it, and of whatever goes wrong with it."""
     async with line_to("http://nowhere") as line:

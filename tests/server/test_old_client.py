@@ -19,6 +19,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
         yield server
 
 
+@pytest.mark.usefixtures("plain_client")
 class TestServedStore(SilentContract):
     """The contract, kept by a client that trusts nothing to be atomic, on a server where all is."""
 

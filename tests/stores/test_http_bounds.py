@@ -22,6 +22,8 @@ from smtd.stores.registry import open_store
 from tests.build import PROJECT, key
 from tests.peers.line import Fault, Line, line_to
 
+pytestmark = pytest.mark.usefixtures("plain_client")
+
 PLACE = "https://records.lab.example/records/"
 
 

@@ -21,6 +21,8 @@ from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
+pytestmark = pytest.mark.usefixtures("plain_client")
+
 SERVER_PASSWORD, PROXY_PASSWORD = "s3cret", "pr0xy-p@ss"
 ALL_IS_WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 NOTICE = Notice("halted", "lab", "2026-01-31T12:00:00Z", "pair lab needs attention")

@@ -16,7 +16,8 @@ from smtd.stores.django import schema
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.mapping import PREFIX, SHARED
 
-#: So few rows are looked for in the table, unless it is known already: in 5 ms where there are 100,000.
+#: So few rows are looked for in the table, one after the other, unless it is known already: each takes 5 ms
+#: where there are 100,000.
 FEW = 10
 #: More rows than these are not kept in mind while nobody writes.
 MANY = 10_000
@@ -36,6 +37,8 @@ class SharedRows:
         #: The rows as the database takes them for equal, where that differs from being the same.
         self._alike: set[bytes] = set()
         self._last_id = 0
+        #: How many rows were looked for since the table was known, or the writer rested.
+        self._looked_for = 0
 
     async def ids(self, db: DatabaseConnection, rows: Collection[tuple[Any, ...]]) -> list[int]:
         """Return an id for each of *rows*, inserting those that are not there.
@@ -45,12 +48,9 @@ class SharedRows:
         if not rows:
             return []
         wanted = dict.fromkeys(rows)
-        if (
-            not self._last_id
-            and db.exclusive
-            and db.collation_key(self._table) is None
-            and len(wanted) <= FEW
-        ):
+        self._looked_for += len(wanted)
+        is_exact = db.exclusive and db.collation_key(self._table) is None
+        if not self._last_id and is_exact and self._looked_for <= FEW:
             found = {row: await self._look_for(db, row) for row in wanted}
             return [found[row] for row in rows]
         await self._refresh(db)
@@ -125,6 +125,7 @@ class SharedRows:
 
     def rest(self) -> None:
         """Forget all rows, if there are many: it may be long until somebody writes again."""
+        self._looked_for = 0
         if len(self._ids) > MANY:
             self.forget()
 
@@ -132,7 +133,7 @@ class SharedRows:
         """Forget all rows: a transaction was rolled back, or rows were deleted."""
         self._ids.clear()
         self._alike.clear()
-        self._last_id = 0
+        self._last_id = self._looked_for = 0
 
 
 def _alike(collation_key: Callable[[str], str], values: Collection[Any]) -> bytes:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from smtd.errors import UsageError
 from smtd.stores.access import Access
 from smtd.stores.base import Store
 from smtd.stores.driver import Driver, Place, ProjectEntry, Server
+
+if TYPE_CHECKING:
+    from smtd.stores.http.session import Session
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -36,10 +40,9 @@ def _parse(address: str, access: Access) -> tuple[str, Access]:
 
 
 @asynccontextmanager
-async def _open(place: Place) -> AsyncIterator[Store]:
+async def _connected(place: Place) -> AsyncIterator[Session]:
     # Imported here: a sync of two files does not need aiohttp.
     from smtd.stores.http.session import Bearer, Login, Trust, connect
-    from smtd.stores.http.store import HttpStore
 
     access = place.access
     login: Login | Bearer | None = None
@@ -49,12 +52,37 @@ async def _open(place: Place) -> AsyncIterator[Store]:
         login = Login(access.username, access.password or "")
     trust = Trust(access.ca_file, access.verify_tls)
     async with connect(place.url, login, trust, access.proxy) as session:
-        yield HttpStore(session, str(place))
+        yield session
+
+
+@asynccontextmanager
+async def _open(place: Place) -> AsyncIterator[Store]:
+    async with _connected(place) as session:
+        from smtd.stores.http import link
+        from smtd.stores.http.feed_store import FeedStore
+        from smtd.stores.http.store import HttpStore
+
+        plain = HttpStore(session, str(place))
+        api = await link.find(session, str(place))
+        yield plain if api is None else FeedStore(api, plain)
+
+
+@asynccontextmanager
+async def _following(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
+    async with _connected(place) as session, AsyncExitStack() as stack:
+        from smtd.stores.http import link
+        from smtd.stores.http.feed_listener import listening
+
+        if (api := await link.find(session, str(place))) is not None:
+            await stack.enter_async_context(listening(api, changed))
+        yield lambda: True  # it tries again by itself
 
 
 HTTP = Driver(
     name="http",
     open=_open,
-    server=Server(schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True),
+    server=Server(
+        schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True, following=_following
+    ),
     project=ProjectEntry("HttpRecordStore", "server_url"),
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any
@@ -37,6 +39,9 @@ from smtd.stores.http import address
 
 #: How servers write a time. Without a zone it is UTC, as Sumatra 0.8.1 reads it.
 _TIMES = tuple(f"%Y-%m-%d{between}%H:%M:%S{rest}" for rest in ("%z", "", ".%f%z", ".%f") for between in " T")
+
+#: The forms that nearly all servers use.
+_USUAL = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{6})?(\+00:?00)?\Z", re.ASCII)
 
 #: Fields that a PUT on an existing record changes.
 CHANGEABLE = ("reason", "outcome", "tags")
@@ -239,6 +244,14 @@ def _duration(value: Any) -> float | None:
 
 
 def _moment(text: Any) -> datetime:
+    if isinstance(text, str) and _USUAL.match(text):
+        with suppress(ValueError):  # ten times as fast, but it takes other forms, too
+            moment = datetime.fromisoformat(text)
+            return (
+                moment.replace(tzinfo=timezone.utc)
+                if moment.tzinfo is None
+                else moment.astimezone(timezone.utc)
+            )
     for form in _TIMES:
         try:
             moment = datetime.strptime(text, form)

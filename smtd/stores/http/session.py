@@ -20,7 +20,7 @@ from http import HTTPStatus
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import aiohttp
 import anyio
@@ -49,7 +49,6 @@ ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
 LARGE = 2**18
 
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
-_CONTENT = {"Content-Type": "application/json"}
 _BUSY = frozenset((429, 502, 503, 504))
 
 
@@ -111,10 +110,22 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered."""
+    """What the server answered; *link* is its header `Link`."""
 
     status: int
     body: bytes
+    link: str = ""
+
+
+class _Request(NamedTuple):
+    """A request; *most* is the most bytes that its answer may have, *path* what a redirection is named by."""
+
+    method: str
+    url: URL
+    most: int
+    body: bytes | None = None
+    content_type: str = "application/json"
+    path: tuple[str, ...] = ()
 
 
 class Session:
@@ -141,17 +152,47 @@ class Session:
 
         Raises StoreBusy for a server that asks for more than the longest pause, else StoreUnreachable.
         """
+        return await self._repeated(self._of_records("GET", path, None))
+
+    async def get_at(self, url: URL, most: int) -> Answer:
+        """Return the answer to a GET of *url*, which is on the same server, repeated as `get` does."""
+        return await self._repeated(_Request("GET", url, most))
+
+    async def post(self, url: URL, lines: bytes, most: int, *, is_safe: bool) -> Answer:
+        """Return the answer to a POST of NDJSON *lines*; one that *is_safe* is repeated as a GET is."""
+        request = _Request("POST", url, most, lines, "application/x-ndjson")
+        return await (self._repeated(request) if is_safe else self._once(request))
+
+    @asynccontextmanager
+    async def stream(self, url: URL, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a stream of events at *url*, and yield its lines as they come.
+
+        There are none if the status is not 200. It ends after *silence* seconds without a byte. Raises
+        StoreError, also for what goes wrong while the lines are read.
+        """
+        headers = self._headers | {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=silence)
+        try:
+            async with self._session.get(
+                url, headers=headers, proxy=self._proxy, allow_redirects=False, timeout=timeout
+            ) as response:
+                self._check(response.status, (), response.headers.get("Location"))
+                yield _lines(response)
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as exc:
+            raise _unreachable(self.base, exc) from exc
+
+    async def _repeated(self, request: _Request) -> Answer:
         # Also between the attempts, so that a repeated request does not wait for all others each time.
         async with self._concurrency.room:
             for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
                 try:
-                    return await self._send_when_allowed(path)
+                    return await self._send_when_allowed(request)
                 except StoreBusy as exc:
                     if (exc.retry_after or 0.0) > LONGEST_PAUSE:
                         raise
                     await anyio.sleep(pause)
             try:
-                return await self._send_when_allowed(path)
+                return await self._send_when_allowed(request)
             except StoreBusy as exc:
                 raise StoreUnreachable(str(exc)) from exc  # enough attempts for now
 
@@ -166,33 +207,37 @@ class Session:
 
         Raises NotSent, at once, if the server has asked to wait.
         """
-        return await self._change("PUT", path, body)
+        return await self._once(self._of_records("PUT", path, body))
 
     async def delete(self, *path: str) -> Answer:
         """Return the answer to a DELETE, which is sent once, or not at all, like a PUT."""
-        return await self._change("DELETE", path, None)
+        return await self._once(self._of_records("DELETE", path, None))
 
-    async def _change(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
+    def _of_records(self, method: str, path: tuple[str, ...], body: bytes | None) -> _Request:
+        url = URL(f"{self.base}{address.path(*path)}", encoded=True)
+        return _Request(method, url, DOCUMENT if len(path) > 1 else LISTING, body, path=path)
+
+    async def _once(self, request: _Request) -> Answer:
         async with self._concurrency.room:
             wait = self._throttled_until - anyio.current_time()
             if wait > 0:
                 raise NotSent(_when(f"{self.base} is busy", wait), wait)
-            return await self._send(method, path, body)
+            return await self._send(request)
 
-    async def _send_when_allowed(self, path: tuple[str, ...]) -> Answer:
+    async def _send_when_allowed(self, request: _Request) -> Answer:
         """Send a GET once the server accepts requests. Raises StoreBusy if that is too long to wait."""
         wait = self._throttled_until - anyio.current_time()
         if wait > LONGEST_PAUSE:
             raise StoreBusy(_when(f"{self.base} is busy", wait), wait)
         if wait > 0:
             await anyio.sleep(wait)
-        return await self._send("GET", path, None)
+        return await self._send(request)
 
-    async def _send(self, method: str, path: tuple[str, ...], body: bytes | None) -> Answer:
+    async def _send(self, request: _Request) -> Answer:
         """Send one request. Raises StoreBusy if another try may help."""
         began, was_silent = anyio.current_time(), self._silent
         try:
-            answer, headers = await self._answer(method, path, body)
+            answer, headers = await self._answer(request)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             self._concurrency.slow_down()
             self._silent = isinstance(exc, (asyncio.TimeoutError, TimeoutError))
@@ -206,28 +251,27 @@ class Session:
         if answer.status in _BUSY:
             self._concurrency.slow_down()
             raise self._busy(answer.status, retry_after(asked))
-        self._check(answer.status, path, place)
+        self._check(answer.status, request.path, place)
         self._concurrency.answered()
         return answer
 
-    async def _answer(
-        self, method: str, path: tuple[str, ...], body: bytes | None
-    ) -> tuple[Answer, Mapping[str, str]]:
+    async def _answer(self, request: _Request) -> tuple[Answer, Mapping[str, str]]:
         """Send one request; return answer and headers. Raises TooLarge, Slow, and what aiohttp raises."""
-        most = DOCUMENT if len(path) > 1 else LISTING
+        body, content = request.body, {"Content-Type": request.content_type}
         # Sending a body takes time, too. Headers that come byte by byte may take some, but not for ever.
         with anyio.move_on_after(CONNECT + SILENCE + len(body or b"") / SLOWEST) as scope:
             async with self._session.request(
-                method,
-                URL(f"{self.base}{address.path(*path)}", encoded=True),
+                request.method,
+                request.url,
                 data=None if body is None else io.BytesIO(body),
-                headers=self._headers | ({} if body is None else _CONTENT),
+                headers=self._headers | ({} if body is None else content),
                 proxy=self._proxy,
                 allow_redirects=False,
             ) as response:
                 scope.deadline = math.inf
                 try:
-                    return Answer(response.status, await answers.body(response, most)), response.headers
+                    found = await answers.body(response, request.most)
+                    return Answer(response.status, found, response.headers.get("Link", "")), response.headers
                 except TooLarge as exc:
                     raise TooLarge(f"{self.base} {exc}") from None
         raise Slow
@@ -246,6 +290,12 @@ class Session:
             raise StoreRefused(f"login to {self.base} failed: {self._mistake}")
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise StoreRefused(f"{self.base} {address.redirection(self.base, path, place or '')}")
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    if response.status == HTTPStatus.OK:
+        async for line in response.content:
+            yield line
 
 
 def _later(what: str) -> str:

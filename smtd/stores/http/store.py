@@ -241,14 +241,21 @@ class HttpStore:
             company.are_rivals()  # who makes a project of the same name has copies of the same records
         return listing
 
+    async def make_project(self, project: str) -> None:
+        """Make *project* if it is not there. Raises RecordUnusable if this user may not, or nobody can."""
+        address.check_project(project)
+        answer = await self._session.put(b"{}", project)
+        if answer.status == HTTPStatus.FORBIDDEN:
+            raise RecordUnusable(_forbidden(project))
+        if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
+            raise RecordUnusable(_not_created(project, answer.status))
+
     async def _make(self, project: str) -> bool:
         """Make *project*; say whether this made it: of all who try at once, the server says so to one."""
         # A body with a name or a description makes a project that nobody may use.
         answer = await self._session.put(b"{}", project)
         if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
-            raise RecordUnusable(
-                f"the server does not create project {project!r} (status {answer.status}); see its log"
-            )
+            raise RecordUnusable(_not_created(project, answer.status))
         return answer.status == HTTPStatus.CREATED
 
     async def _list(self, project: str) -> _Listing:
@@ -349,6 +356,10 @@ def _impossible(change: Change, reason: str) -> Outcome:
     if change.expect is not None:
         return STALE
     return DONE if change.record is None else Outcome(Result.REFUSED, reason)
+
+
+def _not_created(project: str, status: int) -> str:
+    return f"the server does not create project {project!r} (status {status}); see its log"
 
 
 def _forbidden(project: str) -> str:

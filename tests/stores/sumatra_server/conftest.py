@@ -12,3 +12,8 @@ from tests.stores.server_place import ServerPlace
 def place(server: SumatraServer) -> ServerPlace:
     """What ada sees of a server without any records."""
     return ServerPlace(server)
+
+
+@pytest.fixture(autouse=True)
+def always_plain(plain_client: None) -> None:
+    """These tests are about what a client does with a Sumatra Server."""

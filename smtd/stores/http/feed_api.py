@@ -1,0 +1,263 @@
+"""The requests to smtd's own server: the feed of changes, and records in bulk (docs/server.md)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import NamedTuple, TypeVar
+
+import msgspec
+from yarl import URL
+
+from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
+from smtd.stores.base import Change
+from smtd.stores.http import exact_form, form
+from smtd.stores.http.session import Answer, Session
+
+#: The most lines of a request, and the bytes after which it gets no further line.
+LINES, LINES_BYTES = 1000, 8 * 2**20
+#: The most bytes of an answer. The server ends one after 16 MiB, unless its first record is larger:
+#: 64 MiB, with each character escaped.
+MOST = 512 * 2**20
+#: Seconds without a byte after which a stream is taken to be dead: the server sends something every 15 s.
+SILENCE = 40.0
+_PREFIX = f"{canonical.VERSION}-"
+
+T = TypeVar("T")
+
+
+class Gone(Exception):
+    """The server cannot continue from a number: read everything again."""
+
+
+class FeedEntry(msgspec.Struct, frozen=True):
+    """The last change of a record; *digest* None: it was deleted. *record* is absent if it is large."""
+
+    project: str
+    label: str
+    digest: str | None
+    record: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def key(self) -> Key:
+        """The key of the record."""
+        return Key(self.project, self.label)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some changes; *next* is the number to continue from, *more* says that there are further ones now."""
+
+    changes: tuple[FeedEntry, ...]
+    next: int
+    more: bool
+
+
+class Followed(NamedTuple):
+    """A sign of life in a stream: the *number* to continue from, and whether a record has changed."""
+
+    number: int
+    is_change: bool
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """The answer to one line of `records:get` or `records:write`."""
+
+    project: str
+    label: str
+    outcome: str
+    digest: str | None = None
+    record: msgspec.Raw = msgspec.Raw()
+    error: str = ""
+
+    @property
+    def key(self) -> Key:
+        """The key of the record."""
+        return Key(self.project, self.label)
+
+
+class WriteAnswer(NamedTuple):
+    """The outcome of a change: `done`, `stale`, `refused` or `forbidden`, and what the server then holds."""
+
+    outcome: str
+    digest: str | None = None
+    error: str = ""
+
+
+def digest_of(text: str | None) -> Digest | None:
+    """Return the digest that the server writes as *text*; None: this smtd cannot compare the record."""
+    if text is None or not text.startswith(_PREFIX):
+        return None
+    try:
+        return bytes.fromhex(text.removeprefix(_PREFIX))
+    except ValueError:
+        return None
+
+
+def text_of(digest: Digest | None) -> str | None:
+    """Return *digest* as the server writes it."""
+    return None if digest is None else f"{_PREFIX}{digest.hex()}"
+
+
+class FeedApi:
+    """Asks the API at *url*, which ends in a slash, through *session*; *name* is for messages."""
+
+    def __init__(self, session: Session, url: URL, name: str) -> None:
+        self._session = session
+        self._url = url
+        self._name = name
+
+    async def changes(self, since: int | None, *, with_records: bool = False, wait: int = 0) -> Page:
+        """Return changes after the number *since* (None: from now on).
+
+        If there are none, wait up to *wait* seconds for some.
+
+        Raises Gone, and what `Session.get` raises.
+        """
+        query = {"since": "now" if since is None else str(since)}
+        if with_records:
+            query["include"] = "records"
+        if wait:
+            query["wait"] = str(wait)
+        answer = await self._session.get_at((self._url / "changes").with_query(query), MOST)
+        if answer.status == HTTPStatus.GONE:
+            raise Gone
+        self._check(answer, HTTPStatus.OK)
+        return await self._session.understood(partial(self._decoded, type=Page), answer.body)
+
+    async def pages(self, since: int, *, with_records: bool = False) -> tuple[list[FeedEntry], int]:
+        """Return all changes after *since*, the last of each record, and the number to continue from."""
+        found: dict[Key, FeedEntry] = {}
+        while True:
+            page = await self.changes(since, with_records=with_records)
+            found.update((entry.key, entry) for entry in page.changes)
+            if not page.more or page.next == since:
+                return list(found.values()), page.next
+            since = page.next
+
+    @asynccontextmanager
+    async def following(self, since: int) -> AsyncIterator[AsyncIterator[Followed]]:
+        """Yield changes after *since* as they happen, until the server or the network ends that."""
+        url = (self._url / "changes").with_query({"since": str(since)})
+        async with self._session.stream(url, SILENCE) as lines:
+            yield _followed(lines, since)
+
+    async def get(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
+        """Return what the server holds under *keys*; absent ones are left out."""
+        found: dict[Key, Record | RecordUnusable] = {}
+        left = sorted(keys)
+        while left:
+            asked = left[:LINES]
+            lines = b"".join(exact_form.line({"project": key.project, "label": key.label}) for key in asked)
+            answers = await self._ask("records:get", lines, asked, is_safe=True)
+            for key, one in answers.items():
+                if one.outcome == "found":
+                    found[key] = _record(one.record, key)
+                elif one.outcome in ("unreadable", "forbidden"):
+                    found[key] = RecordUnusable(one.error or "the server cannot show it")
+            later = [key for key in asked if answers[key].outcome == "later"]
+            if len(later) == len(asked):
+                raise StoreUnreachable(f"{self._name} puts off every record; see the log of the server")
+            left = [*later, *left[LINES:]]
+        return found
+
+    async def write(self, changes: Sequence[Change]) -> dict[Key, WriteAnswer]:
+        """Make *changes*, each if its key has the expected digest. Raises StoreBusy if that is not known."""
+        found: dict[Key, WriteAnswer] = {}
+        for lines in _batches(changes, found):
+            answers = await self._ask("records:write", b"".join(lines.values()), list(lines), is_safe=False)
+            found |= {key: WriteAnswer(one.outcome, one.digest, one.error) for key, one in answers.items()}
+        return found
+
+    async def is_complete(self) -> bool:
+        """Say whether the server offers all this, and not only the feed."""
+        url = self._url / "records:get"
+        return (await self._session.post(url, b"", MOST, is_safe=True)).status == HTTPStatus.OK
+
+    async def _ask(
+        self, verb: str, lines: bytes, keys: Sequence[Key], *, is_safe: bool
+    ) -> Mapping[Key, _Found]:
+        answer = await self._session.post(self._url / verb, lines, MOST, is_safe=is_safe)
+        self._check(answer, HTTPStatus.OK)
+        found = await self._session.understood(partial(self._decoded_lines, type=_Found), answer.body)
+        if [one.key for one in found] != list(keys):
+            raise StoreUnreachable(
+                f"{self._name} gave an answer to another request; look for a cache or a proxy in front of it"
+            )
+        return {one.key: one for one in found}
+
+    def _check(self, answer: Answer, expected: HTTPStatus) -> None:
+        if answer.status == HTTPStatus.FORBIDDEN:
+            raise StoreRefused(
+                f"{self._name} denies this user access; ask an owner of the project for access"
+            )
+        if answer.status != expected:
+            raise StoreUnreachable(
+                f"{self._name} answers with status {answer.status}; see the log of the server"
+            )
+
+    def _decoded(self, body: bytes, type: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=type)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            raise StoreUnreachable(
+                f"{self._name} gives answers that smtd cannot read; update smtd here or there"
+            ) from exc
+
+    def _decoded_lines(self, body: bytes, type: type[T]) -> list[T]:
+        return [self._decoded(line, type) for line in body.split(b"\n") if line]
+
+
+async def _followed(lines: AsyncIterator[bytes], number: int) -> AsyncIterator[Followed]:
+    has_data = False
+    async for line in lines:
+        name, _, value = line.strip().partition(b": ")
+        if name == b"id" and value.isdigit():
+            number = int(value)
+        has_data |= name == b"data"
+        if not line.strip():
+            yield Followed(number, has_data)
+            has_data = False
+
+
+def _record(raw: msgspec.Raw, key: Key) -> Record | RecordUnusable:
+    try:
+        return form.read(bytes(raw), key)
+    except RecordUnusable as exc:
+        return exc
+
+
+def record_of(entry: FeedEntry) -> Record | RecordUnusable | None:
+    """Return the record that came with *entry*; None if none came."""
+    return _record(entry.record, entry.key) if bytes(entry.record) else None
+
+
+def _batches(changes: Sequence[Change], found: dict[Key, WriteAnswer]) -> Iterator[dict[Key, bytes]]:
+    """Yield lines for the server, as many as one request may have; note in *found* what cannot be written."""
+    lines: dict[Key, bytes] = {}
+    size = 0
+    for change in changes:
+        key = change.key
+        try:
+            line = exact_form.line(
+                {
+                    "project": key.project,
+                    "label": key.label,
+                    "expect": text_of(change.expect),
+                    "record": None if change.record is None else exact_form.document(change.record),
+                }
+            )
+        except RecordUnusable as exc:
+            found[key] = WriteAnswer("refused", error=str(exc))
+            continue
+        if lines and (len(lines) == LINES or size + len(line) > LINES_BYTES):
+            yield lines
+            lines, size = {}, 0
+        lines[key] = line
+        size += len(line)
+    if lines:
+        yield lines

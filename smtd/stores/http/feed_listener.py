@@ -1,0 +1,58 @@
+"""Follow the feed of smtd's own server, so that a change there is known as soon as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+
+from smtd.backoff import pauses
+from smtd.errors import SmtdError
+from smtd.stores.http.feed_api import FeedApi, Gone
+
+log = logging.getLogger("smtd")
+
+#: Seconds between two attempts to reach the server again: the first and the longest pause.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+
+@asynccontextmanager
+async def listening(api: FeedApi, changed: Callable[[], None]) -> AsyncIterator[None]:
+    """Call *changed* when a record on the server changed, or may have, for the length of a `with` block.
+
+    Everything that changes after the block was entered is noticed. Raises what a request raises.
+    """
+    number = (await api.changes(None)).next
+    # No group of anyio's: the block may be left in another scope than it was entered in.
+    task = asyncio.create_task(_follow(api, number, changed))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
+            await task
+
+
+async def _follow(api: FeedApi, number: int, changed: Callable[[], None]) -> None:
+    """Call *changed* for changes after *number*, until cancelled."""
+    retries = pauses(FIRST_PAUSE, LONGEST_PAUSE)
+    while True:
+        try:
+            if (await api.changes(number)).changes:
+                changed()
+            async with api.following(number) as stream:
+                async for sign in stream:
+                    number, retries = sign.number, pauses(FIRST_PAUSE, LONGEST_PAUSE)
+                    if sign.is_change:
+                        changed()
+        except Gone:
+            changed()
+            with suppress(SmtdError):
+                number = (await api.changes(None)).next
+        except SmtdError as exc:
+            # Polls go on meanwhile, and say what is wrong.
+            log.debug("the feed cannot be followed: %s", exc)
+        await anyio.sleep(next(retries))

@@ -1,0 +1,47 @@
+"""smtd against its own server: the contract of a store, with the feed and conditional writes in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from smtd.records.record import Record
+from tests.server.place import ServedPlace
+from tests.server.process import ServerProcess, server_process
+from tests.stores.contract import ResumedContract
+from tests.stores.places import DjangoPlace
+from tests.stores.samples import ALL
+
+
+class FollowedPlace(ServedPlace):
+    """What an admin sees of a server that tells of its changes."""
+
+    unfit = DjangoPlace.unfit
+
+    def fits(self, record: Record) -> bool:
+        return DjangoPlace.fits(self, record)
+
+    def kept(self, record: Record) -> Record:
+        return DjangoPlace.kept(self, record)
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that all tests here share."""
+    with server_process(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+class TestFeedStore(ResumedContract):
+    """The contract, kept by a client that follows the feed."""
+
+    every_sort = ALL[::2]
+    write_interrupted_at_every = 5
+    many = 40
+
+    @pytest.fixture
+    def place(self, shared_server: ServerProcess) -> FollowedPlace:
+        made = FollowedPlace(shared_server)
+        made.clear()
+        return made

@@ -1,0 +1,237 @@
+"""smtd's own client follows the feed of smtd's own server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.errors import StoreRefused
+from smtd.journal.journal import open_journal
+from smtd.records import canonical
+from smtd.records.record import Key
+from smtd.server.accounts.rights import Right
+from smtd.stores.access import Access
+from smtd.stores.base import DONE, STALE, Change, MarkedStore, Store
+from smtd.stores.http import feed_listener
+from smtd.stores.http.driver import HTTP
+from smtd.stores.http.feed_api import FeedApi
+from smtd.stores.http.feed_store import FeedStore
+from smtd.stores.http.store import HttpStore
+from smtd.stores.index import ABSENT, RowIndex, TrackedStore
+from smtd.stores.location import Location
+from smtd.stores.registry import listening, open_store
+from tests.build import PROJECT, commented, key, record
+from tests.server.granting import grant
+from tests.server.process import ServerProcess, server_process
+from tests.server.served import PASSWORD, Client, Served
+from tests.servers.process import free_port
+
+
+def place(root: str, name: str = "ada") -> Location:
+    """Return what the user *name* sees of the server at *root*."""
+    return Location(HTTP, Path(), None, Access(username=name, password=PASSWORD), f"{root}records/")
+
+
+class Called:
+    """A callback that a test can wait for."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def __call__(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until it was called since the last time."""
+        with anyio.fail_after(20):
+            await self._event.wait()
+        self._event = anyio.Event()
+
+
+@asynccontextmanager
+async def tracked(root: str, name: str, state: Path) -> AsyncIterator[tuple[TrackedStore, RowIndex]]:
+    """Give the store of the user *name*, and an index of it that is empty."""
+    async with (
+        open_journal(state) as journal,
+        journal.pair(f"server of {name}", "other") as pair,
+        open_store(place(root, name)) as store,
+    ):
+        yield cast(TrackedStore, store), pair.indexes.left
+
+
+async def look(store: TrackedStore, index: RowIndex) -> set[Key]:
+    """Bring *index* up to date; return the keys of records that it then has."""
+    found = await store.track(index)
+    await index.update_rows(found, await store.token())  # type: ignore[attr-defined]
+    return set(await index.present())
+
+
+async def test_change_on_the_server_is_announced(served: Served, ada: Client) -> None:
+    """One by another client, and every later one; nothing is asked for meanwhile."""
+    called = Called()
+    async with listening([place(served.root)], called):
+        for text in ("first", "second"):
+            await ada.put(commented(record(), text))
+            await called.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server as a process of its own, which has the same address after a restart."""
+    with server_process(tmp_path / "served", f"[server]\nlisten = '127.0.0.1:{free_port()}'\n") as made:
+        yield made
+
+
+async def test_change_is_announced_after_the_server_was_away(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client opens the stream again by itself."""
+    monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
+    called, at = Called(), place(await to_thread.run_sync(lambda: server.root))
+    async with listening([at], called), open_store(at) as store:
+        await store.write([Change(key("one"), record("one"), None)])
+        await called.wait()
+        await to_thread.run_sync(server.restart)
+        await to_thread.run_sync(lambda: server.root)
+
+        assert await store.write([Change(key("two"), record("two"), None)]) == [DONE]
+        await called.wait()
+
+
+async def test_look_reads_what_has_changed_and_nothing_else(
+    served: Served, ada: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records come with the feed: no request is made for one."""
+    for number in range(5):
+        await ada.put(record(f"run-{number}"))
+    read: list[Key] = []
+    whole = FeedApi.get
+
+    async def get(api: FeedApi, keys: set[Key]) -> object:
+        read.extend(keys)
+        return await whole(api, keys)
+
+    monkeypatch.setattr(FeedApi, "get", get)
+    async with tracked(served.root, "ada", tmp_path / "state") as (store, index):
+        await look(store, index)
+        assert len(read) == 5
+        read.clear()
+        await ada.put(commented(record("run-1"), "more"))
+        await ada.ask("DELETE", f"records/{PROJECT}/run-2/")
+
+        found = await store.track(index)
+
+    assert read == []
+    assert set(found.found) == {key("run-1"), key("run-2")}
+    assert found.found[key("run-1")].digest == canonical.digest(commented(record("run-1"), "more"))
+    assert found.found[key("run-2")] == ABSENT
+
+
+async def test_number_that_the_server_does_not_know_costs_no_record(
+    served: Served, ada: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client lists everything again, and reads only what differs from what it knows."""
+    for number in range(3):
+        await ada.put(record(f"run-{number}"))
+    async with tracked(served.root, "ada", tmp_path / "state") as (store, index):
+        await look(store, index)
+        await ada.make("Another")  # other projects than before: its numbers are void
+        read: list[Key] = []
+        whole = FeedApi.get
+
+        async def get(api: FeedApi, keys: set[Key]) -> object:
+            read.extend(keys)
+            return await whole(api, keys)
+
+        monkeypatch.setattr(FeedApi, "get", get)
+        await ada.put(commented(record("run-1"), "more"))
+
+        assert await look(store, index) == {key(f"run-{number}") for number in range(3)}
+
+    assert read == [key("run-1")]
+
+
+async def test_project_that_is_hidden_now_is_not_deleted(served: Served, ada: Client, tmp_path: Path) -> None:
+    """A right that was withdrawn makes the look fail; no record counts as absent."""
+    await ada.put(record())
+    await grant(served, Right.READ)
+    async with tracked(served.root, "bob", tmp_path / "state") as (store, index):
+        assert await look(store, index) == {key("run")}
+        await grant(served, Right.NONE)
+
+        with pytest.raises(StoreRefused, match=f"denies this user access to project '{PROJECT}'"):
+            await look(store, index)
+
+        assert set(await index.present()) == {key("run")}
+
+
+async def test_project_that_was_deleted_is_absent(served: Served, ada: Client, tmp_path: Path) -> None:
+    """Its records are, one by one, for the guard to judge."""
+    await ada.put(record())
+    async with tracked(served.root, "ada", tmp_path / "state") as (store, index):
+        assert await look(store, index) == {key("run")}
+        await ada.ask("DELETE", f"records/{PROJECT}/")
+
+        assert await look(store, index) == set()
+
+
+async def test_edit_between_a_look_and_a_write_is_not_overwritten(served: Served, ada: Client) -> None:
+    """The server compares what the client expects, in the transaction that writes."""
+    before, theirs = record(), commented(record(), "theirs")
+    await ada.put(before)
+    async with open_store(place(served.root)) as store:
+        await store.scan()
+        await ada.put(theirs)
+
+        outcomes = await store.write(
+            [Change(key("run"), commented(before, "ours"), canonical.digest(before))]
+        )
+
+        assert outcomes == [STALE]
+        assert canonical.digest((await store.read([key("run")]))[key("run")]) == canonical.digest(theirs)
+
+
+async def test_server_that_does_not_know_an_earlier_number_may_be_another(
+    served: Served, ada: Client
+) -> None:
+    """Then smtd unites both sides, and deletes nothing."""
+    await ada.put(record())
+    async with open_store(place(served.root)) as store:
+        await store.scan()
+        marked = cast(MarkedStore, store)
+        mark = await marked.mark()
+
+        assert not await marked.is_another(mark, mark)
+        assert await marked.is_another(str(int(mark) + 2**40), mark)
+
+
+async def test_new_project_is_made_by_the_first_write(served: Served) -> None:
+    """A user without the right to write there gets the reason instead."""
+    async with open_store(place(served.root)) as store, open_store(place(served.root, "bob")) as other:
+        assert await store.write([Change(key("run"), record(), None)]) == [DONE]
+        (refused,) = await other.write([Change(key("more"), record("more"), None)])
+
+    assert "denies this user access to project" in refused.reason
+
+
+async def test_server_without_the_bulk_routes_is_used_as_a_sumatra_server(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is one whose API is behind a proxy that does not let requests through to it."""
+
+    async def refused(_: FeedApi) -> bool:
+        return False
+
+    async def kind() -> type[Store]:
+        async with HTTP.open(place(served.root)) as store:
+            return type(store)
+
+    assert await kind() is FeedStore
+    monkeypatch.setattr(FeedApi, "is_complete", refused)
+    assert await kind() is HttpStore
