@@ -15,6 +15,7 @@ from bench import (
     first_sync,
     growth,
     measure,
+    mirror_rows,
     one_change,
     peers,
     put_rate,
@@ -110,5 +111,7 @@ ROWS = {
     "serve-save": Row(server_rows.save, 1),
     "serve-laptops": Row(server_rows.laptops, 1),
     "serve-writers": Row(server_rows.writers, 1),
+    "mirror-first": Row(mirror_rows.first, 1),
+    "mirror-lag": Row(mirror_rows.lag, 1),
     "start": Row(start, 15),
 }

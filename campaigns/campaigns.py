@@ -13,6 +13,9 @@ CAMPAIGNS = {
     "stories": Campaign("what people, machines and chance do to two stores, in any order", stories.run, 1000),
     "races": Campaign("programs that save a shelf as they read it before, in memory", races.run, 2000),
     "laptops": Campaign("laptops and others at one Sumatra Server, by bad lines", laptops.run, 300),
+    "meetings": Campaign(
+        "laptops and others at one server of smtd's own, by bad lines", laptops.run_at_own_server, 300
+    ),
     "kills": Campaign("cycles killed, or failed by the machine, while `smt` works", kills.run, 1000),
     "serve": Campaign("clients at `smtd serve`, which is killed all the time", serve.run, 200),
     "steady": Campaign("a daemon with pairs that change all the time", steady.run, 600),

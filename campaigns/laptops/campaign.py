@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import anyio
 
 from campaigns.campaign import Tally
-from campaigns.laptops.story import Story
+from campaigns.laptops.story import Server, Story
 from smtd.stores import retrying
 from smtd.stores.base import Change
 from smtd.stores.http import session, writer
 from tests.build import key, record
 from tests.peers.environments import environment
 from tests.peers.server import SumatraServer, serving
+from tests.server.process import ServerProcess, server_process
 from tests.stores.server_place import ServerPlace
 
 #: Stories between two reports of progress.
@@ -45,6 +48,27 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     return tally
 
 
+def run_at_own_server(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+    """Tell *count* stories at smtd's own server."""
+    tally = Tally("stories")
+    with server_process(directory / "server") as process, in_a_hurry():
+        anyio.run(partial(several, directory, range(count), OwnServer(process), tally, tell))
+    return tally
+
+
+class OwnServer:
+    """smtd's own server, as *process*."""
+
+    def __init__(self, process: ServerProcess) -> None:
+        self.url = f"{process.root}records/"
+        self._store = process.store
+
+    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run *statement* in its database."""
+        with closing(sqlite3.connect(self._store)) as db:
+            return db.execute(statement, values).fetchall()
+
+
 async def prepare(server: SumatraServer) -> None:
     """Make what all records share: two projects that make it at once would make it twice, for good."""
     async with ServerPlace(server).open() as store:
@@ -54,7 +78,7 @@ async def prepare(server: SumatraServer) -> None:
 async def several(
     directory: Path,
     numbers: Iterable[int],
-    server: SumatraServer,
+    server: Server,
     tally: Tally,
     progress: Callable[[str], None],
 ) -> None:

@@ -8,8 +8,9 @@ somebody may delete a record on the server while a laptop writes to it: the word
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -25,15 +26,19 @@ OLD, LATE = 0.4, 0.1
 
 
 class Answer(NamedTuple):
-    """What the server said."""
+    """What the server said; *link* is where its API is, if it has one."""
 
     status: int
     body: bytes
+    link: str = ""
 
     @property
     def response(self) -> web.Response:
         """The same for a client."""
-        return web.Response(status=self.status, body=self.body, content_type="application/json")
+        headers = {"Link": self.link} if self.link else {}
+        return web.Response(
+            status=self.status, body=self.body, content_type="application/json", headers=headers
+        )
 
 
 class Exchange(NamedTuple):
@@ -71,11 +76,12 @@ class Lines:
 
     async def send(self, who: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Send a request to the server itself."""
-        self.log.append(Exchange(anyio.current_time(), who, method, path, body=body))
+        now = anyio.current_time()
+        self.log += (Exchange(now, who, *each) for each in _requests(method, path, body))
         async with self.client.request(
             method, f"{self.server}{path}", data=io.BytesIO(body), headers=headers, allow_redirects=False
         ) as response:
-            return Answer(response.status, await response.read())
+            return Answer(response.status, await response.read(), response.headers.get("Link", ""))
 
     def overwritten(self, path: str, at: float) -> bool:
         """Say whether somebody wrote to *path* who had last looked, in truth, before the moment *at*."""
@@ -109,6 +115,19 @@ class Lines:
                 elif each.method == "GET" and each.who == writer:
                     has_read_back = True
         return False
+
+
+def _requests(method: str, path: str, body: bytes) -> Iterator[tuple[str, str, bool, bytes]]:
+    """Yield the method, path and body of the requests that a bulk request stands for; else of itself."""
+    verb = path.rpartition("records:")[2]
+    if method != "POST" or verb not in ("get", "write"):
+        yield method, path, False, body
+        return
+    for line in body.splitlines():
+        said = json.loads(line)
+        record = f"/records/{said['project']}/{said['label']}/"
+        writes = "DELETE" if said.get("record") is None else "PUT"
+        yield "GET" if verb == "get" else writes, record, False, line
 
 
 @dataclass

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any, Protocol
 
 import aiohttp
 import anyio
@@ -27,7 +28,7 @@ from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import commented, record, tagged
-from tests.peers.server import PASSWORD, USERS, SumatraServer
+from tests.peers.server import PASSWORD, USERS
 from tests.stories.words import words
 
 SEED = 20261128
@@ -36,7 +37,22 @@ QUIET = 6
 #: Up to so many records: with few of them, everybody is at the same ones.
 FEW = 4
 _LOGIN = b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()
-_HEADERS = {"Authorization": f"Basic {_LOGIN}", "Accept": "application/json"}
+_HEADERS = {
+    "Authorization": f"Basic {_LOGIN}",
+    "Accept": "application/json",
+    "Content-Type": "application/json",
+}
+
+
+class Server(Protocol):
+    """A server at which laptops meet; its users are those of a Sumatra Server in tests."""
+
+    @property
+    def url(self) -> str:
+        """The address of its records."""
+
+    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run *statement* in its database."""
 
 
 @dataclass
@@ -45,7 +61,7 @@ class Story:
 
     directory: Path
     number: int
-    server: SumatraServer
+    server: Server
     tally: Tally
     #: Every word that was written, by whom; those that a person took away; and those that came to the server.
     written: dict[str, str] = field(default_factory=dict)
