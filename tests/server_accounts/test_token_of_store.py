@@ -84,9 +84,10 @@ async def test_configured_token_lets_a_command_in(by: str, users: Path, smtd: Sm
 
 async def test_token_that_is_refused_says_how_to_get_another(users: Path) -> None:
     """And not that a user name is wrong; the token is not in the sentence."""
-    async with server(users) as line, open_store(location(line.url, "smtd_wrong")) as store:
+    async with server(users) as line:
         with pytest.raises(StoreRefused, match="the token is wrong, revoked or expired") as told:
-            await store.projects()
+            async with open_store(location(line.url, "smtd_wrong")) as store:
+                await store.projects()
 
     assert "smtd_wrong" not in f"{told.value!r}{told.value}"
 
@@ -96,12 +97,24 @@ async def test_token_goes_to_no_other_host(code: int, users: Path) -> None:
     """Wherever the server sends us: a redirection is a refusal, and the other host hears nothing."""
     async with server(users) as other, line_to("http://nowhere") as line:
         line.faults = dict.fromkeys(range(1, 100), status(code, Location=f"{other.url}/records/"))
-        async with open_store(location(line.url)) as store:
-            with pytest.raises(StoreRefused, match="redirects to") as told:
+        with pytest.raises(StoreRefused, match="redirects to") as told:
+            async with open_store(location(line.url)) as store:
                 await store.projects()
 
     assert other.requests == []
     assert TOKEN not in f"{told.value!r}{told.value}"
+
+
+async def test_token_goes_to_no_api_on_another_host(users: Path) -> None:
+    """Wherever the server links to: only an API of its own is asked."""
+    async with server(users) as other, line_to("http://nowhere") as line:
+        elsewhere = f'<{other.url}/api/v1/>; rel="smtd"'
+        line.faults = dict.fromkeys(range(1, 100), status(200, Link=elsewhere))
+        async with open_store(location(line.url)):
+            pass
+
+    assert other.requests == []
+    assert line.requests
 
 
 async def test_token_is_in_no_repr_and_no_log(users: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -112,11 +125,10 @@ async def test_token_is_in_no_repr_and_no_log(users: Path, caplog: pytest.LogCap
         shown = []
         for place in (location(line.url), location(gone.url)):
             shown += [repr(place), str(place), place.identity, repr(place.access), repr(Bearer(TOKEN))]
-            async with open_store(place) as store:
-                shown.append(f"{store!r}")
-                try:
-                    shown.append(f"{await store.projects()}")
-                except StoreRefused as exc:
-                    shown.append(f"{exc!r}{exc.__cause__!r}{exc.__context__!r}")
+            try:
+                async with open_store(place) as store:
+                    shown += [f"{store!r}", f"{await store.projects()}"]
+            except StoreRefused as exc:
+                shown.append(f"{exc!r}{exc.__cause__!r}{exc.__context__!r}")
 
     assert TOKEN not in f"{shown}{caplog.text}"
