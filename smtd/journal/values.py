@@ -23,7 +23,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A write to a store without a lock, that may get lost later; see `merge.lost_updates.LoggedWrite`.
+    """A write that another program may undo unseen; see `merge.lost_updates.LoggedWrite`.
 
     *record* is what was written, if that is not what both sides have in common now. *due* is when to look at
     it again, in seconds since 1970. Who *begins* makes a record that nobody can undo unseen: it is not

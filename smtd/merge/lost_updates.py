@@ -16,7 +16,7 @@ from smtd.records.record import Key
 
 @dataclass(frozen=True, slots=True)
 class LoggedWrite:
-    """One write of smtd under a key of a store without a lock.
+    """One write of smtd under a key that another program may save as it was before.
 
     *number* grows with every batch of writes; *reapplied* says how often in a row the same had
     to be written again; *reverted* says that it was found undone, or edited over, by somebody who had not

@@ -90,7 +90,7 @@ class Writer:
         return pending.result
 
     async def run(self) -> None:
-        """Run jobs until cancelled, and then for up to PARTING seconds those that wait."""
+        """Run jobs until cancelled, and then for up to SHUTDOWN_GRACE seconds those that wait."""
         try:
             while True:
                 await self._arrived.wait()

@@ -1,9 +1,11 @@
-"""`smtd sync` with smtd's own server, as with any Sumatra Server: the client does not know the feed yet."""
+"""`smtd sync` with smtd's own server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from anyio import to_thread
 
 from smtd.records import canonical
@@ -12,6 +14,8 @@ from tests.build import commented, full, key, record
 from tests.command import NOTHING, Smtd, written
 from tests.server.place import ServedPlace
 from tests.server.process import ServerProcess, server_process
+from tests.server.test_restored import copied
+from tests.servers.process import free_port
 from tests.stores.places import dumb_place
 
 
@@ -51,6 +55,36 @@ async def test_shelf_and_server_become_the_same(tmp_path: Path, smtd: Smtd) -> N
         assert set(seen[0].digests) == {key("here"), key("there")}
     finally:
         await to_thread.run_sync(server.close)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server, as a process of its own, which has the same address when it restarts."""
+    with server_process(tmp_path / "lab", f"[server]\nlisten = '127.0.0.1:{free_port()}'\n") as made:
+        yield made
+
+
+async def test_server_that_was_restored_loses_no_record(
+    tmp_path: Path, smtd: Smtd, server: ServerProcess
+) -> None:
+    """What came after the backup is on the laptop: it goes back to the server, and nothing is deleted."""
+    local = dumb_place(tmp_path / "shelf")
+    await local.put(record("before"), record("edited"))
+
+    async def sync() -> dict[str, tuple[int, int, int]]:
+        return written(await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", server.address)))
+
+    assert await sync() == {"left": (0, 0, 0), "right": (2, 0, 0)}
+    await to_thread.run_sync(copied, server.store, tmp_path / "backup")
+    await local.put(record("after"), commented(record("edited"), "more"))
+    assert await sync() == {"left": (0, 0, 0), "right": (1, 1, 0)}
+
+    await to_thread.run_sync(copied, tmp_path / "backup", server.store)
+    assert await sync() == {"left": (0, 0, 0), "right": (1, 1, 0)}
+    assert await sync() == NOTHING
+
+    async with local.open() as store:
+        assert set((await store.scan()).digests) == {key("before"), key("after"), key("edited")}
 
 
 async def test_other_smtd_may_use_the_served_file(tmp_path: Path) -> None:

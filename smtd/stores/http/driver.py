@@ -1,4 +1,4 @@
-"""The driver for a Sumatra Server, which is recognized by its address."""
+"""The driver for servers over HTTP, recognized by their addresses: Sumatra Server, and smtd's own."""
 
 from __future__ import annotations
 
