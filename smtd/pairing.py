@@ -66,7 +66,9 @@ async def _known_pair(
             await _expect_stores(locations)
         else:
             await _expect_places(journal, locations)
-        sides = Both(*[Sameness(locations[side], stores[side], before[side]) for side in SIDES])
+        sides = Both(
+            *[Sameness(locations[side], stores[side], before[side], has_agreed=has_agreed) for side in SIDES]
+        )
         for side in SIDES:
             await sides[side].open()
 

@@ -94,10 +94,15 @@ class _Tables:
 
 
 class Sameness:
-    """One side of a pair, whose store had the mark *before* at the end of the last cycle (empty: none)."""
+    """One side of a pair, whose store had the mark *before* at the end of the last cycle (empty: none).
 
-    def __init__(self, location: Location, store: Store, before: str) -> None:
+    *has_agreed*: something was agreed on before. A server that was used without marks until now may have been
+    restored since: it counts as another one, once.
+    """
+
+    def __init__(self, location: Location, store: Store, before: str, *, has_agreed: bool = False) -> None:
         bears = store.capabilities.bears_mark
+        self._is_unknown = store.capabilities.announces and has_agreed and not before
         self._reader: MarkReader = _Tables(cast(MarkedStore, store)) if bears else _File(location)
         self._before = before
         #: The mark at the begin of this cycle; None: it was not read yet.
@@ -112,12 +117,13 @@ class Sameness:
     async def begin(self) -> None:
         """Read the mark, before the store itself is read; only the first call has an effect."""
         if self._begin is None:
-            self._begin, self._is_exchanged = await self._reader.read(self._before)
+            self._begin, is_another = await self._reader.read(self._before)
+            self._is_exchanged = is_another or self._is_unknown
 
     async def is_another(self) -> bool:
         """Say whether the store is another one than at the end of the last cycle."""
         _, is_another = await self._reader.read(self._before)
-        return is_another
+        return is_another or self._is_unknown
 
     async def remembered(self, written: bool, ended: bool) -> str:
         """Return the mark by which to identify the store from now on; see `Marks` of the engine.

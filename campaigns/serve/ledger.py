@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from campaigns.campaign import Tally
+from smtd.server.changes_api import VIEWS
 
 
 class Held(NamedTuple):
@@ -101,7 +102,7 @@ class Ledger:
         """Note the number of one change in the feed; report a number that two changes have."""
         label = change["label"]
         what = (label, None if label in self.elsewhere else change["digest"])
-        before = self.numbers.setdefault(change["seq"], what)
+        before = self.numbers.setdefault(change["seq"] // VIEWS, what)
         if before != what:
             self.tally.doubles.append(f"{change['seq']} was given to {before} and {what}")
 

@@ -39,15 +39,19 @@ STALE = "it has changed since you read it; read it again"
 class RequestRefused(Exception):
     """The server refuses a request, with *status* and one sentence."""
 
-    def __init__(self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None, **more: str
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.headers = dict(headers or {})
+        #: Words for programs, beside the sentence.
+        self.more = more
 
     @property
     def answer(self) -> web.Response:
         """The answer to the refused request."""
-        body = encoded({"error": encodable(str(self))})
+        body = encoded({"error": encodable(str(self)), **self.more})
         headers = {**COMMON_HEADERS, **self.headers}
         answer = web.Response(status=self.status, body=body, content_type=_JSON, headers=headers)
         if "Connection" in headers:

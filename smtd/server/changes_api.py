@@ -71,11 +71,16 @@ def parsed(request: web.Request) -> FeedRequest:
     )
 
 
-def _gone() -> RequestRefused:
+def _gone(reason: str) -> RequestRefused:
+    """Return the answer to a number from which the server cannot continue.
+
+    *reason* is `log` (the number is of another log, or too old) or `rights` (the user saw other projects).
+    """
     return RequestRefused(
         HTTPStatus.GONE,
         "the server cannot continue from this number: it is from another log, or too old, or the projects you"
         " may see have changed; begin again with since=0",
+        reason=reason,
     )
 
 
@@ -135,9 +140,10 @@ class ChangesApi:
         if wanted.since is None:
             return number
         seq, view = divmod(wanted.since, VIEWS)
-        can_continue = self._database.eras.can_continue(seq, self._database.head)
-        if (wanted.since and view != number) or not can_continue:
-            raise _gone()
+        if not self._database.eras.can_continue(seq, self._database.head):
+            raise _gone("log")
+        if wanted.since and view != number:
+            raise _gone("rights")
         return number
 
     async def _view_number(self, caller: Caller) -> int:
@@ -177,12 +183,12 @@ class ChangesApi:
                 while left > 0 and not subscription.is_over:
                     some = await subscription.next(min(left, HEARTBEAT))
                     if not await _still_sees(view, wanted, reauthenticate):
-                        raise _gone()
+                        raise _gone("rights")
                     if _visible(some, wanted, caller):
                         break
                     left = until - anyio.current_time()
         if not await _still_sees(view, wanted, reauthenticate):
-            raise _gone()
+            raise _gone("rights")
         body = await to_thread.run_sync(partial(_page, events, seq, number, wanted, more=more))
         return found(body, "application/json")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -177,10 +178,11 @@ class WriteTransaction:
     async def update_view(self, username: str, mark: str, limit: int) -> int:
         """Note that a user now sees the projects of the view *mark*; return the number of this view.
 
-        If the user saw other projects before, it is the next number; after *limit* numbers it is 0 again.
+        If the user saw other projects before, it is the next number; after *limit* numbers it is 0 again. The
+        first number is a random one: one user's number is not to continue where another's ended.
         """
         found = await self._db.fetch("SELECT mark, number FROM smtd_view WHERE username = ?", (username,))
-        before, number = found[0] if found else (mark, 0)
+        before, number = found[0] if found else (mark, secrets.randbelow(limit))
         if before != mark:
             number = (number + 1) % limit
         self.has_written = True

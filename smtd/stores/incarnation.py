@@ -62,8 +62,8 @@ class Mark(NamedTuple):
 
 
 def read(text: str) -> Mark | None:
-    """Return the mark that was written as *text* (None: there was none)."""
-    if not text:
+    """Return the mark that was written as *text* (None: there was none, or it is of no file)."""
+    if ":" not in text:
         return None
     device, inode, *rest = text.split(":")
     return Mark(int(device), int(inode), *[int(each) if each else None for each in rest])

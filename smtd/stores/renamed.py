@@ -52,7 +52,8 @@ class RenamedStore(WrappedStore):
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
             found={self._without(key): found.found[key] for key in shown},
-            rows={self._without(key): found.rows[key] for key in shown},
+            rows={self._without(key): found.rows[key] for key in shown if key in found.rows},
+            listed={self._without(key) for key in found.listed if key.project in self._shown},
         )
 
     async def follow(self, index: RowIndex) -> None:

@@ -13,6 +13,7 @@ import pytest
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server import changes_api, feed, record_form
+from smtd.server.changes_api import VIEWS
 from tests.build import PROJECT, commented, full, record
 from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
@@ -131,7 +132,7 @@ async def test_feed_leaves_out_invisible_projects(served: Served, ada: Client) -
     page = (await served.client("bob").changes()).json
 
     assert page["changes"] == []
-    assert page["next"] == (await ada.changes()).json["next"]
+    assert page["next"] // VIEWS == (await ada.changes()).json["next"] // VIEWS
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,9 +16,11 @@ from smtd.errors import StoreRefused
 from smtd.journal.journal import open_journal
 from smtd.records import canonical
 from smtd.records.record import Key
+from smtd.server import application as served_application
+from smtd.server import bulk_lines, changes_api
 from smtd.server.accounts.rights import Right
 from smtd.stores.access import Access
-from smtd.stores.base import DONE, STALE, Change, MarkedStore, Store
+from smtd.stores.base import DONE, STALE, Change, MarkedStore, Result, Store
 from smtd.stores.http import feed_listener
 from smtd.stores.http.driver import HTTP
 from smtd.stores.http.feed_api import FeedApi
@@ -27,10 +30,13 @@ from smtd.stores.index import ABSENT, RowIndex, TrackedStore
 from smtd.stores.location import Location
 from smtd.stores.registry import listening, open_store
 from tests.build import PROJECT, commented, key, record
+from tests.command import Smtd, written
 from tests.server.granting import grant
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client, Served
+from tests.server.test_foreign_writes import LISTED
 from tests.servers.process import free_port
+from tests.stores.places import dumb_place
 
 
 def place(root: str, name: str = "ada") -> Location:
@@ -158,17 +164,23 @@ async def test_number_that_the_server_does_not_know_costs_no_record(
 
 
 async def test_project_that_is_hidden_now_is_not_deleted(served: Served, ada: Client, tmp_path: Path) -> None:
-    """A right that was withdrawn makes the look fail; no record counts as absent."""
+    """A right that was withdrawn makes its records unreadable, not absent; and a read of one fails."""
     await ada.put(record())
+    await ada.make("Other")
+    await ada.put(record(), "Other")
     await grant(served, Right.READ)
+    await grant(served, Right.READ, "Other")
     async with tracked(served.root, "bob", tmp_path / "state") as (store, index):
-        assert await look(store, index) == {key("run")}
+        assert await look(store, index) == {key("run"), key("run", "Other")}
         await grant(served, Right.NONE)
 
-        with pytest.raises(StoreRefused, match=f"denies this user access to project '{PROJECT}'"):
-            await look(store, index)
+        assert await look(store, index) == {key("run"), key("run", "Other")}
 
-        assert set(await index.present()) == {key("run")}
+        entries = await index.present()
+        assert "denies this user access" in entries[key("run")].problem
+        assert entries[key("run", "Other")].is_readable
+        with pytest.raises(StoreRefused, match="no right to read project"):
+            await store.read([key("run")])
 
 
 async def test_project_that_was_deleted_is_absent(served: Served, ada: Client, tmp_path: Path) -> None:
@@ -235,3 +247,129 @@ async def test_server_without_the_bulk_routes_is_used_as_a_sumatra_server(
     assert await kind() is FeedStore
     monkeypatch.setattr(FeedApi, "is_complete", refused)
     assert await kind() is HttpStore
+
+
+async def test_changes_that_a_user_cannot_see_hide_none_that_they_can(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if they fill a whole page."""
+    monkeypatch.setattr(changes_api, "PAGE", 3)
+    await ada.put(record())
+    await grant(served, Right.READ)
+    async with open_store(place(served.root, "bob")) as store:
+        await store.scan()
+        token = await store.token()
+        assert token is not None
+        hidden = served.client("root")
+        await hidden.make("Hidden")
+        for number in range(5):
+            await hidden.put(record(f"hidden-{number}"), "Hidden")
+        await ada.put(commented(record(), "more"))
+
+        assert not await store.unchanged_since(token)
+
+
+async def test_record_that_the_server_cannot_take_keeps_no_other_back(served: Served, ada: Client) -> None:
+    """A label that no request can have, and a record that is larger than a request."""
+    large = record("large", stdout_stderr="x" * 17_000_000)
+    async with open_store(place(served.root)) as store:
+        outcomes = await store.write(
+            [
+                Change(key("one"), record("one"), None),
+                Change(key("nul\0"), record("nul\0"), None),
+                Change(key("large"), large, None),
+                Change(key("two"), record("two"), None),
+            ]
+        )
+
+        assert [outcome.result for outcome in outcomes] == [
+            Result.DONE,
+            Result.REFUSED,
+            Result.REFUSED,
+            Result.DONE,
+        ]
+        assert "16 MiB" in outcomes[2].reason
+        assert set(await store.read([key("one"), key("nul\0"), key("two")])) == {key("one"), key("two")}
+
+
+async def test_request_that_the_server_refuses_is_halved(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the record that it refuses is alone."""
+    monkeypatch.setattr(bulk_lines, "MOST_LINES", 1)
+    async with open_store(place(served.root)) as store:
+        changes = [Change(key(f"run-{number}"), record(f"run-{number}"), None) for number in range(5)]
+
+        assert await store.write(changes) == [DONE] * 5
+
+
+async def test_project_that_was_deleted_while_the_store_is_open_is_made_again(
+    served: Served, ada: Client
+) -> None:
+    """By the next write after the one that finds out."""
+    async with open_store(place(served.root)) as store:
+        await store.write([Change(key("one"), record("one"), None)])
+        await ada.ask("DELETE", f"records/{PROJECT}/")
+        two = [Change(key("two"), record("two"), None)]
+
+        (refused,) = await store.write(two)
+
+        assert "there is no project" in refused.reason
+        assert await store.write(two) == [DONE]
+
+
+async def test_projects_may_have_other_names(served: Served, ada: Client, tmp_path: Path) -> None:
+    """Looks and writes use the names of this side."""
+    await ada.put(record())
+    renamed = replace(place(served.root), renames=((("Mine"), PROJECT),))
+    async with (
+        open_journal(tmp_path / "state") as journal,
+        journal.pair("renamed", "other") as pair,
+        open_store(renamed) as opened,
+    ):
+        store, index = cast(TrackedStore, opened), pair.indexes.left
+        assert await look(store, index) == {key("run", "Mine")}
+        await ada.put(commented(record(), "more"))
+
+        found = await store.track(index)
+
+    assert set(found.found) == set(found.listed) == {key("run", "Mine")}
+
+
+async def test_rights_that_change_do_not_make_it_another_server(
+    served: Served, ada: Client, tmp_path: Path, smtd: Smtd
+) -> None:
+    """A record that was deleted there stays deleted, though the client's number is void."""
+    local = dumb_place(tmp_path / "shelf")
+    await local.put(record("kept"), record("deleted"))
+    address = f"{served.root}records/".replace("://", f"://ada:{PASSWORD}@")
+
+    async def sync() -> dict[str, tuple[int, int, int]]:
+        return written(await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", address)))
+
+    await sync()
+    await ada.make("Another")
+    await ada.ask("DELETE", f"{LISTED}deleted/")
+
+    assert await sync() == {"left": (0, 0, 1), "right": (0, 0, 0)}
+
+
+async def test_server_that_was_used_without_its_api_is_united_once(
+    served: Served, ada: Client, tmp_path: Path, smtd: Smtd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell whether it was restored meanwhile: what it lacks is not deleted."""
+    local = dumb_place(tmp_path / "shelf")
+    await local.put(record("kept"), record("missing"))
+    address = f"{served.root}records/".replace("://", f"://ada:{PASSWORD}@")
+
+    async def sync() -> dict[str, tuple[int, int, int]]:
+        return written(await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", address)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(served_application, "API", "/elsewhere/")
+        await sync()
+    await ada.ask("DELETE", f"{LISTED}missing/")
+
+    assert await sync() == {"left": (0, 0, 0), "right": (1, 0, 0)}
+    await ada.ask("DELETE", f"{LISTED}missing/")
+    assert await sync() == {"left": (0, 0, 1), "right": (0, 0, 0)}

@@ -23,8 +23,8 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 class TestServedStore(SilentContract):
     """The contract, kept by a client that trusts nothing to be atomic, on a server where all is."""
 
-    every_sort = ALL[::2]
-    write_interrupted_at_every = 5
+    every_sort = ALL[::4]
+    write_interrupted_at_every = 10
     many = 40
 
     @pytest.fixture

@@ -73,9 +73,8 @@ async def _following(place: Place, changed: Callable[[], None]) -> AsyncIterator
         from smtd.stores.http import link
         from smtd.stores.http.feed_listener import listening
 
-        if (api := await link.find(session, str(place))) is not None:
-            await stack.enter_async_context(listening(api, changed))
-        yield lambda: True  # it tries again by itself
+        api = await link.find(session, str(place))
+        yield (lambda: True) if api is None else await stack.enter_async_context(listening(api, changed))
 
 
 HTTP = Driver(

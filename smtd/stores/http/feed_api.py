@@ -14,13 +14,15 @@ from yarl import URL
 from smtd.errors import RecordUnusable, StoreRefused, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
-from smtd.records.record import Key, Record
+from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Change
 from smtd.stores.http import exact_form, form
 from smtd.stores.http.session import Answer, Session
 
 #: The most lines of a request, and the bytes after which it gets no further line.
 LINES, LINES_BYTES = 1000, 8 * 2**20
+#: The most bytes of a line: of a request that has no other.
+LARGEST_LINE = 16 * 2**20
 #: The most bytes of an answer. The server ends one after 16 MiB, unless its first record is larger:
 #: 64 MiB, with each character escaped.
 MOST = 512 * 2**20
@@ -32,7 +34,22 @@ T = TypeVar("T")
 
 
 class Gone(Exception):
-    """The server cannot continue from a number: read everything again."""
+    """The server cannot continue from a number: read everything again.
+
+    *is_other_log*: the number is of another log, or too old. Else the user sees other projects than before.
+    """
+
+    def __init__(self, *, is_other_log: bool) -> None:
+        super().__init__()
+        self.is_other_log = is_other_log
+
+
+class Denied(RecordUnusable):
+    """The user may not see a record: nobody says that it is absent."""
+
+
+class _Refused(Exception):
+    """The server refuses a whole bulk request; the text says why."""
 
 
 class FeedEntry(msgspec.Struct, frozen=True):
@@ -125,18 +142,17 @@ class FeedApi:
             query["wait"] = str(wait)
         answer = await self._session.get_at((self._url / "changes").with_query(query), MOST)
         if answer.status == HTTPStatus.GONE:
-            raise Gone
+            raise Gone(is_other_log=b'"reason":"rights"' not in answer.body.replace(b" ", b""))
         self._check(answer, HTTPStatus.OK)
         return await self._session.understood(partial(self._decoded, type=Page), answer.body)
 
-    async def pages(self, since: int, *, with_records: bool = False) -> tuple[list[FeedEntry], int]:
-        """Return all changes after *since*, the last of each record, and the number to continue from."""
-        found: dict[Key, FeedEntry] = {}
+    async def pages(self, since: int, *, with_records: bool = False) -> AsyncIterator[Page]:
+        """Yield all changes after *since*; a record may be in several pages, and its last change counts."""
         while True:
             page = await self.changes(since, with_records=with_records)
-            found.update((entry.key, entry) for entry in page.changes)
+            yield page
             if not page.more or page.next == since:
-                return list(found.values()), page.next
+                return
             since = page.next
 
     @asynccontextmanager
@@ -149,15 +165,17 @@ class FeedApi:
     async def get(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
         """Return what the server holds under *keys*; absent ones are left out."""
         found: dict[Key, Record | RecordUnusable] = {}
-        left = sorted(keys)
+        left = [key for key in sorted(keys) if _has_name(key)]
         while left:
             asked = left[:LINES]
-            lines = b"".join(exact_form.line({"project": key.project, "label": key.label}) for key in asked)
+            lines = [exact_form.line({"project": key.project, "label": key.label}) for key in asked]
             answers = await self._ask("records:get", lines, asked, is_safe=True)
             for key, one in answers.items():
                 if one.outcome == "found":
                     found[key] = _record(one.record, key)
-                elif one.outcome in ("unreadable", "forbidden"):
+                elif one.outcome == "forbidden":
+                    found[key] = Denied(one.error)
+                elif one.outcome == "unreadable":
                     found[key] = RecordUnusable(one.error or "the server cannot show it")
             later = [key for key in asked if answers[key].outcome == "later"]
             if len(later) == len(asked):
@@ -169,19 +187,36 @@ class FeedApi:
         """Make *changes*, each if its key has the expected digest. Raises StoreBusy if that is not known."""
         found: dict[Key, WriteAnswer] = {}
         for lines in _batches(changes, found):
-            answers = await self._ask("records:write", b"".join(lines.values()), list(lines), is_safe=False)
-            found |= {key: WriteAnswer(one.outcome, one.digest, one.error) for key, one in answers.items()}
+            found |= await self._write(lines)
         return found
 
+    async def _write(self, lines: Mapping[Key, bytes]) -> dict[Key, WriteAnswer]:
+        """Send *lines*; if the server refuses them all because of one, halve them until it is alone."""
+        keys = list(lines)
+        try:
+            answers = await self._ask("records:write", list(lines.values()), keys, is_safe=False)
+        except _Refused as exc:
+            if len(keys) == 1:
+                return {keys[0]: WriteAnswer("refused", error=str(exc))}
+            half = len(keys) // 2
+            parts = [{key: lines[key] for key in part} for part in (keys[:half], keys[half:])]
+            return {**await self._write(parts[0]), **await self._write(parts[1])}
+        return {key: WriteAnswer(one.outcome, one.digest, one.error) for key, one in answers.items()}
+
     async def is_complete(self) -> bool:
-        """Say whether the server offers all this, and not only the feed."""
-        url = self._url / "records:get"
-        return (await self._session.post(url, b"", MOST, is_safe=True)).status == HTTPStatus.OK
+        """Say whether the server offers all this, and not only the feed. Raises StoreUnreachable."""
+        answer = await self._session.post(self._url / "records:get", b"", MOST, is_safe=True)
+        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN):
+            return False
+        self._check(answer, HTTPStatus.OK)
+        return True
 
     async def _ask(
-        self, verb: str, lines: bytes, keys: Sequence[Key], *, is_safe: bool
+        self, verb: str, lines: Sequence[bytes], keys: Sequence[Key], *, is_safe: bool
     ) -> Mapping[Key, _Found]:
-        answer = await self._session.post(self._url / verb, lines, MOST, is_safe=is_safe)
+        answer = await self._session.post(self._url / verb, b"".join(lines), MOST, is_safe=is_safe)
+        if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+            raise _Refused(f"the server does not accept the record (status {answer.status})")
         self._check(answer, HTTPStatus.OK)
         found = await self._session.understood(partial(self._decoded_lines, type=_Found), answer.body)
         if [one.key for one in found] != list(keys):
@@ -236,12 +271,20 @@ def record_of(entry: FeedEntry) -> Record | RecordUnusable | None:
     return _record(entry.record, entry.key) if bytes(entry.record) else None
 
 
+def _has_name(key: Key) -> bool:
+    """Say whether *key* can be in a request: as text without NUL."""
+    return is_plain([*key]) and "\0" not in f"{key.project}{key.label}"
+
+
 def _batches(changes: Sequence[Change], found: dict[Key, WriteAnswer]) -> Iterator[dict[Key, bytes]]:
     """Yield lines for the server, as many as one request may have; note in *found* what cannot be written."""
     lines: dict[Key, bytes] = {}
     size = 0
     for change in changes:
         key = change.key
+        if not _has_name(key):
+            found[key] = WriteAnswer("refused", error="the server has no address for its project or label")
+            continue
         try:
             line = exact_form.line(
                 {
@@ -253,6 +296,11 @@ def _batches(changes: Sequence[Change], found: dict[Key, WriteAnswer]) -> Iterat
             )
         except RecordUnusable as exc:
             found[key] = WriteAnswer("refused", error=str(exc))
+            continue
+        if len(line) > LARGEST_LINE:
+            found[key] = WriteAnswer(
+                "refused", error="it is larger than 16 MiB, the most that the server takes"
+            )
             continue
         if lines and (len(lines) == LINES or size + len(line) > LINES_BYTES):
             yield lines

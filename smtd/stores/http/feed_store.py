@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from smtd.errors import RecordUnusable, StoreBusy
+from smtd.errors import RecordUnusable, StoreBusy, StoreRefused
 from smtd.records.record import Key, Record
 from smtd.stores import index as known
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
@@ -57,12 +57,8 @@ class FeedStore:
         return await self._plain.projects()
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        entries, cursor = await self._all_entries()
-        keys = {
-            entry.key
-            for entry in entries
-            if entry.digest is not None and (projects is None or entry.project in projects)
-        }
+        digests, cursor = await self._all_digests()
+        keys = {key for key in digests if projects is None or key.project in projects}
         self._follow_to(cursor)
         return known.scan(await self._read_entries(keys))
 
@@ -76,44 +72,56 @@ class FeedStore:
         return await self._track_all({} if afresh else await index.present())
 
     async def _track_since(self, before: int, index: RowIndex, recheck: Collection[Key]) -> RowLook:
-        entries, cursor = await self._api.pages(before, with_records=True)
-        found = {entry.key: _entry(entry) for entry in entries}
-        unread = {key for key, entry in found.items() if entry is None}
-        unread |= {*recheck, *await index.unlisted()} - found.keys()
+        looked: dict[Key, known.Entry | None] = {}
+        cursor = before
+        async for page in self._api.pages(before, with_records=True):
+            looked |= {entry.key: _entry(entry) for entry in page.changes}
+            cursor = page.next
+        unread = {key for key, entry in looked.items() if entry is None}
+        unread |= {*recheck, *await index.unlisted()} - looked.keys()
         read = await self._read_entries(unread)
         self._follow_to(cursor)
-        looked = {
-            key: read.get(key, known.ABSENT) if entry is None else entry for key, entry in found.items()
-        }
-        looked |= {key: read.get(key, known.ABSENT) for key in unread}
-        return RowLook(
-            looked, {}, whole=False, settled=True, listed=looked, blocks={_PLACE: Block(cursor, "")}
-        )
+        found = {key: entry for key, entry in looked.items() if entry is not None}
+        found |= {key: read.get(key, known.ABSENT) for key in unread}
+        return RowLook(found, {}, whole=False, settled=True, listed=found, blocks={_PLACE: Block(cursor, "")})
 
     async def _track_all(self, before: Mapping[Key, known.Entry]) -> RowLook:
         """Look at everything; read only records whose digests differ from those *before*."""
-        entries, cursor = await self._all_entries()
-        digests = {entry.key: entry.digest for entry in entries if entry.digest is not None}
-        hidden = {key.project for key in before} - {key.project for key in digests}
-        for project in hidden:
-            await self._plain.scan([project])  # raises StoreRefused if it is there, and may not be read
+        digests, cursor = await self._all_digests()
         looked = {
             key: before[key]
             for key, digest in digests.items()
             if key in before and before[key].digest == feed_api.digest_of(digest) is not None
         }
         looked |= await self._read_entries(digests.keys() - looked.keys())
+        for project in {key.project for key in before} - {key.project for key in digests}:
+            looked |= await self._of_unlisted(project, [key for key in before if key.project == project])
         self._follow_to(cursor)
         fingerprints = Fingerprints([1], 1, [{_PLACE[1]: Block(cursor, "")}], _SCHEME)
         return RowLook(looked, {}, whole=True, settled=True, listed=looked, fingerprints=fingerprints)
 
-    async def _all_entries(self) -> tuple[list[FeedEntry], int]:
-        """Return the last change of every record, and the number to continue from. Raises StoreBusy."""
+    async def _of_unlisted(self, project: str, keys: Sequence[Key]) -> dict[Key, known.Entry]:
+        """Return what *project* has, of which nothing is listed; *keys* were there before.
+
+        If the user may not read it any more, nobody says that its records are absent.
+        """
+        try:
+            return known.entries(await self._plain.scan([project]))
+        except StoreRefused as exc:
+            return dict.fromkeys(keys, known.unreadable(str(exc)))
+
+    async def _all_digests(self) -> tuple[dict[Key, str], int]:
+        """Return the digest of every record, as the server writes it, and the number to continue from."""
         for _ in range(ATTEMPTS):
+            found: dict[Key, str | None] = {}
+            cursor = 0
             try:
-                return await self._api.pages(0)
+                async for page in self._api.pages(0):
+                    found |= {entry.key: entry.digest for entry in page.changes}
+                    cursor = page.next
             except Gone:  # between two pages, the rights of this user changed
                 continue
+            return {key: digest for key, digest in found.items() if digest is not None}, cursor
         raise StoreBusy(f"the projects that this user may see at {self.location} keep changing")
 
     def _follow_to(self, cursor: int) -> None:
@@ -121,7 +129,11 @@ class FeedStore:
         self._wrote.clear()
 
     async def _read_entries(self, keys: Collection[Key]) -> dict[Key, known.Entry]:
-        return {key: known.entry_of(found) for key, found in (await self._api.get(keys)).items()}
+        wanted, entries = sorted(keys), dict[Key, known.Entry]()
+        for start in range(0, len(wanted), LINES):  # records are large, and entries are not
+            found = await self._api.get(wanted[start : start + LINES])
+            entries |= {key: known.entry_of(one) for key, one in found.items()}
+        return entries
 
     async def follow(self, index: RowIndex) -> None:
         """Do nothing: a record has no row that this object would have to know."""
@@ -133,6 +145,8 @@ class FeedStore:
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         found = await self._api.get(keys)
+        if denied := next((one for one in found.values() if isinstance(one, feed_api.Denied)), None):
+            raise StoreRefused(f"{self.location}: {denied.reason}")
         return {key: one for key, one in found.items() if isinstance(one, Record)}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -151,6 +165,8 @@ class FeedStore:
             outcomes[key] = _outcome(written)
             if outcomes[key] == DONE:
                 self._wrote[key] = written.digest
+            elif outcomes[key] != STALE:
+                self._projects.discard(key.project)  # it may be gone
         return [outcomes[change.key] for change in changes]
 
     async def _make(self, project: str) -> None:
@@ -162,20 +178,23 @@ class FeedStore:
     async def token(self) -> Token | None:
         if self._cursor is None:
             return None
+        cursor = self._cursor
         try:
-            entries, cursor = await self._api.pages(self._cursor)
+            async for page in self._api.pages(cursor):
+                if any(self._wrote.get(entry.key, "") != entry.digest for entry in page.changes):
+                    return None
+                cursor = page.next
         except Gone:
-            return None
-        if any(self._wrote.get(entry.key, "") != entry.digest for entry in entries):
             return None
         self._cursor = cursor
         return b"%d" % cursor
 
     async def unchanged_since(self, token: Token) -> bool:
         try:
-            return not (await self._api.changes(int(token))).changes
+            page = await self._api.changes(int(token))
         except Gone:
             return False
+        return not page.changes and not page.more
 
     async def resume(self, token: Token) -> bool:
         is_same = await self.unchanged_since(token)
@@ -184,14 +203,17 @@ class FeedStore:
         return is_same
 
     async def mark(self) -> str:
-        return "" if self._cursor is None else str(self._cursor)
+        """Return a number that only a later state of this server knows: with what this object has written."""
+        if self._cursor is None:
+            return ""
+        return str((await self._api.changes(None)).next if self._wrote else self._cursor)
 
     async def is_another(self, before: str, now: str) -> bool:
-        """Say whether the server was put back, or may be: it does not know the number *before* any more."""
+        """Say whether the server was put back, or may be: its log does not have the number *before*."""
         try:
             await self._api.changes(int(before))
-        except Gone:
-            return True
+        except Gone as exc:
+            return exc.is_other_log
         return False
 
     async def flush(self) -> None:

@@ -7,7 +7,6 @@ import re
 
 from yarl import URL
 
-from smtd.errors import StoreUnreachable
 from smtd.stores.http.answer import LISTING
 from smtd.stores.http.feed_api import FeedApi
 from smtd.stores.http.session import Session
@@ -27,13 +26,9 @@ async def find(session: Session, name: str) -> FeedApi | None:
     if (url := address_in(answer.link, base)) is None:
         return None
     api = FeedApi(session, url, name)
-    try:
-        if await api.is_complete():
-            return api
-    except StoreUnreachable as exc:
-        log.info("%s: its API cannot be used (%s); smtd speaks to it as to a Sumatra Server", name, exc)
-        return None
-    log.info("%s: its API is older than this smtd; smtd speaks to it as to a Sumatra Server", name)
+    if await api.is_complete():
+        return api
+    log.info("%s: its API is too old, or a proxy hides it; smtd uses the server as a Sumatra Server", name)
     return None
 
 
