@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -181,7 +182,10 @@ class DaemonProcess:
             self._process.wait()
         self._notify.close()
         for file in self._short.iterdir():
-            file.unlink()
+            if file.is_dir():  # a daemon was killed while it made its socket
+                shutil.rmtree(file)
+            else:
+                file.unlink()
         self._short.rmdir()
 
     def mode(self) -> str:
