@@ -113,7 +113,7 @@ async def _has_gone_back(
     other: Mapping[Key, Digest],
     unclear: Collection[Key],
 ) -> bool:
-    """Say whether one of the records that *side* holds *now* is as it was before an edit or a deletion.
+    """Say whether *side* holds a record *now* as the record was before an edit or a deletion.
 
     *agreed* and *other* are what was agreed on, and what the other side holds, of the same keys.
     """

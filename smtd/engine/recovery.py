@@ -26,7 +26,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, Change
 
-#: Seconds after which a record that looks half written, as before, is one that nobody goes on with.
+#: Seconds after which a half-written record that has not changed counts as abandoned by its writer.
 SETTLED = 5.0
 
 
@@ -203,7 +203,7 @@ async def _partial_writes(
 
 
 async def _remove_partial(pair: Pair, partial: Sequence[tuple[Write, Record]]) -> None:
-    """Take away what nobody goes on with, and bring back what was there before, if anything was."""
+    """Remove abandoned parts of records, and restore the records that were there before."""
     await anyio.sleep(SETTLED)
     for write, part in partial:
         store = pair.stores[write.side]

@@ -16,7 +16,7 @@ from smtd.records.record import Key
 
 @dataclass(frozen=True, slots=True)
 class LoggedWrite:
-    """One write of smtd under a key that another program may save as it was before.
+    """One write by smtd under a key. Another program may overwrite it with the earlier record.
 
     *number* grows with every batch of writes; *reapplied* says how often in a row the same had
     to be written again; *reverted* says that it was found undone, or edited over, by somebody who had not

@@ -114,7 +114,7 @@ def _release(size: int) -> None:
 
 
 async def _abort_if_stuck(transport: asyncio.Transport) -> None:
-    """Abort a connection when its write buffer has not shrunk for STUCK seconds."""
+    """Abort a connection when its write buffer has not shrunk for SEND_TIMEOUT seconds."""
     left = math.inf
     while (now := transport.get_write_buffer_size()) < left:
         left = now

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from smtd.errors import StoreRefused
+from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.journal import open_journal
 from smtd.records import canonical
 from smtd.records.record import Key
@@ -110,20 +110,26 @@ async def test_change_is_announced_after_the_server_was_away(
         await called.wait()
 
 
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+    """The keys whose records were asked for, each time."""
+    asked: list[Key] = []
+    whole = FeedApi.get
+
+    async def get(api: FeedApi, keys: set[Key]) -> object:
+        asked.extend(keys)
+        return await whole(api, keys)
+
+    monkeypatch.setattr(FeedApi, "get", get)
+    return asked
+
+
 async def test_look_reads_what_has_changed_and_nothing_else(
-    served: Served, ada: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, ada: Client, tmp_path: Path, read: list[Key]
 ) -> None:
     """Records come with the feed: no request is made for one."""
     for number in range(5):
         await ada.put(record(f"run-{number}"))
-    read: list[Key] = []
-    whole = FeedApi.get
-
-    async def get(api: FeedApi, keys: set[Key]) -> object:
-        read.extend(keys)
-        return await whole(api, keys)
-
-    monkeypatch.setattr(FeedApi, "get", get)
     async with tracked(served.root, "ada", tmp_path / "state") as (store, index):
         await look(store, index)
         assert len(read) == 5
@@ -140,7 +146,7 @@ async def test_look_reads_what_has_changed_and_nothing_else(
 
 
 async def test_number_that_the_server_does_not_know_costs_no_record(
-    served: Served, ada: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, ada: Client, tmp_path: Path, read: list[Key]
 ) -> None:
     """The client lists everything again, and reads only what differs from what it knows."""
     for number in range(3):
@@ -148,14 +154,7 @@ async def test_number_that_the_server_does_not_know_costs_no_record(
     async with tracked(served.root, "ada", tmp_path / "state") as (store, index):
         await look(store, index)
         await ada.make("Another")  # other projects than before: its numbers are void
-        read: list[Key] = []
-        whole = FeedApi.get
-
-        async def get(api: FeedApi, keys: set[Key]) -> object:
-            read.extend(keys)
-            return await whole(api, keys)
-
-        monkeypatch.setattr(FeedApi, "get", get)
+        read.clear()
         await ada.put(commented(record("run-1"), "more"))
 
         assert await look(store, index) == {key(f"run-{number}") for number in range(3)}
@@ -301,6 +300,8 @@ async def test_request_that_the_server_refuses_is_halved(
         changes = [Change(key(f"run-{number}"), record(f"run-{number}"), None) for number in range(5)]
 
         assert await store.write(changes) == [DONE] * 5
+        with pytest.raises(StoreUnreachable, match="does not accept"):
+            await store.read([change.key for change in changes])
 
 
 async def test_project_that_was_deleted_while_the_store_is_open_is_made_again(

@@ -48,7 +48,7 @@ class Denied(RecordUnusable):
     """The user may not see a record: nobody says that it is absent."""
 
 
-class _Refused(Exception):
+class _Refused(StoreUnreachable):
     """The server refuses a whole bulk request; the text says why."""
 
 
@@ -128,22 +128,18 @@ class FeedApi:
         self._url = url
         self._name = name
 
-    async def changes(self, since: int | None, *, with_records: bool = False, wait: int = 0) -> Page:
+    async def changes(self, since: int | None, *, with_records: bool = False) -> Page:
         """Return changes after the number *since* (None: from now on).
-
-        If there are none, wait up to *wait* seconds for some.
 
         Raises Gone, and what `Session.get` raises.
         """
         query = {"since": "now" if since is None else str(since)}
         if with_records:
             query["include"] = "records"
-        if wait:
-            query["wait"] = str(wait)
         answer = await self._session.get_at((self._url / "changes").with_query(query), MOST)
         if answer.status == HTTPStatus.GONE:
             raise Gone(is_other_log=b'"reason":"rights"' not in answer.body.replace(b" ", b""))
-        self._check(answer, HTTPStatus.OK)
+        self._check(answer)
         return await self._session.understood(partial(self._decoded, type=Page), answer.body)
 
     async def pages(self, since: int, *, with_records: bool = False) -> AsyncIterator[Page]:
@@ -208,7 +204,7 @@ class FeedApi:
         answer = await self._session.post(self._url / "records:get", b"", MOST, is_safe=True)
         if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN):
             return False
-        self._check(answer, HTTPStatus.OK)
+        self._check(answer)
         return True
 
     async def _ask(
@@ -216,8 +212,8 @@ class FeedApi:
     ) -> Mapping[Key, _Found]:
         answer = await self._session.post(self._url / verb, b"".join(lines), MOST, is_safe=is_safe)
         if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-            raise _Refused(f"the server does not accept the record (status {answer.status})")
-        self._check(answer, HTTPStatus.OK)
+            raise _Refused(f"{self._name} does not accept the request (status {answer.status})")
+        self._check(answer)
         found = await self._session.understood(partial(self._decoded_lines, type=_Found), answer.body)
         if [one.key for one in found] != list(keys):
             raise StoreUnreachable(
@@ -225,12 +221,12 @@ class FeedApi:
             )
         return {one.key: one for one in found}
 
-    def _check(self, answer: Answer, expected: HTTPStatus) -> None:
+    def _check(self, answer: Answer) -> None:
         if answer.status == HTTPStatus.FORBIDDEN:
             raise StoreRefused(
                 f"{self._name} denies this user access; ask an owner of the project for access"
             )
-        if answer.status != expected:
+        if answer.status != HTTPStatus.OK:
             raise StoreUnreachable(
                 f"{self._name} answers with status {answer.status}; see the log of the server"
             )

@@ -97,7 +97,7 @@ class FeedStore:
         for project in {key.project for key in before} - {key.project for key in digests}:
             looked |= await self._of_unlisted(project, [key for key in before if key.project == project])
         self._follow_to(cursor)
-        fingerprints = Fingerprints([1], 1, [{_PLACE[1]: Block(cursor, "")}], _SCHEME)
+        fingerprints = _fingerprints(cursor)
         return RowLook(looked, {}, whole=True, settled=True, listed=looked, fingerprints=fingerprints)
 
     async def _of_unlisted(self, project: str, keys: Sequence[Key]) -> dict[Key, known.Entry]:
@@ -141,7 +141,7 @@ class FeedStore:
     async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         if await self.token() is None or self._cursor is None:
             return None
-        return Fingerprints([1], 1, [{_PLACE[1]: Block(self._cursor, "")}], _SCHEME), {}
+        return _fingerprints(self._cursor), {}
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         found = await self._api.get(keys)
@@ -221,6 +221,11 @@ class FeedStore:
 
     def rest(self) -> None:
         """Do nothing: there is nothing to release."""
+
+
+def _fingerprints(cursor: int) -> Fingerprints:
+    """Return what an index keeps in place of hashes: the number *cursor* of the feed."""
+    return Fingerprints([1], 1, [{_PLACE[1]: Block(cursor, "")}], _SCHEME)
 
 
 def _number(found: Fingerprints | None) -> int | None:

@@ -231,7 +231,7 @@ class HttpStore:
         knows_records = any(each.known for each in self._companies.values())
         there = None if knows_records else await new_server.shown(self._session)
         is_new = there is not None and not there.begun
-        company.founded = await self._make(project)
+        company.founded = await self.make_project(project)
         listing = _Listing(anyio.current_time(), set(), {})
         if company.founded and is_new and await new_server.turn(self._session, project, company, self._sleep):
             # Others may have found it meanwhile, and begin at this moment.
@@ -241,21 +241,20 @@ class HttpStore:
             company.are_rivals()  # who makes a project of the same name has copies of the same records
         return listing
 
-    async def make_project(self, project: str) -> None:
-        """Make *project* if it is not there. Raises RecordUnusable if this user may not, or nobody can."""
+    async def make_project(self, project: str) -> bool:
+        """Make *project* if it is not there; say whether this made it: of all who try at once, one did.
+
+        Raises RecordUnusable if this user may not, or nobody can.
+        """
         address.check_project(project)
+        # A body with a name or a description makes a project that nobody may use.
         answer = await self._session.put(b"{}", project)
         if answer.status == HTTPStatus.FORBIDDEN:
             raise RecordUnusable(_forbidden(project))
         if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
-            raise RecordUnusable(_not_created(project, answer.status))
-
-    async def _make(self, project: str) -> bool:
-        """Make *project*; say whether this made it: of all who try at once, the server says so to one."""
-        # A body with a name or a description makes a project that nobody may use.
-        answer = await self._session.put(b"{}", project)
-        if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
-            raise RecordUnusable(_not_created(project, answer.status))
+            raise RecordUnusable(
+                f"the server does not create project {project!r} (status {answer.status}); see its log"
+            )
         return answer.status == HTTPStatus.CREATED
 
     async def _list(self, project: str) -> _Listing:
@@ -356,10 +355,6 @@ def _impossible(change: Change, reason: str) -> Outcome:
     if change.expect is not None:
         return STALE
     return DONE if change.record is None else Outcome(Result.REFUSED, reason)
-
-
-def _not_created(project: str, status: int) -> str:
-    return f"the server does not create project {project!r} (status {status}); see its log"
 
 
 def _forbidden(project: str) -> str:
