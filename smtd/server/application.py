@@ -129,6 +129,7 @@ class Application:
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, str(exc), headers) from exc
         if user is None and (header is not None or self._anonymous is Right.NONE):
             return None
+        await self._database.refresh()
         rows = () if user is None else self._database.rights.get(user.name, ())
         return Caller(user, origin.address, rights_of(user, rows, self._anonymous))
 

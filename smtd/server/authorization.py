@@ -8,7 +8,8 @@ from smtd.server.accounts.rights import Right
 from smtd.server.answers import RequestRefused, challenge
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.database import ServedDatabase
-from smtd.server.transaction import ProjectInfo, WriteTransaction
+from smtd.server.memory import ProjectInfo
+from smtd.server.transaction import WriteTransaction
 
 _ACTIONS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER: "delete project"}
 

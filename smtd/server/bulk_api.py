@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
@@ -38,7 +37,7 @@ READ_TOGETHER = 2**20
 #: Requests of each kind that are carried out at the same time: their records are in memory meanwhile.
 REQUESTS = 4
 #: What a job raises of a record that the database does not keep.
-_NOT_KEPT = (RecordUnusable, NotKept, sqlite3.Error, UnicodeError)
+_NOT_KEPT = (RecordUnusable, NotKept)
 
 
 class BulkApi:
@@ -70,7 +69,7 @@ class BulkApi:
     async def _add(self, answer: _Answer, keys: Sequence[Key], caller: Caller) -> None:
         """Add a line for each of *keys* to *answer*."""
         hidden = {key.project for key in keys if not caller.may(Right.READ, key.project)}
-        forbidden = await self._existing(hidden)
+        forbidden = await self._database.existing(hidden)
         sizes = await self._database.measured([key for key in keys if key.project not in hidden])
         for some in _together(keys, sizes):
             wanted = answer.wanted([key for key in some if key.project not in hidden], sizes)
@@ -83,15 +82,6 @@ class BulkApi:
                 if key.project in forbidden
             }
             await to_thread.run_sync(partial(answer.add, some, shown, denied))
-
-    async def _existing(self, projects: Collection[str]) -> set[str]:
-        """Return those of *projects* that exist now: others may have made one a moment ago."""
-        if not projects:
-            return set()
-        places = ", ".join("?" * len(projects))
-        asked = f"SELECT id FROM django_store_project WHERE id IN ({places})"
-        rows = await self._database.read(partial(self._database.db.fetch, asked, list(projects)))
-        return {str(name) for (name,) in rows}
 
     async def write(
         self, request: web.Request, caller: Caller, reauthenticate: Reauthenticate

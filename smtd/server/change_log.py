@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -32,6 +33,8 @@ TOMBSTONE_AGE = 90 * 86_400.0
 _RANDOM_OFFSET = 10**10
 #: Keys of one query.
 _CHUNK = 250
+#: The columns of a row of `smtd_change`, and those of its key.
+COLUMNS, KEY = ("project", "label", "seq", "digest", "problem", "moment", "noted"), ("project", "label")
 #: The prefix of digests. Digests with another prefix are of another canonical form.
 DIGEST_PREFIX = f"{canonical.VERSION}-"
 
@@ -81,6 +84,11 @@ class Eras:
     spans: tuple[tuple[int, int | None], ...]
     expired: int = 0
 
+    @property
+    def newest(self) -> int:
+        """The start of the newest era."""
+        return self.spans[-1][0]
+
     def can_continue(self, cursor: int, head: int) -> bool:
         """Say whether a client that has all changes up to *cursor* finds all later ones in the log."""
         if cursor == 0:
@@ -111,44 +119,44 @@ def content_of(rows: Sequence[Found]) -> Content:
 
 async def open_era(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
     """Open an era; return the number at which it starts, and all eras. Call it inside a transaction."""
-    await _drop_old_deletions(db, now)
     seq, expired = (await db.fetch("SELECT seq, expired FROM smtd_head"))[0]
+    await _drop_old_deletions(db, now, int(expired))
     start = max(seq + 1, int(now * 1e6)) + secrets.randbelow(_RANDOM_OFFSET)
     await db.run("UPDATE smtd_era SET ended = ? WHERE ended IS NULL", (seq,))
     await db.run("INSERT INTO smtd_era (start, began) VALUES (?, ?)", (start, now))
     await db.run("UPDATE smtd_head SET seq = ?", (start,))
+    return start, await all_eras(db)
+
+
+async def all_eras(db: DatabaseConnection) -> Eras:
+    """Return all eras. Call it inside a transaction."""
     spans = await db.fetch("SELECT start, ended FROM smtd_era ORDER BY start")
-    return start, Eras(tuple((first, last) for first, last in spans), expired)
+    expired = await db.value("SELECT expired FROM smtd_head")
+    return Eras(tuple((first, last) for first, last in spans), int(expired))
 
 
-async def is_unchanged(db: DatabaseConnection, head: int, eras: Eras) -> bool:
-    """Say whether *head* is still the last number in the log, and the last of *eras* still its newest era.
-
-    Only the server changes them. So if they differ, another state was restored into the file.
-    """
-    found = await db.fetch("SELECT seq, (SELECT max(start) FROM smtd_era) FROM smtd_head")
-    return found == [(head, eras.spans[-1][0])]
-
-
-async def _drop_old_deletions(db: DatabaseConnection, now: float) -> None:
+async def _drop_old_deletions(db: DatabaseConnection, now: float, expired: int) -> None:
     """Drop old deletions, and eras from whose numbers no client can continue any more."""
     old = "digest IS NULL AND problem = '' AND noted < ?"
     last = await db.value(f"SELECT max(seq) FROM smtd_change WHERE {old}", (now - TOMBSTONE_AGE,))
     if last is not None:
         await db.run(f"DELETE FROM smtd_change WHERE {old}", (now - TOMBSTONE_AGE,))
-        await db.run("UPDATE smtd_head SET expired = max(expired, ?)", (last,))
-        await db.run("DELETE FROM smtd_era WHERE ended < (SELECT expired FROM smtd_head)")
+        expired = max(expired, int(last))
+        await db.run("UPDATE smtd_head SET expired = ?", (expired,))
+        await db.run("DELETE FROM smtd_era WHERE ended < ?", (expired,))
 
 
 class ChangeNumbers:
     """Numbers the changes of one transaction, beginning after *head*; `logged` lists them in order.
 
-    The caller must store the final `head` in the database.
+    *upsert*: the statement that stores a row of `COLUMNS`. The caller must store the final `head` in the
+    database.
     """
 
-    def __init__(self, db: DatabaseConnection, head: int) -> None:
+    def __init__(self, db: DatabaseConnection, head: int, upsert: str) -> None:
         self.logged: list[LogRow] = []
         self._db = db
+        self._upsert = upsert
         self.head = head
 
     async def log(self, key: Key, content: Content) -> int:
@@ -156,11 +164,7 @@ class ChangeNumbers:
         self.head += 1
         row = LogRow(key, self.head, content)
         self.logged.append(row)
-        await self._db.run(
-            "INSERT OR REPLACE INTO smtd_change (project, label, seq, digest, problem, moment, noted)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*key, row.seq, *content, time.time()),
-        )
+        await self._db.run(self._upsert, (*key, row.seq, *content, time.time()))
         return self.head
 
     def savepoint(self) -> tuple[int, int]:
@@ -182,13 +186,16 @@ async def row_of(db: DatabaseConnection, key: Key) -> LogRow | None:
 async def rows_of(db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, LogRow]:
     """Return the last change of each of *keys* that is in the log."""
     found: dict[Key, LogRow] = {}
-    todo = list(keys)
-    for start in range(0, len(todo), _CHUNK):
-        some = todo[start : start + _CHUNK]
-        places = ", ".join(["(?, ?)"] * len(some))
-        query = f"SELECT {_COLUMNS} FROM smtd_change WHERE (project, label) IN (VALUES {places})"
-        for row in map(_row, await db.fetch(query, [part for key in some for part in key])):
-            found[row.key] = row
+    labels: dict[str, list[str]] = defaultdict(list)
+    for project, label in keys:
+        labels[project].append(label)
+    for project, todo in labels.items():
+        for start in range(0, len(todo), _CHUNK):
+            some = todo[start : start + _CHUNK]
+            places = ", ".join("?" * len(some))
+            query = f"SELECT {_COLUMNS} FROM smtd_change WHERE project = ? AND label IN ({places})"
+            for row in map(_row, await db.fetch(query, (project, *some))):
+                found[row.key] = row
     return found
 
 
@@ -233,10 +240,11 @@ async def last_number(db: DatabaseConnection, project: str) -> int:
     The log may have dropped the last change, a deletion. So the result is at least `Eras.expired`.
     """
     last = "SELECT coalesce(max(seq), 0) FROM smtd_change WHERE project = ?"
-    return int(await db.value(f"SELECT max(({last}), expired) FROM smtd_head", (project,)))
+    ((seq, expired),) = await db.fetch(f"SELECT ({last}), expired FROM smtd_head", (project,))
+    return max(int(seq), int(expired))
 
 
-_COLUMNS = "project, label, seq, digest, problem, moment"
+_COLUMNS = ", ".join(COLUMNS[:-1])
 
 
 def _row(found: Sequence[object]) -> LogRow:

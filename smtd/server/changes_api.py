@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,8 +20,9 @@ from smtd.server import answers
 from smtd.server.accounts.rights import Right
 from smtd.server.answers import COMMON_HEADERS, RequestRefused, found
 from smtd.server.caller import Caller, Reauthenticate, View
-from smtd.server.database import SeenView, ServedDatabase
+from smtd.server.database import ServedDatabase
 from smtd.server.feed import ChangeEvent, Feed, Subscription
+from smtd.server.memory import SeenView
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 
@@ -85,15 +86,12 @@ def _gone(reason: str) -> RequestRefused:
 
 
 class ChangesApi:
-    """Answers requests for changes of *database*; *is_complete* returns whether its log has every record."""
+    """Answers requests for changes of *database*."""
 
-    def __init__(
-        self, database: ServedDatabase, writer: Writer, feed: Feed, is_complete: Callable[[], bool]
-    ) -> None:
+    def __init__(self, database: ServedDatabase, writer: Writer, feed: Feed) -> None:
         self._database = database
         self._writer = writer
         self._feed = feed
-        self._is_complete = is_complete
         self._streams: Counter[str] = Counter()
 
     @property
@@ -130,7 +128,7 @@ class ChangesApi:
                 raise RequestRefused(
                     HTTPStatus.FORBIDDEN, f"{caller.name} has no right to read project {wanted.project}"
                 )
-        if not self._is_complete():
+        if not self._database.is_complete:
             raise RequestRefused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "the server has not read all records yet; try again",

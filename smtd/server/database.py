@@ -1,49 +1,44 @@
-"""The served database: one file, one connection, one process.
+"""The served database: its memory, and everything that requests read and write there.
 
-Memory holds what requests need often, as of the server's last commit: the number of the last change, the
-projects, and the rights and views of users. `reload` takes in projects and rights that other programs have
-written. Everything else is read from the file on request.
+`backend.py` is the seam to the kinds of databases; this is the same for all.
 """
 
 from __future__ import annotations
 
-import sqlite3
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import anyio
 
-from smtd.errors import StoreUnreachable
-from smtd.filestat import identity
+from smtd.errors import RecordUnusable, StoreError
 from smtd.records.record import Key, Record
-from smtd.server import change_log, trigger_notes
-from smtd.server.accounts.rights import Right
+from smtd.server import change_log
+from smtd.server.backend import Backend, Head, Replaced
 from smtd.server.change_log import ChangeNumbers, Eras, LogRow
-from smtd.server.known_rows import KnownRows
+from smtd.server.freshness import Freshness
+from smtd.server.memory import Access, Everything, Memory, load_access, load_everything
 from smtd.server.record_sizes import LARGEST_RECORD, count_fitting, sizes
-from smtd.server.transaction import STALE_RIGHT, Current, ProjectInfo, WriteTransaction, tagged_labels
-from smtd.sqlite import Connection
-from smtd.stores.django.database import translating
+from smtd.server.transaction import Current, WriteTransaction, tagged_labels
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.record_rows import record_of
-from smtd.stores.django.sqlite import SqliteFile
-from smtd.text import encodable
+
+log = logging.getLogger("smtd")
 
 T = TypeVar("T")
 #: A job for the one writer. It may await only its transaction. If it raises an exception, its changes are
 #: rolled back.
 Job: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 
-#: Seconds that a statement waits for the lock of another program. The BEGIN of a job's transaction does not
-#: wait (`_writing`): reads use the same connection, and would wait behind it.
-_LOCK_TIMEOUT = 10
-_WAIT_FOR_LOCKS = f"PRAGMA busy_timeout = {_LOCK_TIMEOUT * 1000}"
-
-
-class Replaced(StoreUnreachable):
-    """Another file has taken the place of the served one, or another state was restored into it."""
+#: The most changes of other processes that are passed on one by one; of more, listeners must ask again.
+MOST_BEHIND = 1000
+#: Seconds between two looks at what others commit, while the database cannot be reached.
+_PAUSE = 1.0
+#: About the most bytes of records that are read for listeners at a time.
+_BYTES_FOR_LISTENERS = 2**20
 
 
 class Committed(NamedTuple):
@@ -76,43 +71,43 @@ class FeedPage(NamedTuple):
     more: bool
 
 
-class SeenView(NamedTuple):
-    """The last known view of a user: `View.fingerprint` and its *number*. A new view gets another number."""
+class Listeners:
+    """Whoever must learn of commits, in their order. Functions must not wait."""
 
-    fingerprint: str
-    number: int
+    def committed(self, what: Committed) -> None:
+        """Learn of the next transaction of this process, or of changes of others."""
+
+    def fell_behind(self) -> None:
+        """Learn that many changes were not reported."""
+
+    def access_changed(self) -> None:
+        """Learn that projects or rights have changed."""
+
+    def want_records(self) -> bool:
+        """Say whether `committed` should have the records that other processes wrote."""
+        return False
 
 
-class ServedDatabase:
-    """The database in *file*, which no other process serves.
+class ServedDatabase(Memory):
+    """The database in *backend*. Its memory is as of the last commit that this process knows."""
 
-    *is_own*: smtd serve made the file, so that triggers note what other programs write.
-    """
-
-    def __init__(
-        self, file: SqliteFile, db: Connection, identity: tuple[int, int] | None, *, is_own: bool
-    ) -> None:
-        self.path = file.path
-        self.is_own = is_own
-        #: The number of the last change.
-        self.head = 0
-        self.eras = Eras(())
-        self.projects: dict[str, ProjectInfo] = {}
-        #: By user name: project, user name and level of each right.
-        self.rights: dict[str, list[tuple[str, str, str]]] = {}
-        #: By user name: the view when the user last asked for changes.
-        self.views: dict[str, SeenView] = {}
-        #: The table has rights in projects that other programs deleted; they do not count.
-        self.has_stale_rights = False
-        #: The `PRAGMA data_version` up to which the log has all writes of other programs (None: unknown).
-        self.logged_version: int | None = None
+    def __init__(self, backend: Backend) -> None:
+        super().__init__()
+        self.backend = backend
+        self.name = backend.name
+        self.is_own = backend.is_own
+        self.listeners = Listeners()
+        #: The `Backend.foreign_version` up to which the log has all writes of other programs (None: unknown).
+        self.logged_version: Hashable = None
         self.last_commit = 0.0
-        #: Set when another file, or another state of it, has taken the place of this one.
+        #: Set when another database, or another state of it, has taken the place of this one.
         self.replaced = anyio.Event()
-        self._file = file
-        self._db = db
-        self._rows = KnownRows(db, is_own=is_own)
-        self._identity = identity
+        #: Held from before a commit until memory has it: so commits enter memory in their order.
+        self._order: AbstractAsyncContextManager[Any] = anyio.Lock() if backend.is_shared else nullcontext()
+        self._freshness = Freshness(self._look)
+        #: Where the log is in the database; it differs after a restore (see `Head.place`).
+        self._place: Hashable = None
+        self._trusts_log = False
 
     async def begin(self) -> bool:
         """Open an era, and load what memory holds.
@@ -120,103 +115,146 @@ class ServedDatabase:
         Return whether the log has every record, except for changes that triggers have noted.
         """
 
-        async def begin() -> bool:
-            async with self._db.writing():
-                self.head, self.eras = await change_log.open_era(self._db, time.time())
-                form = await self._db.value("SELECT form FROM smtd_head")
-                if self.is_own and not await trigger_notes.are_triggers_intact(self._db):
-                    await trigger_notes.repair_triggers(self._db)
-                    form = ""
-                    await self._db.run("UPDATE smtd_head SET form = ''")
-            views = await self._db.fetch("SELECT username, mark, number FROM smtd_view")
-            self.views = {
-                str(user): SeenView(str(fingerprint), int(number)) for user, fingerprint, number in views
-            }
-            return bool(form == change_log.DIGEST_PREFIX)
+        async def begin(db: DatabaseConnection) -> tuple[Head, Everything]:
+            async with db.writing():
+                await self.backend.lock_head(db)
+                seq, _ = await change_log.open_era(db, time.time())
+                if self.is_own and not await self.backend.has_triggers(db):
+                    await self.backend.repair_triggers(db)
+                    await db.run("UPDATE smtd_head SET form = ''")
+                await self.backend.save_head(db, seq, changes_access=True)
+                return await self.backend.head(db), await load_everything(db)
 
-        complete = await self.read(begin)
+        head, everything = await self.read(begin)
+        self._adopt(head, everything)
+        self._place = head.place
         self.last_commit = time.monotonic()
-        await self.reload()
-        return complete and self.is_own
+        self.is_complete = everything.has_all_records and self.is_own
+        return self.is_complete
 
     async def reload(self) -> bool:
         """Read again the projects and rights, which other programs may write; say if rights have changed."""
         before = self.rights
-
-        async def load() -> tuple[dict[str, ProjectInfo], dict[str, list[tuple[str, str, str]]]]:
-            query = "SELECT id, name, description FROM django_store_project"
-            found = await self._db.fetch(query)
-            projects = {
-                name: ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
-                for name, title, text in found
-                if isinstance(name, str) and encodable(name) == name  # no address can contain any other id
-            }
-            rights: dict[str, list[tuple[str, str, str]]] = {}
-            query = (
-                f"SELECT project, username, level FROM smtd_right WHERE NOT {STALE_RIGHT}"
-                " ORDER BY username, project"
-            )
-            for project, user, level in await self._db.fetch(query):
-                rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
-            query = f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}"
-            self.has_stale_rights = bool(await self._db.value(query))
-            return projects, rights
-
-        self.projects, self.rights = await self.read(load)  # both at once: requests run during the read
+        access: Access = await self.read(load_access)
+        self.replace_access(access)
         return self.rights != before
 
-    async def read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns; it may await only the connection (see `Connection.at_once`)."""
-        with translating(self._file):
-            return await self._db.at_once(work)
+    async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
+        """Return what *work* returns; it may await only the connection that it gets. Raises StoreError."""
+        return await self.backend.read(work)
 
-    @property
-    def db(self) -> Connection:
-        """The connection, for functions that run through `read`."""
-        return self._db
+    # Following other processes
+
+    async def refresh(self) -> None:
+        """Bring memory up to date with what other processes committed before this call. Raises StoreError."""
+        if self.backend.is_shared:
+            await self._freshness.check()
+
+    async def _look(self) -> None:
+        async def look(db: DatabaseConnection) -> None:
+            head = await self.backend.head(db)
+            if not self._is_known(head):
+                async with db.reading():
+                    await self._catch_up(db, await self.backend.head(db))
+
+        async with self._order:
+            await self.read(look)
+
+    def _is_known(self, head: Head) -> bool:
+        return head.seq == self.head and head.era == self.eras.newest
+
+    async def _catch_up(self, db: DatabaseConnection, head: Head) -> None:
+        """Take into memory what others have committed up to *head*, and report it. Raises Replaced.
+
+        Call it inside a transaction, with `_order` held if others may commit.
+        """
+        if self._is_known(head):
+            return
+        new = await load_everything(db) if head.access > self.head else None
+        eras = self.eras if new is None else new.eras
+        is_later = head.seq >= self.head and eras.can_continue(self.head, head.seq)
+        if not self.backend.is_shared or not is_later:
+            raise Replaced(f"another state was restored into {self.name} while it was served")
+        wanted = _BYTES_FOR_LISTENERS if self.listeners.want_records() else 0
+        found, more = list[tuple[LogRow, Record | None]](), True
+        while more and len(found) < MOST_BEHIND:
+            page = await self._page(db, found[-1][0].seq if found else self.head, MOST_BEHIND, None, wanted)
+            found += page.changes
+            more = page.more
+        self._adopt(head, new)
+        if new is not None:
+            self.listeners.access_changed()
+        if more:
+            self.listeners.fell_behind()
+            return
+        records = {row.key: record for row, record in found if record is not None}
+        self.listeners.committed(Committed((), [row for row, _ in found], records))
+
+    def _adopt(self, head: Head, new: Everything | None) -> None:
+        self.head = head.seq
+        if new is not None:
+            self.replace_access(new.access)
+            self.views, self.eras = new.views, new.eras
+            self.is_complete = new.has_all_records and (self.is_own or self._trusts_log)
+
+    def trust_log(self) -> None:
+        """Believe the database when it says that the log has all records: a process watches over that."""
+        self._trusts_log = True
+
+    async def follow(self) -> None:
+        """Take into memory what other processes commit, soon after; until cancelled. Raises Replaced."""
+        if not self.backend.is_shared:
+            return
+        is_down = False
+        while True:
+            wakes = self.backend.wakes
+            try:
+                await self.refresh()
+                is_down = False
+            except Replaced:
+                raise
+            except StoreError as exc:
+                if not is_down:
+                    log.warning("the server cannot follow other processes: %s", exc)
+                is_down = True
+            await self.backend.wait_for_writes(wakes, _PAUSE, is_busy=is_down)
 
     # Reading
 
-    async def version(self) -> int:
-        """Return `PRAGMA data_version`: commits of other programs change it. Raises Replaced.
-
-        Call it through `read`.
-        """
-        self._check_file()
-        return int(await self._db.value("PRAGMA data_version"))
+    async def foreign_version(self) -> Hashable:
+        """Return what changes with each commit of another program. Raises Replaced."""
+        return await self.read(self.backend.foreign_version)
 
     async def has_triggers(self) -> bool:
         """Say whether triggers note what other programs write; another program may have dropped some.
 
-        Call it through `read`. Raises Replaced if the file has the log of another state, or none.
+        Raises Replaced if the database has the log of another state, or none.
         """
-        if not await self._db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
-            raise self._restored()
-        async with self._db.reading():
-            await self._check_log()
-            return await self._rows.has_triggers()
 
-    async def _check_log(self) -> None:
-        if not await change_log.is_unchanged(self._db, self.head, self.eras):
-            raise self._restored()
+        async def look(db: DatabaseConnection) -> bool:
+            async with db.reading():
+                head = await self.backend.head(db)
+                if not self.backend.is_shared:
+                    await self._catch_up(db, head)
+                return await self.backend.has_triggers(db)
 
-    def _restored(self) -> Replaced:
-        return Replaced(f"another state was restored into {self.path} while it was served")
+        return await self.read(look)
 
     async def last_change(self, key: Key) -> tuple[LogRow | None, bool]:
         """Return the last change of *key* in the log, and whether it is certain that none came since then."""
 
-        async def look() -> tuple[LogRow | None, bool]:
-            return await change_log.row_of(self._db, key), await self.version() == self.logged_version
+        async def look(db: DatabaseConnection) -> tuple[LogRow | None, bool]:
+            row = await change_log.row_of(db, key)
+            return row, await self.backend.is_logged(db, self.logged_version)
 
         return await self.read(look)
 
     async def current_records(self, keys: Collection[Key]) -> dict[Key, CurrentRecord]:
         """Return the current record of each of *keys*."""
 
-        async def look() -> dict[Key, CurrentRecord]:
-            async with self._db.reading():
-                found = await self._rows.rows(keys)
+        async def look(db: DatabaseConnection) -> dict[Key, CurrentRecord]:
+            async with db.reading():
+                found = await self.backend.rows(db, keys)
             return {key: _current_record(found.get(key, ())) for key in keys}
 
         return await self.read(look)
@@ -224,9 +262,9 @@ class ServedDatabase:
     async def measured(self, keys: Collection[Key]) -> dict[Key, int]:
         """Return about how many characters the record of each of *keys* has, for those that have one."""
 
-        async def look() -> dict[Key, int]:
-            async with self._db.reading():
-                return await sizes(self._db, await self._rows.row_ids(keys))
+        async def look(db: DatabaseConnection) -> dict[Key, int]:
+            async with db.reading():
+                return await sizes(db, await self.backend.row_ids(db, keys))
 
         return await self.read(look)
 
@@ -240,138 +278,128 @@ class ServedDatabase:
         about that many bytes.
         """
 
-        async def look() -> FeedPage:
-            async with self._db.reading():
-                rows = await change_log.changes_since(self._db, seq, limit, project)
-                more, current = len(rows) == limit, {}
-                if bytes_of_records:
-                    keys = [row.key for row in rows if row.content.digest]
-                    size = await sizes(self._db, await self._rows.row_ids(keys))
-                    count = count_fitting(rows, size, bytes_of_records)
-                    rows, more = rows[:count], more or count < len(rows)
-                    keys = [row.key for row in rows if size.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
-                    found = await self._rows.rows(keys)
-                    current = {key: _current_record(rows_of_key) for key, rows_of_key in found.items()}
-            return FeedPage([_with_record(row, current.get(row.key)) for row in rows], self.head, more)
+        async def look(db: DatabaseConnection) -> FeedPage:
+            async with db.reading():
+                page = await self._page(db, seq, limit, project, bytes_of_records)
+                return page if not self.backend.is_shared else page._replace(head=await self._end(db))
 
         return await self.read(look)
+
+    async def _end(self, db: DatabaseConnection) -> int:
+        return (await self.backend.head(db)).seq
+
+    async def _page(
+        self, db: DatabaseConnection, seq: int, limit: int, project: str | None, bytes_of_records: int
+    ) -> FeedPage:
+        """Return a page as `changes_since` does, with the *head* of memory. Call it inside a transaction."""
+        rows = await change_log.changes_since(db, seq, limit, project)
+        more, current = len(rows) == limit, {}
+        if bytes_of_records:
+            keys = [row.key for row in rows if row.content.digest]
+            size = await sizes(db, await self.backend.row_ids(db, keys))
+            count = count_fitting(rows, size, bytes_of_records)
+            rows, more = rows[:count], more or count < len(rows)
+            keys = [row.key for row in rows if size.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
+            found = await self.backend.rows(db, keys)
+            current = {key: _current_record(rows_of_key) for key, rows_of_key in found.items()}
+        return FeedPage([_with_record(row, current.get(row.key)) for row in rows], self.head, more)
 
     async def listing(self, project: str) -> tuple[list[tuple[str, str]], int]:
         """Return the moment and label of each record in *project*, and its `change_log.last_number`."""
 
-        async def look() -> tuple[list[tuple[str, str]], int]:
-            async with self._db.reading():
-                found = await change_log.moments_and_labels(self._db, project)
-                return found, await change_log.last_number(self._db, project)
+        async def look(db: DatabaseConnection) -> tuple[list[tuple[str, str]], int]:
+            async with db.reading():
+                found = await change_log.moments_and_labels(db, project)
+                return found, await change_log.last_number(db, project)
 
         return await self.read(look)
 
     async def newest_moments(self) -> dict[str, str]:
         """Return when the newest record of each project was run, as the tables store it."""
-        return dict(await self.read(partial(change_log.newest_moments, self._db)))
+        return dict(await self.read(change_log.newest_moments))
 
     async def tagged_labels(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
-        return await self.read(partial(tagged_labels, self._db, project, tags))
+        held = [tag for tag in tags if self.backend.can_hold(tag)]
+        return await self.read(partial(tagged_labels, project=project, tags=held)) if held else []
+
+    async def existing(self, projects: Collection[str]) -> set[str]:
+        """Return those of *projects* that exist now: others may have made one a moment ago."""
+        held = [project for project in projects if self.backend.can_hold(project)]
+        if not held:
+            return set()
+        query = f"SELECT id FROM django_store_project WHERE id IN ({', '.join('?' * len(held))})"
+        return {str(name) for (name,) in await self.read(lambda db: db.fetch(query, held))} & set(held)
 
     # Writing
 
     async def transact(self, jobs: Sequence[Job]) -> Committed:
         """Run *jobs* in one transaction; a job that raises an exception is rolled back alone.
 
-        Raises StoreError if the transaction failed; then nothing was written.
+        Listeners learn of it before this returns. Raises StoreError if the transaction failed; then nothing
+        was written, or, if the connection was lost during the commit, all of it.
         """
-
-        committed, callbacks = await self.read(partial(self._transact, jobs))
-        for callback in callbacks:
-            callback()
-        self.last_commit = time.monotonic()
+        async with AsyncExitStack() as until_reported:
+            committed, callbacks = await self.read(partial(self._transact, jobs, until_reported))
+            for callback in callbacks:
+                callback()
+            self.last_commit = time.monotonic()
+            self.listeners.committed(committed)
         return committed
 
-    async def _transact(self, jobs: Sequence[Job]) -> tuple[Committed, list[Callable[[], None]]]:
-        self._check_file()
-        async with self._writing():
-            await self._check_log()
-            await self._rows.catch_up()
-            await self._db.run("UPDATE smtd_head SET writes = 1")
-            numbers = ChangeNumbers(self._db, self.head)
-            transaction = WriteTransaction(self._db, self._rows.records, numbers)
-            results = [await self._run_job(job, transaction) for job in jobs]
-            await self._db.run("UPDATE smtd_head SET seq = ?, writes = 0", (numbers.head,))
-        self.head = numbers.head
+    async def _transact(
+        self, jobs: Sequence[Job], until_reported: AsyncExitStack, db: DatabaseConnection
+    ) -> tuple[Committed, list[Callable[[], None]]]:
+        async with self.backend.writing(db):
+            head = await self._locked_head(db)
+            numbers = ChangeNumbers(
+                db, head.seq, self.backend.upsert("smtd_change", change_log.COLUMNS, change_log.KEY)
+            )
+            transaction = WriteTransaction(db, self.backend, numbers)
+            if head.place != self._place:
+                numbers.head, eras = await change_log.open_era(db, time.time())
+                transaction.changes_access = True
+                transaction.after_commit.append(partial(self._moved, head.place, eras))
+            results = [await self._run_job(job, transaction, db) for job in jobs]
+            seq = numbers.head
+            if self.backend.is_shared:
+                seq = max(seq, head.seq + 1)  # others see by the number that there was a transaction
+            await self.backend.save_head(db, seq, changes_access=transaction.changes_access)
+            await until_reported.enter_async_context(self._order)
+        self.head = seq
         return Committed(results, numbers.logged, transaction.written), transaction.after_commit
 
-    @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[None]:
-        """Open a transaction without waiting; if it fails after it began, forget all known rows.
+    async def _locked_head(self, db: DatabaseConnection) -> Head:
+        """Lock the log, and bring memory up to date; return where the log ends."""
+        head = await self.backend.lock_head(db)
+        if not self._is_known(head):
+            async with self._order:
+                await self._catch_up(db, head)
+        return head
 
-        If another program has a write transaction open, this fails at once; `read` then raises
-        StoreUnreachable.
-        """
-        has_begun = False
-        await self._db.run("PRAGMA busy_timeout = 0")
-        try:
-            async with self._db.writing():
-                has_begun = True
-                await self._db.run(_WAIT_FOR_LOCKS)
-                yield
-        except BaseException:
-            if has_begun:
-                self._rows.forget()
-            raise
-        finally:
-            await self._db.run(_WAIT_FOR_LOCKS)
+    def _moved(self, place: Hashable, eras: Eras) -> None:
+        """Note that the log is elsewhere, or maybe was put back: a new era has begun."""
+        self._place, self.eras = place, eras
 
-    def _check_file(self) -> None:
-        if identity(self.path) != self._identity:
-            raise Replaced(f"{self.path} was replaced by another file while it was served")
-
-    async def _run_job(self, job: Job, transaction: WriteTransaction) -> Any:
+    async def _run_job(self, job: Job, transaction: WriteTransaction, db: DatabaseConnection) -> Any:
         """Run *job* in a savepoint; return its result, or the exception for which it was rolled back."""
         savepoint, count = transaction.numbers.savepoint(), len(transaction.after_commit)
         transaction.has_written = False
-        await self._db.run("SAVEPOINT job")
+        await db.run("SAVEPOINT job")
         try:
             result = await job(transaction)
         except Exception as exc:
-            if isinstance(exc, sqlite3.Error) and not isinstance(exc, self._file.refusals):
-                raise  # SQLite may have ended the transaction, for example on a full disk
-            await self._db.run("ROLLBACK TO job")
+            is_refusal = self.backend.is_refusal(exc)
+            if self.backend.is_broken(exc) and not is_refusal:
+                raise
+            await db.run("ROLLBACK TO SAVEPOINT job")
             transaction.numbers.roll_back(savepoint)
             del transaction.after_commit[count:]
             if transaction.has_written:
-                self._rows.forget()
-            result = exc
-        await self._db.run("RELEASE job")
+                self.backend.records.forget()
+            result = RecordUnusable(str(exc)) if is_refusal and not isinstance(exc, RecordUnusable) else exc
+        await db.run("RELEASE SAVEPOINT job")
         return result
-
-    def store_project(self, project: str, info: ProjectInfo) -> None:
-        """Store a committed *project* in memory."""
-        self.projects[project] = info
-
-    def store_owner(self, project: str, username: str) -> None:
-        """Store the committed owner of a new *project* in memory."""
-        self.rights.setdefault(username, []).append((project, username, Right.OWNER.word))
-        self.rights[username].sort()
-
-    def store_view(self, username: str, view: SeenView) -> None:
-        """Store the committed view of a user in memory."""
-        self.views[username] = view
-
-    def remove_project(self, project: str) -> None:
-        """Remove *project* and all rights in it from memory: it was deleted, or will be added again."""
-        self.projects.pop(project, None)
-        kept = {name: [one for one in rights if one[0] != project] for name, rights in self.rights.items()}
-        self.rights = {name: rights for name, rights in kept.items() if rights}
-
-    async def checkpoint(self) -> bool:
-        """Copy the write-ahead log into the file itself; say whether all of it is there.
-
-        While another program reads an earlier state, SQLite does not copy later commits.
-        """
-        found = await self.read(partial(self._db.fetch, "PRAGMA wal_checkpoint(PASSIVE)"))
-        is_busy, pages, done = found[0]
-        return not is_busy and pages == done
 
 
 def _current_record(rows: Sequence[Any]) -> CurrentRecord:

@@ -146,8 +146,16 @@ class Feed:
         finally:
             self.listeners.discard(subscription)
 
+    def wants_records(self) -> bool:
+        """Say whether a listener wants the records of changes."""
+        return any(listener.with_records for listener in self.listeners)
+
+    def end_present(self) -> None:
+        """End all present subscriptions: changes were missed, so that the listeners must ask again."""
+        for listener in self.listeners:
+            listener.end()
+
     def end(self) -> None:
         """End all subscriptions, present and future."""
         self.is_over = True
-        for listener in self.listeners:
-            listener.end()
+        self.end_present()

@@ -42,6 +42,8 @@ class Listing:
 
     def change(self, row: LogRow) -> None:
         """Apply one more change."""
+        if row.seq <= self.seq:
+            return  # it was read with this change
         label, moment = row.key.label, row.content.moment
         before = self._moments.get(label)
         self.seq = row.seq
@@ -64,16 +66,19 @@ class Listings:
         #: The changes that were committed while listings are being read: these may include them or not.
         self._changes_while_reading: list[LogRow] = []
         self._reading = 0
+        #: How often all listings were forgotten.
+        self._forgotten = 0
 
     async def of(self, project: str) -> Listing:
         """Return the current listing of *project*."""
         if (known := self._listings.get(project)) is not None:
             return known
         self._reading += 1
+        forgotten = self._forgotten
         try:
             listing = Listing(*await self._database.listing(project))
             for row in self._changes_while_reading:
-                if row.key.project == project and row.seq > listing.seq:
+                if row.key.project == project:
                     listing.change(row)
         finally:
             self._reading -= 1
@@ -81,8 +86,14 @@ class Listings:
                 self._changes_while_reading.clear()
         if sum(map(len, self._listings.values())) + len(listing) > MOST_LABELS:
             self._listings.clear()
-        self._listings[project] = listing
+        if forgotten == self._forgotten:
+            self._listings[project] = listing
         return listing
+
+    def forget(self) -> None:
+        """Forget all listings: changes were missed."""
+        self._listings.clear()
+        self._forgotten += 1
 
     def changed(self, rows: Sequence[LogRow]) -> None:
         """Apply committed changes, which are in order."""

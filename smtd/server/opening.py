@@ -14,6 +14,7 @@ from smtd.errors import StoreRefused
 from smtd.filestat import identity
 from smtd.server import new_file, store_lock
 from smtd.server.database import ServedDatabase
+from smtd.server.sqlite_backend import SqliteBackend
 from smtd.sqlite import Connection
 from smtd.stores.django.database import translating
 from smtd.stores.django.sqlite import SqliteFile
@@ -25,21 +26,21 @@ _STATEMENTS = 256
 
 
 @asynccontextmanager
-async def open_database(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
-    """Open the database at *path*, which messages call *name*, for the length of a `with` block.
+async def open_database(store: Path, name: str) -> AsyncIterator[ServedDatabase]:
+    """Open the database at *store*, which messages call *name*, for the length of a `with` block.
 
     A missing file is created. Raises StoreRefused for a file that is not a store of Sumatra 0.8.1,
     StoreUnreachable, and UsageError if another process serves it.
     """
-    lock = await to_thread.run_sync(store_lock.lock, path, name)
+    lock = await to_thread.run_sync(store_lock.lock, store, name)
     try:
-        if (renamed := await to_thread.run_sync(store_lock.set_aside_log, lock, path)) is not None:
+        if (renamed := await to_thread.run_sync(store_lock.set_aside_log, lock, store)) is not None:
             log.warning(
                 "%s was replaced; the old file's write-ahead log was renamed to %s", name, renamed.name
             )
-        async with SqliteFile(path, name, statements=_STATEMENTS) as file:
+        async with SqliteFile(store, name, statements=_STATEMENTS) as file:
             with translating(file):
-                await to_thread.run_sync(_create_missing, path)
+                await to_thread.run_sync(_create_missing, store)
                 db = await file.connection()
                 if db is None:
                     raise StoreRefused(
@@ -48,11 +49,10 @@ async def open_database(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
                 if file.obstacle:
                     raise StoreRefused(f"{name} cannot be served: {file.obstacle}")
                 is_own = await _add_tables(db)
-            await to_thread.run_sync(store_lock.note_file, lock, path)
-            database = ServedDatabase(file, db, await to_thread.run_sync(identity, path), is_own=is_own)
-            yield database
-            with translating(file):
-                await database.checkpoint()
+            await to_thread.run_sync(store_lock.note_file, lock, store)
+            backend = SqliteBackend(file, db, await to_thread.run_sync(identity, store), is_own=is_own)
+            yield ServedDatabase(backend)
+            await backend.checkpoint()
     finally:
         os.close(lock)
 

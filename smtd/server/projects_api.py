@@ -18,9 +18,10 @@ from smtd.server.body import SMALL, Bodies
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.database import ServedDatabase
 from smtd.server.listings import Listings
+from smtd.server.memory import ProjectInfo
 from smtd.server.record_form import BadDocument
 from smtd.server.records_api import DELETE_BATCH
-from smtd.server.transaction import ProjectInfo, WriteTransaction
+from smtd.server.transaction import WriteTransaction
 from smtd.server.validators import Precondition, etag, evaluated, project_validator
 from smtd.server.writer import Writer
 

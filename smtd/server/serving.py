@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -16,11 +16,12 @@ from anyio.abc import TaskStatus
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.server.acceptor import Acceptor, listeners
 from smtd.server.application import Application, application
+from smtd.server.backend import Replaced
 from smtd.server.body import Bodies
 from smtd.server.bulk_api import BulkApi
 from smtd.server.caller import Authenticating
 from smtd.server.changes_api import ChangesApi
-from smtd.server.database import Committed, Replaced, ServedDatabase
+from smtd.server.database import Committed, Listeners, ServedDatabase
 from smtd.server.feed import Feed
 from smtd.server.foreign_writes import ForeignWrites
 from smtd.server.listings import Listings
@@ -35,7 +36,7 @@ log = logging.getLogger("smtd")
 
 #: Seconds for which an idle connection is kept, and for which requests may go on when the server stops.
 KEEPALIVE, SHUTDOWN_GRACE = 75.0, 1.0
-#: Seconds between attempts to restart the server after its file was replaced.
+#: Seconds between attempts to restart the server after its store was replaced.
 RESTART_PAUSE = 1.0
 
 
@@ -47,7 +48,8 @@ async def serve(
 ) -> None:
     """Serve until cancelled; report the address by *task_status* once the server accepts clients.
 
-    It restarts if another file has taken the place of the store, and then retries after StoreUnreachable.
+    It restarts if another store has taken the place of the served one, and then retries after
+    StoreUnreachable.
     Raises StoreError, UsageError.
     """
     settings.check()
@@ -61,8 +63,8 @@ async def serve(
 
     while True:
         try:
-            await _serve_file(settings, authenticator, started)
-            log.warning("%s was replaced by another file; restarting the server", settings.store)
+            await _serve_store(settings, authenticator, started)
+            log.warning("%s was replaced by another store; restarting the server", settings.store)
         except StoreUnreachable as exc:
             if not is_started:
                 raise
@@ -70,26 +72,45 @@ async def serve(
             await anyio.sleep(RESTART_PAUSE)
 
 
-async def _serve_file(
+class _Listeners(Listeners):
+    """Those who must learn of commits: listings and the feed, and the metrics of this process's own."""
+
+    def __init__(self, listings: Listings, feed: Feed, metrics: Metrics) -> None:
+        self._listings = listings
+        self._feed = feed
+        self._metrics = metrics
+
+    def committed(self, what: Committed) -> None:
+        self._listings.changed(what.changes)
+        self._feed.publish(what.changes, what.records)
+        self._metrics.committed(len(what.changes))
+
+    def fell_behind(self) -> None:
+        self._listings.forget()
+        self._feed.end_present()
+
+    def access_changed(self) -> None:
+        self._feed.wake()
+
+    def want_records(self) -> bool:
+        return self._feed.wants_records()
+
+
+async def _serve_store(
     settings: ServerSettings, authenticator: Authenticating, started: Callable[[str], None]
 ) -> None:
-    """Serve until another file has taken the place of the store; pass the address to *started*."""
+    """Serve until another store has taken the place of the served one; pass the address to *started*."""
     async with open_database(settings.store, str(settings.store)) as database:
-        complete = await database.begin()
+        await database.begin()
         feed, listings, bodies, metrics = Feed(), Listings(database), Bodies(), Metrics()
-
-        def committed(what: Committed) -> None:
-            listings.changed(what.changes)
-            feed.publish(what.changes, what.records)
-            metrics.committed(len(what.changes))
-
-        writer = Writer(database, committed)
-        foreign_writes = ForeignWrites(database, writer, feed.wake, complete=complete)
+        database.listeners = _Listeners(listings, feed, metrics)
+        writer = Writer(database)
+        foreign_writes = ForeignWrites(database, writer, feed.wake)
         app = Application(
             database,
             ProjectsApi(database, writer, listings, bodies),
             RecordsApi(database, writer, listings, bodies),
-            ChangesApi(database, writer, feed, lambda: foreign_writes.is_complete),
+            ChangesApi(database, writer, feed),
             BulkApi(database, writer, bodies),
             authenticator,
             settings.origins,
@@ -99,7 +120,8 @@ async def _serve_file(
         errors: list[SmtdError] = []
         async with anyio.create_task_group() as group:
             group.start_soon(writer.run)
-            group.start_soon(_watch, foreign_writes, database)
+            for watch in (foreign_writes.run, database.follow):
+                group.start_soon(_watch, watch, database)
             try:
                 async with _listening(settings, app) as address:
                     started(address)
@@ -114,9 +136,9 @@ async def _serve_file(
             raise error
 
 
-async def _watch(foreign_writes: ForeignWrites, database: ServedDatabase) -> None:
+async def _watch(watch: Callable[[], Awaitable[None]], database: ServedDatabase) -> None:
     try:
-        await foreign_writes.run()
+        await watch()
     except Replaced:
         database.replaced.set()
 

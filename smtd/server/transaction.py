@@ -5,32 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.server import change_log, trigger_notes
 from smtd.server.accounts.rights import Right
+from smtd.server.backend import Tables
 from smtd.server.change_log import ChangeNumbers, Content
+from smtd.server.memory import STALE_RIGHT, ProjectInfo
 from smtd.stores.django import rows
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import Found, key_of
-from smtd.stores.django.record_rows import RecordRows, RowChange, record_of
+from smtd.stores.django.record_rows import RowChange, record_of
 from smtd.stores.django.rows import Columns
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectInfo:
-    """The name and description that users give a project; its id identifies it."""
-
-    name: str = ""
-    description: str = ""
-
-
-#: The SQL condition for a right in a project that another program deleted; the server itself deletes the
-#: rights in a project together with it.
-STALE_RIGHT = "(project NOT IN (SELECT id FROM django_store_project))"
 
 
 class Current(NamedTuple):
@@ -65,14 +53,17 @@ class WriteTransaction:
     `after_commit` has the functions to call after the commit, which update what the server keeps in memory.
     """
 
-    def __init__(self, db: DatabaseConnection, records: RecordRows, numbers: ChangeNumbers) -> None:
+    def __init__(self, db: DatabaseConnection, tables: Tables, numbers: ChangeNumbers) -> None:
         self.numbers = numbers
         self.after_commit: list[Callable[[], None]] = []
         self.has_written = False
+        #: More than records has changed: what other processes have in memory of this database is void.
+        self.changes_access = False
         #: The record of each key that was put, as the job gave it, or entered.
         self.written: dict[Key, Record] = {}
         self._db = db
-        self._records = records
+        self._tables = tables
+        self._records = tables.records
 
     async def current(self, key: Key) -> Current:
         """Return what *key* holds now."""
@@ -82,10 +73,15 @@ class WriteTransaction:
     async def put(self, current: Current, record: Record) -> Content:
         """Put *record* in the place of *current*; return the new content.
 
-        Raises RecordUnusable if Sumatra could not read *record* back, or if *current* is unreadable.
+        Raises RecordUnusable if Sumatra could not read *record* back, if the database cannot hold it, or if
+        *current* is unreadable.
         """
         content = Content(change_log.digest(record), "", rows.moment(record.timestamp))
-        change = RowChange(current.key, record, columns(record), current.rows)
+        fitted = self._tables.fitted(current.key, columns(record))
+        if not current.rows:
+            for why in (await self._tables.clashing(self._db, [current.key])).values():
+                raise RecordUnusable(why)
+        change = RowChange(current.key, record, fitted, current.rows)
         self.has_written = True
         await self._records.change(self._db, [change])
         await self.numbers.log(current.key, content)
@@ -117,17 +113,28 @@ class WriteTransaction:
 
     async def repair_triggers(self) -> None:
         """Recreate the triggers, and note that the log may lack what other programs wrote without them."""
-        await trigger_notes.repair_triggers(self._db)
-        await self._db.run("UPDATE smtd_head SET form = ''")
+        await self._tables.repair_triggers(self._db)
+        await self.mark_incomplete()
 
     async def mark_complete(self) -> None:
         """Note that the log has every record, with digests in the canonical form of this smtd."""
+        self.changes_access = True
         await self._db.run("UPDATE smtd_head SET form = ?", (change_log.DIGEST_PREFIX,))
+
+    async def mark_incomplete(self) -> None:
+        """Note that the log may lack records."""
+        self.changes_access = True
+        await self._db.run("UPDATE smtd_head SET form = ''")
+
+    def announce_access(self) -> None:
+        """Have all processes read the projects and rights again: another program has changed some."""
+        self.changes_access = True
 
     async def project(self, name: str) -> ProjectInfo | None:
         """Return the name and description of the project whose id is *name*; None if there is none."""
-        query = "SELECT name, description FROM django_store_project WHERE id = ?"
-        found = await self._db.fetch(query, (name,))
+        query = "SELECT id, name, description FROM django_store_project WHERE id = ?"
+        # A database may take ids for equal that differ in case.
+        found = [tuple(info) for one, *info in await self._db.fetch(query, (name,)) if one == name]
         return ProjectInfo(*map(str, found[0])) if found else None
 
     async def last_number(self, project: str) -> int:
@@ -136,13 +143,12 @@ class WriteTransaction:
 
     async def put_project(self, name: str, info: ProjectInfo) -> None:
         """Create the project whose id is *name*, or change its name and description to *info*."""
-        self.has_written = True
-        # Not by INSERT OR REPLACE: that would delete a row to which other rows refer.
-        await self._db.run(
-            "INSERT INTO django_store_project (id, name, description) VALUES (?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description",
-            (name, info.name, info.description),
-        )
+        self.has_written = self.changes_access = True
+        # Not by an upsert: some replace the row, to which other rows refer.
+        change = "UPDATE django_store_project SET name = ?, description = ? WHERE id = ?"
+        if await self.project(name) is None:
+            change = "INSERT INTO django_store_project (name, description, id) VALUES (?, ?, ?)"
+        await self._db.run(change, (info.name, info.description, name))
 
     async def delete_project(self, name: str) -> None:
         """Delete the project *name*, and all rights in it. Raises RecordUnusable if it still has a record."""
@@ -151,12 +157,13 @@ class WriteTransaction:
             raise RecordUnusable(
                 f"project {name} has {left} records whose labels are not text; delete them in the database"
             )
-        self.has_written = True
+        self.has_written = self.changes_access = True
         await self._db.run("DELETE FROM smtd_right WHERE project = ?", (name,))
         await self._db.run("DELETE FROM django_store_project WHERE id = ?", (name,))
 
     async def delete_stale_rights(self) -> None:
         """Delete all rights in projects that are gone: a user who recreates one is then its only owner."""
+        self.changes_access = True
         await self._db.run(f"DELETE FROM smtd_right WHERE {STALE_RIGHT}")
 
     async def right(self, project: str, username: str) -> Right:
@@ -167,7 +174,7 @@ class WriteTransaction:
 
     async def set_right(self, project: str, username: str, right: Right) -> None:
         """Set the right of a user in *project*; Right.NONE removes it."""
-        self.has_written = True
+        self.has_written = self.changes_access = True
         await self._db.run("DELETE FROM smtd_right WHERE project = ? AND username = ?", (project, username))
         if right is not Right.NONE:
             await self._db.run(
@@ -185,8 +192,9 @@ class WriteTransaction:
         before, number = found[0] if found else (mark, secrets.randbelow(limit))
         if before != mark:
             number = (number + 1) % limit
-        self.has_written = True
-        await self._db.run("INSERT OR REPLACE INTO smtd_view VALUES (?, ?, ?)", (username, mark, number))
+        self.has_written = self.changes_access = True
+        store = self._tables.upsert("smtd_view", ("username", "mark", "number"), ("username",))
+        await self._db.run(store, (username, mark, number))
         return int(number)
 
     async def labels(self, project: str, limit: int) -> list[str]:
@@ -197,14 +205,15 @@ class WriteTransaction:
 
     async def tagged_labels(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
-        return await tagged_labels(self._db, project, tags)
+        held = [tag for tag in tags if self._tables.can_hold(tag)]
+        return await tagged_labels(self._db, project, held) if held else []
 
 
 async def tagged_labels(db: DatabaseConnection, project: str, tags: Sequence[str]) -> list[str]:
     """Return the labels of the records in *project* that have one of *tags*, exactly as it is spelled."""
     places = ", ".join("?" * len(tags))
     query = (
-        "SELECT DISTINCT r.db_id, r.label FROM django_store_tag n"
+        "SELECT DISTINCT r.db_id, r.label, n.name FROM django_store_tag n"
         " JOIN django_store_taggeditem t ON t.tag_id = n.id"
         " JOIN django_content_type c ON c.id = t.content_type_id"
         " AND c.app_label = 'django_store' AND c.model = 'record'"
@@ -212,4 +221,5 @@ async def tagged_labels(db: DatabaseConnection, project: str, tags: Sequence[str
         f" WHERE n.name IN ({places}) AND r.project_id = ?"
     )
     found = await db.fetch(query, (*tags, project))
-    return sorted({key_of(row_id, project, label).label for row_id, label in found})
+    # A database may take tags for equal that differ in case.
+    return sorted({key_of(row_id, project, label).label for row_id, label, tag in found if tag in tags})

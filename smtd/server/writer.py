@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from smtd.errors import StoreError, StoreUnreachable
-from smtd.server.database import Committed, Job, Replaced, ServedDatabase
+from smtd.server.database import Job, ServedDatabase
 
 log = logging.getLogger("smtd")
 
@@ -52,14 +52,10 @@ def _once(_result: Any) -> bool:
 
 
 class Writer:
-    """Runs submitted jobs in order.
+    """Runs submitted jobs in order."""
 
-    *committed* is called after each commit, before `submit` returns to the callers of its jobs.
-    """
-
-    def __init__(self, database: ServedDatabase, committed: Callable[[Committed], None]) -> None:
+    def __init__(self, database: ServedDatabase) -> None:
         self._database = database
-        self._committed = committed
         self._jobs: deque[_Pending] = deque()
         self._arrived = anyio.Event()
         self._is_over = False
@@ -98,7 +94,7 @@ class Writer:
                 while jobs := self._next_jobs():
                     await self._write(jobs)
                     now = anyio.current_time()
-                    if now - self.last_foreign_write < YIELD_PERIOD:
+                    if self._database.backend.is_unfair and now - self.last_foreign_write < YIELD_PERIOD:
                         await anyio.sleep(now - self._began)
         finally:
             self._is_over = True
@@ -137,7 +133,7 @@ class Writer:
                 with anyio.CancelScope(shield=True):  # else it might commit without its callers learning that
                     committed = await self._database.transact(jobs)
             except StoreError as exc:
-                if not _is_locked(exc) or anyio.current_time() > deadline:
+                if not self._database.backend.is_locked(exc) or anyio.current_time() > deadline:
                     return [exc] * len(jobs)
                 await anyio.sleep(pause)
                 pause = min(2 * pause, longest)
@@ -145,13 +141,7 @@ class Writer:
                 log.exception("the server cannot write")
                 return [exc] * len(jobs)
             else:
-                self._committed(committed)
                 return list(committed.results)
-
-
-def _is_locked(exc: StoreError) -> bool:
-    """Say whether another program has the database locked, so that a later try may succeed."""
-    return isinstance(exc, StoreUnreachable) and not isinstance(exc, Replaced) and "locked" in str(exc)
 
 
 def _shutting_down() -> StoreUnreachable:

@@ -20,6 +20,7 @@ from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
 from smtd.server.database import ServedDatabase
 from smtd.server.foreign_writes import ForeignWrites
+from smtd.server.sqlite_backend import SqliteBackend
 from tests.build import PROJECT, record
 from tests.server.granting import grant, until
 from tests.server.served import Client, Served
@@ -172,14 +173,16 @@ async def test_rights_are_reloaded_in_one_step(
     reload = ServedDatabase.reload
 
     async def watched(self: ServedDatabase) -> bool:
-        fetch = self.db.fetch
+        assert isinstance(self.backend, SqliteBackend)
+        db = self.backend.db
+        fetch = db.fetch
 
         async def spy(*asked: Any) -> Any:
             database_rights.append("ada" in self.rights and PROJECT in self.projects)
             return await fetch(*asked)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self.db, "fetch", spy)
+            patch.setattr(db, "fetch", spy)
             return await reload(self)
 
     monkeypatch.setattr(ServedDatabase, "reload", watched)

@@ -1,0 +1,141 @@
+"""What differs between the kinds of databases that the server serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from smtd.errors import StoreUnreachable
+from smtd.records.record import Key
+from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.reader import Found
+from smtd.stores.django.record_rows import RecordRows
+from smtd.stores.django.rows import Columns
+
+T = TypeVar("T")
+
+
+class Replaced(StoreUnreachable):
+    """Another database has taken the place of the served one, or another state was restored into it."""
+
+
+class Head(NamedTuple):
+    """Where the log ends: its last number *seq*, and the start of its newest *era*.
+
+    *access*: the number of the last transaction that changed more than records (0: unknown). *place*: what
+    differs if the log may have been put back from a backup.
+    """
+
+    seq: int
+    era: int
+    access: int = 0
+    place: Hashable = None
+
+
+class Tables(Protocol):
+    """How a transaction finds and changes rows."""
+
+    #: Finds and changes the rows of records, inside a write transaction.
+    records: RecordRows
+
+    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+        """Return the statement that inserts a row of *columns*, or replaces the one with the same *key*."""
+
+    def fitted(self, key: Key, columns: Columns) -> Columns:
+        """Return *columns* as the tables will return them. Raises RecordUnusable."""
+
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+        """Return those new *keys* that the database takes for others that it has, with the reason."""
+
+    def can_hold(self, text: str) -> bool:
+        """Say whether any column can hold *text*: the database accepts no other even in a query."""
+
+    async def repair_triggers(self, db: DatabaseConnection) -> None:
+        """Recreate the triggers; writes made without them have no notes. Call it inside a transaction."""
+
+
+class Backend(Tables, Protocol):
+    """One kind of database. Functions that take a connection are called through `read`."""
+
+    #: The database as messages name it.
+    name: str
+    #: smtd serve made the tables, so that triggers note what other programs write.
+    is_own: bool
+    #: Other processes may serve the same database, so that memory may be behind what they have committed.
+    is_shared: bool
+    #: Whoever asks for the lock first after a commit gets it, so that the server must leave it to others.
+    is_unfair: bool
+    #: Grows when another program may have written.
+    wakes: int
+
+    async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
+        """Return what *work* returns; it may await only the connection that it gets. Raises StoreError."""
+
+    def writing(self, db: DatabaseConnection) -> AbstractAsyncContextManager[None]:
+        """Commit everything that is done inside the block, or nothing, with all other writers kept out.
+
+        If it fails, nothing is known of the rows any more.
+        """
+
+    async def head(self, db: DatabaseConnection) -> Head:
+        """Return where the log ends. Raises Replaced if there is no log."""
+
+    async def lock_head(self, db: DatabaseConnection) -> Head:
+        """Keep others from changing the log until the end of the transaction, and triggers from noting it.
+
+        Raises Replaced if there is no log.
+        """
+
+    async def save_head(self, db: DatabaseConnection, seq: int, *, changes_access: bool) -> None:
+        """Store the last number of the log, which `lock_head` locked."""
+
+    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[Found]]:
+        """Return the rows of *keys*, by key. Call it inside a transaction."""
+
+    async def row_ids(self, db: DatabaseConnection, keys: Collection[Key]) -> list[int]:
+        """Return the ids of all rows that have one of *keys*, and maybe of some that once had one."""
+
+    async def is_logged(self, db: DatabaseConnection, logged_version: Hashable) -> bool:
+        """Say whether the log certainly has all that other programs have written.
+
+        *logged_version*: the `foreign_version` up to which it has.
+        """
+
+    def is_refusal(self, exc: Exception) -> bool:
+        """Say whether the database refused a value with *exc*, and the transaction can go on."""
+
+    def is_broken(self, exc: Exception) -> bool:
+        """Say whether *exc* is of the driver, and may have ended the transaction."""
+
+    def is_locked(self, exc: Exception) -> bool:
+        """Say whether a transaction failed with *exc* as others had a lock, so that a later try may succeed.
+
+        Nothing was committed then.
+        """
+
+    # What other programs write
+
+    def duty(self) -> AbstractAsyncContextManager[None]:
+        """Wait until no other process looks for what other programs write; then this process does."""
+
+    def has_duty(self) -> bool:
+        """Say whether this process still has the duty, as far as is known."""
+
+    async def foreign_version(self, db: DatabaseConnection) -> Hashable:
+        """Return what changes with each commit of another program. Raises Replaced."""
+
+    async def has_triggers(self, db: DatabaseConnection) -> bool:
+        """Say whether triggers note what other programs write; another program may have dropped some."""
+
+    async def may_differ(self, db: DatabaseConnection) -> bool:
+        """Say whether a record may have changed since this was last called: else no comparison is needed."""
+
+    async def wait_for_writes(self, wakes: int, seconds: float, *, is_busy: bool) -> None:
+        """Wait until it is time to look for writes again: *seconds* if *is_busy*, else maybe longer.
+
+        *wakes*: the value of `self.wakes` before the last look.
+        """
+
+    async def tidy(self, last_write: float) -> None:
+        """Do what is to be done once nobody has written for a while; the last write was at *last_write*."""

@@ -1,0 +1,130 @@
+"""What the server keeps in memory of its database, as of one commit: requests need it often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from smtd.server import change_log
+from smtd.server.accounts.rights import Right
+from smtd.server.change_log import Eras
+from smtd.stores.django.connection import DatabaseConnection
+from smtd.text import encodable
+
+#: The SQL condition for a right in a project that another program deleted; the server itself deletes the
+#: rights in a project together with it.
+STALE_RIGHT = "(project NOT IN (SELECT id FROM django_store_project))"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInfo:
+    """The name and description that users give a project; its id identifies it."""
+
+    name: str = ""
+    description: str = ""
+
+
+class SeenView(NamedTuple):
+    """The last known view of a user: `View.fingerprint` and its *number*. A new view gets another number."""
+
+    fingerprint: str
+    number: int
+
+
+class Access(NamedTuple):
+    """The projects, and by user name the project, user name and level of each right.
+
+    *has_stale_rights*: the table has rights in projects that other programs deleted; they do not count.
+    """
+
+    projects: dict[str, ProjectInfo]
+    rights: dict[str, list[tuple[str, str, str]]]
+    has_stale_rights: bool
+
+
+class Everything(NamedTuple):
+    """All that memory holds besides the number of the last change.
+
+    *has_all_records*: the log has every record, as far as the database says.
+    """
+
+    access: Access
+    views: dict[str, SeenView]
+    eras: Eras
+    has_all_records: bool
+
+
+class Memory:
+    """What the server keeps in memory. Mutate it only in the event loop, between two awaits."""
+
+    def __init__(self) -> None:
+        #: The number of the last change.
+        self.head = 0
+        self.eras = Eras(())
+        self.projects: dict[str, ProjectInfo] = {}
+        #: By user name: project, user name and level of each right.
+        self.rights: Mapping[str, list[tuple[str, str, str]]] = {}
+        #: By user name: the view when the user last asked for changes.
+        self.views: dict[str, SeenView] = {}
+        self.has_stale_rights = False
+        #: The log has every record, so that a client that reads all of it knows which records do not exist.
+        self.is_complete = False
+
+    def replace_access(self, access: Access) -> None:
+        """Replace the projects and rights, both at once: requests run meanwhile."""
+        self.projects, self.rights, self.has_stale_rights = access
+
+    def store_project(self, project: str, info: ProjectInfo) -> None:
+        """Store a committed *project*."""
+        self.projects[project] = info
+
+    def store_owner(self, project: str, username: str) -> None:
+        """Store the committed owner of a new *project*."""
+        own = sorted([*self.rights.get(username, ()), (project, username, Right.OWNER.word)])
+        self.rights = {**self.rights, username: own}
+
+    def store_view(self, username: str, view: SeenView) -> None:
+        """Store the committed view of a user."""
+        self.views[username] = view
+
+    def remove_project(self, project: str) -> None:
+        """Remove *project* and all rights in it: it was deleted, or will be added again."""
+        self.projects.pop(project, None)
+        kept = {name: [one for one in rights if one[0] != project] for name, rights in self.rights.items()}
+        self.rights = {name: rights for name, rights in kept.items() if rights}
+
+
+async def load_access(db: DatabaseConnection) -> Access:
+    """Read the projects and rights."""
+    found = await db.fetch("SELECT id, name, description FROM django_store_project")
+    projects = {
+        name: ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
+        for name, title, text in found
+        if isinstance(name, str) and encodable(name) == name  # no address can contain any other id
+    }
+    rights: dict[str, list[tuple[str, str, str]]] = {}
+    query = (
+        f"SELECT project, username, level FROM smtd_right WHERE NOT {STALE_RIGHT} ORDER BY username, project"
+    )
+    for project, user, level in await db.fetch(query):
+        rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
+    stale = await db.value(f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}")
+    return Access(projects, rights, bool(stale))
+
+
+async def load_views(db: DatabaseConnection) -> dict[str, SeenView]:
+    """Read the last known view of each user."""
+    found = await db.fetch("SELECT username, mark, number FROM smtd_view")
+    return {str(user): SeenView(str(fingerprint), int(number)) for user, fingerprint, number in found}
+
+
+async def load_everything(db: DatabaseConnection) -> Everything:
+    """Read all that memory holds besides the number of the last change. Call it inside a transaction."""
+    form = await db.value("SELECT form FROM smtd_head")
+    return Everything(
+        await load_access(db),
+        await load_views(db),
+        await change_log.all_eras(db),
+        str(form) == change_log.DIGEST_PREFIX,
+    )
