@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smtd import denied, durable, private
 from smtd.cli.say import say
-from smtd.cli.user import store_path
+from smtd.cli.user import served
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.paths import expanded
 from smtd.sqlite import ERRORS, opened
@@ -22,9 +22,11 @@ def run(config: Path | None, store: str | None, file: Path) -> int:
     Raises UsageError if there is no such store, or *file* exists or cannot be created, and StoreUnreachable
     if the store cannot be copied. A failed copy is removed.
     """
-    source, target = store_path(store, config), expanded(file).absolute()
+    source, target = served(store, config), expanded(file).absolute()
     if source is None:
         raise UsageError("the server has no store yet; run smtd serve, or name the store with --store")
+    if not isinstance(source, Path):
+        raise UsageError(f"{source} is not a file; back it up with the tools of its server, such as pg_dump")
     try:
         os.close(private.create(target))
     except FileExistsError:

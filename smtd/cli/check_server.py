@@ -25,7 +25,9 @@ from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
 from smtd.output.counts import plural
 from smtd.paths import expanded
 from smtd.server.accounts import users_file as users
+from smtd.server.opening import ServedState, served_state
 from smtd.stores.discovery import find
+from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
 #: Seconds to wait for an answer from a server that already listens at the address.
@@ -159,22 +161,44 @@ def _is_smtd(host: str, port: int, *, has_tls: bool) -> bool:
 
 async def _store(config: Config, server: ServerConfig) -> str:
     """Return a description of the store to serve. Raises SmtdError if it cannot be served."""
-    path = await to_thread.run_sync(_path, config, server)
+    place = await to_thread.run_sync(_place, config, server)
+    if not isinstance(place, Path):
+        return await _remote(place)
+    path = place
     if not await to_thread.run_sync(path.exists):
         await to_thread.run_sync(_check_new, path)
         return f"{path} does not exist yet; the server creates it"
-    async with open_store(await to_thread.run_sync(find, str(path))) as store:
+    held = await _held(await to_thread.run_sync(find, str(path)))
+    if not await to_thread.run_sync(os.access, path, os.W_OK):
+        raise StoreUnreachable(f"{path} cannot be served: this user may not write it; run smtd as its owner")
+    return f"{path} with {held}"
+
+
+async def _held(location: Location) -> str:
+    """Return what the store at *location* has, in words. Raises StoreRefused if nothing can be written."""
+    async with open_store(location) as store:
         found = await store.scan()
         projects = await store.projects()
         if reason := store.capabilities.read_only:
-            raise StoreRefused(f"{path} cannot be served: {reason}")
-    if not await to_thread.run_sync(os.access, path, os.W_OK):
-        raise StoreUnreachable(f"{path} cannot be served: this user may not write it; run smtd as its owner")
+            raise StoreRefused(f"{location} cannot be served: {reason}")
     held = f"{plural(len(found.digests) + len(found.unreadable), 'record')} of {', '.join(projects)}"
-    return f"{path} with {held if projects else 'no projects yet'}"
+    return held if projects else "no projects yet"
 
 
-def _path(config: Config, server: ServerConfig) -> Path:
+async def _remote(location: Location) -> str:
+    """Return a description of the database on a server at *location*. Raises SmtdError."""
+    state = await served_state(location)
+    if state is ServedState.EMPTY:
+        return f"{location} is empty; the server creates the tables"
+    held = f"{location} with {await _held(location)}"
+    if state is ServedState.OWN:
+        return held
+    if location.access.notify:
+        return f"{held}; other programs' writes are reported by notify"
+    return f"{held}; without triggers, what other programs write is found by reading all records"
+
+
+def _place(config: Config, server: ServerConfig) -> Path | Location:
     return served_store(server, config, state_directory(None, config).absolute())
 
 

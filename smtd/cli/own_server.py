@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from smtd import configured_server
+from smtd.cli import passwords
 from smtd.cli.state import configuration_file, usual_files
 from smtd.cli.stores import located
-from smtd.config import Config, ServerConfig
+from smtd.config import Config, ServerConfig, StoreConfig
 from smtd.daemon.own_server import WantedServer
 from smtd.errors import UsageError
 from smtd.filestat import signature
 from smtd.paths import expanded
 from smtd.server.accounts.rights import Right
 from smtd.server.server_settings import ServerSettings
+from smtd.stores.access import NOTHING_SAID
+from smtd.stores.location import Location
 
 
 def only_serving(config: Config, location: str | None, listen: str | None) -> Config:
@@ -39,17 +43,24 @@ def _check_listen(listen: str) -> None:
         raise UsageError(f"{listen!r} is not an address such as 127.0.0.1:8471") from None
 
 
-def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedServer | None:
+def wanted_server(
+    config: Config,
+    chosen: Path | None,
+    state: Path,
+    passwords: Callable[[str, StoreConfig], str | None] = passwords.secret,
+) -> WantedServer | None:
     """Return the server that *config*, from the file *chosen*, asks for (None: none). Blocks.
 
-    *state*: the state directory, which has the store if *config* names none. Raises SmtdError.
+    *state*: the state directory, which has the store if *config* names none. *passwords* finds those of
+    configured stores. Raises SmtdError.
     """
     server = config.server
     if server is None:
         return None
     host, port = configured_server.address(server.listen)
+    store = served_store(server, config, state, passwords)
     settings = ServerSettings(
-        served_store(server, config, state),
+        store,
         host,
         port,
         "" if server.url is None else configured_server.root(server.url),
@@ -59,8 +70,9 @@ def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedSer
         Right.of(server.anonymous),
     )
     settings.check()
+    access = NOTHING_SAID if isinstance(store, Path) else store.access
     certificate = signature([] if settings.cert_file is None else [settings.cert_file])
-    return WantedServer(settings, users_file(server, chosen), certificate)
+    return WantedServer(settings, users_file(server, chosen), certificate, access)
 
 
 def own_store(state: Path) -> Path:
@@ -68,17 +80,30 @@ def own_store(state: Path) -> Path:
     return state / "server" / "records.sqlite"
 
 
-def served_store(server: ServerConfig, config: Config, state: Path) -> Path:
-    """Return the file to serve. Raises UsageError if the configured store cannot be served."""
+def served_store(
+    server: ServerConfig,
+    config: Config,
+    state: Path,
+    passwords: Callable[[str, StoreConfig], str | None] = passwords.secret,
+) -> Path | Location:
+    """Return the SQLite file to serve, or the location of a database on a server.
+
+    Raises UsageError if the configured store cannot be served.
+    """
     if server.store is None:
         return own_store(state)
-    location = located(server.store, config, None, may_be_new=True)
+    location = located(server.store, config, None, may_be_new=True, passwords=passwords)
+    return as_served(location)
+
+
+def as_served(location: Location) -> Path | Location:
+    """Return *location*, or its file, as `served_store` does. Raises UsageError if smtd cannot serve it."""
     if not location.is_served:
         raise UsageError(
-            f"{location} cannot be served: it is not an SQLite store of Sumatra 0.8.1; serve a new store, and"
-            " sync this one with it"
+            f"{location} cannot be served: it is not an SQLite or PostgreSQL store of Sumatra 0.8.1; serve a"
+            " new store, and sync this one with it"
         )
-    return location.path.absolute()
+    return location if location.driver.files is None else location.path.absolute()
 
 
 def users_file(server: ServerConfig, chosen: Path | None) -> Path:

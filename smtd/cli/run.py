@@ -72,7 +72,7 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
         int(microseconds) / 1e6 if microseconds.isdigit() else None,
         _end_at_the_latest,
         proxy_for,
-        lambda config_now: wanted_server(config_now, config, state),
+        lambda config_now: wanted_server(config_now, config, state, passwords),
         keeps_pairs=serving is None,
         apply=apply,
     )

@@ -22,13 +22,15 @@ from smtd.config import ServerConfig, seconds
 from smtd.errors import UsageError
 from smtd.pairing import ALL
 from smtd.paths import expanded
-from smtd.server.accounts import credentials, right_table, users_file
+from smtd.server.accounts import credentials, users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account, StoredToken
+from smtd.server.project_rights import ProjectRights, of_store
+from smtd.stores.location import Location
 from smtd.textfile import decode
 
-#: Returns the SQLite file with the rights in single projects, or None if there is none yet; see `store_path`.
-Store: TypeAlias = Callable[[], "Path | None"]
+#: Returns the store with the rights in single projects, or None if there is none yet; see `served`.
+Store: TypeAlias = Callable[[], "Path | Location | None"]
 #: The longest password, in characters: a longer one may not fit into a header.
 LONGEST_PASSWORD = 1000
 #: Bytes of standard input to read for a password.
@@ -45,19 +47,16 @@ def users_path(chosen: Path | None, config: Path | None) -> Path:
     return own_server.users_file(configuration(config).server or ServerConfig(), config)
 
 
-def store_path(word: str | None, config: Path | None) -> Path | None:
-    """Return the SQLite file that *word* names, else the one of the server; None if that does not exist yet.
+def served(word: str | None, config: Path | None) -> Path | Location | None:
+    """Return the store that *word* names, else the one of the server; None if its file does not exist yet.
 
-    Raises ConfigError, UsageError if *word* names another kind of store, and as `located` does.
+    Raises ConfigError, UsageError if smtd cannot serve such a store, and as `located` does.
     """
     found = configuration(config)
-    if word is None:
-        path = own_server.served_store(found.server or ServerConfig(), found, state_directory(None, found))
-        return path if path.is_file() else None
-    location = located(word, found, None)
-    if not location.is_served:
-        raise UsageError(f"{location} is not an SQLite store, so smtd cannot serve it")
-    return location.path
+    if word is not None:
+        return own_server.as_served(located(word, found, None))
+    store = own_server.served_store(found.server or ServerConfig(), found, state_directory(None, found))
+    return store if not isinstance(store, Path) or store.is_file() else None
 
 
 def add(
@@ -81,7 +80,7 @@ def add(
     _check_new(name, users_file.read(path))
     for project, _ in rights:
         if project != ALL:
-            right_table.check_project(_needed(store), project)
+            _needed(store).check_project(project)
     everywhere = max((right for project, right in rights if project == ALL), default=Right.NONE)
     stored = credentials.hashed(_password(name, from_stdin=password_stdin))
 
@@ -92,7 +91,7 @@ def add(
     users_file.edit(path, change)
     for project, right in rights:
         if project != ALL:
-            right_table.set_right(_needed(store), project, name, right)
+            _needed(store).set(project, name, right)
     say(f"added user {name}")
     return 0
 
@@ -136,7 +135,7 @@ def list_users(path: Path, store: Store, *, as_json: bool) -> int:
     accounts = [account for _, account in sorted(users_file.read(path).items())]
     rights: dict[str, dict[str, str]] = {}
     place = store()
-    for project, username, level in right_table.rights_in(place) if place is not None else ():
+    for project, username, level in of_store(place).all() if place is not None else ():
         rights.setdefault(username, {})[project] = level
     if as_json:
         say_json({"users": [_shape(account, rights.get(account.name, {})) for account in accounts]})
@@ -162,7 +161,7 @@ def remove(path: Path, name: str, store: Store) -> int:
 
     _found(name, users_file.read(path))
     if (place := store()) is not None:
-        right_table.remove_user(place, name)  # first: if it fails, the same command can be run again
+        of_store(place).remove_user(name)  # first: if it fails, the same command can be run again
     users_file.edit(path, change)
     say(f"removed user {name}")
     return 0
@@ -178,7 +177,7 @@ def grant(path: Path, *, name: str, project: str, right: str, store: Store) -> i
         word = _word(Right.of(right))
         _edit_one(path, name, lambda account: msgspec.structs.replace(account, everywhere=word))
     else:
-        right_table.set_right(_needed(store), project, name, Right.of(right))
+        _needed(store).set(project, name, Right.of(right))
     say(f"{name}: {right} in {'all projects' if project == ALL else project}")
     return 0
 
@@ -200,10 +199,10 @@ def _word(everywhere: Right) -> Literal["none", "read", "write"]:
     return "write" if everywhere is Right.WRITE else "read" if everywhere is Right.READ else "none"
 
 
-def _needed(store: Store) -> Path:
-    if (path := store()) is None:
+def _needed(store: Store) -> ProjectRights:
+    if (place := store()) is None:
         raise UsageError("the server has no store yet; run smtd serve, or name the store with --store")
-    return path
+    return of_store(place)
 
 
 def _edit_one(path: Path, name: str, change: Callable[[Account], Account]) -> None:

@@ -24,7 +24,7 @@ _PASSWORD_STDIN = click.option(
 _STORE = click.option(
     "--store",
     metavar="LOCATION",
-    help="The store of the server: an SQLite file, or its name. [default: the one that smtd serve uses]",
+    help="The store of the server: its location, or its name. [default: the one that smtd serve uses]",
 )
 #: Lets `_Verb` reject extra arguments: one is most likely a password, which an error must not show.
 _MORE_WORDS = {"allow_extra_args": True}
@@ -71,7 +71,7 @@ def add(config: Path | None, /, users: Path | None, store: str | None, **options
     """
     from smtd.cli import user
 
-    sys.exit(user.add(user.users_path(users, config), partial(user.store_path, store, config), **options))
+    sys.exit(user.add(user.users_path(users, config), partial(user.served, store, config), **options))
 
 
 @_verb("password")
@@ -116,7 +116,7 @@ def list_users(config: Path | None, /, users: Path | None, store: str | None, as
     from smtd.cli import user
 
     path = user.users_path(users, config)
-    sys.exit(user.list_users(path, partial(user.store_path, store, config), as_json=as_json))
+    sys.exit(user.list_users(path, partial(user.served, store, config), as_json=as_json))
 
 
 @_verb("remove")
@@ -132,7 +132,7 @@ def remove(config: Path | None, /, users: Path | None, name: str, store: str | N
     """
     from smtd.cli import user
 
-    sys.exit(user.remove(user.users_path(users, config), name, partial(user.store_path, store, config)))
+    sys.exit(user.remove(user.users_path(users, config), name, partial(user.served, store, config)))
 
 
 @_verb("grant")
@@ -149,9 +149,7 @@ def grant(config: Path | None, /, users: Path | None, store: str | None, **optio
     """
     from smtd.cli import user
 
-    sys.exit(
-        user.grant(user.users_path(users, config), store=partial(user.store_path, store, config), **options)
-    )
+    sys.exit(user.grant(user.users_path(users, config), store=partial(user.served, store, config), **options))
 
 
 VERBS = (add, password, token, list_users, remove, grant)

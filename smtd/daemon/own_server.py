@@ -20,6 +20,7 @@ from smtd.filestat import Signature
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.users import Users
 from smtd.server.server_settings import ServerSettings
+from smtd.stores.access import NOTHING_SAID, Access
 from smtd.text import encodable
 
 log = logging.getLogger("smtd")
@@ -32,12 +33,13 @@ class WantedServer(NamedTuple):
     """The server that the configuration asks for, and the file of its users.
 
     *certificate* is the status of the certificate's file, which changes when the certificate is renewed under
-    the same name.
+    the same name; *access* the settings for the store.
     """
 
     settings: ServerSettings
     users: Path
     certificate: Signature = ()
+    access: Access = NOTHING_SAID
 
 
 @dataclass(eq=False, slots=True)

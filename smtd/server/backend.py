@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, 
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import anyio
+
 from smtd.errors import StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django.connection import DatabaseConnection
@@ -14,6 +16,27 @@ from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.rows import Columns
 
 T = TypeVar("T")
+
+
+class Alarm:
+    """Wakes whoever waits for it, also if it rang after they last looked, and before they wait."""
+
+    def __init__(self) -> None:
+        #: How often it rang.
+        self.rings = 0
+        self._event = anyio.Event()
+
+    def ring(self) -> None:
+        """Wake all who wait."""
+        self.rings += 1
+        self._event.set()
+        self._event = anyio.Event()
+
+    async def wait(self, rings: int, seconds: float) -> None:
+        """Wait until it has rung more than *rings* times, or for *seconds*."""
+        if self.rings <= rings:
+            with anyio.move_on_after(seconds):
+                await self._event.wait()
 
 
 class Replaced(StoreUnreachable):
@@ -66,8 +89,13 @@ class Backend(Tables, Protocol):
     is_shared: bool
     #: Whoever asks for the lock first after a commit gets it, so that the server must leave it to others.
     is_unfair: bool
-    #: Grows when another program may have written.
-    wakes: int
+    #: A process looks for what other programs write, so that the log has all records if the database says so.
+    is_watched: bool
+    #: Rings when another process has committed.
+    commits: Alarm
+    #: Rings when another program has written, if the database *tells_of_writes*.
+    writes: Alarm
+    tells_of_writes: bool
 
     async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
         """Return what *work* returns; it may await only the connection that it gets. Raises StoreError."""
@@ -131,11 +159,8 @@ class Backend(Tables, Protocol):
     async def may_differ(self, db: DatabaseConnection) -> bool:
         """Say whether a record may have changed since this was last called: else no comparison is needed."""
 
-    async def wait_for_writes(self, wakes: int, seconds: float, *, is_busy: bool) -> None:
-        """Wait until it is time to look for writes again: *seconds* if *is_busy*, else maybe longer.
-
-        *wakes*: the value of `self.wakes` before the last look.
-        """
+    async def listen(self) -> None:
+        """Ring the alarms, and compete for the duty, until cancelled."""
 
     async def tidy(self, last_write: float) -> None:
         """Do what is to be done once nobody has written for a while; the last write was at *last_write*."""

@@ -21,7 +21,8 @@ from smtd.server.body import Bodies
 from smtd.server.bulk_lines import NDJSON, RecordLine
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.change_log import NOTHING
-from smtd.server.database import CurrentRecord, ServedDatabase
+from smtd.server.current import CurrentRecord
+from smtd.server.database import ServedDatabase
 from smtd.server.records_api import LARGE
 from smtd.server.transaction import Current, WriteTransaction
 from smtd.server.writer import Writer

@@ -13,7 +13,7 @@ from smtd.records.record import BAD_VALUE, Key, Record, in_words, is_plain
 from smtd.server import change_log, record_form, targets
 from smtd.server.answers import RequestRefused
 from smtd.server.change_log import Content
-from smtd.server.database import CurrentRecord
+from smtd.server.current import CurrentRecord
 from smtd.server.record_form import BadDocument
 from smtd.server.targets import BadTarget, Target
 from smtd.server.transaction import columns

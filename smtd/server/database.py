@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
 from smtd.errors import RecordUnusable, StoreError
+from smtd.gather import gather
 from smtd.records.record import Key, Record
 from smtd.server import change_log
 from smtd.server.backend import Backend, Head, Replaced
 from smtd.server.change_log import ChangeNumbers, Eras, LogRow
+from smtd.server.commits import Committed, Listeners
+from smtd.server.current import CurrentRecord, FeedPage, current_record, with_record
 from smtd.server.freshness import Freshness
-from smtd.server.memory import Access, Everything, Memory, load_access, load_everything
+from smtd.server.memory import Everything, Memory, load_access, load_everything
 from smtd.server.record_sizes import LARGEST_RECORD, count_fitting, sizes
-from smtd.server.transaction import Current, WriteTransaction, tagged_labels
+from smtd.server.transaction import WriteTransaction, tagged_labels
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.record_rows import record_of
 
 log = logging.getLogger("smtd")
 
@@ -35,57 +37,10 @@ Job: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 
 #: The most changes of other processes that are passed on one by one; of more, listeners must ask again.
 MOST_BEHIND = 1000
-#: Seconds between two looks at what others commit, while the database cannot be reached.
+#: Seconds between two looks at what others commit, if nothing tells of it.
 _PAUSE = 1.0
 #: About the most bytes of records that are read for listeners at a time.
 _BYTES_FOR_LISTENERS = 2**20
-
-
-class Committed(NamedTuple):
-    """The outcome of a transaction: the result or the error of each job, and the logged changes, in order.
-
-    *records* has the records that were written, as they are after the transaction.
-    """
-
-    results: Sequence[Any]
-    changes: Sequence[LogRow]
-    records: Mapping[Key, Record]
-
-
-class CurrentRecord(NamedTuple):
-    """The current record of a key and the text of its ETag, or a *problem*; nothing if there is no record."""
-
-    record: Record | None = None
-    validator: str | None = None
-    problem: str = ""
-
-
-class FeedPage(NamedTuple):
-    """Some *changes*, in order, each with its record if the caller wants records.
-
-    *head*: the number of the last change in the whole log, at the same time. *more*: more may follow.
-    """
-
-    changes: Sequence[tuple[LogRow, Record | None]]
-    head: int
-    more: bool
-
-
-class Listeners:
-    """Whoever must learn of commits, in their order. Functions must not wait."""
-
-    def committed(self, what: Committed) -> None:
-        """Learn of the next transaction of this process, or of changes of others."""
-
-    def fell_behind(self) -> None:
-        """Learn that many changes were not reported."""
-
-    def access_changed(self) -> None:
-        """Learn that projects or rights have changed."""
-
-    def want_records(self) -> bool:
-        """Say whether `committed` should have the records that other processes wrote."""
-        return False
 
 
 class ServedDatabase(Memory):
@@ -107,13 +62,17 @@ class ServedDatabase(Memory):
         self._freshness = Freshness(self._look)
         #: Where the log is in the database; it differs after a restore (see `Head.place`).
         self._place: Hashable = None
-        self._trusts_log = False
 
-    async def begin(self) -> bool:
-        """Open an era, and load what memory holds.
+    @property
+    def is_complete(self) -> bool:
+        """Whether the log has every record, except for changes that are not entered yet.
 
-        Return whether the log has every record, except for changes that triggers have noted.
+        Then a client that reads all of it knows which records do not exist.
         """
+        return self.has_all_records and self.backend.is_watched
+
+    async def begin(self) -> None:
+        """Open an era, and load what memory holds."""
 
         async def begin(db: DatabaseConnection) -> tuple[Head, Everything]:
             async with db.writing():
@@ -129,15 +88,16 @@ class ServedDatabase(Memory):
         self._adopt(head, everything)
         self._place = head.place
         self.last_commit = time.monotonic()
-        self.is_complete = everything.has_all_records and self.is_own
-        return self.is_complete
+        if not self.backend.is_shared and not self.is_own:
+            self.has_all_records = False  # others may have written since, without a note
 
     async def reload(self) -> bool:
         """Read again the projects and rights, which other programs may write; say if rights have changed."""
-        before = self.rights
-        access: Access = await self.read(load_access)
-        self.replace_access(access)
-        return self.rights != before
+        async with self._order:  # else older ones might take the place of newer ones
+            before = self.rights
+            access = await self.read(load_access)
+            self.replace_access(access)
+            return self.rights != before
 
     async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
         """Return what *work* returns; it may await only the connection that it gets. Raises StoreError."""
@@ -195,19 +155,17 @@ class ServedDatabase(Memory):
         if new is not None:
             self.replace_access(new.access)
             self.views, self.eras = new.views, new.eras
-            self.is_complete = new.has_all_records and (self.is_own or self._trusts_log)
-
-    def trust_log(self) -> None:
-        """Believe the database when it says that the log has all records: a process watches over that."""
-        self._trusts_log = True
+            self.has_all_records = new.has_all_records
 
     async def follow(self) -> None:
         """Take into memory what other processes commit, soon after; until cancelled. Raises Replaced."""
-        if not self.backend.is_shared:
-            return
+        if self.backend.is_shared:
+            await gather([self._follow, self.backend.listen])
+
+    async def _follow(self) -> None:
         is_down = False
         while True:
-            wakes = self.backend.wakes
+            rings = self.backend.commits.rings
             try:
                 await self.refresh()
                 is_down = False
@@ -217,7 +175,7 @@ class ServedDatabase(Memory):
                 if not is_down:
                     log.warning("the server cannot follow other processes: %s", exc)
                 is_down = True
-            await self.backend.wait_for_writes(wakes, _PAUSE, is_busy=is_down)
+            await self.backend.commits.wait(rings, _PAUSE)
 
     # Reading
 
@@ -255,7 +213,7 @@ class ServedDatabase(Memory):
         async def look(db: DatabaseConnection) -> dict[Key, CurrentRecord]:
             async with db.reading():
                 found = await self.backend.rows(db, keys)
-            return {key: _current_record(found.get(key, ())) for key in keys}
+            return {key: current_record(found.get(key, ())) for key in keys}
 
         return await self.read(look)
 
@@ -301,8 +259,8 @@ class ServedDatabase(Memory):
             rows, more = rows[:count], more or count < len(rows)
             keys = [row.key for row in rows if size.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
             found = await self.backend.rows(db, keys)
-            current = {key: _current_record(rows_of_key) for key, rows_of_key in found.items()}
-        return FeedPage([_with_record(row, current.get(row.key)) for row in rows], self.head, more)
+            current = {key: current_record(rows_of_key) for key, rows_of_key in found.items()}
+        return FeedPage([with_record(row, current.get(row.key)) for row in rows], self.head, more)
 
     async def listing(self, project: str) -> tuple[list[tuple[str, str]], int]:
         """Return the moment and label of each record in *project*, and its `change_log.last_number`."""
@@ -400,17 +358,3 @@ class ServedDatabase(Memory):
             result = RecordUnusable(str(exc)) if is_refusal and not isinstance(exc, RecordUnusable) else exc
         await db.run("RELEASE SAVEPOINT job")
         return result
-
-
-def _current_record(rows: Sequence[Any]) -> CurrentRecord:
-    current = Current(Key("", ""), rows, change_log.content_of(rows))
-    if current.content.problem:
-        return CurrentRecord(problem=current.content.problem)
-    return CurrentRecord(record_of(rows[0]), current.content.digest) if rows else CurrentRecord()
-
-
-def _with_record(row: LogRow, current: CurrentRecord | None) -> tuple[LogRow, Record | None]:
-    """Return *row* with the current record and its digest: it may be newer than the change in the log."""
-    if current is None or current.record is None or current.validator is None:
-        return row, None
-    return row._replace(content=row.content._replace(digest=current.validator)), current.record

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
 import anyio
 
-from smtd.errors import StoreError, StoreUnreachable
+from smtd.errors import StoreError
 from smtd.gather import gather
 from smtd.records.record import Key
 from smtd.server import change_log, trigger_notes
@@ -32,8 +31,9 @@ from smtd.stores.django.reader import Found
 
 log = logging.getLogger("smtd")
 
-#: Seconds between two checks whether other programs have written.
-CHECK_INTERVAL = 0.1
+#: Seconds between two checks whether other programs have written; and the longest such time, where the
+#: database tells of their writes.
+CHECK_INTERVAL, LONGEST_INTERVAL = 0.1, 1.0
 #: Seconds for which a record must stay untouched before it is entered, and seconds since the first touch
 #: after which it is entered anyway.
 QUIET_PERIOD, LONGEST_DELAY = 0.1, 1.0
@@ -95,25 +95,34 @@ class ForeignWrites:
         loops = (self._check_for_writes, self._enter_settled, self._compare_when_due)
         while True:
             async with self._backend.duty():
-                await self._take_over()
-                await gather([partial(self._repeat, work) for work in loops])
+                if await self._take_over():
+                    await gather([partial(self._repeat, work) for work in loops])
 
-    async def _take_over(self) -> None:
-        """Begin with what the database says of the log: another process may have had the duty."""
-        if self._backend.is_shared:
-            with suppress(StoreUnreachable):
-                await self._database.refresh()
-            self._database.trust_log()
-            if not self._database.is_own:
-                self._database.is_complete = False
+    async def _take_over(self) -> bool:
+        """Begin with what the database says of the log: another process may have had the duty.
+
+        Return whether that succeeded.
+        """
+        if not self._backend.is_watched:
+            # Nobody has looked for what others wrote before this process.
+            self._database.has_all_records = False
+            try:
                 await self._writer.submit(_mark_incomplete)
+            except Replaced:
+                raise
+            except StoreError as exc:
+                log.warning("the server cannot check for writes of other programs: %s", exc)
+                await anyio.sleep(LONGEST_INTERVAL)
+                return False
+            self._backend.is_watched = True
         self._forget()
+        return True
 
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat *work* until cancelled or the duty is lost, also after a StoreError. Raises Replaced."""
         is_down = False
         while self._backend.has_duty():
-            wakes = self._backend.wakes
+            rings = self._backend.writes.rings
             try:
                 await work()
                 is_down = False
@@ -123,7 +132,10 @@ class ForeignWrites:
                 if not is_down:
                     log.warning("the server cannot check for writes of other programs: %s", exc)
                 is_down = True
-            await self._backend.wait_for_writes(wakes, CHECK_INTERVAL, is_busy=self._is_busy)
+            if self._is_busy or not self._backend.tells_of_writes:
+                await anyio.sleep(CHECK_INTERVAL)
+            else:
+                await self._backend.writes.wait(rings, LONGEST_INTERVAL)
 
     @property
     def _is_busy(self) -> bool:
@@ -137,10 +149,12 @@ class ForeignWrites:
         if version == self._checked_version:
             return
         has_triggers = await database.has_triggers()
+        projects = database.projects
         if await database.reload():
             self._rights_changed()
-            if self._backend.is_shared:
-                await self._writer.submit(_announce_access)
+            projects = {}
+        if self._backend.is_shared and projects != database.projects:
+            await self._writer.submit(_announce_access)
         now = anyio.current_time()
         if self._checked_version is not None:
             self._writer.last_foreign_write = now
@@ -153,7 +167,7 @@ class ForeignWrites:
 
     def _schedule_full_comparison(self) -> None:
         """Make a comparison of all records due: without notes, the log may lack what other programs wrote."""
-        self._database.is_complete = False
+        self._database.has_all_records = False
         self._comparison_due = _IMMEDIATELY
 
     async def _enter_settled(self) -> None:
@@ -206,7 +220,7 @@ class ForeignWrites:
                 touched.last = now
             touched.note_ids = note_ids
         if notes.ignored:
-            await self._writer.submit(partial(_delete_notes, notes.ignored))
+            await self._writer.submit(partial(_delete_ignored, notes.ignored))
         settled = {
             key: touched.note_ids
             for key, touched in self._touched.items()
@@ -242,7 +256,7 @@ class ForeignWrites:
         if self._comparison_due != _IMMEDIATELY:  # else triggers were found missing during the comparison
             done = self._covered_notes or ()
             await self._writer.submit(partial(_mark_complete, done))
-            self._database.is_complete = self._comparison_due != _IMMEDIATELY
+            self._database.has_all_records = self._comparison_due != _IMMEDIATELY
         now = anyio.current_time()
         self._no_comparison_before = now + (now - began) / COMPARISON_SHARE
 
@@ -292,7 +306,8 @@ async def _announce_access(transaction: WriteTransaction) -> None:
     transaction.announce_access()
 
 
-async def _delete_notes(notes: Sequence[int], transaction: WriteTransaction) -> None:
+async def _delete_ignored(notes: Sequence[int], transaction: WriteTransaction) -> None:
+    transaction.announce_access()  # some are of projects or rights
     await transaction.delete_notes(notes)
 
 

@@ -32,7 +32,7 @@ class SeenView(NamedTuple):
     number: int
 
 
-class Access(NamedTuple):
+class ProjectAccess(NamedTuple):
     """The projects, and by user name the project, user name and level of each right.
 
     *has_stale_rights*: the table has rights in projects that other programs deleted; they do not count.
@@ -49,7 +49,7 @@ class Everything(NamedTuple):
     *has_all_records*: the log has every record, as far as the database says.
     """
 
-    access: Access
+    access: ProjectAccess
     views: dict[str, SeenView]
     eras: Eras
     has_all_records: bool
@@ -68,10 +68,10 @@ class Memory:
         #: By user name: the view when the user last asked for changes.
         self.views: dict[str, SeenView] = {}
         self.has_stale_rights = False
-        #: The log has every record, so that a client that reads all of it knows which records do not exist.
-        self.is_complete = False
+        #: The log has every record, as far as the database says.
+        self.has_all_records = False
 
-    def replace_access(self, access: Access) -> None:
+    def replace_access(self, access: ProjectAccess) -> None:
         """Replace the projects and rights, both at once: requests run meanwhile."""
         self.projects, self.rights, self.has_stale_rights = access
 
@@ -95,7 +95,7 @@ class Memory:
         self.rights = {name: rights for name, rights in kept.items() if rights}
 
 
-async def load_access(db: DatabaseConnection) -> Access:
+async def load_access(db: DatabaseConnection) -> ProjectAccess:
     """Read the projects and rights."""
     found = await db.fetch("SELECT id, name, description FROM django_store_project")
     projects = {
@@ -110,7 +110,7 @@ async def load_access(db: DatabaseConnection) -> Access:
     for project, user, level in await db.fetch(query):
         rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
     stale = await db.value(f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}")
-    return Access(projects, rights, bool(stale))
+    return ProjectAccess(projects, rights, bool(stale))
 
 
 async def load_views(db: DatabaseConnection) -> dict[str, SeenView]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import Enum
 from pathlib import Path
 
 from anyio import to_thread
 
-from smtd.errors import StoreRefused
+from smtd.errors import StoreRefused, UsageError
 from smtd.filestat import identity
-from smtd.server import new_file, store_lock
+from smtd.server import new_file, remote, store_lock
 from smtd.server.database import ServedDatabase
+from smtd.server.remote import RemoteBackend, Serving
 from smtd.server.sqlite_backend import SqliteBackend
 from smtd.sqlite import Connection
+from smtd.stores.django import driver, schema
 from smtd.stores.django.database import translating
+from smtd.stores.django.server import ServerDatabase
 from smtd.stores.django.sqlite import SqliteFile
+from smtd.stores.location import Location
 
 log = logging.getLogger("smtd")
 
@@ -25,22 +30,31 @@ log = logging.getLogger("smtd")
 _STATEMENTS = 256
 
 
-@asynccontextmanager
-async def open_database(store: Path, name: str) -> AsyncIterator[ServedDatabase]:
-    """Open the database at *store*, which messages call *name*, for the length of a `with` block.
+def open_database(store: Path | Location, name: str) -> AbstractAsyncContextManager[ServedDatabase]:
+    """Open *store*, which messages call *name*, for the length of a `with` block; a path is an SQLite file.
 
-    A missing file is created. Raises StoreRefused for a file that is not a store of Sumatra 0.8.1,
-    StoreUnreachable, and UsageError if another process serves it.
+    A missing file is created, and so are Sumatra's tables in an empty database on a server. Raises
+    StoreRefused for a store that is not one of Sumatra 0.8.1, StoreUnreachable, and UsageError if it cannot
+    be served, or another process serves it alone.
     """
-    lock = await to_thread.run_sync(store_lock.lock, store, name)
+    if isinstance(store, Path):
+        return _open_file(store, name)
+    if store.driver is driver.SQLITE:
+        return _open_file(store.path, name)
+    return _open_remote(store, name)
+
+
+@asynccontextmanager
+async def _open_file(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
+    lock = await to_thread.run_sync(store_lock.lock, path, name)
     try:
-        if (renamed := await to_thread.run_sync(store_lock.set_aside_log, lock, store)) is not None:
+        if (renamed := await to_thread.run_sync(store_lock.set_aside_log, lock, path)) is not None:
             log.warning(
                 "%s was replaced; the old file's write-ahead log was renamed to %s", name, renamed.name
             )
-        async with SqliteFile(store, name, statements=_STATEMENTS) as file:
+        async with SqliteFile(path, name, statements=_STATEMENTS) as file:
             with translating(file):
-                await to_thread.run_sync(_create_missing, store)
+                await to_thread.run_sync(_create_missing, path)
                 db = await file.connection()
                 if db is None:
                     raise StoreRefused(
@@ -49,8 +63,8 @@ async def open_database(store: Path, name: str) -> AsyncIterator[ServedDatabase]
                 if file.obstacle:
                     raise StoreRefused(f"{name} cannot be served: {file.obstacle}")
                 is_own = await _add_tables(db)
-            await to_thread.run_sync(store_lock.note_file, lock, store)
-            backend = SqliteBackend(file, db, await to_thread.run_sync(identity, store), is_own=is_own)
+            await to_thread.run_sync(store_lock.note_file, lock, path)
+            backend = SqliteBackend(file, db, await to_thread.run_sync(identity, path), is_own=is_own)
             yield ServedDatabase(backend)
             await backend.checkpoint()
     finally:
@@ -67,4 +81,80 @@ async def _add_tables(db: Connection) -> bool:
     async with db.writing():
         if not await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
             await db.run_script(new_file.statements(is_own=False))
+        return bool(await db.value("SELECT made FROM smtd_head"))
+
+
+@asynccontextmanager
+async def _open_remote(store: Location, name: str) -> AsyncIterator[ServedDatabase]:
+    async with open_backend(store, name, create=True) as backend:
+        if backend is not None:
+            yield ServedDatabase(backend)
+
+
+@asynccontextmanager
+async def open_backend(store: Location, name: str, *, create: bool) -> AsyncIterator[RemoteBackend | None]:
+    """Open a database on a server as `open_database` does.
+
+    Without *create*, create no tables, and yield None if some of smtd's own are missing.
+    """
+    if not store.is_served:
+        raise UsageError(f"{name} cannot be served by smtd; serve a PostgreSQL database, or an SQLite file")
+    async with driver.open_postgresql(store) as database:
+        from smtd.server.postgresql import PostgresqlServing  # the module may be missing for other stores
+
+        serving = PostgresqlServing(remote.names(name), is_notified=store.access.notify)
+        with translating(database):
+            is_own = await (_prepare(database, serving) if create else _made(database, serving))
+        yield None if is_own is None else RemoteBackend(database, serving, name, is_own=is_own)
+
+
+async def _prepare(database: ServerDatabase, serving: Serving) -> bool:
+    """Create the tables that are missing; say whether smtd serve made those of Sumatra.
+
+    Raises StoreRefused, and what the driver raises.
+    """
+    statements = await to_thread.run_sync(schema.statements, database.kind)
+    async with database.link() as link:
+        is_empty = await database.is_empty(link)
+        if is_empty:
+            async with link.creating_tables():
+                if await database.is_empty(link):
+                    for statement, values in schema.with_bookkeeping(statements):
+                        await link.run(statement, values)
+                    await remote.create_tables(link, serving, is_own=True)
+    if (is_own := await _made(database, serving)) is None:
+        async with database.link() as link, link.creating_tables():
+            if not await serving.has_tables(link):
+                await remote.create_tables(link, serving, is_own=False)
+        is_own = await _made(database, serving)
+    return bool(is_own)
+
+
+class ServedState(Enum):
+    """What a database on a server is to smtd's server."""
+
+    #: It has no tables.
+    EMPTY = "empty"
+    #: smtd serve made its tables.
+    OWN = "own"
+    #: Others made Sumatra's tables.
+    FOUND = "found"
+
+
+async def served_state(store: Location) -> ServedState:
+    """Say what the database at *store* is; change nothing. Raises StoreError, UsageError."""
+    async with driver.open_postgresql(store) as database:
+        with translating(database):
+            async with database.link() as link:
+                if await database.is_empty(link):
+                    return ServedState.EMPTY
+    async with open_backend(store, str(store), create=False) as backend:
+        return ServedState.OWN if backend is not None and backend.is_own else ServedState.FOUND
+
+
+async def _made(database: ServerDatabase, serving: Serving) -> bool | None:
+    """Say whether smtd serve made Sumatra's tables; None if smtd's own are missing. Raises StoreRefused."""
+    async with database.session() as db:  # checks the schema
+        if not await serving.has_tables(db):
+            return None
         return bool(await db.value("SELECT made FROM smtd_head"))

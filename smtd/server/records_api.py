@@ -19,7 +19,8 @@ from smtd.server.authorization import check_right, current_caller, require_right
 from smtd.server.body import LARGEST, Bodies
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.change_log import Content
-from smtd.server.database import CurrentRecord, ServedDatabase
+from smtd.server.current import CurrentRecord
+from smtd.server.database import ServedDatabase
 from smtd.server.listings import Listings
 from smtd.server.record_form import BadDocument
 from smtd.server.record_update import Annotations, updated

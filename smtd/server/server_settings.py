@@ -10,18 +10,20 @@ from smtd.configured_server import is_loopback
 from smtd.errors import UsageError
 from smtd.server.accounts.rights import Right
 from smtd.server.origins import Origins
+from smtd.stores.location import Location
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """What is served, and to whom.
 
-    *store*: the file; *host* and *port*: where to listen (port 0: any free one). *url*: the address that
-    clients use, with a slash at its end (empty: none is fixed). *proxies*: addresses of trusted proxies.
-    *anonymous*: the right that everyone has in every project, also without a login.
+    *store*: the SQLite file, or the location of another store; *host* and *port*: where to listen (port 0:
+    any free one). *url*: the address that clients use, with a slash at its end (empty: none is fixed).
+    *proxies*: addresses of trusted proxies. *anonymous*: the right that everyone has in every project, also
+    without a login.
     """
 
-    store: Path
+    store: Path | Location
     host: str = "127.0.0.1"
     port: int = 8471
     url: str = ""

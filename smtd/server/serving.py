@@ -21,7 +21,8 @@ from smtd.server.body import Bodies
 from smtd.server.bulk_api import BulkApi
 from smtd.server.caller import Authenticating
 from smtd.server.changes_api import ChangesApi
-from smtd.server.database import Committed, Listeners, ServedDatabase
+from smtd.server.commits import Committed, Listeners
+from smtd.server.database import ServedDatabase
 from smtd.server.feed import Feed
 from smtd.server.foreign_writes import ForeignWrites
 from smtd.server.listings import Listings

@@ -13,7 +13,7 @@ import anyio
 from smtd.filestat import identity
 from smtd.records.record import Key
 from smtd.server import trigger_notes
-from smtd.server.backend import Head, Replaced
+from smtd.server.backend import Alarm, Head, Replaced
 from smtd.server.known_rows import KnownRows
 from smtd.sqlite import Connection, is_busy
 from smtd.stores.django.connection import DatabaseConnection
@@ -38,13 +38,14 @@ class SqliteBackend:
     *is_own*: smtd serve made the file, so that triggers note what other programs write.
     """
 
-    is_shared, is_unfair, wakes = False, True, 0
+    is_shared, is_unfair, is_watched, tells_of_writes = False, True, True, False
 
     def __init__(
         self, file: SqliteFile, db: Connection, identity: tuple[int, int] | None, *, is_own: bool
     ) -> None:
         self.name = str(file.path)
         self.is_own = is_own
+        self.commits, self.writes = Alarm(), Alarm()
         self.db = db
         self._file = file
         self._identity = identity
@@ -158,8 +159,8 @@ class SqliteBackend:
     async def may_differ(self, db: DatabaseConnection) -> bool:
         return True
 
-    async def wait_for_writes(self, wakes: int, seconds: float, *, is_busy: bool) -> None:
-        await anyio.sleep(seconds)
+    async def listen(self) -> None:
+        """Do nothing: the file tells of nothing."""
 
     async def tidy(self, last_write: float) -> None:
         """Copy the write-ahead log into the file while no program writes: a copy of the file then has all."""

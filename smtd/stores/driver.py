@@ -119,6 +119,8 @@ class Server:
     over_http: bool = False
     #: It answers a wrong user name or password as it answers a user who may see no project.
     hides_projects: bool = False
+    #: smtd's own server can offer such a store over HTTP.
+    is_served: bool = False
     #: Connects to a database for its administrator. Raises UsageError if the module for it is missing.
     administer: Callable[[Place], AbstractAsyncContextManager[Administration]] | None = None
     notifications: Notifications | None = None

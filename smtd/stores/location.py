@@ -54,7 +54,8 @@ class Location:
     @property
     def is_served(self) -> bool:
         """Whether smtd's own server can offer such a store over HTTP."""
-        return self.driver.files is not None and self.driver.files.is_served
+        kind = self.driver.files or self.driver.server
+        return kind is not None and kind.is_served
 
     def is_missing(self) -> bool:
         """Say whether none of its files exists. Blocks."""

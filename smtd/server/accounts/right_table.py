@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def _table(store: Path) -> Iterator[sqlite3.Connection]:
     """Open *store*. Raises UsageError if it has no table of rights."""
     with _opened(store) as db:
         if not _has_table(db):
-            raise UsageError(f"smtd has not served {store} yet; run smtd serve first")
+            raise never_served(str(store))
         yield db
 
 
@@ -100,6 +100,16 @@ def _whole(db: sqlite3.Connection) -> Iterator[None]:
 def _check_project(db: sqlite3.Connection, store: Path, project: str) -> None:
     known = [str(name) for (name,) in db.execute("SELECT id FROM django_store_project")]
     if project not in known:
-        close = difflib.get_close_matches(project, known, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"smtd list {store} shows its projects"
-        raise UsageError(f"there is no project {project!r} in {store}; {hint}")
+        raise no_project(project, known, str(store))
+
+
+def no_project(project: str, known: Sequence[str], store: str) -> UsageError:
+    """Return the error that *store*, whose projects are *known*, has no *project*."""
+    close = difflib.get_close_matches(project, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"smtd list {store} shows its projects"
+    return UsageError(f"there is no project {project!r} in {store}; {hint}")
+
+
+def never_served(store: str) -> UsageError:
+    """Return the error that *store* has no table of rights."""
+    return UsageError(f"smtd has not served {store} yet; run smtd serve first")

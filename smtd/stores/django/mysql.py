@@ -77,6 +77,11 @@ class MysqlConnection(ServerConnection):
         self.folding: Collection[str] = ()
 
     @property
+    def raw(self) -> Any:
+        """The connection beneath."""
+        return self._db
+
+    @property
     def for_update(self) -> str:
         return "FOR UPDATE" if self.exclusive else ""
 
@@ -279,6 +284,9 @@ class Mysql:
     async def flush(self, db: DatabaseConnection) -> None:
         """Do nothing: no connection can; see `risk`."""
 
+    def is_contended(self, exc: Exception) -> bool:
+        return isinstance(exc, errors.MySQLError) and bool(exc.args) and exc.args[0] in _CONTENDED
+
     async def risk(self, db: DatabaseConnection) -> str:
         for setting, safe in _DURABLE.items():
             ((_, value),) = await db.fetch(f"SHOW GLOBAL VARIABLES LIKE '{setting}'") or [("", safe[0])]
@@ -321,6 +329,8 @@ _MIXED = frozenset({1267, 1270, 1271, 3854})
 #: Who may not come in, or has no such database; where nobody listens; and what the next try may not meet.
 _SHUT = frozenset({1044, 1045, 1049, 1142, 1698})
 _UNREACHED = frozenset({2002, 2003, 2005})
+#: Others had a lock. Of these the transaction is rolled back, or is still to be.
+_CONTENDED = frozenset({1205, 1213})
 _PASSING = frozenset({1020, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 2006, 2013, 2055})
 
 

@@ -48,6 +48,16 @@ class Pool(Generic[L]):
                 if not link.is_closed:
                     self._free.append(link)
 
+    @asynccontextmanager
+    async def own_link(self) -> AsyncIterator[L]:
+        """Give a connection that is not of the pool. Raises what *connect* raises."""
+        link = await self._connect()
+        try:
+            yield link
+        finally:
+            with CancelScope(shield=True):
+                await link.close()
+
     def _kept(self) -> L | None:
         while self._free:
             link = self._free.pop()

@@ -222,6 +222,9 @@ class Postgresql:
             await anyio.sleep(_PAUSE)
         raise StoreBusy("the server does not flush commits to disk; smtd tries again")
 
+    def is_contended(self, exc: Exception) -> bool:
+        return isinstance(exc, _CONTENDED)
+
     async def risk(self, db: DatabaseConnection) -> str:
         if await db.value("SHOW fsync") == "on":
             return ""
@@ -315,6 +318,8 @@ async def _cluster(db: DatabaseConnection) -> str | None:
         return None
 
 
+#: Others had a lock, and the transaction was rolled back.
+_CONTENDED = (pg.LockNotAvailableError, pg.DeadlockDetectedError, pg.SerializationError)
 #: What the next try may not meet again.
 _PASSING = (
     pg.PostgresConnectionError,

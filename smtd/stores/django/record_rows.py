@@ -10,7 +10,7 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.ids import RowIds
+from smtd.stores.django.key_lookup import RowLookup
 from smtd.stores.django.reader import Found
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.writer import Insert, RowWriter, Update
@@ -28,7 +28,7 @@ class RowChange(NamedTuple):
 class RecordRows:
     """Finds and changes the rows of records. Call `forget` when a transaction was rolled back."""
 
-    def __init__(self, ids: RowIds, writer: RowWriter) -> None:
+    def __init__(self, ids: RowLookup, writer: RowWriter) -> None:
         self._ids = ids
         self._writer = writer
 

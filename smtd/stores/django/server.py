@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from smtd.stores.django.row_versions import RowVersionTracker, Words
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server_mark import ServerMark
 from smtd.stores.tls import unproven
+from smtd.text import encodable
 
 #: Records a transaction: others wait for it in a queue (measured: 0.1 s at most).
 BATCH = 500
@@ -113,11 +114,29 @@ class Dialect(Words, Protocol):
     async def flush(self, db: DatabaseConnection) -> None:
         """Make durable what others have committed, as far as a connection can."""
 
+    def is_contended(self, exc: Exception) -> bool:
+        """See `ServerDatabase.is_contended`."""
+
     async def risk(self, db: DatabaseConnection) -> str:
         """Return why a crash of the server loses what was committed, with the remedy; empty: it does not."""
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         """See `Database.translated`."""
+
+
+class ServerLink(DatabaseConnection, Protocol):
+    """A connection to a server."""
+
+    @property
+    def raw(self) -> Any:
+        """The connection of the driver."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is of no use any more."""
+
+    def creating_tables(self) -> AbstractAsyncContextManager[None]:
+        """Keep others of smtd's from making tables inside the block."""
 
 
 class ServerDatabase:
@@ -154,6 +173,32 @@ class ServerDatabase:
             raise StoreRefused(f"{self._name} is not a record store of Sumatra 0.8.1: {why}")
         self.generation += self._identity is not None
         self._identity = identity
+
+    def link(self) -> AbstractAsyncContextManager[ServerLink]:
+        """Give a connection for a while, whatever tables there are."""
+        return self._pool.link()
+
+    def own_link(self) -> AbstractAsyncContextManager[ServerLink]:
+        """Give a connection that nobody else will use, for as long as it lasts."""
+        return self._pool.own_link()
+
+    @property
+    def words(self) -> Words:
+        """What computes marks of rows, and traces of writes."""
+        return self._dialect
+
+    async def is_empty(self, db: DatabaseConnection) -> bool:
+        """Say whether there are no tables at all, of whomever."""
+        tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema"
+        return not await db.value(f"{tables} = {self._dialect.namespace}")
+
+    def can_hold(self, text: str) -> bool:
+        """Say whether any column can hold *text*."""
+        return encodable(text) == text and (self._dialect.limits.nul or "\0" not in text)
+
+    def is_contended(self, exc: Exception) -> bool:
+        """Say whether a transaction failed with *exc* because others had a lock; nothing was committed."""
+        return self._dialect.is_contended(exc)
 
     def row_tracker(self, ids: RowIds) -> RowVersionTracker:
         return RowVersionTracker(self, self._dialect, ids)

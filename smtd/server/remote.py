@@ -1,0 +1,283 @@
+"""A database on a server as the served one; several processes may serve it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import anyio
+
+from smtd.errors import StoreError
+from smtd.records.record import Key
+from smtd.server import change_log
+from smtd.server.backend import Alarm, Head, Replaced
+from smtd.stores.django import reader
+from smtd.stores.django.connection import DatabaseConnection, Row
+from smtd.stores.django.database import translating
+from smtd.stores.django.key_lookup import KeyLookup
+from smtd.stores.django.reader import Found
+from smtd.stores.django.record_rows import RecordRows
+from smtd.stores.django.rows import Columns
+from smtd.stores.django.server import ServerDatabase, ServerLink
+from smtd.stores.django.writer import RowWriter
+
+T = TypeVar("T")
+
+#: Seconds between two tries to get the duty, and to reach a server that is down.
+_TRY_INTERVAL = 1.0
+
+
+class Names(NamedTuple):
+    """The database as messages name it, and a random name of this *process*."""
+
+    database: str
+    process: str
+
+
+def names(database: str) -> Names:
+    """Return the names for *database* in this process."""
+    return Names(database, secrets.token_hex(8))
+
+
+class Locked(NamedTuple):
+    """Where the log ends, and whether rows that records share have changed, which is not entered yet."""
+
+    head: Head
+    has_shared_notes: bool
+
+
+class Serving(Protocol):
+    """What serving one kind of database needs of its own."""
+
+    #: The statements that create smtd's tables, and indexes on Sumatra's tables that smtd serve made.
+    tables: Sequence[str]
+    index: Sequence[str]
+    #: What the driver raises if a table is missing.
+    missing: tuple[type[Exception], ...]
+    is_shared: bool
+    tells_of_writes: bool
+
+    def upsert(self, table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
+        """See `Tables.upsert`."""
+
+    async def has_tables(self, db: DatabaseConnection) -> bool:
+        """Say whether smtd's tables are there."""
+
+    async def head(self, db: DatabaseConnection) -> Head:
+        """See `Backend.head`."""
+
+    async def lock_head(self, db: DatabaseConnection) -> Locked:
+        """See `Backend.lock_head`."""
+
+    async def announce(self, db: DatabaseConnection) -> None:
+        """Tell other processes of this transaction once it is committed."""
+
+    async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
+        """Say whether the log has *form*, and no trigger has noted a write."""
+
+    async def notes_version(self, db: DatabaseConnection) -> str:
+        """Return what changes with each note of a trigger."""
+
+    async def triggers_version(self, db: DatabaseConnection) -> str:
+        """Return what differs if the triggers differ, or those that this smtd would make."""
+
+    async def repair_triggers(self, db: DatabaseConnection) -> None:
+        """Recreate the triggers. Call it inside a transaction."""
+
+    async def listen(
+        self, link: ServerLink, committed: Callable[[], None], written: Callable[[], None]
+    ) -> None:
+        """Call *committed* when another process commits, and *written* when another program writes."""
+
+    async def try_duty(self, link: ServerLink) -> bool:
+        """Try to get the duty for as long as *link* lasts; say whether this process has it."""
+
+
+class RemoteBackend:
+    """The database *database* on a server; *serving* has what its kind needs.
+
+    *is_own*: smtd serve made the tables, so that triggers note what other programs write.
+    """
+
+    is_unfair = False
+
+    def __init__(self, database: ServerDatabase, serving: Serving, name: str, *, is_own: bool) -> None:
+        self.name = name
+        self.is_own = is_own
+        self.is_shared, self.tells_of_writes = serving.is_shared, serving.tells_of_writes
+        #: In tables without triggers, somebody must have looked for what was written while nobody did.
+        self.is_watched = is_own
+        self.commits, self.writes = Alarm(), Alarm()
+        self.records = RecordRows(KeyLookup(database.can_hold), RowWriter())
+        self._database = database
+        self._serving = serving
+        #: The `Head.access` up to which what the writer knows of shared rows is valid.
+        self._access = 0
+        self._triggers_version = ""
+        self._has_duty = False
+        self._duty_changed = Alarm()
+        self._trace: tuple[str, list[Row]] | None = None
+
+    async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
+        try:
+            with translating(self._database):
+                async with self._database.link() as link:
+                    return await work(link)
+        except StoreError as exc:
+            if isinstance(exc.__cause__, self._serving.missing):
+                raise Replaced(f"{self.name} lacks tables of smtd's server: it was replaced") from exc
+            raise
+
+    @asynccontextmanager
+    async def writing(self, db: DatabaseConnection) -> AsyncIterator[None]:
+        try:
+            async with db.writing():
+                yield
+        except BaseException:
+            self.records.forget()
+            raise
+
+    async def head(self, db: DatabaseConnection) -> Head:
+        return await self._serving.head(db)
+
+    async def lock_head(self, db: DatabaseConnection) -> Head:
+        head, has_shared_notes = await self._serving.lock_head(db)
+        if head.access > self._access or has_shared_notes or not self.is_own:
+            self.records.forget()
+            self._access = head.access
+        return head
+
+    async def save_head(self, db: DatabaseConnection, seq: int, *, changes_access: bool) -> None:
+        more = ", access = ?" if changes_access else ""
+        await db.run(f"UPDATE smtd_head SET seq = ?{more}", (seq, seq) if changes_access else (seq,))
+        await self._serving.announce(db)
+
+    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[Found]]:
+        found: dict[Key, list[Found]] = {}
+        for raw in await reader.by_id(db, await self.row_ids(db, keys)):
+            one = raw.found()
+            found.setdefault(one.key, []).append(one)
+        return found
+
+    async def row_ids(self, db: DatabaseConnection, keys: Collection[Key]) -> list[int]:
+        return await KeyLookup(self._database.can_hold).of(db, keys, ())
+
+    async def is_logged(self, db: DatabaseConnection, logged_version: Hashable) -> bool:
+        return self.is_own and await self._serving.is_logged(db, change_log.DIGEST_PREFIX)
+
+    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+        return self._serving.upsert(table, tuple(columns), tuple(key))
+
+    def fitted(self, key: Key, columns: Columns) -> Columns:
+        return self._database.fitted(key, columns)
+
+    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+        return await self._database.clashing(db, keys)
+
+    def can_hold(self, text: str) -> bool:
+        return self._database.can_hold(text)
+
+    def is_refusal(self, exc: Exception) -> bool:
+        return isinstance(exc, self._database.refusals)
+
+    def is_broken(self, exc: Exception) -> bool:
+        return self._database.translated(exc) is not None
+
+    def is_locked(self, exc: Exception) -> bool:
+        cause = exc.__cause__
+        return isinstance(cause, Exception) and self._database.is_contended(cause)
+
+    # What other programs write
+
+    async def listen(self) -> None:
+        while True:
+            try:
+                with translating(self._database):
+                    await self._listen()
+            except StoreError:
+                pass  # requests and `follow` report that the server is down
+            finally:
+                self._has_duty = False
+            self._ring()
+            await anyio.sleep(_TRY_INTERVAL)
+
+    async def _listen(self) -> None:
+        """Listen, and compete for the duty, by one connection, until that is closed."""
+        async with self._database.own_link() as link:
+            await self._serving.listen(link, self.commits.ring, self.writes.ring)
+            self._ring()
+            while not link.is_closed:
+                if self._has_duty:
+                    await link.value("SELECT 1")  # finds out if the connection is dead
+                elif await self._serving.try_duty(link):
+                    self._has_duty = True
+                    self._duty_changed.ring()
+                else:
+                    self.is_watched = True
+                await anyio.sleep(_TRY_INTERVAL)
+
+    def _ring(self) -> None:
+        self.commits.ring()
+        self.writes.ring()
+
+    @asynccontextmanager
+    async def duty(self) -> AsyncIterator[None]:
+        while not self._has_duty:
+            await self._duty_changed.wait(self._duty_changed.rings, _TRY_INTERVAL)
+        yield
+
+    def has_duty(self) -> bool:
+        return self._has_duty
+
+    async def foreign_version(self, db: DatabaseConnection) -> Hashable:
+        if not self.is_own:
+            return await self._database.words.moment(db) or object()
+        return await self._serving.notes_version(db), await self._serving.triggers_version(db)
+
+    async def has_triggers(self, db: DatabaseConnection) -> bool:
+        if not self.is_own:
+            return False
+        made = str(await db.value("SELECT triggers FROM smtd_head"))
+        return made == await self._serving.triggers_version(db)
+
+    async def repair_triggers(self, db: DatabaseConnection) -> None:
+        await _make_triggers(db, self._serving)
+
+    async def may_differ(self, db: DatabaseConnection) -> bool:
+        """Return whether a trace of writes differs, or there is none: it costs less than a comparison."""
+        if self.is_own:
+            return True
+        words = self._database.words
+        async with db.reading():
+            since = await words.since(db)
+            if self._trace is not None:
+                before, trace = self._trace
+                if trace and await words.trace(db, before) == trace:
+                    return False
+            self._trace = since, await words.trace(db, since)
+        return True
+
+    async def tidy(self, last_write: float) -> None:
+        """Do nothing: the server cleans up."""
+
+
+async def create_tables(link: ServerLink, serving: Serving, *, is_own: bool) -> None:
+    """Add smtd's tables to those of Sumatra; in those that smtd serve made, also indexes and triggers."""
+    for statement in serving.tables:
+        await link.run(statement)
+    await link.run(
+        "INSERT INTO smtd_head (id, seq, access, made, form, expired, triggers)"
+        f" VALUES (1, 0, 0, {int(is_own)}, '', 0, '')"
+    )
+    if is_own:
+        for statement in serving.index:
+            await link.run(statement)
+        await _make_triggers(link, serving)
+
+
+async def _make_triggers(db: DatabaseConnection, serving: Serving) -> None:
+    await serving.repair_triggers(db)
+    made = await serving.triggers_version(db)
+    await db.run("UPDATE smtd_head SET triggers = ?", (made,))
