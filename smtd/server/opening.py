@@ -99,7 +99,7 @@ async def open_backend(store: Location, name: str, *, create: bool) -> AsyncIter
     """
     if not store.is_served:
         raise UsageError(f"{name} cannot be served by smtd; serve a PostgreSQL database, or an SQLite file")
-    async with driver.open_postgresql(store) as database:
+    async with driver.open_served(store) as database:
         from smtd.server.postgresql import PostgresqlServing  # the module may be missing for other stores
 
         serving = PostgresqlServing(remote.names(name), is_notified=store.access.notify)
@@ -143,7 +143,7 @@ class ServedState(Enum):
 
 async def served_state(store: Location) -> ServedState:
     """Say what the database at *store* is; change nothing. Raises StoreError, UsageError."""
-    async with driver.open_postgresql(store) as database:
+    async with driver.open_served(store) as database:
         with translating(database):
             async with database.link() as link:
                 if await database.is_empty(link):

@@ -30,6 +30,12 @@ from tests.stores.server_place import ServerPlace, whole_seconds
 PATIENCE = 20.0
 
 
+def by_http(server: ServerProcess) -> Location:
+    """Return where the store of *server* is for an admin on another machine."""
+    access = Access(username="root", password=PASSWORD)
+    return Location(HTTP, Path(), None, access, f"{server.root}records/")
+
+
 class ServedPlace(DjangoPlace):
     """What an admin sees of *server*."""
 
@@ -37,17 +43,21 @@ class ServedPlace(DjangoPlace):
 
     def __init__(self, server: ServerProcess) -> None:
         super().__init__(server.store)
-        access = Access(username="root", password=PASSWORD)
-        self.location = Location(HTTP, Path(), None, access, f"{server.root}records/")
+        self.location = by_http(server)
+
+    @property
+    def direct(self) -> Location:
+        """Where the store of the server is for another program on its machine."""
+        return Location(SQLITE, self.path)
 
     def beside(self) -> AbstractAsyncContextManager[Store]:
         """Open the file of the server, as another smtd on its machine would."""
-        return open_store(Location(SQLITE, self.path))
+        return open_store(self.direct)
 
     async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
         """Write into the database of the server, and wait until that has noticed."""
         here = self.location
-        self.location = Location(SQLITE, self.path)
+        self.location = self.direct
         try:
             await super()._write(keys, records)
         finally:

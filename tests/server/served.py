@@ -128,6 +128,7 @@ async def serving(directory: Path, settings: ServerSettings | None = None) -> As
     """Run a server for the length of a `with` block; its store and its users are in *directory*."""
     made = settings or ServerSettings(directory / "served" / "records")
     made = made if made.url else replace(made, port=0)
+    store = made.store if isinstance(made.store, Path) else Path()
     users = directory / "users"
     await to_thread.run_sync(_make_users, users)
     known = Users(users)
@@ -139,5 +140,5 @@ async def serving(directory: Path, settings: ServerSettings | None = None) -> As
             with scope:
                 await serve(made, Authenticator(known), task_status=task_status)
 
-        yield Served(await group.start(run), made.store, session, scope)
+        yield Served(await group.start(run), store, session, scope)
         scope.cancel()

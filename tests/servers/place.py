@@ -106,7 +106,8 @@ class PostgresqlPlace(DatabasePlace):
             )
         except Exception:  # noqa: BLE001 - whatever it is, the table is not to be had
             return False
-        return not self.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")
+        # A server has a lock with two numbers for as long as it runs, which keeps nobody from writing.
+        return not self.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1")
 
 
 class MysqlPlace(DatabasePlace):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import asyncpg
 from smtd.stores.django import schema
 from smtd.stores.django.postgresql import said
 from tests.servers import programs
-from tests.servers.process import certificate, free_port, reachable, run, serving, workplace
+from tests.servers.process import PATIENCE, certificate, free_port, reachable, run, serving, workplace
 from tests.servers.server import PASSWORD, TEMPLATE, USER, DatabaseServer, Statement, elsewhere
 
 
@@ -79,8 +82,24 @@ def postgresql() -> Iterator[DatabaseServer]:
         proof = certificate(data)
         secured = [f"--ssl_cert_file={proof.chain}", f"--ssl_key_file={proof.key}"]
         command: list[str | Path] = [bin / "postgres", "-D", files, *listening, *options, *secured]
-        with serving(command, lambda: _accepts(port), data.parent / "log"):
+        with ExitStack() as running:
+
+            def start() -> None:
+                program = serving(command, lambda: _accepts(port), data.parent / "log")
+                running.enter_context(program)
+
+            start()
             server = DatabaseServer("postgresql", port, proof.authority, connect, _making)
+
+            def crash() -> None:
+                note = files / "postmaster.pid"
+                os.kill(int(note.read_text("ascii").split()[0]), signal.SIGQUIT)
+                deadline = time.monotonic() + PATIENCE
+                while note.exists() and time.monotonic() < deadline:
+                    time.sleep(0.01)  # until all its processes have ended
+                running.close()
+
+            server.start, server.crash = start, crash
             elsewhere(server.ask("", [(f"CREATE DATABASE {TEMPLATE}", ())]))
             making = [(statement, ()) for statement in schema.statements("postgresql")]
             elsewhere(server.ask(TEMPLATE, [*making, *schema.django_bookkeeping()]))

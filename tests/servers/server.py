@@ -46,6 +46,9 @@ class DatabaseServer:
     connect: Connect
     #: Makes a new database from the template, or an empty one.
     making: Callable[[str, bool], list[Statement]]
+    #: Kill it, and start it again, where that can be had.
+    crash: Callable[[], None] | None = None
+    start: Callable[[], None] | None = None
     #: For `place.emptied`.
     shared: Database | None = None
     _numbers: Any = field(default_factory=lambda: itertools.count(1))

@@ -76,10 +76,10 @@ SQLITE = Driver(
 # Databases on servers: few users have the modules for them, so these are imported where they are needed.
 
 
-def _postgresql(place: Place) -> AbstractAsyncContextManager[ServerDatabase]:
+def _postgresql(place: Place, *, purpose: str = "") -> AbstractAsyncContextManager[ServerDatabase]:
     from smtd.stores.django import postgresql
 
-    return postgresql.database(_address(place))
+    return postgresql.database(_address(place), purpose=purpose)
 
 
 def _mysql(place: Place) -> AbstractAsyncContextManager[ServerDatabase]:
@@ -121,6 +121,8 @@ async def _open_database(
 
 
 open_postgresql = partial(_database, _postgresql, "postgres")
+#: With connections of its own: its writer may wait for locks of pairs, while these wait for connections.
+open_served = partial(_database, partial(_postgresql, purpose="served"), "postgres")
 open_mysql = partial(_database, _mysql, "mysql")
 
 

@@ -384,8 +384,11 @@ async def _met(address: Address, tls: Any) -> Any:
 
 
 @asynccontextmanager
-async def database(address: Address) -> AsyncIterator[ServerDatabase]:
-    """Give the database at *address*; nothing is asked of it yet."""
+async def database(address: Address, *, purpose: str = "") -> AsyncIterator[ServerDatabase]:
+    """Give the database at *address*; nothing is asked of it yet.
+
+    Those who share a *purpose* share connections.
+    """
     pool: Pool[PostgresqlConnection]
-    async with shared(address, partial(_connect, address)) as pool:
+    async with shared((address, purpose), partial(_connect, address)) as pool:
         yield ServerDatabase(Postgresql(), pool, address.name)
