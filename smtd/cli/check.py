@@ -140,6 +140,9 @@ async def _check_store(name: str, config: Config, changes: DatabaseChanges) -> t
     done = await _make_changes(location, server, changes) if server is not None else ""
     if await to_thread.run_sync(location.is_missing):
         return f"{location}  does not exist yet; the first sync creates it", own
+    is_served = config.server is not None and config.server.store == name
+    if is_served and server is not None and await check_server.is_empty(location):
+        return f"{location}  is empty", own
     async with open_store(location) as store:
         scan = await store.scan() if not store.capabilities.dear_reads else None
         projects = await store.projects()

@@ -198,6 +198,11 @@ async def _remote(location: Location) -> str:
     return f"{held}; without triggers, what other programs write is found by reading all records"
 
 
+async def is_empty(location: Location) -> bool:
+    """Say whether the database on a server at *location* has no tables yet. Raises SmtdError."""
+    return location.is_served and await served_state(location) is ServedState.EMPTY
+
+
 def _place(config: Config, server: ServerConfig) -> Path | Location:
     return served_store(server, config, state_directory(None, config).absolute())
 

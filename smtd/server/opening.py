@@ -15,10 +15,10 @@ from smtd.errors import StoreRefused, UsageError
 from smtd.filestat import identity
 from smtd.server import new_file, remote, store_lock
 from smtd.server.database import ServedDatabase
-from smtd.server.remote import RemoteBackend, Serving
+from smtd.server.remote import RemoteBackend, ServedDialect
 from smtd.server.sqlite_backend import SqliteBackend
 from smtd.sqlite import Connection
-from smtd.stores.django import driver, schema
+from smtd.stores.django import schema
 from smtd.stores.django.database import translating
 from smtd.stores.django.server import ServerDatabase
 from smtd.stores.django.sqlite import SqliteFile
@@ -37,11 +37,7 @@ def open_database(store: Path | Location, name: str) -> AbstractAsyncContextMana
     StoreRefused for a store that is not one of Sumatra 0.8.1, StoreUnreachable, and UsageError if it cannot
     be served, or another process serves it alone.
     """
-    if isinstance(store, Path):
-        return _open_file(store, name)
-    if store.driver is driver.SQLITE:
-        return _open_file(store.path, name)
-    return _open_remote(store, name)
+    return _open_file(store, name) if isinstance(store, Path) else _open_remote(store, name)
 
 
 @asynccontextmanager
@@ -97,18 +93,16 @@ async def open_backend(store: Location, name: str, *, create: bool) -> AsyncIter
 
     Without *create*, create no tables, and yield None if some of smtd's own are missing.
     """
-    if not store.is_served:
-        raise UsageError(f"{name} cannot be served by smtd; serve a PostgreSQL database, or an SQLite file")
-    async with driver.open_served(store) as database:
-        from smtd.server.postgresql import PostgresqlServing  # the module may be missing for other stores
+    async with _connected(store) as database:
+        from smtd.server.postgresql import ServedPostgresql  # the module may be missing for other stores
 
-        serving = PostgresqlServing(remote.names(name), is_notified=store.access.notify)
+        serving = ServedPostgresql(remote.names(name), is_notified=store.access.notify)
         with translating(database):
             is_own = await (_prepare(database, serving) if create else _made(database, serving))
         yield None if is_own is None else RemoteBackend(database, serving, name, is_own=is_own)
 
 
-async def _prepare(database: ServerDatabase, serving: Serving) -> bool:
+async def _prepare(database: ServerDatabase, serving: ServedDialect) -> bool:
     """Create the tables that are missing; say whether smtd serve made those of Sumatra.
 
     Raises StoreRefused, and what the driver raises.
@@ -130,6 +124,13 @@ async def _prepare(database: ServerDatabase, serving: Serving) -> bool:
     return bool(is_own)
 
 
+def _connected(store: Location) -> AbstractAsyncContextManager[ServerDatabase]:
+    kind = store.driver.server
+    if kind is None or kind.served is None:
+        raise UsageError(f"{store} cannot be served by smtd; serve a PostgreSQL database, or an SQLite file")
+    return kind.served(store)
+
+
 class ServedState(Enum):
     """What a database on a server is to smtd's server."""
 
@@ -143,7 +144,7 @@ class ServedState(Enum):
 
 async def served_state(store: Location) -> ServedState:
     """Say what the database at *store* is; change nothing. Raises StoreError, UsageError."""
-    async with driver.open_served(store) as database:
+    async with _connected(store) as database:
         with translating(database):
             async with database.link() as link:
                 if await database.is_empty(link):
@@ -152,7 +153,7 @@ async def served_state(store: Location) -> ServedState:
         return ServedState.OWN if backend is not None and backend.is_own else ServedState.FOUND
 
 
-async def _made(database: ServerDatabase, serving: Serving) -> bool | None:
+async def _made(database: ServerDatabase, serving: ServedDialect) -> bool | None:
     """Say whether smtd serve made Sumatra's tables; None if smtd's own are missing. Raises StoreRefused."""
     async with database.session() as db:  # checks the schema
         if not await serving.has_tables(db):

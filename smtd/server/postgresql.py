@@ -90,7 +90,7 @@ WHERE r.db_id IN (
 _WHEN = "WHEN (current_setting('smtd.writes', true) IS DISTINCT FROM 'on'{condition})"
 
 
-class PostgresqlServing:
+class ServedPostgresql:
     """What serving a PostgreSQL database needs of its own.
 
     *is_notified*: triggers that tell of each write were installed there (`smtd check --install-notify`).
@@ -114,7 +114,7 @@ class PostgresqlServing:
         )
 
     async def has_tables(self, db: DatabaseConnection) -> bool:
-        """See `Serving.has_tables`."""
+        """See `ServedDialect.has_tables`."""
         return bool(await db.value("SELECT to_regclass('smtd_head') IS NOT NULL"))
 
     async def head(self, db: DatabaseConnection) -> Head:

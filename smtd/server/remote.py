@@ -48,7 +48,7 @@ class Locked(NamedTuple):
     has_shared_notes: bool
 
 
-class Serving(Protocol):
+class ServedDialect(Protocol):
     """What serving one kind of database needs of its own."""
 
     #: The statements that create smtd's tables, and indexes on Sumatra's tables that smtd serve made.
@@ -103,7 +103,7 @@ class RemoteBackend:
 
     is_unfair = False
 
-    def __init__(self, database: ServerDatabase, serving: Serving, name: str, *, is_own: bool) -> None:
+    def __init__(self, database: ServerDatabase, serving: ServedDialect, name: str, *, is_own: bool) -> None:
         self.name = name
         self.is_own = is_own
         self.is_shared, self.tells_of_writes = serving.is_shared, serving.tells_of_writes
@@ -263,7 +263,7 @@ class RemoteBackend:
         """Do nothing: the server cleans up."""
 
 
-async def create_tables(link: ServerLink, serving: Serving, *, is_own: bool) -> None:
+async def create_tables(link: ServerLink, serving: ServedDialect, *, is_own: bool) -> None:
     """Add smtd's tables to those of Sumatra; in those that smtd serve made, also indexes and triggers."""
     for statement in serving.tables:
         await link.run(statement)
@@ -277,7 +277,7 @@ async def create_tables(link: ServerLink, serving: Serving, *, is_own: bool) -> 
         await _make_triggers(link, serving)
 
 
-async def _make_triggers(db: DatabaseConnection, serving: Serving) -> None:
+async def _make_triggers(db: DatabaseConnection, serving: ServedDialect) -> None:
     await serving.repair_triggers(db)
     made = await serving.triggers_version(db)
     await db.run("UPDATE smtd_head SET triggers = ?", (made,))

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from smtd.stores.access import Access
 from smtd.stores.base import Store
@@ -119,14 +119,20 @@ class Server:
     over_http: bool = False
     #: It answers a wrong user name or password as it answers a user who may see no project.
     hides_projects: bool = False
-    #: smtd's own server can offer such a store over HTTP.
-    is_served: bool = False
+    #: Connects to a database that smtd's own server offers over HTTP, by connections of its own. Raises
+    #: UsageError if the module for it is missing.
+    served: Callable[[Place], AbstractAsyncContextManager[Any]] | None = None
     #: Connects to a database for its administrator. Raises UsageError if the module for it is missing.
     administer: Callable[[Place], AbstractAsyncContextManager[Administration]] | None = None
     notifications: Notifications | None = None
     #: Calls back when a record on the server at a place changed, where that needs nothing to be set up there;
     #: as `Notifications.listening`.
     following: Listening | None = None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether smtd's own server can offer such a store over HTTP."""
+        return self.served is not None
 
 
 class ProjectEntry(NamedTuple):

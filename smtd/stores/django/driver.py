@@ -149,7 +149,7 @@ POSTGRESQL = Driver(
     server=Server(
         schemes=("postgres", "postgresql"),
         parse=partial(address.parsed, "postgresql", 5432),
-        is_served=True,
+        served=open_served,
         administer=open_postgresql,
         notifications=Notifications(_triggers, _listening),
     ),
