@@ -41,8 +41,9 @@ TABLES = (
     "CREATE TABLE smtd_dirty (id BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY, record INTEGER,"
     " project TEXT, label TEXT)",
 )
-#: Sumatra's tables have no index that finds a label. Only tables that smtd serve made get one.
-INDEX = "CREATE INDEX smtd_record_key ON django_store_record (project_id, label)"
+#: Sumatra's tables have no index that finds a label. Only tables that smtd serve made get one; it comes with
+#: the triggers, as both are lost if the table is restored from a dump without them.
+INDEX = "CREATE INDEX IF NOT EXISTS smtd_record_key ON django_store_record (project_id, label)"
 
 #: Where the log ends, and what differs after it was put back from a backup, or the server was.
 _COLUMNS = """
@@ -97,7 +98,6 @@ class ServedPostgresql:
     """
 
     tables: Sequence[str] = TABLES
-    index: Sequence[str] = (INDEX,)
     missing: tuple[type[Exception], ...] = (pg.UndefinedTableError,)
     tells_of_writes = is_shared = True
 
@@ -145,7 +145,7 @@ class ServedPostgresql:
     async def repair_triggers(self, db: DatabaseConnection) -> None:
         """Recreate the triggers. Call it inside a transaction."""
         schema = str(await db.value("SELECT quote_ident(current_schema())"))
-        for statement in _statements(schema):
+        for statement in (INDEX, *_statements(schema)):
             await db.run(statement)
 
     async def listen(

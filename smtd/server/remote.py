@@ -51,9 +51,8 @@ class Locked(NamedTuple):
 class ServedDialect(Protocol):
     """What serving one kind of database needs of its own."""
 
-    #: The statements that create smtd's tables, and indexes on Sumatra's tables that smtd serve made.
+    #: The statements that create smtd's tables.
     tables: Sequence[str]
-    index: Sequence[str]
     #: What the driver raises if a table is missing.
     missing: tuple[type[Exception], ...]
     is_shared: bool
@@ -84,7 +83,7 @@ class ServedDialect(Protocol):
         """Return what differs if the triggers differ, or those that this smtd would make."""
 
     async def repair_triggers(self, db: DatabaseConnection) -> None:
-        """Recreate the triggers. Call it inside a transaction."""
+        """Recreate the triggers, and indexes on Sumatra's tables. Call it inside a transaction."""
 
     async def listen(
         self, link: ServerLink, committed: Callable[[], None], written: Callable[[], None]
@@ -264,7 +263,7 @@ class RemoteBackend:
 
 
 async def create_tables(link: ServerLink, serving: ServedDialect, *, is_own: bool) -> None:
-    """Add smtd's tables to those of Sumatra; in those that smtd serve made, also indexes and triggers."""
+    """Add smtd's tables to those of Sumatra; in those that smtd serve made, also triggers."""
     for statement in serving.tables:
         await link.run(statement)
     await link.run(
@@ -272,8 +271,6 @@ async def create_tables(link: ServerLink, serving: ServedDialect, *, is_own: boo
         f" VALUES (1, 0, 0, {int(is_own)}, '', 0, '')"
     )
     if is_own:
-        for statement in serving.index:
-            await link.run(statement)
         await _make_triggers(link, serving)
 
 

@@ -402,3 +402,13 @@ def test_check_says_what_is_served(tmp_path: Path, postgresql_server: DatabaseSe
     assert "what other programs write is found by reading all records" in checked(found)
     assert "reported by notify" in checked(found, "notify = true\n")
     assert f"{own.shown} with no projects yet" in checked(own)
+
+
+def test_mysql_is_refused(tmp_path: Path) -> None:
+    """With a sentence that says what to do."""
+    answer = Smtd(tmp_path)("serve", "mysql://ada@127.0.0.1/records", "--listen", "127.0.0.1:0")
+
+    assert answer.code == 2
+    assert (
+        "it is not an SQLite store or PostgreSQL database of Sumatra 0.8.1; serve a new store" in answer.err
+    )
