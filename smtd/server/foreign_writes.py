@@ -122,7 +122,7 @@ class ForeignWrites:
         """Repeat *work* until cancelled or the duty is lost, also after a StoreError. Raises Replaced."""
         is_down = False
         while self._backend.has_duty():
-            rings = self._backend.writes.rings
+            rings, before = self._backend.writes.rings, self._state
             try:
                 await work()
                 is_down = False
@@ -132,10 +132,16 @@ class ForeignWrites:
                 if not is_down:
                     log.warning("the server cannot check for writes of other programs: %s", exc)
                 is_down = True
+            if self._state != before:
+                self._backend.writes.ring()  # the other loops may have something to do now
             if self._is_busy or not self._backend.tells_of_writes:
                 await anyio.sleep(CHECK_INTERVAL)
             else:
                 await self._backend.writes.wait(rings, LONGEST_INTERVAL)
+
+    @property
+    def _state(self) -> tuple[Hashable, bool]:
+        return self._checked_version, self._is_busy
 
     @property
     def _is_busy(self) -> bool:

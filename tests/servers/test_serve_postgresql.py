@@ -299,6 +299,9 @@ async def test_database_that_restarts_is_served_again(tmp_path: Path) -> None:
         try:
             async with clients(servers, "ada") as both:
                 await _restart_under_load(server, both)
+            eras = await to_thread.run_sync(database.run, "SELECT count(*) FROM smtd_era")
+            # One for each start of a process; after each restart each process began one with its next write.
+            assert eras == [(2 + 2 * 2,)]
         finally:
             await to_thread.run_sync(context.__exit__, None, None, None)
     finally:
