@@ -272,6 +272,8 @@ async def test_dump_that_is_put_back_is_noticed(
         put_back = await to_thread.run_sync(dump, database, tmp_path)
         await both[1].put(record("lost"))
         lost = (await both[0].changes()).json["next"]
+        for client in both:
+            assert len((await client.get(LISTED)).json["records"]) == 2
 
         await to_thread.run_sync(put_back)
 
@@ -280,6 +282,7 @@ async def test_dump_that_is_put_back_is_noticed(
             await until_status(client, f"{LISTED}lost/", 404)
         for client in both:
             await until_status(client, f"api/v1/changes?since={kept}", 200)
+            assert len((await client.get(LISTED)).json["records"]) == 1
         assert (await both[1].put(record("new"))).status == 201
         for client in both:
             assert (await client.changes(lost)).status == 410
