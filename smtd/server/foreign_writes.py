@@ -76,7 +76,7 @@ class ForeignWrites:
         self._touched: dict[Key, _Touched] = {}
         #: The earliest time of the next comparison of all records (None: none is due); `_IMMEDIATELY` also
         #: skips the pause after the last one.
-        self._comparison_due: float | None = None if self._database.is_complete else _IMMEDIATELY
+        self._comparison_due: float | None = None if self._has_notes_of_all else _IMMEDIATELY
         #: The notes of rows that many records share, and those of them that the running comparison of all
         #: records covers (None: none is running).
         self._shared_notes: Sequence[int] = ()
@@ -85,6 +85,11 @@ class ForeignWrites:
         #: The version of the database up to which the notes were read.
         self._notes_version: Hashable = None
         self._no_comparison_before = float("-inf")
+
+    @property
+    def _has_notes_of_all(self) -> bool:
+        """Whether the log lacks only what triggers have noted: others may have written a moment ago."""
+        return self._database.is_own and self._database.is_complete
 
     async def run(self) -> None:
         """Watch for writes until cancelled.
