@@ -45,10 +45,11 @@ TABLES = (
 #: the triggers, as both are lost if the table is restored from a dump without them.
 INDEX = "CREATE INDEX IF NOT EXISTS smtd_record_key ON django_store_record (project_id, label)"
 
-#: Where the log ends, and what differs after it was put back from a backup, or the server was.
+#: Where the log ends, and what differs after it, the records or the whole server were restored from a backup.
 _COLUMNS = """
 h.seq, (SELECT max(start) FROM smtd_era), h.access,
-concat_ws(' ', c.oid, pg_relation_filenode(c.oid), pg_postmaster_start_time())
+concat_ws(' ', c.oid, pg_relation_filenode(c.oid),
+  pg_relation_filenode(to_regclass('django_store_record')), pg_postmaster_start_time())
 """
 _TABLES = "smtd_head h JOIN pg_class c ON c.oid = CAST('smtd_head' AS regclass)"
 _HEAD = f"SELECT {_COLUMNS} FROM {_TABLES}"

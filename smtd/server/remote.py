@@ -112,9 +112,9 @@ class RemoteBackend:
         self.records = RecordRows(KeyLookup(database.can_hold), RowWriter())
         self._database = database
         self._serving = serving
-        #: The `Head.access` up to which what the writer knows of shared rows is valid.
+        #: The `Head.access` up to which what the writer knows of shared rows is valid, and the `Head.place`.
         self._access = 0
-        self._triggers_version = ""
+        self._place: Hashable = None
         self._has_duty = False
         self._duty_changed = Alarm()
         self._trace: tuple[str, list[Row]] | None = None
@@ -143,9 +143,10 @@ class RemoteBackend:
 
     async def lock_head(self, db: DatabaseConnection) -> Head:
         head, has_shared_notes = await self._serving.lock_head(db)
-        if head.access > self._access or has_shared_notes or not self.is_own:
+        is_known = self.is_own and head.access <= self._access and head.place == self._place
+        if not is_known or has_shared_notes:
             self.records.forget()
-            self._access = head.access
+            self._access, self._place = head.access, head.place
         return head
 
     async def save_head(self, db: DatabaseConnection, seq: int, *, changes_access: bool) -> None:

@@ -418,3 +418,11 @@ def test_mysql_is_refused(tmp_path: Path) -> None:
     assert (
         "it is not an SQLite store or PostgreSQL database of Sumatra 0.8.1; serve a new store" in answer.err
     )
+
+
+def test_backup_names_the_tools_of_the_database(tmp_path: Path, database: Database) -> None:
+    """And makes no file."""
+    answer = Smtd(tmp_path)("backup", tmp_path / "copy", "--store", database.url)
+
+    assert (answer.code, "such as pg_dump" in answer.err) == (2, True)
+    assert not (tmp_path / "copy").exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.build import PROJECT, full, record
 from tests.server.bulk import wanted, write
 from tests.server.served import Client, serving
 from tests.server.streams import streaming
+from tests.servers.dump import Dump
 from tests.servers.place import PostgresqlPlace
 from tests.servers.served import new_store
 from tests.servers.server import Database, DatabaseServer
@@ -166,3 +167,31 @@ async def test_dropped_trigger_is_created_again(tmp_path: Path, database: Databa
             assert await labels(stream, 1) == ["one"]
         assert await to_thread.run_sync(database.run, count) == before
         assert (await client.get(f"{LISTED}one/")).json["outcome"] == "unnoticed"
+
+
+@pytest.mark.parametrize("means", [Dump.reload, Dump.restore])
+async def test_records_that_are_put_back_without_the_log(
+    tmp_path: Path, database: Database, means: Callable[[Dump], None]
+) -> None:
+    """All records are compared, though no trigger ran; triggers and index are there again."""
+    async with servers(tmp_path, find(database.url), 2) as (first, second):
+        await first.make()
+        await first.put(full("kept"))
+        dump = await to_thread.run_sync(Dump, database)
+        await second.put(full("lost", version="2"))
+        added = "SELECT (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'smtd_dirty%'),"
+        added += " (SELECT count(*) FROM pg_indexes WHERE indexname = 'smtd_record_key')"
+        before = await to_thread.run_sync(database.run, added)
+        async with streaming(second) as there:
+            assert await labels(there, 2) == ["kept", "lost"]
+
+            await to_thread.run_sync(means, dump)
+
+            (change,) = await there.changes(1)
+            assert (change["label"], change["digest"]) == ("lost", None)
+            for client, label in ((first, "new-1"), (second, "new-2")):
+                assert (await client.put(full(label, version="3"))).status == 201
+            assert await labels(there, 2) == ["new-1", "new-2"]
+        listed = (await first.get(LISTED)).json["records"]
+        assert sorted(each.rstrip("/").rpartition("/")[2] for each in listed) == ["kept", "new-1", "new-2"]
+        assert await to_thread.run_sync(database.run, added) == before
