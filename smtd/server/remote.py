@@ -264,12 +264,15 @@ class RemoteBackend:
 
 
 async def create_tables(link: ServerLink, serving: ServedDialect, *, is_own: bool) -> None:
-    """Add smtd's tables to those of Sumatra; in those that smtd serve made, also triggers."""
+    """Add smtd's tables to those of Sumatra, and triggers if smtd serve has just made those (*is_own*)."""
     for statement in serving.tables:
         await link.run(statement)
+    # New tables have no record, so the log has all.
+    form = change_log.DIGEST_PREFIX if is_own else ""
     await link.run(
         "INSERT INTO smtd_head (id, seq, access, made, form, expired, triggers)"
-        f" VALUES (1, 0, 0, {int(is_own)}, '', 0, '')"
+        f" VALUES (1, 0, 0, {int(is_own)}, ?, 0, '')",
+        (form,),
     )
     if is_own:
         await _make_triggers(link, serving)
