@@ -102,10 +102,13 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
     enough: float | None = None
     again = False
     while True:
-        (since, head, _), moment = await _settled(index, again=again), time.time()
+        (since, head, unsettled_since), moment = await _settled(index, again=again), time.time()
         began = anyio.current_time()
         if head is None or recheck or afresh or not await _is_as(store, head):
-            look = await store.track(index, recheck, afresh=afresh)
+            partly = not pair.policy.wait_to_settle and unsettled_since is None
+            look = await store.track(index, recheck, afresh=afresh, may_be_partial=partly)
+            if look.partial and await pair.is_another(side):
+                look = await store.track(index)  # what another file lacks is not deleted
             cursor = await index.update_rows(look, await store.token(), since=since) or since
             _followed[store] = _Followed(0, cursor)
         else:

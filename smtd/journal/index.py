@@ -128,6 +128,10 @@ class StoreIndex(IndexedRows):
         """Return the entries of all records, without the absent ones."""
         return await self.all(None)
 
+    async def count(self) -> int:
+        """Return how many records the store holds."""
+        return sum(each.records for each in (await self.held(None)).values())
+
     async def changed_since(self, cursor: Cursor, projects: Collection[str] | None) -> set[Key]:
         """Return the keys of *projects* (None: of all) whose entries changed after *cursor*."""
         return {

@@ -130,7 +130,8 @@ class RowLook(NamedTuple):
     are those that have changed, by table and number (None: they are gone); a *whole* look has
     *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile.
     *listed*: keys whose own writes by smtd are in these hashes of blocks. *busy* is when the look was, if
-    others were writing: what has changed may be half saved.
+    others were writing: what has changed may be half saved. *partial*: these are new records, and none is
+    gone, but others may have changed, too: the next look compares them.
     """
 
     found: Mapping[Key, Entry]
@@ -141,6 +142,7 @@ class RowLook(NamedTuple):
     fingerprints: Fingerprints | None = None
     blocks: Mapping[tuple[int, int], Block | None] = {}
     busy: Busy | None = None
+    partial: bool = False
 
     def doubted(self, newer: Collection[Key]) -> RowLook:
         """Return what can be relied on if others looked, too, who may have been later or earlier.
@@ -173,6 +175,9 @@ class RowIndex(Protocol):
     async def present(self) -> Mapping[Key, Entry]:
         """Return the entries of all records that were there."""
 
+    async def count(self) -> int:
+        """Return how many records were there, with those that smtd wrote."""
+
     async def unlisted(self) -> set[Key]:
         """Return the keys that smtd wrote since the blocks were looked at, in which those writes are not."""
 
@@ -192,10 +197,18 @@ def combined(seen: Sequence[Entry]) -> Entry:
 class TrackedStore(Store, Protocol):
     """A store of rows whose capabilities say that it tracks them."""
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         """Return what may have changed since *index* was brought up to date; nothing else has.
 
-        The keys of *recheck* are read in any case; *afresh*: all are. The look says if it is `busy`.
+        The keys of *recheck* are read in any case; *afresh*: all are. The look says if it is `busy`. If it
+        *may_be_partial*, and says that it is, there is no token until the next look, which is not partial.
         """
 
     async def follow(self, index: RowIndex) -> None:

@@ -46,9 +46,18 @@ class RenamedStore(WrappedStore):
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await super().write([replace(change, key=self._within(change.key)) for change in changes])
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         within = [self._within(key) for key in recheck if key.project in self._inner]
-        found = await super().track(_RenamedIndex(index, self), within, afresh=afresh)
+        found = await super().track(
+            _RenamedIndex(index, self), within, afresh=afresh, may_be_partial=may_be_partial
+        )
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
             found={self._without(key): found.found[key] for key in shown},
@@ -104,6 +113,9 @@ class _RenamedIndex:
     async def present(self) -> Mapping[Key, Entry]:
         shown = await self._index.present()
         return {inner: shown[key] for inner, key in self._names.inner(shown).items()}
+
+    async def count(self) -> int:
+        return await self._index.count()
 
     async def unlisted(self) -> set[Key]:
         return set(self._names.inner(await self._index.unlisted()))

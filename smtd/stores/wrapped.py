@@ -56,9 +56,18 @@ class WrappedStore:
             return await self._look(partial(self._store.scan, projects))
         return await self._look(partial(cast(DearStore, self._store).scan, projects, known=known))
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         store = cast(TrackedStore, self._store)
-        return await self._look(partial(store.track, index, recheck, afresh=afresh))
+        return await self._look(
+            partial(store.track, index, recheck, afresh=afresh, may_be_partial=may_be_partial)
+        )
 
     async def follow(self, index: RowIndex) -> None:
         await self._look(partial(cast(TrackedStore, self._store).follow, index))

@@ -190,9 +190,9 @@ class Story(RuleBasedStateMachine):
 
     # What machines do
 
-    @rule()
-    def cycle(self) -> None:
-        self.sync()
+    @rule(hasty=st.booleans())
+    def cycle(self, hasty: bool) -> None:
+        self.sync(hasty=hasty)
 
     @rule(accident=accidents)
     def crash(self, accident: Accident) -> None:
@@ -207,11 +207,13 @@ class Story(RuleBasedStateMachine):
         elif self.scene.policy.mode.sparing({side}) is not None:
             self.sync(read_only=side)
 
-    @rule(works=works, accident=st.none() | accidents)
-    def work_and_cycle(self, works: list[tuple[Side, int, str]], accident: Accident | None) -> None:
+    @rule(works=works, accident=st.none() | accidents, hasty=st.booleans())
+    def work_and_cycle(
+        self, works: list[tuple[Side, int, str]], accident: Accident | None, hasty: bool
+    ) -> None:
         """What happens most: something is new, and is carried, whatever befalls it."""
         self.people(works)
-        self.sync(accident)
+        self.sync(accident, hasty=hasty)
 
     @precondition(lambda self: not self.away)
     @rule(side=sides)
@@ -281,7 +283,9 @@ class Story(RuleBasedStateMachine):
 
     # What must be so
 
-    def sync(self, accident: Accident | None = None, **circumstances: Side) -> PairReport | None:
+    def sync(
+        self, accident: Accident | None = None, *, hasty: bool = False, **circumstances: Side
+    ) -> PairReport | None:
         """Run one cycle, after which the source of a one-way pair is as it was."""
         self.counts["cycles"] += 1
         self.counts["accidents"] += accident is not None or circumstances != {}
@@ -289,7 +293,7 @@ class Story(RuleBasedStateMachine):
             side for side in SIDES if side not in self.scene.policy.mode.targets and side not in self.away
         ]
         before = {side: self.scene.places[side].forms() for side in source}
-        report = self.wait(lambda: self.scene.cycle(accident, **circumstances))
+        report = self.wait(lambda: self.scene.cycle(accident, hasty=hasty, **circumstances))
         assert {side: self.scene.places[side].forms() for side in source} == before
         self.look(at_rest=False)
         return report

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pytest
 from anyio import CancelScope
 
 from smtd import pairing
@@ -24,6 +25,7 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Store
+from smtd.stores.django import file_tracker, sqlite
 from smtd.stores.location import Location
 from tests.build import PROJECT
 from tests.stories.accidents import Accident, OldListing, ReadOnlyStore
@@ -37,6 +39,15 @@ def listed(report: PairReport) -> set[Key]:
     conflicts = {Key(each.project, each.label) for each in report.conflicts}
     held = {Key(each.project, each.label) for each in report.held}
     return conflicts | held | {Key(each.project, each.label) for each in report.failed}
+
+
+@contextmanager
+def _many_records() -> Iterator[None]:
+    """Let each database file count as large, and as untouched for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_tracker, "MANY", 1)
+        patch.setattr(sqlite, "QUIET", 1e-9)
+        yield
 
 
 @dataclass
@@ -69,18 +80,22 @@ class Scene:
         *,
         read_only: Side | None = None,
         outdated: Side | None = None,
+        hasty: bool = False,
     ) -> PairReport | None:
         """Start afresh, run one cycle, and end; None if an *accident* or a missing store prevented it.
 
         *read_only* cannot be written to; *outdated* shows in its first scan what it was like a cycle before
-        the last one.
+        the last one. A *hasty* cycle may leave for the next one what it would have to wait for, as in the
+        daemon, and every file counts as large.
         """
         self.cycles += 1
         with CancelScope() as scope:
             if accident is not None:
                 accident.scope = scope
             try:
-                return await self._cycle(accident, read_only, outdated)
+                with _many_records() if hasty else nullcontext():
+                    policy = replace(self.policy, wait_to_settle=not hasty)
+                    return await self._cycle(policy, accident, read_only, outdated)
             except StoreError:
                 return None
             except Exception:
@@ -89,7 +104,7 @@ class Scene:
         return None
 
     async def _cycle(
-        self, accident: Accident | None, read_only: Side | None, outdated: Side | None
+        self, policy: Policy, accident: Accident | None, read_only: Side | None, outdated: Side | None
     ) -> PairReport:
         async with (
             open_journal(self.directory / "journal") as opened,
@@ -105,7 +120,7 @@ class Scene:
                 dressed = {side: accident.store(store) for side, store in dressed.items()}
                 journal = accident.journal(opened)
             both: Both[Store] = Both(dressed[Side.LEFT], dressed[Side.RIGHT])
-            report = await pairing.sync(journal, "pair", self.locations, both, self.policy)
+            report = await pairing.sync(journal, "pair", self.locations, both, policy)
             for side in SIDES:
                 self.scans[side].append(await stores[side].scan([PROJECT]))
             return report

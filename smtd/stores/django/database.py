@@ -28,6 +28,9 @@ class Tracker(Protocol):
     ) -> RowLook:
         """See `TrackedStore.track`."""
 
+    async def track_new(self, db: DatabaseConnection, index: RowIndex) -> RowLook | None:
+        """Return a partial look; None if not all can be told so, or a look at everything takes no longer."""
+
     async def learn(
         self, db: DatabaseConnection, index: RowIndex
     ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:

@@ -42,6 +42,8 @@ class DjangoStore:
         self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
         #: What `write` was last asked for.
         self._wrote: dict[Key, Change] = {}
+        #: The last look was partial.
+        self._is_partial = False
 
     def __repr__(self) -> str:
         return f"DjangoStore({self.location!r})"
@@ -77,7 +79,14 @@ class DjangoStore:
         assert self._rows.tracker is not None, "its capabilities say whether it tracks"
         return self._rows.tracker
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         with translating(self._database):
             is_quiet, began = await self._rows.settle(wait=False), time.time()
             async with self._session() as db:
@@ -85,7 +94,11 @@ class DjangoStore:
                     self._rows.nothing(None)
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
-                look = await self._tracker.track(db, index, recheck, afresh=afresh)
+                new = None
+                if may_be_partial and is_quiet and not (self._is_partial or recheck or afresh):
+                    new = await self._tracker.track_new(db, index)
+                self._is_partial = new is not None
+                look = new or await self._tracker.track(db, index, recheck, afresh=afresh)
         if is_quiet and look.settled:
             return look
         return look._replace(busy=Busy(began, max(began, time.time())))
@@ -96,7 +109,7 @@ class DjangoStore:
     async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         with translating(self._database):
             async with self._session() as db:
-                return None if db is None else await self._tracker.learn(db, index)
+                return None if db is None or self._is_partial else await self._tracker.learn(db, index)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
@@ -133,6 +146,8 @@ class DjangoStore:
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        if self._is_partial:
+            self._ids.forget()  # a row that was not looked at may bear another key by now
         self._wrote = {change.key: change for change in changes}
         with translating(self._database):
             await self._database.create()
@@ -147,11 +162,11 @@ class DjangoStore:
 
     async def token(self) -> Token | None:
         with translating(self._database):
-            return await self._rows.token()
+            return None if self._is_partial else await self._rows.token()
 
     async def unchanged_since(self, token: Token) -> bool:
         with translating(self._database):
-            return await self._rows.unchanged_since(token)
+            return self._known_whole(await self._rows.unchanged_since(token))
 
     async def flush(self) -> None:
         with translating(self._database):
@@ -165,7 +180,12 @@ class DjangoStore:
 
     async def resume(self, token: Token) -> bool:
         with translating(self._database):
-            return await self._rows.resume(token)
+            return self._known_whole(await self._rows.resume(token))
+
+    def _known_whole(self, is_same: bool) -> bool:
+        """Note if the database *is_same* as at a token: another object has looked at everything since."""
+        self._is_partial = self._is_partial and not is_same
+        return is_same
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[DatabaseConnection | None]:

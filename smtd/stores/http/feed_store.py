@@ -62,7 +62,14 @@ class FeedStore:
         self._follow_to(cursor)
         return known.scan(await self._read_entries(keys))
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         before = None if afresh else _number(await index.fingerprints())
         try:
             if before is not None:
