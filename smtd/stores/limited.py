@@ -1,4 +1,4 @@
-"""Spare a store that many pairs share: a few calls at a time, and one that writes."""
+"""Limit the calls to a store that many pairs share: a few at a time, and one write at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Room:
-    """What the stores of one place share: how many calls are let in, and one of them to write."""
+    """The limits that all stores at one place share: a number of calls, and one write, at a time."""
 
     def __init__(self, calls: int) -> None:
         self.calls = anyio.CapacityLimiter(calls)
@@ -23,7 +23,7 @@ class Room:
 
 
 class LimitedStore(WrappedStore):
-    """Lets only as many calls through to *store*, and to others of the same *room*, as it has room for."""
+    """Limits the calls to *store*, together with those to other stores with the same *room*."""
 
     def __init__(self, store: Store, room: Room) -> None:
         super().__init__(store)
@@ -42,5 +42,5 @@ _rooms: WeakValueDictionary[str, Room] = WeakValueDictionary()
 
 
 def room(name: str, calls: int) -> Room:
-    """Return the one room of this process for the place *name*, for as long as anybody has it."""
+    """Return the one room of this process for the place *name*; it exists while a store uses it."""
     return _rooms.setdefault(name, Room(calls))

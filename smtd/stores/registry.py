@@ -69,10 +69,10 @@ async def make(location: Location, store: Store) -> None:
 async def listening(
     locations: Iterable[Location], changed: Callable[[], None]
 ) -> AsyncIterator[Callable[[], bool]]:
-    """Call *changed* when a client writes to one of *locations* that tells of it.
+    """Call *changed* when a client writes to one of *locations* that notifies smtd.
 
-    smtd's own server does, and a database with notifications (`notify = true`). Yields a function that says
-    whether all subscriptions are still alive. Raises StoreError.
+    smtd's own server does that, and a database with notifications (`notify = true`). Yields a function that
+    says whether all subscriptions are still alive. Raises StoreError.
     """
     async with AsyncExitStack() as stack:
         are_heard = []
@@ -83,7 +83,7 @@ async def listening(
 
 
 def _subscription(location: Location) -> Listening | None:
-    """Return what calls back when a client writes to the store at *location*; None: nothing does."""
+    """Return the function that subscribes to changes of the store at *location*; None: there is none."""
     server = location.driver.server
     if server is None:
         return None

@@ -1,4 +1,4 @@
-"""A store around a store whose projects are known by other names on the other side of a pair."""
+"""A store around a store whose projects have other names on the other side of a pair."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class RenamedStore(WrappedStore):
         return found[0], rows
 
     def inner(self, keys: Collection[Key]) -> dict[Key, Key]:
-        """Return the keys in the store of those *keys* that are shown, by their own."""
+        """Return the *keys* that are shown, by their keys in the store."""
         return {self._within(key): key for key in keys if key.project in self._inner}
 
     def shown(self, keys: Collection[Key]) -> dict[Key, Key]:
-        """Return the shown keys of those *keys* in the store that are, by their own."""
+        """Return the *keys* in the store whose projects are shown, by their shown keys."""
         return {self._without(key): key for key in keys if key.project in self._shown}
 
     def _within(self, key: Key) -> Key:
@@ -91,7 +91,7 @@ class RenamedStore(WrappedStore):
 
 
 class _RenamedIndex:
-    """The index of a store whose projects are *shown* by other names, as the store itself names them."""
+    """The index of a store whose projects are shown by other names; its own keys have the store's names."""
 
     def __init__(self, index: RowIndex, names: RenamedStore) -> None:
         self._index = index

@@ -1,4 +1,4 @@
-"""A store around a store: retrying, limiting and the like keep the contract of what they wrap."""
+"""A store around a store, such as a retrying or a limiting one, which keeps the contract of stores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class WrappedStore:
-    """Hands every call on to *store*: those that look go by `_look`, which a kind of wrapper overrides."""
+    """Forwards every call to *store*: all but `write` and `rest` through `_look`, for wrappers to override."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

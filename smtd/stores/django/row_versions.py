@@ -1,9 +1,9 @@
-"""What is known of tables on a server: a mark of each record, computed there, tells whether it is as it was.
+"""Find changed records on a server by a mark of each record, which the server computes.
 
-A mark covers every row that a record consists of: so it tells what Sumatra changes, what it takes away from
-one record when it deletes another, and what a person does by hand. Marks are only compared for being equal,
-never for being later: so transactions that are rolled back, that last for long, or whose numbers begin
-anew, hide nothing. The mark of one more look at the same content is the same, and moves no record.
+A mark covers every row that a record consists of. So it shows what Sumatra changes, what Sumatra takes away
+from one record when it deletes another, and what a user changes by hand. Marks are only compared for
+equality, never for order: so transactions that are rolled back, that last long, or whose numbers start again
+hide no change. Another look at the same content gives the same mark.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from smtd.stores.row_cache import Seen, renewed, scan, understood
 
 
 class Words(Protocol):
-    """How a database computes marks."""
+    """The SQL with which a database computes marks, and what shows that it has not changed."""
 
     def version(self, alias: str, columns: Sequence[str]) -> str:
-        """Return what differs whenever the row *alias* with *columns* was changed, as text in SQL."""
+        """Return a text in SQL that differs whenever the row *alias* with *columns* was changed."""
 
     def number(self, parts: Sequence[str]) -> str:
-        """Return a number that differs, but for luck, whenever one of the texts *parts* does."""
+        """Return a hash of the texts *parts*, a number, in SQL."""
 
     def total(self, number: str) -> str:
-        """Return the numbers of all rows as one, whatever their order."""
+        """Return an aggregate in SQL of *number* over all rows, independent of their order."""
 
     async def moment(self, db: DatabaseConnection) -> str:
-        """Return what is the same only as long as nobody has committed anything; empty: nobody can tell."""
+        """Return a text that stays the same only until a client commits (empty: this database has none)."""
 
     async def since(self, db: DatabaseConnection) -> str:
-        """Return from where on `trace` has to look for what others write from now on."""
+        """Return the point from which `trace` must count to see what others write from now on."""
 
     async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
-        """Return what is the same as before only if nobody has written to the tables; empty: nobody can tell.
+        """Return rows that stay the same only until a client writes to the tables (empty: it has none).
 
-        It costs less than the marks. *since* is of a moment at which there was another trace.
+        They cost less than the marks. Only traces with the same *since* can be compared.
         """
 
 
 class Sessions(Protocol):
-    """Where connections come from."""
+    """Provides connections."""
 
     def session(self) -> AbstractAsyncContextManager[DatabaseConnection]:
-        """Give a connection for a while."""
+        """Yield a connection."""
 
 
 class _Part(NamedTuple):
-    """Rows of other tables that a record consists of: who owns them, what they are, and what of."""
+    """Rows of other tables that a record consists of: the column of the owner, the tables, the columns."""
 
     owner: str
     tables: str
@@ -85,7 +85,7 @@ _PARTS = (
 def statement(words: Words, ids: str = "") -> str:
     """Return the query for id, project and mark of every record, or of those *ids* (placeholders).
 
-    With *ids* each of them is a parameter 1 + len(_PARTS) times.
+    With *ids*, the query needs the ids as parameters 1 + len(_PARTS) times.
     """
     numbers = [f"coalesce(x{number}.mark, 0)" for number in range(len(_PARTS))]
     links = [reference.link for reference in REFERENCES]
@@ -115,7 +115,7 @@ def _part(words: Words, part: _Part, ids: str) -> str:
 
 
 class _State(NamedTuple):
-    """How many records there are, and the sum of their marks."""
+    """The number of records, and the sum of their marks."""
 
     records: int
     total: int
@@ -126,7 +126,7 @@ class _State(NamedTuple):
 
 
 class _Proof(NamedTuple):
-    """A moment for which the state is known, and what shows that it still is."""
+    """The state at one moment, and what shows that nothing has changed since."""
 
     moment: str
     since: str
@@ -135,7 +135,7 @@ class _Proof(NamedTuple):
 
 
 class RowVersionTracker:
-    """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
+    """Decodes only records whose marks are new, and detects writes of others by the marks of all records."""
 
     tracker = None
     resumes = False
@@ -153,7 +153,7 @@ class RowVersionTracker:
         self._proof: _Proof | None = None
 
     async def settle(self, *, wait: bool = True) -> bool:
-        return True  # a save that is half done is looked at again when it is done
+        return True  # a half-finished save has other marks when it is finished, and is read again
 
     def nothing(self, projects: Collection[str] | None) -> Scan:
         return Scan({})
@@ -184,9 +184,10 @@ class RowVersionTracker:
         return self._last
 
     async def _read(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, Seen]:
-        """Read the rows of *ids*, each with the mark that it has at that moment.
+        """Read the rows of *ids*, each with its mark from the same snapshot.
 
-        Not with one from before: what was changed between, and is changed back, would be taken for known.
+        With an earlier mark, a row that was changed in between, and is changed back later, would count as
+        known.
         """
         read: dict[int, Seen] = {}
         for start in range(0, len(ids), reader.PAGE):
@@ -237,7 +238,7 @@ class RowVersionTracker:
         return False
 
     async def _state(self) -> _State:
-        """Return the state there is now, computed anew only if somebody has written to the tables."""
+        """Return the current state; compute it again only if a client may have written to the tables."""
         async with self._sessions.session() as db, db.reading():
             moment, proof = await self._words.moment(db), self._proof
             if proof is None or not await self._holds(db, proof, moment):

@@ -1,4 +1,4 @@
-"""The Django schema as a store: pages to read, short transactions to write."""
+"""A store in the Django schema: it reads pages, and writes in short transactions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
 
 
 class DjangoStore:
-    """A relational store of Sumatra 0.8.1 in *database*; *location* is how a person named it."""
+    """A relational store of Sumatra 0.8.1 in *database*; *location* is how the user named it."""
 
     def __init__(self, database: Database, location: str) -> None:
         self.location = location
@@ -38,9 +38,9 @@ class DjangoStore:
         self._writer = RowWriter()
         self._records = RecordRows(self._ids, self._writer)
         self._generation = 0
-        #: What is raised of one record that the tables do not take.
+        #: The errors for a record that the tables do not accept.
         self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
-        #: What `write` was last asked for.
+        #: The changes of the last call of `write`.
         self._wrote: dict[Key, Change] = {}
         #: The last look was partial.
         self._is_partial = False
@@ -129,14 +129,14 @@ class DjangoStore:
     async def _raws(
         self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]
     ) -> list[Raw]:
-        """Return the rows of *keys* at one moment."""
+        """Return the rows of *keys* from one snapshot."""
         async with db.reading():
             raws = await reader.by_id(db, await self._ids.of(db, keys, indexed))
         await db.release()
         return raws
 
     def _recognise(self, raw: Raw, key: Key, record: Record) -> None:
-        """Spare computing the digest of *record*, if it is known already, or was written by this object."""
+        """Set the digest of *record* without computing it, if it is known or this object wrote the record."""
         digest, change = self._rows.digest(raw), self._wrote.get(key)
         wrote = None if change is None else change.record
         if digest is None and wrote is not None and canonical.identical(wrote, record):
@@ -189,7 +189,7 @@ class DjangoStore:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[DatabaseConnection | None]:
-        """Give a connection (None: there are no tables yet); forget what an older database held."""
+        """Yield a connection (None: no tables yet); forget what was learned of a replaced database."""
         async with self._database.session() as db:
             if self._database.generation != self._generation:
                 self._generation = self._database.generation
@@ -232,7 +232,7 @@ class DjangoStore:
         prepared: Sequence[Columns | RecordUnusable | None],
         indexed: Collection[int],
     ) -> tuple[list[Outcome], list[int], Mapping[int, int]]:
-        """Make *changes* in one transaction; return what became of them, and which rows look how now."""
+        """Make *changes* in one transaction; return outcomes, the ids of written rows, and their marks."""
         async with db.writing():
             keys = [change.key for change in changes]
             held = await self._records.held(db, keys, indexed)
@@ -252,7 +252,7 @@ class DjangoStore:
             return outcomes, written, await self._rows.marks(db, written)
 
     def _prepared(self, change: Change) -> Columns | RecordUnusable | None:
-        """Return what to write (None: nothing is to be left), or why it cannot be written."""
+        """Return what to write (None: the change is a deletion), or why it cannot be written."""
         if change.record is None:
             return None
         try:
@@ -264,7 +264,7 @@ class DjangoStore:
 
 
 def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
-    """Return the readable records but those of keys under which rows say different things."""
+    """Return the records, without those of keys of which a row is unreadable or two rows differ."""
     records: dict[Key, Record] = {}
     ambiguous = {row.key for row in found if isinstance(row.record, RecordUnusable)}
     for row in found:
@@ -287,9 +287,9 @@ def _fit(columns: Columns | RecordUnusable | None) -> Columns | None:
 def _outcome(
     change: Change, columns: Columns | RecordUnusable | None, held: list[Found], clash: str
 ) -> Outcome:
-    """Decide what becomes of *change*, given the rows that bear its key now.
+    """Return the outcome of *change*, given the rows that have its key now.
 
-    *clash*: why the key cannot be new there.
+    *clash*: why no record can be added under the key (empty: one can).
     """
     if isinstance(columns, RecordUnusable):
         return Outcome(Result.REFUSED, str(columns))

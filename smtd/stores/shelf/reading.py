@@ -1,7 +1,7 @@
-"""A pickled record, loaded inertly, as a Record.
+"""Convert a pickled record, loaded inertly, into a Record.
 
-What Sumatra 0.8.1 pickles is listed in docs/formats.md ("Shelves"); whatever else is found is
-kept whole in `Record.opaque`. What older ones pickled is brought into that form first (`old`).
+What Sumatra 0.8.1 pickles is listed in docs/formats.md ("Shelves"); everything else in a record is
+kept whole in `Record.opaque`. Records of older Sumatras are converted into that form first (`old`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UTC = datetime.timezone.utc
 
 
 def attributes(pickled: Any) -> dict[str, Any]:
-    """Return the attributes of a pickled record. Raises RecordUnusable if it is none."""
+    """Return the attributes of a pickled record. Raises RecordUnusable if *pickled* is not a record."""
     if not isinstance(pickled, Inert) or not isinstance(pickled.state, dict):
         raise RecordUnusable("it is not a pickled record")
     if type(pickled).ref != Ref("sumatra.records", "Record"):
@@ -45,9 +45,9 @@ def attributes(pickled: Any) -> dict[str, Any]:
 
 
 def record(label: str, pickled: Any) -> Record:
-    """Return the record that *pickled*, which the shelf has under *label*, describes.
+    """Return the record that *pickled* describes, which the shelf has under *label*.
 
-    Raises RecordUnusable if it is none, AnotherRecord if it bears another label.
+    Raises RecordUnusable if it is not a record, AnotherRecord if it has another label.
     """
     state = attributes(pickled)
     if state.get("label", label) != label:
@@ -135,7 +135,7 @@ def _creation(value: Any) -> datetime.datetime | None:
         return None
     if not isinstance(value, datetime.datetime):
         raise Beyond
-    # Every part of Sumatra 0.8 that is given a time without a zone takes it as UTC.
+    # Every part of Sumatra 0.8 reads a time without a zone as UTC.
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 

@@ -1,4 +1,4 @@
-"""Pickled sets of parameters, as their text.
+"""Convert pickled sets of parameters into their text.
 
 The classes of Sumatra 0.8.1 are listed in docs/formats.md ("Shelves").
 """
@@ -16,7 +16,7 @@ from smtd.stores.shelf.values import Beyond, Partly, class_name, object_state, p
 
 
 def parameters(value: Any) -> Parameters:
-    """Return the set that *value* is. Raises Beyond or Partly."""
+    """Return the set of parameters *value*. Raises Beyond or Partly."""
     if isinstance(value, Inert):
         reader = _READERS.get(type(value).ref)
         if reader is None:

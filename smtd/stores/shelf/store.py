@@ -1,4 +1,4 @@
-"""The shelf as a store: read by its bytes, rewritten the changed projects at a time."""
+"""A shelf as a store: smtd reads the bytes of its file, and rewrites the projects that change."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from smtd.stores.shelf.contents import Contents, DbmFile, name
 from smtd.stores.shelf.loaded import Loaded
 from smtd.stores.shelf.swaps import Swap
 
-#: How often a write is tried again because another program wrote at the same moment.
+#: The most attempts of a write that fails because another program writes at the same moment.
 ATTEMPTS = 5
 
 
 class ShelfStore:
-    """A shelf of Sumatra 0.2 to 0.8.1 in *file*; *location* is how the person named it.
+    """A shelf of Sumatra 0.2 to 0.8.1 in *file*; *location* is how the user named it.
 
     Records of Sumatra before 0.8 have local times, in *timezone* (empty: in that of this machine).
-    A shelf with one of them is never written: that Sumatra could not load what smtd writes, nor
-    0.8.1 the rest.
+    smtd never writes to a shelf that has one of them: that Sumatra could not load what smtd writes, and
+    0.8.1 could not load the rest.
     """
 
     kind = "shelf"
@@ -49,9 +49,9 @@ class ShelfStore:
         self._timezone = timezone
         self._writable = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True, resumes=True)
         self._file = file
-        self._obstacle = ""  # why the file cannot be written; known when it was read
-        self._contents: Contents | None = None  # what was read last (None: it must be read)
-        self._projects: Collection[str] = ()  # those that were read last, also while the store rests
+        self._obstacle = ""  # why the file cannot be written; known once it was read
+        self._contents: Contents | None = None  # the last content that was read (None: the file must be read)
+        self._projects: Collection[str] = ()  # the projects in the last content, also while the store rests
         self._traced: Token | None = None  # the mark of the file, if only smtd has written since the scan
         self._flushed: Token | None = None  # the mark of the file when it was made durable
         self._loaded = Loaded(location, timezone)
@@ -62,11 +62,11 @@ class ShelfStore:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this store can do, so far as it has been read."""
+        """What this store can do, as far as known from what was read."""
         return replace(self._writable, read_only=self._read_only(self._projects))
 
     def _read_only(self, projects: Collection[str]) -> str:
-        """Return why a file with these *projects* is not written; empty: it is."""
+        """Return why smtd does not write to a file with these *projects* (empty: it does)."""
         if self._obstacle:
             return self._obstacle
         return worker.READ_ONLY if self._loaded.has_old(projects) else ""
@@ -100,7 +100,7 @@ class ShelfStore:
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes = {change.key: unfit for change in changes if (unfit := steps.unfit(change))}
         async with self._one_at_a_time:
-            contents = self._contents or await self._refresh()  # its size counts for the size of a step
+            contents = self._contents or await self._refresh()  # its size counts towards that of a step
             fit = [change for change in changes if change.key not in outcomes]
             for wishes in steps.of(fit, contents.pickles):
                 outcomes.update(await self._write(wishes))
@@ -128,19 +128,19 @@ class ShelfStore:
         self._flushed = known
 
     def rest(self) -> None:
-        self._contents = None  # the next question reads the file
+        self._contents = None  # the next call reads the file
         self._loaded.rest(self._projects)
 
     async def resume(self, token: Token) -> bool:
         contents = await self._refresh()
         is_same = token == self._token(settled(contents.mark))
-        if is_same:  # it was not young any more when the token was given
+        if is_same:  # the file was not young any more when the token was returned
             contents = self._contents = replace(contents, mark=settled(contents.mark))
         self._traced = contents.mark if is_same else None
         return is_same
 
     def _token(self, mark: Token) -> Token:
-        """Another time zone makes other records of the same file."""
+        """Return the token for a file with *mark*: in another time zone the same file has other records."""
         return mark + self._timezone.encode()
 
     def _mark(self) -> Token:
@@ -155,13 +155,13 @@ class ShelfStore:
             raise StoreUnreachable(f"the shelf {self.location} cannot be {what}: {denied.why(exc)}") from exc
 
     async def _refresh(self) -> Contents:
-        """Return what the file holds, which is read again if anybody may have written to it."""
+        """Return the content of the file, and read it again if a program may have written to it."""
         known = self._contents
 
         def read() -> Contents:
             with self._translating("read"):
                 is_same = known is not None and self._file.mark() == known.mark
-                if self._obstacle or not is_same:  # what was missing may be there now
+                if self._obstacle or not is_same:  # what prevented writes may be gone
                     self._obstacle = self._file.obstacle()
                 if known is not None and is_same:
                     return known
@@ -169,11 +169,11 @@ class ShelfStore:
 
         found = await to_thread.run_sync(read)
         if found is not known:
-            self._contents, self._projects = found, frozenset(found.pickles)  # a view would keep the file
+            self._contents, self._projects = found, frozenset(found.pickles)  # a view would keep the pickles
         return found
 
     async def _write(self, wishes: steps.Wishes) -> dict[Key, Outcome]:
-        """Write what is wished for; a project that others write to at that moment is tried again."""
+        """Make the writes *wishes*; try a project again if another program writes to it at that moment."""
         outcomes: dict[Key, Outcome] = {}
         left = dict(wishes)
         for _ in range(ATTEMPTS):
@@ -195,7 +195,7 @@ class ShelfStore:
     async def _made(
         self, wishes: steps.Wishes, contents: Contents
     ) -> dict[str, tuple[bytes | None, list[Outcome]]]:
-        """Return for each project its new pickle (None: it stays), and what becomes of each wish then."""
+        """Return for each project its new pickle (None: unchanged), and the outcome of each of its writes."""
         requests: dict[str, messages.One] = {
             project: messages.WriteProject(contents.pickles.get(project), wished)
             for project, wished in wishes.items()
@@ -210,9 +210,9 @@ class ShelfStore:
         return made
 
     async def _replace(self, new: Mapping[str, bytes], contents: Contents) -> set[str]:
-        """Swap the pickles of the projects in *new*, and remember what the file looks like afterwards.
+        """Swap in the pickles of the projects in *new*; return the projects that were written.
 
-        *contents* are those from which *new* were made. Returns the projects that were written.
+        *contents* are those from which *new* was made. If only smtd has written, the file stays tracked.
         """
         swaps = {
             name(project): Swap(contents.pickles.get(project), pickle) for project, pickle in new.items()
@@ -235,12 +235,12 @@ class ShelfStore:
         return done
 
     async def _trace(self, new: Mapping[str, bytes], pickles: Mapping[str, bytes]) -> None:
-        """Go on tracing if the file has *pickles*, with the *new* ones, and nothing else."""
+        """Keep tracking the file if it has exactly *pickles* with the *new* ones; else stop."""
         before, self._contents = self._traced, None
         contents = await self._refresh()
         found = dict(contents.pickles)
         for project, pickle in new.items():
-            # A backend may give a value with what follows it in its last block.
+            # A backend may return a value with what follows it in its last block.
             if project in found and found[project].startswith(pickle):
                 self._loaded.note_new(project, contents.digests[project])
                 found[project] = pickle
@@ -249,7 +249,7 @@ class ShelfStore:
 
 
 def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
-    """Return the labels of *keys*, by those projects that are there."""
+    """Return the labels of *keys*, by project, for the projects that exist."""
     found: dict[str, set[str]] = defaultdict(set)
     for key in keys:
         if key.project in contents.pickles:
@@ -258,5 +258,5 @@ def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
 
 
 def _seen(project: str, held: messages.RecordEntry) -> Seen:
-    """Return what the child tells of one record; there is no row that could bear a mark."""
+    """Return the child's entry of one record as Seen, without a mark: a shelf has no rows."""
     return Seen(0, Key(project, held.label), held.problem or held.digest, held.final)

@@ -1,6 +1,6 @@
-"""Values that a pickle holds, as plain values: for a field, for metadata, for a set of parameters.
+"""Convert values in a pickle into plain values: for a field, for metadata, for a set of parameters.
 
-What has no plain form is said by an exception, and then kept pickled (`Record.opaque`).
+A value without a plain form raises an exception; the caller keeps it pickled (`Record.opaque`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Beyond(Exception):
 
 
 class Partly(Exception):
-    """A value that the modelled field expresses but for what only a shelf can hold."""
+    """A value that the modelled field can express only in part; the rest only a shelf can hold."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -41,7 +41,7 @@ def object_state(value: Any, known: frozenset[str]) -> tuple[dict[str, Any], boo
 
 _ATOMS = (str, int, float, bool, type(None), bytes, datetime.date, datetime.time)
 _NESTED = frozenset(("NTParameterSet", "ParameterSet", "ParameterSpace"))
-#: More values than this in one attribute are an attack (a pickle can share a list a million times).
+#: An attribute with more values than this is an attack (a pickle can share a list a million times).
 _MOST_VALUES = 200_000
 
 
@@ -51,8 +51,8 @@ def plain(value: Any) -> Any:
 
 
 def writable(value: Any) -> Any:
-    """Return *value* as `plain` does. Raises Beyond also for what no text or number can say."""
-    # What is not flat may be without bounds when it is written out.
+    """Return *value* as `plain` does. Raises Beyond also if it cannot be written as text and numbers."""
+    # Only a flat value is cached: another one may be huge when it is written out.
     return _recurring(value) if type(value) is dict and _is_flat(value) else _walked(value)
 
 
