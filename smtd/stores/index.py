@@ -180,7 +180,7 @@ class RowIndex(Protocol):
         """Return how many records were there, with those that smtd wrote."""
 
     async def unlisted(self) -> set[Key]:
-        """Return the keys that smtd has written since the blocks were hashed: the hashes lack these writes."""
+        """Return the keys that smtd wrote after the blocks were hashed: the hashes lack these writes."""
 
 
 def combined(seen: Sequence[Entry]) -> Entry:

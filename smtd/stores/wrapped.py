@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class WrappedStore:
-    """Forwards every call to *store*: all but `write` and `rest` through `_look`, for wrappers to override."""
+    """Forwards every call to *store*: all but `write` and `rest` through `_look`, which wrappers override."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

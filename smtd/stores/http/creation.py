@@ -1,4 +1,4 @@
-"""Make records on a server where others may be making the same ones: see `other_clients.py`."""
+"""Create records on a server while other clients may create the same ones: see `other_clients.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smtd.stores.http.concurrency import AT_ONCE
 from smtd.stores.http.other_clients import Company
 from smtd.stores.http.writer import ServerWriter
 
-#: What comes of a record that was not begun.
+#: The outcome of a record whose creation was not begun.
 _LATER = Outcome(Result.STALE, "not begun")
 _UNLISTED = Outcome(
     Result.REFUSED,
@@ -26,19 +26,19 @@ _UNLISTED = Outcome(
 async def write_all(
     calls: Mapping[Key, Callable[[], Awaitable[Outcome]]], outcomes: dict[Key, Outcome]
 ) -> None:
-    """Make *calls*, a few at once, and add what comes of each to *outcomes*."""
+    """Make *calls*, a few at once, and add the outcome of each to *outcomes*."""
     keys, found = list(calls), dict[int, Outcome]()
     try:
-        # Cancelled, a PUT may still be under way when the same record is looked for and sent again.
+        # Not cancelled: a PUT could still be running while smtd looks for the same record and sends it again.
         await gather_whole(list(calls.values()), AT_ONCE, found)
     finally:
         outcomes |= {keys[number]: outcome for number, outcome in found.items() if outcome is not _LATER}
 
 
 class Creation:
-    """Makes records in one project, with regard for the *company* there.
+    """Creates records in one project, with regard to the other clients there (*company*).
 
-    *listed* returns what the project holds; *sleep* waits for so many seconds.
+    *listed* returns the keys that the project has; *sleep* waits for a number of seconds.
     """
 
     def __init__(
@@ -54,16 +54,17 @@ class Creation:
         self._sleep = sleep
 
     async def run(self, made: Mapping[Key, Change], outcomes: dict[Key, Outcome]) -> None:
-        """Make what is to be *made*, and add what comes of each to *outcomes*.
+        """Create the records in *made*, and add the outcome of each to *outcomes*.
 
-        What others make first is stale, and all that is left if they do not come to an end.
+        A record that another client creates first is stale, and so are all that are left if the others do not
+        finish.
         """
         company, left = self._company, set(made)
         contradicted = await self._contradicted(left)
         outcomes |= dict.fromkeys(contradicted, _UNLISTED)
         left -= contradicted
         if company.met and left & company.known:
-            company.are_rivals()  # it was there and is gone: all who changed it bring it back now
+            company.are_rivals()  # the record was deleted: every client that had changed it restores it now
         until = anyio.current_time() + company.patience
         while left:
             if company.met:
@@ -83,9 +84,9 @@ class Creation:
             company.made(anyio.current_time())
 
     async def _contradicted(self, keys: Collection[Key]) -> set[Key]:
-        """Return those of *keys* that the server still shows, though no listing since it first did has them.
+        """Return those of *keys* that the server still shows at their addresses, but does not list.
 
-        What others made would be listed by now.
+        A record that another client had just created would be listed by now.
         """
         again = self._company.unlisted.intersection(keys)
         self._company.unlisted -= again
@@ -94,9 +95,9 @@ class Creation:
         return found
 
     async def _listen(self) -> set[Key]:
-        """Return what is there, after a wait, unless it was calm just now.
+        """Return the keys in the project, after a wait unless it was calm a moment ago.
 
-        The wait ends as soon as there is more of others: that may be all there was to make.
+        The wait ends early if others have added records: these may be all that were to be created.
         """
         company = self._company
         left = 0.0 if company.is_calm(anyio.current_time()) else company.pause
@@ -113,7 +114,7 @@ class Creation:
                 return there
 
     async def _create(self, change: Change, *, alone: bool) -> Outcome:
-        """Make one record, unless it is there by now; it waits if smtd is not *alone* any more."""
+        """Create one record, unless it exists by now; put it off if smtd is not *alone* any more."""
         company = self._company
         if alone and company.met:
             return _LATER
@@ -130,5 +131,5 @@ class Creation:
         elif outcome == STALE:
             company.lost_race()
         else:
-            company.known.discard(key)  # the server does not take it
+            company.known.discard(key)  # the server does not accept it
         return outcome

@@ -88,7 +88,7 @@ def body(record: Record) -> bytes:
     if record.duration is not None and not math.isfinite(record.duration):
         if not math.isnan(record.duration):
             raise RecordUnusable("JSON has no infinite duration; sync it with a file or a database")
-        scalars["duration"] = None  # as a database keeps NaN
+        scalars["duration"] = None  # a database stores NaN as NULL, too
     document = scalars | {field: _related(field, getattr(columns, field)) for field in RELATIONS}
     document |= {"timestamp": _zoned(scalars["timestamp"]), "tags": columns.tags}
     # As UTF-8: with escapes, a text that is not in Latin letters is three times as large.

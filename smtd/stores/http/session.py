@@ -118,7 +118,7 @@ class Answer:
 
 
 class _Request(NamedTuple):
-    """A request; *most* is the most bytes that its answer may have, *path* what a redirection is named by."""
+    """A request; its answer may have *most* bytes; the message on a redirection names *path*."""
 
     method: str
     url: URL
@@ -165,10 +165,10 @@ class Session:
 
     @asynccontextmanager
     async def stream(self, url: URL, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream of events at *url*, and yield its lines as they come.
+        """Open a stream of events at *url*, and yield its lines as they arrive.
 
         There are none if the status is not 200. It ends after *silence* seconds without a byte. Raises
-        StoreError, also for what goes wrong while the lines are read.
+        StoreError, also if an error occurs while the lines are read.
         """
         headers = self._headers | {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=silence)

@@ -138,7 +138,7 @@ class ServerWriter:
         deleted = await self.delete(key, held)
         if deleted != DONE:
             return deleted
-        if (still := await self.get(key)) is not None:  # the caller sees that nothing has changed
+        if (still := await self.get(key)) is not None:  # the caller's read sees no change
             return DONE if _alike(still, held) else STALE
         outcome = await self._make(key, record)
         if outcome.result is Result.REFUSED:
