@@ -1,4 +1,4 @@
-"""Files and directories for smtd's user alone, from their first byte and whatever the umask is."""
+"""Create files and directories that only smtd's user can access, from the start and whatever the umask is."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pathlib import Path
 
 from smtd import durable
 
-#: What nobody but the owner may do is taken from others.
+#: The permission bits of all users but the owner.
 _OTHERS = 0o077
 
 
 def make_directory(path: Path) -> None:
-    """Make *path* and each directory above it that is missing, with mode 0700. Raises OSError."""
+    """Create *path* and each missing directory above it, with mode 0700. Raises OSError."""
     if not path.is_dir():
         make_directory(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
 
 
 def create(path: Path) -> int:
-    """Make the new file *path* with mode 0600 and return its handle, for writing. Raises FileExistsError."""
+    """Create the file *path* with mode 0600, and return a handle for writing. Raises FileExistsError."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def ensure(path: Path) -> None:
-    """Make *path* an empty file if it is missing, and private if it is another program's or an older smtd's.
+    """Create *path* as an empty file if it is missing; else remove the access of other users.
 
-    A mode that may not be changed stays. Raises OSError if it can be neither found nor made.
+    If smtd may not change its mode, that stays. Raises OSError if the file can be neither found nor created.
     """
     with contextlib.suppress(FileExistsError):
         os.close(create(path))
@@ -42,9 +42,9 @@ def ensure(path: Path) -> None:
 
 
 def strangers(found: os.stat_result) -> str:
-    """Return who beside its owner and root can write to a file that looks as *found* (empty: nobody). Blocks.
+    """Return who besides its owner and root can write to a file with the status *found* (empty: none).
 
-    As in ssh, a group is nobody else if it is the owner's own, which many systems give to each user.
+    As in ssh, the owner's private group, which many systems give to each user, does not count. Blocks.
     """
     if found.st_mode & stat.S_IWOTH:
         return "everyone"
@@ -59,7 +59,7 @@ def strangers(found: os.stat_result) -> str:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace *path* by a private file that holds *data*, durably and in one step. Raises OSError.
+    """Replace *path* by a private file with *data*, durably and in one step. Raises OSError.
 
     Its owner stays the same.
     """

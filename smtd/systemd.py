@@ -24,15 +24,15 @@ class Notifier:
             datagrams.send(text.encode())
 
     def ready(self) -> None:
-        """All pairs are loaded and the control socket answers."""
+        """Report that all pairs are loaded and the control socket answers."""
         self.notify(READY="1")
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready` ends it."""
+        """Report that the configuration is being reloaded, until `ready` is called."""
         self.notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the line that `systemctl status` shows."""
         self.notify(STATUS=text)
 
     def alive(self) -> None:
@@ -40,5 +40,5 @@ class Notifier:
         self.notify(WATCHDOG="1")
 
     def stopping(self) -> None:
-        """The end has begun."""
+        """Report that the service is stopping."""
         self.notify(STOPPING="1")

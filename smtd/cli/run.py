@@ -27,7 +27,7 @@ from smtd.systemd import Notifier
 
 log = logging.getLogger("smtd")
 
-#: Seconds that an orderly shutdown may take.
+#: The most seconds that an orderly shutdown may take.
 GRACE = 2.0
 
 

@@ -1,4 +1,4 @@
-"""Ask the daemon. No asyncio: a plain answer must be quick."""
+"""Send requests to the daemon. Without asyncio, so that a simple request is quick."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smtd.errors import NoDaemon
 def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Iterator[dict[str, Any]]:
     """Send *request* to the daemon at the socket *path*, and yield its answers.
 
-    *timeout*: seconds to wait for each (None: for ever). Raises NoDaemon if none answers.
+    *timeout*: seconds to wait for each (None: no limit). Raises NoDaemon if no daemon answers.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)

@@ -56,7 +56,7 @@ class _Held(NamedTuple):
 
 
 def load(path: Path, timezone: str) -> Snapshot:
-    """Return the content of the database at *path*; its times are local in *timezone* (empty: this machine's).
+    """Return the content of the database at *path*; times are local in *timezone* (empty: this machine's).
 
     Reads in one transaction and changes nothing. Blocks. Raises FileNotFoundError if there is no
     file, StoreUnreachable if it is locked, StoreRefused if it is damaged, if it has no schema of
