@@ -108,7 +108,7 @@ async def commit(database: Path, statement: str, *values: str) -> None:
 def main() -> None:
     """Measure what the command line asks for."""
     count, directory, *what = sys.argv[1:]
-    gc_tuning.ease()
+    gc_tuning.tune()
     inside = Inside(Path(directory))
     anyio.run(inside.run, int(count), "".join(what))
     print(json.dumps(inside.steps.costs))

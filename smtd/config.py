@@ -176,7 +176,7 @@ def load(path: Path) -> Config:
         ),
         *(
             configured_secrets.exposed_commands(document, path, who)
-            if (who := private.strangers(found))
+            if (who := private.other_writers(found))
             else ()
         ),
     ]

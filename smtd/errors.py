@@ -86,7 +86,7 @@ class JournalError(SmtdError):
     exit_code = 4
 
 
-class NoDaemon(SmtdError):
+class DaemonNotRunning(SmtdError):
     """No daemon answers at the control socket."""
 
     exit_code = 3

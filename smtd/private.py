@@ -41,7 +41,7 @@ def ensure(path: Path) -> None:
             path.chmod(mode & 0o7777 & ~_OTHERS)
 
 
-def strangers(found: os.stat_result) -> str:
+def other_writers(found: os.stat_result) -> str:
     """Return who besides its owner and root can write to a file with the status *found* (empty: none).
 
     As in ssh, the owner's private group, which many systems give to each user, does not count. Blocks.

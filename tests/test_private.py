@@ -8,7 +8,7 @@ import pwd
 
 import pytest
 
-from smtd.private import strangers
+from smtd.private import other_writers
 
 USERS = {1000: ("ada", 1000), 1001: ("bob", 100)}
 GROUPS = {
@@ -54,4 +54,4 @@ def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_group_is_a_stranger_unless_it_is_the_owners_own(mode: int, owner: int, group: int, who: str) -> None:
     """As for ssh: with a umask of 002 a file of a user with a group of their own is theirs alone."""
-    assert strangers(os.stat_result((0o100000 | mode, 1, 1, 1, owner, group, 0, 0, 0, 0))) == who
+    assert other_writers(os.stat_result((0o100000 | mode, 1, 1, 1, owner, group, 0, 0, 0, 0))) == who

@@ -30,7 +30,7 @@ def main() -> None:
         code = run(sys.argv[1:])
     except SystemExit as exc:  # of argparse: --help, or wrong usage
         code = exc.code if isinstance(exc.code, int) else 0
-    sys.exit(streams.ended(code, "smtd-ctl"))
+    sys.exit(streams.exit_code(code, "smtd-ctl"))
 
 
 def run(words: Sequence[str]) -> int:

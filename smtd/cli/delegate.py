@@ -9,7 +9,7 @@ from typing import Any
 from smtd.cli.socket_path import socket_path
 from smtd.control.client import ask
 from smtd.engine.report import Progress
-from smtd.errors import NoDaemon, SmtdError, UsageError
+from smtd.errors import DaemonNotRunning, SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.shapes import Shape
 from smtd.stores.location import Location
@@ -38,7 +38,7 @@ def sync(
     try:
         socket = socket_path(None)
         found = _ask_daemon(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
-    except (NoDaemon, UsageError):  # UsageError: this user has no place for a socket
+    except (DaemonNotRunning, UsageError):  # UsageError: this user has no place for a socket
         return None
     if found["pair"] is None or (everything and found["projects"] is not None):
         return None
@@ -72,7 +72,7 @@ def _ask_daemon(
         for pair in result["progress"]:
             if show is not None:
                 show(pair["state"], pair["total"] - (pair["pending"] or 0), pair["total"])
-    raise NoDaemon("the daemon stopped before the cycle was complete; sync again")
+    raise DaemonNotRunning("the daemon stopped before the cycle was complete; sync again")
 
 
 def _error(answer: dict[str, Any]) -> SmtdError:

@@ -20,7 +20,7 @@ import click
 import msgspec
 
 from smtd.control.client import ask
-from smtd.errors import NoDaemon
+from smtd.errors import DaemonNotRunning
 from smtd.records import canonical
 from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
 from smtd.stores.base import Change, Store
@@ -100,7 +100,7 @@ class Demo:
                 asked = {"verb": "events", "since": self._seen, "follow": True}
                 for answer in ask(self._socket, asked, PATIENCE):
                     yield answer["result"]
-            except NoDaemon:
+            except DaemonNotRunning:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)  # the daemon is starting

@@ -8,7 +8,7 @@ import gc
 THRESHOLDS = (100_000, 20, 100)
 
 
-def ease() -> None:
+def tune() -> None:
     """Make the collector run less often.
 
     Records, keys and digests have no reference cycles. By default Python traverses all of them whenever a few

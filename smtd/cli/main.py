@@ -46,7 +46,7 @@ def _config_option() -> click.Option:
 
 
 @contextmanager
-def _showing() -> Iterator[None]:
+def _escaping_errors() -> Iterator[None]:
     """Escape control characters in click's errors about wrong arguments: they may be names of files."""
     try:
         yield
@@ -65,12 +65,12 @@ class _Command(click.Group):
         super().add_command(cmd, name)
 
     def make_context(self, *words: Any, **options: Any) -> click.Context:
-        with _showing():
+        with _escaping_errors():
             return super().make_context(*words, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _showing():
+            with _escaping_errors():
                 return super().invoke(ctx)
         except SmtdError as exc:
             complain_of("smtd", exc)
@@ -85,7 +85,7 @@ class _Command(click.Group):
             return super().main(*words, **options)
         except SystemExit as exc:
             code = exc.code if isinstance(exc.code, int) else 0
-            raise SystemExit(streams.ended(code, "smtd")) from None
+            raise SystemExit(streams.exit_code(code, "smtd")) from None
 
 
 @click.group(

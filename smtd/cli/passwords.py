@@ -106,7 +106,7 @@ def _command_output(name: str, command: list[str], what: str) -> str:
 def _first_line(name: str, path: Path, what: str) -> str:
     try:
         text = decode(regular.read(path, regular.SMALL))
-        if who := private.strangers(path.stat()):
+        if who := private.other_writers(path.stat()):
             step = f"chmod 600 {shlex.quote(str(path))}"
             raise UsageError(f"{who} can change the {what} file of store {name}; run {step}")
     except (OSError, ValueError) as exc:

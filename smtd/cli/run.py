@@ -76,7 +76,7 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
         keeps_pairs=serving is None,
         apply=apply,
     )
-    gc_tuning.ease()
+    gc_tuning.tune()
     malloc.limit_arenas()
     anyio.run(partial(run, dependencies))
     return 0

@@ -98,7 +98,7 @@ def end_with_reader() -> None:
         threading.Thread(target=wait, daemon=True).start()
 
 
-def ended(code: int, program: str) -> int:
+def exit_code(code: int, program: str) -> int:
     """Return the exit code of a command that ends with *code*; report it if the output was lost."""
     sys.stdout.flush()
     error = _output.error if _output is not None else None

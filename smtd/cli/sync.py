@@ -48,7 +48,7 @@ class Request:
 def run(request: Request, *, as_json: bool) -> int:
     """Sync, print the result, and return the exit code."""
     began = time.monotonic()
-    gc_tuning.ease()
+    gc_tuning.tune()
     config = configuration(request.config)
     locations = _locations(request, config)
     directory = state_directory(request.state, config)

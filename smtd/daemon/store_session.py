@@ -19,7 +19,7 @@ from smtd.merge.sides import SIDES, Both
 from smtd.stores.base import Store
 from smtd.stores.discovery import known_while_open
 from smtd.stores.location import Location
-from smtd.stores.registry import listening
+from smtd.stores.registry import subscribe
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
@@ -109,7 +109,7 @@ class StoreSession:
             await self._open.aclose()
             self._follow(locations)
             both = [locations[side] for side in SIDES]
-            self._subscribed = await self._open.enter_async_context(listening(both, self._reported))
+            self._subscribed = await self._open.enter_async_context(subscribe(both, self._reported))
             self._stores = await self._open.enter_async_context(pairing.open_stores(locations))
             for location in both:
                 self._open.enter_context(await to_thread.run_sync(known_while_open, location))

@@ -173,7 +173,7 @@ def _field(field: str, ancestor: Record | None, left: Record, right: Record) -> 
             return _taken(field, right)
         if canonical.same(ancestor, right, field):
             return _taken(field, left)
-    if field in WHEREABOUTS or field in (*left.beyond_words, *right.beyond_words):
+    if field in WHEREABOUTS or field in (*left.unmodelled_fields, *right.unmodelled_fields):
         raise _Undecided
     if field == "tags":
         return _Taken(_tags(frozenset() if ancestor is None else ancestor.tags, left.tags, right.tags))
@@ -249,7 +249,7 @@ def _added(text: str, before: str) -> list[str]:
 def _tags(before: frozenset[str], left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
     if any(set(tag) & {",", '"'} or tag != tag.strip() for tag in before | left | right):
         # A relational store takes such tags apart: compare what is left of them.
-        before, left, right = tags.settled(before), tags.settled(left), tags.settled(right)
+        before, left, right = tags.normalized(before), tags.normalized(left), tags.normalized(right)
     kept = (left & right) | (left - before) | (right - before)
     statuses = [_status(side) for side in (left, right)]
     return (kept - STATUS_TAGS) | _further(_status(before), *statuses)

@@ -73,7 +73,7 @@ def differences(left: Record, right: Record) -> list[str]:
 
 def identical(left: Record, right: Record) -> bool:
     """Say whether all fields have identical values: then the digests are equal, and this is quicker."""
-    if left.beyond_words or right.beyond_words:
+    if left.unmodelled_fields or right.unmodelled_fields:
         return False
     try:
         return bool(_encoder.encode(_fields(left)) == _encoder.encode(_fields(right)))
@@ -139,7 +139,7 @@ def _escaped(value: Any) -> Any:
 
 def _values(record: Record) -> list[Any]:
     """Return the canonical values of all fields, in one pass if none of them is odd."""
-    if not record.beyond_words:
+    if not record.unmodelled_fields:
         with suppress(RecordUnusable):  # raised again below, with the name of the field
             return [form(value) for form, value in zip(_FORM_OF_EACH, _fields(record), strict=True)]
     return [_value(record, field) for field in FIELDS]
@@ -258,7 +258,7 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "launch_mode": _component,
     "datastore": _component,
     "input_datastore": _component,
-    "tags": lambda value: sorted(tags.settled(value)),
+    "tags": lambda value: sorted(tags.normalized(value)),
     "dependencies": _set_of(_dependency),
     "platforms": _set_of(_platform),
 }

@@ -15,7 +15,7 @@ T = TypeVar("T")
 SMALL, MOST = 400, 1000
 
 
-class Recurring(Generic[T]):
+class Memo(Generic[T]):
     """Calls *make* for a value, and returns the same object for an equal value later: do not change it.
 
     Equal means the same bytes in marshal, which keeps types and order. Raises what *make* raises.

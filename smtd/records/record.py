@@ -137,7 +137,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, dict=Tr
     opaque: dict[str, Pickled] = {}
 
     @property
-    def beyond_words(self) -> list[str]:
+    def unmodelled_fields(self) -> list[str]:
         """The modelled fields that only a shelf can hold; they have a placeholder here."""
         return [name for name, value in self.opaque.items() if name in FIELDS and not value.expressed]
 

@@ -37,7 +37,7 @@ _NO_DIRECTORY = frozenset("=:{}[]()\"'#\n")
 _NO_FILE = frozenset(" \n\"'{}[]()")
 
 
-def disarmed(record: Record) -> Record:
+def sanitized(record: Record) -> Record:
     """Return *record* in a form that is safe in stores from which Sumatra creates objects by constructors.
 
     It has the same meaning. Raises RecordUnusable if no form of it is harmless there.

@@ -56,7 +56,7 @@ def split(text: str) -> frozenset[str]:
     return frozenset(stripped for word in words if (stripped := word.strip()))
 
 
-def settled(tags: Iterable[str]) -> frozenset[str]:
+def normalized(tags: Iterable[str]) -> frozenset[str]:
     """Return what *tags* become after a relational store has saved them any number of times."""
     now = frozenset(tags)
     if not any(tag != tag.strip() or not tag or _special(tag) for tag in now):

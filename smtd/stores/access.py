@@ -42,4 +42,4 @@ class Access:
 
 
 #: The access if the user set nothing besides the location.
-NOTHING_SAID = Access()
+NO_SETTINGS = Access()

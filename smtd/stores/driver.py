@@ -91,7 +91,7 @@ class Triggers(NamedTuple):
 
 
 #: Subscribes to the changes of the store at a place, and calls a function back for each; see `Notifications`.
-Listening: TypeAlias = Callable[
+Subscribe: TypeAlias = Callable[
     ["Place", Callable[[], None]], AbstractAsyncContextManager[Callable[[], bool]]
 ]
 
@@ -103,7 +103,7 @@ class Notifications:
     triggers: Callable[[], Triggers]
     #: Calls back when a client writes to the store at a place; yields a function that says whether the
     #: subscription is still alive. Raises StoreError.
-    listening: Listening
+    subscribe: Subscribe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +123,8 @@ class Server:
     administer: Callable[[Place], AbstractAsyncContextManager[Administration]] | None = None
     notifications: Notifications | None = None
     #: Calls back when a record on the server at a place changed, where that needs nothing to be set up there;
-    #: as `Notifications.listening`.
-    following: Listening | None = None
+    #: as `Notifications.subscribe`.
+    subscribe: Subscribe | None = None
 
 
 class ProjectEntry(NamedTuple):

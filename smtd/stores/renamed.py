@@ -31,20 +31,22 @@ class RenamedStore(WrappedStore):
     ) -> Scan:
         asked = self._inner if projects is None else projects
         inner = [self._inner[name] for name in asked if name in self._inner]
-        trusted = {self._within(key): digest for key, digest in known.items() if key.project in self._inner}
+        trusted = {
+            self._inner_key(key): digest for key, digest in known.items() if key.project in self._inner
+        }
         found = await super().scan(inner, known=trusted)
         return Scan(
-            {self._without(key): digest for key, digest in found.digests.items()},
-            {self._without(key) for key in found.unfinished},
-            {self._without(key): reason for key, reason in found.unreadable.items()},
+            {self._shown_key(key): digest for key, digest in found.digests.items()},
+            {self._shown_key(key) for key in found.unfinished},
+            {self._shown_key(key): reason for key, reason in found.unreadable.items()},
         )
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        found = await super().read([self._within(key) for key in keys if key.project in self._inner])
-        return {self._without(key): record for key, record in found.items()}
+        found = await super().read([self._inner_key(key) for key in keys if key.project in self._inner])
+        return {self._shown_key(key): record for key, record in found.items()}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
-        return await super().write([replace(change, key=self._within(change.key)) for change in changes])
+        return await super().write([replace(change, key=self._inner_key(change.key)) for change in changes])
 
     async def track(
         self,
@@ -54,15 +56,15 @@ class RenamedStore(WrappedStore):
         afresh: bool = False,
         may_be_partial: bool = False,
     ) -> RowLook:
-        within = [self._within(key) for key in recheck if key.project in self._inner]
+        inner_keys = [self._inner_key(key) for key in recheck if key.project in self._inner]
         found = await super().track(
-            _RenamedIndex(index, self), within, afresh=afresh, may_be_partial=may_be_partial
+            _RenamedIndex(index, self), inner_keys, afresh=afresh, may_be_partial=may_be_partial
         )
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
-            found={self._without(key): found.found[key] for key in shown},
-            rows={self._without(key): found.rows[key] for key in shown if key in found.rows},
-            listed={self._without(key) for key in found.listed if key.project in self._shown},
+            found={self._shown_key(key): found.found[key] for key in shown},
+            rows={self._shown_key(key): found.rows[key] for key in shown if key in found.rows},
+            listed={self._shown_key(key) for key in found.listed if key.project in self._shown},
         )
 
     async def follow(self, index: RowIndex) -> None:
@@ -72,21 +74,21 @@ class RenamedStore(WrappedStore):
         found = await super().learn(_RenamedIndex(index, self))
         if found is None:
             return None
-        rows = {self._without(key): each for key, each in found[1].items() if key.project in self._shown}
+        rows = {self._shown_key(key): each for key, each in found[1].items() if key.project in self._shown}
         return found[0], rows
 
     def inner(self, keys: Collection[Key]) -> dict[Key, Key]:
         """Return the *keys* that are shown, by their keys in the store."""
-        return {self._within(key): key for key in keys if key.project in self._inner}
+        return {self._inner_key(key): key for key in keys if key.project in self._inner}
 
     def shown(self, keys: Collection[Key]) -> dict[Key, Key]:
         """Return the *keys* in the store whose projects are shown, by their shown keys."""
-        return {self._without(key): key for key in keys if key.project in self._shown}
+        return {self._shown_key(key): key for key in keys if key.project in self._shown}
 
-    def _within(self, key: Key) -> Key:
+    def _inner_key(self, key: Key) -> Key:
         return Key(self._inner[key.project], key.label)
 
-    def _without(self, key: Key) -> Key:
+    def _shown_key(self, key: Key) -> Key:
         return Key(self._shown[key.project], key.label)
 
 

@@ -56,7 +56,7 @@ def scan(seen: Iterable[Seen]) -> Scan:
     return Scan(digests, unfinished, unreadable)
 
 
-def renewed(before: Scan, keys: Collection[Key], seen: Iterable[Seen]) -> Scan:
+def apply_changes(before: Scan, keys: Collection[Key], seen: Iterable[Seen]) -> Scan:
     """Return the scan of a store that differs from *before* only in *keys*, whose records are *seen*.
 
     *before*, from `scan` or this function, is changed and must not be used again: a copy would cost too much.

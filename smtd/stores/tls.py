@@ -7,7 +7,7 @@ import ssl
 from smtd.errors import StoreRefused
 
 
-def unproven(name: str, exc: BaseException | None) -> StoreRefused | None:
+def certificate_error(name: str, exc: BaseException | None) -> StoreRefused | None:
     """Return the error to report if *exc* was raised for the certificate of the server *name*, else None."""
     found = None
     while exc is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from smtd.control import client
-from smtd.errors import NoDaemon
+from smtd.errors import DaemonNotRunning
 from tests.build import PROJECT, full
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
 from tests.daemon.sqlite_stores import held, write
@@ -170,5 +170,7 @@ def test_socket_that_we_may_not_use_is_called_that(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "socket", Closed)
 
-    with pytest.raises(NoDaemon, match=r"^permission denied at the control socket /x/y: .* another user"):
+    with pytest.raises(
+        DaemonNotRunning, match=r"^permission denied at the control socket /x/y: .* another user"
+    ):
         list(client.ask("/x/y", {"verb": "status"}))

@@ -160,13 +160,13 @@ def test_record_that_was_altered_on_a_server_is_found_by_a_deep_proof(
         daemon.sync()  # the cycle after a write reads again what was written
         server.run("UPDATE django_store_record SET reason = 'tampered' WHERE label = 'one'")
 
-        listing, unproven = daemon.ctl("verify"), daemon.status("lab")["proven"]["since"]
+        listing, certificate_error = daemon.ctl("verify"), daemon.status("lab")["proven"]["since"]
         deep = daemon.ctl("verify", "--deep", "--json")
         again = daemon.ctl("verify")
         synced_now = daemon.sync()
         after = daemon.ctl("verify", "--deep")
 
-    assert (listing.code, unproven, again.code) == (0, None, 1)
+    assert (listing.code, certificate_error, again.code) == (0, None, 1)
     (finding,) = deep.json["pairs"][0]["findings"]
     assert (deep.code, finding["label"], finding["side"], finding["fields"]) == (
         1,

@@ -28,13 +28,13 @@ def hurried(monkeypatch):
 def read(monkeypatch):
     """The labels of the records that looks have read."""
     found = []
-    understood = FileTracker._understood
+    understood = FileTracker._decoded
 
     def noted(tracker, raw):
         found.append(raw.row[2])
         return understood(tracker, raw)
 
-    monkeypatch.setattr(FileTracker, "_understood", noted)
+    monkeypatch.setattr(FileTracker, "_decoded", noted)
     return found
 
 

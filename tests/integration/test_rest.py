@@ -34,7 +34,7 @@ class NotingStore(WrappedStore):
         self.asked.append("write")
         return await super().write(changes)
 
-    async def _look(self, call):
+    async def _reading(self, call):
         self.asked.append("look")
         if self._is_away:
             raise StoreUnreachable("the store is away")

@@ -12,7 +12,7 @@ from smtd.records.canonical import differences, digest
 from smtd.records.parameters import simple
 from smtd.records.parameters.content import read, write
 from smtd.records.record import decode, encode
-from smtd.records.tags import settled, split
+from smtd.records.tags import normalized, split
 from tests.build import change
 from tests.records.strategies import documents, literals, means_the_same, names, records, tag_sets, texts
 
@@ -61,16 +61,16 @@ def test_digest_is_that_of_what_is_left_in_seconds(made):
 @given(tag_sets)
 def test_settled_tags_stay_as_they_are(tags):
     """Tags that came out of a relational store go in and come out again unchanged."""
-    once = settled(tags)
+    once = normalized(tags)
 
-    assert settled(once) == once
+    assert normalized(once) == once
     assert split(",".join(sorted(once))) == once
 
 
 @given(tag_sets)
 def test_settling_is_saving_until_nothing_changes(tags):
     """Tags settle to what one more saving leads to, too."""
-    assert settled(split(",".join(sorted(tags)))) == settled(tags)
+    assert normalized(split(",".join(sorted(tags)))) == normalized(tags)
 
 
 @given(texts)

@@ -159,8 +159,8 @@ def test_fields_beyond_words_are_those_with_a_placeholder():
     """A field that only a shelf can hold is named; what a shelf alone has is not."""
     opaque = {**OPAQUE, "parameters": Pickled(b"1", b"1")}
 
-    assert record(parameters=Parameters("Other", ""), opaque=opaque).beyond_words == ["parameters"]
-    assert full(opaque=OPAQUE).beyond_words == []
+    assert record(parameters=Parameters("Other", ""), opaque=opaque).unmodelled_fields == ["parameters"]
+    assert full(opaque=OPAQUE).unmodelled_fields == []
 
 
 def test_record_cannot_be_changed():

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from smtd.records.memo import MOST, SMALL, Recurring
+from smtd.records.memo import MOST, SMALL, Memo
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def recurring(made):
         made.append(value)
         return [value]
 
-    return Recurring(make)
+    return Memo(make)
 
 
 def test_the_same_value_gives_the_same_object(recurring, made):
@@ -69,7 +69,7 @@ def test_an_error_is_raised_each_time():
     def refuse(value):
         raise ValueError(value)
 
-    refusing = Recurring(refuse)
+    refusing = Memo(refuse)
     for _ in range(2):
         with pytest.raises(ValueError, match="odd"):
             refusing("odd")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smtd.records.run_status import is_final
-from smtd.records.tags import STATUS_TAGS, Stage, settled, split, stage
+from smtd.records.tags import STATUS_TAGS, Stage, normalized, split, stage
 from tests.build import record
 
 #: A tags column, and the tags that Sumatra's django-tagging makes of it (checked with Sumatra 0.8.1).
@@ -81,7 +81,7 @@ def test_column_splits_as_in_django_tagging(column):
 @pytest.mark.parametrize(("tags", "left"), SETS)
 def test_tags_settle_into_what_a_relational_store_keeps(tags, left):
     """What saving again and again makes of tags is what they say."""
-    assert settled(tags) == left
+    assert normalized(tags) == left
 
 
 @pytest.mark.parametrize(

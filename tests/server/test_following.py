@@ -28,7 +28,7 @@ from smtd.stores.http.feed_store import FeedStore
 from smtd.stores.http.store import HttpStore
 from smtd.stores.index import ABSENT, RowIndex, TrackedStore
 from smtd.stores.location import Location
-from smtd.stores.registry import listening, open_store
+from smtd.stores.registry import open_store, subscribe
 from tests.build import PROJECT, commented, key, record
 from tests.command import Smtd, written
 from tests.server.granting import grant
@@ -81,7 +81,7 @@ async def look(store: TrackedStore, index: RowIndex) -> set[Key]:
 async def test_change_on_the_server_is_announced(served: Served, ada: Client) -> None:
     """One by another client, and every later one; nothing is asked for meanwhile."""
     called = Called()
-    async with listening([place(served.root)], called):
+    async with subscribe([place(served.root)], called):
         for text in ("first", "second"):
             await ada.put(commented(record(), text))
             await called.wait()
@@ -100,7 +100,7 @@ async def test_change_is_announced_after_the_server_was_away(
     """The client opens the stream again by itself."""
     monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
     called, at = Called(), place(await to_thread.run_sync(lambda: server.root))
-    async with listening([at], called), open_store(at) as store:
+    async with subscribe([at], called), open_store(at) as store:
         await store.write([Change(key("one"), record("one"), None)])
         await called.wait()
         await to_thread.run_sync(server.restart)

@@ -20,7 +20,7 @@ from smtd.stores.discovery import find
 from smtd.stores.django import notify, postgresql
 from smtd.stores.django.driver import open_postgresql
 from smtd.stores.django.postgresql import PostgresqlConnection
-from smtd.stores.registry import listening, open_store
+from smtd.stores.registry import open_store, subscribe
 from tests.build import commented, full, key, record
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, synced
@@ -414,7 +414,7 @@ async def test_write_of_another_program_is_told(place: PostgresqlPlace) -> None:
     told = anyio.Event()
 
     with anyio.fail_after(10):
-        async with listening([location], lambda: told.set()) as hears:
+        async with subscribe([location], lambda: told.set()) as hears:
             await place.put(record())
             await told.wait()
             assert hears()

@@ -19,7 +19,7 @@ class RestingStore(WrappedStore):
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await self._rested(self._store.write(changes))
 
-    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _reading(self, call: Callable[[], Awaitable[T]]) -> T:
         return await self._rested(call())
 
     async def _rested(self, doing: Awaitable[T]) -> T:

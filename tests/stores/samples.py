@@ -64,14 +64,14 @@ TAGS = frozenset({"_finished_", "figure-3", "été", "日本", "Good", "good"})
 PEOPLE = "Ærøskøbing 日本語 \N{GRINNING FACE} e\N{COMBINING ACUTE ACCENT} \N{ARABIC LETTER ALEF}"
 
 
-def _named(kind: str, field: str, values: list[Any]) -> list[Record]:
+def _globals_used(kind: str, field: str, values: list[Any]) -> list[Record]:
     return [record(f"{kind}-{number}", **{field: value}) for number, value in enumerate(values)]
 
 
 def _parameter_sets() -> list[Record]:
     texts = [content.write(name, values) for name, sets in PARAMETERS.items() for values in sets]
     commented = Parameters("SimpleParameterSet", "a = 1 # in ms\nb = 2")
-    return _named("parameters", "parameters", [*texts, commented])
+    return _globals_used("parameters", "parameters", [*texts, commented])
 
 
 #: Launch modes and data stores as each class says of itself.
@@ -101,12 +101,14 @@ def _vocabulary() -> list[Record]:
     places = [Component(*place) for place in DATA_STORES.items()]
     spoken = tuple(Dependency(name, "x", "/opt/x", "1.0") for name in sumatra_classes.LANGUAGES)
     return [
-        *_named("executable", "executable", [Executable("/opt/x", name, "1", "-v") for name in programs]),
-        *_named("repository", "repository", [Repository(name, "/é", None) for name in REPOSITORIES]),
-        *_named("launch", "launch_mode", launched),
-        *_named("datastore", "datastore", places),
-        *_named("input-datastore", "input_datastore", places),
-        *_named("dependencies", "dependencies", [spoken]),
+        *_globals_used(
+            "executable", "executable", [Executable("/opt/x", name, "1", "-v") for name in programs]
+        ),
+        *_globals_used("repository", "repository", [Repository(name, "/é", None) for name in REPOSITORIES]),
+        *_globals_used("launch", "launch_mode", launched),
+        *_globals_used("datastore", "datastore", places),
+        *_globals_used("input-datastore", "input_datastore", places),
+        *_globals_used("dependencies", "dependencies", [spoken]),
     ]
 
 
@@ -135,7 +137,7 @@ def _times() -> list[Record]:
         datetime(2199, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
     ]
     keys = [(DataKey("a", SHA1, moment, {}),) for moment in (*moments, None)]
-    return [*_named("time", "timestamp", moments), *_named("creation", "output_data", keys)]
+    return [*_globals_used("time", "timestamp", moments), *_globals_used("creation", "output_data", keys)]
 
 
 GROUPS: dict[str, list[Record]] = {
@@ -153,7 +155,7 @@ GROUPS: dict[str, list[Record]] = {
     "many things": [_many()],
     "much text": [full("much", stdout_stderr="spikes é\n" * 150_000, diff="-a\n+b\n" * 20_000)],
     "times of all sorts": _times(),
-    "durations": _named("duration", "duration", [0.0, 1e-9, 1.5, 86400.0 * 365, float("inf")]),
+    "durations": _globals_used("duration", "duration", [0.0, 1e-9, 1.5, 86400.0 * 365, float("inf")]),
 }
 ALL: list[Record] = [one for group in GROUPS.values() for one in group]
 

@@ -154,13 +154,13 @@ async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
         await store.scan()
         await place.put(record("new"))
         await place.put(commented(record("more-123"), "seen"))
-        understood = FileTracker._understood
+        understood = FileTracker._decoded
 
         def counted(tracker, raw):
             read.append(raw)
             return understood(tracker, raw)
 
-        monkeypatch.setattr(FileTracker, "_understood", counted)
+        monkeypatch.setattr(FileTracker, "_decoded", counted)
 
         scan = await store.scan()
 
@@ -172,7 +172,7 @@ async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
 
 async def test_rows_across_the_pages_of_a_look(place, monkeypatch):
     """Numbers with gaps, and more rows than are read at a time."""
-    monkeypatch.setattr(block_reader, "CHUNK", 256)
+    monkeypatch.setattr(block_reader, "MAX_ROWS", 256)
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     place.run("DELETE FROM django_store_record WHERE label BETWEEN 'more-200' AND 'more-450'")
     async with tracked(place) as store:
@@ -254,7 +254,7 @@ async def test_look_that_fails_hides_nothing(place, monkeypatch):
         await store.scan()
         await place.put(commented(RECORDS[2], "seen"))
         with monkeypatch.context() as broken:
-            broken.setattr(FileTracker, "_understood", lambda *_: 1 / 0)
+            broken.setattr(FileTracker, "_decoded", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await store.scan()
 
@@ -359,9 +359,9 @@ async def test_error_of_one_of_two_threads_ends_the_look(place, monkeypatch):
 
 async def test_large_records_are_put_together_a_few_at_a_time(place, sizes, monkeypatch):
     """Or one block would be more text than SQLite can make, or than there is memory for."""
-    monkeypatch.setattr(blocks, "FEW", 1)
-    monkeypatch.setattr(blocks, "MOST_TEXT", 20_000)
-    monkeypatch.setattr(block_reader, "STEP_TEXT", 60_000)
+    monkeypatch.setattr(blocks, "LEAST_RECORDS", 1)
+    monkeypatch.setattr(blocks, "MAX_BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(block_reader, "MAX_STEP_BYTES", 60_000)
     await place.put(*[change(record(f"large-{number}"), stdout_stderr="x" * 5000) for number in range(40)])
     async with tracked(place) as store:
         await store.scan()

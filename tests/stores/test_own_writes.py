@@ -36,13 +36,13 @@ async def place(tmp_path):
 def understood(monkeypatch):
     """The labels of the rows that looks have understood."""
     found = []
-    real = FileTracker._understood
+    real = FileTracker._decoded
 
     def noted(tracker, raw):
         found.append(raw.row[2])
         return real(tracker, raw)
 
-    monkeypatch.setattr(FileTracker, "_understood", noted)
+    monkeypatch.setattr(FileTracker, "_decoded", noted)
     return found
 
 

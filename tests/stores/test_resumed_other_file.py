@@ -36,7 +36,7 @@ async def test_file_that_comes_while_its_commits_are_counted_has_no_token(
         await store.scan()
         token = await store.token()
         assert token is not None
-        asked = sqlite.SqliteFile._ask
+        asked = sqlite.SqliteFile._check_commits
 
         async def then(self: Any, **options: Any) -> Any:
             found = await asked(self, **options)
@@ -44,8 +44,8 @@ async def test_file_that_comes_while_its_commits_are_counted_has_no_token(
                 await to_thread.run_sync(os.replace, other.path, place.path)
             return found
 
-        monkeypatch.setattr(sqlite.SqliteFile, "_ask", then)
+        monkeypatch.setattr(sqlite.SqliteFile, "_check_commits", then)
         await store.resume(token)
-        monkeypatch.setattr(sqlite.SqliteFile, "_ask", asked)
+        monkeypatch.setattr(sqlite.SqliteFile, "_check_commits", asked)
 
         assert await store.token() is None  # nobody has looked at what the file holds

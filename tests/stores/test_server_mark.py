@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from smtd.stores.django.server_mark import ServerMark, named, read
+from smtd.stores.django.server_mark import ServerMark, read, record_hash
 
-BEFORE = ServerMark(("cluster", "16384", None), (7, 1000), "2650", 1000, 7, named(("MyProject", "run")))
+BEFORE = ServerMark(("cluster", "16384", None), (7, 1000), "2650", 1000, 7, record_hash(("MyProject", "run")))
 #: What becomes of a mark as people go on working.
 LATER = {
     "nothing happened": {},

@@ -181,7 +181,7 @@ async def test_call_inside_a_record(place: ShelfPlace, trap: Trap) -> None:
     scan, found = await scan_and_read(place, [key("odd")])
 
     assert scan.digests == {key("odd"): canonical.digest(change(found[key("odd")]))}
-    assert found[key("odd")].beyond_words == ["outcome"]
+    assert found[key("odd")].unmodelled_fields == ["outcome"]
     assert not trap.sprung
 
 

@@ -49,7 +49,7 @@ async def test_every_field_of_every_record(path: Path) -> None:
 
     assert golden.said(found) == golden.expected(path.name)
     assert {of.project for of in found} == {PROJECT}
-    assert [one.beyond_words for one in found.values() if one.beyond_words] == []
+    assert [one.unmodelled_fields for one in found.values() if one.unmodelled_fields] == []
 
 
 async def test_what_has_no_room_in_the_model_is_kept(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_shelf_of_a_group_is_only_read_by_who_is_not_in_it(
     index.chmod(0o666)
     somebody.become(4321)
 
-    why = shelf.obstacle()
+    why = shelf.read_only_reason()
 
     assert why.startswith("records.dir belongs to ")
     assert "run smtd as " in why
@@ -181,7 +181,7 @@ def test_shelf_of_an_owner_who_is_in_its_group_is_written_by_the_others_of_it(
     index.chmod(0o660)
     somebody.become(4321, index.stat().st_gid)
 
-    assert shelf.obstacle() == ""
+    assert shelf.read_only_reason() == ""
 
 
 def test_shelf_whose_group_may_only_read_is_not_taken_from_its_owner(
@@ -191,7 +191,7 @@ def test_shelf_whose_group_may_only_read_is_not_taken_from_its_owner(
     index.chmod(0o640)
     somebody.become(4321, index.stat().st_gid)
 
-    assert "cannot create a new file that they can use" in shelf.obstacle()
+    assert "cannot create a new file that they can use" in shelf.read_only_reason()
 
 
 def test_shelf_that_everybody_may_write_is_written_by_anybody_of_its_group(
@@ -202,4 +202,4 @@ def test_shelf_that_everybody_may_write_is_written_by_anybody_of_its_group(
     somebody.become(4321, index.stat().st_gid)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
 
-    assert shelf.obstacle() == ""
+    assert shelf.read_only_reason() == ""

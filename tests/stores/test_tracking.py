@@ -166,13 +166,13 @@ async def test_looks_beside_a_steady_writer_read_what_changed_and_no_more(place,
     await look(place)
     monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
     read = []
-    understood = FileTracker._understood
+    understood = FileTracker._decoded
 
     def counted(tracker: FileTracker, raw: Raw) -> Any:
         read.append(raw)
         return understood(tracker, raw)
 
-    monkeypatch.setattr(FileTracker, "_understood", counted)
+    monkeypatch.setattr(FileTracker, "_decoded", counted)
     counts = []
     for number in range(0, 1500, 150):
         await place.put(commented(record(f"more-{number:04}"), "an edit"))

@@ -12,7 +12,7 @@ import pytest
 from smtd.errors import StoreBusy, StoreUnreachable
 from smtd.stores import retrying
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Store
-from smtd.stores.limited import LimitedStore, Room, room
+from smtd.stores.limited import EndpointLimits, LimitedStore, limits_of
 from smtd.stores.memory import MemoryStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.wrapped import WrappedStore
@@ -36,7 +36,7 @@ class MoodyStore(WrappedStore):
         self._count("write")
         return await self._store.write(changes)
 
-    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _reading(self, call: Callable[[], Awaitable[T]]) -> T:
         self._count("look")
         return await call()
 
@@ -91,7 +91,7 @@ class TestLimitedStore(ResumedContract):
 
     @pytest.fixture
     def place(self) -> Place:
-        shared = Room(1)
+        shared = EndpointLimits(1)
         return WrappedPlace(lambda store: LimitedStore(store, shared))
 
 
@@ -299,7 +299,7 @@ async def test_writes_to_one_place_take_turns() -> None:
             return await self._counted("scan", super().projects)
 
     shared = Counting()
-    stores = [LimitedStore(shared, room("here", 2)) for _ in range(6)]
+    stores = [LimitedStore(shared, limits_of("here", 2)) for _ in range(6)]
     async with anyio.create_task_group() as group:
         for number, store in enumerate(stores):
             group.start_soon(store.write, [create(record(f"run-{number}"))])

@@ -13,7 +13,7 @@ import msgspec
 
 from smtd.errors import RecordUnusable
 from smtd.records import literal
-from smtd.records.memo import Recurring
+from smtd.records.memo import Memo
 from smtd.records.parameters import config, nested, simple
 from smtd.records.record import Parameters
 
@@ -44,7 +44,7 @@ def write(type_name: str, values: Any, comments: dict[str, str] | None = None) -
     else:
         content = _WRITERS[type_name](values)
     written = Parameters(type_name, content)
-    if type_name not in _EXACT and _said(written, read(written)) != _said(written, values):
+    if type_name not in _EXACT and _comparable(written, read(written)) != _comparable(written, values):
         raise RecordUnusable(f"a {type_name} with these values has no exact text")
     return written
 
@@ -75,7 +75,7 @@ def _meaning(type_name: str, content: str) -> Any:
     values = read(parameters)
     if type_name == "str":
         values, type_name = _dictionary_in(content)
-    return [type_name, _said(parameters, values)]
+    return [type_name, _comparable(parameters, values)]
 
 
 #: The most characters of a text whose meaning is cached. smtd reads a batch of records several times, and the
@@ -94,7 +94,7 @@ def forget_meanings() -> None:
     _meaning_of_short.cache_clear()
 
 
-def _said(parameters: Parameters, values: Any) -> Any:
+def _comparable(parameters: Parameters, values: Any) -> Any:
     if parameters.type == "NTParameterSet":
         values = nested.meaning(values)
     # Not `plain`: it would expand YAML aliases before they are counted.
@@ -205,7 +205,7 @@ def plain(value: Any) -> Any:
     Two values give the same result exactly if they mean the same: a tuple becomes a list, a key text,
     a float its bits (so NaN equals itself). Raises RecordUnusable for other types.
     """
-    return _recurring(value)
+    return _memo(value)
 
 
 def _bounded(value: Any, most: int = _MOST_VALUES, *, has_aliases: bool = False) -> Any:
@@ -231,7 +231,7 @@ def _count(value: Any, counted: dict[int, int]) -> int:
     return number
 
 
-_recurring = Recurring(_bounded)
+_memo = Memo(_bounded)
 
 
 def _plain(value: Any, budget: list[int]) -> Any:

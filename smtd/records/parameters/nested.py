@@ -84,7 +84,7 @@ def meaning(value: Any) -> Any:
     """
     if isinstance(value, Call):
         try:
-            return {"\0call": [value.name, *_said(value)]}
+            return {"\0call": [value.name, *_comparable_arguments(value)]}
         except (TypeError, ValueError, ArithmeticError) as exc:
             raise RecordUnusable(f"{value.name} has no such arguments ({exc})") from exc
     if isinstance(value, dict):
@@ -94,7 +94,7 @@ def meaning(value: Any) -> Any:
     return value
 
 
-def _said(call: Call) -> list[Any]:
+def _comparable_arguments(call: Call) -> list[Any]:
     if call.name == "GammaDist":
         a, b = gamma(call)
         return [f"{a * b:f}", f"{b * math.sqrt(a):f}"]

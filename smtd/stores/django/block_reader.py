@@ -22,11 +22,11 @@ from smtd.stores.index import Block
 from smtd.untrusted import Guard
 
 #: The most rows, and the most blocks, that one statement reads: while it runs, no other program can commit.
-CHUNK, BLOCKS = 4096, 400
+MAX_ROWS, MAX_BLOCKS = 4096, 400
 #: The most bytes of records that one statement reads, on average.
-STEP_TEXT = 2**24
+MAX_STEP_BYTES = 2**24
 #: If the ids of all owners of a block are within this range, all records in the range count as owners.
-NEAR = 256
+MAX_OWNER_RANGE = 256
 #: The number of records above which two threads read a file, each with its own connection.
 LARGE = 10_000
 
@@ -53,14 +53,14 @@ class Table(NamedTuple):
     through: Through | None = None
 
     @property
-    def users(self) -> str | None:
+    def users_query(self) -> str | None:
         """The query for the records that share rows between two numbers (None: records share none)."""
         if self.through is None:
             return None
         table, owner, column = self.through
         return f"SELECT {owner} FROM {table} WHERE {column} BETWEEN ? AND ?"
 
-    def used(self, records: Iterable[int]) -> str:
+    def used_query(self, records: Iterable[int]) -> str:
         """Return the query for the numbers of the rows that *records* own or share."""
         among = f"IN ({', '.join(map(str, records))})"
         queries = []
@@ -111,7 +111,7 @@ async def read(path: Path, parts: Sequence[Part], average: int) -> dict[int, dic
                 for thread in threads:
                     group.start_soon(thread)
     except BaseException:
-        await work.give_up(running)
+        await work.abandon(running)
         raise
     if work.errors:
         raise work.errors.pop()
@@ -125,7 +125,7 @@ class _Work:
         self._path = path
         self._todo = deque(parts)
         self._average = average
-        self._given_up = threading.Event()
+        self._abandoned = threading.Event()
         #: The blocks of each part by its place, and the errors of the threads.
         self.found: dict[int, dict[int, Block]] = {}
         self.errors: list[Exception] = []
@@ -137,20 +137,20 @@ class _Work:
                 self._read_parts()
             except (*ERRORS, OSError) as exc:
                 self.errors.append(exc)
-                self._given_up.set()
+                self._abandoned.set()
 
     def _read_parts(self) -> None:
-        if self._given_up.is_set():
+        if self._abandoned.is_set():
             return
         guard = Guard()
         with opened(self._path, guard=guard) as db:
             db.text_factory = lenient
-            while not self._given_up.is_set() and (part := _next(self._todo)) is not None:
-                self.found[part.place] = _blocks(db, guard, part, self._average, self._given_up)
+            while not self._abandoned.is_set() and (part := _next(self._todo)) is not None:
+                self.found[part.place] = _blocks(db, guard, part, self._average, self._abandoned)
 
-    async def give_up(self, running: Sequence[threading.Lock]) -> None:
+    async def abandon(self, running: Sequence[threading.Lock]) -> None:
         """Stop the threads after their current statement; wait until they release the locks *running*."""
-        self._given_up.set()
+        self._abandoned.set()
         with anyio.CancelScope(shield=True):
             for lock in running:
                 await to_thread.run_sync(_wait_for, lock)
@@ -171,7 +171,7 @@ def _next(todo: deque[Part]) -> Part | None:
 
 
 def _blocks(
-    db: sqlite3.Connection, guard: Guard, part: Part, average: int, given_up: threading.Event
+    db: sqlite3.Connection, guard: Guard, part: Part, average: int, abandoned: threading.Event
 ) -> dict[int, Block]:
     """Read all rows of a table, and return its blocks by their numbers. Blocks.
 
@@ -179,10 +179,10 @@ def _blocks(
     programs from committing for at most some 20 ms.
     """
     (name, key, *_), size, bounds = part.table, part.size, part.bounds
-    step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
+    step = size * max(1, min(MAX_ROWS // size, MAX_BLOCKS, MAX_STEP_BYTES // (average * size)))
     found: dict[int, Block] = {}
     lowest = bounds.first
-    while lowest is not None and bounds.last is not None and not given_up.is_set():
+    while lowest is not None and bounds.last is not None and not abandoned.is_set():
         start = lowest // size * size
         end = min(start + step, bounds.last + 1)
         found |= blocks(_fetch(db, guard, query(part, range(start // size, -(-end // size)))), size)
@@ -200,7 +200,7 @@ def query(part: Part, numbers: Iterable[int]) -> str:
     first, last = f"min({table.owner})", f"max({table.owner})"
     owners = (
         f"SELECT CASE WHEN typeof({first}) = 'integer' AND typeof({last}) = 'integer'"
-        f" AND {last} - {first} < {NEAR} THEN CAST({first} || ' ' || {last} AS BLOB)"
+        f" AND {last} - {first} < {MAX_OWNER_RANGE} THEN CAST({first} || ' ' || {last} AS BLOB)"
         f" ELSE group_concat({table.owner}) END"
     )
     if table.owner in (table.key, "NULL"):

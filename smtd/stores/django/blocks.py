@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from smtd.stores.django import block_reader
-from smtd.stores.django.block_reader import BLOCKS, LARGE, Bounds, Part, Table, Through, read
+from smtd.stores.django.block_reader import LARGE, MAX_BLOCKS, Bounds, Part, Table, Through, read
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, REFERENCES, Relation
 from smtd.stores.index import Block, Fingerprints
 
 #: The most bytes of records in a block, on average.
-MOST_TEXT = 2**20
+MAX_BLOCK_BYTES = 2**20
 #: The least number of records to divide the size of a file by: a file with few records is mostly overhead.
-FEW = 500
+LEAST_RECORDS = 500
 #: The most rows of a block in a store of fewer than LARGE records. All records of a changed block are read:
 #: with larger blocks that would take longer there than comparing more blocks.
 SMALL_BLOCK = 32
@@ -74,7 +74,7 @@ async def look(db: DatabaseConnection, path: Path, before: Fingerprints | None =
     *db* is a connection to the file at *path*. Raises SQLite's error, or OSError, if it cannot be read.
     """
     try:
-        sizes, average = await _measured(db) if before is None else (before.sizes, before.average)
+        sizes, average = await _block_sizes(db) if before is None else (before.sizes, before.average)
         columns, bounds = await _columns(db), await _bounds(db)
         parts = [
             Part(place, table, columns[table.name], bounds[place], sizes[place])
@@ -96,13 +96,13 @@ async def changed(db: DatabaseConnection, before: Fingerprints, now: Fingerprint
         for number in old.keys() | new.keys():
             if old.get(number) != new.get(number):
                 blocks[place, number] = new.get(number)
-                records |= await _concerned(
+                records |= await _affected(
                     db, table, now.sizes[place], number, old.get(number), new.get(number)
                 )
     return Changed(records, blocks)
 
 
-async def doubtful(db: DatabaseConnection, rows: Collection[int], now: Fingerprints) -> Changed:
+async def changed_since(db: DatabaseConnection, rows: Collection[int], now: Fingerprints) -> Changed:
     """Return which of the records *rows* may differ from what the blocks *now* hashed, and those blocks.
 
     Call it in the transaction that reads the records. It hashes again all blocks with rows that the records
@@ -114,15 +114,15 @@ async def doubtful(db: DatabaseConnection, rows: Collection[int], now: Fingerpri
     for place, table in enumerate(TABLES):
         size, known = now.sizes[place], now.blocks[place]
         part = Part(place, table, columns[table.name], Bounds(None, None), size)
-        wanted = sorted({row // size for row in await _used(db, table, rows)} | _of(known, rows))
-        for start in range(0, len(wanted), BLOCKS):
-            some = wanted[start : start + BLOCKS]
+        wanted = sorted({row // size for row in await _used(db, table, rows)} | _possible_blocks(known, rows))
+        for start in range(0, len(wanted), MAX_BLOCKS):
+            some = wanted[start : start + MAX_BLOCKS]
             seen = block_reader.blocks(await db.fetch(block_reader.query(part, some)), size)
             for number in some:
                 both = known.get(number), seen.get(number)
                 if both[0] != both[1]:
-                    doubted[place, number] = _doubted(*both)
-                    records |= await _concerned(db, table, size, number, *both)
+                    doubted[place, number] = _without_hash(*both)
+                    records |= await _affected(db, table, size, number, *both)
     return Changed(records & {*rows}, doubted)
 
 
@@ -130,10 +130,10 @@ async def _used(db: DatabaseConnection, table: Table, rows: Collection[int]) -> 
     """Return the numbers of the rows of *table* that the records *rows* own or share."""
     if table.owner == table.key:
         return rows
-    return [key for (key,) in await db.fetch(table.used(rows)) if isinstance(key, int)]
+    return [key for (key,) in await db.fetch(table.used_query(rows)) if isinstance(key, int)]
 
 
-def _of(blocks: Mapping[int, Block], rows: Collection[int]) -> set[int]:
+def _possible_blocks(blocks: Mapping[int, Block], rows: Collection[int]) -> set[int]:
     """Return the numbers of the *blocks* with a row that one of the records *rows* may own."""
     wanted, first, last = set(rows), min(rows), max(rows)
     found = set()
@@ -148,7 +148,7 @@ def _of(blocks: Mapping[int, Block], rows: Collection[int]) -> set[int]:
     return found
 
 
-def of_records(before: Fingerprints, rows: Collection[int]) -> set[tuple[int, int]]:
+def blocks_of(before: Fingerprints, rows: Collection[int]) -> set[tuple[int, int]]:
     """Return the places (table and number) of the blocks of the record table with the records *rows*."""
     return {(0, row // before.sizes[0]) for row in rows}
 
@@ -162,7 +162,7 @@ def rarely_changed(places: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
     return {(place, number) for place, number in places if TABLES[place].through and TABLES[place].size == 1}
 
 
-def doubted(
+def invalidated(
     before: Fingerprints, places: Collection[tuple[int, int]], now: Fingerprints
 ) -> dict[tuple[int, int], Block]:
     """Return the blocks at *places* without hashes, so that they equal no other, with all old and new owners.
@@ -170,30 +170,30 @@ def doubted(
     Their records may have been read in another state than the one that was hashed.
     """
     return {
-        (place, number): _doubted(before.blocks[place].get(number), now.blocks[place].get(number))
+        (place, number): _without_hash(before.blocks[place].get(number), now.blocks[place].get(number))
         for place, number in places
     }
 
 
-def _doubted(*seen: Block | None) -> Block:
+def _without_hash(*seen: Block | None) -> Block:
     """Return a block without a hash, so that it equals no other, with the owners of all blocks *seen*."""
     owners = set[int]().union(*(_owners(block.owners) for block in seen if block is not None))
     return Block(None, ",".join(map(str, sorted(owners))))
 
 
-async def _measured(db: DatabaseConnection) -> tuple[list[int], int]:
+async def _block_sizes(db: DatabaseConnection) -> tuple[list[int], int]:
     """Return how many numbers a block may have, by table, and the average size of a record in bytes.
 
     SQLite assembles the text of a block in memory.
     """
     size = await db.value("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
     count = await db.value("SELECT count(*) FROM django_store_record")
-    average = max(1, size // max(FEW, count))
-    most = MOST_TEXT // average if count >= LARGE else min(MOST_TEXT // average, SMALL_BLOCK)
+    average = max(1, size // max(LEAST_RECORDS, count))
+    most = MAX_BLOCK_BYTES // average if count >= LARGE else min(MAX_BLOCK_BYTES // average, SMALL_BLOCK)
     return [max(1, min(table.size, most)) for table in TABLES], average
 
 
-async def _concerned(
+async def _affected(
     db: DatabaseConnection, table: Table, size: int, number: int, old: Block | None, new: Block | None
 ) -> set[int]:
     """Return the records that own, or owned, rows of the block *number*, and those that share its rows."""
@@ -202,18 +202,18 @@ async def _concerned(
     for block in (old, new):
         if block is not None:
             found |= _owners(block.owners)
-    if table.users:
-        used = await db.fetch(table.users, (first, last))
+    if table.users_query:
+        used = await db.fetch(table.users_query, (first, last))
         found.update(user for (user,) in used if isinstance(user, int))
     return found
 
 
-def _owners(said: str | bytes) -> set[int]:
-    """Return the numbers in *said*, the owners of a block; an owner that is not a number is left out."""
-    if isinstance(said, bytes):
-        first, last = map(int, said.split())
+def _owners(text: str | bytes) -> set[int]:
+    """Return the numbers in *text*, the owners of a block; an owner that is not a number is left out."""
+    if isinstance(text, bytes):
+        first, last = map(int, text.split())
         return set(range(first, last + 1))
-    return {int(owner) for owner in said.split(",") if owner.removeprefix("-").isdecimal()}
+    return {int(owner) for owner in text.split(",") if owner.removeprefix("-").isdecimal()}
 
 
 async def _bounds(db: DatabaseConnection) -> list[Bounds]:
@@ -231,11 +231,11 @@ async def _columns(db: DatabaseConnection) -> dict[str, list[str]]:
         "SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c"
         f" WHERE m.name IN ({names}) ORDER BY m.name, c.cid"
     ):
-        found[table].append(_said(column, kind))
+        found[table].append(_exact_sql(column, kind))
     return found
 
 
-def _said(column: str, kind: str) -> str:
+def _exact_sql(column: str, kind: str) -> str:
     """Return the SQL expression for the exact value of *column*: JSON rounds numbers with fractions.
 
     Columns for whole numbers or texts should hold none; a record with one there cannot be read in any case.

@@ -80,9 +80,9 @@ async def check_database(db: DatabaseConnection) -> None:
         raise _bytes_only("the database")
 
 
-def unfit(said: str) -> str:
-    """Return why a record does not fit into the tables, given the server's error message *said*."""
-    column = _COLUMN.search(said)
+def charset_problem(message: str) -> str:
+    """Return why a record does not fit into the tables, given the server's error *message*."""
+    column = _COLUMN.search(message)
     what = column[1].replace("`", "").split(".")[-1] if column else "text"
     return (
         f"its {what} has a character that is not in the character set of the column;"

@@ -131,14 +131,14 @@ def _triggers() -> Triggers:
 
 
 @asynccontextmanager
-async def _listening(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
+async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_postgresql(place))
         from smtd.stores.django import notify
 
         with translating(database):
-            ear = await stack.enter_async_context(notify.listening(_address(place), changed))
-        yield lambda: ear.alive
+            subscription = await stack.enter_async_context(notify.subscribe(_address(place), changed))
+        yield lambda: subscription.alive
 
 
 POSTGRESQL = Driver(
@@ -148,7 +148,7 @@ POSTGRESQL = Driver(
         schemes=("postgres", "postgresql"),
         parse=partial(address.parsed, "postgresql", 5432),
         administer=open_postgresql,
-        notifications=Notifications(_triggers, _listening),
+        notifications=Notifications(_triggers, _subscribe),
     ),
     project=_PROJECT,
 )

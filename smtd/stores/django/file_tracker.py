@@ -69,18 +69,18 @@ class _Reading:
         self.asked: set[int] = set()
         self.found: dict[int, tuple[Key, Entry]] = {}
         #: Which of them may differ from what the blocks hashed, and these blocks.
-        self.doubtful: set[int] = set()
-        self.doubted: dict[tuple[int, int], Block | None] = {}
+        self.changed: set[int] = set()
+        self.invalid: dict[tuple[int, int], Block | None] = {}
 
-    def doubt(self, found: blocks.Changed) -> None:
+    def add_changed(self, found: blocks.Changed) -> None:
         """Add what was *found* doubtful when some rows were read."""
-        self.doubtful |= found.records
-        self.doubted.update(found.blocks)
+        self.changed |= found.records
+        self.invalid.update(found.blocks)
 
-    async def certain(self, index: RowIndex) -> set[Key]:
+    async def unchanged(self, index: RowIndex) -> set[Key]:
         """Return the keys of the records that are as the blocks hashed them."""
-        doubtful = await index.keys_of(self.doubtful)
-        doubtful |= {key for row, (key, _) in self.found.items() if row in self.doubtful}
+        doubtful = await index.keys_of(self.changed)
+        doubtful |= {key for row, (key, _) in self.found.items() if row in self.changed}
         return {key for key, _ in self.found.values()} - doubtful
 
 
@@ -109,7 +109,7 @@ class FileTracker:
         return Scan({})
 
     async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
-        rows, _, _ = await self._whole(db, projects)
+        rows, _, _ = await self._read_all(db, projects)
         return scan(_entries(rows))
 
     async def track(
@@ -127,7 +127,7 @@ class FileTracker:
         changed = await blocks.changed(db, before, now)
         keys = {*recheck, *await index.unlisted()}
         reading = _Reading(None if await self._file.is_settled() else now)
-        await self._read_closed(db, index, changed.records, keys, reading)
+        await self._read_with_same_keys(db, index, changed.records, keys, reading)
         entries = _entries(reading.found)
         touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records)], ABSENT), **entries}
         settled = await self._file.is_settled()
@@ -137,13 +137,13 @@ class FileTracker:
             # show no change, but a record was read in between. That may be one that was read without need.
             places = blocks.rarely_changed(found)
             if reading.now is None:
-                places = {*found, *blocks.of_records(before, reading.asked)}
-            found = {**found, **blocks.doubted(before, places, now), **reading.doubted}
+                places = {*found, *blocks.blocks_of(before, reading.asked)}
+            found = {**found, **blocks.invalidated(before, places, now), **reading.invalid}
         rows = _rows(reading.found, touched)
         look = RowLook(touched, rows, whole=False, settled=settled, listed=touched, blocks=found)
         if settled:
             return look
-        return look._replace(listed=() if reading.now is None else await reading.certain(index))
+        return look._replace(listed=() if reading.now is None else await reading.unchanged(index))
 
     async def track_new(self, db: DatabaseConnection, index: RowIndex) -> RowLook | None:
         """Return a partial look at a large file; None if it cannot show that no record is gone.
@@ -155,7 +155,7 @@ class FileTracker:
         if highest is None or count < MANY:
             return None
         own = await index.unlisted()
-        new = {row_id: key for row_id, key in await self._ids.listed(db, highest) if key not in own}
+        new = {row_id: key for row_id, key in await self._ids.fetch_after(db, highest) if key not in own}
         asked = "SELECT count(*) FROM django_store_record WHERE project_id IS NOT NULL"
         if not new or await db.value(asked) != count + len(new):
             return None
@@ -171,7 +171,7 @@ class FileTracker:
         return RowLook(entries, _rows(found, entries), whole=False, settled=True, partial=True)
 
     async def _track_all(self, db: DatabaseConnection) -> RowLook:
-        rows, fingerprints, settled = await self._whole(db, None)
+        rows, fingerprints, settled = await self._read_all(db, None)
         entries = _entries(rows)
         return RowLook(
             entries,
@@ -194,14 +194,14 @@ class FileTracker:
             return None
         now = await blocks.look(db, self._file.path)
         new: dict[Key, list[int]] = defaultdict(list)
-        for row_id, key in await self._ids.listed(db, await index.highest_row()):
+        for row_id, key in await self._ids.fetch_after(db, await index.highest_row()):
             new[key].append(row_id)
         if now is None or not await self._file.is_settled():
             return None
         self._version = self._file.version
         return now, new
 
-    async def _read_closed(
+    async def _read_with_same_keys(
         self,
         db: DatabaseConnection,
         index: RowIndex,
@@ -231,13 +231,13 @@ class FileTracker:
             async with db.reading():
                 raws = await reader.by_id(db, page)
                 if reading.now is not None:
-                    reading.doubt(await blocks.doubtful(db, page, reading.now))
-            found |= {raw.row_id: self._understood(raw) for raw in raws if raw.project is not None}
+                    reading.add_changed(await blocks.changed_since(db, page, reading.now))
+            found |= {raw.row_id: self._decoded(raw) for raw in raws if raw.project is not None}
         reading.asked.update(rows)
         reading.found.update(found)
         return found
 
-    async def _whole(
+    async def _read_all(
         self, db: DatabaseConnection, projects: Collection[str] | None, *, compare: bool = True
     ) -> tuple[dict[int, tuple[Key, Entry]], Fingerprints | None, bool]:
         """Read every row; return keys and entries, the hashes (None: unknown), and whether no other wrote.
@@ -250,14 +250,14 @@ class FileTracker:
         again: set[int] = set()
         patience = PATIENCE if before is not None else 0
         async for page in reader.pages(db, projects):
-            rows |= {raw.row_id: self._understood(raw) for raw in page}
+            rows |= {raw.row_id: self._decoded(raw) for raw in page}
             if patience and before is not None and not await self._file.is_settled():
                 patience -= 1
                 await self._file.renew()
                 self._version = self._file.version
                 if (now := await blocks.look(db, self._file.path, before)) is None:
                     # There is no way to know what they wrote: read everything again, without comparing.
-                    return await self._whole(db, projects, compare=False)
+                    return await self._read_all(db, projects, compare=False)
                 again |= {raw.row_id for raw in page} | (await blocks.changed(db, before, now)).records
                 before = now
         if again:
@@ -270,7 +270,7 @@ class FileTracker:
         settled = await self._file.is_settled()
         return rows, before if settled else None, settled
 
-    def _understood(self, raw: Raw) -> tuple[Key, Entry]:
+    def _decoded(self, raw: Raw) -> tuple[Key, Entry]:
         found = raw.found()
         entry = entry_of(found.record)
         if entry.digest is not None:

@@ -27,15 +27,15 @@ def fit(record: Record) -> Record:
     Raises RecordUnusable, with the reason, if no such form has the same meaning.
     """
     _check(record)
-    harmless = safety.disarmed(record)
+    harmless = safety.sanitized(record)
     _check_parameters(harmless.parameters)
     return harmless
 
 
 def _check(record: Record) -> None:
-    if record.beyond_words:
+    if record.unmodelled_fields:
         raise RecordUnusable(
-            f"only a shelf can hold its {' and '.join(record.beyond_words)}: no text can express it"
+            f"only a shelf can hold its {' and '.join(record.unmodelled_fields)}: no text can express it"
         )
     if not _LABEL.match(record.label):
         raise RecordUnusable("Sumatra cannot read a label that does not begin with a letter or digit")

@@ -29,7 +29,7 @@ from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnect
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
-from smtd.stores.django.server_mark import ServerMark, named
+from smtd.stores.django.server_mark import ServerMark, record_hash
 
 #: The driver logs each warning of the server; in strict mode, all that smtd must know is an error.
 logging.getLogger("asyncmy").setLevel(logging.ERROR)
@@ -125,10 +125,10 @@ class MysqlConnection(ServerConnection):
                 f"it has a text that differs only in case or accents from an existing one: {exc.args[1]}"
             ) from exc
         except errors.MySQLError as exc:
-            if exc.args and exc.args[0] in _MIXED:
+            if exc.args and exc.args[0] in _MIXED_CHARSETS:
                 raise _Unconvertible(*exc.args) from exc
             if exc.args and exc.args[0] == ER.TRUNCATED_WRONG_VALUE_FOR_FIELD:
-                raise RecordUnusable(collations.unfit(exc.args[1])) from exc
+                raise RecordUnusable(collations.charset_problem(exc.args[1])) from exc
             raise
         except (OSError, asyncio.TimeoutError):
             self._db.close()  # a late answer would count as that to the next statement
@@ -267,7 +267,7 @@ class Mysql:
             (servers.get("server_uuid"), servers.get("server_uid"), None if made is None else str(made)),
             (None if number is None else int(number),),
             newest=newest,
-            name=None if newest is None else named((project, label)),
+            name=None if newest is None else record_hash((project, label)),
         )
 
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
@@ -296,11 +296,11 @@ class Mysql:
         if isinstance(exc, errors.MySQLError):
             number, *said = exc.args if exc.args else (0, str(exc))
             said_of = f"{name}: {said[0] if said else number}"
-            if number in _SHUT:
+            if number in _ACCESS_DENIED:
                 return StoreRefused(f"{said_of}; check the user, the password and the name of the database")
-            if number in _UNREACHED:
+            if number in _CONNECTION_FAILED:
                 return StoreUnreachable(f"{name} cannot be reached; check the server and the network")
-            if number in _PASSING or isinstance(exc, errors.InterfaceError):
+            if number in _TRANSIENT or isinstance(exc, errors.InterfaceError):
                 return StoreBusy(f"{said_of}; smtd tries again")
             return StoreUnreachable(f"{name} cannot be used: {said[0] if said else number}")
         if isinstance(exc, OSError):
@@ -318,12 +318,12 @@ async def _has_binlog(db: DatabaseConnection) -> bool:
 
 
 #: Errors for comparing texts of two character sets.
-_MIXED = frozenset({1267, 1270, 1271, 3854})
+_MIXED_CHARSETS = frozenset({1267, 1270, 1271, 3854})
 #: Errors for a login or a database that is refused, for a server that cannot be reached, and for failures
 #: that the next attempt may not meet.
-_SHUT = frozenset({1044, 1045, 1049, 1142, 1698})
-_UNREACHED = frozenset({2002, 2003, 2005})
-_PASSING = frozenset({1020, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 2006, 2013, 2055})
+_ACCESS_DENIED = frozenset({1044, 1045, 1049, 1142, 1698})
+_CONNECTION_FAILED = frozenset({2002, 2003, 2005})
+_TRANSIENT = frozenset({1020, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 2006, 2013, 2055})
 
 
 def _conversions() -> dict[Any, Any]:

@@ -33,7 +33,7 @@ INSTALL = (
 )
 
 
-class Ear:
+class NotifySubscription:
     """A subscription to the notifications, which lasts while its connection is `alive`."""
 
     def __init__(self, db: Any, changed: Callable[[], None]) -> None:
@@ -45,25 +45,25 @@ class Ear:
         """Whether the connection is still open."""
         return not self._db.is_closed()
 
-    def hear(self, *_: object) -> None:
+    def on_notify(self, *_: object) -> None:
         """Call back: a client has written, or the connection has ended."""
         self._changed()
 
 
 @asynccontextmanager
-async def listening(address: Address, changed: Callable[[], None]) -> AsyncIterator[Ear]:
+async def subscribe(address: Address, changed: Callable[[], None]) -> AsyncIterator[NotifySubscription]:
     """Call *changed* when a client has written to the database at *address*, or when the connection ends.
 
     Raises the errors of the driver.
     """
     db = await connected(address)
-    ear = Ear(db, changed)
+    subscription = NotifySubscription(db, changed)
     try:
-        db.add_termination_listener(ear.hear)
-        await db.add_listener(CHANNEL, ear.hear)
-        yield ear
+        db.add_termination_listener(subscription.on_notify)
+        await db.add_listener(CHANNEL, subscription.on_notify)
+        yield subscription
     finally:
         with CancelScope(shield=True), suppress(Exception):  # it is gone in any case
-            db.remove_termination_listener(ear.hear)
-            await db.remove_listener(CHANNEL, ear.hear)
+            db.remove_termination_listener(subscription.on_notify)
+            await db.remove_listener(CHANNEL, subscription.on_notify)
             await db.close(timeout=2)

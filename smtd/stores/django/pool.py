@@ -40,7 +40,7 @@ class Pool(Generic[L]):
     async def link(self) -> AsyncIterator[L]:
         """Yield a connection that no other caller uses. Raises what *connect* raises."""
         async with self._room:
-            link = self._kept() or await self._connect()
+            link = self._take_free() or await self._connect()
             try:
                 yield link
             finally:
@@ -48,7 +48,7 @@ class Pool(Generic[L]):
                 if not link.is_closed:
                     self._free.append(link)
 
-    def _kept(self) -> L | None:
+    def _take_free(self) -> L | None:
         while self._free:
             link = self._free.pop()
             if not link.is_closed:

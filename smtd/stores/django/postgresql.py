@@ -22,7 +22,7 @@ from smtd.stores.django.limits import Limits
 from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
-from smtd.stores.django.server_mark import ServerMark, named
+from smtd.stores.django.server_mark import ServerMark, record_hash
 
 #: The lock with which smtd's own writers take turns, so that only one competes with `smt`: "smtd".
 _ADVISORY = 0x736D7464
@@ -35,23 +35,23 @@ _PAUSE = 0.05
 #: is gone.
 _IDLE = "60000"
 
-_WRITTEN = ("project", "record", *(each.through for each in MEMBERSHIPS), "taggeditem", *SHARED)
-_TABLES = ", ".join(f"{PREFIX}{name}" for name in _WRITTEN)
+_WRITTEN_TABLES = ("project", "record", *(each.through for each in MEMBERSHIPS), "taggeditem", *SHARED)
+_TABLES = ", ".join(f"{PREFIX}{name}" for name in _WRITTEN_TABLES)
 _TRACED = (*_TABLES.split(", "), "django_content_type")
 _LOW_WATER = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 #: Whether the server reports a commit before it is durable: then a crash of the server loses it.
-_CARELESS = "current_setting('synchronous_commit') = 'off'"
+_COMMITS_EARLY = "current_setting('synchronous_commit') = 'off'"
 #: Writes a message to the log after all commits so far, and returns its position: when the server has flushed
 #: the log up to there, the commits are durable. It uses no transaction number, so it does not look like a
 #: change.
-_EMITTED = "CAST(pg_logical_emit_message(false, 'smtd', '') AS text)"
-_FLUSH = f"SELECT {_EMITTED} WHERE {_CARELESS} AND NOT pg_is_in_recovery()"
+_LOG_POSITION = "CAST(pg_logical_emit_message(false, 'smtd', '') AS text)"
+_FLUSH = f"SELECT {_LOG_POSITION} WHERE {_COMMITS_EARLY} AND NOT pg_is_in_recovery()"
 _IS_FLUSHED = "SELECT pg_current_wal_flush_lsn() >= CAST(CAST(? AS text) AS pg_lsn)"
 #: How often to check that: the server flushes its log every 200 ms by default, and at least every 10 s.
 _FLUSHES = 300
 #: Under this lock other clients can read, and Sumatra's foreign key checks pass; writers wait in a queue.
-_ALONE = (
-    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE {careless};"
+_BEGIN_EXCLUSIVE = (
+    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE {commits_early};"
     " SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
     " SET LOCAL lock_timeout = '{wait}'; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"
 )
@@ -101,21 +101,21 @@ class PostgresqlConnection(ServerConnection):
             await self._db.close(timeout=2)
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with self._whole():
+        with self._uninterrupted():
             rows = await self._db.fetch(said(sql), *parameters)
         return [tuple(row) for row in rows]
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        with self._whole():
+        with self._uninterrupted():
             await self._db.execute(said(sql), *parameters)
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
-            with self._whole():
+            with self._uninterrupted():
                 await self._db.executemany(said(sql), rows)
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def _uninterrupted(self) -> Iterator[None]:
         """Let a statement in the block run to its end; close a connection that fails in the middle of one."""
         try:
             with CancelScope(shield=True):
@@ -135,7 +135,7 @@ class PostgresqlConnection(ServerConnection):
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        async with self._transaction(self._begin_alone):
+        async with self._transaction(self._begin_exclusive):
             self.exclusive = True
             try:
                 yield
@@ -153,12 +153,14 @@ class PostgresqlConnection(ServerConnection):
                 await self._roll_back()
                 raise
 
-    async def _begin_alone(self) -> None:
+    async def _begin_exclusive(self) -> None:
         """Begin a transaction during which no other client writes."""
         for wait in _WAITS:
             try:
                 await self._db.execute(
-                    _ALONE.format(careless=_CARELESS, key=_ADVISORY, wait=wait, tables=_TABLES)
+                    _BEGIN_EXCLUSIVE.format(
+                        commits_early=_COMMITS_EARLY, key=_ADVISORY, wait=wait, tables=_TABLES
+                    )
                 )
             except pg.LockNotAvailableError:
                 await self._roll_back()
@@ -271,7 +273,7 @@ class Postgresql:
             filed,
             transaction,
             newest,
-            None if newest is None else named((project, label)),
+            None if newest is None else record_hash((project, label)),
         )
 
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
@@ -298,7 +300,7 @@ class Postgresql:
             )
         if isinstance(exc, ConnectionError) and "SSL" in str(exc):
             return StoreRefused(f"{name} does not support TLS; set up TLS there, or use sslmode=prefer")
-        if isinstance(exc, _PASSING):
+        if isinstance(exc, _TRANSIENT):
             return StoreBusy(f"{name} closed the connection: {exc}")
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
             return StoreUnreachable(f"{name} does not answer; check the server and the network")
@@ -318,7 +320,7 @@ async def _cluster(db: DatabaseConnection) -> str | None:
 
 
 #: Errors that the next attempt may not meet.
-_PASSING = (
+_TRANSIENT = (
     pg.PostgresConnectionError,
     pg.OperatorInterventionError,
     pg.InsufficientResourcesError,
@@ -340,18 +342,18 @@ async def _connect(address: Address) -> PostgresqlConnection:
 async def connected(address: Address) -> Any:
     """Connect with TLS or, if that is only preferred and the server has none, without."""
     if address.mode == "disable":
-        return await _met(address, False)
+        return await _connect_to(address, False)
     # Created here: asyncpg would block the event loop while it reads files.
     context = await to_thread.run_sync(address.context)
     try:
-        return await _met(address, context)
+        return await _connect_to(address, context)
     except ConnectionError as exc:
         if address.mode != "prefer" or "SSL" not in str(exc):
             raise
-    return await _met(address, False)
+    return await _connect_to(address, False)
 
 
-async def _met(address: Address, tls: Any) -> Any:
+async def _connect_to(address: Address, tls: Any) -> Any:
     try:
         password = address.password
         if password is None:  # otherwise the driver would block the event loop while it looks for one

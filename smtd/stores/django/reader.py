@@ -118,7 +118,7 @@ async def count(db: DatabaseConnection, projects: Collection[str] | None) -> int
     return int(await db.value(asked, [*(projects or ())]))
 
 
-async def hold(db: DatabaseConnection, ids: Sequence[int]) -> None:
+async def lock_rows(db: DatabaseConnection, ids: Sequence[int]) -> None:
     """Keep other clients from changing the records of *ids* until the end of the transaction."""
     for start in range(0, len(ids) if db.for_update else 0, PAGE):
         chunk = ids[start : start + PAGE]

@@ -19,10 +19,10 @@ from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES
 from smtd.stores.django.reader import Raw
-from smtd.stores.row_cache import Seen, renewed, scan, understood
+from smtd.stores.row_cache import Seen, apply_changes, scan, understood
 
 
-class Words(Protocol):
+class VersionSql(Protocol):
     """The SQL with which a database computes marks, and what shows that it has not changed."""
 
     def version(self, alias: str, columns: Sequence[str]) -> str:
@@ -82,32 +82,32 @@ _PARTS = (
 )
 
 
-def statement(words: Words, ids: str = "") -> str:
+def statement(sql: VersionSql, ids: str = "") -> str:
     """Return the query for id, project and mark of every record, or of those *ids* (placeholders).
 
     With *ids*, the query needs the ids as parameters 1 + len(_PARTS) times.
     """
     numbers = [f"coalesce(x{number}.mark, 0)" for number in range(len(_PARTS))]
     links = [reference.link for reference in REFERENCES]
-    versions = [words.version("r", ("project_id", *RECORD_COLUMNS, *links))]
-    versions += [words.version(f"s{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
+    versions = [sql.version("r", ("project_id", *RECORD_COLUMNS, *links))]
+    versions += [sql.version(f"s{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
     joins = [
         f"LEFT JOIN {PREFIX}{each.table} s{at} ON s{at}.id = r.{each.link}"
         for at, each in enumerate(REFERENCES)
     ]
     joins += [
-        f"LEFT JOIN ({_part(words, part, ids)}) x{number} ON x{number}.owner = r.db_id"
+        f"LEFT JOIN ({_part(sql, part, ids)}) x{number} ON x{number}.owner = r.db_id"
         for number, part in enumerate(_PARTS)
     ]
     where = f"WHERE r.db_id IN ({ids})" if ids else ""
-    mark = words.number(["r.db_id", *versions, *numbers])
+    mark = sql.number(["r.db_id", *versions, *numbers])
     return (
         f"SELECT r.db_id, r.project_id, {mark} AS mark FROM django_store_record r {' '.join(joins)} {where}"
     )
 
 
-def _part(words: Words, part: _Part, ids: str) -> str:
-    mark = words.total(words.number([words.version(alias, columns) for alias, columns in part.rows]))
+def _part(sql: VersionSql, part: _Part, ids: str) -> str:
+    mark = sql.total(sql.number([sql.version(alias, columns) for alias, columns in part.rows]))
     where = f"{part.owner} IN ({ids})" if ids else f"{part.owner} IS NOT NULL"
     return (
         f"SELECT {part.owner} AS owner, {mark} AS mark FROM {part.tables} WHERE {where} GROUP BY {part.owner}"
@@ -125,7 +125,7 @@ class _State(NamedTuple):
         return f"{self.records}:{self.total}".encode()
 
 
-class _Proof(NamedTuple):
+class _KnownState(NamedTuple):
     """The state at one moment, and what shows that nothing has changed since."""
 
     moment: str
@@ -140,17 +140,17 @@ class RowVersionTracker:
     tracker = None
     resumes = False
 
-    def __init__(self, sessions: Sessions, words: Words, ids: RowIds) -> None:
+    def __init__(self, sessions: Sessions, sql: VersionSql, ids: RowIds) -> None:
         self._sessions = sessions
-        self._words = words
+        self._sql = sql
         self._ids = ids
-        self._all = statement(words)
+        self._all = statement(sql)
         self._seen: dict[int, Seen] = {}
         self._last: Scan | None = None
         self._projects: Collection[str] | None = None
         #: The marks of all records as this object knows them; None: it has not looked yet.
         self._marks: dict[int, int] | None = None
-        self._proof: _Proof | None = None
+        self._known_state: _KnownState | None = None
 
     async def settle(self, *, wait: bool = True) -> bool:
         return True  # a half-finished save has other marks when it is finished, and is read again
@@ -180,7 +180,7 @@ class RowVersionTracker:
         else:
             keys = {one.key for one in read.values()}
             keys |= {before[row_id].key for row_id in before.keys() - known.keys()}
-            self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
+            self._last = apply_changes(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
     async def _read(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, Seen]:
@@ -195,11 +195,11 @@ class RowVersionTracker:
             async with db.reading():
                 page = await reader.by_id(db, chunk)
                 marks = await self._marks_of(db, chunk)
-            read |= {raw.row_id: _looked_at(raw, marks.get(raw.row_id, 0)) for raw in page}
+            read |= {raw.row_id: _seen_row(raw, marks.get(raw.row_id, 0)) for raw in page}
         return read
 
     async def _marks_of(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, int]:
-        asked = statement(self._words, schema.placeholders(len(ids)))
+        asked = statement(self._sql, schema.placeholders(len(ids)))
         found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
         return {row_id: int(mark) for row_id, _, mark in found}
 
@@ -223,7 +223,7 @@ class RowVersionTracker:
         pass
 
     def forget(self) -> None:
-        self._seen, self._last, self._marks, self._proof = {}, None, None, None
+        self._seen, self._last, self._marks, self._known_state = {}, None, None, None
 
     async def token(self) -> Token | None:
         if self._marks is None:
@@ -240,22 +240,22 @@ class RowVersionTracker:
     async def _state(self) -> _State:
         """Return the current state; compute it again only if a client may have written to the tables."""
         async with self._sessions.session() as db, db.reading():
-            moment, proof = await self._words.moment(db), self._proof
-            if proof is None or not await self._holds(db, proof, moment):
+            moment, known = await self._sql.moment(db), self._known_state
+            if known is None or not await self._is_current(db, known, moment):
                 asked = f"SELECT count(*), coalesce(sum(m.mark), 0) FROM ({self._all}) m"
                 ((records, total),) = await db.fetch(asked)
-                since = await self._words.since(db)
-                trace = await self._words.trace(db, since)
-                proof = _Proof(moment, since, trace, _State(int(records), int(total)))
-            self._proof = proof._replace(moment=moment)
-        return proof.state
+                since = await self._sql.since(db)
+                trace = await self._sql.trace(db, since)
+                known = _KnownState(moment, since, trace, _State(int(records), int(total)))
+            self._known_state = known._replace(moment=moment)
+        return known.state
 
-    async def _holds(self, db: DatabaseConnection, proof: _Proof, moment: str) -> bool:
-        if moment and moment == proof.moment:
+    async def _is_current(self, db: DatabaseConnection, known: _KnownState, moment: str) -> bool:
+        if moment and moment == known.moment:
             return True
-        return bool(proof.trace) and await self._words.trace(db, proof.since) == proof.trace
+        return bool(known.trace) and await self._sql.trace(db, known.since) == known.trace
 
 
-def _looked_at(raw: Raw, mark: int) -> Seen:
+def _seen_row(raw: Raw, mark: int) -> Seen:
     found = raw.found()
     return understood(mark, found.key, found.record)

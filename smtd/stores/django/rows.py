@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records import literal
-from smtd.records.memo import Recurring
+from smtd.records.memo import Memo
 from smtd.records.parameters import content
 from smtd.records.record import (
     BAD_VALUE,
@@ -242,7 +242,7 @@ def _component_columns(value: Component) -> tuple[Any, ...]:
     return (value.type, text)
 
 
-_metadata_text = Recurring(partial(json.dumps, sort_keys=True))
+_metadata_text = Memo(partial(json.dumps, sort_keys=True))
 
 
 def _data_key_columns(key: DataKey) -> tuple[Any, ...]:

@@ -21,10 +21,10 @@ from smtd.stores.django.database import translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool
-from smtd.stores.django.row_versions import RowVersionTracker, Words
+from smtd.stores.django.row_versions import RowVersionTracker, VersionSql
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server_mark import ServerMark
-from smtd.stores.tls import unproven
+from smtd.stores.tls import certificate_error
 
 #: The most records of one transaction: others wait for it in a queue (measured: 0.1 s at most).
 BATCH = 500
@@ -80,7 +80,7 @@ class Address:
         return context
 
 
-class Dialect(Words, Protocol):
+class Dialect(VersionSql, Protocol):
     """What is particular to one kind of server."""
 
     @property
@@ -151,7 +151,7 @@ class ServerDatabase:
                 " command"
             )
         done = await db.fetch("SELECT app, name FROM django_migrations")
-        if why := schema.unfit(done, await db.fetch(_COLUMNS.format(self._dialect.namespace))):
+        if why := schema.mismatch(done, await db.fetch(_COLUMNS.format(self._dialect.namespace))):
             raise StoreRefused(f"{self._name} is not a record store of Sumatra 0.8.1: {why}")
         self.generation += self._identity is not None
         self._identity = identity
@@ -173,7 +173,7 @@ class ServerDatabase:
             if old.newest != new.newest and old.newest is not None:
                 # If programs went on with an older dump, another record now has the id that was the newest.
                 found = await db.fetch(_NAME, (old.newest,))
-                if found and server_mark.named(found[0]) != old.name:
+                if found and server_mark.record_hash(found[0]) != old.name:
                     return True
             if old.filed == new.filed or old.since is None:
                 return False
@@ -213,10 +213,10 @@ class ServerDatabase:
                     await link.run(statement)
 
     def fitted(self, key: Key, columns: Columns) -> Columns:
-        return limits.fitted(key, columns, self._dialect.limits)
+        return limits.fit_columns(key, columns, self._dialect.limits)
 
     async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         return await self._dialect.clashing(db, keys) if keys else {}
 
     def translated(self, exc: Exception) -> StoreError | None:
-        return unproven(self._name, exc) or self._dialect.translated(exc, self._name)
+        return certificate_error(self._name, exc) or self._dialect.translated(exc, self._name)

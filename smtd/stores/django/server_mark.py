@@ -52,6 +52,6 @@ def read(text: str) -> ServerMark:
     return msgspec.json.decode(text, type=ServerMark)
 
 
-def named(row: Row) -> str:
+def record_hash(row: Row) -> str:
     """Return a hash that identifies the record whose project and label are *row*."""
     return blake2b(repr(tuple(row)).encode(), digest_size=8).hexdigest()

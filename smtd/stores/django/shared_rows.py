@@ -18,16 +18,16 @@ from smtd.stores.django.mapping import PREFIX, SHARED
 
 #: Up to this many rows are looked up in the table one by one, unless the table is cached already: each takes
 #: 5 ms in a table of 100,000.
-FEW = 10
+MAX_SINGLE_LOOKUPS = 10
 #: More rows than this are not cached between writes.
-MANY = 10_000
+MAX_CACHED = 10_000
 
 
 class NotKept(Exception):
     """The database reported that it wrote a row, but it has not; the text says which, and what to do."""
 
 
-class SharedRows:
+class LookupTable:
     """The ids of the rows of one table by their content; Sumatra only adds such rows, it changes none."""
 
     def __init__(self, table: str) -> None:
@@ -35,10 +35,10 @@ class SharedRows:
         self._columns = SHARED[table]
         self._ids: dict[bytes, int] = {}
         #: The rows as the database compares them, if it does not compare texts exactly.
-        self._alike: set[bytes] = set()
+        self._compared: set[bytes] = set()
         self._last_id = 0
         #: How many rows were looked up since the last `rest` or `forget`.
-        self._looked_for = 0
+        self._lookups = 0
 
     async def ids(self, db: DatabaseConnection, rows: Collection[tuple[Any, ...]]) -> list[int]:
         """Return an id for each of *rows*, inserting those that are not there.
@@ -48,10 +48,10 @@ class SharedRows:
         if not rows:
             return []
         wanted = dict.fromkeys(rows)
-        self._looked_for += len(wanted)
+        self._lookups += len(wanted)
         is_exact = db.exclusive and db.collation_key(self._table) is None
-        if not self._last_id and is_exact and self._looked_for <= FEW:
-            found = {row: await self._look_for(db, row) for row in wanted}
+        if not self._last_id and is_exact and self._lookups <= MAX_SINGLE_LOOKUPS:
+            found = {row: await self._find_or_insert(db, row) for row in wanted}
             return [found[row] for row in rows]
         await self._refresh(db)
         hashes = {row: _hash(row) for row in wanted}
@@ -61,7 +61,7 @@ class SharedRows:
             await self._insert(db, missing)
         return [self._ids[hashes[row]] for row in rows]
 
-    async def _look_for(self, db: DatabaseConnection, row: tuple[Any, ...]) -> int:
+    async def _find_or_insert(self, db: DatabaseConnection, row: tuple[Any, ...]) -> int:
         """Return the id of one row, and insert the row if it is missing; cache nothing."""
         names, places = schema.names(self._columns), schema.placeholders(len(self._columns))
         equal = " AND ".join(
@@ -101,15 +101,15 @@ class SharedRows:
         if collation_key is None:
             return
         for row in rows:
-            alike = _alike(collation_key, row)
-            if alike in self._alike:
+            alike = _compared(collation_key, row)
+            if alike in self._compared:
                 table = self._table.removeprefix(PREFIX)
                 said = literal.shortened(str(row[0]))
                 raise RecordUnusable(
                     f"its {table} {said} differs from another one there only in case or accents, which the"
                     " database ignores"
                 )
-            self._alike.add(alike)
+            self._compared.add(alike)
 
     async def _refresh(self, db: DatabaseConnection) -> None:
         """Read the rows that were added since the last time."""
@@ -121,22 +121,22 @@ class SharedRows:
             self._ids.setdefault(_hash(values), row_id)
             self._last_id = row_id
             if collation_key:
-                self._alike.add(_alike(collation_key, values))
+                self._compared.add(_compared(collation_key, values))
 
     def rest(self) -> None:
         """Forget all rows, if there are many: it may be long until the next write."""
-        self._looked_for = 0
-        if len(self._ids) > MANY:
+        self._lookups = 0
+        if len(self._ids) > MAX_CACHED:
             self.forget()
 
     def forget(self) -> None:
         """Forget all rows: a transaction was rolled back, or rows were deleted."""
         self._ids.clear()
-        self._alike.clear()
-        self._last_id = self._looked_for = 0
+        self._compared.clear()
+        self._last_id = self._lookups = 0
 
 
-def _alike(collation_key: Callable[[str], str], values: Collection[Any]) -> bytes:
+def _compared(collation_key: Callable[[str], str], values: Collection[Any]) -> bytes:
     return _hash([collation_key(value) if isinstance(value, str) else value for value in values])
 
 

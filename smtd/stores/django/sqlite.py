@@ -195,7 +195,7 @@ class SqliteFile:
         is_quiet, patience = False, int(PATIENCE / QUIET) if wait else 1
         while not is_quiet and patience:
             # Read before the look that follows: a commit from now on makes it a busy one.
-            asked = await self._ask()
+            asked = await self._check_commits()
             self._version, since = asked.version, age(asked.after)
             is_quiet, patience = not 0 <= since < QUIET, patience - 1
             if not is_quiet and patience:
@@ -223,23 +223,23 @@ class SqliteFile:
     async def _identity_and_version(self, db: Connection) -> tuple[tuple[int, int] | None, int]:
         return _identity(self.path), int(await db.value("PRAGMA data_version"))
 
-    async def _ask(self, *, release: bool = False) -> _Asked:
+    async def _check_commits(self, *, release: bool = False) -> _CommitCheck:
         """Return the current state of the file; *release* the memory for what was read of it."""
         db = self._db
         if db is not None and not self._is_frozen:
-            identity, asked = await db.at_once(partial(self._asked, db, release=release))
+            identity, asked = await db.at_once(partial(self._checked, db, release=release))
             if identity == self._identity:
                 return asked
         before = await to_thread.run_sync(signature, self._files)
         version = await self._data_version()
-        return _Asked(before, version, await to_thread.run_sync(signature, self._files))
+        return _CommitCheck(before, version, await to_thread.run_sync(signature, self._files))
 
-    async def _asked(self, db: Connection, *, release: bool) -> tuple[tuple[int, int] | None, _Asked]:
+    async def _checked(self, db: Connection, *, release: bool) -> tuple[tuple[int, int] | None, _CommitCheck]:
         before = signature(self._files)
         identity, version = await self._identity_and_version(db)
         if release:
             await db.release()
-        return identity, _Asked(before, version, signature(self._files))
+        return identity, _CommitCheck(before, version, signature(self._files))
 
     async def flush(self) -> None:
         """Make durable what others have committed; what smtd commits is durable already."""
@@ -251,14 +251,14 @@ class SqliteFile:
 
     async def token(self) -> Token | None:
         """Return a token of the state of the file; None if another program has written since `settle`."""
-        asked = await self._ask()
+        asked = await self._check_commits()
         if asked.version is None or asked.version != self._version:
             return None  # no need to wait for the next tick of the file system's clock
         seen = asked.after
         await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(seen))))
         commits = await self._commits(seen)
         # Read after the file status: so no earlier commit of others goes unnoticed.
-        asked = await self._ask(release=True)
+        asked = await self._check_commits(release=True)
         if seen != asked.before or asked.version is None or asked.version != self._version:
             return None
         return _FileState(seen, commits).token(young=commits is None and is_young(seen))
@@ -281,7 +281,7 @@ class SqliteFile:
 
     async def resume(self, token: Token) -> bool:
         """Say whether the files are in the state for which *token* was returned; if so, start a new token."""
-        asked = await self._ask()
+        asked = await self._check_commits()
         self._version = asked.version
         # The status is read after the count: a later commit of others is in the next token, or prevents it.
         is_same = token == _FileState(asked.after, await self._commits(asked.after)).token()
@@ -290,7 +290,7 @@ class SqliteFile:
         return is_same
 
 
-class _Asked(NamedTuple):
+class _CommitCheck(NamedTuple):
     """SQLite's count of commits by others, and the status of the files before and after it was read."""
 
     before: Signature
@@ -372,5 +372,5 @@ async def _check(db: Connection, path: Path) -> None:
             )
     known = await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'django_migrations'")
     done = await db.fetch("SELECT app, name FROM django_migrations") if known else []
-    if why := schema.unfit(done, await db.fetch(_COLUMNS)):
+    if why := schema.mismatch(done, await db.fetch(_COLUMNS)):
         raise StoreRefused(f"{path} is not a record store of Sumatra 0.8.1: {why}")

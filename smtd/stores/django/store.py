@@ -41,7 +41,7 @@ class DjangoStore:
         #: The errors for a record that the tables do not accept.
         self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
         #: The changes of the last call of `write`.
-        self._wrote: dict[Key, Change] = {}
+        self._last_changes: dict[Key, Change] = {}
         #: The last look was partial.
         self._is_partial = False
 
@@ -123,7 +123,7 @@ class DjangoStore:
         found = [raw.found() for raw in raws]
         for raw, one in zip(raws, found, strict=True):
             if isinstance(one.record, Record):
-                self._recognise(raw, one.key, one.record)
+                self._set_known_digest(raw, one.key, one.record)
         return _unambiguous(found)
 
     async def _raws(
@@ -135,9 +135,9 @@ class DjangoStore:
         await db.release()
         return raws
 
-    def _recognise(self, raw: Raw, key: Key, record: Record) -> None:
+    def _set_known_digest(self, raw: Raw, key: Key, record: Record) -> None:
         """Set the digest of *record* without computing it, if it is known or this object wrote the record."""
-        digest, change = self._rows.digest(raw), self._wrote.get(key)
+        digest, change = self._rows.digest(raw), self._last_changes.get(key)
         wrote = None if change is None else change.record
         if digest is None and wrote is not None and canonical.identical(wrote, record):
             digest = canonical.digest(wrote)
@@ -148,7 +148,7 @@ class DjangoStore:
         outcomes: list[Outcome] = []
         if self._is_partial:
             self._ids.forget()  # a row that was not looked at may bear another key by now
-        self._wrote = {change.key: change for change in changes}
+        self._last_changes = {change.key: change for change in changes}
         with translating(self._database):
             await self._database.create()
             size = self._database.batch
@@ -174,7 +174,7 @@ class DjangoStore:
 
     def rest(self) -> None:
         self._writer.rest()
-        self._wrote.clear()
+        self._last_changes.clear()
         self._rows.rest()
         self._ids.rest()
 
@@ -202,9 +202,9 @@ class DjangoStore:
         try:
             return await self._transact(changes)
         except self._refusals:
-            return [outcome for change in changes for outcome in await self._alone(change)]
+            return [outcome for change in changes for outcome in await self._write_one(change)]
 
-    async def _alone(self, change: Change) -> list[Outcome]:
+    async def _write_one(self, change: Change) -> list[Outcome]:
         try:
             return await self._transact([change])
         except self._refusals as exc:
@@ -244,7 +244,7 @@ class DjangoStore:
             written = await self._records.change(
                 db,
                 [
-                    RowChange(change.key, change.record, _fit(columns), held[change.key])
+                    RowChange(change.key, change.record, _columns_of(columns), held[change.key])
                     for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
                     if outcome is DONE
                 ],
@@ -279,7 +279,7 @@ def _digest(found: Found) -> Digest:
     return canonical.digest(record_of(found))
 
 
-def _fit(columns: Columns | RecordUnusable | None) -> Columns | None:
+def _columns_of(columns: Columns | RecordUnusable | None) -> Columns | None:
     assert not isinstance(columns, RecordUnusable), "refused before"
     return columns
 

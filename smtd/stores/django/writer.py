@@ -18,7 +18,7 @@ from smtd.stores.django.mapping import (
     Relation,
 )
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.shared_rows import NotKept, SharedRows
+from smtd.stores.django.shared_rows import LookupTable, NotKept
 
 #: The most values in one list of a statement; every SQLite accepts this many.
 CHUNK = 500
@@ -45,7 +45,7 @@ class RowWriter:
     """Writes inside the caller's transaction; call `forget` if that is rolled back."""
 
     def __init__(self) -> None:
-        self._shared = {table: SharedRows(table) for table in SHARED}
+        self._shared = {table: LookupTable(table) for table in SHARED}
         self._content_type: int | None = None
 
     def forget(self) -> None:

@@ -68,7 +68,7 @@ async def _open(place: Place) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _following(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
+async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
     async with _connected(place) as session, AsyncExitStack() as stack:
         from smtd.stores.http import link
         from smtd.stores.http.feed_listener import listening
@@ -81,7 +81,7 @@ HTTP = Driver(
     name="http",
     open=_open,
     server=Server(
-        schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True, following=_following
+        schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True, subscribe=_subscribe
     ),
     project=ProjectEntry("HttpRecordStore", "server_url"),
 )

@@ -44,7 +44,7 @@ _TIMES = tuple(f"%Y-%m-%d{between}%H:%M:%S{rest}" for rest in ("%z", "", ".%f%z"
 _USUAL = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{6})?(\+00:?00)?\Z", re.ASCII)
 
 #: Fields that a PUT on an existing record changes.
-CHANGEABLE = ("reason", "outcome", "tags")
+MUTABLE_FIELDS = ("reason", "outcome", "tags")
 
 
 class Altered(RecordUnusable):

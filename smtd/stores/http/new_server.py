@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from smtd.records import documents
-from smtd.stores.http.other_clients import Company
+from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.session import Session
 
 #: The number of looks after which smtd starts in any case: the first client may have gone away.
@@ -29,7 +29,7 @@ class ProjectListing(NamedTuple):
     begun: bool
 
 
-async def shown(asked: Session) -> ProjectListing | None:
+async def list_projects(asked: Session) -> ProjectListing | None:
     """Return the projects that the server *asked* lists (None: it has records in one, so it is not new)."""
     answer = await asked.get()
     if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -42,16 +42,16 @@ async def shown(asked: Session) -> ProjectListing | None:
     return ProjectListing(frozenset(str(entry.get("id")) for entry in entries), begun=False)
 
 
-async def turn(
-    asked: Session, project: str, company: Company, sleep: Callable[[float], Awaitable[None]]
+async def wait_for_turn(
+    asked: Session, project: str, others: OtherClients, sleep: Callable[[float], Awaitable[None]]
 ) -> bool:
     """Wait until smtd may create records in *project*, which it has just created; say if it had to wait."""
-    there = await shown(asked)
+    there = await list_projects(asked)
     if there is None or (not there.begun and there.projects <= {project}):
         return False
     for _ in range(LOOKS):
-        await sleep(company.pause)
-        there = await shown(asked)
+        await sleep(others.pause)
+        there = await list_projects(asked)
         if there is None or there.begun or min(there.projects, default=project) >= project:
             break
     return True

@@ -32,14 +32,14 @@ STEP = 2.0
 MOST = 64
 
 
-class Company:
+class OtherClients:
     """What is known about the other clients that write to one project."""
 
     def __init__(self, chance: Random) -> None:
         #: Others add records here, or may do so.
-        self.met = False
+        self.may_act = False
         #: This process has created the project, so no other client knew it before.
-        self.founded = False
+        self.created_project = False
         #: Every record that this process has seen or created, and has not deleted.
         self.known: set[Key] = set()
         #: Records that the server showed at their addresses, though no listing had them.
@@ -76,7 +76,7 @@ class Company:
     def batch(self, keys: Collection[Key]) -> list[Key]:
         """Return the *keys* to create now, in random order: all, or, with other clients, more each time."""
         drawn = self._chance.sample(sorted(keys), len(keys))
-        if not self.met:
+        if not self.may_act:
             return drawn
         size, self._size = self._size, min(2 * self._size, MOST)
         return drawn[:size]
@@ -85,10 +85,10 @@ class Company:
         """Say whether the last look, less than a unit ago, showed nothing new by others."""
         return self._calm is not None and now - self._calm < self.unit
 
-    def scanned(self, there: Collection[Key]) -> None:
+    def note_scan(self, there: Collection[Key]) -> None:
         """Note the keys *there* from a scan: the first scan does not show which client created a record."""
         if self.known and not self.known.issuperset(there):
-            self.met = True
+            self.may_act = True
         self.unlisted.difference_update(there)
         self.known.update(there)
 
@@ -96,7 +96,7 @@ class Company:
         """Say whether *there* has a record that this process has neither seen nor created."""
         return not self.known.issuperset(there)
 
-    def heard(self, there: Collection[Key], now: float) -> None:
+    def note_listing(self, there: Collection[Key], now: float) -> None:
         """Note the keys *there* at the end of a wait, or during one as soon as others have added records."""
         if self.shows_others(there):
             self.are_busy()
@@ -108,7 +108,7 @@ class Company:
 
     def are_busy(self) -> None:
         """Note that others are adding records now: they may only pause when one look shows nothing new."""
-        self.met, self._calm, self._size, self._looks = True, None, 1, LOOKS
+        self.may_act, self._calm, self._size, self._looks = True, None, 1, LOOKS
 
     def are_rivals(self) -> None:
         """Note that others are probably creating the same records as this process."""
@@ -120,15 +120,15 @@ class Company:
         self.are_rivals()
         self._lost = min(self._lost + 1, RACES)
 
-    def looked(self, seconds: float) -> None:
+    def note_look_time(self, seconds: float) -> None:
         """Note how long a look took: creating a record takes longer."""
-        self.took(DEAR * seconds)
+        self.note_write_time(DEAR * seconds)
 
-    def took(self, seconds: float) -> None:
+    def note_write_time(self, seconds: float) -> None:
         """Note how long it took to create a record."""
         self._took += (seconds - self._took) / (4 if self._took else 1)
 
-    def made(self, now: float) -> None:
+    def note_created(self, now: float) -> None:
         """Note that this process has just created records: after a won race it need not wait as long."""
         self._calm = None if self._calm is None else now
         self._lost = min(self._lost, 1)

@@ -33,7 +33,7 @@ from smtd.stores.http import address
 from smtd.stores.http import answer as answers
 from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
-from smtd.stores.tls import unproven
+from smtd.stores.tls import certificate_error
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -336,7 +336,7 @@ async def connect(
 
 
 def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefused:
-    if refused := unproven(base, exc):
+    if refused := certificate_error(base, exc):
         return refused
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return _by_proxy(base, exc.status)

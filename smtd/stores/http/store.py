@@ -32,7 +32,7 @@ from smtd.stores.base import (
 from smtd.stores.http import address, form, new_server
 from smtd.stores.http.answer import TooLarge, check_listing
 from smtd.stores.http.creation import Creation, write_all
-from smtd.stores.http.other_clients import Company
+from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.session import Answer, Session
 from smtd.stores.http.writer import ServerWriter
 
@@ -89,7 +89,7 @@ class HttpStore:
         self.location = location
         self._sleep = sleep
         chance = chance or Random()
-        self._companies: defaultdict[str, Company] = defaultdict(lambda: Company(chance))
+        self._others_in: defaultdict[str, OtherClients] = defaultdict(lambda: OtherClients(chance))
         self._session = session
         #: The records that it reads back after a write are kept for the next `read`, which asks for them.
         self._writer = ServerWriter(session, location)
@@ -124,8 +124,8 @@ class HttpStore:
         for project in projects:
             began = anyio.current_time()
             listing = await self._list(project)
-            self._companies[project].looked(anyio.current_time() - began)
-            self._companies[project].scanned(listing.there)
+            self._others_in[project].note_look_time(anyio.current_time() - began)
+            self._others_in[project].note_scan(listing.there)
             unreadable |= listing.unreadable
             digests |= {key: known[key] for key in listing.keys if key in known}
             shown = await self._read_all(wanted := listing.keys - known.keys())
@@ -186,24 +186,24 @@ class HttpStore:
         try:
             listing = await self._listing(project, changes)
         except RecordUnusable as exc:
-            outcomes |= {change.key: _impossible(change, str(exc)) for change in changes}
+            outcomes |= {change.key: _without_project(change, str(exc)) for change in changes}
             return
-        company = self._companies[project]
-        company.known |= listing.there
-        made = {change.key: change for change in changes if _makes(change, listing.there)}
+        others = self._others_in[project]
+        others.known |= listing.there
+        made = {change.key: change for change in changes if _is_creation(change, listing.there)}
         await write_all(
             {each.key: partial(self._write, each, listing.there) for each in changes if each.key not in made},
             outcomes,
         )
-        company.met |= any(change.contested for change in made.values()) and not company.founded
-        company.known -= {
+        others.may_act |= any(change.contested for change in made.values()) and not others.created_project
+        others.known -= {
             each.key for each in changes if each.record is None and outcomes.get(each.key) == DONE
         }
-        creation = Creation(company, self._writer, partial(self._there, project), self._sleep)
+        creation = Creation(others, self._writer, partial(self._keys_in, project), self._sleep)
         await creation.run(made, outcomes)
         self._listed[project] = listing._replace(keys=_after(listing.keys, changes, outcomes))
 
-    async def _there(self, project: str) -> set[Key]:
+    async def _keys_in(self, project: str) -> set[Key]:
         return (await self._list(project)).there
 
     async def _listing(self, project: str, changes: Sequence[Change]) -> _Listing:
@@ -221,24 +221,28 @@ class HttpStore:
             found = await self._understood(project, answer)
             # With an empty project this server cannot list any project: create only one that gets a record.
             if not found.exists and any(map(_can_be_made, changes)):
-                found = await self._found(project)
+                found = await self._create_project(project)
         return found
 
-    async def _found(self, project: str) -> _Listing:
+    async def _create_project(self, project: str) -> _Listing:
         """Create *project*, unless another client has; return its listing once records may be added."""
-        company = self._companies[project]
+        others = self._others_in[project]
         # If this process has seen or created records, the rows that records share exist already.
-        knows_records = any(each.known for each in self._companies.values())
-        there = None if knows_records else await new_server.shown(self._session)
+        knows_records = any(each.known for each in self._others_in.values())
+        there = None if knows_records else await new_server.list_projects(self._session)
         is_new = there is not None and not there.begun
-        company.founded = await self.make_project(project)
+        others.created_project = await self.make_project(project)
         listing = _Listing(anyio.current_time(), set(), {})
-        if company.founded and is_new and await new_server.turn(self._session, project, company, self._sleep):
+        if (
+            others.created_project
+            and is_new
+            and await new_server.wait_for_turn(self._session, project, others, self._sleep)
+        ):
             # Others may have found the project during the wait, and may be starting now.
             listing = await self._list(project)
-            company.founded = False
-        if not company.founded:
-            company.are_rivals()  # a client that creates this project has copies of the same records
+            others.created_project = False
+        if not others.created_project:
+            others.are_rivals()  # a client that creates this project has copies of the same records
         return listing
 
     async def make_project(self, project: str) -> bool:
@@ -313,7 +317,7 @@ class HttpStore:
             return STALE
         if record is None:
             return await self._writer.delete(key, held)
-        if set(canonical.differences(held, record)) <= set(form.CHANGEABLE):
+        if set(canonical.differences(held, record)) <= set(form.MUTABLE_FIELDS):
             return await self._writer.annotate(key, record)
         return await self._writer.replace(key, held, record)
 
@@ -335,7 +339,7 @@ class HttpStore:
         return document
 
 
-def _makes(change: Change, there: Collection[Key]) -> bool:
+def _is_creation(change: Change, there: Collection[Key]) -> bool:
     """Say whether *change* creates a record that is not *there*."""
     return change.expect is None and change.record is not None and change.key not in there
 
@@ -350,7 +354,7 @@ def _can_be_made(change: Change) -> bool:
     return True
 
 
-def _impossible(change: Change, reason: str) -> Outcome:
+def _without_project(change: Change, reason: str) -> Outcome:
     """Return the outcome of a change in a project that this user cannot use, for *reason*."""
     if change.expect is not None:
         return STALE

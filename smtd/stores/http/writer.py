@@ -216,7 +216,7 @@ class ServerWriter:
         if isinstance(found, RecordUnusable):  # a record that cannot be compared must not be removed
             why = f"the server accepted it, but its answer cannot be read: {found}"
             return Outcome(Result.REFUSED, why)
-        altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
+        altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.MUTABLE_FIELDS)
         if not altered:
             return self._done(key, found)  # a user has annotated it since
         what = ", ".join(sorted(altered))

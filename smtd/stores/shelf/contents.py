@@ -26,7 +26,7 @@ class DbmFile(Protocol):
     def exclusive_writes(self) -> bool:
         """See Capabilities."""
 
-    def obstacle(self) -> str:
+    def read_only_reason(self) -> str:
         """Return why it cannot be written, as a sentence with the remedy (empty: it can)."""
 
     def mark(self) -> Token:

@@ -16,7 +16,7 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.sqlite import ERRORS, flush, opened
 from smtd.stores.base import Token
 from smtd.stores.shelf.swaps import Swap, unchanged
-from smtd.untrusted import Acting
+from smtd.untrusted import SchemaCodeBlocked
 
 #: Seconds to wait for another process's lock.
 TIMEOUT = 10.0
@@ -33,7 +33,7 @@ class Sqlite3File:
         self._path = path
         self._was_there = False
 
-    def obstacle(self) -> str:
+    def read_only_reason(self) -> str:
         """Return an empty text: every Python can write the file."""
         return ""
 
@@ -86,7 +86,7 @@ class Sqlite3File:
             with opened(self._path, patience=TIMEOUT) as db:
                 db.execute("PRAGMA synchronous = EXTRA")
                 yield db
-        except Acting as exc:
+        except SchemaCodeBlocked as exc:
             raise StoreRefused(f"the shelf {self._path} {exc}") from exc
         except sqlite3.OperationalError as exc:
             reason = readonly.obstacle(self._path, exc) or f"{exc}; try again later"

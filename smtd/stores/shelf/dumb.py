@@ -46,9 +46,9 @@ class DumbFile:
         self._files = (self._dat, self._dir, self._bak)
         self._was_there = False
 
-    def obstacle(self) -> str:
+    def read_only_reason(self) -> str:
         """Return which users could not use a new index (empty: none); every Python can write one."""
-        return ownership.obstacle(self._dir)
+        return ownership.lost_access(self._dir)
 
     def mark(self) -> Token:
         """Return a mark made of the status of the files."""
@@ -119,7 +119,7 @@ class DumbFile:
             return set()
         try:
             with regular.opened(self._dat, _APPENDING) as lock:
-                self._claim(lock)
+                self._lock(lock)
                 return self._store(wanted)
         except FileNotFoundError:  # between two steps of a save there is no index
             raise NotSettled(_AT_ONCE) from None
@@ -140,20 +140,20 @@ class DumbFile:
 
             def check() -> None:
                 # The index last, since that is quick: entries that others add to it after that are lost.
-                if not self._is_as_left(done, same, ours) or regular.read(self._dir) != content:
+                if not self._is_unchanged(done, same, ours) or regular.read(self._dir) != content:
                     raise NotSettled(_AT_ONCE)
 
             self._write_index(index | ours, content, check)
         return set(done)
 
-    def _is_as_left(self, swaps: Mapping[bytes, Swap], theirs: Index, ours: Index) -> bool:
+    def _is_unchanged(self, swaps: Mapping[bytes, Swap], theirs: Index, ours: Index) -> bool:
         """Say whether the old values are still at their places *theirs*, and the new ones at *ours*."""
         there, new = self._held(theirs), self._held(ours)
         return all(
             there.get(key) == swap.old and new[key].startswith(swap.new) for key, swap in swaps.items()
         )
 
-    def _claim(self, lock: BinaryIO) -> None:
+    def _lock(self, lock: BinaryIO) -> None:
         """Lock the shelf against other smtd processes. Raises StoreUnreachable if one keeps the lock."""
         deadline = time.monotonic() + PATIENCE
         while True:

@@ -28,9 +28,9 @@ from smtd.stores.shelf.swaps import Swap, unchanged
 #: The most seconds that the module may take for one write.
 TIMEOUT = 60.0
 #: Seconds to wait for programs that opened the old file at the moment of the swap.
-PARTING = 2.0
+CLOSE_TIMEOUT = 2.0
 #: A copy older than this was left by an smtd that was killed. Seconds.
-LEFT_BEHIND = 600.0
+STALE_AFTER = 600.0
 
 _NO_MODULE = 3
 #: Runs on Python 2.7 and 3, without the user's environment.
@@ -77,11 +77,11 @@ class ForeignFile(ABC):
     def values(self, content: bytes) -> dict[bytes, bytes]:
         """Return the values in a file with this content. Raises NotSettled if it is inconsistent."""
 
-    def obstacle(self) -> str:
+    def read_only_reason(self) -> str:
         """Return why it cannot be written here, as a sentence with the next step (empty: it can)."""
         if not open_files.is_supported():
             return f"it is a {self.name}, and this machine does not show which programs have it open"
-        return ownership.obstacle(self._path) or _obstacle(self.name, self._python)
+        return ownership.lost_access(self._path) or _missing_module(self.name, self._python)
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
         """Make the *swaps* whose keys still have their old values, all in one copy; return those keys.
@@ -89,7 +89,7 @@ class ForeignFile(ABC):
         Raises StoreRefused if no interpreter can write it, StoreUnreachable while another program
         has it open, NotSettled if a program wrote at the same moment.
         """
-        if reason := self.obstacle():
+        if reason := self.read_only_reason():
             raise StoreRefused(f"the shelf {self._path} cannot be written: {reason}")
         path = Path(os.path.realpath(self._path))
         content = regular.read(path)
@@ -120,7 +120,7 @@ class ForeignFile(ABC):
     def _swap(self, path: Path, content: bytes, copy: Path) -> None:
         """Replace *path* by *copy* if no other program has it open, and it still has *content*."""
         with regular.opened(path) as file:
-            self._claim(file)
+            self._lock(file)
             if not _is(file, path) or file.read() != content:
                 raise NotSettled("another program wrote at the same time")
             before = copy.with_name(f"{copy.name}.before")
@@ -129,15 +129,15 @@ class ForeignFile(ABC):
                 os.replace(copy, path)
                 if self.exclusive_writes:
                     # If a program opened the old file just now, the lock makes it fail.
-                    _wait_until_left(file)
-                elif not _is_as_left(file, content) and not open_files.holds_another(path.stat()):
+                    _wait_until_closed(file)
+                elif not _is_unchanged(file, content) and not open_files.is_open_elsewhere(path.stat()):
                     os.replace(before, path)
                     raise NotSettled("another program opened it at the same time")
             finally:
                 before.unlink(missing_ok=True)
             durable.sync([path])
 
-    def _claim(self, file: BinaryIO) -> None:
+    def _lock(self, file: BinaryIO) -> None:
         """Lock *file*, as gdbm does, too. Raises StoreUnreachable if another program has it open."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,7 +146,7 @@ class ForeignFile(ABC):
             locked = False
         if locked and self.exclusive_writes:
             return
-        if open_files.holds_another(os.fstat(file.fileno())):
+        if open_files.is_open_elsewhere(os.fstat(file.fileno())):
             raise StoreUnreachable(
                 f"the shelf {self._path} is open in another program (smt run?); writes wait until that"
                 " program ends"
@@ -155,17 +155,17 @@ class ForeignFile(ABC):
             raise NotSettled("another task of smtd is writing it")
 
 
-def _wait_until_left(file: BinaryIO) -> None:
+def _wait_until_closed(file: BinaryIO) -> None:
     """Wait, but not for long, until no other program has *file* open: one may only be reading it."""
-    deadline = time.monotonic() + PARTING
-    while open_files.holds_another(os.fstat(file.fileno())) and time.monotonic() < deadline:
+    deadline = time.monotonic() + CLOSE_TIMEOUT
+    while open_files.is_open_elsewhere(os.fstat(file.fileno())) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def _is_as_left(file: BinaryIO, content: bytes) -> bool:
+def _is_unchanged(file: BinaryIO, content: bytes) -> bool:
     """Say whether no other program has *file* open, and its content is still *content*."""
     file.seek(0)
-    return not open_files.holds_another(os.fstat(file.fileno())) and file.read() == content
+    return not open_files.is_open_elsewhere(os.fstat(file.fileno())) and file.read() == content
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _copy(path: Path, content: bytes) -> Iterator[Path]:
     ending = ".smtd.db"
     for left in path.parent.glob(f".{glob.escape(path.name)}.*{ending}*"):
         with suppress(FileNotFoundError):  # another writer has just removed it
-            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+            if time.time() - left.stat().st_mtime > STALE_AFTER:
                 left.unlink()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=ending)
     try:
@@ -193,15 +193,15 @@ def _is(file: BinaryIO, path: Path) -> bool:
 
 
 #: The modules that interpreters are known to have. A missing one may be installed, or mounted, at any time.
-_able: set[tuple[str, str]] = set()
+_usable: set[tuple[str, str]] = set()
 
 
-def _obstacle(name: str, python: str) -> str:
-    if (name, python) in _able:
+def _missing_module(name: str, python: str) -> str:
+    if (name, python) in _usable:
         return ""
     done = _run(python, name, "", b"")
     if done.returncode == 0:
-        _able.add((name, python))
+        _usable.add((name, python))
         return ""
     if done.returncode == _NO_MODULE:
         lacks = f"it is a {name}, and {python} has no module {name}"

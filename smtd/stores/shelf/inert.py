@@ -217,12 +217,12 @@ def dump(value: Any) -> bytes:
     return _written.sub(lambda found: _names[found.group(1)], data)
 
 
-def named(value: Any) -> Iterator[tuple[Ref, bool]]:
+def globals_used(value: Any) -> Iterator[tuple[Ref, bool]]:
     """Yield the classes and functions that *value* names, and whether it calls them; some more than once."""
-    return _named(value, set())
+    return _globals_used(value, set())
 
 
-def _named(value: Any, seen: set[int]) -> Iterator[tuple[Ref, bool]]:
+def _globals_used(value: Any, seen: set[int]) -> Iterator[tuple[Ref, bool]]:
     if isinstance(value, StandIn):
         yield value.ref, False
     elif isinstance(value, (Inert, dict, list, tuple, set, frozenset)) and id(value) not in seen:
@@ -234,7 +234,7 @@ def _named(value: Any, seen: set[int]) -> Iterator[tuple[Ref, bool]]:
         elif isinstance(value, dict):
             parts = (*value.keys(), *value.values())
         for part in parts:
-            yield from _named(part, seen)
+            yield from _globals_used(part, seen)
 
 
 def digest(value: Any) -> bytes:

@@ -22,10 +22,10 @@ from smtd.stores.shelf import asking, child, messages
 from smtd.stores.shelf.contents import Contents
 
 #: Up to this many records are requested by their labels, instead of all records of the project.
-FEW = 100
+MAX_LABELS = 100
 
 #: The entries of records (a record, or what is wrong with it) by label.
-Held: TypeAlias = Mapping[str, messages.RecordEntry]
+Entries: TypeAlias = Mapping[str, messages.RecordEntry]
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class _Project:
         elif self.labels is not None:  # None if another task has added all in the meantime
             self.labels.update(labels)
 
-    async def wake(self) -> None:
+    async def decompress(self) -> None:
         """Decompress the records after a rest."""
         if self.compressed and not self.records:
             self.records = await to_thread.run_sync(_decompressed, self.compressed)
@@ -84,7 +84,7 @@ class Loaded:
 
     async def records(
         self, contents: Contents, wanted: Mapping[str, Collection[str] | None]
-    ) -> dict[str, Held]:
+    ) -> dict[str, Entries]:
         """Return, by project, at least the entries in *contents* of the *wanted* labels (None: all).
 
         Raises StoreRefused, naming the project, for a pickle that cannot be loaded.
@@ -92,9 +92,9 @@ class Loaded:
         projects = {project: self._project(project, contents.digests[project]) for project in wanted}
         reads: dict[str, messages.One] = {}
         for project, labels in wanted.items():
-            pickle, few = contents.pickles[project], _few(labels)
+            pickle, few = contents.pickles[project], _labels_to_request(labels)
             if projects[project].covers(labels):
-                await projects[project].wake()
+                await projects[project].decompress()
                 continue
             if few is None and _shares(pickle) > 1:
                 await self._load_large(project, projects[project], pickle)
@@ -103,7 +103,7 @@ class Loaded:
         answers = await asking.ask_each(reads, messages.Records, shelf=self._location)
         for project, answer in answers.items():
             if isinstance(answer, messages.Records):
-                await self._add(project, projects[project], answer, _few(wanted[project]))
+                await self._add(project, projects[project], answer, _labels_to_request(wanted[project]))
         _raise_first(answers)
         return {project: kept.records for project, kept in projects.items()}
 
@@ -143,11 +143,11 @@ class Loaded:
         """Say whether Sumatra before 0.8 wrote into one of the *projects*, as far as known."""
         return any(is_old for project, (_, is_old) in self._old.items() if project in projects)
 
-    def note_new(self, project: str, digest: bytes) -> None:
+    def note_written(self, project: str, digest: bytes) -> None:
         """Remember that smtd wrote the pickle with this digest, which therefore has no old records."""
         self._old[project] = (digest, False)
 
-    async def look_for_old(self, contents: Contents) -> None:
+    async def probe_legacy(self, contents: Contents) -> None:
         """Find out which projects in *contents* have old records; a broken pickle counts as having none."""
         looks: dict[str, messages.One] = {
             project: messages.ProbeLegacy(contents.pickles[project])
@@ -177,9 +177,9 @@ def _raise_first(answers: Mapping[str, messages.Records | StoreRefused]) -> None
             raise answer
 
 
-def _few(labels: Collection[str] | None) -> list[str] | None:
+def _labels_to_request(labels: Collection[str] | None) -> list[str] | None:
     """Return the labels to request; None: it is cheaper to request all."""
-    return None if labels is None or len(labels) > FEW else list(labels)
+    return None if labels is None or len(labels) > MAX_LABELS else list(labels)
 
 
 def _shares(pickle: bytes) -> int:

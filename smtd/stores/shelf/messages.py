@@ -35,10 +35,10 @@ class WriteOp(msgspec.Struct):
 
 
 class WriteProject(msgspec.Struct, tag=True):
-    """Requests a new *pickle* (None: there is none yet) of the project, with the writes *wishes* done."""
+    """Requests a new *pickle* (None: there is none yet) of the project, with the writes *ops* done."""
 
     pickle: bytes | None
-    wishes: list[WriteOp]
+    ops: list[WriteOp]
 
 
 class ProbeLegacy(msgspec.Struct, tag=True):
@@ -127,9 +127,7 @@ class _Head(msgspec.Struct):
 
 def size(request: One) -> int:
     """Return the bytes of pickles and new records in *request*."""
-    written = (
-        sum(len(wish.record or b"") for wish in request.wishes) if isinstance(request, WriteProject) else 0
-    )
+    written = sum(len(op.record or b"") for op in request.ops) if isinstance(request, WriteProject) else 0
     return len(request.pickle or b"") + written
 
 

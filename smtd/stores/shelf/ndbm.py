@@ -54,7 +54,7 @@ class NdbmFile(foreign.ForeignFile):
 
     def _settled(self) -> dict[bytes, bytes]:
         content = regular.read(self._path)
-        if len(content) > CACHE and open_files.holds_another(self._path.stat()):
+        if len(content) > CACHE and open_files.is_open_elsewhere(self._path.stat()):
             raise NotSettled("another program has it open and holds back a part of its writes")
         return self.values(content)
 

@@ -26,19 +26,19 @@ from smtd.stores.shelf.values import plain
 UTC = datetime.timezone.utc
 
 
-def renewed(pickled: Inert, zone: ZoneInfo | None) -> Inert:
+def upgraded(pickled: Inert, zone: ZoneInfo | None) -> Inert:
     """Return the record in the form of Sumatra 0.8.1; its times are local in *zone* (None: this machine's).
 
     *pickled* has an older form (`forms.form`), and is not changed. Raises RecordUnusable if it holds
     something that cannot be converted, or an object that 0.8.1 could not load.
     """
     state: dict[str, Any] = _in_utc(modern(pickled, {}), zone).state
-    state = {name: _RENEWERS[name](value) if name in _RENEWERS else value for name, value in state.items()}
+    state = {name: _UPGRADERS[name](value) if name in _UPGRADERS else value for name, value in state.items()}
     state.setdefault("input_datastore", _new("FileSystemDataStore", {"root": "/"}))
     if "output_data" not in state:
         state["output_data"] = _data(state.pop("data_key", None))
     _keep_mpi_info(state)
-    for ref, _ in inert.named(state):
+    for ref, _ in inert.globals_used(state):
         if ref.module.split(".")[0] == "sumatra" and ref not in _KNOWN:
             raise RecordUnusable(f"it holds a {'.'.join(ref)}, which Sumatra 0.8.1 does not have")
     return inert.new("sumatra.records", "Record", state)
@@ -187,7 +187,7 @@ def _configuration(state: dict[str, Any]) -> Any:
     return made
 
 
-_RENEWERS: dict[str, Callable[[Any], Any]] = {
+_UPGRADERS: dict[str, Callable[[Any], Any]] = {
     "executable": _executable,
     "repository": _repository,
     "launch_mode": _launch_mode,

@@ -14,7 +14,7 @@ def is_supported() -> bool:
     return (PROCESSES / "self" / "fd").is_dir()
 
 
-def holds_another(file: os.stat_result) -> bool:
+def is_open_elsewhere(file: os.stat_result) -> bool:
     """Say whether another process has *file* open, under whatever name. Blocks for milliseconds."""
     return any(os.path.samestat(found, file) for found in _open_elsewhere())
 

@@ -21,7 +21,7 @@ _OF_THE_SYSTEM = ("security.", "trusted.", "system.")
 _WITHOUT = (errno.ENOTSUP, errno.ENODATA)
 
 
-def obstacle(path: Path) -> str:
+def lost_access(path: Path) -> str:
     """Return why a user would lose access to a new file at *path*, with the next step (empty: none would).
 
     A member of the group can keep the group. Only root can keep another owner: for other users, what the
@@ -42,7 +42,7 @@ def obstacle(path: Path) -> str:
 def copy(source: Path, target: Path) -> None:
     """Give *target*, a new file of smtd's, the owner, group, mode and attributes of *source*, also its ACL.
 
-    The owner is kept if the system allows that; see `obstacle`. Raises OSError if the group cannot be kept.
+    The owner is kept if the system allows that; see `lost_access`. Raises OSError if the group cannot.
     """
     found = source.stat()
     try:

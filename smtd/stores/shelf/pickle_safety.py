@@ -47,12 +47,12 @@ _NAMED = {
 }
 
 
-def harmless(value: Any) -> Any:
+def checked(value: Any) -> Any:
     """Return *value*, from `inert.load`, unchanged. Raises RecordUnusable if loading it would run code.
 
     Classes of a user's own modules, about which nothing is known, may be named, but not called.
     """
-    for ref, called in inert.named(value):
+    for ref, called in inert.globals_used(value):
         if called and ref not in _CALLS:
             raise RecordUnusable(
                 f"it holds a call of {'.'.join(ref)}, which Sumatra would make whenever it loads the shelf;"

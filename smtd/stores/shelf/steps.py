@@ -16,21 +16,21 @@ from smtd.stores.shelf import groups, messages
 BATCH = 16_000_000
 
 #: The writes of one step, by project.
-Wishes: TypeAlias = dict[str, list[messages.WriteOp]]
+WriteOps: TypeAlias = dict[str, list[messages.WriteOp]]
 
 
-def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[Wishes]:
+def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[WriteOps]:
     """Yield the *changes* in steps, each with all changes of its projects; *pickles* are the current ones."""
     grouped = groupby(sorted(changes, key=attrgetter("key")), lambda change: change.key.project)
-    by_project = ((project, [_wish(change) for change in group]) for project, group in grouped)
+    by_project = ((project, [_op(change) for change in group]) for project, group in grouped)
     sized = (
-        (project, wishes, len(pickles.get(project, b"")) + sum(len(wish.record or b"") for wish in wishes))
-        for project, wishes in by_project
+        (project, ops, len(pickles.get(project, b"")) + sum(len(op.record or b"") for op in ops))
+        for project, ops in by_project
     )
     return groups.limited(sized, BATCH)
 
 
-def _wish(change: Change) -> messages.WriteOp:
+def _op(change: Change) -> messages.WriteOp:
     record = None if change.record is None else encode(change.record)
     return messages.WriteOp(change.key.label, record, change.expect)
 
@@ -45,9 +45,9 @@ def unfit(change: Change) -> Outcome | None:
     return None
 
 
-def keys(wishes: Wishes) -> list[Key]:
-    """Return the keys of *wishes*."""
-    return [Key(project, wish.label) for project, wished in wishes.items() for wish in wished]
+def keys(ops: WriteOps) -> list[Key]:
+    """Return the keys of *ops*."""
+    return [Key(project, op.label) for project, project_ops in ops.items() for op in project_ops]
 
 
 def outcomes(results: Sequence[str]) -> list[Outcome]:

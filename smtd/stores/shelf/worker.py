@@ -93,8 +93,8 @@ def _answer(request: One) -> Records | Written | Probed | Failed | Refused:
         if isinstance(request, Read):
             return Records(_read(project, found, request), old)
         if old:
-            return Written(None, [READ_ONLY] * len(request.wishes))
-        results = [_fulfil(project, wish) for wish in request.wishes]
+            return Written(None, [READ_ONLY] * len(request.ops))
+        results = [_apply(project, op) for op in request.ops]
         changed = "" in results
         return Written(inert.dump(project) if changed else None, results)
     except StoreRefused as exc:
@@ -134,18 +134,20 @@ def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list
     wanted = project if request.labels is None else project.keys() & set(request.labels)
     mine = list(wanted)[request.share :: request.shares]
     if all(found[label] == forms.CURRENT for label in mine):
-        return [_held(label, project[label]) for label in mine]
+        return [_entry(label, project[label]) for label in mine]
     # Imported only now: the modules for time zones take as long to load as a hundred records.
     from smtd.stores.legacy import sources
     from smtd.stores.shelf import old
 
-    renew = partial(old.renewed, zone=sources.zone(request.timezone))
-    return [_held(label, project[label], None if found[label] == forms.CURRENT else renew) for label in mine]
+    upgrade = partial(old.upgraded, zone=sources.zone(request.timezone))
+    return [
+        _entry(label, project[label], None if found[label] == forms.CURRENT else upgrade) for label in mine
+    ]
 
 
-def _held(label: str, pickled: Any, renew: Callable[[Any], Any] | None = None) -> RecordEntry:
+def _entry(label: str, pickled: Any, upgrade: Callable[[Any], Any] | None = None) -> RecordEntry:
     try:
-        record = reading.record(label, pickled if renew is None else renew(pickled))
+        record = reading.record(label, pickled if upgrade is None else upgrade(pickled))
         encoded = encode(record)
         decode(encoded)  # if it fails, it fails here, for this record alone
         return RecordEntry(label, canonical.digest(record), encoded, is_final(record))
@@ -160,19 +162,19 @@ def _showable(text: str) -> str:
     return " ".join(encodable(text).split())
 
 
-def _fulfil(project: dict[str, Any], wish: WriteOp) -> str:
-    pickled = project.get(wish.label)
+def _apply(project: dict[str, Any], op: WriteOp) -> str:
+    pickled = project.get(op.label)
     try:
-        held = None if pickled is None else canonical.digest(reading.record(wish.label, pickled))
+        held = None if pickled is None else canonical.digest(reading.record(op.label, pickled))
     except Exception:  # noqa: BLE001 - as above; an unreadable record is not the expected one
         return "stale"
-    if held != wish.expect:
+    if held != op.expect:
         return "stale"
-    if wish.record is None:
-        project.pop(wish.label, None)
+    if op.record is None:
+        project.pop(op.label, None)
         return ""
     try:
-        _put(project, wish.label, pickled, decode(wish.record))
+        _put(project, op.label, pickled, decode(op.record))
     except RecordUnusable as exc:
         return str(exc)
     except BAD_VALUE as exc:

@@ -49,12 +49,12 @@ def update(pickled: Inert, record: Record) -> None:
 def _extras(record: Record) -> dict[str, Any]:
     """Return the attributes that only a shelf has."""
     kept = {name: pickled for name, pickled in record.opaque.items() if name not in FIELDS}
-    return {name: pickle_safety.harmless(inert.load(pickled.data)) for name, pickled in kept.items()}
+    return {name: pickle_safety.checked(inert.load(pickled.data)) for name, pickled in kept.items()}
 
 
 def _attribute(record: Record, field: str) -> Any:
     if (pickled := record.opaque.get(field)) is not None:
-        return pickle_safety.harmless(inert.load(pickled.data))
+        return pickle_safety.checked(inert.load(pickled.data))
     value = getattr(record, field)
     make = _MAKERS.get(field)
     return value if make is None or value is None else make(value)

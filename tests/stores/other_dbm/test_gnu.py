@@ -214,7 +214,7 @@ async def test_copies_of_an_smtd_that_was_killed_are_removed(
     place = foreign_place(GNU, tmp_path / name, dbm_environment.python)
     left = place.location.path.with_name(f".{name}.abc.smtd.db")
     left.touch()
-    monkeypatch.setattr(foreign, "LEFT_BEHIND", -1.0)
+    monkeypatch.setattr(foreign, "STALE_AFTER", -1.0)
 
     assert await write_to(place, NEW) == [DONE]
 

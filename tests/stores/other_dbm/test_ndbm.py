@@ -98,10 +98,10 @@ async def test_program_that_opens_it_in_the_moment_of_the_swap(
     inode = place.location.path.stat().st_ino
     asked = iter([False, True, False])
 
-    def holds_another(_file: object) -> bool:
+    def is_open_elsewhere(_file: object) -> bool:
         return next(asked, False)
 
-    monkeypatch.setattr(open_files, "holds_another", holds_another)
+    monkeypatch.setattr(open_files, "is_open_elsewhere", is_open_elsewhere)
     file = ndbm.NdbmFile(place.location.path, place.location.access.python)
     with pytest.raises(NotSettled, match="opened it at the same time"):
         await to_thread.run_sync(file.replace, {b"new": Swap(None, b"value")})

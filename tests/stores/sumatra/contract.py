@@ -138,7 +138,7 @@ class RichContract(SumatraContract, ABC):
 
         assert scan.unreadable == {}
         assert scan.digests.keys() == found.keys() == expected.keys()
-        assert [one.beyond_words for one in found.values() if one.beyond_words] == []
+        assert [one.unmodelled_fields for one in found.values() if one.unmodelled_fields] == []
         assert {of: self.to_the_letter(one) for of, one in found.items()} == {
             of: self.to_the_letter(one) for of, one in expected.items()
         }

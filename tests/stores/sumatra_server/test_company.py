@@ -12,7 +12,7 @@ from aiohttp import web
 from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.http import other_clients
-from smtd.stores.http.other_clients import Company
+from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.session import Login, Trust, connect
 from smtd.stores.http.store import HttpStore
 from tests.build import PROJECT, commented, full, key, record
@@ -66,7 +66,7 @@ def requests(line: Line, label: str) -> list[str]:
 
 def test_wait_is_drawn_and_longer_after_a_lost_race() -> None:
     """Whoever lost waits longer than whoever did not, each time; after many races no longer still."""
-    one = Company(Random(1))
+    one = OtherClients(Random(1))
     first = [one.pause / other_clients.UNIT for _ in range(100)]
     one.lost_race()
     second = [one.pause / other_clients.UNIT for _ in range(100)]
@@ -80,11 +80,11 @@ def test_wait_is_drawn_and_longer_after_a_lost_race() -> None:
 
 def test_who_makes_a_record_waits_less_from_then_on() -> None:
     """As after one lost race: those who won before may be gone, and nothing is to take long for ever."""
-    one = Company(Random(1))
+    one = OtherClients(Random(1))
     for _ in range(other_clients.RACES):
         one.lost_race()
     before = min(one.pause for _ in range(100))
-    one.made(0.0)
+    one.note_created(0.0)
     after = [one.pause for _ in range(100)]
 
     assert max(after) < before
@@ -93,10 +93,10 @@ def test_who_makes_a_record_waits_less_from_then_on() -> None:
 
 def test_wait_is_longer_on_a_slow_server() -> None:
     """Two who wait for drawn times differ by more than a look and a write take; up to a limit."""
-    slow, dead = Company(Random(1)), Company(Random(1))
+    slow, dead = OtherClients(Random(1)), OtherClients(Random(1))
     for _ in range(20):
-        slow.took(2 * other_clients.UNIT)
-        dead.looked(600.0)
+        slow.note_write_time(2 * other_clients.UNIT)
+        dead.note_look_time(600.0)
 
     assert slow.unit == pytest.approx(4 * other_clients.UNIT)
     assert dead.unit == other_clients.SLOW * other_clients.UNIT
@@ -104,12 +104,12 @@ def test_wait_is_longer_on_a_slow_server() -> None:
 
 def test_batches_grow_until_others_are_heard() -> None:
     """One record first, and more each time; all at once without company, in another order each time."""
-    one, other = Company(Random(1)), Company(Random(2))
+    one, other = OtherClients(Random(1)), OtherClients(Random(2))
     alone = [one.batch(KEYS), other.batch(KEYS)]
-    one.scanned(KEYS[:1])
-    one.scanned(KEYS[:2])
+    one.note_scan(KEYS[:1])
+    one.note_scan(KEYS[:2])
     sizes = [len(one.batch(KEYS)) for _ in range(3)]
-    one.heard(KEYS[:3], now=0.0)
+    one.note_listing(KEYS[:3], now=0.0)
     sizes += [len(one.batch(KEYS)) for _ in range(2)]
 
     assert [sorted(each) for each in alone] == [KEYS, KEYS]
@@ -119,21 +119,21 @@ def test_batches_grow_until_others_are_heard() -> None:
 
 def test_calm_is_over_after_a_while() -> None:
     """A look that showed nothing of others is good for one unit, and from each record that was made."""
-    one = Company(Random(1))
-    one.scanned(KEYS)
-    one.made(0.0)
+    one = OtherClients(Random(1))
+    one.note_scan(KEYS)
+    one.note_created(0.0)
     before = one.is_calm(0.0)
-    one.heard(KEYS, 10.0)
-    one.made(10.0 + 0.9 * other_clients.UNIT)
+    one.note_listing(KEYS, 10.0)
+    one.note_created(10.0 + 0.9 * other_clients.UNIT)
     later = [one.is_calm(10.0 + units * other_clients.UNIT) for units in (1.8, 2.0)]
 
-    assert (before, later, one.met) == (False, [True, False], False)
+    assert (before, later, one.may_act) == (False, [True, False], False)
 
 
-def looks_until_calm(one: Company, there: list[Key]) -> int:
+def looks_until_calm(one: OtherClients, there: list[Key]) -> int:
     """Return how many looks that show only what is *there* it takes until it is calm."""
     for count in range(1, 10):
-        one.heard(there, now=0.0)
+        one.note_listing(there, now=0.0)
         if one.is_calm(0.0):
             return count
     return 0
@@ -141,10 +141,10 @@ def looks_until_calm(one: Company, there: list[Key]) -> int:
 
 def test_pause_of_others_is_no_end_of_their_work() -> None:
     """It takes more than one quiet look after others added a record, and more if it is the same one."""
-    others, rivals, founder = Company(Random(1)), Company(Random(1)), Company(Random(1))
+    others, rivals, founder = OtherClients(Random(1)), OtherClients(Random(1)), OtherClients(Random(1))
     for one in (others, rivals):
-        one.scanned(KEYS[:1])
-        one.heard(KEYS[:2], now=0.0)
+        one.note_scan(KEYS[:1])
+        one.note_listing(KEYS[:2], now=0.0)
     rivals.lost_race()
     founder.are_rivals()
 
@@ -156,9 +156,9 @@ def test_pause_of_others_is_no_end_of_their_work() -> None:
 
 def test_record_that_is_listed_is_contradicted_no_more() -> None:
     """It was another one's, whose record the listing before did not have yet."""
-    one = Company(Random(1))
+    one = OtherClients(Random(1))
     one.unlisted.update(KEYS[:2])
-    one.scanned(KEYS[:1])
+    one.note_scan(KEYS[:1])
 
     assert one.unlisted == {KEYS[1]}
 
