@@ -1,4 +1,4 @@
-"""When the next cycle of a pair is due. Synchronous; nothing here waits."""
+"""When the next cycle of a pair is due. Synchronous: nothing here waits."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ JITTER = (0.9, 1.1)
 REREAD_JITTER = (0.88, 0.96)
 #: For how many settle times a burst of changes may delay a cycle.
 MAX_DEBOUNCE = 10
-#: The share of the settle time after which a change is synced, where cycles know of each record whether it
-#: is complete.
+#: The share of the settle time after which a change is synced, if cycles can tell whether each record is
+#: complete.
 BY_KEY = 0.5
 #: Seconds: in a burst such a pair rests after a cycle for the time that the cycle took beyond this.
 LONG = 0.5
@@ -36,9 +36,9 @@ IN_VAIN = 0.2
 class Schedule:
     """Says when the next cycle of one pair is due; all times are of *clock*, in seconds.
 
-    After a change, a cycle is due when no program has written for *settle* seconds. It is due sooner where
-    cycles know of each record whether it is complete, because the complete ones need not wait for the end of
-    a burst. Without a change, a cycle is due every *poll* seconds: sooner after changes, later in quiet times
+    After a change, a cycle is due when no program has written for *settle* seconds. It is due sooner if
+    cycles can tell whether each record is complete, because complete ones need not wait for the end of a
+    burst. Without a change, a cycle is due every *poll* seconds: sooner after changes, later in quiet times
     and after each failure, and never in step with other pairs.
     """
 
@@ -49,7 +49,7 @@ class Schedule:
         self._pauses: Iterator[float] = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         self._interval = 1.0
         self._free_since = clock()
-        #: Seconds that the last cycle took (None: it did not know of each record whether it is complete).
+        #: Seconds that the last cycle took (None: it could not tell whether each record is complete).
         self._took: float | None = None
         #: How many cycles in a row have moved nothing.
         self._in_vain = 0
@@ -73,7 +73,7 @@ class Schedule:
         quiet = BY_KEY * self._settle
         if wanted > self._free_since:
             return min(dirty.last_write, wanted) + quiet
-        # The burst went on during the cycle, or the cycle left records that had not settled.
+        # The burst continued during the cycle, or the cycle left records that had not settled.
         return min(dirty.last_write + quiet, self._free_since + max(0.0, self._took - LONG))
 
     def pause(self) -> None:
@@ -98,8 +98,8 @@ class Schedule:
 
         *watched*: a watch notices changes of both stores. *rereads*: a store shows an edit only when its
         record is read again, so quiet times do not slow down the polls. *again*: seconds after which there is
-        something to do even without a change. *took*: seconds that the cycle took, if it knew of each record
-        whether it is complete; a burst of changes then hardly delays the next cycle.
+        something to do even without a change. *took*: seconds that the cycle took, if it could tell whether
+        each record is complete; a burst of changes then hardly delays the next cycle.
         """
         self._took = None if took is None else min(took, LONG + MAX_DEBOUNCE * self._settle)
         self._in_vain = 0 if moved else self._in_vain + 1

@@ -26,7 +26,7 @@ log = logging.getLogger("smtd")
 
 
 class StoreSession:
-    """The stores of the pair of *settings*; between two cycles they stay open, and hold no lock.
+    """The stores of the pair of *settings*; between two cycles they stay open and hold no lock.
 
     *dirty* is set when the status of their files changes, when a store reports a change, and when a
     subscription to such reports is lost. *relocated* is called with the previous locations of the stores
@@ -87,7 +87,7 @@ class StoreSession:
     def settles_by_key(self) -> bool:
         """Whether cycles are cheap and know which records may be half saved, so need not await a burst's end.
 
-        False with a server that is asked for its whole listing in each cycle.
+        False with a server from which each cycle gets the whole listing.
         """
         locations, stores = self.locations, self._stores
         return (
@@ -140,7 +140,7 @@ class StoreSession:
     async def is_settled(self) -> bool:
         """Say whether no program wrote to a store since the last cycle, as far as the stores can tell.
 
-        To be called only while no other task uses the stores.
+        Call it only while no other task uses the stores.
         """
         if self._stores is None or self._dirty.since is not None:
             return False
@@ -158,7 +158,7 @@ class StoreSession:
         return self._are_at(again)
 
     def _are_at(self, locations: Both[Location]) -> bool:
-        """Say whether the stores are still at *locations*, and any links still lead to the same files."""
+        """Say whether the stores are still at *locations*, and links still lead to the same files."""
         before = self.locations
         names = locations.map(lambda each: each.name)
         return locations == before and names == before.map(lambda each: each.name)
