@@ -1,4 +1,4 @@
-"""A store that is told after each call that nobody is going to ask for a while."""
+"""A store that rests after each call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class RestingStore(WrappedStore):
-    """Lets *store* rest whenever it can."""
+    """Makes *store* rest whenever it can."""
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await self._rested(self._store.write(changes))
@@ -30,7 +30,7 @@ class RestingStore(WrappedStore):
 
 
 class RestingPlace:
-    """The place of a store, each opener of which lets it rest; all else is that of *place*."""
+    """The place of a store that rests after each call; otherwise the same as *place*."""
 
     def __init__(self, place: Place) -> None:
         self._place = place

@@ -1,4 +1,4 @@
-"""Records of every sort that all kinds of stores can hold, by what they have in common."""
+"""Records of every kind that all stores can hold, by what they have in common."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from smtd.records.record import (
 )
 from tests.build import MOMENT, NODE, RUNNING, UTC, change, full, record
 
-#: Where data is said to be; real Sumatra makes this directory when it reads such a record.
+#: The place of the data; real Sumatra creates this directory when it reads such a record.
 ROOT = "/tmp"
-#: What loads without programs that few machines have.
+#: Values that load without programs that few machines have.
 REPOSITORIES = ("GitRepository", "Repository")
 SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 NOTHING = dict.fromkeys(
@@ -39,7 +39,7 @@ NESTED = {
 }
 DOCUMENT = {"seed": 42, "name": "Zoë ☃", "nested": {"list": [1, 2.5, None, True, {}]}, "tiny": 1e-300}
 
-#: Values by type of parameter set, all that each of them can say.
+#: Values by type of parameter set: every kind of value that each can hold.
 PARAMETERS: dict[str, list[Any]] = {
     "SimpleParameterSet": [
         {"tau": 20.0, "cells": 1000, "name": "Purkinje é", "on": True, "weights": [1, 2.5, "three"]},
@@ -74,7 +74,7 @@ def _parameter_sets() -> list[Record]:
     return _globals_used("parameters", "parameters", [*texts, commented])
 
 
-#: Launch modes and data stores as each class says of itself.
+#: Launch modes and data stores as each class describes itself.
 LAUNCH_MODES: dict[str, dict[str, Any]] = {
     "SerialLaunchMode": {"working_directory": "/code", "options": "--nice 'x y'"},
     "SerialTqdmLaunchMode": {"working_directory": "/code é", "options": None},
@@ -159,7 +159,7 @@ GROUPS: dict[str, list[Record]] = {
 }
 ALL: list[Record] = [one for group in GROUPS.values() for one in group]
 
-#: Texts of parameters that are not as Sumatra writes them, but as a person may have.
+#: Texts of parameters as users write them, and not as Sumatra does.
 TYPED: dict[str, list[str]] = {
     "SimpleParameterSet": [
         "a=1\n  b = 2\n\n# a comment\nc = 'x' # 1 # 2",
@@ -235,12 +235,12 @@ _AWAY = (full().datastore, full().input_datastore)
 
 
 def at_home(one: Record) -> Record:
-    """Return *one* with its data where real Sumatra may make directories, as it does when it reads."""
+    """Return *one* with its data where real Sumatra may create directories, as it does when it reads."""
     away = [name for name in ("datastore", "input_datastore") if getattr(one, name) in _AWAY]
     return change(one, **dict.fromkeys(away, Component("FileSystemDataStore", {"root": ROOT})))
 
 
-#: Parameters of which Sumatra writes a text that says something else, as it sees the values.
+#: Parameters that Sumatra writes as a text with another meaning, because it compares values.
 UNSPEAKABLE = {
     "parameters-1": {"shape": "(2, 3)", "nothing": None, "huge": "1e+300", "endless": "inf"},
     "parameters-2": PARAMETERS["SimpleParameterSet"][2],
