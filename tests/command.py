@@ -1,4 +1,4 @@
-"""Run the real `smtd` command as a process, as a person or a script would."""
+"""Run the real `smtd` command as a process, as a user or a script does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.forkserver import client
 
 @dataclass(frozen=True)
 class Answer:
-    """How a command ended and what it said."""
+    """How a command ended, and its output."""
 
     code: int
     out: str
@@ -32,14 +32,14 @@ class Answer:
 
 
 class Smtd:
-    """`smtd` in *directory*, with a state and a configuration of its own."""
+    """`smtd` in *directory*, with its own state and configuration."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.home = directory / ".smtd-home"
-        #: What Python runs.
+        #: The module that Python runs.
         self.program = ["-m", "smtd"]
-        #: What else its environment has.
+        #: Further variables of its environment.
         self.more: dict[str, str] = {}
 
     def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
@@ -48,7 +48,7 @@ class Smtd:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path, cwd: Path | None = None) -> dict[str, Any]:
-        """Run `smtd sync --json` and return what it says of the pair; fail on an error."""
+        """Run `smtd sync --json` and return its report of the pair; fail on an error."""
         answer = self("sync", "--json", *words, cwd=cwd)
         assert answer.code in (0, 1), answer.err
         assert answer.err == ""
@@ -56,7 +56,7 @@ class Smtd:
         return answer.pair
 
     def variables(self) -> dict[str, str]:
-        """Return the environment of the command: nothing of this machine's configuration."""
+        """Return the environment of the command, without this machine's configuration."""
         home = str(self.home)
         repository = str(Path(__file__).parents[1])
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SMTD_")}

@@ -1,4 +1,4 @@
-"""Starts processes of Python that have loaded smtd before: most of the time of a short one is loading."""
+"""Starts processes of Python that have already loaded smtd: loading takes most of the time of a short one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 SERVER = Path(__file__).with_name("server.py")
-#: What an interpreter reads at its start, so that a fork comes too late for it.
+#: The variables that an interpreter reads at its start, which is before the fork.
 AT_START = ("PYTHON", "LC_", "LANG", "COVERAGE_", "LD_", "MALLOC_", "SSL_")
 
 
@@ -26,7 +26,7 @@ def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
 
 
 class Child:
-    """A process that was forked for a test, with what tests use of `subprocess.Popen`."""
+    """A process that was forked for a test, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, status: int) -> None:
         self._status = os.fdopen(status, "rb", buffering=0)
@@ -35,18 +35,18 @@ class Child:
         self.pid = int(self._line())
 
     def fileno(self) -> int:
-        """What can be read when it has ended."""
+        """The descriptor that becomes readable when the process has ended."""
         return self._status.fileno()
 
     def poll(self) -> int | None:
-        """Return the exit code if it has ended."""
+        """Return the exit code if the process has ended."""
         if self.returncode is None and select.select([self], [], [], 0)[0]:
             self.returncode = int(self._line())
             self._status.close()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; raise TimeoutExpired, as Popen does."""
+        """Wait for the end; raise TimeoutExpired, as Popen does."""
         if self.returncode is None and not select.select([self], [], [], timeout)[0]:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
         code = self.poll()
@@ -59,11 +59,11 @@ class Child:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[bytes | None, None]:
-        """Read what it says until it ends."""
+        """Read the output until the process ends."""
         said = None
         if self.stdout is not None:
             with self.stdout:
@@ -75,7 +75,7 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for its end, as Popen does."""
+        """Wait for the end, as Popen does."""
         if self.stdout is not None:
             self.stdout.close()
         self.wait()
@@ -86,12 +86,12 @@ class Child:
         return line
 
 
-#: What tests start.
+#: The modules that tests start.
 Process: TypeAlias = "Child | subprocess.Popen[bytes]"
 
 
 class ForkServer:
-    """A *python* that has loaded those of *modules* which it has, and ends with this process."""
+    """A *python* that has loaded the existing ones of *modules*, and ends with this process."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class ForkServer:
         cwd: str,
         umask: int,
     ) -> int:
-        """Start `python` with *words*; return what tells the number of the process, and how it ends.
+        """Start `python` with *words*; return the sources of the process id and of the exit code.
 
         *cwd* is absolute. Nothing here waits for a disk or for another process.
         """
@@ -165,14 +165,14 @@ def _umask() -> int:
 
 @cache
 def for_commands() -> ForkServer:
-    """Return the fork server of smtd's commands and of the daemon."""
+    """Return the fork server for smtd's commands and the daemon."""
     modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS, *_LATER)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     prepare = ["tests.forkserver.shelves:fork_for_children"]
     return ForkServer(modules, env=env, hidden=["smtd.cli.ctl"], prepare=prepare)
 
 
-#: Texts of programs that run smtd's commands, and are at home in a fork.
+#: Programs that run smtd's commands, and work in a fork.
 programs: set[str] = set()
 _COMMANDS = (
     "smtd.cli.check",
@@ -181,12 +181,12 @@ _COMMANDS = (
     "smtd.cli.list_records",
     "smtd.cli.records",
 )
-#: What commands load when they need it: most do, or it takes long.
+#: Modules that commands load when needed: most commands do, or loading takes long.
 _LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "importlib.readers", "smtd.stores.http.store")
 
 
 def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Say whether a fork is what a new interpreter would be: only for smtd's commands."""
+    """Say whether a fork equals a new interpreter: only for smtd's commands."""
     if words[:2] not in (["-m", "smtd"], ["-m", "smtd.cli.ctl"]) and words[1] not in programs:
         return False
     measured = any(name.startswith("COVERAGE_") for name in env)
@@ -201,7 +201,7 @@ def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float 
 def captured(
     words: Sequence[str], started: Callable[[int, int], Process], timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run to its end what is *started* with files for what it says; raise TimeoutExpired, as `run` does."""
+    """Wait for what is *started* with files for its output; return that, or raise TimeoutExpired as `run` does."""
     with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as err:
         with started(out.fileno(), err.fileno()) as process:
             try:
@@ -242,7 +242,7 @@ def start(
 
 
 def _hears_sigint() -> None:
-    """Let SIGINT end a process, also if the tests run in the background of a shell that ignores it there."""
+    """Let SIGINT end a process, even if the tests run in the background of a shell that ignores it there."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

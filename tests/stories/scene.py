@@ -1,4 +1,4 @@
-"""The scene of a story: two real stores, a journal, and what one look at all of them shows."""
+"""The scene of a story: two real stores, a journal, and what a look at all of them shows."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from smtd.stores.location import Location
 from tests.build import PROJECT
 from tests.stories.accidents import Accident, OldListing, ReadOnlyStore
 
-#: Makes the place of an empty store in a directory.
+#: Creates the place of an empty store in a directory.
 Making: TypeAlias = Callable[[Path], Any]
 
 
 def listed(report: PairReport) -> set[Key]:
-    """Return the keys that wait for a person, or for time, or that failed."""
+    """Return the keys that wait for a user, or for time, or that failed."""
     conflicts = {Key(each.project, each.label) for each in report.conflicts}
     held = {Key(each.project, each.label) for each in report.held}
     return conflicts | held | {Key(each.project, each.label) for each in report.failed}
@@ -52,7 +52,7 @@ def _many_records() -> Iterator[None]:
 
 @dataclass
 class Scene:
-    """Two stores that are kept by *policy*; each cycle is a fresh start of the program."""
+    """Two stores that are synced by *policy*; each cycle is a new process."""
 
     directory: Path
     places: Both[Any]
@@ -63,7 +63,7 @@ class Scene:
 
     @classmethod
     def made(cls, directory: Path, kinds: Both[Making], policy: Policy) -> Scene:
-        """Make two empty stores in *directory*."""
+        """Create two empty stores in *directory*."""
         homes = Both(directory / "left", directory / "right")
         for side in SIDES:
             homes[side].mkdir()
@@ -71,7 +71,7 @@ class Scene:
 
     @property
     def locations(self) -> Both[Location]:
-        """Where the stores are."""
+        """The locations of the stores."""
         return self.places.map(lambda place: place.location)
 
     async def cycle(
@@ -82,11 +82,11 @@ class Scene:
         outdated: Side | None = None,
         hasty: bool = False,
     ) -> PairReport | None:
-        """Start afresh, run one cycle, and end; None if an *accident* or a missing store prevented it.
+        """Run one cycle as a new process; return its report, or None.
 
-        *read_only* cannot be written to; *outdated* shows in its first scan what it was like a cycle before
-        the last one. A *hasty* cycle may leave for the next one what it would have to wait for, as in the
-        daemon, and every file counts as large.
+        None if an *accident* or a missing store prevented it. *read_only* cannot be written; *outdated* shows
+        in its first scan its state of a cycle before the last one. A *hasty*
+        cycle may leave work for the next one, as in the daemon, and every file counts as large.
         """
         self.cycles += 1
         with CancelScope() as scope:
@@ -126,7 +126,7 @@ class Scene:
             return report
 
     async def decide(self, wish: Resolution) -> list[Key]:
-        """Let a person decide, and return of what. Raises UsageError if nothing waits for it."""
+        """Make a user decide, and return the keys. Raises UsageError if nothing waits for it."""
         async with (
             open_journal(self.directory / "journal") as journal,
             pairing.open_stores(self.locations) as stores,
@@ -143,11 +143,11 @@ class Scene:
             return records
 
     async def digests(self, side: Side) -> Mapping[Key, Digest]:
-        """Return what *side* holds, by digest."""
+        """Return the digests of *side*."""
         return {key: canonical.digest(record) for key, record in (await self.held(side)).items()}
 
     def forms(self) -> Both[Any]:
-        """Return what both stores hold, in their own forms."""
+        """Return the contents of both stores, in their own forms."""
         return self.places.map(lambda place: place.forms())
 
     def history(self) -> list[Record]:
@@ -161,11 +161,11 @@ class Scene:
             ]
 
     def file(self, side: Side) -> Path | None:
-        """Return the directory of the store of *side*, if it is files."""
+        """Return the directory of the store of *side*, if it has files."""
         return None if self.locations[side].url else self.directory / side.value
 
     def copied(self, side: Side) -> Path:
-        """Copy the files of *side* as a backup does, and return where it is."""
+        """Copy the files of *side* as a backup does, and return the path."""
         home = self.file(side)
         assert home is not None
         copy = self.directory / f"copy-of-{side.value}"
