@@ -80,7 +80,7 @@ def on_a_terminal(command: list[str], variables: dict[str, str], directory: Path
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
-    except OSError:  # nobody has the other end any more
+    except OSError:  # the other end is closed
         return b""
 
 

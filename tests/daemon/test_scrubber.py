@@ -87,7 +87,7 @@ class Kept:
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until *is_so* returns true, calling it after each turn of the event loop."""
         with anyio.fail_after(20):
-            while not is_so():  # noqa: ASYNC110 - nobody is woken for it
+            while not is_so():  # noqa: ASYNC110 - nothing wakes a task for it
                 await anyio.sleep(0.005)
 
 

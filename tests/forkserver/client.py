@@ -201,7 +201,7 @@ def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float 
 def captured(
     words: Sequence[str], started: Callable[[int, int], Process], timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Wait for what is *started* with files for its output; return that, or raise TimeoutExpired as `run` does."""
+    """Wait for what is *started* with files for its output; return that. Raises TimeoutExpired."""
     with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as err:
         with started(out.fileno(), err.fileno()) as process:
             try:

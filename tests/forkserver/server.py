@@ -107,7 +107,7 @@ def run(words):
     except KeyboardInterrupt:
         sys.excepthook(*sys.exc_info())
         return None
-    except BaseException:  # noqa: BLE001 - told, and the process ends with it
+    except BaseException:  # noqa: BLE001 - reported, and the process ends with it
         sys.excepthook(*sys.exc_info())
         return 1
     return 0

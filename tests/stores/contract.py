@@ -751,7 +751,7 @@ class ResumedContract(StoreContract):
             assert await store.token() is None
 
     async def test_change_of_an_outdated_record_is_stale_after_a_resume(self, place: Place) -> None:
-        """The scan of another process is trusted no more than an own one."""
+        """The scan of another process is not trusted more than an own one."""
         token = await self.scanned(place)
 
         async with resumed(place) as store:
