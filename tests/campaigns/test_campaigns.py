@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from campaigns import races, steady
+from campaigns import endurance, races, steady
 from campaigns.campaign import Tally
 from campaigns.campaigns import CAMPAIGNS
 from campaigns.fuzz import campaign as fuzz
 from campaigns.fuzz.targets import TARGETS
+from campaigns.growth import Growth
 from campaigns.kills import campaign as kills
 from campaigns.laptops import campaign as laptops
 from tests.forkserver import client
@@ -122,6 +123,36 @@ def test_daemon_keeps_up_with_constant_change(tmp_path: Path, monkeypatch: pytes
 
     assert tally.wrong == []
     assert any("lag p50" in note for note in tally.notes)
+
+
+def test_server_and_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some seconds of it, with a few clients: all hear of all changes, and the processes are looked at."""
+    monkeypatch.setattr(endurance, "CLIENTS", 10)
+    monkeypatch.setattr(endurance, "RECORDS", 100)
+
+    tally = endurance.run(tmp_path, 3, quiet)
+
+    assert tally.wrong == []
+    assert tally.counts["edits"] + tally.counts["creations"] > 20
+    assert tally.counts["changes of the daemon's store"] > 0
+    notes = "; ".join(tally.notes)
+    assert "server: memory by fifths" in notes
+    assert "daemon: memory by fifths" in notes
+
+
+def test_growth_is_found() -> None:
+    """Of memory, files and threads, between the middle of the time and its end; and not before."""
+    tally = Tally("seconds")
+    grows = [100, 200, 300, 300, 331]
+    flat = [100, 200, 300, 300, 329]
+    Growth("server", [each << 20 for each in grows], [1, 2, 3, 3, 8], [9, 9, 9, 9, 14]).judge(tally)
+    Growth("daemon", [each << 20 for each in flat], [1, 2, 3, 3, 7], [9, 9, 9, 9, 13]).judge(tally)
+
+    assert tally.differences == [
+        "server: memory grew from 300 to 331 MiB",
+        "server: open files grew from 3 to 8",
+        "server: threads grew from 9 to 14",
+    ]
 
 
 def test_every_campaign_is_documented() -> None:

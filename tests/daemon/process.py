@@ -110,6 +110,10 @@ class DaemonProcess:
         """Return how many files and sockets the process has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    def threads(self) -> int:
+        """Return how many threads it has."""
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
+
     def ended(self, within: float = PATIENCE) -> int:
         """Wait for the end of the process; return the exit code."""
         assert self._process is not None
