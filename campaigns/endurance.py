@@ -237,7 +237,7 @@ class Endurance:
         choice = self._chance.random()
         if number % OWN_EVERY == 0:
             self.lags.write(word)
-            await self.place.put(record(f"own-{number % (5 * OWN_EVERY)}", outcome=word))
+            await self.place.put(record(f"own-{number % RECORDS}", outcome=word))
             self.tally.counts["changes of the daemon's store"] += 1
         elif choice < CREATIONS:
             self.lags.write(word)
