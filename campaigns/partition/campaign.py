@@ -31,8 +31,10 @@ from tests.stores.places import DjangoPlace
 from tests.stories.words import words
 
 SEED = 20261202
-#: Changes on each of the three sides; records of each side that nobody else edits, and records that all edit.
-CHANGES, MINE, OURS = 1000, 150, 50
+#: Changes on each of the three sides, and records of each side that nobody else edits.
+CHANGES, MINE = 1000, 150
+#: Changes of a side for one record that all edit.
+PER_SHARED = 20
 #: Seconds: people work before the cut; a daemon may wait before it tries again (schedule.LONGEST_PAUSE); and
 #: it may take to exchange what was changed.
 BEFORE, RETRY, EXCHANGE = 0.3, 330.0, 60.0
@@ -73,7 +75,7 @@ async def _play(
             )
             mirrors.append(await entered)
         partition = Partition(server, ada, mirrors, tally)
-        await partition.prepare()
+        await partition.prepare(changes // PER_SHARED)
         await partition.cut_off(seconds, changes)
         progress(f"cut off for {seconds:.0f} s, {partition.diary.counts.total():,} changes")
         await partition.heal(RETRY + EXCHANGE)
@@ -135,11 +137,11 @@ class Partition:
         access = Access(username="ada", password=PASSWORD)
         self._location = Location(HTTP, Path(), None, access, f"{server.root}records/")
 
-    async def prepare(self) -> None:
-        """Give all sides the same records."""
+    async def prepare(self, shared: int) -> None:
+        """Give all sides the same records, *shared* of which all edit."""
         self._names = [*(mirror.name for mirror in self._mirrors), "server"]
         self._mine = {name: [f"{name[-1]}-{number}" for number in range(MINE)] for name in self._names}
-        self._ours = [f"ours-{number}" for number in range(OURS)]
+        self._ours = [f"ours-{number}" for number in range(shared)]
         labels = [*self._ours, *(label for mine in self._mine.values() for label in mine)]
         made = [record(label, reason=self.diary.new_word("all")) for label in labels]
         self.diary.made |= dict.fromkeys(labels, "all")

@@ -123,9 +123,7 @@ class Person:
         (what,) = self.chance.choices(list(SHARES), list(SHARES.values()))
         if what == "creations":
             return await self._create()
-        label = self.chance.choice(self.mine if what == "comments on own records" else self.mine + self.ours)
-        if what == "comments on records of all":
-            label = self.chance.choice(self.ours)
+        label = self.chance.choice(self._among(what))
         before = await self.side.read(label)
         if before is None:
             self._forget(label)
@@ -133,6 +131,16 @@ class Person:
         if what == "deletions":
             return await self._delete(label, before)
         return await self._edit(label, before, what)
+
+    def _among(self, what: str) -> list[str]:
+        """Return the records to choose from; the few that all edit are tagged as often as all others."""
+        if not self.ours:
+            return self.mine
+        if what == "tags":
+            return self.chance.choice((self.mine, self.ours))
+        return {"comments on own records": self.mine, "comments on records of all": self.ours}.get(
+            what, self.mine + self.ours
+        )
 
     async def _create(self) -> bool:
         word = self.diary.new_word(self.who)
