@@ -20,7 +20,7 @@ def test_server_that_is_killed_is_linearizable(tmp_path: Path) -> None:
     tally = campaign.run(tmp_path, 2, quiet)
 
     assert (tally.count, tally.wrong) == (2, [])
-    assert tally.counts["operations"] > 200
+    assert tally.counts["operations"] > 50
     assert tally.counts["requests without an answer"] > 0
     assert tally.counts["SIGKILL"] + tally.counts["SIGTERM"] >= 2
     assert "followers that had to start again" not in tally.counts
