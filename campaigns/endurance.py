@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,6 +51,8 @@ LOOK = 5.0
 LONGEST_LAG = 15.0
 #: Seconds before a client whose stream has ended asks for another.
 PAUSE = 0.1
+#: What is told of lags.
+SHARES = {"p50": 0.5, "p99": 0.99, "longest": 1.0}
 #: Lines of one `records:write`.
 LINES = 500
 
@@ -125,15 +127,15 @@ async def _daemon(directory: Path, place: DjangoPlace, server: ServerProcess) ->
 
 @dataclass
 class Lags:
-    """When each word was written, until all have it; and how long that took, by milliseconds."""
+    """When each word was written, until all have it; and how long that took, by where and milliseconds."""
 
     tally: Tally
     sent: dict[str, float] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
-    taken: Counter[int] = field(default_factory=Counter)
+    taken: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def write(self, word: str) -> None:
-        """Note that *word* is written now."""
+        """Note that *word* is written now; up to its last blank it says where."""
         self.sent[word] = anyio.current_time()
         self.missing[word] = CLIENTS
 
@@ -141,7 +143,7 @@ class Lags:
         """Note that a client has received *word*."""
         if word in self.sent:
             lag = anyio.current_time() - self.sent[word]
-            self.taken[round(lag * 1000)] += 1
+            self.taken[word.rpartition(" ")[0]][round(lag * 1000)] += 1
             self.missing[word] -= 1
             if not self.missing[word]:
                 del self.sent[word], self.missing[word]
@@ -155,14 +157,24 @@ class Lags:
                 f"{word} has not come to {self.missing.pop(word)} clients within {LONGEST_LAG:.0f} s"
             )
 
-    def share(self, share: float) -> int:
-        """Return the milliseconds within which this *share* of all was received."""
-        passed, wanted = 0, share * self.taken.total()
-        for lag, count in sorted(self.taken.items()):
-            passed += count
-            if passed >= wanted:
-                return lag
-        return 0
+    @property
+    def summary(self) -> list[str]:
+        """How long it took, in words."""
+        return [
+            f"lag of {where} "
+            + ", ".join(f"{name} {_share(taken, share)} ms" for name, share in SHARES.items())
+            for where, taken in sorted(self.taken.items())
+        ]
+
+
+def _share(taken: Counter[int], share: float) -> int:
+    """Return the milliseconds within which this *share* of all was received."""
+    passed, wanted = 0, share * taken.total()
+    for lag, count in sorted(taken.items()):
+        passed += count
+        if passed >= wanted:
+            return lag
+    return 0
 
 
 @dataclass
@@ -232,7 +244,8 @@ class Endurance:
 
     async def _change(self, number: int) -> None:
         """Change a record by one of the clients, or in the daemon's store."""
-        word = f"change {number}"
+        where = "the clients" if number % OWN_EVERY else "the daemon's store"
+        word = f"{where} {number}"
         client = self.clients[number % len(self.clients)].client
         choice = self._chance.random()
         if number % OWN_EVERY == 0:
@@ -277,8 +290,4 @@ class Endurance:
         self.tally.notes.append(f"{CLIENTS} clients")
         for growth in self._growth.values():
             growth.judge(self.tally)
-        lags = [self.lags.share(share) for share in (0.5, 0.99, 1.0)]
-        self.tally.notes += [
-            "lag p50 {} ms, p99 {} ms, longest {} ms".format(*lags),
-            f"{self.cpu:.0%} of a core for the server",
-        ]
+        self.tally.notes += [*self.lags.summary, f"{self.cpu:.0%} of a core for the server"]
