@@ -28,8 +28,8 @@ SEED = 20261201
 LABELS, OLD, BULK, FOLLOWERS = 4, 6, 4, 2
 #: Ends of servers in a round, and the seconds of work before each of them, and after the last.
 ENDS, WORK = (1, 2), (0.2, 0.6)
-#: Seconds: the pause of a client that found no server; and for how long a follower asks a server to wait.
-PAUSE, WAIT = 0.01, 1
+#: Seconds for which a client that found no server waits before it tries again.
+PAUSE = 0.01
 #: Seconds after which a client counts as stuck.
 PATIENCE = 60.0
 #: Rounds between two reports of progress.
@@ -51,7 +51,7 @@ def run_at(servers: Sequence[ServerProcess], count: int, progress: Callable[[str
 
 
 class Registers:
-    """Clients that work on the same records of *servers*, each of which is one store's."""
+    """Clients that work on the same records of *servers*, which offer one store."""
 
     def __init__(self, servers: Sequence[ServerProcess], tally: Tally) -> None:
         self._servers = servers
@@ -140,10 +140,10 @@ class Registers:
                 self._tally.differences.append(f"{worker.name} is stuck: {worker.under_way}")
 
     async def _follow(self, follower: Follower, session: aiohttp.ClientSession) -> None:
-        """Let *follower* read the feed, from any of the servers, until it is cancelled."""
+        """Let *follower* read the feed, from another server each time one ends, until it is cancelled."""
         while True:
             with suppress(aiohttp.ClientError, Stuck):
-                await follower._turn(self._client(session), WAIT)
+                await follower.follow(self._client(session))
             await anyio.sleep(PAUSE)
 
     async def _at_rest(self, session: aiohttp.ClientSession) -> dict[str, Value]:
