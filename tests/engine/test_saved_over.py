@@ -8,7 +8,7 @@ from smtd.engine import lost_updates
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Side
 from smtd.stores.base import Capabilities
-from tests.build import PROJECT, commented, key, record, tagged
+from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.servers import later, words
 from tests.engine.world import TestStore, World, counts, on, written
 
@@ -59,6 +59,45 @@ async def test_second_removal_of_a_restored_comment_is_an_edit(world, clock):
     world.right.put(PROJECT, commented(A, "mine alone"))
 
     await later(world, clock)
+
+    assert words(world.left) == words(world.right) == ["mine alone"]
+
+
+@pytest.mark.parametrize("pause", [1.0, lost_updates.UNSEEN + 1.0], ids=["soon", "much later"])
+async def test_comment_on_a_running_record_survives_every_save_of_the_run(tmp_path, clock, pause):
+    """The program that runs never reads the record again, however long it runs."""
+    running = record("a", tags=RUNNING, duration=None)
+    world = await World(tmp_path, Database("left"), Database("right")).synced()
+    world.right.put(PROJECT, running)
+    await world.cycle(hold_unfinished=False)
+    world.left.put(PROJECT, commented(running, "theirs"))
+    await world.cycle(hold_unfinished=False)
+    saves = [change(running, user="ada"), change(running, user="ada", script_arguments="x")]
+    over = change(saves[-1], duration=3.0, tags=FINISHED)
+
+    for saved in [*saves, over]:
+        world.right.put(PROJECT, saved)
+        await later(world, clock, pause, hold_unfinished=False)
+
+    assert world.left.records == world.right.records
+    assert words(world.left) == ["theirs"]
+    assert world.left.records[key("a")].duration == 3.0
+
+
+async def test_edit_after_the_end_of_a_run_is_an_edit(tmp_path, clock):
+    """The program that ran saves no more: who removes the comment then has seen it."""
+    running = record("a", tags=RUNNING, duration=None)
+    world = await World(tmp_path, Database("left"), Database("right")).synced()
+    world.right.put(PROJECT, running)
+    await world.cycle(hold_unfinished=False)
+    world.left.put(PROJECT, commented(running, "theirs"))
+    await world.cycle(hold_unfinished=False)
+    over = change(running, duration=3.0, tags=FINISHED)
+    world.right.put(PROJECT, over)
+    await later(world, clock, hold_unfinished=False)
+
+    world.right.put(PROJECT, commented(over, "mine alone"))
+    await later(world, clock, hold_unfinished=False)
 
     assert words(world.left) == words(world.right) == ["mine alone"]
 

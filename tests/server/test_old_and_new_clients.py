@@ -245,7 +245,6 @@ async def test_edits_of_a_record_that_smt_still_saves(
     assert not one.outcome
 
 
-@pytest.mark.xfail(reason="lost_updates merges one save; `smt run` saves five times", strict=True)
 async def test_edits_of_a_laptop_that_mirrors_unfinished_runs(server: ServerProcess, tmp_path: Path) -> None:
     """smtd merges them into each save of the run, which has not seen them, as `smt run` reads nothing."""
     running = record("mirrored", tags=RUNNING, duration=None, stdout_stderr="Not yet captured.")
