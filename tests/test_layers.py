@@ -20,7 +20,7 @@ RANKS = [
     {"smtd.errors", "smtd.systemd", "smtd.text", "smtd.regular", "smtd.untrusted", "smtd.durable"},
     {"smtd.denied"},
     {"smtd.readonly"},
-    {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
+    {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff", "smtd.wakeup"}
     | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets", "smtd.configured_server"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
     | {"smtd.stores.access", "smtd.stores.incarnation", "smtd.server.accounts"},

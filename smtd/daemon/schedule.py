@@ -11,6 +11,8 @@ from smtd.errors import SmtdError, StoreBusy
 
 #: Seconds between two cycles of a pair whose files are watched, for changes that the watch misses.
 FALLBACK_POLL = 300.0
+#: The same if a server has to be asked, which announces its changes: an hour at least, whatever the jitter.
+FOLLOWED_POLL = 4000.0
 #: Seconds until a failed cycle is tried again: the first and the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: Factors of the poll interval: SPEEDUP after a cycle that moved records; else each cycle multiplies the
@@ -90,23 +92,26 @@ class Schedule:
         *,
         moved: bool,
         watched: bool,
+        followed: bool = False,
         rereads: bool = False,
         again: float | None = None,
         took: float | None = None,
     ) -> None:
         """Set the next poll after a successful cycle; *moved*: it moved records.
 
-        *watched*: a watch notices changes of both stores. *rereads*: a store shows an edit only when its
-        record is read again, so quiet times do not slow down the polls. *again*: seconds after which there is
-        something to do even without a change. *took*: seconds that the cycle took, if it could tell whether
-        each record is complete; a burst of changes then hardly delays the next cycle.
+        *watched*: a watch notices changes of both stores. *followed*: a server announces some of them.
+        *rereads*: a store shows an edit only when its record is read again, so quiet times do not slow down
+        the polls. *again*: seconds after which there is something to do even without a change. *took*:
+        seconds that the cycle took, if it could tell whether each record is complete; a burst of changes then
+        hardly delays the next cycle.
         """
         self._took = None if took is None else min(took, LONG + MAX_DEBOUNCE * self._settle)
         self._in_vain = 0 if moved else self._in_vain + 1
         self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         slowest = 1.0 if rereads else SLOWEST
         self._interval = SPEEDUP if moved else min(slowest, max(1.0, self._interval * BACKOFF))
-        wait = max(FALLBACK_POLL, self._poll) if watched else self._poll * self._interval
+        fallback = FOLLOWED_POLL if followed else FALLBACK_POLL
+        wait = max(fallback, self._poll) if watched else self._poll * self._interval
         wait *= random.uniform(*(REREAD_JITTER if rereads else JITTER))
         if again is not None:
             wait = min(wait, max(FIRST_PAUSE, again))

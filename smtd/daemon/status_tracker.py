@@ -97,6 +97,11 @@ class StatusTracker:
         self.transition("paused" if paused else "idle")
         self._note(Condition(self._name, conflicts=report.conflicts, holds=report.held))
 
+    def confirmed(self) -> None:
+        """The stores say that nothing has changed since the last cycle: if that was good, so is the pair."""
+        if self._status.state == "idle":
+            self._note(Condition(self._name))
+
     def failed(self, exc: SmtdError) -> None:
         """Record that a cycle ended with an error."""
         self._status.problem, self._status.pending = encodable(str(exc)), None

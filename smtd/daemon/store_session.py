@@ -15,9 +15,10 @@ from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError
 from smtd.filestat import age
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores.base import Store
 from smtd.stores.discovery import known_while_open
+from smtd.stores.driver import Announcements
 from smtd.stores.location import Location
 from smtd.stores.registry import subscribe
 from smtd.watch import Watch
@@ -53,8 +54,8 @@ class StoreSession:
         self._stores: Both[Store] | None = None
         #: When the last cycle, or other job, began, on the monotonic clock.
         self._began = time.monotonic()
-        #: Whether the subscriptions to all stores that report changes still work.
-        self._subscribed: Callable[[], bool] = bool
+        #: The subscriptions to all stores that report changes.
+        self._announcements = Announcements(bool, bool)
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -70,12 +71,20 @@ class StoreSession:
 
     @property
     def are_watched(self) -> bool:
-        """Whether a write to either store is noticed: its files show it, or the store announces it."""
-        locations, stores = self.locations, self._stores
+        """Whether a write to either store is noticed now: its files show it, or the store announces it."""
+        locations = self.locations
         return locations is not None and all(
-            locations[side].files or (stores is not None and stores[side].capabilities.announces)
-            for side in SIDES
+            locations[side].files or self._is_followed(side) for side in SIDES
         )
+
+    @property
+    def are_followed(self) -> bool:
+        """Whether a store announces its changes now, so that it need not be asked."""
+        return any(self._is_followed(side) for side in SIDES)
+
+    def _is_followed(self, side: Side) -> bool:
+        stores = self._stores
+        return stores is not None and stores[side].capabilities.announces and self._announcements.is_current()
 
     @property
     def rereads(self) -> bool:
@@ -105,11 +114,11 @@ class StoreSession:
         """Return where the stores are now, and the open stores. Raises SmtdError."""
         self._began = time.monotonic()
         locations = await self.locate()
-        if self._stores is None or not self._are_at(locations) or not self._subscribed():
+        if self._stores is None or not self._are_at(locations) or not self._announcements.is_alive():
             await self._open.aclose()
             self._follow(locations)
             both = [locations[side] for side in SIDES]
-            self._subscribed = await self._open.enter_async_context(subscribe(both, self._reported))
+            self._announcements = await self._open.enter_async_context(subscribe(both, self._reported))
             self._stores = await self._open.enter_async_context(pairing.open_stores(locations))
             for location in both:
                 self._open.enter_context(await to_thread.run_sync(known_while_open, location))

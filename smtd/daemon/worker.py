@@ -17,7 +17,7 @@ from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
 from smtd.daemon.notice import Condition
 from smtd.daemon.runner import PairRunner
-from smtd.daemon.schedule import Schedule
+from smtd.daemon.schedule import FALLBACK_POLL, Schedule
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.status import PairStatus, Proven
 from smtd.daemon.status_tracker import StatusTracker, unnoted
@@ -170,8 +170,10 @@ class Worker:
             if wait <= 0:
                 self._overtaken = False
                 return Sync(SyncOptions(force_retry=False))
-            with anyio.move_on_after(wait):
+            with anyio.move_on_after(min(wait, FALLBACK_POLL)) as waiting:
                 await self._wakeup.wait()
+            if waiting.cancelled_caught and self.session.are_followed:
+                self._tracker.confirmed()
 
     async def _perform(self, job: Job[Any]) -> None:
         """Run *job*, and give its outcome to all jobs that were taken with it."""
@@ -226,6 +228,7 @@ class Worker:
         self._schedule.succeeded(
             moved=report.wrote,
             watched=session.are_watched,
+            followed=session.are_followed,
             rereads=session.rereads,
             again=again,
             took=took if session.settles_by_key else None,

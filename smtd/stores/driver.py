@@ -90,10 +90,18 @@ class Triggers(NamedTuple):
     remove: Iterable[str]
 
 
+class Announcements(NamedTuple):
+    """A subscription to what a store tells of its changes. *is_alive*: it works, or will by itself.
+
+    *is_current*: a change that happens now is reported. While it is not, the store must be polled.
+    """
+
+    is_alive: Callable[[], bool]
+    is_current: Callable[[], bool]
+
+
 #: Subscribes to the changes of the store at a place, and calls a function back for each; see `Notifications`.
-Subscribe: TypeAlias = Callable[
-    ["Place", Callable[[], None]], AbstractAsyncContextManager[Callable[[], bool]]
-]
+Subscribe: TypeAlias = Callable[["Place", Callable[[], None]], AbstractAsyncContextManager[Announcements]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +109,7 @@ class Notifications:
     """How a database on a server notifies smtd of changes."""
 
     triggers: Callable[[], Triggers]
-    #: Calls back when a client writes to the store at a place; yields a function that says whether the
-    #: subscription is still alive. Raises StoreError.
+    #: Calls back when a client writes to the store at a place. Raises StoreError.
     subscribe: Subscribe
 
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from smtd.stores.base import Store
 from smtd.stores.django import driver as django
-from smtd.stores.driver import Driver, Subscribe
+from smtd.stores.driver import Announcements, Driver, Subscribe
 from smtd.stores.http import driver as http
 from smtd.stores.legacy import driver as legacy
 from smtd.stores.limited import LimitedStore, limits_of
@@ -68,18 +68,20 @@ async def make(location: Location, store: Store) -> None:
 @asynccontextmanager
 async def subscribe(
     locations: Iterable[Location], changed: Callable[[], None]
-) -> AsyncIterator[Callable[[], bool]]:
+) -> AsyncIterator[Announcements]:
     """Call *changed* when a client writes to one of *locations* that notifies smtd.
 
-    smtd's own server does that, and a database with notifications (`notify = true`). Yields a function that
-    says whether all subscriptions are still alive. Raises StoreError.
+    smtd's own server does that, and a database with notifications (`notify = true`). Yields what holds of all
+    subscriptions. Raises StoreError.
     """
     async with AsyncExitStack() as stack:
-        are_alive = []
+        found = []
         for location in locations:
             if (subscriber := _subscriber(location)) is not None:
-                are_alive.append(await stack.enter_async_context(subscriber(location, changed)))
-        yield lambda: all(is_alive() for is_alive in are_alive)
+                found.append(await stack.enter_async_context(subscriber(location, changed)))
+        yield Announcements(
+            lambda: all(each.is_alive() for each in found), lambda: all(each.is_current() for each in found)
+        )
 
 
 def _subscriber(location: Location) -> Subscribe | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import anyio
 
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Sync
+from smtd.daemon.notice import Condition
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.status_tracker import unnoted
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
@@ -47,10 +49,15 @@ async def two_files(directory: Path, *labels: str) -> Both[Location]:
 
 
 @asynccontextmanager
-async def working(locations: Both[Location], directory: Path) -> AsyncIterator[Worker]:
-    """Yield a worker after its first cycle."""
+async def working(
+    locations: Both[Location],
+    directory: Path,
+    settings: PairSettings = SETTINGS,
+    note: Callable[[Condition], None] = unnoted,
+) -> AsyncIterator[Worker]:
+    """Yield a worker after its first cycle; it reports its states to *note*."""
     async with open_journal(directory / "state") as journal, anyio.create_task_group() as group:
-        worker = Worker(SETTINGS, lambda: locations, journal, Watch(), Events(journal.events))
+        worker = Worker(settings, lambda: locations, journal, Watch(), Events(journal.events), note=note)
         first = Sync()
         worker.submit_nowait(first)
         group.start_soon(worker.run)

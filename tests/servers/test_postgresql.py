@@ -417,13 +417,13 @@ async def test_write_of_another_program_is_notified(place: PostgresqlPlace) -> N
         async with subscribe([location], lambda: told.set()) as hears:
             await place.put(record())
             await told.wait()
-            assert hears()
+            assert hears.is_alive()
             told = anyio.Event()
             place.run(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'smtd'"
             )
             await told.wait()
-            assert not hears()
+            assert not hears.is_alive()
 
 
 async def test_daemon_syncs_notified_changes_at_once(place: PostgresqlPlace, tmp_path: Path) -> None:

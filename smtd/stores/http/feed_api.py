@@ -17,7 +17,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Change
 from smtd.stores.http import exact_form, form
-from smtd.stores.http.session import Answer, Session
+from smtd.stores.http.session import Session
 
 #: The most lines of a request, and the bytes after which it gets no further line.
 LINES, LINES_BYTES = 1000, 8 * 2**20
@@ -133,13 +133,13 @@ class FeedApi:
 
         Raises Gone, and what `Session.get` raises.
         """
-        query = {"since": "now" if since is None else str(since)}
+        query = {"since": _text(since)}
         if with_records:
             query["include"] = "records"
         answer = await self._session.get_at((self._url / "changes").with_query(query), MOST)
         if answer.status == HTTPStatus.GONE:
             raise Gone(is_other_log=b'"reason":"rights"' not in answer.body.replace(b" ", b""))
-        self._check(answer)
+        self._check(answer.status)
         return await self._session.understood(partial(self._decoded, type=Page), answer.body)
 
     async def pages(self, since: int, *, with_records: bool = False) -> AsyncIterator[Page]:
@@ -152,11 +152,18 @@ class FeedApi:
             since = page.next
 
     @asynccontextmanager
-    async def following(self, since: int) -> AsyncIterator[AsyncIterator[Followed]]:
-        """Yield changes after *since* as they happen, until the server or the network ends that."""
-        url = (self._url / "changes").with_query({"since": str(since)})
-        async with self._session.stream(url, SILENCE) as lines:
-            yield _followed(lines, since)
+    async def following(self, since: int | None) -> AsyncIterator[AsyncIterator[Followed]]:
+        """Yield changes after *since* (None: from now on) as they happen, until the server ends that.
+
+        The first sign comes at once: it is the number to continue from. Raises Gone, and StoreError, also
+        while signs are read, if the server says nothing for SILENCE seconds or cannot be reached any more.
+        """
+        url = (self._url / "changes").with_query({"since": _text(since)})
+        async with self._session.stream(url, SILENCE) as (status, lines):
+            if status == HTTPStatus.GONE:
+                raise Gone(is_other_log=True)
+            self._check(status)
+            yield _followed(lines, since or 0)
 
     async def get(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
         """Return what the server holds under *keys*; absent ones are left out."""
@@ -204,7 +211,7 @@ class FeedApi:
         answer = await self._session.post(self._url / "records:get", b"", MOST, is_safe=True)
         if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN):
             return False
-        self._check(answer)
+        self._check(answer.status)
         return True
 
     async def _ask(
@@ -213,7 +220,7 @@ class FeedApi:
         answer = await self._session.post(self._url / verb, b"".join(lines), MOST, is_safe=is_safe)
         if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             raise _Refused(f"{self._name} does not accept the request (status {answer.status})")
-        self._check(answer)
+        self._check(answer.status)
         found = await self._session.understood(partial(self._decoded_lines, type=_Found), answer.body)
         if [one.key for one in found] != list(keys):
             raise StoreUnreachable(
@@ -221,15 +228,13 @@ class FeedApi:
             )
         return {one.key: one for one in found}
 
-    def _check(self, answer: Answer) -> None:
-        if answer.status == HTTPStatus.FORBIDDEN:
+    def _check(self, status: int) -> None:
+        if status == HTTPStatus.FORBIDDEN:
             raise StoreRefused(
                 f"{self._name} denies this user access; ask an owner of the project for access"
             )
-        if answer.status != HTTPStatus.OK:
-            raise StoreUnreachable(
-                f"{self._name} answers with status {answer.status}; see the log of the server"
-            )
+        if status != HTTPStatus.OK:
+            raise StoreUnreachable(f"{self._name} answers with status {status}; see the log of the server")
 
     def _decoded(self, body: bytes, type: type[T]) -> T:
         try:
@@ -241,6 +246,10 @@ class FeedApi:
 
     def _decoded_lines(self, body: bytes, type: type[T]) -> list[T]:
         return [self._decoded(line, type) for line in body.split(b"\n") if line]
+
+
+def _text(since: int | None) -> str:
+    return "now" if since is None else str(since)
 
 
 async def _followed(lines: AsyncIterator[bytes], number: int) -> AsyncIterator[Followed]:

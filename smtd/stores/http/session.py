@@ -164,11 +164,11 @@ class Session:
         return await (self._repeated(request) if is_safe else self._once(request))
 
     @asynccontextmanager
-    async def stream(self, url: URL, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream of events at *url*, and yield its lines as they arrive.
+    async def stream(self, url: URL, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Open a stream of events at *url*; yield the status of the answer, and its lines as they arrive.
 
-        There are none if the status is not 200. It ends after *silence* seconds without a byte. Raises
-        StoreError, also if an error occurs while the lines are read.
+        It ends after *silence* seconds without a byte. Raises StoreError, also if an error occurs while the
+        lines are read.
         """
         headers = self._headers | {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=silence)
@@ -177,7 +177,7 @@ class Session:
                 url, headers=headers, proxy=self._proxy, allow_redirects=False, timeout=timeout
             ) as response:
                 self._check(response.status, (), response.headers.get("Location"))
-                yield _lines(response)
+                yield response.status, aiter(response.content)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as exc:
             raise _unreachable(self.base, exc) from exc
 
@@ -290,12 +290,6 @@ class Session:
             raise StoreRefused(f"login to {self.base} failed: {self._mistake}")
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise StoreRefused(f"{self.base} {address.redirection(self.base, path, place or '')}")
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    if response.status == HTTPStatus.OK:
-        async for line in response.content:
-            yield line
 
 
 def _later(what: str) -> str:
