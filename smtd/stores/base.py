@@ -126,6 +126,12 @@ class Change:
     contested: bool = False
 
 
+class Kept(NamedTuple):
+    """The *digest* of what a key holds (None: nothing)."""
+
+    digest: Digest | None
+
+
 class Result(Enum):
     """The result of one change."""
 
@@ -138,12 +144,14 @@ class Result(Enum):
 class Outcome:
     """The result of one change, with the reason if it was refused.
 
-    *resent*: the change was sent more than once, and an earlier request may still arrive.
+    *resent*: the change was sent more than once, and an earlier request may still arrive. *kept*: what the
+    store read back in the transaction of the change itself (None: the caller must read it back).
     """
 
     result: Result
     reason: str = ""
     resent: bool = field(default=False, compare=False)
+    kept: Kept | None = field(default=None, compare=False)
 
 
 DONE = Outcome(Result.DONE)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from anyio import to_thread
@@ -62,6 +65,33 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     """A server, as a process of its own, which has the same address when it restarts."""
     with server_process(tmp_path / "lab", f"[server]\nlisten = '127.0.0.1:{free_port()}'\n") as made:
         yield made
+
+
+async def test_first_sync_makes_one_request_for_all_records(
+    tmp_path: Path, smtd: Smtd, server: ServerProcess
+) -> None:
+    """The server answers what it has read back of each, so that nothing is asked once more."""
+    local = dumb_place(tmp_path / "shelf")
+    await local.put(*(record(f"run-{number}") for number in range(60)))
+    before = await to_thread.run_sync(requests, server)
+
+    done = await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", server.address))
+
+    assert written(done) == {"left": (0, 0, 0), "right": (60, 0, 0)}
+    made = await to_thread.run_sync(requests, server)
+    assert made["POST"] - before["POST"] == 2  # the first one is empty: is it a server of smtd?
+    assert made["GET"] - before["GET"] <= 7
+
+
+def requests(server: ServerProcess) -> Counter[str]:
+    """Return how many requests the server has answered, by method."""
+    with urlopen(f"{server.root}metrics") as answer:
+        figures = answer.read().decode()
+    found = re.findall(r'^smtd_server_requests_total\{method="(\w+)".*\} (\S+)', figures, re.MULTILINE)
+    made = Counter[str]()
+    for method, count in found:
+        made[method] += int(float(count))
+    return made
 
 
 async def test_server_that_was_restored_loses_no_record(

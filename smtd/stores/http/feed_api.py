@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -127,6 +128,8 @@ class FeedApi:
         self._session = session
         self._url = url
         self._name = name
+        #: The number of the last change on the server when this object last wrote (None: unknown).
+        self.number_after_write: int | None = None
 
     async def changes(self, since: int | None, *, with_records: bool = False) -> Page:
         """Return changes after the number *since* (None: from now on).
@@ -221,6 +224,9 @@ class FeedApi:
         if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             raise _Refused(f"{self._name} does not accept the request (status {answer.status})")
         self._check(answer.status)
+        if not is_safe:
+            is_number = re.fullmatch(r"[0-9]{1,19}", answer.number)
+            self.number_after_write = int(answer.number) if is_number else None
         found = await self._session.understood(partial(self._decoded_lines, type=_Found), answer.body)
         if [one.key for one in found] != list(keys):
             raise StoreUnreachable(

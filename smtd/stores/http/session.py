@@ -110,11 +110,12 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered; *link* is its header `Link`."""
+    """What the server answered; *link* and *number* are its headers `Link` and `Smtd-Number`."""
 
     status: int
     body: bytes
     link: str = ""
+    number: str = ""
 
 
 class _Request(NamedTuple):
@@ -270,8 +271,9 @@ class Session:
             ) as response:
                 scope.deadline = math.inf
                 try:
-                    found = await answers.body(response, request.most)
-                    return Answer(response.status, found, response.headers.get("Link", "")), response.headers
+                    found, headers = await answers.body(response, request.most), response.headers
+                    link, number = headers.get("Link", ""), headers.get("Smtd-Number", "")
+                    return Answer(response.status, found, link, number), headers
                 except TooLarge as exc:
                     raise TooLarge(f"{self.base} {exc}") from None
         raise Slow
